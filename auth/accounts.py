@@ -1,0 +1,200 @@
+"""Signing up, in and out: hashing and tokens around the operations on accounts.
+
+No transaction is open while a password is hashed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from auth.passwords import PasswordHasher
+from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
+from auth.tokens import AccessTokens, unauthenticated
+from db.accounts import operations, rules
+from db.accounts.operations import Account
+from db.actor import SERVICE, Actor
+from db.errors import DomainError, ErrorCode
+from db.pool import Database, Transaction
+from settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session as its owner receives it; `expires_at` is the access token's."""
+
+    user_id: UUID
+    session_id: UUID
+    access_token: str
+    refresh_token: str
+    expires_at: datetime
+    actor: Actor
+
+
+class Accounts:
+    """The ways into and out of an account."""
+
+    def __init__(
+        self,
+        database: Database,
+        passwords: PasswordHasher,
+        tokens: AccessTokens,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._tokens = tokens
+        self._refresh_key = settings.secret("refresh-token-key").encode()
+        self._session_life = timedelta(days=settings.refresh_token_days)
+        self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
+
+    async def sign_up(
+        self,
+        email: str,
+        password: str,
+        *,
+        user_agent: str | None = None,
+        anonymous: Actor | None = None,
+    ) -> SignedIn:
+        """Open an account; an anonymous actor keeps id, data and wallet and gains the e-mail."""
+        email = rules.normalise_email(email)
+        password = rules.normalise_password(password)
+        rules.check_new_password(password)
+        password_hash = await self._passwords.hash(password)
+        if anonymous is not None and anonymous.is_anonymous:
+            return await self._convert(anonymous, email, password_hash, user_agent)
+        async with self._database.transaction(SERVICE) as transaction:
+            account = await operations.create_user(transaction, email=email)
+            await operations.create_credentials(transaction, account.user_id, password_hash)
+            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            session = await self._open_session(transaction, account, user_agent)
+            await operations.record_audit(transaction, account.user_id, "sign_up")
+        return self._signed_in(account, *session)
+
+    async def sign_in_anonymously(self, *, user_agent: str | None = None) -> SignedIn:
+        """Open an account without e-mail or password."""
+        async with self._database.transaction(SERVICE) as transaction:
+            account = await operations.create_user(transaction, email=None)
+            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            session = await self._open_session(transaction, account, user_agent)
+            await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
+        return self._signed_in(account, *session)
+
+    async def sign_in(
+        self, email: str, password: str, *, user_agent: str | None = None
+    ) -> SignedIn:
+        """Open a session; a wrong password, an unknown e-mail and a locked account look alike."""
+        password = rules.normalise_password(password)
+        if not rules.is_hashable_password(password):
+            raise _invalid_credentials()
+        credentials = None
+        email = rules.clean_email(email)
+        if rules.looks_like_email(email):
+            async with self._database.transaction(SERVICE) as transaction:
+                credentials = await operations.find_credentials(transaction, email)
+        stored_hash = credentials.password_hash if credentials else None
+        verified = await self._passwords.verify(stored_hash, password)
+        if credentials is None or not verified.ok:
+            raise _invalid_credentials()
+        async with self._database.transaction(SERVICE) as transaction:
+            # Locked, deleted or given another password while this one was being verified?
+            account = await operations.hold_active_account(transaction, credentials)
+            if account is None:
+                raise _invalid_credentials()
+            if verified.new_hash:
+                await operations.upgrade_password_hash(transaction, credentials, verified.new_hash)
+            session = await self._open_session(transaction, account, user_agent)
+            await operations.record_audit(transaction, account.user_id, "sign_in")
+        return self._signed_in(account, *session)
+
+    async def refresh(self, refresh_token: str) -> SignedIn:
+        """Trade a refresh token for its successor and a fresh access token."""
+        if not is_refresh_token(refresh_token):
+            raise _refresh_refused()
+        successor = successor_of(refresh_token, self._refresh_key)
+        async with self._database.transaction(SERVICE) as transaction:
+            refreshed = await operations.rotate_refresh_token(
+                transaction,
+                token_hash(refresh_token),
+                token_hash(successor),
+                session_life=self._session_life,
+                reuse_window=self._reuse_window,
+            )
+        # Only here, with the end of a replayed family committed, may the refusal be raised.
+        if isinstance(refreshed, operations.RefreshRefused):
+            if refreshed.ended_session_id is not None:
+                self._tokens.revoke_session(refreshed.ended_session_id)
+            raise _refresh_refused()
+        return self._signed_in(refreshed.account, refreshed.session_id, successor)
+
+    async def sign_out(self, actor: Actor) -> None:
+        """End the actor's session; ending it twice, or having none, changes nothing."""
+        if actor.session_id is None:
+            return
+        async with self._database.transaction(SERVICE) as transaction:
+            if await operations.revoke_session(transaction, actor.session_id, "sign_out"):
+                await operations.record_audit(transaction, actor.user_id, "sign_out")
+        self._tokens.revoke_session(actor.session_id)
+
+    async def _convert(
+        self, anonymous: Actor, email: str, password_hash: str, user_agent: str | None
+    ) -> SignedIn:
+        assert anonymous.user_id is not None
+        assert anonymous.session_id is not None
+        async with self._database.transaction(SERVICE) as transaction:
+            account = await operations.convert_anonymous_user(
+                transaction, anonymous.user_id, anonymous.session_id, email
+            )
+            if account is None:
+                raise unauthenticated("This anonymous session has ended; sign in again.")
+            await operations.create_credentials(transaction, account.user_id, password_hash)
+            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
+            session = await self._open_session(transaction, account, user_agent)
+            await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
+        for session_id in ended:
+            self._tokens.revoke_session(session_id)
+        return self._signed_in(account, *session)
+
+    async def _open_session(
+        self, transaction: Transaction, account: Account, user_agent: str | None
+    ) -> tuple[UUID, str]:
+        refresh_token = new_refresh_token()
+        session_id = await operations.open_session(
+            transaction,
+            account.user_id,
+            token_hash(refresh_token),
+            session_life=self._session_life,
+            user_agent=rules.clean_user_agent(user_agent),
+        )
+        return session_id, refresh_token
+
+    def _signed_in(self, account: Account, session_id: UUID, refresh_token: str) -> SignedIn:
+        issued = self._tokens.issue(
+            account.user_id,
+            session_id,
+            is_anonymous=account.is_anonymous,
+            is_admin=account.is_admin,
+        )
+        actor = Actor(
+            "authenticated",
+            user_id=account.user_id,
+            session_id=session_id,
+            is_anonymous=account.is_anonymous,
+            is_admin=account.is_admin,
+            expires_at=int(issued.expires_at.timestamp()),
+        )
+        return SignedIn(
+            account.user_id, session_id, issued.token, refresh_token, issued.expires_at, actor
+        )
+
+
+def _invalid_credentials() -> DomainError:
+    return DomainError(
+        ErrorCode.INVALID_CREDENTIALS, "The e-mail address or the password is not right."
+    )
+
+
+def _refresh_refused() -> DomainError:
+    return unauthenticated("The refresh token is not valid; sign in again.")

@@ -1,0 +1,232 @@
+"""The command line: `tallygraph …`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from settings import Settings, SettingsError, get_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Tallygraph: a self-hosted GraphQL backend.",
+    pretty_exceptions_enable=False,
+)
+database_commands = typer.Typer(no_args_is_help=True, help="The database in use.")
+user_commands = typer.Typer(no_args_is_help=True, help="People.")
+app.add_typer(database_commands, name="db")
+app.add_typer(user_commands, name="users")
+console = Console(stderr=True, highlight=False)
+
+
+class Progress:
+    """One line a step, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        seconds = time.monotonic() - self._started
+        console.print(f"[dim]{seconds:5.1f} s[/dim]  {line}")
+
+
+def owner_url(settings: Settings) -> str:
+    """The owner's URL: DATABASE_OWNER_URL, else that of the embedded database if it runs."""
+    from db.embedded import find_embedded
+
+    if settings.database_owner_url:
+        return settings.database_owner_url
+    embedded = find_embedded(settings)
+    if embedded is None:
+        raise SettingsError(
+            "No database is running. Start it with script/server, or set DATABASE_OWNER_URL."
+        )
+    return embedded.owner_url
+
+
+def serving_url(settings: Settings) -> str:
+    """The place the server's roles connect to."""
+    return settings.database_url or owner_url(settings)
+
+
+@app.command()
+def dev() -> None:
+    """Everything in one process: embedded database, migrations, demo catalog, API and worker."""
+    from logs import configure_logs
+    from serving import AlreadyRunning, DevelopmentLock, serve, start_database
+
+    settings = get_settings()
+    configure_logs(settings)
+    lock, report = DevelopmentLock(settings), Progress()
+    try:
+        lock.take()
+    except AlreadyRunning as running:
+        console.print(f"Tallygraph is already running at [bold]{running}[/bold]")
+        return
+    embedded = None if settings.database_url else start_database(settings, report)
+
+    def ready() -> None:
+        lock.publish(settings.base_url)
+        report("Ready")
+        show_urls(settings)
+
+    try:
+        url = serving_url(settings) if embedded is None else embedded.owner_url
+        asyncio.run(serve(settings, url, with_worker=True, on_ready=ready))
+    finally:
+        if embedded is not None:
+            embedded.stop()
+    console.print("Stopped.")
+
+
+def show_urls(settings: Settings) -> None:
+    """Where everything is."""
+    base = settings.base_url
+    table = Table.grid(padding=(0, 2))
+    if settings.graphiql:
+        table.add_row("GraphiQL", f"[bold]{base}/graphiql[/bold]")
+    table.add_row("API", f"{base}/graphql   (HTTP, WebSocket)")
+    table.add_row("Health", f"{base}/healthz, {base}/readyz")
+    table.add_row("psql", ".venv/bin/tallygraph db url")
+    console.print(Panel(table, title="Tallygraph", title_align="left", expand=False))
+    console.print("[dim]Ctrl-C stops everything.[/dim]")
+
+
+@app.command()
+def serve() -> None:
+    """The API. Needs DATABASE_URL; run `tallygraph migrate` first."""
+    from logs import configure_logs
+    from serving import serve as run_server
+
+    settings = get_settings()
+    configure_logs(settings)
+    url = serving_url(settings)
+    asyncio.run(run_server(settings, url, with_worker=False, on_ready=lambda: show_urls(settings)))
+
+
+@app.command()
+def worker() -> None:
+    """Runs jobs. Needs DATABASE_DIRECT_URL (not through PgBouncer)."""
+    from logs import configure_logs
+    from serving import work
+
+    settings = get_settings()
+    configure_logs(settings)
+    console.print("Working. Ctrl-C finishes the jobs under way and stops.")
+    asyncio.run(work(settings, settings.database_direct_url or serving_url(settings)))
+
+
+@app.command()
+def migrate() -> None:
+    """Brings the database up to date; safe to run twice, or on several nodes at once."""
+    from db.migrate import migrate as run_migrations
+
+    settings = get_settings()
+    asyncio.run(run_migrations(owner_url(settings), settings))
+    console.print("The database is up to date.")
+
+
+@app.command()
+def seed(name: Annotated[str, typer.Argument(help="Which seed, such as demo.")]) -> None:
+    """Loads a product's plans, tools, choices and terms."""
+    from db.seeding import UnknownSeedError, load_seed
+
+    try:
+        counts = asyncio.run(load_seed(owner_url(get_settings()), name))
+    except UnknownSeedError as error:
+        fail(str(error))
+    for table, count in counts.items():
+        console.print(f"{count:5}  {table}")
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option(help="Only say whether the file is up to date.")] = False,
+) -> None:
+    """Writes schema.graphql from the code."""
+    from graph.schema import schema_text
+
+    path = Path(__file__).parent / "schema.graphql"
+    text = schema_text()
+    if check:
+        if not path.exists() or path.read_text() != text:
+            fail("schema.graphql is out of date: run `tallygraph schema` and commit it.")
+        return
+    path.write_text(text)
+    console.print(f"Wrote {path.name}")
+
+
+@database_commands.command("url")
+def database_url() -> None:
+    """Prints the URL of the database in use, as its owner; for psql and tools."""
+    typer.echo(owner_url(get_settings()))
+
+
+@database_commands.command("reset")
+def database_reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Deletes the embedded database and all uploaded files. It cannot be undone."""
+    import shutil
+
+    from db.embedded import EmbeddedDatabaseError, destroy_embedded
+
+    settings = get_settings()
+    if settings.production:
+        fail("This is a production deployment; drop its database by hand if you mean it.")
+    if not yes:
+        typer.confirm(f"Delete all data under {settings.data_directory}?", abort=True)
+    try:
+        destroy_embedded(settings)
+    except EmbeddedDatabaseError as error:
+        fail(str(error))
+    shutil.rmtree(settings.data_directory.absolute() / "storage", ignore_errors=True)
+    console.print("Gone. script/server makes a new one.")
+
+
+@user_commands.command("promote")
+def users_promote(email: Annotated[str, typer.Argument(help="Who becomes an admin.")]) -> None:
+    """Makes a user an admin; it shows in their next access token."""
+    from db.accounts.administration import promote_user
+
+    if not asyncio.run(promote_user(owner_url(get_settings()), email)):
+        fail(f"Nobody has the e-mail {email}.")
+    console.print(f"{email} is an admin. Their tokens say so after the next refreshSession.")
+
+
+def fail(message: str) -> None:
+    """Prints a message and ends with status 1."""
+    console.print(message, style="red", markup=False)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point; a wrong setting is a sentence, not a stack trace."""
+    from pydantic import ValidationError
+
+    from db.embedded import EmbeddedDatabaseError
+    from db.pool import UnsafeRoleError
+
+    try:
+        app()
+    except ValidationError as error:
+        for fault in error.errors():
+            place = ".".join(str(part) for part in fault["loc"]).upper()
+            console.print(f"{place or 'Settings'}: {fault['msg']}", style="red", markup=False)
+        sys.exit(2)
+    except (SettingsError, EmbeddedDatabaseError, UnsafeRoleError) as error:
+        console.print(str(error), style="red", markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

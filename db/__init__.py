@@ -1,0 +1,1 @@
+"""State and its lawful changes: tables with policies, operations, rules."""

@@ -1,0 +1,344 @@
+"""The only writers of users, credentials, sessions and refresh tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import exists, func, insert, select, text, update
+from sqlalchemy.orm import aliased
+
+from db.accounts.rules import RefreshDecision, decide_refresh
+from db.accounts.tables import AuditEntry, Credential, RefreshToken, Session, User
+from db.errors import DomainError, ErrorCode
+from db.pool import Transaction
+
+ACTIVE = "active"
+LOCKED = "locked"
+
+# The clock itself, not the transaction's start, which lies before any wait for a lock.
+CLOCK = func.clock_timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an access token says about its user."""
+
+    user_id: UUID
+    is_anonymous: bool
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A stored password hash; `changed_at` moves when its owner chooses another password."""
+
+    user_id: UUID
+    password_hash: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A session went on: the successor's hash is stored."""
+
+    session_id: UUID
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRefused:
+    """No new tokens; `ended_session_id` names the session that this refresh revoked, if it did."""
+
+    ended_session_id: UUID | None = None
+
+
+async def create_user(transaction: Transaction, *, email: str | None) -> Account:
+    """A new user, anonymous without an e-mail."""
+    statement = (
+        insert(User).values(email=email, is_anonymous=email is None).returning(*_account_columns())
+    )
+    with _email_in_use():
+        return _account(await transaction.fetch_one(statement))
+
+
+async def convert_anonymous_user(
+    transaction: Transaction, user_id: UUID, session_id: UUID, email: str
+) -> Account | None:
+    """Give an anonymous user an e-mail; None when user or session is no longer what it was."""
+    session_alive = exists().where(
+        Session.id == session_id, Session.user_id == user_id, Session.revoked_at.is_(None)
+    )
+    statement = (
+        update(User)
+        .where(User.id == user_id, User.is_anonymous, User.status == ACTIVE, session_alive)
+        .values(email=email, is_anonymous=False, updated_at=CLOCK)
+        .returning(*_account_columns())
+    )
+    with _email_in_use():
+        row = await transaction.fetch_one(statement)
+    return _account(row) if row else None
+
+
+async def create_credentials(transaction: Transaction, user_id: UUID, password_hash: str) -> None:
+    """Store the first password of a user."""
+    await transaction.execute(
+        insert(Credential).values(user_id=user_id, password_hash=password_hash)
+    )
+
+
+async def grant_sign_up_bonus(transaction: Transaction, user_id: UUID) -> None:
+    """Grant the credits and the plan that the terms still owe this user."""
+    await transaction.execute(text("select app.grant_sign_up_bonus(:user_id)"), user_id=user_id)
+
+
+async def find_credentials(transaction: Transaction, email: str) -> Credentials | None:
+    """The credentials behind an e-mail, whatever its case; a locked account's too."""
+    statement = (
+        select(Credential.user_id, Credential.password_hash, Credential.updated_at)
+        .join(User, User.id == Credential.user_id)
+        .where(func.lower(User.email) == func.lower(email))
+    )
+    row = await transaction.fetch_one(statement)
+    return Credentials(row["user_id"], row["password_hash"], row["updated_at"]) if row else None
+
+
+async def hold_active_account(transaction: Transaction, credentials: Credentials) -> Account | None:
+    """The account, kept as it is until commit; None when it is locked or has a new password."""
+    statement = (
+        select(*_account_columns())
+        .join(Credential, Credential.user_id == User.id)
+        .where(
+            User.id == credentials.user_id,
+            User.status == ACTIVE,
+            Credential.updated_at == credentials.changed_at,
+        )
+        .with_for_update(read=True, of=User)
+    )
+    row = await transaction.fetch_one(statement)
+    return _account(row) if row else None
+
+
+async def upgrade_password_hash(
+    transaction: Transaction, credentials: Credentials, new_hash: str
+) -> None:
+    """Replace a hash of an older kind; the password, and so `updated_at`, stays the same."""
+    await transaction.execute(
+        update(Credential)
+        .where(
+            Credential.user_id == credentials.user_id,
+            Credential.password_hash == credentials.password_hash,
+        )
+        .values(password_hash=new_hash)
+    )
+
+
+async def open_session(
+    transaction: Transaction,
+    user_id: UUID,
+    refresh_token_hash: bytes,
+    *,
+    session_life: timedelta,
+    user_agent: str | None,
+) -> UUID:
+    """A new session with its first refresh token."""
+    session_id: UUID = await transaction.fetch_value(
+        insert(Session)
+        .values(user_id=user_id, expires_at=CLOCK + session_life, user_agent=user_agent)
+        .returning(Session.id)
+    )
+    await _store_refresh_token(transaction, session_id, refresh_token_hash, session_life)
+    return session_id
+
+
+async def rotate_refresh_token(
+    transaction: Transaction,
+    presented_hash: bytes,
+    successor_hash: bytes,
+    *,
+    session_life: timedelta,
+    reuse_window: timedelta,
+) -> Refreshed | RefreshRefused:
+    """Use up a refresh token in favour of its successor; a replayed one ends its session.
+
+    It never raises for a bad token: the transaction must commit what a replay revokes.
+    """
+    session_id = await _lock_session_of(transaction, presented_hash)
+    if session_id is None:
+        return RefreshRefused()
+    row = await transaction.fetch_one(_refresh_state(presented_hash, successor_hash, reuse_window))
+    if row is None:
+        return RefreshRefused()
+    decision = decide_refresh(
+        session_alive=row["session_alive"],
+        account_active=row["account_active"],
+        token_used=row["token_used"],
+        within_reuse_window=row["within_reuse_window"],
+        successor_unused=row["successor_unused"],
+    )
+    account = _account(row)
+    if decision is RefreshDecision.REFUSE:
+        return RefreshRefused()
+    if decision is RefreshDecision.END_FAMILY:
+        await _end_family(transaction, session_id, account.user_id, replayed=row["token_used"])
+        return RefreshRefused(session_id)
+    if decision is RefreshDecision.ROTATE:
+        await _use_up(transaction, presented_hash, successor_hash)
+        await _store_refresh_token(transaction, session_id, successor_hash, session_life)
+        await _prolong_session(transaction, session_id, session_life)
+    return Refreshed(session_id, account)
+
+
+async def revoke_session(transaction: Transaction, session_id: UUID, reason: str) -> bool:
+    """End a session; False when it had ended before."""
+    revoked = await transaction.fetch_value(
+        update(Session)
+        .where(Session.id == session_id, Session.revoked_at.is_(None))
+        .values(revoked_at=CLOCK, revoked_reason=reason)
+        .returning(Session.id)
+    )
+    return revoked is not None
+
+
+async def revoke_user_sessions(transaction: Transaction, user_id: UUID, reason: str) -> list[UUID]:
+    """End every session of a user; returns those that were open."""
+    rows = await transaction.fetch_all(
+        update(Session)
+        .where(Session.user_id == user_id, Session.revoked_at.is_(None))
+        .values(revoked_at=CLOCK, revoked_reason=reason)
+        .returning(Session.id)
+    )
+    return [row["id"] for row in rows]
+
+
+async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
+    """Lock an account out: no sign-in, no refresh; returns the sessions that end with it."""
+    await transaction.execute(
+        update(User).where(User.id == user_id).values(status=LOCKED, updated_at=CLOCK)
+    )
+    await record_audit(transaction, user_id, "account_locked")
+    return await revoke_user_sessions(transaction, user_id, "account_locked")
+
+
+async def list_revoked_sessions(transaction: Transaction, since_seconds: float) -> list[UUID]:
+    """The sessions revoked during the last `since_seconds`."""
+    rows = await transaction.fetch_all(
+        select(Session.id).where(Session.revoked_at > CLOCK - timedelta(seconds=since_seconds))
+    )
+    return [row["id"] for row in rows]
+
+
+async def record_audit(
+    transaction: Transaction, user_id: UUID | None, action: str, **detail: object
+) -> None:
+    """Note what happened to an account; never a secret, never an address."""
+    await transaction.execute(
+        insert(AuditEntry).values(user_id=user_id, action=action, detail=detail)
+    )
+
+
+def _account_columns() -> tuple[Any, ...]:
+    return (User.id.label("user_id"), User.is_anonymous, (User.role == "admin").label("is_admin"))
+
+
+def _account(row: Any) -> Account:
+    return Account(row["user_id"], row["is_anonymous"], row["is_admin"])
+
+
+@contextmanager
+def _email_in_use() -> Iterator[None]:
+    """The unique index decides races; its refusal is a fact that the client can act on."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError:
+        raise DomainError(
+            ErrorCode.EMAIL_IN_USE,
+            "An account with this e-mail address exists; sign in instead.",
+            ("input", "email"),
+        ) from None
+
+
+async def _lock_session_of(transaction: Transaction, presented_hash: bytes) -> UUID | None:
+    """Everything that touches one family of tokens waits here for its turn."""
+    session_of_token = (
+        select(RefreshToken.session_id)
+        .where(RefreshToken.token_hash == presented_hash)
+        .scalar_subquery()
+    )
+    session_id: UUID | None = await transaction.fetch_value(
+        select(Session.id).where(Session.id == session_of_token).with_for_update()
+    )
+    return session_id
+
+
+def _refresh_state(presented_hash: bytes, successor_hash: bytes, reuse_window: timedelta) -> Any:
+    """Read after the lock is held, by a statement of its own: it sees what the others did."""
+    successor = aliased(RefreshToken)
+    return (
+        select(
+            *_account_columns(),
+            (User.status == ACTIVE).label("account_active"),
+            (
+                Session.revoked_at.is_(None)
+                & (Session.expires_at > CLOCK)
+                & (RefreshToken.expires_at > CLOCK)
+            ).label("session_alive"),
+            RefreshToken.used_at.is_not(None).label("token_used"),
+            func.coalesce(RefreshToken.used_at > CLOCK - reuse_window, False).label(
+                "within_reuse_window"
+            ),
+            (successor.token_hash.is_not(None) & successor.used_at.is_(None)).label(
+                "successor_unused"
+            ),
+        )
+        .select_from(RefreshToken)
+        .join(Session, Session.id == RefreshToken.session_id)
+        .join(User, User.id == Session.user_id)
+        .outerjoin(
+            successor,
+            (successor.token_hash == RefreshToken.replaced_by)
+            & (successor.token_hash == successor_hash),
+        )
+        .where(RefreshToken.token_hash == presented_hash)
+    )
+
+
+async def _end_family(
+    transaction: Transaction, session_id: UUID, user_id: UUID, *, replayed: bool
+) -> None:
+    reason = "refresh_token_reused" if replayed else "account_locked"
+    await revoke_session(transaction, session_id, reason)
+    await record_audit(transaction, user_id, reason, session_id=str(session_id))
+
+
+async def _use_up(transaction: Transaction, presented_hash: bytes, successor_hash: bytes) -> None:
+    await transaction.execute(
+        update(RefreshToken)
+        .where(RefreshToken.token_hash == presented_hash)
+        .values(used_at=CLOCK, replaced_by=successor_hash)
+    )
+
+
+async def _store_refresh_token(
+    transaction: Transaction, session_id: UUID, refresh_token_hash: bytes, life: timedelta
+) -> None:
+    await transaction.execute(
+        insert(RefreshToken).values(
+            token_hash=refresh_token_hash, session_id=session_id, expires_at=CLOCK + life
+        )
+    )
+
+
+async def _prolong_session(
+    transaction: Transaction, session_id: UUID, session_life: timedelta
+) -> None:
+    await transaction.execute(
+        update(Session)
+        .where(Session.id == session_id)
+        .values(last_used_at=CLOCK, expires_at=CLOCK + session_life)
+    )

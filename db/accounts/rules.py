@@ -1,0 +1,113 @@
+"""What an e-mail address and a password must look like: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+import unicodedata
+from enum import Enum
+
+from db.errors import bad_input
+
+# NIST SP 800-63B: a floor on length and no rules of composition. The ceiling only keeps a request
+# from being a megabyte of password.
+PASSWORD_MIN_CHARACTERS = 8
+PASSWORD_MAX_BYTES = 1024
+# RFC 5321: 64 before the @, and a path of 256 with its two angle brackets.
+EMAIL_MAX_BYTES = 254
+EMAIL_LOCAL_MAX_BYTES = 64
+USER_AGENT_MAX_CHARACTERS = 256
+
+
+def normalise_email(email: str) -> str:
+    """The address as it is kept (compared without case); raises BAD_USER_INPUT when it is none."""
+    cleaned = clean_email(email)
+    if not looks_like_email(cleaned):
+        raise bad_input(
+            "This is not an e-mail address; write one like name@example.com.", "input", "email"
+        )
+    return cleaned
+
+
+def clean_email(email: str) -> str:
+    """Without the blanks that a keyboard adds, and composed as a password is."""
+    return unicodedata.normalize("NFC", email.strip())
+
+
+def looks_like_email(email: str) -> bool:
+    """One @ with something sensible on both sides; only a message sent there can prove more."""
+    # Surrogates, control, format and separator characters are all unprintable; a blank is not.
+    if not email.isprintable() or " " in email or len(email.encode()) > EMAIL_MAX_BYTES:
+        return False
+    local, at, domain = email.rpartition("@")
+    labels = domain.split(".")
+    return (
+        bool(at)
+        and "@" not in local
+        and 0 < len(local.encode()) <= EMAIL_LOCAL_MAX_BYTES
+        and len(labels) >= 2
+        and all(labels)
+    )
+
+
+def normalise_password(password: str) -> str:
+    """The characters that are hashed: composed (NFC), so that every keyboard types the same."""
+    return unicodedata.normalize("NFC", password)
+
+
+def check_new_password(password: str) -> None:
+    """Raise BAD_USER_INPUT when a (normalised) password may not be chosen."""
+    if not is_hashable_password(password):
+        raise bad_input(
+            f"The password must be at most {PASSWORD_MAX_BYTES} bytes of ordinary text.",
+            "input",
+            "password",
+        )
+    if len(password) < PASSWORD_MIN_CHARACTERS:
+        raise bad_input(
+            f"The password must have at least {PASSWORD_MIN_CHARACTERS} characters.",
+            "input",
+            "password",
+        )
+
+
+def is_hashable_password(password: str) -> bool:
+    """Whether this could be anyone's password at all."""
+    if "\0" in password or any("\ud800" <= character <= "\udfff" for character in password):
+        return False
+    return len(password.encode()) <= PASSWORD_MAX_BYTES
+
+
+class RefreshDecision(Enum):
+    """What becomes of a presented refresh token."""
+
+    ROTATE = "use it up and hand out its successor"
+    REPEAT = "hand out the successor that it already has"
+    REFUSE = "change nothing"
+    END_FAMILY = "revoke the session with all its tokens"
+
+
+def decide_refresh(
+    *,
+    session_alive: bool,
+    account_active: bool,
+    token_used: bool,
+    within_reuse_window: bool,
+    successor_unused: bool,
+) -> RefreshDecision:
+    """A used token comes back either from a retry, soon and before its successor, or a thief."""
+    if not session_alive:
+        return RefreshDecision.REFUSE
+    if not account_active:
+        return RefreshDecision.END_FAMILY
+    if not token_used:
+        return RefreshDecision.ROTATE
+    if within_reuse_window and successor_unused:
+        return RefreshDecision.REPEAT
+    return RefreshDecision.END_FAMILY
+
+
+def clean_user_agent(user_agent: str | None) -> str | None:
+    """What is kept of a User-Agent header: printable, and short."""
+    if user_agent is None:
+        return None
+    printable = "".join(character for character in user_agent if character.isprintable())
+    return printable[:USER_AGENT_MAX_CHARACTERS] or None

@@ -1,0 +1,116 @@
+"""Users, their credentials and sessions, the terms of signing up, and the audit log."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
+from db.rls import Access, Internal, Owned
+
+
+class User(Base):
+    """A person, or a guest who may become one. `email` is null for guests."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UuidKey]
+    email: Mapped[str | None]
+    is_anonymous: Mapped[bool] = mapped_column(server_default=text("false"))
+    role: Mapped[str] = mapped_column(server_default="user")
+    status: Mapped[str] = mapped_column(server_default="active")
+    display_name: Mapped[str | None]
+    plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
+    created_at: Mapped[Moment]
+    updated_at: Mapped[Moment]
+
+    __table_args__ = (
+        CheckConstraint("role in ('user', 'admin')", name="role"),
+        CheckConstraint("status in ('active', 'locked')", name="status"),
+        CheckConstraint("is_anonymous or email is not null", name="email_unless_anonymous"),
+        Index("uq_users_lower_email", text("lower(email)"), unique=True),
+    )
+    access = Access(Owned("id"), update=("display_name", "updated_at"))
+
+
+class Credential(Base):
+    """A user's password, as an argon2id hash in PHC format."""
+
+    __tablename__ = "credentials"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    password_hash: Mapped[str]
+    updated_at: Mapped[Moment]
+
+    access = Access(Internal())
+
+
+class Session(Base):
+    """One signed-in device. Revoking it kills its access and refresh tokens."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[Moment]
+    last_used_at: Mapped[Moment]
+    expires_at: Mapped[Moment] = mapped_column(server_default=None)
+    revoked_at: Mapped[OptionalMoment] = mapped_column(index=True)
+    revoked_reason: Mapped[str | None]
+    user_agent: Mapped[str | None]
+
+    access = Access(Owned())
+
+
+class RefreshToken(Base):
+    """A single-use token of a session; only its SHA-256 is kept."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(
+        ForeignKey("sessions.id", ondelete="CASCADE"), index=True
+    )
+    created_at: Mapped[Moment]
+    expires_at: Mapped[Moment] = mapped_column(server_default=None)
+    used_at: Mapped[OptionalMoment]
+    replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    access = Access(Internal())
+
+
+class SignUpTerms(Base):
+    """What a new user gets; one row, loaded by the product's seed."""
+
+    __tablename__ = "sign_up_terms"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    bonus_credits: Mapped[int]
+    anonymous_bonus_credits: Mapped[int]
+    plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
+
+    __table_args__ = (
+        CheckConstraint("id = 1", name="single_row"),
+        CheckConstraint("bonus_credits >= 0 and anonymous_bonus_credits >= 0", name="bonus"),
+    )
+    access = Access(Internal())
+
+
+class AuditEntry(Base):
+    """What happened to accounts and money, for the operator. Never holds a secret."""
+
+    __tablename__ = "audit_log"
+
+    id: Mapped[BigKey]
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )
+    action: Mapped[str]
+    detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[Moment]
+
+    access = Access(Internal(), service=("SELECT", "INSERT"))

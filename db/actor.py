@@ -1,0 +1,33 @@
+"""The actor: on whose behalf a statement runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+Role = Literal["anon", "authenticated", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who is asking. `role` is also the name of the Postgres LOGIN role that asks for them.
+
+    `expires_at` is the access token's `exp` in Unix seconds; 0 means never (no token, or a job).
+    """
+
+    role: Role
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    is_anonymous: bool = False
+    is_admin: bool = False
+    expires_at: int = 0
+
+    @property
+    def user_claim(self) -> str:
+        """The value of the `app.user_id` claim: the user's id as text, empty for nobody."""
+        return str(self.user_id) if self.user_id else ""
+
+
+NOBODY = Actor("anon")
+SERVICE = Actor("service")

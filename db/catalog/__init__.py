@@ -1,0 +1,1 @@
+"""Catalog: plans, tools and the choices they offer (from Sparky)."""

@@ -1,0 +1,97 @@
+"""Plans, tools, and the hairstyles and colours that tools offer: data a product's seed loads."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, Json, Slug
+from db.rls import Access, Public
+
+HEX_COLOR = "hex_code ~ '^#[0-9a-f]{6}$'"
+
+
+class Plan(Base):
+    """What a subscriber gets: credits a month, and how many of them may be spent in a day."""
+
+    __tablename__ = "plans"
+
+    id: Mapped[Slug]
+    name: Mapped[str] = mapped_column(unique=True)
+    monthly_credits: Mapped[int]
+    max_daily_credits: Mapped[int]
+    price_cents: Mapped[int] = mapped_column(server_default=text("0"))
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+
+    __table_args__ = (
+        CheckConstraint("monthly_credits >= 0 and max_daily_credits >= 0", name="credits"),
+        CheckConstraint("price_cents >= 0 and currency ~ '^[A-Z]{3}$'", name="price"),
+    )
+    access = Access(Public())
+
+
+class Tool(Base):
+    """Something a user can run on a photo. Texts travel as i18n keys; `id` is a slug."""
+
+    __tablename__ = "tools"
+
+    id: Mapped[Slug]
+    name_key: Mapped[str]
+    description_key: Mapped[str]
+    type: Mapped[str]
+    icon_name: Mapped[str]
+    cover_image_url: Mapped[str | None]
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+    credits_cost: Mapped[int] = mapped_column(server_default=text("1"))
+    parameters_schema: Mapped[Json] = mapped_column(server_default=text('\'{"type": "object"}\''))
+
+    __table_args__ = (
+        CheckConstraint("type in ('TRANSFORMATION', 'FILTER', 'ANALYSIS')", name="type"),
+        CheckConstraint("credits_cost between 0 and 1000", name="credits_cost"),
+        Index("ix_tools_sort_order_id", "sort_order", "id"),
+    )
+    access = Access(Public(only_if="is_active"))
+
+
+class Hairstyle(Base):
+    """A hairstyle the hairstyle tool can give."""
+
+    __tablename__ = "hairstyles"
+
+    id: Mapped[Slug]
+    name: Mapped[str]
+    image_url: Mapped[str]
+    gender: Mapped[str]
+    is_pro: Mapped[bool] = mapped_column(server_default=text("false"))
+    category: Mapped[str]
+    sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+
+    __table_args__ = (CheckConstraint("gender in ('MALE', 'FEMALE')", name="gender"),)
+    access = Access(Public())
+
+
+class HairColor(Base):
+    """A colour offered for hair, as lower-case #rrggbb."""
+
+    __tablename__ = "hair_colors"
+
+    hex_code: Mapped[Slug]
+    sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+
+    __table_args__ = (CheckConstraint(HEX_COLOR, name="hex_code"),)
+    access = Access(Public())
+
+
+class SkinColor(Base):
+    """A named skin tone, as lower-case #rrggbb."""
+
+    __tablename__ = "skin_colors"
+
+    hex_code: Mapped[Slug]
+    name: Mapped[str]
+    sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+
+    __table_args__ = (CheckConstraint(HEX_COLOR, name="hex_code"),)
+    access = Access(Public())

@@ -1,0 +1,1 @@
+"""Credits: a double-entry ledger of what users own, hold and spend."""

@@ -1,0 +1,70 @@
+"""Facts that stop an operation, each with the stable code that clients read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Every code a client can meet, as a UserError or in a top-level error's extensions."""
+
+    INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+    EMAIL_IN_USE = "EMAIL_IN_USE"
+    TOOL_INACTIVE = "TOOL_INACTIVE"
+    UPLOAD_MISSING = "UPLOAD_MISSING"
+    UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
+    EMPTY_FILE = "EMPTY_FILE"
+    INVALID_IMAGE = "INVALID_IMAGE"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    DAILY_LIMIT_REACHED = "DAILY_LIMIT_REACHED"
+    PLAN_LIMIT_REACHED = "PLAN_LIMIT_REACHED"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
+    RATE_LIMITED = "RATE_LIMITED"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    PROVIDER_REFUSED = "PROVIDER_REFUSED"
+    PROVIDER_FAILED = "PROVIDER_FAILED"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
+class DomainError(Exception):
+    """A refusal with a code and a message that says what to do next.
+
+    `path` names the input field at fault, outermost first, empty when none is.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.path = path
+
+
+class InsufficientCredits(DomainError):
+    """A wallet holds fewer available credits than an operation needs."""
+
+    def __init__(self, balance: int, required: int) -> None:
+        super().__init__(
+            ErrorCode.INSUFFICIENT_CREDITS,
+            f"This needs {required} credits and {balance} are available. "
+            "Add credits, then try again with the same idempotency key.",
+        )
+        self.balance = balance
+        self.required = required
+
+
+def not_found(what: str, path: tuple[str, ...] = ()) -> DomainError:
+    """Missing and forbidden look the same, so that ids tell nothing."""
+    return DomainError(ErrorCode.NOT_FOUND, f"There is no such {what}.", path)
+
+
+def bad_input(message: str, *path: str) -> DomainError:
+    """An input value breaks a rule; `path` leads to it."""
+    return DomainError(ErrorCode.BAD_USER_INPUT, message, path)

@@ -1,0 +1,85 @@
+-- What every table and verb stands on: the claims, ids ordered in time, refusals, and recorded events.
+create schema if not exists app;
+
+-- The user a statement runs for, from its transaction's claims; null for nobody. The claim may be
+-- an empty string after a transaction-local setting ends, hence nullif.
+create or replace function app.user_id() returns uuid
+language sql stable parallel safe set search_path = pg_catalog, pg_temp
+return nullif(current_setting('app.user_id', true), '')::uuid;
+
+-- A UUID of version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits.
+create or replace function app.uuid_v7() returns uuid
+language plpgsql volatile parallel safe set search_path = pg_catalog, pg_temp as $$
+declare
+    random_bytes bytea := uuid_send(gen_random_uuid());
+    milliseconds bigint := floor(extract(epoch from clock_timestamp()) * 1000);
+begin
+    random_bytes := overlay(random_bytes placing substring(int8send(milliseconds) from 3) from 1 for 6);
+    random_bytes := set_byte(random_bytes, 6, (get_byte(random_bytes, 6) & 15) | 112);
+    return encode(random_bytes, 'hex')::uuid;
+end;
+$$;
+
+-- Stops a verb with a code that clients read. SQLSTATE TG000 marks it as ours; the code travels
+-- in the hint and what a typed error needs (path, balance, required) in the detail.
+create or replace function app.refuse(code text, message text, detail jsonb default '{}') returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    raise exception using errcode = 'TG000', message = message, hint = code, detail = detail::text;
+end;
+$$;
+
+-- The actor of a verb that a client may call; refuses a call without one.
+create or replace function app.required_user_id() returns uuid
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if app.user_id() is null then
+        perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+    end if;
+    return app.user_id();
+end;
+$$;
+
+-- Trigger: records the changed row as an event. Arguments: the topic, and the column naming the row.
+create or replace function app.record_event() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    snapshot jsonb := to_jsonb(new) - 'cache_key';
+begin
+    insert into public.events (topic, user_id, entity_id, snapshot)
+    values (tg_argv[0], (snapshot ->> 'user_id')::uuid, snapshot ->> tg_argv[1], snapshot);
+    return null;
+end;
+$$;
+
+-- Trigger: keeps history immutable, whoever asks.
+create or replace function app.refuse_change() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    raise exception '% rows are never changed or removed', tg_table_name using errcode = 'restrict_violation';
+end;
+$$;
+
+-- Trigger: a movement's entries, inserted in one statement, must sum to zero.
+create or replace function app.check_entries_balance() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if exists (select from new_entries group by transaction_id having sum(amount) <> 0) then
+        raise exception 'the entries of a transaction must sum to zero' using errcode = 'check_violation';
+    end if;
+    return null;
+end;
+$$;
+
+-- Reads a verb's payload in the verb's own statement. Volatile, so that it sees the rows the verb
+-- has just written, and running as its caller, so that row-level security guards what it reads.
+-- `selection` is made by the engine; it reads $1, the verb's result, and $2, its parameters.
+create or replace function app.answer(result uuid, selection text, parameters jsonb) returns json
+language plpgsql volatile security invoker set search_path = public, pg_catalog, pg_temp as $$
+declare
+    payload json;
+begin
+    execute selection into payload using result, parameters;
+    return payload;
+end;
+$$;

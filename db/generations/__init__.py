@@ -1,0 +1,1 @@
+"""Generations: uploads, runs of tools on them, and cached results."""

@@ -1,0 +1,74 @@
+"""Brings a database up to date: migrations, the verbs written in SQL, and the roles' passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import secrets
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+
+from db.pool import role_url
+from settings import ROLES, Settings
+
+HERE = Path(__file__).parent
+# Verbs are replaced on every run, after the tables they use; the order is that of their calls.
+VERBS = ("foundation.sql", "credits/ledger.sql", "generations/generations.sql")
+MIGRATION_LOCK = 0x74616C6C79
+SCRAM_ITERATIONS = 4096
+
+
+def scram_verifier(password: str) -> str:
+    """A SCRAM-SHA-256 verifier (RFC 5802), so that no log ever sees the password itself."""
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    stored_key = hashlib.sha256(client_key).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    b64 = base64.b64encode
+    return (
+        f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{b64(salt).decode()}"
+        f"${b64(stored_key).decode()}:{b64(server_key).decode()}"
+    )
+
+
+def alembic_config(owner_url: str) -> Config:
+    """Alembic's configuration, wherever the process was started."""
+    config = Config(str(HERE.parent / "alembic.ini"))
+    config.attributes["owner_url"] = owner_url
+    return config
+
+
+async def migrate(owner_url: str, settings: Settings) -> None:
+    """Migrates to the newest revision; only one process at a time does."""
+    lock = await asyncpg.connect(owner_url)
+    try:
+        await lock.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
+        await asyncio.to_thread(command.upgrade, alembic_config(owner_url), "head")
+        async with lock.transaction():
+            for name in VERBS:
+                await lock.execute((HERE / name).read_text())
+        for role in ROLES:
+            await _prepare_role(lock, owner_url, role, settings)
+    finally:
+        await lock.close()
+
+
+async def _prepare_role(
+    owner: asyncpg.Connection, owner_url: str, role: str, settings: Settings
+) -> None:
+    """Gives a login role its password, unless it already has this one, and its session settings."""
+    password = settings.secret(f"database-{role}-password")
+    try:
+        probe = await asyncpg.connect(**role_url(owner_url, role, password), timeout=5)
+        await probe.close()
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        await owner.execute(f"alter role {role} password '{scram_verifier(password)}'")
+    timeout_milliseconds = int(settings.statement_timeout_seconds * 1000)
+    await owner.execute(f"alter role {role} set statement_timeout = {timeout_milliseconds}")
+    await owner.execute(f"alter role {role} set timezone = 'UTC'")

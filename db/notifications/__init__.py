@@ -1,0 +1,1 @@
+"""Notifications: what the product tells a user (from Sparky)."""

@@ -1,0 +1,33 @@
+"""Notifications, their texts as i18n keys."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, Json, Moment, UuidKey
+from db.rls import Access, Owned, Watch
+
+
+class Notification(Base):
+    """A message to one user; `data` fills the placeholders of the translated texts."""
+
+    __tablename__ = "notifications"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    type: Mapped[str]
+    title_key: Mapped[str]
+    message_key: Mapped[str]
+    data: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    read: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[Moment]
+
+    __table_args__ = (
+        CheckConstraint("type in ('OFFER', 'FEATURE', 'GENERAL')", name="type"),
+        Index("ix_notifications_user_id_created_at_id", "user_id", "created_at", "id"),
+    )
+    access = Access(Owned(), update=("read",), delete=True)
+    watch = Watch("notification.added", updates=False)

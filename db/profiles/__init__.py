@@ -1,0 +1,1 @@
+"""Profiles: the people a user keeps notes and analyses on (from Aura)."""

@@ -1,0 +1,79 @@
+"""Verbs on profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+from sqlalchemy import delete, func, insert, update
+
+from db.actor import Actor
+from db.errors import bad_input, not_found
+from db.pool import Transaction
+from db.profiles.tables import Profile
+
+NAME_LIMIT_CHARACTERS = 255
+# Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
+THUMBNAIL_LIMIT_BYTES = 512 * 1024
+JSON_LIMIT_BYTES = 256 * 1024
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    name = values.get("name")
+    if name is not None and len(name) > NAME_LIMIT_CHARACTERS:
+        raise bad_input(f"name may have {NAME_LIMIT_CHARACTERS} characters.", "input", "name")
+    thumbnail = values.get("thumbnail")
+    if thumbnail is not None and len(thumbnail) > THUMBNAIL_LIMIT_BYTES:
+        raise bad_input("thumbnail may have 512 KiB.", "input", "thumbnail")
+    if "analysis" in values and not isinstance(values["analysis"], dict):
+        raise bad_input("analysis must be a JSON object.", "input", "analysis")
+    if "chat_history" in values and not isinstance(values["chat_history"], list):
+        raise bad_input("chatHistory must be a JSON list.", "input", "chatHistory")
+    for column, field in (("analysis", "analysis"), ("chat_history", "chatHistory")):
+        if column in values and len(orjson.dumps(values[column])) > JSON_LIMIT_BYTES:
+            raise bad_input(f"{field} may have 256 KiB of JSON.", "input", field)
+
+
+async def create_profile(transaction: Transaction, actor: Actor, values: Mapping[str, Any]) -> UUID:
+    """Creates a profile of the actor's.
+
+    With a `local_id` the call can be repeated: the profile that already has it is returned as it
+    is, so that a client which lost an answer does not make a second one.
+    """
+    _check(values)
+    try:
+        async with transaction.connection.transaction():
+            created: UUID = await transaction.fetch_value(
+                insert(Profile).values(user_id=actor.user_id, **values).returning(Profile.id)
+            )
+            return created
+    except asyncpg.UniqueViolationError:
+        row = await transaction.fetch_one(
+            Profile.__table__.select().where(Profile.local_id == values["local_id"])
+        )
+        assert row is not None
+        found: UUID = row["id"]
+        return found
+
+
+async def update_profile(
+    transaction: Transaction, profile_id: UUID, values: Mapping[str, Any]
+) -> None:
+    """Changes the given columns of a profile of the actor's; NOT_FOUND for any other."""
+    _check(values)
+    changed = {"updated_at": func.now(), **values, "synced_at": func.now()}
+    statement = (
+        update(Profile).where(Profile.id == profile_id).values(changed).returning(Profile.id)
+    )
+    if await transaction.fetch_value(statement) is None:
+        raise not_found("profile", ("input", "id"))
+
+
+async def delete_profile(transaction: Transaction, profile_id: UUID) -> None:
+    """Deletes a profile of the actor's; NOT_FOUND for any other."""
+    statement = delete(Profile).where(Profile.id == profile_id).returning(Profile.id)
+    if await transaction.fetch_value(statement) is None:
+        raise not_found("profile", ("input", "id"))

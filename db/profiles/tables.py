@@ -1,0 +1,46 @@
+"""Profiles a user keeps, as Aura's clients sync them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, Json, Moment, UuidKey
+from db.rls import Access, Owned
+
+WRITABLE = ("name", "thumbnail", "analysis", "chat_history")
+
+
+class Profile(Base):
+    """A profile. `local_id` is the number the client's own database gave it, unique per user.
+
+    `updated_at` is the time of the last change as the client knows it (last write wins);
+    `synced_at` is the time this server stored it. Source: Aura's migration specification.
+    """
+
+    __tablename__ = "profiles"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    local_id: Mapped[int | None]
+    name: Mapped[str | None] = mapped_column(String(255))
+    thumbnail: Mapped[str | None]
+    analysis: Mapped[Json]
+    chat_history: Mapped[list[object]] = mapped_column(JSONB, server_default=text("'[]'"))
+    created_at: Mapped[Moment]
+    updated_at: Mapped[Moment]
+    synced_at: Mapped[Moment]
+
+    __table_args__ = (
+        UniqueConstraint("user_id", "local_id"),
+        Index("ix_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
+    )
+    access = Access(
+        Owned(),
+        insert=("user_id", "local_id", "created_at", "updated_at", *WRITABLE),
+        update=("updated_at", "synced_at", *WRITABLE),
+        delete=True,
+    )

@@ -1,0 +1,145 @@
+"""Who may touch which rows: one declaration yields policies, grants and engine predicates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import FromClause, Table, true
+from sqlalchemy.sql import ColumnElement
+
+if TYPE_CHECKING:
+    from db.base import Base
+
+ServiceVerb = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Rows belong to the user named in `column`; nobody else sees that they exist."""
+
+    column: str = "user_id"
+
+
+@dataclass(frozen=True)
+class Public:
+    """Everybody reads the rows for which the boolean column `only_if` is true (all, when empty)."""
+
+    only_if: str = ""
+
+
+@dataclass(frozen=True)
+class Internal:
+    """Only the server itself (`service`) touches the rows."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Changes of a table's rows that clients may watch: each writes an event under `topic`.
+
+    `entity` is the column whose value names the row in the event; `inserts` and `updates` say
+    which changes count.
+    """
+
+    topic: str
+    entity: str = "id"
+    inserts: bool = True
+    updates: bool = True
+
+
+@dataclass(frozen=True)
+class Access:
+    """The lock on one table.
+
+    `hidden` columns are never readable by a client's role; `insert` and `update` list the columns
+    that `authenticated` may write in its own rows; `service` lists what the server may do.
+    """
+
+    ownership: Owned | Public | Internal
+    hidden: tuple[str, ...] = ()
+    insert: tuple[str, ...] = ()
+    update: tuple[str, ...] = ()
+    delete: bool = False
+    service: tuple[ServiceVerb, ...] = field(default=("SELECT", "INSERT", "UPDATE", "DELETE"))
+
+
+def ownership_predicate(
+    model: type[Base], source: FromClause, actor_user_id: ColumnElement[Any]
+) -> ColumnElement[bool]:
+    """The engine's lock: the rows of `source` that the actor may read.
+
+    `actor_user_id` is a bound value, never `app.user_id()`: a statement must not depend on when
+    its own claims are set.
+    """
+    ownership = model.access.ownership
+    if isinstance(ownership, Owned):
+        return source.c[ownership.column] == actor_user_id
+    if isinstance(ownership, Public):
+        return source.c[ownership.only_if].is_(True) if ownership.only_if else true()
+    raise TypeError(f"{model.__name__} is internal: no client reads it")
+
+
+def _owner_condition(ownership: Owned) -> str:
+    return f"{ownership.column} = (select app.user_id())"
+
+
+def _authenticated_policies(name: str, access: Access) -> Iterator[tuple[str, str]]:
+    if isinstance(access.ownership, Public):
+        condition = access.ownership.only_if or "true"
+        yield "public_select", f"on {name} for select to anon, authenticated using ({condition})"
+    if isinstance(access.ownership, Owned):
+        own = _owner_condition(access.ownership)
+        yield "owner_select", f"on {name} for select to authenticated using ({own})"
+        if access.insert:
+            yield "owner_insert", f"on {name} for insert to authenticated with check ({own})"
+        if access.update:
+            yield (
+                "owner_update",
+                f"on {name} for update to authenticated using ({own}) with check ({own})",
+            )
+        if access.delete:
+            yield "owner_delete", f"on {name} for delete to authenticated using ({own})"
+
+
+def policies(table: Table, access: Access) -> dict[str, str]:
+    """The policies of a table by name, each the text that follows `create policy <name>`."""
+    found = dict(_authenticated_policies(table.name, access))
+    if access.service:
+        found["service_all"] = f"on {table.name} for all to service using (true) with check (true)"
+    return found
+
+
+def grants(table: Table, access: Access) -> list[str]:
+    """The grants of a table: columns are always listed for clients' roles."""
+    statements: list[str] = []
+    readable = ", ".join(c.name for c in table.columns if c.name not in access.hidden)
+    if not isinstance(access.ownership, Internal):
+        readers = "anon, authenticated" if isinstance(access.ownership, Public) else "authenticated"
+        statements.append(f"grant select ({readable}) on {table.name} to {readers}")
+    for verb, columns in (("insert", access.insert), ("update", access.update)):
+        if columns:
+            statements.append(
+                f"grant {verb} ({', '.join(columns)}) on {table.name} to authenticated"
+            )
+    if access.delete:
+        statements.append(f"grant delete on {table.name} to authenticated")
+    if access.service:
+        statements.append(f"grant {', '.join(access.service).lower()} on {table.name} to service")
+    return statements
+
+
+def lock_statements(table: Table, access: Access) -> list[str]:
+    """All the SQL that puts the lock on a new table, in order."""
+    created = [f"create policy {name} {rest}" for name, rest in policies(table, access).items()]
+    enable = f"alter table {table.name} enable row level security"
+    return [enable, *created, *grants(table, access)]
+
+
+def watch_statements(table: Table, watch: Watch) -> list[str]:
+    """The trigger that records an event for every watched change, whoever makes it."""
+    changes = [name for name, on in (("insert", watch.inserts), ("update", watch.updates)) if on]
+    return [
+        f"create trigger record_event after {' or '.join(changes)} on {table.name} "
+        f"for each row execute function app.record_event('{watch.topic}', '{watch.entity}')"
+    ]

@@ -1,0 +1,201 @@
+"""Accounts in the schema: the viewer, signing up, in and out, and renewing a session."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from auth.accounts import SignedIn
+from db.accounts import tables
+from db.errors import DomainError, ErrorCode
+from graph.catalog import Plan
+from graph.context import Context
+from graph.credits import Credits, CreditTransaction
+from graph.engine.declare import (
+    backed_by,
+    column,
+    connection,
+    edge,
+    global_id,
+    mutation,
+    node_lookup,
+    viewer_row,
+)
+from graph.engine.outcomes import Payload, Ref
+from graph.errors import UserError, user_error
+from graph.generations import Generation
+from graph.notifications import Notification
+from graph.profiles import Profile
+from graph.relay import Connection, Node
+
+NEWEST_FIRST = ("-created_at", "-id")
+
+
+@backed_by(tables.User, prefix="user")
+class User(Node):
+    """A person, or a guest who has not signed up yet."""
+
+    id: strawberry.ID = global_id()
+    email: str | None = column(description="The e-mail address; null for a guest.")
+    is_anonymous: bool = column(description="Whether this is a guest.")
+    display_name: str | None = column(description="The name shown to others.")
+    created_at: datetime = column(description="When the account was opened.")
+    plan: Plan | None = edge("plan_id", description="The plan subscribed to.")
+    credits: Credits | None = edge("id", "user_id", description="The wallet.")
+    credit_transactions: Connection[CreditTransaction] = connection(
+        NEWEST_FIRST, description="The wallet's history, newest first."
+    )
+    generations: Connection[Generation] = connection(
+        NEWEST_FIRST, description="Runs of tools, newest first."
+    )
+    profiles: Connection[Profile] = connection(
+        NEWEST_FIRST, description="The profiles kept, newest first."
+    )
+    notifications: Connection[Notification] = connection(
+        NEWEST_FIRST, description="Notifications, newest first."
+    )
+
+
+@strawberry.type(description="A signed-in session. Keep both tokens secret.")
+class AuthSession:
+    """Tokens and whose they are."""
+
+    access_token: str = strawberry.field(description="Send as `Authorization: Bearer …`.")
+    refresh_token: str = strawberry.field(
+        description="Give it to `refreshSession` once, before or after the access token expires."
+    )
+    expires_at: datetime = strawberry.field(description="When the access token expires.")
+    user: User | None = strawberry.field(description="Who is signed in.")
+
+
+@strawberry.input(description="An e-mail address and a password.")
+class SignUpInput:
+    """Input of `signUp`."""
+
+    email: str = strawberry.field(description="At most 254 characters.")
+    password: str = strawberry.field(description="At least 8 characters.")
+
+
+@strawberry.input(description="An e-mail address and a password.")
+class SignInInput:
+    """Input of `signIn`."""
+
+    email: str = strawberry.field(description="The address signed up with.")
+    password: str = strawberry.field(description="The password.")
+
+
+@strawberry.input(description="A refresh token.")
+class RefreshSessionInput:
+    """Input of `refreshSession`."""
+
+    refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
+
+
+@strawberry.type(description="Result of signing up or in, or of renewing a session.")
+class SessionPayload:
+    """Payload with a session."""
+
+    session: AuthSession | None = strawberry.field(description="The session; null on errors.")
+    errors: list[UserError] = strawberry.field(
+        description="EMAIL_IN_USE, INVALID_CREDENTIALS, BAD_USER_INPUT; UNAUTHENTICATED from "
+        "`refreshSession` when the token is used up or revoked."
+    )
+
+
+@strawberry.type(description="Result of `signOut`.")
+class SignOutPayload:
+    """Payload of `signOut`."""
+
+    signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
+    errors: list[UserError] = strawberry.field(description="Always empty.")
+
+
+def _session(signed_in: SignedIn) -> Payload:
+    session: dict[str, Any] = {
+        "access_token": signed_in.access_token,
+        "refresh_token": signed_in.refresh_token,
+        "expires_at": signed_in.expires_at,
+        "user": Ref(signed_in.user_id),
+    }
+    return Payload({"session": session}, reader=signed_in.actor)
+
+
+async def sign_up(context: Context, input: SignUpInput) -> Payload:
+    """Opens an account; a signed-in guest keeps everything they have."""
+    guest = context.actor if context.actor.is_anonymous else None
+    accounts = context.services.accounts
+    return _session(
+        await accounts.sign_up(
+            input.email, input.password, user_agent=context.user_agent, anonymous=guest
+        )
+    )
+
+
+async def sign_in(context: Context, input: SignInInput) -> Payload:
+    """Opens a session of an existing account."""
+    accounts = context.services.accounts
+    return _session(
+        await accounts.sign_in(input.email, input.password, user_agent=context.user_agent)
+    )
+
+
+async def sign_in_anonymously(context: Context) -> Payload:
+    """Opens a guest's account and session."""
+    return _session(
+        await context.services.accounts.sign_in_anonymously(user_agent=context.user_agent)
+    )
+
+
+async def refresh_session(context: Context, input: RefreshSessionInput) -> Payload:
+    """Renews a session. A dead token is the input's fault here, so it is a UserError."""
+    try:
+        return _session(await context.services.accounts.refresh(input.refresh_token))
+    except DomainError as error:
+        if error.code is not ErrorCode.UNAUTHENTICATED:
+            raise
+        return Payload({"session": None, "errors": [user_error(error)]})
+
+
+async def sign_out(context: Context) -> Payload:
+    """Ends the caller's session; without one, there is nothing to end."""
+    await context.services.accounts.sign_out(context.actor)
+    return Payload({"signed_out": True})
+
+
+@strawberry.type
+class AccountsQuery:
+    """Queries on accounts."""
+
+    viewer: User | None = viewer_row(description="Who is asking; null without a token.")
+    node: Node | None = node_lookup(
+        description="The object with a global id; null when it is missing or not the caller's."
+    )
+
+
+@strawberry.type
+class AccountsMutation:
+    """Mutations on accounts."""
+
+    sign_up: SessionPayload | None = mutation(
+        sign_up,
+        SignUpInput,
+        description="Open an account. Sent with a guest's token, it turns the guest into a "
+        "member who keeps profiles, generations and credits.",
+    )
+    sign_in: SessionPayload | None = mutation(
+        sign_in, SignInInput, description="Sign in with e-mail and password."
+    )
+    sign_in_anonymously: SessionPayload | None = mutation(
+        sign_in_anonymously, description="Begin as a guest, without e-mail or password."
+    )
+    refresh_session: SessionPayload | None = mutation(
+        refresh_session,
+        RefreshSessionInput,
+        description="Exchange a refresh token for new tokens. Each works once; using one again "
+        "later ends the whole session.",
+    )
+    sign_out: SignOutPayload | None = mutation(
+        sign_out, description="End the session of the token this is sent with."
+    )

@@ -1,0 +1,200 @@
+"""The ASGI application: its routes, and what lives from its start to its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.routing import Route
+
+from auth.accounts import Accounts
+from auth.keys import SigningKeys
+from auth.passwords import PasswordHasher
+from auth.revocation_watch import RevocationWatch
+from auth.tokens import AccessTokens
+from db.actor import SERVICE
+from db.generations.operations import UploadRecords
+from db.images import ImageWorker
+from db.pool import Database
+from db.storage import Storage
+from graph import files
+from graph.engine.engine import Engine
+from graph.generations import links
+from graph.graphiql import routes as graphiql
+from graph.http import GraphQLHttp
+from graph.live.bus import WakeBus
+from graph.live.hub import EventHub
+from graph.live.source import SocketOperations
+from graph.live.transport import GraphQLWebSocket
+from graph.schema import build_schema
+from graph.services import Services
+from settings import DEMO_ORIGINS, Settings
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+GRAPHQL_PATH = "/graphql"
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+class Server:
+    """One process's API: made before it listens, closed after it has stopped."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage, bus: WakeBus):
+        self.services = make_services(settings, database, bus)
+        self.engine = Engine(build_schema(), database, introspection=settings.introspection)
+        self.sockets = GraphQLWebSocket(
+            SocketOperations(self.engine, self.services),
+            is_origin_allowed=origin_check(settings),
+        )
+        self.draining = False
+        self._http = GraphQLHttp(self.engine, self.services)
+        self._pages = self._make_pages(storage)
+        self.app: Asgi = with_cors(self._dispatch, settings)
+
+    async def start(self) -> None:
+        """Begins what runs beside requests."""
+        await self.services.hub.start()
+        await self.services.revocations.start()
+
+    async def stop(self) -> None:
+        """Ends it; sockets were told before."""
+        await self.services.revocations.stop()
+        await self.services.hub.stop()
+        self.services.passwords.close()
+
+    async def drain(self) -> None:
+        """Called when shutting down begins: not ready any more, clients reconnect elsewhere."""
+        self.draining = True
+        await self.sockets.shutdown()
+
+    async def _dispatch(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        else:
+            await self._pages(scope, receive, with_security_headers(send))
+
+    async def _socket(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] == GRAPHQL_PATH:
+            await self.sockets(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 4404})
+
+    def _make_pages(self, storage: Storage) -> Starlette:
+        settings = self.services.settings
+        pages = Starlette(
+            routes=[
+                Route(
+                    "/",
+                    lambda _: RedirectResponse("/graphiql" if settings.graphiql else "/healthz"),
+                ),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/.well-known/jwks.json", self._jwks),
+                *graphiql.routes(settings),
+                *files.routes(),
+            ]
+        )
+        pages.state.files = files.Files(
+            storage,
+            links(),
+            ImageWorker(settings.upload_limit_pixels),
+            UploadRecords(self.services.database),
+            settings.upload_limit_bytes,
+        )
+        return pages
+
+    async def _healthz(self, _: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def _readyz(self, _: Request) -> JSONResponse:
+        if self.draining:
+            return JSONResponse({"status": "draining"}, 503)
+        try:
+            async with self.services.database.transaction(SERVICE) as transaction:
+                await transaction.connection.fetchval("select 1")
+        except Exception:  # whatever it is, this process cannot serve now
+            return JSONResponse({"status": "database unavailable"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def _jwks(self, _: Request) -> JSONResponse:
+        headers = {"Cache-Control": "public, max-age=300"}
+        return JSONResponse(self.services.keys.jwks(), headers=headers)
+
+
+def make_services(settings: Settings, database: Database, bus: WakeBus) -> Services:
+    """The services of one process."""
+    keys = SigningKeys.load(settings)
+    tokens = AccessTokens(keys, settings)
+    passwords = PasswordHasher()
+    return Services(
+        settings=settings,
+        database=database,
+        keys=keys,
+        tokens=tokens,
+        passwords=passwords,
+        accounts=Accounts(database, passwords, tokens, settings),
+        revocations=RevocationWatch(database, tokens.revoked),
+        hub=EventHub(database, bus),
+    )
+
+
+def origin_check(settings: Settings) -> Callable[[str | None], bool]:
+    """Which pages may open sockets: our own, and those CORS lets in."""
+    import re
+
+    own = settings.base_url
+    pattern = None if settings.production else re.compile(DEMO_ORIGINS)
+
+    def allowed(origin: str | None) -> bool:
+        if origin is None or origin == own or origin in settings.cors_origins:
+            return True
+        return pattern is not None and pattern.fullmatch(origin) is not None
+
+    return allowed
+
+
+def with_cors(app: Asgi, settings: Settings) -> Asgi:
+    """Lets the listed pages call; the demo also lets in every page on this machine."""
+    return CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origins,
+        allow_origin_regex=None if settings.production else DEMO_ORIGINS,
+        allow_methods=["GET", "POST", "PUT"],
+        allow_headers=["authorization", "content-type"],
+        expose_headers=["x-request-id"],
+        max_age=600,
+    )
+
+
+def with_security_headers(send: Any) -> Any:
+    """Adds the headers every page has, unless the page sets its own."""
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            present = {name.lower() for name, _ in message["headers"]}
+            missing = [pair for pair in SECURITY_HEADERS if pair[0] not in present]
+            message = {**message, "headers": [*message["headers"], *missing]}
+        await send(message)
+
+    return sending
+
+
+@asynccontextmanager
+async def running(server: Server) -> AsyncIterator[Server]:
+    """The server from its start to its end."""
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

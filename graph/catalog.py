@@ -1,0 +1,114 @@
+"""The catalog in the schema: plans, tools, and the choices tools offer; everybody may read it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import strawberry
+
+from db.catalog import tables
+from graph.engine.declare import backed_by, column, embedded, global_id, rows
+from graph.relay import Node
+from graph.scalars import JSON
+
+
+@strawberry.enum(description="What kind of thing a tool does.")
+class ToolType(Enum):
+    """Kinds of tools (from Sparky)."""
+
+    TRANSFORMATION = "TRANSFORMATION"
+    FILTER = "FILTER"
+    ANALYSIS = "ANALYSIS"
+
+
+@strawberry.enum(description="For whom a hairstyle is shown first.")
+class Gender(Enum):
+    """Genders of the hairstyle list (from Sparky)."""
+
+    MALE = "MALE"
+    FEMALE = "FEMALE"
+
+
+@backed_by(tables.Tool, prefix="tool")
+class Tool(Node):
+    """Something to run on a photo. Only active tools are listed."""
+
+    id: strawberry.ID = global_id("Global id; inputs also take the slug, such as `hair-color`.")
+    name_key: str = column(description="i18n key of the name.")
+    description_key: str = column(description="i18n key of the description.")
+    type: ToolType = column(description="What kind of thing it does.")
+    icon_name: str = column(description="Which icon the client shows.")
+    cover_image_url: str | None = column(description="A picture for the list.")
+    is_active: bool = column(description="Whether it can be run now.")
+    sort_order: int = column(description="Position in the list, ascending.")
+    credits_cost: int = column(description="Credits one run costs.")
+    parameters_schema: JSON = column(
+        description="JSON Schema of `createGeneration`'s parameters for this tool."
+    )
+
+
+@backed_by(tables.Plan)
+class PlanPrice:
+    """A plan's price for one month."""
+
+    amount_cents: int = column("price_cents", description="In hundredths of the currency.")
+    currency: str = column(description="ISO 4217 code.")
+
+
+@backed_by(tables.Plan, prefix="plan")
+class Plan(Node):
+    """What a subscriber gets."""
+
+    id: strawberry.ID = global_id("Global id; inputs also take the slug, such as `pro`.")
+    name: str = column(description="Its name.")
+    monthly_credits: int = column(description="Credits granted each month.")
+    max_daily_credits: int = column(description="How many of them may be spent in a day.")
+    price: PlanPrice = embedded(description="Price of a month.")
+    sort_order: int = column(description="Position in the list, ascending.")
+
+
+@backed_by(tables.Hairstyle, prefix="hairstyle")
+class Hairstyle(Node):
+    """A hairstyle the hairstyle tool can give."""
+
+    id: strawberry.ID = global_id("Global id; inputs also take the slug.")
+    name: str = column(description="Its name.")
+    image_url: str = column(description="A picture of it.")
+    gender: Gender = column(description="For whom it is shown first.")
+    is_pro: bool = column(description="Whether it needs a paid plan.")
+    category: str = column(description="Its group in the list.")
+    sort_order: int = column(description="Position in the list, ascending.")
+
+
+@backed_by(tables.HairColor)
+class HairColor:
+    """A colour offered for hair."""
+
+    hex_code: str = column(description="Lower-case #rrggbb.")
+    sort_order: int = column(description="Position in the palette, ascending.")
+
+
+@backed_by(tables.SkinColor)
+class SkinColor:
+    """A named skin tone."""
+
+    hex_code: str = column(description="Lower-case #rrggbb.")
+    name: str = column(description="Its name.")
+    sort_order: int = column(description="Position in the palette, ascending.")
+
+
+@strawberry.type
+class CatalogQuery:
+    """Queries on the catalog."""
+
+    tools: list[Tool] = rows(("sort_order", "id"), description="The active tools, in their order.")
+    plans: list[Plan] = rows(("sort_order", "id"), description="The plans, cheapest first.")
+    hairstyles: list[Hairstyle] = rows(
+        ("sort_order", "id"), description="The hairstyles, in their order."
+    )
+    hair_colors: list[HairColor] = rows(
+        ("sort_order", "hex_code"), description="The hair colours, in their order."
+    )
+    skin_colors: list[SkinColor] = rows(
+        ("sort_order", "hex_code"), description="The skin tones, in their order."
+    )

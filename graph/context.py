@@ -1,0 +1,31 @@
+"""The context of a request: who asks, under which id, and the services operations use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from db.actor import Actor
+from db.errors import DomainError, ErrorCode
+
+if TYPE_CHECKING:
+    from graph.services import Services
+
+
+@dataclass(slots=True)
+class Context:
+    """What an operation knows of its request."""
+
+    actor: Actor
+    services: Services
+    request_id: str
+    user_agent: str | None = None
+
+    def signed_in(self) -> Actor:
+        """The actor, refused when nobody is signed in."""
+        if self.actor.user_id is None:
+            raise DomainError(
+                ErrorCode.UNAUTHENTICATED,
+                "Sign in first, then send the access token in the Authorization header.",
+            )
+        return self.actor

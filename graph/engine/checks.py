@@ -1,0 +1,61 @@
+"""What must hold of a schema before it may serve: descriptions, and non-null only where SQL is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_non_null_type
+
+from graph.engine import declare
+from graph.engine.declare import Backing, backing_of, python_name, spec_of
+
+
+class SchemaError(Exception):
+    """A declaration the engine could not keep; the message names every one."""
+
+
+def _field_faults(
+    graph_type: GraphQLObjectType, name: str, field: GraphQLField, backing: Backing | None
+) -> Iterator[str]:
+    place = f"{graph_type.name}.{name}"
+    spec = spec_of(field)
+    if not field.description:
+        yield f"{place} has no description"
+    if backing is None:
+        return
+    columns = backing.table.columns
+    match spec:
+        case declare.Column(column):
+            source = columns.get(column or python_name(field))
+            if source is None:
+                yield f"{place} names no column of {backing.table.name}"
+            elif is_non_null_type(field.type) and source.nullable and not _guarded(graph_type):
+                yield f"{place} is non-null, but its column may be null"
+        case declare.Edge():
+            if is_non_null_type(field.type):
+                yield f"{place} leads to a row that may be hidden, so it must be nullable"
+        case declare.Computed(names):
+            yield from (f"{place} names no column {n}" for n in names if n not in columns)
+        case None:
+            yield f"{place} says not where it comes from"
+
+
+def _guarded(graph_type: GraphQLObjectType) -> bool:
+    """Embedded objects without ids exist only where a condition holds; it guards their columns."""
+    backing = backing_of(graph_type)
+    return backing is not None and not backing.prefix and "id" not in graph_type.fields
+
+
+def check_schema(schema: GraphQLSchema) -> None:
+    """Raises `SchemaError` with everything that is wrong."""
+    faults: list[str] = []
+    for name, graph_type in schema.type_map.items():
+        if not isinstance(graph_type, GraphQLObjectType) or name.startswith("__"):
+            continue
+        if not graph_type.description:
+            faults.append(f"{name} has no description")
+        backing = backing_of(graph_type)
+        for field_name, field in graph_type.fields.items():
+            faults.extend(_field_faults(graph_type, field_name, field, backing))
+    if faults:
+        raise SchemaError("\n".join(faults))

@@ -1,0 +1,209 @@
+"""Documents: parsed, validated and remembered, so that each is read once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from graphql import (
+    ArgumentNode,
+    DirectiveNode,
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+    Visitor,
+    parse,
+    specified_rules,
+    validate,
+    visit,
+)
+from graphql.execution.values import get_variable_values
+from graphql.validation import NoSchemaIntrospectionCustomRule
+
+from db.errors import ErrorCode
+from graph.engine.cache import ByteBoundedCache
+from graph.errors import RequestError
+from graph.relay import split_global_id
+
+MAX_TOKENS = 10_000
+MAX_VALIDATION_ERRORS = 20
+CACHE_BYTES = 16 * 1024 * 1024
+PLANS_PER_OPERATION = 64
+# A parsed document takes about this many times its text's length in memory.
+PARSED_SIZE_FACTOR = 40
+
+Probe = Callable[[Mapping[str, Any]], Hashable]
+
+
+@dataclass
+class Operation:
+    """One operation of a valid document, with everything that its plans depend on."""
+
+    node: OperationDefinitionNode
+    fragments: dict[str, FragmentDefinitionNode]
+    probes: list[Probe]
+    size_bytes: int
+    plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> OperationType:
+        """Query, mutation or subscription."""
+        return self.node.operation
+
+    def shape(self, variables: Mapping[str, Any]) -> tuple[Hashable, ...]:
+        """Those properties of the variables that change which statement is needed."""
+        return tuple(probe(variables) for probe in self.probes)
+
+    def remember(self, shape: tuple[Hashable, ...], plan: Any) -> None:
+        """Keeps a plan for its shape; of too many shapes, the oldest goes."""
+        if len(self.plans) >= PLANS_PER_OPERATION:
+            self.plans.pop(next(iter(self.plans)))
+        self.plans[shape] = plan
+
+
+class _ProbeFinder(Visitor):
+    """Finds the variables whose values shape a statement."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.probes: dict[tuple[str, str], Probe] = {}
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        for argument in node.arguments or ():
+            if isinstance(argument.value, VariableNode):
+                name = argument.value.name.value
+                self.probes["truth", name] = partial(_truth, name)
+
+    def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
+        if not isinstance(node.value, VariableNode):
+            return
+        name = node.value.name.value
+        if node.name.value == "after":
+            self.probes["given", name] = lambda variables: variables.get(name) is not None
+        if node.name.value == "id":
+            self.probes["prefix", name] = lambda variables: split_global_id(
+                str(variables.get(name))
+            )[0]
+
+
+def _truth(name: str, variables: Mapping[str, Any]) -> bool:
+    return bool(variables.get(name))
+
+
+def _read(text: str) -> DocumentNode:
+    try:
+        return parse(text, max_tokens=MAX_TOKENS)
+    except GraphQLError as error:
+        code = ErrorCode.BAD_USER_INPUT
+        if "token limit" in error.message.lower() or "too many tokens" in error.message.lower():
+            code = ErrorCode.QUERY_TOO_COMPLEX
+        raise RequestError([error], code) from None
+    except RecursionError:
+        raise RequestError(
+            [GraphQLError("The document is nested too deeply.")], ErrorCode.QUERY_TOO_COMPLEX
+        ) from None
+
+
+class Documents:
+    """The documents this process has read, by their text."""
+
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
+        self._schema = schema
+        rules = list(specified_rules)
+        if not introspection:
+            rules.append(NoSchemaIntrospectionCustomRule)
+        self._rules = rules
+        self._cache: ByteBoundedCache[tuple[str, str | None], Operation] = ByteBoundedCache(
+            CACHE_BYTES
+        )
+
+    def operation(self, text: str, name: str | None) -> Operation:
+        """The operation to run; `RequestError` when the document is not valid."""
+        found = self._cache.get((text, name))
+        if found is None:
+            found = self._load(text, name)
+            self._cache.put((text, name), found, found.size_bytes)
+        return found
+
+    def _load(self, text: str, name: str | None) -> Operation:
+        document = _read(text)
+        errors = validate(
+            self._schema, document, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=True
+        )
+        if errors:
+            raise RequestError(errors, ErrorCode.BAD_USER_INPUT)
+        node = _named_operation(document, name)
+        finder = _ProbeFinder()
+        visit(document, finder)
+        return Operation(
+            node=node,
+            fragments={
+                definition.name.value: definition
+                for definition in document.definitions
+                if isinstance(definition, FragmentDefinitionNode)
+            },
+            probes=list(finder.probes.values()),
+            size_bytes=sys.getsizeof(text) * PARSED_SIZE_FACTOR,
+        )
+
+
+def _named_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
+    operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+    if name is None and len(operations) == 1:
+        return operations[0]
+    for operation in operations:
+        if name is not None and operation.name is not None and operation.name.value == name:
+            return operation
+    message = (
+        "The document has several operations: say which with operationName."
+        if name is None
+        else f"The document has no operation named {name!r}."
+    )
+    raise RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
+
+
+def coerce_variables(schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]) -> Any:
+    """The operation's variables by the specification's rules; text must be storable."""
+    _refuse_unstorable(given)
+    if not operation.node.variable_definitions:
+        return _NO_VARIABLES
+    result = get_variable_values(
+        schema, operation.node.variable_definitions, dict(given), hide_suggestions=True
+    )
+    if isinstance(result, list):
+        raise RequestError(result, ErrorCode.BAD_USER_INPUT)
+    return result
+
+
+def _refuse_unstorable(value: Any) -> None:
+    """Postgres text holds neither NUL nor half of a surrogate pair; JSON can spell both."""
+    if isinstance(value, str):
+        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise RequestError(
+                [GraphQLError("Text may not contain NUL characters or lone surrogates.")],
+                ErrorCode.BAD_USER_INPUT,
+            )
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _refuse_unstorable(key)
+            _refuse_unstorable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_unstorable(item)
+
+
+class _NoVariables:
+    """What an operation without variables has."""
+
+    coerced: Mapping[str, Any] = {}
+    sources: Mapping[str, Any] = {}
+
+
+_NO_VARIABLES = _NoVariables()

@@ -1,0 +1,369 @@
+"""The engine: runs a query, a mutation or a subscription and answers in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    execute,
+    get_named_type,
+)
+from graphql.execution.values import get_argument_values
+from sqlalchemy import ColumnElement
+from strawberry import Schema
+from strawberry.types.arguments import convert_arguments
+
+from db.actor import Actor
+from db.errors import DomainError, ErrorCode
+from db.pool import Database
+from graph.context import Context
+from graph.engine import declare
+from graph.engine.declare import backing_of, spec_of
+from graph.engine.documents import Documents, Operation, coerce_variables
+from graph.engine.parameters import Parameters, Request
+from graph.engine.payloads import PayloadPlan, Run, run_mutation
+from graph.engine.plan import Planner, as_object, build_object, table_behind, text_literal
+from graph.engine.render import Renderer
+from graph.engine.selection import Selections
+from graph.engine.statements import Statement, make_statement
+from graph.engine.subscriptions import SubscriptionPlan
+from graph.errors import RequestError, domain_error, masked, top_level
+from graph.relay import split_global_id
+
+log = structlog.get_logger("tallygraph.engine")
+INTROSPECTION = frozenset({"__schema", "__type"})
+
+
+class Planning:
+    """Everything needed to plan one operation for one shape of its variables."""
+
+    def __init__(
+        self, engine: Engine, operation: Operation, variables: Any, *, signed_in: bool
+    ) -> None:
+        self.engine = engine
+        self._signed_in = signed_in
+        self.operation = operation
+        self.variables = variables
+        self.selections = Selections(engine.schema, operation.fragments, variables.coerced)
+        self.renderer = Renderer(engine.schema, self.selections)
+
+    def planner(self, parameters: Parameters) -> Planner:
+        """A planner that binds with `parameters`."""
+        return Planner(
+            self.selections,
+            parameters,
+            self._argument_reader,
+            self._given_now,
+            self.renderer.for_field,
+            signed_in=self._signed_in,
+        )
+
+    @staticmethod
+    def _argument_reader(
+        definition: GraphQLField, node: FieldNode
+    ) -> Callable[[Request], dict[str, Any]]:
+        return lambda request: get_argument_values(definition, node, request.variables)
+
+    def _given_now(self, definition: GraphQLField, node: FieldNode, argument: str) -> bool:
+        return get_argument_values(definition, node, self.variables).get(argument) is not None
+
+    def root(self) -> tuple[GraphQLObjectType, dict[str, list[FieldNode]]]:
+        """The root type and the fields selected on it."""
+        root = self.engine.schema.get_root_type(self.operation.kind)
+        assert root is not None
+        return root, self.selections.collect(root, [self.operation.node.selection_set])
+
+
+@dataclass(frozen=True)
+class MutationField:
+    """A root field of a mutation with the plan of its payload; none for `__typename`."""
+
+    root: GraphQLObjectType
+    node: FieldNode
+    payload: PayloadPlan | None
+
+    @classmethod
+    def plan(
+        cls, planning: Planning, root: GraphQLObjectType, nodes: list[FieldNode]
+    ) -> MutationField:
+        """The plan of one root field."""
+        name = nodes[0].name.value
+        if name == "__typename":
+            return cls(root, nodes[0], None)
+        payload_type = as_object(get_named_type(root.fields[name].type))
+        return cls(root, nodes[0], PayloadPlan(planning, payload_type, nodes))
+
+
+class Engine:
+    """Answers operations over one schema and one database."""
+
+    def __init__(
+        self, strawberry_schema: Schema, database: Database, *, introspection: bool
+    ) -> None:
+        self.strawberry = strawberry_schema
+        self.schema = strawberry_schema._schema  # the graphql-core schema
+        self.database = database
+        self.documents = Documents(self.schema, introspection=introspection)
+        self._types_by_prefix = {
+            backing.prefix: graph_type.name
+            for graph_type in self.schema.type_map.values()
+            if (backing := backing_of(graph_type)) is not None and backing.prefix
+        }
+
+    async def run(
+        self,
+        text: str,
+        given_variables: Mapping[str, Any],
+        operation_name: str | None,
+        context: Context,
+        *,
+        mutations: bool = True,
+    ) -> bytes:
+        """One query or mutation as the bytes of its response."""
+        operation = self.documents.operation(text, operation_name)
+        if operation.kind is OperationType.SUBSCRIPTION:
+            raise _request_error("Subscribe over a WebSocket with graphql-transport-ws.")
+        if operation.kind is OperationType.MUTATION and not mutations:
+            raise _request_error("Send mutations with POST.")
+        variables = coerce_variables(self.schema, operation, given_variables)
+        if operation.kind is OperationType.MUTATION:
+            return await self._mutate(operation, variables, context)
+        return await self._query(operation, variables, context)
+
+    async def _query(self, operation: Operation, variables: Any, context: Context) -> bytes:
+        statement = self.query_statement(operation, variables, context.actor)
+        if statement is None:
+            return await self._with_introspection(operation, variables, context)
+        try:
+            request = Request(variables, context.actor.user_id)
+            return b'{"data":' + await self.read(statement, request, context.actor) + b"}"
+        except Exception as error:  # every fault becomes a coded error
+            return failed(error, context)
+
+    def subscription_plan(self, operation: Operation, variables: Any) -> SubscriptionPlan:
+        """The plan of a subscription for these variables."""
+        shape = operation.shape(variables.coerced)
+        plan: SubscriptionPlan | None = operation.plans.get(shape)
+        if plan is None:
+            plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=True))
+            operation.remember(shape, plan)
+        return plan
+
+    async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
+        """Runs a statement for an actor, once more if its connection had died."""
+        arguments = statement.arguments(request)
+        arguments.append(actor.user_claim)
+        pool = self.database.pools[actor.role]
+        for last_try in (False, True):
+            try:
+                async with pool.connection() as connection:
+                    answer = await connection.fetch_value(statement.with_claims, arguments)
+            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
+                if last_try:
+                    raise
+            else:
+                break
+        return statement.finished(answer)
+
+    def query_statement(
+        self, operation: Operation, variables: Any, actor: Actor
+    ) -> Statement | None:
+        """The operation's statement for these variables; nothing when it asks for introspection."""
+        signed_in = actor.user_id is not None
+        shape = (signed_in, *operation.shape(variables.coerced))
+        statement = operation.plans.get(shape)
+        if statement is None:
+            planning = Planning(self, operation, variables, signed_in=signed_in)
+            root, fields = planning.root()
+            if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
+                return None
+            statement = self._plan_query(planning, root, fields)
+            operation.remember(shape, statement)
+        assert isinstance(statement, Statement)
+        return statement
+
+    def _plan_query(
+        self, planning: Planning, root: GraphQLObjectType, fields: dict[str, list[FieldNode]]
+    ) -> Statement:
+        planner = planning.planner(Parameters())
+        pairs = [
+            (key, self._root_value(planning, planner, root, key, nodes))
+            for key, nodes in fields.items()
+        ]
+        return make_statement(build_object(pairs), planner.parameters, planner.finishers)
+
+    def _root_value(
+        self,
+        planning: Planning,
+        planner: Planner,
+        root: GraphQLObjectType,
+        key: str,
+        nodes: Sequence[FieldNode],
+    ) -> ColumnElement[Any]:
+        name = nodes[0].name.value
+        if name == "__typename":
+            return text_literal(root.name)
+        definition = root.fields[name]
+        named = get_named_type(definition.type)
+        match spec_of(definition):
+            case declare.ViewerRow():
+                source = planner.source(named)
+                own = source.c[table_behind(named).key] == planner.parameters.actor()
+                return planner.row(named, nodes, (key,), source, own)
+            case declare.Rows(order):
+                return planner.rows(named, nodes, (key,), order)
+            case declare.NodeLookup():
+                return self._node(planning, planner, definition, key, nodes)
+            case spec:
+                raise TypeError(f"{root.name}.{name} is declared as {spec!r}")
+
+    def _node(
+        self,
+        planning: Planning,
+        planner: Planner,
+        definition: GraphQLField,
+        key: str,
+        nodes: Sequence[FieldNode],
+    ) -> ColumnElement[Any]:
+        now = get_argument_values(definition, nodes[0], planning.variables)
+        type_name = self._types_by_prefix.get(split_global_id(now["id"])[0])
+        if type_name is None:
+            raise DomainError(ErrorCode.NOT_FOUND, "There is nothing with this id.")
+        named = as_object(self.schema.type_map[type_name])
+        source = planner.source(named)
+        column = source.c[table_behind(named).key]
+        read = planner.read_arguments(definition, nodes[0])
+
+        def wanted(request: Request) -> Any:
+            from graph.engine.pages import cursor_value
+
+            text = split_global_id(read(request)["id"])[1]
+            try:
+                return cursor_value(text, column.type.python_type)
+            except DomainError:
+                raise DomainError(ErrorCode.NOT_FOUND, "There is nothing with this id.") from None
+
+        condition = column == planner.parameters.add(wanted, column.type)
+        return planner.row(named, nodes, (key,), source, condition)
+
+    async def _with_introspection(
+        self, operation: Operation, variables: Any, context: Context
+    ) -> bytes:
+        """Introspection by graphql-core, everything beside it by the engine, in one answer."""
+        signed_in = context.actor.user_id is not None
+        planning = Planning(self, operation, variables, signed_in=signed_in)
+        root, fields = planning.root()
+        asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
+        compiled = {k: n for k, n in fields.items() if k not in asked}
+        data = self._introspect(operation, asked, variables)
+        if compiled:
+            statement = self._plan_query(planning, root, compiled)
+            try:
+                request = Request(variables, context.actor.user_id)
+                data |= orjson.loads(await self.read(statement, request, context.actor))
+            except Exception as error:
+                return failed(error, context)
+        return b'{"data":' + orjson.dumps({key: data[key] for key in fields}) + b"}"
+
+    def _introspect(
+        self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Any
+    ) -> dict[str, Any]:
+        from graphql import DocumentNode
+
+        node = operation.node
+        only = OperationDefinitionNode(
+            operation=node.operation,
+            name=node.name,
+            variable_definitions=node.variable_definitions,
+            directives=(),
+            selection_set=SelectionSetNode(
+                selections=tuple(node for nodes in asked.values() for node in nodes)
+            ),
+        )
+        document = DocumentNode(definitions=(only, *operation.fragments.values()))
+        result = execute(self.schema, document, variable_values=dict(variables.coerced))
+        assert isinstance(result, ExecutionResult)
+        if result.errors:
+            raise RequestError(result.errors, ErrorCode.BAD_USER_INPUT)
+        return dict(result.data or {})
+
+    async def _mutate(self, operation: Operation, variables: Any, context: Context) -> bytes:
+        parts: list[bytes] = []
+        errors: list[dict[str, Any]] = []
+        run = Run(context, variables)
+        for key, field in self._mutation_fields(operation, variables).items():
+            try:
+                answer = await self._mutate_field(field, run)
+            except Exception as error:
+                errors.append(top_level(report(error, context), [key]))
+                answer = b"null"
+            parts.append(orjson.dumps(key) + b":" + answer)
+        context.services.wake()
+        tail = b',"errors":' + orjson.dumps(errors) if errors else b""
+        return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
+
+    def _mutation_fields(self, operation: Operation, variables: Any) -> dict[str, MutationField]:
+        shape = operation.shape(variables.coerced)
+        planned: dict[str, MutationField] | None = operation.plans.get(shape)
+        if planned is None:
+            planning = Planning(self, operation, variables, signed_in=True)
+            root, fields = planning.root()
+            planned = {
+                key: MutationField.plan(planning, root, nodes) for key, nodes in fields.items()
+            }
+            operation.remember(shape, planned)
+        return planned
+
+    async def _mutate_field(self, field: MutationField, run: Run) -> bytes:
+        if field.payload is None:
+            return orjson.dumps(field.root.name)
+        definition = field.root.fields[field.node.name.value]
+        spec = spec_of(definition)
+        assert isinstance(spec, declare.Mutate)
+        arguments = self._python_arguments(definition, field.node, run.variables)
+        return await run_mutation(self.database, field.payload, spec.operation, arguments, run)
+
+    def _python_arguments(
+        self, definition: GraphQLField, node: FieldNode, variables: Any
+    ) -> dict[str, Any]:
+        given = get_argument_values(definition, node, variables)
+        arguments: dict[str, Any] = convert_arguments(
+            given,
+            definition.extensions["strawberry-definition"].arguments,
+            self.strawberry.schema_converter.scalar_registry,
+            self.strawberry.config,
+        )
+        return arguments
+
+
+def report(error: Exception, context: Context) -> DomainError:
+    """The domain error to show; a fault of ours is logged whole and shown masked."""
+    known = domain_error(error)
+    if known is not None:
+        return known
+    log.error("operation_failed", request_id=context.request_id, exc_info=error)
+    return masked(context.request_id)
+
+
+def failed(error: Exception, context: Context) -> bytes:
+    """The response of a query that could not be answered."""
+    if isinstance(error, RequestError):
+        raise error
+    return b'{"data":null,"errors":' + orjson.dumps([top_level(report(error, context))]) + b"}"
+
+
+def _request_error(message: str) -> RequestError:
+    return RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)

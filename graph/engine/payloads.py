@@ -1,0 +1,243 @@
+"""Mutations: the operation runs, then its payload is read, in one transaction or one statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import orjson
+from graphql import FieldNode, GraphQLObjectType, get_named_type
+from sqlalchemy import ColumnElement, literal_column
+
+from db.actor import Actor
+from db.errors import DomainError, ErrorCode
+from db.pool import Database, Transaction
+from graph.context import Context
+from graph.engine.declare import backing_of, python_name
+from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
+from graph.engine.parameters import ACTOR, Parameters, Request, VerbParameters
+from graph.engine.plan import Json, Planner, build_object, table_behind, text_literal
+from graph.engine.render import read
+from graph.engine.statements import (
+    Statement,
+    VerbStatement,
+    finish,
+    make_statement,
+    make_verb_statement,
+)
+from graph.errors import domain_error, user_error
+
+if TYPE_CHECKING:
+    from graph.engine.engine import Planning
+
+# These say that the request could not be served, not that the user chose badly.
+TOP_LEVEL_CODES = frozenset(
+    {
+        ErrorCode.UNAUTHENTICATED,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.SERVICE_UNAVAILABLE,
+        ErrorCode.INTERNAL,
+    }
+)
+RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Part:
+    """A row of the payload: where its key stands in the outcome, where its JSON in the response."""
+
+    attributes: tuple[str, ...]
+    path: tuple[str, ...]
+    type: GraphQLObjectType
+    nodes: Sequence[FieldNode]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a mutation: its request's context and variables."""
+
+    context: Context
+    variables: Any
+
+
+class PayloadPlan:
+    """What one mutation field's selection needs from SQL and from Python."""
+
+    def __init__(
+        self, planning: Planning, payload_type: GraphQLObjectType, nodes: list[FieldNode]
+    ) -> None:
+        self._planning = planning
+        self.type = payload_type
+        self.nodes = nodes
+        self.parts = list(self._parts(payload_type, nodes, (), ()))
+        self._rows: Statement | None = None
+        self._verbs: dict[str, VerbStatement | None] = {}
+
+    def _parts(
+        self,
+        graph_type: GraphQLObjectType,
+        nodes: Sequence[FieldNode],
+        attributes: tuple[str, ...],
+        path: tuple[str, ...],
+    ) -> Iterator[Part]:
+        collected = self._planning.selections.collect(graph_type, [n.selection_set for n in nodes])
+        for key, found in collected.items():
+            name = found[0].name.value
+            if name == "__typename":
+                continue
+            definition = graph_type.fields[name]
+            named = get_named_type(definition.type)
+            if not isinstance(named, GraphQLObjectType):
+                continue
+            place = (*attributes, python_name(definition)), (*path, key)
+            if backing_of(named) is not None:
+                yield Part(*place, named, found)
+            else:
+                yield from self._parts(named, found, *place)
+
+    def _row(self, planner: Planner, part: Part, path: tuple[str, ...]) -> Json:
+        source = planner.source(part.type)
+        column = source.c[table_behind(part.type).key]
+        wanted = column == planner.parameters.key(part.attributes, column.type)
+        return planner.row(part.type, part.nodes, path, source, wanted)
+
+    async def read(self, transaction: Transaction, payload: Payload, request: Request) -> bytes:
+        """The payload as JSON, its rows read in the transaction that wrote them."""
+        if not self.parts:
+            return self.render(payload.fields, {})
+        if self._rows is None:
+            self._rows = self._rows_statement()
+        answer = await transaction.pooled.fetch_value(self._rows.sql, self._rows.arguments(request))
+        root = orjson.loads(answer)
+        finish(root, self._rows.finishers)
+        values = {part.path: root[f"r{n}"] for n, part in enumerate(self.parts)}
+        return self.render(payload.fields, values)
+
+    def _rows_statement(self) -> Statement:
+        planner = self._planning.planner(Parameters())
+        pairs = [
+            (f"r{n}", self._row(planner, part, (f"r{n}",))) for n, part in enumerate(self.parts)
+        ]
+        return make_statement(build_object(pairs), planner.parameters, planner.finishers)
+
+    def render(self, fields: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -> bytes:
+        """The payload as JSON; `errors` is empty unless the operation gave some."""
+        whole = {"errors": [], **fields}
+        return orjson.dumps(
+            self._planning.renderer.object(self.type, self.nodes, whole, (), values)
+        )
+
+    def refused(self, error: DomainError) -> bytes:
+        """The payload of an operation that did nothing."""
+        empty = {part.path: None for part in self.parts}
+        return self.render({"errors": [user_error(error)]}, empty)
+
+    def keys(self, payload: Payload) -> dict[tuple[str, ...], Any]:
+        """The primary keys the operation returned, by where they stand."""
+        keys = {}
+        for part in self.parts:
+            value: Any = payload.fields
+            for name in part.attributes:
+                value = read(value, name)
+            if isinstance(value, Ref):
+                keys[part.attributes] = value.key
+        return keys
+
+    def verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
+        """Verb and payload as one statement; nothing when Python must finish some of it."""
+        if verb.function not in self._verbs:
+            self._verbs[verb.function] = self._verb_statement(verb)
+        return self._verbs[verb.function]
+
+    def _verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
+        keys: dict[tuple[str, ...], str] = {(name,): key for name, key in verb.keys.items()}
+        parameters = VerbParameters(keys)
+        planner = self._planning.planner(parameters)
+        by_path = {part.path: part for part in self.parts}
+        pairs: list[tuple[str, ColumnElement[Any]]] = []
+        for key, nodes in planner.collect(self.type, self.nodes).items():
+            name = nodes[0].name.value
+            if name == "__typename":
+                pairs.append((key, text_literal(self.type.name)))
+            elif name == "errors":
+                pairs.append((key, literal_column("'[]'::json")))
+            elif (key,) in by_path and by_path[key,].attributes in keys:
+                pairs.append((key, self._row(planner, by_path[key,], (key,))))
+            else:
+                return None
+        if planner.finishers:
+            return None
+        casts = tuple(cast for cast, _ in verb.arguments)
+        return make_verb_statement(build_object(pairs), parameters, verb.function, casts)
+
+
+async def run_mutation(
+    database: Database,
+    plan: PayloadPlan,
+    operation: Callable[..., Awaitable[Any]],
+    arguments: Mapping[str, Any],
+    run: Run,
+) -> bytes:
+    """Runs an operation and answers its payload; a refusal becomes a UserError."""
+    try:
+        outcome = await operation(run.context, **arguments)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await _finish(database, plan, outcome, run)
+            except RETRIED:
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.01 * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+    except Exception as error:
+        known = domain_error(error)
+        if known is None or known.code in TOP_LEVEL_CODES:
+            raise
+        return plan.refused(known)
+
+
+async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run) -> bytes:
+    actor = run.context.actor
+    if isinstance(outcome, SqlVerb):
+        statement = plan.verb_statement(outcome)
+        if statement is not None:
+            return await _run_verb(database, statement, outcome, run)
+        verb = outcome
+        outcome = Verb(lambda transaction: _call(transaction, verb, actor))
+    if isinstance(outcome, Verb):
+        async with database.transaction(actor) as transaction:
+            payload = await outcome.run(transaction)
+            return await plan.read(transaction, payload, _request(plan, payload, run))
+    assert isinstance(outcome, Payload)
+    if not plan.parts:
+        return plan.render(outcome.fields, {})
+    async with database.transaction(outcome.reader or actor) as transaction:
+        return await plan.read(transaction, outcome, _request(plan, outcome, run))
+
+
+def _request(plan: PayloadPlan, payload: Payload, run: Run) -> Request:
+    reader = payload.reader or run.context.actor
+    return Request(run.variables, reader.user_id, plan.keys(payload))
+
+
+async def _run_verb(database: Database, statement: VerbStatement, verb: SqlVerb, run: Run) -> bytes:
+    actor = run.context.actor
+    request = Request(run.variables, actor.user_id)
+    arguments = [value for _, value in verb.arguments]
+    arguments += [statement.selection, statement.parameters(request), actor.user_claim]
+    async with database.pools[actor.role].connection() as connection:
+        answer: bytes = await connection.fetch_value(statement.sql, arguments)
+    return answer
+
+
+async def _call(transaction: Transaction, verb: SqlVerb, actor: Actor) -> Payload:
+    """A SQL verb in a transaction, for payloads that need Python to finish them."""
+    call = ", ".join(f"${n}::{cast}" for n, (cast, _) in enumerate(verb.arguments, start=1))
+    values = [value for _, value in verb.arguments]
+    result = await transaction.connection.fetchval(f"select {verb.function}({call})", *values)
+    sources = {SqlVerb.RESULT: result, ACTOR: actor.user_id}
+    return Payload({name: Ref(sources[key]) for name, key in verb.keys.items()})

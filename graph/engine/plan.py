@@ -1,0 +1,247 @@
+"""Plans: a selection becomes one SQL expression that builds the finished JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import FieldNode, GraphQLField, GraphQLNamedType, GraphQLObjectType, get_named_type
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+)
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects.postgresql import JSON
+
+from db.rls import Owned, ownership_predicate
+from graph.engine import declare
+from graph.engine.declare import Backing, backing_of, python_name, spec_of
+from graph.engine.parameters import Parameters
+from graph.engine.selection import Selections, sub_selections
+from graph.scalars import POSTGRES_DATE_TIME
+
+# json_build_object takes at most 100 arguments.
+PAIRS_PER_OBJECT = 50
+
+Path = tuple[str | None, ...]  # None stands for every item of a list
+Json = ColumnElement[Any]
+Arguments = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """A value at `path` that Python makes from the columns the statement put there."""
+
+    path: Path
+    columns: tuple[str, ...]
+    function: Callable[..., Any]
+    render: Callable[[Any], Any]
+
+
+def text_literal(value: str) -> ColumnElement[Any]:
+    """A name of the schema or document as a literal; GraphQL names need no escaping."""
+    assert value.isascii(), value
+    assert value.replace("_", "a").isalnum(), value
+    return literal_column(f"'{value}'", Text)
+
+
+def build_object(pairs: Sequence[tuple[str, Json]]) -> Json:
+    """A JSON object of any number of keys, in their order."""
+    if len(pairs) <= PAIRS_PER_OBJECT:
+        flat = [part for key, value in pairs for part in (text_literal(key), value)]
+        return func.json_build_object(*flat, type_=JSON)
+    head = cast(build_object(pairs[:PAIRS_PER_OBJECT]), Text)
+    tail = cast(build_object(pairs[PAIRS_PER_OBJECT:]), Text)
+    comma = literal_column("','", Text)
+    return cast(func.left(head, -1).concat(comma).concat(func.substr(tail, 2)), JSON)
+
+
+def list_of(items: ColumnElement[Any]) -> Json:
+    """Rows as a JSON list, empty rather than null."""
+    return func.coalesce(items, literal_column("'[]'::json"))
+
+
+def formatted(value: ColumnElement[Any], named: GraphQLNamedType) -> ColumnElement[Any]:
+    """A column in the one format its scalar has."""
+    if named.name == "DateTime":
+        utc = func.timezone(literal_column("'UTC'"), value)
+        return func.to_char(utc, literal_column(f"'{POSTGRES_DATE_TIME}'"))
+    return value
+
+
+def ordering(source: FromClause, order: Sequence[str]) -> list[tuple[ColumnElement[Any], bool]]:
+    """The columns of an order, each with whether it descends."""
+    return [(source.c[name.removeprefix("-")], name.startswith("-")) for name in order]
+
+
+def sorted_by(source: FromClause, order: Sequence[str]) -> list[ColumnElement[Any]]:
+    """The ORDER BY of an order."""
+    return [column.desc() if down else column.asc() for column, down in ordering(source, order)]
+
+
+def as_object(named: GraphQLNamedType) -> GraphQLObjectType:
+    """The type, known to be an object type because the schema was checked."""
+    assert isinstance(named, GraphQLObjectType), named
+    return named
+
+
+def table_behind(named: GraphQLNamedType) -> Backing:
+    """The table behind a type that has one."""
+    backing = backing_of(named)
+    assert backing is not None, named
+    return backing
+
+
+class Planner:
+    """Builds the SQL of one operation's selections for one shape of its variables.
+
+    `read_arguments(definition, node)` gives a function from a request to the field's arguments;
+    `render(definition, nodes)` gives the function that writes a computed value as JSON.
+    """
+
+    def __init__(
+        self,
+        selections: Selections,
+        parameters: Parameters,
+        read_arguments: Callable[[GraphQLField, FieldNode], Callable[..., Arguments]],
+        given_now: Callable[[GraphQLField, FieldNode, str], bool],
+        render: Callable[[GraphQLField, Sequence[FieldNode]], Callable[[Any], Any]],
+        *,
+        signed_in: bool,
+    ) -> None:
+        self._signed_in = signed_in
+        self._selections = selections
+        self._render = render
+        self.parameters = parameters
+        self.read_arguments = read_arguments
+        self.given_now = given_now
+        self.finishers: list[Finisher] = []
+        self._aliases = 0
+
+    def collect(
+        self, graph_type: GraphQLObjectType, nodes: Sequence[FieldNode]
+    ) -> dict[str, list[FieldNode]]:
+        """The fields selected below `nodes`, by response key."""
+        return self._selections.collect(graph_type, sub_selections(nodes))
+
+    def next_name(self) -> str:
+        """A name for a row source, its own in the statement."""
+        self._aliases += 1
+        return f"t{self._aliases}"
+
+    def source(self, named: GraphQLNamedType) -> FromClause:
+        """The table behind a type, under a name of its own in this statement."""
+        return table_behind(named).table.alias(self.next_name())
+
+    def snapshot_source(self, named: GraphQLNamedType) -> FromClause:
+        """The row of an event, in the place of the table."""
+        table = table_behind(named).table
+        record = func.jsonb_populate_record(
+            literal_column(f"null::{table.name}"), self.parameters.snapshot()
+        )
+        columns = [sql_column(c.name, c.type) for c in table.columns]
+        return record.table_valued(*columns, name=self.next_name())
+
+    def lock(self, named: GraphQLNamedType, source: FromClause) -> ColumnElement[bool]:
+        """The engine's own lock on the rows of `source`."""
+        return ownership_predicate(table_behind(named).model, source, self.parameters.actor())
+
+    def object(
+        self,
+        graph_type: GraphQLObjectType,
+        nodes: Sequence[FieldNode],
+        source: FromClause,
+        path: Path,
+    ) -> Json:
+        """The JSON object of one row of `source`."""
+        pairs = []
+        for key, found in self.collect(graph_type, nodes).items():
+            name = found[0].name.value
+            if name == "__typename":
+                pairs.append((key, text_literal(graph_type.name)))
+            else:
+                pairs.append((key, self._value(graph_type, name, found, source, (*path, key))))
+        return build_object(pairs)
+
+    def _value(
+        self,
+        graph_type: GraphQLObjectType,
+        name: str,
+        nodes: Sequence[FieldNode],
+        source: FromClause,
+        path: Path,
+    ) -> Json:
+        definition = graph_type.fields[name]
+        named = get_named_type(definition.type)
+        match spec_of(definition):
+            case declare.Column(column_name):
+                return formatted(source.c[column_name or python_name(definition)], named)
+            case declare.GlobalId():
+                return self._global_id(graph_type, source)
+            case declare.Expression(build):
+                return formatted(build(source), named)
+            case declare.Embedded(present):
+                made = self.object(as_object(named), nodes, source, path)
+                return made if present is None else case((present(source), made), else_=null())
+            case declare.Edge(local, remote):
+                target = self.source(named)
+                condition = target.c[remote] == source.c[local]
+                return self.row(named, nodes, path, target, condition, parent=source)
+            case declare.Page() as page:
+                from graph.engine.pages import PageBuilder
+
+                key = source.c[table_behind(graph_type).key]
+                return PageBuilder(self, page, definition, nodes, source, key, path).build()
+            case declare.Computed(columns, function):
+                render = self._render(definition, nodes)
+                self.finishers.append(Finisher(path, columns, function, render))
+                return func.json_build_array(*(source.c[column] for column in columns))
+            case spec:
+                raise TypeError(f"{graph_type.name}.{name} is declared as {spec!r}")
+
+    @staticmethod
+    def _global_id(graph_type: GraphQLObjectType, source: FromClause) -> Json:
+        backing = table_behind(graph_type)
+        prefix = literal_column(f"'{backing.prefix}_'", Text)
+        return prefix.concat(cast(source.c[backing.key], Text))
+
+    def row(
+        self,
+        named: GraphQLNamedType,
+        nodes: Sequence[FieldNode],
+        path: Path,
+        source: FromClause,
+        *conditions: ColumnElement[bool],
+        parent: FromClause | None = None,
+    ) -> Json:
+        """The one readable row of `source` that meets the conditions, or null."""
+        if not self._signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
+            # Nobody owns nothing, and the role `anon` may not even name the table.
+            return literal_column("null::json")
+        made = self.object(as_object(named), nodes, source, path)
+        query: Select[Any] = select(made).select_from(source)
+        query = query.where(*conditions, self.lock(named, source))
+        return (query if parent is None else query.correlate(parent)).scalar_subquery()
+
+    def rows(
+        self,
+        named: GraphQLNamedType,
+        nodes: Sequence[FieldNode],
+        path: Path,
+        order: tuple[str, ...],
+    ) -> Json:
+        """Every readable row of a bounded table, in order."""
+        source = self.source(named)
+        made = self.object(as_object(named), nodes, source, (*path, None))
+        query = select(made.label("item")).select_from(source).where(self.lock(named, source))
+        items = query.order_by(*sorted_by(source, order)).subquery(self.next_name())
+        return select(list_of(func.json_agg(items.c.item))).scalar_subquery()

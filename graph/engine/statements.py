@@ -1,0 +1,121 @@
+"""Statements: a plan's SQL in the one safe shape, and its answer as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, select
+
+from db.pool import compiled
+from graph.engine.parameters import Getter, Parameters, Request, VerbParameters
+from graph.engine.plan import Finisher, Path
+
+
+class ColumnsOfRow:
+    """What a computed field's method gets as `self`: the columns it named."""
+
+    def __init__(self, columns: Sequence[str], values: Sequence[Any]) -> None:
+        self.__dict__.update(zip(columns, values, strict=True))
+
+
+def finish(root: Any, finishers: Sequence[Finisher]) -> None:
+    """Replaces the raw columns in a parsed answer by the values that Python computes."""
+    for finisher in finishers:
+        _finish_at(root, finisher.path, finisher)
+
+
+def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
+    if node is None:
+        return
+    step, rest = path[0], path[1:]
+    if step is None:
+        for item in node:
+            _finish_at(item, rest, finisher)
+    elif rest:
+        _finish_at(node.get(step), rest, finisher)
+    elif step in node:
+        row = ColumnsOfRow(finisher.columns, node[step])
+        node[step] = finisher.render(finisher.function(row))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A finished plan: its SQL, and how each of its parameters is computed."""
+
+    sql: str
+    getters: tuple[Getter, ...]
+    finishers: tuple[Finisher, ...]
+    size_bytes: int
+
+    def arguments(self, request: Request) -> list[Any]:
+        """The values to run the statement with."""
+        return [getter(request) for getter in self.getters]
+
+    @cached_property
+    def with_claims(self) -> str:
+        """The statement that sets the actor's claim and then reads, in the only safe shape.
+
+        Nothing joins `claims`: with a join, Postgres may check a policy before the claim is set.
+        """
+        position = len(self.getters) + 1
+        return (
+            "with claims as materialized "
+            f"(select set_config('app.user_id', ${position}::text, true)) "
+            f"select ({self.sql}) from claims"
+        )
+
+    def finished(self, answer: bytes) -> bytes:
+        """The answer with its computed fields; untouched when there are none."""
+        if not self.finishers:
+            return answer
+        root = orjson.loads(answer)
+        finish(root, self.finishers)
+        return orjson.dumps(root)
+
+
+def make_statement(
+    value: ColumnElement[Any], parameters: Parameters, finishers: Sequence[Finisher]
+) -> Statement:
+    """The statement that selects one JSON value."""
+    sql, names, _ = compiled(select(value))
+    getters = tuple(parameters.getters[name] for name in names)
+    return Statement(sql, getters, tuple(finishers), size_bytes=len(sql) * 4 + 500)
+
+
+@dataclass(frozen=True)
+class VerbStatement:
+    """A verb and its payload in one statement; Postgres runs the selection after the verb."""
+
+    selection: str
+    getters: dict[str, Getter]
+    function: str
+    casts: tuple[str, ...]
+
+    @cached_property
+    def sql(self) -> str:
+        """Parameters: the verb's arguments, the selection, its parameters, the actor's claim."""
+        count = len(self.casts)
+        call = ", ".join(f"${n}::{cast}" for n, cast in enumerate(self.casts, start=1))
+        return (
+            "with claims as materialized "
+            f"(select set_config('app.user_id', ${count + 3}::text, true)) "
+            f"select app.answer({self.function}({call}), ${count + 1}::text, ${count + 2}::jsonb) "
+            "from claims"
+        )
+
+    def parameters(self, request: Request) -> dict[str, Any]:
+        """What the selection reads from its jsonb parameter."""
+        return {name: getter(request) for name, getter in self.getters.items()}
+
+
+def make_verb_statement(
+    value: ColumnElement[Any], parameters: VerbParameters, function: str, casts: tuple[str, ...]
+) -> VerbStatement:
+    """The statement that runs a verb and then selects its payload."""
+    sql, names, _ = compiled(select(value))
+    assert not names, "inside a verb's selection nothing is bound by the driver"
+    return VerbStatement(sql, parameters.getters, function, casts)

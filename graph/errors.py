@@ -1,0 +1,120 @@
+"""Errors as clients see them: UserErrors, coded top-level errors, and the unknown masked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import strawberry
+from asyncpg import PostgresConnectionError, PostgresError
+from asyncpg.exceptions import InterfaceError, QueryCanceledError, TooManyConnectionsError
+from graphql import GraphQLError
+
+from db.errors import DomainError, ErrorCode, InsufficientCredits
+from db.pool import unavailable
+
+REFUSAL_SQLSTATE = "TG000"
+
+strawberry.enum(
+    ErrorCode,
+    description="What went wrong, for programs to read; codes never change their meaning.",
+)
+
+
+@strawberry.interface(description="Why a mutation did nothing.")
+class UserError:
+    """A refusal that the user can do something about."""
+
+    code: ErrorCode = strawberry.field(description="For programs to read.")
+    message: str = strawberry.field(description="For people to read: what to do next.")
+    path: list[str] | None = strawberry.field(
+        description="The input field at fault, outermost first; null when none is."
+    )
+
+
+@strawberry.type(description="A refusal without further detail.")
+class OperationError(UserError):
+    """The plain UserError."""
+
+
+@strawberry.type(name="InsufficientCredits", description="The wallet holds too few credits.")
+class InsufficientCreditsError(UserError):
+    """A UserError with the figures a client shows."""
+
+    balance: int = strawberry.field(description="Credits available now.")
+    required: int = strawberry.field(description="Credits the operation needs.")
+
+
+class RequestError(Exception):
+    """A request that cannot run at all: it has no data (GraphQL specification, 7.1.2)."""
+
+    def __init__(self, errors: Sequence[GraphQLError], code: ErrorCode) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+        self.code = code
+
+    def formatted(self) -> list[dict[str, Any]]:
+        """The errors as they appear in a response."""
+        return [with_code(error, self.code) for error in self.errors]
+
+
+def with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
+    """A GraphQL error as JSON with its stable code; its own `extensions.code` stands."""
+    formatted: dict[str, Any] = dict(error.formatted)
+    formatted["extensions"] = {"code": code.value, **(error.extensions or {})}
+    return formatted
+
+
+def top_level(error: DomainError, path: Sequence[str | int] | None = None) -> dict[str, Any]:
+    """A domain error as a top-level error."""
+    formatted: dict[str, Any] = {"message": error.message, "extensions": {"code": error.code.value}}
+    if path:
+        formatted["path"] = list(path)
+    return formatted
+
+
+def masked(request_id: str) -> DomainError:
+    """What a client learns of a fault of ours: only how to refer to it."""
+    return DomainError(
+        ErrorCode.INTERNAL,
+        f"Something went wrong on our side. When you report it, name request {request_id}.",
+    )
+
+
+def domain_error(error: Exception) -> DomainError | None:
+    """The domain error that an exception stands for; nothing when it is a fault of ours."""
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, PostgresError):
+        if error.sqlstate == REFUSAL_SQLSTATE:
+            return _refusal(error)
+        busy = PostgresConnectionError | QueryCanceledError | TooManyConnectionsError
+        if isinstance(error, busy) or (error.sqlstate or "").startswith("57P"):
+            return unavailable()
+    if isinstance(error, InterfaceError | OSError):
+        return unavailable()
+    return None
+
+
+def _refusal(error: PostgresError) -> DomainError:
+    """A refusal raised by one of our SQL verbs."""
+    detail = orjson.loads(error.detail or b"{}")
+    code = ErrorCode(error.hint)
+    if code is ErrorCode.INSUFFICIENT_CREDITS:
+        return InsufficientCredits(detail["balance"], detail["required"])
+    return DomainError(code, error.message, tuple(detail.get("path", ())))
+
+
+def user_error(error: DomainError) -> UserError:
+    """A domain error as the UserError of a payload."""
+    path = list(error.path) or None
+    if isinstance(error, InsufficientCredits):
+        return InsufficientCreditsError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            balance=error.balance,
+            required=error.required,
+        )
+    return OperationError(code=error.code, message=error.message, path=path)

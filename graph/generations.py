@@ -1,0 +1,256 @@
+"""Generations in the schema: uploading a photo, running a tool on it, and watching it finish."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from time import time
+from typing import Any
+
+import strawberry
+from jsonschema import Draft202012Validator
+from sqlalchemy import select
+
+from db.actor import NOBODY
+from db.catalog.tables import Tool as ToolTable
+from db.errors import ErrorCode, bad_input
+from db.generations import operations, tables
+from db.pool import Transaction
+from db.storage import LinkSigner, open_links, upload_path
+from graph.catalog import Tool
+from graph.context import Context
+from graph.engine.declare import (
+    backed_by,
+    column,
+    computed,
+    edge,
+    embedded,
+    global_id,
+    live,
+    mutation,
+)
+from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
+from graph.errors import UserError
+from graph.relay import Cursor, Node, slug_from_global_id, uuid_from_global_id
+from graph.scalars import JSON
+from settings import get_settings
+
+
+@cache
+def links() -> LinkSigner:
+    """The signer of this deployment's links."""
+    return open_links(get_settings())
+
+
+@strawberry.enum(description="Where a generation stands.")
+class GenerationStatus(Enum):
+    """The life of a generation."""
+
+    QUEUED = strawberry.enum_value("QUEUED", description="Waiting for a worker; credits held.")
+    RUNNING = strawberry.enum_value("RUNNING", description="A worker is at it.")
+    SUCCEEDED = strawberry.enum_value("SUCCEEDED", description="Done; the credits are spent.")
+    FAILED = strawberry.enum_value("FAILED", description="It failed; the credits are back.")
+    CANCELLED = strawberry.enum_value("CANCELLED", description="Called off; the credits are back.")
+
+
+@backed_by(tables.Generation)
+class GenerationError:
+    """Why a generation failed."""
+
+    code: ErrorCode = column("error_code", description="For programs to read.")
+    message: str = column("error_message", description="For people to read.")
+
+
+@backed_by(tables.Generation, prefix="generation")
+class Generation(Node):
+    """One run of a tool on one photo."""
+
+    id: strawberry.ID = global_id()
+    status: GenerationStatus = column(description="Where it stands.")
+    tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
+    parameters: JSON = column(description="The tool's parameters, as they were given.")
+    result: JSON | None = column(description="Figures, for analyses; null for pictures.")
+    error: GenerationError | None = embedded(
+        lambda row: row.c.error_code.is_not(None), description="Why it failed; null otherwise."
+    )
+    credits_charged: int = column(description="Credits spent on it; 0 from the cache.")
+    from_cache: bool = column(description="Whether an earlier identical run answered it, free.")
+    made_offline: bool = column(description="Whether it was made without any AI.")
+    created_at: datetime = column(description="When it was asked for.")
+    started_at: datetime | None = column(description="When a worker began.")
+    finished_at: datetime | None = column(description="When it ended.")
+
+    @computed(
+        "result_path",
+        "result_content_type",
+        description="A signed link to the picture, good for an hour; null without a picture.",
+    )
+    def image_url(self: Any) -> str | None:
+        """Signs the link when the row is read."""
+        if self.result_path is None:
+            return None
+        expires_at = time() + get_settings().result_url_seconds
+        return links().sign_url("GET", self.result_path, expires_at, self.result_content_type)
+
+
+@strawberry.type(description="A header to send with the PUT.")
+class UploadHeader:
+    """A name and a value."""
+
+    name: str = strawberry.field(description="The header's name.")
+    value: str = strawberry.field(description="The header's value.")
+
+
+@backed_by(tables.Upload, prefix="upload")
+class Upload(Node):
+    """A place for one photo: PUT its bytes to `url`, then use `id` in `createGeneration`."""
+
+    id: strawberry.ID = global_id()
+    expires_at: datetime = column(description="Until when the PUT is accepted.")
+
+    @computed("id", "user_id", "expires_at", description="Where to PUT the bytes.")
+    def url(self: Any) -> str:
+        """Signs the link when the row is read."""
+        expires_at = datetime.fromisoformat(self.expires_at).timestamp()
+        return links().sign_url("PUT", upload_path(self.user_id, self.id), expires_at)
+
+    @computed(description="The HTTP method to use: PUT.")
+    def method(self: Any) -> str:
+        """Always PUT."""
+        return "PUT"
+
+    @computed("content_type", description="Headers to send with the bytes.")
+    def headers(self: Any) -> list[UploadHeader]:
+        """The type that was announced."""
+        return [UploadHeader(name="Content-Type", value=self.content_type)]
+
+
+@strawberry.input(description="A photo about to be uploaded.")
+class CreateUploadInput:
+    """Input of `createUpload`."""
+
+    content_type: str = strawberry.field(description="image/jpeg, image/png or image/webp.")
+    size_bytes: int = strawberry.field(description="Its size, at most 15 MiB.")
+
+
+@strawberry.type(description="Result of `createUpload`.")
+class CreateUploadPayload:
+    """Payload of `createUpload`."""
+
+    upload: Upload | None = strawberry.field(description="Where to put the photo.")
+    errors: list[UserError] = strawberry.field(
+        description="BAD_USER_INPUT, EMPTY_FILE, LIMIT_EXCEEDED."
+    )
+
+
+@strawberry.input(description="A run of a tool on an uploaded photo.")
+class CreateGenerationInput:
+    """Input of `createGeneration`."""
+
+    tool_id: strawberry.ID = strawberry.field(description="The tool's global id or slug.")
+    upload_id: strawberry.ID = strawberry.field(description="The upload's global id.")
+    parameters: JSON | None = strawberry.field(
+        default=None, description="By the tool's parametersSchema; hair-color: {color: #rrggbb}."
+    )
+    idempotency_key: str = strawberry.field(
+        description="Same key, same input: the same generation again, paid once. 1 to 255 "
+        "characters, kept 30 days."
+    )
+
+
+@strawberry.type(description="Result of `createGeneration`.")
+class CreateGenerationPayload:
+    """Payload of `createGeneration`."""
+
+    generation: Generation | None = strawberry.field(
+        description="QUEUED, or SUCCEEDED at once when the cache had it."
+    )
+    errors: list[UserError] = strawberry.field(
+        description="NOT_FOUND, TOOL_INACTIVE, UPLOAD_MISSING, UPLOAD_EXPIRED, EMPTY_FILE, "
+        "INVALID_IMAGE, BAD_USER_INPUT, INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT."
+    )
+
+
+async def create_upload(context: Context, input: CreateUploadInput) -> Verb:
+    """Makes a place for one photo."""
+    actor = context.signed_in()
+    seconds = context.services.settings.upload_url_seconds
+
+    async def run(transaction: Transaction) -> Payload:
+        created = await operations.create_upload(
+            transaction, actor, input.content_type, input.size_bytes, seconds
+        )
+        return Payload({"upload": Ref(created)})
+
+    return Verb(run)
+
+
+async def _check_parameters(context: Context, tool_id: str, parameters: object) -> None:
+    """Refuses parameters that break the tool's schema; an unknown tool is the verb's to refuse."""
+    async with context.services.database.transaction(NOBODY) as transaction:
+        schema = await transaction.fetch_value(
+            select(ToolTable.parameters_schema).where(ToolTable.id == tool_id)
+        )
+    if schema is None:
+        return
+    for error in Draft202012Validator(schema).iter_errors(parameters):
+        place = [str(step) for step in error.absolute_path]
+        message = "This does not fit the tool's parametersSchema: "
+        message += f"{'.'.join(['parameters', *place])} breaks `{error.validator}`."
+        raise bad_input(message, "input", "parameters", *place)
+
+
+async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
+    """Holds the tool's price and enqueues the work, in one statement."""
+    context.signed_in()
+    tool_id = slug_from_global_id(input.tool_id, "tool")
+    parameters: Any = {} if input.parameters is None else input.parameters
+    await _check_parameters(context, tool_id, parameters)
+    return SqlVerb(
+        "app.create_generation",
+        (
+            ("text", tool_id),
+            ("uuid", uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")),
+            ("jsonb", parameters),
+            ("text", input.idempotency_key),
+        ),
+        {"generation": SqlVerb.RESULT},
+    )
+
+
+@strawberry.type
+class GenerationsMutation:
+    """Mutations on generations."""
+
+    create_upload: CreateUploadPayload | None = mutation(
+        create_upload,
+        CreateUploadInput,
+        description="Announce a photo and get a signed URL to PUT it to.",
+    )
+    create_generation: CreateGenerationPayload | None = mutation(
+        create_generation,
+        CreateGenerationInput,
+        description="Run a tool on an uploaded photo. Its price is held now, spent on success, "
+        "and given back on failure.",
+    )
+
+
+@strawberry.type(description="A generation after a change.")
+class GenerationUpdated:
+    """Item of `generationUpdated`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    generation: Generation = strawberry.field(description="The generation after the change.")
+
+
+@strawberry.type
+class GenerationsSubscription:
+    """Subscriptions on generations."""
+
+    generation_updated: GenerationUpdated = live(
+        "generation.updated",
+        "generation",
+        entity=True,
+        description="One generation of the caller's: as it is now, then after every change.",
+    )

@@ -1,0 +1,63 @@
+// Signed in as …: the notice under the response, and the token written into the tabs' headers.
+import { pick, useGraphiQL } from "@graphiql/react";
+import { useEffect } from "react";
+
+import { fillPlaceholders } from "./placeholders";
+import { bearer, forgetSession, type Session, useSession } from "./session";
+import { request } from "./transport";
+
+// Header texts this page wrote itself, which it may therefore replace; anything typed is left alone.
+const written = new Set<string>([""]);
+
+function headersText(session: Session | null): string {
+  const text = session ? JSON.stringify({ Authorization: bearer(session) }, null, 2) : "";
+  written.add(text);
+  return text;
+}
+
+/** Keeps the active tab's headers and variables in step with what the page has learnt. */
+function useActiveTab(session: Session | null): void {
+  const { headerEditor, variableEditor, tabs, activeTabIndex } = useGraphiQL(
+    pick("headerEditor", "variableEditor", "tabs", "activeTabIndex"),
+  );
+  const activeTabId = tabs[activeTabIndex]?.id;
+  useEffect(() => {
+    const text = headersText(session);
+    const present = headerEditor?.getValue().trim() ?? text;
+    if (present !== text && written.has(present)) headerEditor?.setValue(text);
+  }, [session, headerEditor, activeTabId]);
+  useEffect(() => {
+    const present = variableEditor?.getValue() ?? "";
+    const filled = fillPlaceholders(present);
+    if (filled !== present) variableEditor?.setValue(filled);
+  }, [variableEditor, activeTabId]);
+}
+
+/** The examples' comments are read whole however narrow the editor is. */
+function useWrappedLines(): void {
+  const { queryEditor } = useGraphiQL(pick("queryEditor"));
+  useEffect(() => queryEditor?.updateOptions({ wordWrap: "on" }), [queryEditor]);
+}
+
+async function signOut(): Promise<void> {
+  try {
+    await request("mutation SignOut { signOut { __typename } }", {});
+  } finally {
+    forgetSession();
+  }
+}
+
+export function Account() {
+  const session = useSession();
+  useActiveTab(session);
+  useWrappedLines();
+  if (!session) return <div className="tallygraph-account">Not signed in</div>;
+  return (
+    <div className="tallygraph-account">
+      Signed in as <strong>{session.userName}</strong>
+      <button type="button" className="graphiql-button" onClick={() => void signOut()}>
+        Sign out
+      </button>
+    </div>
+  );
+}

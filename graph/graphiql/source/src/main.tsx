@@ -1,0 +1,35 @@
+// The playground: GraphiQL with our transport, examples, guide and in-memory session.
+import "./workers";
+import "graphiql/style.css";
+import "./style.css";
+
+import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
+import { GraphiQL } from "graphiql";
+import { createRoot } from "react-dom/client";
+
+import { Account } from "./account";
+import { examples } from "./examples";
+import { guide } from "./guide";
+import { storage } from "./storage";
+import { fetcher } from "./transport";
+
+const plugins = [guide, HISTORY_PLUGIN];
+
+createRoot(document.getElementById("root")!).render(
+  <GraphiQL
+    fetcher={fetcher}
+    storage={storage}
+    shouldPersistHeaders={false}
+    defaultTabs={examples}
+    // GraphiQL takes the first tab's query from its defaults, but not its variables.
+    initialVariables={examples[0].variables}
+    defaultEditorToolsVisibility="variables"
+    plugins={plugins}
+    visiblePlugin={guide}
+  >
+    <GraphiQL.Logo>{null}</GraphiQL.Logo>
+    <GraphiQL.Footer>
+      <Account />
+    </GraphiQL.Footer>
+  </GraphiQL>,
+);

@@ -1,0 +1,233 @@
+"""GraphQL over HTTP: a request comes in as JSON, its answer goes out as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import structlog
+
+from auth.tokens import bearer_token
+from db.actor import NOBODY
+from db.errors import DomainError, ErrorCode
+from graph.context import Context
+from graph.engine.engine import Engine
+from graph.errors import RequestError, domain_error, masked, top_level
+from graph.services import Services
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+BODY_TIMEOUT_SECONDS = 30.0
+JSON_TYPE = b"application/json"
+RESPONSE_TYPE = b"application/graphql-response+json"
+log = structlog.get_logger("tallygraph.http")
+
+
+@dataclass
+class Refusal(Exception):
+    """A request that is not GraphQL over HTTP; `status` says in HTTP's words why."""
+
+    status: int
+    error: DomainError
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def _refuse(
+    status: int,
+    message: str,
+    code: ErrorCode = ErrorCode.BAD_USER_INPUT,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Refusal:
+    return Refusal(status, DomainError(code, message), headers)
+
+
+def response_type(accept: bytes) -> bytes:
+    """The media type to answer in: the newer one only for clients that ask for it."""
+    for choice in accept.split(b","):
+        media, *parameters = (part.strip() for part in choice.split(b";"))
+        if media == RESPONSE_TYPE and b"q=0" not in parameters:
+            return RESPONSE_TYPE
+        if media in {JSON_TYPE, b"*/*", b"application/*"}:
+            return JSON_TYPE
+    return JSON_TYPE
+
+
+class GraphQLHttp:
+    """The ASGI application behind POST and GET /graphql."""
+
+    def __init__(self, engine: Engine, services: Services) -> None:
+        self._engine = engine
+        self._services = services
+        self._limit_bytes = services.settings.body_limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; whatever happens, the client gets a coded error."""
+        started = perf_counter()
+        request_id = secrets.token_hex(8)
+        headers: Headers = dict(scope["headers"])
+        media = response_type(headers.get(b"accept", b""))
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        try:
+            status, body = await self._answer(scope, receive, headers, media, request_id)
+        except Refusal as refusal:
+            status, extra = refusal.status, refusal.headers
+            body = b'{"errors":' + orjson.dumps([top_level(refusal.error)]) + b"}"
+            media = JSON_TYPE if media == JSON_TYPE else RESPONSE_TYPE
+        except Exception as error:
+            known = domain_error(error)
+            if known is None:
+                log.exception("request_failed", request_id=request_id)
+            status = 503 if known else 500
+            shown = top_level(known or masked(request_id))
+            body = b'{"errors":' + orjson.dumps([shown]) + b"}"
+        await _respond(send, status, body, media, request_id, extra)
+        log.info(
+            "request",
+            request_id=request_id,
+            status=status,
+            milliseconds=round((perf_counter() - started) * 1000, 1),
+        )
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
+    ) -> tuple[int, bytes]:
+        method = scope["method"]
+        if method not in {"GET", "POST"}:
+            raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
+        actor = self._authenticate(headers)
+        if method == "POST":
+            request = await self._read_post(receive, headers)
+        else:
+            request = _read_get(scope["query_string"])
+        text, variables, name = _parts(request)
+        user_agent = headers.get(b"user-agent")
+        context = Context(
+            actor, self._services, request_id, user_agent.decode("latin-1") if user_agent else None
+        )
+        try:
+            if method == "GET":
+                self._refuse_get_mutation(text, name)
+            return 200, await self._engine.run(text, variables, name, context)
+        except RequestError as error:
+            # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
+            status = 400 if media == RESPONSE_TYPE else 200
+            return status, b'{"errors":' + orjson.dumps(error.formatted()) + b"}"
+
+    def _authenticate(self, headers: Headers) -> Any:
+        authorization = headers.get(b"authorization")
+        if authorization is None:
+            return NOBODY
+        try:
+            token = bearer_token(authorization.decode("latin-1"))
+            return self._services.tokens.verify(token) if token else NOBODY
+        except DomainError as error:
+            challenge = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
+            raise Refusal(401, error, challenge) from None
+
+    def _refuse_get_mutation(self, text: str, name: str | None) -> None:
+        if self._engine.documents.operation(text, name).kind.value != "query":
+            raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
+
+    async def _read_post(self, receive: Receive, headers: Headers) -> Any:
+        media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        if media != JSON_TYPE:
+            raise _refuse(415, "Send the request as application/json.")
+        body = await self._read_body(receive, headers)
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise _refuse(400, "The body is not valid JSON.") from None
+
+    async def _read_body(self, receive: Receive, headers: Headers) -> bytes:
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self._limit_bytes:
+            raise self._too_large()
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _refuse(400, "The connection closed before the body ended.")
+                    chunks.append(message.get("body", b""))
+                    size += len(chunks[-1])
+                    if size > self._limit_bytes:
+                        raise self._too_large()
+                    if not message.get("more_body"):
+                        return b"".join(chunks)
+        except TimeoutError:
+            raise _refuse(408, "The body did not arrive in time.") from None
+
+    def _too_large(self) -> Refusal:
+        return _refuse(
+            413,
+            f"A request may have {self._limit_bytes} bytes. Upload files with createUpload.",
+            ErrorCode.LIMIT_EXCEEDED,
+            ((b"connection", b"close"),),
+        )
+
+
+def _read_get(query_string: bytes) -> dict[str, Any]:
+    try:
+        values = parse_qs(query_string.decode(), errors="strict", max_num_fields=10)
+    except ValueError:
+        raise _refuse(400, "The query string is not valid.") from None
+    request: dict[str, Any] = {name: found[-1] for name, found in values.items()}
+    for name in ("variables", "extensions"):
+        if name in request:
+            try:
+                request[name] = orjson.loads(request[name])
+            except orjson.JSONDecodeError:
+                raise _refuse(400, f"`{name}` is not valid JSON.") from None
+    return request
+
+
+def _parts(request: Any) -> tuple[str, dict[str, Any], str | None]:
+    if isinstance(request, list):
+        raise _refuse(400, "Batches are not served: send one operation in each request.")
+    if not isinstance(request, dict):
+        raise _refuse(400, "The body must be a JSON object with `query`.")
+    text, name = request.get("query"), request.get("operationName")
+    variables, extensions = request.get("variables"), request.get("extensions")
+    if not isinstance(text, str) or not text.strip():
+        raise _refuse(400, "The request needs `query`, the text of a GraphQL document.")
+    if name is not None and not isinstance(name, str):
+        raise _refuse(400, "`operationName` must be a string.")
+    if not isinstance(variables, dict | None) or not isinstance(extensions, dict | None):
+        raise _refuse(400, "`variables` and `extensions` must be JSON objects.")
+    return text, variables or {}, name or None
+
+
+async def _respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    media: bytes,
+    request_id: str,
+    extra: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", media + b"; charset=utf-8"),
+                (b"content-length", str(len(body)).encode()),
+                (b"cache-control", b"no-store"),
+                (b"x-content-type-options", b"nosniff"),
+                (b"x-request-id", request_id.encode()),
+                *extra,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""Subscriptions: the hub that reads events, the cursors, and the transports."""

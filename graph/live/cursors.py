@@ -1,0 +1,126 @@
+"""Cursors: how far a subscriber has come, as text that a client keeps and hands back as `after`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from uuid import UUID
+
+from db.errors import DomainError, ErrorCode, bad_input
+
+_VERSION = 1
+_HEAD = struct.Struct("!BQQQ")
+_LONGEST_TEXT = 32_768
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything at or before (xid, id) has been seen, and all that a snapshot showed.
+
+    A client that starts from the current state has seen some transactions beyond the oldest open
+    one: those below `xmax` that are not `in_progress`. They stay skipped until the position has
+    passed `xmax`; from then on `xmax` is 0 and the position says it all.
+    """
+
+    epoch: int
+    xid: int
+    id: int
+    xmax: int = 0
+    in_progress: tuple[int, ...] = ()
+
+    @classmethod
+    def from_snapshot(cls, epoch: int, snapshot: str) -> Cursor:
+        """The cursor of a read whose `pg_current_snapshot()` was `snapshot` (`xmin:xmax:xip,…`)."""
+        xmin, xmax, listed = snapshot.split(":")
+        in_progress = tuple(sorted(int(xid) for xid in listed.split(",") if xid))
+        end = int(xmax)
+        while in_progress and in_progress[-1] == end - 1:
+            end -= 1
+            in_progress = in_progress[:-1]
+        # Ids begin at 1, so (xmin, 0) lies before every event of the oldest open transaction.
+        if not in_progress:
+            return cls(epoch, end, 0)
+        return cls(epoch, int(xmin), 0, end, in_progress)
+
+    def seen(self, xid: int, event_id: int) -> bool:
+        """Whether a client holding this cursor already knows the event."""
+        if (xid, event_id) <= (self.xid, self.id):
+            return True
+        return xid < self.xmax and xid not in self.in_progress
+
+    def advance(self, xid: int, event_id: int) -> Cursor:
+        """The cursor after that event was delivered too."""
+        if xid + 1 >= self.xmax:
+            return Cursor(self.epoch, xid, event_id)
+        still_open = tuple(open_xid for open_xid in self.in_progress if open_xid >= xid)
+        return replace(self, xid=xid, id=event_id, in_progress=still_open)
+
+    def encode(self) -> str:
+        """The text clients see; they must not look inside."""
+        packed = _HEAD.pack(_VERSION, self.epoch, self.xid, self.id)
+        if self.xmax:
+            rest = (self.xmax, *self.in_progress)
+            packed += struct.pack(f"!{len(rest)}Q", *rest)
+        return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def epoch_number(epoch: UUID) -> int:
+    """The 8 bytes of a database's epoch that cursors carry."""
+    return int.from_bytes(epoch.bytes[:8])
+
+
+def malformed_cursor() -> DomainError:
+    """The text is no cursor of this server."""
+    return bad_input(
+        "This is not a cursor that this server gave out. Pass the `cursor` of the last payload "
+        "unchanged, or leave `after` out to start from the current state.",
+        "after",
+    )
+
+
+def expired_cursor() -> DomainError:
+    """Changes after this cursor may be gone, so continuing could skip some."""
+    return DomainError(
+        ErrorCode.CURSOR_EXPIRED,
+        "The changes after this cursor are no longer kept. Subscribe again without `after` to "
+        "start from the current state.",
+        ("after",),
+    )
+
+
+def decode_cursor(text: str) -> Cursor:
+    """Read a client's cursor; anything that `encode` would not have written is refused."""
+    cursor = _unpack(_bytes_of(text))
+    if cursor is None or cursor.encode() != text:
+        raise malformed_cursor()
+    return cursor
+
+
+def _bytes_of(text: str) -> bytes:
+    if not 0 < len(text) <= _LONGEST_TEXT:
+        raise malformed_cursor()
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        return base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise malformed_cursor() from error
+
+
+def _unpack(packed: bytes) -> Cursor | None:
+    tail_bytes = len(packed) - _HEAD.size
+    if tail_bytes < 0 or tail_bytes % 8:
+        return None
+    version, epoch, xid, event_id = _HEAD.unpack_from(packed)
+    if version != _VERSION or event_id > _LARGEST_ID:
+        return None
+    if not tail_bytes:
+        return Cursor(epoch, xid, event_id)
+    xmax, *in_progress = struct.unpack_from(f"!{tail_bytes // 8}Q", packed, _HEAD.size)
+    bounds = [xid - 1, *in_progress, xmax]
+    if xmax <= xid + 1 or any(low >= high for low, high in pairwise(bounds)):
+        return None
+    return Cursor(epoch, xid, event_id, xmax, tuple(in_progress))

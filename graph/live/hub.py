@@ -1,0 +1,206 @@
+"""The hub: one reader per process that carries new events to every subscriber, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from db.errors import DomainError, ErrorCode
+from db.pool import Database
+from graph.live.bus import WakeBus
+from graph.live.cursors import Cursor, expired_cursor
+from graph.live.event_log import Batch, EventLog, Head, Position, Watch
+from graph.live.subscriptions import HubStopped, Subscription, event_of
+
+BATCH_ROWS = 500
+BACKLOG_ROWS = 200
+BUFFER_EVENTS = 256
+# How long a subscriber may stay behind before its socket is given up.
+SLOW_SECONDS = 10.0
+HEARTBEAT_SECONDS = 1.0
+# While a transaction is open, rows wait behind it, and its rollback wakes nobody: ask often.
+UNSETTLED_POLL_SECONDS = 0.01
+# Under load wake-ups never stop; a short pause lets one read serve many of them.
+READ_PAUSE_SECONDS = 0.002
+FIRST_RETRY_SECONDS = 0.1
+LONGEST_RETRY_SECONDS = 1.0
+READY_TIMEOUT_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class EventHub:
+    """Reads `events` past its position on every wake-up and on a slow heartbeat."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: WakeBus,
+        *,
+        buffer_events: int = BUFFER_EVENTS,
+        slow_seconds: float = SLOW_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self.position: Position = (0, 0)
+        self._log = EventLog(database)
+        self._bus = bus
+        self._buffer_events = buffer_events
+        self._slow_seconds = slow_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._head: Head | None = None
+        self._ready = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._subscriptions: dict[str, dict[UUID | None, set[Subscription]]] = defaultdict(dict)
+
+    async def start(self) -> None:
+        """Begin reading; a database that is away is waited for in the background."""
+        await self._bus.start(self._woken.set)
+        self._reader = asyncio.create_task(self._read_for_ever(), name="live-hub")
+
+    async def stop(self) -> None:
+        """Stop reading and end every subscription; their clients resume elsewhere."""
+        if self._reader:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        await self._bus.stop()
+        self._end_all(HubStopped("the server is restarting"))
+
+    def wake(self) -> None:
+        """This process has committed an event: read it here, and tell the other processes."""
+        self._woken.set()
+        self._bus.publish()
+
+    def subscribe(
+        self,
+        *,
+        topic: str,
+        user_id: UUID | None,
+        entity_id: str | None = None,
+        after: Cursor | str | None = None,
+    ) -> Subscription:
+        """Events of `topic` for this user and for everybody; an async context manager."""
+        watch = Watch(topic, user_id, entity_id)
+        return Subscription(self, watch, after, self._buffer_events, self._slow_seconds)
+
+    def snapshot_cursor(self, snapshot_text: str) -> str:
+        """The cursor of a state read in the statement whose `pg_current_snapshot()` this is."""
+        if self._head is None:
+            raise _away()
+        return Cursor.from_snapshot(self._head.epoch, snapshot_text).encode()
+
+    async def ready(self) -> Head:
+        """The last known head of the log, once there is one."""
+        if self._head is None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), READY_TIMEOUT_SECONDS)
+        if self._head is None:
+            raise _away()
+        return self._head
+
+    async def fresh_head(self) -> Head:
+        """The head of the log as it is now."""
+        return await self._until_answered(self._log.head)
+
+    async def read_backlog(self, watch: Watch, after: Position, until: Position) -> Batch:
+        """A piece of what one subscriber missed; waits through restarts of the database."""
+        return await self._until_answered(
+            lambda: self._log.backlog(watch, after, until, BACKLOG_ROWS)
+        )
+
+    def register(self, subscription: Subscription) -> None:
+        """Deliver to this subscription from the next event on."""
+        watch = subscription.watch
+        self._subscriptions[watch.topic].setdefault(watch.user_id, set()).add(subscription)
+
+    def unregister(self, subscription: Subscription) -> None:
+        """Deliver nothing more to it."""
+        watch = subscription.watch
+        by_user = self._subscriptions[watch.topic]
+        found = by_user.get(watch.user_id, set())
+        found.discard(subscription)
+        if not found:
+            by_user.pop(watch.user_id, None)
+
+    async def _read_for_ever(self) -> None:
+        while True:
+            batch = await self._until_answered(self._read_next)
+            if batch.full:
+                await asyncio.sleep(0)
+                continue
+            await asyncio.sleep(READ_PAUSE_SECONDS)
+            wait_seconds = self._heartbeat_seconds
+            if batch.head.unsettled:
+                wait_seconds = UNSETTLED_POLL_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), wait_seconds)
+
+    async def _read_next(self) -> Batch:
+        # Cleared before the read: a wake-up during it asks for another.
+        self._woken.clear()
+        if self._head is None:
+            head = await self._log.head()
+            self._begin_at(head)
+        batch = await self._log.after(self.position, BATCH_ROWS)
+        if self._is_another_history(batch.head):
+            self._begin_at(batch.head)
+            self._end_all(expired_cursor())
+            return Batch(batch.head, [], full=True)
+        self._head = batch.head
+        for row in batch.rows:
+            self._deliver(row, batch.head.epoch)
+        return batch
+
+    def _begin_at(self, head: Head) -> None:
+        self._head = head
+        self.position = (head.xmin, 0)
+        self._ready.set()
+
+    def _is_another_history(self, head: Head) -> bool:
+        """A restore under a running process would otherwise leave it waiting for old numbers."""
+        assert self._head is not None
+        return head.epoch != self._head.epoch or head.xmax < self.position[0]
+
+    def _deliver(self, row: Any, epoch: int) -> None:
+        self.position = (row["xid"], row["id"])
+        by_user = self._subscriptions.get(row["topic"])
+        if not by_user:
+            return
+        if row["user_id"] is None:
+            watching = [one for found in by_user.values() for one in found]
+        else:
+            watching = list(by_user.get(row["user_id"], ()))
+        entity_id = row["entity_id"]
+        watching = [one for one in watching if one.watch.entity_id in (None, entity_id)]
+        if watching:
+            event = event_of(row, epoch)
+            for subscription in watching:
+                subscription.push(event)
+
+    def _end_all(self, reason: Exception) -> None:
+        for by_user in list(self._subscriptions.values()):
+            for found in list(by_user.values()):
+                for subscription in list(found):
+                    subscription.fail(reason)
+
+    async def _until_answered[Answer](self, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        retry_seconds = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await read()
+            except Exception as error:
+                log.warning("live.read_failed", error=repr(error), retry_seconds=retry_seconds)
+            await asyncio.sleep(retry_seconds)
+            retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
+
+
+def _away() -> DomainError:
+    return DomainError(
+        ErrorCode.SERVICE_UNAVAILABLE, "Live updates are not available now. Try again soon."
+    )

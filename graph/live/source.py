@@ -1,0 +1,54 @@
+"""Runs the operations that arrive over sockets: who asks, and the stream of answers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
+
+from graphql import OperationType
+
+from auth.tokens import bearer_token
+from db.actor import NOBODY, Actor
+from graph.context import Context
+from graph.engine.engine import Engine
+from graph.engine.subscriptions import Subscriber
+from graph.errors import RequestError
+from graph.live.websocket import RequestErrors
+from graph.services import Services
+
+
+class SocketOperations:
+    """The operations of one process's sockets."""
+
+    def __init__(self, engine: Engine, services: Services) -> None:
+        self._engine = engine
+        self._services = services
+
+    async def authenticate(self, authorization: str | None) -> Actor:
+        """The actor of `Bearer <token>`; nobody without one."""
+        token = bearer_token(authorization)
+        return self._services.tokens.verify(token) if token else NOBODY
+
+    def is_revoked(self, session_id: UUID) -> bool:
+        """Whether a session has ended before its token expired."""
+        return self._services.revocations.is_revoked(session_id)
+
+    async def execute(
+        self, payload: dict[str, Any], actor: Callable[[], Actor]
+    ) -> AsyncIterator[bytes]:
+        """One answer for a query or mutation, a stream for a subscription."""
+        text, variables = payload["query"], payload.get("variables") or {}
+        name = payload.get("operationName")
+        try:
+            operation = self._engine.documents.operation(text, name)
+            if operation.kind is not OperationType.SUBSCRIPTION:
+                context = Context(actor(), self._services, secrets.token_hex(8))
+                yield await self._engine.run(text, variables, name, context)
+                return
+            subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
+            async for item in subscriber.stream(text, variables, name):
+                yield item
+        except RequestError as error:
+            raise RequestErrors(error.formatted()) from None

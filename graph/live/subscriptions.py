@@ -1,0 +1,202 @@
+"""One subscriber of the hub: its backlog first, then a bounded buffer of live events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Protocol, Self
+from uuid import UUID
+
+import orjson
+
+from graph.live.cursors import Cursor, decode_cursor, expired_cursor
+from graph.live.event_log import Batch, Head, Position, Watch
+
+
+class SubscriptionClosed(Exception):
+    """The server ended a subscription that the client can resume from its last cursor."""
+
+
+class SlowConsumer(SubscriptionClosed):
+    """A subscriber took events more slowly than they came, for longer than it may."""
+
+
+class HubStopped(SubscriptionClosed):
+    """This process is going away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change, as it was when it happened. `cursor` resumes right after it."""
+
+    xid: int
+    id: int
+    topic: str
+    user_id: UUID | None
+    entity_id: str | None
+    snapshot: dict[str, Any]
+    cursor: str
+
+
+def event_of(row: Any, epoch: int) -> Event:
+    """The event in a row of the log."""
+    return Event(
+        row["xid"],
+        row["id"],
+        row["topic"],
+        row["user_id"],
+        row["entity_id"],
+        orjson.loads(row["snapshot"]),
+        Cursor(epoch, row["xid"], row["id"]).encode(),
+    )
+
+
+class Feed(Protocol):
+    """What a subscription needs of the hub."""
+
+    position: Position
+
+    async def ready(self) -> Head: ...
+    async def fresh_head(self) -> Head: ...
+    async def read_backlog(self, watch: Watch, after: Position, until: Position) -> Batch: ...
+    def register(self, subscription: Subscription) -> None: ...
+    def unregister(self, subscription: Subscription) -> None: ...
+
+
+class Subscription:
+    """Events of one watch, each exactly once and in order, from `after` or from now.
+
+    Register first, then read what was missed up to where the hub stood: whatever the hub reads
+    later arrives in the buffer, so nothing can fall between the two. A burst that overflows the
+    buffer is read from the log once the buffer is empty; who takes too long over it is cut off.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        watch: Watch,
+        after: Cursor | str | None,
+        buffer_size: int,
+        slow_seconds: float,
+    ) -> None:
+        self.watch = watch
+        self._feed = feed
+        self._requested = after
+        self._after: Cursor | None = None
+        self._missed_until: Position | None = None
+        self._missed_from: Position = (0, 0)
+        self._epoch = 0
+        self._missed: deque[Event] = deque()
+        self._buffer: deque[Event] = deque()
+        self._buffer_size = buffer_size
+        self._slow_seconds = slow_seconds
+        self._dropping_since: float | None = None
+        self._failure: Exception | None = None
+        self._arrived = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        head = await self._feed.ready()
+        after = self._requested
+        if isinstance(after, str):
+            after = decode_cursor(after)
+        if after is not None:
+            if after.xid >= head.xmax or (after.xid, after.id) < self._feed.position:
+                head = await self._feed.fresh_head()
+            if head.expired(after):
+                raise expired_cursor()
+            self._after = after
+            self._missed_from = (after.xid, after.id)
+        self._epoch = head.epoch
+        # No await from here to the end: the hub must not move between the two lines.
+        if after is not None and self._missed_from < self._feed.position:
+            self._missed_until = self._feed.position
+        self._feed.register(self)
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._feed.unregister(self)
+
+    def skip_seen(self, snapshot_text: str) -> str:
+        """Skip what a read made since entering has shown; returns the cursor of that read.
+
+        `snapshot_text` is `pg_current_snapshot()` of the very statement that read the state. The
+        read came after this subscription was registered, so no backlog is needed.
+        """
+        self._after = Cursor.from_snapshot(self._epoch, snapshot_text)
+        return self._after.encode()
+
+    def push(self, event: Event) -> None:
+        """Called by the hub for each event of this watch."""
+        if self._dropping_since or len(self._buffer) >= self._buffer_size:
+            self._drop()
+        else:
+            self._buffer.append(event)
+            self._arrived.set()
+
+    def _drop(self) -> None:
+        now = time.monotonic()
+        self._dropping_since = self._dropping_since or now
+        if now - self._dropping_since > self._slow_seconds:
+            self.fail(SlowConsumer("events came faster than they were taken"))
+
+    def fail(self, reason: Exception) -> None:
+        """End this subscription once what it already holds has been taken."""
+        self._failure = self._failure or reason
+        self._feed.unregister(self)
+        self._arrived.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            event = await self._take()
+            after = self._after
+            if after is None:
+                return event
+            if after.seen(event.xid, event.id):
+                continue
+            advanced = after.advance(event.xid, event.id)
+            if not advanced.xmax:
+                # Events come in order, so nothing that follows can have been seen.
+                self._after = None
+                return event
+            self._after = advanced
+            return replace(event, cursor=advanced.encode())
+
+    async def _take(self) -> Event:
+        while True:
+            if self._missed:
+                return self._missed.popleft()
+            if self._missed_until is not None:
+                await self._read_missed(self._missed_until)
+            elif self._buffer:
+                event = self._buffer.popleft()
+                self._missed_from = (event.xid, event.id)
+                return event
+            elif self._failure:
+                raise self._failure
+            elif self._dropping_since:
+                self._dropping_since = None
+                self._missed_until = self._feed.position
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def _read_missed(self, until: Position) -> None:
+        batch = await self._feed.read_backlog(self.watch, self._missed_from, until)
+        if batch.head.expired(Cursor(self._epoch, *self._missed_from)):
+            raise expired_cursor()
+        self._missed.extend(event_of(row, self._epoch) for row in batch.rows)
+        if batch.full:
+            self._missed_from = (batch.rows[-1]["xid"], batch.rows[-1]["id"])
+        else:
+            self._missed_until = None

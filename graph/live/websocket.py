@@ -1,0 +1,289 @@
+"""`graphql-transport-ws` over a raw ASGI WebSocket: one connection, its operations and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import structlog
+
+from db.actor import NOBODY, Actor
+from db.errors import DomainError, ErrorCode
+from graph.live import protocol
+from graph.live.protocol import CloseCode, CloseSocket, bad_request
+from graph.live.subscriptions import SubscriptionClosed
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+class RequestErrors(Exception):
+    """A request that never began to run; `errors` are GraphQL errors ready for JSON."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__("the request was refused")
+        self.errors = errors
+
+
+class OperationSource(Protocol):
+    """Who asks, and what the answer is."""
+
+    async def authenticate(self, authorization: str | None) -> Actor:
+        """The actor of a token; raises UNAUTHENTICATED for a bad one."""
+
+    def execute(self, payload: dict[str, Any], actor: Callable[[], Actor]) -> AsyncIterator[bytes]:
+        """Results as JSON bytes, one for a query or mutation, many for a subscription.
+
+        An async generator: it is closed when the client completes, leaves or is closed.
+        """
+
+    def is_revoked(self, session_id: UUID) -> bool:
+        """Whether a session has ended before its token expired."""
+
+
+class _ClientLeft(Exception):
+    """There is nobody to send to any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how much one connection may take."""
+
+    initialisation_seconds: float = 10.0
+    keep_alive_seconds: float = 20.0
+    send_seconds: float = 10.0
+    close_seconds: float = 5.0
+    subscriptions: int = 100
+
+
+class Connection:
+    """One socket. Everything that ends it goes through `close_soon`, so it ends once."""
+
+    def __init__(
+        self,
+        source: OperationSource,
+        limits: Limits,
+        header_authorization: str | None,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._source = source
+        self._limits = limits
+        self._header_authorization = header_authorization
+        self._receive = receive
+        self._asgi_send = send
+        self._loop = asyncio.get_running_loop()
+        self._closing: asyncio.Future[CloseSocket] = self._loop.create_future()
+        self._actor = NOBODY
+        self._initialised = False
+        self._acknowledged = False
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        # Pings being sent and operations being cancelled; kept so that they are waited for.
+        self._unnamed: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._sending_since: float | None = None
+        self._opened_at = self._heard_at = self._pinged_at = self._loop.time()
+
+    async def run(self) -> None:
+        """Serve until the client leaves or something closes the socket."""
+        reader = asyncio.create_task(self._read())
+        try:
+            ends: set[asyncio.Future[Any]] = {reader, self._closing}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tasks = [reader, *self._operations.values(), *self._unnamed]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._closing.done():
+            await self._send_close(self._closing.result())
+
+    def close_soon(self, code: CloseCode, reason: str) -> None:
+        """Close the socket; the first reason given stands."""
+        if not self._closing.done():
+            self._closing.set_result(CloseSocket(code, reason))
+
+    def watch_over(self, now: float, wall_clock: float) -> None:
+        """Called about once a second: close what is overdue, ping what is quiet."""
+        limits = self._limits
+        if not self._acknowledged and now - self._opened_at > limits.initialisation_seconds:
+            self.close_soon(CloseCode.INITIALISATION_TIMEOUT, "Connection initialisation timeout")
+        elif self._sending_since and now - self._sending_since > limits.send_seconds:
+            self.close_soon(
+                CloseCode.TOO_SLOW, "Not reading fast enough; resume from the last cursor"
+            )
+        elif now - self._heard_at > 2 * limits.keep_alive_seconds:
+            self.close_soon(
+                CloseCode.TOO_SLOW, "Pings were not answered; resume from the last cursor"
+            )
+        elif self._actor.expires_at and wall_clock >= self._actor.expires_at:
+            self.close_soon(CloseCode.FORBIDDEN, "The access token has expired; use a new one")
+        elif self._actor.session_id and self._source.is_revoked(self._actor.session_id):
+            self.close_soon(CloseCode.FORBIDDEN, "The session has expired or was revoked")
+        elif self._is_ping_due(now):
+            self._pinged_at = now
+            self._track(asyncio.create_task(self._send_ping()))
+
+    def _is_ping_due(self, now: float) -> bool:
+        quiet_since = max(self._heard_at, self._pinged_at)
+        return self._acknowledged and now - quiet_since >= self._limits.keep_alive_seconds
+
+    async def _send_ping(self) -> None:
+        with suppress(_ClientLeft):
+            await self._send(protocol.PING)
+
+    def _track(self, task: asyncio.Task[None]) -> None:
+        self._unnamed.add(task)
+        task.add_done_callback(self._unnamed.discard)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                event = cast(dict[str, Any], await self._receive())
+                if event["type"] == "websocket.disconnect":
+                    return
+                self._heard_at = self._loop.time()
+                await self._handle(protocol.read_message(event))
+        except CloseSocket as close:
+            self.close_soon(close.code, close.reason)
+        except _ClientLeft:
+            return
+        except Exception:
+            log.exception("live.connection_failed")
+            self.close_soon(CloseCode.INTERNAL, "Internal server error")
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "connection_init":
+                await self._initialise(message)
+            case "ping":
+                await self._answer_ping(message)
+            case "pong":
+                protocol.optional_payload(message)
+            case "subscribe":
+                await self._begin(message)
+            case "complete":
+                self._cancel(protocol.operation_id(message))
+            case _:
+                raise bad_request("Unknown message `type`")
+
+    async def _initialise(self, message: dict[str, Any]) -> None:
+        if self._initialised:
+            raise CloseSocket(
+                CloseCode.TOO_MANY_INITIALISATIONS, "Too many initialisation requests"
+            )
+        self._initialised = True
+        token = protocol.authorization_of(protocol.optional_payload(message))
+        self._actor = await self._authenticate(token or self._header_authorization)
+        await self._send(protocol.CONNECTION_ACK)
+        self._acknowledged = True
+
+    async def _answer_ping(self, message: dict[str, Any]) -> None:
+        token = protocol.authorization_of(protocol.optional_payload(message))
+        if token and self._acknowledged:
+            actor = await self._authenticate(token)
+            if actor.user_id != self._actor.user_id:
+                raise CloseSocket(CloseCode.FORBIDDEN, "Forbidden: the token is another user's")
+            self._actor = actor
+        await self._send(protocol.PONG)
+
+    async def _authenticate(self, authorization: str | None) -> Actor:
+        try:
+            return await self._source.authenticate(authorization)
+        except DomainError as error:
+            if error.code is ErrorCode.UNAUTHENTICATED:
+                raise CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {error.message}") from None
+            raise CloseSocket(CloseCode.TRY_AGAIN, error.message) from None
+
+    async def _begin(self, message: dict[str, Any]) -> None:
+        if not self._acknowledged:
+            raise CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized")
+        identifier = protocol.operation_id(message)
+        payload = protocol.operation_payload(message)
+        if identifier in self._operations:
+            raise CloseSocket(
+                CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {identifier} already exists"
+            )
+        if len(self._operations) >= self._limits.subscriptions:
+            await self._refuse(
+                identifier,
+                ErrorCode.RATE_LIMITED,
+                f"One socket may run {self._limits.subscriptions} operations at a time.",
+            )
+            return
+        self._operations[identifier] = asyncio.create_task(self._operate(identifier, payload))
+
+    def _cancel(self, identifier: str) -> None:
+        task = self._operations.pop(identifier, None)
+        if task:
+            self._track(task)
+            task.cancel()
+
+    async def _operate(self, identifier: str, payload: dict[str, Any]) -> None:
+        try:
+            last_frame = await self._send_results(identifier, payload)
+        except SubscriptionClosed as closed:
+            self.close_soon(CloseCode.TOO_SLOW, f"Resume from the last cursor: {closed}")
+            return
+        except _ClientLeft:
+            return
+        # The id is free before the client can know it: it may be used again at once.
+        if self._operations.get(identifier) is asyncio.current_task():
+            del self._operations[identifier]
+        with suppress(_ClientLeft):
+            await self._send(last_frame)
+
+    async def _send_results(self, identifier: str, payload: dict[str, Any]) -> bytes:
+        """Send every result; returns the frame that ends the operation."""
+        start = protocol.next_frame_start(identifier)
+        try:
+            results = cast(Any, self._source.execute(payload, lambda: self._actor))
+            async with aclosing(results):
+                async for result in results:
+                    await self._send((start + result + b"}").decode())
+        except RequestErrors as refused:
+            return protocol.error_frame(identifier, refused.errors)
+        except DomainError as error:
+            return _error_frame(identifier, error.code, error.message)
+        except (SubscriptionClosed, _ClientLeft):
+            raise
+        except Exception:
+            log.exception("live.operation_failed")
+            return _error_frame(identifier, ErrorCode.INTERNAL, "Something went wrong here.")
+        return protocol.complete_frame(identifier)
+
+    async def _refuse(self, identifier: str, code: ErrorCode, message: str) -> None:
+        await self._send(_error_frame(identifier, code, message).decode())
+
+    async def _send(self, frame: str | bytes) -> None:
+        # One at a time: a client that stops reading then holds back every operation, and nothing
+        # is queued for it beyond what the hub's bounded buffers hold.
+        async with self._turn:
+            content = frame if isinstance(frame, str) else frame.decode()
+            self._sending_since = self._loop.time()
+            try:
+                await self._asgi_send({"type": "websocket.send", "text": content})
+            except OSError:
+                raise _ClientLeft from None
+            finally:
+                self._sending_since = None
+
+    async def _send_close(self, close: CloseSocket) -> None:
+        with suppress(OSError, TimeoutError, RuntimeError):
+            async with asyncio.timeout(self._limits.close_seconds):
+                await self._asgi_send(
+                    {"type": "websocket.close", "code": int(close.code), "reason": close.reason}
+                )
+
+
+def _error_frame(identifier: str, code: ErrorCode, message: str) -> bytes:
+    return protocol.error_frame(
+        identifier, [{"message": message, "extensions": {"code": code.value}}]
+    )

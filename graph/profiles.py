@@ -1,0 +1,169 @@
+"""Profiles in the schema, as Aura's clients keep them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from db.pool import Transaction
+from db.profiles import operations, tables
+from graph.context import Context
+from graph.engine.declare import backed_by, column, global_id, mutation
+from graph.engine.outcomes import Payload, Ref, Verb
+from graph.errors import UserError
+from graph.relay import Node, uuid_from_global_id
+from graph.scalars import JSON
+
+
+@backed_by(tables.Profile, prefix="profile")
+class Profile(Node):
+    """Somebody the user keeps an analysis and a chat about."""
+
+    id: strawberry.ID = global_id()
+    local_id: int | None = column(description="The number in the client's own database.")
+    name: str | None = column(description="What the user calls them.")
+    thumbnail: str | None = column(description="A small picture, base64.")
+    analysis: JSON = column(description="The analysis, as the client made it.")
+    chat_history: JSON = column(description="The chat's messages, oldest first.")
+    created_at: datetime = column(description="When it was made, by the client's clock.")
+    updated_at: datetime = column(description="When it last changed, by the client's clock.")
+    synced_at: datetime = column(description="When this server last stored it.")
+
+
+@strawberry.input(description="A new profile.")
+class CreateProfileInput:
+    """Input of `createProfile`."""
+
+    local_id: int | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The client's own number for it. Creating the same number again returns the "
+        "profile that has it.",
+    )
+    name: str | None = strawberry.field(
+        default=strawberry.UNSET, description="At most 255 characters."
+    )
+    thumbnail: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Base64, at most 512 KiB."
+    )
+    analysis: JSON = strawberry.field(description="A JSON object, at most 256 KiB.")
+    chat_history: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON list, at most 256 KiB."
+    )
+    created_at: datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="Now, when left out."
+    )
+    updated_at: datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="Now, when left out."
+    )
+
+
+@strawberry.input(description="Changes to a profile; what is left out stays.")
+class UpdateProfileInput:
+    """Input of `updateProfile`."""
+
+    id: strawberry.ID = strawberry.field(description="The profile's global id.")
+    name: str | None = strawberry.field(
+        default=strawberry.UNSET, description="At most 255 characters; null removes it."
+    )
+    thumbnail: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Base64, at most 512 KiB; null removes it."
+    )
+    analysis: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
+    )
+    chat_history: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON list, at most 256 KiB."
+    )
+    updated_at: datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="Now, when left out."
+    )
+
+
+@strawberry.input(description="Which profile to delete.")
+class DeleteProfileInput:
+    """Input of `deleteProfile`."""
+
+    id: strawberry.ID = strawberry.field(description="The profile's global id.")
+
+
+@strawberry.type(description="Result of `createProfile` and `updateProfile`.")
+class ProfilePayload:
+    """Payload with a profile."""
+
+    profile: Profile | None = strawberry.field(description="The profile as it is now.")
+    errors: list[UserError] = strawberry.field(description="BAD_USER_INPUT, NOT_FOUND.")
+
+
+@strawberry.type(description="Result of `deleteProfile`.")
+class DeleteProfilePayload:
+    """Payload of `deleteProfile`."""
+
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of what is gone; null when nothing was deleted."
+    )
+    errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
+
+
+def _given(value: object, *, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The columns an input names; null in a column that cannot be null counts as left out."""
+    given = {
+        name: item
+        for name, item in vars(value).items()
+        if item is not strawberry.UNSET and name != "id"
+    }
+    never_null = ("chat_history", "created_at", "updated_at", *required)
+    return {n: v for n, v in given.items() if v is not None or n not in never_null}
+
+
+async def create_profile(context: Context, input: CreateProfileInput) -> Verb:
+    """Creates a profile of the caller's."""
+    actor = context.signed_in()
+    values = _given(input)
+
+    async def run(transaction: Transaction) -> Payload:
+        created = await operations.create_profile(transaction, actor, values)
+        return Payload({"profile": Ref(created)})
+
+    return Verb(run)
+
+
+async def update_profile(context: Context, input: UpdateProfileInput) -> Verb:
+    """Changes a profile of the caller's."""
+    context.signed_in()
+    profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
+    values = _given(input, required=("analysis",))
+
+    async def run(transaction: Transaction) -> Payload:
+        await operations.update_profile(transaction, profile_id, values)
+        return Payload({"profile": Ref(profile_id)})
+
+    return Verb(run)
+
+
+async def delete_profile(context: Context, input: DeleteProfileInput) -> Verb:
+    """Deletes a profile of the caller's."""
+    context.signed_in()
+    profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
+
+    async def run(transaction: Transaction) -> Payload:
+        await operations.delete_profile(transaction, profile_id)
+        return Payload({"deleted_id": input.id})
+
+    return Verb(run)
+
+
+@strawberry.type
+class ProfilesMutation:
+    """Mutations on profiles."""
+
+    create_profile: ProfilePayload | None = mutation(
+        create_profile, CreateProfileInput, description="Create a profile."
+    )
+    update_profile: ProfilePayload | None = mutation(
+        update_profile, UpdateProfileInput, description="Change a profile."
+    )
+    delete_profile: DeleteProfilePayload | None = mutation(
+        delete_profile, DeleteProfileInput, description="Delete a profile."
+    )

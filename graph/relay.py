@@ -1,0 +1,152 @@
+"""Relay's conventions: global ids, connections, and the cursors of keyset pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Generic, NewType, TypeVar
+from uuid import UUID
+
+import orjson
+import strawberry
+
+from db.errors import DomainError, bad_input, not_found
+
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+CURSOR_VERSION = "1"
+
+Cursor = NewType("Cursor", str)
+# Strawberry resolves annotations from the module, so the variable must be found there.
+Item = TypeVar("Item")
+
+
+@strawberry.interface(description="An object with a global id, which `node(id:)` finds again.")
+class Node:
+    """What every object with a global id has."""
+
+    id: strawberry.ID = strawberry.field(description="Global id, unique across all types.")
+
+
+@strawberry.type(description="Where a page begins and ends, and whether there is more.")
+class PageInfo:
+    """The position of a page in its connection."""
+
+    has_next_page: bool = strawberry.field(description="Whether there are items after this page.")
+    end_cursor: Cursor | None = strawberry.field(
+        description="The last item's cursor; pass it as `after` for the next page."
+    )
+
+
+@strawberry.type(description="An item with its position.")
+class Edge(Generic[Item]):  # noqa: UP046
+    """An item of a page with its cursor."""
+
+    cursor: Cursor = strawberry.field(description="The item's position, for `after`.")
+    node: Item = strawberry.field(description="The item.")
+
+
+@strawberry.type(description="One page of a list.")
+class Connection(Generic[Item]):  # noqa: UP046
+    """A page of a list."""
+
+    nodes: list[Item] = strawberry.field(description="The items of this page.")
+    edges: list[Edge[Item]] = strawberry.field(description="The items with their cursors.")
+    page_info: PageInfo = strawberry.field(description="Where this page begins and ends.")
+
+
+def page_arguments(
+    self: Any,
+    first: Annotated[
+        int, strawberry.argument(description="How many items, from 1 to 100.")
+    ] = DEFAULT_PAGE_SIZE,
+    after: Annotated[
+        Cursor | None, strawberry.argument(description="Continue behind this cursor.")
+    ] = None,
+) -> Any:
+    """The arguments of every connection; the engine itself answers."""
+    raise AssertionError("the engine answers pages")  # pragma: no cover
+
+
+def node_arguments(
+    self: Any,
+    id: Annotated[strawberry.ID, strawberry.argument(description="A global id.")],
+) -> Any:
+    """The arguments of `node`; the engine itself answers."""
+    raise AssertionError("the engine answers nodes")  # pragma: no cover
+
+
+def watch_arguments(
+    self: Any,
+    after: Annotated[
+        Cursor | None,
+        strawberry.argument(
+            description="Continue behind this cursor; CURSOR_EXPIRED after 7 days."
+        ),
+    ] = None,
+) -> AsyncIterator[Any]:
+    """The arguments of a subscription; the engine itself streams."""
+    raise AssertionError("the engine streams")  # pragma: no cover
+
+
+def watch_entity_arguments(
+    self: Any,
+    id: Annotated[strawberry.ID, strawberry.argument(description="Which one to watch.")],
+    after: Annotated[
+        Cursor | None,
+        strawberry.argument(
+            description="Continue behind this cursor; CURSOR_EXPIRED after 7 days."
+        ),
+    ] = None,
+) -> AsyncIterator[Any]:
+    """The arguments of a subscription to one object; the engine itself streams."""
+    raise AssertionError("the engine streams")  # pragma: no cover
+
+
+def encode_global_id(prefix: str, key: object) -> str:
+    """The global id of the row with primary key `key`."""
+    return f"{prefix}_{key}"
+
+
+def split_global_id(value: str) -> tuple[str, str]:
+    """A global id's prefix and key; an id without a prefix gives an empty prefix."""
+    prefix, separator, key = value.partition("_")
+    return (prefix, key) if separator else ("", value)
+
+
+def uuid_from_global_id(value: str, prefix: str, *path: str) -> UUID:
+    """The UUID in a global id of the type with `prefix`; anything else is an id of nothing."""
+    found, key = split_global_id(value)
+    try:
+        if found == prefix:
+            return UUID(key)
+    except ValueError:
+        pass
+    raise not_found(prefix.replace("-", " "), path)
+
+
+def slug_from_global_id(value: str, prefix: str) -> str:
+    """The slug in a catalog's global id, or the slug itself."""
+    found, key = split_global_id(value)
+    return key if found == prefix else value
+
+
+def decode_cursor(cursor: str, order: str, length: int) -> list[Any]:
+    """The values a cursor holds; `BAD_USER_INPUT` when it was not made for this order."""
+    try:
+        values = orjson.loads(base64.b64decode(cursor, validate=True))
+    except (binascii.Error, ValueError):
+        values = None
+    if not isinstance(values, list) or values[:2] != [CURSOR_VERSION, order]:
+        raise bad_cursor()
+    if len(values) != length + 2:
+        raise bad_cursor()
+    return values[2:]
+
+
+def bad_cursor() -> DomainError:
+    """The refusal of a cursor that is malformed or of another list."""
+    return bad_input(
+        "This cursor does not belong to this list. Use an endCursor of the same field.", "after"
+    )

@@ -1,0 +1,82 @@
+"""The scalars of the schema, each with exactly one way to be written and read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NewType
+from uuid import UUID
+
+import strawberry
+from strawberry.types.scalar import ScalarDefinition
+
+from graph.relay import Cursor
+
+JSON = NewType("JSON", object)
+# Shared by the SQL that formats timestamps and by Python: always UTC, always microseconds.
+POSTGRES_DATE_TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+
+
+def format_date_time(moment: datetime) -> str:
+    """A moment as the schema writes it: UTC, ISO 8601, microseconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_date_time(value: object) -> datetime:
+    """A moment from ISO 8601 text with an offset."""
+    if not isinstance(value, str):
+        raise TypeError("A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z.")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z.") from None
+    if moment.tzinfo is None:
+        raise ValueError("A DateTime needs its offset from UTC, such as a Z at its end.")
+    return moment.astimezone(UTC)
+
+
+def parse_uuid(value: object) -> UUID:
+    """A UUID from its text."""
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise ValueError("A UUID is 32 hexadecimal digits in groups of 8-4-4-4-12.") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("A Cursor is text that this server gave.")
+    return value
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment in UTC as ISO 8601 with microseconds: 2026-01-31T12:00:00.000000Z.",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
+        serialize=format_date_time,
+        parse_value=parse_date_time,
+    ),
+    UUID: strawberry.scalar(
+        name="UUID",
+        description="A universally unique identifier (RFC 9562) in lower case with hyphens.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
+        serialize=str,
+        parse_value=parse_uuid,
+    ),
+    Cursor: strawberry.scalar(
+        name="Cursor",
+        description="A position in a list or a stream. Opaque: pass it back as you got it.",
+        serialize=str,
+        parse_value=_text,
+    ),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value; used only where the shape is free, as in analyses.",
+        serialize=_same,
+        parse_value=_same,
+    ),
+}

@@ -1,0 +1,58 @@
+"""Assembles the slices into one schema; a new slice is one line in each class here."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from graph.accounts import AccountsMutation, AccountsQuery
+from graph.catalog import CatalogQuery
+from graph.credits import CreditsMutation, CreditsSubscription
+from graph.engine.checks import check_schema
+from graph.errors import InsufficientCreditsError, OperationError
+from graph.generations import GenerationsMutation, GenerationsSubscription
+from graph.notifications import NotificationsMutation, NotificationsSubscription
+from graph.profiles import ProfilesMutation
+from graph.scalars import SCALARS
+
+
+@strawberry.type(description="What can be asked.")
+class Query(AccountsQuery, CatalogQuery):
+    """The root of queries."""
+
+
+@strawberry.type(description="What can be done. Fields run one after the other.")
+class Mutation(
+    AccountsMutation,
+    CreditsMutation,
+    GenerationsMutation,
+    NotificationsMutation,
+    ProfilesMutation,
+):
+    """The root of mutations."""
+
+
+@strawberry.type(description="What can be watched.")
+class Subscription(CreditsSubscription, GenerationsSubscription, NotificationsSubscription):
+    """The root of subscriptions."""
+
+
+@cache
+def build_schema() -> strawberry.Schema:
+    """The whole schema, checked against the tables it reads."""
+    schema = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[OperationError, InsufficientCreditsError],
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    check_schema(schema._schema)
+    return schema
+
+
+def schema_text() -> str:
+    """The schema as it is committed in `schema.graphql`."""
+    return build_schema().as_str() + "\n"

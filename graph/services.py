@@ -1,0 +1,32 @@
+"""The services behind a request, made once per process when the server starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auth.accounts import Accounts
+from auth.keys import SigningKeys
+from auth.passwords import PasswordHasher
+from auth.revocation_watch import RevocationWatch
+from auth.tokens import AccessTokens
+from db.pool import Database
+from graph.live.hub import EventHub
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """What operations and routes work with."""
+
+    settings: Settings
+    database: Database
+    keys: SigningKeys
+    tokens: AccessTokens
+    passwords: PasswordHasher
+    accounts: Accounts
+    revocations: RevocationWatch
+    hub: EventHub
+
+    def wake(self) -> None:
+        """Something was committed: subscribers should look."""
+        self.hub.wake()

@@ -1,0 +1,1 @@
+"""What happens later: the worker, its schedule, and the providers it calls."""

@@ -1,0 +1,40 @@
+"""Logs: one readable line an event in a terminal, JSON everywhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from settings import Settings
+
+
+def configure_logs(settings: Settings) -> None:
+    """Sends our events and the libraries' warnings to standard error."""
+    level = getattr(logging, settings.log_level.upper())
+    terminal = settings.log_format == "text" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(pad_event_to=24)
+        if terminal
+        else structlog.processors.JSONRenderer()
+    )
+    shared: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer]
+        if not terminal
+        else [*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, force=True)
+    # The queue and the server log what we log better.
+    logging.getLogger("pgqueuer").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

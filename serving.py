@@ -1,0 +1,212 @@
+"""Runs the processes of a deployment: the API, the worker, or both beside an embedded database."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import uvicorn
+from jobs.worker import Worker
+
+from db.embedded import EmbeddedDatabase, start_embedded
+from db.migrate import migrate
+from db.pool import Database, role_url
+from db.seeding import load_seed
+from db.storage import open_storage
+from graph.app import Server, running
+from graph.live.bus import WakeBus
+from graph.live.uvicorn_protocol import FlushOrAbortProtocol
+from jobs.providers import choose_provider
+from settings import Settings, SettingsError
+
+MESSAGE_LIMIT_BYTES = 65_536
+GRACEFUL_SECONDS = 15
+KEEP_ALIVE_SECONDS = 65
+Report = Callable[[str], None]
+
+
+class AlreadyRunning(Exception):
+    """Another process serves this data directory; the message is its URL."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Uvicorn, telling socket clients to reconnect elsewhere before it closes anything."""
+
+    def __init__(
+        self, config: uvicorn.Config, server: Server, on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._server = server
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, then says so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drains, then closes."""
+        await self._server.drain()
+        await super().shutdown(sockets)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket; with PORT=0 the system chooses, and the settings learn which."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"Cannot listen on {settings.host} port {settings.port}: "
+            f"{os.strerror(error.errno or 0)}. "
+            f"Stop what uses it, or choose another: PORT={settings.port + 1} script/server"
+        ) from None
+    settings.port = listener.getsockname()[1]
+    return listener
+
+
+def server_config(server: Server, settings: Settings) -> uvicorn.Config:
+    """Uvicorn as this server wants it: no proxy headers unless proxies are named, no deflate."""
+    return uvicorn.Config(
+        server.app,
+        http="httptools",
+        loop="auto",
+        ws=FlushOrAbortProtocol,
+        ws_max_size=MESSAGE_LIMIT_BYTES,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
+
+
+def service_dsn(url: str, settings: Settings) -> str:
+    """A URL for the role `service` at the place that `url` names."""
+    from urllib.parse import quote
+
+    place = role_url(url, "service", settings.secret("database-service-password"))
+    password = quote(place["password"], safe="")
+    return f"postgresql://service:{password}@{place['host']}:{place['port']}/{place['database']}"
+
+
+def make_bus(settings: Settings, url: str) -> WakeBus:
+    """The bus that tells the other processes to look for events."""
+    return WakeBus.postgres(service_dsn(settings.database_direct_url or url, settings))
+
+
+async def serve(
+    settings: Settings, url: str, *, with_worker: bool, on_ready: Callable[[], None]
+) -> None:
+    """Serves the API until a signal; with `with_worker`, jobs run in the same process."""
+    listener = bind(settings)
+    async with AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        database = await Database.connect(url, settings)
+        stack.push_async_callback(database.close)
+        server = Server(settings, database, open_storage(settings), make_bus(settings, url))
+        await stack.enter_async_context(running(server))
+        if with_worker:
+            await stack.enter_async_context(
+                working(settings, url, database, server.services.hub.wake)
+            )
+        await DrainingServer(server_config(server, settings), server, on_ready).serve([listener])
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, url: str, database: Database, wake: Callable[[], None]
+) -> AsyncIterator[None]:
+    """A worker in this process, drained at the end."""
+    worker = Worker(
+        settings,
+        settings.database_direct_url or url,
+        database,
+        open_storage(settings),
+        choose_provider(settings),
+        wake,
+    )
+    task = asyncio.create_task(worker.run(), name="worker")
+    try:
+        yield
+    finally:
+        await worker.stop()
+        await task
+
+
+async def work(settings: Settings, url: str) -> None:
+    """Runs jobs until a signal."""
+    database = await Database.connect(url, settings)
+    bus = make_bus(settings, url)
+    await bus.start(lambda: None)
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        async with working(settings, url, database, bus.publish):
+            await stopped.wait()
+    finally:
+        await bus.stop()
+        await database.close()
+
+
+class DevelopmentLock:
+    """At most one development server for a data directory; the second learns the first's URL."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path: Path = settings.data_directory.absolute() / "server.lock"
+        self._file: IO[Any] | None = None
+
+    def take(self) -> None:
+        """Takes the lock, or raises `AlreadyRunning`."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            with suppress(ValueError, KeyError):
+                raise AlreadyRunning(json.loads(self._file.read())["url"]) from None
+            raise AlreadyRunning("(it is just starting)") from None
+        self._file.truncate(0)
+
+    def publish(self, url: str) -> None:
+        """Says where the server is."""
+        assert self._file is not None
+        self._file.truncate(0)
+        self._file.write(json.dumps({"url": url, "pid": os.getpid()}))
+        self._file.flush()
+
+
+def start_database(settings: Settings, report: Report) -> EmbeddedDatabase:
+    """The embedded database, migrated and holding the demo's catalog."""
+    report("Starting the database")
+    embedded = start_embedded(settings, report=report)
+    try:
+        report("Migrating and loading the catalog")
+        asyncio.run(_prepare(embedded.owner_url, settings))
+    except BaseException:
+        embedded.stop()
+        raise
+    return embedded
+
+
+async def _prepare(owner_url: str, settings: Settings) -> None:
+    await migrate(owner_url, settings)
+    await load_seed(owner_url, "demo")

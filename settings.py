@@ -1,0 +1,144 @@
+"""Every setting of a deployment, read from the environment and checked once."""
+
+from __future__ import annotations
+
+import os
+import secrets as random_secrets
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROLES = ("anon", "authenticated", "service")
+DEMO_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which one and what to write."""
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+class Settings(BaseSettings):
+    """The settings of one deployment. Names in the environment are the upper-case field names."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    environment: Literal["demo", "production"] = "demo"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    public_url: str = ""
+    trusted_proxies: Annotated[list[str], NoDecode] = []
+    cors_origins: Annotated[list[str], NoDecode] = []
+
+    data_directory: Path = Path(".tallygraph")
+    database_owner_url: str = ""
+    database_url: str = ""
+    database_direct_url: str = ""
+    postgres_bin: str = ""
+    pool_size: Annotated[int, Field(ge=1, le=500)] = 10
+    statement_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    bus_url: str = ""
+    storage_url: str = ""
+
+    access_token_seconds: Annotated[int, Field(ge=30)] = 900
+    refresh_token_days: Annotated[int, Field(ge=1)] = 30
+    refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
+    token_issuer: str = "tallygraph"
+    token_audience: str = "tallygraph"
+    confirm_email: bool | None = None
+
+    graphiql: bool = True
+    introspection: bool = True
+    body_limit_bytes: int = 1_048_576
+    upload_limit_bytes: int = 15 * 1_048_576
+    upload_limit_pixels: int = 40_000_000
+    upload_url_seconds: int = 900
+    result_url_seconds: int = 3600
+    log_format: Literal["auto", "text", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_from_commas(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("trusted_proxies", "cors_origins"):
+            value = values.get(name)
+            if isinstance(value, str):
+                values[name] = _split(value)
+        return values
+
+    @model_validator(mode="after")
+    def _production_is_explicit(self) -> Self:
+        if self.environment == "production":
+            needed = ("public_url", "database_url")
+            missing = [name.upper() for name in needed if not getattr(self, name)]
+            if missing:
+                raise ValueError(f"production needs {', '.join(missing)}; see .env.example")
+        if self.confirm_email and self.environment == "production":
+            raise ValueError(
+                "CONFIRM_EMAIL=true needs e-mail delivery, which this version does not have; "
+                "set CONFIRM_EMAIL=false"
+            )
+        return self
+
+    @property
+    def production(self) -> bool:
+        """Whether this deployment serves real users and must bring its own secrets."""
+        return self.environment == "production"
+
+    @property
+    def base_url(self) -> str:
+        """Where clients reach this server; never taken from a request's Host header."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def secrets_directory(self) -> Path:
+        """Where generated secrets live, one file each, mode 0600."""
+        return self.data_directory.absolute() / "secrets"
+
+    def secret(self, name: str) -> str:
+        """A secret by name: the environment first, then its file, made at first start.
+
+        `name` is lower case with hyphens (`signed-url-key`); the variable is SIGNED_URL_KEY.
+        Production never invents a secret: it raises `SettingsError`.
+        """
+        variable = name.upper().replace("-", "_")
+        if value := os.environ.get(variable):
+            return value
+        path = self.secrets_directory / name
+        if path.exists():
+            return path.read_text().strip()
+        if self.production:
+            raise SettingsError(
+                f"production needs its own secrets: set {variable} or write it to {path}"
+            )
+        return write_secret(path, random_secrets.token_urlsafe(32))
+
+
+def write_secret(path: Path, value: str) -> str:
+    """Write `value` to a new file of mode 0600; if another process was first, return its value."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{random_secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(value)
+        os.link(temporary, path)
+    except FileExistsError:
+        return path.read_text().strip()
+    finally:
+        temporary.unlink()
+    return value
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process; tests call `get_settings.cache_clear()` after changing one."""
+    return Settings()

@@ -1,0 +1,22 @@
+"""The accounts of one process, on the real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from db.pool import Database
+from settings import Settings
+from tests.auth.house import House, build
+
+
+@pytest_asyncio.fixture
+async def house(database: Database, settings: Settings) -> AsyncIterator[House]:
+    house = build(database, settings)
+    await house.all(
+        "insert into sign_up_terms (id, bonus_credits, anonymous_bonus_credits) values (1, 10, 3) "
+        "on conflict do nothing returning id"
+    )
+    yield house
+    house.passwords.close()

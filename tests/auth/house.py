@@ -1,0 +1,68 @@
+"""What the tests of accounts share: one process's worth of them, and ways to look behind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from auth.accounts import Accounts, SignedIn
+from auth.keys import SigningKeys
+from auth.passwords import PasswordHasher
+from auth.tokens import AccessTokens
+from db.actor import SERVICE
+from db.errors import DomainError, ErrorCode
+from db.pool import Database
+from settings import Settings
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class House:
+    """One process: its accounts, tokens and database."""
+
+    accounts: Accounts
+    tokens: AccessTokens
+    passwords: PasswordHasher
+    database: Database
+
+    async def all(self, sql: str, **parameters: Any) -> list[Any]:
+        async with self.database.transaction(SERVICE) as transaction:
+            return await transaction.fetch_all(text(sql), **parameters)
+
+    async def value(self, sql: str, **parameters: Any) -> Any:
+        (row,) = await self.all(sql, **parameters)
+        return row[0]
+
+    async def audit(self, user_id: UUID) -> list[str]:
+        rows = await self.all(
+            "select action from audit_log where user_id = :user_id order by id", user_id=user_id
+        )
+        return [row["action"] for row in rows]
+
+
+def build(database: Database, settings: Settings) -> House:
+    tokens = AccessTokens(SigningKeys.load(settings), settings)
+    passwords = PasswordHasher()
+    return House(Accounts(database, passwords, tokens, settings), tokens, passwords, database)
+
+
+def an_email() -> str:
+    return f"Ana.{uuid4().hex}@Example.com"
+
+
+async def refused(awaitable: Any) -> ErrorCode:
+    with pytest.raises(DomainError) as error:
+        await awaitable
+    return error.value.code
+
+
+async def refreshes(house: House, *tokens: str) -> list[SignedIn | BaseException]:
+    return await asyncio.gather(
+        *(house.accounts.refresh(token) for token in tokens), return_exceptions=True
+    )

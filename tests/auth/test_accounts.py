@@ -1,0 +1,204 @@
+"""Signing up, in and becoming somebody keep their promises under races, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import argon2
+import pytest
+
+from auth.accounts import SignedIn
+from db.accounts import operations
+from db.actor import SERVICE
+from db.errors import DomainError, ErrorCode
+from tests.auth.house import PASSWORD, House, an_email, refused
+
+
+async def test_signing_up_opens_a_session_with_a_bonus(house: House) -> None:
+    email = an_email()
+    ana = await house.accounts.sign_up(f" {email} ", PASSWORD, user_agent="Test\0 1")
+    assert house.tokens.verify(ana.access_token) == ana.actor
+    assert (ana.actor.role, ana.actor.is_anonymous, ana.actor.is_admin) == (
+        "authenticated",
+        False,
+        False,
+    )
+    (user,) = await house.all("select * from users where id = :id", id=ana.user_id)
+    assert (user["email"], user["is_anonymous"], user["role"]) == (email, False, "user")
+    (session,) = await house.all("select * from sessions where user_id = :id", id=ana.user_id)
+    assert (session["id"], session["user_agent"]) == (ana.session_id, "Test 1")
+    terms = await house.value("select bonus_credits from sign_up_terms")
+    wallet = "select balance from wallets where user_id = :id"
+    assert await house.value(wallet, id=ana.user_id) == terms
+    again = await house.accounts.sign_in(email.upper(), PASSWORD)
+    assert (again.user_id, again.session_id == ana.session_id) == (ana.user_id, False)
+    assert await house.audit(ana.user_id) == ["sign_up", "sign_in"]
+
+
+async def test_no_secret_is_stored(house: House) -> None:
+    ana = await house.accounts.sign_up(an_email(), PASSWORD)
+    second = await house.accounts.refresh(ana.refresh_token)
+    for table in ("users", "credentials", "sessions", "refresh_tokens", "audit_log"):
+        stored = await house.value(f"select coalesce(string_agg(t::text, ' '), '') from {table} t")
+        for signed_in in (ana, second):
+            assert signed_in.access_token not in stored
+            assert signed_in.refresh_token not in stored
+            assert signed_in.refresh_token.encode().hex() not in stored
+        assert PASSWORD not in stored
+
+
+async def test_of_raced_sign_ups_one_wins(house: House) -> None:
+    email = an_email()
+    spellings = [email, email.lower(), email.upper(), email.title(), email]
+    answers = await asyncio.gather(
+        *(house.accounts.sign_up(spelling, PASSWORD) for spelling in spellings),
+        return_exceptions=True,
+    )
+    (winner,) = [answer for answer in answers if isinstance(answer, SignedIn)]
+    for answer in answers:
+        if answer is not winner:
+            assert isinstance(answer, DomainError)
+            assert (answer.code, answer.path) == (ErrorCode.EMAIL_IN_USE, ("input", "email"))
+    count = "select count(*) from users where lower(email) = lower(:email)"
+    assert await house.value(count, email=email) == 1
+
+
+async def test_bad_input_changes_nothing(house: House) -> None:
+    before = await house.value("select count(*) from users")
+    attempts = (("no address", PASSWORD), (an_email(), "short"), (an_email(), "\0" * 9))
+    for email, password in attempts:
+        assert await refused(house.accounts.sign_up(email, password)) is ErrorCode.BAD_USER_INPUT
+    assert await house.value("select count(*) from users") == before
+
+
+async def test_an_unknown_e_mail_answers_and_costs_as_a_known_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, locked = an_email(), an_email()
+    await house.accounts.sign_up(known, PASSWORD)
+    victim = await house.accounts.sign_up(locked, PASSWORD)
+    async with house.database.transaction(SERVICE) as transaction:
+        await operations.lock_account(transaction, victim.user_id)
+    costs: list[argon2.Parameters] = []
+    verify = argon2.PasswordHasher.verify
+
+    def counted(self: argon2.PasswordHasher, stored: str, password: str) -> bool:
+        costs.append(argon2.extract_parameters(stored))
+        return verify(self, stored, password)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
+    answers = set()
+    guesses = (
+        (known, "wrong horse"),
+        (an_email(), PASSWORD),
+        ("no address", PASSWORD),
+        ("nul\0@example.com", PASSWORD),
+        ("\ud800@example.com", PASSWORD),
+        (locked, PASSWORD),
+        (locked, "wrong horse"),
+    )
+    for email, password in guesses:
+        with pytest.raises(DomainError) as error:
+            await house.accounts.sign_in(email, password)
+        answers.add((error.value.code, error.value.message, error.value.path))
+    assert len(costs) == len(guesses)
+    assert len(set(map(repr, costs))) == 1
+    assert {code for code, _, _ in answers} == {ErrorCode.INVALID_CREDENTIALS}
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("password", ["", "\0", "\ud800", "x" * 100_000])
+async def test_impossible_passwords_sign_nobody_in(house: House, password: str) -> None:
+    code = await refused(house.accounts.sign_in(an_email(), password))
+    assert code is ErrorCode.INVALID_CREDENTIALS
+
+
+async def test_an_old_hash_is_upgraded_even_by_two_sign_ins_at_once(house: House) -> None:
+    email = an_email()
+    ana = await house.accounts.sign_up(email, PASSWORD)
+    old = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
+    await house.all(
+        "update credentials set password_hash = :old where user_id = :id returning user_id",
+        old=old,
+        id=ana.user_id,
+    )
+    both = [house.accounts.sign_in(email, PASSWORD) for _ in range(2)]
+    assert len({signed_in.session_id for signed_in in await asyncio.gather(*both)}) == 2
+    stored = await house.value(
+        "select password_hash from credentials where user_id = :id", id=ana.user_id
+    )
+    assert argon2.extract_parameters(stored).memory_cost > 1024
+    assert (await house.accounts.sign_in(email, PASSWORD)).user_id == ana.user_id
+
+
+async def test_a_password_that_changed_meanwhile_opens_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = an_email()
+    ana = await house.accounts.sign_up(email, PASSWORD)
+    verify = house.passwords.verify
+
+    async def slow(stored: str | None, password: str) -> Any:
+        result = await verify(stored, password)
+        await house.all(
+            "update credentials set updated_at = clock_timestamp() where user_id = :id returning 1",
+            id=ana.user_id,
+        )
+        return result
+
+    monkeypatch.setattr(house.passwords, "verify", slow)
+    code = await refused(house.accounts.sign_in(email, PASSWORD))
+    assert code is ErrorCode.INVALID_CREDENTIALS
+
+
+async def test_an_anonymous_user_becomes_somebody_in_place(house: House) -> None:
+    guest = await house.accounts.sign_in_anonymously()
+    assert guest.actor.is_anonymous
+    assert house.tokens.verify(guest.access_token) == guest.actor
+    wallet = "select coalesce(sum(balance), 0)::int from wallets where user_id = :id"
+    (terms,) = await house.all("select * from sign_up_terms")
+    assert await house.value(wallet, id=guest.user_id) == terms["anonymous_bonus_credits"]
+    email = an_email()
+    ana = await house.accounts.sign_up(email, PASSWORD, anonymous=guest.actor)
+    assert (ana.user_id, ana.actor.is_anonymous) == (guest.user_id, False)
+    most = max(terms["bonus_credits"], terms["anonymous_bonus_credits"])
+    assert await house.value(wallet, id=ana.user_id) == most
+    with pytest.raises(DomainError):
+        house.tokens.verify(guest.access_token)
+    assert await refused(house.accounts.refresh(guest.refresh_token)) is ErrorCode.UNAUTHENTICATED
+    assert (await house.accounts.sign_in(email, PASSWORD)).user_id == guest.user_id
+
+
+async def test_of_raced_conversions_one_wins(house: House) -> None:
+    guest = await house.accounts.sign_in_anonymously()
+    emails = [an_email() for _ in range(4)]
+    answers = await asyncio.gather(
+        *(house.accounts.sign_up(email, PASSWORD, anonymous=guest.actor) for email in emails),
+        return_exceptions=True,
+    )
+    (winner,) = [answer for answer in answers if isinstance(answer, SignedIn)]
+    assert winner.user_id == guest.user_id
+    assert {answer.code for answer in answers if isinstance(answer, DomainError)} == {
+        ErrorCode.UNAUTHENTICATED
+    }
+    bonus = await house.value("select bonus_credits from sign_up_terms")
+    wallet = "select balance from wallets where user_id = :id"
+    assert await house.value(wallet, id=guest.user_id) == bonus
+
+
+async def test_a_conversion_to_a_taken_e_mail_changes_nothing(house: House) -> None:
+    email = an_email()
+    await house.accounts.sign_up(email, PASSWORD)
+    guest = await house.accounts.sign_in_anonymously()
+    taken = house.accounts.sign_up(email.lower(), PASSWORD, anonymous=guest.actor)
+    assert await refused(taken) is ErrorCode.EMAIL_IN_USE
+    assert house.tokens.verify(guest.access_token).is_anonymous
+    assert (await house.accounts.refresh(guest.refresh_token)).actor.is_anonymous
+
+
+async def test_somebody_who_signs_up_again_gets_another_account(house: House) -> None:
+    ana = await house.accounts.sign_up(an_email(), PASSWORD)
+    other = await house.accounts.sign_up(an_email(), PASSWORD, anonymous=ana.actor)
+    assert other.user_id != ana.user_id
+    assert house.tokens.verify(ana.access_token).user_id == ana.user_id

@@ -1,0 +1,166 @@
+"""The ledger's verbs as tests call them, and the proof that a user's books are sound."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import TextClause, text
+
+from db.actor import SERVICE, Actor
+from db.pool import Database
+
+GRANT = text(
+    "select app.grant_credits(:user_id, :source, :amount, null,"
+    " now() + make_interval(days => cast(:days as integer)))"
+)
+HOLD = text("select app.hold_credits(:user_id, :amount, 'test', cast(:lifetime as text)::interval)")
+CAPTURE = text("select app.capture_hold(:hold, :amount)")
+RELEASE = text("select app.release_hold(:hold)")
+EXPIRE = text("select app.expire_holds(1000)")
+SPEND = text("select app.spend_credits(:amount, :reason, null, :key)")
+
+# Every way in which a user's books could be wrong; sound books give no row.
+UNSOUND_SQL = """
+with mine as (select * from credit_transactions where user_id = $1),
+entries as (select e.* from credit_entries e join mine on mine.id = e.transaction_id),
+grants as (select * from credit_grants where user_id = $1),
+holds as (select * from credit_holds where user_id = $1),
+running as (select *, sum(amount) over (order by created_at, id) as expected from mine)
+select 'entries do not sum to zero' from entries group by transaction_id having sum(amount) <> 0
+union all select 'a movement has no entries' from mine
+    where not exists (select from entries where transaction_id = mine.id)
+union all select 'wallet differs from history' from wallets where user_id = $1 and (balance, held)
+    <> (select coalesce(sum(amount), 0), coalesce(sum(held_change), 0) from mine)
+union all select 'wallet differs from grants and holds' from wallets where user_id = $1 and balance
+    <> (select coalesce(sum(remaining), 0) from grants)
+     + (select coalesce(sum(amount), 0) from holds where status = 'OPEN')
+union all select 'held differs from open holds' from wallets where user_id = $1 and held
+    <> (select coalesce(sum(amount), 0) from holds where status = 'OPEN')
+union all select 'a grant differs from its entries' from grants where remaining
+    <> (select sum(amount) from entries where grant_id = grants.id)
+union all select 'a hold differs from its entries' from holds
+    where case status when 'OPEN' then amount else 0 end
+    <> (select sum(amount) from entries where hold_id = holds.id)
+union all select 'a hold differs from its parts' from holds where amount
+    <> (select sum(amount) from credit_hold_parts where hold_id = holds.id)
+union all select 'balance_after differs from the sum so far' from running
+    where balance_after <> expected
+union all select 'spent differs from history' where
+    (select coalesce(sum(amount), 0) from entries where account in ('SPENT', 'EXPIRED'))
+    <> (select coalesce(-sum(amount), 0) from mine where amount < 0)
+"""
+
+
+def refusal(error: object) -> object:
+    """The code that a verb refused with, or the error when it is another."""
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate == "TG000":
+        return error.hint
+    return error
+
+
+@contextmanager
+def _refused_with(code: str) -> Any:
+    with pytest.raises(asyncpg.PostgresError) as raised:
+        yield raised
+    assert refusal(raised.value) == code
+
+
+def refused_with(
+    code: str,
+) -> AbstractContextManager[pytest.ExceptionInfo[asyncpg.PostgresError]]:
+    """The block is refused with this code."""
+    return _refused_with(code)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The verbs under their lawful actors; `owner` reads what they wrote."""
+
+    database: Database
+    owner: asyncpg.Connection
+
+    async def _call(self, actor: Actor, verb: TextClause, **parameters: Any) -> Any:
+        async with self.database.transaction(actor) as transaction:
+            return await transaction.fetch_value(verb, **parameters)
+
+    async def grant(
+        self, actor: Actor, amount: int, source: str = "ADMIN", days: int | None = None
+    ) -> UUID:
+        """Gives credits that expire in so many days, or never; returns the transaction."""
+        result: UUID = await self._call(
+            SERVICE, GRANT, user_id=actor.user_id, source=source, amount=amount, days=days
+        )
+        return result
+
+    async def hold(self, actor: Actor, amount: int, lifetime: str = "1 hour") -> UUID:
+        """Reserves credits; returns the hold."""
+        result: UUID = await self._call(
+            SERVICE, HOLD, user_id=actor.user_id, amount=amount, lifetime=lifetime
+        )
+        return result
+
+    async def capture(self, hold: UUID, amount: int | None) -> None:
+        """Spends part or all of a hold."""
+        await self._call(SERVICE, CAPTURE, hold=hold, amount=amount)
+
+    async def release(self, hold: UUID) -> None:
+        """Gives a hold back."""
+        await self._call(SERVICE, RELEASE, hold=hold)
+
+    async def expire_holds(self) -> int:
+        """Ends the holds whose time is over; returns how many."""
+        return int(await self._call(SERVICE, EXPIRE))
+
+    async def spend(self, actor: Actor, amount: int, key: str = "", reason: str = "test") -> UUID:
+        """Spends at once, under a new key unless one is given; returns the transaction."""
+        result: UUID = await self._call(
+            actor, SPEND, amount=amount, key=key or str(uuid4()), reason=reason
+        )
+        return result
+
+    async def try_spend(self, actor: Actor, amount: int, key: str | None) -> None:
+        """Spends under exactly this key."""
+        await self._call(actor, SPEND, amount=amount, key=key, reason="test")
+
+    async def expire_grant(self, actor: Actor, amount: int) -> None:
+        """Lets the time of the user's grants of this amount be over."""
+        await self.owner.execute(
+            "update credit_grants set expires_at = now() - interval '1 second'"
+            " where user_id = $1 and amount = $2",
+            actor.user_id,
+            amount,
+        )
+
+    async def wallet(self, actor: Actor) -> tuple[int, int]:
+        """Balance and held."""
+        row = await self.owner.fetchrow(
+            "select balance, held from wallets where user_id = $1", actor.user_id
+        )
+        return (row["balance"], row["held"]) if row else (0, 0)
+
+    async def remaining(self, actor: Actor) -> list[int]:
+        """What is left of each grant, in the order they were given."""
+        rows = await self.owner.fetch(
+            "select remaining from credit_grants where user_id = $1 order by created_at",
+            actor.user_id,
+        )
+        return [row["remaining"] for row in rows]
+
+    async def history(self, actor: Actor) -> list[tuple[str, int, int, int]]:
+        """Type, amount, change of held and balance after of every movement."""
+        rows = await self.owner.fetch(
+            "select type, amount, held_change, balance_after from credit_transactions"
+            " where user_id = $1 order by created_at, id",
+            actor.user_id,
+        )
+        return [tuple(row) for row in rows]
+
+    async def assert_sound(self, actor: Actor) -> None:
+        """Fails with everything that is wrong in the user's books."""
+        rows = await self.owner.fetch(UNSOUND_SQL, actor.user_id)
+        assert [row[0] for row in rows] == []

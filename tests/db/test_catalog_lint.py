@@ -1,0 +1,246 @@
+"""The catalog itself: roles, functions, policies, grants, triggers and indexes are as declared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from db.embedded import EmbeddedDatabase
+from db.pool import Database, UnsafeRoleError
+from db.registry import models
+from db.rls import lock_statements, watch_statements
+from settings import Settings
+
+ROLES = ("anon", "authenticated", "service")
+OUR_SCHEMAS = "n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_toast'"
+
+# Everything that a client's role may call. A function that is missing here is closed.
+CALLABLE = {
+    "anon": {"app.user_id()", "app.uuid_v7()"},
+    "authenticated": {
+        "app.answer(uuid,text,jsonb)",
+        "app.create_generation(text,uuid,jsonb,text)",
+        "app.refuse(text,text,jsonb)",
+        "app.required_user_id()",
+        "app.spend_credits(integer,text,text,text)",
+        "app.user_id()",
+        "app.uuid_v7()",
+    },
+}
+# Runs the engine's selection with its caller's rights: it must find the tables by their names.
+READS_TABLES_AS_ITS_CALLER = {"app.answer(uuid,text,jsonb)"}
+
+POLICIES_SQL = """
+select schemaname || '.' || tablename as table_name, policyname, permissive, roles::text[], cmd,
+       qual, with_check
+from pg_policies where schemaname in ('public', 'queue')
+"""
+# Whole-table and single-column privileges alike, of everybody but the owner.
+PRIVILEGES_SQL = """
+with granted as (
+    select c.oid, c.relowner, null::name as column_name, acl.*
+    from pg_class c, aclexplode(c.relacl) acl where c.relkind in ('r', 'p', 'v', 'm')
+    union all
+    select c.oid, c.relowner, a.attname, acl.*
+    from pg_class c join pg_attribute a on a.attrelid = c.oid, aclexplode(a.attacl) acl)
+select n.nspname || '.' || c.relname as table_name, g.column_name, g.privilege_type,
+       g.is_grantable, case g.grantee when 0 then 'public' else g.grantee::regrole::text end as who
+from granted g join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace
+where n.nspname in ('public', 'queue') and g.grantee <> g.relowner
+"""
+TRIGGERS_SQL = """
+select c.relname as table_name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
+from pg_trigger t join pg_class c on c.oid = t.tgrelid
+where t.tgname = 'record_event' and not t.tgisinternal
+"""
+FUNCTIONS_SQL = f"""
+select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,
+       p.proconfig as settings,
+       exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl
+               where acl.grantee = 0) as public_may_execute,
+       array(select r from unnest($1::text[]) r
+             where has_function_privilege(r, p.oid, 'execute')) as callers
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OUR_SCHEMAS}
+"""
+UNINDEXED_SQL = """
+select k.conrelid::regclass::text || '.' || k.conname from pg_constraint k
+where k.contype = 'f' and not exists (
+    select from pg_index i where i.indrelid = k.conrelid and i.indisvalid and i.indpred is null
+    and (i.indkey::smallint[])[0:cardinality(k.conkey) - 1] @> k.conkey)
+"""
+
+
+def as_set(rows: list[asyncpg.Record]) -> set[str]:
+    """Rows as texts that can be compared and read."""
+    return {str(tuple(row)) for row in rows}
+
+
+@pytest.fixture
+async def superuser(
+    cluster: EmbeddedDatabase, database: Database
+) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser in a transaction that is rolled back."""
+    connection = await asyncpg.connect(cluster.superuser_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def locks(connection: asyncpg.Connection) -> dict[str, set[str]]:
+    """The policies, privileges and watching triggers of every table."""
+    queries = {"policies": POLICIES_SQL, "grants": PRIVILEGES_SQL, "triggers": TRIGGERS_SQL}
+    return {name: as_set(await connection.fetch(sql)) for name, sql in queries.items()}
+
+
+async def declare_again(connection: asyncpg.Connection) -> None:
+    """Takes every lock off the declared tables and puts on what the declarations say."""
+    for policy in await connection.fetch("select * from pg_policies where schemaname = 'public'"):
+        await connection.execute(f"drop policy {policy['policyname']} on {policy['tablename']}")
+    for trigger in await connection.fetch(TRIGGERS_SQL):
+        await connection.execute(f"drop trigger record_event on {trigger['table_name']}")
+    await connection.execute(
+        f"revoke all on all tables in schema public from public, {', '.join(ROLES)}"
+    )
+    for model in models().values():
+        table = model.metadata.tables[model.__tablename__]
+        statements = lock_statements(table, model.access)
+        for statement in statements + (watch_statements(table, model.watch) if model.watch else []):
+            await connection.execute(statement)
+
+
+async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Connection) -> None:
+    migrated = await locks(superuser)
+    await declare_again(superuser)
+    assert migrated == await locks(superuser)
+    assert all(migrated.values())
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        "alter policy owner_select on profiles using (user_id = app.user_id())",
+        "create policy more on profiles for select to anon using (false)",
+        "grant select (name) on profiles to anon",
+        "grant select on profiles to authenticated",
+        "grant update (balance) on wallets to authenticated",
+        "alter table generations disable trigger record_event",
+        "drop trigger record_event on wallets",
+    ],
+)
+async def test_a_lock_that_was_not_declared_is_noticed(
+    superuser: asyncpg.Connection, mutation: str
+) -> None:
+    await superuser.execute(mutation)
+    migrated = await locks(superuser)
+    await declare_again(superuser)
+    assert migrated != await locks(superuser)
+
+
+async def test_the_queues_tables_are_open_to_the_service_alone(
+    superuser: asyncpg.Connection,
+) -> None:
+    rows = await superuser.fetch(f"select * from ({POLICIES_SQL}) p where table_name ~ '^queue'")
+    assert {(row["policyname"], *row["roles"]) for row in rows} == {("service_all", "service")}
+    rows = await superuser.fetch(f"select * from ({PRIVILEGES_SQL}) g where table_name ~ '^queue'")
+    assert {row["who"] for row in rows} == {"service"}
+    for role in ("anon", "authenticated"):
+        assert not await superuser.fetchval(
+            "select has_schema_privilege($1, 'queue', 'usage')", role
+        )
+
+
+async def test_every_table_has_row_level_security(superuser: asyncpg.Connection) -> None:
+    rows = await superuser.fetch(
+        "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        f" where {OUR_SCHEMAS} and c.relkind in ('r', 'p') and not c.relrowsecurity"
+    )
+    assert as_set(rows) == set()
+
+
+async def test_every_policy_reads_the_actor_once_for_a_statement(
+    superuser: asyncpg.Connection,
+) -> None:
+    rows = await superuser.fetch(f"select * from ({POLICIES_SQL}) p")
+    conditions = [c for row in rows for c in (row["qual"], row["with_check"]) if c]
+    bare = [c.replace("( SELECT app.user_id() AS user_id)", "") for c in conditions]
+    assert [c for c in bare if "app." in c] == []
+    assert bare != conditions
+
+
+async def test_views_run_with_their_callers_rights(superuser: asyncpg.Connection) -> None:
+    rows = await superuser.fetch(
+        f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        f" where {OUR_SCHEMAS} and c.relkind in ('v', 'm')"
+        " and not coalesce(c.reloptions, '{}') @> '{security_invoker=true}'"
+    )
+    assert as_set(rows) == set()
+
+
+async def test_functions_are_closed_unless_listed(superuser: asyncpg.Connection) -> None:
+    functions = await superuser.fetch(FUNCTIONS_SQL, list(ROLES))
+    assert [f["signature"] for f in functions if f["public_may_execute"]] == []
+    for role, expected in CALLABLE.items():
+        assert {f["signature"] for f in functions if role in f["callers"]} == expected
+
+
+async def test_functions_find_nothing_that_a_caller_could_plant(
+    superuser: asyncpg.Connection,
+) -> None:
+    functions = await superuser.fetch(FUNCTIONS_SQL, list(ROLES))
+    assert sum(f["definer"] for f in functions) > 10
+    fixed = ["search_path=pg_catalog, pg_temp"]
+    loose = {f["signature"] for f in functions if f["settings"] != fixed}
+    assert loose == READS_TABLES_AS_ITS_CALLER
+    assert not any(f["definer"] for f in functions if f["signature"] in loose)
+
+
+async def test_every_foreign_key_is_indexed(superuser: asyncpg.Connection) -> None:
+    assert as_set(await superuser.fetch(UNINDEXED_SQL)) == set()
+    await superuser.execute("drop index ix_uploads_user_id")
+    assert len(await superuser.fetch(UNINDEXED_SQL)) == 1
+
+
+async def test_login_roles_have_no_powers(superuser: asyncpg.Connection) -> None:
+    rows = await superuser.fetch(
+        "select * from pg_roles where rolname = any($1) and rolcanlogin", list(ROLES)
+    )
+    assert len(rows) == 3
+    powers = ("rolsuper", "rolbypassrls", "rolcreaterole", "rolcreatedb", "rolreplication")
+    assert [(row["rolname"], p) for row in rows for p in powers if row[p]] == []
+    owned = "select * from pg_shdepend where deptype = 'o' and refobjid = any($1)"
+    member = "select * from pg_auth_members where member = any($1)"
+    creates = (
+        "select nspname, r from pg_namespace, unnest($1::oid[]) r"
+        " where has_schema_privilege(r, oid, 'create')"
+    )
+    for sql in (owned, member, creates):
+        assert as_set(await superuser.fetch(sql, [row["oid"] for row in rows])) == set()
+
+
+UNSAFE = [
+    ("create table climbing (); alter table climbing owner to service", "drop table climbing"),
+    ("alter role authenticated bypassrls", "alter role authenticated nobypassrls"),
+    ("alter role anon superuser", "alter role anon nosuperuser"),
+    ("create role high; grant high to authenticated", "drop role high"),
+    ("grant service to anon", "revoke service from anon"),
+]
+
+
+@pytest.mark.parametrize(("unsafe", "undo"), UNSAFE)
+async def test_the_server_refuses_an_unsafe_role(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings, unsafe: str, undo: str
+) -> None:
+    superuser = await asyncpg.connect(cluster.superuser_url)
+    try:
+        await superuser.execute(unsafe)
+        with pytest.raises(UnsafeRoleError):
+            await Database.connect(cluster.owner_url, settings)
+    finally:
+        await superuser.execute(undo)
+        await superuser.close()
+    safe = await Database.connect(cluster.owner_url, settings)
+    await safe.close()

@@ -1,0 +1,83 @@
+"""A deployment of its own for live tests, and the moves they are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from db.embedded import EmbeddedDatabase, start_embedded
+from db.pool import Database, role_url
+from graph.live.bus import WakeBus
+from graph.live.hub import EventHub
+from graph.live.subscriptions import Event, Subscription
+from settings import Settings
+
+TOPIC = "credits.changed"
+WRITE = """
+insert into events (topic, user_id, entity_id, snapshot) values ($1, $2, $3, $4::jsonb) returning id
+"""
+
+
+class Deployment:
+    """A cluster of its own, since a transaction held open delays every reader of the cluster."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cluster: EmbeddedDatabase = start_embedded(settings, durable=False)
+        self.owner_url = self.cluster.owner_url
+
+    @property
+    def service_url(self) -> str:
+        found = role_url(
+            self.owner_url, "service", self.settings.secret("database-service-password")
+        )
+        return "postgresql://{user}:{password}@{host}:{port}/{database}".format(**found)
+
+    def restart(self) -> None:
+        self.cluster.stop()
+        self.cluster = start_embedded(self.settings, durable=False)
+        assert self.cluster.owner_url == self.owner_url
+
+    async def connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(self.owner_url)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    pool: Database, bus: WakeBus | None = None, **options: Any
+) -> AsyncIterator[EventHub]:
+    hub = EventHub(pool, bus or WakeBus.memory(), **options)
+    await hub.start()
+    await hub.ready()
+    try:
+        yield hub
+    finally:
+        await hub.stop()
+
+
+async def write(
+    connection: asyncpg.Connection,
+    user_id: UUID | None,
+    number: int = 0,
+    entity_id: str | None = None,
+) -> int:
+    snapshot = f'{{"number": {number}}}'
+    return int(await connection.fetchval(WRITE, TOPIC, user_id, entity_id, snapshot))
+
+
+async def take(subscription: Subscription, count: int, seconds: float = 10) -> list[Event]:
+    async with asyncio.timeout(seconds):
+        return [await anext(subscription) for _ in range(count)]
+
+
+async def nothing_comes(subscription: Subscription, seconds: float = 0.15) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await anext(subscription)
+            return False
+    return True

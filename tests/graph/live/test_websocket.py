@@ -1,0 +1,316 @@
+"""The socket follows graphql-transport-ws to the letter, and every end has its own code."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from graph.live import uvicorn_protocol
+from graph.live.websocket import Limits
+from tests.graph.live.websocket_server import (
+    ALICE,
+    BOB,
+    Server,
+    closing,
+    hear,
+    initialise,
+    say,
+    serving,
+)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def server() -> AsyncIterator[Server]:
+    async with serving() as running:
+        yield running
+
+
+@pytest.mark.parametrize("offered", ["graphql-ws", "mqtt"])
+async def test_another_subprotocol_is_refused_with_a_reason(server: Server, offered: str) -> None:
+    async with server.connect(offered) as client:
+        code, reason = await closing(client)
+    assert code == 4406
+    assert "graphql-transport-ws" in reason
+    assert ("legacy" in reason) == (offered == "graphql-ws")
+
+
+async def test_no_subprotocol_is_refused(server: Server) -> None:
+    async with connect(server.url, proxy=None) as client:
+        assert (await closing(client))[0] == 4406
+
+
+async def test_a_query_gives_one_result_then_completes(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client, "Bearer alice")
+        for _ in range(2):  # the id is free again once complete has arrived
+            await say(client, id="1", type="subscribe", payload={"query": "whoami"})
+            assert await hear(client) == {
+                "id": "1",
+                "type": "next",
+                "payload": {"data": {"user": str(ALICE.user_id)}},
+            }
+            assert await hear(client) == {"id": "1", "type": "complete"}
+
+
+async def test_results_travel_as_the_bytes_they_are(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await say(client, id='a"\\é', type="subscribe", payload={"query": "three"})
+        first = await client.recv()
+    assert first == '{"id":"a\\"\\\\é","type":"next","payload":{"data": {"n":  0}}}'
+
+
+async def test_a_token_in_the_handshake_header_counts_too(server: Server) -> None:
+    headers = {"Authorization": "Bearer bob"}
+    async with server.connect(additional_headers=headers) as client:
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": "whoami"})
+        assert (await hear(client))["payload"]["data"]["user"] == str(BOB.user_id)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"), [("domain", "BAD_USER_INPUT"), ("crash", "INTERNAL"), ("refused", None)]
+)
+async def test_a_failed_operation_is_an_error_message(
+    server: Server, query: str, code: str | None
+) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": query})
+        message = await hear(client)
+        assert (message["id"], message["type"]) == ("1", "error")
+        [error] = message["payload"]
+        assert "secret" not in error["message"]
+        assert error.get("extensions", {}).get("code") == code
+        await say(client, type="ping")
+        assert await hear(client) == {"type": "pong"}
+
+
+async def test_complete_cancels_the_work_and_frees_the_id(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        while not server.source.ended.empty():
+            server.source.ended.get_nowait()
+        for _ in range(2):
+            await say(client, id="1", type="subscribe", payload={"query": "for ever"})
+            assert (await hear(client))["payload"] == {"data": "first"}
+            await say(client, id="1", type="complete")
+            async with asyncio.timeout(5):
+                assert await server.source.ended.get() == "for ever"
+
+
+async def test_leaving_cancels_the_work(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": "abandoned"})
+        await hear(client)
+    async with asyncio.timeout(5):
+        while await server.source.ended.get() != "abandoned":
+            pass
+
+
+async def test_a_duplicate_id_closes_4409(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        for _ in range(2):
+            await say(client, id="x", type="subscribe", payload={"query": "for ever"})
+        assert await closing(client) == (4409, "Subscriber for x already exists")
+
+
+async def test_subscribing_before_the_acknowledgement_closes_4401(server: Server) -> None:
+    async with server.connect() as client:
+        await say(client, id="1", type="subscribe", payload={"query": "whoami"})
+        assert await closing(client) == (4401, "Unauthorized")
+
+
+async def test_a_second_initialisation_closes_4429(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await say(client, type="connection_init")
+        assert await closing(client) == (4429, "Too many initialisation requests")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 5000,
+        '{"type":1}',
+        '{"type":"start"}',
+        '{"type":"complete"}',
+        '{"type":"subscribe","payload":{"query":"whoami"}}',
+        '{"type":"subscribe","id":"","payload":{"query":"whoami"}}',
+        '{"type":"subscribe","id":"1"}',
+        '{"type":"subscribe","id":"1","payload":{"query":1}}',
+        '{"type":"subscribe","id":"1","payload":{"query":"","variables":[]}}',
+        '{"type":"subscribe","id":"1","payload":{"query":"","operationName":1}}',
+        '{"type":"ping","payload":"x"}',
+        '{"type":"ping","payload":{"Authorization":1}}',
+        '{"type":"ping","payload":{"x":"' + "x" * 65_536 + '"}}',
+        b"binary",
+    ],
+)
+async def test_an_invalid_message_closes_4400(server: Server, content: Any) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await client.send(content)
+        code, reason = await closing(client)
+    assert code == 4400
+    assert reason
+
+
+async def test_a_bad_token_closes_4403(server: Server) -> None:
+    async with server.connect() as client:
+        await say(client, type="connection_init", payload={"Authorization": "Bearer eve"})
+        code, reason = await closing(client)
+    assert code == 4403
+    assert reason.startswith("Forbidden")
+
+
+async def test_an_unavailable_server_asks_to_try_again(server: Server) -> None:
+    server.source.database_is_away = True
+    try:
+        async with server.connect() as client:
+            await say(client, type="connection_init", payload={"Authorization": "Bearer alice"})
+            assert (await closing(client))[0] == 1013
+    finally:
+        server.source.database_is_away = False
+
+
+async def test_a_ping_refreshes_the_token_of_the_same_user(server: Server) -> None:
+    soon = int(time.time()) + 2
+    server.source.tokens["Bearer short"] = replace(ALICE, expires_at=soon)
+    async with server.connect() as client:
+        await initialise(client, "Bearer short")
+        await say(client, type="ping", payload={"Authorization": "Bearer alice"})
+        assert await hear(client) == {"type": "pong"}
+        await asyncio.sleep(soon - time.time() + 0.3)
+        await say(client, type="ping")
+        assert await hear(client) == {"type": "pong"}
+
+
+async def test_another_users_token_closes_4403(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client, "Bearer alice")
+        await say(client, type="ping", payload={"Authorization": "Bearer bob"})
+        assert (await closing(client))[0] == 4403
+
+
+async def test_a_ping_may_not_sign_a_stranger_in(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await say(client, type="ping", payload={"Authorization": "Bearer bob"})
+        assert (await closing(client))[0] == 4403
+
+
+async def test_an_expired_token_closes_within_five_seconds(server: Server) -> None:
+    expires_at = int(time.time()) + 1
+    server.source.tokens["Bearer short"] = replace(ALICE, expires_at=expires_at)
+    async with server.connect() as client:
+        await initialise(client, "Bearer short")
+        await say(client, id="1", type="subscribe", payload={"query": "for ever"})
+        code, reason = await closing(client)
+    assert code == 4403
+    assert "expired" in reason
+    assert time.time() < expires_at + 5
+
+
+async def test_a_revoked_session_closes_within_five_seconds(server: Server) -> None:
+    assert BOB.session_id
+    async with server.connect() as client:
+        await initialise(client, "Bearer bob")
+        server.source.revoked.add(BOB.session_id)
+        try:
+            async with asyncio.timeout(5):
+                code, reason = await closing(client)
+        finally:
+            server.source.revoked.clear()
+    assert code == 4403
+    assert "expired" in reason
+
+
+async def test_operations_per_socket_are_capped(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        for number in range(101):
+            await say(client, id=str(number), type="subscribe", payload={"query": "for ever"})
+        answers = [await hear(client) for _ in range(101)]
+    [refused] = [answer for answer in answers if answer["type"] == "error"]
+    assert refused["id"] == "100"
+    assert refused["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
+
+
+async def test_a_slow_subscription_closes_the_socket_resumably(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": "slow"})
+        assert (await hear(client))["type"] == "next"
+        code, reason = await closing(client)
+    assert code == 4503
+    assert "cursor" in reason
+
+
+async def test_no_initialisation_closes_4408() -> None:
+    async with serving(Limits(initialisation_seconds=0.3)) as server, server.connect() as client:
+        assert await closing(client) == (4408, "Connection initialisation timeout")
+
+
+async def test_a_quiet_client_is_pinged_and_a_silent_one_closed() -> None:
+    async with serving(Limits(keep_alive_seconds=0.3)) as server, server.connect() as client:
+        await initialise(client)
+        for _ in range(4):
+            assert await hear(client) == {"type": "ping"}
+            await say(client, type="pong")
+        started = time.monotonic()
+        assert (await closing(client))[0] == 4503
+        assert time.monotonic() - started < 2
+
+
+async def test_a_client_that_stops_reading_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn_protocol, "FLUSH_SECONDS", 0.2)
+    limits = Limits(send_seconds=0.5, close_seconds=0.5)
+    async with (
+        serving(limits) as server,
+        server.connect(max_queue=1, max_size=None, close_timeout=0.1) as client,
+    ):
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": "flood"})
+        async with asyncio.timeout(10):
+            while await server.source.ended.get() != "flood":
+                pass
+        async with asyncio.timeout(5):
+            while server.connections:  # noqa: ASYNC110 -- uvicorn has no event for it
+                await asyncio.sleep(0.02)
+        client.transport.abort()
+
+
+async def test_a_restart_closes_1012() -> None:
+    async with serving() as server:
+        async with server.connect() as client:
+            await initialise(client, "Bearer alice")
+            await say(client, id="1", type="subscribe", payload={"query": "for ever"})
+            await hear(client)
+            await server.endpoint.shutdown()
+            assert (await closing(client))[0] == 1012
+        async with server.connect() as late:
+            assert (await closing(late))[0] == 1012
+
+
+async def test_a_foreign_origin_is_refused_at_the_handshake() -> None:
+    async with serving(is_origin_allowed=lambda origin: origin in (None, "https://app")) as server:
+        with pytest.raises(InvalidStatus):
+            async with server.connect(origin="https://evil"):
+                pass
+        async with server.connect(origin="https://app") as client:
+            await initialise(client)

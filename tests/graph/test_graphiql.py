@@ -1,0 +1,188 @@
+"""The playground works in a real browser, under strict rules, and keeps every token in memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Locator, Page, Response, async_playwright, expect
+from starlette.applications import Starlette
+
+from graph.graphiql.routes import STATIC, routes
+from settings import Settings
+
+CHROMIUM = shutil.which("chromium")
+CHROMIUM_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+SPEND = """mutation($key: String!) {
+  spendCredits(input: {amount: 3, reason: "test", referenceId: "test", idempotencyKey: $key}) {
+    credits { balance }
+    errors { code message }
+  }
+}"""
+
+# Kept in the page: whatever the browser refuses because of the content security policy.
+RECORD_VIOLATIONS = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) =>
+  window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+"""
+
+
+@pytest_asyncio.fixture
+async def page(server_url: str) -> AsyncIterator[Page]:
+    """GraphiQL, open in Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS
+        )
+        page = await browser.new_page(viewport={"width": 1400, "height": 860})
+        await page.add_init_script(RECORD_VIOLATIONS)
+        await page.goto(f"{server_url}/graphiql")
+        await expect(tab(page, "SignUp")).to_be_visible(timeout=30_000)
+        yield page
+        await browser.close()
+
+
+def tab(page: Page, title: str) -> Locator:
+    return page.get_by_role("tab").get_by_role("button", name=title, exact=True)
+
+
+async def run(page: Page, title: str) -> None:
+    """Opens the example of that title and presses the button that runs it."""
+    await tab(page, title).click()
+    await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
+    await page.locator(".graphiql-execute-button").click()
+
+
+async def sign_up(page: Page) -> dict[str, Any]:
+    def signed_up(answer: Response) -> bool:
+        return "signUp" in (answer.request.post_data or "")
+
+    async with page.expect_response(signed_up) as waiting:
+        await run(page, "SignUp")
+    session: dict[str, Any] = (await (await waiting.value).json())["data"]["signUp"]["session"]
+    await expect(page.get_by_text("Signed in as")).to_be_visible()
+    return session
+
+
+async def spend_three(server_url: str, access_token: str, key: str) -> int:
+    headers = {"Authorization": f"Bearer {access_token}"}
+    body = {"query": SPEND, "variables": {"key": key}}
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{server_url}/graphql", json=body, headers=headers)
+    payload = answer.json()["data"]["spendCredits"]
+    assert payload["errors"] == []
+    return int(payload["credits"]["balance"])
+
+
+async def test_a_visitor_signs_up_reads_and_watches(server_url: str, page: Page) -> None:
+    hosts: set[str] = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    page.on("websocket", lambda socket: hosts.add(urlsplit(socket.url).netloc))
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    await page.reload()
+    response = page.locator(".result-window")
+
+    session = await sign_up(page)
+    await run(page, "Viewer")
+    await expect(response).to_contain_text('"balance": 10')
+    await expect(response).to_contain_text(session["user"]["email"])
+    ARTIFACTS.mkdir(exist_ok=True)
+    await page.screenshot(path=ARTIFACTS / "graphiql.png")
+
+    await run(page, "WatchCredits")
+    await expect(response).to_contain_text('"balance": 10')
+    assert await spend_three(server_url, session["accessToken"], "browser-test") == 7
+    await expect(response).to_contain_text('"balance": 7')
+
+    assert problems == []
+    assert await page.evaluate("window.violations") == []
+    assert hosts == {urlsplit(server_url).netloc}
+
+
+async def test_tokens_and_passwords_stay_in_memory(page: Page) -> None:
+    session = await sign_up(page)
+    await run(page, "Viewer")
+    await expect(page.locator(".result-window")).to_contain_text(session["user"]["email"])
+    # GraphiQL writes to storage half a second after a change.
+    await page.wait_for_timeout(1000)
+    stored = await page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])")
+    for secret in (session["accessToken"], session["refreshToken"], "correct horse", "Bearer"):
+        assert secret not in stored
+    await page.reload()
+    await expect(page.get_by_text("Not signed in")).to_be_visible()
+
+
+async def test_signing_out_takes_the_token_out_of_the_headers(page: Page) -> None:
+    await sign_up(page)
+    await page.get_by_role("button", name="Headers").click()
+    headers = page.locator(".graphiql-editor-tool")
+    await expect(headers).to_contain_text("Bearer")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_text("Not signed in")).to_be_visible()
+    await expect(headers).not_to_contain_text("Bearer")
+
+
+async def get(path: str, settings: Settings | None = None) -> httpx.Response:
+    app = Starlette(routes=routes(settings or Settings()))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://test"
+    ) as client:
+        return await client.get(path)
+
+
+@pytest.mark.parametrize("path", ["/graphiql", "/graphiql/"])
+async def test_the_page_is_confined_and_never_stale(path: str) -> None:
+    answer = await get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+
+
+async def test_assets_are_typed_and_cached_for_ever() -> None:
+    for asset in (STATIC / "assets").iterdir():
+        answer = await get(f"/graphiql/assets/{asset.name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] != "application/octet-stream", asset.name
+        assert "immutable" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("name", ["none.js", "..%2Findex.html", "%2e%2e%2froutes.py", "%00"])
+async def test_no_name_leads_out_of_the_assets(name: str) -> None:
+    assert (await get(f"/graphiql/assets/{name}")).status_code == 404
+
+
+async def test_a_deployment_can_turn_it_off() -> None:
+    assert (await get("/graphiql", Settings(graphiql=False))).status_code == 404
+
+
+def test_the_built_files_are_few_enough_and_licensed() -> None:
+    total_bytes = sum(path.stat().st_size for path in STATIC.rglob("*") if path.is_file())
+    assert total_bytes <= 8 * 1_048_576
+    licenses = (STATIC / "LICENSES.txt").read_text()
+    for package in ("graphiql", "monaco-editor", "react", "graphql-ws"):
+        assert f"\n{package} " in licenses

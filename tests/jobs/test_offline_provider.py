@@ -1,0 +1,283 @@
+"""Hair reaches the colour and nothing else moves; every figure of an analysis is true."""
+
+from __future__ import annotations
+
+import asyncio
+import colorsys
+import io
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from jobs.providers import (
+    GenerationOutcome,
+    GenerationRequest,
+    ProviderFailed,
+    ProviderRefused,
+    choose_provider,
+)
+from jobs.providers.colour import Floats, from_linear, parse_hex, shades, to_hex, to_lab
+from settings import Settings
+from tests import pictures
+from tests.pictures import Portrait, portrait
+
+PALETTE = ["#c0392b", "#e67e22", "#f1c40f", "#2ecc71", "#3498db", "#8e44ad", "#ff69b4", "#d9b380"]
+PEOPLE: dict[str, Callable[[], Portrait]] = {
+    "brown hair": portrait,
+    "black hair, dark skin": lambda: portrait(hair=(34, 28, 27), skin=(140, 92, 66)),
+    "blond hair": lambda: portrait(
+        hair=(214, 178, 120), skin=(236, 188, 160), background=(90, 120, 90)
+    ),
+    "white wall": lambda: portrait(hair=(60, 42, 32), background=(248, 248, 246)),
+    "dark room": lambda: portrait(background=(40, 40, 44)),
+}
+
+
+async def generate(tool_id: str, image: bytes, **parameters: Any) -> GenerationOutcome:
+    request = GenerationRequest(tool_id, parameters, image, "image/jpeg")
+    return await choose_provider(Settings()).generate(request)
+
+
+def pixels_of(data: bytes | None) -> Floats:
+    assert data
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(np.float64)
+
+
+def hue_of(lab: Floats) -> float:
+    return float(np.degrees(np.arctan2(lab[2], lab[1])))
+
+
+def apart(one: float, other: float) -> float:
+    return abs((one - other + 180) % 360 - 180)
+
+
+def test_lab_is_that_of_the_standard() -> None:
+    known = {
+        (255, 255, 255): (100, 0, 0),
+        (255, 0, 0): (53.24, 80.09, 67.20),
+        (0, 0, 255): (32.30, 79.19, -107.86),
+        (119, 119, 119): (50.03, 0, 0),
+        (0, 0, 0): (0, 0, 0),
+    }
+    for rgb, lab in known.items():
+        assert to_lab(np.array(rgb, float)) == pytest.approx(lab, abs=0.05)
+
+
+def test_a_colour_is_among_its_own_shades_and_they_grow_lighter() -> None:
+    for color in PALETTE:
+        ramp = shades(parse_hex(color))
+        assert np.abs(ramp - parse_hex(color)).sum(axis=1).min() < 8, color
+        assert (np.diff(to_lab(ramp)[:, 0]) > -0.01).all()
+        assert ramp[0] == pytest.approx([0, 0, 0], abs=0.5)
+        assert ramp[255] == pytest.approx([255, 255, 255], abs=0.5)
+
+
+@pytest.mark.parametrize("color", PALETTE)
+@pytest.mark.parametrize("person", PEOPLE)
+async def test_hair_reaches_the_hue_and_the_rest_stays(person: str, color: str) -> None:
+    drawn = PEOPLE[person]()
+    photo = pictures.as_jpeg(drawn.picture)
+    outcome = await generate("hair-color", photo, color=color)
+    before, after = pixels_of(photo), pixels_of(outcome.image)
+    lab_before, lab_after = to_lab(before), to_lab(after)
+
+    wanted = np.array(parse_hex(color), float)
+    mean = lab_after[drawn.hair].mean(axis=0)
+    assert apart(hue_of(mean), hue_of(to_lab(wanted))) < 15
+    hue = colorsys.rgb_to_hsv(*(after[drawn.hair].mean(axis=0) / 255))[0] * 360
+    assert apart(hue, colorsys.rgb_to_hsv(*(wanted / 255))[0] * 360) < 15
+    assert np.hypot(mean[1], mean[2]) > 12
+
+    moved = np.linalg.norm(lab_after - lab_before, axis=-1)[drawn.rest]
+    assert moved.mean() < 0.3
+    assert np.percentile(moved, 99.5) < 3
+    assert float((moved > 3).mean()) < 0.003
+
+    light_before, light_after = lab_before[drawn.hair][:, 0], lab_after[drawn.hair][:, 0]
+    assert np.corrcoef(light_before, light_after)[0, 1] > 0.95
+    assert light_after.std() > 0.5 * light_before.std()
+
+
+async def test_the_outcome_says_that_no_ai_had_a_part() -> None:
+    drawn = portrait()
+    outcome = await generate("hair-color", pictures.as_jpeg(drawn.picture), color="#C0392B")
+    assert outcome.made_offline
+    assert outcome.content_type == "image/jpeg"
+    assert outcome.analysis is not None
+    assert outcome.analysis["provider"] == outcome.usage["provider"] == "offline"
+    assert outcome.analysis["noteKey"] == "generation.offline.hairColor"
+    assert outcome.analysis["regionFoundBy"] == "face"
+    assert outcome.analysis["hairShare"] == pytest.approx(0.11, abs=0.02)
+    assert outcome.usage["inputPixels"] == 600 * 800
+
+
+async def test_hair_of_a_grey_photo_is_found_by_its_place() -> None:
+    drawn = portrait()
+    photo = pictures.as_jpeg(drawn.picture.convert("L"))
+    outcome = await generate("hair-color", photo, color="#c0392b")
+    assert outcome.analysis is not None
+    assert outcome.analysis["regionFoundBy"] == "position"
+    lab = to_lab(pixels_of(outcome.image))
+    assert lab[drawn.hair][:, 1].mean() > 20
+    assert abs(lab[drawn.rest][:, 1].mean()) < 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 400), (400, 5), (64, 64), (801, 333)])
+@pytest.mark.parametrize("filling", ["black", "white", "#e0ac8b", "red", "noise"])
+async def test_no_picture_breaks_a_tool(size: tuple[int, int], filling: str) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    picture = Image.fromarray(noise) if filling == "noise" else Image.new("RGB", size, filling)
+    photo = pictures.as_jpeg(picture)
+    for tool_id in ("hair-color", "halloween", "analysis"):
+        outcome = await generate(tool_id, photo, color="#3498db")
+        if outcome.image:
+            assert pixels_of(outcome.image).shape == (size[1], size[0], 3)
+
+
+async def test_a_see_through_png_stands_on_white() -> None:
+    picture = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    outcome = await generate("analysis", pictures.encoded(picture, "PNG"))
+    assert outcome.analysis is not None
+    assert outcome.analysis["brightness"] == 1
+
+
+async def test_results_carry_no_metadata() -> None:
+    photo = pictures.jpeg_with_exif(portrait(300, 400).picture)
+    for tool_id in ("hair-color", "halloween"):
+        outcome = await generate(tool_id, photo, color="#3498db")
+        assert outcome.image
+        assert b"anary" not in outcome.image
+        assert not Image.open(io.BytesIO(outcome.image)).getexif()
+
+
+async def test_halloween_darkens_corners_warms_light_and_greens_shadow() -> None:
+    ramp = np.linspace(0, 255, 400).astype(np.uint8)
+    grey = Image.fromarray(np.tile(ramp, (300, 1))).convert("RGB")
+    after = to_lab(pixels_of((await generate("halloween", pictures.as_jpeg(grey))).image))
+    shadow, highlight = after[150, 90], after[150, 330]
+    assert shadow[1] < -2  # toward green
+    assert highlight[2] > 15  # toward orange
+    flat = Image.new("RGB", (400, 300), (200, 200, 200))
+    light = to_lab(pixels_of((await generate("halloween", pictures.as_jpeg(flat))).image))[..., 0]
+    assert light[150, 200] > 1.8 * light[2, 2]
+    assert light[2, 2] == pytest.approx(light[-3, -3], abs=1)
+
+
+async def measured(picture: Image.Image) -> dict[str, Any]:
+    outcome = await generate("analysis", pictures.encoded(picture.convert("RGB"), "PNG"))
+    assert outcome.image is None
+    assert outcome.content_type is None
+    assert outcome.analysis is not None
+    return outcome.analysis
+
+
+async def test_figures_of_two_halves_are_those_they_were_built_from() -> None:
+    picture = Image.new("RGB", (1000, 600), (40, 40, 40))
+    picture.paste((200, 200, 200), (0, 0, 700, 600))
+    found = await measured(picture)
+    assert found["dimensions"] == {
+        "widthPixels": 1000, "heightPixels": 600, "megapixels": 0.6, "aspectRatio": 1.6667,
+    }  # fmt: skip
+    assert found["brightness"] == pytest.approx((0.7 * 200 + 0.3 * 40) / 255, rel=0.02)
+    assert found["contrast"] == pytest.approx(160 * np.sqrt(0.7 * 0.3) / 255, rel=0.02)
+    # Only the two columns beside the border differ from their neighbours: by 160 each.
+    assert found["sharpness"] == pytest.approx(2 * 160**2 / 998, rel=0.02)
+    light, dark = found["dominantColors"]
+    assert light == {"hex": "#c8c8c8", "share": pytest.approx(0.7, rel=0.02)}
+    assert dark == {"hex": "#282828", "share": pytest.approx(0.3, rel=0.02)}
+    assert found["exposure"]["clippedShadowsShare"] == 0
+    assert found["skinShare"] == 0
+
+
+async def test_sharpness_is_that_of_the_noise_and_falls_with_blur() -> None:
+    noise = np.random.default_rng(5).normal(128, 10, (700, 900)).clip(0, 255)
+    picture = Image.fromarray(noise.astype(np.uint8))
+    sharp = await measured(picture)
+    assert sharp["sharpness"] == pytest.approx(100 * (4 + 16), rel=0.02)
+    assert sharp["sharpnessKey"] == "analysis.sharpness.sharp"
+    soft = await measured(picture.filter(ImageFilter.GaussianBlur(2)))
+    assert soft["sharpness"] < sharp["sharpness"] / 50
+    assert soft["sharpnessKey"] == "analysis.sharpness.soft"
+
+
+async def test_shares_of_skin_and_of_clipped_light_are_true() -> None:
+    picture = Image.new("RGB", (1000, 1000), (90, 120, 160))
+    picture.paste(pictures.SKIN, (0, 0, 1000, 250))
+    picture.paste((255, 255, 255), (0, 250, 1000, 450))
+    found = await measured(picture)
+    assert found["skinShare"] == pytest.approx(0.25, rel=0.02)
+    assert found["exposure"]["clippedHighlightsShare"] == pytest.approx(0.2, rel=0.02)
+    assert found["exposure"]["adviceKey"] == "analysis.exposure.reduceExposure"
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "kelvin", "name"),
+    [  # chromaticities of the CIE illuminants A and D65, and of black bodies
+        (0.44757, 0.40745, 2856, "warm"),
+        (0.3805, 0.3768, 4000, "warm"),
+        (0.31271, 0.32902, 6504, "neutral"),
+        (0.2869, 0.2956, 9000, "cool"),
+    ],
+)
+async def test_colour_temperature_is_that_of_the_light(
+    x: float, y: float, kelvin: int, name: str
+) -> None:
+    to_rgb = np.array(
+        [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560],
+         [0.0556434, -0.2040259, 1.0572252]]
+    )  # fmt: skip
+    light = to_rgb @ (x / y, 1, (1 - x - y) / y)
+    srgb = np.rint(from_linear(light / light.max()) * 255).astype(int)
+    color = (int(srgb[0]), int(srgb[1]), int(srgb[2]))
+    found = (await measured(Image.new("RGB", (50, 50), color)))["colorTemperature"]
+    assert found["kelvin"] == pytest.approx(kelvin, rel=0.02)
+    assert found["key"] == f"analysis.temperature.{name}"
+
+
+async def test_advice_follows_from_the_light() -> None:
+    keys = {}
+    for level in (20, 128, 245):
+        noise = np.random.default_rng(2).normal(level, 30 if level == 128 else 2, (200, 200))
+        picture = Image.fromarray(noise.clip(6, 249).astype(np.uint8))
+        keys[level] = (await measured(picture))["exposure"]["adviceKey"].rpartition(".")[2]
+    assert keys == {20: "addLight", 128: "good", 245: "reduceExposure"}
+
+
+@pytest.mark.parametrize("tool_id", ["hairstyle", "beard", "age", "bald", "smile", ""])
+async def test_what_needs_an_ai_is_refused(tool_id: str) -> None:
+    photo = pictures.as_jpeg(portrait(60, 80).picture)
+    with pytest.raises(ProviderRefused, match="needs an AI provider") as refusal:
+        await generate(tool_id, photo)
+    assert tool_id in refusal.value.public_message
+
+
+@pytest.mark.parametrize("color", [None, 7, "", "red", "#12345", "#1234567", "#12345g", "123456"])
+async def test_a_colour_that_is_none_is_refused(color: object) -> None:
+    photo = pictures.as_jpeg(portrait(60, 80).picture)
+    with pytest.raises(ProviderRefused, match="needs a color"):
+        await generate("hair-color", photo, color=color)
+
+
+async def test_a_damaged_photo_fails_with_a_message_for_anyone() -> None:
+    for damaged in (b"", b"no photo", pictures.as_jpeg(portrait().picture)[:3000]):
+        with pytest.raises(ProviderFailed, match="Upload it again"):
+            await generate("halloween", damaged)
+
+
+async def test_the_loop_goes_on_while_a_large_photo_is_worked_on() -> None:
+    photo = pictures.as_jpeg(portrait(1500, 2000).picture)
+    work = asyncio.create_task(generate("hair-color", photo, color="#3498db"))
+    longest, last = 0.0, time.perf_counter()
+    while not work.done():
+        await asyncio.sleep(0.005)
+        longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+    assert pixels_of(work.result().image).shape == (2000, 1500, 3)
+    assert longest < 0.5
+
+
+def test_hex_goes_there_and_back() -> None:
+    assert to_hex(np.array(parse_hex("#0a1B2c"), float)) == "#0a1b2c"

@@ -1,0 +1,98 @@
+"""Starts the real server as a process of its own, the way a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+@dataclass
+class RunningServer:
+    """A server process: where it listens, where its data and its log are."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    data_directory: Path
+    log: Path
+
+    @property
+    def owner_url(self) -> str:
+        """The database as its owner, as `tallygraph db url` prints it."""
+        return run_command(self.data_directory, "db", "url").stdout.strip()
+
+    def stop(self) -> int:
+        """Ctrl-C, and the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(STOP_SECONDS)
+
+
+def environment(data_directory: Path, **variables: str) -> dict[str, str]:
+    """This process's environment with a deployment of its own."""
+    return {**os.environ, "DATA_DIRECTORY": str(data_directory), "PORT": "0", **variables}
+
+
+def run_command(
+    data_directory: Path, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs `tallygraph …` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=ROOT,
+        env=environment(data_directory, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def start_server(data_directory: Path, **variables: str) -> RunningServer:
+    """`tallygraph dev` on a free port, once it has said that it is ready."""
+    data_directory.mkdir(parents=True, exist_ok=True)
+    log = data_directory / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli", "dev"],
+            cwd=ROOT,
+            env=environment(data_directory, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    lock = data_directory / "server.lock"
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            found = json.loads(lock.read_text())
+            if found["pid"] == process.pid:
+                return RunningServer(found["url"], process, data_directory, log)
+        except (OSError, ValueError, KeyError):
+            pass
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+@contextmanager
+def running_server(data_directory: Path, **variables: str) -> Iterator[RunningServer]:
+    """A server for a block."""
+    server = start_server(data_directory, **variables)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
