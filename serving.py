@@ -8,13 +8,12 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import uvicorn
-from jobs.worker import Worker
 
 from db.embedded import EmbeddedDatabase, start_embedded
 from db.migrate import migrate
@@ -25,6 +24,7 @@ from graph.app import Server, running
 from graph.live.bus import WakeBus
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 from jobs.providers import choose_provider
+from jobs.worker import Worker
 from settings import Settings, SettingsError
 
 MESSAGE_LIMIT_BYTES = 65_536
@@ -46,6 +46,18 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._server = server
         self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends on Ctrl-C and SIGTERM without dying of them, so that the caller can clean up."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens, then says so."""

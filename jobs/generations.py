@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from db.actor import SERVICE
-from db.errors import ErrorCode
+from db.errors import DomainError, ErrorCode
 from db.generations.operations import (
     RunnableGeneration,
     fail_generation,
@@ -29,8 +30,18 @@ from jobs.providers.base import (
 )
 
 PROVIDER_TIMEOUT_SECONDS = 120.0
+# A result that was paid for waits this long, in all about 15 s, for a database that restarts.
+FINISH_DELAYS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 _FAILED = "The generation could not be made. No credit was spent; try again in a moment."
+
+_PASSING = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.TransactionRollbackError,  # deadlock or serialization failure
+    asyncpg.OperatorInterventionError,  # the database shuts down or starts
+    asyncpg.InterfaceError,
+    OSError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +82,7 @@ async def run_generation(
         message = error.public_message if isinstance(error, ProviderFailed) else _FAILED
         await _fail(services, generation_id, ErrorCode.PROVIDER_FAILED, message)
     else:
-        await _finish(services, generation_id, outcome, result_path)
+        await _finish_patiently(services, generation_id, outcome, result_path)
 
 
 async def _made(services: GenerationServices, generation: RunnableGeneration) -> GenerationOutcome:
@@ -96,6 +107,23 @@ async def _stored(
     path = generation_path(generation.user_id, generation.id, outcome.content_type)
     await services.storage.put(path, outcome.image)
     return path
+
+
+async def _finish_patiently(
+    services: GenerationServices,
+    generation_id: UUID,
+    outcome: GenerationOutcome,
+    result_path: str | None,
+) -> None:
+    for delay in FINISH_DELAYS_SECONDS:
+        try:
+            return await _finish(services, generation_id, outcome, result_path)
+        except (DomainError, *_PASSING) as error:
+            if isinstance(error, DomainError) and error.code != ErrorCode.SERVICE_UNAVAILABLE:
+                raise
+            log.warning("generation not recorded yet", error=repr(error), retry_seconds=delay)
+            await asyncio.sleep(delay)
+    return await _finish(services, generation_id, outcome, result_path)
 
 
 async def _finish(

@@ -35,6 +35,8 @@ RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 60.0
 RECONNECT_DELAY_SECONDS = 0.2
 LONGEST_RECONNECT_DELAY_SECONDS = 5.0
+# A connection that lasted this long was a good one: the next is tried soon again.
+STEADY_SECONDS = 10.0
 DRAIN_SECONDS = 20.0
 
 log = structlog.get_logger(__name__)
@@ -68,14 +70,16 @@ class Worker:
         """Work until `stop`; a lost connection is opened again, later and later."""
         self._ended.clear()
         delay = RECONNECT_DELAY_SECONDS
+        clock = asyncio.get_running_loop().time
         try:
             while not self._stopping.is_set():
+                began = clock()
                 try:
-                    connection = await connect_queue(self._direct_url, self._settings)
-                    delay = RECONNECT_DELAY_SECONDS
-                    await self._serve(connection)
+                    await self._serve(await connect_queue(self._direct_url, self._settings))
                 except Exception as error:
-                    log.warning("worker lost its queue", error=repr(error), retry_seconds=delay)
+                    log.warning("worker lost its queue", error=repr(error))
+                if clock() - began > STEADY_SECONDS:
+                    delay = RECONNECT_DELAY_SECONDS
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay)
                 delay = min(delay * 2, LONGEST_RECONNECT_DELAY_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
@@ -58,7 +59,7 @@ class Session(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[Moment]
     last_used_at: Mapped[Moment]
-    expires_at: Mapped[Moment] = mapped_column(server_default=None)
+    expires_at: Mapped[datetime]
     revoked_at: Mapped[OptionalMoment] = mapped_column(index=True)
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
@@ -76,7 +77,7 @@ class RefreshToken(Base):
         ForeignKey("sessions.id", ondelete="CASCADE"), index=True
     )
     created_at: Mapped[Moment]
-    expires_at: Mapped[Moment] = mapped_column(server_default=None)
+    expires_at: Mapped[datetime]
     used_at: Mapped[OptionalMoment]
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
@@ -67,7 +68,7 @@ class CreditHold(Base):
     captured_amount: Mapped[int] = mapped_column(server_default=text("0"))
     status: Mapped[str] = mapped_column(server_default="OPEN")
     reference_id: Mapped[str | None]
-    expires_at: Mapped[Moment] = mapped_column(server_default=None)
+    expires_at: Mapped[datetime]
     created_at: Mapped[Moment]
     resolved_at: Mapped[OptionalMoment]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
@@ -34,7 +35,7 @@ class Upload(Base):
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     rejected_code: Mapped[str | None]
     rejected_message: Mapped[str | None]
-    expires_at: Mapped[Moment] = mapped_column(server_default=None)
+    expires_at: Mapped[datetime]
     created_at: Mapped[Moment]
     received_at: Mapped[OptionalMoment]
 
@@ -104,6 +105,6 @@ class CachedResult(Base):
     result_content_type: Mapped[str | None]
     made_offline: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Moment]
-    expires_at: Mapped[Moment] = mapped_column(server_default=None, index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(Internal())

@@ -102,7 +102,7 @@ def _read(text: str) -> DocumentNode:
         return parse(text, max_tokens=MAX_TOKENS)
     except GraphQLError as error:
         code = ErrorCode.BAD_USER_INPUT
-        if "token limit" in error.message.lower() or "too many tokens" in error.message.lower():
+        if "Parsing aborted" in error.message:
             code = ErrorCode.QUERY_TOO_COMPLEX
         raise RequestError([error], code) from None
     except RecursionError:

@@ -22,7 +22,7 @@ from graphql import (
     get_named_type,
 )
 from graphql.execution.values import get_argument_values
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, literal_column
 from strawberry import Schema
 from strawberry.types.arguments import convert_arguments
 
@@ -241,7 +241,7 @@ class Engine:
         now = get_argument_values(definition, nodes[0], planning.variables)
         type_name = self._types_by_prefix.get(split_global_id(now["id"])[0])
         if type_name is None:
-            raise DomainError(ErrorCode.NOT_FOUND, "There is nothing with this id.")
+            return literal_column("null::json")
         named = as_object(self.schema.type_map[type_name])
         source = planner.source(named)
         column = source.c[table_behind(named).key]
@@ -254,7 +254,7 @@ class Engine:
             try:
                 return cursor_value(text, column.type.python_type)
             except DomainError:
-                raise DomainError(ErrorCode.NOT_FOUND, "There is nothing with this id.") from None
+                return None  # an id that cannot be: it finds nothing
 
         condition = column == planner.parameters.add(wanted, column.type)
         return planner.row(named, nodes, (key,), source, condition)

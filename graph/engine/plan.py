@@ -62,7 +62,8 @@ def build_object(pairs: Sequence[tuple[str, Json]]) -> Json:
     head = cast(build_object(pairs[:PAIRS_PER_OBJECT]), Text)
     tail = cast(build_object(pairs[PAIRS_PER_OBJECT:]), Text)
     comma = literal_column("','", Text)
-    return cast(func.left(head, -1).concat(comma).concat(func.substr(tail, 2)), JSON)
+    opened = func.left(head, literal_column("-1"), type_=Text)
+    return cast(opened.concat(comma).concat(func.substr(tail, literal_column("2"))), JSON)
 
 
 def list_of(items: ColumnElement[Any]) -> Json:

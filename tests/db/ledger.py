@@ -74,7 +74,7 @@ def refused_with(
     code: str,
 ) -> AbstractContextManager[pytest.ExceptionInfo[asyncpg.PostgresError]]:
     """The block is refused with this code."""
-    return _refused_with(code)  # type: ignore[no-any-return]
+    return _refused_with(code)
 
 
 @dataclass(frozen=True)

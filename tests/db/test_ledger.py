@@ -242,6 +242,30 @@ async def test_a_wallet_is_bounded(ledger: Ledger, make_user: MakeUser) -> None:
     await ledger.assert_sound(actor)
 
 
+@pytest.mark.parametrize(
+    "cooking",
+    [
+        "update wallets set balance = balance + 1 where user_id = $1",
+        "update wallets set held = held - 1 where user_id = $1",
+        "update credit_grants set remaining = remaining - 1 where user_id = $1",
+        "update credit_holds set amount = amount + 1 where user_id = $1",
+        "update credit_holds set status = 'RELEASED', resolved_at = now() where user_id = $1",
+        "insert into credit_transactions (user_id, type, amount, balance_after)"
+        " values ($1, 'SPEND', -1, 9)",
+    ],
+)
+async def test_cooked_books_are_noticed(ledger: Ledger, make_user: MakeUser, cooking: str) -> None:
+    actor = await make_user(credits=10)
+    await ledger.hold(actor, 2)
+    await ledger.assert_sound(actor)
+    transaction = ledger.owner.transaction()
+    await transaction.start()
+    await ledger.owner.execute(cooking, actor.user_id)
+    with pytest.raises(AssertionError):
+        await ledger.assert_sound(actor)
+    await transaction.rollback()
+
+
 @pytest.mark.parametrize("table", ["credit_transactions", "credit_entries"])
 @pytest.mark.parametrize(
     "statement",

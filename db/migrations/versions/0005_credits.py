@@ -134,12 +134,7 @@ def upgrade() -> None:
         sa.Column("captured_amount", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("status", sa.Text(), server_default="OPEN", nullable=False),
         sa.Column("reference_id", sa.Text(), nullable=True),
-        sa.Column(
-            "expires_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),

@@ -1,0 +1,53 @@
+"""An engine over the test database, and a way to ask it things as anybody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from db.actor import NOBODY, Actor
+from db.pool import Database
+from graph.app import make_services
+from graph.context import Context
+from graph.engine.engine import Engine
+from graph.live.bus import WakeBus
+from graph.schema import build_schema
+from graph.services import Services
+from settings import Settings
+
+Ask = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+async def services(database: Database, settings: Settings) -> AsyncIterator[Services]:
+    """The services of one process, over the test database."""
+    services = make_services(settings, database, WakeBus.memory())
+    await services.hub.start()
+    yield services
+    await services.hub.stop()
+    services.passwords.close()
+
+
+@pytest.fixture(scope="session")
+def engine(services: Services) -> Engine:
+    """The engine over the real schema."""
+    return Engine(build_schema(), services.database, introspection=True)
+
+
+@pytest.fixture
+def ask(engine: Engine, services: Services) -> Ask:
+    """`await ask(document, variables, actor=…)` gives the parsed response."""
+
+    async def run(
+        text: str, variables: dict[str, Any] | None = None, *, actor: Actor = NOBODY
+    ) -> dict[str, Any]:
+        context = Context(actor, services, "test")
+        answer: dict[str, Any] = orjson.loads(
+            await engine.run(text, variables or {}, None, context)
+        )
+        return answer
+
+    return run

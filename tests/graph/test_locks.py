@@ -1,0 +1,177 @@
+"""Two locks guard every row: each alone keeps strangers out, and no stale claim opens either."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from db.actor import Actor
+from db.pool import Database
+from graph.context import Context
+from graph.engine import plan as planning
+from graph.engine.engine import Engine
+from graph.services import Services
+
+from ..conftest import MakeUser
+from .conftest import Ask
+
+LIST = """{ viewer { id email credits { balance available }
+  creditTransactions { nodes { id } } profiles { nodes { id name } edges { node { id } } }
+  notifications { nodes { id } } generations { nodes { id } } } }"""
+NODE = "query($id: ID!) { node(id: $id) { id ... on Profile { name } ... on User { email } } }"
+CREATE = 'mutation { createProfile(input: {name: "x", analysis: {}}) { profile { id } } }'
+
+
+async def with_profile(ask: Ask, make_user: MakeUser) -> tuple[Actor, str]:
+    actor = await make_user()
+    made = await ask(CREATE, actor=actor)
+    return actor, made["data"]["createProfile"]["profile"]["id"]
+
+
+def foreign(answer: Any, other: Actor, other_profile: str) -> bool:
+    """Whether an answer mentions anything of another user's."""
+    text = orjson.dumps(answer).decode()
+    return str(other.user_id) in text or other_profile in text
+
+
+@asynccontextmanager
+async def row_security(owner: asyncpg.Connection, *, on: bool) -> AsyncIterator[None]:
+    tables = await owner.fetch(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace"
+        " and relkind = 'r' and relrowsecurity"
+    )
+
+    async def switch(word: str) -> None:
+        for table in tables:
+            await owner.execute(f"alter table {table['relname']} {word} row level security")
+
+    if not on:
+        await switch("disable")
+    try:
+        yield
+    finally:
+        if not on:
+            await switch("enable")
+
+
+async def test_without_row_security_the_plans_alone_deny(
+    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    one, _ = await with_profile(ask, make_user)
+    other, other_profile = await with_profile(ask, make_user)
+    async with row_security(owner, on=False):
+        answer = await ask(LIST, actor=one)
+        assert answer["data"]["viewer"]["profiles"]["nodes"], "the list itself must work"
+        assert not foreign(answer, other, other_profile)
+        for wanted in (other_profile, f"user_{other.user_id}"):
+            assert (await ask(NODE, {"id": wanted}, actor=one))["data"] == {"node": None}
+
+
+async def test_without_predicates_row_security_alone_denies(
+    engine: Engine,
+    services: Services,
+    ask: Ask,
+    make_user: MakeUser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, _ = await with_profile(ask, make_user)
+    other, other_profile = await with_profile(ask, make_user)
+    from sqlalchemy import true
+
+    monkeypatch.setattr(planning, "ownership_predicate", lambda *_: true())
+    bare = Engine(engine.strawberry, services.database, introspection=False)
+
+    async def open_ask(text: str, variables: dict[str, Any]) -> Any:
+        return orjson.loads(await bare.run(text, variables, None, Context(one, services, "t")))
+
+    assert (await open_ask(NODE, {"id": f"user_{one.user_id}"}))["data"]["node"] is not None
+    for wanted in (other_profile, f"user_{other.user_id}"):
+        assert (await open_ask(NODE, {"id": wanted}))["data"] == {"node": None}
+    assert not foreign(await open_ask(LIST, {}), other, other_profile)
+
+
+async def test_foreign_mutations_change_nothing_under_either_lock_alone(
+    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    one = await make_user()
+    _, other_profile = await with_profile(ask, make_user)
+    before = await owner.fetch("select * from profiles order by id")
+    for text in (
+        'mutation($id: ID!) { updateProfile(input: {id: $id, name: "mine"}) { errors { code } } }',
+        "mutation($id: ID!) { deleteProfile(input: {id: $id}) { errors { code } } }",
+    ):
+        answer = await ask(text, {"id": other_profile}, actor=one)
+        (payload,) = answer["data"].values()
+        assert payload["errors"] == [{"code": "NOT_FOUND"}]
+    assert await owner.fetch("select * from profiles order by id") == before
+
+
+async def stale(database: Database, claim: str) -> None:
+    """Leaves a session-wide claim of somebody else on every connection of the pool."""
+    pool = database.pools["authenticated"]
+    held = [await pool.acquire() for _ in range(3)]
+    for connection in held:
+        await connection.raw.execute("select set_config('app.user_id', $1, false)", claim)
+        pool.release(connection)
+
+
+async def hostile_rounds(
+    database: Database, ask: Ask, make_user: MakeUser, rounds: int
+) -> tuple[int, int]:
+    """Interleaves two tenants over connections whose session claim is the other's."""
+    tenants = [await with_profile(ask, make_user) for _ in range(2)]
+    leaks = answered = 0
+    for _ in range(rounds):
+        (one, own_profile), (other, other_profile) = random.sample(tenants, 2)
+        await stale(database, str(other.user_id))
+        calls = [
+            ask(LIST, actor=one),
+            ask(NODE, {"id": own_profile}, actor=one),
+            ask(NODE, {"id": other_profile}, actor=one),
+            ask("{ viewer { creditTransactions(first: -1) { nodes { id } } } }", actor=one),
+        ]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        if random.random() < 0.2:
+            await asyncio.sleep(0)
+            random.choice(tasks).cancel()
+        for answer in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                continue
+            answered += 1
+            leaks += foreign(answer, other, other_profile)
+    return leaks, answered
+
+
+async def test_a_stale_claim_shows_no_foreign_row(
+    database: Database, ask: Ask, make_user: MakeUser
+) -> None:
+    leaks, answered = await hostile_rounds(database, ask, make_user, rounds=60)
+    assert leaks == 0
+    assert answered > 150
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+async def test_ten_thousand_stale_claims_show_no_foreign_row(
+    database: Database, ask: Ask, make_user: MakeUser
+) -> None:
+    leaks, _ = await hostile_rounds(database, ask, make_user, rounds=10_000)
+    assert leaks == 0
+
+
+async def test_the_claim_is_set_before_any_policy_is_checked(
+    database: Database, ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    """With plans' predicates as they are, a policy still decides with this statement's claim."""
+    one, own_profile = await with_profile(ask, make_user)
+    other, _ = await with_profile(ask, make_user)
+    await stale(database, str(other.user_id))
+    answer = await ask(NODE, {"id": own_profile}, actor=one)
+    assert answer["data"]["node"]["id"] == own_profile

@@ -1,0 +1,130 @@
+"""What the tests of jobs start from: uploads with a real photo, generations, and odd providers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cache
+from uuid import UUID, uuid4
+
+import asyncpg
+from sqlalchemy import text
+
+from db.actor import Actor
+from db.generations.operations import UploadRecords, create_upload
+from db.images import InspectedImage, inspect_image
+from db.pool import Database
+from db.storage import Storage, upload_path
+from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderError
+
+from ..pictures import as_jpeg, portrait
+
+CREATE = text("select app.create_generation(:tool_id, :upload_id, :parameters, :key)")
+COLOR = {"color": "#8b3a62"}
+
+
+@cache
+def photo() -> InspectedImage:
+    """A small drawn portrait, as it lies in storage."""
+    return inspect_image(as_jpeg(portrait(120, 160).picture), 40_000_000)
+
+
+async def awaiting_upload(database: Database, actor: Actor, url_seconds: int = 900) -> UUID:
+    """An upload that has no photo yet."""
+    async with database.transaction(actor) as transaction:
+        return await create_upload(transaction, actor, "image/jpeg", 5_000, url_seconds)
+
+
+async def ready_upload(database: Database, storage: Storage, actor: Actor) -> UUID:
+    """An upload with its photo."""
+    upload_id = await awaiting_upload(database, actor)
+    assert actor.user_id is not None
+    image = photo()
+    await storage.put(upload_path(actor.user_id, upload_id), image.data)
+    await UploadRecords(database).mark_ready(
+        upload_id,
+        sha256=image.sha256,
+        width=image.width_pixels,
+        height=image.height_pixels,
+        size_bytes=len(image.data),
+        content_type=image.content_type,
+    )
+    return upload_id
+
+
+async def create_generation(
+    database: Database,
+    actor: Actor,
+    upload_id: UUID,
+    tool_id: str = "hair-color",
+    parameters: dict[str, object] | None = None,
+    key: str | None = None,
+) -> UUID:
+    """Starts a generation as the user would."""
+    async with database.transaction(actor) as transaction:
+        generation_id: UUID = await transaction.fetch_value(
+            CREATE,
+            tool_id=tool_id,
+            upload_id=upload_id,
+            parameters=COLOR if parameters is None else parameters,
+            key=key or str(uuid4()),
+        )
+    return generation_id
+
+
+async def wallet(owner: asyncpg.Connection, actor: Actor) -> tuple[int, int]:
+    """Balance and held credits."""
+    row = await owner.fetchrow(
+        "select balance, held from wallets where user_id = $1", actor.user_id
+    )
+    return row["balance"], row["held"]
+
+
+async def generation(owner: asyncpg.Connection, generation_id: UUID) -> asyncpg.Record:
+    """The generation with its hold's status."""
+    return await owner.fetchrow(
+        "select g.*, h.status as hold_status from generations g"
+        " left join credit_holds h on h.id = g.hold_id where g.id = $1",
+        generation_id,
+    )
+
+
+async def eventually(
+    check: Callable[[], Awaitable[object]], seconds: float, every_seconds: float = 0.02
+) -> None:
+    """Returns once the check answers with something true; fails when that takes longer."""
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110
+            await asyncio.sleep(every_seconds)
+
+
+async def ended(owner: asyncpg.Connection, generation_id: UUID, seconds: float) -> asyncpg.Record:
+    """The generation once it has ended; fails when that takes longer than `seconds`."""
+
+    async def check() -> bool:
+        row = await generation(owner, generation_id)
+        return row["status"] not in {"QUEUED", "RUNNING"}
+
+    await eventually(check, seconds)
+    return await generation(owner, generation_id)
+
+
+@dataclass
+class FakeProvider:
+    """Answers with the photo it got, after a while or after failing a number of times."""
+
+    error: ProviderError | None = None
+    failures: int = 0
+    seconds: float = 0.0
+    calls: int = 0
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    name: str = "fake"
+
+    async def generate(self, request: GenerationRequest) -> GenerationOutcome:
+        self.calls += 1
+        self.called.set()
+        await asyncio.sleep(self.seconds)
+        if self.error is not None and self.calls <= self.failures:
+            raise self.error
+        return GenerationOutcome(request.image, "image/jpeg", {"by": self.name}, False, {})

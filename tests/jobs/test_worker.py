@@ -1,0 +1,256 @@
+"""A job that was enqueued is done, once, though workers are killed and databases go away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from db.actor import Actor
+from db.embedded import EmbeddedDatabase
+from db.pool import Database
+from db.storage import Storage, open_storage
+from jobs import worker as worker_module
+from jobs.providers.base import Provider, ProviderFailed
+from jobs.providers.offline import OfflineProvider
+from jobs.worker import Worker
+from settings import Settings
+
+from ..conftest import MakeUser
+from .house import (
+    FakeProvider,
+    create_generation,
+    ended,
+    eventually,
+    generation,
+    ready_upload,
+    wallet,
+)
+
+ROOT = Path(__file__).parents[2]
+Start = Callable[[Provider], Worker]
+
+
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    return open_storage(settings)
+
+
+@pytest.fixture
+async def start(
+    settings: Settings,
+    cluster: EmbeddedDatabase,
+    database: Database,
+    storage: Storage,
+    owner: asyncpg.Connection,
+) -> AsyncIterator[Start]:
+    """Starts workers on an empty queue; they are stopped after the test."""
+    await owner.execute("delete from queue.pgqueuer")
+    running: list[tuple[Worker, asyncio.Task[None]]] = []
+
+    def begin(provider: Provider) -> Worker:
+        worker = Worker(settings, cluster.owner_url, database, storage, provider, lambda: None)
+        running.append((worker, asyncio.create_task(worker.run())))
+        return worker
+
+    yield begin
+    for worker, task in running:
+        await worker.stop()
+        await task
+
+
+async def queue_is_empty(owner: asyncpg.Connection) -> bool:
+    return not await owner.fetchval("select count(*) from queue.pgqueuer")
+
+
+async def enqueued(database: Database, storage: Storage, actor: Actor, n: int = 0) -> UUID:
+    upload_id = await ready_upload(database, storage, actor)
+    return await create_generation(database, actor, upload_id, parameters={"color": f"#00000{n}"})
+
+
+async def test_a_worker_runs_what_was_enqueued(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    start(OfflineProvider())
+    ids = [await enqueued(database, storage, actor, n) for n in range(3)]
+    for generation_id in ids:
+        row = await ended(owner, generation_id, 20)
+        assert (row["status"], row["credits_charged"]) == ("SUCCEEDED", 1)
+    assert await wallet(owner, actor) == (7, 0)
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    await eventually(lambda: queue_is_empty(owner), 5)
+
+
+async def test_a_failing_provider_gets_three_attempts(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "RETRY_DELAY_SECONDS", 0.1)
+    actor = await make_user()
+    provider = FakeProvider(ProviderFailed("Busy."), failures=99)
+    start(provider)
+    generation_id = await enqueued(database, storage, actor)
+    row = await ended(owner, generation_id, 20)
+    assert (row["status"], row["error_code"], provider.calls) == ("FAILED", "PROVIDER_FAILED", 3)
+    assert await wallet(owner, actor) == (10, 0)
+
+
+async def test_a_lost_connection_does_not_lose_or_double_work(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    cluster: EmbeddedDatabase,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    provider = FakeProvider(seconds=1)
+    start(provider)
+    first = await enqueued(database, storage, actor, 1)
+    await provider.called.wait()
+    superuser = await asyncpg.connect(cluster.superuser_url)
+    killed = await superuser.fetchval(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+        " where application_name = 'tallygraph worker'"
+    )
+    await superuser.close()
+    assert killed == 1
+    second = await enqueued(database, storage, actor, 2)
+    for generation_id in (first, second):
+        assert (await ended(owner, generation_id, 20))["status"] == "SUCCEEDED"
+    assert provider.calls == 2
+    assert await wallet(owner, actor) == (8, 0)
+    await eventually(lambda: queue_is_empty(owner), 15)
+    assert provider.calls == 2
+
+
+async def test_a_job_starts_at_once(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user(credits=20)
+    start(FakeProvider())
+    delays = []
+    for n in range(9):
+        row = await ended(owner, await enqueued(database, storage, actor, n), 20)
+        delays.append((row["started_at"] - row["created_at"]).total_seconds())
+    # Without its wake-ups a worker looks every two seconds.
+    assert sorted(delays)[len(delays) // 2] < 0.5
+
+
+async def test_stopping_lets_running_jobs_end(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    provider = FakeProvider(seconds=0.5)
+    worker = start(provider)
+    generation_id = await enqueued(database, storage, actor)
+    await provider.called.wait()
+    await worker.stop()
+    assert (await generation(owner, generation_id))["status"] == "SUCCEEDED"
+
+
+async def test_a_job_that_outlasts_the_stop_is_left_to_another_worker(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "DRAIN_SECONDS", 0.2)
+    actor = await make_user()
+    provider = FakeProvider(seconds=60)
+    worker = start(provider)
+    generation_id = await enqueued(database, storage, actor)
+    await provider.called.wait()
+    await worker.stop()
+    assert (await generation(owner, generation_id))["status"] == "RUNNING"
+    start(FakeProvider())
+    assert (await ended(owner, generation_id, 15))["status"] == "SUCCEEDED"
+    assert await wallet(owner, actor) == (9, 0)
+
+
+async def test_a_job_that_nobody_can_read_is_set_aside(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    await owner.execute(
+        "insert into queue.pgqueuer (priority, entrypoint, payload, status)"
+        " values (9, 'run_generation', 'no json', 'queued')"
+    )
+    start(FakeProvider())
+    generation_id = await enqueued(database, storage, actor)
+    assert (await ended(owner, generation_id, 20))["status"] == "SUCCEEDED"
+
+    async def set_aside() -> bool:
+        rows = await owner.fetch("select status::text, payload from queue.pgqueuer")
+        return [tuple(row) for row in rows] == [("failed", b"no json")]
+
+    await eventually(set_aside, 5)
+
+
+async def test_a_killed_workers_job_is_done_by_another(
+    settings: Settings,
+    cluster: EmbeddedDatabase,
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    generation_id = await enqueued(database, storage, actor)
+
+    async def is_running() -> bool:
+        status: str = (await generation(owner, generation_id))["status"]
+        return status == "RUNNING"
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.jobs.worker_process",
+        cluster.owner_url,
+        cwd=ROOT,
+        env={**os.environ, "DATA_DIRECTORY": str(settings.data_directory)},
+    )
+    try:
+        await eventually(is_running, 30)
+    finally:
+        process.kill()
+        await process.wait()
+    killed_at = time.monotonic()
+    start(FakeProvider())
+    row = await ended(owner, generation_id, 10)
+    assert time.monotonic() - killed_at < 10
+    assert (row["status"], row["credits_charged"]) == ("SUCCEEDED", 1)
+    assert await wallet(owner, actor) == (9, 0)
