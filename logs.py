@@ -18,7 +18,11 @@ def configure_logs(settings: Settings) -> None:
         settings.log_format == "auto" and sys.stderr.isatty()
     )
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(pad_event_to=24)
+        structlog.dev.ConsoleRenderer(
+            pad_event_to=24,
+            # The richer formatter prints local variables, and those may be secrets or photos.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         if terminal
         else structlog.processors.JSONRenderer()
     )

@@ -118,6 +118,10 @@ class Pool:
             await asyncio.wait_for(waiter, deadline - asyncio.get_running_loop().time())
         except TimeoutError:
             raise unavailable() from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake_one()  # woken in vain: pass the place on
+            raise
         finally:
             with suppress(ValueError):
                 self._waiting.remove(waiter)

@@ -179,7 +179,12 @@ async def create_upload(context: Context, input: CreateUploadInput) -> Verb:
 
     async def run(transaction: Transaction) -> Payload:
         created = await operations.create_upload(
-            transaction, actor, input.content_type, input.size_bytes, seconds
+            transaction,
+            actor,
+            input.content_type,
+            input.size_bytes,
+            seconds,
+            context.services.settings.upload_limit_bytes,
         )
         return Payload({"upload": Ref(created)})
 

@@ -142,7 +142,11 @@ declare
     movement uuid;
 begin
     perform app.check_amount(amount);
-    perform app.lock_wallet(owner_id);
+    wallet := app.lock_wallet(owner_id);
+    if wallet.balance + amount > 1000000000 then
+        perform app.refuse('LIMIT_EXCEEDED', 'A wallet holds at most 1000000000 credits.',
+            '{"path": ["input", "amount"]}');
+    end if;
     insert into public.credit_grants (user_id, source, amount, remaining, reference_id, expires_at)
     values (owner_id, grant_source, amount, amount, grant_reference, grant_expires_at)
     returning id into grant_id;

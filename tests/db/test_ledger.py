@@ -236,7 +236,7 @@ async def test_a_wallet_is_bounded(ledger: Ledger, make_user: MakeUser) -> None:
     await ledger.owner.execute(
         "update wallets set balance = 1000000000 where user_id = $1", actor.user_id
     )
-    with pytest.raises(asyncpg.CheckViolationError):
+    with refused_with("LIMIT_EXCEEDED"):
         await ledger.grant(actor, 1)
     await ledger.owner.execute("update wallets set balance = 1 where user_id = $1", actor.user_id)
     await ledger.assert_sound(actor)

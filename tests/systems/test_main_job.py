@@ -20,7 +20,7 @@ VIEWER = """{ viewer { id email credits { balance held available }
   notifications { nodes { type titleKey read } } } }"""
 WATCH_CREDITS = "subscription($after: Cursor) { creditsChanged(after: $after) { cursor credits { balance held available } } }"
 WATCH_GENERATION = """subscription($id: ID!, $after: Cursor) { generationUpdated(id: $id, after: $after) {
-  cursor generation { id status imageUrl result error { code message } } } }"""
+  cursor generation { id status tool { id type } imageUrl result error { code message } } } }"""
 WATCH_NOTIFICATIONS = """subscription($after: Cursor) { notificationAdded(after: $after) {
   cursor notification { id type titleKey messageKey read createdAt } } }"""
 
@@ -52,6 +52,7 @@ async def test_the_whole_job_is_seen_live_and_afterwards(client: Client) -> None
             shown = (await socket.next_data("generation"))["generation"]
             statuses.append(shown["status"])
             assert shown["error"] is None
+            assert shown["tool"] == {"id": "tool_hair-color", "type": "TRANSFORMATION"}
         assert sorted(set(statuses), key=statuses.index) == statuses, "no state is shown twice"
         held = (await socket.next_data("credits"))["credits"]
         assert held == {"balance": 10, "held": 1, "available": 9}
