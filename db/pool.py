@@ -40,6 +40,14 @@ class UnsafeRoleError(Exception):
     """A role that the server logs in as could climb over row-level security."""
 
 
+def connection_lost(error: BaseException) -> bool:
+    """Whether the connection itself is gone: a dead backend, or a server that is shutting down."""
+    if isinstance(error, asyncpg.PostgresError):
+        # 08: connection exceptions; 57P: the server was told to stop (PostgreSQL, appendix A).
+        return (error.sqlstate or "").startswith(("08", "57P"))
+    return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)
+
+
 def unavailable() -> DomainError:
     """The database cannot be reached or has no connection to spare."""
     return DomainError(
@@ -147,6 +155,12 @@ class Pool:
             self._free.append(connection)
         self._wake_one()
 
+    def _drop_free(self) -> None:
+        """When one connection died, those that lie idle most likely died with it."""
+        while self._free:
+            self._free.pop().raw.terminate()
+            self._open -= 1
+
     async def close(self) -> None:
         """Closes what is free; what is in use closes when it is released."""
         self._closed = True
@@ -162,11 +176,12 @@ class Pool:
         connection = await self.acquire()
         try:
             yield connection
-        except (asyncpg.PostgresError, DomainError) as error:
-            self.release(connection, broken=isinstance(error, asyncpg.PostgresConnectionError))
-            raise
-        except BaseException:
-            self.release(connection, broken=True)
+        except BaseException as error:
+            answered = isinstance(error, asyncpg.PostgresError | DomainError)
+            lost = connection_lost(error)
+            self.release(connection, broken=lost or not answered)
+            if lost:
+                self._drop_free()
             raise
         self.release(connection)
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import FromClause, Table, true
+from sqlalchemy import FromClause, Table, Uuid, literal, true
 from sqlalchemy.sql import ColumnElement
+
+from db.actor import Actor
 
 if TYPE_CHECKING:
     from db.base import Base
@@ -78,6 +80,11 @@ def ownership_predicate(
     if isinstance(ownership, Public):
         return source.c[ownership.only_if].is_(True) if ownership.only_if else true()
     raise TypeError(f"{model.__name__} is internal: no client reads it")
+
+
+def own_rows(model: type[Base], actor: Actor) -> ColumnElement[bool]:
+    """The same lock for an operation that writes: only rows the actor owns."""
+    return ownership_predicate(model, model.__table__, literal(actor.user_id, Uuid()))
 
 
 def _owner_condition(ownership: Owned) -> str:

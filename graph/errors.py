@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 import strawberry
-from asyncpg import PostgresConnectionError, PostgresError
-from asyncpg.exceptions import InterfaceError, QueryCanceledError, TooManyConnectionsError
+from asyncpg import PostgresError
+from asyncpg.exceptions import QueryCanceledError, TooManyConnectionsError
 from graphql import GraphQLError
 
 from db.errors import DomainError, ErrorCode, InsufficientCredits
-from db.pool import unavailable
+from db.pool import connection_lost, unavailable
 
 REFUSAL_SQLSTATE = "TG000"
 
@@ -89,12 +89,9 @@ def domain_error(error: Exception) -> DomainError | None:
     if isinstance(error, PostgresError):
         if error.sqlstate == REFUSAL_SQLSTATE:
             return _refusal(error)
-        busy = PostgresConnectionError | QueryCanceledError | TooManyConnectionsError
-        if isinstance(error, busy) or (error.sqlstate or "").startswith("57P"):
+        if isinstance(error, QueryCanceledError | TooManyConnectionsError):
             return unavailable()
-    if isinstance(error, InterfaceError | OSError):
-        return unavailable()
-    return None
+    return unavailable() if connection_lost(error) else None
 
 
 def _refusal(error: PostgresError) -> DomainError:

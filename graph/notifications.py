@@ -61,11 +61,11 @@ async def mark_notification_read(
     input: MarkNotificationReadInput,
 ) -> Verb:
     """Marks one of the caller's notifications; doing it twice changes nothing more."""
-    context.signed_in()
+    actor = context.signed_in()
     notification_id = uuid_from_global_id(input.id, "notification", "input", "id")
 
     async def run(transaction: Transaction) -> Payload:
-        await operations.mark_read(transaction, notification_id)
+        await operations.mark_read(transaction, actor, notification_id)
         return Payload({"notification": Ref(notification_id)})
 
     return Verb(run)

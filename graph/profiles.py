@@ -131,12 +131,12 @@ async def create_profile(context: Context, input: CreateProfileInput) -> Verb:
 
 async def update_profile(context: Context, input: UpdateProfileInput) -> Verb:
     """Changes a profile of the caller's."""
-    context.signed_in()
+    actor = context.signed_in()
     profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
     values = _given(input, required=("analysis",))
 
     async def run(transaction: Transaction) -> Payload:
-        await operations.update_profile(transaction, profile_id, values)
+        await operations.update_profile(transaction, actor, profile_id, values)
         return Payload({"profile": Ref(profile_id)})
 
     return Verb(run)
@@ -144,11 +144,11 @@ async def update_profile(context: Context, input: UpdateProfileInput) -> Verb:
 
 async def delete_profile(context: Context, input: DeleteProfileInput) -> Verb:
     """Deletes a profile of the caller's."""
-    context.signed_in()
+    actor = context.signed_in()
     profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
 
     async def run(transaction: Transaction) -> Payload:
-        await operations.delete_profile(transaction, profile_id)
+        await operations.delete_profile(transaction, actor, profile_id)
         return Payload({"deleted_id": input.id})
 
     return Verb(run)

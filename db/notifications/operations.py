@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import update
 
+from db.actor import Actor
 from db.errors import not_found
 from db.notifications.tables import Notification
 from db.pool import Transaction
-
-_MARK_READ = (
-    update(Notification)
-    .where(Notification.id == bindparam("notification_id"))
-    .values(read=True)
-    .returning(Notification.id)
-)
+from db.rls import own_rows
 
 
-async def mark_read(transaction: Transaction, notification_id: UUID) -> None:
+async def mark_read(transaction: Transaction, actor: Actor, notification_id: UUID) -> None:
     """Marks a notification of the actor's as read; NOT_FOUND for any other."""
-    if await transaction.fetch_value(_MARK_READ, notification_id=notification_id) is None:
+    statement = (
+        update(Notification)
+        .where(Notification.id == notification_id, own_rows(Notification, actor))
+        .values(read=True)
+        .returning(Notification.id)
+    )
+    if await transaction.fetch_value(statement) is None:
         raise not_found("notification", ("input", "id"))

@@ -14,6 +14,7 @@ from db.actor import Actor
 from db.errors import bad_input, not_found
 from db.pool import Transaction
 from db.profiles.tables import Profile
+from db.rls import own_rows
 
 NAME_LIMIT_CHARACTERS = 255
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
@@ -52,7 +53,9 @@ async def create_profile(transaction: Transaction, actor: Actor, values: Mapping
             return created
     except asyncpg.UniqueViolationError:
         row = await transaction.fetch_one(
-            Profile.__table__.select().where(Profile.local_id == values["local_id"])
+            Profile.__table__.select().where(
+                Profile.local_id == values["local_id"], own_rows(Profile, actor)
+            )
         )
         assert row is not None
         found: UUID = row["id"]
@@ -60,20 +63,27 @@ async def create_profile(transaction: Transaction, actor: Actor, values: Mapping
 
 
 async def update_profile(
-    transaction: Transaction, profile_id: UUID, values: Mapping[str, Any]
+    transaction: Transaction, actor: Actor, profile_id: UUID, values: Mapping[str, Any]
 ) -> None:
     """Changes the given columns of a profile of the actor's; NOT_FOUND for any other."""
     _check(values)
     changed = {"updated_at": func.now(), **values, "synced_at": func.now()}
     statement = (
-        update(Profile).where(Profile.id == profile_id).values(changed).returning(Profile.id)
+        update(Profile)
+        .where(Profile.id == profile_id, own_rows(Profile, actor))
+        .values(changed)
+        .returning(Profile.id)
     )
     if await transaction.fetch_value(statement) is None:
         raise not_found("profile", ("input", "id"))
 
 
-async def delete_profile(transaction: Transaction, profile_id: UUID) -> None:
+async def delete_profile(transaction: Transaction, actor: Actor, profile_id: UUID) -> None:
     """Deletes a profile of the actor's; NOT_FOUND for any other."""
-    statement = delete(Profile).where(Profile.id == profile_id).returning(Profile.id)
+    statement = (
+        delete(Profile)
+        .where(Profile.id == profile_id, own_rows(Profile, actor))
+        .returning(Profile.id)
+    )
     if await transaction.fetch_value(statement) is None:
         raise not_found("profile", ("input", "id"))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 from graphql import (
@@ -28,7 +27,7 @@ from strawberry.types.arguments import convert_arguments
 
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
-from db.pool import Database
+from db.pool import Database, connection_lost
 from graph.context import Context
 from graph.engine import declare
 from graph.engine.declare import backing_of, spec_of
@@ -171,8 +170,8 @@ class Engine:
             try:
                 async with pool.connection() as connection:
                     answer = await connection.fetch_value(statement.with_claims, arguments)
-            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
-                if last_try:
+            except Exception as error:
+                if last_try or not connection_lost(error):
                     raise
             else:
                 break

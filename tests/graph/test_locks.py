@@ -13,7 +13,9 @@ import orjson
 import pytest
 
 from db.actor import Actor
+from db.notifications import operations as notification_operations
 from db.pool import Database
+from db.profiles import operations as profile_operations
 from graph.context import Context
 from graph.engine import plan as planning
 from graph.engine.engine import Engine
@@ -97,20 +99,60 @@ async def test_without_predicates_row_security_alone_denies(
     assert not foreign(await open_ask(LIST, {}), other, other_profile)
 
 
-async def test_foreign_mutations_change_nothing_under_either_lock_alone(
-    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+FOREIGN_WRITES = (
+    'mutation($id: ID!) { updateProfile(input: {id: $id, name: "mine"}) { errors { code } } }',
+    "mutation($id: ID!) { deleteProfile(input: {id: $id}) { errors { code } } }",
+    "mutation($id: ID!) { markNotificationRead(input: {id: $id}) { errors { code } } }",
+    """mutation($id: ID!) { createGeneration(input: {toolId: "halloween", uploadId: $id,
+      idempotencyKey: "foreign"}) { errors { code } } }""",
+)
+WRITABLE = ("profiles", "notifications", "uploads", "generations", "wallets", "credit_holds")
+
+
+async def foreign_rows(owner: asyncpg.Connection, victim: Actor) -> list[str]:
+    """One row of the victim's for each of the writes above, as global ids."""
+    profile = await owner.fetchval("select id from profiles where user_id = $1", victim.user_id)
+    notification = await owner.fetchval(
+        "insert into notifications (user_id, type, title_key, message_key)"
+        " values ($1, 'GENERAL', 't', 'm') returning id",
+        victim.user_id,
+    )
+    upload = await owner.fetchval(
+        "insert into uploads (user_id, content_type, declared_size_bytes, expires_at)"
+        " values ($1, 'image/png', 9, now() + interval '1 hour') returning id",
+        victim.user_id,
+    )
+    return [
+        f"profile_{profile}",
+        f"profile_{profile}",
+        f"notification_{notification}",
+        f"upload_{upload}",
+    ]
+
+
+@pytest.mark.parametrize("lock", ["both", "predicates alone", "row security alone"])
+async def test_foreign_mutations_change_nothing(
+    lock: str,
+    ask: Ask,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = await make_user()
-    _, other_profile = await with_profile(ask, make_user)
-    before = await owner.fetch("select * from profiles order by id")
-    for text in (
-        'mutation($id: ID!) { updateProfile(input: {id: $id, name: "mine"}) { errors { code } } }',
-        "mutation($id: ID!) { deleteProfile(input: {id: $id}) { errors { code } } }",
-    ):
-        answer = await ask(text, {"id": other_profile}, actor=one)
-        (payload,) = answer["data"].values()
-        assert payload["errors"] == [{"code": "NOT_FOUND"}]
-    assert await owner.fetch("select * from profiles order by id") == before
+    victim, _ = await with_profile(ask, make_user)
+    wanted = await foreign_rows(owner, victim)
+    if lock == "row security alone":
+        from sqlalchemy import true
+
+        for module in (profile_operations, notification_operations):
+            monkeypatch.setattr(module, "own_rows", lambda *_: true())
+    before = [await owner.fetch(f"select * from {table}") for table in WRITABLE]
+    async with row_security(owner, on=lock != "predicates alone"):
+        for text, foreign_id in zip(FOREIGN_WRITES, wanted, strict=True):
+            answer = await ask(text, {"id": foreign_id}, actor=one)
+            (payload,) = answer["data"].values()
+            assert payload["errors"] == [{"code": "NOT_FOUND"}]
+    assert [await owner.fetch(f"select * from {table}") for table in WRITABLE] == before
 
 
 async def stale(database: Database, claim: str) -> None:
