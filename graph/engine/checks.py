@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_non_null_type
 
-from graph.engine import declare
-from graph.engine.declare import Backing, backing_of, python_name, spec_of
+from graph.engine import specs
+from graph.engine.specs import Backing, backing_of, python_name, spec_of
 
 
 class SchemaError(Exception):
@@ -25,16 +25,16 @@ def _field_faults(
         return
     columns = backing.table.columns
     match spec:
-        case declare.Column(column):
+        case specs.Column(column):
             source = columns.get(column or python_name(field))
             if source is None:
                 yield f"{place} names no column of {backing.table.name}"
             elif is_non_null_type(field.type) and source.nullable and not _guarded(graph_type):
                 yield f"{place} is non-null, but its column may be null"
-        case declare.Edge():
+        case specs.Edge():
             if is_non_null_type(field.type):
                 yield f"{place} leads to a row that may be hidden, so it must be nullable"
-        case declare.Computed(names):
+        case specs.Computed(names):
             yield from (f"{place} names no column {n}" for n in names if n not in columns)
         case None:
             yield f"{place} says not where it comes from"

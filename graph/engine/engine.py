@@ -29,14 +29,14 @@ from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 from db.pool import Database, connection_lost
 from graph.context import Context
-from graph.engine import declare
-from graph.engine.declare import backing_of, spec_of
+from graph.engine import specs
 from graph.engine.documents import Documents, Operation, coerce_variables
 from graph.engine.parameters import Parameters, Request
 from graph.engine.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.plan import Planner, as_object, build_object, table_behind, text_literal
 from graph.engine.render import Renderer
 from graph.engine.selection import Selections
+from graph.engine.specs import backing_of, spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.engine.subscriptions import SubscriptionPlan
 from graph.errors import RequestError, domain_error, masked, top_level
@@ -218,13 +218,13 @@ class Engine:
         definition = root.fields[name]
         named = get_named_type(definition.type)
         match spec_of(definition):
-            case declare.ViewerRow():
+            case specs.ViewerRow():
                 source = planner.source(named)
                 own = source.c[table_behind(named).key] == planner.parameters.actor()
                 return planner.row(named, nodes, (key,), source, own)
-            case declare.Rows(order):
+            case specs.Rows(order):
                 return planner.rows(named, nodes, (key,), order)
-            case declare.NodeLookup():
+            case specs.NodeLookup():
                 return self._node(planning, planner, definition, key, nodes)
             case spec:
                 raise TypeError(f"{root.name}.{name} is declared as {spec!r}")
@@ -331,7 +331,7 @@ class Engine:
             return orjson.dumps(field.root.name)
         definition = field.root.fields[field.node.name.value]
         spec = spec_of(definition)
-        assert isinstance(spec, declare.Mutate)
+        assert isinstance(spec, specs.Mutate)
         arguments = self._python_arguments(definition, field.node, run.variables)
         return await run_mutation(self.database, field.payload, spec.operation, arguments, run)
 

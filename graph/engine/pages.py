@@ -26,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from db.errors import DomainError, ErrorCode
-from graph.engine.declare import Page
 from graph.engine.parameters import Getter, Request
 from graph.engine.plan import (
     Json,
@@ -40,6 +39,7 @@ from graph.engine.plan import (
     table_behind,
     text_literal,
 )
+from graph.engine.specs import Page
 from graph.relay import CURSOR_VERSION, MAX_PAGE_SIZE, bad_cursor, decode_cursor
 
 POSITION = "position"

@@ -16,11 +16,11 @@ from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 from db.pool import Database, Transaction
 from graph.context import Context
-from graph.engine.declare import backing_of, python_name
 from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
 from graph.engine.parameters import ACTOR, Parameters, Request, VerbParameters
 from graph.engine.plan import Json, Planner, build_object, table_behind, text_literal
 from graph.engine.render import read
+from graph.engine.specs import backing_of, python_name
 from graph.engine.statements import (
     Statement,
     VerbStatement,

@@ -23,10 +23,10 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import JSON
 
 from db.rls import Owned, ownership_predicate
-from graph.engine import declare
-from graph.engine.declare import Backing, backing_of, python_name, spec_of
+from graph.engine import specs
 from graph.engine.parameters import Parameters
 from graph.engine.selection import Selections, sub_selections
+from graph.engine.specs import Backing, backing_of, python_name, spec_of
 from graph.scalars import POSTGRES_DATE_TIME
 
 # json_build_object takes at most 100 arguments.
@@ -184,25 +184,25 @@ class Planner:
         definition = graph_type.fields[name]
         named = get_named_type(definition.type)
         match spec_of(definition):
-            case declare.Column(column_name):
+            case specs.Column(column_name):
                 return formatted(source.c[column_name or python_name(definition)], named)
-            case declare.GlobalId():
+            case specs.GlobalId():
                 return self._global_id(graph_type, source)
-            case declare.Expression(build):
+            case specs.Expression(build):
                 return formatted(build(source), named)
-            case declare.Embedded(present):
+            case specs.Embedded(present):
                 made = self.object(as_object(named), nodes, source, path)
                 return made if present is None else case((present(source), made), else_=null())
-            case declare.Edge(local, remote):
+            case specs.Edge(local, remote):
                 target = self.source(named)
                 condition = target.c[remote] == source.c[local]
                 return self.row(named, nodes, path, target, condition, parent=source)
-            case declare.Page() as page:
+            case specs.Page() as page:
                 from graph.engine.pages import PageBuilder
 
                 key = source.c[table_behind(graph_type).key]
                 return PageBuilder(self, page, definition, nodes, source, key, path).build()
-            case declare.Computed(columns, function):
+            case specs.Computed(columns, function):
                 render = self._render(definition, nodes)
                 self.finishers.append(Finisher(path, columns, function, render))
                 return func.json_build_array(*(source.c[column] for column in columns))

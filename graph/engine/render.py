@@ -20,8 +20,8 @@ from graphql import (
     is_leaf_type,
 )
 
-from graph.engine.declare import python_name
 from graph.engine.selection import Selections, sub_selections
+from graph.engine.specs import python_name
 from graph.scalars import format_date_time
 
 AttributePath = tuple[str, ...]

@@ -13,11 +13,11 @@ from sqlalchemy import FromClause, Text, cast, func, null
 
 from db.actor import Actor
 from db.errors import ErrorCode, not_found
-from graph.engine import declare
-from graph.engine.declare import spec_of
+from graph.engine import specs
 from graph.engine.documents import coerce_variables
 from graph.engine.parameters import Parameters, Request
 from graph.engine.plan import Json, Planner, as_object, table_behind
+from graph.engine.specs import spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.errors import RequestError
 from graph.relay import uuid_from_global_id
@@ -57,7 +57,7 @@ class SubscriptionPlan:
         ((self.key, self.nodes),) = fields.items()
         self.definition = root.fields[self.nodes[0].name.value]
         spec = spec_of(self.definition)
-        assert isinstance(spec, declare.Live)
+        assert isinstance(spec, specs.Live)
         self.spec = spec
         self.payload_type = as_object(get_named_type(self.definition.type))
         self.row_type = as_object(get_named_type(self.payload_type.fields[spec.field].type))

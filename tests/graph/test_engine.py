@@ -207,7 +207,7 @@ async def test_introspection_mixes_with_data(ask: Ask, make_user: MakeUser) -> N
 
 
 async def test_only_introspection_falls_back(engine: Engine) -> None:
-    from graph.engine.declare import spec_of
+    from graph.engine.specs import spec_of
 
     for root in ("Query", "Mutation", "Subscription"):
         fields: dict[str, Any] = engine.schema.type_map[root].fields  # type: ignore[attr-defined]

@@ -1,0 +1,155 @@
+"""What a field can be to the engine; the planner reads these, `declare.py` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLField, GraphQLObjectType
+from sqlalchemy import ColumnElement, FromClause, Table
+
+from db.base import Base
+
+SPEC = "tallygraph"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the row; `name` when it differs from the field's."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class GlobalId:
+    """The row's key behind the prefix of its type."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A total SQL expression over the row: it has a value for every row."""
+
+    build: Callable[[FromClause], ColumnElement[Any]]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An object made of the same row's columns; null where `present` is false."""
+
+    present: Callable[[FromClause], ColumnElement[bool]] | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The row of another table whose `remote` column equals this row's `local` column."""
+
+    local: str
+    remote: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A keyset page of the rows whose `key` column equals this row's primary key."""
+
+    order: tuple[str, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A value finished in Python from columns of the row."""
+
+    columns: tuple[str, ...]
+    function: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class ViewerRow:
+    """Root: the row whose primary key is the actor's user id; null for nobody."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Root: every readable row of a bounded table."""
+
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NodeLookup:
+    """Root: the row that a global id names."""
+
+
+@dataclass(frozen=True)
+class Mutate:
+    """Root of a mutation: the operation that does it."""
+
+    operation: Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Live:
+    """Root of a subscription: the events of `topic`, the row they carry, and where it is shown."""
+
+    topic: str
+    field: str
+    current: str  # "row": the state now; "nothing": a null item first
+    entity_argument: str | None = None
+
+
+Spec = (
+    Column
+    | GlobalId
+    | Expression
+    | Embedded
+    | Edge
+    | Page
+    | Computed
+    | ViewerRow
+    | Rows
+    | NodeLookup
+    | Mutate
+    | Live
+)
+
+
+@dataclass(frozen=True)
+class Backing:
+    """The table behind a graph type, and the prefix of its global ids (empty for no ids)."""
+
+    model: type[Base]
+    prefix: str
+
+    @property
+    def table(self) -> Table:
+        """The table itself."""
+        table = self.model.__table__
+        assert isinstance(table, Table)
+        return table
+
+    @property
+    def key(self) -> str:
+        """The name of the primary key's only column."""
+        (column,) = self.table.primary_key.columns
+        return column.name
+
+
+def spec_of(field: GraphQLField) -> Spec | None:
+    """The declaration behind a field of the schema; nothing for a plain Python field."""
+    definition = field.extensions.get("strawberry-definition")
+    return definition.metadata.get(SPEC) if definition is not None else None
+
+
+def python_name(field: GraphQLField) -> str:
+    """The attribute's name in Python."""
+    return str(field.extensions["strawberry-definition"].python_name)
+
+
+def backing_of(graph_type: object) -> Backing | None:
+    """The table behind an object type; nothing for a plain one."""
+    if not isinstance(graph_type, GraphQLObjectType):
+        return None
+    definition = graph_type.extensions.get("strawberry-definition")
+    origin = getattr(definition, "origin", None)
+    return getattr(origin, "__backing__", None)
