@@ -45,16 +45,16 @@ class User(Node):
     plan: Plan | None = edge("plan_id", description="The plan subscribed to.")
     credits: Credits | None = edge("id", "user_id", description="The wallet.")
     credit_transactions: Connection[CreditTransaction] = connection(
-        NEWEST_FIRST, description="The wallet's history, newest first."
+        CreditTransaction, NEWEST_FIRST, description="The wallet's history, newest first."
     )
     generations: Connection[Generation] = connection(
-        NEWEST_FIRST, description="Runs of tools, newest first."
+        Generation, NEWEST_FIRST, description="Runs of tools, newest first."
     )
     profiles: Connection[Profile] = connection(
-        NEWEST_FIRST, description="The profiles kept, newest first."
+        Profile, NEWEST_FIRST, description="The profiles kept, newest first."
     )
     notifications: Connection[Notification] = connection(
-        NEWEST_FIRST, description="Notifications, newest first."
+        Notification, NEWEST_FIRST, description="Notifications, newest first."
     )
 
 

@@ -31,9 +31,19 @@ class Node:
 
 @strawberry.type(description="Where a page begins and ends, and whether there is more.")
 class PageInfo:
-    """The position of a page in its connection."""
+    """The position of a page in its connection (Relay's connection specification)."""
 
-    has_next_page: bool = strawberry.field(description="Whether there are items after this page.")
+    has_next_page: bool = strawberry.field(
+        description="Whether there are items after this page; when paging backward, whether "
+        "`before` was given."
+    )
+    has_previous_page: bool = strawberry.field(
+        description="Whether there are items before this page; when paging forward, whether "
+        "`after` was given."
+    )
+    start_cursor: Cursor | None = strawberry.field(
+        description="The first item's cursor; pass it as `before` for the previous page."
+    )
     end_cursor: Cursor | None = strawberry.field(
         description="The last item's cursor; pass it as `after` for the next page."
     )
@@ -54,19 +64,9 @@ class Connection(Generic[Item]):  # noqa: UP046
     nodes: list[Item] = strawberry.field(description="The items of this page.")
     edges: list[Edge[Item]] = strawberry.field(description="The items with their cursors.")
     page_info: PageInfo = strawberry.field(description="Where this page begins and ends.")
-
-
-def page_arguments(
-    self: Any,
-    first: Annotated[
-        int, strawberry.argument(description="How many items, from 1 to 100.")
-    ] = DEFAULT_PAGE_SIZE,
-    after: Annotated[
-        Cursor | None, strawberry.argument(description="Continue behind this cursor.")
-    ] = None,
-) -> Any:
-    """The arguments of every connection; the engine itself answers."""
-    raise AssertionError("the engine answers pages")  # pragma: no cover
+    total_count: int = strawberry.field(
+        description="How many items the whole list has under `where`; counted only when asked for."
+    )
 
 
 def node_arguments(

@@ -128,6 +128,7 @@ class CreditTransaction(Base):
         ),
         CheckConstraint("balance_after >= 0", name="balance_after"),
         Index("ix_credit_transactions_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_credit_transactions_user_id_type", "user_id", "type", "created_at", "id"),
     )
     access = Access(Owned(), service=("SELECT",))
 

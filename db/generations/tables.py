@@ -88,6 +88,7 @@ class Generation(Base):
         CheckConstraint("(status = 'FAILED') = (error_code is not null)", name="error"),
         CheckConstraint("credits_charged >= 0", name="credits_charged"),
         Index("ix_generations_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_generations_user_id_status", "user_id", "status", "created_at", "id"),
     )
     access = Access(Owned(), service=("SELECT", "UPDATE"))
     watch = Watch("generation.updated")

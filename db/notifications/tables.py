@@ -28,6 +28,7 @@ class Notification(Base):
     __table_args__ = (
         CheckConstraint("type in ('OFFER', 'FEATURE', 'GENERAL')", name="type"),
         Index("ix_notifications_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_notifications_user_id_read", "user_id", "read", "created_at", "id"),
     )
     access = Access(Owned(), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)

@@ -37,6 +37,7 @@ class Profile(Base):
     __table_args__ = (
         UniqueConstraint("user_id", "local_id"),
         Index("ix_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_profiles_user_id_updated_at_id", "user_id", "updated_at", "id"),
     )
     access = Access(
         Owned(),

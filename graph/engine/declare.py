@@ -9,6 +9,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause
 
 from db.base import Base
+from graph.engine.inputs import page_resolver
 from graph.engine.specs import (
     SPEC,
     Backing,
@@ -26,6 +27,7 @@ from graph.engine.specs import (
     Spec,
     ViewerRow,
 )
+from graph.relay import Cursor, node_arguments, watch_arguments, watch_entity_arguments
 
 
 def _field(spec: Spec, description: str, **options: Any) -> Any:
@@ -59,11 +61,15 @@ def edge(local: str, remote: str = "id", *, description: str) -> Any:
     return _field(Edge(local, remote), description)
 
 
-def connection(order: tuple[str, ...], key: str = "user_id", *, description: str) -> Any:
-    """A field that is a keyset page; `order` names columns, `-` before one means descending."""
-    from graph.relay import page_arguments
+def connection(
+    item: type, order: tuple[str, ...], key: str = "user_id", *, description: str
+) -> Any:
+    """A field that is a keyset page of `item`s whose column `key` is this row's primary key.
 
-    return _field(Page(order, key), description, resolver=page_arguments)
+    `order` names columns, `-` before one means descending; the last makes the order total. What
+    can be filtered and ordered by follows from the item's fields and its table's indexes.
+    """
+    return _field(Page(order, key), description, resolver=page_resolver(item, Cursor))
 
 
 def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
@@ -87,8 +93,6 @@ def rows(order: tuple[str, ...], *, description: str) -> Any:
 
 def node_lookup(*, description: str) -> Any:
     """A root field: the row that a global id names."""
-    from graph.relay import node_arguments
-
     return _field(NodeLookup(), description, resolver=node_arguments)
 
 
@@ -121,8 +125,6 @@ def live(
     With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own.
     `starts_empty` begins with a null item instead of the state now.
     """
-    from graph.relay import watch_arguments, watch_entity_arguments
-
     resolver = watch_entity_arguments if entity else watch_arguments
     spec = Live(topic, field, "nothing" if starts_empty else "row", "id" if entity else None)
     return strawberry.subscription(

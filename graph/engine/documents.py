@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -15,8 +16,11 @@ from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
+    ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     OperationType,
+    ValueNode,
     VariableNode,
     Visitor,
     parse,
@@ -35,6 +39,9 @@ from graph.relay import split_global_id
 MAX_TOKENS = 10_000
 MAX_VALIDATION_ERRORS = 20
 CACHE_BYTES = 16 * 1024 * 1024
+# Arguments that shape a statement by being there, and by how they are built.
+PLACES = frozenset({"first", "last", "after", "before"})
+STRUCTURAL = frozenset({"where", "orderBy"})
 PLANS_PER_OPERATION = 64
 # A parsed document takes about this many times its text's length in memory.
 PARSED_SIZE_FACTOR = 40
@@ -82,15 +89,45 @@ class _ProbeFinder(Visitor):
                 self.probes["truth", name] = partial(_truth, name)
 
     def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
+        if node.name.value in STRUCTURAL:
+            for variable in _variables_in(node.value):
+                choices = node.name.value == "orderBy"
+                probe = partial(_structure_of, variable, choices=choices)
+                self.probes[node.name.value, variable] = probe
+            return
         if not isinstance(node.value, VariableNode):
             return
         name = node.value.name.value
-        if node.name.value == "after":
+        if node.name.value in PLACES:
             self.probes["given", name] = lambda variables: variables.get(name) is not None
         if node.name.value == "id":
             self.probes["prefix", name] = lambda variables: split_global_id(
                 str(variables.get(name))
             )[0]
+
+
+def _variables_in(value: ValueNode) -> Iterator[str]:
+    if isinstance(value, VariableNode):
+        yield value.name.value
+    elif isinstance(value, ListValueNode):
+        for item in value.values:
+            yield from _variables_in(item)
+    elif isinstance(value, ObjectValueNode):
+        for field in value.fields:
+            yield from _variables_in(field.value)
+
+
+def _structure_of(name: str, variables: Mapping[str, Any], *, choices: bool) -> Hashable:
+    return _structure(variables[name], choices) if name in variables else "absent"
+
+
+def _structure(value: Any, choices: bool) -> Hashable:
+    """Everything of a filter or order that changes SQL: its keys, and an order's choices."""
+    if isinstance(value, Mapping):
+        return tuple((key, _structure(item, choices)) for key, item in sorted(value.items()))
+    if choices and isinstance(value, Enum):
+        return value
+    return "null" if value is None else "value"
 
 
 def _truth(name: str, variables: Mapping[str, Any]) -> bool:

@@ -65,7 +65,7 @@ class Planning:
             self.selections,
             parameters,
             self._argument_reader,
-            self._given_now,
+            self._arguments_now,
             self.renderer.for_field,
             signed_in=self._signed_in,
         )
@@ -76,8 +76,8 @@ class Planning:
     ) -> Callable[[Request], dict[str, Any]]:
         return lambda request: get_argument_values(definition, node, request.variables)
 
-    def _given_now(self, definition: GraphQLField, node: FieldNode, argument: str) -> bool:
-        return get_argument_values(definition, node, self.variables).get(argument) is not None
+    def _arguments_now(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
+        return get_argument_values(definition, node, self.variables)
 
     def root(self) -> tuple[GraphQLObjectType, dict[str, list[FieldNode]]]:
         """The root type and the fields selected on it."""
@@ -143,10 +143,10 @@ class Engine:
         return await self._query(operation, variables, context)
 
     async def _query(self, operation: Operation, variables: Any, context: Context) -> bytes:
-        statement = self.query_statement(operation, variables, context.actor)
-        if statement is None:
-            return await self._with_introspection(operation, variables, context)
         try:
+            statement = self.query_statement(operation, variables, context.actor)
+            if statement is None:
+                return await self._with_introspection(operation, variables, context)
             request = Request(variables, context.actor.user_id)
             return b'{"data":' + await self.read(statement, request, context.actor) + b"}"
         except Exception as error:  # every fault becomes a coded error

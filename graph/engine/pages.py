@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from graphql import FieldNode, GraphQLField, get_named_type
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     FromClause,
     Integer,
@@ -25,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from db.errors import DomainError, ErrorCode
+from db.errors import DomainError, ErrorCode, bad_input
+from graph.engine.filters import Where
 from graph.engine.parameters import Getter, Request
 from graph.engine.plan import (
     Json,
@@ -35,12 +39,11 @@ from graph.engine.plan import (
     build_object,
     list_of,
     ordering,
-    sorted_by,
     table_behind,
     text_literal,
 )
-from graph.engine.specs import Page
-from graph.relay import CURSOR_VERSION, MAX_PAGE_SIZE, bad_cursor, decode_cursor
+from graph.engine.specs import Column, Page, python_name, spec_of
+from graph.relay import CURSOR_VERSION, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, bad_cursor, decode_cursor
 
 POSITION = "position"
 ONE = literal_column("1", Integer)
@@ -48,20 +51,36 @@ ONE = literal_column("1", Integer)
 Part = Callable[[FromClause], Json]
 
 
-def page_size(arguments: Mapping[str, Any]) -> int:
-    """`first`, or `LIMIT_EXCEEDED` when it is not between 1 and 100."""
-    first = arguments["first"]
-    if not 1 <= first <= MAX_PAGE_SIZE:
+@dataclass(frozen=True)
+class Direction:
+    """From which end a page is counted, and the name of the argument that says how many."""
+
+    backward: bool
+
+    @property
+    def size_argument(self) -> str:
+        """`last` from the end, `first` from the start."""
+        return "last" if self.backward else "first"
+
+
+def page_size(arguments: Mapping[str, Any], direction: Direction) -> int:
+    """`first` or `last`; `LIMIT_EXCEEDED` when it is not between 1 and 100."""
+    if arguments["first"] is not None and arguments["last"] is not None:
+        raise bad_input("Use `first` or `last`, not both.", "last")
+    size = arguments[direction.size_argument]
+    if size is None:
+        return DEFAULT_PAGE_SIZE
+    if not 1 <= size <= MAX_PAGE_SIZE:
         raise DomainError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"`first` must be between 1 and {MAX_PAGE_SIZE}; it is {first}. "
-            "Page through longer lists with `after`.",
+            f"`{direction.size_argument}` must be between 1 and {MAX_PAGE_SIZE}; it is {size}. "
+            "Page through longer lists with cursors.",
         )
-    return int(first)
+    return int(size)
 
 
 def behind(
-    columns: list[tuple[ColumnElement[Any], bool]], values: list[ColumnElement[Any]]
+    columns: Sequence[tuple[ColumnElement[Any], bool]], values: list[ColumnElement[Any]]
 ) -> ColumnElement[bool]:
     """Rows behind a position. One direction compares whole rows, which an index answers."""
     if len({descending for _, descending in columns}) == 1:
@@ -112,15 +131,35 @@ class PageBuilder:
         self.item = as_object(get_named_type(self.type.fields["nodes"].type))
         self.source = planner.source(self.item)
         self.arguments = planner.read_arguments(definition, nodes[0])
-        self.after_given = planner.given_now(definition, nodes[0], "after")
+        now = planner.arguments_now(definition, nodes[0])
+        self.direction = Direction(now["last"] is not None and now["first"] is None)
+        self.given = [name for name in ("after", "before") if now.get(name) is not None]
+        self.where_now = now.get("where") or {}
+        self.order = self._order(now.get("orderBy"))
         self.columns: dict[str, ColumnElement[Any]] = {}
         self.counted = False
         self._first: ColumnElement[Any] | None = None
 
+    def _order(self, chosen: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """The order asked for, made total by the last column of the usual one."""
+        if chosen is None:
+            return self.page.order
+        field, direction = leaf_value(chosen["field"]), leaf_value(chosen["direction"])
+        column_spec = spec_of(self.item.fields[field_name(self.item, field)])
+        assert isinstance(column_spec, Column)
+        sign = "-" if direction == "DESC" else ""
+        return (sign + (column_spec.name or field), sign + self.page.order[-1].removeprefix("-"))
+
+    def _ordered(self) -> list[tuple[ColumnElement[Any], bool]]:
+        """The order to read in: from the end when paging backward."""
+        found = ordering(self.source, self.order)
+        return [(column, down is not self.direction.backward) for column, down in found]
+
     def build(self) -> Json:
         """The whole connection object."""
         selected = self.planner.collect(self.type, self.nodes)
-        self.counted = any(found[0].name.value == "pageInfo" for found in selected.values())
+        names = {found[0].name.value for found in selected.values()}
+        self.counted = "pageInfo" in names or self.direction.backward
         parts = [
             (key, self._part(found[0].name.value, found, (*self.path, key)))
             for key, found in selected.items()
@@ -137,7 +176,19 @@ class PageBuilder:
             return self._items(self._column(item))
         if name == "edges":
             return self._items(self._column(self._edge(found, path)))
+        if name == "totalCount":
+            return lambda _: self._total()
         return self._page_info(found)
+
+    def _shown(self, inner: FromClause) -> ColumnElement[Any]:
+        """The order of the page as it is shown, whichever end it was read from."""
+        position = inner.c[POSITION]
+        return position.desc() if self.direction.backward else position.asc()
+
+    def _total(self) -> Json:
+        source = self.planner.source(self.item)
+        query = select(func.count()).select_from(source).where(*self._members(source))
+        return query.correlate(self.parent).scalar_subquery()
 
     def _column(self, value: ColumnElement[Any]) -> str:
         label = f"c{len(self.columns)}"
@@ -148,7 +199,7 @@ class PageBuilder:
         def part(inner: FromClause) -> Json:
             if not self.counted:
                 return list_of(func.json_agg(inner.c[label]))
-            in_order = aggregate_order_by(inner.c[label], inner.c[POSITION])
+            in_order = aggregate_order_by(inner.c[label], self._shown(inner))
             on_page = inner.c[POSITION] <= self.first()
             return list_of(func.json_agg(in_order).filter(on_page))
 
@@ -175,42 +226,54 @@ class PageBuilder:
             key: nodes[0].name.value
             for key, nodes in self.planner.collect(info_type, found).items()
         }
-        label = self._column(self._cursor()) if "endCursor" in wanted.values() else None
+        cursors = {"startCursor", "endCursor"} & set(wanted.values())
+        label = self._column(self._cursor()) if cursors else None
 
         def part(inner: FromClause) -> Json:
-            end_cursor: ColumnElement[Any] = null()
-            if label is not None:
-                in_order = aggregate_order_by(inner.c[label], inner.c[POSITION])
-                cursors = func.array_agg(in_order, type_=ARRAY(Text))
-                end_cursor = cursors[func.least(cast(func.count(), Integer), self.first())]
+            more = func.count() > self.first()
+            before, after = (literal_true(name in self.given) for name in ("before", "after"))
+            nearest, farthest = self._ends(inner, label)
+            back = self.direction.backward
             values: dict[str, Json] = {
-                "hasNextPage": func.count() > self.first(),
-                "endCursor": end_cursor,
+                "hasNextPage": before if back else more,
+                "hasPreviousPage": more if back else after,
+                "startCursor": farthest if back else nearest,
+                "endCursor": nearest if back else farthest,
                 "__typename": text_literal(info_type.name),
             }
             return build_object([(key, values[name]) for key, name in wanted.items()])
 
         return part
 
+    def _ends(
+        self, inner: FromClause, label: str | None
+    ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """The cursors of the first and the last row read."""
+        if label is None:
+            return null(), null()
+        in_order = aggregate_order_by(inner.c[label], inner.c[POSITION])
+        cursors = func.array_agg(in_order, type_=ARRAY(Text))
+        return cursors[ONE], cursors[func.least(cast(func.count(), Integer), self.first())]
+
     def first(self) -> ColumnElement[Any]:
         """The bound page size."""
         if self._first is None:
-            arguments = self.arguments
+            arguments, direction = self.arguments, self.direction
             self._first = self.planner.parameters.add(
-                lambda request: page_size(arguments(request)), Integer()
+                lambda request: page_size(arguments(request), direction), Integer()
             )
         return self._first
 
     @property
     def order_name(self) -> str:
         """What a cursor of this page is good for."""
-        return f"{table_behind(self.item).table.name}:{','.join(self.page.order)}"
+        return f"{table_behind(self.item).table.name}:{','.join(self.order)}"
 
     def _cursor(self) -> ColumnElement[Any]:
         packed = func.json_build_array(
             literal_column(f"'{CURSOR_VERSION}'", Text),
             literal_column(f"'{self.order_name}'", Text),
-            *(column for column, _ in ordering(self.source, self.page.order)),
+            *(column for column, _ in ordering(self.source, self.order)),
         )
         encoded = func.encode(
             func.convert_to(cast(packed, Text), literal_column("'UTF8'")),
@@ -220,30 +283,52 @@ class PageBuilder:
 
     def _inner(self) -> Select[Any]:
         columns = [value.label(label) for label, value in self.columns.items()]
-        ordered = sorted_by(self.source, self.page.order)
-        query = select(*columns).select_from(self.source).where(*self._conditions())
+        ordered = [column.desc() if down else column.asc() for column, down in self._ordered()]
+        query = select(*columns).select_from(self.source)
+        query = query.where(*self._members(self.source), *self._bounds())
         if not self.counted:
             return query.order_by(*ordered).limit(self.first())
         position = func.row_number().over(order_by=ordered).label(POSITION)
         return query.add_columns(position).order_by(*ordered).limit(self.first() + ONE)
 
-    def _conditions(self) -> list[ColumnElement[bool]]:
-        own = self.source.c[self.page.key] == self.parent_key
-        conditions = [own, self.planner.lock(self.item, self.source)]
-        if self.after_given:
-            columns = ordering(self.source, self.page.order)
-            values = [
-                self.planner.parameters.add(self._cursor_getter(index, column), column.type)
-                for index, (column, _) in enumerate(columns)
-            ]
-            conditions.append(behind(columns, values))
-        return conditions
+    def _members(self, source: FromClause) -> list[ColumnElement[bool]]:
+        """What every item of the list fulfils, wherever the page begins."""
+        own = source.c[self.page.key] == self.parent_key
+        where = Where(self.planner, self.arguments)
+        asked = where.conditions(self.item, source, self.where_now, ("where",))
+        return [own, self.planner.lock(self.item, source), *asked]
 
-    def _cursor_getter(self, index: int, column: ColumnElement[Any]) -> Getter:
-        python_type, length = column.type.python_type, len(self.page.order)
+    def _bounds(self) -> Iterator[ColumnElement[bool]]:
+        """Behind `after` and before `before`."""
+        columns = ordering(self.source, self.order)
+        for argument in self.given:
+            values = [
+                self.planner.parameters.add(self._cursor_getter(argument, n, column), column.type)
+                for n, (column, _) in enumerate(columns)
+            ]
+            flip = argument == "before"
+            yield behind([(column, down is not flip) for column, down in columns], values)
+
+    def _cursor_getter(self, argument: str, index: int, column: ColumnElement[Any]) -> Getter:
+        python_type, length = column.type.python_type, len(self.order)
 
         def get(request: Request) -> Any:
-            values = decode_cursor(self.arguments(request)["after"], self.order_name, length)
+            values = decode_cursor(self.arguments(request)[argument], self.order_name, length)
             return cursor_value(values[index], python_type)
 
         return get
+
+
+def literal_true(value: bool) -> ColumnElement[bool]:
+    """A boolean constant of the statement."""
+    return literal_column("true" if value else "false", Boolean)
+
+
+def leaf_value(value: Any) -> str:
+    """An enum value as the text it stands for."""
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def field_name(graph_type: GraphQLObjectType, attribute: str) -> str:
+    """The name in GraphQL of the field that is `attribute` in Python."""
+    return str(next(n for n, f in graph_type.fields.items() if python_name(f) == attribute))

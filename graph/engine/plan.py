@@ -114,7 +114,7 @@ class Planner:
         selections: Selections,
         parameters: Parameters,
         read_arguments: Callable[[GraphQLField, FieldNode], Callable[..., Arguments]],
-        given_now: Callable[[GraphQLField, FieldNode, str], bool],
+        arguments_now: Callable[[GraphQLField, FieldNode], Arguments],
         render: Callable[[GraphQLField, Sequence[FieldNode]], Callable[[Any], Any]],
         *,
         signed_in: bool,
@@ -124,7 +124,7 @@ class Planner:
         self._render = render
         self.parameters = parameters
         self.read_arguments = read_arguments
-        self.given_now = given_now
+        self.arguments_now = arguments_now
         self.finishers: list[Finisher] = []
         self._aliases = 0
 
