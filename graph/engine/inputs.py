@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 import strawberry
+from sqlalchemy import Table
 
 from db.base import Base
 from db.rls import Owned
@@ -31,6 +32,7 @@ class OrderDirection(Enum):
 def served_columns(model: type[Base]) -> set[str]:
     """The columns an index finds: its first, or its second where the first is the owner's."""
     table = model.__table__
+    assert isinstance(table, Table)
     owner = model.access.ownership.column if isinstance(model.access.ownership, Owned) else None
     keys: list[list[str]] = [[c.name for c in table.primary_key]]
     keys += [[c.name for c in index.columns] for index in table.indexes]
