@@ -21,6 +21,7 @@ from graph.engine.declare import (
     global_id,
     mutation,
     node_lookup,
+    nodes_lookup,
     viewer_row,
 )
 from graph.engine.outcomes import Payload, Ref
@@ -171,6 +172,10 @@ class AccountsQuery:
     viewer: User | None = viewer_row(description="Who is asking; null without a token.")
     node: Node | None = node_lookup(
         description="The object with a global id; null when it is missing or not the caller's."
+    )
+    nodes: list[Node | None] = nodes_lookup(
+        description="The objects with these global ids, in their order; null for each that is "
+        "missing or not the caller's."
     )
 
 

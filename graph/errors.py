@@ -15,6 +15,8 @@ from db.errors import DomainError, ErrorCode, InsufficientCredits
 from db.pool import connection_lost, unavailable
 
 REFUSAL_SQLSTATE = "TG000"
+# A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
+UNSTORABLE_SQLSTATES = frozenset({"22021", "22P05"})
 
 strawberry.enum(
     ErrorCode,
@@ -89,6 +91,8 @@ def domain_error(error: Exception) -> DomainError | None:
     if isinstance(error, PostgresError):
         if error.sqlstate == REFUSAL_SQLSTATE:
             return _refusal(error)
+        if error.sqlstate in UNSTORABLE_SQLSTATES:
+            return DomainError(ErrorCode.BAD_USER_INPUT, "Text may not contain NUL characters.")
         if isinstance(error, QueryCanceledError | TooManyConnectionsError):
             return unavailable()
     return unavailable() if connection_lost(error) else None

@@ -6,12 +6,14 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from itertools import count
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 import structlog
+from graphql import OperationType
 
 from auth.tokens import bearer_token
 from db.actor import NOBODY
@@ -30,6 +32,9 @@ BODY_TIMEOUT_SECONDS = 30.0
 JSON_TYPE = b"application/json"
 RESPONSE_TYPE = b"application/graphql-response+json"
 log = structlog.get_logger("tallygraph.http")
+# Random for each process, then counted: asking the system for randomness each time is slower.
+_PROCESS_ID = secrets.token_hex(4)
+_numbers = count(1)
 
 
 @dataclass
@@ -72,7 +77,7 @@ class GraphQLHttp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever happens, the client gets a coded error."""
         started = perf_counter()
-        request_id = secrets.token_hex(8)
+        request_id = f"{_PROCESS_ID}{next(_numbers):08x}"
         headers: Headers = dict(scope["headers"])
         media = response_type(headers.get(b"accept", b""))
         extra: tuple[tuple[bytes, bytes], ...] = ()
@@ -81,7 +86,6 @@ class GraphQLHttp:
         except Refusal as refusal:
             status, extra = refusal.status, refusal.headers
             body = b'{"errors":' + orjson.dumps([top_level(refusal.error)]) + b"}"
-            media = JSON_TYPE if media == JSON_TYPE else RESPONSE_TYPE
         except Exception as error:
             known = domain_error(error)
             if known is None:
@@ -134,7 +138,7 @@ class GraphQLHttp:
             raise Refusal(401, error, challenge) from None
 
     def _refuse_get_mutation(self, text: str, name: str | None) -> None:
-        if self._engine.documents.operation(text, name).kind.value != "query":
+        if self._engine.documents.operation(text, name).kind is OperationType.MUTATION:
             raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
 
     async def _read_post(self, receive: Receive, headers: Headers) -> Any:

@@ -77,6 +77,16 @@ def node_arguments(
     raise AssertionError("the engine answers nodes")  # pragma: no cover
 
 
+def nodes_arguments(
+    self: Any,
+    ids: Annotated[
+        list[strawberry.ID], strawberry.argument(description="Global ids, at most 100.")
+    ],
+) -> Any:
+    """The arguments of `nodes`; the engine itself answers."""
+    raise AssertionError("the engine answers nodes")  # pragma: no cover
+
+
 def watch_arguments(
     self: Any,
     after: Annotated[

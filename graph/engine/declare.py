@@ -27,7 +27,13 @@ from graph.engine.specs import (
     Spec,
     ViewerRow,
 )
-from graph.relay import Cursor, node_arguments, watch_arguments, watch_entity_arguments
+from graph.relay import (
+    Cursor,
+    node_arguments,
+    nodes_arguments,
+    watch_arguments,
+    watch_entity_arguments,
+)
 
 
 def _field(spec: Spec, description: str, **options: Any) -> Any:
@@ -89,6 +95,11 @@ def viewer_row(*, description: str) -> Any:
 def rows(order: tuple[str, ...], *, description: str) -> Any:
     """A root field: a plain list of a bounded table."""
     return _field(Rows(order), description)
+
+
+def nodes_lookup(*, description: str) -> Any:
+    """A root field: the rows that global ids name, in their order, null for each not found."""
+    return _field(NodeLookup(many=True), description, resolver=nodes_arguments)
 
 
 def node_lookup(*, description: str) -> Any:

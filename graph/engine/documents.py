@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -30,17 +30,23 @@ from graphql import (
 )
 from graphql.execution.values import get_variable_values
 from graphql.validation import NoSchemaIntrospectionCustomRule
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from graphql.validation.validate import ValidationAbortedError
 
 from db.errors import ErrorCode
 from graph.engine.cache import ByteBoundedCache
 from graph.errors import RequestError
 from graph.relay import split_global_id
 
-MAX_TOKENS = 10_000
+MAX_TOKENS = 2_000
 MAX_VALIDATION_ERRORS = 20
+MAX_INPUT_DEPTH = 100
+# Comparing fields that share a name grows with their square: this much takes about 40 ms.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 15_000
 CACHE_BYTES = 16 * 1024 * 1024
 # Arguments that shape a statement by being there, and by how they are built.
 PLACES = frozenset({"first", "last", "after", "before"})
+IDS = frozenset({"id", "ids"})
 STRUCTURAL = frozenset({"where", "orderBy"})
 PLANS_PER_OPERATION = 64
 # A parsed document takes about this many times its text's length in memory.
@@ -89,21 +95,15 @@ class _ProbeFinder(Visitor):
                 self.probes["truth", name] = partial(_truth, name)
 
     def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
-        if node.name.value in STRUCTURAL:
-            for variable in _variables_in(node.value):
-                choices = node.name.value == "orderBy"
-                probe = partial(_structure_of, variable, choices=choices)
-                self.probes[node.name.value, variable] = probe
-            return
-        if not isinstance(node.value, VariableNode):
-            return
-        name = node.value.name.value
-        if node.name.value in PLACES:
-            self.probes["given", name] = lambda variables: variables.get(name) is not None
-        if node.name.value == "id":
-            self.probes["prefix", name] = lambda variables: split_global_id(
-                str(variables.get(name))
-            )[0]
+        argument = node.name.value
+        for variable in _variables_in(node.value):
+            if argument in STRUCTURAL:
+                probe = partial(_structure_of, variable, choices=argument == "orderBy")
+                self.probes[argument, variable] = probe
+            elif argument in PLACES:
+                self.probes["given", variable] = partial(_given, variable)
+            elif argument in IDS:
+                self.probes["prefixes", variable] = partial(_prefixes, variable)
 
 
 def _variables_in(value: ValueNode) -> Iterator[str]:
@@ -128,6 +128,17 @@ def _structure(value: Any, choices: bool) -> Hashable:
     if choices and isinstance(value, Enum):
         return value
     return "null" if value is None else "value"
+
+
+def _given(name: str, variables: Mapping[str, Any]) -> bool:
+    return variables.get(name) is not None
+
+
+def _prefixes(name: str, variables: Mapping[str, Any]) -> Hashable:
+    """Which types the ids name: each type is read from a table of its own."""
+    value = variables.get(name)
+    ids = value if isinstance(value, list) else [value]
+    return tuple(split_global_id(str(item))[0] for item in ids)
 
 
 def _truth(name: str, variables: Mapping[str, Any]) -> bool:
@@ -175,7 +186,7 @@ class Documents:
             self._schema, document, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=True
         )
         if errors:
-            raise RequestError(errors, ErrorCode.BAD_USER_INPUT)
+            raise RequestError(errors, _validation_code(errors))
         node = _named_operation(document, name)
         finder = _ProbeFinder()
         visit(document, finder)
@@ -189,6 +200,13 @@ class Documents:
             probes=list(finder.probes.values()),
             size_bytes=sys.getsizeof(text) * PARSED_SIZE_FACTOR,
         )
+
+
+def _validation_code(errors: Sequence[GraphQLError]) -> ErrorCode:
+    # Validation also aborts after too many faults; then it has shown them.
+    if isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MAX_VALIDATION_ERRORS:
+        return ErrorCode.QUERY_TOO_COMPLEX
+    return ErrorCode.BAD_USER_INPUT
 
 
 def _named_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
@@ -219,21 +237,24 @@ def coerce_variables(schema: GraphQLSchema, operation: Operation, given: Mapping
     return result
 
 
-def _refuse_unstorable(value: Any) -> None:
+def _refuse_unstorable(value: Any, depth: int = 0) -> None:
     """Postgres text holds neither NUL nor half of a surrogate pair; JSON can spell both."""
+    if depth > MAX_INPUT_DEPTH:
+        raise _bad_input(f"Variables may be nested {MAX_INPUT_DEPTH} levels deep.")
     if isinstance(value, str):
         if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise RequestError(
-                [GraphQLError("Text may not contain NUL characters or lone surrogates.")],
-                ErrorCode.BAD_USER_INPUT,
-            )
+            raise _bad_input("Text may not contain NUL characters or lone surrogates.")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            _refuse_unstorable(key)
-            _refuse_unstorable(item)
+            _refuse_unstorable(key, depth)
+            _refuse_unstorable(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _refuse_unstorable(item)
+            _refuse_unstorable(item, depth + 1)
+
+
+def _bad_input(message: str) -> RequestError:
+    return RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
 
 
 class _NoVariables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from graphql import (
     get_named_type,
 )
 from graphql.execution.values import get_argument_values
-from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy import ColumnElement, func, literal_column
 from strawberry import Schema
 from strawberry.types.arguments import convert_arguments
 
@@ -31,16 +32,17 @@ from db.pool import Database, connection_lost
 from graph.context import Context
 from graph.engine import specs
 from graph.engine.documents import Documents, Operation, coerce_variables
+from graph.engine.pages import cursor_value
 from graph.engine.parameters import Parameters, Request
 from graph.engine.payloads import PayloadPlan, Run, run_mutation
-from graph.engine.plan import Planner, as_object, build_object, table_behind, text_literal
+from graph.engine.plan import Path, Planner, as_object, build_object, table_behind, text_literal
 from graph.engine.render import Renderer
 from graph.engine.selection import Selections
 from graph.engine.specs import backing_of, spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.engine.subscriptions import SubscriptionPlan
 from graph.errors import RequestError, domain_error, masked, top_level
-from graph.relay import split_global_id
+from graph.relay import MAX_PAGE_SIZE, split_global_id
 
 log = structlog.get_logger("tallygraph.engine")
 INTROSPECTION = frozenset({"__schema", "__type"})
@@ -199,14 +201,12 @@ class Engine:
     ) -> Statement:
         planner = planning.planner(Parameters())
         pairs = [
-            (key, self._root_value(planning, planner, root, key, nodes))
-            for key, nodes in fields.items()
+            (key, self._root_value(planner, root, key, nodes)) for key, nodes in fields.items()
         ]
         return make_statement(build_object(pairs), planner.parameters, planner.finishers)
 
     def _root_value(
         self,
-        planning: Planning,
         planner: Planner,
         root: GraphQLObjectType,
         key: str,
@@ -224,39 +224,59 @@ class Engine:
                 return planner.row(named, nodes, (key,), source, own)
             case specs.Rows(order):
                 return planner.rows(named, nodes, (key,), order)
-            case specs.NodeLookup():
-                return self._node(planning, planner, definition, key, nodes)
+            case specs.NodeLookup(many):
+                read = planner.read_arguments(definition, nodes[0])
+                now = planner.arguments_now(definition, nodes[0])
+                if not many:
+                    return self._node(planner, nodes, (key,), now["id"], lambda r: read(r)["id"])
+                return self._nodes(planner, nodes, key, now["ids"], read)
             case spec:
                 raise TypeError(f"{root.name}.{name} is declared as {spec!r}")
 
+    def _nodes(
+        self,
+        planner: Planner,
+        nodes: Sequence[FieldNode],
+        key: str,
+        ids: Sequence[str],
+        read: Callable[[Request], dict[str, Any]],
+    ) -> ColumnElement[Any]:
+        if len(ids) > MAX_PAGE_SIZE:
+            raise DomainError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"`ids` may have {MAX_PAGE_SIZE} items; it has {len(ids)}.",
+            )
+        return func.json_build_array(
+            *(
+                self._node(planner, nodes, (key, n), node_id, partial(_nth_id, read, n))
+                for n, node_id in enumerate(ids)
+            )
+        )
+
     def _node(
         self,
-        planning: Planning,
         planner: Planner,
-        definition: GraphQLField,
-        key: str,
         nodes: Sequence[FieldNode],
+        path: Path,
+        id_now: str,
+        read_id: Callable[[Request], str],
     ) -> ColumnElement[Any]:
-        now = get_argument_values(definition, nodes[0], planning.variables)
-        type_name = self._types_by_prefix.get(split_global_id(now["id"])[0])
+        type_name = self._types_by_prefix.get(split_global_id(id_now)[0])
         if type_name is None:
             return literal_column("null::json")
         named = as_object(self.schema.type_map[type_name])
         source = planner.source(named)
         column = source.c[table_behind(named).key]
-        read = planner.read_arguments(definition, nodes[0])
 
         def wanted(request: Request) -> Any:
-            from graph.engine.pages import cursor_value
-
-            text = split_global_id(read(request)["id"])[1]
             try:
+                text = split_global_id(read_id(request))[1]
                 return cursor_value(text, column.type.python_type)
             except DomainError:
                 return None  # an id that cannot be: it finds nothing
 
         condition = column == planner.parameters.add(wanted, column.type)
-        return planner.row(named, nodes, (key,), source, condition)
+        return planner.row(named, nodes, path, source, condition)
 
     async def _with_introspection(
         self, operation: Operation, variables: Any, context: Context
@@ -346,6 +366,10 @@ class Engine:
             self.strawberry.config,
         )
         return arguments
+
+
+def _nth_id(read: Callable[[Request], dict[str, Any]], number: int, request: Request) -> str:
+    return str(read(request)["ids"][number])
 
 
 def report(error: Exception, context: Context) -> DomainError:

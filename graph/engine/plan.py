@@ -32,7 +32,8 @@ from graph.scalars import POSTGRES_DATE_TIME
 # json_build_object takes at most 100 arguments.
 PAIRS_PER_OBJECT = 50
 
-Path = tuple[str | None, ...]  # None stands for every item of a list
+# Response keys; a number stands for one item of a list, None for every item.
+Path = tuple[str | int | None, ...]
 Json = ColumnElement[Any]
 Arguments = dict[str, Any]
 

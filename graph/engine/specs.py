@@ -78,7 +78,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class NodeLookup:
-    """Root: the row that a global id names."""
+    """Root: the row that a global id names, or with `many` a list of rows for a list of ids."""
+
+    many: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
         for item in node:
             _finish_at(item, rest, finisher)
     elif rest:
-        _finish_at(node.get(step), rest, finisher)
+        found = node[step] if isinstance(step, int) else node.get(step)
+        _finish_at(found, rest, finisher)
     elif step in node:
         row = ColumnsOfRow(finisher.columns, node[step])
         node[step] = finisher.render(finisher.function(row))

@@ -265,3 +265,23 @@ async def test_a_broken_connection_is_replaced(
     await superuser.close()
     answer = await ask("{ viewer { id } }", actor=actor)
     assert answer["data"]["viewer"]["id"] == f"user_{actor.user_id}"
+
+
+async def test_nodes_come_in_the_order_of_their_ids(ask: Ask, make_user: MakeUser) -> None:
+    owner, stranger = await make_user(), await make_user()
+    text = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
+    ids = [f"user_{stranger.user_id}", "tool_hair-color", "nothing", f"user_{owner.user_id}", "user_x"]
+    found = (await ask(text, {"ids": ids}, actor=owner))["data"]["nodes"]
+    assert found == [
+        None,
+        {"__typename": "Tool", "id": "tool_hair-color"},
+        None,
+        {"__typename": "User", "id": f"user_{owner.user_id}"},
+        None,
+    ]
+    reversed_ids = (await ask(text, {"ids": ids[::-1]}, actor=owner))["data"]["nodes"]
+    assert reversed_ids == found[::-1]
+    too_many = await ask(text, {"ids": ["user_x"] * 101}, actor=owner)
+    assert too_many["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+    inline = await ask('{ nodes(ids: ["tool_analysis", "x"]) { id } }')
+    assert inline["data"]["nodes"] == [{"id": "tool_analysis"}, None]

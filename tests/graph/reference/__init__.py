@@ -1,0 +1,1 @@
+"""A deliberately naive way to answer: graphql-core, and one small query for every row it meets."""

@@ -1,0 +1,178 @@
+"""Answers an operation through graphql-core: every field resolved alone, from the row it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from graphql import (
+    ExecutionResult,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    execute,
+    parse,
+)
+
+from db.actor import Actor
+from db.errors import DomainError
+from db.pool import Database
+from graph.engine import specs
+from graph.engine.specs import backing_of, python_name, spec_of
+from graph.schema import build_schema
+
+from .lists import List, check_conditions, object_type
+from .rows import Reader, Row, key_from_text
+
+# What the declarations say in SQL, said again in Python.
+EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
+    ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
+}
+PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
+    ("Generation", "error"): lambda generation: generation["error_code"] is not None,
+    ("Plan", "price"): lambda _: True,
+}
+
+
+@cache
+def reference_schema() -> GraphQLSchema:
+    """The product's own schema, built anew, every field answered by the resolver below."""
+    schema = build_schema.__wrapped__()._schema  # another instance than the engine's
+    for graph_type in schema.type_map.values():
+        if graph_type.name.startswith("__"):
+            continue
+        if isinstance(graph_type, GraphQLInterfaceType):
+            graph_type.resolve_type = lambda row, *_: row.type_name
+        if isinstance(graph_type, GraphQLObjectType):
+            graph_type.is_type_of = None
+            for field in graph_type.fields.values():
+                field.resolve = _resolve
+    return schema
+
+
+async def _resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+    reader: Reader = info.context
+    reader.answered.add((info.parent_type.name, info.field_name))
+    field = info.parent_type.fields[info.field_name]
+    if isinstance(source, Row):
+        return await _of_row(reader, source, info.parent_type, info.field_name, arguments)
+    if isinstance(source, Mapping):
+        return source[info.field_name]
+    if source is not None:
+        return getattr(source, python_name(field))
+    return await _of_root(reader, info, arguments)
+
+
+async def _of_root(reader: Reader, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+    field = info.parent_type.fields[info.field_name]
+    match spec_of(field):
+        case specs.ViewerRow():
+            return await _by_key(reader, object_type(field.type), reader.actor.user_id)
+        case specs.NodeLookup():
+            return await _by_global_id(reader, info.schema, arguments["id"])
+        case specs.Rows(order):
+            item = object_type(field.type)
+            backing = backing_of(item)
+            assert backing is not None
+            rows = await reader.rows(backing.model, item.name)
+            return List(reader, item, order, {}).sorted(rows)
+        case spec:
+            raise AssertionError(spec)
+
+
+async def _by_key(reader: Reader, graph_type: GraphQLObjectType, key: Any) -> Row | None:
+    backing = backing_of(graph_type)
+    assert backing is not None
+    if key is None:
+        return None
+    return await reader.row(backing.model, graph_type.name, backing.key, key)
+
+
+async def _by_global_id(reader: Reader, schema: GraphQLSchema, global_id: str) -> Row | None:
+    for graph_type in schema.type_map.values():
+        backing = backing_of(graph_type)
+        if backing is None or not backing.prefix:
+            continue
+        if global_id.startswith(f"{backing.prefix}_"):
+            assert isinstance(graph_type, GraphQLObjectType)
+            key = key_from_text(global_id.removeprefix(f"{backing.prefix}_"), backing.model)
+            return await _by_key(reader, graph_type, key)
+    return None
+
+
+async def _of_row(
+    reader: Reader, row: Row, parent: GraphQLObjectType, name: str, arguments: dict[str, Any]
+) -> Any:
+    field = parent.fields[name]
+    backing = backing_of(parent)
+    assert backing is not None
+    match spec_of(field):
+        case specs.Column(column):
+            return row.values[column or python_name(field)]
+        case specs.GlobalId():
+            return f"{backing.prefix}_{row.values[backing.key]}"
+        case specs.Expression():
+            return EXPRESSIONS[parent.name, name](row.values)
+        case specs.Embedded():
+            present = PRESENT[parent.name, name](row.values)
+            return Row(object_type(field.type).name, row.values) if present else None
+        case specs.Edge(local, remote):
+            target = object_type(field.type)
+            behind = backing_of(target)
+            assert behind is not None
+            return await reader.row(behind.model, target.name, remote, row.values[local])
+        case specs.Page(order, key):
+            item = object_type(object_type(field.type).fields["nodes"].type)
+            behind = backing_of(item)
+            assert behind is not None
+            check_conditions(arguments.get("where"))
+            rows = await reader.rows(behind.model, item.name, key, row.values[backing.key])
+            return await List(reader, item, order, arguments).page(rows)
+        case specs.Computed(columns, function):
+            return function(SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}))
+        case spec:
+            raise AssertionError(spec)
+
+
+def _plain(value: Any) -> Any:
+    """A value as a computed field gets it: as JSON."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
+
+
+async def answer(
+    database: Database,
+    actor: Actor,
+    text: str,
+    variables: Mapping[str, Any],
+    answered: set[tuple[str, str]] | None = None,
+) -> ExecutionResult:
+    """The answer to a valid operation; `answered` gathers the fields it met."""
+    async with database.transaction(actor) as transaction:
+        reader = Reader(transaction, actor)
+        result = execute(
+            reference_schema(), parse(text), context_value=reader, variable_values=dict(variables)
+        )
+        if not isinstance(result, ExecutionResult):
+            result = await result
+    if answered is not None:
+        answered |= reader.answered
+    return result
+
+
+def codes(result: ExecutionResult) -> set[tuple[str, tuple[str | int, ...] | None]]:
+    """The errors of an answer, each its code and path; a fault of the reference is raised."""
+    found = set()
+    for error in result.errors or ():
+        cause = error.original_error
+        if cause is not None and not isinstance(cause, DomainError):
+            raise cause
+        code = cause.code.value if isinstance(cause, DomainError) else "BAD_USER_INPUT"
+        found.add((code, tuple(error.path) if error.path else None))
+    return found
