@@ -62,7 +62,7 @@ def serving_url(settings: Settings) -> str:
 def dev() -> None:
     """Everything in one process: embedded database, migrations, demo catalog, API and worker."""
     from logs import configure_logs
-    from serving import AlreadyRunning, DevelopmentLock, serve, start_database
+    from serving import AlreadyRunning, DevelopmentLock, bind, run, serve, start_database
 
     settings = get_settings()
     configure_logs(settings)
@@ -72,6 +72,7 @@ def dev() -> None:
     except AlreadyRunning as running:
         console.print(f"Tallygraph is already running at [bold]{running}[/bold]")
         return
+    listener = bind(settings)
     embedded = None if settings.database_url else start_database(settings, report)
 
     def ready() -> None:
@@ -81,7 +82,7 @@ def dev() -> None:
 
     try:
         url = serving_url(settings) if embedded is None else embedded.owner_url
-        asyncio.run(serve(settings, url, with_worker=True, on_ready=ready))
+        run(serve(settings, url, listener, with_worker=True, on_ready=ready))
     finally:
         if embedded is not None:
             embedded.stop()
@@ -105,24 +106,29 @@ def show_urls(settings: Settings) -> None:
 def serve() -> None:
     """The API. Needs DATABASE_URL; run `tallygraph migrate` first."""
     from logs import configure_logs
+    from serving import bind, run
     from serving import serve as run_server
 
     settings = get_settings()
     configure_logs(settings)
-    url = serving_url(settings)
-    asyncio.run(run_server(settings, url, with_worker=False, on_ready=lambda: show_urls(settings)))
+    url, listener = serving_url(settings), bind(settings)
+
+    def ready() -> None:
+        show_urls(settings)
+
+    run(run_server(settings, url, listener, with_worker=False, on_ready=ready))
 
 
 @app.command()
 def worker() -> None:
     """Runs jobs. Needs DATABASE_DIRECT_URL (not through PgBouncer)."""
     from logs import configure_logs
-    from serving import work
+    from serving import run, work
 
     settings = get_settings()
     configure_logs(settings)
     console.print("Working. Ctrl-C finishes the jobs under way and stops.")
-    asyncio.run(work(settings, settings.database_direct_url or serving_url(settings)))
+    run(work(settings, settings.database_direct_url or serving_url(settings)))
 
 
 @app.command()
@@ -205,8 +211,13 @@ def users_promote(email: Annotated[str, typer.Argument(help="Who becomes an admi
 
 def fail(message: str) -> None:
     """Prints a message and ends with status 1."""
-    console.print(message, style="red", markup=False)
+    say(message)
     raise typer.Exit(1)
+
+
+def say(message: str) -> None:
+    """Prints what went wrong, on as few lines as it has."""
+    console.print(message, style="red", markup=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -221,10 +232,11 @@ def main() -> None:
     except ValidationError as error:
         for fault in error.errors():
             place = ".".join(str(part) for part in fault["loc"]).upper()
-            console.print(f"{place or 'Settings'}: {fault['msg']}", style="red", markup=False)
+            message = fault["msg"].removeprefix("Value error, ")
+            say(f"{place}: {message}" if place else message)
         sys.exit(2)
     except (SettingsError, EmbeddedDatabaseError, UnsafeRoleError) as error:
-        console.print(str(error), style="red", markup=False)
+        say(str(error))
         sys.exit(1)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -42,7 +43,6 @@ class Settings(BaseSettings):
     postgres_bin: str = ""
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
     statement_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
-    bus_url: str = ""
     storage_url: str = ""
 
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
@@ -50,10 +50,18 @@ class Settings(BaseSettings):
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
-    confirm_email: bool | None = None
 
     graphiql: bool = True
     introspection: bool = True
+    query_character_limit: Annotated[int, Field(ge=1)] = 50_000
+    query_token_limit: Annotated[int, Field(ge=1)] = 2_000
+    query_depth_limit: Annotated[int, Field(ge=1)] = 15
+    query_alias_limit: Annotated[int, Field(ge=0)] = 100
+    query_directive_limit: Annotated[int, Field(ge=0)] = 50
+    query_definition_limit: Annotated[int, Field(ge=1)] = 50
+    query_field_limit: Annotated[int, Field(ge=1)] = 1_000
+    query_cost_limit: Annotated[int, Field(ge=1)] = 20_000
+    query_row_limit: Annotated[int, Field(ge=1)] = 5_000
     body_limit_bytes: int = 1_048_576
     upload_limit_bytes: int = 15 * 1_048_576
     upload_limit_pixels: int = 40_000_000
@@ -78,11 +86,6 @@ class Settings(BaseSettings):
             missing = [name.upper() for name in needed if not getattr(self, name)]
             if missing:
                 raise ValueError(f"production needs {', '.join(missing)}; see .env.example")
-        if self.confirm_email and self.environment == "production":
-            raise ValueError(
-                "CONFIRM_EMAIL=true needs e-mail delivery, which this version does not have; "
-                "set CONFIRM_EMAIL=false"
-            )
         return self
 
     @property
@@ -110,7 +113,7 @@ class Settings(BaseSettings):
         Production never invents a secret: it raises `SettingsError`.
         """
         variable = name.upper().replace("-", "_")
-        if value := os.environ.get(variable):
+        if value := given(variable):
             return value
         path = self.secrets_directory / name
         if path.exists():
@@ -120,6 +123,17 @@ class Settings(BaseSettings):
                 f"production needs its own secrets: set {variable} or write it to {path}"
             )
         return write_secret(path, random_secrets.token_urlsafe(32))
+
+
+def given(variable: str) -> str | None:
+    """A variable of the environment or, behind it, of the file `.env`."""
+    return os.environ.get(variable) or _dotenv().get(variable)
+
+
+@cache
+def _dotenv() -> dict[str, str | None]:
+    """What the file `.env` says: secrets may stand there beside the settings."""
+    return dotenv_values(".env")
 
 
 def write_secret(path: Path, value: str) -> str:

@@ -14,7 +14,7 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from settings import Settings, SettingsError, write_secret
+from settings import Settings, SettingsError, given, write_secret
 
 FILE_NAME = "signing-keys.json"
 VARIABLE = "SIGNING_KEYS"
@@ -72,7 +72,7 @@ class SigningKeys:
     @classmethod
     def load(cls, settings: Settings) -> Self:
         """From SIGNING_KEYS, else from the file; a demo makes its first key, production refuses."""
-        if value := os.environ.get(VARIABLE):
+        if value := given(VARIABLE):
             return cls(_parse(value, VARIABLE))
         file = settings.secrets_directory / FILE_NAME
         if not file.exists():
@@ -124,7 +124,7 @@ def rotate(settings: Settings) -> SigningKey:
 
     Leave at least the life of an access token between two rotations.
     """
-    if os.environ.get(VARIABLE):
+    if given(VARIABLE):
         raise SettingsError(
             f"the signing keys come from {VARIABLE}: append a key to its list and restart"
         )

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -46,6 +47,7 @@ def unauthenticated(message: str) -> DomainError:
     return DomainError(ErrorCode.UNAUTHENTICATED, message)
 
 
+@lru_cache(maxsize=4096)
 def bearer_token(authorization_header: str | None) -> str | None:
     """The token of an `Authorization: Bearer …` header; None when there is no header at all."""
     if authorization_header is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -22,11 +22,11 @@ class Actor:
     is_anonymous: bool = False
     is_admin: bool = False
     expires_at: int = 0
+    user_claim: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def user_claim(self) -> str:
-        """The value of the `app.user_id` claim: the user's id as text, empty for nobody."""
-        return str(self.user_id) if self.user_id else ""
+    def __post_init__(self) -> None:
+        """Writes the `app.user_id` claim once: the user's id as text, empty for nobody."""
+        object.__setattr__(self, "user_claim", str(self.user_id) if self.user_id else "")
 
 
 NOBODY = Actor("anon")

@@ -53,7 +53,7 @@ class InsufficientCredits(DomainError):
     def __init__(self, balance: int, required: int) -> None:
         super().__init__(
             ErrorCode.INSUFFICIENT_CREDITS,
-            f"This needs {required} credits and {balance} are available. "
+            f"Not enough credits: {required} needed, {balance} available. "
             "Add credits, then try again with the same idempotency key.",
         )
         self.balance = balance

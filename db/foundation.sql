@@ -40,11 +40,12 @@ begin
 end;
 $$;
 
--- Trigger: records the changed row as an event. Arguments: the topic, and the column naming the row.
+-- Trigger: records the changed row as an event. Arguments: the topic, the column naming the row,
+-- and the columns that no client may read.
 create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    snapshot jsonb := to_jsonb(new) - 'cache_key';
+    snapshot jsonb := to_jsonb(new) - tg_argv[2:];
 begin
     insert into public.events (topic, user_id, entity_id, snapshot)
     values (tg_argv[0], (snapshot ->> 'user_id')::uuid, snapshot ->> tg_argv[1], snapshot);

@@ -65,10 +65,12 @@ async def _prepare_role(
     """Gives a login role its password, unless it already has this one, and its session settings."""
     password = settings.secret(f"database-{role}-password")
     try:
-        probe = await asyncpg.connect(**role_url(owner_url, role, password), timeout=5)
+        probe = await asyncpg.connect(role_url(owner_url, role, password), timeout=5)
         await probe.close()
     except asyncpg.InvalidAuthorizationSpecificationError:
         await owner.execute(f"alter role {role} password '{scram_verifier(password)}'")
     timeout_milliseconds = int(settings.statement_timeout_seconds * 1000)
     await owner.execute(f"alter role {role} set statement_timeout = {timeout_milliseconds}")
+    # A connection that was dropped because its client left ends its statement, too.
+    await owner.execute(f"alter role {role} set client_connection_check_interval = '500ms'")
     await owner.execute(f"alter role {role} set timezone = 'UTC'")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -91,7 +92,7 @@ class Pool:
         self._size = size
         self._free: list[PooledConnection] = []
         self._open = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: deque[asyncio.Future[PooledConnection | None]] = deque()
         self._closed = False
 
     async def acquire(self) -> PooledConnection:
@@ -105,7 +106,9 @@ class Pool:
                 self._open -= 1
             if self._open < self._size:
                 return await self._opened()
-            await self._wait_until(deadline)
+            given = await self._wait_until(deadline)
+            if given is not None:
+                return given
         raise unavailable()
 
     async def _opened(self) -> PooledConnection:
@@ -114,32 +117,42 @@ class Pool:
             return PooledConnection(await self._connect())
         except BaseException as error:
             self._open -= 1
-            self._wake_one()
+            self._hand_over(None)
             if isinstance(error, OSError | asyncpg.PostgresError | TimeoutError):
                 raise unavailable() from error
             raise
 
-    async def _wait_until(self, deadline: float) -> None:
-        waiter = asyncio.get_running_loop().create_future()
+    async def _wait_until(self, deadline: float) -> PooledConnection | None:
+        """The next connection given back; nothing when there is only room to open one."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[PooledConnection | None] = loop.create_future()
         self._waiting.append(waiter)
+        timer = loop.call_at(deadline, _give_up, waiter)
         try:
-            await asyncio.wait_for(waiter, deadline - asyncio.get_running_loop().time())
-        except TimeoutError:
-            raise unavailable() from None
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake_one()  # woken in vain: pass the place on
-            raise
-        finally:
+            return await waiter
+        except BaseException:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._pass_on(waiter.result())  # given to a task that was cancelled meanwhile
+            raise
+        finally:
+            timer.cancel()
 
-    def _wake_one(self) -> None:
+    def _pass_on(self, given: PooledConnection | None) -> None:
+        if given is None:
+            self._hand_over(None)
+        else:
+            self.release(given)
+
+    def _hand_over(self, given: PooledConnection | None) -> bool:
+        """Gives a connection, or the room for one, to who has waited longest."""
         while self._waiting:
-            waiter = self._waiting.pop(0)
+            waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_result(None)
-                return
+                waiter.set_result(given)
+                return True
+        return False
 
     def release(self, connection: PooledConnection, *, broken: bool = False) -> None:
         """Gives a connection back; a broken one, or one left inside a transaction, is dropped."""
@@ -151,11 +164,11 @@ class Pool:
         ):
             connection.raw.terminate()
             self._open -= 1
-        else:
+            self._hand_over(None)
+        elif not self._hand_over(connection):
             self._free.append(connection)
-        self._wake_one()
 
-    def _drop_free(self) -> None:
+    def drop_free(self) -> None:
         """When one connection died, those that lie idle most likely died with it."""
         while self._free:
             self._free.pop().raw.terminate()
@@ -170,20 +183,34 @@ class Pool:
             with suppress(Exception):
                 await connection.raw.close(timeout=2)
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[PooledConnection]:
+    def connection(self) -> Lease:
         """A connection for a block; anything but an answer from Postgres makes it suspect."""
-        connection = await self.acquire()
-        try:
-            yield connection
-        except BaseException as error:
-            answered = isinstance(error, asyncpg.PostgresError | DomainError)
-            lost = connection_lost(error)
-            self.release(connection, broken=lost or not answered)
-            if lost:
-                self._drop_free()
-            raise
-        self.release(connection)
+        return Lease(self)
+
+
+def _give_up(waiter: asyncio.Future[PooledConnection | None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(unavailable())
+
+
+class Lease:
+    """A pool's connection for one block. A class, because a generator costs twice as much."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> PooledConnection:
+        self._connection = await self._pool.acquire()
+        return self._connection
+
+    async def __aexit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        lost = error is not None and connection_lost(error)
+        answered = error is None or isinstance(error, asyncpg.PostgresError | DomainError)
+        self._pool.release(self._connection, broken=lost or not answered)
+        if lost:
+            self._pool.drop_free()
 
 
 class Transaction:
@@ -233,16 +260,11 @@ async def _prepare_connection(raw: asyncpg.Connection) -> None:
     )
 
 
-def role_url(url: str, role: str, password: str) -> dict[str, Any]:
-    """Connection arguments for a role at the place that `url` names."""
+def role_url(url: str, role: str, password: str) -> str:
+    """The URL of a role at the place that `url` names, its options (such as TLS) kept."""
     parts = urlsplit(url)
-    return {
-        "host": parts.hostname,
-        "port": parts.port or 5432,
-        "database": parts.path.lstrip("/"),
-        "user": role,
-        "password": password,
-    }
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{role}:{quote(password, safe='')}@{place}"))
 
 
 class Database:
@@ -257,11 +279,11 @@ class Database:
         }
 
     def _connector(self, role: str) -> Callable[[], Any]:
-        arguments = role_url(self._url, role, self._settings.secret(f"database-{role}-password"))
+        dsn = role_url(self._url, role, self._settings.secret(f"database-{role}-password"))
 
         async def connect() -> asyncpg.Connection:
             raw = await asyncpg.connect(
-                **arguments,
+                dsn,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 statement_cache_size=PREPARED_LIMIT,
                 server_settings={"application_name": "tallygraph"},

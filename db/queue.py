@@ -28,7 +28,7 @@ QUEUE_SETTINGS = DBSettings.model_construct(db_schema=SCHEMA)
 async def connect_queue(direct_url: str, settings: Settings) -> asyncpg.Connection:
     """A connection as `service`, for a worker alone; it must not go through PgBouncer (LISTEN)."""
     return await asyncpg.connect(
-        **role_url(direct_url, "service", settings.secret("database-service-password")),
+        role_url(direct_url, "service", settings.secret("database-service-password")),
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         server_settings={"application_name": "tallygraph worker"},

@@ -143,10 +143,11 @@ def lock_statements(table: Table, access: Access) -> list[str]:
     return [enable, *created, *grants(table, access)]
 
 
-def watch_statements(table: Table, watch: Watch) -> list[str]:
+def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
     changes = [name for name, on in (("insert", watch.inserts), ("update", watch.updates)) if on]
+    arguments = ", ".join(f"'{value}'" for value in (watch.topic, watch.entity, *access.hidden))
     return [
         f"create trigger record_event after {' or '.join(changes)} on {table.name} "
-        f"for each row execute function app.record_event('{watch.topic}', '{watch.entity}')"
+        f"for each row execute function app.record_event({arguments})"
     ]

@@ -24,6 +24,7 @@ from db.pool import Database
 from db.storage import Storage
 from graph import files
 from graph.engine.engine import Engine
+from graph.engine.limits import Limits
 from graph.generations import links
 from graph.graphiql import routes as graphiql
 from graph.http import GraphQLHttp
@@ -49,7 +50,12 @@ class Server:
 
     def __init__(self, settings: Settings, database: Database, storage: Storage, bus: WakeBus):
         self.services = make_services(settings, database, bus)
-        self.engine = Engine(build_schema(), database, introspection=settings.introspection)
+        self.engine = Engine(
+            build_schema(),
+            database,
+            introspection=settings.introspection,
+            limits=Limits.of(settings),
+        )
         self.sockets = GraphQLWebSocket(
             SocketOperations(self.engine, self.services),
             is_origin_allowed=origin_check(settings),
@@ -166,7 +172,7 @@ def origin_check(settings: Settings) -> Callable[[str | None], bool]:
 
 def with_cors(app: Asgi, settings: Settings) -> Asgi:
     """Lets the listed pages call; the demo also lets in every page on this machine."""
-    return CORSMiddleware(
+    guarded = CORSMiddleware(
         app,
         allow_origins=settings.cors_origins,
         allow_origin_regex=None if settings.production else DEMO_ORIGINS,
@@ -175,6 +181,13 @@ def with_cors(app: Asgi, settings: Settings) -> Asgi:
         expose_headers=["x-request-id"],
         max_age=600,
     )
+
+    async def only_for_pages(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        # Apps and servers send no Origin; they need not pay for what protects browsers.
+        from_page = any(name == b"origin" for name, _ in scope["headers"])
+        await (guarded if from_page else app)(scope, receive, send)
+
+    return only_for_pages
 
 
 def with_security_headers(send: Any) -> Any:

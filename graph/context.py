@@ -12,14 +12,23 @@ if TYPE_CHECKING:
     from graph.services import Services
 
 
+# Where an HTTP request's scope holds its context.
+CONTEXT_KEY = "tallygraph.context"
+
+
 @dataclass(slots=True)
 class Context:
-    """What an operation knows of its request."""
+    """What an operation knows of its request.
+
+    While it `is_reading`, its work may be cancelled at any moment; `client_left` says that it was.
+    """
 
     actor: Actor
     services: Services
     request_id: str
     user_agent: str | None = None
+    is_reading: bool = False
+    client_left: bool = False
 
     def signed_in(self) -> Actor:
         """The actor, refused when nobody is signed in."""

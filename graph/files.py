@@ -128,7 +128,7 @@ async def put_upload(request: Request) -> Response:
     return JSONResponse(
         {
             "upload": {
-                "status": "ready",
+                "status": "READY",
                 "contentType": image.content_type,
                 "widthPixels": image.width_pixels,
                 "heightPixels": image.height_pixels,

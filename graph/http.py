@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -18,7 +20,7 @@ from graphql import OperationType
 from auth.tokens import bearer_token
 from db.actor import NOBODY
 from db.errors import DomainError, ErrorCode
-from graph.context import Context
+from graph.context import CONTEXT_KEY, Context
 from graph.engine.engine import Engine
 from graph.errors import RequestError, domain_error, masked, top_level
 from graph.services import Services
@@ -29,8 +31,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 BODY_TIMEOUT_SECONDS = 30.0
+LINGER_SECONDS = 2.0
+OBJECT = (dict, type(None))
 JSON_TYPE = b"application/json"
 RESPONSE_TYPE = b"application/graphql-response+json"
+CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
 log = structlog.get_logger("tallygraph.http")
 # Random for each process, then counted: asking the system for randomness each time is slower.
 _PROCESS_ID = secrets.token_hex(4)
@@ -55,6 +60,7 @@ def _refuse(
     return Refusal(status, DomainError(code, message), headers)
 
 
+@lru_cache(maxsize=256)
 def response_type(accept: bytes) -> bytes:
     """The media type to answer in: the newer one only for clients that ask for it."""
     for choice in accept.split(b","):
@@ -86,6 +92,11 @@ class GraphQLHttp:
         except Refusal as refusal:
             status, extra = refusal.status, refusal.headers
             body = b'{"errors":' + orjson.dumps([top_level(refusal.error)]) + b"}"
+        except asyncio.CancelledError:
+            if CONTEXT_KEY not in scope or not scope[CONTEXT_KEY].client_left:
+                raise
+            log.info("client_left", request_id=request_id)
+            return
         except Exception as error:
             known = domain_error(error)
             if known is None:
@@ -94,6 +105,9 @@ class GraphQLHttp:
             shown = top_level(known or masked(request_id))
             body = b'{"errors":' + orjson.dumps([shown]) + b"}"
         await _respond(send, status, body, media, request_id, extra)
+        if status == 413:
+            await _linger(receive)
+            await send({"type": "http.response.body"})
         log.info(
             "request",
             request_id=request_id,
@@ -117,10 +131,15 @@ class GraphQLHttp:
         context = Context(
             actor, self._services, request_id, user_agent.decode("latin-1") if user_agent else None
         )
+        scope[CONTEXT_KEY] = context
         try:
             if method == "GET":
                 self._refuse_get_mutation(text, name)
-            return 200, await self._engine.run(text, variables, name, context)
+            answer = await self._engine.run(text, variables, name, context)
+            extensions = request.get("extensions")
+            if extensions and extensions.get("cost") is True:
+                answer = self._engine.documents.with_cost(answer, text, name, variables)
+            return 200, answer
         except RequestError as error:
             # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
             status = 400 if media == RESPONSE_TYPE else 200
@@ -207,7 +226,7 @@ def _parts(request: Any) -> tuple[str, dict[str, Any], str | None]:
         raise _refuse(400, "The request needs `query`, the text of a GraphQL document.")
     if name is not None and not isinstance(name, str):
         raise _refuse(400, "`operationName` must be a string.")
-    if not isinstance(variables, dict | None) or not isinstance(extensions, dict | None):
+    if not isinstance(variables, OBJECT) or not isinstance(extensions, OBJECT):
         raise _refuse(400, "`variables` and `extensions` must be JSON objects.")
     return text, variables or {}, name or None
 
@@ -225,7 +244,7 @@ async def _respond(
             "type": "http.response.start",
             "status": status,
             "headers": [
-                (b"content-type", media + b"; charset=utf-8"),
+                (b"content-type", CONTENT_TYPES[media]),
                 (b"content-length", str(len(body)).encode()),
                 (b"cache-control", b"no-store"),
                 (b"x-content-type-options", b"nosniff"),
@@ -234,4 +253,14 @@ async def _respond(
             ],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    # A body that is too large is still coming: the answer goes out, the end of it waits.
+    await send({"type": "http.response.body", "body": body, "more_body": status == 413})
+
+
+async def _linger(receive: Receive) -> None:
+    """Reads on for a moment: closing on unread bytes would take the answer away from the client."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (message := await receive())["type"] == "http.request":
+                if not message.get("more_body"):
+                    return

@@ -90,7 +90,7 @@ class Generation(Base):
         Index("ix_generations_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_generations_user_id_status", "user_id", "status", "created_at", "id"),
     )
-    access = Access(Owned(), service=("SELECT", "UPDATE"))
+    access = Access(Owned(), hidden=("cache_key",), service=("SELECT", "UPDATE"))
     watch = Watch("generation.updated")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, dataclass_transform
+from typing import Annotated, Any, dataclass_transform
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause
@@ -118,7 +118,8 @@ def mutation(
     def resolve_without_input(self: Any) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
 
-    resolve.__annotations__ = {"input": input_type}
+    described = strawberry.argument(description="Everything the mutation needs.")
+    resolve.__annotations__ = {"input": Annotated[input_type, described]}
     resolver = resolve if input_type else resolve_without_input
     return _field(Mutate(operation), description, resolver=resolver)
 

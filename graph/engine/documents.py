@@ -9,6 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+import orjson
 from graphql import (
     ArgumentNode,
     DirectiveNode,
@@ -20,6 +21,7 @@ from graphql import (
     ObjectValueNode,
     OperationDefinitionNode,
     OperationType,
+    StringValueNode,
     ValueNode,
     VariableNode,
     Visitor,
@@ -35,10 +37,11 @@ from graphql.validation.validate import ValidationAbortedError
 
 from db.errors import ErrorCode
 from graph.engine.cache import ByteBoundedCache
+from graph.engine.costs import Formula, Pricing
+from graph.engine.limits import Limits, check_document, check_text, too_complex
 from graph.errors import RequestError
 from graph.relay import split_global_id
 
-MAX_TOKENS = 2_000
 MAX_VALIDATION_ERRORS = 20
 MAX_INPUT_DEPTH = 100
 # Comparing fields that share a name grows with their square: this much takes about 40 ms.
@@ -63,6 +66,8 @@ class Operation:
     fragments: dict[str, FragmentDefinitionNode]
     probes: list[Probe]
     size_bytes: int
+    formula: Formula
+    limits: Limits
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
 
     @property
@@ -82,11 +87,14 @@ class Operation:
 
 
 class _ProbeFinder(Visitor):
-    """Finds the variables whose values shape a statement."""
+    """Finds the variables whose values shape a statement, and text that cannot be stored."""
 
     def __init__(self) -> None:
         super().__init__()
         self.probes: dict[tuple[str, str], Probe] = {}
+
+    def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
+        _refuse_unstorable(node.value)
 
     def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
         for argument in node.arguments or ():
@@ -117,6 +125,11 @@ def _variables_in(value: ValueNode) -> Iterator[str]:
             yield from _variables_in(field.value)
 
 
+def has_variables(value: ValueNode) -> bool:
+    """Whether a value of a document depends on the request's variables."""
+    return next(_variables_in(value), None) is not None
+
+
 def _structure_of(name: str, variables: Mapping[str, Any], *, choices: bool) -> Hashable:
     return _structure(variables[name], choices) if name in variables else "absent"
 
@@ -141,29 +154,35 @@ def _prefixes(name: str, variables: Mapping[str, Any]) -> Hashable:
     return tuple(split_global_id(str(item))[0] for item in ids)
 
 
-def _truth(name: str, variables: Mapping[str, Any]) -> bool:
-    return bool(variables.get(name))
+def _truth(name: str, variables: Mapping[str, Any]) -> bool | None:
+    return variables.get(name)
 
 
-def _read(text: str) -> DocumentNode:
+def _read(text: str, limits: Limits) -> DocumentNode:
+    """The document, once it is known to be small enough to validate."""
+    check_text(text, limits)
     try:
-        return parse(text, max_tokens=MAX_TOKENS)
+        document = parse(text, max_tokens=limits.tokens)
+        check_document(document, limits)
     except GraphQLError as error:
         code = ErrorCode.BAD_USER_INPUT
         if "Parsing aborted" in error.message:
             code = ErrorCode.QUERY_TOO_COMPLEX
         raise RequestError([error], code) from None
     except RecursionError:
-        raise RequestError(
-            [GraphQLError("The document is nested too deeply.")], ErrorCode.QUERY_TOO_COMPLEX
-        ) from None
+        raise too_complex("The document is nested too deeply.") from None
+    return document
 
 
 class Documents:
     """The documents this process has read, by their text."""
 
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, *, introspection: bool, limits: Limits | None = None
+    ) -> None:
         self._schema = schema
+        self._limits = limits or Limits()
+        self._pricing = Pricing(schema)
         rules = list(specified_rules)
         if not introspection:
             rules.append(NoSchemaIntrospectionCustomRule)
@@ -180,33 +199,48 @@ class Documents:
             self._cache.put((text, name), found, found.size_bytes)
         return found
 
+    def with_cost(
+        self, answer: bytes, text: str, name: str | None, given: Mapping[str, Any]
+    ) -> bytes:
+        """An answer with the estimated cost of its request in `extensions`."""
+        operation = self.operation(text, name)
+        variables = coerce_variables(self._schema, operation, given)
+        shown = operation.formula.estimate(variables.coerced).shown(self._limits)
+        return answer[:-1] + b',"extensions":{"cost":' + orjson.dumps(shown) + b"}}"
+
     def _load(self, text: str, name: str | None) -> Operation:
-        document = _read(text)
+        document = _read(text, self._limits)
         errors = validate(
             self._schema, document, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=True
         )
         if errors:
-            raise RequestError(errors, _validation_code(errors))
+            raise _invalid(errors)
         node = _named_operation(document, name)
         finder = _ProbeFinder()
         visit(document, finder)
+        fragments = {
+            definition.name.value: definition
+            for definition in document.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        formula = self._pricing.formula(node, fragments)
+        if not formula.lists:
+            formula.estimate({}).check(self._limits)  # the same for every request
         return Operation(
             node=node,
-            fragments={
-                definition.name.value: definition
-                for definition in document.definitions
-                if isinstance(definition, FragmentDefinitionNode)
-            },
+            fragments=fragments,
             probes=list(finder.probes.values()),
             size_bytes=sys.getsizeof(text) * PARSED_SIZE_FACTOR,
+            formula=formula,
+            limits=self._limits,
         )
 
 
-def _validation_code(errors: Sequence[GraphQLError]) -> ErrorCode:
+def _invalid(errors: Sequence[GraphQLError]) -> RequestError:
     # Validation also aborts after too many faults; then it has shown them.
     if isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MAX_VALIDATION_ERRORS:
-        return ErrorCode.QUERY_TOO_COMPLEX
-    return ErrorCode.BAD_USER_INPUT
+        return too_complex("The document's fields repeat one another too often.")
+    return RequestError(errors, ErrorCode.BAD_USER_INPUT)
 
 
 def _named_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
@@ -225,7 +259,7 @@ def _named_operation(document: DocumentNode, name: str | None) -> OperationDefin
 
 
 def coerce_variables(schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]) -> Any:
-    """The operation's variables by the specification's rules; text must be storable."""
+    """The operation's variables by the specification's rules, within the limits."""
     _refuse_unstorable(given)
     if not operation.node.variable_definitions:
         return _NO_VARIABLES
@@ -234,6 +268,8 @@ def coerce_variables(schema: GraphQLSchema, operation: Operation, given: Mapping
     )
     if isinstance(result, list):
         raise RequestError(result, ErrorCode.BAD_USER_INPUT)
+    if operation.formula.lists:
+        operation.formula.estimate(result.coerced).check(operation.limits)
     return result
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import orjson
@@ -18,11 +17,11 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    Undefined,
     execute,
     get_named_type,
 )
 from graphql.execution.values import get_argument_values
-from sqlalchemy import ColumnElement, func, literal_column
 from strawberry import Schema
 from strawberry.types.arguments import convert_arguments
 
@@ -31,18 +30,24 @@ from db.errors import DomainError, ErrorCode
 from db.pool import Database, connection_lost
 from graph.context import Context
 from graph.engine import specs
-from graph.engine.documents import Documents, Operation, coerce_variables
-from graph.engine.pages import cursor_value
+from graph.engine.documents import (
+    Documents,
+    Operation,
+    coerce_variables,
+    has_variables,
+)
+from graph.engine.faults import FieldFault, Path, Place, spread
+from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
 from graph.engine.payloads import PayloadPlan, Run, run_mutation
-from graph.engine.plan import Path, Planner, as_object, build_object, table_behind, text_literal
+from graph.engine.plan import Planner, as_object, build_object
 from graph.engine.render import Renderer
+from graph.engine.roots import Roots
 from graph.engine.selection import Selections
-from graph.engine.specs import backing_of, spec_of
+from graph.engine.specs import spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.engine.subscriptions import SubscriptionPlan
 from graph.errors import RequestError, domain_error, masked, top_level
-from graph.relay import MAX_PAGE_SIZE, split_global_id
 
 log = structlog.get_logger("tallygraph.engine")
 INTROSPECTION = frozenset({"__schema", "__type"})
@@ -56,6 +61,8 @@ class Planning:
     ) -> None:
         self.engine = engine
         self._signed_in = signed_in
+        # Fields already known to fail for these variables; they are planned as null.
+        self.faults: dict[Path, FieldFault] = {}
         self.operation = operation
         self.variables = variables
         self.selections = Selections(engine.schema, operation.fragments, variables.coerced)
@@ -70,13 +77,17 @@ class Planning:
             self._arguments_now,
             self.renderer.for_field,
             signed_in=self._signed_in,
+            faults=self.faults,
         )
 
     @staticmethod
     def _argument_reader(
         definition: GraphQLField, node: FieldNode
     ) -> Callable[[Request], dict[str, Any]]:
-        return lambda request: get_argument_values(definition, node, request.variables)
+        if any(has_variables(argument.value) for argument in node.arguments or ()):
+            return lambda request: get_argument_values(definition, node, request.variables)
+        literal = get_argument_values(definition, node)
+        return lambda _: literal
 
     def _arguments_now(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
         return get_argument_values(definition, node, self.variables)
@@ -112,17 +123,18 @@ class Engine:
     """Answers operations over one schema and one database."""
 
     def __init__(
-        self, strawberry_schema: Schema, database: Database, *, introspection: bool
+        self,
+        strawberry_schema: Schema,
+        database: Database,
+        *,
+        introspection: bool,
+        limits: Limits | None = None,
     ) -> None:
         self.strawberry = strawberry_schema
         self.schema = strawberry_schema._schema  # the graphql-core schema
         self.database = database
-        self.documents = Documents(self.schema, introspection=introspection)
-        self._types_by_prefix = {
-            backing.prefix: graph_type.name
-            for graph_type in self.schema.type_map.values()
-            if (backing := backing_of(graph_type)) is not None and backing.prefix
-        }
+        self.documents = Documents(self.schema, introspection=introspection, limits=limits)
+        self._roots = Roots(self.schema)
 
     async def run(
         self,
@@ -142,17 +154,61 @@ class Engine:
         variables = coerce_variables(self.schema, operation, given_variables)
         if operation.kind is OperationType.MUTATION:
             return await self._mutate(operation, variables, context)
+        context.is_reading = True
         return await self._query(operation, variables, context)
 
     async def _query(self, operation: Operation, variables: Any, context: Context) -> bytes:
         try:
             statement = self.query_statement(operation, variables, context.actor)
             if statement is None:
-                return await self._with_introspection(operation, variables, context)
+                return await self._with_faults(operation, variables, context, None)
             request = Request(variables, context.actor.user_id)
             return b'{"data":' + await self.read(statement, request, context.actor) + b"}"
-        except Exception as error:  # every fault becomes a coded error
+        except FieldFault as fault:
+            return await self._with_faults(operation, variables, context, fault)
+        except Exception as error:  # every other fault leaves no data
             return failed(error, context)
+
+    async def _with_faults(
+        self, operation: Operation, variables: Any, context: Context, first: FieldFault | None
+    ) -> bytes:
+        """The answer of an operation some of whose fields fail, or that asks for introspection."""
+        planning = Planning(self, operation, variables, signed_in=context.actor.user_id is not None)
+        if first is not None:
+            planning.faults[first.field] = first
+        try:
+            root, fields = planning.root()
+            asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
+            compiled = {k: n for k, n in fields.items() if k not in asked}
+            data, told = await self._read_with_faults(planning, root, compiled, context)
+            if data is not None and asked:
+                data |= self._introspect(operation, asked, variables)
+                data = {key: data[key] for key in fields}
+        except Exception as error:
+            return failed(error, context)
+        errors = [top_level(fault, place) for fault, place in told]
+        tail = b',"errors":' + orjson.dumps(errors) if errors else b""
+        return b'{"data":' + orjson.dumps(data) + tail + b"}"
+
+    async def _read_with_faults(
+        self,
+        planning: Planning,
+        root: GraphQLObjectType,
+        fields: dict[str, list[FieldNode]],
+        context: Context,
+    ) -> tuple[Any, list[tuple[FieldFault, Place]]]:
+        request = Request(planning.variables, context.actor.user_id)
+        while True:
+            planner = planning.planner(Parameters())
+            try:
+                statement = self._plan_query(planner, root, fields)
+                answer = await self.read(statement, request, context.actor)
+            except FieldFault as fault:
+                if fault.field in planning.faults:
+                    raise
+                planning.faults[fault.field] = fault
+            else:
+                return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
     def subscription_plan(self, operation: Operation, variables: Any) -> SubscriptionPlan:
         """The plan of a subscription for these variables."""
@@ -191,111 +247,18 @@ class Engine:
             root, fields = planning.root()
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
-            statement = self._plan_query(planning, root, fields)
+            statement = self._plan_query(planning.planner(Parameters()), root, fields)
             operation.remember(shape, statement)
         assert isinstance(statement, Statement)
         return statement
 
     def _plan_query(
-        self, planning: Planning, root: GraphQLObjectType, fields: dict[str, list[FieldNode]]
+        self, planner: Planner, root: GraphQLObjectType, fields: dict[str, list[FieldNode]]
     ) -> Statement:
-        planner = planning.planner(Parameters())
         pairs = [
-            (key, self._root_value(planner, root, key, nodes)) for key, nodes in fields.items()
+            (key, self._roots.field(planner, root, key, nodes)) for key, nodes in fields.items()
         ]
         return make_statement(build_object(pairs), planner.parameters, planner.finishers)
-
-    def _root_value(
-        self,
-        planner: Planner,
-        root: GraphQLObjectType,
-        key: str,
-        nodes: Sequence[FieldNode],
-    ) -> ColumnElement[Any]:
-        name = nodes[0].name.value
-        if name == "__typename":
-            return text_literal(root.name)
-        definition = root.fields[name]
-        named = get_named_type(definition.type)
-        match spec_of(definition):
-            case specs.ViewerRow():
-                source = planner.source(named)
-                own = source.c[table_behind(named).key] == planner.parameters.actor()
-                return planner.row(named, nodes, (key,), source, own)
-            case specs.Rows(order):
-                return planner.rows(named, nodes, (key,), order)
-            case specs.NodeLookup(many):
-                read = planner.read_arguments(definition, nodes[0])
-                now = planner.arguments_now(definition, nodes[0])
-                if not many:
-                    return self._node(planner, nodes, (key,), now["id"], lambda r: read(r)["id"])
-                return self._nodes(planner, nodes, key, now["ids"], read)
-            case spec:
-                raise TypeError(f"{root.name}.{name} is declared as {spec!r}")
-
-    def _nodes(
-        self,
-        planner: Planner,
-        nodes: Sequence[FieldNode],
-        key: str,
-        ids: Sequence[str],
-        read: Callable[[Request], dict[str, Any]],
-    ) -> ColumnElement[Any]:
-        if len(ids) > MAX_PAGE_SIZE:
-            raise DomainError(
-                ErrorCode.LIMIT_EXCEEDED,
-                f"`ids` may have {MAX_PAGE_SIZE} items; it has {len(ids)}.",
-            )
-        return func.json_build_array(
-            *(
-                self._node(planner, nodes, (key, n), node_id, partial(_nth_id, read, n))
-                for n, node_id in enumerate(ids)
-            )
-        )
-
-    def _node(
-        self,
-        planner: Planner,
-        nodes: Sequence[FieldNode],
-        path: Path,
-        id_now: str,
-        read_id: Callable[[Request], str],
-    ) -> ColumnElement[Any]:
-        type_name = self._types_by_prefix.get(split_global_id(id_now)[0])
-        if type_name is None:
-            return literal_column("null::json")
-        named = as_object(self.schema.type_map[type_name])
-        source = planner.source(named)
-        column = source.c[table_behind(named).key]
-
-        def wanted(request: Request) -> Any:
-            try:
-                text = split_global_id(read_id(request))[1]
-                return cursor_value(text, column.type.python_type)
-            except DomainError:
-                return None  # an id that cannot be: it finds nothing
-
-        condition = column == planner.parameters.add(wanted, column.type)
-        return planner.row(named, nodes, path, source, condition)
-
-    async def _with_introspection(
-        self, operation: Operation, variables: Any, context: Context
-    ) -> bytes:
-        """Introspection by graphql-core, everything beside it by the engine, in one answer."""
-        signed_in = context.actor.user_id is not None
-        planning = Planning(self, operation, variables, signed_in=signed_in)
-        root, fields = planning.root()
-        asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
-        compiled = {k: n for k, n in fields.items() if k not in asked}
-        data = self._introspect(operation, asked, variables)
-        if compiled:
-            statement = self._plan_query(planning, root, compiled)
-            try:
-                request = Request(variables, context.actor.user_id)
-                data |= orjson.loads(await self.read(statement, request, context.actor))
-            except Exception as error:
-                return failed(error, context)
-        return b'{"data":' + orjson.dumps({key: data[key] for key in fields}) + b"}"
 
     def _introspect(
         self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Any
@@ -313,7 +276,10 @@ class Engine:
             ),
         )
         document = DocumentNode(definitions=(only, *operation.fragments.values()))
-        result = execute(self.schema, document, variable_values=dict(variables.coerced))
+        # As they were given: what is coerced cannot be coerced again.
+        sources = variables.sources.items()
+        given = {name: source.value for name, source in sources if source.value is not Undefined}
+        result = execute(self.schema, document, variable_values=given)
         assert isinstance(result, ExecutionResult)
         if result.errors:
             raise RequestError(result.errors, ErrorCode.BAD_USER_INPUT)
@@ -366,10 +332,6 @@ class Engine:
             self.strawberry.config,
         )
         return arguments
-
-
-def _nth_id(read: Callable[[Request], dict[str, Any]], number: int, request: Request) -> str:
-    return str(read(request)["ids"][number])
 
 
 def report(error: Exception, context: Context) -> DomainError:

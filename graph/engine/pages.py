@@ -29,11 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from db.errors import DomainError, ErrorCode, bad_input
+from graph.engine.faults import Path
 from graph.engine.filters import Where
 from graph.engine.parameters import Getter, Request
 from graph.engine.plan import (
     Json,
-    Path,
     Planner,
     as_object,
     build_object,
@@ -166,7 +166,8 @@ class PageBuilder:
         ]
         inner = self._inner().correlate(self.parent).subquery(self.planner.next_name())
         made = build_object([(key, part(inner)) for key, part in parts])
-        return select(made).select_from(inner).scalar_subquery()
+        # HAVING makes one row of it even where nothing is aggregated, as in `{ totalCount }`.
+        return select(made).select_from(inner).having(literal_true(True)).scalar_subquery()
 
     def _part(self, name: str, found: Sequence[FieldNode], path: Path) -> Part:
         if name == "__typename":

@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Uuid, bindparam, cast, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from graph.engine.faults import Path, blaming
+
 ACTOR = "actor_user_id"
 # In a statement that Postgres runs for a verb, these stand for the verb's result and the rest.
 VERB_RESULT = "$1"
@@ -35,14 +37,15 @@ Getter = Callable[[Request], Any]
 
 
 class Parameters:
-    """Parameters bound by the driver."""
+    """Parameters bound by the driver. `field` is the one planned now; it answers for its own."""
 
     def __init__(self) -> None:
         self.getters: dict[str, Getter] = {}
+        self.field: Path = ()
 
     def add(self, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
         """A new parameter."""
-        return self._bound(f"p{len(self.getters)}", getter, type_)
+        return self._bound(f"p{len(self.getters)}", blaming(self.field, getter), type_)
 
     def actor(self) -> ColumnElement[Any]:
         """The actor's user id."""

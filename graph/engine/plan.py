@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from graphql import FieldNode, GraphQLField, GraphQLNamedType, GraphQLObjectType, get_named_type
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    get_named_type,
+    is_nullable_type,
+)
 from sqlalchemy import (
     ColumnElement,
     FromClause,
@@ -24,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from db.rls import Owned, ownership_predicate
 from graph.engine import specs
+from graph.engine.faults import FieldFault, Path, blamed_on
 from graph.engine.parameters import Parameters
 from graph.engine.selection import Selections, sub_selections
 from graph.engine.specs import Backing, backing_of, python_name, spec_of
@@ -32,8 +41,6 @@ from graph.scalars import POSTGRES_DATE_TIME
 # json_build_object takes at most 100 arguments.
 PAIRS_PER_OBJECT = 50
 
-# Response keys; a number stands for one item of a list, None for every item.
-Path = tuple[str | int | None, ...]
 Json = ColumnElement[Any]
 Arguments = dict[str, Any]
 
@@ -119,8 +126,12 @@ class Planner:
         render: Callable[[GraphQLField, Sequence[FieldNode]], Callable[[Any], Any]],
         *,
         signed_in: bool,
+        faults: Mapping[Path, FieldFault],
     ) -> None:
         self._signed_in = signed_in
+        self._faults = faults
+        # Every planned field in the document's order, with whether it may be null.
+        self.nullable: dict[Path, bool] = {}
         self._selections = selections
         self._render = render
         self.parameters = parameters
@@ -171,8 +182,20 @@ class Planner:
             if name == "__typename":
                 pairs.append((key, text_literal(graph_type.name)))
             else:
-                pairs.append((key, self._value(graph_type, name, found, source, (*path, key))))
+                value = partial(self._value, graph_type, name, found, source, (*path, key))
+                pairs.append((key, self.field(graph_type.fields[name], (*path, key), value)))
         return build_object(pairs)
+
+    def field(self, definition: GraphQLField, path: Path, value: Callable[[], Json]) -> Json:
+        """The value of one field, which answers for what is wrong in it; null when known to be."""
+        self.nullable[path] = is_nullable_type(definition.type)
+        if path in self._faults:
+            return literal_column("null::json")
+        outer, self.parameters.field = self.parameters.field, path
+        with blamed_on(path):
+            made = value()
+        self.parameters.field = outer
+        return made
 
     def _value(
         self,

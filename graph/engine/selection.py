@@ -18,6 +18,8 @@ from graphql import (
 )
 from graphql.language import DirectiveNode
 
+from db.errors import bad_input
+
 Fragments = Mapping[str, FragmentDefinitionNode]
 
 
@@ -25,7 +27,10 @@ def _condition(directive: DirectiveNode, variables: Mapping[str, Any]) -> bool:
     assert directive.arguments, "validation requires `if`"
     value = directive.arguments[0].value
     if isinstance(value, VariableNode):
-        return bool(variables[value.name.value])
+        given = variables[value.name.value]
+        if given is None:  # a variable with a default may still be given null
+            raise bad_input(f"`if` of @{directive.name.value} may not be null.")
+        return bool(given)
     assert isinstance(value, BooleanValueNode)
     return value.value
 

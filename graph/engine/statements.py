@@ -11,8 +11,9 @@ import orjson
 from sqlalchemy import ColumnElement, select
 
 from db.pool import compiled
+from graph.engine.faults import Path
 from graph.engine.parameters import Getter, Parameters, Request, VerbParameters
-from graph.engine.plan import Finisher, Path
+from graph.engine.plan import Finisher
 
 
 class ColumnsOfRow:

@@ -108,7 +108,9 @@ async def declare_again(connection: asyncpg.Connection) -> None:
     for model in models().values():
         table = model.metadata.tables[model.__tablename__]
         statements = lock_statements(table, model.access)
-        for statement in statements + (watch_statements(table, model.watch) if model.watch else []):
+        for statement in statements + (
+            watch_statements(table, model.watch, model.access) if model.watch else []
+        ):
             await connection.execute(statement)
 
 

@@ -118,7 +118,7 @@ async def test_a_photo_is_taken_cleaned_and_recorded(house: House, photo: bytes)
     assert response.status_code == 201
     stored = await house.storage.get(UPLOAD_PATH)
     assert response.json()["upload"] == {
-        "status": "ready",
+        "status": "READY",
         "contentType": "image/jpeg",
         "widthPixels": 240,
         "heightPixels": 320,

@@ -27,9 +27,9 @@ LOCKS = (
     "alter table generations enable row level security",
     "create policy owner_select on generations for select to authenticated using (user_id = (select app.user_id()))",
     "create policy service_all on generations for all to service using (true) with check (true)",
-    "grant select (id, user_id, tool_id, upload_id, status, parameters, cache_key, result, result_path, result_content_type, error_code, error_message, credits_charged, from_cache, made_offline, hold_id, created_at, started_at, finished_at) on generations to authenticated",
+    "grant select (id, user_id, tool_id, upload_id, status, parameters, result, result_path, result_content_type, error_code, error_message, credits_charged, from_cache, made_offline, hold_id, created_at, started_at, finished_at) on generations to authenticated",
     "grant select, update on generations to service",
-    "create trigger record_event after insert or update on generations for each row execute function app.record_event('generation.updated', 'id')",
+    "create trigger record_event after insert or update on generations for each row execute function app.record_event('generation.updated', 'id', 'cache_key')",
 )
 
 

@@ -33,10 +33,9 @@ class Deployment:
 
     @property
     def service_url(self) -> str:
-        found = role_url(
+        return role_url(
             self.owner_url, "service", self.settings.secret("database-service-password")
         )
-        return "postgresql://{user}:{password}@{host}:{port}/{database}".format(**found)
 
     def restart(self) -> None:
         self.cluster.stop()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from graphql import (
     ExecutionResult,
+    GraphQLError,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLResolveInfo,
@@ -20,7 +21,7 @@ from graphql import (
 )
 
 from db.actor import Actor
-from db.errors import DomainError
+from db.errors import DomainError, ErrorCode
 from db.pool import Database
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
@@ -55,7 +56,7 @@ def reference_schema() -> GraphQLSchema:
     return schema
 
 
-async def _resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+async def _resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
     reader: Reader = info.context
     reader.answered.add((info.parent_type.name, info.field_name))
     field = info.parent_type.fields[info.field_name]
@@ -68,13 +69,17 @@ async def _resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> A
     return await _of_root(reader, info, arguments)
 
 
-async def _of_root(reader: Reader, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dict[str, Any]) -> Any:
     field = info.parent_type.fields[info.field_name]
     match spec_of(field):
         case specs.ViewerRow():
             return await _by_key(reader, object_type(field.type), reader.actor.user_id)
-        case specs.NodeLookup():
+        case specs.NodeLookup(many=False):
             return await _by_global_id(reader, info.schema, arguments["id"])
+        case specs.NodeLookup(many=True):
+            if len(arguments["ids"]) > 100:
+                raise DomainError(ErrorCode.LIMIT_EXCEEDED, "ids")
+            return [await _by_global_id(reader, info.schema, id_) for id_ in arguments["ids"]]
         case specs.Rows(order):
             item = object_type(field.type)
             backing = backing_of(item)
@@ -171,7 +176,7 @@ def codes(result: ExecutionResult) -> set[tuple[str, tuple[str | int, ...] | Non
     found = set()
     for error in result.errors or ():
         cause = error.original_error
-        if cause is not None and not isinstance(cause, DomainError):
+        if cause is not None and not isinstance(cause, DomainError | GraphQLError):
             raise cause
         code = cause.code.value if isinstance(cause, DomainError) else "BAD_USER_INPUT"
         found.add((code, tuple(error.path) if error.path else None))

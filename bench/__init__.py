@@ -1,0 +1,1 @@
+"""Benchmarks against peers: one command, one interleaved run, ratios."""

@@ -1,0 +1,163 @@
+"""The peer: a bare ASGI application over asyncpg that runs the same statement for each request.
+
+What a careful author would write by hand for exactly these three operations: no GraphQL, no
+signatures to check, statements prepared once on connections that are handed out last in, first out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+import uvicorn
+import uvloop
+
+from db.pool import role_url
+
+HEADERS = [
+    (b"content-type", b"application/json; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-request-id", b"0123456789abcdef"),
+]
+Argument = Callable[[UUID, dict[str, Any]], Any]
+
+
+def reader(argument: list[Any]) -> Argument:
+    """How one argument of a statement is computed from the user and the request's variables."""
+    match argument:
+        case ["constant", value]:
+            return lambda _user, _variables: value
+        case ["input", name]:
+            return lambda _user, variables: variables["input"][name]
+        case ["user id"]:
+            return lambda user, _variables: user
+        case ["user claim"]:
+            return lambda user, _variables: str(user)
+        case ["user object", name]:
+            return lambda user, _variables: {name: user}
+    raise ValueError(argument)
+
+
+class Connection:
+    """A connection on which every statement has been prepared."""
+
+    def __init__(self) -> None:
+        self.prepared: dict[str, Any] = {}
+
+    @classmethod
+    async def open(cls, place: str, statements: dict[str, Any]) -> Connection:
+        """Connects and prepares."""
+        raw = await asyncpg.connect(place)
+        await raw.set_type_codec(
+            "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
+        )
+        await raw.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            encoder=lambda value: orjson.dumps(value).decode(),
+            decoder=orjson.loads,
+            format="text",
+        )
+        connection = cls()
+        for document, statement in statements.items():
+            connection.prepared[document] = await raw.prepare(statement["sql"])
+        return connection
+
+
+class Bare:
+    """The application."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self._users = {
+            f"Bearer {token}".encode(): UUID(user) for token, user in config["users"].items()
+        }
+        self._readers = {
+            document: [reader(argument) for argument in statement["arguments"]]
+            for document, statement in config["statements"].items()
+        }
+        self._free: list[Connection] = []
+        self._waiting: deque[asyncio.Future[Connection]] = deque()
+
+    async def start(self) -> None:
+        """Opens all connections."""
+        url = role_url(self._config["url"], "authenticated", self._config["password"])
+        for _ in range(self._config["pool_size"]):
+            self._free.append(await Connection.open(url, self._config["statements"]))
+
+    async def _acquire(self) -> Connection:
+        if self._free:
+            return self._free.pop()
+        waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        return await waiter
+
+    def _release(self, connection: Connection) -> None:
+        if self._waiting:
+            self._waiting.popleft().set_result(connection)
+        else:
+            self._free.append(connection)
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Answers one request."""
+        user = self._users[dict(scope["headers"])[b"authorization"]]
+        message = await receive()
+        body = message["body"]
+        while message["more_body"]:
+            message = await receive()
+            body += message["body"]
+        request = orjson.loads(body)
+        document, variables = request["query"], request.get("variables")
+        arguments = [read(user, variables) for read in self._readers[document]]
+        connection = await self._acquire()
+        try:
+            answer = await connection.prepared[document].fetchval(*arguments)
+        finally:
+            self._release(connection)
+        if variables is None:
+            answer = b'{"data":' + answer + b"}"
+        else:
+            answer = b'{"data":{"spendCredits":' + answer + b"}}"
+        length = (b"content-length", b"%d" % len(answer))
+        await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
+        await send({"type": "http.response.body", "body": answer})
+
+
+async def main(config: dict[str, Any]) -> None:
+    """Serves until it is told to stop."""
+    application = Bare(config)
+    await application.start()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            port=config["port"],
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=65,
+        )
+    )
+    await server.serve()
+
+
+if __name__ == "__main__":
+    asyncio.run(
+        main(orjson.loads(Path(sys.argv[1]).read_bytes())), loop_factory=uvloop.new_event_loop
+    )

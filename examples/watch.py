@@ -1,0 +1,46 @@
+"""Prints a subscription's items until one contains a text: watch.py DOCUMENT [UNTIL].
+
+Reads the access token from the variable TOKEN, and the server from TALLYGRAPH
+(http://127.0.0.1:8000).
+"""
+
+import json
+import os
+import sys
+
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+PATIENCE_SECONDS = 60
+
+
+def main(document: str, until: str = "") -> None:
+    """Speaks graphql-transport-ws: connect, prove who we are, subscribe, print."""
+    url = os.environ.get("TALLYGRAPH", "http://127.0.0.1:8000").replace("http", "ws", 1)
+    authorization = f"Bearer {os.environ['TOKEN']}"
+    with connect(f"{url}/graphql", subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
+
+        def send(**message: object) -> None:
+            socket.send(json.dumps(message))
+
+        send(type="connection_init", payload={"Authorization": authorization})
+        while True:
+            message = json.loads(socket.recv(PATIENCE_SECONDS))
+            if message["type"] == "connection_ack":
+                send(type="subscribe", id="1", payload={"query": document})
+            elif message["type"] == "ping":
+                send(type="pong")
+            elif message["type"] == "next":
+                item = json.dumps(message["payload"]["data"])
+                print(item, flush=True)
+                if until and until in item:
+                    return
+            else:
+                sys.exit(f"The server ended the subscription: {message}")
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except TimeoutError:
+        sys.exit(f"Nothing came for {PATIENCE_SECONDS} seconds.")

@@ -1,0 +1,112 @@
+"""Root fields of a query: the viewer, lists of bounded tables, and rows by their global ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
+from sqlalchemy import func, literal_column
+
+from db.errors import DomainError, ErrorCode
+from graph.engine import specs
+from graph.engine.faults import Path
+from graph.engine.pages import cursor_value
+from graph.engine.parameters import Request
+from graph.engine.plan import Json, Planner, as_object, table_behind, text_literal
+from graph.engine.specs import backing_of, spec_of
+from graph.relay import MAX_PAGE_SIZE, split_global_id
+
+
+class Roots:
+    """Plans the root fields of one schema."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._types_by_prefix = {
+            backing.prefix: graph_type.name
+            for graph_type in schema.type_map.values()
+            if (backing := backing_of(graph_type)) is not None and backing.prefix
+        }
+
+    def field(
+        self, planner: Planner, root: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]
+    ) -> Json:
+        """The value of one root field, `__typename` included."""
+        name = nodes[0].name.value
+        if name == "__typename":
+            return text_literal(root.name)
+        definition = root.fields[name]
+        value = partial(self._value, planner, definition, key, nodes)
+        return planner.field(definition, (key,), value)
+
+    def _value(
+        self, planner: Planner, definition: GraphQLField, key: str, nodes: Sequence[FieldNode]
+    ) -> Json:
+        named = get_named_type(definition.type)
+        match spec_of(definition):
+            case specs.ViewerRow():
+                source = planner.source(named)
+                own = source.c[table_behind(named).key] == planner.parameters.actor()
+                return planner.row(named, nodes, (key,), source, own)
+            case specs.Rows(order):
+                return planner.rows(named, nodes, (key,), order)
+            case specs.NodeLookup(many):
+                read = planner.read_arguments(definition, nodes[0])
+                now = planner.arguments_now(definition, nodes[0])
+                if not many:
+                    return self._node(planner, nodes, (key,), now["id"], lambda r: read(r)["id"])
+                return self._nodes(planner, nodes, key, now["ids"], read)
+            case spec:
+                raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")
+
+    def _nodes(
+        self,
+        planner: Planner,
+        nodes: Sequence[FieldNode],
+        key: str,
+        ids: Sequence[str],
+        read: Callable[[Request], dict[str, Any]],
+    ) -> Json:
+        if len(ids) > MAX_PAGE_SIZE:
+            raise DomainError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"`ids` may have {MAX_PAGE_SIZE} items; it has {len(ids)}.",
+            )
+        planner.nullable.update({(key, n): True for n in range(len(ids))})
+        return func.json_build_array(
+            *(
+                self._node(planner, nodes, (key, n), node_id, partial(_nth_id, read, n))
+                for n, node_id in enumerate(ids)
+            )
+        )
+
+    def _node(
+        self,
+        planner: Planner,
+        nodes: Sequence[FieldNode],
+        path: Path,
+        id_now: str,
+        read_id: Callable[[Request], str],
+    ) -> Json:
+        type_name = self._types_by_prefix.get(split_global_id(id_now)[0])
+        if type_name is None:
+            return literal_column("null::json")
+        named = as_object(self._schema.type_map[type_name])
+        source = planner.source(named)
+        column = source.c[table_behind(named).key]
+
+        def wanted(request: Request) -> Any:
+            try:
+                text = split_global_id(read_id(request))[1]
+                return cursor_value(text, column.type.python_type)
+            except DomainError:
+                return None  # an id that cannot be: it finds nothing
+
+        condition = column == planner.parameters.add(wanted, column.type)
+        return planner.row(named, nodes, path, source, condition)
+
+
+def _nth_id(read: Callable[[Request], dict[str, Any]], number: int, request: Request) -> str:
+    return str(read(request)["ids"][number])

@@ -1,0 +1,147 @@
+"""Uvicorn's HTTP protocol, minus its patience: with slow senders, long heads and absent readers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from graph.context import CONTEXT_KEY, Context
+
+HEAD_SECONDS = 10.0
+# The application times the bodies that it reads; this is for bodies that nobody reads any more.
+UNREAD_BODY_SECONDS = 30.0
+HEAD_LIMIT_BYTES = 65_536
+HEADER_LIMIT = 100
+_REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+)
+
+
+class _HeadTooLarge(Exception):
+    """The head is longer than any that a client of this API has."""
+
+
+class ImpatientHttpProtocol(HttpToolsProtocol):
+    """Closes what is overdue. A request that arrives in one piece starts no timer.
+
+    Give it as `http=` in uvicorn's configuration.
+    """
+
+    head_seconds = HEAD_SECONDS
+    unread_body_seconds = UNREAD_BODY_SECONDS
+    _deadline: asyncio.TimerHandle | None = None
+    _in_head = False
+    _in_message = False
+    _is_head_too_large = False
+    _is_upgraded = False
+    _received_bytes = 0
+    _task: asyncio.Task[None] | None = None
+    _running: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A new connection owes a head."""
+        super().connection_made(transport)
+        self._in_head = True
+        self._start_deadline(self.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is owed any more, and nobody waits for the answer."""
+        self._stop_deadline()
+        super().connection_lost(exc)
+        if self._task is None or self._running is None or self._task.done():
+            return
+        context: Context | None = self._running.scope.get(CONTEXT_KEY)  # type: ignore[assignment]
+        if context is not None and context.is_reading:
+            context.client_left = True
+            self._task.cancel()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request, also of a later one on the same connection."""
+        super().on_message_begin()
+        self._in_head = self._in_message = True
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: the application takes over."""
+        self._in_head = False
+        if len(self.headers) > HEADER_LIMIT or (
+            self._received_bytes > HEAD_LIMIT_BYTES and self._head_bytes() > HEAD_LIMIT_BYTES
+        ):
+            self._is_head_too_large = True
+            raise _HeadTooLarge
+        super().on_headers_complete()
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def on_message_complete(self) -> None:
+        """The request has arrived whole."""
+        self._in_message = False
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Feeds the parser, then looks at what the client still owes."""
+        self._received_bytes = self._received_bytes + len(data) if self._in_head else len(data)
+        super().data_received(data)
+        if self._in_head:
+            if self._received_bytes > HEAD_LIMIT_BYTES:
+                self._end(_HEAD_TOO_LARGE)
+            elif self._deadline is None:
+                self._start_deadline(self.head_seconds)
+        elif self.cycle is not None and self.cycle.response_complete:
+            # Bytes that begin no request, or a body that was refused: neither may go on for ever.
+            if self._deadline is None and not self._is_upgraded:
+                self._start_deadline(self.unread_body_seconds)
+        elif self._deadline is not None:
+            self._stop_deadline()
+
+    def on_response_complete(self) -> None:
+        """A refusal may come before the end of its request's body."""
+        self._task = self._running = None
+        super().on_response_complete()
+        if self._in_message and not self._in_head and self._deadline is None:
+            self._start_deadline(self.unread_body_seconds)
+
+    def handle_websocket_upgrade(self) -> None:
+        """A socket has its own deadlines."""
+        self._is_upgraded = True
+        self._stop_deadline()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """Says what is wrong with a head; the parser knows only that something is."""
+        if self._is_head_too_large:
+            self._end(_HEAD_TOO_LARGE)
+        else:
+            super().send_400_response(msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Starts the application; the task is kept, to be cancelled when the client leaves."""
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        self._task, self._running = task, cycle
+
+    def _start_deadline(self, seconds: float) -> None:
+        self._deadline = self.loop.call_later(seconds, self._overdue)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _overdue(self) -> None:
+        self._deadline = None
+        if self._task is not None and not self._task.done():
+            self._start_deadline(self.head_seconds)  # an earlier request is still being answered
+        else:
+            self._end(_REQUEST_TIMEOUT if self._in_head else b"")
+
+    def _end(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            if answer:
+                self.transport.write(answer)
+            self.transport.close()

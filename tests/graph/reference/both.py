@@ -1,0 +1,69 @@
+"""Asks both ways and insists on one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import OperationType
+
+from db.actor import Actor
+from graph.context import Context
+from graph.engine.documents import coerce_variables
+from graph.engine.engine import Engine
+from graph.engine.faults import FieldFault
+from graph.engine.statements import Statement
+from graph.services import Services
+
+from .answers import answer, codes
+from .world import ADA
+
+
+@dataclass
+class Both:
+    """The engine and the reference over the same database."""
+
+    engine: Engine
+    services: Services
+    # Fields the reference resolved while the two agreed.
+    answered: set[tuple[str, str]] = field(default_factory=set)
+
+    async def same(
+        self, text: str, variables: dict[str, Any] | None = None, actor: Actor = ADA
+    ) -> dict[str, Any]:
+        """The answer to a query, which both gave, keys in the same order, faults at the same places."""
+        given = variables or {}
+        response = await self.compiled(text, given, actor)
+        self.assert_compiled(text, given, actor)
+        reference = await answer(self.engine.database, actor, text, given, self.answered)
+        faults = {
+            (error["extensions"]["code"], tuple(error["path"]) if "path" in error else None)
+            for error in response.get("errors", ())
+        }
+        assert (orjson.dumps(response["data"]).decode(), faults) == (
+            orjson.dumps(reference.data).decode(),
+            codes(reference),
+        ), f"{text}\n{given}"
+        return response
+
+    async def compiled(
+        self, text: str, variables: dict[str, Any], actor: Actor = ADA
+    ) -> dict[str, Any]:
+        """What the engine answers."""
+        context = Context(actor, self.services, "both")
+        response: dict[str, Any] = orjson.loads(
+            await self.engine.run(text, variables, None, context)
+        )
+        return response
+
+    def assert_compiled(self, text: str, variables: dict[str, Any], actor: Actor) -> None:
+        """Only introspection has no statement; a field's own fault may leave none to make."""
+        operation = self.engine.documents.operation(text, None)
+        assert operation.kind is OperationType.QUERY
+        coerced = coerce_variables(self.engine.schema, operation, variables)
+        try:
+            statement = self.engine.query_statement(operation, coerced, actor)
+        except FieldFault:
+            return
+        assert isinstance(statement, Statement) or "__schema" in text or "__type(" in text

@@ -1,0 +1,246 @@
+"""The data both ways of answering look at: users whose rows hold every awkward value."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from db.actor import NOBODY, SERVICE, Actor
+from db.pool import Database
+
+from .answers import answer, reference_schema
+
+ADA = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000ad"))
+GUEST = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000b0"))
+STRANGER = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000c0"))
+ACTORS = {"ada": ADA, "guest": GUEST, "nobody": NOBODY}
+
+START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+# Whole seconds, halves, one microsecond, all of them, and two rows of the same moment.
+MOMENTS = [
+    START,
+    START + timedelta(microseconds=500_000),
+    START + timedelta(seconds=1, microseconds=1),
+    START + timedelta(seconds=1, microseconds=1),
+    START + timedelta(seconds=2, microseconds=999_999),
+    datetime(1969, 12, 31, 23, 59, 59, 120_000, tzinfo=UTC),
+]
+TEXTS = ["Ada", "", 'q"\\/\b\n\t\x7f', "日本語 🧑🏽‍🎤 ﷽", "null", "x" * 255, "e\u0301 \u2028 <&>"]
+DOCUMENT = {
+    "nothing": None,
+    "nested": [None, {"deep": [[], {}, [None]]}],
+    "numbers": [0, -0.5, 0.1, 1e-7, 1e300, 2**53 + 1, 2**63 - 1, -(2**63), 1.0],
+    'key "quoted" 日本': "\u0001 \\ \U0001f600",
+    "yes": True,
+}
+GONE = 5
+STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
+TOOLS = ("hair-color", "hairstyle", "halloween", "analysis")
+
+
+@dataclass
+class World:
+    """Ids that exist, by the type they are of, and cursors by the connection they are good for."""
+
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
+    cursors: dict[str, list[str]] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    moments: list[str] = field(default_factory=list)
+
+    def every_cursor(self) -> set[str]:
+        """All cursors of all lists."""
+        return {cursor for cursors in self.cursors.values() for cursor in cursors}
+
+
+def known(user: Actor, what: str, number: int) -> UUID:
+    """The id of a row that `fill` makes."""
+    assert user.user_id is not None
+    return uuid5(user.user_id, f"{what} {number}")
+
+
+async def _add(owner: asyncpg.Connection, table: str, **values: Any) -> None:
+    places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+    given = [json.dumps(v) if isinstance(v, dict | list) else v for v in values.values()]
+    await owner.execute(f"insert into {table} ({', '.join(values)}) values ({places})", *given)
+
+
+async def _profiles(owner: asyncpg.Connection, user: Actor) -> None:
+    numbers = [0, -1, 2**31 - 1, -(2**31), None, 7, None]
+    for n, (local_id, name) in enumerate(zip(numbers, TEXTS, strict=True)):
+        await _add(
+            owner,
+            "profiles",
+            id=known(user, "profile", n),
+            user_id=user.user_id,
+            local_id=local_id,
+            name=name if n != 4 else None,
+            thumbnail=None if n % 2 else "aGk=",
+            analysis=DOCUMENT if n % 2 else {},
+            chat_history=[DOCUMENT, None] if n % 3 else [],
+            created_at=MOMENTS[n % len(MOMENTS)],
+            updated_at=MOMENTS[-n % len(MOMENTS)],
+            synced_at=START,
+        )
+
+
+async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
+    await _add(
+        owner,
+        "uploads",
+        id=known(user, "upload", 0),
+        user_id=user.user_id,
+        content_type="image/webp",
+        declared_size_bytes=2**40,
+        expires_at=MOMENTS[2],
+    )
+    for n, status in enumerate(STATUSES):
+        identity = known(user, "generation", n)
+        picture = status == "SUCCEEDED" and TOOLS[n % 4] != "analysis"
+        await _add(
+            owner,
+            "generations",
+            id=identity,
+            user_id=user.user_id,
+            tool_id=TOOLS[n % 4],
+            upload_id=known(user, "upload", 0),
+            status=status,
+            parameters=DOCUMENT if n % 2 else {},
+            cache_key="k",
+            result=DOCUMENT if status == "SUCCEEDED" else None,
+            result_path=f"generations/{user.user_id}/{identity}.png" if picture else None,
+            result_content_type="image/png" if picture else None,
+            error_code=("PROVIDER_FAILED" if n % 2 else "INTERNAL") if status == "FAILED" else None,
+            error_message=TEXTS[2] if status == "FAILED" else None,
+            credits_charged=2**31 - 1 if n == 2 else n,
+            from_cache=n % 2 == 0,
+            made_offline=n % 3 == 0,
+            created_at=MOMENTS[n % len(MOMENTS)],
+            started_at=MOMENTS[n % len(MOMENTS)] if n else None,
+            finished_at=MOMENTS[-1] if status in ("FAILED", "SUCCEEDED") else None,
+        )
+
+
+async def _notifications(owner: asyncpg.Connection, user: Actor) -> None:
+    for n in range(6):
+        await _add(
+            owner,
+            "notifications",
+            id=known(user, "notification", n),
+            user_id=user.user_id,
+            type=("OFFER", "FEATURE", "GENERAL")[n % 3],
+            title_key=TEXTS[n],
+            message_key=f"m{n}",
+            data=DOCUMENT if n == 3 else {"n": n},
+            read=n % 2 == 0,
+            created_at=MOMENTS[n],
+        )
+
+
+async def _credits(database: Database, user: Actor) -> None:
+    async with database.transaction(SERVICE) as transaction:
+        for source in ("ADMIN", "PURCHASE"):
+            await transaction.connection.fetchval(
+                "select app.grant_credits($1, $2, 20, 'order 1')", user.user_id, source
+            )
+        await transaction.connection.fetchval(
+            "select app.hold_credits($1, 3, 'held', interval '1 year')", user.user_id
+        )
+    for n, reason in enumerate(TEXTS[1:5]):
+        async with database.transaction(user) as transaction:
+            await transaction.connection.fetchval(
+                "select app.spend_credits($1, $2, null, $3)", n + 1, reason or None, str(n)
+            )
+
+
+async def fill(owner: asyncpg.Connection, database: Database) -> World:
+    """Makes the users and their rows, and says what there is to ask for."""
+    for user, email in ((ADA, "Ada@Example.test"), (GUEST, None), (STRANGER, "s@example.test")):
+        await _add(
+            owner,
+            "users",
+            id=user.user_id,
+            email=email,
+            is_anonymous=email is None,
+            display_name=TEXTS[3] if email else None,
+            plan_id="pro" if email else None,
+            created_at=MOMENTS[2],
+        )
+    for user in (ADA, STRANGER):
+        await _profiles(owner, user)
+        await _generations(owner, user)
+        await _notifications(owner, user)
+        await _credits(database, user)
+    world = await _described(owner)
+    for page in ("generations", "profiles", "notifications", "creditTransactions"):
+        await _cursors(database, world, page)
+    # Cursors of rows that are gone stay good.
+    before = world.every_cursor()
+    for table in ("profiles", "notifications"):
+        gone = known(ADA, table.removesuffix("s"), GONE)
+        await owner.execute(f"delete from {table} where id = $1", gone)
+    now = World(cursors={})
+    for page in ("profiles", "notifications"):
+        await _cursors(database, now, page)
+    kept = {page.partition(" ")[0] for page in now.cursors}
+    world.stale = {
+        cursor
+        for page, cursors in world.cursors.items()
+        if page.partition(" ")[0] in kept
+        for cursor in cursors
+    } - now.every_cursor()
+    assert world.stale < before
+    return world
+
+
+async def _cursors(database: Database, world: World, page: str) -> None:
+    arguments = reference_schema().type_map["User"].fields[page].args  # type: ignore[attr-defined]
+    fields = (
+        list(arguments["orderBy"].type.fields["field"].type.of_type.values)
+        if "orderBy" in arguments
+        else []
+    )
+    orders = [""] + [f"{name} {direction}" for name in fields for direction in ("ASC", "DESC")]
+    for order in orders:
+        field, _, direction = order.partition(" ")
+        chosen = f"(orderBy: {{field: {field}, direction: {direction}}})" if order else ""
+        found = await answer(
+            database, ADA, f"{{ viewer {{ {page}{chosen} {{ edges {{ cursor }} }} }} }}", {}
+        )
+        assert found.data, found.errors
+        edges = found.data["viewer"][page]["edges"]
+        world.cursors[f"{page} {order}".strip()] = [edge["cursor"] for edge in edges]
+
+
+async def _described(owner: asyncpg.Connection) -> World:
+    rows = await owner.fetch(
+        "select id from credit_transactions where user_id = $1 order by created_at, id",
+        ADA.user_id,
+    )
+    ids = {
+        "User": [f"user_{ADA.user_id}"],
+        "Profile": [f"profile_{known(ADA, 'profile', n)}" for n in range(len(TEXTS))],
+        "Generation": [f"generation_{known(ADA, 'generation', n)}" for n in range(len(STATUSES))],
+        "Notification": [f"notification_{known(ADA, 'notification', n)}" for n in range(6)],
+        "CreditTransaction": [f"transaction_{row['id']}" for row in rows],
+        "Upload": [f"upload_{known(ADA, 'upload', 0)}"],
+        "Tool": ["tool_hair-color", "tool_halloween", "tool_hairstyle"],
+        "Plan": ["plan_free", "plan_pro"],
+        "Hairstyle": [
+            f"hairstyle_{row['id']}"
+            for row in await owner.fetch("select id from hairstyles order by id limit 2")
+        ],
+    }
+    foreign = [
+        f"user_{STRANGER.user_id}",
+        f"profile_{known(STRANGER, 'profile', 0)}",
+        f"generation_{known(STRANGER, 'generation', 0)}",
+        f"upload_{known(STRANGER, 'upload', 0)}",
+    ]
+    moments = [moment.isoformat() for moment in MOMENTS] + ["2026-03-01T14:00:00.5+02:00"]
+    return World(ids, foreign, moments=moments)
