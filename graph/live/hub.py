@@ -56,6 +56,7 @@ class EventHub:
         self._head: Head | None = None
         self._ready = asyncio.Event()
         self._woken = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._subscriptions: dict[str, dict[UUID | None, set[Subscription]]] = defaultdict(dict)
 
@@ -118,6 +119,7 @@ class EventHub:
         """Deliver to this subscription from the next event on."""
         watch = subscription.watch
         self._subscriptions[watch.topic].setdefault(watch.user_id, set()).add(subscription)
+        self._wanted.set()
 
     def unregister(self, subscription: Subscription) -> None:
         """Deliver nothing more to it."""
@@ -127,6 +129,8 @@ class EventHub:
         found.discard(subscription)
         if not found:
             by_user.pop(watch.user_id, None)
+        if not any(self._subscriptions.values()):
+            self._wanted.clear()
 
     async def _read_for_ever(self) -> None:
         while True:
@@ -134,12 +138,20 @@ class EventHub:
             if batch.full:
                 await asyncio.sleep(0)
                 continue
+            if not any(self._subscriptions.values()):
+                # Nobody would see what a wake-up tells of; the heartbeat keeps the position near.
+                await self._until(self._wanted, self._heartbeat_seconds)
+                continue
             await asyncio.sleep(READ_PAUSE_SECONDS)
             wait_seconds = self._heartbeat_seconds
             if batch.head.unsettled:
                 wait_seconds = UNSETTLED_POLL_SECONDS
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait_seconds)
+            await self._until(self._woken, wait_seconds)
+
+    @staticmethod
+    async def _until(event: asyncio.Event, timeout_seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), timeout_seconds)
 
     async def _read_next(self) -> Batch:
         # Cleared before the read: a wake-up during it asks for another.

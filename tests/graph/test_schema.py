@@ -189,7 +189,7 @@ def undescribed(found: GraphQLNamedType) -> Iterator[str]:
             if not field.description:
                 yield f"{found.name}.{name}"
             for argument_name, argument in getattr(field, "args", {}).items():
-                if not argument.description and argument_name != "input":
+                if not argument.description:
                     yield f"{found.name}.{name}({argument_name}:)"
 
 
