@@ -114,11 +114,6 @@ def watch_entity_arguments(
     raise AssertionError("the engine streams")  # pragma: no cover
 
 
-def encode_global_id(prefix: str, key: object) -> str:
-    """The global id of the row with primary key `key`."""
-    return f"{prefix}_{key}"
-
-
 def split_global_id(value: str) -> tuple[str, str]:
     """A global id's prefix and key; an id without a prefix gives an empty prefix."""
     prefix, separator, key = value.partition("_")

@@ -26,15 +26,6 @@ if TYPE_CHECKING:
     from graph.engine.engine import Engine, Planning
 
 
-class LiveEvent(Protocol):
-    """A change as the hub delivers it."""
-
-    @property
-    def snapshot(self) -> dict[str, Any]: ...
-    @property
-    def cursor(self) -> str: ...
-
-
 class LiveEvents(Protocol):
     """A watch on the hub: entered, told what the first read has shown, then iterated."""
 
