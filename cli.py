@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from pathlib import Path
@@ -58,13 +59,30 @@ def serving_url(settings: Settings) -> str:
     return settings.database_url or owner_url(settings)
 
 
+TrustedDocuments = Annotated[
+    Path | None, typer.Option(help="JSON file of the only documents that may run.")
+]
+
+
+def settings_with(trusted_documents: Path | None) -> Settings:
+    """The settings, with what the command line says in place of TRUSTED_DOCUMENTS."""
+    from graph.engine.persisted import load_trusted_documents
+
+    settings = get_settings()
+    if trusted_documents is not None:
+        settings.trusted_documents = str(trusted_documents)
+    if settings.trusted_documents:  # a wrong file is said before anything starts
+        load_trusted_documents(Path(settings.trusted_documents))
+    return settings
+
+
 @app.command()
-def dev() -> None:
+def dev(trusted_documents: TrustedDocuments = None) -> None:
     """Everything in one process: embedded database, migrations, demo catalog, API and worker."""
     from logs import configure_logs
     from serving import AlreadyRunning, DevelopmentLock, bind, run, serve, start_database
 
-    settings = get_settings()
+    settings = settings_with(trusted_documents)
     configure_logs(settings)
     lock, report = DevelopmentLock(settings), Progress()
     try:
@@ -103,13 +121,13 @@ def show_urls(settings: Settings) -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(trusted_documents: TrustedDocuments = None) -> None:
     """The API. Needs DATABASE_URL; run `tallygraph migrate` first."""
     from logs import configure_logs
     from serving import bind, run
     from serving import serve as run_server
 
-    settings = get_settings()
+    settings = settings_with(trusted_documents)
     configure_logs(settings)
     url, listener = serving_url(settings), bind(settings)
 
@@ -169,6 +187,33 @@ def schema(
         return
     path.write_text(text)
     console.print(f"Wrote {path.name}")
+
+
+@app.command("explain")
+def explain_command(
+    file: Annotated[Path, typer.Argument(help="A GraphQL document.", exists=True, dir_okay=False)],
+    variables: Annotated[str, typer.Option(help="Its variables, as JSON.")] = "{}",
+    email: Annotated[str | None, typer.Option("--as", help="For whom: an e-mail.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Which operation of several.")] = None,
+    analyze: Annotated[bool, typer.Option("--analyze", help="Run it too, if it reads.")] = False,
+) -> None:
+    """Prints the SQL of an operation, its parameters and Postgres's plan; writes nothing."""
+    from db.errors import DomainError
+    from graph.errors import RequestError
+    from graph.explain import Question, explain_here
+
+    try:
+        given = json.loads(variables)
+        if not isinstance(given, dict):
+            fail("--variables must be a JSON object.")
+        question = Question(file.read_text(), given, operation, email, analyze)
+        settings = get_settings()
+        answer = asyncio.run(explain_here(settings, serving_url(settings), question))
+    except json.JSONDecodeError:
+        fail("--variables is not valid JSON.")
+    except (DomainError, RequestError) as error:
+        fail(str(error))
+    typer.echo(answer, nl=False)
 
 
 @database_commands.command("url")

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
 
     graphiql: bool = True
     introspection: bool = True
+    trusted_documents: str = ""
     query_character_limit: Annotated[int, Field(ge=1)] = 50_000
     query_token_limit: Annotated[int, Field(ge=1)] = 2_000
     query_depth_limit: Annotated[int, Field(ge=1)] = 15

@@ -98,11 +98,11 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     actor = Actor("authenticated", uuid4())
     given = {"amount": 1, "idempotencyKey": "key"}
     variables = coerce_variables(engine.schema, operation, {"input": given})
-    (field,) = engine._mutation_fields(operation, variables).values()
+    (field,) = engine.mutation_fields(operation, variables).values()
     spec = spec_of(field.root.fields[field.node.name.value])
     assert isinstance(spec, specs.Mutate)
     assert field.payload is not None
-    python_arguments = engine._python_arguments(
+    python_arguments = engine.python_arguments(
         field.root.fields[field.node.name.value], field.node, variables
     )
     verb = await spec.operation(Context(actor, None, "export"), **python_arguments)  # type: ignore[arg-type]

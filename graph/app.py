@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,6 +26,7 @@ from db.storage import Storage
 from graph import files
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
+from graph.engine.persisted import load_trusted_documents
 from graph.generations import links
 from graph.graphiql import routes as graphiql
 from graph.http import GraphQLHttp
@@ -49,12 +51,14 @@ class Server:
     """One process's API: made before it listens, closed after it has stopped."""
 
     def __init__(self, settings: Settings, database: Database, storage: Storage, bus: WakeBus):
+        trusted = settings.trusted_documents
         self.services = make_services(settings, database, bus)
         self.engine = Engine(
             build_schema(),
             database,
             introspection=settings.introspection,
             limits=Limits.of(settings),
+            trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
         self.sockets = GraphQLWebSocket(
             SocketOperations(self.engine, self.services),

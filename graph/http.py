@@ -22,6 +22,7 @@ from db.actor import NOBODY
 from db.errors import DomainError, ErrorCode
 from graph.context import CONTEXT_KEY, Context
 from graph.engine.engine import Engine
+from graph.engine.persisted import names_document
 from graph.errors import RequestError, domain_error, masked, top_level
 from graph.services import Services
 
@@ -126,13 +127,14 @@ class GraphQLHttp:
             request = await self._read_post(receive, headers)
         else:
             request = _read_get(scope["query_string"])
-        text, variables, name = _parts(request)
+        variables, name = _parts(request)
         user_agent = headers.get(b"user-agent")
         context = Context(
             actor, self._services, request_id, user_agent.decode("latin-1") if user_agent else None
         )
         scope[CONTEXT_KEY] = context
         try:
+            text = self._engine.persisted.text(request, name)
             if method == "GET":
                 self._refuse_get_mutation(text, name)
             answer = await self._engine.run(text, variables, name, context)
@@ -215,20 +217,21 @@ def _read_get(query_string: bytes) -> dict[str, Any]:
     return request
 
 
-def _parts(request: Any) -> tuple[str, dict[str, Any], str | None]:
+def _parts(request: Any) -> tuple[dict[str, Any], str | None]:
     if isinstance(request, list):
         raise _refuse(400, "Batches are not served: send one operation in each request.")
     if not isinstance(request, dict):
         raise _refuse(400, "The body must be a JSON object with `query`.")
     text, name = request.get("query"), request.get("operationName")
     variables, extensions = request.get("variables"), request.get("extensions")
-    if not isinstance(text, str) or not text.strip():
+    is_sent = isinstance(text, str) and text.strip()
+    if not is_sent and not (text is None and names_document(request)):
         raise _refuse(400, "The request needs `query`, the text of a GraphQL document.")
     if name is not None and not isinstance(name, str):
         raise _refuse(400, "`operationName` must be a string.")
     if not isinstance(variables, OBJECT) or not isinstance(extensions, OBJECT):
         raise _refuse(400, "`variables` and `extensions` must be JSON objects.")
-    return text, variables or {}, name or None
+    return variables or {}, name or None
 
 
 async def _respond(

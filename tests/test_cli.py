@@ -38,7 +38,17 @@ def assert_one_clear_line(output: str, *parts: str) -> None:
 def test_help_names_every_command(empty: Path) -> None:
     done = run_command(empty, "--help")
     assert done.returncode == 0
-    for command in ("dev", "serve", "worker", "migrate", "seed", "schema", "db", "users"):
+    for command in (
+        "dev",
+        "serve",
+        "worker",
+        "migrate",
+        "seed",
+        "schema",
+        "explain",
+        "db",
+        "users",
+    ):
         assert command in done.stdout
 
 

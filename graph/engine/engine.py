@@ -40,6 +40,7 @@ from graph.engine.faults import FieldFault, Path, Place, spread
 from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
 from graph.engine.payloads import PayloadPlan, Run, run_mutation
+from graph.engine.persisted import PersistedDocuments
 from graph.engine.plan import Planner, as_object, build_object
 from graph.engine.render import Renderer
 from graph.engine.roots import Roots
@@ -129,11 +130,13 @@ class Engine:
         *,
         introspection: bool,
         limits: Limits | None = None,
+        trusted: Mapping[str, str] | None = None,
     ) -> None:
         self.strawberry = strawberry_schema
         self.schema = strawberry_schema._schema  # the graphql-core schema
         self.database = database
         self.documents = Documents(self.schema, introspection=introspection, limits=limits)
+        self.persisted = PersistedDocuments(self.documents, trusted)
         self._roots = Roots(self.schema)
 
     async def run(
@@ -289,7 +292,7 @@ class Engine:
         parts: list[bytes] = []
         errors: list[dict[str, Any]] = []
         run = Run(context, variables)
-        for key, field in self._mutation_fields(operation, variables).items():
+        for key, field in self.mutation_fields(operation, variables).items():
             try:
                 answer = await self._mutate_field(field, run)
             except Exception as error:
@@ -300,7 +303,8 @@ class Engine:
         tail = b',"errors":' + orjson.dumps(errors) if errors else b""
         return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
 
-    def _mutation_fields(self, operation: Operation, variables: Any) -> dict[str, MutationField]:
+    def mutation_fields(self, operation: Operation, variables: Any) -> dict[str, MutationField]:
+        """The planned root fields of a mutation for these variables."""
         shape = operation.shape(variables.coerced)
         planned: dict[str, MutationField] | None = operation.plans.get(shape)
         if planned is None:
@@ -318,12 +322,13 @@ class Engine:
         definition = field.root.fields[field.node.name.value]
         spec = spec_of(definition)
         assert isinstance(spec, specs.Mutate)
-        arguments = self._python_arguments(definition, field.node, run.variables)
+        arguments = self.python_arguments(definition, field.node, run.variables)
         return await run_mutation(self.database, field.payload, spec.operation, arguments, run)
 
-    def _python_arguments(
+    def python_arguments(
         self, definition: GraphQLField, node: FieldNode, variables: Any
     ) -> dict[str, Any]:
+        """A field's arguments as its operation takes them."""
         given = get_argument_values(definition, node, variables)
         arguments: dict[str, Any] = convert_arguments(
             given,

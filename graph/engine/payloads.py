@@ -110,14 +110,15 @@ class PayloadPlan:
         if not self.parts:
             return self.render(payload.fields, {})
         if self._rows is None:
-            self._rows = self._rows_statement()
+            self._rows = self.rows_statement()
         answer = await transaction.pooled.fetch_value(self._rows.sql, self._rows.arguments(request))
         root = orjson.loads(answer)
         finish(root, self._rows.finishers)
         values = {part.path: root[f"r{n}"] for n, part in enumerate(self.parts)}
         return self.render(payload.fields, values)
 
-    def _rows_statement(self) -> Statement:
+    def rows_statement(self) -> Statement:
+        """The statement that reads the payload's rows by the keys an operation returned."""
         planner = self._planning.planner(Parameters())
         pairs = [
             (f"r{n}", self._row(planner, part, (f"r{n}",))) for n, part in enumerate(self.parts)

@@ -94,7 +94,10 @@ def operation_id(message: dict[str, Any]) -> str:
 def operation_payload(message: dict[str, Any]) -> dict[str, Any]:
     """The GraphQL request in a subscribe message."""
     payload = message.get("payload")
-    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
+    if not isinstance(payload, dict):
+        raise bad_request("`payload` must be an object")
+    is_named = "documentId" in payload or "extensions" in payload
+    if not isinstance(payload.get("query"), str | None if is_named else str):
         raise bad_request("`payload.query` must be text")
     if not isinstance(payload.get("operationName"), str | None):
         raise bad_request("`payload.operationName` must be text or null")

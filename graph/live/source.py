@@ -39,9 +39,9 @@ class SocketOperations:
         self, payload: dict[str, Any], actor: Callable[[], Actor]
     ) -> AsyncIterator[bytes]:
         """One answer for a query or mutation, a stream for a subscription."""
-        text, variables = payload["query"], payload.get("variables") or {}
-        name = payload.get("operationName")
+        variables, name = payload.get("variables") or {}, payload.get("operationName")
         try:
+            text = self._engine.persisted.text(payload, name)
             operation = self._engine.documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(actor(), self._services, secrets.token_hex(8))

@@ -31,7 +31,6 @@ def production(tmp_path: Path) -> Settings:
         environment="production",
         public_url="https://api.example.com",
         database_url="postgresql://authenticated@db/app",
-        confirm_email=False,
         data_directory=tmp_path,
     )
 
