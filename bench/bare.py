@@ -19,7 +19,7 @@ import orjson
 import uvicorn
 import uvloop
 
-from db.pool import role_url
+from db.pool import role_url, set_codecs
 
 HEADERS = [
     (b"content-type", b"application/json; charset=utf-8"),
@@ -56,16 +56,7 @@ class Connection:
     async def open(cls, place: str, statements: dict[str, Any]) -> Connection:
         """Connects and prepares."""
         raw = await asyncpg.connect(place)
-        await raw.set_type_codec(
-            "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
-        )
-        await raw.set_type_codec(
-            "jsonb",
-            schema="pg_catalog",
-            encoder=lambda value: orjson.dumps(value).decode(),
-            decoder=orjson.loads,
-            format="text",
-        )
+        await set_codecs(raw)
         connection = cls()
         for document, statement in statements.items():
             connection.prepared[document] = await raw.prepare(statement["sql"])

@@ -247,7 +247,8 @@ class Transaction:
         await self.connection.execute(sql, *arguments)
 
 
-async def _prepare_connection(raw: asyncpg.Connection) -> None:
+async def set_codecs(raw: asyncpg.Connection) -> None:
+    """Answers come as the bytes Postgres wrote; jsonb parameters and columns are Python values."""
     await raw.set_type_codec(
         "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
     )
@@ -288,7 +289,7 @@ class Database:
                 statement_cache_size=PREPARED_LIMIT,
                 server_settings={"application_name": "tallygraph"},
             )
-            await _prepare_connection(raw)
+            await set_codecs(raw)
             return raw
 
         return connect

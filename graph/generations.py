@@ -9,12 +9,10 @@ from time import time
 from typing import Any
 
 import strawberry
-from jsonschema import Draft202012Validator
-from sqlalchemy import select
 
-from db.actor import NOBODY
-from db.catalog.tables import Tool as ToolTable
-from db.errors import ErrorCode, bad_input
+from db.catalog import operations as catalog
+from db.catalog.rules import check_parameters
+from db.errors import ErrorCode
 from db.generations import operations, tables
 from db.pool import Transaction
 from db.storage import LinkSigner, open_links, upload_path
@@ -191,27 +189,15 @@ async def create_upload(context: Context, input: CreateUploadInput) -> Verb:
     return Verb(run)
 
 
-async def _check_parameters(context: Context, tool_id: str, parameters: object) -> None:
-    """Refuses parameters that break the tool's schema; an unknown tool is the verb's to refuse."""
-    async with context.services.database.transaction(NOBODY) as transaction:
-        schema = await transaction.fetch_value(
-            select(ToolTable.parameters_schema).where(ToolTable.id == tool_id)
-        )
-    if schema is None:
-        return
-    for error in Draft202012Validator(schema).iter_errors(parameters):
-        place = [str(step) for step in error.absolute_path]
-        message = "This does not fit the tool's parametersSchema: "
-        message += f"{'.'.join(['parameters', *place])} breaks `{error.validator}`."
-        raise bad_input(message, "input", "parameters", *place)
-
-
 async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
     """Holds the tool's price and enqueues the work, in one statement."""
     context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
     parameters: Any = {} if input.parameters is None else input.parameters
-    await _check_parameters(context, tool_id, parameters)
+    async with context.services.database.transaction(context.actor) as transaction:
+        schema = await catalog.parameters_schema(transaction, tool_id)
+    if schema is not None:  # an unknown tool is the verb's to refuse
+        check_parameters(schema, parameters)
     return SqlVerb(
         "app.create_generation",
         (

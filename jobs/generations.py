@@ -19,7 +19,7 @@ from db.generations.operations import (
     recorded_result_path,
     start_generation,
 )
-from db.pool import Database
+from db.pool import Database, connection_lost
 from db.storage import Storage, generation_path
 from jobs.providers.base import (
     GenerationOutcome,
@@ -34,14 +34,6 @@ PROVIDER_TIMEOUT_SECONDS = 120.0
 FINISH_DELAYS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 _FAILED = "The generation could not be made. No credit was spent; try again in a moment."
-
-_PASSING = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.TransactionRollbackError,  # deadlock or serialization failure
-    asyncpg.OperatorInterventionError,  # the database shuts down or starts
-    asyncpg.InterfaceError,
-    OSError,
-)
 
 log = structlog.get_logger(__name__)
 
@@ -118,12 +110,20 @@ async def _finish_patiently(
     for delay in FINISH_DELAYS_SECONDS:
         try:
             return await _finish(services, generation_id, outcome, result_path)
-        except (DomainError, *_PASSING) as error:
-            if isinstance(error, DomainError) and error.code != ErrorCode.SERVICE_UNAVAILABLE:
+        except Exception as error:
+            if not _passes(error):
                 raise
             log.warning("generation not recorded yet", error=repr(error), retry_seconds=delay)
             await asyncio.sleep(delay)
     return await _finish(services, generation_id, outcome, result_path)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the database will soon take what it refused: it is away, busy, or had a deadlock."""
+    if isinstance(error, DomainError):
+        return error.code is ErrorCode.SERVICE_UNAVAILABLE
+    busy = asyncpg.TransactionRollbackError | asyncpg.QueryCanceledError
+    return connection_lost(error) or isinstance(error, busy)
 
 
 async def _finish(

@@ -1,0 +1,63 @@
+"""How long rows are kept that nobody may ask for any more, and their removal in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from sqlalchemy import TextClause, text
+
+from db.actor import SERVICE
+from db.pool import Database
+
+CHUNK_ROWS = 5_000
+
+# Each deletes one chunk and answers how many rows that were. Events and log rows are taken from the
+# low end of their ids, which is the old end: no look at the rows that stay. The newest event stays
+# at any age: by it a cursor is known to be too old.
+PURGES: dict[str, TextClause] = {
+    "expired results": text("""
+        with gone as (
+            delete from result_cache where cache_key in (
+                select cache_key from result_cache where expires_at <= now() limit :chunk)
+            returning 1)
+        select count(*) from gone
+    """),
+    "events older than 7 days": text("""
+        with gone as (
+            delete from events
+            where id in (select id from events order by id limit :chunk)
+              and id < (select max(id) from events)
+              and created_at < now() - interval '7 days'
+            returning 1)
+        select count(*) from gone
+    """),
+    "idempotency keys older than 30 days": text("""
+        with gone as (
+            delete from idempotency_keys where (user_id, operation, key) in (
+                select user_id, operation, key from idempotency_keys
+                where created_at < now() - interval '30 days' limit :chunk)
+            returning 1)
+        select count(*) from gone
+    """),
+    "queue log older than 7 days": text("""
+        with gone as (
+            delete from queue.pgqueuer_log
+            where id in (select id from queue.pgqueuer_log order by id limit :chunk)
+              and created < now() - interval '7 days'
+            returning 1)
+        select count(*) from gone
+    """),
+}
+
+
+async def purge(database: Database) -> AsyncIterator[tuple[str, int]]:
+    """Deletes old rows, each chunk in its own transaction; tells what went and how many rows."""
+    for name, statement in PURGES.items():
+        total = 0
+        while True:
+            async with database.transaction(SERVICE) as transaction:
+                deleted = await transaction.fetch_value(statement, chunk=CHUNK_ROWS)
+            total += deleted
+            if deleted < CHUNK_ROWS:
+                break
+        yield name, total
