@@ -13,11 +13,12 @@ from db.actor import Actor
 from db.pool import Database
 from graph.context import Context
 from graph.engine import specs
-from graph.engine.documents import Operation, coerce_variables
+from graph.engine.documents import Operation
 from graph.engine.engine import Engine
 from graph.engine.outcomes import SqlVerb
 from graph.engine.parameters import Request
 from graph.engine.specs import spec_of
+from graph.engine.variables import coerce_variables
 from graph.schema import build_schema
 from settings import Settings
 

@@ -18,13 +18,14 @@ from db.pool import Database
 from graph.app import make_services
 from graph.context import Context
 from graph.engine import specs
-from graph.engine.documents import Operation, coerce_variables
+from graph.engine.documents import Operation
 from graph.engine.engine import Engine, MutationField
 from graph.engine.limits import Limits
 from graph.engine.outcomes import SqlVerb
 from graph.engine.parameters import Request
 from graph.engine.specs import spec_of
 from graph.engine.statements import Statement
+from graph.engine.variables import coerce_variables
 from graph.live.bus import WakeBus
 from graph.schema import build_schema
 from graph.services import Services

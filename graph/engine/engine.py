@@ -17,11 +17,9 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
-    Undefined,
     execute,
     get_named_type,
 )
-from graphql.execution.values import get_argument_values
 from strawberry import Schema
 from strawberry.types.arguments import convert_arguments
 
@@ -30,12 +28,8 @@ from db.errors import DomainError, ErrorCode
 from db.pool import Database, connection_lost
 from graph.context import Context
 from graph.engine import specs
-from graph.engine.documents import (
-    Documents,
-    Operation,
-    coerce_variables,
-    has_variables,
-)
+from graph.engine.arguments import argument_reader, argument_values
+from graph.engine.documents import INTROSPECTION, Documents, Operation
 from graph.engine.faults import FieldFault, Path, Place, spread
 from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
@@ -48,17 +42,17 @@ from graph.engine.selection import Selections
 from graph.engine.specs import spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.engine.subscriptions import SubscriptionPlan
+from graph.engine.variables import Variables, coerce_variables
 from graph.errors import RequestError, domain_error, masked, top_level
 
 log = structlog.get_logger("tallygraph.engine")
-INTROSPECTION = frozenset({"__schema", "__type"})
 
 
 class Planning:
     """Everything needed to plan one operation for one shape of its variables."""
 
     def __init__(
-        self, engine: Engine, operation: Operation, variables: Any, *, signed_in: bool
+        self, engine: Engine, operation: Operation, variables: Variables, *, signed_in: bool
     ) -> None:
         self.engine = engine
         self._signed_in = signed_in
@@ -85,13 +79,11 @@ class Planning:
     def _argument_reader(
         definition: GraphQLField, node: FieldNode
     ) -> Callable[[Request], dict[str, Any]]:
-        if any(has_variables(argument.value) for argument in node.arguments or ()):
-            return lambda request: get_argument_values(definition, node, request.variables)
-        literal = get_argument_values(definition, node)
-        return lambda _: literal
+        read = argument_reader(definition, node)
+        return lambda request: read(request.variables)
 
     def _arguments_now(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
-        return get_argument_values(definition, node, self.variables)
+        return argument_values(definition, node, self.variables)
 
     def root(self) -> tuple[GraphQLObjectType, dict[str, list[FieldNode]]]:
         """The root type and the fields selected on it."""
@@ -160,7 +152,7 @@ class Engine:
         context.is_reading = True
         return await self._query(operation, variables, context)
 
-    async def _query(self, operation: Operation, variables: Any, context: Context) -> bytes:
+    async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         try:
             statement = self.query_statement(operation, variables, context.actor)
             if statement is None:
@@ -173,7 +165,7 @@ class Engine:
             return failed(error, context)
 
     async def _with_faults(
-        self, operation: Operation, variables: Any, context: Context, first: FieldFault | None
+        self, operation: Operation, variables: Variables, context: Context, first: FieldFault | None
     ) -> bytes:
         """The answer of an operation some of whose fields fail, or that asks for introspection."""
         planning = Planning(self, operation, variables, signed_in=context.actor.user_id is not None)
@@ -213,13 +205,13 @@ class Engine:
             else:
                 return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
-    def subscription_plan(self, operation: Operation, variables: Any) -> SubscriptionPlan:
+    def subscription_plan(self, operation: Operation, variables: Variables) -> SubscriptionPlan:
         """The plan of a subscription for these variables."""
-        shape = operation.shape(variables.coerced)
+        shape = operation.shape(variables)
         plan: SubscriptionPlan | None = operation.plans.get(shape)
         if plan is None:
             plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=True))
-            operation.remember(shape, plan)
+            operation.skeleton.remember(shape, plan)
         return plan
 
     async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
@@ -239,11 +231,11 @@ class Engine:
         return statement.finished(answer)
 
     def query_statement(
-        self, operation: Operation, variables: Any, actor: Actor
+        self, operation: Operation, variables: Variables, actor: Actor
     ) -> Statement | None:
         """The operation's statement for these variables; nothing when it asks for introspection."""
         signed_in = actor.user_id is not None
-        shape = (signed_in, *operation.shape(variables.coerced))
+        shape = (signed_in, *operation.shape(variables))
         statement = operation.plans.get(shape)
         if statement is None:
             planning = Planning(self, operation, variables, signed_in=signed_in)
@@ -251,7 +243,7 @@ class Engine:
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
             statement = self._plan_query(planning.planner(Parameters()), root, fields)
-            operation.remember(shape, statement)
+            operation.skeleton.remember(shape, statement)
         assert isinstance(statement, Statement)
         return statement
 
@@ -264,7 +256,7 @@ class Engine:
         return make_statement(build_object(pairs), planner.parameters, planner.finishers)
 
     def _introspect(
-        self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Any
+        self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
     ) -> dict[str, Any]:
         from graphql import DocumentNode
 
@@ -280,15 +272,13 @@ class Engine:
         )
         document = DocumentNode(definitions=(only, *operation.fragments.values()))
         # As they were given: what is coerced cannot be coerced again.
-        sources = variables.sources.items()
-        given = {name: source.value for name, source in sources if source.value is not Undefined}
-        result = execute(self.schema, document, variable_values=given)
+        result = execute(self.schema, document, variable_values=dict(variables.given))
         assert isinstance(result, ExecutionResult)
         if result.errors:
             raise RequestError(result.errors, ErrorCode.BAD_USER_INPUT)
         return dict(result.data or {})
 
-    async def _mutate(self, operation: Operation, variables: Any, context: Context) -> bytes:
+    async def _mutate(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         parts: list[bytes] = []
         errors: list[dict[str, Any]] = []
         run = Run(context, variables)
@@ -303,9 +293,11 @@ class Engine:
         tail = b',"errors":' + orjson.dumps(errors) if errors else b""
         return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
 
-    def mutation_fields(self, operation: Operation, variables: Any) -> dict[str, MutationField]:
+    def mutation_fields(
+        self, operation: Operation, variables: Variables
+    ) -> dict[str, MutationField]:
         """The planned root fields of a mutation for these variables."""
-        shape = operation.shape(variables.coerced)
+        shape = operation.shape(variables)
         planned: dict[str, MutationField] | None = operation.plans.get(shape)
         if planned is None:
             planning = Planning(self, operation, variables, signed_in=True)
@@ -313,7 +305,7 @@ class Engine:
             planned = {
                 key: MutationField.plan(planning, root, nodes) for key, nodes in fields.items()
             }
-            operation.remember(shape, planned)
+            operation.skeleton.remember(shape, planned)
         return planned
 
     async def _mutate_field(self, field: MutationField, run: Run) -> bytes:
@@ -326,10 +318,10 @@ class Engine:
         return await run_mutation(self.database, field.payload, spec.operation, arguments, run)
 
     def python_arguments(
-        self, definition: GraphQLField, node: FieldNode, variables: Any
+        self, definition: GraphQLField, node: FieldNode, variables: Variables
     ) -> dict[str, Any]:
         """A field's arguments as its operation takes them."""
-        given = get_argument_values(definition, node, variables)
+        given = argument_values(definition, node, variables)
         arguments: dict[str, Any] = convert_arguments(
             given,
             definition.extensions["strawberry-definition"].arguments,

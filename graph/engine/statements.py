@@ -51,7 +51,6 @@ class Statement:
     sql: str
     getters: tuple[Getter, ...]
     finishers: tuple[Finisher, ...]
-    size_bytes: int
 
     def arguments(self, request: Request) -> list[Any]:
         """The values to run the statement with."""
@@ -85,7 +84,7 @@ def make_statement(
     """The statement that selects one JSON value."""
     sql, names, _ = compiled(select(value))
     getters = tuple(parameters.getters[name] for name in names)
-    return Statement(sql, getters, tuple(finishers), size_bytes=len(sql) * 4 + 500)
+    return Statement(sql, getters, tuple(finishers))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import pytest
 from graphql import get_introspection_query
 
 from graph.engine.costs import Estimate
-from graph.engine.documents import Documents, coerce_variables
+from graph.engine.documents import Documents
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
+from graph.engine.variables import coerce_variables
 from graph.errors import RequestError
 from graph.http import GraphQLHttp
 from graph.services import Services
@@ -35,7 +36,7 @@ def estimate(engine: Engine, text: str, variables: dict[str, Any] | None = None)
     """What a request is expected to take."""
     operation = engine.documents.operation(text, None)
     coerced = coerce_variables(engine.schema, operation, variables or {}).coerced
-    return operation.formula.estimate(coerced)
+    return operation.skeleton.formula.estimate(coerced)
 
 
 def refusal(documents: Documents, text: str) -> str | None:
