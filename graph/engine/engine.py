@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from graphql import (
     get_named_type,
 )
 from strawberry import Schema
-from strawberry.types.arguments import convert_arguments
 
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
@@ -29,6 +28,7 @@ from db.pool import Database, connection_lost
 from graph.context import Context
 from graph.engine import specs
 from graph.engine.arguments import argument_reader, argument_values
+from graph.engine.conversion import Conversions
 from graph.engine.documents import INTROSPECTION, Documents, Operation
 from graph.engine.faults import FieldFault, Path, Place, spread
 from graph.engine.limits import Limits
@@ -92,24 +92,32 @@ class Planning:
         return root, self.selections.collect(root, [self.operation.node.selection_set])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MutationField:
-    """A root field of a mutation with the plan of its payload; none for `__typename`."""
+    """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
 
-    root: GraphQLObjectType
-    node: FieldNode
-    payload: PayloadPlan | None
+    operation: Callable[..., Awaitable[Any]]
+    arguments: Callable[[Variables], dict[str, Any]]
+    payload: PayloadPlan
 
     @classmethod
     def plan(
         cls, planning: Planning, root: GraphQLObjectType, nodes: list[FieldNode]
-    ) -> MutationField:
-        """The plan of one root field."""
-        name = nodes[0].name.value
-        if name == "__typename":
-            return cls(root, nodes[0], None)
-        payload_type = as_object(get_named_type(root.fields[name].type))
-        return cls(root, nodes[0], PayloadPlan(planning, payload_type, nodes))
+    ) -> MutationField | None:
+        """The plan of one root field; none for `__typename`."""
+        if nodes[0].name.value == "__typename":
+            return None
+        definition = root.fields[nodes[0].name.value]
+        spec = spec_of(definition)
+        assert isinstance(spec, specs.Mutate)
+        read = argument_reader(definition, nodes[0])
+        convert = planning.engine.conversions.of_arguments(definition)
+        payload_type = as_object(get_named_type(definition.type))
+        return cls(
+            spec.operation,
+            lambda variables: convert(read(variables)),
+            PayloadPlan(planning, payload_type, nodes),
+        )
 
 
 class Engine:
@@ -127,9 +135,12 @@ class Engine:
         self.strawberry = strawberry_schema
         self.schema = strawberry_schema._schema  # the graphql-core schema
         self.database = database
+        mutation_root = self.schema.mutation_type
         self.documents = Documents(self.schema, introspection=introspection, limits=limits)
         self.persisted = PersistedDocuments(self.documents, trusted)
+        self.conversions = Conversions(strawberry_schema)
         self._roots = Roots(self.schema)
+        self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
 
     async def run(
         self,
@@ -295,10 +306,10 @@ class Engine:
 
     def mutation_fields(
         self, operation: Operation, variables: Variables
-    ) -> dict[str, MutationField]:
+    ) -> dict[str, MutationField | None]:
         """The planned root fields of a mutation for these variables."""
         shape = operation.shape(variables)
-        planned: dict[str, MutationField] | None = operation.plans.get(shape)
+        planned: dict[str, MutationField | None] | None = operation.plans.get(shape)
         if planned is None:
             planning = Planning(self, operation, variables, signed_in=True)
             root, fields = planning.root()
@@ -308,27 +319,11 @@ class Engine:
             operation.skeleton.remember(shape, planned)
         return planned
 
-    async def _mutate_field(self, field: MutationField, run: Run) -> bytes:
-        if field.payload is None:
-            return orjson.dumps(field.root.name)
-        definition = field.root.fields[field.node.name.value]
-        spec = spec_of(definition)
-        assert isinstance(spec, specs.Mutate)
-        arguments = self.python_arguments(definition, field.node, run.variables)
-        return await run_mutation(self.database, field.payload, spec.operation, arguments, run)
-
-    def python_arguments(
-        self, definition: GraphQLField, node: FieldNode, variables: Variables
-    ) -> dict[str, Any]:
-        """A field's arguments as its operation takes them."""
-        given = argument_values(definition, node, variables)
-        arguments: dict[str, Any] = convert_arguments(
-            given,
-            definition.extensions["strawberry-definition"].arguments,
-            self.strawberry.schema_converter.scalar_registry,
-            self.strawberry.config,
-        )
-        return arguments
+    async def _mutate_field(self, field: MutationField | None, run: Run) -> bytes:
+        if field is None:
+            return self._mutation_name
+        arguments = field.arguments(run.variables)
+        return await run_mutation(self.database, field.payload, field.operation, arguments, run)
 
 
 def report(error: Exception, context: Context) -> DomainError:

@@ -1,10 +1,12 @@
-"""Variables are coerced as graphql-core coerces them, or left to it."""
+"""Variables are coerced and converted as graphql-core and Strawberry do it, or left to them."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import pytest
+import strawberry
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -19,11 +21,16 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strawberry.types.arguments import convert_arguments
 
 from graph.engine.coercion import Coercions, Unusual, read_variables
+from graph.engine.conversion import Conversions
 from graph.schema import build_schema as build_our_schema
 
-SCHEMA = build_our_schema()._schema
+STRAWBERRY = build_our_schema()
+SCHEMA = STRAWBERRY._schema
+MUTATIONS = SCHEMA.mutation_type
+assert MUTATIONS is not None
 INPUTS: list[GraphQLInputType] = [
     type_
     for name, type_ in sorted(SCHEMA.type_map.items())
@@ -44,21 +51,29 @@ ANY = st.recursive(
 COERCIONS = Coercions(SCHEMA)
 
 
-def values_of(type_: GraphQLInputType, depth: int = 0) -> st.SearchStrategy[Any]:
-    """Values that are often right, so that nested ones are reached."""
+RIGHT = {
+    "Int": st.integers(-(2**31), 2**31 - 1),
+    "Boolean": st.booleans(),
+    "DateTime": st.just("2026-01-31T12:00:00Z"),
+    "UUID": st.uuids().map(str),
+}
+
+
+def values_of(type_: GraphQLInputType, wrong: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Values of a type, with `wrong` ones anywhere among them."""
     if isinstance(type_, GraphQLNonNull):
-        return values_of(type_.of_type, depth)
+        return values_of(type_.of_type, wrong)
     if isinstance(type_, GraphQLList):
-        return st.lists(values_of(type_.of_type, depth + 1), max_size=2) | SMALL
-    if isinstance(type_, GraphQLInputObjectType) and depth < 4:
+        return st.lists(values_of(type_.of_type, wrong), max_size=2) | wrong
+    if isinstance(type_, GraphQLInputObjectType):
         required, optional = {}, {}
         for name, field in type_.fields.items():
             kind = required if isinstance(field.type, GraphQLNonNull) else optional
-            kind[name] = values_of(field.type, depth + 1)
-        return st.fixed_dictionaries(required, optional=optional) | SMALL
+            kind[name] = values_of(field.type, wrong)
+        return st.fixed_dictionaries(required, optional=optional) | wrong
     if isinstance(type_, GraphQLEnumType):
-        return st.sampled_from(list(type_.values)) | SMALL
-    return SMALL
+        return st.sampled_from(list(type_.values)) | wrong
+    return RIGHT.get(type_.name, st.text(max_size=4)) | wrong
 
 
 def both_ways(definition: str, given_values: dict[str, Any], schema: Any, made: Coercions) -> None:
@@ -80,7 +95,7 @@ def test_what_is_read_equals_graphql_core(data: st.DataObject) -> None:
     type_: Any = data.draw(st.sampled_from(INPUTS))
     written = data.draw(st.sampled_from([f"{type_}", f"{type_}!", f"[{type_}!]", f"[[{type_}]!]!"]))
     wrapped: Any = type_ if "[" not in written else GraphQLList(type_)
-    value = data.draw(values_of(wrapped) | ANY)
+    value = data.draw(values_of(wrapped, SMALL) | ANY)
     given_values = data.draw(st.sampled_from([{"v": value}, {"v": value, "other": 1}, {}]))
     both_ways(f"$v: {written}", given_values, SCHEMA, COERCIONS)
 
@@ -129,3 +144,70 @@ def test_depth_beyond_reason_is_left_to_graphql_core() -> None:
         value = {"next": value}
     with pytest.raises(Unusual):
         Coercions(RECURSIVE).of(RECURSIVE.type_map["Node"])(value, 0)  # type: ignore[arg-type]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_operations_get_the_arguments_that_strawberry_would_give(data: st.DataObject) -> None:
+    definition = data.draw(st.sampled_from(list(MUTATIONS.fields.values())))
+    coerced = {}
+    for name, argument in definition.args.items():
+        value = data.draw(values_of(argument.type, st.nothing()))
+        coerced[name] = COERCIONS.of(argument.type)(value, 0)
+    expected = convert_arguments(
+        coerced,
+        definition.extensions["strawberry-definition"].arguments,
+        STRAWBERRY.schema_converter.scalar_registry,
+        STRAWBERRY.config,
+    )
+    assert Conversions(STRAWBERRY).of_arguments(definition)(coerced) == expected
+
+
+@strawberry.enum
+class Size(Enum):
+    """An enum, whose values graphql-core has already made members."""
+
+    SMALL = "small"
+
+
+@strawberry.input
+class Box:
+    """An input of everything that ours have not: itself, enums, lists, `Maybe`, unset fields."""
+
+    inner: Box | None = None
+    sizes: list[Size | None] | None = strawberry.UNSET
+    label: strawberry.Maybe[str]
+    many: list[Box] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class Boxes:
+    """A schema around it."""
+
+    @strawberry.field
+    def pack(self, box: Box | None = None, size: Size = Size.SMALL) -> int:
+        """Never called."""
+        raise AssertionError((box, size))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"box": None},
+        {"box": {"inner": {"sizes": [Size.SMALL, None]}, "label": "x"}, "size": Size.SMALL},
+        {"box": {"inner": None, "many": [{"many": [{}]}, {"label": "y"}]}},
+    ],
+)
+def test_every_kind_of_input_is_converted_as_strawberry_does(arguments: dict[str, Any]) -> None:
+    schema = strawberry.Schema(Boxes)
+    query = schema._schema.query_type
+    assert query is not None
+    definition = query.fields["pack"]
+    expected = convert_arguments(
+        arguments,
+        definition.extensions["strawberry-definition"].arguments,
+        schema.schema_converter.scalar_registry,
+        schema.config,
+    )
+    assert Conversions(schema).of_arguments(definition)(arguments) == expected
