@@ -27,7 +27,8 @@ from strawberry.types.arguments import convert_arguments
 
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
-from db.pool import Database, connection_lost
+from db.outages import worth_another_try
+from db.pool import Database
 from graph.context import Context
 from graph.engine import specs
 from graph.engine.documents import (
@@ -232,7 +233,7 @@ class Engine:
                 async with pool.connection() as connection:
                     answer = await connection.fetch_value(statement.with_claims, arguments)
             except Exception as error:
-                if last_try or not connection_lost(error):
+                if last_try or not worth_another_try(error):
                     raise
             else:
                 break
