@@ -6,6 +6,8 @@ import asyncpg
 
 from db.errors import DomainError, ErrorCode
 
+PROMPT_SECONDS = 1.0
+
 
 def connection_lost(error: BaseException) -> bool:
     """Whether the connection itself is gone: a dead backend, or a server that is shutting down."""
@@ -15,13 +17,12 @@ def connection_lost(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)
 
 
-def worth_another_try(error: BaseException) -> bool:
-    """Whether a read may run again: its connection had died, and nobody was kept waiting for it.
+def worth_another_try(error: BaseException, waited_seconds: float) -> bool:
+    """Whether a read may run again: its connection had died, and its client has not waited for it.
 
-    08P01 is PgBouncer's, which has no server to spare.
+    Who waited met a pooler or a server without room, and would only wait as long again.
     """
-    waited = isinstance(error, TimeoutError | asyncpg.ProtocolViolationError)
-    return connection_lost(error) and not waited
+    return connection_lost(error) and waited_seconds < PROMPT_SECONDS
 
 
 def cannot_serve(error: BaseException) -> bool:

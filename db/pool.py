@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
@@ -20,7 +22,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from db.actor import Actor, Role
 from db.errors import DomainError
 from db.outages import answered, cannot_serve, connection_lost, unavailable
-from settings import Settings
+from settings import Settings, SettingsError
 
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -30,6 +32,7 @@ SILENCE_SECONDS = 2.0
 START_PATIENCE_SECONDS = 30.0
 START_RETRY_SECONDS = 0.5
 PREPARED_LIMIT = 500
+PROBE_NAME = "tallygraph_probe"
 UNSAFE_ROLE_SQL = """
 select r.rolname from pg_roles r
 where r.rolname = current_user and (
@@ -39,6 +42,9 @@ where r.rolname = current_user and (
 """
 
 log = structlog.get_logger("tallygraph.db")
+# Like no other process's: a name that means another statement elsewhere could set a wrong claim.
+_STATEMENT_PREFIX = f"tallygraph_{secrets.token_hex(8)}_"
+_statement_numbers = count(1)
 _dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _compiled: WeakKeyDictionary[ClauseElement, tuple[str, list[str], dict[str, Any]]] = (
     WeakKeyDictionary()
@@ -74,7 +80,7 @@ class PooledConnection:
 
     def __init__(self, raw: asyncpg.Connection, *, named: bool = True) -> None:
         self.raw = raw
-        self._name = None if named else ""
+        self._named = named
         self._prepared: dict[str, Any] = {}
 
     async def fetch_value(self, sql: str, arguments: list[Any] | tuple[Any, ...]) -> Any:
@@ -83,7 +89,8 @@ class PooledConnection:
         if statement is None:
             if len(self._prepared) >= PREPARED_LIMIT:
                 self._prepared.pop(next(iter(self._prepared)))
-            statement = self._prepared[sql] = await self.raw.prepare(sql, name=self._name)
+            name = f"{_STATEMENT_PREFIX}{next(_statement_numbers)}" if self._named else ""
+            statement = self._prepared[sql] = await self.raw.prepare(sql, name=name)
         return await statement.fetchval(*arguments)
 
 
@@ -309,30 +316,56 @@ class Database:
         deadline = asyncio.get_running_loop().time() + patience_seconds
         try:
             for role in database.pools:
-                await database._open_first(role, deadline)
+                await database._patiently(role, database._refuse_unsafe, deadline)
+            if settings.database_prepared_statements:
+                await database._patiently("service", database._refuse_forgetful_pooler, deadline)
         except BaseException:
             await database.close()
             raise
         return database
 
-    async def _open_first(self, role: Role, deadline: float) -> None:
+    async def _patiently(
+        self, role: Role, check: Callable[[Role], Awaitable[None]], deadline: float
+    ) -> None:
         while True:
             try:
-                async with self.pools[role].connection() as connection:
-                    unsafe = await connection.raw.fetchval(UNSAFE_ROLE_SQL)
-                break
+                return await check(role)
             except Exception as error:
                 reason = error.__cause__ or error
+                if not isinstance(error, DomainError) and not cannot_serve(error):
+                    raise
                 late = asyncio.get_running_loop().time() > deadline
                 if late or isinstance(reason, asyncpg.InvalidAuthorizationSpecificationError):
                     raise self._unreachable(role, reason) from reason
-                if not isinstance(error, DomainError) and not cannot_serve(error):
-                    raise
             await asyncio.sleep(START_RETRY_SECONDS)
+
+    async def _refuse_unsafe(self, role: Role) -> None:
+        async with self.pools[role].connection() as connection:
+            unsafe = await connection.raw.fetchval(UNSAFE_ROLE_SQL)
         if unsafe:
             raise UnsafeRoleError(
                 f"The role {unsafe} owns tables, bypasses row-level security, is a "
                 "superuser or is a member of another role. Make it a plain LOGIN role."
+            )
+
+    async def _refuse_forgetful_pooler(self, role: Role) -> None:
+        """A pooler that mixes up its clients' statements would run one of them for another."""
+        probes = Pool(self._connector(role), 2)
+        try:
+            async with probes.connection() as first, probes.connection() as second:
+                one = await first.raw.prepare("select 1", name=PROBE_NAME)
+                answers = [await one.fetchval()]
+                two = await second.raw.prepare("select 2", name=PROBE_NAME)
+                answers += [await two.fetchval(), await one.fetchval(), await two.fetchval()]
+        except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+            answers = []
+        finally:
+            await probes.close()
+        if answers != [1, 2, 1, 2]:
+            raise SettingsError(
+                "DATABASE_URL leads through a pooler that keeps no prepared statements. Set "
+                "DATABASE_PREPARED_STATEMENTS=false, or max_prepared_statements in a PgBouncer "
+                "1.21 or later."
             )
 
     def _unreachable(self, role: Role, reason: BaseException) -> UnreachableDatabaseError:

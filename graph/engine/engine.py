@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -228,12 +229,13 @@ class Engine:
         arguments = statement.arguments(request)
         arguments.append(actor.user_claim)
         pool = self.database.pools[actor.role]
+        began = perf_counter()
         for last_try in (False, True):
             try:
                 async with pool.connection() as connection:
                     answer = await connection.fetch_value(statement.with_claims, arguments)
             except Exception as error:
-                if last_try or not worth_another_try(error):
+                if last_try or not worth_another_try(error, perf_counter() - began):
                     raise
             else:
                 break
