@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -24,7 +25,8 @@ from strawberry import Schema
 
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
-from db.pool import Database, connection_lost
+from db.outages import worth_another_try
+from db.pool import Database
 from graph.context import Context
 from graph.engine import specs
 from graph.engine.arguments import argument_reader, argument_values
@@ -230,12 +232,13 @@ class Engine:
         arguments = statement.arguments(request)
         arguments.append(actor.user_claim)
         pool = self.database.pools[actor.role]
+        began = perf_counter()
         for last_try in (False, True):
             try:
                 async with pool.connection() as connection:
                     answer = await connection.fetch_value(statement.with_claims, arguments)
             except Exception as error:
-                if last_try or not connection_lost(error):
+                if last_try or not worth_another_try(error, perf_counter() - began):
                     raise
             else:
                 break
