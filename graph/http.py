@@ -20,7 +20,7 @@ from graphql import OperationType
 from auth.tokens import bearer_token
 from db.actor import NOBODY
 from db.errors import DomainError, ErrorCode
-from graph.context import CONTEXT_KEY, Context
+from graph.context import BODY_HERE_KEY, CONTEXT_KEY, Context
 from graph.engine.engine import Engine
 from graph.engine.persisted import names_document
 from graph.errors import RequestError, domain_error, masked, top_level
@@ -124,7 +124,7 @@ class GraphQLHttp:
             raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
         actor = self._authenticate(headers)
         if method == "POST":
-            request = await self._read_post(receive, headers)
+            request = await self._read_post(scope, receive, headers)
         else:
             request = _read_get(scope["query_string"])
         variables, name = _parts(request)
@@ -162,36 +162,41 @@ class GraphQLHttp:
         if self._engine.documents.operation(text, name).kind is OperationType.MUTATION:
             raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
 
-    async def _read_post(self, receive: Receive, headers: Headers) -> Any:
+    async def _read_post(self, scope: Scope, receive: Receive, headers: Headers) -> Any:
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         if media != JSON_TYPE:
             raise _refuse(415, "Send the request as application/json.")
-        body = await self._read_body(receive, headers)
+        body = await self._read_body(scope, receive, headers)
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             raise _refuse(400, "The body is not valid JSON.") from None
 
-    async def _read_body(self, receive: Receive, headers: Headers) -> bytes:
+    async def _read_body(self, scope: Scope, receive: Receive, headers: Headers) -> bytes:
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._limit_bytes:
             raise self._too_large()
-        chunks: list[bytes] = []
-        size = 0
+        if BODY_HERE_KEY in scope:
+            return await self._collect(receive)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _refuse(400, "The connection closed before the body ended.")
-                    chunks.append(message.get("body", b""))
-                    size += len(chunks[-1])
-                    if size > self._limit_bytes:
-                        raise self._too_large()
-                    if not message.get("more_body"):
-                        return b"".join(chunks)
+                return await self._collect(receive)
         except TimeoutError:
             raise _refuse(408, "The body did not arrive in time.") from None
+
+    async def _collect(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _refuse(400, "The connection closed before the body ended.")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._limit_bytes:
+                raise self._too_large()
+            if not message.get("more_body"):
+                return b"".join(chunks)
 
     def _too_large(self) -> Refusal:
         return _refuse(

@@ -74,6 +74,10 @@ class Skeleton:
         """About what it takes in memory, its plans included."""
         return self.token_count * (BYTES_PER_TOKEN + len(self.plans) * PLAN_BYTES_PER_TOKEN)
 
+    def shape(self, variables: Variables) -> tuple[Hashable, ...]:
+        """What the probes find."""
+        return tuple([probe(variables.coerced) for probe in self.probes])
+
     def remember(self, shape: tuple[Hashable, ...], plan: Any) -> None:
         """Keeps a plan for its shape; of too many shapes, the oldest goes."""
         if len(self.plans) >= PLANS_PER_SKELETON:
@@ -117,7 +121,12 @@ class Operation:
 
     def shape(self, variables: Variables) -> tuple[Hashable, ...]:
         """Those properties of the variables that change which statement is needed."""
-        return tuple([probe(variables.coerced) for probe in self.skeleton.probes])
+        if self.variables is None:
+            return self.skeleton.shape(variables)
+        if "shape" not in self.settled:
+            self.settled["shape"] = self.skeleton.shape(variables)
+        found: tuple[Hashable, ...] = self.settled["shape"]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

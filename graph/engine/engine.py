@@ -170,8 +170,8 @@ class Engine:
             statement = self.query_statement(operation, variables, context.actor)
             if statement is None:
                 return await self._with_faults(operation, variables, context, None)
-            request = Request(variables, context.actor.user_id)
-            return b'{"data":' + await self.read(statement, request, context.actor) + b"}"
+            arguments = self._arguments(operation, statement, variables, context.actor)
+            return b'{"data":' + await self._fetch(statement, arguments, context.actor) + b"}"
         except FieldFault as fault:
             return await self._with_faults(operation, variables, context, fault)
         except Exception as error:  # every other fault leaves no data
@@ -228,8 +228,25 @@ class Engine:
         return plan
 
     async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
-        """Runs a statement for an actor, once more if its connection had died."""
-        arguments = statement.arguments(request)
+        """Runs a statement for an actor."""
+        return await self._fetch(statement, statement.arguments(request), actor)
+
+    @staticmethod
+    def _arguments(
+        operation: Operation, statement: Statement, variables: Variables, actor: Actor
+    ) -> list[Any]:
+        """The statement's arguments; of a text without variables, computed once."""
+        if operation.variables is None:
+            return statement.arguments(Request(variables, actor.user_id))
+        key = ("arguments", actor.user_id is not None)
+        settled = operation.settled.get(key)
+        if settled is None:
+            settled = statement.arguments(Request(variables, None))
+            operation.settled[key] = settled
+        return statement.for_actor(settled, actor.user_id)
+
+    async def _fetch(self, statement: Statement, arguments: list[Any], actor: Actor) -> bytes:
+        """The statement's answer, asked for once more if its connection had died."""
         arguments.append(actor.user_claim)
         pool = self.database.pools[actor.role]
         began = perf_counter()
