@@ -12,6 +12,7 @@ from graphql.execution.values import get_variable_values
 
 from db.errors import ErrorCode
 from graph.engine.coercion import Unusual, read_variables
+from graph.engine.limits import check_variables
 from graph.errors import RequestError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_INPUT_DEPTH = 100
 _STORABLE = frozenset({int, float, bool})
+MAX_ERRORS = 20
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -35,6 +37,7 @@ def coerce_variables(
 ) -> Variables:
     """The operation's variables by the specification's rules, within the limits."""
     if given:
+        check_variables(given)
         refuse_unstorable(given)
     if operation.variables is not None:
         return operation.variables
@@ -54,7 +57,10 @@ def _by_the_book(
     schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     definitions = operation.node.variable_definitions or ()
-    result = get_variable_values(schema, definitions, dict(given), hide_suggestions=True)
+    # Without a bound, each wrong item of a long list would be told.
+    result = get_variable_values(
+        schema, definitions, dict(given), max_errors=MAX_ERRORS, hide_suggestions=True
+    )
     if isinstance(result, list):
         raise RequestError(result, ErrorCode.BAD_USER_INPUT)
     return dict(result.coerced)
