@@ -97,9 +97,10 @@ def check_variables(given: Mapping[str, Any]) -> None:
     """Refuses variables that would be costly to coerce."""
     waiting: list[Any] = [given]
     for value in waiting:  # grows while objects and lists are opened
-        if isinstance(value, Mapping):
+        kind = type(value)
+        if kind is dict:
             waiting += value.values()
-        elif isinstance(value, list):
+        elif kind is list:
             waiting += value
         if len(waiting) > VARIABLE_VALUE_LIMIT:
             raise too_complex(f"Variables may hold {VARIABLE_VALUE_LIMIT} values in all.")
