@@ -301,7 +301,7 @@ async def test_fifty_concurrent_mixed_operations_keep_the_books(
 
     async def one(n: int) -> None:
         if n % 5 == 0:
-            await ledger.grant(actor, 3, "PURCHASE" if n % 2 else "PLAN", days=n)
+            await ledger.grant(actor, 3, "PURCHASE" if n % 2 else "PLAN", days=n + 1)
         elif n % 5 == 1:
             await ledger.spend(actor, 2, f"key-{n // 10}")
         else:
