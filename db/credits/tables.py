@@ -13,7 +13,10 @@ from db.base import Base, BigKey, Moment, OptionalMoment, UuidKey
 from db.rls import Access, Internal, Owned, Watch
 
 GRANT_SOURCES = "'SIGNUP_BONUS', 'PLAN', 'PURCHASE', 'REFERRAL', 'REFUND', 'ADMIN'"
-EXPIRY_RANK = "coalesce((extract(epoch from expires_at at time zone 'UTC') * 1000000)::bigint, 9223372036854775807)"
+EXPIRY_RANK = (
+    "coalesce((extract(epoch from expires_at at time zone 'UTC') * 1000000)::bigint,"
+    " 9223372036854775807)"
+)
 
 
 class Wallet(Base):
@@ -234,7 +237,10 @@ class CreditTransfer(Base):
 
 
 class LedgerProof(Base):
-    """One look over all wallets: how many were proven, and what was wrong with which."""
+    """One look over the wallets: how many were proven, and what was wrong with which.
+
+    `faults` names the first 100; `fault_count` counts all.
+    """
 
     __tablename__ = "ledger_proofs"
 
@@ -243,6 +249,7 @@ class LedgerProof(Base):
     finished_at: Mapped[Moment]
     wallets: Mapped[int]
     faults: Mapped[list[dict[str, object]]] = mapped_column(JSONB)
+    fault_count: Mapped[int]
 
     access = Access(Internal(), service=("SELECT", "INSERT", "DELETE"))
 

@@ -51,7 +51,12 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
         "anonymous_bonus_credits": 3,
     },
     "public.audit_log": lambda user, key: {"user_id": user, "action": "test"},
-    "public.ledger_proofs": lambda user, key: {"started_at": LATER, "wallets": 1, "faults": "[]"},
+    "public.ledger_proofs": lambda user, key: {
+        "started_at": LATER,
+        "wallets": 1,
+        "faults": "[]",
+        "fault_count": 0,
+    },
     "public.plans": lambda user, key: {
         "id": key,
         "name": key,

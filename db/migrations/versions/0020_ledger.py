@@ -191,6 +191,7 @@ def create_proofs() -> None:
         ),
         sa.Column("wallets", sa.Integer(), nullable=False),
         sa.Column("faults", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("fault_count", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_proofs")),
     )
 
