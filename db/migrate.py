@@ -24,6 +24,7 @@ VERBS = (
     "credits/grants.sql",
     "credits/upkeep.sql",
     "generations/generations.sql",
+    "credits/usage.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096

@@ -9,7 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountsMutation, AccountsQuery
 from graph.catalog import CatalogQuery
-from graph.credits import CreditsMutation, CreditsSubscription
+from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
 from graph.engine.checks import check_schema
 from graph.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
 from graph.generations import GenerationsMutation, GenerationsSubscription
@@ -19,7 +19,7 @@ from graph.scalars import SCALARS
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountsQuery, CatalogQuery):
+class Query(AccountsQuery, CatalogQuery, CreditsQuery):
     """The root of queries."""
 
 
