@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from db.actor import SERVICE
 from db.credits.operations import expire_holds
 from db.generations.operations import give_up_overdue_generations
 from db.pool import Database
 from db.retention import purge
+from jobs.ledger import expire_credits, give_plan_credits, in_transaction, prove_all, prove_recent
 
 AT_ONCE = 500
 
@@ -21,8 +21,7 @@ log = structlog.get_logger(__name__)
 async def end_overdue_work(database: Database) -> None:
     """End generations that took too long, then release every other hold whose time is over."""
     ended = await give_up_overdue_generations(database, AT_ONCE)
-    async with database.transaction(SERVICE) as transaction:
-        expired = await expire_holds(transaction, AT_ONCE)
+    expired = await in_transaction(database, lambda t: expire_holds(t, AT_ONCE))
     if ended or expired:
         log.warning("overdue work ended", generations=ended, holds=expired)
 
@@ -45,5 +44,9 @@ class ScheduledWork:
 
 SCHEDULE = (
     ScheduledWork("end_overdue_work", "* * * * *", end_overdue_work),
+    ScheduledWork("expire_credits", "* * * * *", expire_credits),
+    ScheduledWork("give_plan_credits", "*/5 * * * *", give_plan_credits),
+    ScheduledWork("prove_recent_wallets", "23 * * * *", prove_recent),
+    ScheduledWork("prove_all_wallets", "41 2 * * *", prove_all),
     ScheduledWork("purge_old_rows", "17 3 * * *", purge_old_rows),
 )

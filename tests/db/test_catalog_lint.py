@@ -22,6 +22,7 @@ CALLABLE = {
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.create_generation(text,uuid,jsonb,text)",
+        "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",
         "app.spend_credits(integer,text,text,text)",
