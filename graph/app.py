@@ -19,15 +19,14 @@ from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens
 from db.actor import SERVICE
-from db.generations.operations import UploadRecords
 from db.images import ImageWorker
 from db.pool import Database
 from db.storage import Storage
+from db.uploads.operations import UploadRecords
 from graph import files
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
-from graph.generations import links
 from graph.graphiql import routes as graphiql
 from graph.http import GraphQLHttp
 from graph.live.bus import WakeBus
@@ -36,6 +35,7 @@ from graph.live.source import SocketOperations
 from graph.live.transport import GraphQLWebSocket
 from graph.schema import build_schema
 from graph.services import Services
+from graph.uploads import links
 from settings import DEMO_ORIGINS, Settings
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]

@@ -9,9 +9,9 @@ import pytest
 
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
-from db.generations.operations import UploadRecords, create_upload
 from db.pool import Database
 from db.storage import upload_path
+from db.uploads.operations import UploadRecords, create_upload
 
 from ..conftest import MakeUser
 

@@ -12,10 +12,10 @@ import asyncpg
 from sqlalchemy import text
 
 from db.actor import Actor
-from db.generations.operations import UploadRecords, create_upload
 from db.images import InspectedImage, inspect_image
 from db.pool import Database
 from db.storage import Storage, upload_path
+from db.uploads.operations import UploadRecords, create_upload
 from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderError
 
 from ..pictures import as_jpeg, portrait
