@@ -22,7 +22,9 @@ from db.actor import SERVICE
 from db.images import ImageWorker
 from db.pool import Database
 from db.storage import Storage
-from db.uploads.operations import UploadRecords
+from db.uploads.operations import UploadLimits
+from db.uploads.receiving import UploadReceiver
+from db.widths import SmallerPictures
 from graph import files
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
@@ -52,7 +54,7 @@ class Server:
 
     def __init__(self, settings: Settings, database: Database, storage: Storage, bus: WakeBus):
         trusted = settings.trusted_documents
-        self.services = make_services(settings, database, bus)
+        self.services = make_services(settings, database, storage, bus)
         self.engine = Engine(
             build_schema(),
             database,
@@ -118,9 +120,8 @@ class Server:
         pages.state.files = files.Files(
             storage,
             links(),
-            ImageWorker(settings.upload_limit_pixels),
-            UploadRecords(self.services.database),
-            settings.upload_limit_bytes,
+            self.services.uploads,
+            SmallerPictures(storage, self.services.images),
         )
         return pages
 
@@ -142,11 +143,14 @@ class Server:
         return JSONResponse(self.services.keys.jwks(), headers=headers)
 
 
-def make_services(settings: Settings, database: Database, bus: WakeBus) -> Services:
+def make_services(
+    settings: Settings, database: Database, storage: Storage, bus: WakeBus
+) -> Services:
     """The services of one process."""
     keys = SigningKeys.load(settings)
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
+    images = ImageWorker(settings.upload_limit_pixels)
     return Services(
         settings=settings,
         database=database,
@@ -156,6 +160,8 @@ def make_services(settings: Settings, database: Database, bus: WakeBus) -> Servi
         accounts=Accounts(database, passwords, tokens, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
+        images=images,
+        uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from time import time
 from typing import Any
 
 import strawberry
@@ -29,8 +28,7 @@ from graph.engine.outcomes import SqlVerb
 from graph.errors import UserError
 from graph.relay import Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.scalars import JSON
-from graph.uploads import links
-from settings import get_settings
+from graph.uploads import WidthArgument, picture_url
 
 
 @strawberry.enum(description="Where a generation stands.")
@@ -76,12 +74,9 @@ class Generation(Node):
         "result_content_type",
         description="A signed link to the picture, good for an hour; null without a picture.",
     )
-    def image_url(self: Any) -> str | None:
+    def image_url(self: Any, width: WidthArgument = None) -> str | None:
         """Signs the link when the row is read."""
-        if self.result_path is None:
-            return None
-        expires_at = time() + get_settings().result_url_seconds
-        return links().sign_url("GET", self.result_path, expires_at, self.result_content_type)
+        return picture_url(self.result_path, self.result_content_type, width)  # type: ignore[arg-type]
 
 
 @strawberry.input(description="A run of a tool on an uploaded photo.")
@@ -108,24 +103,26 @@ class CreateGenerationPayload:
     )
     errors: list[UserError] = strawberry.field(
         description="NOT_FOUND, TOOL_INACTIVE, UPLOAD_MISSING, UPLOAD_EXPIRED, EMPTY_FILE, "
-        "INVALID_IMAGE, BAD_USER_INPUT, INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT."
+        "INVALID_IMAGE, QUOTA_EXCEEDED, BAD_USER_INPUT, INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT."
     )
 
 
 async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
     """Holds the tool's price and enqueues the work, in one statement."""
-    context.signed_in()
+    actor = context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
+    upload_id = uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")
     parameters: Any = {} if input.parameters is None else input.parameters
     async with context.services.database.transaction(context.actor) as transaction:
         schema = await catalog.parameters_schema(transaction, tool_id)
     if schema is not None:  # an unknown tool is the verb's to refuse
         check_parameters(schema, parameters)
+    await context.services.uploads.collect(actor, upload_id)
     return SqlVerb(
         "app.create_generation",
         (
             ("text", tool_id),
-            ("uuid", uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")),
+            ("uuid", upload_id),
             ("jsonb", parameters),
             ("text", input.idempotency_key),
         ),

@@ -12,6 +12,8 @@ from db.credits.operations import expire_holds
 from db.generations.operations import give_up_overdue_generations
 from db.pool import Database
 from db.retention import purge
+from db.storage import Storage
+from db.uploads.receiving import sweep_files, sweep_uploads
 
 AT_ONCE = 500
 
@@ -34,16 +36,30 @@ async def purge_old_rows(database: Database) -> None:
             log.info("old rows deleted", what=name, rows=rows)
 
 
+async def sweep_unused_uploads(database: Database, storage: Storage) -> None:
+    """Delete photos that no generation used in a day."""
+    if swept := await sweep_uploads(database, storage):
+        log.info("unused uploads deleted", uploads=swept)
+
+
+async def sweep_lost_files(database: Database, storage: Storage) -> None:
+    """Delete files that belong to nobody: left by crashes, or by accounts that are gone."""
+    if swept := await sweep_files(database, storage):
+        log.warning("lost files deleted", files=swept)
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
     """Work with its times, as a cron expression in UTC; one worker of all runs it each time."""
 
     name: str
     times: str
-    run: Callable[[Database], Awaitable[None]]
+    run: Callable[[Database, Storage], Awaitable[None]]
 
 
 SCHEDULE = (
-    ScheduledWork("end_overdue_work", "* * * * *", end_overdue_work),
-    ScheduledWork("purge_old_rows", "17 3 * * *", purge_old_rows),
+    ScheduledWork("end_overdue_work", "* * * * *", lambda database, _: end_overdue_work(database)),
+    ScheduledWork("purge_old_rows", "17 3 * * *", lambda database, _: purge_old_rows(database)),
+    ScheduledWork("sweep_unused_uploads", "*/10 * * * *", sweep_unused_uploads),
+    ScheduledWork("sweep_lost_files", "41 3 * * *", sweep_lost_files),
 )

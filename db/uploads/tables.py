@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Moment, OptionalMoment, UuidKey
@@ -16,6 +16,8 @@ class Upload(Base):
     """A place for one photo. `path` is where its cleaned bytes lie once `status` is READY.
 
     `original_sha256` is of the bytes as they came; the stored ones are decoded and re-encoded.
+    `declared_size_bytes` counts toward the quota until `size_bytes` is known. `used_at` is when a
+    generation first took the photo: without one, the row is swept a day after `created_at`.
     """
 
     __tablename__ = "uploads"
@@ -36,16 +38,16 @@ class Upload(Base):
     expires_at: Mapped[datetime]
     created_at: Mapped[Moment]
     received_at: Mapped[OptionalMoment]
+    used_at: Mapped[OptionalMoment]
 
     __table_args__ = (
-        CheckConstraint("status in ('AWAITING', 'READY', 'REJECTED')", name="status"),
+        CheckConstraint("status in ('AWAITING', 'READY', 'REJECTED', 'DELETED')", name="status"),
         CheckConstraint(
             "status <> 'READY' or (original_sha256 is not null and stored_content_type is not null"
             " and width_pixels > 0 and height_pixels > 0 and size_bytes > 0)",
             name="ready",
         ),
         CheckConstraint("status <> 'REJECTED' or rejected_code is not null", name="rejected"),
+        Index("ix_uploads_unused", "created_at", postgresql_where=text("used_at is null")),
     )
-    access = Access(
-        Owned(), insert=("user_id", "content_type", "declared_size_bytes", "expires_at")
-    )
+    access = Access(Owned())

@@ -22,6 +22,8 @@ CALLABLE = {
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.create_generation(text,uuid,jsonb,text)",
+        "app.create_upload(text,bigint,interval,interval,bigint)",
+        "app.delete_upload(uuid)",
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",
         "app.spend_credits(integer,text,text,text)",

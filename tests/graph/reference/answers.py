@@ -139,7 +139,10 @@ async def _of_row(
             rows = await reader.rows(behind.model, item.name, key, row.values[backing.key])
             return await List(reader, item, order, arguments).page(rows)
         case specs.Computed(columns, function):
-            return function(SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}))
+            chosen = {name: value and value.name for name, value in arguments.items()}
+            return function(
+                SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}), **chosen
+            )
         case spec:
             raise AssertionError(spec)
 
