@@ -23,6 +23,7 @@ VERBS = (
     "credits/ledger.sql",
     "credits/grants.sql",
     "credits/upkeep.sql",
+    "uploads/uploads.sql",
     "generations/generations.sql",
     "credits/usage.sql",
 )

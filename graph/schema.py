@@ -16,6 +16,7 @@ from graph.generations import GenerationsMutation, GenerationsSubscription
 from graph.notifications import NotificationsMutation, NotificationsSubscription
 from graph.profiles import ProfilesMutation
 from graph.scalars import SCALARS
+from graph.uploads import UploadsMutation
 
 
 @strawberry.type(description="What can be asked.")
@@ -30,6 +31,7 @@ class Mutation(
     GenerationsMutation,
     NotificationsMutation,
     ProfilesMutation,
+    UploadsMutation,
 ):
     """The root of mutations."""
 

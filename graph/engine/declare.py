@@ -86,7 +86,10 @@ def connection(
 
 
 def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
-    """Decorates a method that finishes a value in Python; `self` has the named columns."""
+    """Decorates a method that finishes a value in Python; `self` has the named columns.
+
+    Its arguments are enums; the method gets the name of the value that was chosen, or None.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
         return _field(Computed(columns, function), description, resolver=function)

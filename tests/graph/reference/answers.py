@@ -149,7 +149,10 @@ async def _of_row(
                 rows = [one for one in rows if ONLY[parent.name, name](one.values)]
             return await List(reader, item, order, arguments).page(rows)
         case specs.Computed(columns, function):
-            return function(SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}))
+            chosen = {name: value and value.name for name, value in arguments.items()}
+            return function(
+                SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}), **chosen
+            )
         case spec:
             raise AssertionError(spec)
 

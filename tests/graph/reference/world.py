@@ -96,7 +96,7 @@ async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
         id=known(user, "upload", 0),
         user_id=user.user_id,
         content_type="image/webp",
-        declared_size_bytes=2**40,
+        declared_size_bytes=2**20,
         expires_at=MOMENTS[2],
     )
     for n, status in enumerate(STATUSES):
