@@ -16,9 +16,10 @@ from db.errors import DomainError, ErrorCode
 from db.pool import Database, Transaction
 from db.retries import retried
 from graph.context import Context
+from graph.engine.json_parts import Json, build_object, text_literal
 from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
 from graph.engine.parameters import ACTOR, Parameters, Request, VerbParameters
-from graph.engine.plan import Json, Planner, build_object, table_behind, text_literal
+from graph.engine.plan import Planner, table_behind
 from graph.engine.render import read
 from graph.engine.specs import backing_of, python_name
 from graph.engine.statements import (

@@ -12,9 +12,10 @@ from sqlalchemy import func, literal_column
 from db.errors import DomainError, ErrorCode
 from graph.engine import specs
 from graph.engine.faults import Path
+from graph.engine.json_parts import Json, text_literal
 from graph.engine.pages import cursor_value
 from graph.engine.parameters import Request
-from graph.engine.plan import Json, Planner, as_object, table_behind, text_literal
+from graph.engine.plan import Planner, as_object, table_behind
 from graph.engine.reports import report
 from graph.engine.specs import backing_of, spec_of
 from graph.relay import MAX_PAGE_SIZE, split_global_id

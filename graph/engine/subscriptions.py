@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 from graphql import FieldNode, GraphQLError, OperationType, get_named_type
-from sqlalchemy import FromClause, Text, cast, func, null
+from sqlalchemy import FromClause, cast, func, null
 
 from db.actor import Actor
 from db.errors import ErrorCode, not_found
 from graph.engine import specs
 from graph.engine.arguments import argument_values
+from graph.engine.json_parts import TEXT, Json, build_object
 from graph.engine.parameters import Parameters, Request
-from graph.engine.plan import Json, Planner, as_object, table_behind
+from graph.engine.plan import Planner, as_object, table_behind
 from graph.engine.specs import spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.engine.variables import coerce_variables
@@ -67,9 +68,7 @@ class SubscriptionPlan:
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
-        snapshot = cast(func.pg_current_snapshot(), Text)
-        from graph.engine.plan import build_object
-
+        snapshot = cast(func.pg_current_snapshot(), TEXT)
         # Response keys may be anything, so the rows stand in an object of their own.
         whole = build_object([("rows", build_object(rows)), ("snapshot", snapshot)])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
