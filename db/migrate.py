@@ -21,8 +21,11 @@ HERE = Path(__file__).parent
 VERBS = (
     "foundation.sql",
     "credits/ledger.sql",
+    "credits/grants.sql",
+    "credits/upkeep.sql",
     "uploads/uploads.sql",
     "generations/generations.sql",
+    "credits/usage.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096

@@ -138,7 +138,7 @@ class Planner:
         signed_in: bool,
         faults: Mapping[Path, FieldFault],
     ) -> None:
-        self._signed_in = signed_in
+        self.signed_in = signed_in
         self._faults = faults
         # Every planned field in the document's order, with whether it may be null.
         self.nullable: dict[Path, bool] = {}
@@ -267,7 +267,7 @@ class Planner:
         parent: FromClause | None = None,
     ) -> Json:
         """The one readable row of `source` that meets the conditions, or null."""
-        if not self._signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
+        if not self.signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
             # Nobody owns nothing, and the role `anon` may not even name the table.
             return literal_column("null::json")
         made = self.object(as_object(named), nodes, source, path)

@@ -124,6 +124,7 @@ PAGES = {
     "generations": "Generation",
     "notifications": "Notification",
     "creditTransactions": "CreditTransaction",
+    "creditGrants": "CreditGrant",
 }
 
 
