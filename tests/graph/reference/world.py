@@ -40,7 +40,7 @@ DOCUMENT = {
 }
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
-TOOLS = ("hair-color", "hairstyle", "halloween", "analysis")
+TOOLS = ("hair-color", "beard", "halloween", "analysis")
 
 
 @dataclass
