@@ -1,4 +1,4 @@
-"""One interleaved run: each workload is put to the two servers in turn, several times over."""
+"""One interleaved run: each workload is put to the servers in turn, several times over."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 import asyncpg
-import orjson
 import psutil
 
+from bench.answers import check_same_answers
 from bench.house import House, Server, on_core, open_house
-from bench.load import ask, run_load
-from bench.workloads import WORKLOADS, Workload
+from bench.load import run_load
+from bench.workloads import PEERS, TALLYGRAPH, WORKLOADS, Source, Workload, words_of
 
 MEBIBYTE = 1024 * 1024
+CHECKED_PEOPLE = 3
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Options:
     """How much is measured."""
 
-    users: int = 2000
-    busy_users: int = 500
+    users: int = 10_000
+    busy_users: int = 1_000
     connections: int = 32
     rounds: int = 5
     seconds: float = 3.0
+    peers: tuple[str, ...] = PEERS
+    workloads: tuple[str, ...] = tuple(workload.name for workload in WORKLOADS)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class Round:
     generator_share: float
 
 
+def speed(one: Round) -> float:
+    """The figure that the headline ratio compares."""
+    return one.requests_per_second
+
+
 @dataclass(frozen=True)
 class Result:
     """All rounds of one workload, by server, in the order they were run."""
@@ -49,14 +58,19 @@ class Result:
     workload: Workload
     rounds: dict[str, list[Round]]
 
+    @property
+    def servers(self) -> list[str]:
+        """Who took part, ours first."""
+        return list(self.rounds)
+
     def median(self, server: str, read: Callable[[Round], float]) -> float:
         """The median of one figure over a server's rounds."""
         return statistics.median(read(one) for one in self.rounds[server])
 
-    def ratios(self, read: Callable[[Round], float]) -> list[float]:
+    def ratios(self, peer: str, read: Callable[[Round], float] = speed) -> list[float]:
         """Ours over the peer's, round by round."""
-        pairs = zip(self.rounds["tallygraph"], self.rounds["bare"], strict=True)
-        return [read(ours) / read(bare) for ours, bare in pairs]
+        pairs = zip(self.rounds[TALLYGRAPH], self.rounds[peer], strict=True)
+        return [read(ours) / read(theirs) for ours, theirs in pairs]
 
 
 @dataclass
@@ -109,80 +123,88 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
-async def check_same_answers(house: House, workload: Workload) -> None:
-    """Both servers must answer the same; a spend's id and balance are its own."""
-    for token in house.tokens[:3]:
-        answers = [
-            orjson.loads(await ask(server.port, token, workload.body()()))
-            for server in house.servers
-        ]
-        if workload.is_mutation:
-            ours, bare = (answer["data"]["spendCredits"] for answer in answers)
-            assert ours["transaction"].pop("id") != bare["transaction"].pop("id")
-            bare["transaction"]["balanceAfter"] += 1
-            bare["credits"]["balance"] += 1
-        if answers[0] != answers[1]:
-            raise AssertionError(f"{workload.name}: the servers disagree: {answers}")
+class Turn:
+    """One server's turns at one workload; its source of requests goes on from turn to turn."""
 
+    def __init__(self, house: House, workload: Workload, server: Server, options: Options) -> None:
+        self._house = house
+        self._workload = workload
+        self._options = options
+        self._source: Source = workload.source(words_of(server.name))
+        self.server = server
 
-async def measure_round(
-    house: House, server: Server, workload: Workload, postgres: Postgres, options: Options
-) -> Round:
-    """Loads one server for a while."""
-    watched = (psutil.Process(server.process.pid), psutil.Process())
-    before = [*map(cpu_seconds, watched), postgres.cpu_seconds()]
-    started = perf_counter()
-    latencies = await run_load(
-        server.port, house.tokens, workload.body(), options.seconds, options.connections
-    )
-    wall = perf_counter() - started
-    after = [*map(cpu_seconds, watched), postgres.cpu_seconds()]
-    used = [end - begin for begin, end in zip(before, after, strict=True)]
-    latencies.sort()
-    return Round(
-        requests_per_second=len(latencies) / wall,
-        p50_milliseconds=percentile(latencies, 0.5) * 1000,
-        p99_milliseconds=percentile(latencies, 0.99) * 1000,
-        server_microseconds=used[0] / len(latencies) * 1e6,
-        database_microseconds=used[2] / len(latencies) * 1e6,
-        generator_share=used[1] / wall,
-    )
+    async def load(self, seconds: float) -> list[float]:
+        """Keeps the server busy; returns the latencies in seconds, in ascending order."""
+        latencies = await run_load(
+            self.server.port,
+            self._house.people,
+            self._source,
+            seconds,
+            self._options.connections,
+            with_tokens=self._workload.needs_token,
+        )
+        return sorted(latencies)
+
+    async def measure(self, postgres: Postgres) -> Round:
+        """One turn."""
+        watched = (psutil.Process(self.server.process.pid), psutil.Process())
+        before = [*map(cpu_seconds, watched), postgres.cpu_seconds()]
+        started = perf_counter()
+        latencies = await self.load(self._options.seconds)
+        wall = perf_counter() - started
+        after = [*map(cpu_seconds, watched), postgres.cpu_seconds()]
+        used = [end - begin for begin, end in zip(before, after, strict=True)]
+        return Round(
+            requests_per_second=len(latencies) / wall,
+            p50_milliseconds=percentile(latencies, 0.5) * 1000,
+            p99_milliseconds=percentile(latencies, 0.99) * 1000,
+            server_microseconds=used[0] / len(latencies) * 1e6,
+            database_microseconds=used[2] / len(latencies) * 1e6,
+            generator_share=used[1] / wall,
+        )
 
 
 async def measure_workload(
-    house: House, workload: Workload, postgres: Postgres, options: Options
+    house: House, workload: Workload, postgres: Postgres, options: Options, say: Say
 ) -> Result:
-    """Warms both servers, then measures them in turn; who is first changes every round."""
-    await check_same_answers(house, workload)
-    result = Result(workload, {server.name: [] for server in house.servers})
-    for server in house.servers:
-        warm = options.seconds / 2
-        await run_load(server.port, house.tokens, workload.body(), warm, options.connections)
+    """Warms all servers, then measures them in turn; who is first changes every round."""
+    compared = await check_same_answers(house, workload, house.people[:CHECKED_PEOPLE])
+    say(f"{workload.name}: {compared} answers of peers are equal to ours; warming up")
+    turns = [
+        Turn(house, workload, house.servers[name], options)
+        for name in (TALLYGRAPH, *workload.peers)
+        if name in house.servers
+    ]
+    result = Result(workload, {turn.server.name: [] for turn in turns})
+    for turn in turns:
+        await turn.load(options.seconds / 2)
     for number in range(options.rounds):
-        for server in house.servers if number % 2 == 0 else reversed(house.servers):
-            measured = await measure_round(house, server, workload, postgres, options)
-            result.rounds[server.name].append(measured)
+        for turn in turns[number % len(turns) :] + turns[: number % len(turns)]:
+            say(f"{workload.name}: round {number + 1} of {options.rounds}, {turn.server.name}")
+            result.rounds[turn.server.name].append(await turn.measure(postgres))
     return result
 
 
 def memory(house: House) -> dict[str, float]:
     """The servers' resident memory in MiB."""
     return {
-        server.name: psutil.Process(server.process.pid).memory_info().rss / MEBIBYTE
-        for server in house.servers
+        name: psutil.Process(server.process.pid).memory_info().rss / MEBIBYTE
+        for name, server in house.servers.items()
     }
 
 
-async def measure(options: Options, say: Callable[[str], None]) -> Report:
+async def measure(options: Options, say: Say) -> Report:
     """The whole run."""
     report = Report(options)
-    say("Starting and filling a database, starting both servers")
-    async with open_house(options.users, options.busy_users) as house:
+    say("Starting and filling a database, starting the servers")
+    async with open_house(options.users, options.busy_users, options.peers) as house:
         report.idle_memory = memory(house)
         postgres = await Postgres.find(house.owner_url)
         with on_core(-1):
             for workload in WORKLOADS:
-                say(f"Measuring {workload.name}, {workload.title}")
-                report.results.append(await measure_workload(house, workload, postgres, options))
+                if workload.name in options.workloads:
+                    report.results.append(
+                        await measure_workload(house, workload, postgres, options, say)
+                    )
         report.loaded_memory = memory(house)
     return report
