@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Annotated
+import statistics
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 import typer
 import uvloop
 from rich.console import Console
 
+from bench.figures import Options, Round
 from bench.house import MissingPeerError
-from bench.measure import Options, Report, measure
+from bench.measure import measure
+from bench.memory import measure_memory
 from bench.report import show, write
-from bench.workloads import PEERS, WORKLOADS
+from bench.slow_clients import WITH, WITHOUT, measure_slow_clients
+from bench.workloads import NAMES, PEERS
 
 DEFAULTS = Options()
 app = typer.Typer(
     add_completion=False,
     invoke_without_command=True,
-    help="Compares Tallygraph with its peers in one interleaved run. "
-    "Without a command it measures every workload.",
+    help="Compares Tallygraph with its peers. Without a command it measures every workload.",
     pretty_exceptions_enable=False,
 )
+console = Console(highlight=False)
 
 
 def chosen(given: list[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    """The names that were given, in their usual order; all when none was."""
+    """The names that were given, in their usual order."""
     wrong = set(given or ()) - set(known)
     if wrong:
         raise typer.BadParameter(f"{', '.join(sorted(wrong))}: choose from {', '.join(known)}")
-    return tuple(name for name in known if not given or name in given)
+    return tuple(name for name in known if name in (given or ()))
+
+
+def say(line: str) -> None:
+    """What is being done: on a terminal always in the same line."""
+    if console.is_terminal:
+        console.print(f"\r\x1b[2K{line}", end="", style="dim", soft_wrap=True)
+    else:
+        console.print(line)
+
+
+def run[Found](measurement: Coroutine[Any, Any, Found]) -> Found:
+    """Runs a measurement to its end."""
+    try:
+        found = asyncio.run(measurement, loop_factory=uvloop.new_event_loop)
+    except MissingPeerError as missing:
+        console.print(str(missing))
+        raise typer.Exit(1) from None
+    console.print()
+    return found
 
 
 @app.callback()
@@ -44,6 +67,9 @@ def main(
     connections: Annotated[int, typer.Option(help="Connections that send requests.")] = (
         DEFAULTS.connections
     ),
+    documents: Annotated[int, typer.Option(help="Documents in the rotation of D2.")] = (
+        DEFAULTS.different_documents
+    ),
     only: Annotated[list[str] | None, typer.Option(help="A workload, such as Q1.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="A peer to leave out.")] = None,
     write_files: Annotated[
@@ -51,44 +77,58 @@ def main(
     ] = False,
 ) -> None:
     """Measures every workload, unless a command names another measurement."""
-    if context.invoked_subcommand is not None:
-        return
-    left_out = set(chosen(without, PEERS)) if without else set()
-    options = Options(
+    left_out = chosen(without, PEERS)
+    options = context.obj = Options(
         users=users,
         busy_users=min(users, DEFAULTS.busy_users),
         connections=connections,
         rounds=rounds,
         seconds=seconds,
         peers=tuple(peer for peer in PEERS if peer not in left_out),
-        workloads=chosen(only, tuple(workload.name for workload in WORKLOADS)),
+        workloads=chosen(only, NAMES) or NAMES,
+        different_documents=documents,
     )
-    console = Console(highlight=False)
-    report = run(options, console)
+    if context.invoked_subcommand is not None:
+        return
+    report = run(measure(options, say))
     show(report, console)
     if write_files:
         write(report)
         console.print("Wrote docs/benchmarks.md and docs/benchmarks.svg")
 
 
-def progress(console: Console) -> Callable[[str], None]:
-    """Says what is being done: on a terminal always in the same line."""
-    if not console.is_terminal:
-        return console.print
-    return lambda line: console.print(f"\r\x1b[2K{line}", end="", style="dim", soft_wrap=True)
+@app.command("memory")
+def memory(
+    context: typer.Context,
+    documents: Annotated[int, typer.Option(help="How many different documents.")] = 100_000,
+) -> None:
+    """How much our memory grows over documents that were never seen before."""
+    before, after = run(measure_memory(context.obj, documents, say))
+    console.print(
+        f"{documents:,} different documents: {before:.1f} MiB before, {after:.1f} MiB after, "
+        f"{after - before:+.1f} MiB"
+    )
 
 
-def run(options: Options, console: Console) -> Report:
-    """The run, with a line that says what it is doing."""
-    try:
-        report = asyncio.run(
-            measure(options, progress(console)), loop_factory=uvloop.new_event_loop
-        )
-    except MissingPeerError as missing:
-        console.print(str(missing))
-        raise typer.Exit(1) from None
-    console.print()
-    return report
+@app.command("slow-clients")
+def slow_clients(
+    context: typer.Context,
+    clients: Annotated[int, typer.Option(help="How many slow clients.")] = 500,
+) -> None:
+    """The p99 of Q1 while others send their requests a byte a second, and without them."""
+    result = run(measure_slow_clients(context.obj, clients, say))
+
+    def p99(one: Round) -> float:
+        return one.p99_milliseconds
+
+    for name in (WITHOUT, WITH):
+        console.print(f"p99 {name}: {result.median(name, p99):.1f} ms")
+    pairs = zip(result.rounds[WITH], result.rounds[WITHOUT], strict=True)
+    ratios = [p99(slow) / p99(quick) for slow, quick in pairs]
+    console.print(
+        f"With {clients} slow clients it is {statistics.median(ratios):.2f}× "
+        f"({min(ratios):.2f}–{max(ratios):.2f})"
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from bench.measure import Report, Result, speed
+from bench.figures import Report, Result, speed
 from bench.workloads import TALLYGRAPH
 
 WIDTH, LEFT, LONGEST = 720, 96, 430

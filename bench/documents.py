@@ -70,6 +70,13 @@ SIGN_IN = """mutation SignIn($input: SignInInput!) {
     errors { code }
   }
 }"""
+CREATE_UPLOAD = """mutation Upload($input: CreateUploadInput!) {
+  createUpload(input: $input) { upload { id url } errors { code } }
+}"""
+CREATE_GENERATION = """mutation Generate($input: CreateGenerationInput!) {
+  createGeneration(input: $input) { generation { id status } errors { code } }
+}"""
+GENERATION = "query Result($id: ID!) { node(id: $id) { id ... on Generation { status imageUrl } } }"
 PROFILE_FIELDS = ("localId", "name", "analysis", "createdAt", "updatedAt", "syncedAt")
 GENERATION_FIELDS = ("status", "creditsCharged", "fromCache", "madeOffline", "createdAt")
 TOOL_FIELDS = ("nameKey", "type", "iconName", "isActive", "sortOrder")

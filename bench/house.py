@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 POSTGRAPHILE_FOLDER = ROOT / "bench" / "peers" / "postgraphile"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+LOG_CHARACTERS = 4_000
 TOKEN_SECONDS = 24 * 3600
 # As many as our server keeps on a connection; @dataplan/pg keeps 100 unless it is told.
 PREPARED_STATEMENTS = 500
@@ -48,15 +49,6 @@ class Server:
     name: str
     port: int
     process: subprocess.Popen[bytes]
-
-
-@dataclass(frozen=True)
-class House:
-    """Everything that runs."""
-
-    servers: dict[str, Server]
-    people: list[Person]
-    owner_url: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +70,24 @@ class Ground:
         file = self.folder / f"{name}.json"
         file.write_bytes(orjson.dumps(config))
         return str(file)
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything that runs."""
+
+    ground: Ground
+    servers: dict[str, Server]
+
+    @property
+    def people(self) -> list[Person]:
+        """Who sends requests."""
+        return self.ground.people
+
+    @property
+    def owner_url(self) -> str:
+        """The database, as its owner."""
+        return self.ground.owner_url
 
 
 def free_port() -> int:
@@ -106,7 +116,10 @@ def on_core(position: int) -> Iterator[None]:
 def running(
     name: str, port: int, command: list[str], folder: Path, **variables: str
 ) -> Iterator[Server]:
-    """A server of its own process on the first core, from its first answer to the block's end."""
+    """A process of its own on the first core, from its first answer to the block's end.
+
+    Port 0: it answers nobody, so nothing is waited for.
+    """
     log = folder / f"{name}.log"
     with log.open("wb") as output, on_core(0):
         process = subprocess.Popen(
@@ -118,21 +131,26 @@ def running(
             stderr=output,
         )
     try:
-        _await_listening(process, port, log)
+        if port:
+            _await_listening(process, port)
         yield Server(name, port, process)
+    except Exception as error:
+        if said := log.read_text()[-LOG_CHARACTERS:]:
+            error.add_note(f"{name} said:\n{said}")
+        raise
     finally:
         process.terminate()
         process.wait(STOP_SECONDS)
 
 
-def _await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_listening(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise RuntimeError(f"a server did not start:\n{log.read_text()}")
+    raise RuntimeError("a server did not start")
 
 
 @asynccontextmanager
@@ -172,7 +190,7 @@ async def open_house(users: int, busy_users: int, peers: tuple[str, ...]) -> Asy
                     )
                 else:
                     servers[name] = stack.enter_context(starts[name](ground))
-            yield House(servers, ground.people, ground.owner_url)
+            yield House(ground, servers)
 
 
 def _python(module: str, *arguments: str) -> list[str]:
@@ -185,6 +203,12 @@ def start_tallygraph(ground: Ground) -> AbstractContextManager[Server]:
     return running(
         TALLYGRAPH, port, _python("cli", "serve"), ground.folder, **our_variables(ground, port)
     )
+
+
+def start_worker(ground: Ground) -> AbstractContextManager[Server]:
+    """`tallygraph worker`, which answers no requests."""
+    command = _python("cli", "worker")
+    return running("worker", 0, command, ground.folder, **our_variables(ground, 0))
 
 
 def our_variables(ground: Ground, port: int) -> dict[str, str]:

@@ -100,17 +100,23 @@ async def run_load(
     seconds: float,
     connections: int,
     *,
+    at_least: int = 0,
     with_tokens: bool = True,
 ) -> list[float]:
-    """Keeps the connections busy for a while; returns each answer's latency in seconds."""
+    """Keeps the connections busy for a while, and until so many requests have been sent.
+
+    Returns each answer's latency in seconds.
+    """
     latencies = array("d")
     turns = cycle(people)
     loop = asyncio.get_running_loop()
-    ends_at = perf_counter() + seconds
+    ends_at, sent = perf_counter() + seconds, 0
 
     def next_request() -> bytes | None:
-        if perf_counter() >= ends_at:
+        nonlocal sent
+        if perf_counter() >= ends_at and sent >= at_least:
             return None
+        sent += 1
         person = next(turns)
         return request_bytes(port, person.token if with_tokens else None, body(person))
 

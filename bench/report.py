@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.chart import chart
 from bench.documents import OURS, worded
-from bench.measure import Report, Result, Round, speed
+from bench.figures import Report, Result, Round, speed
 from bench.workloads import PEERS, TALLYGRAPH
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -170,8 +170,10 @@ median over the rounds.
 
 {table}
 
-{memory}. CPU is per request. A dash: the peer has no such thing. A bare application knows no
-documents and has no general `updateProfile`; nobody but us signs in users and runs generations.
+{memory}. CPU is per request. A dash: the peer has no such thing. The bare application knows no
+documents, and `updateProfile` is no single statement that it could run; the other peers have no
+accounts and no worker, so nobody but us signs in users and runs generations. For G1 the server's
+CPU includes the worker's, and "Requests/s" are finished generations of 4 users at a time.
 
 ## What is asked
 

@@ -31,6 +31,7 @@ class Workload:
     `source` makes requests in the words of a server. `peers` are those that can answer; `goals`
     says how many times a peer's requests per second we mean to answer. `own` are keys whose values
     differ from one answer to the next; with `spends`, balances go down by one each time.
+    `rotation` is how many requests a server must see before their documents come again.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Workload:
     peers: tuple[str, ...] = PEERS
     goals: Mapping[str, float] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
+    rotation: int = 0
     spends: bool = False
     needs_token: bool = True
 
@@ -86,13 +88,15 @@ def each_its_own(texts: Callable[[], Iterator[str]]) -> Callable[[Words], Source
     return source
 
 
-def in_rotation(words: Words) -> Source:
+def in_rotation(number: int) -> Callable[[Words], Source]:
     """Different documents, again and again in the same order."""
-    chosen = random.Random(DIFFERENT_DOCUMENTS).sample(
-        list(documents.different_documents()), DIFFERENT_DOCUMENTS
-    )
-    bodies = cycle([orjson.dumps({"query": worded(text, words)}) for text in chosen])
-    return lambda _: next(bodies)
+    texts = random.Random(number).sample(list(documents.different_documents()), number)
+
+    def source(words: Words) -> Source:
+        bodies = cycle([orjson.dumps({"query": worded(text, words)}) for text in texts])
+        return lambda _: next(bodies)
+
+    return source
 
 
 def _spend(_: Person, __: Words) -> dict[str, Any]:
@@ -167,22 +171,37 @@ WORKLOADS = (
         peers=(STRAWBERRY, POSTGRAPHILE),
         goals={STRAWBERRY: 1},
     ),
-    Workload(
-        "D2",
-        f"{DIFFERENT_DOCUMENTS:,} different documents in rotation: Q1, each with other fields",
+)
+SIGN_IN = Workload(
+    "L1",
+    "`signIn` with a password",
+    documents.SIGN_IN,
+    with_input(documents.SIGN_IN, _sign_in),
+    peers=(BARE,),
+    goals={BARE: 0.9},
+    own=frozenset({"signIn"}),  # argon2 alone opens no session
+    needs_token=False,
+)
+GENERATION = Workload(
+    "G1",
+    "`createGeneration` until it has succeeded, the photo recoloured by the offline provider",
+    documents.CREATE_GENERATION,
+    same(documents.CREATE_GENERATION),
+    peers=(),
+)
+ROTATION = "D2"
+NAMES = (*(workload.name for workload in WORKLOADS), ROTATION, SIGN_IN.name, GENERATION.name)
+
+
+def all_workloads(different_documents: int) -> tuple[Workload, ...]:
+    """Those that are one request each, with a rotation of so many documents."""
+    rotation = Workload(
+        ROTATION,
+        f"{different_documents:,} different documents in rotation: Q1, each with other fields",
         next(documents.different_documents()),
-        in_rotation,
+        in_rotation(different_documents),
         peers=(STRAWBERRY, POSTGRAPHILE),
         goals={POSTGRAPHILE: 3},
-    ),
-    Workload(
-        "L1",
-        "`signIn` with a password",
-        documents.SIGN_IN,
-        with_input(documents.SIGN_IN, _sign_in),
-        peers=(BARE,),
-        goals={BARE: 0.9},
-        own=frozenset({"signIn"}),  # argon2 alone opens no session
-        needs_token=False,
-    ),
-)
+        rotation=different_documents,
+    )
+    return (*WORKLOADS, rotation, SIGN_IN)

@@ -7,16 +7,19 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.chart import chart
-from bench.measure import Options, measure
+from bench.figures import Options
+from bench.measure import measure
 from bench.report import page
-from bench.workloads import TALLYGRAPH, WORKLOADS
+from bench.workloads import NAMES, TALLYGRAPH
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_all_servers_answer_the_same() -> None:
-    options = Options(users=8, busy_users=4, connections=2, rounds=1, seconds=0.1)
-    report = await measure(options, lambda _: None)  # it compares the answers, and checks each
-    assert [result.workload for result in report.results] == list(WORKLOADS)
+    options = Options(
+        users=8, busy_users=4, connections=2, rounds=1, seconds=0.1, different_documents=20
+    )
+    report = await measure(options, print)  # it compares the answers, and checks each
+    assert [result.workload.name for result in report.results] == list(NAMES)
     for result in report.results:
         assert result.servers == [TALLYGRAPH, *result.workload.peers]
         assert all(found[0].requests_per_second > 0 for found in result.rounds.values())

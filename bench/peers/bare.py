@@ -49,20 +49,27 @@ def reader(argument: list[Any]) -> Argument:
 
 
 class Connection:
-    """A connection on which every statement has been prepared."""
+    """A connection on which every statement is prepared once."""
 
-    def __init__(self) -> None:
-        self.prepared: dict[str, Any] = {}
+    def __init__(self, raw: asyncpg.Connection) -> None:
+        self._raw = raw
+        self._prepared: dict[str, Any] = {}
 
     @classmethod
-    async def open(cls, place: str, statements: dict[str, Any]) -> Connection:
-        """Connects and prepares."""
+    async def open(cls, place: str) -> Connection:
+        """Connects."""
         raw = await asyncpg.connect(place)
         await set_codecs(raw)
-        connection = cls()
-        for document, statement in statements.items():
-            connection.prepared[document] = await raw.prepare(statement["sql"])
-        return connection
+        return cls(raw)
+
+    async def fetch_value(self, sql: str, arguments: list[Any]) -> bytes:
+        """The first column of the first row."""
+        statement = self._prepared.get(sql)
+        if statement is None:
+            # Not sooner: the server's clock for a statement starts when it is prepared.
+            statement = self._prepared[sql] = await self._raw.prepare(sql)
+        value: bytes = await statement.fetchval(*arguments)
+        return value
 
 
 class Bare:
@@ -73,6 +80,7 @@ class Bare:
         self._users = {
             f"Bearer {token}".encode(): UUID(user) for token, user in config["users"].items()
         }
+        self._statements = config["statements"]
         self._readers = {
             document: [reader(argument) for argument in statement["arguments"]]
             for document, statement in config["statements"].items()
@@ -87,7 +95,7 @@ class Bare:
         """Opens all connections."""
         url = role_url(self._config["url"], "authenticated", self._config["password"])
         for _ in range(self._config["pool_size"]):
-            self._free.append(await Connection.open(url, self._config["statements"]))
+            self._free.append(await Connection.open(url))
 
     async def _acquire(self) -> Connection:
         if self._free:
@@ -133,7 +141,7 @@ class Bare:
         arguments = [read(user, variables or {}) for read in self._readers[document]]
         connection = await self._acquire()
         try:
-            answer: bytes = await connection.prepared[document].fetchval(*arguments)
+            answer = await connection.fetch_value(self._statements[document]["sql"], arguments)
         finally:
             self._release(connection)
         if variables is None:
