@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +12,7 @@ import uvloop
 from rich.console import Console
 
 from bench.figures import Options, Round
-from bench.house import MissingPeerError
+from bench.house import House, MissingPeerError, open_house
 from bench.measure import measure
 from bench.memory import measure_memory
 from bench.report import show, write
@@ -45,12 +45,22 @@ def say(line: str) -> None:
         console.print(line)
 
 
-def run[Found](measurement: Coroutine[Any, Any, Found]) -> Found:
-    """Runs a measurement to its end."""
+def run[Found](
+    options: Options,
+    measurement: Callable[[House], Coroutine[Any, Any, Found]],
+    peers: tuple[str, ...] = (),
+) -> Found:
+    """Starts everything and runs a measurement to its end."""
+
+    async def whole() -> Found:
+        say("Starting and filling a database, starting the servers")
+        async with open_house(options.users, options.busy_users, peers) as house:
+            return await measurement(house)
+
     try:
-        found = asyncio.run(measurement, loop_factory=uvloop.new_event_loop)
+        found = asyncio.run(whole(), loop_factory=uvloop.new_event_loop)
     except MissingPeerError as missing:
-        console.print(str(missing))
+        console.print(f"\n{missing}")
         raise typer.Exit(1) from None
     console.print()
     return found
@@ -90,7 +100,7 @@ def main(
     )
     if context.invoked_subcommand is not None:
         return
-    report = run(measure(options, say))
+    report = run(options, lambda house: measure(house, options, say), options.peers)
     show(report, console)
     if write_files:
         write(report)
@@ -103,7 +113,7 @@ def memory(
     documents: Annotated[int, typer.Option(help="How many different documents.")] = 100_000,
 ) -> None:
     """How much our memory grows over documents that were never seen before."""
-    before, after = run(measure_memory(context.obj, documents, say))
+    before, after = run(context.obj, lambda house: measure_memory(house, documents, say))
     console.print(
         f"{documents:,} different documents: {before:.1f} MiB before, {after:.1f} MiB after, "
         f"{after - before:+.1f} MiB"
@@ -116,7 +126,8 @@ def slow_clients(
     clients: Annotated[int, typer.Option(help="How many slow clients.")] = 500,
 ) -> None:
     """The p99 of Q1 while others send their requests a byte a second, and without them."""
-    result = run(measure_slow_clients(context.obj, clients, say))
+    options = context.obj
+    result = run(options, lambda house: measure_slow_clients(house, options, clients, say))
 
     def p99(one: Round) -> float:
         return one.p99_milliseconds

@@ -276,8 +276,8 @@ def node() -> str:
     modules = POSTGRAPHILE_FOLDER / "node_modules"
     if not modules.is_dir():
         raise MissingPeerError(
-            f"PostGraphile is not installed: run `npm ci` in {POSTGRAPHILE_FOLDER}, "
-            "or leave it out with `--without postgraphile`."
+            "PostGraphile is not installed: npm ci --prefix "
+            f"{POSTGRAPHILE_FOLDER.relative_to(ROOT)}, or leave it out: --without postgraphile"
         )
     packaged = next(modules.glob("node-*/bin/node"), None)
     found = str(packaged) if packaged else shutil.which("node")

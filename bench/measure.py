@@ -7,11 +7,11 @@ from collections.abc import Callable
 from bench.answers import check_same_answers
 from bench.figures import Options, Report, Result
 from bench.generations import measure_generations
-from bench.house import House, Server, on_core, open_house
+from bench.house import House, Server, on_core
 from bench.load import run_load
 from bench.processes import Postgres, memory_mebibytes
 from bench.rounds import measure_round
-from bench.workloads import TALLYGRAPH, Source, Workload, all_workloads, words_of
+from bench.workloads import GENERATION, TALLYGRAPH, Source, Workload, all_workloads, words_of
 
 CHECKED_PEOPLE = 3
 Say = Callable[[str], None]
@@ -71,19 +71,16 @@ def memory(house: House) -> dict[str, float]:
     return {name: memory_mebibytes(server) for name, server in house.servers.items()}
 
 
-async def measure(options: Options, say: Say) -> Report:
-    """The whole run."""
-    report = Report(options)
-    say("Starting and filling a database, starting the servers")
-    async with open_house(options.users, options.busy_users, options.peers) as house:
-        report.idle_memory = memory(house)
-        postgres = await Postgres.find(house.owner_url)
-        with on_core(-1):
-            for workload in all_workloads(options.different_documents):
-                if workload.name in options.workloads:
-                    measured = await measure_workload(house, workload, postgres, options, say)
-                    report.results.append(measured)
-            report.loaded_memory = memory(house)
-            if "G1" in options.workloads:
-                report.results.append(await measure_generations(house, postgres, options, say))
+async def measure(house: House, options: Options, say: Say) -> Report:
+    """Every workload that was chosen."""
+    report = Report(options, idle_memory=memory(house))
+    postgres = await Postgres.find(house.owner_url)
+    with on_core(-1):
+        for workload in all_workloads(options.different_documents):
+            if workload.name in options.workloads:
+                measured = await measure_workload(house, workload, postgres, options, say)
+                report.results.append(measured)
+        report.loaded_memory = memory(house)
+        if GENERATION.name in options.workloads:
+            report.results.append(await measure_generations(house, postgres, options, say))
     return report

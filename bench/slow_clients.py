@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from bench.figures import Options, Result
-from bench.house import on_core, open_house
+from bench.house import House, on_core
 from bench.measure import Loader, Say
 from bench.processes import Postgres
 from bench.rounds import measure_round
@@ -51,21 +51,18 @@ async def slow_clients(port: int, number: int) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def measure_slow_clients(options: Options, number: int, say: Say) -> Result:
+async def measure_slow_clients(house: House, options: Options, number: int, say: Say) -> Result:
     """Rounds of Q1 with so many slow clients and without any, in turn."""
-    say("Starting and filling a database, starting the server")
-    async with open_house(options.users, options.busy_users, ()) as house:
-        server, nested_read = house.servers[TALLYGRAPH], WORKLOADS[0]
-        postgres = await Postgres.find(house.owner_url)
-        loader = Loader(house, nested_read, server, options.connections)
-        result = Result(nested_read, {WITH: [], WITHOUT: []})
-        with on_core(-1):
-            await loader.load(options.seconds / 2)
-            for round_number in range(options.rounds):
-                for name, present in ((WITHOUT, 0), (WITH, number)):
-                    say(f"Round {round_number + 1} of {options.rounds}, {name}")
-                    async with slow_clients(server.port, present):
-                        result.rounds[name].append(
-                            await measure_round([server], loader.load(options.seconds), postgres)
-                        )
+    server, nested_read = house.servers[TALLYGRAPH], WORKLOADS[0]
+    postgres = await Postgres.find(house.owner_url)
+    loader = Loader(house, nested_read, server, options.connections)
+    result = Result(nested_read, {WITH: [], WITHOUT: []})
+    with on_core(-1):
+        await loader.load(options.seconds / 2)
+        for round_number in range(options.rounds):
+            for name, present in ((WITHOUT, 0), (WITH, number)):
+                say(f"Round {round_number + 1} of {options.rounds}, {name}")
+                async with slow_clients(server.port, present):
+                    load = loader.load(options.seconds)
+                    result.rounds[name].append(await measure_round([server], load, postgres))
     return result
