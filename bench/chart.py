@@ -24,8 +24,9 @@ rect.ours {{ fill: #2f6feb; }}
   rect.ours {{ fill: #58a6ff; }}
 }}
 </style>
-<text x="0" y="12">Requests per second; one server process on one core; each workload has its own \
-scale; × is how many times a peer's we answer</text>
+<text x="0" y="12">Requests per second of one server process on one core; each workload has its \
+own scale.</text>
+<text x="0" y="30">Behind a peer's figure: ours divided by it.</text>
 {bars}
 </svg>
 """
@@ -55,7 +56,7 @@ def _workload(result: Result, top: int) -> tuple[list[str], int]:
 def chart(report: Report) -> str:
     """The whole picture."""
     parts: list[str] = []
-    y = 28
+    y = 46
     for result in report.results:
         bars, y = _workload(result, y)
         parts += bars

@@ -23,7 +23,7 @@ class Loader:
     def __init__(self, house: House, workload: Workload, server: Server, connections: int) -> None:
         self._house = house
         self._workload = workload
-        self._connections = connections
+        self._connections = min(connections, workload.most_connections)
         self._source: Source = workload.source(words_of(server.name))
         self.server = server
 

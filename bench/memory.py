@@ -7,12 +7,11 @@ from bench.house import House, on_core
 from bench.load import run_load
 from bench.measure import Say
 from bench.processes import memory_mebibytes
-from bench.workloads import TALLYGRAPH, each_its_own
+from bench.workloads import COLD_CONNECTIONS, TALLYGRAPH, each_its_own
 
 # By then the code has run, the connections are open and the first plans are made.
 FIRST_DOCUMENTS = 200
 STEPS = 10
-CONNECTIONS = 8
 
 
 async def measure_memory(house: House, number: int, say: Say) -> tuple[float, float]:
@@ -21,7 +20,7 @@ async def measure_memory(house: House, number: int, say: Say) -> tuple[float, fl
     source = each_its_own(never_seen_documents)(OURS)
 
     async def send(documents: int) -> float:
-        await run_load(server.port, house.people, source, 0, CONNECTIONS, at_least=documents)
+        await run_load(server.port, house.people, source, 0, COLD_CONNECTIONS, at_least=documents)
         return memory_mebibytes(server)
 
     with on_core(-1):

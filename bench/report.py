@@ -160,7 +160,7 @@ median over the rounds.
   `bench/peers/resolvers.py` gives every field a resolver as it is usually written, and tuned.
   Documents are parsed and validated once, statements made once, edges read through dataloaders,
   and each operation has one transaction with its claims.
-- **postgraphile** is PostGraphile 5 on Node (`bench/peers/postgraphile/`, its versions pinned), in
+- **postgraphile** is PostGraphile 5 on Node 24 (`bench/peers/postgraphile/`, both pinned), in
   production mode. It logs in as the role that our server uses, verifies the same tokens (each
   once) and sets the claim that the policies read. `spendCredits` calls the same SQL function. Smart
   tags give its fields our names. Its caches of documents, plans and prepared statements hold as
@@ -189,10 +189,14 @@ npm ci --prefix bench/peers/postgraphile
 
 Two cores. One server process has the first core to itself apart from Postgres, the load generator
 runs on the second, and Postgres 17 (embedded, fsync on) uses both. {connections} keep-alive
-connections each send the next request once the last is answered, with 1,000 access tokens in
-rotation; every answer is checked. {rounds} rounds of {seconds:g} s for each server and workload,
-the servers in turn and another one first in each round, after a warm-up. The database holds
-{users} users, {busy_users} of them with 20 profiles and 50 generations each. All servers have the
-same number of database connections. The generator never took more than {generator} of its core.
-Expect absolute figures to differ on another machine; compare the ratios.
+connections (8 for D1 and D2) each send the next request once the last is answered, with
+{busy_users} access tokens in rotation; every answer is checked. {rounds} rounds of {seconds:g} s
+for each server and workload, the servers in turn and another one first in each round, after a
+warm-up. The database holds {users} users, {busy_users} of them with 20 profiles and 50 generations
+each. All servers have the same number of database connections. The generator never took more than
+{generator} of its core. Expect absolute figures to differ on another machine; compare the ratios.
+
+Two more commands: `python -m bench memory` sends 100,000 documents that were never seen before and
+prints how much our memory grows; `python -m bench slow-clients` measures the p99 of Q1 while 500
+clients send their requests a byte a second.
 """

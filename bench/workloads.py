@@ -18,6 +18,8 @@ from bench.documents import OURS, worded
 TALLYGRAPH, BARE, STRAWBERRY, POSTGRAPHILE = "tallygraph", "bare", "strawberry", "postgraphile"
 PEERS = (BARE, STRAWBERRY, POSTGRAPHILE)
 DIFFERENT_DOCUMENTS = 2_000
+# Planning takes milliseconds: 32 at once would measure the queue.
+COLD_CONNECTIONS = 8
 
 Words = dict[str, str]
 # Makes the body of a person's next request.
@@ -31,7 +33,8 @@ class Workload:
     `source` makes requests in the words of a server. `peers` are those that can answer; `goals`
     says how many times a peer's requests per second we mean to answer. `own` are keys whose values
     differ from one answer to the next; with `spends`, balances go down by one each time.
-    `rotation` is how many requests a server must see before their documents come again.
+    `rotation` is how many requests a server must see before their documents come again, and
+    `most_connections` bounds how many send requests, where each keeps a server busy for long.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Workload:
     rotation: int = 0
     spends: bool = False
     needs_token: bool = True
+    most_connections: int = 1_000
 
 
 def words_of(server: str) -> Words:
@@ -170,6 +174,7 @@ WORKLOADS = (
         each_its_own(documents.never_seen_documents),
         peers=(STRAWBERRY, POSTGRAPHILE),
         goals={STRAWBERRY: 1},
+        most_connections=COLD_CONNECTIONS,
     ),
 )
 SIGN_IN = Workload(
@@ -203,5 +208,6 @@ def all_workloads(different_documents: int) -> tuple[Workload, ...]:
         peers=(STRAWBERRY, POSTGRAPHILE),
         goals={POSTGRAPHILE: 3},
         rotation=different_documents,
+        most_connections=COLD_CONNECTIONS,
     )
     return (*WORKLOADS, rotation, SIGN_IN)
