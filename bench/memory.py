@@ -10,7 +10,7 @@ from bench.processes import memory_mebibytes
 from bench.workloads import COLD_CONNECTIONS, TALLYGRAPH, each_its_own
 
 # By then the code has run, the connections are open and the first plans are made.
-FIRST_DOCUMENTS = 200
+FIRST_DOCUMENTS = 100
 STEPS = 10
 
 

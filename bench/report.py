@@ -28,7 +28,11 @@ GOALS_HEADER = ("", "Against", "Goal", "Reached (min–max)", "p99 ms, ours and 
 
 def ratio_text(ratios: list[float]) -> str:
     """Ours over a peer's: the median of the rounds, and their range."""
-    return f"{statistics.median(ratios):.2f}× ({min(ratios):.2f}–{max(ratios):.2f})"
+    middle, least, most = (
+        f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+        for ratio in (statistics.median(ratios), min(ratios), max(ratios))
+    )
+    return f"{middle}× ({least}–{most})"
 
 
 def rows(report: Report) -> list[list[str]]:
