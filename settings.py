@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     database_owner_url: str = ""
     database_url: str = ""
     database_direct_url: str = ""
+    database_prepared_statements: bool = True
     postgres_bin: str = ""
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
     statement_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     body_limit_bytes: int = 1_048_576
     upload_limit_bytes: int = 15 * 1_048_576
     upload_limit_pixels: int = 40_000_000
+    upload_quota_bytes: Annotated[int, Field(ge=0)] = 500_000_000
     upload_url_seconds: int = 900
     result_url_seconds: int = 3600
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -129,6 +131,11 @@ class Settings(BaseSettings):
 def given(variable: str) -> str | None:
     """A variable of the environment or, behind it, of the file `.env`."""
     return os.environ.get(variable) or _dotenv().get(variable)
+
+
+def written(prefix: str) -> dict[str, str]:
+    """The variables of the file `.env` whose names begin with `prefix`."""
+    return {name: value for name, value in _dotenv().items() if name.startswith(prefix) and value}
 
 
 @cache
