@@ -18,7 +18,14 @@ from settings import ROLES, Settings
 
 HERE = Path(__file__).parent
 # Verbs are replaced on every run, after the tables they use; the order is that of their calls.
-VERBS = ("foundation.sql", "credits/ledger.sql", "generations/generations.sql")
+VERBS = (
+    "foundation.sql",
+    "credits/ledger.sql",
+    "generations/life_cycle.sql",
+    "generations/generations.sql",
+    "generations/attempts.sql",
+    "jobs/jobs.sql",
+)
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096
 

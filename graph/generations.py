@@ -45,7 +45,7 @@ def links() -> LinkSigner:
 class GenerationStatus(Enum):
     """The life of a generation."""
 
-    QUEUED = strawberry.enum_value("QUEUED", description="Waiting for a worker; credits held.")
+    QUEUED = strawberry.enum_value("QUEUED", description="Waiting for its turn; credits held.")
     RUNNING = strawberry.enum_value("RUNNING", description="A worker is at it.")
     SUCCEEDED = strawberry.enum_value("SUCCEEDED", description="Done; the credits are spent.")
     FAILED = strawberry.enum_value("FAILED", description="It failed; the credits are back.")
@@ -73,7 +73,7 @@ class Generation(Node):
         lambda row: row.c.error_code.is_not(None), description="Why it failed; null otherwise."
     )
     credits_charged: int = column(description="Credits spent on it; 0 from the cache.")
-    from_cache: bool = column(description="Whether an earlier identical run answered it, free.")
+    from_cache: bool = column(description="Whether another identical run answered it, free.")
     made_offline: bool = column(description="Whether it was made without any AI.")
     created_at: datetime = column(description="When it was asked for.")
     started_at: datetime | None = column(description="When a worker began.")
@@ -162,7 +162,7 @@ class CreateGenerationPayload:
     """Payload of `createGeneration`."""
 
     generation: Generation | None = strawberry.field(
-        description="QUEUED, or SUCCEEDED at once when the cache had it."
+        description="QUEUED, or SUCCEEDED at once when the cache had it; free then."
     )
     errors: list[UserError] = strawberry.field(
         description="NOT_FOUND, TOOL_INACTIVE, UPLOAD_MISSING, UPLOAD_EXPIRED, EMPTY_FILE, "
@@ -189,13 +189,36 @@ async def create_upload(context: Context, input: CreateUploadInput) -> Verb:
     return Verb(run)
 
 
+@strawberry.input(description="A generation that is not wanted any more.")
+class CancelGenerationInput:
+    """Input of `cancelGeneration`."""
+
+    id: strawberry.ID = strawberry.field(description="The generation's global id.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Same key, same input: the same answer again. 1 to 255 characters, kept 30 "
+        "days. Without one, cancelling twice is harmless too.",
+    )
+
+
+@strawberry.type(description="Result of `cancelGeneration`.")
+class CancelGenerationPayload:
+    """Payload of `cancelGeneration`."""
+
+    generation: Generation | None = strawberry.field(
+        description="The generation, CANCELLED; null when it was not."
+    )
+    errors: list[UserError] = strawberry.field(
+        description="NOT_FOUND, GENERATION_ENDED, BAD_USER_INPUT, IDEMPOTENCY_CONFLICT."
+    )
+
+
 async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
-    """Holds the tool's price and enqueues the work, in one statement."""
+    """Holds the tool's price and takes its turn in line, in one statement."""
     context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
     parameters: Any = {} if input.parameters is None else input.parameters
-    async with context.services.database.transaction(context.actor) as transaction:
-        schema = await catalog.parameters_schema(transaction, tool_id)
+    schema = await catalog.parameters_schema(context.services.database, context.actor, tool_id)
     if schema is not None:  # an unknown tool is the verb's to refuse
         check_parameters(schema, parameters)
     return SqlVerb(
@@ -204,6 +227,19 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
             ("text", tool_id),
             ("uuid", uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")),
             ("jsonb", parameters),
+            ("text", input.idempotency_key),
+        ),
+        {"generation": SqlVerb.RESULT},
+    )
+
+
+async def cancel_generation(context: Context, input: CancelGenerationInput) -> SqlVerb:
+    """Calls a generation off, in one statement."""
+    context.signed_in()
+    return SqlVerb(
+        "app.cancel_generation",
+        (
+            ("uuid", uuid_from_global_id(input.id, "generation", "input", "id")),
             ("text", input.idempotency_key),
         ),
         {"generation": SqlVerb.RESULT},
@@ -223,7 +259,14 @@ class GenerationsMutation:
         create_generation,
         CreateGenerationInput,
         description="Run a tool on an uploaded photo. Its price is held now, spent on success, "
-        "and given back on failure.",
+        "and given back on failure. Three of a user's run at once, the others wait in order; one "
+        "that equals another under way shares its result, free.",
+    )
+    cancel_generation: CancelGenerationPayload | None = mutation(
+        cancel_generation,
+        CancelGenerationInput,
+        description="Call off a generation that has not ended. Its credits come back; what is made "
+        "of it after that is thrown away.",
     )
 
 

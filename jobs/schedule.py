@@ -36,7 +36,10 @@ async def purge_old_rows(database: Database) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
-    """Work with its times, as a cron expression in UTC; one worker of all runs it each time."""
+    """Work with its times, as a cron expression in UTC; one worker of all runs it each time.
+
+    It may be run twice when its worker dies, so it must be safe to repeat.
+    """
 
     name: str
     times: str

@@ -11,6 +11,7 @@ from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
     ProviderFailed,
+    ProviderLimits,
     ProviderRefused,
 )
 
@@ -25,15 +26,12 @@ class OfflineProvider:
     """Recolours hair, grades for Halloween and measures photos with Pillow and NumPy."""
 
     name = "offline"
-
-    def __init__(self) -> None:
-        # Each run holds a whole decoded photo and keeps a core busy.
-        self._slots = asyncio.Semaphore(2)
+    # Each run holds a whole decoded photo and keeps a core busy.
+    limits = ProviderLimits(timeout_seconds=60, concurrent_calls=2)
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:
         """Make the generation off the event loop."""
-        async with self._slots:
-            return await asyncio.to_thread(_generate, request)
+        return await asyncio.to_thread(_generate, request)
 
 
 def _generate(request: GenerationRequest) -> GenerationOutcome:

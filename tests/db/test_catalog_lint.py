@@ -21,9 +21,11 @@ CALLABLE = {
     "anon": {"app.user_id()", "app.uuid_v7()"},
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
+        "app.cancel_generation(uuid,text)",
         "app.create_generation(text,uuid,jsonb,text)",
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",
+        "app.retry_dead_job(uuid)",
         "app.spend_credits(integer,text,text,text)",
         "app.user_id()",
         "app.uuid_v7()",

@@ -18,6 +18,7 @@ from db.actor import Actor
 from db.embedded import EmbeddedDatabase
 from db.pool import Database
 from db.storage import Storage, open_storage
+from jobs import generations as generations_job
 from jobs import worker as worker_module
 from jobs.providers.base import Provider, ProviderFailed
 from jobs.providers.offline import OfflineProvider
@@ -54,6 +55,7 @@ async def start(
 ) -> AsyncIterator[Start]:
     """Starts workers on an empty queue; they are stopped after the test."""
     await owner.execute("delete from queue.pgqueuer")
+    await owner.execute("delete from provider_circuits")
     running: list[tuple[Worker, asyncio.Task[None]]] = []
 
     def begin(provider: Provider) -> Worker:
@@ -103,7 +105,7 @@ async def test_a_failing_provider_gets_three_attempts(
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "RETRY_DELAY_SECONDS", 0.1)
+    monkeypatch.setattr(generations_job, "RETRY_DELAY_SECONDS", 0.1)
     actor = await make_user()
     provider = FakeProvider(ProviderFailed("Busy."), failures=99)
     start(provider)
@@ -212,11 +214,9 @@ async def test_a_job_that_nobody_can_read_is_set_aside(
     generation_id = await enqueued(database, storage, actor)
     assert (await ended(owner, generation_id, 20))["status"] == "SUCCEEDED"
 
-    async def set_aside() -> bool:
-        rows = await owner.fetch("select status::text, payload from queue.pgqueuer")
-        return [tuple(row) for row in rows] == [("failed", b"no json")]
-
-    await eventually(set_aside, 5)
+    await eventually(lambda: queue_is_empty(owner), 5)
+    rows = await owner.fetch("select entrypoint, payload, attempts from dead_jobs")
+    assert ("run_generation", b"no json", 1) in [tuple(row) for row in rows]
 
 
 async def test_a_killed_workers_job_is_done_by_another(

@@ -111,7 +111,7 @@ async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
             upload_id=known(user, "upload", 0),
             status=status,
             parameters=DOCUMENT if n % 2 else {},
-            cache_key="k",
+            cache_key=identity.hex,
             result=DOCUMENT if status == "SUCCEEDED" else None,
             result_path=f"generations/{user.user_id}/{identity}.png" if picture else None,
             result_content_type="image/png" if picture else None,
