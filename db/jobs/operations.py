@@ -38,7 +38,7 @@ _RECORD_START = text("""
 _RECORD_END = text("""
     update scheduled_runs
     set last_finished_at = clock_timestamp(), last_milliseconds = :milliseconds,
-        last_result = case when :error::text is null then 'SUCCEEDED' else 'FAILED' end,
+        last_result = case when cast(:error as text) is null then 'SUCCEEDED' else 'FAILED' end,
         last_error = :error
     where name = :name
 """)
