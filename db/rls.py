@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import FromClause, Table, Uuid, literal, select, true
+from sqlalchemy import (
+    FromClause,
+    Table,
+    Text,
+    Uuid,
+    literal,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.sql import ColumnElement
 
 from db.actor import Actor
@@ -86,7 +95,8 @@ def ownership_predicate(
         return source.c[ownership.only_if].is_(True) if ownership.only_if else true()
     if isinstance(ownership, AdminOnly):
         admins = model.metadata.tables["users"].alias("admins")
-        is_admin = select(admins.c.id).where(admins.c.id == actor_user_id, admins.c.role == "admin")
+        role = literal_column("'admin'", Text())
+        is_admin = select(admins.c.id).where(admins.c.id == actor_user_id, admins.c.role == role)
         return is_admin.correlate(None).exists()
     raise TypeError(f"{model.__name__} is internal: no client reads it")
 

@@ -9,6 +9,7 @@ from time import time
 from typing import Any
 
 import strawberry
+from sqlalchemy import Text, cast, literal_column
 
 from db.catalog import operations as catalog
 from db.catalog.rules import check_parameters
@@ -24,13 +25,16 @@ from graph.engine.declare import (
     computed,
     edge,
     embedded,
+    expression,
     global_id,
     live,
     mutation,
+    root_connection,
+    rows,
 )
 from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
 from graph.errors import UserError
-from graph.relay import Cursor, Node, slug_from_global_id, uuid_from_global_id
+from graph.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.scalars import JSON
 from settings import get_settings
 
@@ -167,6 +171,85 @@ class CreateGenerationPayload:
     errors: list[UserError] = strawberry.field(
         description="NOT_FOUND, TOOL_INACTIVE, UPLOAD_MISSING, UPLOAD_EXPIRED, EMPTY_FILE, "
         "INVALID_IMAGE, BAD_USER_INPUT, INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT."
+    )
+
+
+@strawberry.enum(description="How an attempt at a generation ended.")
+class AttemptOutcome(Enum):
+    """Ends of attempts."""
+
+    SUCCEEDED = strawberry.enum_value("SUCCEEDED", description="It made the generation.")
+    REFUSED = strawberry.enum_value("REFUSED", description="The provider will never make it.")
+    FAILED = strawberry.enum_value("FAILED", description="The provider could not make it.")
+    TIMED_OUT = strawberry.enum_value("TIMED_OUT", description="The provider took too long.")
+    CANCELLED = strawberry.enum_value("CANCELLED", description="The user called it off.")
+    DISCARDED = strawberry.enum_value("DISCARDED", description="Made too late, and thrown away.")
+    ABANDONED = strawberry.enum_value("ABANDONED", description="Its worker died.")
+    STORAGE_FAILED = strawberry.enum_value(
+        "STORAGE_FAILED", description="The photo could not be read, or the result not kept."
+    )
+
+
+@backed_by(tables.GenerationLog, prefix="generationLog")
+class GenerationLog(Node):
+    """One attempt at a generation: how it ended, how long it took, what it used and cost."""
+
+    id: strawberry.ID = global_id()
+    generation_id: strawberry.ID = expression(
+        lambda log: literal_column("'generation_'", Text).concat(cast(log.c.generation_id, Text)),
+        description="The generation's global id.",
+    )
+    user_id: strawberry.ID = expression(
+        lambda log: literal_column("'user_'", Text).concat(cast(log.c.user_id, Text)),
+        description="Whose generation it was: a global id.",
+    )
+    tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
+    attempt: int = column(description="Which attempt at the generation, from 1.")
+    provider: str = column(description="Who was asked.")
+    outcome: AttemptOutcome = column(description="How it ended.")
+    latency_milliseconds: int = column(description="How long the provider took.")
+    usage: JSON = column(description="What the provider says it used, such as tokens.")
+    cost_micro_usd: int = column(
+        description="What the provider charges, in millionths of a US dollar."
+    )
+    error: str | None = column(description="What went wrong; null when nothing did.")
+    created_at: datetime = column(description="When it ended.")
+
+
+@strawberry.enum(description="Whether a provider is asked.")
+class CircuitState(Enum):
+    """States of a circuit breaker."""
+
+    CLOSED = strawberry.enum_value("CLOSED", description="It is asked.")
+    OPEN = strawberry.enum_value("OPEN", description="It rests after 5 failures in a row.")
+    HALF_OPEN = strawberry.enum_value("HALF_OPEN", description="One generation tries it again.")
+
+
+@backed_by(tables.ProviderCircuit)
+class ProviderCircuit:
+    """Whether a provider that has failed lately is asked at all."""
+
+    provider: str = column(description="The provider's name.")
+    state: CircuitState = column(description="Whether it is asked.")
+    consecutive_failures: int = column(description="How many calls in a row have failed.")
+    retry_at: datetime | None = column(description="Until when it rests; null while it is asked.")
+    updated_at: datetime = column(description="When this last changed.")
+
+
+@strawberry.type
+class GenerationsQuery:
+    """Queries on generations, for admins."""
+
+    generation_logs: Connection[GenerationLog] | None = root_connection(
+        GenerationLog,
+        ("-created_at", "-id"),
+        description="Every attempt at a generation, newest first; null for all but admins. Kept "
+        "for a year.",
+    )
+    provider_circuits: list[ProviderCircuit] | None = rows(
+        ("provider",),
+        description="Providers that have failed since they were first asked; null for all but "
+        "admins.",
     )
 
 

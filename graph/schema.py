@@ -12,14 +12,15 @@ from graph.catalog import CatalogQuery
 from graph.credits import CreditsMutation, CreditsSubscription
 from graph.engine.checks import check_schema
 from graph.errors import InsufficientCreditsError, OperationError
-from graph.generations import GenerationsMutation, GenerationsSubscription
+from graph.generations import GenerationsMutation, GenerationsQuery, GenerationsSubscription
+from graph.jobs import JobsMutation, JobsQuery
 from graph.notifications import NotificationsMutation, NotificationsSubscription
 from graph.profiles import ProfilesMutation
 from graph.scalars import SCALARS
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountsQuery, CatalogQuery):
+class Query(AccountsQuery, CatalogQuery, GenerationsQuery, JobsQuery):
     """The root of queries."""
 
 
@@ -28,6 +29,7 @@ class Mutation(
     AccountsMutation,
     CreditsMutation,
     GenerationsMutation,
+    JobsMutation,
     NotificationsMutation,
     ProfilesMutation,
 ):

@@ -21,7 +21,7 @@ $$;
 -- thought to be dead.
 create or replace function app.log_attempt(
     generation public.generations, ended_attempt integer, provider_name text, attempt_outcome text,
-    milliseconds integer, used jsonb, cost bigint, reason text
+    milliseconds integer, used jsonb, cost integer, reason text
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -189,7 +189,7 @@ $$;
 -- Captures the hold, records the result and caches it for 24 hours. False when the attempt is not
 -- the newest or the generation has ended: its result is thrown away and nothing is charged.
 create or replace function app.finish_generation(
-    wanted uuid, fenced_attempt integer, provider_name text, milliseconds integer, used jsonb, cost bigint,
+    wanted uuid, fenced_attempt integer, provider_name text, milliseconds integer, used jsonb, cost integer,
     made_result jsonb, made_path text, made_content_type text, offline boolean
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -233,14 +233,14 @@ $$;
 
 revoke execute on function
     app.lock_generation(uuid),
-    app.log_attempt(public.generations, integer, text, text, integer, jsonb, bigint, text),
+    app.log_attempt(public.generations, integer, text, text, integer, jsonb, integer, text),
     app.note_provider_outcome(text, text), app.wait_for_circuit(text),
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
     app.end_attempt(uuid, integer, text, text, integer, text),
-    app.finish_generation(uuid, integer, text, integer, jsonb, bigint, jsonb, text, text, boolean)
+    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean)
 from public;
 grant execute on function
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
     app.end_attempt(uuid, integer, text, text, integer, text),
-    app.finish_generation(uuid, integer, text, integer, jsonb, bigint, jsonb, text, text, boolean)
+    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean)
 to service;

@@ -160,7 +160,7 @@ class GenerationLog(Base):
     outcome: Mapped[str]
     latency_milliseconds: Mapped[int]
     usage: Mapped[Json] = mapped_column(server_default=text("'{}'"))
-    cost_micro_usd: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    cost_micro_usd: Mapped[int] = mapped_column(server_default=text("0"))
     error: Mapped[str | None]
     created_at: Mapped[Moment]
 
@@ -174,7 +174,6 @@ class GenerationLog(Base):
         Index("uq_ai_generation_logs_attempt", "generation_id", "attempt", unique=True),
         Index("ix_ai_generation_logs_user_id", "user_id", "created_at"),
         Index("ix_ai_generation_logs_created_at_id", "created_at", "id"),
-        Index("ix_ai_generation_logs_provider", "provider", "created_at", "id"),
         Index("ix_ai_generation_logs_outcome", "outcome", "created_at", "id"),
     )
     access = Access(AdminOnly(), service=("SELECT", "DELETE"))

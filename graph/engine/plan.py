@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import JSON
 
-from db.rls import Owned, ownership_predicate
+from db.rls import AdminOnly, Owned, ownership_predicate
 from graph.engine import specs
 from graph.engine.faults import FieldFault, Path, blamed_on
 from graph.engine.parameters import Parameters
@@ -168,6 +168,13 @@ class Planner:
         """The engine's own lock on the rows of `source`."""
         return ownership_predicate(table_behind(named).model, source, self.parameters.actor())
 
+    def may_name(self, named: GraphQLNamedType) -> bool:
+        """Whether the asking role may name the table: `anon` only what is public."""
+        private = Owned | AdminOnly
+        return self._signed_in or not isinstance(
+            table_behind(named).model.access.ownership, private
+        )
+
     def object(
         self,
         graph_type: GraphQLObjectType,
@@ -249,8 +256,7 @@ class Planner:
         parent: FromClause | None = None,
     ) -> Json:
         """The one readable row of `source` that meets the conditions, or null."""
-        if not self._signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
-            # Nobody owns nothing, and the role `anon` may not even name the table.
+        if not self.may_name(named):
             return literal_column("null::json")
         made = self.object(as_object(named), nodes, source, path)
         query: Select[Any] = select(made).select_from(source)

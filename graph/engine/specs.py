@@ -50,10 +50,13 @@ class Edge:
 
 @dataclass(frozen=True)
 class Page:
-    """A keyset page of the rows whose `key` column equals this row's primary key."""
+    """A keyset page of the rows whose `key` column equals this row's primary key.
+
+    At the root there is no row above, and no `key`.
+    """
 
     order: tuple[str, ...]
-    key: str
+    key: str | None
 
 
 @dataclass(frozen=True)

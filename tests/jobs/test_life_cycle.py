@@ -57,9 +57,9 @@ def storage(settings: Settings) -> Storage:
 async def clean(owner: asyncpg.Connection) -> AsyncIterator[None]:
     """Each test has an empty queue and knows nothing against a provider."""
     await owner.execute("delete from queue.pgqueuer")
-    await owner.execute("delete from provider_circuits")
+    await owner.execute("delete from provider_circuits where provider = 'fake'")
     yield
-    await owner.execute("delete from provider_circuits")
+    await owner.execute("delete from provider_circuits where provider = 'fake'")
 
 
 async def begun(database: Database, generation_id: UUID) -> RunnableGeneration:
@@ -423,7 +423,7 @@ async def fail_attempts(database: Database, running: RunnableGeneration, count: 
 
 
 async def circuit(owner: asyncpg.Connection) -> str:
-    state: str = await owner.fetchval("select state from provider_circuits")
+    state: str = await owner.fetchval("select state from provider_circuits where provider = 'fake'")
     return state
 
 
@@ -447,7 +447,10 @@ async def test_a_failing_provider_gets_a_rest_and_one_generation_tries_it_again(
     assert (await generation(owner, second))["attempts"] == 0
     assert isinstance(await start_generation(database, second, "another", 3), RunnableGeneration)
 
-    past = "update provider_circuits set retry_at = now() - interval '1 second'"
+    past = (
+        "update provider_circuits set retry_at = now() - interval '1 second'"
+        " where provider = 'fake'"
+    )
     await owner.execute(past)
     probe = await begun(database, third)
     assert await circuit(owner) == "HALF_OPEN"

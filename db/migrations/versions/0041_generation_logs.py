@@ -45,7 +45,7 @@ def upgrade() -> None:
             server_default=sa.text("'{}'"),
             nullable=False,
         ),
-        sa.Column("cost_micro_usd", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("cost_micro_usd", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column(
             "created_at",
@@ -83,7 +83,6 @@ def upgrade() -> None:
         ("uq_ai_generation_logs_attempt", ["generation_id", "attempt"], True),
         ("ix_ai_generation_logs_user_id", ["user_id", "created_at"], False),
         ("ix_ai_generation_logs_created_at_id", ["created_at", "id"], False),
-        ("ix_ai_generation_logs_provider", ["provider", "created_at", "id"], False),
         ("ix_ai_generation_logs_outcome", ["outcome", "created_at", "id"], False),
     ):
         op.create_index(name, "ai_generation_logs", columns, unique=unique)
