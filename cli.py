@@ -270,8 +270,9 @@ def main() -> None:
     from pydantic import ValidationError
 
     from db.embedded import EmbeddedDatabaseError
-    from db.pool import UnsafeRoleError
+    from db.pool import UnreachableDatabaseError, UnsafeRoleError
 
+    refusals = (SettingsError, EmbeddedDatabaseError, UnreachableDatabaseError, UnsafeRoleError)
     try:
         app()
     except ValidationError as error:
@@ -280,7 +281,7 @@ def main() -> None:
             message = fault["msg"].removeprefix("Value error, ")
             say(f"{place}: {message}" if place else message)
         sys.exit(2)
-    except (SettingsError, EmbeddedDatabaseError, UnsafeRoleError) as error:
+    except refusals as error:
         say(str(error))
         sys.exit(1)
 

@@ -105,6 +105,7 @@ def server_config(server: Server, settings: Settings) -> uvicorn.Config:
     """Uvicorn as this server wants it: no proxy headers unless proxies are named, no deflate."""
     return uvicorn.Config(
         server.app,
+        interface="asgi3",
         http=ImpatientHttpProtocol,
         loop="auto",
         ws=FlushOrAbortProtocol,

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     database_owner_url: str = ""
     database_url: str = ""
     database_direct_url: str = ""
+    database_prepared_statements: bool = True
     postgres_bin: str = ""
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
     statement_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0

@@ -12,12 +12,11 @@ import orjson
 from db.actor import Actor
 from db.pool import Database
 from graph.context import Context
-from graph.engine import specs
-from graph.engine.documents import Operation, coerce_variables
+from graph.engine.documents import Operation
 from graph.engine.engine import Engine
 from graph.engine.outcomes import SqlVerb
 from graph.engine.parameters import Request
-from graph.engine.specs import spec_of
+from graph.engine.variables import coerce_variables
 from graph.schema import build_schema
 from settings import Settings
 
@@ -99,13 +98,8 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     given = {"amount": 1, "idempotencyKey": "key"}
     variables = coerce_variables(engine.schema, operation, {"input": given})
     (field,) = engine.mutation_fields(operation, variables).values()
-    spec = spec_of(field.root.fields[field.node.name.value])
-    assert isinstance(spec, specs.Mutate)
-    assert field.payload is not None
-    python_arguments = engine.python_arguments(
-        field.root.fields[field.node.name.value], field.node, variables
-    )
-    verb = await spec.operation(Context(actor, None, "export"), **python_arguments)  # type: ignore[arg-type]
+    assert field is not None
+    verb = await field.operation(Context(actor, None, "export"), **field.arguments(variables))  # type: ignore[arg-type]
     assert isinstance(verb, SqlVerb)
     statement = field.payload.verb_statement(verb)
     assert statement is not None, "a hot mutation is one statement"

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 import asyncpg
 import orjson
+import structlog
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.sql.elements import ClauseElement
 
 from db.actor import Actor, Role
-from db.errors import DomainError, ErrorCode
-from settings import ROLES, Settings
+from db.errors import DomainError
+from db.outages import answered, cannot_serve, connection_lost, unavailable
+from settings import Settings, SettingsError
 
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 CONNECT_TIMEOUT_SECONDS = 5.0
+# How long an answer may stay out after the statement timeout before its connection is given up:
+# a machine that vanished says nothing, not even that it is gone.
+SILENCE_SECONDS = 2.0
+START_PATIENCE_SECONDS = 30.0
+START_RETRY_SECONDS = 0.5
 PREPARED_LIMIT = 500
+PROBE_NAME = "tallygraph_probe"
 UNSAFE_ROLE_SQL = """
 select r.rolname from pg_roles r
 where r.rolname = current_user and (
@@ -31,6 +41,10 @@ where r.rolname = current_user and (
     or exists (select from pg_auth_members m where m.member = r.oid))
 """
 
+log = structlog.get_logger("tallygraph.db")
+# Like no other process's: a name that means another statement elsewhere could set a wrong claim.
+_STATEMENT_PREFIX = f"tallygraph_{secrets.token_hex(8)}_"
+_statement_numbers = count(1)
 _dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _compiled: WeakKeyDictionary[ClauseElement, tuple[str, list[str], dict[str, Any]]] = (
     WeakKeyDictionary()
@@ -41,19 +55,8 @@ class UnsafeRoleError(Exception):
     """A role that the server logs in as could climb over row-level security."""
 
 
-def connection_lost(error: BaseException) -> bool:
-    """Whether the connection itself is gone: a dead backend, or a server that is shutting down."""
-    if isinstance(error, asyncpg.PostgresError):
-        # 08: connection exceptions; 57P: the server was told to stop (PostgreSQL, appendix A).
-        return (error.sqlstate or "").startswith(("08", "57P"))
-    return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)
-
-
-def unavailable() -> DomainError:
-    """The database cannot be reached or has no connection to spare."""
-    return DomainError(
-        ErrorCode.SERVICE_UNAVAILABLE, "The database is busy or restarting. Try again in a moment."
-    )
+class UnreachableDatabaseError(Exception):
+    """The server could not log in to its database when it started; the message says why."""
 
 
 def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
@@ -68,10 +71,16 @@ def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
 
 
 class PooledConnection:
-    """One asyncpg connection with the statements prepared on it."""
+    """One asyncpg connection with the statements prepared on it.
 
-    def __init__(self, raw: asyncpg.Connection) -> None:
+    Not `named`, a statement is parsed anew each time it runs, in the same message that runs it: a
+    pooler may have moved the connection to another server process. What asyncpg learned of its
+    parameters stays known, so it is still one round trip.
+    """
+
+    def __init__(self, raw: asyncpg.Connection, *, named: bool = True) -> None:
         self.raw = raw
+        self._named = named
         self._prepared: dict[str, Any] = {}
 
     async def fetch_value(self, sql: str, arguments: list[Any] | tuple[Any, ...]) -> Any:
@@ -80,14 +89,15 @@ class PooledConnection:
         if statement is None:
             if len(self._prepared) >= PREPARED_LIMIT:
                 self._prepared.pop(next(iter(self._prepared)))
-            statement = self._prepared[sql] = await self.raw.prepare(sql)
+            name = f"{_STATEMENT_PREFIX}{next(_statement_numbers)}" if self._named else ""
+            statement = self._prepared[sql] = await self.raw.prepare(sql, name=name)
         return await statement.fetchval(*arguments)
 
 
 class Pool:
     """Connections of one role, the most recently used first so that few stay warm."""
 
-    def __init__(self, connect: Callable[[], Any], size: int) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[PooledConnection]], size: int) -> None:
         self._connect = connect
         self._size = size
         self._free: list[PooledConnection] = []
@@ -114,11 +124,12 @@ class Pool:
     async def _opened(self) -> PooledConnection:
         self._open += 1
         try:
-            return PooledConnection(await self._connect())
+            return await self._connect()
         except BaseException as error:
             self._open -= 1
             self._hand_over(None)
-            if isinstance(error, OSError | asyncpg.PostgresError | TimeoutError):
+            if isinstance(error, OSError | asyncpg.PostgresError):
+                log.warning("database.no_connection", error=repr(error))
                 raise unavailable() from error
             raise
 
@@ -207,8 +218,8 @@ class Lease:
 
     async def __aexit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         lost = error is not None and connection_lost(error)
-        answered = error is None or isinstance(error, asyncpg.PostgresError | DomainError)
-        self._pool.release(self._connection, broken=lost or not answered)
+        clean = error is None or (answered(error) and not lost)
+        self._pool.release(self._connection, broken=not clean)
         if lost:
             self._pool.drop_free()
 
@@ -279,38 +290,91 @@ class Database:
             for role in ("anon", "authenticated", "service")
         }
 
-    def _connector(self, role: str) -> Callable[[], Any]:
+    def _connector(self, role: str) -> Callable[[], Awaitable[PooledConnection]]:
         dsn = role_url(self._url, role, self._settings.secret(f"database-{role}-password"))
+        named = self._settings.database_prepared_statements
 
-        async def connect() -> asyncpg.Connection:
+        async def connect() -> PooledConnection:
             raw = await asyncpg.connect(
                 dsn,
                 timeout=CONNECT_TIMEOUT_SECONDS,
-                statement_cache_size=PREPARED_LIMIT,
+                command_timeout=self._settings.statement_timeout_seconds + SILENCE_SECONDS,
+                statement_cache_size=PREPARED_LIMIT if named else 0,
                 server_settings={"application_name": "tallygraph"},
             )
             await set_codecs(raw)
-            return raw
+            return PooledConnection(raw, named=named)
 
         return connect
 
     @classmethod
-    async def connect(cls, url: str, settings: Settings) -> Self:
-        """Opens the pools and refuses roles that could see past row-level security."""
+    async def connect(
+        cls, url: str, settings: Settings, patience_seconds: float = START_PATIENCE_SECONDS
+    ) -> Self:
+        """Opens the pools, waiting for a database that is starting, and refuses unsafe roles."""
         database = cls(url, settings)
+        deadline = asyncio.get_running_loop().time() + patience_seconds
         try:
-            for role in ROLES:
-                async with database.pools[role].connection() as connection:  # type: ignore[index]
-                    unsafe = await connection.raw.fetchval(UNSAFE_ROLE_SQL)
-                if unsafe:
-                    raise UnsafeRoleError(
-                        f"The role {unsafe} owns tables, bypasses row-level security, is a "
-                        "superuser or is a member of another role. Make it a plain LOGIN role."
-                    )
+            for role in database.pools:
+                await database._patiently(role, database._refuse_unsafe, deadline)
+            if settings.database_prepared_statements:
+                await database._patiently("service", database._refuse_forgetful_pooler, deadline)
         except BaseException:
             await database.close()
             raise
         return database
+
+    async def _patiently(
+        self, role: Role, check: Callable[[Role], Awaitable[None]], deadline: float
+    ) -> None:
+        while True:
+            try:
+                return await check(role)
+            except Exception as error:
+                reason = error.__cause__ or error
+                if not isinstance(error, DomainError) and not cannot_serve(error):
+                    raise
+                late = asyncio.get_running_loop().time() > deadline
+                if late or isinstance(reason, asyncpg.InvalidAuthorizationSpecificationError):
+                    raise self._unreachable(role, reason) from reason
+            await asyncio.sleep(START_RETRY_SECONDS)
+
+    async def _refuse_unsafe(self, role: Role) -> None:
+        async with self.pools[role].connection() as connection:
+            unsafe = await connection.raw.fetchval(UNSAFE_ROLE_SQL)
+        if unsafe:
+            raise UnsafeRoleError(
+                f"The role {unsafe} owns tables, bypasses row-level security, is a "
+                "superuser or is a member of another role. Make it a plain LOGIN role."
+            )
+
+    async def _refuse_forgetful_pooler(self, role: Role) -> None:
+        """A pooler that mixes up its clients' statements would run one of them for another."""
+        probes = Pool(self._connector(role), 2)
+        try:
+            async with probes.connection() as first, probes.connection() as second:
+                one = await first.raw.prepare("select 1", name=PROBE_NAME)
+                answers = [await one.fetchval()]
+                two = await second.raw.prepare("select 2", name=PROBE_NAME)
+                answers += [await two.fetchval(), await one.fetchval(), await two.fetchval()]
+        except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+            answers = []
+        finally:
+            await probes.close()
+        if answers != [1, 2, 1, 2]:
+            raise SettingsError(
+                "DATABASE_URL leads through a pooler that keeps no prepared statements. Set "
+                "DATABASE_PREPARED_STATEMENTS=false, or max_prepared_statements in a PgBouncer "
+                "1.21 or later."
+            )
+
+    def _unreachable(self, role: Role, reason: BaseException) -> UnreachableDatabaseError:
+        place = urlsplit(self._url)
+        return UnreachableDatabaseError(
+            f"Cannot log in to {place.hostname}:{place.port or 5432}{place.path} as {role}: "
+            f"{reason}. Check DATABASE_URL and that the database runs; `tallygraph migrate` makes "
+            "the roles and sets their passwords."
+        )
 
     async def close(self) -> None:
         """Closes all pools."""

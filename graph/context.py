@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Where an HTTP request's scope holds its context.
 CONTEXT_KEY = "tallygraph.context"
+# In its scope when the body arrived with the head, so that nobody needs to wait for it.
+BODY_HERE_KEY = "tallygraph.body_here"
 
 
 @dataclass(slots=True)

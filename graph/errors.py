@@ -8,11 +8,10 @@ from typing import Any
 import orjson
 import strawberry
 from asyncpg import PostgresError
-from asyncpg.exceptions import QueryCanceledError, TooManyConnectionsError
 from graphql import GraphQLError
 
 from db.errors import DomainError, ErrorCode, InsufficientCredits
-from db.pool import connection_lost, unavailable
+from db.outages import cannot_serve, unavailable
 
 REFUSAL_SQLSTATE = "TG000"
 # A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
@@ -93,9 +92,7 @@ def domain_error(error: Exception) -> DomainError | None:
             return _refusal(error)
         if error.sqlstate in UNSTORABLE_SQLSTATES:
             return DomainError(ErrorCode.BAD_USER_INPUT, "Text may not contain NUL characters.")
-        if isinstance(error, QueryCanceledError | TooManyConnectionsError):
-            return unavailable()
-    return unavailable() if connection_lost(error) else None
+    return unavailable() if cannot_serve(error) else None
 
 
 def _refusal(error: PostgresError) -> DomainError:

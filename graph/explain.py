@@ -17,14 +17,13 @@ from db.errors import not_found
 from db.pool import Database
 from graph.app import make_services
 from graph.context import Context
-from graph.engine import specs
-from graph.engine.documents import Operation, coerce_variables
+from graph.engine.documents import Operation
 from graph.engine.engine import Engine, MutationField
 from graph.engine.limits import Limits
 from graph.engine.outcomes import SqlVerb
 from graph.engine.parameters import Request
-from graph.engine.specs import spec_of
 from graph.engine.statements import Statement
+from graph.engine.variables import coerce_variables
 from graph.live.bus import WakeBus
 from graph.schema import build_schema
 from graph.services import Services
@@ -113,7 +112,8 @@ async def _steps(
         return [
             step
             for key, field in fields.items()
-            for step in await _mutation_steps(engine, key, field, context, variables)
+            if field is not None
+            for step in await _mutation_steps(key, field, context, variables)
         ]
     request = Request(variables, actor.user_id)
     if operation.kind is OperationType.SUBSCRIPTION:
@@ -134,17 +134,11 @@ def _reading(title: str, statement: Statement, request: Request, actor: Actor) -
 
 
 async def _mutation_steps(
-    engine: Engine, key: str, field: MutationField, context: Context, variables: Any
+    key: str, field: MutationField, context: Context, variables: Any
 ) -> list[Step]:
-    if field.payload is None:
-        return []
-    definition = field.root.fields[field.node.name.value]
-    spec = spec_of(definition)
-    assert isinstance(spec, specs.Mutate)
     # Only an operation that hands back a SQL verb has done nothing yet when it returns.
-    if spec.operation.__annotations__["return"] in (SqlVerb, SqlVerb.__name__):
-        arguments = engine.python_arguments(definition, field.node, variables)
-        verb: SqlVerb = await spec.operation(context, **arguments)
+    if field.operation.__annotations__["return"] in (SqlVerb, SqlVerb.__name__):
+        verb: SqlVerb = await field.operation(context, **field.arguments(variables))
         statement = field.payload.verb_statement(verb)
         if statement is not None:
             request = Request(variables, context.actor.user_id)

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -20,10 +19,13 @@ from graphql import OperationType
 from auth.tokens import bearer_token
 from db.actor import NOBODY
 from db.errors import DomainError, ErrorCode
-from graph.context import CONTEXT_KEY, Context
+from graph.context import BODY_HERE_KEY, CONTEXT_KEY, Context
+from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
 from graph.engine.persisted import names_document
 from graph.errors import RequestError, domain_error, masked, top_level
+from graph.json_input import InvalidJson, parse_json
+from graph.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
 from graph.services import Services
 
 Scope = MutableMapping[str, Any]
@@ -34,8 +36,6 @@ Headers = dict[bytes, bytes]
 BODY_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 OBJECT = (dict, type(None))
-JSON_TYPE = b"application/json"
-RESPONSE_TYPE = b"application/graphql-response+json"
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
 log = structlog.get_logger("tallygraph.http")
 # Random for each process, then counted: asking the system for randomness each time is slower.
@@ -61,18 +61,6 @@ def _refuse(
     return Refusal(status, DomainError(code, message), headers)
 
 
-@lru_cache(maxsize=256)
-def response_type(accept: bytes) -> bytes:
-    """The media type to answer in: the newer one only for clients that ask for it."""
-    for choice in accept.split(b","):
-        media, *parameters = (part.strip() for part in choice.split(b";"))
-        if media == RESPONSE_TYPE and b"q=0" not in parameters:
-            return RESPONSE_TYPE
-        if media in {JSON_TYPE, b"*/*", b"application/*"}:
-            return JSON_TYPE
-    return JSON_TYPE
-
-
 class GraphQLHttp:
     """The ASGI application behind POST and GET /graphql."""
 
@@ -86,9 +74,12 @@ class GraphQLHttp:
         started = perf_counter()
         request_id = f"{_PROCESS_ID}{next(_numbers):08x}"
         headers: Headers = dict(scope["headers"])
-        media = response_type(headers.get(b"accept", b""))
+        asked = response_type(_accept(scope["headers"], headers))
+        media = asked or JSON_TYPE
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
+            if asked is None:
+                raise _refuse(406, f"This answers in {RESPONSE_TYPE.decode()} or application/json.")
             status, body = await self._answer(scope, receive, headers, media, request_id)
         except Refusal as refusal:
             status, extra = refusal.status, refusal.headers
@@ -124,7 +115,7 @@ class GraphQLHttp:
             raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
         actor = self._authenticate(headers)
         if method == "POST":
-            request = await self._read_post(receive, headers)
+            request = await self._read_post(scope, receive, headers)
         else:
             request = _read_get(scope["query_string"])
         variables, name = _parts(request)
@@ -138,8 +129,7 @@ class GraphQLHttp:
             if method == "GET":
                 self._refuse_get_mutation(text, name)
             answer = await self._engine.run(text, variables, name, context)
-            extensions = request.get("extensions")
-            if extensions and extensions.get("cost") is True:
+            if asks_for_cost(request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
             return 200, answer
         except RequestError as error:
@@ -162,36 +152,40 @@ class GraphQLHttp:
         if self._engine.documents.operation(text, name).kind is OperationType.MUTATION:
             raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
 
-    async def _read_post(self, receive: Receive, headers: Headers) -> Any:
-        media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if media != JSON_TYPE:
-            raise _refuse(415, "Send the request as application/json.")
-        body = await self._read_body(receive, headers)
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise _refuse(400, "The body is not valid JSON.") from None
+    async def _read_post(self, scope: Scope, receive: Receive, headers: Headers) -> Any:
+        if not is_json(headers.get(b"content-type", b"")):
+            raise _refuse(415, "Send the request as application/json in UTF-8.")
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            plain = ((b"accept-encoding", b"identity"),)
+            raise _refuse(415, "Send the request without a content encoding.", headers=plain)
+        body = await self._read_body(scope, receive, headers)
+        return _parse(body, "The body")
 
-    async def _read_body(self, receive: Receive, headers: Headers) -> bytes:
+    async def _read_body(self, scope: Scope, receive: Receive, headers: Headers) -> bytes:
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._limit_bytes:
             raise self._too_large()
-        chunks: list[bytes] = []
-        size = 0
+        if BODY_HERE_KEY in scope:
+            return await self._collect(receive)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _refuse(400, "The connection closed before the body ended.")
-                    chunks.append(message.get("body", b""))
-                    size += len(chunks[-1])
-                    if size > self._limit_bytes:
-                        raise self._too_large()
-                    if not message.get("more_body"):
-                        return b"".join(chunks)
+                return await self._collect(receive)
         except TimeoutError:
             raise _refuse(408, "The body did not arrive in time.") from None
+
+    async def _collect(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _refuse(400, "The connection closed before the body ended.")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._limit_bytes:
+                raise self._too_large()
+            if not message.get("more_body"):
+                return b"".join(chunks)
 
     def _too_large(self) -> Refusal:
         return _refuse(
@@ -210,11 +204,22 @@ def _read_get(query_string: bytes) -> dict[str, Any]:
     request: dict[str, Any] = {name: found[-1] for name, found in values.items()}
     for name in ("variables", "extensions"):
         if name in request:
-            try:
-                request[name] = orjson.loads(request[name])
-            except orjson.JSONDecodeError:
-                raise _refuse(400, f"`{name}` is not valid JSON.") from None
+            request[name] = _parse(request[name], f"`{name}`")
     return request
+
+
+def _parse(text: bytes | str, what: str) -> Any:
+    try:
+        return parse_json(text)
+    except InvalidJson as error:
+        raise _refuse(400, f"{what} is {error}.") from None
+
+
+def _accept(sent: list[tuple[bytes, bytes]], headers: Headers) -> bytes:
+    """The Accept header; a list may come in several lines."""
+    if len(sent) == len(headers):
+        return headers.get(b"accept", b"")
+    return b",".join(value for name, value in sent if name == b"accept")
 
 
 def _parts(request: Any) -> tuple[dict[str, Any], str | None]:

@@ -7,7 +7,7 @@ import asyncio
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from graph.context import CONTEXT_KEY, Context
+from graph.context import BODY_HERE_KEY, CONTEXT_KEY, Context
 
 HEAD_SECONDS = 10.0
 # The application times the bodies that it reads; this is for bodies that nobody reads any more.
@@ -80,6 +80,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request has arrived whole."""
         self._in_message = False
+        if self.cycle is not None:
+            self.cycle.scope[BODY_HERE_KEY] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:

@@ -23,7 +23,8 @@ from db.generations.operations import (
     recorded_result_path,
     start_generation,
 )
-from db.pool import Database, connection_lost
+from db.outages import cannot_serve
+from db.pool import Database
 from db.storage import EXTENSIONS, Storage, generation_path
 from jobs.providers.base import (
     GenerationOutcome,
@@ -263,8 +264,7 @@ def _passes(error: Exception) -> bool:
     """Whether the database will soon take what it refused: it is away, busy, or had a deadlock."""
     if isinstance(error, DomainError):
         return error.code is ErrorCode.SERVICE_UNAVAILABLE
-    busy = asyncpg.TransactionRollbackError | asyncpg.QueryCanceledError
-    return connection_lost(error) or isinstance(error, busy)
+    return cannot_serve(error) or isinstance(error, asyncpg.TransactionRollbackError)
 
 
 async def _finish(

@@ -187,3 +187,16 @@ async def test_production_refuses_roles_that_could_see_too_much(
         await superuser.close()
     assert done.returncode == 1
     assert_one_clear_line(done.stderr, "anon", "LOGIN role")
+
+
+def test_a_wrong_password_of_a_role_is_one_clear_line(
+    empty: Path, cluster: EmbeddedDatabase, roles: dict[str, str]
+) -> None:
+    variables = {**PRODUCTION, "DATABASE_URL": cluster.owner_url, **roles}
+    variables["DATABASE_ANON_PASSWORD"] = wrong = secrets.token_hex(32)
+    done = run_command(empty, "serve", **variables, SIGNED_URL_KEY=secrets.token_hex(32))
+    assert done.returncode == 1
+    *logged, said = done.stderr.splitlines()
+    assert_one_clear_line(said, "as anon", "tallygraph migrate")
+    assert all("database.no_connection" in line for line in logged)
+    assert wrong not in done.stdout + done.stderr

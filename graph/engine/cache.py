@@ -31,6 +31,17 @@ class ByteBoundedCache[Key: Hashable, Value]:
             return
         self._entries[key] = (value, size_bytes)
         self.size_bytes += size_bytes
+        self._shrink()
+
+    def resize(self, key: Key, size_bytes: int) -> None:
+        """Notes that a value has grown; one that is no longer kept may grow as it likes."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries[key] = (entry[0], size_bytes)
+            self.size_bytes += size_bytes - entry[1]
+            self._shrink()
+
+    def _shrink(self) -> None:
         while self.size_bytes > self._limit_bytes:
             _, (_, dropped_bytes) = self._entries.popitem(last=False)
             self.size_bytes -= dropped_bytes

@@ -3,166 +3,287 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 from typing import Any
 
 import orjson
 from graphql import (
-    ArgumentNode,
-    DirectiveNode,
     DocumentNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
-    ListValueNode,
-    ObjectValueNode,
     OperationDefinitionNode,
     OperationType,
     StringValueNode,
-    ValueNode,
-    VariableNode,
     Visitor,
     parse,
     specified_rules,
     validate,
     visit,
 )
-from graphql.execution.values import get_variable_values
 from graphql.validation import NoSchemaIntrospectionCustomRule
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from graphql.validation.validate import ValidationAbortedError
 
 from db.errors import ErrorCode
+from graph.engine import lifting
 from graph.engine.cache import ByteBoundedCache
+from graph.engine.coercion import Coercions, VariableReader
 from graph.engine.costs import Formula, Pricing
+from graph.engine.lifting import Lifted, Reading
 from graph.engine.limits import Limits, check_document, check_text, too_complex
+from graph.engine.probes import Probe, probes_of
+from graph.engine.variables import Variables, coerce_variables, refuse_unstorable
 from graph.errors import RequestError
-from graph.relay import split_global_id
 
 MAX_VALIDATION_ERRORS = 20
-MAX_INPUT_DEPTH = 100
 # Comparing fields that share a name grows with their square: this much takes about 40 ms.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 15_000
-CACHE_BYTES = 16 * 1024 * 1024
-# Arguments that shape a statement by being there, and by how they are built.
-PLACES = frozenset({"first", "last", "after", "before"})
-IDS = frozenset({"id", "ids"})
-STRUCTURAL = frozenset({"where", "orderBy"})
-PLANS_PER_OPERATION = 64
-# A parsed document takes about this many times its text's length in memory.
-PARSED_SIZE_FACTOR = 40
+SKELETON_BYTES = 32 * 1024 * 1024
+TEXT_BYTES = 4 * 1024 * 1024
+PLANS_PER_SKELETON = 64
+# Measured: what a document takes in memory for each of its tokens once it is parsed, and for each
+# of its plans; and what is kept of a text beside the text itself.
+BYTES_PER_TOKEN = 300
+PLAN_BYTES_PER_TOKEN = 150
+TEXT_ENTRY_BYTES = 600
+INTROSPECTION = frozenset({"__schema", "__type"})
 
-Probe = Callable[[Mapping[str, Any]], Hashable]
+Key = tuple[str, str | None]
 
 
-@dataclass
-class Operation:
-    """One operation of a valid document, with everything that its plans depend on."""
+@dataclass(eq=False)
+class Skeleton:
+    """A valid operation with variables in the places of its literals, and its plans."""
 
     node: OperationDefinitionNode
-    fragments: dict[str, FragmentDefinitionNode]
-    probes: list[Probe]
-    size_bytes: int
+    fragments: Mapping[str, FragmentDefinitionNode]
+    lifted: Lifted | None
+    probes: Sequence[Probe]
+    readers: Sequence[VariableReader]
     formula: Formula
     limits: Limits
+    resized: Callable[[int], None]
+    token_count: int
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory, its plans included."""
+        return self.token_count * (BYTES_PER_TOKEN + len(self.plans) * PLAN_BYTES_PER_TOKEN)
+
+    def shape(self, variables: Variables) -> tuple[Hashable, ...]:
+        """What the probes find."""
+        return tuple([probe(variables.coerced) for probe in self.probes])
+
+    def remember(self, shape: tuple[Hashable, ...], plan: Any) -> None:
+        """Keeps a plan for its shape; of too many shapes, the oldest goes."""
+        if len(self.plans) >= PLANS_PER_SKELETON:
+            self.plans.pop(next(iter(self.plans)))
+        self.plans[shape] = plan
+        self.resized(self.size_bytes)
+
+
+@dataclass(slots=True)
+class Operation:
+    """What one text asks for: a skeleton, and the literals of the text.
+
+    `variables` is known beforehand where a request cannot give any; `settled` then keeps what the
+    engine computed from them alone.
+    """
+
+    skeleton: Skeleton
+    literals: Mapping[str, Any]
+    variables: Variables | None
+    settled: dict[Hashable, Any]
+
+    @property
+    def node(self) -> OperationDefinitionNode:
+        """The operation, its literals replaced by variables."""
+        return self.skeleton.node
+
+    @property
+    def fragments(self) -> Mapping[str, FragmentDefinitionNode]:
+        """The document's fragments by name."""
+        return self.skeleton.fragments
+
+    @property
+    def plans(self) -> dict[tuple[Hashable, ...], Any]:
+        """The plans made so far, by the shape of the variables."""
+        return self.skeleton.plans
 
     @property
     def kind(self) -> OperationType:
         """Query, mutation or subscription."""
-        return self.node.operation
+        return self.skeleton.node.operation
 
-    def shape(self, variables: Mapping[str, Any]) -> tuple[Hashable, ...]:
+    def shape(self, variables: Variables) -> tuple[Hashable, ...]:
         """Those properties of the variables that change which statement is needed."""
-        return tuple(probe(variables) for probe in self.probes)
+        if self.variables is None:
+            return self.skeleton.shape(variables)
+        if "shape" not in self.settled:
+            self.settled["shape"] = self.skeleton.shape(variables)
+        found: tuple[Hashable, ...] = self.settled["shape"]
+        return found
 
-    def remember(self, shape: tuple[Hashable, ...], plan: Any) -> None:
-        """Keeps a plan for its shape; of too many shapes, the oldest goes."""
-        if len(self.plans) >= PLANS_PER_OPERATION:
-            self.plans.pop(next(iter(self.plans)))
-        self.plans[shape] = plan
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What is remembered of a text."""
+
+    key: Key
+    literals: Mapping[str, Any]
+    variables: Variables | None
+    settled: dict[Hashable, Any] = field(default_factory=dict)
+
+    def operation(self, skeleton: Skeleton) -> Operation:
+        return Operation(skeleton, self.literals, self.variables, self.settled)
 
 
-class _ProbeFinder(Visitor):
-    """Finds the variables whose values shape a statement, and text that cannot be stored."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.probes: dict[tuple[str, str], Probe] = {}
+class _StringChecker(Visitor):
+    """Refuses text that cannot be stored."""
 
     def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
-        _refuse_unstorable(node.value)
-
-    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
-        for argument in node.arguments or ():
-            if isinstance(argument.value, VariableNode):
-                name = argument.value.name.value
-                self.probes["truth", name] = partial(_truth, name)
-
-    def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
-        argument = node.name.value
-        for variable in _variables_in(node.value):
-            if argument in STRUCTURAL:
-                probe = partial(_structure_of, variable, choices=argument == "orderBy")
-                self.probes[argument, variable] = probe
-            elif argument in PLACES:
-                self.probes["given", variable] = partial(_given, variable)
-            elif argument in IDS:
-                self.probes["prefixes", variable] = partial(_prefixes, variable)
+        refuse_unstorable(node.value)
 
 
-def _variables_in(value: ValueNode) -> Iterator[str]:
-    if isinstance(value, VariableNode):
-        yield value.name.value
-    elif isinstance(value, ListValueNode):
-        for item in value.values:
-            yield from _variables_in(item)
-    elif isinstance(value, ObjectValueNode):
-        for field in value.fields:
-            yield from _variables_in(field.value)
+class Documents:
+    """The documents this process has read: texts, and the skeletons that they share."""
+
+    def __init__(
+        self, schema: GraphQLSchema, *, introspection: bool, limits: Limits | None = None
+    ) -> None:
+        self._schema = schema
+        self._limits = limits or Limits()
+        self._pricing = Pricing(schema)
+        self._coercions = Coercions(schema)
+        rules = list(specified_rules)
+        if not introspection:
+            rules.append(NoSchemaIntrospectionCustomRule)
+        self._rules = rules
+        self._texts: ByteBoundedCache[Key, _Text] = ByteBoundedCache(TEXT_BYTES)
+        self._skeletons: ByteBoundedCache[Key, Skeleton] = ByteBoundedCache(SKELETON_BYTES)
+
+    def operation(self, text: str, name: str | None) -> Operation:
+        """The operation to run; `RequestError` when the document is not valid."""
+        known = self._texts.get((text, name))
+        if known is not None:
+            skeleton = self._skeletons.get(known.key)
+            if skeleton is not None:
+                return known.operation(skeleton)
+        return self._read(text, name)
+
+    def with_cost(
+        self, answer: bytes, text: str, name: str | None, given: Mapping[str, Any]
+    ) -> bytes:
+        """An answer with the estimated cost of its request in `extensions`."""
+        operation = self.operation(text, name)
+        variables = coerce_variables(self._schema, operation, given)
+        shown = operation.skeleton.formula.estimate(variables.coerced).shown(self._limits)
+        return answer[:-1] + b',"extensions":{"cost":' + orjson.dumps(shown) + b"}}"
+
+    def _read(self, text: str, name: str | None) -> Operation:
+        """The operation of a text that is not remembered, by its skeleton if that is known."""
+        tokens = check_text(text, self._limits)
+        reading = None if INTROSPECTION.intersection(tokens) else lifting.read(tokens)
+        if reading is not None:
+            key = (reading.skeleton, name)
+            skeleton = self._skeletons.get(key)
+            if skeleton is not None and skeleton.lifted is not None:
+                literals = skeleton.lifted.values(reading.literals)
+                if literals is not None:
+                    return self._remember(text, name, key, skeleton, literals, reading)
+        return self._load(text, name, reading, len(tokens))
+
+    def _load(
+        self, text: str, name: str | None, reading: Reading | None, token_count: int
+    ) -> Operation:
+        document = self._valid(text)
+        lifted = None
+        if reading is not None and reading.literals:
+            lifted = lifting.lift(self._schema, document, len(reading.literals))
+        literals: dict[str, Any] | None = {}
+        if lifted is not None and reading is not None:
+            literals = lifted.values(reading.literals)
+            assert literals is not None, "the document is valid"
+        without_literals = reading is not None and not reading.literals
+        is_shared = reading is not None and (lifted is not None or without_literals)
+        key = (reading.skeleton, name) if is_shared and reading is not None else (text, name)
+        skeleton = self._skeleton(document, name, key, lifted, token_count)
+        self._skeletons.put(key, skeleton, skeleton.size_bytes)
+        return self._remember(text, name, key, skeleton, literals or {}, reading)
+
+    def _valid(self, text: str) -> DocumentNode:
+        """The document, small enough to validate, and valid."""
+        document = _parsed(text, self._limits, no_location=True)
+        if errors := self._faults(document):
+            # Locations take half of a document's memory, so only a report is given them.
+            raise _invalid(errors, lambda: self._faults(_parsed(text, self._limits)))
+        visit(document, _StringChecker())
+        return document
+
+    def _faults(self, document: DocumentNode) -> list[GraphQLError]:
+        return validate(
+            self._schema, document, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=True
+        )
+
+    def _skeleton(
+        self,
+        document: DocumentNode,
+        name: str | None,
+        key: Key,
+        lifted: Lifted | None,
+        token_count: int,
+    ) -> Skeleton:
+        whole = document if lifted is None else lifted.document
+        node = _named_operation(whole, name)
+        fragments = {
+            definition.name.value: definition
+            for definition in whole.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        return Skeleton(
+            node=node,
+            fragments=fragments,
+            lifted=lifted,
+            probes=probes_of(whole),
+            readers=self._coercions.readers(node),
+            formula=self._pricing.formula(node, fragments),
+            limits=self._limits,
+            resized=partial(self._skeletons.resize, key),
+            token_count=token_count,
+        )
+
+    def _remember(
+        self,
+        text: str,
+        name: str | None,
+        key: Key,
+        skeleton: Skeleton,
+        literals: dict[str, Any],
+        reading: Reading | None,
+    ) -> Operation:
+        variables = None
+        if reading is not None:
+            for literal in lifting.strings_in(reading.literals):
+                refuse_unstorable(literal)
+        if not skeleton.node.variable_definitions:
+            variables = Variables(literals)
+            # The same for every request of this text.
+            skeleton.formula.estimate(literals).check(self._limits)
+        elif not skeleton.formula.lists:
+            skeleton.formula.estimate({}).check(self._limits)
+        entry = _Text(key, literals, variables)
+        self._texts.put((text, name), entry, 2 * sys.getsizeof(text) + TEXT_ENTRY_BYTES)
+        return entry.operation(skeleton)
 
 
-def has_variables(value: ValueNode) -> bool:
-    """Whether a value of a document depends on the request's variables."""
-    return next(_variables_in(value), None) is not None
-
-
-def _structure_of(name: str, variables: Mapping[str, Any], *, choices: bool) -> Hashable:
-    return _structure(variables[name], choices) if name in variables else "absent"
-
-
-def _structure(value: Any, choices: bool) -> Hashable:
-    """Everything of a filter or order that changes SQL: its keys, and an order's choices."""
-    if isinstance(value, Mapping):
-        return tuple((key, _structure(item, choices)) for key, item in sorted(value.items()))
-    if choices and isinstance(value, Enum):
-        return value
-    return "null" if value is None else "value"
-
-
-def _given(name: str, variables: Mapping[str, Any]) -> bool:
-    return variables.get(name) is not None
-
-
-def _prefixes(name: str, variables: Mapping[str, Any]) -> Hashable:
-    """Which types the ids name: each type is read from a table of its own."""
-    value = variables.get(name)
-    ids = value if isinstance(value, list) else [value]
-    return tuple(split_global_id(str(item))[0] for item in ids)
-
-
-def _truth(name: str, variables: Mapping[str, Any]) -> bool | None:
-    return variables.get(name)
-
-
-def _read(text: str, limits: Limits) -> DocumentNode:
+def _parsed(text: str, limits: Limits, *, no_location: bool = False) -> DocumentNode:
     """The document, once it is known to be small enough to validate."""
-    check_text(text, limits)
     try:
-        document = parse(text, max_tokens=limits.tokens)
+        document = parse(text, max_tokens=limits.tokens, no_location=no_location)
         check_document(document, limits)
     except GraphQLError as error:
         code = ErrorCode.BAD_USER_INPUT
@@ -174,73 +295,13 @@ def _read(text: str, limits: Limits) -> DocumentNode:
     return document
 
 
-class Documents:
-    """The documents this process has read, by their text."""
-
-    def __init__(
-        self, schema: GraphQLSchema, *, introspection: bool, limits: Limits | None = None
-    ) -> None:
-        self._schema = schema
-        self._limits = limits or Limits()
-        self._pricing = Pricing(schema)
-        rules = list(specified_rules)
-        if not introspection:
-            rules.append(NoSchemaIntrospectionCustomRule)
-        self._rules = rules
-        self._cache: ByteBoundedCache[tuple[str, str | None], Operation] = ByteBoundedCache(
-            CACHE_BYTES
-        )
-
-    def operation(self, text: str, name: str | None) -> Operation:
-        """The operation to run; `RequestError` when the document is not valid."""
-        found = self._cache.get((text, name))
-        if found is None:
-            found = self._load(text, name)
-            self._cache.put((text, name), found, found.size_bytes)
-        return found
-
-    def with_cost(
-        self, answer: bytes, text: str, name: str | None, given: Mapping[str, Any]
-    ) -> bytes:
-        """An answer with the estimated cost of its request in `extensions`."""
-        operation = self.operation(text, name)
-        variables = coerce_variables(self._schema, operation, given)
-        shown = operation.formula.estimate(variables.coerced).shown(self._limits)
-        return answer[:-1] + b',"extensions":{"cost":' + orjson.dumps(shown) + b"}}"
-
-    def _load(self, text: str, name: str | None) -> Operation:
-        document = _read(text, self._limits)
-        errors = validate(
-            self._schema, document, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=True
-        )
-        if errors:
-            raise _invalid(errors)
-        node = _named_operation(document, name)
-        finder = _ProbeFinder()
-        visit(document, finder)
-        fragments = {
-            definition.name.value: definition
-            for definition in document.definitions
-            if isinstance(definition, FragmentDefinitionNode)
-        }
-        formula = self._pricing.formula(node, fragments)
-        if not formula.lists:
-            formula.estimate({}).check(self._limits)  # the same for every request
-        return Operation(
-            node=node,
-            fragments=fragments,
-            probes=list(finder.probes.values()),
-            size_bytes=sys.getsizeof(text) * PARSED_SIZE_FACTOR,
-            formula=formula,
-            limits=self._limits,
-        )
-
-
-def _invalid(errors: Sequence[GraphQLError]) -> RequestError:
+def _invalid(
+    errors: Sequence[GraphQLError], located: Callable[[], Sequence[GraphQLError]]
+) -> RequestError:
     # Validation also aborts after too many faults; then it has shown them.
     if isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MAX_VALIDATION_ERRORS:
         return too_complex("The document's fields repeat one another too often.")
-    return RequestError(errors, ErrorCode.BAD_USER_INPUT)
+    return RequestError(located(), ErrorCode.BAD_USER_INPUT)
 
 
 def _named_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
@@ -256,48 +317,3 @@ def _named_operation(document: DocumentNode, name: str | None) -> OperationDefin
         else f"The document has no operation named {name!r}."
     )
     raise RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
-
-
-def coerce_variables(schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]) -> Any:
-    """The operation's variables by the specification's rules, within the limits."""
-    _refuse_unstorable(given)
-    if not operation.node.variable_definitions:
-        return _NO_VARIABLES
-    result = get_variable_values(
-        schema, operation.node.variable_definitions, dict(given), hide_suggestions=True
-    )
-    if isinstance(result, list):
-        raise RequestError(result, ErrorCode.BAD_USER_INPUT)
-    if operation.formula.lists:
-        operation.formula.estimate(result.coerced).check(operation.limits)
-    return result
-
-
-def _refuse_unstorable(value: Any, depth: int = 0) -> None:
-    """Postgres text holds neither NUL nor half of a surrogate pair; JSON can spell both."""
-    if depth > MAX_INPUT_DEPTH:
-        raise _bad_input(f"Variables may be nested {MAX_INPUT_DEPTH} levels deep.")
-    if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise _bad_input("Text may not contain NUL characters or lone surrogates.")
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            _refuse_unstorable(key, depth)
-            _refuse_unstorable(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_unstorable(item, depth + 1)
-
-
-def _bad_input(message: str) -> RequestError:
-    return RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
-
-
-class _NoVariables:
-    """What an operation without variables has."""
-
-    coerced: Mapping[str, Any] = {}
-    sources: Mapping[str, Any] = {}
-
-
-_NO_VARIABLES = _NoVariables()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -17,25 +18,20 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
-    Undefined,
     execute,
     get_named_type,
 )
-from graphql.execution.values import get_argument_values
 from strawberry import Schema
-from strawberry.types.arguments import convert_arguments
 
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
-from db.pool import Database, connection_lost
+from db.outages import worth_another_try
+from db.pool import Database
 from graph.context import Context
 from graph.engine import specs
-from graph.engine.documents import (
-    Documents,
-    Operation,
-    coerce_variables,
-    has_variables,
-)
+from graph.engine.arguments import argument_reader, argument_values
+from graph.engine.conversion import Conversions
+from graph.engine.documents import INTROSPECTION, Documents, Operation
 from graph.engine.faults import FieldFault, Path, Place, spread
 from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
@@ -48,17 +44,17 @@ from graph.engine.selection import Selections
 from graph.engine.specs import spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.engine.subscriptions import SubscriptionPlan
+from graph.engine.variables import Variables, coerce_variables
 from graph.errors import RequestError, domain_error, masked, top_level
 
 log = structlog.get_logger("tallygraph.engine")
-INTROSPECTION = frozenset({"__schema", "__type"})
 
 
 class Planning:
     """Everything needed to plan one operation for one shape of its variables."""
 
     def __init__(
-        self, engine: Engine, operation: Operation, variables: Any, *, signed_in: bool
+        self, engine: Engine, operation: Operation, variables: Variables, *, signed_in: bool
     ) -> None:
         self.engine = engine
         self._signed_in = signed_in
@@ -85,13 +81,11 @@ class Planning:
     def _argument_reader(
         definition: GraphQLField, node: FieldNode
     ) -> Callable[[Request], dict[str, Any]]:
-        if any(has_variables(argument.value) for argument in node.arguments or ()):
-            return lambda request: get_argument_values(definition, node, request.variables)
-        literal = get_argument_values(definition, node)
-        return lambda _: literal
+        read = argument_reader(definition, node)
+        return lambda request: read(request.variables)
 
     def _arguments_now(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
-        return get_argument_values(definition, node, self.variables)
+        return argument_values(definition, node, self.variables)
 
     def root(self) -> tuple[GraphQLObjectType, dict[str, list[FieldNode]]]:
         """The root type and the fields selected on it."""
@@ -100,24 +94,32 @@ class Planning:
         return root, self.selections.collect(root, [self.operation.node.selection_set])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MutationField:
-    """A root field of a mutation with the plan of its payload; none for `__typename`."""
+    """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
 
-    root: GraphQLObjectType
-    node: FieldNode
-    payload: PayloadPlan | None
+    operation: Callable[..., Awaitable[Any]]
+    arguments: Callable[[Variables], dict[str, Any]]
+    payload: PayloadPlan
 
     @classmethod
     def plan(
         cls, planning: Planning, root: GraphQLObjectType, nodes: list[FieldNode]
-    ) -> MutationField:
-        """The plan of one root field."""
-        name = nodes[0].name.value
-        if name == "__typename":
-            return cls(root, nodes[0], None)
-        payload_type = as_object(get_named_type(root.fields[name].type))
-        return cls(root, nodes[0], PayloadPlan(planning, payload_type, nodes))
+    ) -> MutationField | None:
+        """The plan of one root field; none for `__typename`."""
+        if nodes[0].name.value == "__typename":
+            return None
+        definition = root.fields[nodes[0].name.value]
+        spec = spec_of(definition)
+        assert isinstance(spec, specs.Mutate)
+        read = argument_reader(definition, nodes[0])
+        convert = planning.engine.conversions.of_arguments(definition)
+        payload_type = as_object(get_named_type(definition.type))
+        return cls(
+            spec.operation,
+            lambda variables: convert(read(variables)),
+            PayloadPlan(planning, payload_type, nodes),
+        )
 
 
 class Engine:
@@ -135,9 +137,12 @@ class Engine:
         self.strawberry = strawberry_schema
         self.schema = strawberry_schema._schema  # the graphql-core schema
         self.database = database
+        mutation_root = self.schema.mutation_type
         self.documents = Documents(self.schema, introspection=introspection, limits=limits)
         self.persisted = PersistedDocuments(self.documents, trusted)
+        self.conversions = Conversions(strawberry_schema)
         self._roots = Roots(self.schema)
+        self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
 
     async def run(
         self,
@@ -160,20 +165,20 @@ class Engine:
         context.is_reading = True
         return await self._query(operation, variables, context)
 
-    async def _query(self, operation: Operation, variables: Any, context: Context) -> bytes:
+    async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         try:
             statement = self.query_statement(operation, variables, context.actor)
             if statement is None:
                 return await self._with_faults(operation, variables, context, None)
-            request = Request(variables, context.actor.user_id)
-            return b'{"data":' + await self.read(statement, request, context.actor) + b"}"
+            arguments = self._arguments(operation, statement, variables, context.actor)
+            return b'{"data":' + await self._fetch(statement, arguments, context.actor) + b"}"
         except FieldFault as fault:
             return await self._with_faults(operation, variables, context, fault)
         except Exception as error:  # every other fault leaves no data
             return failed(error, context)
 
     async def _with_faults(
-        self, operation: Operation, variables: Any, context: Context, first: FieldFault | None
+        self, operation: Operation, variables: Variables, context: Context, first: FieldFault | None
     ) -> bytes:
         """The answer of an operation some of whose fields fail, or that asks for introspection."""
         planning = Planning(self, operation, variables, signed_in=context.actor.user_id is not None)
@@ -213,37 +218,55 @@ class Engine:
             else:
                 return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
-    def subscription_plan(self, operation: Operation, variables: Any) -> SubscriptionPlan:
+    def subscription_plan(self, operation: Operation, variables: Variables) -> SubscriptionPlan:
         """The plan of a subscription for these variables."""
-        shape = operation.shape(variables.coerced)
+        shape = operation.shape(variables)
         plan: SubscriptionPlan | None = operation.plans.get(shape)
         if plan is None:
             plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=True))
-            operation.remember(shape, plan)
+            operation.skeleton.remember(shape, plan)
         return plan
 
     async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
-        """Runs a statement for an actor, once more if its connection had died."""
-        arguments = statement.arguments(request)
+        """Runs a statement for an actor."""
+        return await self._fetch(statement, statement.arguments(request), actor)
+
+    @staticmethod
+    def _arguments(
+        operation: Operation, statement: Statement, variables: Variables, actor: Actor
+    ) -> list[Any]:
+        """The statement's arguments; of a text without variables, computed once."""
+        if operation.variables is None:
+            return statement.arguments(Request(variables, actor.user_id))
+        key = ("arguments", actor.user_id is not None)
+        settled = operation.settled.get(key)
+        if settled is None:
+            settled = statement.arguments(Request(variables, None))
+            operation.settled[key] = settled
+        return statement.for_actor(settled, actor.user_id)
+
+    async def _fetch(self, statement: Statement, arguments: list[Any], actor: Actor) -> bytes:
+        """The statement's answer, asked for once more if its connection had died."""
         arguments.append(actor.user_claim)
         pool = self.database.pools[actor.role]
+        began = perf_counter()
         for last_try in (False, True):
             try:
                 async with pool.connection() as connection:
                     answer = await connection.fetch_value(statement.with_claims, arguments)
             except Exception as error:
-                if last_try or not connection_lost(error):
+                if last_try or not worth_another_try(error, perf_counter() - began):
                     raise
             else:
                 break
         return statement.finished(answer)
 
     def query_statement(
-        self, operation: Operation, variables: Any, actor: Actor
+        self, operation: Operation, variables: Variables, actor: Actor
     ) -> Statement | None:
         """The operation's statement for these variables; nothing when it asks for introspection."""
         signed_in = actor.user_id is not None
-        shape = (signed_in, *operation.shape(variables.coerced))
+        shape = (signed_in, *operation.shape(variables))
         statement = operation.plans.get(shape)
         if statement is None:
             planning = Planning(self, operation, variables, signed_in=signed_in)
@@ -251,7 +274,7 @@ class Engine:
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
             statement = self._plan_query(planning.planner(Parameters()), root, fields)
-            operation.remember(shape, statement)
+            operation.skeleton.remember(shape, statement)
         assert isinstance(statement, Statement)
         return statement
 
@@ -264,7 +287,7 @@ class Engine:
         return make_statement(build_object(pairs), planner.parameters, planner.finishers)
 
     def _introspect(
-        self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Any
+        self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
     ) -> dict[str, Any]:
         from graphql import DocumentNode
 
@@ -280,15 +303,13 @@ class Engine:
         )
         document = DocumentNode(definitions=(only, *operation.fragments.values()))
         # As they were given: what is coerced cannot be coerced again.
-        sources = variables.sources.items()
-        given = {name: source.value for name, source in sources if source.value is not Undefined}
-        result = execute(self.schema, document, variable_values=given)
+        result = execute(self.schema, document, variable_values=dict(variables.given))
         assert isinstance(result, ExecutionResult)
         if result.errors:
             raise RequestError(result.errors, ErrorCode.BAD_USER_INPUT)
         return dict(result.data or {})
 
-    async def _mutate(self, operation: Operation, variables: Any, context: Context) -> bytes:
+    async def _mutate(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         parts: list[bytes] = []
         errors: list[dict[str, Any]] = []
         run = Run(context, variables)
@@ -303,40 +324,26 @@ class Engine:
         tail = b',"errors":' + orjson.dumps(errors) if errors else b""
         return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
 
-    def mutation_fields(self, operation: Operation, variables: Any) -> dict[str, MutationField]:
+    def mutation_fields(
+        self, operation: Operation, variables: Variables
+    ) -> dict[str, MutationField | None]:
         """The planned root fields of a mutation for these variables."""
-        shape = operation.shape(variables.coerced)
-        planned: dict[str, MutationField] | None = operation.plans.get(shape)
+        shape = operation.shape(variables)
+        planned: dict[str, MutationField | None] | None = operation.plans.get(shape)
         if planned is None:
             planning = Planning(self, operation, variables, signed_in=True)
             root, fields = planning.root()
             planned = {
                 key: MutationField.plan(planning, root, nodes) for key, nodes in fields.items()
             }
-            operation.remember(shape, planned)
+            operation.skeleton.remember(shape, planned)
         return planned
 
-    async def _mutate_field(self, field: MutationField, run: Run) -> bytes:
-        if field.payload is None:
-            return orjson.dumps(field.root.name)
-        definition = field.root.fields[field.node.name.value]
-        spec = spec_of(definition)
-        assert isinstance(spec, specs.Mutate)
-        arguments = self.python_arguments(definition, field.node, run.variables)
-        return await run_mutation(self.database, field.payload, spec.operation, arguments, run)
-
-    def python_arguments(
-        self, definition: GraphQLField, node: FieldNode, variables: Any
-    ) -> dict[str, Any]:
-        """A field's arguments as its operation takes them."""
-        given = get_argument_values(definition, node, variables)
-        arguments: dict[str, Any] = convert_arguments(
-            given,
-            definition.extensions["strawberry-definition"].arguments,
-            self.strawberry.schema_converter.scalar_registry,
-            self.strawberry.config,
-        )
-        return arguments
+    async def _mutate_field(self, field: MutationField | None, run: Run) -> bytes:
+        if field is None:
+            return self._mutation_name
+        arguments = field.arguments(run.variables)
+        return await run_mutation(self.database, field.payload, field.operation, arguments, run)
 
 
 def report(error: Exception, context: Context) -> DomainError:

@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     r"|#[^\n\r]*+"
     r"|\.\.\."
     r"|[-+.\w]++"
-    r"|[^\s,\ufeff]"
+    r"|[^ \t\r\n,\ufeff]"
 )
 _STEPS = {"{": 1, "(": 1, "[": 1, "}": -1, ")": -1, "]": -1}
 
@@ -75,8 +75,8 @@ def refuse_above(limit: int, asked: int, what: str) -> None:
         raise too_complex(f"The document has {asked} {what}; {limit} are allowed.")
 
 
-def check_text(text: str, limits: Limits) -> None:
-    """Refuses a text that would be costly to parse."""
+def check_text(text: str, limits: Limits) -> list[str]:
+    """The tokens of a text; one that would be costly to parse is refused."""
     refuse_above(limits.characters, len(text), "characters (send long values as variables)")
     tokens = _TOKEN.findall(text)
     refuse_above(limits.tokens, len(tokens), "tokens")
@@ -87,6 +87,7 @@ def check_text(text: str, limits: Limits) -> None:
             depth += step
             deepest = max(deepest, depth)
     refuse_above(BRACKET_LIMIT, deepest, "brackets inside one another")
+    return tokens
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:

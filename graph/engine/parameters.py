@@ -36,6 +36,11 @@ class Request:
 Getter = Callable[[Request], Any]
 
 
+def actor_user_id(request: Request) -> UUID | None:
+    """The one parameter that depends on who asks."""
+    return request.actor_user_id
+
+
 class Parameters:
     """Parameters bound by the driver. `field` is the one planned now; it answers for its own."""
 
@@ -49,7 +54,7 @@ class Parameters:
 
     def actor(self) -> ColumnElement[Any]:
         """The actor's user id."""
-        return self._bound(ACTOR, lambda request: request.actor_user_id, Uuid())
+        return self._bound(ACTOR, actor_user_id, Uuid())
 
     def snapshot(self) -> ColumnElement[Any]:
         """The row of an event, as jsonb."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -75,7 +76,6 @@ class PayloadPlan:
         self.type = payload_type
         self.nodes = nodes
         self.parts = list(self._parts(payload_type, nodes, (), ()))
-        self._rows: Statement | None = None
         self._verbs: dict[str, VerbStatement | None] = {}
 
     def _parts(
@@ -110,13 +110,21 @@ class PayloadPlan:
         """The payload as JSON, its rows read in the transaction that wrote them."""
         if not self.parts:
             return self.render(payload.fields, {})
-        if self._rows is None:
-            self._rows = self.rows_statement()
-        answer = await transaction.pooled.fetch_value(self._rows.sql, self._rows.arguments(request))
+        rows = self._rows
+        answer = await transaction.pooled.fetch_value(rows.sql, rows.arguments(request))
         root = orjson.loads(answer)
-        finish(root, self._rows.finishers)
+        finish(root, rows.finishers)
         values = {part.path: root[f"r{n}"] for n, part in enumerate(self.parts)}
         return self.render(payload.fields, values)
+
+    def check(self, variables: Any) -> None:
+        """Refuses what the payload's fields ask wrongly; called before anything is done."""
+        if self.parts:
+            self._rows.arguments(Request(variables, None))
+
+    @cached_property
+    def _rows(self) -> Statement:
+        return self.rows_statement()
 
     def rows_statement(self) -> Statement:
         """The statement that reads the payload's rows by the keys an operation returned."""
@@ -135,8 +143,11 @@ class PayloadPlan:
 
     def refused(self, error: DomainError) -> bytes:
         """The payload of an operation that did nothing."""
-        empty = {part.path: None for part in self.parts}
-        return self.render({"errors": [user_error(error)]}, empty)
+        return self.without_rows({"errors": [user_error(error)]})
+
+    def without_rows(self, fields: Mapping[str, Any]) -> bytes:
+        """The payload of an operation that names no row: nothing is read."""
+        return self.render(fields, {part.path: None for part in self.parts})
 
     def keys(self, payload: Payload) -> dict[tuple[str, ...], Any]:
         """The primary keys the operation returned, by where they stand."""
@@ -185,6 +196,7 @@ async def run_mutation(
     run: Run,
 ) -> bytes:
     """Runs an operation and answers its payload; a refusal becomes a UserError."""
+    plan.check(run.variables)
     try:
         outcome = await operation(run.context, **arguments)
         for attempt in range(1, ATTEMPTS + 1):
@@ -215,8 +227,8 @@ async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run)
             payload = await outcome.run(transaction)
             return await plan.read(transaction, payload, _request(plan, payload, run))
     assert isinstance(outcome, Payload)
-    if not plan.parts:
-        return plan.render(outcome.fields, {})
+    if not plan.keys(outcome):
+        return plan.without_rows(outcome.fields)
     async with database.transaction(outcome.reader or actor) as transaction:
         return await plan.read(transaction, outcome, _request(plan, outcome, run))
 

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import ColumnElement, select
 
 from db.pool import compiled
 from graph.engine.faults import Path
-from graph.engine.parameters import Getter, Parameters, Request, VerbParameters
+from graph.engine.parameters import (
+    Getter,
+    Parameters,
+    Request,
+    VerbParameters,
+    actor_user_id,
+)
 from graph.engine.plan import Finisher
 
 
@@ -60,11 +67,22 @@ class Statement:
     sql: str
     getters: tuple[Getter, ...]
     finishers: tuple[Finisher, ...]
-    size_bytes: int
 
     def arguments(self, request: Request) -> list[Any]:
         """The values to run the statement with."""
         return [getter(request) for getter in self.getters]
+
+    @cached_property
+    def actor_positions(self) -> tuple[int, ...]:
+        """Where the actor stands among the arguments."""
+        return tuple(n for n, getter in enumerate(self.getters) if getter is actor_user_id)
+
+    def for_actor(self, settled: Sequence[Any], user_id: UUID | None) -> list[Any]:
+        """Arguments that another actor's request has computed, for this actor."""
+        arguments = list(settled)
+        for position in self.actor_positions:
+            arguments[position] = user_id
+        return arguments
 
     @cached_property
     def with_claims(self) -> str:
@@ -90,7 +108,7 @@ def make_statement(
     """The statement that selects one JSON value."""
     sql, names, _ = compiled(select(value))
     getters = tuple(parameters.getters[name] for name in names)
-    return Statement(sql, getters, tuple(finishers), size_bytes=len(sql) * 4 + 500)
+    return Statement(sql, getters, tuple(finishers))
 
 
 @dataclass(frozen=True)

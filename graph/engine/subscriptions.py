@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 from graphql import FieldNode, GraphQLError, OperationType, get_named_type
-from graphql.execution.values import get_argument_values
 from sqlalchemy import FromClause, Text, cast, func, null
 
 from db.actor import Actor
 from db.errors import ErrorCode, not_found
 from graph.engine import specs
-from graph.engine.documents import coerce_variables
+from graph.engine.arguments import argument_values
 from graph.engine.parameters import Parameters, Request
 from graph.engine.plan import Json, Planner, as_object, table_behind
 from graph.engine.specs import spec_of
 from graph.engine.statements import Statement, make_statement
+from graph.engine.variables import coerce_variables
 from graph.errors import RequestError
 from graph.relay import uuid_from_global_id
 
@@ -122,7 +122,7 @@ class Subscriber:
         assert operation.kind is OperationType.SUBSCRIPTION
         variables = coerce_variables(self._engine.schema, operation, given_variables)
         plan = self._engine.subscription_plan(operation, variables)
-        arguments = get_argument_values(plan.definition, plan.nodes[0], variables)
+        arguments = argument_values(plan.definition, plan.nodes[0], variables)
         async with aclosing(self._items(plan, variables, arguments)) as items:
             async for item in items:
                 yield item

@@ -12,6 +12,7 @@ from graphql import OperationType
 from auth.tokens import bearer_token
 from db.actor import NOBODY, Actor
 from graph.context import Context
+from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
 from graph.engine.subscriptions import Subscriber
 from graph.errors import RequestError
@@ -38,17 +39,23 @@ class SocketOperations:
     async def execute(
         self, payload: dict[str, Any], actor: Callable[[], Actor]
     ) -> AsyncIterator[bytes]:
-        """One answer for a query or mutation, a stream for a subscription."""
+        """One answer for a query or mutation, a stream for a subscription.
+
+        When the client asks for it, the first answer tells the operation's cost.
+        """
         variables, name = payload.get("variables") or {}, payload.get("operationName")
+        documents, tells_cost = self._engine.documents, asks_for_cost(payload)
         try:
             text = self._engine.persisted.text(payload, name)
-            operation = self._engine.documents.operation(text, name)
+            operation = documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(actor(), self._services, secrets.token_hex(8))
-                yield await self._engine.run(text, variables, name, context)
+                answer = await self._engine.run(text, variables, name, context)
+                yield documents.with_cost(answer, text, name, variables) if tells_cost else answer
                 return
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
             async for item in subscriber.stream(text, variables, name):
-                yield item
+                yield documents.with_cost(item, text, name, variables) if tells_cost else item
+                tells_cost = False
         except RequestError as error:
             raise RequestErrors(error.formatted()) from None

@@ -13,8 +13,8 @@ import pytest
 from db.actor import NOBODY
 from db.errors import DomainError
 from db.pool import Database
-from graph.engine.documents import coerce_variables
 from graph.engine.engine import Engine
+from graph.engine.variables import coerce_variables
 from graph.errors import RequestError
 from graph.explain import Question, explain, wrapped
 from graph.services import Services

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from db.embedded import EmbeddedDatabase, start_embedded
+from db.embedded_cluster import Cluster
+from db.embedded_process import make_public_directory
 from db.pool import Database, role_url
 from graph.live.bus import WakeBus
 from graph.live.hub import EventHub
@@ -28,6 +31,7 @@ class Deployment:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        _remember_port(settings)
         self.cluster: EmbeddedDatabase = start_embedded(settings, durable=False)
         self.owner_url = self.cluster.owner_url
 
@@ -44,6 +48,13 @@ class Deployment:
 
     async def connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(self.owner_url)
+
+
+def _remember_port(settings: Settings) -> None:
+    """A port outside of those that other workers' clusters take: it is still free at a restart."""
+    folder = Cluster.of(settings).directory
+    make_public_directory(folder)
+    (folder / "port").write_text(str(random.randrange(20_000, 32_000)))
 
 
 @contextlib.asynccontextmanager

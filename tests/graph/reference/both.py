@@ -10,10 +10,10 @@ from graphql import OperationType
 
 from db.actor import Actor
 from graph.context import Context
-from graph.engine.documents import coerce_variables
 from graph.engine.engine import Engine
 from graph.engine.faults import FieldFault
 from graph.engine.statements import Statement
+from graph.engine.variables import coerce_variables
 from graph.services import Services
 
 from .answers import answer, codes

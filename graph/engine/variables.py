@@ -1,0 +1,78 @@
+"""The variables of one request: coerced, storable, within the limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLError, GraphQLSchema
+from graphql.execution.values import get_variable_values
+
+from db.errors import ErrorCode
+from graph.engine.coercion import Unusual, read_variables
+from graph.errors import RequestError
+
+if TYPE_CHECKING:
+    from graph.engine.documents import Operation
+
+MAX_INPUT_DEPTH = 100
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """The coerced values, the literals of the document among them; and as the client gave them."""
+
+    coerced: Mapping[str, Any]
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def coerce_variables(
+    schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
+) -> Variables:
+    """The operation's variables by the specification's rules, within the limits."""
+    refuse_unstorable(given)
+    if operation.variables is not None:
+        return operation.variables
+    skeleton = operation.skeleton
+    try:
+        coerced = read_variables(skeleton.readers, given)
+    except Unusual:
+        coerced = _by_the_book(schema, operation, given)
+    if operation.literals:
+        coerced |= operation.literals
+    if skeleton.formula.lists:
+        skeleton.formula.estimate(coerced).check(skeleton.limits)
+    return Variables(coerced, given)
+
+
+def _by_the_book(
+    schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    definitions = operation.node.variable_definitions or ()
+    result = get_variable_values(schema, definitions, dict(given), hide_suggestions=True)
+    if isinstance(result, list):
+        raise RequestError(result, ErrorCode.BAD_USER_INPUT)
+    return dict(result.coerced)
+
+
+def refuse_unstorable(value: Any, depth: int = 0) -> None:
+    """Postgres text holds neither NUL nor half of a surrogate pair; JSON can spell both."""
+    if depth > MAX_INPUT_DEPTH:
+        raise _bad_input(f"Variables may be nested {MAX_INPUT_DEPTH} levels deep.")
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            raise _bad_input("Text may not contain NUL characters or lone surrogates.")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            refuse_unstorable(key, depth)
+            refuse_unstorable(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            refuse_unstorable(item, depth + 1)
+
+
+def _bad_input(message: str) -> RequestError:
+    return RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
