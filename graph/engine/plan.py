@@ -128,7 +128,7 @@ class Planner:
         signed_in: bool,
         faults: Mapping[Path, FieldFault],
     ) -> None:
-        self._signed_in = signed_in
+        self.signed_in = signed_in
         self._faults = faults
         # Every planned field in the document's order, with whether it may be null.
         self.nullable: dict[Path, bool] = {}
@@ -171,9 +171,7 @@ class Planner:
     def may_name(self, named: GraphQLNamedType) -> bool:
         """Whether the asking role may name the table: `anon` only what is public."""
         private = Owned | AdminOnly
-        return self._signed_in or not isinstance(
-            table_behind(named).model.access.ownership, private
-        )
+        return self.signed_in or not isinstance(table_behind(named).model.access.ownership, private)
 
     def object(
         self,
