@@ -13,6 +13,7 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
+from cli_credits import credit_commands
 from cli_jobs import job_commands
 from settings import Settings, SettingsError, get_settings
 from terminal import console, fail, owner_url, say, serving_url
@@ -27,6 +28,7 @@ database_commands = typer.Typer(no_args_is_help=True, help="The database in use.
 user_commands = typer.Typer(no_args_is_help=True, help="People.")
 app.add_typer(database_commands, name="db")
 app.add_typer(user_commands, name="users")
+app.add_typer(credit_commands, name="credits")
 app.add_typer(job_commands, name="jobs")
 
 

@@ -21,9 +21,13 @@ HERE = Path(__file__).parent
 VERBS = (
     "foundation.sql",
     "credits/ledger.sql",
+    "credits/grants.sql",
+    "credits/upkeep.sql",
+    "uploads/uploads.sql",
     "generations/life_cycle.sql",
     "generations/generations.sql",
     "generations/attempts.sql",
+    "credits/usage.sql",
     "jobs/jobs.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79

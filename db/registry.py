@@ -13,8 +13,19 @@ from db.generations import tables as generations
 from db.jobs import tables as jobs
 from db.notifications import tables as notifications
 from db.profiles import tables as profiles
+from db.uploads import tables as uploads
 
-SLICES = (accounts, catalog, credits, events, generations, jobs, notifications, profiles)
+SLICES = (
+    accounts,
+    catalog,
+    credits,
+    events,
+    generations,
+    jobs,
+    notifications,
+    profiles,
+    uploads,
+)
 metadata = Base.metadata
 
 

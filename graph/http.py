@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -35,6 +37,7 @@ Headers = dict[bytes, bytes]
 
 BODY_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 2.0
+REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
 log = structlog.get_logger("tallygraph.http")
@@ -68,6 +71,7 @@ class GraphQLHttp:
         self._engine = engine
         self._services = services
         self._limit_bytes = services.settings.body_limit_bytes
+        self._logs_requests = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever happens, the client gets a coded error."""
@@ -100,12 +104,9 @@ class GraphQLHttp:
         if status == 413:
             await _linger(receive)
             await send({"type": "http.response.body"})
-        log.info(
-            "request",
-            request_id=request_id,
-            status=status,
-            milliseconds=round((perf_counter() - started) * 1000, 1),
-        )
+        if self._logs_requests:
+            milliseconds = round((perf_counter() - started) * 1000, 1)
+            log.info("request", request_id=request_id, status=status, milliseconds=milliseconds)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
@@ -142,8 +143,7 @@ class GraphQLHttp:
         if authorization is None:
             return NOBODY
         try:
-            token = bearer_token(authorization.decode("latin-1"))
-            return self._services.tokens.verify(token) if token else NOBODY
+            return self._services.tokens.verify(_token_in(authorization))
         except DomainError as error:
             challenge = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
             raise Refusal(401, error, challenge) from None
@@ -194,6 +194,13 @@ class GraphQLHttp:
             ErrorCode.LIMIT_EXCEEDED,
             ((b"connection", b"close"),),
         )
+
+
+@lru_cache(maxsize=REMEMBERED_HEADERS)
+def _token_in(authorization: bytes) -> str:
+    token = bearer_token(authorization.decode("latin-1"))
+    assert token is not None, "there is a header"
+    return token
 
 
 def _read_get(query_string: bytes) -> dict[str, Any]:

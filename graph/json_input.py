@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
 
-# Nothing shorter can be beyond 64 bits.
-_MANY_DIGITS = re.compile(rb"\d{19}")
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
@@ -24,14 +21,28 @@ def parse_json(text: bytes | str) -> Any:
     """
     try:
         value = orjson.loads(text)
-        raw = text.encode() if isinstance(text, str) else text
-        if _MANY_DIGITS.search(raw):
+        if _holds_large_float(value):
             json.loads(text, parse_int=_refuse_beyond_64_bits)
     except InvalidJson:
         raise
     except (ValueError, RecursionError):
         raise InvalidJson("not valid JSON") from None
     return value
+
+
+def _holds_large_float(value: Any) -> bool:
+    """Whether a number is what an integer beyond 64 bits would have become."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        kind = type(value)
+        if kind is dict:
+            waiting += value.values()
+        elif kind is list:
+            waiting += value
+        elif kind is float and abs(value) >= _LARGEST // 2:
+            return True
+    return False
 
 
 def _refuse_beyond_64_bits(digits: str) -> int:

@@ -35,6 +35,7 @@ def _weight(text: bytes) -> float:
     return min(max(weight, 0), 1) if math.isfinite(weight) else 0
 
 
+@lru_cache(maxsize=256)
 def is_json(content_type: bytes) -> bool:
     """Whether a body of this type is JSON in UTF-8."""
     found = _Range.read(content_type)

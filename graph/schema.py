@@ -9,18 +9,19 @@ from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountsMutation, AccountsQuery
 from graph.catalog import CatalogQuery
-from graph.credits import CreditsMutation, CreditsSubscription
+from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
 from graph.engine.checks import check_schema
-from graph.errors import InsufficientCreditsError, OperationError
+from graph.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
 from graph.generations import GenerationsMutation, GenerationsQuery, GenerationsSubscription
 from graph.jobs import JobsMutation, JobsQuery
 from graph.notifications import NotificationsMutation, NotificationsSubscription
 from graph.profiles import ProfilesMutation
 from graph.scalars import SCALARS
+from graph.uploads import UploadsMutation
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountsQuery, CatalogQuery, GenerationsQuery, JobsQuery):
+class Query(AccountsQuery, CatalogQuery, CreditsQuery, GenerationsQuery, JobsQuery):
     """The root of queries."""
 
 
@@ -32,6 +33,7 @@ class Mutation(
     JobsMutation,
     NotificationsMutation,
     ProfilesMutation,
+    UploadsMutation,
 ):
     """The root of mutations."""
 
@@ -48,7 +50,7 @@ def build_schema() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[OperationError, InsufficientCreditsError],
+        types=[OperationError, InsufficientCreditsError, DailyLimitReachedError],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     check_schema(schema._schema)

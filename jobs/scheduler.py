@@ -13,6 +13,7 @@ from croniter import croniter
 
 from db.jobs import operations
 from db.pool import Database
+from db.storage import Storage
 from jobs.schedule import ScheduledWork
 
 # Every node looks this often even when nothing is due: an hour may pass before the clock is right.
@@ -36,8 +37,11 @@ class Scheduler:
     Only the database's clock counts. What was missed while no worker ran is made up for once.
     """
 
-    def __init__(self, database: Database, schedule: Sequence[ScheduledWork]) -> None:
+    def __init__(
+        self, database: Database, storage: Storage, schedule: Sequence[ScheduledWork]
+    ) -> None:
         self._database = database
+        self._storage = storage
         self._schedule = {work.name: work for work in schedule}
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -77,7 +81,7 @@ class Scheduler:
         started = perf_counter()
         error: str | None = None
         try:
-            await work.run(self._database)
+            await work.run(self._database, self._storage)
         except Exception as failure:
             log.exception("scheduled work failed", name=name)
             error = type(failure).__name__

@@ -83,7 +83,7 @@ class Worker:
         self._settings = settings
         self._direct_url = direct_url
         self._services = GenerationServices(database, storage, LimitedProvider(provider), wake)
-        self._scheduler = Scheduler(database, SCHEDULE)
+        self._scheduler = Scheduler(database, storage, SCHEDULE)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._runs: dict[UUID, GenerationRun] = {}
         self._stopping = asyncio.Event()

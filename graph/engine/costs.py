@@ -3,8 +3,8 @@
 The cost counts values: 1 for each field asked for, times the sizes of the lists around it. What
 takes more work than a value counts for more: a field computed in Python 5, each operator in a
 `where` 10, a total count 50, a mutation 100. Rows are those the statement may read: 1 for an
-object from a table, a page's size for the items of a connection, 100 for a list of the catalog,
-times the lists around it. A page's size is `first` or `last`, else 20. Conditions (@skip,
+object from a table, a page's size for the items of a connection, 100 for a list of the catalog or
+a report, times the lists around it. A page's size is `first` or `last`, else 20. Conditions (@skip,
 @include) count as if they let everything in, and an object of several possible types counts as
 the dearest of them.
 
@@ -187,7 +187,7 @@ class _Pricer:
             case specs.Page():
                 total.add(self._page(definition, nodes))
                 return total
-            case specs.Rows():
+            case specs.Rows() | specs.Report():
                 total.add(self._below(definition, nodes, rows=1), CATALOG_ROWS)
                 return total
             case specs.NodeLookup(many=True):

@@ -294,9 +294,10 @@ class PageBuilder:
 
     def _members(self, source: FromClause) -> list[ColumnElement[bool]]:
         """What every item of the list fulfils, wherever the page begins."""
+        only = [self.page.only(source)] if self.page.only else []
         where = Where(self.planner, self.arguments)
         asked = where.conditions(self.item, source, self.where_now, ("where",))
-        return [*self._below(source), self.planner.lock(self.item, source), *asked]
+        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked]
 
     def _below(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
         """That an item belongs to the row above."""

@@ -16,6 +16,7 @@ from graph.engine.faults import Path
 from graph.engine.pages import PageBuilder, cursor_value
 from graph.engine.parameters import Request
 from graph.engine.plan import Json, Planner, as_object, table_behind, text_literal
+from graph.engine.reports import report
 from graph.engine.specs import backing_of, spec_of
 from graph.relay import MAX_PAGE_SIZE, split_global_id
 
@@ -57,6 +58,8 @@ class Roots:
             case specs.Page() as page:
                 builder = PageBuilder(planner, page, definition, nodes, None, None, (key,))
                 return self._shown(planner, builder.item, builder.build)
+            case specs.Report() as made:
+                return report(planner, made, definition, nodes, (key,))
             case specs.NodeLookup(many):
                 read = planner.read_arguments(definition, nodes[0])
                 now = planner.arguments_now(definition, nodes[0])

@@ -86,6 +86,19 @@ async def test_a_generation_is_called_off_by_its_owner_alone(
     assert signed_out["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
+async def test_variables_may_stand_inside_parameters(
+    ask: Ask, owner: asyncpg.Connection, upload: tuple[Actor, UUID]
+) -> None:
+    actor, upload_id = upload
+    text = """mutation($upload: ID!, $color: String, $missing: Int) {
+      createGeneration(input: {toolId: "hair-color", uploadId: $upload, idempotencyKey: "v",
+        parameters: {color: $color, extra: $missing}}) {
+        generation { parameters } errors { code } } }"""
+    variables = {"upload": f"upload_{upload_id}", "color": "#abcdef"}
+    payload = (await ask(text, variables, actor=actor))["data"]["createGeneration"]
+    assert payload == {"generation": {"parameters": {"color": "#abcdef"}}, "errors": []}
+
+
 async def test_a_cache_hit_costs_one_round_trip_more_than_a_read(
     ask: Ask,
     database: Database,

@@ -486,7 +486,7 @@ async def test_an_unexpected_fault_is_logged_whole_and_shown_masked(
         raise RuntimeError(SECRET)
 
     if fault == "query":
-        monkeypatch.setattr(inside.engine, "read", fail)
+        monkeypatch.setattr(inside.engine, "query_statement", fail)
     elif fault == "mutation":
         monkeypatch.setattr("graph.engine.engine.run_mutation", fail)
     else:

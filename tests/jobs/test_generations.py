@@ -14,13 +14,13 @@ from db.errors import ErrorCode
 from db.generations.operations import (
     MadeGeneration,
     RunnableGeneration,
-    UploadRecords,
     fail_generation,
     finish_generation,
     start_generation,
 )
 from db.pool import Database
 from db.storage import Storage, open_storage
+from db.uploads.operations import UploadRecords
 from jobs import generations as generations_job
 from jobs.generations import GenerationRun, GenerationServices, RetryLater
 from jobs.providers.base import (

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 
@@ -69,12 +70,13 @@ async def test_it_leaves_its_request_as_it_is(
     assert wanted == before
 
 
-async def test_a_tool_that_it_cannot_do_is_refused(
+async def test_a_tool_that_it_cannot_do_is_refused_or_labelled(
     provider: Provider, wanted: GenerationRequest
 ) -> None:
-    with pytest.raises(ProviderRefused) as refusal:
-        await provider.generate(replace(wanted, tool_id="no-such-tool"))
-    assert refusal.value.public_message
+    with suppress(ProviderRefused):
+        outcome = await provider.generate(replace(wanted, tool_id="no-such-tool"))
+        assert outcome.made_offline
+        assert (outcome.analysis or {}).get("isPreview") is True
 
 
 async def test_broken_bytes_are_a_fault_that_may_be_shown(

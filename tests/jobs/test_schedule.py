@@ -11,7 +11,7 @@ import pytest
 
 from db.embedded import EmbeddedDatabase
 from db.pool import Database
-from db.storage import open_storage
+from db.storage import Storage, open_storage
 from jobs import worker as worker_module
 from jobs.providers.offline import OfflineProvider
 from jobs.schedule import SCHEDULE, ScheduledWork
@@ -33,6 +33,11 @@ async def clean(owner: asyncpg.Connection) -> AsyncIterator[None]:
     await owner.execute("delete from scheduled_runs")
 
 
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    return open_storage(settings)
+
+
 class Work:
     """Counts its runs; fails when it is told to."""
 
@@ -41,7 +46,7 @@ class Work:
         self.error: Exception | None = None
         self.scheduled = ScheduledWork(NAME, times, self.run)
 
-    async def run(self, _: Database) -> None:
+    async def run(self, _: Database, __: Storage) -> None:
         self.runs.append(datetime.now(UTC))
         if self.error is not None:
             raise self.error
@@ -77,10 +82,10 @@ async def jobs(owner: asyncpg.Connection) -> int:
 
 
 async def test_of_many_nodes_one_takes_the_tick(
-    database: Database, owner: asyncpg.Connection
+    database: Database, storage: Storage, owner: asyncpg.Connection
 ) -> None:
     work = Work("0 0 1 1 *")
-    nodes = [Scheduler(database, [work.scheduled]) for _ in range(8)]
+    nodes = [Scheduler(database, storage, [work.scheduled]) for _ in range(8)]
     await asyncio.gather(*(node.tick() for node in nodes))
     assert await jobs(owner) == 0, "nothing is due when the schedule is new"
     for missed in (timedelta(seconds=1), timedelta(days=400)):
@@ -94,9 +99,9 @@ async def test_of_many_nodes_one_takes_the_tick(
 
 
 async def test_a_tick_that_meets_its_own_last_run_does_not_pile_up(
-    database: Database, owner: asyncpg.Connection
+    database: Database, storage: Storage, owner: asyncpg.Connection
 ) -> None:
-    node = Scheduler(database, [Work("0 0 1 1 *").scheduled])
+    node = Scheduler(database, storage, [Work("0 0 1 1 *").scheduled])
     await node.tick()
     for _ in range(3):
         await due(owner, timedelta(seconds=1))
@@ -104,18 +109,20 @@ async def test_a_tick_that_meets_its_own_last_run_does_not_pile_up(
     assert await jobs(owner) == 1
 
 
-async def test_new_times_count_at_once(database: Database, owner: asyncpg.Connection) -> None:
-    await Scheduler(database, [Work("0 0 1 1 *").scheduled]).tick()
-    await Scheduler(database, [Work("* * * * *").scheduled]).tick()
+async def test_new_times_count_at_once(
+    database: Database, storage: Storage, owner: asyncpg.Connection
+) -> None:
+    await Scheduler(database, storage, [Work("0 0 1 1 *").scheduled]).tick()
+    await Scheduler(database, storage, [Work("* * * * *").scheduled]).tick()
     row = await owner.fetchrow("select times, next_run_at - now() as rest from scheduled_runs")
     assert (row["times"], row["rest"] <= timedelta(minutes=1)) == ("* * * * *", True)
 
 
 async def test_what_came_of_a_run_is_written_down(
-    database: Database, owner: asyncpg.Connection
+    database: Database, storage: Storage, owner: asyncpg.Connection
 ) -> None:
     work = Work("0 0 1 1 *")
-    node = Scheduler(database, [work.scheduled])
+    node = Scheduler(database, storage, [work.scheduled])
     await node.tick()
     for error, result in ((None, "SUCCEEDED"), (ValueError("a canary secret"), "FAILED")):
         work.error = error
@@ -130,12 +137,12 @@ async def test_two_workers_run_each_tick_once(
     settings: Settings,
     cluster: EmbeddedDatabase,
     database: Database,
+    storage: Storage,
     owner: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work = Work()
     monkeypatch.setattr(worker_module, "SCHEDULE", (work.scheduled,))
-    storage = open_storage(settings)
     workers = [
         Worker(settings, cluster.owner_url, database, storage, OfflineProvider(), lambda: None)
         for _ in range(2)

@@ -8,7 +8,7 @@ from alembic import op
 from db.migrations.steps import run_all, run_script
 
 revision = "0040"
-down_revision = "0010"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
