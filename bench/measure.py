@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.answers import check_same_answers
+from bench.end_to_end import measure_generations
 from bench.figures import Options, Report, Result
-from bench.generations import measure_generations
 from bench.house import House, Server, on_core
 from bench.load import run_load
 from bench.processes import Postgres, memory_mebibytes

@@ -41,12 +41,15 @@ end;
 $$;
 
 -- Trigger: records the changed row as an event. Arguments: the topic, the column naming the row,
--- and the columns that no client may read.
+-- and the columns that no client may read; a change of these alone is no event.
 create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     snapshot jsonb := to_jsonb(new) - tg_argv[2:];
 begin
+    if tg_op = 'UPDATE' and tg_nargs > 2 and snapshot = to_jsonb(old) - tg_argv[2:] then
+        return null;
+    end if;
     insert into public.events (topic, user_id, entity_id, snapshot)
     values (tg_argv[0], (snapshot ->> 'user_id')::uuid, snapshot ->> tg_argv[1], snapshot);
     return null;

@@ -49,7 +49,10 @@ async def sweep_lost_files(database: Database, storage: Storage) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
-    """Work with its times, as a cron expression in UTC; one worker of all runs it each time."""
+    """Work with its times, as a cron expression in UTC; one worker of all runs it each time.
+
+    It may be run twice when its worker dies, so it must be safe to repeat.
+    """
 
     name: str
     times: str

@@ -101,7 +101,7 @@ def cursor_value(value: Any, python_type: type) -> Any:
 
 
 class PageBuilder:
-    """Builds one connection field for one parent row."""
+    """Builds one connection field for one parent row, or for the root."""
 
     def __init__(
         self,
@@ -109,8 +109,8 @@ class PageBuilder:
         page: Page,
         definition: GraphQLField,
         nodes: Sequence[FieldNode],
-        parent: FromClause,
-        parent_key: ColumnElement[Any],
+        parent: FromClause | None,
+        parent_key: ColumnElement[Any] | None,
         path: Path,
     ) -> None:
         self.planner = planner
@@ -286,11 +286,16 @@ class PageBuilder:
 
     def _members(self, source: FromClause) -> list[ColumnElement[bool]]:
         """What every item of the list fulfils, wherever the page begins."""
-        own = source.c[self.page.key] == self.parent_key
         only = [self.page.only(source)] if self.page.only else []
         where = Where(self.planner, self.arguments)
         asked = where.conditions(self.item, source, self.where_now, ("where",))
-        return [own, self.planner.lock(self.item, source), *only, *asked]
+        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked]
+
+    def _below(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
+        """That an item belongs to the row above."""
+        if self.parent_key is not None:
+            assert self.page.key is not None
+            yield source.c[self.page.key] == self.parent_key
 
     def _bounds(self) -> Iterator[ColumnElement[bool]]:
         """Behind `after` and before `before`."""

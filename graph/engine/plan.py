@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as sql_column
 
-from db.rls import Owned, ownership_predicate
+from db.rls import AdminOnly, Owned, ownership_predicate
 from graph.engine import specs
 from graph.engine.faults import FieldFault, Path, blamed_on
 from graph.engine.json_parts import (
@@ -151,6 +151,11 @@ class Planner:
         """The engine's own lock on the rows of `source`."""
         return ownership_predicate(table_behind(named).model, source, self.parameters.actor())
 
+    def may_name(self, named: GraphQLNamedType) -> bool:
+        """Whether the asking role may name the table: `anon` only what is public."""
+        private = Owned | AdminOnly
+        return self.signed_in or not isinstance(table_behind(named).model.access.ownership, private)
+
     def object(
         self,
         graph_type: GraphQLObjectType,
@@ -234,8 +239,7 @@ class Planner:
         parent: FromClause | None = None,
     ) -> Json:
         """The one readable row of `source` that meets the conditions, or null."""
-        if not self.signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
-            # Nobody owns nothing, and the role `anon` may not even name the table.
+        if not self.may_name(named):
             return literal_column("null::json")
         made = self.object(as_object(named), nodes, source, path)
         query: Select[Any] = select(made).select_from(source)
