@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     postgres_bin: str = ""
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
     statement_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    transaction_timeout_seconds: Annotated[float, Field(ge=1)] = 30.0
     storage_url: str = ""
 
     access_token_seconds: Annotated[int, Field(ge=30)] = 900

@@ -11,7 +11,7 @@ from db.actor import SERVICE
 from db.credits.operations import expire_holds
 from db.generations.operations import give_up_overdue_generations
 from db.pool import Database
-from db.retention import purge
+from db.retention import purge, turn_event_days
 
 AT_ONCE = 500
 
@@ -34,6 +34,13 @@ async def purge_old_rows(database: Database) -> None:
             log.info("old rows deleted", what=name, rows=rows)
 
 
+async def turn_days(database: Database) -> None:
+    """Make the event log's coming days and drop those past their time."""
+    dropped = await turn_event_days(database)
+    if dropped:
+        log.info("old events dropped", days=dropped)
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
     """Work with its times, as a cron expression in UTC; one worker of all runs it each time."""
@@ -45,5 +52,6 @@ class ScheduledWork:
 
 SCHEDULE = (
     ScheduledWork("end_overdue_work", "* * * * *", end_overdue_work),
+    ScheduledWork("turn_days", "*/20 * * * *", turn_days),
     ScheduledWork("purge_old_rows", "17 3 * * *", purge_old_rows),
 )

@@ -218,12 +218,14 @@ class Engine:
             else:
                 return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
-    def subscription_plan(self, operation: Operation, variables: Variables) -> SubscriptionPlan:
+    def subscription_plan(
+        self, operation: Operation, variables: Variables, *, signed_in: bool = True
+    ) -> SubscriptionPlan:
         """The plan of a subscription for these variables."""
-        shape = operation.shape(variables)
+        shape = (signed_in, *operation.shape(variables))
         plan: SubscriptionPlan | None = operation.plans.get(shape)
         if plan is None:
-            plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=True))
+            plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=signed_in))
             operation.skeleton.remember(shape, plan)
         return plan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -31,6 +32,8 @@ READ_PAUSE_SECONDS = 0.002
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 1.0
 READY_TIMEOUT_SECONDS = 5.0
+# Longer than any transaction of ours should take.
+HELD_BACK_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +51,11 @@ class EventHub:
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self.position: Position = (0, 0)
+        self.read_at: float | None = None
+        # Since when committed events wait for an open transaction, by the monotonic clock.
+        self.held_since: float | None = None
+        self._held_by = 0
+        self._held_was_told = False
         self._log = EventLog(database)
         self._bus = bus
         self._buffer_events = buffer_events
@@ -71,6 +79,7 @@ class EventHub:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
         await self._bus.stop()
+        await self._log.close()
         self._end_all(HubStopped("the server is restarting"))
 
     def wake(self) -> None:
@@ -167,7 +176,20 @@ class EventHub:
         self._head = batch.head
         for row in batch.rows:
             self._deliver(row, batch.head.epoch)
+        self._note_progress(batch)
         return batch
+
+    def _note_progress(self, batch: Batch) -> None:
+        """Says once of each transaction that it keeps committed events waiting."""
+        now = time.monotonic()
+        self.read_at = now
+        if not batch.head.unsettled:
+            self.held_since = None
+        elif self.held_since is None or batch.head.xmin != self._held_by:
+            self.held_since, self._held_by, self._held_was_told = now, batch.head.xmin, False
+        elif now - self.held_since > HELD_BACK_SECONDS and not self._held_was_told:
+            self._held_was_told = True
+            log.warning("live.held_back", seconds=HELD_BACK_SECONDS, by_transaction=self._held_by)
 
     def _begin_at(self, head: Head) -> None:
         self._head = head

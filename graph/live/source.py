@@ -13,7 +13,7 @@ from auth.tokens import bearer_token
 from db.actor import NOBODY, Actor
 from graph.context import Context
 from graph.engine.engine import Engine
-from graph.engine.subscriptions import Subscriber
+from graph.engine.subscriptions import Item, Subscriber
 from graph.errors import RequestError
 from graph.live.websocket import RequestErrors
 from graph.services import Services
@@ -37,7 +37,7 @@ class SocketOperations:
 
     async def execute(
         self, payload: dict[str, Any], actor: Callable[[], Actor]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[Item]:
         """One answer for a query or mutation, a stream for a subscription."""
         variables, name = payload.get("variables") or {}, payload.get("operationName")
         try:
@@ -45,7 +45,7 @@ class SocketOperations:
             operation = self._engine.documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(actor(), self._services, secrets.token_hex(8))
-                yield await self._engine.run(text, variables, name, context)
+                yield Item(await self._engine.run(text, variables, name, context))
                 return
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
             async for item in subscriber.stream(text, variables, name):

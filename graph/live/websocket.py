@@ -13,9 +13,10 @@ import structlog
 
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
+from graph.engine.subscriptions import Item
 from graph.live import protocol
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
-from graph.live.subscriptions import SubscriptionClosed
+from graph.live.subscriptions import SlowConsumer, SubscriptionAway, SubscriptionClosed
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,8 +39,8 @@ class OperationSource(Protocol):
     async def authenticate(self, authorization: str | None) -> Actor:
         """The actor of a token; raises UNAUTHENTICATED for a bad one."""
 
-    def execute(self, payload: dict[str, Any], actor: Callable[[], Actor]) -> AsyncIterator[bytes]:
-        """Results as JSON bytes, one for a query or mutation, many for a subscription.
+    def execute(self, payload: dict[str, Any], actor: Callable[[], Actor]) -> AsyncIterator[Item]:
+        """Results: one for a query or mutation, many for a subscription.
 
         An async generator: it is closed when the client completes, leaves or is closed.
         """
@@ -229,8 +230,11 @@ class Connection:
     async def _operate(self, identifier: str, payload: dict[str, Any]) -> None:
         try:
             last_frame = await self._send_results(identifier, payload)
-        except SubscriptionClosed as closed:
+        except SlowConsumer as closed:
             self.close_soon(CloseCode.TOO_SLOW, f"Resume from the last cursor: {closed}")
+            return
+        except SubscriptionClosed as closed:
+            self.close_soon(CloseCode.TRY_AGAIN, f"Resume from the last cursor: {closed}")
             return
         except _ClientLeft:
             return
@@ -247,10 +251,13 @@ class Connection:
             results = cast(Any, self._source.execute(payload, lambda: self._actor))
             async with aclosing(results):
                 async for result in results:
-                    await self._send((start + result + b"}").decode())
+                    await self._send((start + result.body + b"}").decode())
         except RequestErrors as refused:
             return protocol.error_frame(identifier, refused.errors)
         except DomainError as error:
+            if error.code is ErrorCode.SERVICE_UNAVAILABLE:
+                # An error would be the operation's end; a closed socket is something to resume.
+                raise SubscriptionAway(error.message) from None
             return _error_frame(identifier, error.code, error.message)
         except (SubscriptionClosed, _ClientLeft):
             raise

@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode, bad_input
+from graph.engine.subscriptions import Item
 from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
@@ -49,15 +50,15 @@ class Source:
 
     async def execute(
         self, payload: dict[str, Any], actor: Callable[[], Actor]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[Item]:
         name = payload["query"]
         try:
             match name:
                 case "whoami":
-                    yield orjson.dumps({"data": {"user": str(actor().user_id)}})
+                    yield Item(orjson.dumps({"data": {"user": str(actor().user_id)}}))
                 case "three":
                     for number in range(3):
-                        yield b'{"data": {"n":  %d}}' % number
+                        yield Item(b'{"data": {"n":  %d}}' % number)
                 case "refused":
                     raise RequestErrors([{"message": "no such field"}])
                 case "domain":
@@ -65,13 +66,13 @@ class Source:
                 case "crash":
                     raise ConnectionRefusedError("secret detail")
                 case "slow":
-                    yield b'{"data":1}'
+                    yield Item(b'{"data":1}')
                     raise SlowConsumer("too slow")
                 case "flood":
                     while True:
-                        yield b'{"data":"' + b"x" * 500_000 + b'"}'
+                        yield Item(b'{"data":"' + b"x" * 500_000 + b'"}')
                 case _:
-                    yield b'{"data":"first"}'
+                    yield Item(b'{"data":"first"}')
                     await asyncio.Event().wait()
         finally:
             self.ended.put_nowait(name)
