@@ -54,7 +54,8 @@ begin
         return null;
     end if;
     owner_id := (row_image ->> 'user_id')::uuid;
-    if tg_op = 'DELETE' and not exists (select from public.users where id = owner_id) then
+    if tg_op = 'DELETE' and owner_id is not null
+        and not exists (select from public.users where id = owner_id) then
         return null;
     end if;
     insert into public.events (topic, change, user_id, entity_id, snapshot)

@@ -93,7 +93,14 @@ class Server:
             return self._http(scope, receive, send)
         if scope["type"] == "websocket":
             return self._socket(scope, receive, send)
+        if scope["method"] == "PUT":
+            return self._put(scope, receive, send)
         return self._pages(scope, receive, with_security_headers(send))
+
+    async def _put(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """A photo arrives: its upload may be watched."""
+        await self._pages(scope, receive, with_security_headers(send))
+        self.services.wake()
 
     async def _socket(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["path"] == GRAPHQL_PATH:

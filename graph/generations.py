@@ -100,11 +100,23 @@ class UploadHeader:
     value: str = strawberry.field(description="The header's value.")
 
 
+@strawberry.enum(description="Where an upload stands.")
+class UploadStatus(Enum):
+    """The life of an upload."""
+
+    AWAITING = strawberry.enum_value("AWAITING", description="No photo was taken in yet.")
+    READY = strawberry.enum_value("READY", description="The photo is there.")
+    REJECTED = strawberry.enum_value(
+        "REJECTED", description="What came was refused; better bytes are taken until it expires."
+    )
+
+
 @backed_by(tables.Upload, prefix="upload")
 class Upload(Node):
     """A place for one photo: PUT its bytes to `url`, then use `id` in `createGeneration`."""
 
     id: strawberry.ID = global_id()
+    status: UploadStatus = column(description="Where it stands.")
     expires_at: datetime = column(description="Until when the PUT is accepted.")
 
     @computed("id", "user_id", "expires_at", description="Where to PUT the bytes.")
@@ -235,9 +247,24 @@ class GenerationUpdated:
     generation: Generation = strawberry.field(description="The generation after the change.")
 
 
+@strawberry.type(description="An upload after a change.")
+class UploadUpdated:
+    """Item of `uploadUpdated`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    upload: Upload = strawberry.field(description="The upload after the change.")
+
+
 @strawberry.type
 class GenerationsSubscription:
-    """Subscriptions on generations."""
+    """Subscriptions on uploads and generations."""
+
+    upload_updated: UploadUpdated = live(
+        "upload.updated",
+        "upload",
+        entity=True,
+        description="One upload of the caller's: as it is now, then after every change.",
+    )
 
     generation_updated: GenerationUpdated = live(
         "generation.updated",

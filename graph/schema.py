@@ -8,13 +8,13 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountsMutation, AccountsQuery
-from graph.catalog import CatalogQuery
+from graph.catalog import CatalogQuery, CatalogSubscription
 from graph.credits import CreditsMutation, CreditsSubscription
 from graph.engine.checks import check_schema
 from graph.errors import InsufficientCreditsError, OperationError
 from graph.generations import GenerationsMutation, GenerationsSubscription
 from graph.notifications import NotificationsMutation, NotificationsSubscription
-from graph.profiles import ProfilesMutation
+from graph.profiles import ProfilesMutation, ProfilesSubscription
 from graph.scalars import SCALARS
 
 
@@ -35,7 +35,13 @@ class Mutation(
 
 
 @strawberry.type(description="What can be watched.")
-class Subscription(CreditsSubscription, GenerationsSubscription, NotificationsSubscription):
+class Subscription(
+    CatalogSubscription,
+    CreditsSubscription,
+    GenerationsSubscription,
+    NotificationsSubscription,
+    ProfilesSubscription,
+):
     """The root of subscriptions."""
 
 

@@ -51,6 +51,7 @@ class Upload(Base):
     access = Access(
         Owned(), insert=("user_id", "content_type", "declared_size_bytes", "expires_at")
     )
+    watch = Watch("upload.updated", inserts=False)
 
 
 class Generation(Base):

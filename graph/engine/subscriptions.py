@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
@@ -95,9 +95,7 @@ class SubscriptionPlan:
         snapshot = cast(func.pg_current_snapshot(), Text)
         # Response keys may be anything, so the rows stand in an object of their own.
         whole = build_object([("rows", build_object(rows)), ("snapshot", snapshot)])
-        finishers = [
-            type(f)(("rows", *f.path), f.columns, f.function, f.render) for f in planner.finishers
-        ]
+        finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
         return make_statement(whole, planner.parameters, finishers)
 
     def _current(self, planner: Planner, key: str, nodes: list[FieldNode]) -> Json:

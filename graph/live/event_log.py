@@ -50,7 +50,7 @@ union all {rows}
 order by xid, id nulls first
 """
 _ROWS = """
-(select events.xid::text::bigint, id, topic, change, user_id, entity_id, snapshot::text
+(select events.xid::text::bigint, id, topic, change, user_id, entity_id, {snapshot}::text
  from events
  where (events.xid, id) > ($1::text::xid8, $2::bigint)
    and events.xid < (select oldest_open from horizon) {condition}
@@ -60,11 +60,13 @@ _WATCHED = """and (events.xid, id) <= ($4::text::xid8, $5::bigint) and topic = $
    and ($7::text is null or entity_id = $7::text) and user_id """
 # Their index begins with these; without naming them `user_id is null` would not walk it in order.
 _LEADING = "user_id, topic,"
-READ_ALL = _READ.format(rows=_ROWS.format(condition="", leading=""))
+# What nobody here watches need not travel here.
+_OF_TOPICS = "case when topic = any($4::text[]) then snapshot end"
+READ_ALL = _READ.format(rows=_ROWS.format(snapshot=_OF_TOPICS, condition="", leading=""))
 READ_WATCHED = _READ.format(
-    rows=_ROWS.format(condition=_WATCHED + "= $8::uuid", leading=_LEADING)
+    rows=_ROWS.format(snapshot="snapshot", condition=_WATCHED + "= $8::uuid", leading=_LEADING)
     + " union all "
-    + _ROWS.format(condition=_WATCHED + "is null", leading=_LEADING)
+    + _ROWS.format(snapshot="snapshot", condition=_WATCHED + "is null", leading=_LEADING)
 )
 # What a restore or a promoted standby changes by itself, whichever way it was made.
 _INCARNATION = """
@@ -129,11 +131,13 @@ class EventLog:
     async def head(self) -> Head:
         """The log as it stands, without rows."""
         async with self._turns:
-            return (await self._read(self._backlogs, READ_ALL, "0", 0, 0)).head
+            return (await self._read(self._backlogs, READ_ALL, "0", 0, 0, [])).head
 
-    async def after(self, position: Position, row_limit: int) -> Batch:
-        """Everything settled after `position`."""
-        return await self._read(self._reader, READ_ALL, str(position[0]), position[1], row_limit)
+    async def after(self, position: Position, topics: list[str], row_limit: int) -> Batch:
+        """Everything settled after `position`; the snapshots only of these topics."""
+        return await self._read(
+            self._reader, READ_ALL, str(position[0]), position[1], row_limit, topics
+        )
 
     async def backlog(
         self, watch: Watch, after: Position, until: Position, row_limit: int

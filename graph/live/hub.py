@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -168,15 +169,17 @@ class EventHub:
         if self._head is None:
             head = await self._log.head()
             self._begin_at(head)
-        batch = await self._log.after(self.position, BATCH_ROWS)
+        topics = [topic for topic, by_user in self._subscriptions.items() if by_user]
+        batch = await self._log.after(self.position, topics, BATCH_ROWS)
         if self._is_another_history(batch.head):
             self._begin_at(batch.head)
             self._end_all(expired_cursor())
             return Batch(batch.head, [], full=True)
         self._head = batch.head
-        for row in batch.rows:
-            self._deliver(row, batch.head.epoch)
         self._note_progress(batch)
+        for row in batch.rows:
+            if not self._deliver(row, batch.head.epoch):
+                return replace(batch, full=True)
         return batch
 
     def _note_progress(self, batch: Batch) -> None:
@@ -201,11 +204,17 @@ class EventHub:
         assert self._head is not None
         return head.epoch != self._head.epoch or head.xmax < self.position[0]
 
-    def _deliver(self, row: Any, epoch: int) -> None:
-        self.position = (row["xid"], row["id"])
+    def _deliver(self, row: Any, epoch: int) -> bool:
+        """Hands one event over; false when it must be read again, since its topic is new here."""
         by_user = self._subscriptions.get(row["topic"])
-        if not by_user:
-            return
+        if by_user and row["snapshot"] is None:
+            return False
+        self.position = (row["xid"], row["id"])
+        if by_user:
+            self._push(row, epoch, by_user)
+        return True
+
+    def _push(self, row: Any, epoch: int, by_user: dict[UUID | None, set[Subscription]]) -> None:
         if row["user_id"] is None:
             watching = [one for found in by_user.values() for one in found]
         else:

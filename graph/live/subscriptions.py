@@ -113,8 +113,10 @@ class Subscription:
             self._after = after
             self._missed_from = (after.xid, after.id)
         self._epoch = head.epoch
-        # No await from here to the end: the hub must not move between the two lines.
-        if after is not None and self._missed_from < self._feed.position:
+        # No await from here to the end: the hub must not move between the lines.
+        if after is None:
+            self._missed_from = self._feed.position
+        elif self._missed_from < self._feed.position:
             self._missed_until = self._feed.position
         self._feed.register(self)
         return self
