@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 
+    live_connections_per_address: Annotated[int, Field(ge=1)] = 500
+    live_connections_per_user: Annotated[int, Field(ge=1)] = 50
+    live_subscriptions_per_user: Annotated[int, Field(ge=1)] = 200
+
     graphiql: bool = True
     introspection: bool = True
     trusted_documents: str = ""

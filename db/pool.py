@@ -357,7 +357,7 @@ class Database:
 
     async def _refuse_forgetful_pooler(self, role: Role) -> None:
         """A pooler that mixes up its clients' statements would run one of them for another."""
-        probes = Pool(self._connector(role), 2)
+        probes = Pool(self._connector(role, self._url, {}), 2)
         try:
             async with probes.connection() as first, probes.connection() as second:
                 one = await first.raw.prepare("select 1", name=PROBE_NAME)

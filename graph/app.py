@@ -31,8 +31,11 @@ from graph.generations import links
 from graph.graphiql import routes as graphiql
 from graph.http import GraphQLHttp
 from graph.live.bus import WakeBus
+from graph.live.clients import Clients
+from graph.live.clients import Limits as LiveLimits
 from graph.live.hub import EventHub
-from graph.live.source import SocketOperations
+from graph.live.source import LiveOperations
+from graph.live.streams import EventStreams, wants_stream
 from graph.live.transport import GraphQLWebSocket
 from graph.schema import build_schema
 from graph.services import Services
@@ -60,12 +63,19 @@ class Server:
             limits=Limits.of(settings),
             trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
+        self.clients = Clients(LiveLimits.of(settings))
+        operations, is_origin_allowed = (
+            LiveOperations(self.engine, self.services),
+            origin_check(settings),
+        )
         self.sockets = GraphQLWebSocket(
-            SocketOperations(self.engine, self.services),
-            is_origin_allowed=origin_check(settings),
+            operations, self.clients, is_origin_allowed=is_origin_allowed
         )
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
+        self._streams = EventStreams(
+            operations, self.clients, self._http, is_origin_allowed=is_origin_allowed
+        )
         self._pages = self._make_pages(storage)
         self.app: Asgi = with_cors(self._dispatch, settings)
 
@@ -83,14 +93,15 @@ class Server:
     async def drain(self) -> None:
         """Called when shutting down begins: not ready any more, clients reconnect elsewhere."""
         self.draining = True
-        await self.sockets.shutdown()
+        await self.clients.shutdown()
 
     def _dispatch(
         self, scope: MutableMapping[str, Any], receive: Any, send: Any
     ) -> Awaitable[None]:
         # Not a coroutine itself: each one around a request costs it a microsecond.
         if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
-            return self._http(scope, receive, send)
+            answer = self._streams if wants_stream(scope["headers"]) else self._http
+            return answer(scope, receive, send)
         if scope["type"] == "websocket":
             return self._socket(scope, receive, send)
         if scope["method"] == "PUT":
@@ -190,7 +201,7 @@ def with_cors(app: Asgi, settings: Settings) -> Asgi:
         allow_origins=settings.cors_origins,
         allow_origin_regex=None if settings.production else DEMO_ORIGINS,
         allow_methods=["GET", "POST", "PUT"],
-        allow_headers=["authorization", "content-type"],
+        allow_headers=["authorization", "content-type", "last-event-id"],
         expose_headers=["x-request-id"],
         max_age=600,
     )

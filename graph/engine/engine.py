@@ -156,7 +156,10 @@ class Engine:
         """One query or mutation as the bytes of its response."""
         operation = self.documents.operation(text, operation_name)
         if operation.kind is OperationType.SUBSCRIPTION:
-            raise _request_error("Subscribe over a WebSocket with graphql-transport-ws.")
+            raise _request_error(
+                "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
+                "text/event-stream."
+            )
         if operation.kind is OperationType.MUTATION and not mutations:
             raise _request_error("Send mutations with POST.")
         variables = coerce_variables(self.schema, operation, given_variables)

@@ -1,4 +1,4 @@
-"""Runs the operations that arrive over sockets: who asks, and the stream of answers."""
+"""Runs the operations that arrive over sockets and as event streams."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from graph.live.websocket import RequestErrors
 from graph.services import Services
 
 
-class SocketOperations:
-    """The operations of one process's sockets."""
+class LiveOperations:
+    """The operations of one process's sockets and event streams."""
 
     def __init__(self, engine: Engine, services: Services) -> None:
         self._engine = engine
@@ -36,7 +36,12 @@ class SocketOperations:
         return self._services.revocations.is_revoked(session_id)
 
     async def execute(
-        self, payload: dict[str, Any], actor: Callable[[], Actor]
+        self,
+        payload: dict[str, Any],
+        actor: Callable[[], Actor],
+        *,
+        resume_after: str | None = None,
+        mutations: bool = True,
     ) -> AsyncIterator[Item]:
         """One answer for a query or mutation, a stream for a subscription."""
         variables, name = payload.get("variables") or {}, payload.get("operationName")
@@ -45,10 +50,11 @@ class SocketOperations:
             operation = self._engine.documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(actor(), self._services, secrets.token_hex(8))
-                yield Item(await self._engine.run(text, variables, name, context))
+                answer = await self._engine.run(text, variables, name, context, mutations=mutations)
+                yield Item(answer)
                 return
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
-            async for item in subscriber.stream(text, variables, name):
+            async for item in subscriber.stream(text, variables, name, resume_after):
                 yield item
         except RequestError as error:
             raise RequestErrors(error.formatted()) from None

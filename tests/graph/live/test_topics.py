@@ -16,12 +16,12 @@ from db.actor import NOBODY, Actor
 from db.registry import models
 from db.rls import Watch
 from graph.engine.checks import SchemaError, check_schema
-from graph.engine.documents import coerce_variables
 from graph.engine.engine import Engine
 from graph.engine.parameters import Request
 from graph.engine.plan import table_behind
 from graph.engine.specs import Edge, Live, backing_of, spec_of
 from graph.engine.subscriptions import Item, Subscriber
+from graph.engine.variables import coerce_variables
 from graph.schema import build_schema
 from graph.services import Services
 from tests.conftest import MakeUser
