@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from cli_credits import credit_commands
 from settings import Settings, SettingsError, get_settings
+from terminal import console, fail, owner_url, say, serving_url
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +27,7 @@ database_commands = typer.Typer(no_args_is_help=True, help="The database in use.
 user_commands = typer.Typer(no_args_is_help=True, help="People.")
 app.add_typer(database_commands, name="db")
 app.add_typer(user_commands, name="users")
-console = Console(stderr=True, highlight=False)
+app.add_typer(credit_commands, name="credits")
 
 
 class Progress:
@@ -38,25 +39,6 @@ class Progress:
     def __call__(self, line: str) -> None:
         seconds = time.monotonic() - self._started
         console.print(f"[dim]{seconds:5.1f} s[/dim]  {line}")
-
-
-def owner_url(settings: Settings) -> str:
-    """The owner's URL: DATABASE_OWNER_URL, else that of the embedded database if it runs."""
-    from db.embedded import find_embedded
-
-    if settings.database_owner_url:
-        return settings.database_owner_url
-    embedded = find_embedded(settings)
-    if embedded is None:
-        raise SettingsError(
-            "No database is running. Start it with script/server, or set DATABASE_OWNER_URL."
-        )
-    return embedded.owner_url
-
-
-def serving_url(settings: Settings) -> str:
-    """The place the server's roles connect to."""
-    return settings.database_url or owner_url(settings)
 
 
 TrustedDocuments = Annotated[
@@ -252,17 +234,6 @@ def users_promote(email: Annotated[str, typer.Argument(help="Who becomes an admi
     if not asyncio.run(promote_user(owner_url(get_settings()), email)):
         fail(f"Nobody has the e-mail {email}.")
     console.print(f"{email} is an admin. Their tokens say so after the next refreshSession.")
-
-
-def fail(message: str) -> None:
-    """Prints a message and ends with status 1."""
-    say(message)
-    raise typer.Exit(1)
-
-
-def say(message: str) -> None:
-    """Prints what went wrong, on as few lines as it has."""
-    console.print(message, style="red", markup=False, soft_wrap=True)
 
 
 def main() -> None:

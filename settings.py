@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     body_limit_bytes: int = 1_048_576
     upload_limit_bytes: int = 15 * 1_048_576
     upload_limit_pixels: int = 40_000_000
+    upload_quota_bytes: Annotated[int, Field(ge=0)] = 500_000_000
     upload_url_seconds: int = 900
     result_url_seconds: int = 3600
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -135,6 +136,11 @@ class Settings(BaseSettings):
 def given(variable: str) -> str | None:
     """A variable of the environment or, behind it, of the file `.env`."""
     return os.environ.get(variable) or _dotenv().get(variable)
+
+
+def written(prefix: str) -> dict[str, str]:
+    """The variables of the file `.env` whose names begin with `prefix`."""
+    return {name: value for name, value in _dotenv().items() if name.startswith(prefix) and value}
 
 
 @cache

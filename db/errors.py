@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -60,6 +61,21 @@ class InsufficientCredits(DomainError):
         )
         self.balance = balance
         self.required = required
+
+
+class DailyLimitReached(DomainError):
+    """Credits are there, but the plan's daily cap leaves too few of them for today."""
+
+    def __init__(self, limit: int, remaining: int, resets_at: datetime) -> None:
+        super().__init__(
+            ErrorCode.DAILY_LIMIT_REACHED,
+            f"The plan allows {limit} of its credits a day; {remaining} can be used before "
+            f"{resets_at:%Y-%m-%d %H:%M} UTC. Try again then with the same idempotency key, "
+            "or add credits.",
+        )
+        self.limit = limit
+        self.remaining = remaining
+        self.resets_at = resets_at
 
 
 def not_found(what: str, path: tuple[str, ...] = ()) -> DomainError:

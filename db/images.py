@@ -1,4 +1,4 @@
-"""Looks at uploaded bytes in a child process: refuses all but sound photos, re-encodes those."""
+"""Looks at pictures in a child process: takes sound photos only, and makes pictures smaller."""
 
 from __future__ import annotations
 
@@ -45,12 +45,15 @@ class InspectedImage:
     sha256: str
 
 
-def inspect_image(data: bytes, limit_pixels: int) -> InspectedImage:
+def inspect_image(
+    data: bytes, limit_pixels: int, announced_type: str | None = None
+) -> InspectedImage:
     """Decode and re-encode one photo. Runs for up to seconds and takes much memory."""
     # Pillow is imported here so that a server which only hands photos on never loads it.
     from PIL import ImageOps
 
     picture = _open(data, limit_pixels)
+    _check_type(picture.format or "", announced_type)
     try:
         picture.load()
         upright = ImageOps.exif_transpose(picture)
@@ -85,6 +88,34 @@ def _open(data: bytes, limit_pixels: int) -> Image:
         raise _invalid(_DAMAGED) from error
     _check_size(*picture.size, limit_pixels)
     return picture
+
+
+def _check_type(kind: str, announced_type: str | None) -> None:
+    if announced_type not in {None, found := f"image/{kind.lower()}"}:
+        raise _invalid(
+            f"This is {found}, but {announced_type} was announced. "
+            f"Call createUpload again with contentType {found}."
+        )
+
+
+def narrow_image(data: bytes, width_pixels: int) -> bytes:
+    """A picture of ours at most so wide, in its own format; the same bytes if it is no wider."""
+    from PIL import Image
+
+    stored = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
+    kind = stored.format
+    if stored.width <= width_pixels:
+        return data
+    height_pixels = max(1, round(stored.height * width_pixels / stored.width))
+    stored.draft("RGB", (width_pixels * 2, height_pixels * 2))
+    picture: Image.Image = stored
+    if picture.mode not in {"RGB", "RGBA", "L"}:
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    smaller = picture.resize((width_pixels, height_pixels), Image.Resampling.LANCZOS)
+    smaller.info.clear()
+    output = io.BytesIO()
+    smaller.save(output, kind, **({"quality": JPEG_QUALITY} if kind != "PNG" else {}))
+    return output.getvalue()
 
 
 def _sniff(data: bytes) -> str | None:
@@ -173,7 +204,7 @@ def _invalid(message: str) -> DomainError:
 
 
 class ImageWorker:
-    """Inspects photos in child processes: one each, with bounds on memory, time and number.
+    """Works on photos in child processes: one each, with bounds on memory, time and number.
 
     A child costs about 0.1 s to start; for that the server keeps no decoder in memory, a crash
     or a bomb takes only its own child along, and no secret is in the child's environment.
@@ -192,21 +223,32 @@ class ImageWorker:
         self._timeout_seconds = timeout_seconds
         self._slots = asyncio.Semaphore(children)
 
-    async def inspect(self, data: bytes) -> InspectedImage:
+    async def inspect(self, data: bytes, announced_type: str | None = None) -> InspectedImage:
         """The sound photo in `data`, or a refusal that says what to do."""
+        answer, body = await self._asked("inspect", announced_type or "", data)
+        return InspectedImage(**answer, data=body)
+
+    async def narrow(self, data: bytes, width_pixels: int) -> bytes:
+        """A picture of ours at most so wide."""
+        _, body = await self._asked("narrow", str(width_pixels), data)
+        return body
+
+    async def _asked(self, task: str, argument: str, data: bytes) -> tuple[dict[str, Any], bytes]:
         try:
             await asyncio.wait_for(self._slots.acquire(), QUEUE_TIMEOUT_SECONDS)
         except TimeoutError:
             raise _unavailable() from None
         try:
-            return await self._in_child(data)
+            return await self._in_child(task, argument, data)
         finally:
             self._slots.release()
 
-    async def _in_child(self, data: bytes) -> InspectedImage:
+    async def _in_child(
+        self, task: str, argument: str, data: bytes
+    ) -> tuple[dict[str, Any], bytes]:
         try:
             child = await asyncio.create_subprocess_exec(
-                *self.command(),
+                *self.command(task, argument),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -227,10 +269,10 @@ class ImageWorker:
             raise _invalid(_DAMAGED) if -child.returncode in _CRASHES else _unavailable()
         return _read_answer(output)
 
-    def command(self) -> list[str]:
+    def command(self, task: str, argument: str) -> list[str]:
         """How the child is started; without the current folder on its import path."""
         limits = [str(self._limit_pixels), str(self._memory_bytes)]
-        return [sys.executable, "-P", "-m", "db.images", *limits]
+        return [sys.executable, "-P", "-m", "db.images", *limits, task, argument]
 
 
 def _child_environment() -> dict[str, str]:
@@ -244,7 +286,7 @@ def _unavailable() -> DomainError:
     )
 
 
-def _read_answer(output: bytes) -> InspectedImage:
+def _read_answer(output: bytes) -> tuple[dict[str, Any], bytes]:
     head, _, body = output.partition(b"\n")
     try:
         answer: dict[str, Any] = json.loads(head)
@@ -252,13 +294,15 @@ def _read_answer(output: bytes) -> InspectedImage:
         raise _unavailable() from None
     if "code" in answer:
         raise DomainError(ErrorCode(answer["code"]), answer["message"])
-    return InspectedImage(**answer, data=body)
+    return answer, body
 
 
-def _answer(data: bytes, limit_pixels: int) -> bytes:
-    """One line of JSON, then the re-encoded bytes."""
+def _answer(data: bytes, limit_pixels: int, task: str, argument: str) -> bytes:
+    """One line of JSON, then the new bytes."""
+    if task == "narrow":
+        return b"{}\n" + narrow_image(data, int(argument))
     try:
-        image = inspect_image(data, limit_pixels)
+        image = inspect_image(data, limit_pixels, argument or None)
     except DomainError as refusal:
         return json.dumps({"code": refusal.code, "message": refusal.message}).encode() + b"\n"
     head = asdict(image)
@@ -277,4 +321,5 @@ def _limit_this_process(memory_bytes: int) -> None:
 
 if __name__ == "__main__":
     _limit_this_process(int(sys.argv[2]))
-    sys.stdout.buffer.write(_answer(sys.stdin.buffer.read(), int(sys.argv[1])))
+    answer = _answer(sys.stdin.buffer.read(), int(sys.argv[1]), sys.argv[3], sys.argv[4])
+    sys.stdout.buffer.write(answer)

@@ -18,7 +18,16 @@ from settings import ROLES, Settings
 
 HERE = Path(__file__).parent
 # Verbs are replaced on every run, after the tables they use; the order is that of their calls.
-VERBS = ("foundation.sql", "events.sql", "credits/ledger.sql", "generations/generations.sql")
+VERBS = (
+    "foundation.sql",
+    "events.sql",
+    "credits/ledger.sql",
+    "credits/grants.sql",
+    "credits/upkeep.sql",
+    "uploads/uploads.sql",
+    "generations/generations.sql",
+    "credits/usage.sql",
+)
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096
 TRANSACTION_TIMEOUT_SINCE = 17

@@ -105,6 +105,12 @@ class Pool:
         self._waiting: deque[asyncio.Future[PooledConnection | None]] = deque()
         self._closed = False
 
+    def take(self) -> PooledConnection | None:
+        """A connection that is free now; nothing when one must be opened or waited for."""
+        if not self._free or self._free[-1].raw.is_closed():
+            return None
+        return self._free.pop()
+
     async def acquire(self) -> PooledConnection:
         """A connection; `SERVICE_UNAVAILABLE` when none comes free within two seconds."""
         deadline = asyncio.get_running_loop().time() + ACQUIRE_TIMEOUT_SECONDS
@@ -213,7 +219,7 @@ class Lease:
         self._pool = pool
 
     async def __aenter__(self) -> PooledConnection:
-        self._connection = await self._pool.acquire()
+        self._connection = self._pool.take() or await self._pool.acquire()
         return self._connection
 
     async def __aexit__(self, _type: object, error: BaseException | None, _trace: object) -> None:

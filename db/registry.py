@@ -12,8 +12,9 @@ from db.credits import tables as credits
 from db.generations import tables as generations
 from db.notifications import tables as notifications
 from db.profiles import tables as profiles
+from db.uploads import tables as uploads
 
-SLICES = (accounts, catalog, credits, events, generations, notifications, profiles)
+SLICES = (accounts, catalog, credits, events, generations, notifications, profiles, uploads)
 metadata = Base.metadata
 
 

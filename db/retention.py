@@ -35,6 +35,14 @@ PURGES: dict[str, TextClause] = {
             returning 1)
         select count(*) from gone
     """),
+    "ledger proofs older than a year": text("""
+        with gone as (
+            delete from ledger_proofs where id in (
+                select id from ledger_proofs
+                where started_at < now() - interval '1 year' order by id limit :chunk)
+            returning 1)
+        select count(*) from gone
+    """),
     "queue log older than 7 days": text("""
         with gone as (
             delete from queue.pgqueuer_log

@@ -12,7 +12,7 @@ from db.accounts import tables
 from db.errors import DomainError, ErrorCode
 from graph.catalog import Plan
 from graph.context import Context
-from graph.credits import Credits, CreditTransaction
+from graph.credits import CreditGrant, Credits, CreditTransaction, usable_grants
 from graph.engine.declare import (
     backed_by,
     column,
@@ -47,6 +47,12 @@ class User(Node):
     credits: Credits | None = edge("id", "user_id", description="The wallet.")
     credit_transactions: Connection[CreditTransaction] = connection(
         CreditTransaction, NEWEST_FIRST, description="The wallet's history, newest first."
+    )
+    credit_grants: Connection[CreditGrant] = connection(
+        CreditGrant,
+        ("expiry_rank", "id"),
+        only=usable_grants,
+        description="Grants with credits left to use, soonest to expire first.",
     )
     generations: Connection[Generation] = connection(
         Generation, NEWEST_FIRST, description="Runs of tools, newest first."

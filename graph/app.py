@@ -19,15 +19,16 @@ from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens
 from db.actor import SERVICE
-from db.generations.operations import UploadRecords
 from db.images import ImageWorker
 from db.pool import Database
 from db.storage import Storage
+from db.uploads.operations import UploadLimits
+from db.uploads.receiving import UploadReceiver
+from db.widths import SmallerPictures
 from graph import files
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
-from graph.generations import links
 from graph.graphiql import routes as graphiql
 from graph.http import GraphQLHttp
 from graph.live.bus import WakeBus
@@ -39,6 +40,7 @@ from graph.live.streams import EventStreams, wants_stream
 from graph.live.transport import GraphQLWebSocket
 from graph.schema import build_schema
 from graph.services import Services
+from graph.uploads import links
 from settings import DEMO_ORIGINS, Settings
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -55,7 +57,7 @@ class Server:
 
     def __init__(self, settings: Settings, database: Database, storage: Storage, bus: WakeBus):
         trusted = settings.trusted_documents
-        self.services = make_services(settings, database, bus)
+        self.services = make_services(settings, database, storage, bus)
         self.engine = Engine(
             build_schema(),
             database,
@@ -138,9 +140,8 @@ class Server:
         pages.state.files = files.Files(
             storage,
             links(),
-            ImageWorker(settings.upload_limit_pixels),
-            UploadRecords(self.services.database),
-            settings.upload_limit_bytes,
+            self.services.uploads,
+            SmallerPictures(storage, self.services.images),
         )
         return pages
 
@@ -162,11 +163,14 @@ class Server:
         return JSONResponse(self.services.keys.jwks(), headers=headers)
 
 
-def make_services(settings: Settings, database: Database, bus: WakeBus) -> Services:
+def make_services(
+    settings: Settings, database: Database, storage: Storage, bus: WakeBus
+) -> Services:
     """The services of one process."""
     keys = SigningKeys.load(settings)
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
+    images = ImageWorker(settings.upload_limit_pixels)
     return Services(
         settings=settings,
         database=database,
@@ -176,6 +180,8 @@ def make_services(settings: Settings, database: Database, bus: WakeBus) -> Servi
         accounts=Accounts(database, passwords, tokens, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
+        images=images,
+        uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
     )
 
 

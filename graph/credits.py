@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from enum import Enum
+from typing import Annotated, Any
 
 import strawberry
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Integer,
+    Text,
+    and_,
+    false,
+    func,
+    literal_column,
+    or_,
+)
 
 from db.credits import tables
+from db.errors import DomainError, ErrorCode, bad_input
+from graph.catalog import Tool
 from graph.context import Context
-from graph.engine.declare import backed_by, column, expression, global_id, live, mutation
+from graph.engine.declare import (
+    backed_by,
+    column,
+    edge,
+    expression,
+    global_id,
+    live,
+    mutation,
+    report,
+)
 from graph.engine.outcomes import SqlVerb
+from graph.engine.specs import Report
 from graph.errors import UserError
 from graph.relay import Cursor, Node
 
@@ -30,6 +56,19 @@ class CreditTransactionType(Enum):
     CAPTURE = "CAPTURE"
     RELEASE = "RELEASE"
     EXPIRY = "EXPIRY"
+    TRANSFER = "TRANSFER"
+
+
+@strawberry.enum(description="Where granted credits came from.")
+class CreditGrantSource(Enum):
+    """Sources of grants (from Sparky and Aura)."""
+
+    SIGNUP_BONUS = "SIGNUP_BONUS"
+    PLAN = "PLAN"
+    PURCHASE = "PURCHASE"
+    REFERRAL = "REFERRAL"
+    REFUND = "REFUND"
+    ADMIN = "ADMIN"
 
 
 @backed_by(tables.Wallet)
@@ -40,7 +79,11 @@ class Credits:
     held: int = column(description="Credits reserved for work under way.")
     available: int = expression(
         lambda wallet: wallet.c.balance - wallet.c.held,
-        description="Credits that can be spent now: balance minus held.",
+        description="Credits that are neither spent nor held: balance minus held.",
+    )
+    unlimited: bool = expression(
+        lambda wallet: func.coalesce(wallet.c.unlimited, false()),
+        description="Whether the user spends without debit.",
     )
 
 
@@ -52,12 +95,129 @@ class CreditTransaction(Node):
     amount: int = column(description="Change of the balance; 0 for a hold or its release.")
     held_change: int = column(description="Change of the held part of the balance.")
     balance_after: int = column(description="The balance right after this movement.")
+    used: int = column(
+        description="Credits used up by it, negative for a refund; for an unlimited user too, "
+        "whose `amount` is 0."
+    )
     type: CreditTransactionType = column(description="What moved the credits.")
     reason: str | None = column(description="The client's own words for a spend.")
     reference_id: str | None = column(
         description="What it was for: a generation's UUID, a payment, the client's reference."
     )
     created_at: datetime = column(description="When it happened.")
+
+
+@backed_by(tables.CreditGrant, prefix="grant")
+class CreditGrant(Node):
+    """Credits that came from one source. Those that expire soonest are used first."""
+
+    id: strawberry.ID = global_id()
+    source: CreditGrantSource = column(description="Where they came from.")
+    amount: int = column(description="Credits given.")
+    remaining: int = column(description="Credits neither spent, held nor expired.")
+    expires_at: datetime | None = column(
+        description="When what remains is lost; null for credits that last."
+    )
+    created_at: datetime = column(description="When they were given.")
+
+
+def usable_grants(grant: FromClause) -> ColumnElement[bool]:
+    """Grants with something left that has not expired."""
+    lasts = or_(grant.c.expires_at.is_(None), grant.c.expires_at > func.now())
+    return and_(grant.c.remaining > literal_column("0", Integer), lasts)
+
+
+@strawberry.enum(description="What usage is summed by.")
+class CreditUsageGrouping(Enum):
+    """Groupings of usage."""
+
+    TOOL = strawberry.enum_value("TOOL", description="A sum for each tool, the most used first.")
+    DAY = strawberry.enum_value("DAY", description="A sum for each UTC day, also for 0.")
+
+
+@strawberry.type(description="Credits used for one tool or on one day.")
+class CreditUsage:
+    """A bar of the chart that a client draws."""
+
+    day: datetime | None = column(description="When the day began (UTC); null by TOOL.")
+    tool_id: strawberry.ID | None = column(
+        description="The tool's global id; null by DAY, and for spends that were for no tool."
+    )
+    tool: Tool | None = edge(
+        "tool_slug", description="The tool; null as well when it is switched off."
+    )
+    used: int = column(description="Credits used up.")
+    refunded: int = column(description="Credits refunded, whenever they had been used.")
+    movements: int = column(description="How many times credits were used.")
+
+
+USAGE_DAYS = 30
+USAGE_LIMIT_DAYS = 366
+
+
+def usage_period(arguments: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """From when to when usage is asked for; by default the last 30 days."""
+    end = arguments["to"] or datetime.now(UTC)
+    try:
+        start = arguments["from"] or end - timedelta(days=USAGE_DAYS)
+    except OverflowError:
+        start = end
+    if not start < end:
+        raise bad_input("`from` must be before `to`.", "from")
+    if end - start > timedelta(days=USAGE_LIMIT_DAYS):
+        raise DomainError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"Usage is given for at most {USAGE_LIMIT_DAYS} days at once; ask for parts.",
+        )
+    return start, end
+
+
+def _argument(description: str, name: str | None = None) -> Any:
+    return strawberry.argument(description=description, name=name)
+
+
+def credit_usage_arguments(  # the engine itself answers
+    self: Any,  # noqa: ARG001
+    by: Annotated[CreditUsageGrouping, _argument("What to sum by.")],  # noqa: ARG001
+    from_: Annotated[  # noqa: ARG001
+        datetime | None, _argument("The first moment; 30 days before `to` if unsaid.", "from")
+    ] = None,
+    to: Annotated[  # noqa: ARG001
+        datetime | None, _argument("The moment after the last; now if unsaid.")
+    ] = None,
+) -> Any:
+    """The arguments of `creditUsage`."""
+    raise AssertionError("the engine answers reports")  # pragma: no cover
+
+
+CREDIT_USAGE = Report(
+    "app.credit_usage",
+    (
+        (Text(), lambda arguments: CreditUsageGrouping(arguments["by"]).value),
+        (DateTime(timezone=True), lambda arguments: usage_period(arguments)[0]),
+        (DateTime(timezone=True), lambda arguments: usage_period(arguments)[1]),
+    ),
+    (
+        ("day", DateTime(timezone=True)),
+        ("tool_id", Text()),
+        ("tool_slug", Text()),
+        ("used", Integer()),
+        ("refunded", Integer()),
+        ("movements", Integer()),
+    ),
+)
+
+
+@strawberry.type
+class CreditsQuery:
+    """Queries on credits."""
+
+    credit_usage: list[CreditUsage] = report(
+        CREDIT_USAGE,
+        credit_usage_arguments,
+        description="What the caller used credits for, ready to be plotted: one item for each "
+        "tool, or for each UTC day from `from` to before `to`, at most 366 days.",
+    )
 
 
 @strawberry.input(description="A spend of the caller's own credits.")
@@ -88,8 +248,8 @@ class SpendCreditsPayload:
         description="The wallet as it is now; null when nothing was spent."
     )
     errors: list[UserError] = strawberry.field(
-        description="Why nothing was spent: INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, "
-        "BAD_USER_INPUT."
+        description="Why nothing was spent: INSUFFICIENT_CREDITS, DAILY_LIMIT_REACHED, "
+        "IDEMPOTENCY_CONFLICT, BAD_USER_INPUT."
     )
 
 

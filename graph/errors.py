@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,8 +11,9 @@ import strawberry
 from asyncpg import PostgresError
 from graphql import GraphQLError
 
-from db.errors import DomainError, ErrorCode, InsufficientCredits
+from db.errors import DailyLimitReached, DomainError, ErrorCode, InsufficientCredits
 from db.outages import cannot_serve, unavailable
+from db.retries import RETRIED
 
 REFUSAL_SQLSTATE = "TG000"
 # A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
@@ -45,6 +47,17 @@ class InsufficientCreditsError(UserError):
 
     balance: int = strawberry.field(description="Credits available now.")
     required: int = strawberry.field(description="Credits the operation needs.")
+
+
+@strawberry.type(name="DailyLimitReached", description="The plan's credits for today are used up.")
+class DailyLimitReachedError(UserError):
+    """A UserError that says until when to wait."""
+
+    limit: int = strawberry.field(description="Credits of the plan that can be used in a day.")
+    remaining: int = strawberry.field(
+        description="Credits that can still be used today; fewer than the operation needs."
+    )
+    resets_at: datetime = strawberry.field(description="When the next day begins (UTC).")
 
 
 class RequestError(Exception):
@@ -92,7 +105,7 @@ def domain_error(error: Exception) -> DomainError | None:
             return _refusal(error)
         if error.sqlstate in UNSTORABLE_SQLSTATES:
             return DomainError(ErrorCode.BAD_USER_INPUT, "Text may not contain NUL characters.")
-    return unavailable() if cannot_serve(error) else None
+    return unavailable() if cannot_serve(error) or isinstance(error, RETRIED) else None
 
 
 def _refusal(error: PostgresError) -> DomainError:
@@ -101,6 +114,9 @@ def _refusal(error: PostgresError) -> DomainError:
     code = ErrorCode(error.hint)
     if code is ErrorCode.INSUFFICIENT_CREDITS:
         return InsufficientCredits(detail["balance"], detail["required"])
+    if code is ErrorCode.DAILY_LIMIT_REACHED:
+        resets_at = datetime.fromisoformat(detail["resets_at"])
+        return DailyLimitReached(detail["limit"], detail["remaining"], resets_at)
     return DomainError(code, error.message, tuple(detail.get("path", ())))
 
 
@@ -114,5 +130,14 @@ def user_error(error: DomainError) -> UserError:
             path=path,
             balance=error.balance,
             required=error.required,
+        )
+    if isinstance(error, DailyLimitReached):
+        return DailyLimitReachedError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            limit=error.limit,
+            remaining=error.remaining,
+            resets_at=error.resets_at,
         )
     return OperationError(code=error.code, message=error.message, path=path)

@@ -15,6 +15,7 @@ from sqlalchemy import text as sql_text
 from db.actor import NOBODY, SERVICE, Actor
 from db.errors import not_found
 from db.pool import Database
+from db.storage import open_storage
 from graph.app import make_services
 from graph.context import Context
 from graph.engine.documents import Operation
@@ -78,7 +79,7 @@ async def explain(engine: Engine, services: Services, question: Question) -> str
 async def explain_here(settings: Settings, url: str, question: Question) -> str:
     """The same in a process of its own, over the database at `url`."""
     database = await Database.connect(url, settings)
-    services = make_services(settings, database, WakeBus.memory())
+    services = make_services(settings, database, open_storage(settings), WakeBus.memory())
     try:
         limits = Limits.of(settings)
         engine = Engine(build_schema(), database, introspection=True, limits=limits)

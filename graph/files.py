@@ -6,17 +6,18 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
 from uuid import UUID
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from db.errors import DomainError, ErrorCode
-from db.images import ImageWorker, InspectedImage
-from db.storage import LinkSigner, Storage, link_refused
+from db.links import Links, SignedLink, link_refused
+from db.storage import Storage, width_of
+from db.uploads.receiving import UploadReceiver, too_large
+from db.widths import SmallerPictures
+from graph.errors import domain_error
 
 BYTE_TIMEOUT_SECONDS = 10.0
 BODY_TIMEOUT_SECONDS = 600.0
@@ -26,44 +27,15 @@ _STATUS_OF = {
     ErrorCode.BAD_USER_INPUT: 409,
     ErrorCode.UPLOAD_EXPIRED: 410,
     ErrorCode.LIMIT_EXCEEDED: 413,
+    ErrorCode.QUOTA_EXCEEDED: 413,
     ErrorCode.EMPTY_FILE: 422,
     ErrorCode.INVALID_IMAGE: 422,
     ErrorCode.SERVICE_UNAVAILABLE: 503,
 }
-# Refusals of the bytes themselves; the upload remembers them until better bytes arrive.
-_REJECTIONS = {ErrorCode.EMPTY_FILE, ErrorCode.INVALID_IMAGE, ErrorCode.LIMIT_EXCEEDED}
 
 
 class BodyStalledError(Exception):
     """No byte for too long, or too long in all."""
-
-
-class UploadRow(Protocol):
-    """What these routes need to know of an upload."""
-
-    @property
-    def status(self) -> str: ...
-    @property
-    def expires_at(self) -> datetime: ...
-
-
-class UploadStore(Protocol):
-    """Where uploads are recorded. Neither verb may change an upload that is ready."""
-
-    async def find_upload(self, upload_id: UUID) -> UploadRow | None: ...
-
-    async def mark_ready(
-        self,
-        upload_id: UUID,
-        *,
-        sha256: str,
-        width: int,
-        height: int,
-        size_bytes: int,
-        content_type: str,
-    ) -> None: ...
-
-    async def mark_rejected(self, upload_id: UUID, code: ErrorCode, message: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +43,9 @@ class Files:
     """What the routes work with; the application's lifespan puts one at `app.state.files`."""
 
     storage: Storage
-    links: LinkSigner
-    images: ImageWorker
-    uploads: UploadStore
-    limit_bytes: int
+    links: Links
+    uploads: UploadReceiver
+    smaller: SmallerPictures
 
 
 def routes() -> list[Route]:
@@ -91,8 +62,6 @@ def _refusals_answered(
     async def answered(request: Request) -> Response:
         try:
             return await handler(request)
-        except DomainError as refusal:
-            return _refused(refusal, _STATUS_OF[refusal.code])
         except BodyStalledError:
             return _refused(
                 DomainError(ErrorCode.BAD_USER_INPUT, "The bytes stopped coming; send them again."),
@@ -100,6 +69,11 @@ def _refusals_answered(
             )
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
+        except Exception as error:
+            refusal = domain_error(error)
+            if refusal is None:
+                raise
+            return _refused(refusal, _STATUS_OF[refusal.code])
 
     return answered
 
@@ -115,16 +89,17 @@ async def put_upload(request: Request) -> Response:
     """Take the bytes of a photo that `createUpload` announced."""
     files: Files = request.app.state.files
     path = request.path_params["path"]
-    files.links.verify("PUT", path, request.query_params, time.time())
+    files.links.signer.verify("PUT", path, request.query_params, time.time())
     upload_id = UUID(path.rpartition("/")[2])
-    await _check_awaited(files, upload_id)
+    upload = await files.uploads.awaited(upload_id)
+    if upload is None:
+        raise link_refused()
     try:
-        image = await files.images.inspect(await _read_body(request, files.limit_bytes))
+        body = await _read_body(request, files.uploads.limits.size_bytes)
     except DomainError as refusal:
-        if refusal.code in _REJECTIONS:
-            await files.uploads.mark_rejected(upload_id, refusal.code, refusal.message)
+        await files.uploads.reject(upload_id, refusal)
         raise
-    await _store(files, path, upload_id, image)
+    image = await files.uploads.receive(upload_id, upload, body)
     return JSONResponse(
         {
             "upload": {
@@ -139,45 +114,10 @@ async def put_upload(request: Request) -> Response:
     )
 
 
-async def _check_awaited(files: Files, upload_id: UUID) -> None:
-    upload = await files.uploads.find_upload(upload_id)
-    if upload is None:
-        raise link_refused()
-    if upload.status == "READY":
-        raise _already_received()
-    if upload.expires_at <= datetime.now(UTC):
-        raise DomainError(
-            ErrorCode.UPLOAD_EXPIRED, "This upload has expired; create a new one and send it there."
-        )
-
-
-async def _store(files: Files, path: str, upload_id: UUID, image: InspectedImage) -> None:
-    # The first to create the file wins. A file that is there while the upload is not ready was
-    # left by a crash in between or by a request running now: the same photo may go on.
-    created = await files.storage.create(path, image.data)
-    if not created and await files.storage.get(path) != image.data:
-        raise _already_received()
-    await files.uploads.mark_ready(
-        upload_id,
-        sha256=image.sha256,
-        width=image.width_pixels,
-        height=image.height_pixels,
-        size_bytes=len(image.data),
-        content_type=image.content_type,
-    )
-
-
-def _already_received() -> DomainError:
-    return DomainError(
-        ErrorCode.BAD_USER_INPUT,
-        "This upload has its photo already; create a new upload for another one.",
-    )
-
-
 async def _read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body, given up at the first byte over the limit or when bytes stop coming."""
     if _declared_bytes(request) > limit_bytes:
-        raise _too_large(limit_bytes)
+        raise too_large(limit_bytes)
     body = bytearray()
     chunks = request.stream()
     try:
@@ -185,7 +125,7 @@ async def _read_body(request: Request, limit_bytes: int) -> bytes:
             while (chunk := await _next_chunk(chunks)) is not None:
                 body += chunk
                 if len(body) > limit_bytes:
-                    raise _too_large(limit_bytes)
+                    raise too_large(limit_bytes)
     except TimeoutError:
         raise BodyStalledError from None
     return bytes(body)
@@ -201,21 +141,18 @@ def _declared_bytes(request: Request) -> int:
     return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
-def _too_large(limit_bytes: int) -> DomainError:
-    return DomainError(
-        ErrorCode.LIMIT_EXCEEDED,
-        f"The file is too large; at most {limit_bytes / 1_048_576:g} MiB are accepted.",
-    )
-
-
 @_refusals_answered
 async def get_file(request: Request) -> Response:
     """Send the picture that a signed link leads to."""
     files: Files = request.app.state.files
     path = request.path_params["path"]
     now = time.time()
-    link = files.links.verify("GET", path, request.query_params, now)
+    link = files.links.signer.verify("GET", path, request.query_params, now)
     try:
+        if smaller := width_of(path):
+            path = await files.smaller.ensure(*smaller)
+            if files.storage.is_direct:
+                return _to_bucket(files, path, link)
         stored = await files.storage.stream(path)
     except FileNotFoundError:
         raise link_refused() from None
@@ -230,3 +167,9 @@ async def get_file(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=headers, media_type=media_type)
     return StreamingResponse(stored, headers=headers, media_type=media_type)
+
+
+def _to_bucket(files: Files, path: str, link: SignedLink) -> Response:
+    """Send the client on to the bucket's own link, which is good for as long as ours."""
+    url = files.links.presigned("GET", path, link.expires_at)
+    return RedirectResponse(url, 307, {"Cache-Control": "private, max-age=60"})

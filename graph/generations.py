@@ -1,11 +1,9 @@
-"""Generations in the schema: uploading a photo, running a tool on it, and watching it finish."""
+"""Generations in the schema: running a tool on a photo, and watching it finish."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from functools import cache
-from time import time
 from typing import Any
 
 import strawberry
@@ -13,9 +11,7 @@ import strawberry
 from db.catalog import operations as catalog
 from db.catalog.rules import check_parameters
 from db.errors import ErrorCode
-from db.generations import operations, tables
-from db.pool import Transaction
-from db.storage import LinkSigner, open_links, upload_path
+from db.generations import tables
 from graph.catalog import Tool
 from graph.context import Context
 from graph.engine.declare import (
@@ -28,17 +24,11 @@ from graph.engine.declare import (
     live,
     mutation,
 )
-from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
+from graph.engine.outcomes import SqlVerb
 from graph.errors import UserError
 from graph.relay import Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.scalars import JSON
-from settings import get_settings
-
-
-@cache
-def links() -> LinkSigner:
-    """The signer of this deployment's links."""
-    return open_links(get_settings())
+from graph.uploads import WidthArgument, picture_url
 
 
 @strawberry.enum(description="Where a generation stands.")
@@ -84,74 +74,9 @@ class Generation(Node):
         "result_content_type",
         description="A signed link to the picture, good for an hour; null without a picture.",
     )
-    def image_url(self: Any) -> str | None:
+    def image_url(self: Any, width: WidthArgument = None) -> str | None:
         """Signs the link when the row is read."""
-        if self.result_path is None:
-            return None
-        expires_at = time() + get_settings().result_url_seconds
-        return links().sign_url("GET", self.result_path, expires_at, self.result_content_type)
-
-
-@strawberry.type(description="A header to send with the PUT.")
-class UploadHeader:
-    """A name and a value."""
-
-    name: str = strawberry.field(description="The header's name.")
-    value: str = strawberry.field(description="The header's value.")
-
-
-@strawberry.enum(description="Where an upload stands.")
-class UploadStatus(Enum):
-    """The life of an upload."""
-
-    AWAITING = strawberry.enum_value("AWAITING", description="No photo was taken in yet.")
-    READY = strawberry.enum_value("READY", description="The photo is there.")
-    REJECTED = strawberry.enum_value(
-        "REJECTED", description="What came was refused; better bytes are taken until it expires."
-    )
-
-
-@backed_by(tables.Upload, prefix="upload")
-class Upload(Node):
-    """A place for one photo: PUT its bytes to `url`, then use `id` in `createGeneration`."""
-
-    id: strawberry.ID = global_id()
-    status: UploadStatus = column(description="Where it stands.")
-    expires_at: datetime = column(description="Until when the PUT is accepted.")
-
-    @computed("id", "user_id", "expires_at", description="Where to PUT the bytes.")
-    def url(self: Any) -> str:
-        """Signs the link when the row is read."""
-        expires_at = datetime.fromisoformat(self.expires_at).timestamp()
-        return links().sign_url("PUT", upload_path(self.user_id, self.id), expires_at)
-
-    @computed(description="The HTTP method to use: PUT.")
-    def method(self: Any) -> str:
-        """Always PUT."""
-        return "PUT"
-
-    @computed("content_type", description="Headers to send with the bytes.")
-    def headers(self: Any) -> list[UploadHeader]:
-        """The type that was announced."""
-        return [UploadHeader(name="Content-Type", value=self.content_type)]
-
-
-@strawberry.input(description="A photo about to be uploaded.")
-class CreateUploadInput:
-    """Input of `createUpload`."""
-
-    content_type: str = strawberry.field(description="image/jpeg, image/png or image/webp.")
-    size_bytes: int = strawberry.field(description="Its size, at most 15 MiB.")
-
-
-@strawberry.type(description="Result of `createUpload`.")
-class CreateUploadPayload:
-    """Payload of `createUpload`."""
-
-    upload: Upload | None = strawberry.field(description="Where to put the photo.")
-    errors: list[UserError] = strawberry.field(
-        description="BAD_USER_INPUT, EMPTY_FILE, LIMIT_EXCEEDED."
-    )
+        return picture_url(self.result_path, self.result_content_type, width)  # type: ignore[arg-type]
 
 
 @strawberry.input(description="A run of a tool on an uploaded photo.")
@@ -178,43 +103,26 @@ class CreateGenerationPayload:
     )
     errors: list[UserError] = strawberry.field(
         description="NOT_FOUND, TOOL_INACTIVE, UPLOAD_MISSING, UPLOAD_EXPIRED, EMPTY_FILE, "
-        "INVALID_IMAGE, BAD_USER_INPUT, INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT."
+        "INVALID_IMAGE, QUOTA_EXCEEDED, BAD_USER_INPUT, INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT."
     )
-
-
-async def create_upload(context: Context, input: CreateUploadInput) -> Verb:
-    """Makes a place for one photo."""
-    actor = context.signed_in()
-    seconds = context.services.settings.upload_url_seconds
-
-    async def run(transaction: Transaction) -> Payload:
-        created = await operations.create_upload(
-            transaction,
-            actor,
-            input.content_type,
-            input.size_bytes,
-            seconds,
-            context.services.settings.upload_limit_bytes,
-        )
-        return Payload({"upload": Ref(created)})
-
-    return Verb(run)
 
 
 async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
     """Holds the tool's price and enqueues the work, in one statement."""
-    context.signed_in()
+    actor = context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
+    upload_id = uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")
     parameters: Any = {} if input.parameters is None else input.parameters
     async with context.services.database.transaction(context.actor) as transaction:
         schema = await catalog.parameters_schema(transaction, tool_id)
     if schema is not None:  # an unknown tool is the verb's to refuse
         check_parameters(schema, parameters)
+    await context.services.uploads.collect(actor, upload_id)
     return SqlVerb(
         "app.create_generation",
         (
             ("text", tool_id),
-            ("uuid", uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")),
+            ("uuid", upload_id),
             ("jsonb", parameters),
             ("text", input.idempotency_key),
         ),
@@ -226,11 +134,6 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
 class GenerationsMutation:
     """Mutations on generations."""
 
-    create_upload: CreateUploadPayload | None = mutation(
-        create_upload,
-        CreateUploadInput,
-        description="Announce a photo and get a signed URL to PUT it to.",
-    )
     create_generation: CreateGenerationPayload | None = mutation(
         create_generation,
         CreateGenerationInput,
@@ -247,24 +150,9 @@ class GenerationUpdated:
     generation: Generation = strawberry.field(description="The generation after the change.")
 
 
-@strawberry.type(description="An upload after a change.")
-class UploadUpdated:
-    """Item of `uploadUpdated`."""
-
-    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
-    upload: Upload = strawberry.field(description="The upload after the change.")
-
-
 @strawberry.type
 class GenerationsSubscription:
-    """Subscriptions on uploads and generations."""
-
-    upload_updated: UploadUpdated = live(
-        "upload.updated",
-        "upload",
-        entity=True,
-        description="One upload of the caller's: as it is now, then after every change.",
-    )
+    """Subscriptions on generations."""
 
     generation_updated: GenerationUpdated = live(
         "generation.updated",

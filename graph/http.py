@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
@@ -21,9 +22,12 @@ from auth.tokens import bearer_token
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
 from graph.context import BODY_HERE_KEY, CONTEXT_KEY, Context
+from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
 from graph.engine.persisted import names_document
 from graph.errors import RequestError, domain_error, masked, top_level
+from graph.json_input import InvalidJson, parse_json
+from graph.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
 from graph.services import Services
 
 Scope = MutableMapping[str, Any]
@@ -33,9 +37,8 @@ Headers = dict[bytes, bytes]
 
 BODY_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 2.0
+REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
-JSON_TYPE = b"application/json"
-RESPONSE_TYPE = b"application/graphql-response+json"
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
 log = structlog.get_logger("tallygraph.http")
 # Random for each process, then counted: asking the system for randomness each time is slower.
@@ -61,18 +64,6 @@ def _refuse(
     return Refusal(status, DomainError(code, message), headers)
 
 
-@lru_cache(maxsize=256)
-def response_type(accept: bytes) -> bytes:
-    """The media type to answer in: the newer one only for clients that ask for it."""
-    for choice in accept.split(b","):
-        media, *parameters = (part.strip() for part in choice.split(b";"))
-        if media == RESPONSE_TYPE and b"q=0" not in parameters:
-            return RESPONSE_TYPE
-        if media in {JSON_TYPE, b"*/*", b"application/*"}:
-            return JSON_TYPE
-    return JSON_TYPE
-
-
 class GraphQLHttp:
     """The ASGI application behind POST and GET /graphql."""
 
@@ -80,15 +71,19 @@ class GraphQLHttp:
         self._engine = engine
         self._services = services
         self._limit_bytes = services.settings.body_limit_bytes
+        self._logs_requests = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever happens, the client gets a coded error."""
         started = perf_counter()
         request_id = f"{_PROCESS_ID}{next(_numbers):08x}"
         headers: Headers = dict(scope["headers"])
-        media = response_type(headers.get(b"accept", b""))
+        asked = response_type(_accept(scope["headers"], headers))
+        media = asked or JSON_TYPE
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
+            if asked is None:
+                raise _refuse(406, f"This answers in {RESPONSE_TYPE.decode()} or application/json.")
             status, body = await self._answer(scope, receive, headers, media, request_id)
         except Refusal as refusal:
             status, extra = refusal.status, refusal.headers
@@ -109,12 +104,9 @@ class GraphQLHttp:
         if status == 413:
             await _linger(receive)
             await send({"type": "http.response.body"})
-        log.info(
-            "request",
-            request_id=request_id,
-            status=status,
-            milliseconds=round((perf_counter() - started) * 1000, 1),
-        )
+        if self._logs_requests:
+            milliseconds = round((perf_counter() - started) * 1000, 1)
+            log.info("request", request_id=request_id, status=status, milliseconds=milliseconds)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
@@ -131,8 +123,7 @@ class GraphQLHttp:
             if scope["method"] == "GET":
                 self._refuse_get_mutation(text, name)
             answer = await self._engine.run(text, variables, name, context)
-            extensions = request.get("extensions")
-            if extensions and extensions.get("cost") is True:
+            if asks_for_cost(request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
             return 200, answer
         except RequestError as error:
@@ -157,8 +148,7 @@ class GraphQLHttp:
         if authorization is None:
             return NOBODY
         try:
-            token = bearer_token(authorization.decode("latin-1"))
-            return self._services.tokens.verify(token) if token else NOBODY
+            return self._services.tokens.verify(_token_in(authorization))
         except DomainError as error:
             challenge = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
             raise Refusal(401, error, challenge) from None
@@ -168,14 +158,13 @@ class GraphQLHttp:
             raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
 
     async def _read_post(self, scope: Scope, receive: Receive, headers: Headers) -> Any:
-        media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if media != JSON_TYPE:
-            raise _refuse(415, "Send the request as application/json.")
+        if not is_json(headers.get(b"content-type", b"")):
+            raise _refuse(415, "Send the request as application/json in UTF-8.")
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            plain = ((b"accept-encoding", b"identity"),)
+            raise _refuse(415, "Send the request without a content encoding.", headers=plain)
         body = await self._read_body(scope, receive, headers)
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise _refuse(400, "The body is not valid JSON.") from None
+        return _parse(body, "The body")
 
     async def _read_body(self, scope: Scope, receive: Receive, headers: Headers) -> bytes:
         declared = headers.get(b"content-length", b"0")
@@ -212,6 +201,13 @@ class GraphQLHttp:
         )
 
 
+@lru_cache(maxsize=REMEMBERED_HEADERS)
+def _token_in(authorization: bytes) -> str:
+    token = bearer_token(authorization.decode("latin-1"))
+    assert token is not None, "there is a header"
+    return token
+
+
 def _read_get(query_string: bytes) -> dict[str, Any]:
     try:
         values = parse_qs(query_string.decode(), errors="strict", max_num_fields=10)
@@ -220,11 +216,22 @@ def _read_get(query_string: bytes) -> dict[str, Any]:
     request: dict[str, Any] = {name: found[-1] for name, found in values.items()}
     for name in ("variables", "extensions"):
         if name in request:
-            try:
-                request[name] = orjson.loads(request[name])
-            except orjson.JSONDecodeError:
-                raise _refuse(400, f"`{name}` is not valid JSON.") from None
+            request[name] = _parse(request[name], f"`{name}`")
     return request
+
+
+def _parse(text: bytes | str, what: str) -> Any:
+    try:
+        return parse_json(text)
+    except InvalidJson as error:
+        raise _refuse(400, f"{what} is {error}.") from None
+
+
+def _accept(sent: list[tuple[bytes, bytes]], headers: Headers) -> bytes:
+    """The Accept header; a list may come in several lines."""
+    if len(sent) == len(headers):
+        return headers.get(b"accept", b"")
+    return b",".join(value for name, value in sent if name == b"accept")
 
 
 def parts_of(request: Any) -> tuple[dict[str, Any], str | None]:

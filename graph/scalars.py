@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any, NewType
 from uuid import UUID
 
+import orjson
 import strawberry
+from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
 
 from graph.relay import Cursor
@@ -52,6 +55,19 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _json_literal(node: ValueNode, variables: Any = None) -> Any:
+    """A JSON value written in a document; numbers that JSON's readers would change are refused."""
+    value = value_from_ast_untyped(node, variables)
+    try:
+        json.dumps(value, allow_nan=False)
+        orjson.dumps(value)
+    except (TypeError, ValueError):
+        raise GraphQLError(
+            "Numbers in JSON have at most 64 bits; send longer ones as text.", node
+        ) from None
+    return value
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
@@ -78,5 +94,6 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="Any JSON value; used only where the shape is free, as in analyses.",
         serialize=_same,
         parse_value=_same,
+        parse_literal=_json_literal,
     ),
 }

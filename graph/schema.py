@@ -9,17 +9,18 @@ from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountsMutation, AccountsQuery
 from graph.catalog import CatalogQuery, CatalogSubscription
-from graph.credits import CreditsMutation, CreditsSubscription
+from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
 from graph.engine.checks import check_schema
-from graph.errors import InsufficientCreditsError, OperationError
+from graph.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
 from graph.generations import GenerationsMutation, GenerationsSubscription
 from graph.notifications import NotificationsMutation, NotificationsSubscription
 from graph.profiles import ProfilesMutation, ProfilesSubscription
 from graph.scalars import SCALARS
+from graph.uploads import UploadsMutation, UploadsSubscription
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountsQuery, CatalogQuery):
+class Query(AccountsQuery, CatalogQuery, CreditsQuery):
     """The root of queries."""
 
 
@@ -30,6 +31,7 @@ class Mutation(
     GenerationsMutation,
     NotificationsMutation,
     ProfilesMutation,
+    UploadsMutation,
 ):
     """The root of mutations."""
 
@@ -41,6 +43,7 @@ class Subscription(
     GenerationsSubscription,
     NotificationsSubscription,
     ProfilesSubscription,
+    UploadsSubscription,
 ):
     """The root of subscriptions."""
 
@@ -52,7 +55,7 @@ def build_schema() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[OperationError, InsufficientCreditsError],
+        types=[OperationError, InsufficientCreditsError, DailyLimitReachedError],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     check_schema(schema._schema)

@@ -9,7 +9,9 @@ from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens
+from db.images import ImageWorker
 from db.pool import Database
+from db.uploads.receiving import UploadReceiver
 from graph.live.hub import EventHub
 from settings import Settings
 
@@ -26,6 +28,8 @@ class Services:
     accounts: Accounts
     revocations: RevocationWatch
     hub: EventHub
+    images: ImageWorker
+    uploads: UploadReceiver
 
     def wake(self) -> None:
         """Something was committed: subscribers should look."""

@@ -139,7 +139,7 @@ class Worker:
     def _scheduled(self, work: ScheduledWork) -> Callable[[Schedule], Awaitable[None]]:
         async def run(_: Schedule) -> None:
             try:
-                await work.run(self._services.database)
+                await work.run(self._services.database, self._services.storage)
             except Exception:
                 log.exception("scheduled work failed", name=work.name)
             finally:

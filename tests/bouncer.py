@@ -18,17 +18,14 @@ import asyncpg
 import pytest
 
 from db.embedded import EmbeddedDatabase
-from db.embedded_process import choose_user
+from db.embedded_process import SYSTEM_DIRECTORY, choose_user
 from tests.running import ROOT
 
 EXAMPLE = ROOT / "examples" / "pgbouncer.ini"
-# Where `.ci/run` puts a newer one than an older Debian has.
-NEWER = ROOT / ".venv" / "pgbouncer" / "pgbouncer"
+# Where `.ci/run` puts a newer one than Debian 12 has.
+NEWER = SYSTEM_DIRECTORY / "pgbouncer" / "pgbouncer"
 START_SECONDS = 20
-SECRETS = """
-select format('"%s" "%s"', rolname, rolpassword) from pg_authid
-where rolname in ('anon', 'authenticated', 'service')
-"""
+USERLIST_COMMAND = re.compile(r'psql -XAt -c "(.+?)" > /etc/pgbouncer/userlist.txt', re.DOTALL)
 
 
 def find_bouncer(*, preparing: bool) -> str:
@@ -127,10 +124,13 @@ def _free_port() -> int:
 
 
 async def userlist(database: EmbeddedDatabase) -> str:
-    """The documented userlist.txt: names and SCRAM secrets, as Postgres keeps them."""
+    """userlist.txt as the documentation's command writes it: names and Postgres's SCRAM secrets."""
+    documented = USERLIST_COMMAND.search((ROOT / "docs" / "operations.md").read_text())
+    assert documented
+    query = documented[1].replace('\\"', '"')  # as the shell would
     superuser = await asyncpg.connect(database.superuser_url)
     try:
-        return "".join(f"{row[0]}\n" for row in await superuser.fetch(SECRETS))
+        return "".join(f"{row[0]}\n" for row in await superuser.fetch(query))
     finally:
         await superuser.close()
 

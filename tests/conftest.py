@@ -85,6 +85,25 @@ async def database(cluster: EmbeddedDatabase, settings: Settings) -> AsyncIterat
     await database.close()
 
 
+@pytest.fixture(scope="session")
+def bucket_endpoint() -> Iterator[str]:
+    """A server of this worker's own that speaks S3."""
+    from tests.buckets import bucket_server
+
+    with bucket_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def stored_anywhere(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Settings:
+    """This worker's settings with a storage of its own, once in a folder and once in a bucket."""
+    from tests.buckets import new_bucket
+
+    endpoint = request.param == "bucket" and request.getfixturevalue("bucket_endpoint")
+    url = new_bucket(endpoint) if endpoint else ""
+    return settings.model_copy(update={"storage_url": url, "data_directory": tmp_path / "my data"})
+
+
 @pytest.fixture
 async def owner(cluster: EmbeddedDatabase, database: Database) -> AsyncIterator[asyncpg.Connection]:
     """A connection as the tables' owner, whom row-level security does not bind."""

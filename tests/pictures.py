@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +24,18 @@ GPS_TAG, ORIENTATION_TAG, MAKE_TAG = 0x8825, 0x0112, 0x010F
 
 @dataclass(frozen=True)
 class Portrait:
-    """A drawn head and shoulders. The masks leave out the blurred borders between regions."""
+    """A drawn head and shoulders. The masks leave out the blurred borders between regions.
+
+    Beside the skin are the eyes, the brows and the lips as well; beside the irises is all else.
+    """
 
     picture: Image.Image
     hair: Mask
     rest: Mask
+    skin: Mask
+    beside_skin: Mask
+    irises: Mask
+    beside_irises: Mask
 
 
 def portrait(
@@ -60,23 +68,53 @@ def portrait(
     canvas.paste(Image.fromarray(_shaded(skin, width, height, 16)), mask=neck_map)
     canvas.paste(Image.fromarray(_streaked(hair, width, height)), mask=hair_map)
     canvas.paste(Image.fromarray(_shaded(skin, width, height, 16)), mask=face_map)
-    _draw_features(ImageDraw.Draw(canvas), box)
+    shapes = _features((width, height), box)
+    for name, color in FEATURE_COLORS.items():
+        canvas.paste(color, mask=shapes[name])
     softened = canvas.filter(ImageFilter.GaussianBlur(width / 600))
 
-    is_hair = (np.asarray(hair_map) > 0) & (np.asarray(face_map) == 0)
-    border = max(6, round(10 * across))
-    return Portrait(softened, _shrunk(is_hair, border), _shrunk(~is_hair, border))
+    features = {name: np.asarray(shape) > 0 for name, shape in shapes.items()}
+    in_face, on_neck = np.asarray(face_map) > 0, np.asarray(neck_map) > 0
+    is_hair = (np.asarray(hair_map) > 0) & ~in_face
+    is_skin = (in_face | on_neck) & ~is_hair
+    for name in ("eyes", "brows", "lips"):
+        is_skin &= ~features[name]
+    border, fine = max(6, round(10 * across)), max(1, round(2 * across))
+    return Portrait(
+        picture=softened,
+        hair=_shrunk(is_hair, border),
+        rest=_shrunk(~is_hair, border),
+        skin=_shrunk(is_skin & ~features["nose"], border),
+        beside_skin=_shrunk(~is_skin, 3 * fine),
+        irises=_shrunk(features["irises"] & ~features["pupils"], fine),
+        beside_irises=_shrunk(~features["irises"], 3 * fine),
+    )
 
 
-def _draw_features(pen: ImageDraw.ImageDraw, box: object) -> None:
-    assert callable(box)
+FEATURE_COLORS = {
+    "eyes": (240, 238, 232),
+    "irises": (70, 100, 60),
+    "pupils": (20, 16, 14),
+    "brows": (84, 54, 38),
+    "lips": (176, 84, 84),
+    "nose": (208, 152, 122),
+}
+
+
+def _features(
+    size: tuple[int, int], box: Callable[[float, float, float, float], tuple[float, ...]]
+) -> dict[str, Image.Image]:
+    """The shapes within a face, in the order in which they lie on one another."""
+    shapes = {name: Image.new("L", size) for name in FEATURE_COLORS}
+    pens = {name: ImageDraw.Draw(shape) for name, shape in shapes.items()}
     for left in (235, 325):
-        pen.ellipse(box(left, 330, left + 40, 352), fill=(240, 238, 232))
-        pen.ellipse(box(left + 10, 331, left + 30, 351), fill=(70, 100, 60))
-        pen.ellipse(box(left + 16, 337, left + 24, 345), fill=(20, 16, 14))
-        pen.rectangle(box(left - 4, 308, left + 44, 316), fill=(84, 54, 38))
-    pen.ellipse(box(262, 440, 338, 466), fill=(176, 84, 84))
-    pen.ellipse(box(288, 380, 312, 412), fill=(208, 152, 122))
+        pens["eyes"].ellipse(box(left, 330, left + 40, 352), fill=255)
+        pens["irises"].ellipse(box(left + 10, 331, left + 30, 351), fill=255)
+        pens["pupils"].ellipse(box(left + 16, 337, left + 24, 345), fill=255)
+        pens["brows"].rectangle(box(left - 4, 308, left + 44, 316), fill=255)
+    pens["lips"].ellipse(box(262, 440, 338, 466), fill=255)
+    pens["nose"].ellipse(box(288, 380, 312, 412), fill=255)
+    return shapes
 
 
 def _shaded(

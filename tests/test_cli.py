@@ -48,6 +48,7 @@ def test_help_names_every_command(empty: Path) -> None:
         "explain",
         "db",
         "users",
+        "credits",
     ):
         assert command in done.stdout
 

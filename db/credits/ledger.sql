@@ -1,5 +1,6 @@
--- The ledger's verbs. Each locks the wallet first, so that a user's movements have one order, and
--- writes the transaction and its balanced entries together with the change of the wallet.
+-- The ledger's core: spends and holds. Every verb locks the wallet first, so that a user's movements
+-- have one order, and writes the transaction and its balanced entries together with the change of
+-- the wallet. Who needs two wallets locks them in the order of their users' ids.
 
 -- What an earlier success under this key returned; null when there was none. The same key with
 -- other parameters is refused. Call it only while holding the wallet's lock.
@@ -57,127 +58,172 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     wallet public.wallets;
     overdue record;
-    movement uuid;
 begin
     select * into wallet from public.wallets w where w.user_id = owner_id for update;
     if not found then
-        insert into public.wallets (user_id) values (owner_id) on conflict do nothing;
-        select * into wallet from public.wallets w where w.user_id = owner_id for update;
+        wallet := app.open_wallet(owner_id);
     end if;
     for overdue in
         select g.id, g.remaining from public.credit_grants g
-        where g.user_id = owner_id and g.remaining > 0 and g.expires_at <= now() order by g.expires_at, g.id
+        where g.user_id = owner_id and g.remaining > 0 and g.expires_at <= now()
+        order by g.expires_at, g.id
     loop
         update public.credit_grants g set remaining = 0 where g.id = overdue.id;
-        update public.wallets w set balance = w.balance - overdue.remaining, updated_at = now()
-        where w.user_id = owner_id returning * into wallet;
-        movement := app.record_movement(wallet, 'EXPIRY', -overdue.remaining, 0);
-        insert into public.credit_entries (transaction_id, account, grant_id, amount)
-        values (movement, 'GRANT', overdue.id, -overdue.remaining),
-               (movement, 'EXPIRED', null, overdue.remaining);
+        perform app.record_movement(owner_id, 'EXPIRY', array[
+            app.entry('GRANT', -overdue.remaining, overdue.id), app.entry('EXPIRED', overdue.remaining)]);
+        wallet.balance := wallet.balance - overdue.remaining;
     end loop;
     return wallet;
 end;
 $$;
 
--- Writes one line of the user's history; `wallet` is the wallet as it stands after the movement.
+-- A wallet for who has none yet, locked.
+create or replace function app.open_wallet(owner_id uuid) returns public.wallets
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    wallet public.wallets;
+begin
+    if not exists (select from public.users u where u.id = owner_id) then
+        perform app.refuse('NOT_FOUND', 'There is no such user.');
+    end if;
+    insert into public.wallets (user_id) values (owner_id) on conflict do nothing;
+    select * into wallet from public.wallets w where w.user_id = owner_id for update;
+    return wallet;
+end;
+$$;
+
+-- One side of a movement that is about to be recorded.
+create or replace function app.entry(
+    account text, amount integer, grant_id uuid default null, hold_id uuid default null
+) returns public.credit_entries
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select row(null, null, account, grant_id, hold_id, amount)::public.credit_entries;
+$$;
+
+-- Writes a movement: the wallet's change, the line of the user's history, its entries. What it
+-- changes follows from the entries: GRANT and HOLD are the user's own, SPENT is used up. A hold of
+-- an `unlimited` user is not the user's own: nothing of the wallet is in it.
 create or replace function app.record_movement(
-    wallet public.wallets, movement_type text, balance_change integer, held_change integer,
-    movement_reason text default null, movement_reference text default null, movement_hold uuid default null
+    owner_id uuid, movement_type text, entries public.credit_entries[], reason text default null,
+    reference text default null, hold uuid default null, unlimited_hold boolean default false,
+    daily_change integer default 0
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    movement uuid;
+    movement uuid := app.uuid_v7();
+    today date := (now() at time zone 'UTC')::date;
+    balance_change integer := 0;
+    held_change integer := 0;
+    used integer := 0;
+    entry public.credit_entries;
 begin
-    insert into public.credit_transactions
-        (user_id, type, amount, held_change, balance_after, reason, reference_id, hold_id)
-    values (wallet.user_id, movement_type, balance_change, held_change, wallet.balance,
-            movement_reason, movement_reference, movement_hold)
-    returning id into movement;
+    foreach entry in array entries loop
+        case entry.account
+            when 'GRANT' then balance_change := balance_change + entry.amount;
+            when 'SPENT' then used := used + entry.amount;
+            when 'HOLD' then held_change := held_change + entry.amount;
+            else null;
+        end case;
+    end loop;
+    if unlimited_hold then
+        held_change := 0;
+    end if;
+    with changed as (
+        update public.wallets w
+        set balance = w.balance + balance_change + held_change, held = w.held + held_change,
+            daily_used = greatest(0,
+                daily_change + case when w.daily_used_on = today then w.daily_used else 0 end),
+            daily_used_on = today, updated_at = now()
+        where w.user_id = owner_id
+        returning w.balance
+    ), line as (
+        insert into public.credit_transactions
+            (id, user_id, type, amount, held_change, used, balance_after, reason, reference_id, hold_id)
+        select movement, owner_id, movement_type, balance_change + held_change, held_change, used,
+               changed.balance, reason, reference, hold
+        from changed
+    )
+    insert into public.credit_entries (transaction_id, account, grant_id, hold_id, amount)
+    select movement, e.account, e.grant_id, e.hold_id, e.amount from unnest(entries) e;
     return movement;
 end;
 $$;
 
--- Takes credits out of the user's grants: soonest to expire first, purchased ones last.
+-- How many more of the plan's credits the user may use today (UTC).
+create or replace function app.daily_credits_left(wallet public.wallets) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    daily_limit integer;
+begin
+    select p.max_daily_credits into daily_limit
+    from public.users u join public.plans p on p.id = u.plan_id where u.id = wallet.user_id;
+    if daily_limit is null then
+        return 2147483647;
+    elsif wallet.daily_used_on = (now() at time zone 'UTC')::date then
+        return greatest(0, daily_limit - wallet.daily_used);
+    end if;
+    return daily_limit;
+end;
+$$;
+
+-- Refuses a use of credits that are there, but not for today.
+create or replace function app.refuse_for_today(wallet public.wallets, usable integer) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    resets_at timestamptz := (date_trunc('day', now() at time zone 'UTC') + interval '1 day') at time zone 'UTC';
+    daily_limit integer;
+begin
+    select p.max_daily_credits into daily_limit
+    from public.users u join public.plans p on p.id = u.plan_id where u.id = wallet.user_id;
+    if daily_limit is null then
+        raise exception 'wallet % says more than its grants hold', wallet.user_id;
+    end if;
+    perform app.refuse('DAILY_LIMIT_REACHED', 'The plan''s credits for today are used up.',
+        jsonb_build_object('limit', daily_limit, 'remaining', usable,
+                           'resets_at', to_char(resets_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')));
+end;
+$$;
+
+-- Takes credits out of the user's grants: soonest to expire first, purchased ones last. Under a
+-- plan's daily cap, no more than it allows are taken of what the plan and signing up gave;
+-- `daily` says how many of those were taken.
 create or replace function app.take_from_grants(
-    wallet public.wallets, amount integer, out grant_ids uuid[], out parts integer[]
+    wallet public.wallets, amount integer, capped boolean,
+    out taken public.credit_entries[], out daily integer
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     missing integer := amount;
+    daily_left integer;
     source record;
     part integer;
 begin
+    daily := 0;
     if wallet.balance - wallet.held < amount then
         perform app.refuse('INSUFFICIENT_CREDITS', 'Not enough credits.',
             jsonb_build_object('balance', wallet.balance - wallet.held, 'required', amount));
     end if;
     for source in
-        select g.id, g.remaining from public.credit_grants g
+        select g.id, g.remaining, g.source in ('SIGNUP_BONUS', 'PLAN') as is_daily
+        from public.credit_grants g
         where g.user_id = wallet.user_id and g.remaining > 0
-        order by g.source = 'PURCHASE', g.expires_at nulls last, g.created_at, g.id
+        order by g.source = 'PURCHASE', g.expiry_rank, g.created_at, g.id
     loop
         part := least(missing, source.remaining);
+        if capped and source.is_daily then
+            daily_left := coalesce(daily_left, app.daily_credits_left(wallet));
+            part := least(part, daily_left - daily);
+            continue when part = 0;
+            daily := daily + part;
+        end if;
         update public.credit_grants g set remaining = g.remaining - part where g.id = source.id;
-        grant_ids := grant_ids || source.id;
-        parts := parts || part;
+        taken := taken || app.entry('GRANT', -part, source.id);
         missing := missing - part;
         exit when missing = 0;
     end loop;
     if missing > 0 then
-        raise exception 'wallet % says more than its grants hold', wallet.user_id;
+        perform app.refuse_for_today(wallet, amount - missing);
     end if;
-end;
-$$;
-
--- Gives a user credits from a source. Returns the transaction. For `service` only.
-create or replace function app.grant_credits(
-    owner_id uuid, grant_source text, amount integer, grant_reference text default null,
-    grant_expires_at timestamptz default null, movement_reason text default null
-) returns uuid
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    wallet public.wallets;
-    grant_id uuid;
-    movement uuid;
-begin
-    perform app.check_amount(amount);
-    wallet := app.lock_wallet(owner_id);
-    if wallet.balance + amount > 1000000000 then
-        perform app.refuse('LIMIT_EXCEEDED', 'A wallet holds at most 1000000000 credits.',
-            '{"path": ["input", "amount"]}');
-    end if;
-    insert into public.credit_grants (user_id, source, amount, remaining, reference_id, expires_at)
-    values (owner_id, grant_source, amount, amount, grant_reference, grant_expires_at)
-    returning id into grant_id;
-    update public.wallets w set balance = w.balance + amount, updated_at = now()
-    where w.user_id = owner_id returning * into wallet;
-    movement := app.record_movement(wallet, grant_source, amount, 0, movement_reason, grant_reference);
-    insert into public.credit_entries (transaction_id, account, grant_id, amount)
-    values (movement, 'ISSUED', null, -amount), (movement, 'GRANT', grant_id, amount);
-    return movement;
-end;
-$$;
-
--- The bonus of signing up, by the deployment's terms, given once in a user's life: a guest who
--- becomes a member gets what a member gets beyond what the guest got.
-create or replace function app.grant_sign_up_bonus(new_user_id uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    terms public.sign_up_terms;
-    guest boolean;
-    bonus integer;
-begin
-    perform app.lock_wallet(new_user_id);
-    select * into terms from public.sign_up_terms;
-    select u.is_anonymous into guest from public.users u where u.id = new_user_id;
-    bonus := case when guest then terms.anonymous_bonus_credits else terms.bonus_credits end
-        - coalesce((select sum(g.amount) from public.credit_grants g
-                    where g.user_id = new_user_id and g.source = 'SIGNUP_BONUS'), 0);
-    if bonus > 0 then
-        perform app.grant_credits(new_user_id, 'SIGNUP_BONUS', bonus);
-    end if;
-    update public.users u set plan_id = terms.plan_id where u.id = new_user_id and u.plan_id is null;
 end;
 $$;
 
@@ -191,7 +237,7 @@ declare
     fingerprint bytea := sha256(convert_to(jsonb_build_array(amount, reason, reference_id)::text, 'UTF8'));
     wallet public.wallets;
     movement uuid;
-    taken record;
+    source record;
 begin
     perform app.check_idempotency_key(idempotency_key);
     perform app.check_amount(amount);
@@ -200,88 +246,129 @@ begin
     if movement is not null then
         return movement;
     end if;
-    taken := app.take_from_grants(wallet, amount);
-    update public.wallets w set balance = w.balance - amount, updated_at = now()
-    where w.user_id = actor_id returning * into wallet;
-    movement := app.record_movement(wallet, 'SPEND', -amount, 0, reason, reference_id);
-    insert into public.credit_entries (transaction_id, account, grant_id, amount)
-    select movement, 'GRANT', part.grant_id, -part.amount
-    from unnest(taken.grant_ids, taken.parts) as part (grant_id, amount)
-    union all select movement, 'SPENT', null, amount;
+    source := app.draw_credits(wallet, amount);
+    movement := app.record_movement(actor_id, 'SPEND', source.taken || app.entry('SPENT', amount),
+                                    reason, reference_id, daily_change => source.daily);
     perform app.remember_result(actor_id, 'spend_credits', idempotency_key, fingerprint, movement);
     return movement;
 end;
 $$;
 
--- Reserves a user's credits for work that ends within `lifetime`. Returns the hold.
+-- The entries that pay for a use of `amount`: the user's grants, or for an `unlimited` user newly
+-- issued credits, which never were in the wallet.
+create or replace function app.draw_credits(
+    wallet public.wallets, amount integer, out taken public.credit_entries[], out daily integer
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if wallet.unlimited then
+        taken := array[app.entry('ISSUED', -amount)];
+        daily := 0;
+    else
+        select t.taken, t.daily into taken, daily from app.take_from_grants(wallet, amount, true) t;
+    end if;
+end;
+$$;
+
+-- Reserves a user's credits for work that ends within `lifetime`. Returns the hold; the same key,
+-- where one is given, returns the same one.
 create or replace function app.hold_credits(
-    owner_id uuid, amount integer, hold_reference text, lifetime interval
+    owner_id uuid, amount integer, hold_reference text, lifetime interval, idempotency_key text default null
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    fingerprint bytea;
     wallet public.wallets;
     new_hold uuid;
-    movement uuid;
-    taken record;
+    source record;
 begin
     perform app.check_amount(amount);
+    if lifetime is null or lifetime < interval '0' or lifetime > interval '1 year' then
+        perform app.refuse('BAD_USER_INPUT', 'A hold lasts up to one year.');
+    end if;
     wallet := app.lock_wallet(owner_id);
-    taken := app.take_from_grants(wallet, amount);
-    insert into public.credit_holds (user_id, amount, reference_id, expires_at)
-    values (owner_id, amount, hold_reference, now() + lifetime) returning id into new_hold;
-    insert into public.credit_hold_parts (hold_id, grant_id, position, amount)
-    select new_hold, part.grant_id, part.position, part.amount
-    from unnest(taken.grant_ids, taken.parts) with ordinality as part (grant_id, amount, position);
-    update public.wallets w set held = w.held + amount, updated_at = now()
-    where w.user_id = owner_id returning * into wallet;
-    movement := app.record_movement(wallet, 'HOLD', 0, amount, null, hold_reference, new_hold);
-    insert into public.credit_entries (transaction_id, account, grant_id, hold_id, amount)
-    select movement, 'GRANT', p.grant_id, null::uuid, -p.amount
-    from public.credit_hold_parts p where p.hold_id = new_hold
-    union all select movement, 'HOLD', null, new_hold, amount;
+    if idempotency_key is not null then
+        perform app.check_idempotency_key(idempotency_key);
+        fingerprint := sha256(convert_to(jsonb_build_array(amount, hold_reference, lifetime)::text, 'UTF8'));
+        new_hold := app.remembered_result(owner_id, 'hold_credits', idempotency_key, fingerprint);
+        if new_hold is not null then
+            return new_hold;
+        end if;
+    end if;
+    source := app.draw_credits(wallet, amount);
+    insert into public.credit_holds (user_id, amount, reference_id, unlimited, expires_at)
+    values (owner_id, amount, hold_reference, wallet.unlimited, now() + lifetime) returning id into new_hold;
+    if not wallet.unlimited then
+        insert into public.credit_hold_parts (hold_id, grant_id, position, amount)
+        select new_hold, part.grant_id, part.position, -part.amount
+        from unnest(source.taken) with ordinality
+            as part (id, transaction_id, account, grant_id, hold_id, amount, position);
+    end if;
+    perform app.record_movement(owner_id, 'HOLD', source.taken || app.entry('HOLD', amount, null, new_hold),
+                                null, hold_reference, new_hold, wallet.unlimited, source.daily);
+    if idempotency_key is not null then
+        perform app.remember_result(owner_id, 'hold_credits', idempotency_key, fingerprint, new_hold);
+    end if;
     return new_hold;
 end;
 $$;
 
--- The hold, locked after its wallet; refuses one that has already ended.
-create or replace function app.lock_open_hold(wanted_hold uuid) returns public.credit_holds
+-- The hold, locked after its wallet, whether it is open or not. Null when there is none.
+create or replace function app.lock_hold(wanted_hold uuid) returns public.credit_holds
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hold public.credit_holds;
 begin
     select * into hold from public.credit_holds h where h.id = wanted_hold;
-    if not found then
-        perform app.refuse('NOT_FOUND', 'There is no such hold.');
+    if found then
+        perform app.lock_wallet(hold.user_id);
+        select * into hold from public.credit_holds h where h.id = wanted_hold for update;
     end if;
-    perform app.lock_wallet(hold.user_id);
-    select * into hold from public.credit_holds h where h.id = wanted_hold for update;
-    if hold.status <> 'OPEN' then
+    return hold;
+end;
+$$;
+
+-- The hold, locked after its wallet; refuses one that has already ended. Its time may be over: it
+-- is open until somebody ends it, and who locks the wallet first does.
+create or replace function app.lock_open_hold(wanted_hold uuid) returns public.credit_holds
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hold public.credit_holds := app.lock_hold(wanted_hold);
+begin
+    if hold.id is null then
+        perform app.refuse('NOT_FOUND', 'There is no such hold.');
+    elsif hold.status <> 'OPEN' then
         perform app.refuse('BAD_USER_INPUT', 'This hold has already ended.');
     end if;
     return hold;
 end;
 $$;
 
--- Gives `amount` of a hold back to the grants it came from, last taken first. Returns what went
--- where; a grant that expired meanwhile is emptied again by the next lock of the wallet.
+-- Gives `amount` of a hold back to the grants it came from, last taken first; `daily` says how much
+-- of it counts against today's cap no longer. A grant that expired meanwhile is emptied again by
+-- the next lock of the wallet.
 create or replace function app.return_to_grants(
-    ending_hold uuid, amount integer, out grant_ids uuid[], out parts integer[]
+    hold public.credit_holds, amount integer, out returned public.credit_entries[], out daily integer
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    made_today boolean := (hold.created_at at time zone 'UTC')::date = (now() at time zone 'UTC')::date;
     left_over integer := amount;
     origin record;
     part integer;
 begin
+    daily := 0;
+    returned := '{}';
     for origin in
         select p.grant_id, p.amount from public.credit_hold_parts p
-        where p.hold_id = ending_hold order by p.position desc
+        where p.hold_id = hold.id order by p.position desc
     loop
         exit when left_over = 0;
         part := least(left_over, origin.amount);
-        update public.credit_grants g set remaining = g.remaining + part where g.id = origin.grant_id;
-        grant_ids := grant_ids || origin.grant_id;
-        parts := parts || part;
+        update public.credit_grants g set remaining = g.remaining + part where g.id = origin.grant_id
+        returning daily + case when made_today and g.source in ('SIGNUP_BONUS', 'PLAN') then part else 0 end
+        into daily;
+        returned := returned || app.entry('GRANT', part, origin.grant_id);
         left_over := left_over - part;
     end loop;
 end;
@@ -293,25 +380,25 @@ create or replace function app.resolve_hold(
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    wallet public.wallets;
-    movement uuid;
-    returned record;
+    entries public.credit_entries[] := array[app.entry('HOLD', -hold.amount, null, hold.id)];
+    rest integer := hold.amount - captured;
+    daily integer := 0;
+    back record;
 begin
-    returned := app.return_to_grants(hold.id, hold.amount - captured);
+    if captured > 0 then
+        entries := entries || app.entry('SPENT', captured);
+    end if;
+    if rest > 0 and hold.unlimited then
+        entries := entries || app.entry('ISSUED', rest);
+    elsif rest > 0 then
+        back := app.return_to_grants(hold, rest);
+        entries := entries || back.returned;
+        daily := back.daily;
+    end if;
     update public.credit_holds h
     set status = new_status, captured_amount = captured, resolved_at = now() where h.id = hold.id;
-    update public.wallets w
-    set balance = w.balance - captured, held = w.held - hold.amount, updated_at = now()
-    where w.user_id = hold.user_id returning * into wallet;
-    movement := app.record_movement(
-        wallet, movement_type, -captured, -hold.amount, null, hold.reference_id, hold.id);
-    insert into public.credit_entries (transaction_id, account, grant_id, hold_id, amount)
-    select movement, 'HOLD', null::uuid, hold.id, -hold.amount
-    union all
-    select movement, 'GRANT', part.grant_id, null, part.amount
-    from unnest(returned.grant_ids, returned.parts) as part (grant_id, amount)
-    union all select movement, 'SPENT', null, null, captured where captured > 0;
-    return movement;
+    return app.record_movement(hold.user_id, movement_type, entries, null, hold.reference_id, hold.id,
+                               hold.unlimited, -daily);
 end;
 $$;
 
@@ -331,32 +418,8 @@ $$;
 -- Gives all of a hold back. Returns the transaction.
 create or replace function app.release_hold(wanted_hold uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    hold public.credit_holds := app.lock_open_hold(wanted_hold);
 begin
-    return app.resolve_hold(hold, 0, 'RELEASED', 'RELEASE');
-end;
-$$;
-
--- Releases holds whose time is over. Returns how many.
-create or replace function app.expire_holds(at_most integer) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    overdue record;
-    expired integer := 0;
-begin
-    for overdue in
-        select h.id from public.credit_holds h
-        where h.status = 'OPEN' and h.expires_at <= now() order by h.user_id limit at_most
-    loop
-        begin
-            perform app.resolve_hold(app.lock_open_hold(overdue.id), 0, 'EXPIRED', 'RELEASE');
-            expired := expired + 1;
-        exception when sqlstate 'TG000' then
-            null;  -- somebody else ended it between our look and our lock
-        end;
-    end loop;
-    return expired;
+    return app.resolve_hold(app.lock_open_hold(wanted_hold), 0, 'RELEASED', 'RELEASE');
 end;
 $$;
 
@@ -367,9 +430,8 @@ grant execute on function app.required_user_id(), app.refuse(text, text, jsonb) 
 grant execute on function app.answer(uuid, text, jsonb) to authenticated;
 grant execute on function app.spend_credits(integer, text, text, text) to authenticated;
 grant execute on function
-    app.grant_credits(uuid, text, integer, text, timestamptz, text), app.grant_sign_up_bonus(uuid),
-    app.hold_credits(uuid, integer, text, interval), app.capture_hold(uuid, integer),
-    app.release_hold(uuid), app.expire_holds(integer)
+    app.hold_credits(uuid, integer, text, interval, text), app.capture_hold(uuid, integer),
+    app.release_hold(uuid)
 to service;
 -- Ending a generation locks the wallet before the generation, so that no two verbs can deadlock.
 grant execute on function app.lock_wallet(uuid) to service;

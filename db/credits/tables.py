@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index, LargeBinary, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigKey, Moment, OptionalMoment, UuidKey
 from db.rls import Access, Internal, Owned, Watch
 
 GRANT_SOURCES = "'SIGNUP_BONUS', 'PLAN', 'PURCHASE', 'REFERRAL', 'REFUND', 'ADMIN'"
+EXPIRY_RANK = (
+    "coalesce((extract(epoch from expires_at at time zone 'UTC') * 1000000)::bigint,"
+    " 9223372036854775807)"
+)
 
 
 class Wallet(Base):
-    """A user's credits: `balance` is all they own, `held` the part reserved for work under way."""
+    """A user's credits: `balance` is all they own, `held` the part reserved for work under way.
+
+    `daily_used` counts what was spent or held on the UTC day `daily_used_on` of the credits that
+    the plan's daily cap is about (those of the sources SIGNUP_BONUS and PLAN). An `unlimited`
+    user spends without debit. `plan_credits_due_at` is when the plan gives its next credits.
+    """
 
     __tablename__ = "wallets"
 
@@ -24,10 +34,20 @@ class Wallet(Base):
     )
     balance: Mapped[int] = mapped_column(server_default=text("0"))
     held: Mapped[int] = mapped_column(server_default=text("0"))
+    unlimited: Mapped[bool] = mapped_column(server_default=text("false"))
+    daily_used: Mapped[int] = mapped_column(server_default=text("0"))
+    daily_used_on: Mapped[date | None]
+    plan_credits_due_at: Mapped[OptionalMoment]
     updated_at: Mapped[Moment]
 
     __table_args__ = (
         CheckConstraint("held >= 0 and balance >= held", name="never_negative"),
+        CheckConstraint("daily_used >= 0", name="daily_used"),
+        Index(
+            "ix_wallets_plan_credits_due_at",
+            "plan_credits_due_at",
+            postgresql_where=text("plan_credits_due_at is not null"),
+        ),
         CheckConstraint("balance <= 1000000000", name="bounded"),
     )
     access = Access(Owned(), service=("SELECT",))
@@ -35,7 +55,11 @@ class Wallet(Base):
 
 
 class CreditGrant(Base):
-    """Credits that came from one source; `remaining` is neither spent, held nor expired."""
+    """Credits that came from one source; `remaining` is neither spent, held nor expired.
+
+    `expiry_rank` orders grants by when they expire, those that never do last: microseconds since
+    1970. It is a column because a page's cursor needs a value that is never null.
+    """
 
     __tablename__ = "credit_grants"
 
@@ -47,18 +71,35 @@ class CreditGrant(Base):
     expires_at: Mapped[OptionalMoment]
     reference_id: Mapped[str | None]
     created_at: Mapped[Moment]
+    expiry_rank: Mapped[int] = mapped_column(BigInteger, Computed(EXPIRY_RANK, persisted=True))
 
     __table_args__ = (
         CheckConstraint(f"source in ({GRANT_SOURCES})", name="source"),
         CheckConstraint("amount > 0 and remaining between 0 and amount", name="remaining"),
         Index("ix_credit_grants_user_id_created_at_id", "user_id", "created_at", "id"),
-        Index("ix_credit_grants_usable", "user_id", postgresql_where=text("remaining > 0")),
+        Index(
+            "ix_credit_grants_usable",
+            "user_id",
+            "expiry_rank",
+            "id",
+            postgresql_where=text("remaining > 0"),
+        ),
+        Index(
+            "ix_credit_grants_expiring",
+            "expires_at",
+            postgresql_where=text("remaining > 0 and expires_at is not null"),
+        ),
     )
     access = Access(Owned(), service=("SELECT",))
 
 
 class CreditHold(Base):
-    """Credits reserved until the work they pay for ends; a hold resolves at most once."""
+    """Credits reserved until the work they pay for ends; a hold resolves at most once.
+
+    After `expires_at` the next sweep releases it. Until then it can be captured, late or not:
+    whoever locks the wallet first ends it. An `unlimited` user's hold takes nothing from the
+    wallet.
+    """
 
     __tablename__ = "credit_holds"
 
@@ -68,6 +109,7 @@ class CreditHold(Base):
     captured_amount: Mapped[int] = mapped_column(server_default=text("0"))
     status: Mapped[str] = mapped_column(server_default="OPEN")
     reference_id: Mapped[str | None]
+    unlimited: Mapped[bool] = mapped_column(server_default=text("false"))
     expires_at: Mapped[datetime]
     created_at: Mapped[Moment]
     resolved_at: Mapped[OptionalMoment]
@@ -103,7 +145,8 @@ class CreditTransaction(Base):
 
     `amount` is the change of the balance, `held_change` of the part of it that is held: a hold
     has amount 0 and held_change +n, its capture -n and -n. The sums over a user's transactions
-    are the wallet's balance and held.
+    are the wallet's balance and held. `used` is what the movement used up, negative for a refund;
+    it differs from `amount` for `unlimited` users, who use credits without debit.
     """
 
     __tablename__ = "credit_transactions"
@@ -113,6 +156,7 @@ class CreditTransaction(Base):
     type: Mapped[str]
     amount: Mapped[int]
     held_change: Mapped[int] = mapped_column(server_default=text("0"))
+    used: Mapped[int] = mapped_column(server_default=text("0"))
     balance_after: Mapped[int]
     reason: Mapped[str | None]
     reference_id: Mapped[str | None]
@@ -123,7 +167,8 @@ class CreditTransaction(Base):
 
     __table_args__ = (
         CheckConstraint(
-            f"type in ({GRANT_SOURCES}, 'SPEND', 'HOLD', 'CAPTURE', 'RELEASE', 'EXPIRY')",
+            f"type in ({GRANT_SOURCES}, 'SPEND', 'HOLD', 'CAPTURE', 'RELEASE', 'EXPIRY',"
+            " 'TRANSFER')",
             name="type",
         ),
         CheckConstraint("balance_after >= 0", name="balance_after"),
@@ -136,7 +181,8 @@ class CreditTransaction(Base):
 class CreditEntry(Base):
     """One side of a movement between accounts; the entries of a transaction sum to zero.
 
-    `account` is ISSUED (credits come from here), GRANT, HOLD, SPENT or EXPIRED.
+    `account` is ISSUED (credits come from here), GRANT, HOLD, SPENT, EXPIRED, or TRANSFER (on the
+    way from one user to another).
     """
 
     __tablename__ = "credit_entries"
@@ -150,13 +196,62 @@ class CreditEntry(Base):
 
     __table_args__ = (
         CheckConstraint(
-            "account in ('ISSUED', 'GRANT', 'HOLD', 'SPENT', 'EXPIRED')", name="account"
+            "account in ('ISSUED', 'GRANT', 'HOLD', 'SPENT', 'EXPIRED', 'TRANSFER')",
+            name="account",
         ),
         CheckConstraint("amount <> 0", name="amount"),
         CheckConstraint("(account = 'GRANT') = (grant_id is not null)", name="grant_id"),
         CheckConstraint("(account = 'HOLD') = (hold_id is not null)", name="hold_id"),
     )
     access = Access(Internal(), service=("SELECT",))
+
+
+class CreditRefundPart(Base):
+    """What a refund gave back of a spend: to which grant, in the order of giving.
+
+    `grant_id` is the grant the credits had come from; null when an `unlimited` user had spent
+    them. When it has expired meanwhile, they went to a new grant of the source REFUND.
+    """
+
+    __tablename__ = "credit_refund_parts"
+
+    refund_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    spend_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), index=True)
+    grant_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_grants.id"), index=True)
+    amount: Mapped[int]
+
+    __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
+    access = Access(Internal(), service=("SELECT",))
+
+
+class CreditTransfer(Base):
+    """The two sides of a transfer: the sender's movement and the receiver's."""
+
+    __tablename__ = "credit_transfers"
+
+    sent_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), primary_key=True)
+    received_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), unique=True)
+
+    access = Access(Internal(), service=("SELECT",))
+
+
+class LedgerProof(Base):
+    """One look over the wallets: how many were proven, and what was wrong with which.
+
+    `faults` names the first 100; `fault_count` counts all.
+    """
+
+    __tablename__ = "ledger_proofs"
+
+    id: Mapped[BigKey]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[Moment]
+    wallets: Mapped[int]
+    faults: Mapped[list[dict[str, object]]] = mapped_column(JSONB)
+    fault_count: Mapped[int]
+
+    access = Access(Internal(), service=("SELECT", "INSERT", "DELETE"))
 
 
 class IdempotencyKey(Base):

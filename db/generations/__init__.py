@@ -1,1 +1,1 @@
-"""Generations: uploads, runs of tools on them, and cached results."""
+"""Generations: runs of tools on uploads, and cached results."""

@@ -1,57 +1,18 @@
-"""Uploads, the generations made from them, and the cache of finished results."""
+"""Generations, and the cache of finished results."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.base import Base, Json, Moment, OptionalMoment, UuidKey
 from db.catalog.tables import Tool
 from db.rls import Access, Internal, Owned, Watch
-
-
-class Upload(Base):
-    """A place for one photo. `path` is where its cleaned bytes lie once `status` is READY.
-
-    `original_sha256` is of the bytes as they came; the stored ones are decoded and re-encoded.
-    """
-
-    __tablename__ = "uploads"
-
-    id: Mapped[UuidKey]
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    status: Mapped[str] = mapped_column(server_default="AWAITING")
-    content_type: Mapped[str]
-    declared_size_bytes: Mapped[int] = mapped_column(BigInteger)
-    path: Mapped[str] = mapped_column(server_default="")
-    stored_content_type: Mapped[str | None]
-    original_sha256: Mapped[str | None]
-    width_pixels: Mapped[int | None]
-    height_pixels: Mapped[int | None]
-    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    rejected_code: Mapped[str | None]
-    rejected_message: Mapped[str | None]
-    expires_at: Mapped[datetime]
-    created_at: Mapped[Moment]
-    received_at: Mapped[OptionalMoment]
-
-    __table_args__ = (
-        CheckConstraint("status in ('AWAITING', 'READY', 'REJECTED')", name="status"),
-        CheckConstraint(
-            "status <> 'READY' or (original_sha256 is not null and stored_content_type is not null"
-            " and width_pixels > 0 and height_pixels > 0 and size_bytes > 0)",
-            name="ready",
-        ),
-        CheckConstraint("status <> 'REJECTED' or rejected_code is not null", name="rejected"),
-    )
-    access = Access(
-        Owned(), insert=("user_id", "content_type", "declared_size_bytes", "expires_at")
-    )
-    watch = Watch("upload.updated", inserts=False)
+from db.uploads.tables import Upload
 
 
 class Generation(Base):

@@ -1,11 +1,12 @@
 """The estimated cost and rows of an operation, as a formula over its variables' page sizes.
 
 The cost counts values: 1 for each field asked for, times the sizes of the lists around it. What
-takes more work than a value counts for more: a field computed in Python 5, a total count 50, a
-mutation 100. Rows are those the statement may read: 1 for an object from a table, a page's size
-for the items of a connection, 100 for a list of the catalog, times the lists around it. A page's
-size is `first` or `last`, else 20. Conditions (@skip, @include) count as if they let everything
-in, and an object of several possible types counts as the dearest of them.
+takes more work than a value counts for more: a field computed in Python 5, each operator in a
+`where` 10, a total count 50, a mutation 100. Rows are those the statement may read: 1 for an
+object from a table, a page's size for the items of a connection, 100 for a list of the catalog or
+a report, times the lists around it. A page's size is `first` or `last`, else 20. Conditions (@skip,
+@include) count as if they let everything in, and an object of several possible types counts as
+the dearest of them.
 
 The formula is made once for each operation; one without variables in it is already a number.
 """
@@ -26,6 +27,7 @@ from graphql import (
     GraphQLSchema,
     IntValueNode,
     ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SchemaMetaFieldDef,
     SelectionSetNode,
@@ -44,6 +46,7 @@ from graph.engine.specs import spec_of
 from graph.relay import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 COMPUTED_COST = 5
+OPERATOR_COST = 10
 TOTAL_COUNT_COST = 50
 MUTATION_COST = 100
 CATALOG_ROWS = 100
@@ -51,6 +54,12 @@ META_FIELDS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 Variables = Mapping[str, Any]
 Size = Callable[[Variables], float]
+
+
+def asks_for_cost(request: Mapping[str, Any]) -> bool:
+    """Whether a request wants to be told its cost: `extensions: {cost: true}`."""
+    extensions = request.get("extensions") or {}
+    return extensions.get("cost") is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +187,7 @@ class _Pricer:
             case specs.Page():
                 total.add(self._page(definition, nodes))
                 return total
-            case specs.Rows():
+            case specs.Rows() | specs.Report():
                 total.add(self._below(definition, nodes, rows=1), CATALOG_ROWS)
                 return total
             case specs.NodeLookup(many=True):
@@ -210,6 +219,9 @@ class _Pricer:
             else:
                 total.add(self._field(connection, found))
         total.add(item, size_of(nodes[0], "first", "last"))
+        for argument in nodes[0].arguments or ():
+            if argument.name.value == "where":
+                total.add(Formula(cost=OPERATOR_COST), operators_in(argument.value))
         return total
 
     def _below(self, definition: GraphQLField, nodes: list[FieldNode], rows: float = 0) -> Formula:
@@ -271,6 +283,28 @@ def size_of(node: FieldNode, *sizing: str) -> float | Size:
         return max(sizes, default=DEFAULT_PAGE_SIZE)
 
     return size
+
+
+def operators_in(where: ValueNode) -> float | Size:
+    """How many operators a `where` has, those within its variables included."""
+    fixed, names = 0, []
+    waiting = [where]
+    for value in waiting:  # grows while objects are opened
+        if isinstance(value, ObjectValueNode):
+            waiting += [inner.value for inner in value.fields]
+        elif isinstance(value, VariableNode):
+            names.append(value.name.value)
+        else:
+            fixed += 1
+    if not names:
+        return fixed
+    return lambda variables: fixed + sum(_operators(variables.get(name)) for name in names)
+
+
+def _operators(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(_operators(inner) for inner in value.values())
+    return 0 if value is None else 1
 
 
 def _literal_size(value: ValueNode) -> int | None:

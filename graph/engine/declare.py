@@ -23,6 +23,7 @@ from graph.engine.specs import (
     Mutate,
     NodeLookup,
     Page,
+    Report,
     Rows,
     Spec,
     ViewerRow,
@@ -68,18 +69,27 @@ def edge(local: str, remote: str = "id", *, description: str) -> Any:
 
 
 def connection(
-    item: type, order: tuple[str, ...], key: str = "user_id", *, description: str
+    item: type,
+    order: tuple[str, ...],
+    key: str = "user_id",
+    only: Callable[[FromClause], ColumnElement[bool]] | None = None,
+    *,
+    description: str,
 ) -> Any:
     """A field that is a keyset page of `item`s whose column `key` is this row's primary key.
 
     `order` names columns, `-` before one means descending; the last makes the order total. What
-    can be filtered and ordered by follows from the item's fields and its table's indexes.
+    can be filtered and ordered by follows from the item's fields and its table's indexes. `only`
+    says which of the rows are items at all.
     """
-    return _field(Page(order, key), description, resolver=page_resolver(item, Cursor))
+    return _field(Page(order, key, only), description, resolver=page_resolver(item, Cursor))
 
 
 def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
-    """Decorates a method that finishes a value in Python; `self` has the named columns."""
+    """Decorates a method that finishes a value in Python; `self` has the named columns.
+
+    Its arguments are enums; the method gets the name of the value that was chosen, or None.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
         return _field(Computed(columns, function), description, resolver=function)
@@ -95,6 +105,11 @@ def viewer_row(*, description: str) -> Any:
 def rows(order: tuple[str, ...], *, description: str) -> Any:
     """A root field: a plain list of a bounded table."""
     return _field(Rows(order), description)
+
+
+def report(spec: Report, resolver: Callable[..., Any], *, description: str) -> Any:
+    """A root field: rows that a SQL function makes; `resolver` declares the field's arguments."""
+    return _field(spec, description, resolver=resolver)
 
 
 def nodes_lookup(*, description: str) -> Any:

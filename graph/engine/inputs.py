@@ -192,7 +192,9 @@ def page_resolver(cls: Any, cursor: Any) -> Any:
     if where := where_input(cls):
         annotations["where"] = _argument(where | None, "Which items; all, when left out.")
     if order := order_input(cls):
-        annotations["order_by"] = _argument(order | None, "In which order; newest first if unsaid.")
+        annotations["order_by"] = _argument(
+            order | None, "In which order; the list's own if unsaid."
+        )
     page.__annotations__ = annotations
     parameters = inspect.signature(page).parameters
     kept = [p for name, p in parameters.items() if name == "self" or name in annotations]

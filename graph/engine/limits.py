@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -22,6 +23,8 @@ from settings import Settings
 
 # Deeper brackets than fields can need, and far from what a recursive walk can take.
 BRACKET_LIMIT = 50
+# Far beyond what a list of ids or a free value needs; to refuse this many takes about 40 ms.
+VARIABLE_VALUE_LIMIT = 15_000
 # Linear whatever the text: nothing is tried twice, and an unterminated string is one token.
 _TOKEN = re.compile(
     r'"""(?:[^"\\]++|\\"""|\\|"(?!""))*+(?:"""|\Z)'
@@ -88,6 +91,19 @@ def check_text(text: str, limits: Limits) -> list[str]:
             deepest = max(deepest, depth)
     refuse_above(BRACKET_LIMIT, deepest, "brackets inside one another")
     return tokens
+
+
+def check_variables(given: Mapping[str, Any]) -> None:
+    """Refuses variables that would be costly to coerce."""
+    waiting: list[Any] = [given]
+    for value in waiting:  # grows while objects and lists are opened
+        kind = type(value)
+        if kind is dict:
+            waiting += value.values()
+        elif kind is list:
+            waiting += value
+        if len(waiting) > VARIABLE_VALUE_LIMIT:
+            raise too_complex(f"Variables may hold {VARIABLE_VALUE_LIMIT} values in all.")
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:

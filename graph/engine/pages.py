@@ -295,9 +295,10 @@ class PageBuilder:
     def _members(self, source: FromClause) -> list[ColumnElement[bool]]:
         """What every item of the list fulfils, wherever the page begins."""
         own = source.c[self.page.key] == self.parent_key
+        only = [self.page.only(source)] if self.page.only else []
         where = Where(self.planner, self.arguments)
         asked = where.conditions(self.item, source, self.where_now, ("where",))
-        return [own, self.planner.lock(self.item, source), *asked]
+        return [own, self.planner.lock(self.item, source), *only, *asked]
 
     def _bounds(self) -> Iterator[ColumnElement[bool]]:
         """Behind `after` and before `before`."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import orjson
 from graphql import FieldNode, GraphQLObjectType, get_named_type
 from sqlalchemy import ColumnElement, literal_column
@@ -16,6 +14,7 @@ from sqlalchemy import ColumnElement, literal_column
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 from db.pool import Database, Transaction
+from db.retries import retried
 from graph.context import Context
 from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
 from graph.engine.parameters import ACTOR, Parameters, Request, VerbParameters
@@ -43,8 +42,6 @@ TOP_LEVEL_CODES = frozenset(
         ErrorCode.INTERNAL,
     }
 )
-RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -198,14 +195,7 @@ async def run_mutation(
     plan.check(run.variables)
     try:
         outcome = await operation(run.context, **arguments)
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await _finish(database, plan, outcome, run)
-            except RETRIED:
-                if attempt == ATTEMPTS:
-                    raise
-                await asyncio.sleep(0.01 * 2**attempt)
-        raise AssertionError("the last attempt returns or raises")
+        return await retried(lambda: _finish(database, plan, outcome, run))
     except Exception as error:
         known = domain_error(error)
         if known is None or known.code in TOP_LEVEL_CODES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -47,10 +47,15 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class Finisher:
-    """A value at `path` that Python makes from the columns the statement put there."""
+    """A value at `path` that Python makes from what the statement put there.
+
+    That is the columns, then the field's arguments: they travel through SQL, because a plan serves
+    many requests.
+    """
 
     path: Path
     columns: tuple[str, ...]
+    arguments: tuple[str, ...]
     function: Callable[..., Any]
     render: Callable[[Any], Any]
 
@@ -110,6 +115,11 @@ def table_behind(named: GraphQLNamedType) -> Backing:
     return backing
 
 
+def _name_of_choice(read: Callable[..., Arguments], argument: str, request: Any) -> str | None:
+    choice = read(request).get(argument)
+    return None if choice is None else str(choice.name)
+
+
 class Planner:
     """Builds the SQL of one operation's selections for one shape of its variables.
 
@@ -128,7 +138,7 @@ class Planner:
         signed_in: bool,
         faults: Mapping[Path, FieldFault],
     ) -> None:
-        self._signed_in = signed_in
+        self.signed_in = signed_in
         self._faults = faults
         # Every planned field in the document's order, with whether it may be null.
         self.nullable: dict[Path, bool] = {}
@@ -227,11 +237,19 @@ class Planner:
                 key = source.c[table_behind(graph_type).key]
                 return PageBuilder(self, page, definition, nodes, source, key, path).build()
             case specs.Computed(columns, function):
-                render = self._render(definition, nodes)
-                self.finishers.append(Finisher(path, columns, function, render))
-                return func.json_build_array(*(source.c[column] for column in columns))
+                render, arguments = self._render(definition, nodes), tuple(definition.args)
+                self.finishers.append(Finisher(path, columns, arguments, function, render))
+                given = self._choices(definition, nodes[0])
+                return func.json_build_array(*(source.c[column] for column in columns), *given)
             case spec:
                 raise TypeError(f"{graph_type.name}.{name} is declared as {spec!r}")
+
+    def _choices(self, definition: GraphQLField, node: FieldNode) -> Iterator[ColumnElement[Any]]:
+        """The arguments of a computed field, each the name of an enum's value or null."""
+        read = self.read_arguments(definition, node)
+        for argument in definition.args:
+            chosen = partial(_name_of_choice, read, argument)
+            yield cast(self.parameters.add(chosen, Text()), Text)
 
     @staticmethod
     def _global_id(graph_type: GraphQLObjectType, source: FromClause) -> Json:
@@ -249,7 +267,7 @@ class Planner:
         parent: FromClause | None = None,
     ) -> Json:
         """The one readable row of `source` that meets the conditions, or null."""
-        if not self._signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
+        if not self.signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
             # Nobody owns nothing, and the role `anon` may not even name the table.
             return literal_column("null::json")
         made = self.object(as_object(named), nodes, source, path)

@@ -15,6 +15,7 @@ from graph.engine.faults import Path
 from graph.engine.pages import cursor_value
 from graph.engine.parameters import Request
 from graph.engine.plan import Json, Planner, as_object, table_behind, text_literal
+from graph.engine.reports import report
 from graph.engine.specs import backing_of, spec_of
 from graph.relay import MAX_PAGE_SIZE, split_global_id
 
@@ -52,6 +53,8 @@ class Roots:
                 return planner.row(named, nodes, (key,), source, own)
             case specs.Rows(order):
                 return planner.rows(named, nodes, (key,), order)
+            case specs.Report() as made:
+                return report(planner, made, definition, nodes, (key,))
             case specs.NodeLookup(many):
                 read = planner.read_arguments(definition, nodes[0])
                 now = planner.arguments_now(definition, nodes[0])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLField, GraphQLObjectType
 from sqlalchemy import ColumnElement, FromClause, Table
+from sqlalchemy.types import TypeEngine
 
 from db.base import Base
 
@@ -50,10 +51,14 @@ class Edge:
 
 @dataclass(frozen=True)
 class Page:
-    """A keyset page of the rows whose `key` column equals this row's primary key."""
+    """A keyset page of the rows whose `key` column equals this row's primary key.
+
+    With `only`, of those among them for which it is true.
+    """
 
     order: tuple[str, ...]
     key: str
+    only: Callable[[FromClause], ColumnElement[bool]] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,20 @@ class Rows:
     """Root: every readable row of a bounded table."""
 
     order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Root: rows that a SQL function makes of what the actor owns; none for nobody.
+
+    The `function` is called with the actor's user id and then with the `parameters`, each a type
+    and the value that it makes of the field's arguments. It runs with its caller's rights and
+    returns the `columns`, in the order to be shown.
+    """
+
+    function: str
+    parameters: tuple[tuple[TypeEngine[Any], Callable[[Mapping[str, Any]], Any]], ...]
+    columns: tuple[tuple[str, TypeEngine[Any]], ...]
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,7 @@ Spec = (
     | Computed
     | ViewerRow
     | Rows
+    | Report
     | NodeLookup
     | Mutate
     | Live

@@ -47,8 +47,10 @@ def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
         found = node[step] if isinstance(step, int) else node.get(step)
         _finish_at(found, rest, finisher)
     elif step in node:
-        row = ColumnsOfRow(finisher.columns, node[step])
-        node[step] = finisher.render(finisher.function(row))
+        count, values = len(finisher.columns), node[step]
+        row = ColumnsOfRow(finisher.columns, values[:count])
+        arguments = dict(zip(finisher.arguments, values[count:], strict=True))
+        node[step] = finisher.render(finisher.function(row, **arguments))
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ from graphql.execution.values import get_variable_values
 
 from db.errors import ErrorCode
 from graph.engine.coercion import Unusual, read_variables
+from graph.engine.limits import check_variables
 from graph.errors import RequestError
 
 if TYPE_CHECKING:
     from graph.engine.documents import Operation
 
 MAX_INPUT_DEPTH = 100
+_STORABLE = frozenset({int, float, bool})
+MAX_ERRORS = 20
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -33,7 +36,9 @@ def coerce_variables(
     schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
 ) -> Variables:
     """The operation's variables by the specification's rules, within the limits."""
-    refuse_unstorable(given)
+    if given:
+        check_variables(given)
+        refuse_unstorable(given)
     if operation.variables is not None:
         return operation.variables
     skeleton = operation.skeleton
@@ -52,7 +57,10 @@ def _by_the_book(
     schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     definitions = operation.node.variable_definitions or ()
-    result = get_variable_values(schema, definitions, dict(given), hide_suggestions=True)
+    # Without a bound, each wrong item of a long list would be told.
+    result = get_variable_values(
+        schema, definitions, dict(given), max_errors=MAX_ERRORS, hide_suggestions=True
+    )
     if isinstance(result, list):
         raise RequestError(result, ErrorCode.BAD_USER_INPUT)
     return dict(result.coerced)
@@ -62,14 +70,16 @@ def refuse_unstorable(value: Any, depth: int = 0) -> None:
     """Postgres text holds neither NUL nor half of a surrogate pair; JSON can spell both."""
     if depth > MAX_INPUT_DEPTH:
         raise _bad_input(f"Variables may be nested {MAX_INPUT_DEPTH} levels deep.")
-    if isinstance(value, str):
-        if _UNSTORABLE.search(value):
+    kind = type(value)
+    if kind is str:
+        if ("\x00" in value or not value.isascii()) and _UNSTORABLE.search(value):
             raise _bad_input("Text may not contain NUL characters or lone surrogates.")
-    elif isinstance(value, Mapping):
+    elif kind is dict:
         for key, item in value.items():
             refuse_unstorable(key, depth)
-            refuse_unstorable(item, depth + 1)
-    elif isinstance(value, list):
+            if item is not None and type(item) not in _STORABLE:
+                refuse_unstorable(item, depth + 1)
+    elif kind is list:
         for item in value:
             refuse_unstorable(item, depth + 1)
 

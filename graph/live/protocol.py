@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from graph.json_input import InvalidJson, parse_json
+
 SUBPROTOCOL = "graphql-transport-ws"
 LEGACY_SUBPROTOCOL = "graphql-ws"
 MESSAGE_LIMIT_BYTES = 65_536
@@ -57,9 +59,9 @@ def read_message(event: dict[str, Any]) -> dict[str, Any]:
     if len(content) > MESSAGE_LIMIT_BYTES or len(content.encode()) > MESSAGE_LIMIT_BYTES:
         raise bad_request(f"A message may have {MESSAGE_LIMIT_BYTES} bytes")
     try:
-        message = orjson.loads(content)
-    except ValueError:
-        raise bad_request("Messages are JSON") from None
+        message = parse_json(content)
+    except InvalidJson as error:
+        raise bad_request(f"The message is {error}") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise bad_request("A message is an object with a `type`")
     return message

@@ -12,6 +12,7 @@ from graphql import OperationType
 from auth.tokens import bearer_token
 from db.actor import NOBODY, Actor
 from graph.context import Context
+from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
 from graph.engine.subscriptions import Item, Subscriber
 from graph.errors import RequestError
@@ -43,18 +44,29 @@ class LiveOperations:
         resume_after: str | None = None,
         mutations: bool = True,
     ) -> AsyncIterator[Item]:
-        """One answer for a query or mutation, a stream for a subscription."""
+        """One answer for a query or mutation, a stream for a subscription.
+
+        When the client asks for it, the first answer tells the operation's cost.
+        """
         variables, name = payload.get("variables") or {}, payload.get("operationName")
+        documents, tells_cost = self._engine.documents, asks_for_cost(payload)
         try:
             text = self._engine.persisted.text(payload, name)
-            operation = self._engine.documents.operation(text, name)
+            operation = documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(actor(), self._services, secrets.token_hex(8))
                 answer = await self._engine.run(text, variables, name, context, mutations=mutations)
+                if tells_cost:
+                    answer = documents.with_cost(answer, text, name, variables)
                 yield Item(answer)
                 return
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
             async for item in subscriber.stream(text, variables, name, resume_after):
-                yield item
+                if tells_cost:
+                    body = documents.with_cost(item.body, text, name, variables)
+                    yield Item(body, item.cursor)
+                else:
+                    yield item
+                tells_cost = False
         except RequestError as error:
             raise RequestErrors(error.formatted()) from None

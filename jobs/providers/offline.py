@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import io
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from db.errors import DomainError
+from db.images import ImageWorker
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
@@ -18,37 +23,45 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 JPEG_QUALITY = 92
+MASK_LIMIT_PIXELS = 4_000_000
 _BOTH_KINDS = ("JPEG", "PNG")
+_NO_MASK = "The mask is no PNG that we can read. Send one, white where the colour goes, as base64."
+_Findings = dict[str, Any]
 
 
 class OfflineProvider:
-    """Recolours hair, grades for Halloween and measures photos with Pillow and NumPy."""
+    """Recolours hair, skin and eyes, grades for Halloween and measures photos; labels the rest."""
 
     name = "offline"
 
     def __init__(self) -> None:
         # Each run holds a whole decoded photo and keeps a core busy.
         self._slots = asyncio.Semaphore(2)
+        self._images = ImageWorker(MASK_LIMIT_PIXELS)
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:
         """Make the generation off the event loop."""
         async with self._slots:
-            return await asyncio.to_thread(_generate, request)
+            mask = await self._mask(request)
+            return await asyncio.to_thread(_generate, request, mask)
+
+    async def _mask(self, request: GenerationRequest) -> bytes | None:
+        """The mask a client gave for a recolour, decoded with the same care as a photo."""
+        given = request.parameters.get("mask")
+        if request.tool_id not in _RECOLOURS or given is None:
+            return None
+        try:
+            data = base64.b64decode(given, validate=True)
+            return (await self._images.inspect(data, "image/png")).data
+        except (TypeError, binascii.Error, DomainError) as error:
+            raise ProviderRefused(_NO_MASK) from error
 
 
-def _generate(request: GenerationRequest) -> GenerationOutcome:
+def _generate(request: GenerationRequest, mask: bytes | None) -> GenerationOutcome:
     started = time.perf_counter()
-    make = {"hair-color": _hair_color, "halloween": _halloween, "analysis": _analysis}.get(
-        request.tool_id
-    )
-    if make is None:
-        raise ProviderRefused(
-            f"The tool “{request.tool_id}” needs an AI provider; "
-            "the offline provider cannot do it. No credit was spent."
-        )
     picture = _decode(request.image)
     pixels = picture.width * picture.height
-    image, findings = make(picture, request.parameters)
+    image, findings = _make(request, picture, mask)
     return GenerationOutcome(
         image=image,
         content_type="image/jpeg" if image else None,
@@ -66,35 +79,88 @@ def _generate(request: GenerationRequest) -> GenerationOutcome:
 # generation never loads NumPy and Pillow.
 
 
-def _hair_color(picture: Image, parameters: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    from jobs.providers.colour import parse_hex
-    from jobs.providers.offline_hair import recolour_hair
+def _make(
+    request: GenerationRequest, picture: Image, mask: bytes | None
+) -> tuple[bytes | None, _Findings]:
+    if request.tool_id in _RECOLOURS:
+        return _recolour(request, picture, mask)
+    if request.tool_id == "halloween":
+        from jobs.providers.offline_filters import halloween
 
+        halloween(picture)
+        return _encode(picture), {"noteKey": "generation.offline.halloween"}
+    if request.tool_id == "analysis":
+        from jobs.providers.offline_analysis import measure
+
+        return None, {"noteKey": "generation.offline.analysis", **measure(picture)}
+    from jobs.providers.offline_preview import label_preview
+
+    label_preview(picture, request.tool_id)
+    return _encode(picture), {"noteKey": "generation.offline.preview", "isPreview": True}
+
+
+def _recolour(
+    request: GenerationRequest, picture: Image, mask: bytes | None
+) -> tuple[bytes, _Findings]:
+    from jobs.providers.colour import parse_hex
+    from jobs.providers.offline_regions import NotFound
+
+    note, share_name, module = _RECOLOURS[request.tool_id]
     try:
-        color = parse_hex(parameters["color"])
+        color = parse_hex(request.parameters["color"])
     except (KeyError, TypeError, ValueError):
-        raise ProviderRefused('hair-color needs a color like "#8b3a62".') from None
-    region = recolour_hair(picture, color)
+        raise ProviderRefused(f'{request.tool_id} needs a color like "#8b3a62".') from None
+    try:
+        painted = module(picture, color, mask)
+    except NotFound as missing:
+        raise ProviderRefused(
+            f"No {missing.what} was found in this photo. Choose one with a face seen from the "
+            "front, or send a mask. No credit was spent."
+        ) from None
     findings = {
-        "noteKey": "generation.offline.hairColor",
-        "color": parameters["color"].lower(),
-        "hairShare": round(region.share, 4),
-        "regionFoundBy": region.found_by,
+        "noteKey": f"generation.offline.{note}",
+        "color": request.parameters["color"].lower(),
+        share_name: round(painted.share, 4),
+        "regionFoundBy": painted.found_by,
     }
     return _encode(picture), findings
 
 
-def _halloween(picture: Image, _parameters: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    from jobs.providers.offline_filters import halloween
+def _hair(picture: Image, color: tuple[int, int, int], mask: bytes | None) -> Any:
+    from jobs.providers.offline_hair import HAIR_REACH, recolour_hair
 
-    halloween(picture)
-    return _encode(picture), {"noteKey": "generation.offline.halloween"}
+    return _masked(picture, color, mask, HAIR_REACH) if mask else recolour_hair(picture, color)
 
 
-def _analysis(picture: Image, _parameters: dict[str, Any]) -> tuple[None, dict[str, Any]]:
-    from jobs.providers.offline_analysis import measure
+def _skin(picture: Image, color: tuple[int, int, int], mask: bytes | None) -> Any:
+    from jobs.providers.offline_skin import SKIN_REACH, recolour_skin
 
-    return None, {"noteKey": "generation.offline.analysis", **measure(picture)}
+    return _masked(picture, color, mask, SKIN_REACH) if mask else recolour_skin(picture, color)
+
+
+def _eyes(picture: Image, color: tuple[int, int, int], mask: bytes | None) -> Any:
+    from jobs.providers.offline_eyes import EYES_REACH, recolour_eyes
+
+    return _masked(picture, color, mask, EYES_REACH) if mask else recolour_eyes(picture, color)
+
+
+# Each recolour: its note, the name of its region's share, and who does it.
+_RECOLOURS: dict[str, tuple[str, str, Callable[..., Any]]] = {
+    "hair-color": ("hairColor", "hairShare", _hair),
+    "skin-color": ("skinColor", "skinShare", _skin),
+    "eye-color": ("eyeColor", "eyesShare", _eyes),
+}
+
+
+def _masked(picture: Image, color: tuple[int, int, int], mask: bytes, reach: Any) -> Any:
+    """The region that a client marked, recoloured."""
+    from jobs.providers.offline_paint import Painted, luma_under, paint_mask, region_tones
+
+    marked = _decode(mask).convert("L").resize(picture.size)
+    if max(marked.histogram()[128:]) == 0:
+        raise ProviderRefused("The mask marks nothing. Paint white where the colour goes.")
+    painted = paint_mask(picture, marked, region_tones(color, luma_under(picture, marked), reach))
+    return Painted(painted / (picture.width * picture.height), "mask")
 
 
 def _decode(data: bytes) -> Image:

@@ -22,38 +22,11 @@ HOLD = text("select app.hold_credits(:user_id, :amount, 'test', cast(:lifetime a
 CAPTURE = text("select app.capture_hold(:hold, :amount)")
 RELEASE = text("select app.release_hold(:hold)")
 EXPIRE = text("select app.expire_holds(1000)")
+EXPIRE_GRANTS = text("select app.expire_grants(1000)")
 SPEND = text("select app.spend_credits(:amount, :reason, null, :key)")
-
-# Every way in which a user's books could be wrong; sound books give no row.
-UNSOUND_SQL = """
-with mine as (select * from credit_transactions where user_id = $1),
-entries as (select e.* from credit_entries e join mine on mine.id = e.transaction_id),
-grants as (select * from credit_grants where user_id = $1),
-holds as (select * from credit_holds where user_id = $1),
-running as (select *, sum(amount) over (order by created_at, id) as expected from mine)
-select 'entries do not sum to zero' from entries group by transaction_id having sum(amount) <> 0
-union all select 'a movement has no entries' from mine
-    where not exists (select from entries where transaction_id = mine.id)
-union all select 'wallet differs from history' from wallets where user_id = $1 and (balance, held)
-    <> (select coalesce(sum(amount), 0), coalesce(sum(held_change), 0) from mine)
-union all select 'wallet differs from grants and holds' from wallets where user_id = $1 and balance
-    <> (select coalesce(sum(remaining), 0) from grants)
-     + (select coalesce(sum(amount), 0) from holds where status = 'OPEN')
-union all select 'held differs from open holds' from wallets where user_id = $1 and held
-    <> (select coalesce(sum(amount), 0) from holds where status = 'OPEN')
-union all select 'a grant differs from its entries' from grants where remaining
-    <> (select sum(amount) from entries where grant_id = grants.id)
-union all select 'a hold differs from its entries' from holds
-    where case status when 'OPEN' then amount else 0 end
-    <> (select sum(amount) from entries where hold_id = holds.id)
-union all select 'a hold differs from its parts' from holds where amount
-    <> (select sum(amount) from credit_hold_parts where hold_id = holds.id)
-union all select 'balance_after differs from the sum so far' from running
-    where balance_after <> expected
-union all select 'spent differs from history' where
-    (select coalesce(sum(amount), 0) from entries where account in ('SPENT', 'EXPIRED'))
-    <> (select coalesce(-sum(amount), 0) from mine where amount < 0)
-"""
+REFUND = text("select app.refund_credits(:spend, :amount, 'test', :key)")
+TRANSFER = text("select app.transfer_credits(:sender, :receiver, :amount, 'test', :key)")
+PLAN_CREDITS = text("select app.grant_plan_credits(:user_id)")
 
 
 def refusal(error: object) -> object:
@@ -127,6 +100,42 @@ class Ledger:
         """Spends under exactly this key."""
         await self._call(actor, SPEND, amount=amount, key=key, reason="test")
 
+    async def expire_grants(self) -> int:
+        """Takes expired grants out of their wallets; returns of how many wallets."""
+        return int(await self._call(SERVICE, EXPIRE_GRANTS))
+
+    async def refund(self, spend: UUID, amount: int | None = None, key: str = "") -> UUID:
+        """Gives a spend's credits back, all that are left unless an amount is given."""
+        result: UUID = await self._call(
+            SERVICE, REFUND, spend=spend, amount=amount, key=key or str(uuid4())
+        )
+        return result
+
+    async def transfer(self, sender: Actor, receiver: Actor, amount: int, key: str = "") -> UUID:
+        """Moves credits between users; returns the sender's transaction."""
+        result: UUID = await self._call(
+            SERVICE,
+            TRANSFER,
+            sender=sender.user_id,
+            receiver=receiver.user_id,
+            amount=amount,
+            key=key or str(uuid4()),
+        )
+        return result
+
+    async def plan_credits(self, actor: Actor) -> bool:
+        """Gives the credits of the user's plan, if they are due."""
+        return bool(await self._call(SERVICE, PLAN_CREDITS, user_id=actor.user_id))
+
+    async def last(self, actor: Actor) -> UUID:
+        """The user's last movement."""
+        result: UUID = await self.owner.fetchval(
+            "select id from credit_transactions where user_id = $1"
+            " order by created_at desc, id desc limit 1",
+            actor.user_id,
+        )
+        return result
+
     async def expire_grant(self, actor: Actor, amount: int) -> None:
         """Lets the time of the user's grants of this amount be over."""
         await self.owner.execute(
@@ -162,5 +171,5 @@ class Ledger:
 
     async def assert_sound(self, actor: Actor) -> None:
         """Fails with everything that is wrong in the user's books."""
-        rows = await self.owner.fetch(UNSOUND_SQL, actor.user_id)
-        assert [row[0] for row in rows] == []
+        rows = await self.owner.fetch("select fault from app.ledger_faults($1)", [actor.user_id])
+        assert [row["fault"] for row in rows] == []

@@ -51,6 +51,12 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
         "anonymous_bonus_credits": 3,
     },
     "public.audit_log": lambda user, key: {"user_id": user, "action": "test"},
+    "public.ledger_proofs": lambda user, key: {
+        "started_at": LATER,
+        "wallets": 1,
+        "faults": "[]",
+        "fault_count": 0,
+    },
     "public.plans": lambda user, key: {
         "id": key,
         "name": key,
@@ -131,7 +137,8 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
 # The ledger's rows come from its own verbs: its entries must balance.
 LEDGER = """
 select app.grant_credits($1, 'ADMIN', 10), app.hold_credits($1, 2, 'test', interval '1 hour'),
-       app.spend_credits(1, 'test', null, 'key')
+       app.refund_credits(app.spend_credits(1, 'test', null, 'key'), null, 'test', 'key'),
+       app.transfer_credits($1, $2, 1, 'test', 'key')
 """
 
 
@@ -172,7 +179,7 @@ async def fill(owner: asyncpg.Connection) -> None:
     for actor in USERS[:2]:
         async with owner.transaction():
             await owner.execute("select set_config('app.user_id', $1, true)", actor.user_claim)
-            await owner.execute(LEDGER, actor.user_id)
+            await owner.execute(LEDGER, actor.user_id, NEWCOMER.user_id)
 
 
 @asynccontextmanager

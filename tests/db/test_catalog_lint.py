@@ -22,6 +22,9 @@ CALLABLE = {
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.create_generation(text,uuid,jsonb,text)",
+        "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
+        "app.create_upload(text,bigint,interval,interval,bigint)",
+        "app.delete_upload(uuid)",
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",
         "app.spend_credits(integer,text,text,text)",

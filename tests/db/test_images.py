@@ -242,7 +242,7 @@ async def test_a_lost_child_is_a_clear_answer_and_the_next_photo_is_read(
 ) -> None:
     worker = ImageWorker(LIMIT_PIXELS, children=1, timeout_seconds=1 if "sleep" in program else 20)
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "command", lambda: [sys.executable, "-c", program])
+        patch.setattr(worker, "command", lambda *_: [sys.executable, "-c", program])
         with pytest.raises(DomainError) as refusal:
             await worker.inspect(pictures.as_jpeg(photo))
     assert refusal.value.code == code
@@ -258,7 +258,7 @@ async def test_no_secret_reaches_the_child(monkeypatch: pytest.MonkeyPatch) -> N
         "import json, os, sys; sys.stdin.read(); "
         "print(json.dumps({'code': 'INTERNAL', 'message': ' '.join(os.environ.values())}))"
     )
-    monkeypatch.setattr(worker, "command", lambda: [sys.executable, "-c", program])
+    monkeypatch.setattr(worker, "command", lambda *_: [sys.executable, "-c", program])
     with pytest.raises(DomainError) as answer:
         await worker.inspect(b"x")
     assert "canary" not in answer.value.message

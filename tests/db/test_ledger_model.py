@@ -1,186 +1,327 @@
-"""Whatever the order of grants, holds, captures, releases and spends, a simple model agrees."""
+"""Whatever the order of everything that can happen to credits, a plain model agrees with the ledger.
+
+Each sequence runs in one transaction that is rolled back, each step under a savepoint, so that a
+refusal undoes the step and nothing else. Time passes by moving the moments of all rows back.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from db.actor import SERVICE, Actor
 from db.embedded import EmbeddedDatabase
 from db.pool import Database
 
-from .ledger import Ledger, refusal
+from .ledger import refusal
+from .ledger_model import DAILY_LIMIT, NEVER, Hold, RefusedError, Spend, Wallet
+from .ledger_seeds import SEEDS
 
-NEVER_DAYS = 10_000
-Step = tuple[str, int, int]
+SEQUENCES, NIGHTLY_SEQUENCES, STEPS = 500, 10_000, 12
+# The clock runs on within a transaction, though `now()` does not: each spend is a moment later.
+MOMENT_DAYS = 1e-4
 
-
-class RefusedError(Exception):
-    """The model refuses a step; the code is the message."""
-
-
-@dataclass
-class Grant:
-    """Credits of one source; `days` until they expire, 0 when they have."""
-
-    purchased: bool
-    days: int
-    remaining: int
-    position: int
-
-
-@dataclass
-class Model:
-    """What a wallet should hold, in the plainest words."""
-
-    grants: list[Grant] = field(default_factory=list)
-    # The parts of each hold, each the position of a grant and an amount; empty once it ended.
-    holds: list[list[tuple[int, int]]] = field(default_factory=list)
-
-    def sweep(self) -> None:
-        """What has expired is gone before anything else happens."""
-        for grant in self.grants:
-            if grant.days == 0:
-                grant.remaining = 0
-
-    def take(self, amount: int) -> list[tuple[int, int]]:
-        """Takes credits in their order of use, or refuses and leaves what has expired as it was."""
-        usable = [grant for grant in self.grants if grant.days]
-        if sum(grant.remaining for grant in usable) < amount:
-            raise RefusedError("INSUFFICIENT_CREDITS")
-        self.sweep()
-        parts: list[tuple[int, int]] = []
-        for grant in sorted(usable, key=lambda g: (g.purchased, g.days, g.position)):
-            part = min(grant.remaining, amount)
-            if part:
-                grant.remaining -= part
-                amount -= part
-                parts.append((grant.position, part))
-        return parts
-
-    def end(self, number: int, captured: int) -> None:
-        """Ends a hold: `captured` is spent, the last taken of the rest goes back first."""
-        parts = self.holds[number]
-        held = sum(part for _, part in parts)
-        if not parts or captured > held:
-            raise RefusedError("BAD_USER_INPUT")
-        self.sweep()
-        back = held - captured
-        for position, part in reversed(parts):
-            returned = min(part, back)
-            self.grants[position].remaining += returned
-            back -= returned
-        self.holds[number] = []
-
-    def wallet(self) -> tuple[int, int]:
-        """Balance and held."""
-        held = sum(part for parts in self.holds for _, part in parts)
-        return sum(grant.remaining for grant in self.grants) + held, held
+MAKE_USERS = f"""
+with made as (
+    insert into users (id, is_anonymous) select u, true from unnest($1::uuid[]) u returning id)
+insert into plans (id, name, monthly_credits, max_daily_credits)
+values ('model', 'model', 10, {DAILY_LIMIT}) on conflict do nothing
+"""
+# Grants of one transaction have one `created_at`; here they come one after the other.
+TELL_GRANTS_APART = """
+update credit_grants g set created_at = now() + interval '1 microsecond' * (
+    select min(e.id) from credit_entries e where e.grant_id = g.id)
+where g.user_id = any ($1) and g.created_at = now()
+"""
+MOVE_BACK = (
+    "update wallets set daily_used_on = daily_used_on - $2::integer where user_id = any ($1)",
+    "update credit_grants set expires_at = expires_at - make_interval(days => $2)"
+    " where user_id = any ($1)",
+    "update credit_holds set expires_at = expires_at - make_interval(days => $2),"
+    " created_at = created_at - make_interval(days => $2) where user_id = any ($1)",
+    "update credit_transactions set created_at = created_at - make_interval(days => $2)"
+    " where user_id = any ($1)",
+)
+WALLETS = """
+select w.balance, w.held, array(
+    select g.remaining from credit_grants g where g.user_id = w.user_id and g.remaining > 0
+    order by g.source, g.remaining) as grants
+from wallets w where user_id = any ($1) order by array_position($1, user_id)
+"""
 
 
-@dataclass
-class Both:
-    """The ledger and its model, taking the same steps."""
+class Books:
+    """A superuser's connection with a loop of its own, and the transaction of one sequence."""
 
-    ledger: Ledger
-    actor: Actor
-    model: Model = field(default_factory=Model)
-    holds: list[UUID] = field(default_factory=list)
+    def __init__(self, url: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._connection = self._wait(asyncpg.connect(url))
+        self._wait(self._connection.execute("set timezone = 'UTC'"))
+        self.users: list[UUID] = []
 
-    async def take(self, step: Step) -> None:
-        """Takes a step on both, and compares what they answer and hold."""
-        outcomes: list[object] = []
-        for attempt in (self.expect, self.do):
-            try:
-                await attempt(*step)
-                outcomes.append("done")
-            except (RefusedError, asyncpg.PostgresError) as error:
-                refused = str(error) if isinstance(error, RefusedError) else refusal(error)
-                outcomes.append(refused)
-        assert outcomes[0] == outcomes[1], step
-        assert await self.ledger.wallet(self.actor) == self.model.wallet()
-        remaining = [grant.remaining for grant in self.model.grants]
-        assert await self.ledger.remaining(self.actor) == remaining
-        await self.ledger.assert_sound(self.actor)
+    def _wait[T](self, work: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(work)
 
-    async def expect(self, verb: str, amount: int, choice: int) -> None:
-        """The step on the model."""
-        model = self.model
-        if verb in ("plan", "purchase"):
-            model.sweep()
-            days = choice or NEVER_DAYS
-            model.grants.append(Grant(verb == "purchase", days, amount, len(model.grants)))
-        elif verb == "hold":
-            model.holds.append(model.take(amount))
-        elif verb == "spend":
-            model.take(amount)
-        elif verb in ("capture", "release") and model.holds:
-            model.end(choice % len(model.holds), amount if verb == "capture" else 0)
-        elif verb == "time passes" and model.grants:
-            model.grants[choice % len(model.grants)].days = 0
+    def close(self) -> None:
+        """Ends the connection and the loop."""
+        self._wait(self._connection.close())
+        self._loop.close()
 
-    async def do(self, verb: str, amount: int, choice: int) -> None:
-        """The step on the ledger."""
-        ledger, actor = self.ledger, self.actor
-        if verb in ("plan", "purchase"):
-            await ledger.grant(actor, amount, verb.upper(), days=choice or None)
-        elif verb == "hold":
-            self.holds.append(await ledger.hold(actor, amount))
-        elif verb == "spend":
-            await ledger.spend(actor, amount)
-        elif verb == "capture" and self.holds:
-            await ledger.capture(self.holds[choice % len(self.holds)], amount)
-        elif verb == "release" and self.holds:
-            await ledger.release(self.holds[choice % len(self.holds)])
-        elif verb == "time passes":
-            await self.expire_one(choice)
+    def begin(self) -> None:
+        """A new transaction with two users in it."""
+        self._wait(self._connection.execute("begin"))
+        self.users = [uuid4(), uuid4()]
+        self.rows(MAKE_USERS, self.users)
 
-    async def expire_one(self, choice: int) -> None:
-        """Lets the time of one grant be over."""
-        await self.ledger.owner.execute(
-            "update credit_grants set expires_at = now() - interval '1 second' where id = ("
-            " select (array_agg(id order by created_at))[$2 % count(*) + 1]"
-            " from credit_grants where user_id = $1)",
-            self.actor.user_id,
-            choice,
+    def roll_back(self) -> None:
+        """Undoes the sequence."""
+        self._wait(self._connection.execute("rollback"))
+
+    def rows(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Runs a statement as it is."""
+        return list(self._wait(self._connection.fetch(sql, *arguments)))
+
+    def attempt(self, user: UUID, sql: str, *arguments: Any) -> Any:
+        """What a verb returns, called for a user, or the code it refuses with, undone."""
+        return self._wait(self._attempt(user, sql, arguments))
+
+    async def _attempt(self, user: UUID, sql: str, arguments: tuple[Any, ...]) -> Any:
+        claim = f"select set_config('app.user_id', '{user}', true)"
+        await self._connection.execute(f"savepoint step; {claim}")
+        try:
+            return await self._connection.fetchval(sql, *arguments)
+        except asyncpg.PostgresError as error:
+            await self._connection.execute("rollback to savepoint step")
+            return refusal(error)
+
+    def move_back(self, days: int) -> None:
+        """Lets everything have happened earlier, also what no verb could change."""
+        self._wait(self._connection.execute("set local session_replication_role = replica"))
+        for sql in MOVE_BACK:
+            self.rows(sql, self.users, days)
+        self._wait(self._connection.execute("set local session_replication_role = origin"))
+
+
+AMOUNTS, WHO, CHOICE = st.integers(1, 8), st.integers(0, 1), st.integers(0, 9)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Does the same to the ledger and to the model, and compares them after every step."""
+
+    books: Books
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.books.begin()
+        self.wallets = [Wallet(), Wallet()]
+        self.holds: list[tuple[int, Hold, UUID]] = []
+        self.spends: list[tuple[int, Spend, UUID]] = []
+        self.keys: dict[tuple[int, int], tuple[int, UUID]] = {}
+        for who in (0, 1):
+            self.grant(who, "PLAN", 9, 2)
+            self.grant(who, "PURCHASE", 4, NEVER)
+
+    def teardown(self) -> None:
+        """The books are sound, apart from what days that were skipped have left unswept."""
+        try:
+            found = self.books.rows("select fault from app.ledger_faults($1)", self.books.users)
+            assert [row["fault"] for row in found if "outlived" not in row["fault"]] == []
+        finally:
+            self.books.roll_back()
+
+    def both(self, model: Callable[[], Any], who: int, sql: str, *arguments: Any) -> Any:
+        """The step on both: what both gave, or nothing when both refused with one code."""
+        try:
+            expected, refused = model(), None
+        except RefusedError as error:
+            expected, refused = None, str(error)
+        found = self.books.attempt(self.books.users[who], sql, *arguments)
+        if refused is None:
+            assert not isinstance(found, str | BaseException), found
+            return expected, found
+        assert found == refused
+        return None
+
+    @rule(
+        who=WHO,
+        source=st.sampled_from(["PLAN", "SIGNUP_BONUS", "PURCHASE", "ADMIN"]),
+        amount=AMOUNTS,
+        days=st.sampled_from([1, 2, 3, 30, NEVER]),
+    )
+    def grant(self, who: int, source: str, amount: int, days: int) -> None:
+        """Credits from one source."""
+        wallet = self.wallets[who]
+
+        def model() -> None:
+            wallet.sweep()
+            wallet.give(source, amount, days)
+
+        sql = (
+            "select app.grant_credits($1, $2, $3, null,"
+            f" case when $4 < {NEVER} then now() + make_interval(days => $4) end)"
         )
+        self.both(model, who, sql, self.books.users[who], source, amount, days)
+        self.books.rows(TELL_GRANTS_APART, self.books.users)
+
+    @rule(who=WHO, amount=AMOUNTS, key=st.integers(0, 30))
+    def spend(self, who: int, amount: int, key: int) -> None:
+        """Use at once, under a key that may have been used before."""
+        wallet, known = self.wallets[who], self.keys.get((who, key))
+
+        def model() -> Spend | None:
+            if known is None:
+                return wallet.spend(amount, MOMENT_DAYS * (len(self.spends) + 1))
+            if known[0] != amount:
+                raise RefusedError("IDEMPOTENCY_CONFLICT")
+            wallet.sweep()
+            return None
+
+        sql = "select app.spend_credits($1, 'test', null, $2)"
+        if done := self.both(model, who, sql, amount, f"key {key}"):
+            if known is None:
+                self.spends.append((who, *done))
+                self.keys[who, key] = (amount, done[1])
+            else:
+                assert done[1] == known[1]
+
+    @rule(who=WHO, amount=AMOUNTS, hours=st.sampled_from([0, 1, 30]))
+    def hold(self, who: int, amount: int, hours: int) -> None:
+        """A reservation."""
+        wallet = self.wallets[who]
+        sql = "select app.hold_credits($1, $2, 'test', make_interval(hours => $3))"
+        user = self.books.users[who]
+        done = self.both(lambda: wallet.hold(amount, hours), who, sql, user, amount, hours)
+        if done:
+            wallet.holds.append(done[0])
+            self.holds.append((who, *done))
+
+    @precondition(lambda self: self.holds)
+    @rule(choice=CHOICE, amount=AMOUNTS)
+    def capture(self, choice: int, amount: int) -> None:
+        """Some of a hold is spent, late or not."""
+        who, hold, key = self.holds[choice % len(self.holds)]
+        end, sql = self.wallets[who].end, "select app.capture_hold($1, $2)"
+        if done := self.both(lambda: end(hold, amount), who, sql, key, amount):
+            self.spends.append((who, self.wallets[who].spends[-1], done[1]))
+
+    @precondition(lambda self: self.holds)
+    @rule(choice=CHOICE)
+    def release(self, choice: int) -> None:
+        """A hold comes to nothing."""
+        who, hold, key = self.holds[choice % len(self.holds)]
+        self.both(lambda: self.wallets[who].end(hold, 0), who, "select app.release_hold($1)", key)
+
+    @precondition(lambda self: self.spends)
+    @rule(choice=CHOICE, amount=AMOUNTS)
+    def refund(self, choice: int, amount: int) -> None:
+        """Some of a spend or a capture is given back."""
+        who, spend, key = self.spends[choice % len(self.spends)]
+        back, sql = self.wallets[who].refund, "select app.refund_credits($1, $2, 'test', $3)"
+        self.both(lambda: back(spend, amount), who, sql, key, amount, str(uuid4()))
+        self.books.rows(TELL_GRANTS_APART, self.books.users)
+
+    @rule(sender=WHO, amount=AMOUNTS)
+    def transfer(self, sender: int, amount: int) -> None:
+        """Credits of one for the other."""
+        one, other = self.wallets[sender], self.wallets[1 - sender]
+        users = (self.books.users[sender], self.books.users[1 - sender])
+        sql = "select app.transfer_credits($1, $2, $3, 'test', $4)"
+
+        def model() -> None:
+            other.receive(one.take(amount, capped=False))
+
+        self.both(model, sender, sql, *users, amount, str(uuid4()))
+        self.books.rows(TELL_GRANTS_APART, self.books.users)
+
+    @rule(days=st.integers(1, 2))
+    def days_pass(self, days: int) -> None:
+        """Grants and holds run out, the cap begins anew."""
+        for wallet in self.wallets:
+            wallet.pass_days(days)
+        self.books.move_back(days)
+
+    @rule()
+    def clock_sweeps(self) -> None:
+        """What the schedule does every minute."""
+        for wallet in self.wallets:
+            wallet.sweep_holds()
+        self.books.rows("select app.expire_holds(1000)")
+        self.books.rows("select app.expire_grants(1000)")
+
+    @rule(who=WHO)
+    def switch_unlimited(self, who: int) -> None:
+        """A user may spend without debit, or no longer."""
+        self.wallets[who].unlimited ^= True
+        sql = "update wallets set unlimited = not unlimited where user_id = $1"
+        self.books.rows(sql, self.books.users[who])
+
+    @rule(who=WHO)
+    def switch_plan(self, who: int) -> None:
+        """A user comes under a plan's cap, or from under it."""
+        self.wallets[who].capped ^= True
+        plan = "model" if self.wallets[who].capped else None
+        self.books.rows("update users set plan_id = $2 where id = $1", self.books.users[who], plan)
+
+    @invariant()
+    def wallets_agree(self) -> None:
+        """Balance, held, and what each grant has left."""
+        rows = self.books.rows(WALLETS, self.books.users)
+        for row, wallet in zip(rows, self.wallets, strict=True):
+            assert (row["balance"], row["held"]) == wallet.figures()
+            left = sorted((grant.source, grant.remaining) for grant in wallet.grants)
+            assert row["grants"] == [remaining for _, remaining in left if remaining]
 
 
-# Holds and their ends come more often: most of what can go wrong lies between them.
-VERBS = (
-    *("hold", "hold", "hold", "capture", "capture", "release", "spend"),
-    *("plan", "purchase", "time passes"),
-)
-STEPS = st.lists(
-    st.tuples(st.sampled_from(VERBS), st.integers(1, 8), st.integers(0, 4)),
-    min_size=8,
-    max_size=20,
-)
+@pytest.fixture
+def machine(cluster: EmbeddedDatabase, database: Database) -> Iterator[type[LedgerMachine]]:
+    """The machine over the test database."""
+    books = Books(cluster.superuser_url)
+    yield type("LedgerMachine", (LedgerMachine,), {"books": books})
+    books.close()
 
 
-@settings(
-    max_examples=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(steps=STEPS)
-async def test_the_ledger_agrees_with_its_model(
-    cluster: EmbeddedDatabase, database: Database, steps: list[Step]
+def profile(sequences: int) -> settings:
+    """So many sequences, however long each takes."""
+    return settings(
+        max_examples=sequences,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_the_ledger_agrees_with_its_model(machine: type[LedgerMachine]) -> None:
+    run_state_machine_as_test(machine, settings=profile(SEQUENCES))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_the_ledger_agrees_with_its_model_for_long(machine: type[LedgerMachine]) -> None:
+    run_state_machine_as_test(machine, settings=profile(NIGHTLY_SEQUENCES))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_sequence_that_once_failed_does_not_again(
+    machine: type[LedgerMachine], seed: str
 ) -> None:
-    actor = Actor("authenticated", uuid4())
-    async with database.transaction(SERVICE) as transaction:
-        await transaction.execute(
-            text("insert into users (id, is_anonymous) values (:id, true)"), id=actor.user_id
-        )
-    owner = await asyncpg.connect(cluster.owner_url)
+    both = machine()
     try:
-        both = Both(Ledger(database, owner), actor)
-        for step in [("purchase", 9, 1), ("plan", 3, 2), ("plan", 3, 0), ("plan", 3, 4), *steps]:
-            await both.take(step)
+        both.wallets_agree()
+        for step, arguments in SEEDS[seed]:
+            getattr(both, step)(**arguments)
+            both.wallets_agree()
     finally:
-        await owner.close()
+        both.teardown()

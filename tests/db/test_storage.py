@@ -1,47 +1,40 @@
-"""Files are kept whole under paths that we make; a link opens exactly what it was signed for."""
+"""Files are kept whole under paths that we make, in a folder as in a bucket."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from time import time
 from uuid import UUID
 
 import pytest
 
+import settings as settings_module
 from db.errors import DomainError, ErrorCode
+from db.links import open_links
 from db.storage import (
-    LINK_BUCKET_SECONDS,
-    LinkSigner,
+    WIDTHS_PIXELS,
     Storage,
     generation_path,
+    incoming_path,
     is_storage_path,
-    open_links,
     open_storage,
     upload_path,
+    width_of,
+    width_path,
 )
-from settings import Settings
+from settings import Settings, SettingsError
 
 ANNA = UUID("01890000-0000-7000-8000-00000000000a")
 BORIS = UUID("01890000-0000-7000-8000-00000000000b")
 FILE = UUID("01890000-0000-7000-8000-0000000000f1")
-NOW = 1_800_000_000
 PATH = generation_path(ANNA, FILE, "image/jpeg")
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return open_storage(Settings(data_directory=tmp_path / "data with spaces"))
-
-
-@pytest.fixture
-def links() -> LinkSigner:
-    return LinkSigner("https://api.example.com", "a key for tests")
-
-
-def taken_apart(url: str) -> tuple[str, dict[str, str]]:
-    parts = urlsplit(url)
-    return parts.path.removeprefix("/files/"), dict(parse_qsl(parts.query))
+def storage(stored_anywhere: Settings) -> Storage:
+    return open_storage(stored_anywhere)
 
 
 async def test_what_was_put_is_read_whole_or_streamed(storage: Storage) -> None:
@@ -59,7 +52,7 @@ async def test_a_deleted_file_is_gone_and_deleting_again_is_no_error(storage: St
     await storage.delete(PATH)
     await storage.delete(PATH)
     assert not await storage.exists(PATH)
-    for read in (storage.get, storage.stream):
+    for read in (storage.get, storage.stream, storage.head):
         with pytest.raises(FileNotFoundError):
             await read(PATH)
 
@@ -87,6 +80,10 @@ async def test_of_many_that_create_a_file_one_wins(storage: Storage) -> None:
         f"generations/{ANNA}/{FILE}.html",
         f"generations/{ANNA}/{FILE}.jpg\0",
         f"other/{ANNA}/{FILE}",
+        f"incoming/{ANNA}/{FILE}.jpg",
+        f"widths/161/uploads/{ANNA}/{FILE}",
+        f"widths/160/incoming/{ANNA}/{FILE}",
+        f"widths/160/widths/160/uploads/{ANNA}/{FILE}",
     ],
 )
 async def test_no_other_path_is_ever_opened(storage: Storage, path: str) -> None:
@@ -96,6 +93,38 @@ async def test_no_other_path_is_ever_opened(storage: Storage, path: str) -> None
             await attempt
 
 
+async def test_a_file_is_read_only_as_the_version_that_was_looked_at(storage: Storage) -> None:
+    path = incoming_path(ANNA, FILE)
+    await storage.put(path, b"first", "image/png")
+    seen = await storage.head(path)
+    assert seen.size_bytes == 5
+    assert seen.content_type == ("image/png" if storage.is_direct else None)
+    assert await storage.get(path, seen.version) == b"first"
+    await storage.put(path, b"other", "image/png")
+    with pytest.raises(FileNotFoundError):
+        await storage.get(path, seen.version)
+
+
+async def test_a_picture_goes_with_its_smaller_forms(storage: Storage) -> None:
+    forms = [width_path(PATH, width) for width in WIDTHS_PIXELS]
+    for path in (PATH, *forms):
+        await storage.put(path, b"bytes")
+    assert [width_of(path) for path in forms] == [(PATH, width) for width in WIDTHS_PIXELS]
+    assert width_of(PATH) is None
+    await storage.delete_picture(PATH)
+    assert not [path for path in (PATH, *forms) if await storage.exists(path)]
+
+
+async def test_old_files_are_listed_under_their_own_paths(storage: Storage) -> None:
+    paths = {PATH, width_path(PATH, 160), upload_path(ANNA, FILE), incoming_path(BORIS, FILE)}
+    for path in paths:
+        await storage.put(path, b"bytes")
+    now = datetime.now(UTC)
+    later, earlier = now + timedelta(minutes=1), now - timedelta(minutes=1)
+    assert {path async for chunk in storage.older_than(later) for path in chunk} == paths
+    assert {path async for chunk in storage.older_than(earlier) for path in chunk} == set()
+
+
 async def test_files_lie_in_a_private_folder_of_the_data_directory(tmp_path: Path) -> None:
     storage = open_storage(Settings(data_directory=tmp_path))
     await storage.put(PATH, b"bytes")
@@ -103,75 +132,41 @@ async def test_files_lie_in_a_private_folder_of_the_data_directory(tmp_path: Pat
     assert (tmp_path / "storage").stat().st_mode & 0o077 == 0
 
 
-def test_a_link_opens_its_file_until_it_expires(links: LinkSigner) -> None:
-    url = links.sign_url("GET", PATH, NOW + 600, "image/jpeg")
-    assert url.startswith(f"https://api.example.com/files/{PATH}?method=GET&")
-    path, query = taken_apart(url)
-    link = links.verify("GET", path, query, NOW)
-    assert (link.path, link.content_type) == (PATH, "image/jpeg")
-    assert NOW + 600 <= link.expires_at < NOW + 600 + LINK_BUCKET_SECONDS
-    links.verify("GET", path, query, link.expires_at - 1)
-    with pytest.raises(DomainError):
-        links.verify("GET", path, query, link.expires_at)
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "changes"),
-    [
-        ("PUT", PATH, {}),
-        ("DELETE", PATH, {}),
-        ("PUT", PATH, {"method": "PUT"}),
-        ("GET", generation_path(BORIS, FILE, "image/jpeg"), {}),
-        ("GET", upload_path(ANNA, FILE), {}),
-        ("GET", PATH, {"expires": str(NOW + 900_000)}),
-        ("GET", PATH, {"expires": ""}),
-        ("GET", PATH, {"expires": "soon"}),
-        ("GET", PATH, {"type": "text/html"}),
-        ("GET", PATH, {"type": ""}),
-        ("GET", PATH, {"signature": ""}),
-        ("GET", PATH, {"signature": "A" * 43}),
-        ("GET", PATH, {"signature": "ключ\udcff"}),
-    ],
-)
-def test_an_altered_link_is_refused(
-    links: LinkSigner, method: str, path: str, changes: dict[str, str]
+async def test_a_storage_that_is_away_says_so(
+    bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    _, query = taken_apart(links.sign_url("GET", PATH, NOW + 600, "image/jpeg"))
-    links.verify("GET", PATH, query, NOW)
-    with pytest.raises(DomainError) as refusal:
-        links.verify(method, path, query | changes, NOW)
-    assert refusal.value.code == ErrorCode.FORBIDDEN
-    assert "ask for a new one" in refusal.value.message
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
+    away = open_storage(Settings(storage_url="s3://bucket"))
+    folder = open_storage(Settings(data_directory=tmp_path))
+    (tmp_path / "storage").chmod(0o500)
+    (tmp_path / "storage" / "uploads").write_text("no folder")
+    for storage in (away, folder):
+        with pytest.raises(DomainError) as refusal:
+            await storage.put(upload_path(ANNA, FILE), b"bytes")
+        assert refusal.value.code == ErrorCode.SERVICE_UNAVAILABLE
 
 
-def test_every_character_of_a_signature_counts(links: LinkSigner) -> None:
-    path, query = taken_apart(links.sign_url("GET", PATH, NOW + 600, "image/jpeg"))
-    signature = query["signature"]
-    for place in range(len(signature)):
-        other = "A" if signature[place] != "A" else "B"
-        query["signature"] = signature[:place] + other + signature[place + 1 :]
-        with pytest.raises(DomainError):
-            links.verify("GET", path, query, NOW)
+@pytest.mark.parametrize("url", ["ftp://host", "bucket", "file:///tmp/x", "s3://"])
+def test_a_url_that_is_no_bucket_is_refused_by_name(url: str) -> None:
+    with pytest.raises(SettingsError, match="STORAGE_URL="):
+        open_storage(Settings(storage_url=url))
 
 
-def test_another_key_signs_other_links(links: LinkSigner) -> None:
-    path, query = taken_apart(links.sign_url("GET", PATH, NOW + 600))
-    with pytest.raises(DomainError):
-        LinkSigner("https://api.example.com", "another key").verify("GET", path, query, NOW)
-
-
-def test_links_made_within_five_minutes_are_the_same_text(links: LinkSigner) -> None:
-    start = NOW - NOW % LINK_BUCKET_SECONDS + 1
-    made = {
-        links.sign_url("GET", PATH, start + second + 3600, "image/jpeg")
-        for second in range(LINK_BUCKET_SECONDS)
+def test_credentials_may_stand_in_the_file_env(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(
+        "AZURE_STORAGE_ACCOUNT_NAME=anna\nAZURE_STORAGE_ACCOUNT_KEY=YQ==\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    settings_module._dotenv.cache_clear()
+    try:
+        links = open_links(Settings(storage_url="az://photos", signed_url_key="x"))
+        url = links.put_url(ANNA, FILE, time() + 60)
+    finally:
+        settings_module._dotenv.cache_clear()
+    assert url.startswith(f"https://anna.blob.core.windows.net/photos/incoming/{ANNA}/{FILE}?")
+    assert links.put_headers("image/png") == {
+        "Content-Type": "image/png",
+        "x-ms-blob-type": "BlockBlob",
     }
-    assert len(made) == 1
-    assert links.sign_url("GET", PATH, start + LINK_BUCKET_SECONDS + 3600) not in made
-
-
-def test_the_key_outlives_a_restart(tmp_path: Path) -> None:
-    settings = Settings(data_directory=tmp_path, public_url="https://api.example.com/")
-    path, query = taken_apart(open_links(settings).sign_url("PUT", upload_path(ANNA, FILE), NOW))
-    restarted = open_links(Settings(data_directory=tmp_path))
-    assert restarted.verify("PUT", path, query, NOW - 1).path == upload_path(ANNA, FILE)

@@ -1,21 +1,26 @@
-"""An upload is its owner's, within limits, and never changes once its photo is there."""
+"""An upload is its owner's, within limits and quota, and never changes once its photo is there."""
 
 from __future__ import annotations
 
-from uuid import uuid4
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
-from db.actor import Actor
+from db.actor import SERVICE, Actor
 from db.errors import DomainError, ErrorCode
-from db.generations.operations import UploadRecords, create_upload
 from db.pool import Database
 from db.storage import upload_path
+from db.uploads.operations import UploadLimits, UploadRecords, create_upload, delete_upload
+from settings import Settings
 
 from ..conftest import MakeUser
 
 MEBIBYTE = 1_048_576
+LIMITS = UploadLimits.of(Settings())
 PHOTO = {
     "sha256": "ab" * 32,
     "width": 30,
@@ -25,13 +30,31 @@ PHOTO = {
 }
 
 
+async def announced(
+    database: Database, actor: Actor, size_bytes: int = 10, limits: UploadLimits = LIMITS
+) -> UUID:
+    async with database.transaction(actor) as transaction:
+        return await create_upload(transaction, "image/jpeg", size_bytes, limits)
+
+
+async def refusal_of(attempt: object) -> str | None:
+    """The code that a verb, in Python or in SQL, refuses with."""
+    try:
+        await attempt  # type: ignore[misc]
+    except DomainError as error:
+        return error.code
+    except asyncpg.PostgresError as error:
+        return str(error.hint)
+    return None
+
+
 @pytest.mark.parametrize("content_type", ["image/jpeg", "image/png", "image/webp"])
 async def test_a_user_gets_a_place_for_a_photo(
     database: Database, make_user: MakeUser, owner: asyncpg.Connection, content_type: str
 ) -> None:
     actor = await make_user()
     async with database.transaction(actor) as transaction:
-        upload_id = await create_upload(transaction, actor, content_type, 15 * MEBIBYTE, 900)
+        upload_id = await create_upload(transaction, content_type, 15 * MEBIBYTE, LIMITS)
     row = await owner.fetchrow("select * from uploads where id = $1", upload_id)
     assert (row["user_id"], row["status"], row["content_type"], row["declared_size_bytes"]) == (
         actor.user_id,
@@ -65,21 +88,23 @@ async def test_what_no_photo_can_be_is_refused(
     actor = await make_user()
     with pytest.raises(DomainError) as refusal:
         async with database.transaction(actor) as transaction:
-            await create_upload(transaction, actor, content_type, size_bytes, 900)
+            await create_upload(transaction, content_type, size_bytes, LIMITS)
     assert (refusal.value.code, refusal.value.path) == (code, ("input", field))
     assert not await owner.fetchval(
         "select count(*) from uploads where user_id = $1", actor.user_id
     )
 
 
-async def test_nobody_makes_an_upload_for_somebody_else(
+async def test_nobody_makes_an_upload_without_the_verb(
     database: Database, make_user: MakeUser
 ) -> None:
-    actor, victim = await make_user(), await make_user()
+    actor = await make_user()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with database.transaction(actor) as transaction:
-            await create_upload(
-                transaction, Actor("authenticated", victim.user_id), "image/png", 10, 900
+            await transaction.connection.execute(
+                "insert into uploads (user_id, content_type, declared_size_bytes, expires_at)"
+                " values ($1, 'image/png', 9, now())",
+                actor.user_id,
             )
 
 
@@ -90,14 +115,13 @@ async def test_the_records_of_an_upload(
     assert actor.user_id is not None
     records = UploadRecords(database)
     assert await records.find_upload(uuid4()) is None
-    async with database.transaction(actor) as transaction:
-        upload_id = await create_upload(transaction, actor, "image/jpeg", 10, 900)
+    upload_id = await announced(database, actor)
     await records.mark_rejected(upload_id, ErrorCode.INVALID_IMAGE, "Not a photo.")
     found = await records.find_upload(upload_id)
     assert found is not None
     assert found.status == "REJECTED"
 
-    await records.mark_ready(upload_id, **PHOTO)  # type: ignore[arg-type]
+    assert await records.mark_ready(upload_id, **PHOTO)  # type: ignore[arg-type]
     ready = dict(await owner.fetchrow("select * from uploads where id = $1", upload_id))
     assert (ready["status"], ready["path"], ready["rejected_code"]) == (
         "READY",
@@ -107,6 +131,98 @@ async def test_the_records_of_an_upload(
     assert ready["received_at"] is not None
 
     await records.mark_rejected(upload_id, ErrorCode.EMPTY_FILE, "Empty.")
+    assert not await records.reserve(upload_id, 100, LIMITS)
     await records.mark_ready(upload_id, **{**PHOTO, "sha256": "cd" * 32})  # type: ignore[arg-type]
     assert ready == dict(await owner.fetchrow("select * from uploads where id = $1", upload_id))
-    await records.mark_ready(uuid4(), **PHOTO)  # type: ignore[arg-type]
+    assert not await records.mark_ready(uuid4(), **PHOTO)  # type: ignore[arg-type]
+    assert not await records.reserve(uuid4(), 100, LIMITS)
+
+
+async def test_what_is_announced_counts_until_its_time_is_over(
+    database: Database, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    actor, limits = await make_user(), replace(LIMITS, quota_bytes=100)
+    first = await announced(database, actor, 60, limits)
+    await announced(database, actor, 40, limits)
+    assert await refusal_of(announced(database, actor, 1, limits)) == "QUOTA_EXCEEDED"
+    assert await refusal_of(announced(database, await make_user(), 100, limits)) is None
+    await owner.execute(
+        "update uploads set created_at = now() - $2::interval where id = $1",
+        first,
+        limits.waiting + timedelta(seconds=1),
+    )
+    assert await refusal_of(announced(database, actor, 60, limits)) is None
+
+
+async def test_a_photo_counts_with_the_bytes_that_are_stored(
+    database: Database, make_user: MakeUser
+) -> None:
+    actor, limits = await make_user(), replace(LIMITS, quota_bytes=1_000)
+    records, upload_id = UploadRecords(database), await announced(database, actor, 10, limits)
+    assert await refusal_of(records.reserve(upload_id, 1_001, limits)) == "QUOTA_EXCEEDED"
+    assert await records.reserve(upload_id, 900, limits)
+    assert await refusal_of(announced(database, actor, 101, limits)) == "QUOTA_EXCEEDED"
+    await records.mark_ready(upload_id, **PHOTO)  # type: ignore[arg-type]
+    assert await refusal_of(announced(database, actor, 101, limits)) == "QUOTA_EXCEEDED"
+    assert await refusal_of(announced(database, actor, 100, limits)) is None
+
+
+async def test_of_many_at_once_only_so_many_fit(database: Database, make_user: MakeUser) -> None:
+    actor, limits = await make_user(), replace(LIMITS, quota_bytes=50)
+    answers = await asyncio.gather(
+        *(refusal_of(announced(database, actor, 10, limits)) for _ in range(9))
+    )
+    assert answers.count(None) == 5
+    assert answers.count("QUOTA_EXCEEDED") == 4
+
+
+async def test_photos_that_arrive_at_once_only_fit_so_many(
+    database: Database, make_user: MakeUser
+) -> None:
+    actor, limits = await make_user(), replace(LIMITS, quota_bytes=3_000)
+    uploads = [await announced(database, actor, 1, limits) for _ in range(8)]
+    records = UploadRecords(database)
+    answers = await asyncio.gather(
+        *(refusal_of(records.reserve(upload_id, 900, limits)) for upload_id in uploads)
+    )
+    assert answers.count(None) == 3
+    assert answers.count("QUOTA_EXCEEDED") == 5
+
+
+async def deleting(database: Database, actor: Actor, upload_id: UUID) -> None:
+    async with database.transaction(actor) as transaction:
+        await delete_upload(transaction, upload_id)
+
+
+async def test_a_deleted_photo_is_forgotten_and_frees_its_room(
+    database: Database, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    actor, limits = await make_user(), replace(LIMITS, quota_bytes=1_000)
+    records, upload_id = UploadRecords(database), await announced(database, actor, 900, limits)
+    await records.mark_ready(upload_id, **PHOTO)  # type: ignore[arg-type]
+    assert await refusal_of(deleting(database, await make_user(), upload_id)) == "NOT_FOUND"
+    assert await refusal_of(deleting(database, actor, uuid4())) == "NOT_FOUND"
+    assert await owner.fetchval("select status from uploads where id = $1", upload_id) == "READY"
+
+    await deleting(database, actor, upload_id)
+    row = await owner.fetchrow("select * from uploads where id = $1", upload_id)
+    assert (row["status"], row["path"], row["original_sha256"]) == ("DELETED", "", None)
+    assert await records.find_upload(upload_id) is None
+    assert not await records.mark_ready(upload_id, **PHOTO)  # type: ignore[arg-type]
+    assert await refusal_of(deleting(database, actor, upload_id)) == "NOT_FOUND"
+    assert await refusal_of(announced(database, actor, 1_000, limits)) is None
+
+
+async def test_only_the_owners_verbs_are_theirs(database: Database, make_user: MakeUser) -> None:
+    actor = await make_user()
+    for verb in (
+        "app.lock_uploads(gen_random_uuid())",
+        "app.upload_bytes(gen_random_uuid(), interval '1 day')",
+        "app.reserve_upload_bytes(gen_random_uuid(), 1, interval '1 day', 1)",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with database.transaction(actor) as transaction:
+                await transaction.connection.execute(f"select {verb}")
+    async with database.transaction(SERVICE) as transaction:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await transaction.connection.execute("select app.delete_upload(gen_random_uuid())")

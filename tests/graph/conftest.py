@@ -10,6 +10,7 @@ import pytest
 
 from db.actor import NOBODY, Actor
 from db.pool import Database
+from db.storage import open_storage
 from graph.app import make_services
 from graph.context import Context
 from graph.engine.engine import Engine
@@ -24,7 +25,7 @@ Ask = Callable[..., Awaitable[dict[str, Any]]]
 @pytest.fixture(scope="session")
 async def services(database: Database, settings: Settings) -> AsyncIterator[Services]:
     """The services of one process, over the test database."""
-    services = make_services(settings, database, WakeBus.memory())
+    services = make_services(settings, database, open_storage(settings), WakeBus.memory())
     await services.hub.start()
     yield services
     await services.hub.stop()

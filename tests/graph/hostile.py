@@ -1,6 +1,8 @@
-"""Documents made to exhaust a server, each with the code that it is refused with."""
+"""Documents and variables made to exhaust a server; documents with the code of their refusal."""
 
 from __future__ import annotations
+
+from typing import Any
 
 TOO_COMPLEX = frozenset({"QUERY_TOO_COMPLEX"})
 TOO_COMPLEX_OR_INVALID = frozenset({"QUERY_TOO_COMPLEX", "BAD_USER_INPUT"})
@@ -88,4 +90,55 @@ HOSTILE: dict[str, tuple[str, frozenset[str]]] = {
         + "}}",
         TOO_COMPLEX,
     ),
+}
+
+
+NODE = "query($v: ID!) { node(id: $v) { id } }"
+NODES = "query($v: [ID!]!) { nodes(ids: $v) { id } }"
+LIST = "query($v: GenerationWhere) { viewer { generations(where: $v) { totalCount } } }"
+PAGE = "query($v: Cursor) { viewer { generations(after: $v) { totalCount } } }"
+FREE = "mutation($v: JSON!) { createProfile(input: {analysis: $v}) { errors { code } } }"
+MANY = 100_000
+
+
+def chain(levels: int, link: str) -> Any:
+    """Objects in one another."""
+    value: Any = {}
+    for _ in range(levels):
+        value = {link: value}
+    return value
+
+
+def boxed(levels: int) -> Any:
+    """Lists in one another."""
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+# Each a document that is valid and its variable `v`. What fits the limits may be answered.
+HOSTILE_VARIABLES: dict[str, tuple[str, Any]] = {
+    "objects 500 deep": (FREE, chain(500, "a")),
+    "lists 500 deep": (FREE, boxed(500)),
+    "a list 90 deep for a list of ids": (NODES, boxed(90)),
+    "an id of a million characters": (NODE, "user_" + "x" * 1_000_000),
+    "a cursor of a million characters": (PAGE, "x" * 1_000_000),
+    "a million characters where an object belongs": (LIST, "x" * 1_000_000),
+    "14,000 ids that are objects": (NODES, [{}] * 14_000),
+    "14,000 nulls among ids": (NODES, [None] * 14_000),
+    "14,000 unknown keys": (LIST, {f"k{n}": n for n in range(14_000)}),
+    "14,000 values in a condition": (LIST, {"status": {"in": ["QUEUED"] * 14_000}}),
+    "14,000 unknown values in a condition": (LIST, {"status": {"in": ["X"] * 14_000}}),
+    "100,000 ids": (NODES, ["a"] * MANY),
+    "100,000 nulls among ids": (NODES, [None] * MANY),
+    "100,000 free values": (FREE, list(range(MANY))),
+    "50,000 free keys": (FREE, {f"k{n}": n for n in range(50_000)}),
+    "100,000 values in a condition": (LIST, {"status": {"in": ["QUEUED"] * MANY}}),
+    "30,000 ids in a condition": (LIST, {"id": {"in": [f"generation_{n}" for n in range(30_000)]}}),
+    "conditions 80 deep": (LIST, chain(80, "tool")),
+    "conditions joined 80 deep": (LIST, chain(80, "and")),
+    "4,000 digits": (FREE, int("9" * 4_000)),
+    "40,000 integers of 19 digits": (FREE, [10**18 + n for n in range(40_000)]),
+    "60,000 moments that are none": (LIST, {"createdAt": {"gt": ["x"] * 60_000}}),
 }

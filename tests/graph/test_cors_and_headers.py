@@ -38,7 +38,7 @@ def serve(database: Database, cluster: EmbeddedDatabase, settings: Settings) -> 
     """`async with serve(cors_origins=[…])` gives a server in this process and its client."""
 
     # A demo makes its secrets; production has to find them.
-    make_services(settings, database, WakeBus.memory()).passwords.close()
+    make_services(settings, database, open_storage(settings), WakeBus.memory()).passwords.close()
 
     @asynccontextmanager
     async def serving(**changes: Any) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:

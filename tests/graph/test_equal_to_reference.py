@@ -44,7 +44,7 @@ async def world(cluster: EmbeddedDatabase, database: Database) -> World:
 @pytest.fixture
 def both(engine: Engine, services: Services, world: World, monkeypatch: pytest.MonkeyPatch) -> Both:
     """Both ways of answering, at one moment, so that signed links are the same."""
-    monkeypatch.setattr("graph.generations.time", lambda: NOW)
+    monkeypatch.setattr("graph.uploads.time", lambda: NOW)
     return Both(engine, services)
 
 
@@ -124,6 +124,7 @@ PAGES = {
     "generations": "Generation",
     "notifications": "Notification",
     "creditTransactions": "CreditTransaction",
+    "creditGrants": "CreditGrant",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import AsyncIterator
@@ -236,20 +237,126 @@ async def test_what_cannot_run_has_no_data_and_its_media_types_status(
     ("accept", "media"),
     [
         (None, OLDER_TYPE),
+        ("", OLDER_TYPE),
         ("*/*", OLDER_TYPE),
-        ("text/html", OLDER_TYPE),
+        ("application/*", OLDER_TYPE),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", OLDER_TYPE),
         ("application/json", OLDER_TYPE),
+        ("Application/JSON; Charset=UTF-8", OLDER_TYPE),
         ("application/graphql-response+json; charset=utf-8, application/json;q=0.9", NEWER_TYPE),
-        ("application/graphql-response+json;q=0", OLDER_TYPE),
+        ('Application/GraphQL-Response+JSON;charset="utf-8";Q=0.5', NEWER_TYPE),
+        ("application/json;q=0.9, application/graphql-response+json", NEWER_TYPE),
+        ("application/json, application/graphql-response+json", NEWER_TYPE),
+        ("application/json, application/graphql-response+json;q=0.9", OLDER_TYPE),
+        ("application/graphql-response+json;q=0.2, */*;q=0.8", OLDER_TYPE),
+        ("application/graphql-response+json, */*;q=0.1", NEWER_TYPE),
+        ("application/graphql-response+json;q=0, */*", OLDER_TYPE),
+        ("application/json;q=0, */*", NEWER_TYPE),
+        ("application/json;q=0.000, application/*;q=0.001", NEWER_TYPE),
+        ("application/graphql-response+json;charset=utf-16, application/json", OLDER_TYPE),
     ],
 )
 async def test_the_newer_media_type_is_for_those_who_ask(
     http: httpx.AsyncClient, accept: str | None, media: str
 ) -> None:
-    response = await ask(http, "{ __typename }", **({"accept": accept} if accept else {}))
+    response = await ask(
+        http, "{ __typename }", **({"accept": accept} if accept is not None else {})
+    )
     assert (response.status_code, response.headers["content-type"]) == (200, media)
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "text/*",
+        "application/graphql-response+json;q=0",
+        "application/json;charset=iso-8859-1",
+        "*/*;q=0",
+        "application/json;q=x",
+        "application/json;q=nan",
+    ],
+)
+async def test_nothing_runs_for_those_who_take_neither_media_type(
+    http: httpx.AsyncClient, accept: str
+) -> None:
+    response = await ask(http, GUEST, accept=accept)
+    assert_refused(response, 406)
+    assert response.headers["content-type"] == OLDER_TYPE
+
+
+async def test_an_accept_header_may_come_in_lines(http: httpx.AsyncClient) -> None:
+    lines = [
+        ("accept", "text/html"),
+        ("accept", NEWER["accept"]),
+        ("content-type", "application/json"),
+    ]
+    response = await http.post("/graphql", content=b'{"query":"{ __typename }"}', headers=lines)
+    assert response.headers["content-type"] == NEWER_TYPE
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "GZIP"])
+async def test_a_coded_body_is_415_and_says_how_to_send_it(
+    http: httpx.AsyncClient, coding: str
+) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    body = gzip.compress(b'{"query":"{ __typename }"}')
+    response = await http.post("/graphql", content=body, headers=headers)
+    assert_refused(response, 415)
+    assert response.headers["accept-encoding"] == "identity"
+    plain = {**headers, "content-encoding": "Identity"}
+    response = await http.post("/graphql", content=gzip.decompress(body), headers=plain)
+    assert response.status_code == 200
+
+
+async def test_a_body_in_another_charset_is_415(http: httpx.AsyncClient) -> None:
+    headers = {"content-type": "application/json; charset=utf-16"}
+    body = '{"query":"{ __typename }"}'.encode("utf-16")
+    assert_refused(await http.post("/graphql", content=body, headers=headers), 415)
+
+
+NUMBER = """mutation($v: JSON!) {
+  createProfile(input: {analysis: $v}) { profile { analysis } errors { code } } }"""
+
+
+@pytest.mark.parametrize(
+    ("digits", "is_kept"),
+    [
+        (str(2**53 + 1), True),
+        (str(-(2**63)), True),
+        (str(2**64 - 1), True),
+        ('"1234567890123456789012345"', True),
+        (str(2**64), False),
+        (str(-(2**63) - 1), False),
+        ("9" * 300, False),
+    ],
+)
+async def test_no_integer_loses_a_digit(
+    http: httpx.AsyncClient, digits: str, is_kept: bool
+) -> None:
+    guest = (await ask(http, GUEST)).json()["data"]["signInAnonymously"]["session"]
+    body = f'{{"query": {json.dumps(NUMBER)}, "variables": {{"v": {{"n": {digits}}}}}}}'
+    headers = {**JSON, **NEWER, "authorization": f"Bearer {guest['accessToken']}"}
+    response = await http.post("/graphql", content=body, headers=headers)
+    if is_kept:
+        assert f'"n":{digits}' in response.text.replace(" ", "")
+    else:
+        assert_refused(response, 400)
+        assert "64 bits" in response.json()["errors"][0]["message"]
+    written = NUMBER.replace("($v: JSON!)", "").replace("$v", f"{{n: {digits}}}")
+    response = await http.post("/graphql", json={"query": written}, headers=headers)
+    if is_kept:
+        assert f'"n":{digits}' in response.text.replace(" ", "")
+    else:
+        assert_refused(response, 400)
+
+
+async def test_of_a_key_that_comes_twice_the_last_counts(http: httpx.AsyncClient) -> None:
+    body = b'{"query":"{ nope }","query":"{ __typename }"}'
+    response = await http.post("/graphql", content=body, headers=JSON)
+    assert response.json() == {"data": {"__typename": "Query"}}
 
 
 async def test_what_the_specification_leaves_open_is_taken_kindly(http: httpx.AsyncClient) -> None:
@@ -379,7 +486,7 @@ async def test_an_unexpected_fault_is_logged_whole_and_shown_masked(
         raise RuntimeError(SECRET)
 
     if fault == "query":
-        monkeypatch.setattr(inside.engine, "read", fail)
+        monkeypatch.setattr(inside.engine, "query_statement", fail)
     elif fault == "mutation":
         monkeypatch.setattr("graph.engine.engine.run_mutation", fail)
     else:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from graphql import get_introspection_query
 
+from db.actor import Actor
+from graph.context import Context
 from graph.engine.costs import Estimate
 from graph.engine.documents import Documents
 from graph.engine.engine import Engine
@@ -15,6 +19,7 @@ from graph.engine.limits import Limits
 from graph.engine.variables import coerce_variables
 from graph.errors import RequestError
 from graph.http import GraphQLHttp
+from graph.live.source import SocketOperations
 from graph.services import Services
 from settings import Settings
 
@@ -29,6 +34,7 @@ FULL_INTROSPECTION = get_introspection_query(
     schema_description=True,
     input_value_deprecation=True,
 )
+FILTERED = "{ viewer { generations(first: 1, where: $w) { nodes { id } } } }"
 PAGE = "query($n: Int) { viewer { generations(first: $n) { nodes { id } } } }"
 
 
@@ -131,6 +137,24 @@ def test_the_whole_schema_can_be_asked_for(engine: Engine) -> None:
         (PAGE, {"n": 100_000}, 2 + 100 * 2, 1 + 100),
         (PAGE.replace("$n: Int", "$n: Int = 4"), {}, 2 + 4 * 2, 1 + 4),
         (PAGE.replace("nodes {", "nodes @skip(if: true) {"), {"n": 1}, 4, 2),
+        (FILTERED.replace("$w", "{}"), None, 4, 2),
+        (FILTERED.replace("$w", "{status: {eq: QUEUED}}"), None, 4 + 10, 2),
+        (FILTERED.replace("$w", "{status: {in: [QUEUED, RUNNING]}}"), None, 4 + 10, 2),
+        (
+            "query($t: ToolCondition)"
+            + FILTERED.replace("$w", '{createdAt: {gt: "2026-01-01T00:00:00Z"}, tool: $t}'),
+            {"t": {"id": {"in": ["a", "b"], "eq": "a"}}},
+            4 + 3 * 10,
+            2,
+        ),
+        (
+            "query($w: GenerationWhere)" + FILTERED,
+            {"w": {"status": {"eq": "QUEUED"}, "tool": {"id": {"eq": "a"}}}},
+            4 + 20,
+            2,
+        ),
+        ("query($w: GenerationWhere)" + FILTERED, {"w": None}, 4, 2),
+        ("query($w: GenerationWhere)" + FILTERED, {}, 4, 2),
         ("mutation { signOut { errors { code } } }", None, 102, 1),
         ("subscription { creditsChanged { credits { balance } } }", None, 3, 1),
     ],
@@ -163,6 +187,44 @@ async def test_the_cost_is_shown_when_asked_for(engine: Engine, services: Servic
     assert told.json()["extensions"] == {
         "cost": {"requested": 16, "limit": 20_000, "rows": 8, "rowLimit": 5_000}
     }
+
+
+async def told_over_a_socket(
+    engine: Engine, services: Services, actor: Actor, payload: dict[str, Any], items: int
+) -> list[Any]:
+    """The first answers to an operation over a socket, what they say of the cost."""
+    told = []
+    answers = SocketOperations(engine, services).execute(payload, lambda: actor)
+    async with aclosing(answers):  # type: ignore[type-var]
+        async for answer in answers:
+            told.append(orjson.loads(answer).get("extensions"))
+            if len(told) == items:
+                break
+            await ask_to_spend(engine, services, actor)
+    return told
+
+
+async def ask_to_spend(engine: Engine, services: Services, actor: Actor) -> None:
+    """One more change of the wallet to hear of."""
+    text = 'mutation { spendCredits(input: {amount: 1, idempotencyKey: "k"}) { errors { code } } }'
+    await engine.run(text, {}, None, Context(actor, services, "test"))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_the_cost_is_shown_over_a_socket_once(
+    engine: Engine, services: Services, make_user: MakeUser, asked: bool
+) -> None:
+    actor = await make_user()
+    extensions = {"extensions": {"cost": True}} if asked else {}
+    query = {"query": PAGE, "variables": {"n": 7}, **extensions}
+    watch = {"query": "subscription { creditsChanged { credits { balance } } }", **extensions}
+    shown = {"limit": 20_000, "rowLimit": 5_000}
+    of_query, of_watch = ({"cost": {"requested": 16, "rows": 8, **shown}},
+                          {"cost": {"requested": 3, "rows": 1, **shown}})  # fmt: skip
+    told = await told_over_a_socket(engine, services, actor, query, 1)
+    assert told == ([of_query] if asked else [None])
+    told = await told_over_a_socket(engine, services, actor, watch, 2)
+    assert told == ([of_watch, None] if asked else [None, None])
 
 
 @pytest.mark.parametrize(

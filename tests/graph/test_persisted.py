@@ -139,6 +139,17 @@ async def test_an_invalid_document_is_not_kept(http: httpx.AsyncClient) -> None:
     assert_refused(answer, "PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND")
 
 
+@pytest.mark.parametrize("digest", ["", "x", "\u202e", "0" * 900_000, f"{sha256_of(TEXT)} "])
+async def test_a_hash_that_is_none_is_unknown_and_never_stored(
+    fresh: Engine, http: httpx.AsyncClient, digest: str
+) -> None:
+    answer = await post(http, extensions=named(digest))
+    assert_refused(answer, "PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND")
+    answer = await post(http, query=TEXT, extensions=named(digest))
+    assert_refused(answer, "provided sha does not match query", "BAD_USER_INPUT")
+    assert fresh.persisted._store.size_bytes == 0
+
+
 async def test_a_persisted_mutation_is_still_refused_by_get(http: httpx.AsyncClient) -> None:
     extensions = named(sha256_of(MUTATION))
     assert "errors" not in await post(http, query=MUTATION, extensions=extensions)

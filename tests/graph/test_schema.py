@@ -35,6 +35,7 @@ Mutation.refreshSession(input: RefreshSessionInput!): SessionPayload
 Mutation.signOut: SignOutPayload
 Mutation.spendCredits(input: SpendCreditsInput!): SpendCreditsPayload
 Mutation.createUpload(input: CreateUploadInput!): CreateUploadPayload
+Mutation.deleteUpload(input: DeleteUploadInput!): DeleteUploadPayload
 Mutation.createGeneration(input: CreateGenerationInput!): CreateGenerationPayload
 Subscription.creditsChanged(after: Cursor): CreditsChanged!
 Subscription.generationUpdated(id: ID!, after: Cursor): GenerationUpdated!
@@ -96,7 +97,7 @@ CreateGenerationPayload.generation: Generation
 Generation.id: ID!
 Generation.status: GenerationStatus!
 Generation.tool: Tool
-Generation.imageUrl: String
+Generation.imageUrl(width: ImageWidth): String
 Generation.result: JSON
 Generation.error: GenerationError
 Generation.creditsCharged: Int!

@@ -12,11 +12,12 @@ import asyncpg
 from sqlalchemy import text
 
 from db.actor import Actor
-from db.generations.operations import UploadRecords, create_upload
 from db.images import InspectedImage, inspect_image
 from db.pool import Database
 from db.storage import Storage, upload_path
+from db.uploads.operations import UploadLimits, UploadRecords, create_upload
 from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderError
+from settings import Settings
 
 from ..pictures import as_jpeg, portrait
 
@@ -33,7 +34,12 @@ def photo() -> InspectedImage:
 async def awaiting_upload(database: Database, actor: Actor, url_seconds: int = 900) -> UUID:
     """An upload that has no photo yet."""
     async with database.transaction(actor) as transaction:
-        return await create_upload(transaction, actor, "image/jpeg", 5_000, url_seconds)
+        return await create_upload(
+            transaction,
+            "image/jpeg",
+            5_000,
+            UploadLimits.of(Settings(upload_url_seconds=url_seconds)),
+        )
 
 
 async def ready_upload(database: Database, storage: Storage, actor: Actor) -> UUID:

@@ -12,13 +12,13 @@ import pytest
 from db.actor import SERVICE, Actor
 from db.errors import ErrorCode
 from db.generations.operations import (
-    UploadRecords,
     fail_generation,
     finish_generation,
     start_generation,
 )
 from db.pool import Database
 from db.storage import Storage, open_storage
+from db.uploads.operations import UploadRecords
 from jobs import generations as generations_job
 from jobs.generations import GenerationServices, run_generation
 from jobs.providers.base import Provider, ProviderFailed, ProviderRefused

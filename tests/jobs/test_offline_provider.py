@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import colorsys
 import io
 import time
@@ -21,11 +22,14 @@ from jobs.providers import (
     choose_provider,
 )
 from jobs.providers.colour import Floats, from_linear, parse_hex, shades, to_hex, to_lab
+from jobs.providers.offline_regions import Mask
 from settings import Settings
 from tests import pictures
 from tests.pictures import Portrait, portrait
 
 PALETTE = ["#c0392b", "#e67e22", "#f1c40f", "#2ecc71", "#3498db", "#8e44ad", "#ff69b4", "#d9b380"]
+SKIN_TONES = ["#fbe7d6", "#efc8a6", "#d39c72", "#a06a45", "#633c28", "#43281b"]
+EYE_COLORS = ["#2f6db5", "#3f8f4f", "#8a5a2b", "#8e44ad", "#c0392b"]
 PEOPLE: dict[str, Callable[[], Portrait]] = {
     "brown hair": portrait,
     "black hair, dark skin": lambda: portrait(hair=(34, 28, 27), skin=(140, 92, 66)),
@@ -76,6 +80,21 @@ def test_a_colour_is_among_its_own_shades_and_they_grow_lighter() -> None:
         assert ramp[255] == pytest.approx([255, 255, 255], abs=0.5)
 
 
+def assert_recoloured(before: Floats, after: Floats, region: Mask, rest: Mask, color: str) -> None:
+    """The region has the hue that was asked for; the rest is as it was."""
+    lab_before, lab_after = to_lab(before), to_lab(after)
+    wanted = np.array(parse_hex(color), float)
+    mean = lab_after[region].mean(axis=0)
+    assert apart(hue_of(mean), hue_of(to_lab(wanted))) < 15
+    hue = colorsys.rgb_to_hsv(*(after[region].mean(axis=0) / 255))[0] * 360
+    assert apart(hue, colorsys.rgb_to_hsv(*(wanted / 255))[0] * 360) < 15
+
+    moved = np.linalg.norm(lab_after - lab_before, axis=-1)[rest]
+    assert moved.mean() < 0.3
+    assert np.percentile(moved, 99.5) < 3
+    assert float((moved > 3).mean()) < 0.003
+
+
 @pytest.mark.parametrize("color", PALETTE)
 @pytest.mark.parametrize("person", PEOPLE)
 async def test_hair_reaches_the_hue_and_the_rest_stays(person: str, color: str) -> None:
@@ -83,23 +102,99 @@ async def test_hair_reaches_the_hue_and_the_rest_stays(person: str, color: str) 
     photo = pictures.as_jpeg(drawn.picture)
     outcome = await generate("hair-color", photo, color=color)
     before, after = pixels_of(photo), pixels_of(outcome.image)
-    lab_before, lab_after = to_lab(before), to_lab(after)
+    assert_recoloured(before, after, drawn.hair, drawn.rest, color)
+    lab_before, lab_after = to_lab(before)[drawn.hair], to_lab(after)[drawn.hair]
+    assert np.hypot(*lab_after[:, 1:].mean(axis=0)) > 12
+    assert np.corrcoef(lab_before[:, 0], lab_after[:, 0])[0, 1] > 0.95
+    assert lab_after[:, 0].std() > 0.5 * lab_before[:, 0].std()
 
-    wanted = np.array(parse_hex(color), float)
-    mean = lab_after[drawn.hair].mean(axis=0)
-    assert apart(hue_of(mean), hue_of(to_lab(wanted))) < 15
-    hue = colorsys.rgb_to_hsv(*(after[drawn.hair].mean(axis=0) / 255))[0] * 360
-    assert apart(hue, colorsys.rgb_to_hsv(*(wanted / 255))[0] * 360) < 15
-    assert np.hypot(mean[1], mean[2]) > 12
 
-    moved = np.linalg.norm(lab_after - lab_before, axis=-1)[drawn.rest]
-    assert moved.mean() < 0.3
-    assert np.percentile(moved, 99.5) < 3
-    assert float((moved > 3).mean()) < 0.003
+@pytest.mark.parametrize(
+    ("person", "at_most"), [("black hair, dark skin", 0.03), ("white wall", 0.008)]
+)
+async def test_no_rim_shines_along_dark_hair(person: str, at_most: float) -> None:
+    drawn = PEOPLE[person]()
+    outcome = await generate("hair-color", pictures.as_jpeg(drawn.picture), color="#3498db")
+    after = to_lab(pixels_of(outcome.image))
+    chroma = np.hypot(after[..., 1], after[..., 2])
+    border = ~drawn.hair & ~drawn.rest
+    shining = border & (after[..., 2] < -10)
+    shining &= chroma > np.percentile(chroma[drawn.hair], 99.9) + 2
+    assert float(shining.sum()) < at_most * float(border.sum())
 
-    light_before, light_after = lab_before[drawn.hair][:, 0], lab_after[drawn.hair][:, 0]
-    assert np.corrcoef(light_before, light_after)[0, 1] > 0.95
-    assert light_after.std() > 0.5 * light_before.std()
+
+@pytest.mark.parametrize("color", SKIN_TONES)
+@pytest.mark.parametrize("person", PEOPLE)
+async def test_skin_reaches_the_tone_and_the_rest_stays(person: str, color: str) -> None:
+    drawn = PEOPLE[person]()
+    photo = pictures.as_jpeg(drawn.picture)
+    outcome = await generate("skin-color", photo, color=color)
+    before, after = pixels_of(photo), pixels_of(outcome.image)
+    assert_recoloured(before, after, drawn.skin, drawn.beside_skin, color)
+    was, now = (to_lab(pixels)[drawn.skin][:, 0].mean() for pixels in (before, after))
+    wanted = to_lab(np.array(parse_hex(color), float))[0]
+    assert abs(now - wanted) < max(8.0, 0.35 * abs(was - wanted))
+    assert outcome.analysis is not None
+    assert outcome.analysis["noteKey"] == "generation.offline.skinColor"
+    assert outcome.analysis["skinShare"] == pytest.approx(0.13, abs=0.02)
+
+
+@pytest.mark.parametrize("color", EYE_COLORS)
+@pytest.mark.parametrize("person", PEOPLE)
+async def test_irises_reach_the_hue_and_the_rest_stays(person: str, color: str) -> None:
+    drawn = PEOPLE[person]()
+    photo = pictures.as_jpeg(drawn.picture)
+    outcome = await generate("eye-color", photo, color=color)
+    before, after = pixels_of(photo), pixels_of(outcome.image)
+    assert_recoloured(before, after, drawn.irises, drawn.beside_irises, color)
+    assert outcome.analysis is not None
+    assert outcome.analysis["regionFoundBy"] == "face"
+    assert outcome.analysis["eyesShare"] == pytest.approx(0.0014, abs=0.0006)
+
+
+@pytest.mark.parametrize("tool_id", ["hair-color", "skin-color", "eye-color"])
+async def test_a_mask_decides_where_the_colour_goes(tool_id: str) -> None:
+    drawn = portrait()
+    photo, color = pictures.as_jpeg(drawn.picture), "#8e44ad"
+    where = Image.new("L", (150, 200))
+    where.paste(255, (20, 150, 130, 190))  # the shirt, at a quarter of the photo's size
+    mask = base64.b64encode(pictures.encoded(where, "PNG")).decode()
+    outcome = await generate(tool_id, photo, color=color, mask=mask)
+    region, rest = np.zeros((800, 600), bool), np.ones((800, 600), bool)
+    region[620:740, 120:480], rest[580:780, 60:540] = True, False
+    assert_recoloured(pixels_of(photo), pixels_of(outcome.image), region, rest, color)
+    assert outcome.analysis is not None
+    assert outcome.analysis["regionFoundBy"] == "mask"
+
+
+def as_text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        7,
+        "no base64!",
+        as_text(b""),
+        as_text(pictures.text_as_jpeg()),
+        as_text(pictures.bomb_png()),
+        as_text(pictures.as_jpeg(Image.new("L", (9, 9), 255))),
+        as_text(pictures.encoded(Image.new("L", (9, 9)), "PNG")),
+    ],
+    ids=["number", "text", "empty", "no picture", "bomb", "jpeg", "black"],
+)
+async def test_a_mask_that_is_none_is_refused(mask: object) -> None:
+    photo = pictures.as_jpeg(portrait(60, 80).picture)
+    with pytest.raises(ProviderRefused, match="mask"):
+        await generate("hair-color", photo, color="#3498db", mask=mask)
+
+
+@pytest.mark.parametrize(("tool_id", "what"), [("skin-color", "skin"), ("eye-color", "eye")])
+async def test_where_no_face_is_there_is_no_skin_and_no_eye(tool_id: str, what: str) -> None:
+    photo = pictures.as_jpeg(Image.new("RGB", (400, 300), (90, 120, 160)))
+    with pytest.raises(ProviderRefused, match=f"No {what} was found"):
+        await generate(tool_id, photo, color="#3498db")
 
 
 async def test_the_outcome_says_that_no_ai_had_a_part() -> None:
@@ -132,8 +227,12 @@ async def test_no_picture_breaks_a_tool(size: tuple[int, int], filling: str) -> 
     noise = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     picture = Image.fromarray(noise) if filling == "noise" else Image.new("RGB", size, filling)
     photo = pictures.as_jpeg(picture)
-    for tool_id in ("hair-color", "halloween", "analysis"):
-        outcome = await generate(tool_id, photo, color="#3498db")
+    for tool_id in ("hair-color", "skin-color", "eye-color", "halloween", "analysis", "beard"):
+        try:
+            outcome = await generate(tool_id, photo, color="#3498db")
+        except ProviderRefused:
+            assert tool_id in {"skin-color", "eye-color"}  # where there is neither
+            continue
         if outcome.image:
             assert pixels_of(outcome.image).shape == (size[1], size[0], 3)
 
@@ -247,12 +346,28 @@ async def test_advice_follows_from_the_light() -> None:
     assert keys == {20: "addLight", 128: "good", 245: "reduceExposure"}
 
 
-@pytest.mark.parametrize("tool_id", ["hairstyle", "beard", "age", "bald", "smile", ""])
-async def test_what_needs_an_ai_is_refused(tool_id: str) -> None:
-    photo = pictures.as_jpeg(portrait(60, 80).picture)
-    with pytest.raises(ProviderRefused, match="needs an AI provider") as refusal:
-        await generate(tool_id, photo)
-    assert tool_id in refusal.value.public_message
+@pytest.mark.parametrize("tool_id", ["hairstyle", "beard", "age", "bald", "smile", "fat", ""])
+async def test_what_needs_an_ai_is_a_labelled_preview(tool_id: str) -> None:
+    drawn = portrait()
+    photo = pictures.as_jpeg(drawn.picture)
+    outcome = await generate(tool_id, photo)
+    assert outcome.made_offline
+    assert outcome.analysis == {
+        "provider": "offline",
+        "noteKey": "generation.offline.preview",
+        "isPreview": True,
+    }
+    before, after = pixels_of(photo), pixels_of(outcome.image)
+    label = after[690:]
+    assert float((label < 16).all(axis=-1).mean()) > 0.6  # black, with white letters
+    assert 0.03 < float((label > 200).all(axis=-1).mean()) < 0.3
+    assert np.abs(before[:660] - after[:660]).mean() < 2
+
+
+async def test_labels_of_two_tools_differ() -> None:
+    photo = pictures.as_jpeg(portrait(300, 400).picture)
+    one, other = [(await generate(tool_id, photo)).image for tool_id in ("beard", "smile")]
+    assert one != other
 
 
 @pytest.mark.parametrize("color", [None, 7, "", "red", "#12345", "#1234567", "#12345g", "123456"])

@@ -290,10 +290,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("credit_entries")
-    op.drop_table("credit_transactions")
+    drop_with_verbs("credit_entries")
+    drop_with_verbs("credit_transactions")
     op.drop_table("credit_hold_parts")
     drop_with_verbs("credit_holds")
-    op.drop_table("credit_grants")
+    drop_with_verbs("credit_grants")
     op.drop_table("idempotency_keys")
     drop_with_verbs("wallets")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from db.migrations.steps import run_all
 
 revision = "0050"
-down_revision = "0010"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,14 @@ from .rows import Reader, Row, key_from_text
 # What the declarations say in SQL, said again in Python.
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
+    ("Credits", "unlimited"): lambda wallet: wallet["unlimited"],
+}
+# Which rows are items of a list that does not have them all.
+ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
+    ("User", "creditGrants"): lambda grant: (
+        grant["remaining"] > 0
+        and (grant["expires_at"] or datetime.max.replace(tzinfo=UTC)) > datetime.now(UTC)
+    ),
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
@@ -131,15 +139,20 @@ async def _of_row(
             behind = backing_of(target)
             assert behind is not None
             return await reader.row(behind.model, target.name, remote, row.values[local])
-        case specs.Page(order, key):
+        case specs.Page(order, key, only):
             item = object_type(object_type(field.type).fields["nodes"].type)
             behind = backing_of(item)
             assert behind is not None
             check_conditions(arguments.get("where"))
             rows = await reader.rows(behind.model, item.name, key, row.values[backing.key])
+            if only is not None:
+                rows = [one for one in rows if ONLY[parent.name, name](one.values)]
             return await List(reader, item, order, arguments).page(rows)
         case specs.Computed(columns, function):
-            return function(SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}))
+            chosen = {name: value and value.name for name, value in arguments.items()}
+            return function(
+                SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}), **chosen
+            )
         case spec:
             raise AssertionError(spec)
 

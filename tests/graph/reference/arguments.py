@@ -61,6 +61,10 @@ class Arguments:
             given["ids"] = [self._node_id() for _ in range(self._draw(st.integers(0, 4)))]
         elif "first" in field.args:
             given = self._page(name, field)
+        elif "width" in field.args:
+            self._features.add("width")
+            widths: Any = get_named_type(field.args["width"].type)
+            given["width"] = self._pick([None, *widths.values])
         elif not field.args:
             if isinstance(get_nullable_type(field.type), GraphQLList) and name.islower():
                 self._features.add("root list")

@@ -124,9 +124,12 @@ class List:
         if cursor is None:
             return None
         try:
-            version, kind, moment, key = json.loads(base64.b64decode(cursor, validate=True))
+            version, kind, first, key = json.loads(base64.b64decode(cursor, validate=True))
             if (version, kind) == ("1", self._kind()):
-                return [datetime.fromisoformat(moment), UUID(key)]
+                return [
+                    first if isinstance(first, int) else datetime.fromisoformat(first),
+                    UUID(key),
+                ]
         except (ValueError, TypeError):
             pass
         raise bad_input("cursor")

@@ -96,7 +96,7 @@ async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
         id=known(user, "upload", 0),
         user_id=user.user_id,
         content_type="image/webp",
-        declared_size_bytes=2**40,
+        declared_size_bytes=2**20,
         expires_at=MOMENTS[2],
     )
     for n, status in enumerate(STATUSES):
@@ -148,6 +148,13 @@ async def _credits(database: Database, user: Actor) -> None:
             await transaction.connection.fetchval(
                 "select app.grant_credits($1, $2, 20, 'order 1')", user.user_id, source
             )
+        for n, source in enumerate(("PLAN", "SIGNUP_BONUS", "REFERRAL")):
+            await transaction.connection.fetchval(
+                "select app.grant_credits($1, $2, 20, null, now() + make_interval(years => $3))",
+                user.user_id,
+                source,
+                3 - n,
+            )
         await transaction.connection.fetchval(
             "select app.hold_credits($1, 3, 'held', interval '1 year')", user.user_id
         )
@@ -177,7 +184,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _notifications(owner, user)
         await _credits(database, user)
     world = await _described(owner)
-    for page in ("generations", "profiles", "notifications", "creditTransactions"):
+    for page in ("generations", "profiles", "notifications", "creditTransactions", "creditGrants"):
         await _cursors(database, world, page)
     # Cursors of rows that are gone stay good.
     before = world.every_cursor()
@@ -222,12 +229,16 @@ async def _described(owner: asyncpg.Connection) -> World:
         "select id from credit_transactions where user_id = $1 order by created_at, id",
         ADA.user_id,
     )
+    grants = await owner.fetch(
+        "select id from credit_grants where user_id = $1 order by id", ADA.user_id
+    )
     ids = {
         "User": [f"user_{ADA.user_id}"],
         "Profile": [f"profile_{known(ADA, 'profile', n)}" for n in range(len(TEXTS))],
         "Generation": [f"generation_{known(ADA, 'generation', n)}" for n in range(len(STATUSES))],
         "Notification": [f"notification_{known(ADA, 'notification', n)}" for n in range(6)],
         "CreditTransaction": [f"transaction_{row['id']}" for row in rows],
+        "CreditGrant": [f"grant_{row['id']}" for row in grants],
         "Upload": [f"upload_{known(ADA, 'upload', 0)}"],
         "Tool": ["tool_hair-color", "tool_halloween", "tool_hairstyle"],
         "Plan": ["plan_free", "plan_pro"],

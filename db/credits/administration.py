@@ -1,0 +1,221 @@
+"""What an operator sees and does in the ledger, as the owner; every change is audited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from db.errors import DomainError, ErrorCode
+from db.retries import retried
+
+REFUSAL_SQLSTATE = "TG000"
+
+_USER = "select id from users where lower(email) = lower($1)"
+_WALLET = """
+select u.email, p.name as plan, p.max_daily_credits as daily_limit,
+       coalesce(w.balance, 0) as balance, coalesce(w.held, 0) as held,
+       coalesce(w.unlimited, false) as unlimited,
+       case when w.daily_used_on = (now() at time zone 'UTC')::date then w.daily_used else 0 end
+           as daily_used,
+       w.plan_credits_due_at
+from users u left join wallets w on w.user_id = u.id left join plans p on p.id = u.plan_id
+where u.id = $1
+"""
+_GRANTS = """
+select source, amount, remaining, expires_at, reference_id from credit_grants
+where user_id = $1 and remaining > 0 order by source = 'PURCHASE', expiry_rank, created_at, id
+"""
+_HOLDS = """
+select amount, reference_id, unlimited, expires_at from credit_holds
+where user_id = $1 and status = 'OPEN' order by created_at, id
+"""
+_MOVEMENTS = """
+select id, created_at, type, amount, held_change, used, balance_after, reason, reference_id
+from credit_transactions where user_id = $1 order by created_at desc, id desc limit $2
+"""
+_GRANT = "select app.grant_credits($1, 'ADMIN', $2, null, $3, $4, $5)"
+_REFUND = "select app.refund_credits($1, $2, $3, $4)"
+_TRANSFER = "select app.transfer_credits($1, $2, $3, $4, $5)"
+_AUDIT = """
+insert into audit_log (user_id, action, detail)
+select $1::uuid, $2::text, $3::jsonb where not exists (
+    select from audit_log
+    where user_id = $1 and action = $2 and detail ->> 'transaction' = $3::jsonb ->> 'transaction')
+"""
+_SET_UNLIMITED = """
+update wallets set unlimited = $2, updated_at = now()
+where ($1::uuid is null or user_id = $1) and unlimited <> $2 returning user_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Who changes a wallet and why; the same key does it once."""
+
+    by: str
+    reason: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A wallet as an operator reads it; grants in their order of use, movements newest first."""
+
+    wallet: asyncpg.Record
+    grants: list[asyncpg.Record]
+    holds: list[asyncpg.Record]
+    movements: list[asyncpg.Record]
+
+
+@asynccontextmanager
+async def _owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the owner; what a verb refuses becomes a DomainError."""
+    connection = await asyncpg.connect(owner_url)
+    try:
+        yield connection
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != REFUSAL_SQLSTATE:
+            raise
+        raise DomainError(ErrorCode(error.hint), error.message) from error
+    finally:
+        await connection.close()
+
+
+async def _user(connection: asyncpg.Connection, email: str) -> UUID:
+    found: UUID | None = await connection.fetchval(_USER, email.strip())
+    if found is None:
+        raise DomainError(ErrorCode.NOT_FOUND, f"Nobody has the e-mail {email.strip()}.")
+    return found
+
+
+async def read_statement(owner_url: str, email: str, movements: int) -> Statement:
+    """A user's wallet with what is in it and its last movements, all of one moment."""
+    async with (
+        _owner(owner_url) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        user_id = await _user(connection, email)
+        return Statement(
+            await connection.fetchrow(_WALLET, user_id),
+            await connection.fetch(_GRANTS, user_id),
+            await connection.fetch(_HOLDS, user_id),
+            await connection.fetch(_MOVEMENTS, user_id, movements),
+        )
+
+
+async def _in_transaction[T](connection: asyncpg.Connection, work: Callable[[], Awaitable[T]]) -> T:
+    async def attempt() -> T:
+        async with connection.transaction():
+            return await work()
+
+    return await retried(attempt)
+
+
+async def _audit(
+    connection: asyncpg.Connection, user_id: UUID, action: str, deed: Deed, **detail: Any
+) -> None:
+    """Notes a movement in the audit log, once however often it is repeated."""
+    noted = {"by": deed.by, "reason": deed.reason, **detail}
+    await connection.execute(_AUDIT, user_id, action, orjson.dumps(noted).decode())
+
+
+async def give_credits(
+    owner_url: str, email: str, amount: int, deed: Deed, last_day: date | None = None
+) -> UUID:
+    """Gives a user credits, until the end of a day (UTC) or for good; returns the transaction."""
+    async with _owner(owner_url) as connection:
+        user_id = await _user(connection, email)
+        expires_at = _end_of(last_day) if last_day else None
+
+        async def work() -> UUID:
+            given: UUID = await connection.fetchval(
+                _GRANT, user_id, amount, expires_at, deed.reason, deed.key
+            )
+            await _audit(
+                connection, user_id, "grant_credits", deed, amount=amount, transaction=str(given)
+            )
+            return given
+
+        return await _in_transaction(connection, work)
+
+
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC) + timedelta(days=1)
+
+
+async def refund_spend(owner_url: str, spend_id: UUID, amount: int | None, deed: Deed) -> UUID:
+    """Gives a spend's credits back, all that are left when no amount is given."""
+    async with _owner(owner_url) as connection:
+
+        async def work() -> UUID:
+            refund: UUID = await connection.fetchval(
+                _REFUND, spend_id, amount, deed.reason, deed.key
+            )
+            user_id = await connection.fetchval(
+                "select user_id from credit_transactions where id = $1", refund
+            )
+            await _audit(
+                connection,
+                user_id,
+                "refund_credits",
+                deed,
+                spend=str(spend_id),
+                transaction=str(refund),
+            )
+            return refund
+
+        return await _in_transaction(connection, work)
+
+
+async def transfer_credits(
+    owner_url: str, sender_email: str, receiver_email: str, amount: int, deed: Deed
+) -> UUID:
+    """Moves credits from one user to another; returns the sender's transaction."""
+    async with _owner(owner_url) as connection:
+        sender_id = await _user(connection, sender_email)
+        receiver_id = await _user(connection, receiver_email)
+
+        async def work() -> UUID:
+            sent: UUID = await connection.fetchval(
+                _TRANSFER, sender_id, receiver_id, amount, deed.reason, deed.key
+            )
+            await _audit(
+                connection,
+                sender_id,
+                "transfer_credits",
+                deed,
+                amount=amount,
+                receiver=str(receiver_id),
+                transaction=str(sent),
+            )
+            return sent
+
+        return await _in_transaction(connection, work)
+
+
+async def set_unlimited(
+    owner_url: str, email: str | None, *, unlimited: bool, by: str, reason: str
+) -> int:
+    """Lets a user, or with no e-mail everybody, spend without debit; returns how many changed."""
+    async with _owner(owner_url) as connection:
+        user_id = await _user(connection, email) if email is not None else None
+
+        async def work() -> int:
+            if user_id is not None:
+                await connection.execute("select app.lock_wallet($1)", user_id)
+            changed = await connection.fetch(_SET_UNLIMITED, user_id, unlimited)
+            detail = {"by": by, "reason": reason, "unlimited": unlimited}
+            await connection.executemany(
+                "insert into audit_log (user_id, action, detail) values ($1, 'set_unlimited', $2)",
+                [(row["user_id"], orjson.dumps(detail).decode()) for row in changed],
+            )
+            return len(changed)
+
+        return await _in_transaction(connection, work)

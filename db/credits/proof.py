@@ -1,0 +1,94 @@
+"""The proof that the books are sound, wallet by wallet, and the alarm when they are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.actor import SERVICE
+from db.pool import Database, Transaction
+
+WALLETS_AT_ONCE = 200
+# The record of a proof names so many faults; the count of all is beside them.
+FAULTS_KEPT = 100
+FIRST_ID = UUID(int=0)
+
+_NEXT_WALLETS = text("""
+    select user_id from wallets where user_id > :after and updated_at >= :changed_since
+    order by user_id limit :at_most
+""")
+_FAULTS = text("select user_id, fault from app.ledger_faults(:wallet_ids)")
+_RECORD = text("""
+    insert into ledger_proofs (started_at, wallets, faults, fault_count)
+    values (:started_at, :wallets, :faults, :fault_count)
+""")
+_TELL_ADMINS = text("""
+    insert into notifications (user_id, type, title_key, message_key, data)
+    select id, 'GENERAL', 'notifications.ledgerUnsound.title',
+           'notifications.ledgerUnsound.message', :data
+    from users where role = 'admin' and status = 'active'
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong in one user's books."""
+
+    user_id: UUID
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How many wallets were looked at, and everything that is wrong with them."""
+
+    wallets: int
+    faults: list[Fault]
+
+
+async def prove_ledger(database: Database, changed_since: datetime | None = None) -> Proof:
+    """Looks over all wallets, or those that changed since; records what it found.
+
+    Each part is one statement, so that it sees the books at one moment. A fault is also told to
+    every admin.
+    """
+    started_at = datetime.now(UTC)
+    proof = await _look(database, changed_since or datetime.min.replace(tzinfo=UTC))
+    async with database.transaction(SERVICE) as transaction:
+        await _record(transaction, started_at, proof)
+    return proof
+
+
+async def _look(database: Database, changed_since: datetime) -> Proof:
+    wallets, faults, after = 0, list[Fault](), FIRST_ID
+    while True:
+        async with database.transaction(SERVICE) as transaction:
+            rows = await transaction.fetch_all(
+                _NEXT_WALLETS, after=after, changed_since=changed_since, at_most=WALLETS_AT_ONCE
+            )
+            ids = [row["user_id"] for row in rows]
+            found = await transaction.fetch_all(_FAULTS, wallet_ids=ids) if ids else []
+        wallets += len(ids)
+        faults += [Fault(row["user_id"], row["fault"]) for row in found]
+        if len(ids) < WALLETS_AT_ONCE:
+            return Proof(wallets, faults)
+        after = ids[-1]
+
+
+async def _record(transaction: Transaction, started_at: datetime, proof: Proof) -> None:
+    named: list[dict[str, Any]] = [
+        {"userId": str(one.user_id), "fault": one.fault} for one in proof.faults[:FAULTS_KEPT]
+    ]
+    await transaction.execute(
+        _RECORD,
+        started_at=started_at,
+        wallets=proof.wallets,
+        faults=named,
+        fault_count=len(proof.faults),
+    )
+    if proof.faults:
+        await transaction.execute(_TELL_ADMINS, data={"faults": len(proof.faults)})

@@ -1,0 +1,124 @@
+-- What the clock does to the ledger: holds and grants that run out, and the proof that books are sound.
+
+-- Releases holds whose time is over. Returns how many. Wallets are locked in the order of their
+-- users' ids, as by every verb that locks several.
+create or replace function app.expire_holds(at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    overdue record;
+    hold public.credit_holds;
+    expired integer := 0;
+begin
+    for overdue in
+        select o.id from (
+            select h.id, h.user_id from public.credit_holds h
+            where h.status = 'OPEN' and h.expires_at <= now() order by h.expires_at limit at_most) o
+        order by o.user_id
+    loop
+        hold := app.lock_hold(overdue.id);
+        if hold.status = 'OPEN' then  -- nobody ended it between our look and our lock
+            perform app.resolve_hold(hold, 0, 'EXPIRED', 'RELEASE');
+            expired := expired + 1;
+        end if;
+    end loop;
+    return expired;
+end;
+$$;
+
+-- Takes grants whose time is over out of their wallets. Returns how many wallets that were.
+create or replace function app.expire_grants(at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    overdue record;
+    wallets integer := 0;
+begin
+    for overdue in
+        select distinct o.user_id from (
+            select g.user_id from public.credit_grants g
+            where g.remaining > 0 and g.expires_at is not null and g.expires_at <= now()
+            order by g.expires_at limit at_most) o
+        order by o.user_id
+    loop
+        perform app.lock_wallet(overdue.user_id);
+        wallets := wallets + 1;
+    end loop;
+    return wallets;
+end;
+$$;
+
+-- Every way in which the books of these users are wrong; sound books give no row.
+create or replace function app.ledger_faults(wallet_ids uuid[]) returns table (user_id uuid, fault text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    with wallets as (select * from public.wallets w where w.user_id = any (wallet_ids)),
+    lines as (
+        select t.*, sum(t.amount) over (partition by t.user_id order by t.created_at, t.id) as running
+        from public.credit_transactions t where t.user_id = any (wallet_ids)),
+    grants as (select * from public.credit_grants g where g.user_id = any (wallet_ids)),
+    holds as (select * from public.credit_holds h where h.user_id = any (wallet_ids)),
+    entries as (
+        select l.user_id, e.*, coalesce(h.unlimited, false) as unlimited
+        from lines l join public.credit_entries e on e.transaction_id = l.id
+        left join holds h on h.id = e.hold_id),
+    by_line as (
+        select e.transaction_id, sum(e.amount) as total,
+            coalesce(sum(e.amount) filter (where e.account in ('GRANT', 'HOLD') and not e.unlimited), 0) as own,
+            coalesce(sum(e.amount) filter (where e.account = 'HOLD' and not e.unlimited), 0) as held,
+            coalesce(sum(e.amount) filter (where e.account = 'SPENT'), 0) as used,
+            coalesce(sum(e.amount) filter (where e.account = 'TRANSFER'), 0) as transferred
+        from entries e group by e.transaction_id),
+    by_user as (
+        select w.user_id,
+            (select coalesce(sum(l.amount), 0) from lines l where l.user_id = w.user_id) as amount,
+            (select coalesce(sum(l.held_change), 0) from lines l where l.user_id = w.user_id) as held_change,
+            (select coalesce(sum(g.remaining), 0) from grants g where g.user_id = w.user_id) as remaining,
+            (select coalesce(sum(h.amount), 0) from holds h
+             where h.user_id = w.user_id and h.status = 'OPEN' and not h.unlimited) as held
+        from wallets w)
+    select l.user_id, 'a movement has no entries' from lines l
+        where not exists (select from by_line b where b.transaction_id = l.id)
+    union all select l.user_id, 'the entries of a movement do not sum to zero'
+        from lines l join by_line b on b.transaction_id = l.id where b.total <> 0
+    union all select l.user_id, 'a movement differs from its entries'
+        from lines l join by_line b on b.transaction_id = l.id
+        where (l.amount, l.held_change, l.used) <> (b.own, b.held, b.used)
+    union all select l.user_id, 'balance_after differs from the sum so far' from lines l
+        where l.balance_after <> l.running
+    union all select w.user_id, 'the wallet differs from its history'
+        from wallets w join by_user u using (user_id)
+        where (w.balance, w.held) <> (u.amount, u.held_change)
+    union all select w.user_id, 'the wallet differs from its grants and holds'
+        from wallets w join by_user u using (user_id)
+        where (w.balance, w.held) <> (u.remaining + u.held, u.held)
+    union all select g.user_id, 'a grant differs from its entries' from grants g
+        where g.remaining <> (select coalesce(sum(e.amount), 0) from entries e where e.grant_id = g.id)
+    union all select h.user_id, 'a hold differs from its entries' from holds h
+        where case h.status when 'OPEN' then h.amount else 0 end
+            <> (select coalesce(sum(e.amount), 0) from entries e where e.hold_id = h.id)
+    union all select h.user_id, 'a hold differs from its parts' from holds h
+        where case when h.unlimited then 0 else h.amount end
+            <> (select coalesce(sum(p.amount), 0) from public.credit_hold_parts p where p.hold_id = h.id)
+    union all select l.user_id, 'more was refunded than spent' from lines l
+        where l.used > 0 and l.used
+            < (select coalesce(sum(r.amount), 0) from public.credit_refund_parts r where r.spend_id = l.id)
+    union all select l.user_id, 'a refund differs from its parts' from lines l
+        where l.used < 0 and -l.used
+            <> (select coalesce(sum(r.amount), 0) from public.credit_refund_parts r where r.refund_id = l.id)
+    union all select l.user_id, 'a transfer did not arrive as it was sent'
+        from lines l join by_line b on b.transaction_id = l.id
+        where b.transferred <> 0 and not exists (
+            select from public.credit_transfers x
+            join public.credit_entries e on e.account = 'TRANSFER' and e.transaction_id
+                = case l.id when x.sent_id then x.received_id else x.sent_id end
+            where l.id in (x.sent_id, x.received_id) and e.amount = -b.transferred)
+    union all select h.user_id, 'a hold outlived its time by more than 15 minutes' from holds h
+        where h.status = 'OPEN' and h.expires_at < now() - interval '15 minutes'
+    union all select g.user_id, 'a grant outlived its time by more than an hour' from grants g
+        where g.remaining > 0 and g.expires_at < now() - interval '1 hour';
+$$;
+
+revoke execute on function
+    app.expire_holds(integer), app.expire_grants(integer), app.ledger_faults(uuid[])
+from public;
+grant execute on function
+    app.expire_holds(integer), app.expire_grants(integer), app.ledger_faults(uuid[])
+to service;

@@ -1,0 +1,1 @@
+"""Uploads: the photos that users send."""

@@ -1,0 +1,217 @@
+"""The verbs of uploads: what may be announced, what arrived, what is deleted or swept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.actor import SERVICE
+from db.errors import DomainError, ErrorCode, bad_input
+from db.images import InspectedImage
+from db.pool import Database, Transaction
+from db.storage import EXTENSIONS, upload_path
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+# Uploads that no generation used are swept after this time, as are files that nobody knows.
+UNUSED_LASTS = timedelta(hours=24)
+# A PUT that begins in the last second of its link may take this long to be stored.
+RECEIVING_LASTS = timedelta(minutes=15)
+
+_CREATE = text(
+    "select app.create_upload(:content_type, :size_bytes, :url_lasts, :waiting, :quota_bytes)"
+)
+_RESERVE = text("select app.reserve_upload_bytes(:id, :size_bytes, :waiting, :quota_bytes)")
+_DELETE = text("select app.delete_upload(:id)")
+_FIND = text("""
+    select user_id, status, content_type, declared_size_bytes, expires_at
+    from uploads where id = :id and status <> 'DELETED'
+""")
+_MARK_READY = text("""
+    update uploads
+    set status = 'READY', path = :path, stored_content_type = :content_type,
+        original_sha256 = :sha256, width_pixels = :width, height_pixels = :height,
+        size_bytes = :size_bytes, received_at = now(), rejected_code = null, rejected_message = null
+    where id = :id and status in ('AWAITING', 'REJECTED')
+""")
+_MARK_REJECTED = text("""
+    update uploads
+    set status = 'REJECTED', rejected_code = :code, rejected_message = :message
+    where id = :id and status in ('AWAITING', 'REJECTED')
+""")
+_LOCK_UNUSED = text("""
+    select id from uploads where used_at is null and created_at < now() - cast(:lasts as interval)
+    order by created_at limit :at_most for update skip locked
+""")
+# A statement of its own, behind the locks: it sees the generations committed before them.
+_DELETE_UNUSED = text("""
+    delete from uploads u where u.id = any(:ids)
+      and not exists (select from generations g where g.upload_id = u.id)
+    returning u.user_id, u.id
+""")
+_KNOWN_FILES = text("""
+    select file from unnest(cast(:paths as text[])) file
+    where exists (select from uploads u
+                  where u.user_id = cast(split_part(file, '/', 2) as uuid) and u.path = file)
+       or exists (select from generations g
+                  where g.user_id = cast(split_part(file, '/', 2) as uuid) and g.result_path = file)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What a deployment lets a user upload. `waiting` is how long announced bytes are counted."""
+
+    size_bytes: int
+    quota_bytes: int
+    url_lasts: timedelta
+    waiting: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> UploadLimits:
+        """The limits that the settings ask for."""
+        url_lasts = timedelta(seconds=settings.upload_url_seconds)
+        # In a bucket bytes may lie unseen until the sweep; a server takes none behind its link.
+        waiting = UNUSED_LASTS if settings.storage_url else url_lasts + RECEIVING_LASTS
+        return cls(settings.upload_limit_bytes, settings.upload_quota_bytes, url_lasts, waiting)
+
+
+def check_announced(content_type: str, size_bytes: int, limit_bytes: int) -> None:
+    """Refuses what no photo can be, before anything arrives."""
+    if content_type not in EXTENSIONS:
+        raise bad_input(
+            f"Send a photo of one of these types: {', '.join(EXTENSIONS)}.", "input", "contentType"
+        )
+    if size_bytes == 0:
+        raise DomainError(
+            ErrorCode.EMPTY_FILE, "The file is empty. Choose another.", ("input", "sizeBytes")
+        )
+    if not 0 < size_bytes <= limit_bytes:
+        raise DomainError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"A photo may have 1 byte to {limit_bytes / 1_048_576:g} MiB. Send a smaller one.",
+            ("input", "sizeBytes"),
+        )
+
+
+async def create_upload(
+    transaction: Transaction, content_type: str, size_bytes: int, limits: UploadLimits
+) -> UUID:
+    """A place for one photo of the actor's; QUOTA_EXCEEDED when there is no room for it."""
+    check_announced(content_type, size_bytes, limits.size_bytes)
+    upload_id: UUID = await transaction.fetch_value(
+        _CREATE,
+        content_type=content_type,
+        size_bytes=size_bytes,
+        url_lasts=limits.url_lasts,
+        waiting=limits.waiting,
+        quota_bytes=limits.quota_bytes,
+    )
+    return upload_id
+
+
+async def delete_upload(transaction: Transaction, upload_id: UUID) -> None:
+    """Forgets the actor's photo; its files are to be removed once this is committed."""
+    await transaction.fetch_value(_DELETE, id=upload_id)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadState:
+    """An upload as it was announced, whether it has its photo, and until when it waits for one."""
+
+    user_id: UUID
+    status: str
+    content_type: str
+    declared_size_bytes: int
+    expires_at: datetime
+
+
+class UploadRecords:
+    """What those who receive photos learn of uploads and write down about them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find_upload(self, upload_id: UUID) -> UploadState | None:
+        """The upload, or None when there is none or it was deleted."""
+        async with self._database.transaction(SERVICE) as transaction:
+            row = await transaction.fetch_one(_FIND, id=upload_id)
+        return UploadState(**row) if row else None
+
+    async def reserve(self, upload_id: UUID, size_bytes: int, limits: UploadLimits) -> bool:
+        """Count what is about to be stored. False when the upload takes no photo any more."""
+        async with self._database.transaction(SERVICE) as transaction:
+            reserved: bool = await transaction.fetch_value(
+                _RESERVE,
+                id=upload_id,
+                size_bytes=size_bytes,
+                waiting=limits.waiting,
+                quota_bytes=limits.quota_bytes,
+            )
+        return reserved
+
+    async def mark_ready(
+        self,
+        upload_id: UUID,
+        *,
+        sha256: str,
+        width: int,
+        height: int,
+        size_bytes: int,
+        content_type: str,
+    ) -> bool:
+        """The photo lies in storage. An upload that is ready stays; False when it is gone."""
+        async with self._database.transaction(SERVICE) as transaction:
+            row = await transaction.fetch_one(_FIND, id=upload_id)
+            if row is None:
+                return False
+            await transaction.execute(
+                _MARK_READY,
+                id=upload_id,
+                path=upload_path(row["user_id"], upload_id),
+                content_type=content_type,
+                sha256=sha256,
+                width=width,
+                height=height,
+                size_bytes=size_bytes,
+            )
+            return await transaction.fetch_one(_FIND, id=upload_id) is not None
+
+    async def mark_inspected(self, upload_id: UUID, image: InspectedImage) -> bool:
+        """The same, with what the inspection found."""
+        return await self.mark_ready(
+            upload_id,
+            sha256=image.sha256,
+            width=image.width_pixels,
+            height=image.height_pixels,
+            size_bytes=len(image.data),
+            content_type=image.content_type,
+        )
+
+    async def mark_rejected(self, upload_id: UUID, code: ErrorCode, message: str) -> None:
+        """The bytes were refused; better ones may follow. An upload that is ready stays so."""
+        async with self._database.transaction(SERVICE) as transaction:
+            await transaction.execute(
+                _MARK_REJECTED, id=upload_id, code=code.value, message=message
+            )
+
+
+async def delete_unused_uploads(database: Database, at_most: int) -> list[tuple[UUID, UUID]]:
+    """Delete uploads that nobody used in a day; returns their users and ids."""
+    async with database.transaction(SERVICE) as transaction:
+        locked = await transaction.fetch_all(_LOCK_UNUSED, lasts=UNUSED_LASTS, at_most=at_most)
+        ids = [row["id"] for row in locked]
+        deleted = await transaction.fetch_all(_DELETE_UNUSED, ids=ids)
+    return [(row["user_id"], row["id"]) for row in deleted]
+
+
+async def known_files(database: Database, paths: list[str]) -> set[str]:
+    """Those of the paths where an upload or a generation keeps its picture."""
+    async with database.transaction(SERVICE) as transaction:
+        rows = await transaction.fetch_all(_KNOWN_FILES, paths=paths)
+    return {row["file"] for row in rows}

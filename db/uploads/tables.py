@@ -1,0 +1,54 @@
+"""Uploads: places for photos, and what is known of the photos there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, Moment, OptionalMoment, UuidKey
+from db.rls import Access, Owned, Watch
+
+
+class Upload(Base):
+    """A place for one photo. `path` is where its cleaned bytes lie once `status` is READY.
+
+    `original_sha256` is of the bytes as they came; the stored ones are decoded and re-encoded.
+    `declared_size_bytes` counts toward the quota until `size_bytes` is known. `used_at` is when a
+    generation first took the photo: without one, the row is swept a day after `created_at`.
+    """
+
+    __tablename__ = "uploads"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(server_default="AWAITING")
+    content_type: Mapped[str]
+    declared_size_bytes: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(server_default="")
+    stored_content_type: Mapped[str | None]
+    original_sha256: Mapped[str | None]
+    width_pixels: Mapped[int | None]
+    height_pixels: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    rejected_code: Mapped[str | None]
+    rejected_message: Mapped[str | None]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[Moment]
+    received_at: Mapped[OptionalMoment]
+    used_at: Mapped[OptionalMoment]
+
+    __table_args__ = (
+        CheckConstraint("status in ('AWAITING', 'READY', 'REJECTED', 'DELETED')", name="status"),
+        CheckConstraint(
+            "status <> 'READY' or (original_sha256 is not null and stored_content_type is not null"
+            " and width_pixels > 0 and height_pixels > 0 and size_bytes > 0)",
+            name="ready",
+        ),
+        CheckConstraint("status <> 'REJECTED' or rejected_code is not null", name="rejected"),
+        Index("ix_uploads_unused", "created_at", postgresql_where=text("used_at is null")),
+    )
+    access = Access(Owned())
+    watch = Watch("upload.updated", inserts=False)

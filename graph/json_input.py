@@ -1,0 +1,52 @@
+"""JSON that clients send, read without losing a digit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
+
+class InvalidJson(ValueError):
+    """Text that is no JSON, or that holds a number this server cannot keep as it is."""
+
+
+def parse_json(text: bytes | str) -> Any:
+    """The value of a JSON text; of a key that comes twice, the last counts.
+
+    An integer beyond 64 bits would silently become a float of fewer digits, so it is refused.
+    """
+    try:
+        value = orjson.loads(text)
+        if _holds_large_float(value):
+            json.loads(text, parse_int=_refuse_beyond_64_bits)
+    except InvalidJson:
+        raise
+    except (ValueError, RecursionError):
+        raise InvalidJson("not valid JSON") from None
+    return value
+
+
+def _holds_large_float(value: Any) -> bool:
+    """Whether a number is what an integer beyond 64 bits would have become."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        kind = type(value)
+        if kind is dict:
+            waiting += value.values()
+        elif kind is list:
+            waiting += value
+        elif kind is float and abs(value) >= _LARGEST // 2:
+            return True
+    return False
+
+
+def _refuse_beyond_64_bits(digits: str) -> int:
+    # Before int(), which takes long over very many digits.
+    if len(digits) > 20 or not _SMALLEST <= int(digits) <= _LARGEST:
+        raise InvalidJson("not valid here: integers have at most 64 bits; send longer ones as text")
+    return 0

@@ -1,0 +1,209 @@
+"""Uploads in the schema: announcing a photo, where to PUT it, seeing and deleting it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from time import time
+from typing import Annotated, Any
+
+import strawberry
+
+from db.links import Links, open_links
+from db.uploads import tables
+from db.uploads.operations import check_announced
+from graph.context import Context
+from graph.engine.declare import backed_by, column, computed, global_id, live, mutation
+from graph.engine.outcomes import Payload, SqlVerb
+from graph.errors import UserError
+from graph.relay import Cursor, Node, uuid_from_global_id
+from settings import get_settings
+
+
+@cache
+def links() -> Links:
+    """The links of this deployment."""
+    return open_links(get_settings())
+
+
+@strawberry.enum(description="Widths in which pictures can be had. No picture is made wider.")
+class ImageWidth(Enum):
+    """The widths that are made once and kept: `WIDTHS_PIXELS`."""
+
+    W160 = strawberry.enum_value(160, description="160 pixels.")
+    W320 = strawberry.enum_value(320, description="320 pixels.")
+    W640 = strawberry.enum_value(640, description="640 pixels.")
+    W1280 = strawberry.enum_value(1280, description="1,280 pixels.")
+
+
+WidthArgument = Annotated[
+    ImageWidth | None,
+    strawberry.argument(description="How wide, the height in proportion; whole, when left out."),
+]
+
+
+def picture_url(path: str | None, content_type: str | None, width: str | None) -> str | None:
+    """A signed link to a picture; None without one. `width` is the name of an `ImageWidth`."""
+    if not path:
+        return None
+    expires_at = time() + get_settings().result_url_seconds
+    pixels = None if width is None else int(ImageWidth[width].value)
+    return links().picture_url(path, content_type, expires_at, pixels)
+
+
+@strawberry.enum(description="Where an upload stands.")
+class UploadStatus(Enum):
+    """The life of an upload."""
+
+    AWAITING = strawberry.enum_value("AWAITING", description="No photo was taken in yet.")
+    READY = strawberry.enum_value("READY", description="The photo is there.")
+    REJECTED = strawberry.enum_value(
+        "REJECTED", description="What came was refused; better bytes are taken until it expires."
+    )
+    DELETED = strawberry.enum_value("DELETED", description="Its owner deleted the photo.")
+
+
+@strawberry.type(description="A header to send with the PUT.")
+class UploadHeader:
+    """A name and a value."""
+
+    name: str = strawberry.field(description="The header's name.")
+    value: str = strawberry.field(description="The header's value.")
+
+
+@backed_by(tables.Upload, prefix="upload")
+class Upload(Node):
+    """A place for one photo: PUT its bytes to `url`, then use `id` in `createGeneration`."""
+
+    id: strawberry.ID = global_id()
+    status: UploadStatus = column(description="Where it stands.")
+    expires_at: datetime = column(description="Until when the PUT is accepted.")
+    width_pixels: int | None = column(description="Width of the photo; null until it is there.")
+    height_pixels: int | None = column(description="Height of the photo; null until it is there.")
+
+    @computed("id", "user_id", "expires_at", description="Where to PUT the bytes.")
+    def url(self: Any) -> str:
+        """Signs the link when the row is read."""
+        expires_at = datetime.fromisoformat(self.expires_at).timestamp()
+        return links().put_url(self.user_id, self.id, expires_at)
+
+    @computed(description="The HTTP method to use: PUT.")
+    def method(self: Any) -> str:
+        """Always PUT."""
+        return "PUT"
+
+    @computed("content_type", description="Headers to send with the bytes.")
+    def headers(self: Any) -> list[UploadHeader]:
+        """The type that was announced, and what the storage asks for."""
+        headers = links().put_headers(self.content_type)
+        return [UploadHeader(name=name, value=value) for name, value in headers.items()]
+
+    @computed(
+        "path",
+        "stored_content_type",
+        description="A signed link to the photo, upright and without metadata, good for an hour; "
+        "null until it is there.",
+    )
+    def image_url(self: Any, width: WidthArgument = None) -> str | None:
+        """Signs the link when the row is read."""
+        return picture_url(self.path, self.stored_content_type, width)  # type: ignore[arg-type]
+
+
+@strawberry.input(description="A photo about to be uploaded.")
+class CreateUploadInput:
+    """Input of `createUpload`."""
+
+    content_type: str = strawberry.field(description="image/jpeg, image/png or image/webp.")
+    size_bytes: int = strawberry.field(
+        description="Its size, at most 15 MiB. No more bytes than this are taken."
+    )
+
+
+@strawberry.type(description="Result of `createUpload`.")
+class CreateUploadPayload:
+    """Payload of `createUpload`."""
+
+    upload: Upload | None = strawberry.field(description="Where to put the photo.")
+    errors: list[UserError] = strawberry.field(
+        description="BAD_USER_INPUT, EMPTY_FILE, LIMIT_EXCEEDED, QUOTA_EXCEEDED."
+    )
+
+
+@strawberry.input(description="Which upload to delete.")
+class DeleteUploadInput:
+    """Input of `deleteUpload`."""
+
+    id: strawberry.ID = strawberry.field(description="The upload's global id.")
+
+
+@strawberry.type(description="Result of `deleteUpload`.")
+class DeleteUploadPayload:
+    """Payload of `deleteUpload`."""
+
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of what is gone; null when nothing was deleted."
+    )
+    errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
+
+
+async def create_upload(context: Context, input: CreateUploadInput) -> SqlVerb:
+    """Makes a place for one photo and counts it toward the quota."""
+    context.signed_in()
+    limits = context.services.uploads.limits
+    check_announced(input.content_type, input.size_bytes, limits.size_bytes)
+    return SqlVerb(
+        "app.create_upload",
+        (
+            ("text", input.content_type),
+            ("bigint", input.size_bytes),
+            ("interval", limits.url_lasts),
+            ("interval", limits.waiting),
+            ("bigint", limits.quota_bytes),
+        ),
+        {"upload": SqlVerb.RESULT},
+    )
+
+
+async def delete_upload(context: Context, input: DeleteUploadInput) -> Payload:
+    """Deletes a photo of the caller's, then its files."""
+    actor = context.signed_in()
+    upload_id = uuid_from_global_id(input.id, "upload", "input", "id")
+    await context.services.uploads.delete(actor, upload_id)
+    return Payload({"deleted_id": input.id})
+
+
+@strawberry.type
+class UploadsMutation:
+    """Mutations on uploads."""
+
+    create_upload: CreateUploadPayload | None = mutation(
+        create_upload,
+        CreateUploadInput,
+        description="Announce a photo and get a signed URL to PUT it to.",
+    )
+    delete_upload: DeleteUploadPayload | None = mutation(
+        delete_upload,
+        DeleteUploadInput,
+        description="Delete a photo for good. What was made from it stays.",
+    )
+
+
+@strawberry.type(description="An upload after a change.")
+class UploadUpdated:
+    """Item of `uploadUpdated`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    upload: Upload = strawberry.field(description="The upload after the change.")
+
+
+@strawberry.type
+class UploadsSubscription:
+    """Subscriptions on uploads."""
+
+    upload_updated: UploadUpdated = live(
+        "upload.updated",
+        "upload",
+        entity=True,
+        description="One upload of the caller's: as it is now, then after every change.",
+    )

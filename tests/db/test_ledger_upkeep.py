@@ -1,0 +1,225 @@
+"""The clock keeps the ledger: credits run out, plans give theirs, keys go, and the books are proven."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from db.actor import Actor
+from db.credits.proof import prove_ledger
+from db.pool import Database
+from db.retention import purge
+from jobs.ledger import expire_credits, give_plan_credits, prove_all, prove_recent
+from jobs.schedule import SCHEDULE, end_overdue_work
+
+from ..conftest import MakeUser
+from ..running import ROOT
+from .ledger import Ledger, refused_with
+
+
+@pytest.fixture
+def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
+    """The verbs, and the books as their owner reads them."""
+    return Ledger(database, owner)
+
+
+def test_all_of_it_is_scheduled() -> None:
+    scheduled = {work.run for work in SCHEDULE}
+    assert scheduled >= {
+        end_overdue_work,
+        expire_credits,
+        give_plan_credits,
+        prove_recent,
+        prove_all,
+    }
+
+
+async def test_expired_credits_leave_a_wallet_that_nobody_moves(
+    ledger: Ledger, make_user: MakeUser, database: Database
+) -> None:
+    actors = [await make_user(credits=1) for _ in range(3)]
+    for actor in actors:
+        await ledger.grant(actor, 5, "PLAN", days=1)
+        await ledger.expire_grant(actor, 5)
+    await expire_credits(database)
+    for actor in actors:
+        assert await ledger.wallet(actor) == (1, 0)
+        assert (await ledger.history(actor))[-1] == ("EXPIRY", -5, 0, 1)
+        await ledger.assert_sound(actor)
+
+
+async def test_overdue_holds_are_released(
+    ledger: Ledger, make_user: MakeUser, database: Database
+) -> None:
+    actor = await make_user(credits=5)
+    await ledger.hold(actor, 2, "0 seconds")
+    kept = await ledger.hold(actor, 1)
+    await end_overdue_work(database)
+    assert await ledger.wallet(actor) == (5, 1)
+    await ledger.release(kept)
+    await ledger.assert_sound(actor)
+
+
+async def test_plans_credits_come_by_themselves(
+    ledger: Ledger, make_user: MakeUser, database: Database, owner: asyncpg.Connection
+) -> None:
+    actor = await make_user(credits=1)
+    await owner.execute("update users set plan_id = 'pro' where id = $1", actor.user_id)
+    await owner.execute(
+        "update wallets set plan_credits_due_at = now() where user_id = $1", actor.user_id
+    )
+    await give_plan_credits(database)
+    await give_plan_credits(database)
+    assert await ledger.wallet(actor) == (101, 0)
+    await ledger.assert_sound(actor)
+
+
+async def test_keys_are_kept_for_thirty_days(
+    ledger: Ledger, make_user: MakeUser, database: Database, owner: asyncpg.Connection
+) -> None:
+    actor = await make_user(credits=10)
+    first = await ledger.spend(actor, 1, "key")
+    for days, again in ((29, True), (31, False)):
+        await owner.execute(
+            "update idempotency_keys set created_at = now() - make_interval(days => $2)"
+            " where user_id = $1",
+            actor.user_id,
+            days,
+        )
+        _ = [gone async for gone in purge(database)]
+        assert (await ledger.spend(actor, 1, "key") == first) is again
+
+
+# Each makes books that only a fault of ours could make, and what is to be said of them.
+COOKING = {
+    "update wallets set balance = balance + 1 where user_id = $1": {
+        "the wallet differs from its history",
+        "the wallet differs from its grants and holds",
+    },
+    "update wallets set held = held - 1 where user_id = $1": {
+        "the wallet differs from its history",
+        "the wallet differs from its grants and holds",
+    },
+    "update credit_grants set remaining = remaining - 1 where user_id = $1 and remaining > 1": {
+        "a grant differs from its entries",
+        "the wallet differs from its grants and holds",
+    },
+    "update credit_holds set amount = amount + 1 where user_id = $1 and status = 'OPEN'": {
+        "a hold differs from its entries",
+        "a hold differs from its parts",
+        "the wallet differs from its grants and holds",
+    },
+    "update credit_holds set status = 'RELEASED', resolved_at = now()"
+    " where user_id = $1 and status = 'OPEN'": {
+        "a hold differs from its entries",
+        "the wallet differs from its grants and holds",
+    },
+    "update credit_holds set expires_at = now() - interval '16 minutes'"
+    " where user_id = $1 and status = 'OPEN'": {"a hold outlived its time by more than 15 minutes"},
+    "update credit_grants set expires_at = now() - interval '61 minutes'"
+    " where user_id = $1 and remaining > 1": {"a grant outlived its time by more than an hour"},
+    "insert into credit_transactions (user_id, type, amount, balance_after)"
+    " values ($1, 'SPEND', -1, 9)": {
+        "a movement has no entries",
+        "balance_after differs from the sum so far",
+        "the wallet differs from its history",
+    },
+    "insert into credit_refund_parts (refund_id, position, spend_id, amount)"
+    " select id, 9, id, 1 from credit_transactions where user_id = $1 and type = 'REFUND'": {
+        "a refund differs from its parts"
+    },
+    "insert into credit_refund_parts (refund_id, position, spend_id, amount)"
+    " select id, 9, id, 2 from credit_transactions where user_id = $1 and type = 'SPEND'": {
+        "more was refunded than spent"
+    },
+    "alter table credit_transfers disable trigger user;"
+    " delete from credit_transfers where sent_id in"
+    " (select id from credit_transactions where user_id = '{}')": {
+        "a transfer did not arrive as it was sent"
+    },
+    "alter table credit_transactions disable trigger user;"
+    " update credit_transactions set used = used + 1 where user_id = '{}' and type = 'SPEND'": {
+        "a movement differs from its entries"
+    },
+    "alter table credit_entries disable trigger user;"
+    " update credit_entries set amount = amount + 1 where account = 'ISSUED' and transaction_id in"
+    " (select id from credit_transactions where user_id = '{}')": {
+        "the entries of a movement do not sum to zero"
+    },
+}
+
+
+@pytest.mark.parametrize("cooking", COOKING)
+async def test_every_kind_of_cooked_books_is_noticed(
+    ledger: Ledger, make_user: MakeUser, owner: asyncpg.Connection, cooking: str
+) -> None:
+    actor, other = await make_user(credits=10), await make_user(credits=0)
+    await ledger.hold(actor, 2)
+    await ledger.refund(await ledger.spend(actor, 2), 1)
+    await ledger.transfer(actor, other, 1)
+    await ledger.assert_sound(actor)
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        if "$1" in cooking:
+            await owner.execute(cooking, actor.user_id)
+        else:
+            await owner.execute(cooking.format(actor.user_id))
+        rows = await owner.fetch("select fault from app.ledger_faults($1)", [actor.user_id])
+    finally:
+        await transaction.rollback()
+    assert {row["fault"] for row in rows} == COOKING[cooking]
+
+
+def test_every_fault_has_its_cooked_books() -> None:
+    sql = (ROOT / "db/credits/upkeep.sql").read_text()
+    said = {part.split("'")[1] for part in sql.split("_id, ")[1:] if part.startswith("'")}
+    assert said == set().union(*COOKING.values())
+
+
+async def test_a_proof_is_recorded_and_a_fault_told_to_the_admins(
+    ledger: Ledger, make_user: MakeUser, database: Database, owner: asyncpg.Connection
+) -> None:
+    victim, admin = await make_user(credits=10), await make_user(credits=0)
+    await owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
+    await owner.execute("update wallets set balance = 11 where user_id = $1", victim.user_id)
+    try:
+        with capture_logs() as logs:
+            await prove_recent(database)
+    finally:
+        await owner.execute("update wallets set balance = 10 where user_id = $1", victim.user_id)
+        await owner.execute("update users set role = 'user' where id = $1", admin.user_id)
+    assert [line["log_level"] for line in logs if line["event"] == "credits.proof_failed"] == [
+        "error"
+    ]
+    faults = await owner.fetchval("select faults from ledger_proofs order by id desc limit 1")
+    assert str(victim.user_id) in faults
+    told = await owner.fetchval(
+        "select title_key from notifications where user_id = $1", admin.user_id
+    )
+    assert told == "notifications.ledgerUnsound.title"
+
+
+async def test_a_proof_of_all_looks_at_every_wallet_in_parts(
+    make_user: MakeUser,
+    database: Database,
+    owner: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(3):
+        await make_user(credits=1)
+    monkeypatch.setattr("db.credits.proof.WALLETS_AT_ONCE", 2)
+    proof = await prove_ledger(database)
+    assert proof.wallets == await owner.fetchval("select count(*) from wallets")
+    recorded = await owner.fetchrow(
+        "select wallets, fault_count from ledger_proofs order by id desc limit 1"
+    )
+    assert tuple(recorded) == (proof.wallets, len(proof.faults))
+
+
+async def test_an_unknown_user_has_no_wallet(ledger: Ledger) -> None:
+    with refused_with("NOT_FOUND"):
+        await ledger.grant(Actor("authenticated", uuid4()), 1)
