@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 
+    bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
     live_connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_user: Annotated[int, Field(ge=1)] = 50
     live_subscriptions_per_user: Annotated[int, Field(ge=1)] = 200
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     upload_quota_bytes: Annotated[int, Field(ge=0)] = 500_000_000
     upload_url_seconds: int = 900
     result_url_seconds: int = 3600
+    metrics_token: str = ""
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -191,6 +191,10 @@ class Pool:
             self._free.pop().raw.terminate()
             self._open -= 1
 
+    def usage(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them are free."""
+        return self._open, len(self._free)
+
     async def close(self) -> None:
         """Closes what is free; what is in use closes when it is released."""
         self._closed = True

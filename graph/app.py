@@ -38,6 +38,7 @@ from graph.live.hub import EventHub
 from graph.live.source import LiveOperations
 from graph.live.streams import EventStreams, wants_stream
 from graph.live.transport import GraphQLWebSocket
+from graph.metrics import MetricsPage
 from graph.schema import build_schema
 from graph.services import Services
 from graph.uploads import links
@@ -132,6 +133,7 @@ class Server:
                 ),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
+                Route("/metrics", MetricsPage(self, settings).__call__),
                 Route("/.well-known/jwks.json", self._jwks),
                 *graphiql.routes(settings),
                 *files.routes(),

@@ -11,7 +11,8 @@ from uuid import UUID
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
 from sqlalchemy import BinaryExpression, BindParameter, Column, DateTime, Numeric
 from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import Grouping, Null
+from sqlalchemy.sql.elements import False_, Grouping, Null, True_
+from sqlalchemy.sql.functions import coalesce
 
 from db.rls import Owned, Public
 from graph.engine import specs
@@ -48,8 +49,14 @@ def computed_in_python(expression: Any) -> Read:
     match expression:
         case Grouping():
             return computed_in_python(expression.element)
-        case Null():
-            return lambda _: None
+        case Null() | True_() | False_():
+            constant = {Null: None, True_: True, False_: False}[type(expression)]
+            return lambda _: constant
+        case coalesce():
+            choices = [computed_in_python(choice) for choice in expression.clauses]
+            return lambda row: next(
+                (v for choice in choices if (v := choice(row)) is not None), None
+            )
         case BindParameter(callable=None):
             value = expression.value
             return lambda _: value

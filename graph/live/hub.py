@@ -142,6 +142,18 @@ class EventHub:
         if not any(self._subscriptions.values()):
             self._wanted.clear()
 
+    def subscription_count(self) -> int:
+        """How many subscriptions run in this process."""
+        return sum(
+            len(found) for by_user in self._subscriptions.values() for found in by_user.values()
+        )
+
+    def behind_seconds(self, now: float) -> float | None:
+        """How long ago the log was read to its end; nothing before the first read."""
+        if self.read_at is None:
+            return None
+        return now - min(self.read_at, self.held_since or self.read_at)
+
     async def _read_for_ever(self) -> None:
         while True:
             batch = await self._until_answered(self._read_next)
