@@ -31,6 +31,7 @@ from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
 from graph.graphiql import routes as graphiql
 from graph.http import GraphQLHttp
+from graph.live.access import AccessWatch
 from graph.live.bus import WakeBus
 from graph.live.clients import Clients
 from graph.live.clients import Limits as LiveLimits
@@ -66,6 +67,7 @@ class Server:
             limits=Limits.of(settings),
             trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
+        self._access = AccessWatch(database, self.services.hub.subscriptions)
         self.clients = Clients(LiveLimits.of(settings))
         operations, is_origin_allowed = (
             LiveOperations(self.engine, self.services),
@@ -85,11 +87,13 @@ class Server:
     async def start(self) -> None:
         """Begins what runs beside requests."""
         await self.services.hub.start()
+        await self._access.start()
         await self.services.revocations.start()
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.services.revocations.stop()
+        await self._access.stop()
         await self.services.hub.stop()
         self.services.passwords.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -171,14 +170,14 @@ class Subscriber:
         self._watch = watch
         self._actor = actor
 
-    async def stream(
+    def stream(
         self,
         text: str,
         given_variables: Mapping[str, Any],
         operation_name: str | None,
         resume_after: str | None = None,
     ) -> AsyncGenerator[Item]:
-        """The items of the stream; `RequestError` or `DomainError` before the first one.
+        """The items of the stream; `RequestError` at once when it cannot be planned.
 
         `resume_after` is a cursor that stands above the field's own `after`.
         """
@@ -189,9 +188,7 @@ class Subscriber:
         plan = self._engine.subscription_plan(operation, variables, signed_in=signed_in)
         arguments = argument_values(plan.definition, plan.nodes[0], variables)
         after = resume_after or arguments.get("after")
-        async with aclosing(self._items(plan, variables, arguments, after)) as items:
-            async for item in items:
-                yield item
+        return self._items(plan, variables, arguments, after)
 
     async def _items(
         self, plan: SubscriptionPlan, variables: Any, arguments: dict[str, Any], after: str | None

@@ -142,11 +142,14 @@ class EventHub:
         if not any(self._subscriptions.values()):
             self._wanted.clear()
 
+    def subscriptions(self) -> list[Subscription]:
+        """All subscriptions that run in this process."""
+        by_users = self._subscriptions.values()
+        return [one for by_user in by_users for found in by_user.values() for one in found]
+
     def subscription_count(self) -> int:
         """How many subscriptions run in this process."""
-        return sum(
-            len(found) for by_user in self._subscriptions.values() for found in by_user.values()
-        )
+        return len(self.subscriptions())
 
     def behind_seconds(self, now: float) -> float | None:
         """How long ago the log was read to its end; nothing before the first read."""

@@ -7,7 +7,7 @@ let cursor = null;
 const client = createClient({
   url,
   headers: () => ({ authorization, ...(cursor ? { "last-event-id": cursor } : {}) }),
-  retryAttempts: 100,
+  retryAttempts: 10_000,
   retry: () => new Promise((resolve) => setTimeout(resolve, 100)),
   onMessage: ({ event, data }) => {
     if (event === "next") cursor = Object.values(data.data)[0]?.cursor ?? cursor;

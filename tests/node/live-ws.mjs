@@ -12,7 +12,7 @@ const socket = createClient({
   url,
   webSocketImpl: WebSocket,
   connectionParams: { Authorization: authorization },
-  retryAttempts: 100,
+  retryAttempts: 10_000,
   retryWait: () => new Promise((resolve) => setTimeout(resolve, 100)),
   shouldRetry: () => true,
 });

@@ -110,7 +110,7 @@ class Node:
             )
 
     async def ready(self) -> None:
-        async with asyncio.timeout(60), httpx.AsyncClient() as http:
+        async with asyncio.timeout(150), httpx.AsyncClient() as http:
             while True:
                 with contextlib.suppress(httpx.HTTPError):
                     answer = await http.get(f"http://127.0.0.1:{self.port}/readyz")
