@@ -97,7 +97,7 @@ def show_urls(settings: Settings) -> None:
     table = Table.grid(padding=(0, 2))
     if settings.graphiql:
         table.add_row("GraphiQL", f"[bold]{base}/graphiql[/bold]")
-    table.add_row("API", f"{base}/graphql   (HTTP, WebSocket)")
+    table.add_row("API", f"{base}/graphql   (HTTP, WebSocket, SSE)")
     table.add_row("Health", f"{base}/healthz, {base}/readyz")
     table.add_row("psql", ".venv/bin/tallygraph db url")
     console.print(Panel(table, title="Tallygraph", title_align="left", expand=False))
@@ -105,20 +105,34 @@ def show_urls(settings: Settings) -> None:
 
 
 @app.command()
-def serve(trusted_documents: TrustedDocuments = None) -> None:
+def serve(
+    trusted_documents: TrustedDocuments = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes behind one port.")] = 1,
+    listener: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
     """The API. Needs DATABASE_URL; run `tallygraph migrate` first."""
     from logs import configure_logs
-    from serving import bind, run
+    from serving import bind, inherited, run
     from serving import serve as run_server
+    from supervising import Supervisor
 
     settings = settings_with(trusted_documents)
     configure_logs(settings)
-    url, listener = serving_url(settings), bind(settings)
+    url = serving_url(settings)
+    opened = bind(settings) if listener is None else inherited(listener, settings)
+    if workers > 1:
+        options = ["--trusted-documents", settings.trusted_documents]
+        command = ["serve", *(options if settings.trusted_documents else ())]
+        show_urls(settings)
+        run(Supervisor(command, opened, workers).run())
+        return
 
     def ready() -> None:
-        show_urls(settings)
+        if listener is None:
+            show_urls(settings)
 
-    run(run_server(settings, url, listener, with_worker=False, on_ready=ready))
+    supervised = listener is not None
+    run(run_server(settings, url, opened, supervised=supervised, on_ready=ready))
 
 
 @app.command()
@@ -244,8 +258,15 @@ def main() -> None:
 
     from db.embedded import EmbeddedDatabaseError
     from db.pool import UnreachableDatabaseError, UnsafeRoleError
+    from supervising import CannotServeError
 
-    refusals = (SettingsError, EmbeddedDatabaseError, UnreachableDatabaseError, UnsafeRoleError)
+    refusals = (
+        SettingsError,
+        EmbeddedDatabaseError,
+        UnreachableDatabaseError,
+        UnsafeRoleError,
+        CannotServeError,
+    )
     try:
         app()
     except ValidationError as error:

@@ -29,6 +29,7 @@ from jobs.probes import probes
 from jobs.providers import choose_provider
 from jobs.worker import Worker
 from settings import Settings, SettingsError
+from supervising import end_with_the_parent
 
 MESSAGE_LIMIT_BYTES = 65_536
 GRACEFUL_SECONDS = 15
@@ -119,6 +120,13 @@ def listen(host: str, port: int, advice: str) -> socket.socket:
     return listener
 
 
+def inherited(fileno: int, settings: Settings) -> socket.socket:
+    """The listening socket that a supervisor opened."""
+    listener = socket.socket(fileno=fileno)
+    settings.port = listener.getsockname()[1]
+    return listener
+
+
 def server_config(server: Server, settings: Settings) -> uvicorn.Config:
     """Uvicorn as this server wants it: no proxy headers unless proxies are named, no deflate."""
     return uvicorn.Config(
@@ -129,6 +137,8 @@ def server_config(server: Server, settings: Settings) -> uvicorn.Config:
         ws=FlushOrAbortProtocol,
         ws_max_size=MESSAGE_LIMIT_BYTES,
         ws_per_message_deflate=False,
+        # Clients are pinged in the words of their protocol, by one sweep over all of them.
+        ws_ping_interval=None,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -148,6 +158,8 @@ def service_url(url: str, settings: Settings) -> str:
 
 def make_bus(settings: Settings, url: str) -> WakeBus:
     """The bus that tells the other processes to look for events."""
+    if settings.bus_url:
+        return WakeBus.redis(settings.bus_url)
     return WakeBus.postgres(service_url(settings.database_direct_url or url, settings))
 
 
@@ -156,11 +168,17 @@ async def serve(
     url: str,
     listener: socket.socket,
     *,
-    with_worker: bool,
+    with_worker: bool = False,
+    supervised: bool = False,
     on_ready: Callable[[], None],
 ) -> None:
-    """Serves the API until a signal; with `with_worker`, jobs run in the same process."""
+    """Serves the API until a signal; with `with_worker`, jobs run in the same process.
+
+    When it is `supervised`, it also ends with the process that started it.
+    """
     async with AsyncExitStack() as stack:
+        if supervised:
+            end_with_the_parent()
         stack.callback(listener.close)
         database = await Database.connect(url, settings)
         stack.push_async_callback(database.close)

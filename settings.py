@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     postgres_bin: str = ""
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
     statement_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    transaction_timeout_seconds: Annotated[float, Field(ge=1)] = 30.0
     storage_url: str = ""
 
     worker_jobs: Annotated[int, Field(ge=2, le=200)] = 16
@@ -55,6 +56,11 @@ class Settings(BaseSettings):
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
+
+    bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
+    live_connections_per_address: Annotated[int, Field(ge=1)] = 500
+    live_connections_per_user: Annotated[int, Field(ge=1)] = 50
+    live_subscriptions_per_user: Annotated[int, Field(ge=1)] = 200
 
     graphiql: bool = True
     introspection: bool = True
@@ -74,6 +80,7 @@ class Settings(BaseSettings):
     upload_quota_bytes: Annotated[int, Field(ge=0)] = 500_000_000
     upload_url_seconds: int = 900
     result_url_seconds: int = 3600
+    metrics_token: str = ""
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

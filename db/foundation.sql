@@ -41,17 +41,25 @@ end;
 $$;
 
 -- Trigger: records the changed row as an event. Arguments: the topic, the column naming the row,
--- and the columns that no client may read; a change of these alone is no event.
+-- and the columns that no client may read. A write that changes nothing else is no event, nor is
+-- what goes with its owner's account: nobody is left to see it.
 create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    snapshot jsonb := to_jsonb(new) - tg_argv[2:];
+    row_image jsonb;
+    owner_id uuid;
 begin
-    if tg_op = 'UPDATE' and tg_nargs > 2 and snapshot = to_jsonb(old) - tg_argv[2:] then
+    row_image := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end - tg_argv[2:];
+    if tg_op = 'UPDATE' and row_image = to_jsonb(old) - tg_argv[2:] then
         return null;
     end if;
-    insert into public.events (topic, user_id, entity_id, snapshot)
-    values (tg_argv[0], (snapshot ->> 'user_id')::uuid, snapshot ->> tg_argv[1], snapshot);
+    owner_id := (row_image ->> 'user_id')::uuid;
+    if tg_op = 'DELETE' and owner_id is not null
+        and not exists (select from public.users where id = owner_id) then
+        return null;
+    end if;
+    insert into public.events (topic, change, user_id, entity_id, snapshot)
+    values (tg_argv[0], tg_op, owner_id, row_image ->> tg_argv[1], row_image);
     return null;
 end;
 $$;

@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 # Verbs are replaced on every run, after the tables they use; the order is that of their calls.
 VERBS = (
     "foundation.sql",
+    "events.sql",
     "credits/ledger.sql",
     "credits/grants.sql",
     "credits/upkeep.sql",
@@ -32,6 +33,7 @@ VERBS = (
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096
+TRANSACTION_TIMEOUT_SINCE = 17
 
 
 def scram_verifier(password: str) -> str:
@@ -82,6 +84,11 @@ async def _prepare_role(
         await owner.execute(f"alter role {role} password '{scram_verifier(password)}'")
     timeout_milliseconds = int(settings.statement_timeout_seconds * 1000)
     await owner.execute(f"alter role {role} set statement_timeout = {timeout_milliseconds}")
+    # An open transaction that has written holds back every live update of the cluster.
+    longest = f"'{settings.transaction_timeout_seconds:g}s'"
+    await owner.execute(f"alter role {role} set idle_in_transaction_session_timeout = {longest}")
+    if owner.get_server_version().major >= TRANSACTION_TIMEOUT_SINCE:
+        await owner.execute(f"alter role {role} set transaction_timeout = {longest}")
     # A connection that was dropped because its client left ends its statement, too.
     await owner.execute(f"alter role {role} set client_connection_check_interval = '500ms'")
     await owner.execute(f"alter role {role} set timezone = 'UTC'")

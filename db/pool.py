@@ -191,6 +191,10 @@ class Pool:
             self._free.pop().raw.terminate()
             self._open -= 1
 
+    def usage(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them are free."""
+        return self._open, len(self._free)
+
     async def close(self) -> None:
         """Closes what is free; what is in use closes when it is released."""
         self._closed = True
@@ -292,12 +296,19 @@ class Database:
         self._settings = settings
         self._url = url
         self.pools: dict[Role, Pool] = {
-            role: Pool(self._connector(role), settings.pool_size)
+            role: Pool(self._connector(role, url, {}), settings.pool_size)
             for role in ("anon", "authenticated", "service")
         }
 
-    def _connector(self, role: str) -> Callable[[], Awaitable[PooledConnection]]:
-        dsn = role_url(self._url, role, self._settings.secret(f"database-{role}-password"))
+    def separate_pool(self, role: Role, size: int, **server_settings: str) -> Pool:
+        """A pool apart from the requests' and past any PgBouncer; whoever asks for it closes it."""
+        url = self._settings.database_direct_url or self._url
+        return Pool(self._connector(role, url, server_settings), size)
+
+    def _connector(
+        self, role: str, url: str, server_settings: dict[str, str]
+    ) -> Callable[[], Awaitable[PooledConnection]]:
+        dsn = role_url(url, role, self._settings.secret(f"database-{role}-password"))
         named = self._settings.database_prepared_statements
 
         async def connect() -> PooledConnection:
@@ -306,7 +317,7 @@ class Database:
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=self._settings.statement_timeout_seconds + SILENCE_SECONDS,
                 statement_cache_size=PREPARED_LIMIT if named else 0,
-                server_settings={"application_name": "tallygraph"},
+                server_settings={"application_name": "tallygraph", **server_settings},
             )
             await set_codecs(raw)
             return PooledConnection(raw, named=named)
@@ -356,7 +367,7 @@ class Database:
 
     async def _refuse_forgetful_pooler(self, role: Role) -> None:
         """A pooler that mixes up its clients' statements would run one of them for another."""
-        probes = Pool(self._connector(role), 2)
+        probes = Pool(self._connector(role, self._url, {}), 2)
         try:
             async with probes.connection() as first, probes.connection() as second:
                 one = await first.raw.prepare("select 1", name=PROBE_NAME)

@@ -10,24 +10,20 @@ from db.actor import SERVICE
 from db.pool import Database
 
 CHUNK_ROWS = 5_000
+# What subscriptions say of `after`. Days are dropped whole, so a few hours more are kept.
+EVENT_DAYS_KEPT = 7
+# Enough for a long weekend without a worker; after that events wait in the default partition.
+EVENT_DAYS_AHEAD = 3
+MAKE_EVENT_DAYS = text("select app.make_event_days(:days)")
+DROP_EVENT_DAYS = text("select app.drop_event_days(:days)")
 
-# Each deletes one chunk and answers how many rows that were. Events and log rows are taken from the
-# low end of their ids, which is the old end: no look at the rows that stay. The newest event stays
-# at any age: by it a cursor is known to be too old.
+# Each deletes one chunk and answers how many rows that were. Log rows are taken from the low end of
+# their ids, which is the old end: no look at the rows that stay.
 PURGES: dict[str, TextClause] = {
     "expired results": text("""
         with gone as (
             delete from result_cache where cache_key in (
                 select cache_key from result_cache where expires_at <= now() limit :chunk)
-            returning 1)
-        select count(*) from gone
-    """),
-    "events older than 7 days": text("""
-        with gone as (
-            delete from events
-            where id in (select id from events order by id limit :chunk)
-              and id < (select max(id) from events)
-              and created_at < now() - interval '7 days'
             returning 1)
         select count(*) from gone
     """),
@@ -93,3 +89,12 @@ async def purge(database: Database) -> AsyncIterator[tuple[str, int]]:
             if deleted < CHUNK_ROWS:
                 break
         yield name, total
+
+
+async def turn_event_days(database: Database) -> int:
+    """Makes the coming days of the event log, then drops the old ones; returns how many went."""
+    async with database.transaction(SERVICE) as transaction:
+        await transaction.execute(MAKE_EVENT_DAYS, days=EVENT_DAYS_AHEAD)
+    async with database.transaction(SERVICE) as transaction:
+        dropped: int = await transaction.fetch_value(DROP_EVENT_DAYS, days=EVENT_DAYS_KEPT)
+    return dropped

@@ -54,14 +54,21 @@ class Internal:
 class Watch:
     """Changes of a table's rows that clients may watch: each writes an event under `topic`.
 
-    `entity` is the column whose value names the row in the event; `inserts` and `updates` say
-    which changes count.
+    `entity` is the column whose value names the row in the event; `inserts`, `updates` and
+    `deletes` say which changes count. Rows without a `user_id` are everybody's to watch.
     """
 
     topic: str
     entity: str = "id"
     inserts: bool = True
     updates: bool = True
+    deletes: bool = False
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The changes that count, in SQL's words."""
+        counted = (("insert", self.inserts), ("update", self.updates), ("delete", self.deletes))
+        return tuple(name for name, counts in counted if counts)
 
 
 @dataclass(frozen=True)
@@ -173,9 +180,8 @@ def lock_statements(table: Table, access: Access) -> list[str]:
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
-    changes = [name for name, on in (("insert", watch.inserts), ("update", watch.updates)) if on]
     arguments = ", ".join(f"'{value}'" for value in (watch.topic, watch.entity, *access.hidden))
     return [
-        f"create trigger record_event after {' or '.join(changes)} on {table.name} "
+        f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "
         f"for each row execute function app.record_event({arguments})"
     ]

@@ -31,10 +31,15 @@ from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
 from graph.graphiql import routes as graphiql
 from graph.http import GraphQLHttp
+from graph.live.access import AccessWatch
 from graph.live.bus import WakeBus
+from graph.live.clients import Clients
+from graph.live.clients import Limits as LiveLimits
 from graph.live.hub import EventHub
-from graph.live.source import SocketOperations
+from graph.live.source import LiveOperations
+from graph.live.streams import EventStreams, wants_stream
 from graph.live.transport import GraphQLWebSocket
+from graph.metrics import MetricsPage
 from graph.schema import build_schema
 from graph.services import Services
 from graph.uploads import links
@@ -62,40 +67,58 @@ class Server:
             limits=Limits.of(settings),
             trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
+        self._access = AccessWatch(database, self.services.hub.subscriptions)
+        self.clients = Clients(LiveLimits.of(settings))
+        operations, is_origin_allowed = (
+            LiveOperations(self.engine, self.services),
+            origin_check(settings),
+        )
         self.sockets = GraphQLWebSocket(
-            SocketOperations(self.engine, self.services),
-            is_origin_allowed=origin_check(settings),
+            operations, self.clients, is_origin_allowed=is_origin_allowed
         )
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
+        self._streams = EventStreams(
+            operations, self.clients, self._http, is_origin_allowed=is_origin_allowed
+        )
         self._pages = self._make_pages(storage)
         self.app: Asgi = with_cors(self._dispatch, settings)
 
     async def start(self) -> None:
         """Begins what runs beside requests."""
         await self.services.hub.start()
+        await self._access.start()
         await self.services.revocations.start()
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.services.revocations.stop()
+        await self._access.stop()
         await self.services.hub.stop()
         self.services.passwords.close()
 
     async def drain(self) -> None:
         """Called when shutting down begins: not ready any more, clients reconnect elsewhere."""
         self.draining = True
-        await self.sockets.shutdown()
+        await self.clients.shutdown()
 
     def _dispatch(
         self, scope: MutableMapping[str, Any], receive: Any, send: Any
     ) -> Awaitable[None]:
         # Not a coroutine itself: each one around a request costs it a microsecond.
         if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
-            return self._http(scope, receive, send)
+            answer = self._streams if wants_stream(scope["headers"]) else self._http
+            return answer(scope, receive, send)
         if scope["type"] == "websocket":
             return self._socket(scope, receive, send)
+        if scope["method"] == "PUT":
+            return self._put(scope, receive, send)
         return self._pages(scope, receive, with_security_headers(send))
+
+    async def _put(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """A photo arrives: its upload may be watched."""
+        await self._pages(scope, receive, with_security_headers(send))
+        self.services.wake()
 
     async def _socket(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["path"] == GRAPHQL_PATH:
@@ -114,6 +137,7 @@ class Server:
                 ),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
+                Route("/metrics", MetricsPage(self, settings).__call__),
                 Route("/.well-known/jwks.json", self._jwks),
                 *graphiql.routes(settings),
                 *files.routes(),
@@ -189,7 +213,7 @@ def with_cors(app: Asgi, settings: Settings) -> Asgi:
         allow_origins=settings.cors_origins,
         allow_origin_regex=None if settings.production else DEMO_ORIGINS,
         allow_methods=["GET", "POST", "PUT"],
-        allow_headers=["authorization", "content-type"],
+        allow_headers=["authorization", "content-type", "last-event-id"],
         expose_headers=["x-request-id"],
         max_age=600,
     )

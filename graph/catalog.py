@@ -7,8 +7,8 @@ from enum import Enum
 import strawberry
 
 from db.catalog import tables
-from graph.engine.declare import backed_by, column, embedded, global_id, rows
-from graph.relay import Node
+from graph.engine.declare import backed_by, column, embedded, global_id, live, rows
+from graph.relay import Cursor, Node
 from graph.scalars import JSON
 
 
@@ -111,4 +111,32 @@ class CatalogQuery:
     )
     skin_colors: list[SkinColor] = rows(
         ("sort_order", "hex_code"), description="The skin tones, in their order."
+    )
+
+
+@strawberry.type(description="A tool that was added, changed or taken away.")
+class ToolsChanged:
+    """Item of `toolsChanged`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    tool: Tool | None = strawberry.field(
+        description="The tool right after the change; null when it was taken away, and in the "
+        "first item, which only gives the cursor."
+    )
+    removed_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a tool that was switched off or deleted; null otherwise."
+    )
+
+
+@strawberry.type
+class CatalogSubscription:
+    """Subscriptions on the catalog."""
+
+    tools_changed: ToolsChanged = live(
+        "tools.changed",
+        "tool",
+        starts_empty=True,
+        gone="removedId",
+        description="The tools as they are added, changed and taken away, each change once and in "
+        "order, behind one null item. Everybody may watch, without a token too.",
     )

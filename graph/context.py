@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CONTEXT_KEY = "tallygraph.context"
 # In its scope when the body arrived with the head, so that nobody needs to wait for it.
 BODY_HERE_KEY = "tallygraph.body_here"
+# Where it holds the function that drops the connection, for clients that never read.
+ABORT_KEY = "tallygraph.abort"
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ import structlog
 from graphql import OperationType
 
 from auth.tokens import bearer_token
-from db.actor import NOBODY
+from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
 from graph.context import BODY_HERE_KEY, CONTEXT_KEY, Context
 from graph.engine.costs import asks_for_cost
@@ -111,15 +111,8 @@ class GraphQLHttp:
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
     ) -> tuple[int, bytes]:
-        method = scope["method"]
-        if method not in {"GET", "POST"}:
-            raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
-        actor = self._authenticate(headers)
-        if method == "POST":
-            request = await self._read_post(scope, receive, headers)
-        else:
-            request = _read_get(scope["query_string"])
-        variables, name = _parts(request)
+        actor, request = await self.read_request(scope, receive, headers)
+        variables, name = parts_of(request)
         user_agent = headers.get(b"user-agent")
         context = Context(
             actor, self._services, request_id, user_agent.decode("latin-1") if user_agent else None
@@ -127,7 +120,7 @@ class GraphQLHttp:
         scope[CONTEXT_KEY] = context
         try:
             text = self._engine.persisted.text(request, name)
-            if method == "GET":
+            if scope["method"] == "GET":
                 self._refuse_get_mutation(text, name)
             answer = await self._engine.run(text, variables, name, context)
             if asks_for_cost(request):
@@ -137,6 +130,18 @@ class GraphQLHttp:
             # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
             status = 400 if media == RESPONSE_TYPE else 200
             return status, b'{"errors":' + orjson.dumps(error.formatted()) + b"}"
+
+    async def read_request(
+        self, scope: Scope, receive: Receive, headers: Headers
+    ) -> tuple[Actor, dict[str, Any]]:
+        """Who asks, and the GraphQL request; `Refusal` when it is none."""
+        method = scope["method"]
+        if method not in {"GET", "POST"}:
+            raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
+        actor = self._authenticate(headers)
+        if method == "POST":
+            return actor, await self._read_post(scope, receive, headers)
+        return actor, _read_get(scope["query_string"])
 
     def _authenticate(self, headers: Headers) -> Any:
         authorization = headers.get(b"authorization")
@@ -229,7 +234,8 @@ def _accept(sent: list[tuple[bytes, bytes]], headers: Headers) -> bytes:
     return b",".join(value for name, value in sent if name == b"accept")
 
 
-def _parts(request: Any) -> tuple[dict[str, Any], str | None]:
+def parts_of(request: Any) -> tuple[dict[str, Any], str | None]:
+    """Variables and operation name of a request; `Refusal` when it is no GraphQL request."""
     if isinstance(request, list):
         raise _refuse(400, "Batches are not served: send one operation in each request.")
     if not isinstance(request, dict):

@@ -10,10 +10,10 @@ import strawberry
 from db.pool import Transaction
 from db.profiles import operations, tables
 from graph.context import Context
-from graph.engine.declare import backed_by, column, global_id, mutation
+from graph.engine.declare import backed_by, column, global_id, live, mutation
 from graph.engine.outcomes import Payload, Ref, Verb
 from graph.errors import UserError
-from graph.relay import Node, uuid_from_global_id
+from graph.relay import Cursor, Node, uuid_from_global_id
 from graph.scalars import JSON
 
 
@@ -166,4 +166,32 @@ class ProfilesMutation:
     )
     delete_profile: DeleteProfilePayload | None = mutation(
         delete_profile, DeleteProfileInput, description="Delete a profile."
+    )
+
+
+@strawberry.type(description="A profile that was made, changed or deleted.")
+class ProfilesChanged:
+    """Item of `profilesChanged`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    profile: Profile | None = strawberry.field(
+        description="The profile right after the change; null when it was deleted, and in the "
+        "first item, which only gives the cursor."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a profile that was deleted; null otherwise."
+    )
+
+
+@strawberry.type
+class ProfilesSubscription:
+    """Subscriptions on profiles."""
+
+    profiles_changed: ProfilesChanged = live(
+        "profiles.changed",
+        "profile",
+        starts_empty=True,
+        gone="deletedId",
+        description="The caller's profiles as they are made, changed and deleted, each change once "
+        "and in order, behind one null item. Ask for the list first, then watch.",
     )

@@ -8,16 +8,16 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountsMutation, AccountsQuery
-from graph.catalog import CatalogQuery
+from graph.catalog import CatalogQuery, CatalogSubscription
 from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
 from graph.engine.checks import check_schema
 from graph.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
 from graph.generations import GenerationsMutation, GenerationsQuery, GenerationsSubscription
 from graph.jobs import JobsMutation, JobsQuery
 from graph.notifications import NotificationsMutation, NotificationsSubscription
-from graph.profiles import ProfilesMutation
+from graph.profiles import ProfilesMutation, ProfilesSubscription
 from graph.scalars import SCALARS
-from graph.uploads import UploadsMutation
+from graph.uploads import UploadsMutation, UploadsSubscription
 
 
 @strawberry.type(description="What can be asked.")
@@ -39,7 +39,14 @@ class Mutation(
 
 
 @strawberry.type(description="What can be watched.")
-class Subscription(CreditsSubscription, GenerationsSubscription, NotificationsSubscription):
+class Subscription(
+    CatalogSubscription,
+    CreditsSubscription,
+    GenerationsSubscription,
+    NotificationsSubscription,
+    ProfilesSubscription,
+    UploadsSubscription,
+):
     """The root of subscriptions."""
 
 

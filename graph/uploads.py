@@ -14,10 +14,10 @@ from db.links import Links, open_links
 from db.uploads import tables
 from db.uploads.operations import check_announced
 from graph.context import Context
-from graph.engine.declare import backed_by, column, computed, global_id, mutation
+from graph.engine.declare import backed_by, column, computed, global_id, live, mutation
 from graph.engine.outcomes import Payload, SqlVerb
 from graph.errors import UserError
-from graph.relay import Node, uuid_from_global_id
+from graph.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
 
 
@@ -186,4 +186,24 @@ class UploadsMutation:
         delete_upload,
         DeleteUploadInput,
         description="Delete a photo for good. What was made from it stays.",
+    )
+
+
+@strawberry.type(description="An upload after a change.")
+class UploadUpdated:
+    """Item of `uploadUpdated`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    upload: Upload = strawberry.field(description="The upload after the change.")
+
+
+@strawberry.type
+class UploadsSubscription:
+    """Subscriptions on uploads."""
+
+    upload_updated: UploadUpdated = live(
+        "upload.updated",
+        "upload",
+        entity=True,
+        description="One upload of the caller's: as it is now, then after every change.",
     )

@@ -7,7 +7,7 @@ import asyncio
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from graph.context import BODY_HERE_KEY, CONTEXT_KEY, Context
+from graph.context import ABORT_KEY, BODY_HERE_KEY, CONTEXT_KEY, Context
 
 HEAD_SECONDS = 10.0
 # The application times the bodies that it reads; this is for bodies that nobody reads any more.
@@ -72,6 +72,7 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         ):
             self._is_head_too_large = True
             raise _HeadTooLarge
+        self.scope[ABORT_KEY] = self.transport.abort  # type: ignore[literal-required]
         super().on_headers_complete()
 
     def _head_bytes(self) -> int:

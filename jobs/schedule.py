@@ -10,7 +10,7 @@ import structlog
 from db.credits.operations import expire_holds
 from db.generations.operations import give_up_overdue_generations
 from db.pool import Database
-from db.retention import purge
+from db.retention import purge, turn_event_days
 from db.storage import Storage
 from db.uploads.receiving import sweep_files, sweep_uploads
 from jobs.ledger import expire_credits, give_plan_credits, in_transaction, prove_all, prove_recent
@@ -47,6 +47,13 @@ async def sweep_lost_files(database: Database, storage: Storage) -> None:
         log.warning("lost files deleted", files=swept)
 
 
+async def turn_days(database: Database) -> None:
+    """Make the event log's coming days and drop those past their time."""
+    dropped = await turn_event_days(database)
+    if dropped:
+        log.info("old events dropped", days=dropped)
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
     """Work with its times, as a cron expression in UTC; one worker of all runs it each time.
@@ -72,6 +79,7 @@ SCHEDULE = (
     ScheduledWork("give_plan_credits", "*/5 * * * *", _on_database(give_plan_credits)),
     ScheduledWork("prove_recent_wallets", "23 * * * *", _on_database(prove_recent)),
     ScheduledWork("prove_all_wallets", "41 2 * * *", _on_database(prove_all)),
+    ScheduledWork("turn_days", "*/20 * * * *", _on_database(turn_days)),
     ScheduledWork("purge_old_rows", "17 3 * * *", _on_database(purge_old_rows)),
     ScheduledWork("sweep_unused_uploads", "*/10 * * * *", sweep_unused_uploads),
     ScheduledWork("sweep_lost_files", "47 3 * * *", sweep_lost_files),

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Json, Slug
-from db.rls import Access, Public
+from db.rls import Access, Public, Watch
 
 HEX_COLOR = "hex_code ~ '^#[0-9a-f]{6}$'"
 
@@ -53,6 +53,7 @@ class Tool(Base):
         Index("ix_tools_sort_order_id", "sort_order", "id"),
     )
     access = Access(Public(only_if="is_active"))
+    watch = Watch("tools.changed", deletes=True)
 
 
 class Hairstyle(Base):

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Json, Moment, UuidKey
-from db.rls import Access, Owned
+from db.rls import Access, Owned, Watch
 
 WRITABLE = ("name", "thumbnail", "analysis", "chat_history")
 
@@ -45,3 +45,4 @@ class Profile(Base):
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,
     )
+    watch = Watch("profiles.changed", deletes=True)

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Moment, OptionalMoment, UuidKey
-from db.rls import Access, Owned
+from db.rls import Access, Owned, Watch
 
 
 class Upload(Base):
@@ -51,3 +51,4 @@ class Upload(Base):
         Index("ix_uploads_unused", "created_at", postgresql_where=text("used_at is null")),
     )
     access = Access(Owned())
+    watch = Watch("upload.updated", inserts=False)

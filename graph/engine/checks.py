@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_non_null_type
+from graphql import (
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+    is_non_null_type,
+)
 
 from graph.engine import specs
 from graph.engine.specs import Backing, backing_of, python_name, spec_of
@@ -40,6 +46,21 @@ def _field_faults(
             yield f"{place} says not where it comes from"
 
 
+def _live_faults(name: str, field: GraphQLField) -> Iterator[str]:
+    """A subscription waits for ever unless its row's table records events under its topic."""
+    spec = spec_of(field)
+    if not isinstance(spec, specs.Live):
+        yield f"Subscription.{name} says not what it watches"
+        return
+    payload = get_named_type(field.type)
+    shown = payload.fields.get(spec.field) if isinstance(payload, GraphQLObjectType) else None
+    backing = backing_of(get_named_type(shown.type)) if shown else None
+    if backing is None:
+        yield f"Subscription.{name} shows no row in {spec.field}"
+    elif backing.model.watch is None or backing.model.watch.topic != spec.topic:
+        yield f"Subscription.{name} watches {spec.topic}, but {backing.table.name} records it not"
+
+
 def _guarded(graph_type: GraphQLObjectType) -> bool:
     """Embedded objects without ids exist only where a condition holds; it guards their columns."""
     backing = backing_of(graph_type)
@@ -57,5 +78,8 @@ def check_schema(schema: GraphQLSchema) -> None:
         backing = backing_of(graph_type)
         for field_name, field in graph_type.fields.items():
             faults.extend(_field_faults(graph_type, field_name, field, backing))
+    if schema.subscription_type:
+        for name, field in schema.subscription_type.fields.items():
+            faults.extend(_live_faults(name, field))
     if faults:
         raise SchemaError("\n".join(faults))

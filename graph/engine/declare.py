@@ -150,15 +150,18 @@ def live(
     *,
     entity: bool = False,
     starts_empty: bool = False,
+    gone: str | None = None,
     description: str,
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
 
-    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own.
-    `starts_empty` begins with a null item instead of the state now.
+    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own, or
+    everybody's of a public table. `starts_empty` begins with a null item instead of the state now.
+    `gone` names the payload's field with the id of a row that is deleted or hidden now.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
-    spec = Live(topic, field, "nothing" if starts_empty else "row", "id" if entity else None)
+    current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None
+    spec = Live(topic, field, current, entity_argument, gone)
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}
     )

@@ -157,7 +157,10 @@ class Engine:
         """One query or mutation as the bytes of its response."""
         operation = self.documents.operation(text, operation_name)
         if operation.kind is OperationType.SUBSCRIPTION:
-            raise _request_error("Subscribe over a WebSocket with graphql-transport-ws.")
+            raise _request_error(
+                "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
+                "text/event-stream."
+            )
         if operation.kind is OperationType.MUTATION and not mutations:
             raise _request_error("Send mutations with POST.")
         variables = coerce_variables(self.schema, operation, given_variables)
@@ -219,12 +222,14 @@ class Engine:
             else:
                 return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
-    def subscription_plan(self, operation: Operation, variables: Variables) -> SubscriptionPlan:
+    def subscription_plan(
+        self, operation: Operation, variables: Variables, *, signed_in: bool = True
+    ) -> SubscriptionPlan:
         """The plan of a subscription for these variables."""
-        shape = operation.shape(variables)
+        shape = (signed_in, *operation.shape(variables))
         plan: SubscriptionPlan | None = operation.plans.get(shape)
         if plan is None:
-            plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=True))
+            plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=signed_in))
             operation.skeleton.remember(shape, plan)
         return plan
 

@@ -112,12 +112,17 @@ class Mutate:
 
 @dataclass(frozen=True)
 class Live:
-    """Root of a subscription: the events of `topic`, the row they carry, and where it is shown."""
+    """Root of a subscription: the events of `topic`, the row they carry, and where it is shown.
+
+    `gone` is the payload's field for the global id of a row that was deleted or is hidden now;
+    without one, such events are not shown.
+    """
 
     topic: str
     field: str
     current: str  # "row": the state now; "nothing": a null item first
     entity_argument: str | None = None
+    gone: str | None = None
 
 
 Spec = (

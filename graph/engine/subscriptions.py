@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
-from graphql import FieldNode, GraphQLError, OperationType, get_named_type
+from graphql import FieldNode, GraphQLError, OperationType, VariableNode, get_named_type
 from sqlalchemy import FromClause, cast, func, null
 
 from db.actor import Actor
 from db.errors import ErrorCode, not_found
+from db.rls import Public
 from graph.engine import specs
 from graph.engine.arguments import argument_values
 from graph.engine.json_parts import TEXT, Json, build_object
 from graph.engine.parameters import Parameters, Request
 from graph.engine.plan import Planner, as_object, table_behind
+from graph.engine.snapshots import (
+    NeedsDatabase,
+    Read,
+    SnapshotReader,
+    global_id_of,
+    is_readable,
+)
 from graph.engine.specs import spec_of
 from graph.engine.statements import Statement, make_statement
 from graph.engine.variables import coerce_variables
-from graph.errors import RequestError
+from graph.errors import RequestError, domain_error
 from graph.relay import uuid_from_global_id
 
 if TYPE_CHECKING:
     from graph.engine.engine import Engine, Planning
+
+# A database that restarts is waited for; after that the client is told to come back.
+PATIENCE_SECONDS = 10.0
+RETRY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a stream: the response, and the cursor that resumes behind it, if any does."""
+
+    body: bytes
+    cursor: str | None = None
 
 
 class LiveEvents(Protocol):
@@ -58,8 +78,12 @@ class SubscriptionPlan:
         self.fields = planning.selections.collect(
             self.payload_type, [node.selection_set for node in self.nodes]
         )
+        self.ownership = table_behind(self.row_type).model.access.ownership
+        self.is_public = isinstance(self.ownership, Public)
         self.now = self._statement(self._current)
         self.event = self._statement(self._of_event)
+        self.from_snapshot = self._snapshot_readers()
+        self._global_id = global_id_of(self.row_type)
 
     def _statement(self, make: Callable[[Planner, str, list[FieldNode]], Json]) -> Statement:
         planner = self._planning.planner(Parameters())
@@ -90,17 +114,52 @@ class SubscriptionPlan:
         source: FromClause = planner.snapshot_source(self.row_type)
         return planner.row(self.row_type, nodes, (key,), source)
 
-    def response(self, rows: Mapping[str, Any], cursor: str) -> bytes:
+    def _snapshot_readers(self) -> dict[str, Read] | None:
+        """How each row of the payload is read from a snapshot; nothing when it takes SQL."""
+        reader = SnapshotReader(self._planning.selections, self._planning.renderer.for_field)
+        try:
+            return {
+                key: reader.object(self.row_type, nodes)
+                for key, nodes in self.fields.items()
+                if nodes[0].name.value == self.spec.field
+            }
+        except NeedsDatabase:
+            return None
+
+    def variables_below(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables that the selection may depend on: not those of `after` and `id` alone."""
+        own = {
+            argument.value.name.value
+            for argument in self.nodes[0].arguments or ()
+            if isinstance(argument.value, VariableNode)
+        }
+        return {name: value for name, value in variables.items() if name not in own}
+
+    def is_gone(self, event: Any, actor: Actor) -> bool:
+        """Whether the event's row is deleted, or not the actor's to see."""
+        return event.change == "DELETE" or not is_readable(
+            self.ownership, event.snapshot, actor.user_id
+        )
+
+    def of_gone(self, event: Any) -> bytes | None:
+        """The item of a row that is gone; nothing where the payload cannot say so."""
+        if self.spec.gone is None:
+            return None
+        return self.response({}, event.cursor, self._global_id(event.snapshot))
+
+    def response(self, rows: Mapping[str, Any], cursor: str, gone_id: str | None = None) -> bytes:
         """One item of the stream."""
         payload: dict[str, Any] = {}
         for key, nodes in self.fields.items():
-            match nodes[0].name.value:
-                case "cursor":
-                    payload[key] = cursor
-                case "__typename":
-                    payload[key] = self.payload_type.name
-                case _:
-                    payload[key] = rows[key]
+            name = nodes[0].name.value
+            if name == "cursor":
+                payload[key] = cursor
+            elif name == "__typename":
+                payload[key] = self.payload_type.name
+            elif name == self.spec.field:
+                payload[key] = rows.get(key)
+            else:
+                payload[key] = gone_id
         return orjson.dumps({"data": {self.key: payload}})
 
 
@@ -112,33 +171,39 @@ class Subscriber:
         self._watch = watch
         self._actor = actor
 
-    async def stream(
-        self, text: str, given_variables: Mapping[str, Any], operation_name: str | None
-    ) -> AsyncGenerator[bytes]:
-        """The items of the stream; `RequestError` or `DomainError` before the first one."""
+    def stream(
+        self,
+        text: str,
+        given_variables: Mapping[str, Any],
+        operation_name: str | None,
+        resume_after: str | None = None,
+    ) -> AsyncGenerator[Item]:
+        """The items of the stream; `RequestError` at once when it cannot be planned.
+
+        `resume_after` is a cursor that stands above the field's own `after`.
+        """
         operation = self._engine.documents.operation(text, operation_name)
         assert operation.kind is OperationType.SUBSCRIPTION
         variables = coerce_variables(self._engine.schema, operation, given_variables)
-        plan = self._engine.subscription_plan(operation, variables)
+        signed_in = self._actor().user_id is not None
+        plan = self._engine.subscription_plan(operation, variables, signed_in=signed_in)
         arguments = argument_values(plan.definition, plan.nodes[0], variables)
-        async with aclosing(self._items(plan, variables, arguments)) as items:
-            async for item in items:
-                yield item
+        after = resume_after or arguments.get("after")
+        return self._items(plan, variables, arguments, after)
 
     async def _items(
-        self, plan: SubscriptionPlan, variables: Any, arguments: dict[str, Any]
-    ) -> AsyncGenerator[bytes]:
+        self, plan: SubscriptionPlan, variables: Any, arguments: dict[str, Any], after: str | None
+    ) -> AsyncGenerator[Item]:
         actor = self._actor()
-        if actor.user_id is None:
+        if actor.user_id is None and not plan.is_public:
             raise _refused(
-                "Sign in first, then send the access token in connection_init.",
+                "Sign in first, then send the access token in connection_init or Authorization.",
                 ErrorCode.UNAUTHENTICATED,
             )
         entity = self._entity(plan, arguments)
-        after = arguments.get("after")
         watch = self._watch(
             topic=plan.spec.topic,
-            user_id=actor.user_id,
+            user_id=None if plan.is_public else actor.user_id,
             entity_id=str(entity) if entity else None,
             after=after,
         )
@@ -147,12 +212,12 @@ class Subscriber:
             if plan.spec.entity_argument is not None and None in now["rows"].values():
                 raise not_found(plan.spec.field, (plan.spec.entity_argument,))
             if after is None:
-                yield plan.response(now["rows"], events.skip_seen(now["snapshot"]))
+                cursor = events.skip_seen(now["snapshot"])
+                yield Item(plan.response(now["rows"], cursor), cursor)
             async for event in events:
-                request = Request(variables, None, snapshot=event.snapshot)
-                shown = await self._read(plan.event, request)
-                if None not in shown["rows"].values():
-                    yield plan.response(shown["rows"], event.cursor)
+                body = await self._shown(plan, variables, event)
+                if body is not None:
+                    yield Item(body, event.cursor)
 
     @staticmethod
     def _entity(plan: SubscriptionPlan, arguments: dict[str, Any]) -> Any:
@@ -161,12 +226,62 @@ class Subscriber:
             return None
         return uuid_from_global_id(arguments[name], table_behind(plan.row_type).prefix, name)
 
-    async def _read(self, statement: Statement, request: Request) -> dict[str, Any]:
+    async def _shown(self, plan: SubscriptionPlan, variables: Any, event: Any) -> bytes | None:
+        """The item of an event, made once for all who may see it and select the same."""
         actor = self._actor()
-        request.actor_user_id = actor.user_id
-        answer = await self._engine.read(statement, request, actor)
-        found: dict[str, Any] = orjson.loads(answer)
-        return found
+        if plan.is_gone(event, actor):
+            return plan.of_gone(event)
+        if plan.from_snapshot is not None:
+            body: bytes | None = event.encoded.get(plan)
+            if body is None:
+                rows = {key: read(event.snapshot) for key, read in plan.from_snapshot.items()}
+                body = event.encoded[plan] = plan.response(rows, event.cursor)
+            return body
+        shown = await self._read_event(plan, variables, event, actor)
+        if None in shown["rows"].values():
+            return plan.of_gone(event)
+        return plan.response(shown["rows"], event.cursor)
+
+    async def _read_event(
+        self, plan: SubscriptionPlan, variables: Any, event: Any, actor: Actor
+    ) -> dict[str, Any]:
+        """The event's row with its edges, read once for all sockets of an actor."""
+        selected = plan.variables_below(variables.coerced)
+        key = (plan, actor.user_id, orjson.dumps(selected, default=str))
+        reading: asyncio.Task[dict[str, Any]] | None = event.encoded.get(key)
+        if reading is None:
+            request = Request(variables, None, snapshot=event.snapshot)
+            reading = asyncio.create_task(self._read(plan.event, request))
+            reading.add_done_callback(_seen)
+            event.encoded[key] = reading
+        # One who leaves must not take the answer away from the others.
+        return await asyncio.shield(reading)
+
+    async def _read(self, statement: Statement, request: Request) -> dict[str, Any]:
+        """One answer as the actor of this moment; waits a while for a database that is away."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while True:
+            actor = self._actor()
+            request.actor_user_id = actor.user_id
+            try:
+                found: dict[str, Any] = orjson.loads(
+                    await self._engine.read(statement, request, actor)
+                )
+            except Exception as error:
+                known = domain_error(error)
+                if known is None or known.code is not ErrorCode.SERVICE_UNAVAILABLE:
+                    raise
+                if asyncio.get_running_loop().time() > deadline:
+                    raise known from error
+            else:
+                return found
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """A failure is told to whoever waits; when nobody does any more, it is no news."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _refused(message: str, code: ErrorCode = ErrorCode.BAD_USER_INPUT) -> RequestError:

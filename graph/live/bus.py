@@ -5,127 +5,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
-import asyncpg
 import structlog
-from broadcaster import Broadcast, BroadcastBackend
-from broadcaster import Event as Message
+from broadcaster import Broadcast
+
+from graph.live.bus_backends import REPLY_TIMEOUT_SECONDS, PostgresBackend, RedisBackend
 
 WAKE_CHANNEL = "tallygraph_wake"
 PUBLISH_INTERVAL_SECONDS = 0.005
-PROBE_INTERVAL_SECONDS = 2.0
-REPLY_TIMEOUT_SECONDS = 2.0
-FIRST_RETRY_SECONDS = 0.1
-LONGEST_RETRY_SECONDS = 1.0
-# A wake-up says "read again": when this many wait unread, one more adds nothing.
-_PENDING_LIMIT = 256
 
 log = structlog.get_logger(__name__)
-
-
-class PostgresBackend(BroadcastBackend):
-    """LISTEN/NOTIFY on one direct connection that is probed, and replaced when it falls silent.
-
-    After each reconnect every channel gets an empty message, since some may have been missed.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._connection: asyncpg.Connection | None = None
-        # asyncpg runs one statement at a time on a connection: publisher and probe take turns.
-        self._turn = asyncio.Lock()
-        self._channels: set[str] = set()
-        self._received: asyncio.Queue[Message] = asyncio.Queue(_PENDING_LIMIT)
-        self._keeper: asyncio.Task[None] | None = None
-
-    async def connect(self) -> None:
-        """Begin keeping a connection; a database that is away is waited for in the background."""
-        self._keeper = asyncio.create_task(self._keep_connected(), name="live-bus")
-
-    async def disconnect(self) -> None:
-        """Stop listening."""
-        if self._keeper:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        self._drop_connection()
-
-    async def subscribe(self, group: str) -> None:
-        """Listen on a channel from now on, on this connection or the next."""
-        self._channels.add(group)
-        if self._connection:
-            await self._listen(self._connection, group)
-
-    async def unsubscribe(self, group: str) -> None:
-        """Forget a channel; its messages are dropped."""
-        self._channels.discard(group)
-
-    async def publish(self, channel: str, message: Any) -> None:
-        """Send one message outside of any transaction; raises when the connection is away."""
-        connection = self._connection
-        if connection is None:
-            raise ConnectionError("the bus is reconnecting")
-        async with self._turn:
-            await connection.execute(
-                "select pg_notify($1, $2)", channel, str(message), timeout=REPLY_TIMEOUT_SECONDS
-            )
-
-    async def next_published(self) -> Message:
-        """The next message of any channel; waits through reconnects."""
-        return await self._received.get()
-
-    async def _keep_connected(self) -> None:
-        retry_seconds = FIRST_RETRY_SECONDS
-        while True:
-            try:
-                connection = await self._open_connection()
-                retry_seconds = FIRST_RETRY_SECONDS
-                await self._probe_until_lost(connection)
-            except Exception as error:
-                log.warning("live.bus_lost", error=repr(error), retry_seconds=retry_seconds)
-            self._drop_connection()
-            await asyncio.sleep(retry_seconds)
-            retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
-
-    async def _open_connection(self) -> asyncpg.Connection:
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=REPLY_TIMEOUT_SECONDS,
-            statement_cache_size=0,
-            server_settings={"application_name": "tallygraph live"},
-        )
-        self._connection = connection
-        for channel in tuple(self._channels):
-            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
-                await self._listen(connection, channel)
-            self._receive(channel, "")
-        return connection
-
-    async def _listen(self, connection: asyncpg.Connection, channel: str) -> None:
-        async with self._turn:
-            await connection.add_listener(
-                channel, lambda _connection, _pid, name, message: self._receive(name, message)
-            )
-
-    async def _probe_until_lost(self, connection: asyncpg.Connection) -> None:
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _connection: lost.set())
-        while not lost.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), PROBE_INTERVAL_SECONDS)
-            async with self._turn:
-                await connection.execute("select 1", timeout=REPLY_TIMEOUT_SECONDS)
-
-    def _drop_connection(self) -> None:
-        if self._connection:
-            self._connection.terminate()
-            self._connection = None
-
-    def _receive(self, channel: str, message: str) -> None:
-        if channel in self._channels:
-            with suppress(asyncio.QueueFull):
-                self._received.put_nowait(Message(channel, message))
 
 
 class WakeBus:
@@ -150,6 +39,11 @@ class WakeBus:
     def postgres(cls, direct_url: str) -> WakeBus:
         """A bus over LISTEN/NOTIFY; `direct_url` logs in as `service`, past any PgBouncer."""
         return cls(Broadcast(backend=PostgresBackend(direct_url)))
+
+    @classmethod
+    def redis(cls, url: str) -> WakeBus:
+        """A bus over Redis; all deployments that share one should use databases of their own."""
+        return cls(Broadcast(backend=RedisBackend(url)))
 
     async def start(self, on_wake: Callable[[], None]) -> None:
         """Call `on_wake` whenever another process has written."""

@@ -7,7 +7,6 @@ import binascii
 import struct
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from uuid import UUID
 
 from db.errors import DomainError, ErrorCode, bad_input
 
@@ -66,11 +65,6 @@ class Cursor:
             rest = (self.xmax, *self.in_progress)
             packed += struct.pack(f"!{len(rest)}Q", *rest)
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
-
-
-def epoch_number(epoch: UUID) -> int:
-    """The 8 bytes of a database's epoch that cursors carry."""
-    return int.from_bytes(epoch.bytes[:8])
 
 
 def malformed_cursor() -> DomainError:

@@ -3,60 +3,76 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+import orjson
 
-from db.actor import SERVICE
-from db.pool import Database
-from graph.live.cursors import Cursor, epoch_number
+from db.pool import Database, Pool
+from graph.live.cursors import Cursor
 
 Position = tuple[int, int]
 
-READ_TIMEOUT_SECONDS = 5.0
-_FARTHEST: Position = (2**63 - 1, 2**63 - 1)
+# A connection can be dead without saying so: silence must end in an error.
+READ_TIMEOUT_SECONDS = 3.0
+# Clients that all come back at once wait for one another, not for the requests' connections.
+CONCURRENT_BACKLOG_READS = 4
+
+# Planning for each day's partition costs more than the read itself, so it is planned once. A plan
+# for any position must walk the indexes in order: a sort would read all that is left, each time.
+PLANNING = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_sort": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+}
 
 # One statement, so that rows and horizon come from one snapshot: every transaction below xmin has
-# ended, so no row can still appear among those that are returned. xid8 travels as text, since
-# drivers know no codec for it. Newest and oldest are each one step into the index, at any size
-# (`order by xid` alone would mean the text, and sort the whole table).
+# ended, so no row can still appear among those that are returned. Its first row, without an id,
+# tells of the log as a whole. xid8 travels as a number, since drivers know no codec for it. Each
+# branch is a few steps into one index of each day, however long the log is.
 _READ = """
 with horizon as materialized (
-  select pg_snapshot_xmin(pg_current_snapshot()) as xmin,
-         pg_snapshot_xmax(pg_current_snapshot()) as xmax
+  select pg_snapshot_xmin(seen) as oldest_open, pg_snapshot_xmax(seen) as next_xid
+  from pg_current_snapshot() as seen
 )
-select (select epoch from database_epoch limit 1) as epoch,
-       cast(cast(horizon.xmin as text) as bigint) as xmin,
-       cast(cast(horizon.xmax as text) as bigint) as xmax,
-       coalesce((select xid from events order by events.xid desc, id desc limit 1) >= horizon.xmin,
-                false) as unsettled,
-       (select cast(cast(xid as text) as bigint)
-        from events order by events.xid, id limit 1) as oldest_xid,
-       (select id from events order by events.xid, id limit 1) as oldest_id,
-       cast(cast(found.xid as text) as bigint) as xid, found.id, found.topic, found.user_id,
-       found.entity_id, found.snapshot
-from horizon left join lateral (
-  select events.xid, id, topic, user_id, entity_id, cast(snapshot as text) as snapshot
-  from events
-  where (events.xid, id) > (cast(cast(:after_xid as text) as xid8), cast(:after_id as bigint))
-    and (events.xid, id) <= (cast(cast(:until_xid as text) as xid8), cast(:until_id as bigint))
-    and events.xid < horizon.xmin {watched}
-  order by events.xid, id
-  limit cast(:row_limit as int)
-) as found on true
-order by found.xid, found.id
+select 0::bigint as xid, null::bigint as id, null as topic, null as change, null::uuid as user_id,
+       null as entity_id, json_build_object(
+         'epoch', epoch, 'xmin', oldest_open::text::bigint, 'xmax', next_xid::text::bigint,
+         'unsettled', coalesce((select xid from events order by events.xid desc, id desc limit 1)
+                               >= oldest_open, false),
+         'dropped', json_build_array(dropped_xid::text::bigint, dropped_id)
+       )::text as snapshot
+from horizon, database_epoch
+union all {rows}
+order by xid, id nulls first
 """
-READ_ALL = text(_READ.format(watched=""))
-READ_WATCHED = text(
-    _READ.format(
-        watched="""
-    and topic = cast(:topic as text)
-    and (user_id is null or user_id = cast(:user_id as uuid))
-    and (cast(:entity_id as text) is null or entity_id = cast(:entity_id as text))"""
-    )
+_ROWS = """
+(select events.xid::text::bigint, id, topic, change, user_id, entity_id, {snapshot}::text
+ from events
+ where (events.xid, id) > ($1::text::xid8, $2::bigint)
+   and events.xid < (select oldest_open from horizon) {condition}
+ order by {leading} events.xid, id limit $3::int)
+"""
+_WATCHED = """and (events.xid, id) <= ($4::text::xid8, $5::bigint) and topic = $6::text
+   and ($7::text is null or entity_id = $7::text) and user_id """
+# Their index begins with these; without naming them `user_id is null` would not walk it in order.
+_LEADING = "user_id, topic,"
+# What nobody here watches need not travel here.
+_OF_TOPICS = "case when topic = any($4::text[]) then snapshot end"
+READ_ALL = _READ.format(rows=_ROWS.format(snapshot=_OF_TOPICS, condition="", leading=""))
+READ_WATCHED = _READ.format(
+    rows=_ROWS.format(snapshot="snapshot", condition=_WATCHED + "= $8::uuid", leading=_LEADING)
+    + " union all "
+    + _ROWS.format(snapshot="snapshot", condition=_WATCHED + "is null", leading=_LEADING)
 )
+# What a restore or a promoted standby changes by itself, whichever way it was made.
+_INCARNATION = """
+select concat_ws(':', system_identifier, timeline_id, 'events'::regclass::oid)
+from pg_control_system(), pg_control_checkpoint()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +86,19 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What one read saw of the log as a whole."""
+    """What one read saw of the log as a whole; `dropped` is the newest position not kept."""
 
     epoch: int
     xmin: int
     xmax: int
     unsettled: bool
-    oldest: Position | None
+    dropped: Position
 
     def expired(self, cursor: Cursor) -> bool:
         """Whether rows after `cursor` may be gone, or `cursor` belongs to another history."""
         if cursor.epoch != self.epoch or cursor.xid > self.xmax:
             return True
-        # Id 1 is the first event there ever was: while it is here nothing has been dropped.
-        return self.oldest is not None and self.oldest[1] > 1 and cursor.xid < self.oldest[0]
+        return (cursor.xid, cursor.id) < self.dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,60 +111,66 @@ class Batch:
 
 
 class EventLog:
-    """The reads of the hub and of resuming subscribers."""
+    """The reads of the hub, on a connection of its own, and of resuming subscribers."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._reader = database.separate_pool(
+            "service", 1, application_name="tallygraph hub", **PLANNING
+        )
+        self._backlogs = database.separate_pool(
+            "service", CONCURRENT_BACKLOG_READS, application_name="tallygraph backlog", **PLANNING
+        )
+        self._turns = asyncio.Semaphore(CONCURRENT_BACKLOG_READS)
+        self._incarnation = ""
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._reader.close()
+        await self._backlogs.close()
 
     async def head(self) -> Head:
         """The log as it stands, without rows."""
-        return (await self._read(READ_ALL, (0, 0), _FARTHEST, 0, {})).head
+        async with self._turns:
+            return (await self._read(self._backlogs, READ_ALL, "0", 0, 0, [])).head
 
-    async def after(self, position: Position, row_limit: int) -> Batch:
-        """Everything settled after `position`."""
-        return await self._read(READ_ALL, position, _FARTHEST, row_limit, {})
+    async def after(self, position: Position, topics: list[str], row_limit: int) -> Batch:
+        """Everything settled after `position`; the snapshots only of these topics."""
+        return await self._read(
+            self._reader, READ_ALL, str(position[0]), position[1], row_limit, topics
+        )
 
     async def backlog(
         self, watch: Watch, after: Position, until: Position, row_limit: int
     ) -> Batch:
         """What one subscriber missed after `after`, up to and including `until`."""
-        watched = {
-            "topic": watch.topic,
-            "user_id": watch.user_id,
-            "entity_id": watch.entity_id,
-        }
-        return await self._read(READ_WATCHED, after, until, row_limit, watched)
+        watched = (str(until[0]), until[1], watch.topic, watch.entity_id, watch.user_id)
+        async with self._turns:
+            return await self._read(
+                self._backlogs, READ_WATCHED, str(after[0]), after[1], row_limit, *watched
+            )
 
     async def _read(
-        self,
-        statement: Any,
-        after: Position,
-        until: Position,
-        row_limit: int,
-        watched: dict[str, Any],
+        self, pool: Pool, sql: str, after_xid: str, after_id: int, row_limit: int, *watched: Any
     ) -> Batch:
-        # A connection can be dead without saying so: silence must end in an error.
-        async with (
-            asyncio.timeout(READ_TIMEOUT_SECONDS),
-            self._database.transaction(SERVICE) as transaction,
-        ):
-            records = await transaction.fetch_all(
-                statement,
-                after_xid=str(after[0]),
-                after_id=after[1],
-                until_xid=str(until[0]),
-                until_id=until[1],
-                row_limit=row_limit,
-                **watched,
-            )
-        rows = [record for record in records if record["id"] is not None]
-        return Batch(_head(records[0]), rows, full=0 < row_limit <= len(rows))
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS), pool.connection() as connection:
+                if not self._incarnation:
+                    self._incarnation = await connection.raw.fetchval(_INCARNATION)
+                incarnation = self._incarnation
+                head, *rows = await connection.raw.fetch(
+                    sql, after_xid, after_id, row_limit, *watched
+                )
+        except BaseException:
+            # Whoever answers next may be another server than before.
+            self._incarnation = ""
+            raise
+        # Two branches may each give as many as were asked for.
+        rows = rows[:row_limit]
+        return Batch(_head(head, incarnation), rows, full=0 < row_limit <= len(rows))
 
 
-def _head(record: Any) -> Head:
-    oldest = None
-    if record["oldest_id"] is not None:
-        oldest = (record["oldest_xid"], record["oldest_id"])
-    return Head(
-        epoch_number(record["epoch"]), record["xmin"], record["xmax"], record["unsettled"], oldest
-    )
+def _head(record: Any, incarnation: str) -> Head:
+    told = orjson.loads(record["snapshot"])
+    digest = hashlib.blake2b(f"{told['epoch']}:{incarnation}".encode(), digest_size=8).digest()
+    epoch = int.from_bytes(digest)
+    return Head(epoch, told["xmin"], told["xmax"], told["unsettled"], tuple(told["dropped"]))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +33,8 @@ READ_PAUSE_SECONDS = 0.002
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 1.0
 READY_TIMEOUT_SECONDS = 5.0
+# Longer than any transaction of ours should take.
+HELD_BACK_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +52,11 @@ class EventHub:
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self.position: Position = (0, 0)
+        self.read_at: float | None = None
+        # Since when committed events wait for an open transaction, by the monotonic clock.
+        self.held_since: float | None = None
+        self._held_by = 0
+        self._held_was_told = False
         self._log = EventLog(database)
         self._bus = bus
         self._buffer_events = buffer_events
@@ -71,6 +80,7 @@ class EventHub:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
         await self._bus.stop()
+        await self._log.close()
         self._end_all(HubStopped("the server is restarting"))
 
     def wake(self) -> None:
@@ -132,6 +142,21 @@ class EventHub:
         if not any(self._subscriptions.values()):
             self._wanted.clear()
 
+    def subscriptions(self) -> list[Subscription]:
+        """All subscriptions that run in this process."""
+        by_users = self._subscriptions.values()
+        return [one for by_user in by_users for found in by_user.values() for one in found]
+
+    def subscription_count(self) -> int:
+        """How many subscriptions run in this process."""
+        return len(self.subscriptions())
+
+    def behind_seconds(self, now: float) -> float | None:
+        """How long ago the log was read to its end; nothing before the first read."""
+        if self.read_at is None:
+            return None
+        return now - min(self.read_at, self.held_since or self.read_at)
+
     async def _read_for_ever(self) -> None:
         while True:
             batch = await self._until_answered(self._read_next)
@@ -159,15 +184,30 @@ class EventHub:
         if self._head is None:
             head = await self._log.head()
             self._begin_at(head)
-        batch = await self._log.after(self.position, BATCH_ROWS)
+        topics = [topic for topic, by_user in self._subscriptions.items() if by_user]
+        batch = await self._log.after(self.position, topics, BATCH_ROWS)
         if self._is_another_history(batch.head):
             self._begin_at(batch.head)
             self._end_all(expired_cursor())
             return Batch(batch.head, [], full=True)
         self._head = batch.head
+        self._note_progress(batch)
         for row in batch.rows:
-            self._deliver(row, batch.head.epoch)
+            if not self._deliver(row, batch.head.epoch):
+                return replace(batch, full=True)
         return batch
+
+    def _note_progress(self, batch: Batch) -> None:
+        """Says once of each transaction that it keeps committed events waiting."""
+        now = time.monotonic()
+        self.read_at = now
+        if not batch.head.unsettled:
+            self.held_since = None
+        elif self.held_since is None or batch.head.xmin != self._held_by:
+            self.held_since, self._held_by, self._held_was_told = now, batch.head.xmin, False
+        elif now - self.held_since > HELD_BACK_SECONDS and not self._held_was_told:
+            self._held_was_told = True
+            log.warning("live.held_back", seconds=HELD_BACK_SECONDS, by_transaction=self._held_by)
 
     def _begin_at(self, head: Head) -> None:
         self._head = head
@@ -179,11 +219,17 @@ class EventHub:
         assert self._head is not None
         return head.epoch != self._head.epoch or head.xmax < self.position[0]
 
-    def _deliver(self, row: Any, epoch: int) -> None:
-        self.position = (row["xid"], row["id"])
+    def _deliver(self, row: Any, epoch: int) -> bool:
+        """Hands one event over; false when it must be read again, since its topic is new here."""
         by_user = self._subscriptions.get(row["topic"])
-        if not by_user:
-            return
+        if by_user and row["snapshot"] is None:
+            return False
+        self.position = (row["xid"], row["id"])
+        if by_user:
+            self._push(row, epoch, by_user)
+        return True
+
+    def _push(self, row: Any, epoch: int, by_user: dict[UUID | None, set[Subscription]]) -> None:
         if row["user_id"] is None:
             watching = [one for found in by_user.values() for one in found]
         else:

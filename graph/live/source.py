@@ -1,4 +1,4 @@
-"""Runs the operations that arrive over sockets: who asks, and the stream of answers."""
+"""Runs the operations that arrive over sockets and as event streams."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from db.actor import NOBODY, Actor
 from graph.context import Context
 from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
-from graph.engine.subscriptions import Subscriber
+from graph.engine.subscriptions import Item, Subscriber
 from graph.errors import RequestError
 from graph.live.websocket import RequestErrors
 from graph.services import Services
 
 
-class SocketOperations:
-    """The operations of one process's sockets."""
+class LiveOperations:
+    """The operations of one process's sockets and event streams."""
 
     def __init__(self, engine: Engine, services: Services) -> None:
         self._engine = engine
@@ -37,8 +37,13 @@ class SocketOperations:
         return self._services.revocations.is_revoked(session_id)
 
     async def execute(
-        self, payload: dict[str, Any], actor: Callable[[], Actor]
-    ) -> AsyncIterator[bytes]:
+        self,
+        payload: dict[str, Any],
+        actor: Callable[[], Actor],
+        *,
+        resume_after: str | None = None,
+        mutations: bool = True,
+    ) -> AsyncIterator[Item]:
         """One answer for a query or mutation, a stream for a subscription.
 
         When the client asks for it, the first answer tells the operation's cost.
@@ -50,12 +55,18 @@ class SocketOperations:
             operation = documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(actor(), self._services, secrets.token_hex(8))
-                answer = await self._engine.run(text, variables, name, context)
-                yield documents.with_cost(answer, text, name, variables) if tells_cost else answer
+                answer = await self._engine.run(text, variables, name, context, mutations=mutations)
+                if tells_cost:
+                    answer = documents.with_cost(answer, text, name, variables)
+                yield Item(answer)
                 return
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
-            async for item in subscriber.stream(text, variables, name):
-                yield documents.with_cost(item, text, name, variables) if tells_cost else item
+            async for item in subscriber.stream(text, variables, name, resume_after):
+                if tells_cost:
+                    body = documents.with_cost(item.body, text, name, variables)
+                    yield Item(body, item.cursor)
+                else:
+                    yield item
                 tells_cost = False
         except RequestError as error:
             raise RequestErrors(error.formatted()) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
@@ -28,30 +28,33 @@ class HubStopped(SubscriptionClosed):
     """This process is going away."""
 
 
+class SubscriptionAway(SubscriptionClosed):
+    """Something the server needs was away for too long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change, as it was when it happened. `cursor` resumes right after it."""
+    """One change, as it was when it happened. `cursor` resumes right after it.
+
+    `encoded` keeps what was made of it, so that all who want the same share it.
+    """
 
     xid: int
     id: int
     topic: str
+    change: str
     user_id: UUID | None
     entity_id: str | None
     snapshot: dict[str, Any]
     cursor: str
+    encoded: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def event_of(row: Any, epoch: int) -> Event:
     """The event in a row of the log."""
-    return Event(
-        row["xid"],
-        row["id"],
-        row["topic"],
-        row["user_id"],
-        row["entity_id"],
-        orjson.loads(row["snapshot"]),
-        Cursor(epoch, row["xid"], row["id"]).encode(),
-    )
+    xid, event_id, topic, change, user_id, entity_id, snapshot = row
+    cursor = Cursor(epoch, xid, event_id).encode()
+    return Event(xid, event_id, topic, change, user_id, entity_id, orjson.loads(snapshot), cursor)
 
 
 class Feed(Protocol):
@@ -110,8 +113,10 @@ class Subscription:
             self._after = after
             self._missed_from = (after.xid, after.id)
         self._epoch = head.epoch
-        # No await from here to the end: the hub must not move between the two lines.
-        if after is not None and self._missed_from < self._feed.position:
+        # No await from here to the end: the hub must not move between the lines.
+        if after is None:
+            self._missed_from = self._feed.position
+        elif self._missed_from < self._feed.position:
             self._missed_until = self._feed.position
         self._feed.register(self)
         return self
@@ -170,7 +175,7 @@ class Subscription:
                 self._after = None
                 return event
             self._after = advanced
-            return replace(event, cursor=advanced.encode())
+            return replace(event, cursor=advanced.encode(), encoded={})
 
     async def _take(self) -> Event:
         while True:

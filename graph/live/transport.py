@@ -1,21 +1,17 @@
-"""The WebSocket endpoint: accepts sockets, watches over them all, closes them at shutdown."""
+"""The WebSocket endpoint: accepts sockets, or says in a way clients can read why not."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import structlog
+import orjson
 
+from db.errors import DomainError
+from graph.errors import top_level
+from graph.live.clients import Clients
 from graph.live.protocol import LEGACY_SUBPROTOCOL, SUBPROTOCOL, CloseCode
-from graph.live.websocket import Connection, Limits, OperationSource, Receive, Scope, Send
-
-log = structlog.get_logger(__name__)
-
-# Expiry and revocation are promised within 5 s.
-SWEEP_SECONDS = 1.0
+from graph.live.websocket import Connection, OperationSource, Receive, Scope, Send
 
 
 def any_origin(_origin: str | None) -> bool:
@@ -24,29 +20,18 @@ def any_origin(_origin: str | None) -> bool:
 
 
 class GraphQLWebSocket:
-    """An ASGI application for the WebSocket scope.
-
-    One sweep watches over all connections, since several timers for each would cost more than
-    their messages.
-    """
+    """An ASGI application for the WebSocket scope."""
 
     def __init__(
         self,
         source: OperationSource,
-        limits: Limits | None = None,
+        clients: Clients,
         *,
         is_origin_allowed: Callable[[str | None], bool] = any_origin,
-        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self._source = source
-        self._limits = limits or Limits()
+        self._clients = clients
         self._is_origin_allowed = is_origin_allowed
-        self._sweep_seconds = sweep_seconds
-        self._connections: set[Connection] = set()
-        self._sweeper: asyncio.Task[None] | None = None
-        self._stopping = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket from its handshake to its end."""
@@ -56,70 +41,49 @@ class GraphQLWebSocket:
         if not self._is_origin_allowed(origin.decode("latin-1") if origin else None):
             await send({"type": "websocket.close", "code": int(CloseCode.FORBIDDEN)})
             return
-        with suppress(OSError):
-            if not await self._accept(scope, send):
-                return
-            authorization = headers.get(b"authorization")
-            await self._serve(
-                Connection(
-                    self._source,
-                    self._limits,
-                    authorization.decode("latin-1") if authorization else None,
-                    receive,
-                    send,
-                )
-            )
-
-    async def shutdown(self) -> None:
-        """Tell every client to reconnect, and wait until they are gone."""
-        self._stopping = True
-        for connection in list(self._connections):
-            connection.close_soon(
-                CloseCode.RESTART, "Service restart; reconnect and resume from the last cursor"
-            )
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.close_seconds):
-                await self._idle.wait()
-        if self._sweeper:
-            self._sweeper.cancel()
-
-    async def _accept(self, scope: Scope, send: Send) -> bool:
-        offered: list[str] = scope.get("subprotocols", [])
-        if SUBPROTOCOL in offered:
-            await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-            return True
-        # A browser shows the close code only if the handshake answered with what it offered.
-        await send({"type": "websocket.accept", "subprotocol": next(iter(offered), None)})
-        reason = f"Subprotocol not acceptable: use {SUBPROTOCOL}"
-        if LEGACY_SUBPROTOCOL in offered:
-            reason = f"The legacy {LEGACY_SUBPROTOCOL} subprotocol is not served: use {SUBPROTOCOL}"
-        await send(
-            {"type": "websocket.close", "code": int(CloseCode.SUBPROTOCOL), "reason": reason}
-        )
-        return False
+        place = self._clients.place((scope.get("client") or ("",))[0])
+        try:
+            place.enter()
+        except DomainError as refused:
+            await _deny(send, refused)
+            return
+        try:
+            with suppress(OSError):
+                if await _accept(scope, send):
+                    authorization = headers.get(b"authorization")
+                    token = authorization.decode("latin-1") if authorization else None
+                    connection = Connection(
+                        self._source, self._clients, place, token, receive, send
+                    )
+                    await self._serve(connection)
+        finally:
+            place.leave()
 
     async def _serve(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        self._idle.clear()
-        if self._stopping:
-            connection.close_soon(CloseCode.RESTART, "Service restart; reconnect")
-        if self._sweeper is None:
-            self._sweeper = asyncio.create_task(self._sweep(), name="live-sweep")
+        self._clients.add(connection)
         try:
             await connection.run()
         finally:
-            self._connections.discard(connection)
-            if not self._connections:
-                self._idle.set()
+            self._clients.remove(connection)
 
-    async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._sweep_seconds)
-            now, wall_clock = loop.time(), time.time()
-            for connection in list(self._connections):
-                try:
-                    connection.watch_over(now, wall_clock)
-                except Exception:
-                    # Whatever one connection meets, the others stay watched.
-                    log.exception("live.sweep_failed")
+
+async def _deny(send: Send, refused: DomainError) -> None:
+    """Before the handshake a refusal is HTTP: it costs the least."""
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"5")]
+    body = orjson.dumps({"errors": [top_level(refused)]})
+    await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+async def _accept(scope: Scope, send: Send) -> bool:
+    offered: list[str] = scope.get("subprotocols", [])
+    if SUBPROTOCOL in offered:
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+        return True
+    # A browser shows the close code only if the handshake answered with what it offered.
+    await send({"type": "websocket.accept", "subprotocol": next(iter(offered), None)})
+    reason = f"Subprotocol not acceptable: use {SUBPROTOCOL}"
+    if LEGACY_SUBPROTOCOL in offered:
+        reason = f"The legacy {LEGACY_SUBPROTOCOL} subprotocol is not served: use {SUBPROTOCOL}"
+    await send({"type": "websocket.close", "code": int(CloseCode.SUBPROTOCOL), "reason": reason})
+    return False

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 FLUSH_SECONDS = 5.0
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole, unmasked text message (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81" + size.to_bytes() + payload
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2) + payload
+    return b"\x81\x7f" + size.to_bytes(8) + payload
 
 
 class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
@@ -14,6 +26,18 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
 
     Give it as `ws=` in uvicorn's configuration.
     """
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """A text goes out as the one frame it is; everything else takes the usual way."""
+        text = message.get("text") if message["type"] == "websocket.send" else None
+        if not isinstance(text, str) or not self.handshake_complete or self.conn.extensions:
+            await super().send(message)
+            return
+        if not self.writable.is_set():
+            await self.writable.wait()
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            raise ClientDisconnected
+        self.transport.write(text_frame(text.encode()))
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application is done with this socket: what is unsent gets a last moment."""

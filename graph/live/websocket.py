@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -13,9 +12,11 @@ import structlog
 
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
+from graph.engine.subscriptions import Item
 from graph.live import protocol
+from graph.live.clients import Clients, Place
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
-from graph.live.subscriptions import SubscriptionClosed
+from graph.live.subscriptions import SlowConsumer, SubscriptionAway, SubscriptionClosed
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,8 +39,17 @@ class OperationSource(Protocol):
     async def authenticate(self, authorization: str | None) -> Actor:
         """The actor of a token; raises UNAUTHENTICATED for a bad one."""
 
-    def execute(self, payload: dict[str, Any], actor: Callable[[], Actor]) -> AsyncIterator[bytes]:
-        """Results as JSON bytes, one for a query or mutation, many for a subscription.
+    def execute(
+        self,
+        payload: dict[str, Any],
+        actor: Callable[[], Actor],
+        *,
+        resume_after: str | None = None,
+        mutations: bool = True,
+    ) -> AsyncIterator[Item]:
+        """Results: one for a query or mutation, many for a subscription behind `resume_after`.
+
+        With `mutations` false one is refused: the request came as a GET.
 
         An async generator: it is closed when the client completes, leaves or is closed.
         """
@@ -52,30 +62,22 @@ class _ClientLeft(Exception):
     """There is nobody to send to any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long and how much one connection may take."""
-
-    initialisation_seconds: float = 10.0
-    keep_alive_seconds: float = 20.0
-    send_seconds: float = 10.0
-    close_seconds: float = 5.0
-    subscriptions: int = 100
-
-
 class Connection:
     """One socket. Everything that ends it goes through `close_soon`, so it ends once."""
 
     def __init__(
         self,
         source: OperationSource,
-        limits: Limits,
+        clients: Clients,
+        place: Place,
         header_authorization: str | None,
         receive: Receive,
         send: Send,
     ) -> None:
         self._source = source
-        self._limits = limits
+        self._clients = clients
+        self._place = place
+        self._limits = clients.limits
         self._header_authorization = header_authorization
         self._receive = receive
         self._asgi_send = send
@@ -182,6 +184,11 @@ class Connection:
         self._initialised = True
         token = protocol.authorization_of(protocol.optional_payload(message))
         self._actor = await self._authenticate(token or self._header_authorization)
+        try:
+            self._place.belong_to(self._actor.user_id)
+        except DomainError as error:
+            reason = f"{error.code.value}: {error.message}"
+            raise CloseSocket(CloseCode.TRY_AGAIN, reason) from None
         await self._send(protocol.CONNECTION_ACK)
         self._acknowledged = True
 
@@ -211,14 +218,14 @@ class Connection:
             raise CloseSocket(
                 CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {identifier} already exists"
             )
-        if len(self._operations) >= self._limits.subscriptions:
-            await self._refuse(
-                identifier,
-                ErrorCode.RATE_LIMITED,
-                f"One socket may run {self._limits.subscriptions} operations at a time.",
-            )
+        try:
+            self._place.begin_subscription()
+        except DomainError as error:
+            await self._refuse(identifier, error.code, error.message)
             return
-        self._operations[identifier] = asyncio.create_task(self._operate(identifier, payload))
+        task = asyncio.create_task(self._operate(identifier, payload))
+        task.add_done_callback(lambda _: self._place.end_subscription())
+        self._operations[identifier] = task
 
     def _cancel(self, identifier: str) -> None:
         task = self._operations.pop(identifier, None)
@@ -229,8 +236,11 @@ class Connection:
     async def _operate(self, identifier: str, payload: dict[str, Any]) -> None:
         try:
             last_frame = await self._send_results(identifier, payload)
-        except SubscriptionClosed as closed:
+        except SlowConsumer as closed:
             self.close_soon(CloseCode.TOO_SLOW, f"Resume from the last cursor: {closed}")
+            return
+        except SubscriptionClosed as closed:
+            self.close_soon(CloseCode.TRY_AGAIN, f"Resume from the last cursor: {closed}")
             return
         except _ClientLeft:
             return
@@ -247,10 +257,14 @@ class Connection:
             results = cast(Any, self._source.execute(payload, lambda: self._actor))
             async with aclosing(results):
                 async for result in results:
-                    await self._send((start + result + b"}").decode())
+                    await self._send((start + result.body + b"}").decode())
+                    self._clients.delivered += 1
         except RequestErrors as refused:
             return protocol.error_frame(identifier, refused.errors)
         except DomainError as error:
+            if error.code is ErrorCode.SERVICE_UNAVAILABLE:
+                # An error would be the operation's end; a closed socket is something to resume.
+                raise SubscriptionAway(error.message) from None
             return _error_frame(identifier, error.code, error.message)
         except (SubscriptionClosed, _ClientLeft):
             raise

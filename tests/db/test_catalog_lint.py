@@ -199,8 +199,8 @@ async def test_functions_find_nothing_that_a_caller_could_plant(
 ) -> None:
     functions = await superuser.fetch(FUNCTIONS_SQL, list(ROLES))
     assert sum(f["definer"] for f in functions) > 10
-    fixed = ["search_path=pg_catalog, pg_temp"]
-    loose = {f["signature"] for f in functions if f["settings"] != fixed}
+    fixed = "search_path=pg_catalog, pg_temp"
+    loose = {f["signature"] for f in functions if fixed not in (f["settings"] or ())}
     assert loose == READS_TABLES_AS_ITS_CALLER
     assert not any(f["definer"] for f in functions if f["signature"] in loose)
 

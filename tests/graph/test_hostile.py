@@ -18,7 +18,7 @@ from db.actor import NOBODY
 from graph.engine.engine import Engine
 from graph.errors import RequestError
 from graph.http import GraphQLHttp
-from graph.live.source import SocketOperations
+from graph.live.source import LiveOperations
 from graph.live.websocket import RequestErrors
 from graph.services import Services
 
@@ -97,7 +97,7 @@ async def test_a_hostile_document_over_a_socket_is_refused(
     engine: Engine, services: Services, name: str
 ) -> None:
     text, codes = HOSTILE[name]
-    source = SocketOperations(engine, services)
+    source = LiveOperations(engine, services)
     with pytest.raises(RequestErrors) as caught:
         await anext(source.execute({"query": text}, lambda: NOBODY))
     assert {error["extensions"]["code"] for error in caught.value.errors} <= codes

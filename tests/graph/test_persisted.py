@@ -23,7 +23,7 @@ from graph.http import GraphQLHttp
 from graph.live import protocol
 from graph.live.bus import WakeBus
 from graph.live.protocol import CloseSocket
-from graph.live.source import SocketOperations
+from graph.live.source import LiveOperations
 from graph.live.websocket import RequestErrors
 from graph.services import Services
 from settings import Settings, SettingsError
@@ -176,11 +176,11 @@ def test_the_store_is_bounded_in_bytes(fresh: Engine) -> None:
 
 
 async def test_the_protocol_works_over_a_socket(fresh: Engine, services: Services) -> None:
-    source = SocketOperations(fresh, services)
+    source = LiveOperations(fresh, services)
 
     async def ask(**payload: Any) -> Any:
         read = protocol.operation_payload({"payload": payload})
-        return json.loads(await anext(source.execute(read, lambda: NOBODY)))
+        return json.loads((await anext(source.execute(read, lambda: NOBODY))).body)
 
     extensions = named(sha256_of(TEXT))
     with pytest.raises(RequestErrors) as caught:
@@ -232,7 +232,7 @@ async def test_any_other_document_is_forbidden(
     guarded: httpx.AsyncClient, trusting: Engine, services: Services, request_: dict[str, Any]
 ) -> None:
     assert_refused(await post(guarded, **request_), FORBIDDEN, "FORBIDDEN")
-    source = SocketOperations(trusting, services)
+    source = LiveOperations(trusting, services)
     with pytest.raises(RequestErrors) as caught:
         await anext(source.execute(request_, lambda: NOBODY))
     assert_refused({"errors": caught.value.errors}, FORBIDDEN, "FORBIDDEN")

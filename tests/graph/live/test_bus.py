@@ -13,7 +13,8 @@ from broadcaster import Broadcast
 
 from db.pool import Database
 from graph.live import bus as bus_module
-from graph.live.bus import PostgresBackend, WakeBus
+from graph.live.bus import WakeBus
+from graph.live.bus_backends import PostgresBackend
 from tests.graph.live.deployment import TOPIC, Deployment, running, take, write
 
 LISTENING = """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from db.errors import DomainError, ErrorCode
-from graph.live.cursors import Cursor, decode_cursor, epoch_number
+from graph.live.cursors import Cursor, decode_cursor
 
 EPOCH = 0xFEDCBA9876543210
 xids = st.integers(3, 2**62)
@@ -108,7 +107,3 @@ def test_a_damaged_cursor_is_refused(text: str) -> None:
         decode_cursor(text)
     assert refused.value.code is ErrorCode.BAD_USER_INPUT
     assert refused.value.path == ("after",)
-
-
-def test_an_epoch_is_the_first_half_of_its_uuid() -> None:
-    assert epoch_number(UUID("fedcba98-7654-3210-8000-000000000000")) == EPOCH

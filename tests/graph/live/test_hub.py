@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
-from db.pool import Database, compiled
+from db.pool import Database
 from graph.live import event_log
+from graph.live import hub as hub_module
 from graph.live.bus import WakeBus
 from graph.live.hub import EventHub
 from graph.live.subscriptions import HubStopped, SlowConsumer
@@ -96,6 +98,52 @@ async def test_a_rollback_releases_what_waits_behind_it_without_a_wake_up(
     await older.close()
 
 
+async def test_a_writer_that_never_ends_is_cut_off_and_what_waited_is_delivered(
+    deployment: Deployment, hub: EventHub, writer: asyncpg.Connection, user_id: UUID
+) -> None:
+    for role in ("anon", "authenticated", "service"):
+        limits = await writer.fetchval(
+            "select setconfig from pg_db_role_setting where setrole = $1::text::regrole", role
+        )
+        assert "idle_in_transaction_session_timeout=30s" in limits
+        assert "transaction_timeout=30s" in limits
+    forgotten = await deployment.connect()
+    await forgotten.execute("set idle_in_transaction_session_timeout = '300ms'")
+    async with hub.subscribe(topic=TOPIC, user_id=user_id) as subscription:
+        await forgotten.execute("begin")
+        await write(forgotten, user_id, 1)
+        newer = await write(writer, user_id, 2)
+        hub.wake()
+        assert [event.id for event in await take(subscription, 1)] == [newer]
+    async with asyncio.timeout(5):
+        while not forgotten.is_closed():  # noqa: ASYNC110 -- asyncpg has no event for it
+            await asyncio.sleep(0.01)
+
+
+async def test_who_holds_events_back_is_logged(
+    deployment: Deployment,
+    pool: Database,
+    writer: asyncpg.Connection,
+    user_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "HELD_BACK_SECONDS", 0.1)
+    older = await deployment.connect()
+    with capture_logs() as logs:
+        async with running(pool) as hub, hub.subscribe(topic=TOPIC, user_id=user_id) as watching:
+            async with older.transaction():
+                await write(older, user_id, 1)
+                xid = int(await older.fetchval("select pg_current_xact_id()::text"))
+                await write(writer, user_id, 2)
+                hub.wake()
+                assert await nothing_comes(watching, 0.5)
+                assert hub.held_since is not None
+            await take(watching, 2)
+    told = [line for line in logs if line["event"] == "live.held_back"]
+    assert [line["by_transaction"] for line in told] == [xid]
+    await older.close()
+
+
 async def test_a_burst_that_overflows_the_buffer_is_read_from_the_log(
     pool: Database, writer: asyncpg.Connection, user_id: UUID
 ) -> None:
@@ -141,6 +189,26 @@ async def test_a_slow_consumer_gets_what_it_had_then_resumes_without_a_gap(
         assert [event.id for event in events + rest] == [*written, last]
 
 
+async def test_who_comes_while_the_hub_reads_past_their_topic_misses_nothing(
+    hub: EventHub, writer: asyncpg.Connection, user_id: UUID
+) -> None:
+    async def keep_reading() -> None:
+        async with hub.subscribe(topic="another.topic", user_id=user_id):
+            while True:
+                hub.wake()
+                await asyncio.sleep(0)
+
+    reading = asyncio.create_task(keep_reading())
+    try:
+        for number in range(60):
+            async with hub.subscribe(topic=TOPIC, user_id=user_id) as subscription:
+                written = await write(writer, user_id, number)
+                [event] = await take(subscription, 1)
+                assert (event.id, event.snapshot) == (written, {"number": number})
+    finally:
+        reading.cancel()
+
+
 async def test_stopping_ends_subscriptions_resumably(pool: Database, user_id: UUID) -> None:
     async with running(pool) as hub:
         subscription = hub.subscribe(topic=TOPIC, user_id=user_id)
@@ -156,15 +224,22 @@ async def test_the_hubs_read_costs_the_same_however_long_the_log_is(
         "insert into events (topic, snapshot)"
         " select 'plan.tested', '{}' from generate_series(1, 20000)"
     )
-    service = await asyncpg.connect(deployment.service_url)
-    sql, names, _ = compiled(event_log.READ_ALL)
-    arguments = {"after_xid": "3", "until_xid": str(2**63), "until_id": 2**63 - 1}
-    arguments |= {"after_id": 0, "row_limit": 500}
-    rows = await service.fetch(f"explain {sql}", *(arguments[name] for name in names))
+    service = await asyncpg.connect(deployment.service_url, server_settings=event_log.PLANNING)
+    plans = []
+    for sql, arguments in (
+        (event_log.READ_ALL, ("3", 0, 500, [TOPIC])),
+        (event_log.READ_WATCHED, ("3", 0, 200, str(2**63), 0, TOPIC, None, uuid4())),
+    ):
+        rows = await service.fetch(f"explain {sql}", *arguments)
+        plans.append("\n".join(row[0] for row in rows))
     await service.close()
     await writer.execute("delete from events where topic = 'plan.tested'")
-    plan = "\n".join(row[0] for row in rows)
-    assert "Seq Scan on events" not in plan, plan
+    for plan in plans:
+        assert "Seq Scan on on_" not in plan, plan
+        # What is read comes in the order of the days' indexes; only what is given out is sorted.
+        assert "->  Sort " not in plan, plan
+        assert plan.count("Merge Append") > 1, plan
+    assert plans[1].count("user_id_topic_xid_id_idx on on_") > 1, plans[1]
 
 
 async def test_a_restart_of_the_database_is_survived_without_a_gap(

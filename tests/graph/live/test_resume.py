@@ -11,6 +11,7 @@ import pytest
 
 from db.errors import DomainError, ErrorCode
 from db.pool import Database
+from db.retention import turn_event_days
 from graph.live.bus import WakeBus
 from graph.live.cursors import decode_cursor
 from graph.live.hub import EventHub
@@ -155,20 +156,42 @@ async def test_a_restored_database_expires_those_who_listen(
 
 
 async def test_a_cursor_older_than_what_is_kept_is_expired(
-    hub: EventHub, writer: asyncpg.Connection, user_id: UUID
+    hub: EventHub, pool: Database, writer: asyncpg.Connection, user_id: UUID
 ) -> None:
     cursor = hub.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
     for number in range(3):
         await write(writer, user_id, number)
     async with hub.subscribe(topic=TOPIC, user_id=user_id, after=cursor) as subscription:
         events = await take(subscription, 3)
-    await writer.execute("delete from events where id < $1", events[1].id)
+    await writer.execute(
+        "update events set created_at = now() - interval '9 days' where id <= $1", events[1].id
+    )
+    await turn_event_days(pool)
     with pytest.raises(DomainError) as refused:
         async with hub.subscribe(topic=TOPIC, user_id=user_id, after=events[0].cursor):
             pass
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED
     async with hub.subscribe(topic=TOPIC, user_id=user_id, after=events[1].cursor) as kept:
         assert [event.id for event in await take(kept, 1)] == [events[2].id]
+
+
+async def test_a_log_that_was_dropped_whole_still_knows_which_cursors_are_too_old(
+    hub: EventHub, pool: Database, writer: asyncpg.Connection, user_id: UUID
+) -> None:
+    before = hub.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
+    await write(writer, user_id)
+    after = hub.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
+    await writer.execute("update events set created_at = now() - interval '9 days'")
+    await turn_event_days(pool)
+    assert await writer.fetchval("select count(*) from events") == 0
+    with pytest.raises(DomainError) as refused:
+        async with hub.subscribe(topic=TOPIC, user_id=user_id, after=before):
+            pass
+    assert refused.value.code is ErrorCode.CURSOR_EXPIRED
+    async with hub.subscribe(topic=TOPIC, user_id=user_id, after=after) as kept:
+        written = await write(writer, user_id)
+        hub.wake()
+        assert [event.id for event in await take(kept, 1)] == [written]
 
 
 async def test_a_broken_cursor_is_bad_input(hub: EventHub, user_id: UUID) -> None:

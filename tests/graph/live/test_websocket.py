@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from graph.live import uvicorn_protocol
-from graph.live.websocket import Limits
+from graph.live.clients import Limits, network_of
 from tests.graph.live.websocket_server import (
     ALICE,
     BOB,
@@ -301,7 +301,7 @@ async def test_a_restart_closes_1012() -> None:
             await initialise(client, "Bearer alice")
             await say(client, id="1", type="subscribe", payload={"query": "for ever"})
             await hear(client)
-            await server.endpoint.shutdown()
+            await server.clients.shutdown()
             assert (await closing(client))[0] == 1012
         async with server.connect() as late:
             assert (await closing(late))[0] == 1012
@@ -314,3 +314,69 @@ async def test_a_foreign_origin_is_refused_at_the_handshake() -> None:
                 pass
         async with server.connect(origin="https://app") as client:
             await initialise(client)
+
+
+async def test_connections_of_one_address_are_capped_before_the_handshake() -> None:
+    async with serving(Limits(connections_per_address=2)) as server:
+        forged = {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"}
+        async with server.connect(), server.connect():
+            with pytest.raises(InvalidStatus) as refused:
+                async with server.connect(additional_headers=forged):
+                    pass
+        assert refused.value.response.status_code == 429
+        assert b"RATE_LIMITED" in refused.value.response.body
+        async with asyncio.timeout(5):
+            while len(server.clients):  # noqa: ASYNC110 -- there is no event for it
+                await asyncio.sleep(0.01)
+        async with server.connect() as again:
+            await initialise(again)
+
+
+async def test_connections_of_one_user_are_capped_wherever_they_come_from() -> None:
+    async with (
+        serving(Limits(connections_per_user=1)) as server,
+        server.connect() as first,
+        server.connect() as second,
+        server.connect() as other,
+    ):
+        await initialise(first, "Bearer alice")
+        await say(second, type="connection_init", payload={"Authorization": "Bearer alice"})
+        code, reason = await closing(second)
+        assert (code, reason.split(":")[0]) == (1013, "RATE_LIMITED")
+        await initialise(other, "Bearer bob")
+
+
+async def test_subscriptions_of_one_user_are_capped_over_all_their_sockets() -> None:
+    async with (
+        serving(Limits(subscriptions_per_user=2)) as server,
+        server.connect() as first,
+        server.connect() as second,
+    ):
+        for client in (first, second):
+            await initialise(client, "Bearer alice")
+        for client, identifier in ((first, "1"), (second, "2")):
+            await say(client, id=identifier, type="subscribe", payload={"query": "for ever"})
+            assert (await hear(client))["type"] == "next"
+        await say(second, id="3", type="subscribe", payload={"query": "for ever"})
+        refused = await hear(second)
+        assert refused["type"] == "error"
+        assert refused["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
+        await say(first, id="1", type="complete")
+        async with asyncio.timeout(5):
+            while refused["type"] == "error":
+                await say(second, id="3", type="subscribe", payload={"query": "for ever"})
+                refused = await hear(second)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_host_counts_by_its_network(address: str, network: str) -> None:
+    assert network_of(address) == network

@@ -16,10 +16,12 @@ from websockets.typing import Subprotocol
 
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode, bad_input
+from graph.engine.subscriptions import Item
+from graph.live.clients import Clients, Limits
 from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
-from graph.live.websocket import Limits, RequestErrors
+from graph.live.websocket import RequestErrors
 
 ALICE = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
 BOB = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
@@ -48,16 +50,16 @@ class Source:
         return session_id in self.revoked
 
     async def execute(
-        self, payload: dict[str, Any], actor: Callable[[], Actor]
-    ) -> AsyncIterator[bytes]:
+        self, payload: dict[str, Any], actor: Callable[[], Actor], **_options: Any
+    ) -> AsyncIterator[Item]:
         name = payload["query"]
         try:
             match name:
                 case "whoami":
-                    yield orjson.dumps({"data": {"user": str(actor().user_id)}})
+                    yield Item(orjson.dumps({"data": {"user": str(actor().user_id)}}))
                 case "three":
                     for number in range(3):
-                        yield b'{"data": {"n":  %d}}' % number
+                        yield Item(b'{"data": {"n":  %d}}' % number)
                 case "refused":
                     raise RequestErrors([{"message": "no such field"}])
                 case "domain":
@@ -65,13 +67,13 @@ class Source:
                 case "crash":
                     raise ConnectionRefusedError("secret detail")
                 case "slow":
-                    yield b'{"data":1}'
+                    yield Item(b'{"data":1}')
                     raise SlowConsumer("too slow")
                 case "flood":
                     while True:
-                        yield b'{"data":"' + b"x" * 500_000 + b'"}'
+                        yield Item(b'{"data":"' + b"x" * 500_000 + b'"}')
                 case _:
-                    yield b'{"data":"first"}'
+                    yield Item(b'{"data":"first"}')
                     await asyncio.Event().wait()
         finally:
             self.ended.put_nowait(name)
@@ -81,10 +83,10 @@ class Server:
     """The endpoint under test, and the ways to reach it."""
 
     def __init__(
-        self, source: Source, endpoint: GraphQLWebSocket, port: int, connections: Collection[Any]
+        self, source: Source, clients: Clients, port: int, connections: Collection[Any]
     ) -> None:
         self.source = source
-        self.endpoint = endpoint
+        self.clients = clients
         self.connections = connections
         self.url = f"ws://127.0.0.1:{port}/graphql"
 
@@ -101,6 +103,21 @@ class _Uvicorn(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
+async def run_uvicorn(config: uvicorn.Config) -> AsyncIterator[tuple[int, Collection[Any]]]:
+    """Its port, and the connections it holds."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _Uvicorn(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield listener.getsockname()[1], server.server_state.connections
+    finally:
+        server.should_exit = True
+        await task
+
+
+@contextlib.asynccontextmanager
 async def serving(
     limits: Limits | None = None, is_origin_allowed: Callable[[str | None], bool] | None = None
 ) -> AsyncIterator[Server]:
@@ -108,25 +125,19 @@ async def serving(
     options: dict[str, Any] = {}
     if is_origin_allowed:
         options["is_origin_allowed"] = is_origin_allowed
-    endpoint = GraphQLWebSocket(source, limits, sweep_seconds=0.05, **options)
-    listener = socket.create_server(("127.0.0.1", 0))
+    clients = Clients(limits or Limits(), sweep_seconds=0.05)
+    endpoint = GraphQLWebSocket(source, clients, **options)
     config = uvicorn.Config(
         endpoint,
         lifespan="off",
         log_level="warning",
         ws=FlushOrAbortProtocol,
         ws_per_message_deflate=False,
+        proxy_headers=False,
     )
-    server = _Uvicorn(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    try:
-        yield Server(source, endpoint, listener.getsockname()[1], server.server_state.connections)
-    finally:
-        await endpoint.shutdown()
-        server.should_exit = True
-        await task
+    async with run_uvicorn(config) as (port, connections):
+        yield Server(source, clients, port, connections)
+        await clients.shutdown()
 
 
 async def say(client: ClientConnection, **message: Any) -> None:

@@ -1,0 +1,162 @@
+"""Answers a selection from an event's snapshot alone, where it asks for nothing but the row."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
+from sqlalchemy import BinaryExpression, BindParameter, Column, DateTime, Numeric
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import False_, Grouping, Null, True_
+from sqlalchemy.sql.functions import coalesce
+
+from db.rls import Owned, Public
+from graph.engine import specs
+from graph.engine.plan import as_object, table_behind
+from graph.engine.selection import Selections, sub_selections
+from graph.engine.specs import python_name, spec_of
+from graph.engine.statements import ColumnsOfRow
+from graph.scalars import format_date_time
+
+Row = Mapping[str, Any]
+Read = Callable[[Row], Any]
+Render = Callable[[GraphQLField, Sequence[FieldNode]], Callable[[Any], Any]]
+
+# SQL's operators that mean the same in Python, for whole numbers and text. Any null makes null.
+_STRICT: dict[Any, Callable[[Any, Any], Any]] = {
+    operators.add: operator.add,
+    operators.sub: operator.sub,
+    operators.mul: operator.mul,
+    operators.eq: operator.eq,
+    operators.ne: operator.ne,
+    operators.lt: operator.lt,
+    operators.le: operator.le,
+    operators.gt: operator.gt,
+    operators.ge: operator.ge,
+}
+
+
+class NeedsDatabase(Exception):
+    """The selection asks for more than the snapshot holds."""
+
+
+def computed_in_python(expression: Any) -> Read:
+    """A SQL expression over a row's columns as a function; raises `NeedsDatabase` for most."""
+    match expression:
+        case Grouping():
+            return computed_in_python(expression.element)
+        case Null() | True_() | False_():
+            constant = {Null: None, True_: True, False_: False}[type(expression)]
+            return lambda _: constant
+        case coalesce():
+            choices = [computed_in_python(choice) for choice in expression.clauses]
+            return lambda row: next(
+                (v for choice in choices if (v := choice(row)) is not None), None
+            )
+        case BindParameter(callable=None):
+            value = expression.value
+            return lambda _: value
+        # Snapshots hold these as text or as floats: comparing them would not be comparing columns.
+        case Column() if not isinstance(expression.type, DateTime | Numeric):
+            name = expression.name
+            return lambda row: row.get(name)
+        case BinaryExpression():
+            return _binary(expression)
+    raise NeedsDatabase
+
+
+def _binary(expression: BinaryExpression[Any]) -> Read:
+    left, right = computed_in_python(expression.left), computed_in_python(expression.right)
+    if expression.operator is operators.is_:
+        return lambda row: left(row) is right(row)
+    if expression.operator is operators.is_not:
+        return lambda row: left(row) is not right(row)
+    if expression.operator not in _STRICT:
+        raise NeedsDatabase
+    compute = _STRICT[expression.operator]
+
+    def strict(row: Row) -> Any:
+        one, other = left(row), right(row)
+        return None if one is None or other is None else compute(one, other)
+
+    return strict
+
+
+def _moment(name: str) -> Read:
+    def read(row: Row) -> str | None:
+        value = row.get(name)
+        return None if value is None else format_date_time(datetime.fromisoformat(value))
+
+    return read
+
+
+class SnapshotReader:
+    """Builds the functions for one operation; `render` writes what Python computes."""
+
+    def __init__(self, selections: Selections, render: Render) -> None:
+        self._selections = selections
+        self._render = render
+
+    def object(self, graph_type: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Read:
+        """The selected fields of one row, as SQL would give them."""
+        fields = self._selections.collect(graph_type, sub_selections(nodes))
+        parts = [(key, self._field(graph_type, found)) for key, found in fields.items()]
+        return lambda row: {key: read(row) for key, read in parts}
+
+    def _field(self, graph_type: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Read:
+        name = nodes[0].name.value
+        if name == "__typename":
+            return lambda _: graph_type.name
+        definition = graph_type.fields[name]
+        named = get_named_type(definition.type)
+        match spec_of(definition):
+            case specs.Column(column):
+                source = column or python_name(definition)
+                return _moment(source) if named.name == "DateTime" else lambda row: row.get(source)
+            case specs.GlobalId():
+                return global_id_of(graph_type)
+            case specs.Expression(build) if named.name != "DateTime":
+                return computed_in_python(build(table_behind(graph_type).table))
+            case specs.Embedded(present):
+                return self._embedded(as_object(named), nodes, graph_type, present)
+            case specs.Computed(columns, function) if not definition.args:
+                return _computed(columns, function, self._render(definition, nodes))
+        raise NeedsDatabase
+
+    def _embedded(
+        self, inner: GraphQLObjectType, nodes: Sequence[FieldNode], outer: Any, present: Any
+    ) -> Read:
+        made = self.object(inner, nodes)
+        if present is None:
+            return made
+        is_there = computed_in_python(present(table_behind(outer).table))
+        return lambda row: made(row) if is_there(row) else None
+
+
+def global_id_of(graph_type: GraphQLObjectType) -> Read:
+    """The global id of a row."""
+    backing = table_behind(graph_type)
+    prefix, key = backing.prefix, backing.key
+    return lambda row: f"{prefix}_{row[key]}"
+
+
+def _computed(
+    columns: tuple[str, ...], function: Callable[[Any], Any], render: Callable[[Any], Any]
+) -> Read:
+    def read(row: Row) -> Any:
+        return render(function(ColumnsOfRow(columns, [row.get(column) for column in columns])))
+
+    return read
+
+
+def is_readable(ownership: object, row: Row, actor_user_id: UUID | None) -> bool:
+    """The lock on a snapshot: whether the actor may read that row, by its table's declaration."""
+    if isinstance(ownership, Owned):
+        return actor_user_id is not None and row.get(ownership.column) == str(actor_user_id)
+    if isinstance(ownership, Public):
+        return not ownership.only_if or row.get(ownership.only_if) is True
+    return False

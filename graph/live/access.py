@@ -1,0 +1,113 @@
+"""Ends the streams of who may not watch any more: a locked or deleted user, a row taken away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Select, Uuid, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from db.accounts.tables import User
+from db.actor import SERVICE
+from db.base import Base
+from db.errors import DomainError, ErrorCode, not_found
+from db.pool import Database
+from db.registry import models
+from db.rls import Owned
+from graph.live.subscriptions import Subscription
+
+# Twice within the five seconds that are promised.
+LOOK_EVERY_SECONDS = 2.0
+LOOK_TIMEOUT_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+ACTIVE_USERS = select(User.id).where(
+    User.id == any_(bindparam("ids", type_=ARRAY(Uuid()))), User.status == "active"
+)
+
+
+def owned_by_topic() -> dict[str, type[Base]]:
+    """The tables whose rows are watched one by one, by topic."""
+    return {
+        model.watch.topic: model
+        for model in models().values()
+        if model.watch is not None
+        and isinstance(model.access.ownership, Owned)
+        and "id" in model.__table__.c
+    }
+
+
+class AccessWatch:
+    """Looks, every two seconds, whether the users and rows of all subscriptions are still there.
+
+    Sessions that end are seen to elsewhere (`Clients`); this is for what no token tells.
+    """
+
+    def __init__(
+        self, database: Database, subscriptions: Callable[[], Iterable[Subscription]]
+    ) -> None:
+        self._database = database
+        self._subscriptions = subscriptions
+        self._models = owned_by_topic()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin looking."""
+        self._task = asyncio.create_task(self._watch(), name="live-access")
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> None:
+        """End at once every subscription that has lost its user or its row."""
+        personal = [one for one in self._subscriptions() if one.watch.user_id is not None]
+        if not personal:
+            return
+        async with self._database.transaction(SERVICE) as transaction:
+            users = list({one.watch.user_id for one in personal})
+            rows = await transaction.fetch_all(ACTIVE_USERS, ids=users)
+            active = {row["id"] for row in rows}
+            for topic, model in self._models.items():
+                single = [
+                    one for one in personal if one.watch.topic == topic and one.watch.entity_id
+                ]
+                keys = list({UUID(one.watch.entity_id) for one in single})
+                rows = await transaction.fetch_all(_owners(model), keys=keys) if keys else []
+                there = {(row["user_id"], str(row["id"])) for row in rows}
+                for one in single:
+                    if (one.watch.user_id, one.watch.entity_id) not in there:
+                        one.fail(not_found("object", ("id",)))
+        for one in personal:
+            if one.watch.user_id not in active:
+                one.fail(_no_user())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            try:
+                async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+                    await self.look()
+            except Exception as error:
+                log.warning("live.access_look_failed", error=repr(error))
+
+
+@cache
+def _owners(model: type[Base]) -> Select[Any]:
+    """Which of the rows named by `keys` there are, and whose they are."""
+    columns = model.__table__.c
+    keys = bindparam("keys", type_=ARRAY(Uuid()))
+    return select(columns.user_id, columns.id).where(columns.id == any_(keys))
+
+
+def _no_user() -> DomainError:
+    return DomainError(ErrorCode.UNAUTHENTICATED, "This account is locked or gone.")

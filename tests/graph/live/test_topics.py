@@ -1,0 +1,287 @@
+"""Every table that clients may watch records each change, and every subscription shows its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import orjson
+import pytest
+from graphql import GraphQLObjectType, get_named_type
+
+from db.actor import NOBODY, Actor
+from db.registry import models
+from db.rls import Watch
+from graph.engine.checks import SchemaError, check_schema
+from graph.engine.engine import Engine
+from graph.engine.parameters import Request
+from graph.engine.plan import table_behind
+from graph.engine.specs import Edge, Live, backing_of, spec_of
+from graph.engine.subscriptions import Item, Subscriber
+from graph.engine.variables import coerce_variables
+from graph.schema import build_schema
+from graph.services import Services
+from tests.conftest import MakeUser
+from tests.db.rows import MAKERS, insert_sql, literal
+
+# Types with ids whose changes nobody can watch, each for a reason.
+UNWATCHED = {
+    "CreditGrant": "creditsChanged tells of each",
+    "CreditTransaction": "never changes; creditsChanged tells of each",
+    "Hairstyle": "loaded by the seed",
+    "Plan": "loaded by the seed",
+    "User": "the viewer's own; nothing else changes it",
+}
+WATCHED = {
+    model.__tablename__: model.watch for model in models().values() if model.watch is not None
+}
+EVENTS = """
+select topic, change, user_id, entity_id, snapshot from events
+where xid = pg_current_xact_id() order by id
+"""
+
+
+def subscriptions() -> dict[str, Live]:
+    root = build_schema()._schema.subscription_type
+    assert root is not None
+    found = {name: spec_of(field) for name, field in root.fields.items()}
+    return {name: spec for name, spec in found.items() if isinstance(spec, Live)}
+
+
+def test_every_watched_table_has_a_subscription() -> None:
+    assert {spec.topic for spec in subscriptions().values()} == {w.topic for w in WATCHED.values()}
+
+
+def test_every_type_with_ids_is_watched_or_has_a_reason_not_to_be() -> None:
+    types = build_schema()._schema.type_map
+    backings = {
+        name: backing
+        for name, found in types.items()
+        if isinstance(found, GraphQLObjectType) and (backing := backing_of(found)) is not None
+    }
+    with_ids = {name for name, backing in backings.items() if backing.prefix}
+    assert {name for name in with_ids if backings[name].model.watch is None} == set(UNWATCHED)
+
+
+def test_a_subscription_to_what_nobody_records_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(models()["profiles"], "watch", None)
+    with pytest.raises(SchemaError, match="profilesChanged watches"):
+        check_schema(build_schema()._schema)
+
+
+@pytest.fixture
+async def rolled_back(
+    owner: asyncpg.Connection,
+) -> AsyncIterator[asyncpg.Connection]:
+    """The tables' owner in a transaction that leaves nothing behind."""
+    await owner.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=orjson.dumps, decoder=orjson.loads
+    )
+    transaction = owner.transaction()
+    await transaction.start()
+    yield owner
+    await transaction.rollback()
+
+
+async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[str, str]:
+    """A new row and the condition that finds it."""
+    assert user.user_id
+    key = models()[table].__table__.primary_key.columns.keys()[0]  # type: ignore[attr-defined]
+    if table == "wallets":  # the account came with one
+        return key, f"user_id = '{user.user_id}'"
+    row = MAKERS[f"public.{table}"](user.user_id, uuid4())
+    if table == "generations":
+        upload = MAKERS["public.uploads"](user.user_id, row["upload_id"])
+        await owner.execute(insert_sql("public.uploads", upload))
+        row["tool_id"] = await owner.fetchval("select id from tools limit 1")
+    made = await owner.fetchval(f"{insert_sql(f'public.{table}', row)} returning {key}")
+    return key, f"{key} = {literal(made)}"
+
+
+CHANGED = {
+    "generations": "status = 'RUNNING'",
+    "notifications": "read = true",
+    "profiles": "name = 'Another'",
+    "tools": "sort_order = sort_order + 1",
+    "uploads": "status = 'REJECTED', rejected_code = 'INVALID_IMAGE'",
+    "wallets": "updated_at = now() + interval '1 second'",
+}
+
+
+@pytest.mark.parametrize(("table", "watch"), WATCHED.items())
+async def test_every_declared_change_of_a_row_records_an_event_and_no_other_does(
+    rolled_back: asyncpg.Connection, make_user: MakeUser, table: str, watch: Watch
+) -> None:
+    owner = rolled_back
+    user = await make_user()
+    key, found = await make_row(owner, table, user)
+    for change in (CHANGED[table], f"{key} = {key}"):  # the second changes nothing
+        assert await owner.execute(f"update {table} set {change} where {found}") == "UPDATE 1"
+    if table != "wallets":  # a wallet's grants hold it
+        await owner.execute(f"delete from {table} where {found}")
+    recorded = [e for e in await owner.fetch(EVENTS) if e["topic"] == watch.topic]
+    expected = [c.upper() for c in watch.changes if (table, c) != ("wallets", "insert")]
+    assert [event["change"] for event in recorded] == expected
+    hidden = models()[table].access.hidden
+    columns = {c.name for c in models()[table].__table__.columns} - set(hidden)
+    for event in recorded:
+        assert event["user_id"] == (None if table == "tools" else user.user_id)
+        assert event["snapshot"].keys() == columns
+
+
+async def test_deleting_an_account_leaves_no_snapshot_and_no_event_behind(
+    rolled_back: asyncpg.Connection, make_user: MakeUser
+) -> None:
+    user = await make_user(credits=0)
+    _, found = await make_row(rolled_back, "profiles", user)
+    assert len(await rolled_back.fetch(EVENTS)) >= 1
+    await rolled_back.execute("delete from users where id = $1", user.user_id)
+    assert not await rolled_back.fetch(f"select from profiles where {found}")
+    left = await rolled_back.fetch("select from events where user_id = $1", user.user_id)
+    assert left == []
+
+
+class Stream:
+    """The items of one subscription, as its client gets them."""
+
+    def __init__(
+        self, engine: Engine, services: Services, actor: Actor, text: str, after: str | None = None
+    ) -> None:
+        subscriber = Subscriber(engine, services.hub.subscribe, lambda: actor)
+        self._items = subscriber.stream(text, {}, None, after)
+
+    async def item(self) -> tuple[dict[str, Any], Item]:
+        async with asyncio.timeout(10):
+            item = await anext(self._items)
+        ((_, payload),) = orjson.loads(item.body)["data"].items()
+        return payload, item
+
+    async def close(self) -> None:
+        await self._items.aclose()
+
+
+async def test_profiles_are_watched_from_their_making_to_their_deletion(
+    engine: Engine, services: Services, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    user, stranger = await make_user(), await make_user()
+    text = "subscription { profilesChanged { cursor profile { id name updatedAt } deletedId } }"
+    stream, foreign = (Stream(engine, services, one, text) for one in (user, stranger))
+    first, _ = await stream.item()
+    await foreign.item()
+    assert (first["profile"], first["deletedId"]) == (None, None)
+    made = await owner.fetchval(
+        "insert into profiles (user_id, name, analysis) values ($1, 'Ada', '{}') returning id",
+        user.user_id,
+    )
+    await owner.execute("update profiles set name = 'Eve' where id = $1", made)
+    await owner.execute("delete from profiles where id = $1", made)
+    services.wake()
+    items = [await stream.item() for _ in range(3)]
+    shown = [(payload["profile"] or {}).get("name") for payload, _ in items]
+    assert shown == ["Ada", "Eve", None]
+    assert [payload["deletedId"] for payload, _ in items] == [None, None, f"profile_{made}"]
+    resumed = Stream(engine, services, user, text, after=items[0][1].cursor)
+    assert [await resumed.item() for _ in range(2)] == items[1:]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await anext(foreign._items)
+    for each in (stream, resumed):
+        await each.close()
+
+
+async def test_everybody_may_watch_the_tools_and_a_hidden_one_is_removed(
+    engine: Engine, services: Services, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    text = "subscription { toolsChanged { cursor tool { id nameKey } removedId } }"
+    everybody = (NOBODY, await make_user(), await make_user())
+    streams = [Stream(engine, services, actor, text) for actor in everybody]
+    for stream in streams:
+        assert (await stream.item())[0]["tool"] is None
+    try:
+        for active in ("false", "true"):
+            await owner.execute(f"update tools set is_active = {active} where id = 'hair-color'")
+        services.wake()
+        shown = [[await stream.item() for _ in range(2)] for stream in streams]
+    finally:
+        await owner.execute("update tools set is_active = true where id = 'hair-color'")
+    (hidden, _), (back, _) = shown[0]
+    assert (hidden["tool"], hidden["removedId"]) == (None, "tool_hair-color")
+    assert (back["tool"]["id"], back["removedId"]) == ("tool_hair-color", None)
+    assert shown[0] == shown[1] == shown[2]
+    # The two that are signed in share what was made once: it is the same object.
+    assert shown[1][1][1].body is shown[2][1][1].body
+    for stream in streams:
+        await stream.close()
+
+
+async def test_an_upload_is_watched_until_its_photo_is_there(
+    engine: Engine, services: Services, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    user = await make_user()
+    made = await owner.fetchval(
+        "insert into uploads (user_id, content_type, declared_size_bytes, expires_at)"
+        " values ($1, 'image/png', 10, now()) returning id",
+        user.user_id,
+    )
+    text = f'subscription {{ uploadUpdated(id: "upload_{made}") {{ upload {{ status }} }} }}'
+    stream = Stream(engine, services, user, text)
+    statuses = [(await stream.item())[0]["upload"]["status"]]
+    await owner.execute(
+        "update uploads set status = 'REJECTED', rejected_code = 'EMPTY_FILE' where id = $1", made
+    )
+    services.wake()
+    statuses.append((await stream.item())[0]["upload"]["status"])
+    assert statuses == ["AWAITING", "REJECTED"]
+    await stream.close()
+
+
+def selection_of(graph_type: GraphQLObjectType) -> str:
+    """All that a row alone can answer: every field but edges and those with arguments."""
+    parts = ["__typename"]
+    for name, field in graph_type.fields.items():
+        named = get_named_type(field.type)
+        if field.args or isinstance(spec_of(field), Edge):
+            continue
+        below = selection_of(named) if isinstance(named, GraphQLObjectType) else ""
+        parts.append(f"{name} {below}")
+    return f"{{ {' '.join(parts)} }}"
+
+
+@pytest.mark.parametrize("name", subscriptions())
+async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
+    engine: Engine,
+    services: Services,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    name: str,
+) -> None:
+    spec = subscriptions()[name]
+    root = build_schema()._schema.subscription_type
+    assert root is not None
+    payload = get_named_type(root.fields[name].type)
+    row_type = get_named_type(payload.fields[spec.field].type)  # type: ignore[union-attr]
+    assert isinstance(row_type, GraphQLObjectType)
+    argument = '(id: "x")' if spec.entity_argument else ""
+    text = f"subscription {{ {name}{argument} {{ {spec.field} {selection_of(row_type)} }} }}"
+    operation = engine.documents.operation(text, None)
+    variables = coerce_variables(engine.schema, operation, {})
+    plan = engine.subscription_plan(operation, variables)
+    assert plan.from_snapshot is not None, "this type could be made from its snapshot"
+    user = await make_user()
+    table = table_behind(plan.row_type).table.name
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        _, found = await make_row(owner, table, user)
+        row = await owner.fetchval(f"select to_jsonb(t)::text from {table} t where {found}")
+        snapshot = orjson.loads(row) | ({"is_active": True} if table == "tools" else {})
+    finally:
+        await transaction.rollback()
+    request = Request(variables, user.user_id, snapshot=snapshot)
+    by_sql = orjson.loads(await engine.read(plan.event, request, user))["rows"]
+    assert {key: read(snapshot) for key, read in plan.from_snapshot.items()} == by_sql
