@@ -17,6 +17,7 @@ import orjson
 import structlog
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
@@ -71,10 +72,11 @@ def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
     found = _compiled.get(statement)
     if found is None:
         compiler, values, *_ = statement._compile_w_cache(
-            _dialect, compiled_cache=_by_structure, column_keys=[], render_postcompile=True
+            _dialect, compiled_cache=_by_structure, column_keys=[]
         )
-        parameters = compiler.construct_params(extracted_parameters=values)
-        found = (str(compiler), list(compiler.positiontup or ()), dict(parameters or {}))  # type: ignore[attr-defined]
+        assert isinstance(compiler, SQLCompiler), "statements are SQL"
+        parameters = compiler.construct_params(extracted_parameters=values, _check=False)
+        found = (str(compiler), list(compiler.positiontup or ()), dict(parameters))
         _compiled[statement] = found
     return found
 
