@@ -194,7 +194,7 @@ begin
         part := least(left_over, origin.amount);
         select * into spent_from from public.credit_grants g where g.id = origin.grant_id;
         entries := entries || app.refund_to_grant(spent_from, part, spent_at, spend.id::text);
-        if spent_from.source in ('SIGNUP_BONUS', 'PLAN') and (spent_at at time zone 'UTC')::date = today then
+        if spent_from.source = 'PLAN' and (spent_at at time zone 'UTC')::date = today then
             daily := daily + part;
         end if;
         origins := origins || origin.grant_id;

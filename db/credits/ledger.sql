@@ -185,8 +185,8 @@ end;
 $$;
 
 -- Takes credits out of the user's grants: soonest to expire first, purchased ones last. Under a
--- plan's daily cap, no more than it allows are taken of what the plan and signing up gave;
--- `daily` says how many of those were taken.
+-- plan's daily cap, no more than it allows are taken of what the plan gave; `daily` says how many
+-- of those were taken.
 create or replace function app.take_from_grants(
     wallet public.wallets, amount integer, capped boolean,
     out taken public.credit_entries[], out daily integer
@@ -204,7 +204,7 @@ begin
             jsonb_build_object('balance', wallet.balance - wallet.held, 'required', amount));
     end if;
     for source in
-        select g.id, g.remaining, g.source in ('SIGNUP_BONUS', 'PLAN') as is_daily
+        select g.id, g.remaining, g.source = 'PLAN' as is_daily
         from public.credit_grants g
         where g.user_id = wallet.user_id and g.remaining > 0
         order by g.source = 'PURCHASE', g.expiry_rank, g.created_at, g.id
@@ -366,7 +366,7 @@ begin
         exit when left_over = 0;
         part := least(left_over, origin.amount);
         update public.credit_grants g set remaining = g.remaining + part where g.id = origin.grant_id
-        returning daily + case when made_today and g.source in ('SIGNUP_BONUS', 'PLAN') then part else 0 end
+        returning daily + case when made_today and g.source = 'PLAN' then part else 0 end
         into daily;
         returned := returned || app.entry('GRANT', part, origin.grant_id);
         left_over := left_over - part;

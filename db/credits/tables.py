@@ -23,8 +23,8 @@ class Wallet(Base):
     """A user's credits: `balance` is all they own, `held` the part reserved for work under way.
 
     `daily_used` counts what was spent or held on the UTC day `daily_used_on` of the credits that
-    the plan's daily cap is about (those of the sources SIGNUP_BONUS and PLAN). An `unlimited`
-    user spends without debit. `plan_credits_due_at` is when the plan gives its next credits.
+    the plan's daily cap is about (those of the source PLAN). An `unlimited` user spends without
+    debit. `plan_credits_due_at` is when the plan gives its next credits.
     """
 
     __tablename__ = "wallets"

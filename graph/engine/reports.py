@@ -36,8 +36,9 @@ def report(
     schema, name = spec.function.split(".")
     call = getattr(getattr(func, schema), name)(planner.parameters.actor(), *parameters)
     columns = [column(name, type_) for name, type_ in spec.columns]
-    rows = call.table_valued(*columns, with_ordinality=POSITION, name=planner.next_name())
-    source = rows.render_derived()  # its columns named here: an ordinality has no name of its own
+    rows = call.table_valued(*columns, with_ordinality=POSITION)
+    # Its columns are named here: an ordinality has no name of its own.
+    source = rows.render_derived(name=planner.next_name())
     named = as_object(get_named_type(definition.type))
     made = planner.object(named, nodes, source, (*path, None))
     ordered = select(made.label("item")).select_from(source).order_by(source.c[POSITION])

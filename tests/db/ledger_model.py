@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 DAILY_LIMIT = 6
-DAILY_SOURCES = ("SIGNUP_BONUS", "PLAN")
+DAILY_SOURCES = ("PLAN",)
 # Days until a grant expires that never does.
 NEVER = 10_000
 
@@ -79,7 +79,7 @@ class Wallet:
     def take(self, amount: int, *, capped: bool) -> list[tuple[Grant, int]]:
         """Takes credits in their order of use, or refuses and leaves all as it was.
 
-        With `capped`, no more of what plans and signing up gave than the day's cap allows.
+        With `capped`, no more of what plans gave than the day's cap allows.
         """
         usable = [g for g in self.grants if not g.expired and g.remaining]
         if sum(g.remaining for g in usable) < amount:

@@ -67,7 +67,7 @@ async def test_an_empty_wallet_is_no_matter_of_the_day(ledger: Ledger, subscribe
         await ledger.spend(subscriber, FREE_MONTHLY + 1)
 
 
-@pytest.mark.parametrize("source", ["PURCHASE", "ADMIN", "REFERRAL", "REFUND"])
+@pytest.mark.parametrize("source", ["SIGNUP_BONUS", "PURCHASE", "ADMIN", "REFERRAL", "REFUND"])
 async def test_what_was_bought_or_given_comes_on_top(
     ledger: Ledger, subscriber: Actor, source: str
 ) -> None:
@@ -78,16 +78,6 @@ async def test_what_was_bought_or_given_comes_on_top(
     with refused_with("DAILY_LIMIT_REACHED"):
         await ledger.spend(subscriber, 1)
     await ledger.assert_sound(subscriber)
-
-
-async def test_the_sign_up_bonus_is_used_at_the_plans_pace(
-    ledger: Ledger, make_user: MakeUser, owner: asyncpg.Connection
-) -> None:
-    actor = await make_user(credits=0)
-    await owner.fetchval("select app.grant_sign_up_bonus($1)", actor.user_id)
-    await ledger.spend(actor, FREE_DAILY)
-    with refused_with("DAILY_LIMIT_REACHED"):
-        await ledger.spend(actor, 1)
 
 
 async def test_without_a_plan_there_is_no_cap(ledger: Ledger, make_user: MakeUser) -> None:

@@ -12,7 +12,7 @@ from db.actor import Actor
 from db.credits.proof import prove_ledger
 from db.pool import Database
 from db.retention import purge
-from jobs.ledger import expire_credits, give_plan_credits, prove_all, prove_recent
+from jobs.ledger import expire_credits, give_plan_credits, prove_recent
 from jobs.schedule import SCHEDULE, end_overdue_work
 
 from ..conftest import MakeUser
@@ -27,13 +27,13 @@ def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
 
 
 def test_all_of_it_is_scheduled() -> None:
-    scheduled = {work.run for work in SCHEDULE}
-    assert scheduled >= {
-        end_overdue_work,
-        expire_credits,
-        give_plan_credits,
-        prove_recent,
-        prove_all,
+    assert {work.name for work in SCHEDULE} >= {
+        "end_overdue_work",
+        "expire_credits",
+        "give_plan_credits",
+        "prove_recent_wallets",
+        "prove_all_wallets",
+        "purge_old_rows",
     }
 
 

@@ -92,7 +92,7 @@ async def test_usage_by_tool_has_the_most_used_first(
         " values ($1, 'image/jpeg', 1, now()) returning id",
         actor.user_id,
     )
-    for tool, amount in (("hair-color", 2), ("hairstyle", 5), ("hair-color", 1)):
+    for tool, amount in (("hair-color", 2), ("beard", 5), ("hair-color", 1)):
         hold = await ledger.hold(actor, amount)
         await owner.execute(
             "insert into generations (user_id, tool_id, upload_id, cache_key, hold_id)"
@@ -107,9 +107,9 @@ async def test_usage_by_tool_has_the_most_used_first(
     await ledger.refund(await ledger.last(actor))
     await ledger.spend(actor, 4)
     rows = await usage(ask, actor, by="TOOL")
-    # The tool `hairstyle` is switched off: its id is told, the tool itself is not shown.
+    # The tool `beard` is switched off: its id is told, the tool itself is not shown.
     assert rows == [
-        {"day": None, "toolId": "tool_hairstyle", "tool": None}
+        {"day": None, "toolId": "tool_beard", "tool": None}
         | {"used": 5, "refunded": 0, "movements": 1},
         {"day": None, "toolId": None, "tool": None} | {"used": 4, "refunded": 0, "movements": 1},
         {"day": None, "toolId": "tool_hair-color", "tool": {"id": "tool_hair-color"}}
@@ -143,10 +143,11 @@ async def test_a_period_that_cannot_be_plotted_is_refused(
 
 
 async def test_the_plans_cap_says_when_to_come_back(
-    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+    ask: Ask, make_user: MakeUser, ledger: Ledger, owner: asyncpg.Connection
 ) -> None:
     actor = await make_user(credits=0)
-    await owner.fetchval("select app.grant_sign_up_bonus($1)", actor.user_id)
+    await owner.execute("update users set plan_id = 'free' where id = $1", actor.user_id)
+    await ledger.grant(actor, 10, "PLAN", days=30)
     payload = (await ask(SPEND, {"amount": 6}, actor=actor))["data"]["spendCredits"]
     assert (payload["transaction"], payload["credits"]) == (None, None)
     (error,) = payload["errors"]
