@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from cli_credits import credit_commands
+from cli_jobs import job_commands
 from settings import Settings, SettingsError, get_settings
 from terminal import console, fail, owner_url, say, serving_url
 
@@ -28,6 +29,7 @@ user_commands = typer.Typer(no_args_is_help=True, help="People.")
 app.add_typer(database_commands, name="db")
 app.add_typer(user_commands, name="users")
 app.add_typer(credit_commands, name="credits")
+app.add_typer(job_commands, name="jobs")
 
 
 class Progress:
@@ -135,7 +137,7 @@ def serve(
 
 @app.command()
 def worker() -> None:
-    """Runs jobs. Needs DATABASE_DIRECT_URL (not through PgBouncer)."""
+    """Runs jobs. Needs DATABASE_DIRECT_URL (not through PgBouncer). See `tallygraph jobs`."""
     from logs import configure_logs
     from serving import run, work
 

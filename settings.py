@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     transaction_timeout_seconds: Annotated[float, Field(ge=1)] = 30.0
     storage_url: str = ""
 
+    worker_jobs: Annotated[int, Field(ge=2, le=200)] = 16
+    worker_health_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    drain_notice_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
+
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10

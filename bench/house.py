@@ -1,53 +1,45 @@
-"""What the measurements stand on: a database with people in it, their tokens, and the servers."""
+"""What the measurements stand on: a database with people in it, and the servers over it."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID, uuid4
+from typing import Any
 
-import asyncpg
 import orjson
 
 from auth.keys import SigningKeys
-from auth.tokens import AccessTokens
-from bench.workloads import export_statements
+from bench.data import Person, fill, hash_password
+from bench.documents import SIGN_IN
+from bench.statements import export_statements
+from bench.workloads import BARE, POSTGRAPHILE, STRAWBERRY, TALLYGRAPH
 from db.embedded import destroy_embedded, start_embedded
 from db.migrate import migrate
+from db.pool import role_url
 from db.seeding import load_seed
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 30.0
+POSTGRAPHILE_FOLDER = ROOT / "bench" / "peers" / "postgraphile"
+START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+LOG_CHARACTERS = 4_000
 TOKEN_SECONDS = 24 * 3600
-FILL_SQL = """
-insert into users (email) select 'user' || n || '@example.test' from generate_series(1, {users}) n;
-select app.grant_credits(id, 'ADMIN', 1000000) from users;
-create temporary table chosen as select id from users order by id limit {busy_users};
-insert into profiles (user_id, local_id, name, analysis, created_at, updated_at)
-select u.id, n, 'Profile ' || n, '{{"season": "winter"}}', now() - n * interval '1 hour', now()
-from chosen u, generate_series(1, 20) n;
-insert into uploads (user_id, content_type, declared_size_bytes, expires_at)
-select u.id, 'image/jpeg', 100000, now() + interval '1 day' from chosen u;
-insert into generations
-    (user_id, tool_id, upload_id, status, cache_key, credits_charged, created_at)
-select p.user_id, 'hair-color', p.id, 'SUCCEEDED', md5(p.id::text || n), 1,
-    now() - n * interval '1 hour'
-from uploads p, generate_series(1, 20) n;
--- One spend each: a plan made over a table that was analyzed empty would read all of it for long.
-select set_config('app.user_id', id::text, false), app.spend_credits(1, null, null, 'first')
-from users;
-analyze;
-"""
+# As many as our server keeps on a connection; @dataplan/pg keeps 100 unless it is told.
+PREPARED_STATEMENTS = 500
+
+
+class MissingPeerError(Exception):
+    """A peer's packages are not installed; the message says how to get them."""
 
 
 @dataclass(frozen=True)
@@ -60,38 +52,42 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What every server is started with."""
+
+    folder: Path
+    settings: Settings
+    owner_url: str
+    people: list[Person]
+
+    @property
+    def password(self) -> str:
+        """The password of the role that serves signed-in users."""
+        return self.settings.secret("database-authenticated-password")
+
+    def write(self, name: str, config: dict[str, Any]) -> str:
+        """Writes a server's configuration; returns where."""
+        file = self.folder / f"{name}.json"
+        file.write_bytes(orjson.dumps(config))
+        return str(file)
+
+
+@dataclass(frozen=True)
 class House:
     """Everything that runs."""
 
-    ours: Server
-    bare: Server
-    tokens: list[str]
-    owner_url: str
+    ground: Ground
+    servers: dict[str, Server]
 
     @property
-    def servers(self) -> tuple[Server, Server]:
-        """Ours and the peer."""
-        return self.ours, self.bare
+    def people(self) -> list[Person]:
+        """Who sends requests."""
+        return self.ground.people
 
-
-async def fill(owner_url: str, users: int, busy_users: int) -> list[UUID]:
-    """Makes the people; returns those with profiles and generations."""
-    owner = await asyncpg.connect(owner_url)
-    try:
-        await owner.execute(FILL_SQL.format(users=users, busy_users=busy_users))
-        return [row["id"] for row in await owner.fetch("select id from chosen order by id")]
-    finally:
-        await owner.close()
-
-
-def issue_tokens(settings: Settings, users: list[UUID]) -> dict[str, str]:
-    """Two access tokens for each user, and whose they are."""
-    issuer = AccessTokens(SigningKeys.load(settings), settings)
-    return {
-        issuer.issue(user, uuid4(), is_anonymous=False, is_admin=False).token: str(user)
-        for _ in range(2)
-        for user in users
-    }
+    @property
+    def owner_url(self) -> str:
+        """The database, as its owner."""
+        return self.ground.owner_url
 
 
 def free_port() -> int:
@@ -118,12 +114,16 @@ def on_core(position: int) -> Iterator[None]:
 
 @contextmanager
 def running(
-    name: str, port: int, arguments: list[str], log: Path, **variables: str
+    name: str, port: int, command: list[str], folder: Path, **variables: str
 ) -> Iterator[Server]:
-    """A server of its own process on the first core, from its first answer to the block's end."""
+    """A process of its own on the first core, from its first answer to the block's end.
+
+    Port 0: it answers nobody, so nothing is waited for.
+    """
+    log = folder / f"{name}.log"
     with log.open("wb") as output, on_core(0):
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            command,
             cwd=ROOT,
             env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
@@ -131,26 +131,31 @@ def running(
             stderr=output,
         )
     try:
-        _await_listening(process, port, log)
+        if port:
+            _await_listening(process, port)
         yield Server(name, port, process)
+    except Exception as error:
+        if said := log.read_text()[-LOG_CHARACTERS:]:
+            error.add_note(f"{name} said:\n{said}")
+        raise
     finally:
         process.terminate()
         process.wait(STOP_SECONDS)
 
 
-def _await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_listening(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise RuntimeError(f"a server did not start:\n{log.read_text()}")
+    raise RuntimeError("a server did not start")
 
 
 @asynccontextmanager
-async def open_house(users: int, busy_users: int) -> AsyncIterator[House]:
-    """Starts and fills everything in a folder of its own; takes it all away again."""
+async def open_ground(users: int, busy_users: int) -> AsyncIterator[Ground]:
+    """A filled database in a folder of its own; takes it all away again."""
     with tempfile.TemporaryDirectory(prefix="tallygraph-bench-") as folder:
         settings = Settings(
             data_directory=Path(folder) / "data", access_token_seconds=TOKEN_SECONDS
@@ -159,50 +164,123 @@ async def open_house(users: int, busy_users: int) -> AsyncIterator[House]:
         try:
             await migrate(database.owner_url, settings)
             await load_seed(database.owner_url, "demo")
-            tokens = issue_tokens(settings, await fill(database.owner_url, users, busy_users))
-            ours, bare = free_port(), free_port()
-            config = Path(folder) / "bare.json"
-            config.write_bytes(
-                orjson.dumps(
-                    {
-                        "url": database.owner_url,
-                        "port": bare,
-                        "password": settings.secret("database-authenticated-password"),
-                        "pool_size": settings.pool_size,
-                        "users": tokens,
-                        "statements": await export_statements(database.owner_url, settings),
-                    }
-                )
-            )
-            with (
-                start_ours(ours, settings, database.owner_url, Path(folder)) as our_server,
-                running(
-                    "bare", bare, ["bench.bare", str(config)], Path(folder) / "bare.log"
-                ) as peer,
-            ):
-                yield House(our_server, peer, list(tokens), database.owner_url)
+            people = await fill(database.owner_url, settings, users, busy_users)
+            yield Ground(Path(folder), settings, database.owner_url, people)
         finally:
             database.stop()
             destroy_embedded(settings)
 
 
-def start_ours(
-    port: int, settings: Settings, owner_url: str, folder: Path
-) -> AbstractContextManager[Server]:
+@asynccontextmanager
+async def open_house(users: int, busy_users: int, peers: tuple[str, ...]) -> AsyncIterator[House]:
+    """The database, our server and the peers."""
+    starts: dict[str, Callable[[Ground], AbstractContextManager[Server]]] = {
+        TALLYGRAPH: start_tallygraph,
+        STRAWBERRY: start_strawberry,
+        POSTGRAPHILE: start_postgraphile,
+    }
+    async with open_ground(users, busy_users) as ground:
+        with ExitStack() as stack:
+            servers = {}
+            for name in (TALLYGRAPH, *peers):
+                if name == BARE:
+                    statements = await export_statements(ground.owner_url, ground.settings)
+                    servers[name] = stack.enter_context(
+                        start_bare(ground, statements, await hash_password())
+                    )
+                else:
+                    servers[name] = stack.enter_context(starts[name](ground))
+            yield House(ground, servers)
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def start_tallygraph(ground: Ground) -> AbstractContextManager[Server]:
     """`tallygraph serve`, as a user starts it, and quiet."""
+    port = free_port()
     return running(
-        "tallygraph",
-        port,
-        ["cli", "serve"],
-        folder / "tallygraph.log",
-        PORT=str(port),
-        DATABASE_URL=owner_url,
-        DATA_DIRECTORY=str(settings.data_directory),
-        ACCESS_TOKEN_SECONDS=str(TOKEN_SECONDS),
-        LOG_LEVEL="warning",
+        TALLYGRAPH, port, _python("cli", "serve"), ground.folder, **our_variables(ground, port)
     )
 
 
-def start_bare(port: int, config: Path) -> AbstractContextManager[Server]:
-    """The peer."""
-    return running("bare", port, ["bench.bare", str(config)], config.with_suffix(".log"))
+def start_worker(ground: Ground) -> AbstractContextManager[Server]:
+    """`tallygraph worker`, which answers no requests."""
+    command = _python("cli", "worker")
+    return running("worker", 0, command, ground.folder, **our_variables(ground, 0))
+
+
+def our_variables(ground: Ground, port: int) -> dict[str, str]:
+    """The settings of a process of ours."""
+    return {
+        "PORT": str(port),
+        "DATABASE_URL": ground.owner_url,
+        "DATA_DIRECTORY": str(ground.settings.data_directory),
+        "ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS),
+        "LOG_LEVEL": "warning",
+    }
+
+
+def start_bare(
+    ground: Ground, statements: dict[str, Any], password_hash: str
+) -> AbstractContextManager[Server]:
+    """The application without GraphQL."""
+    port = free_port()
+    config = {
+        "url": ground.owner_url,
+        "port": port,
+        "password": ground.password,
+        "pool_size": ground.settings.pool_size,
+        "users": {person.token: str(person.user_id) for person in ground.people},
+        "statements": statements,
+        "sign_in": SIGN_IN,
+        "password_hash": password_hash,
+    }
+    command = _python("bench.peers.bare", ground.write(BARE, config))
+    return running(BARE, port, command, ground.folder)
+
+
+def start_strawberry(ground: Ground) -> AbstractContextManager[Server]:
+    """Strawberry's own executor over our schema."""
+    port = free_port()
+    command = _python("bench.peers.strawberry_server", str(port))
+    return running(STRAWBERRY, port, command, ground.folder, **our_variables(ground, port))
+
+
+def start_postgraphile(ground: Ground) -> AbstractContextManager[Server]:
+    """PostGraphile, logged in as the role that our server uses."""
+    port, settings = free_port(), ground.settings
+    config = {
+        "url": role_url(ground.owner_url, "authenticated", ground.password),
+        "port": port,
+        "pool_size": settings.pool_size,
+        "jwks": SigningKeys.load(settings).jwks(),
+        "issuer": settings.token_issuer,
+        "audience": settings.token_audience,
+    }
+    command = [node(), str(POSTGRAPHILE_FOLDER / "server.mjs"), ground.write(POSTGRAPHILE, config)]
+    return running(
+        POSTGRAPHILE,
+        port,
+        command,
+        ground.folder,
+        NODE_ENV="production",
+        GRAPHILE_ENV="production",
+        DATAPLAN_PG_PREPARED_STATEMENT_CACHE_SIZE=str(PREPARED_STATEMENTS),
+    )
+
+
+def node() -> str:
+    """The Node that came with PostGraphile's packages, else the machine's."""
+    modules = POSTGRAPHILE_FOLDER / "node_modules"
+    if not modules.is_dir():
+        raise MissingPeerError(
+            "PostGraphile is not installed: npm ci --prefix "
+            f"{POSTGRAPHILE_FOLDER.relative_to(ROOT)}, or leave it out: --without postgraphile"
+        )
+    packaged = next(modules.glob("node-*/bin/node"), None)
+    found = str(packaged) if packaged else shutil.which("node")
+    if found is None:
+        raise MissingPeerError("PostGraphile needs Node 22 or newer on the PATH.")
+    return found

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import cycle
 from time import perf_counter
 from typing import cast
+
+from bench.data import Person
+from bench.workloads import Source
 
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"\r\ncontent-length: "
@@ -18,18 +21,18 @@ class UnexpectedAnswer(Exception):
     """A server answered something else than the data that was asked for."""
 
 
-def request_bytes(port: int, token: str, body: bytes) -> bytes:
+def request_bytes(port: int, token: str | None, body: bytes) -> bytes:
     """One POST /graphql."""
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return (
         f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-        f"Accept: application/json\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Accept: application/json\r\n{authorization}Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
 def check(head: bytes, body: bytes) -> None:
-    """Refuses anything but data: no answer of these workloads holds an error's code or a null."""
-    if not head.startswith(OK) or b'"code"' in body or b"null" in body:
+    """Refuses anything but data: no answer of these workloads holds an error or a null."""
+    if not head.startswith(OK) or b'"errors":[{' in body or b"null" in body:
         raise UnexpectedAnswer((head + HEAD_END + body)[:2000].decode(errors="replace"))
 
 
@@ -92,21 +95,30 @@ class Client(asyncio.Protocol):
 
 async def run_load(
     port: int,
-    tokens: list[str],
-    next_body: Callable[[], bytes],
+    people: list[Person],
+    body: Source,
     seconds: float,
     connections: int,
+    *,
+    at_least: int = 0,
+    with_tokens: bool = True,
 ) -> list[float]:
-    """Keeps the connections busy for a while; returns each answer's latency in seconds."""
+    """Keeps the connections busy for a while, and until so many requests have been sent.
+
+    Returns each answer's latency in seconds.
+    """
     latencies = array("d")
-    token: Iterator[str] = cycle(tokens)
+    turns = cycle(people)
     loop = asyncio.get_running_loop()
-    ends_at = perf_counter() + seconds
+    ends_at, sent = perf_counter() + seconds, 0
 
     def next_request() -> bytes | None:
-        if perf_counter() >= ends_at:
+        nonlocal sent
+        if perf_counter() >= ends_at and sent >= at_least:
             return None
-        return request_bytes(port, next(token), next_body())
+        sent += 1
+        person = next(turns)
+        return request_bytes(port, person.token if with_tokens else None, body(person))
 
     clients = []
     for _ in range(connections):
@@ -118,7 +130,7 @@ async def run_load(
     return list(latencies)
 
 
-async def ask(port: int, token: str, body: bytes) -> bytes:
+async def ask(port: int, token: str | None, body: bytes) -> bytes:
     """One request and the body of its answer."""
     requests = iter([request_bytes(port, token, body)])
     _, client = await asyncio.get_running_loop().create_connection(

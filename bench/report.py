@@ -1,4 +1,4 @@
-"""The figures of a run: a table, bars, and the page and chart in docs/."""
+"""The figures of a run: tables for the terminal and for docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -9,105 +9,125 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure import Report, Result, Round
+from bench.chart import chart
+from bench.documents import OURS, worded
+from bench.figures import Report, Result, Round, speed
+from bench.workloads import PEERS, TALLYGRAPH
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-BAR_COLUMNS = 40
 FIGURES: tuple[tuple[str, Callable[[Round], float], str], ...] = (
-    ("Requests/s", lambda one: one.requests_per_second, ",.0f"),
-    ("p50 ms", lambda one: one.p50_milliseconds, ".1f"),
-    ("p99 ms", lambda one: one.p99_milliseconds, ".1f"),
-    ("Server CPU µs", lambda one: one.server_microseconds, ".0f"),
-    ("Postgres CPU µs", lambda one: one.database_microseconds, ".0f"),
-    ("Generator CPU", lambda one: one.generator_share, ".0%"),
+    ("Requests/s", speed, ",.0f"),
+    ("p50 ms", lambda one: one.p50_milliseconds, ",.1f"),
+    ("p99 ms", lambda one: one.p99_milliseconds, ",.1f"),
+    ("Server CPU µs", lambda one: one.server_microseconds, ",.0f"),
+    ("Postgres CPU µs", lambda one: one.database_microseconds, ",.0f"),
 )
-SERVERS = ("tallygraph", "bare")
+HEADER = ("", "Server", *(name for name, _, _ in FIGURES), "Ours is (min–max)")
+GOALS_HEADER = ("", "Against", "Goal", "Reached (min–max)", "p99 ms, ours and theirs")
 
 
-def speed(one: Round) -> float:
-    """The figure that the headline ratio compares."""
-    return one.requests_per_second
-
-
-def ratio_text(result: Result) -> str:
-    """Ours over the peer's: the median of the rounds, and their range."""
-    ratios = result.ratios(speed)
-    return f"{statistics.median(ratios):.2f}× ({min(ratios):.2f}–{max(ratios):.2f})"
+def ratio_text(ratios: list[float]) -> str:
+    """Ours over a peer's: the median of the rounds, and their range."""
+    middle, least, most = (
+        f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+        for ratio in (statistics.median(ratios), min(ratios), max(ratios))
+    )
+    return f"{middle}× ({least}–{most})"
 
 
 def rows(report: Report) -> list[list[str]]:
-    """One line for each workload and server."""
-    return [
-        [
-            result.workload.name,
-            server,
-            *(format(result.median(server, read), shape) for _, read, shape in FIGURES),
-            ratio_text(result) if server == "tallygraph" else "",
-        ]
-        for result in report.results
-        for server in SERVERS
-    ]
-
-
-def header() -> list[str]:
-    """The table's head."""
-    return ["", "Server", *(name for name, _, _ in FIGURES), "Ratio (min–max)"]
-
-
-def bars(report: Report) -> list[str]:
-    """Requests per second as bars of text, each workload to its own scale."""
+    """One line for each workload and server; a dash where a server does not take part."""
     lines = []
     for result in report.results:
-        most = max(result.median(server, speed) for server in SERVERS)
-        for server in SERVERS:
-            value = result.median(server, speed)
-            bar = "█" * max(1, round(value / most * BAR_COLUMNS))
-            lines.append(f"{result.workload.name}  {server:<10}  {bar:<{BAR_COLUMNS}} {value:,.0f}")
+        for server in (TALLYGRAPH, *(p for p in PEERS if p in report.options.peers)):
+            if server not in result.servers:
+                lines.append([result.workload.name, server, *["–"] * (len(FIGURES) + 1)])
+                continue
+            figures = [format(result.median(server, read), shape) for _, read, shape in FIGURES]
+            ratio = "" if server == TALLYGRAPH else ratio_text(result.ratios(server))
+            lines.append([result.workload.name, server, *figures, ratio])
+    return lines
+
+
+def goals(report: Report) -> list[list[str]]:
+    """One line for each goal: what we meant to reach, and what was measured."""
+    lines = []
+    for result in report.results:
+        for peer, goal in result.workload.goals.items():
+            if peer not in result.servers:
+                continue
+            ratios = result.ratios(peer)
+            tails = [
+                f"{result.median(server, lambda one: one.p99_milliseconds):,.1f}"
+                for server in (TALLYGRAPH, peer)
+            ]
+            mark = "✓" if statistics.median(ratios) >= goal else "✗"
+            reached = f"{mark} {ratio_text(ratios)}"
+            lines.append([result.workload.name, peer, f"≥ {goal:g}×", reached, " and ".join(tails)])
     return lines
 
 
 def memory_text(report: Report) -> str:
     """The servers' memory in one sentence."""
-    return "Memory in MiB, idle and after the load: " + ", ".join(
-        f"{server} {report.idle_memory[server]:.0f} and {report.loaded_memory[server]:.0f}"
-        for server in SERVERS
+    return "Resident memory in MiB, idle and after the load: " + ", ".join(
+        f"{server} {idle:.0f} and {report.loaded_memory[server]:.0f}"
+        for server, idle in report.idle_memory.items()
+    )
+
+
+def generator_share(report: Report) -> float:
+    """The largest share of a core that the load generator took in any round."""
+    return max(
+        one.generator_share
+        for result in report.results
+        for rounds in result.rounds.values()
+        for one in rounds
     )
 
 
 def show(report: Report, console: Console) -> None:
     """Prints the run."""
-    table = Table(title="Medians over all rounds", title_justify="left", padding=(0, 0))
-    for name in header():
-        # The heads are broken between words, so that the table fits in 80 columns.
-        table.add_column(name.replace(" ", "\n"), no_wrap=True)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for line in rows(report):
-        table.add_row(*line, end_section=line[1] == "bare")
-    console.print(table)
-    console.print("\nRequests/s\n" + "\n".join(bars(report)) + "\n")
+    for title, header, lines in (
+        ("Medians over all rounds", HEADER, rows(report)),
+        ("Goals", GOALS_HEADER, goals(report)),
+    ):
+        table = Table(title=title, title_justify="left", padding=(0, 0))
+        for position, name in enumerate(header):
+            # The heads are broken between words, so that the table fits in 80 columns.
+            table.add_column(
+                name.replace(" ", "\n"), no_wrap=True, justify="right" if position > 1 else "left"
+            )
+        for line, following in zip(lines, [*lines[1:], [""]], strict=True):
+            table.add_row(*line, end_section=line[0] != following[0])
+        console.print(table)
     console.print(memory_text(report))
 
 
-def markdown_table(report: Report) -> str:
-    """The same table for the page."""
-    lines = ["| " + " | ".join(header()) + " |", "|---|---|" + "---:|" * (len(FIGURES) + 1)]
-    lines += ["| " + " | ".join(line) + " |" for line in rows(report)]
-    return "\n".join(lines)
+def markdown_table(header: tuple[str, ...], lines: list[list[str]]) -> str:
+    """A table for the page."""
+    rule = "|---|---|" + "---:|" * (len(header) - 2)
+    return "\n".join(["| " + " | ".join(line) + " |" for line in (header, *lines)]).replace(
+        "|\n", f"|\n{rule}\n", 1
+    )
+
+
+def workload_text(result: Result) -> str:
+    """What a workload asks, for the page."""
+    document = worded(result.workload.document, OURS)
+    indented = "\n".join(f"  {line}".rstrip() for line in document.splitlines())
+    title = f"- **{result.workload.name}**, {result.workload.title}"
+    return f"{title}\n\n  ```graphql\n{indented}\n  ```\n"
 
 
 def page(report: Report) -> str:
     """docs/benchmarks.md."""
     options = report.options
-    workloads = "\n".join(
-        f"- **{result.workload.name}**, {result.workload.title}\n\n"
-        f"  ```graphql\n{_indented(result.workload.document)}\n  ```\n"
-        for result in report.results
-    )
     return PAGE.format(
-        table=markdown_table(report),
+        goals=markdown_table(GOALS_HEADER, goals(report)),
+        table=markdown_table(HEADER, rows(report)),
         memory=memory_text(report),
-        workloads=workloads,
+        generator=f"{generator_share(report):.0%}",
+        workloads="\n".join(map(workload_text, report.results)),
         connections=options.connections,
         rounds=options.rounds,
         seconds=options.seconds,
@@ -116,88 +136,71 @@ def page(report: Report) -> str:
     )
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
-
-
-def chart(report: Report) -> str:
-    """docs/benchmarks.svg: for each workload our bar and the peer's."""
-    parts, y = [], 34
-    most = max(result.median(server, speed) for result in report.results for server in SERVERS)
-    for result in report.results:
-        parts.append(f'<text x="0" y="{y}" class="strong">{result.workload.title}</text>')
-        for server in SERVERS:
-            y += 24
-            value = result.median(server, speed)
-            width = value / most * 420
-            parts.append(
-                f'<text x="92" y="{y}" text-anchor="end">{server}</text>'
-                f'<rect x="100" y="{y - 13}" width="{width:.0f}" height="16" rx="2" '
-                f'class="{server}"/>'
-                f'<text x="{108 + width:.0f}" y="{y}">{value:,.0f}</text>'
-            )
-        parts.append(
-            f'<text x="640" y="{y - 12}" text-anchor="end" class="strong">'
-            f"{statistics.median(result.ratios(speed)):.2f}×</text>"
-        )
-        y += 40
-    return CHART.format(height=y - 12, bars="\n".join(parts))
-
-
 def write(report: Report) -> None:
     """Renews the page and its chart."""
     (DOCS / "benchmarks.md").write_text(page(report))
     (DOCS / "benchmarks.svg").write_text(chart(report))
 
 
-CHART = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 648 {height}" width="648" \
-role="img" aria-label="Requests per second, Tallygraph and a bare ASGI app">
-<style>
-text {{ font: 13px system-ui, sans-serif; fill: #24292f; }}
-.strong {{ font-weight: 600; }}
-.tallygraph {{ fill: #2f6feb; }}
-.bare {{ fill: #8c959f; }}
-@media (prefers-color-scheme: dark) {{
-  text {{ fill: #e6edf3; }}
-  .tallygraph {{ fill: #58a6ff; }}
-  .bare {{ fill: #6e7681; }}
-}}
-</style>
-<text x="0" y="12">Requests per second, one server process on one core</text>
-{bars}
-</svg>
-"""
-
 PAGE = """# Benchmarks
 
-How fast is Tallygraph next to the fastest thing one could write by hand in its place? The peer,
-`bench/bare.py`, is a bare ASGI application on the same HTTP server, event loop and database driver.
-It does no GraphQL at all: it looks its statement up by the request's text, and the user by the
-token, and runs the very SQL that Tallygraph's engine builds.
+How fast is Tallygraph next to what one would take in its place? All servers answer the same
+operations over one database, in one run, with the same tables, roles and row-level security; that
+their answers are equal is checked before anything is measured.
 
 ![Requests per second](benchmarks.svg)
 
+{goals}
+
+Each ratio compares the requests per second of two servers within one round; the figure is the
+median over the rounds.
+
+## The peers
+
+- **bare** is `bench/peers/bare.py`: an ASGI application on the same HTTP server, event loop and
+  database driver, without GraphQL. It looks its statement up by the request's text and the user by
+  the token, and runs the very SQL that Tallygraph's engine builds. Its sign-in is argon2 alone.
+- **strawberry** is Strawberry's own executor over our types, behind the same HTTP server:
+  `bench/peers/resolvers.py` gives every field a resolver as it is usually written, and tuned.
+  Documents are parsed and validated once, statements made once, edges read through dataloaders,
+  and each operation has one transaction with its claims.
+- **postgraphile** is PostGraphile 5 on Node 24 (`bench/peers/postgraphile/`, both pinned), in
+  production mode. It logs in as the role that our server uses, verifies the same tokens (each
+  once) and sets the claim that the policies read. `spendCredits` calls the same SQL function. Smart
+  tags give its fields our names. Its caches of documents, plans and prepared statements hold as
+  many as ours, and it sends its answers as strings.
+
+## All figures
+
 {table}
 
-Each ratio compares the requests per second of the two servers within one round; the figure is the
-median over the rounds. {memory}.
+{memory}. CPU is per request. A dash: the peer has no such thing. The bare application knows no
+documents, and `updateProfile` is no single statement that it could run; the other peers have no
+accounts and no worker, so nobody but us signs in users and runs generations. For G1 the server's
+CPU includes the worker's, and "Requests/s" are finished generations of 4 users at a time.
 
 ## What is asked
 
 {workloads}
+PostGraphile is asked for the same in its own words: `rowId` for `id`, `condition` for `where`.
+
 ## How it is measured
 
 ```
+npm ci --prefix bench/peers/postgraphile
 .venv/bin/python -m bench            # --help lists the options; --write renews this page
 ```
 
 Two cores. One server process has the first core to itself apart from Postgres, the load generator
 runs on the second, and Postgres 17 (embedded, fsync on) uses both. {connections} keep-alive
-connections each send the next request once the last is answered, with 1,000 access tokens in
-rotation; every answer is checked. {rounds} rounds of {seconds:g} s for each server and workload,
-the two in turn and the first to go changing each round, after a warm-up. The database holds
-{users} users, {busy_users} of them with 20 profiles and 20 generations each. Both servers have the
-same number of database connections. "Generator CPU" is the share of a core that sending and
-checking took: below 100 %, the generator was not what limited the result. CPU figures are per
-request. Expect absolute figures to differ on another machine; compare the ratios.
+connections (8 for D1 and D2) each send the next request once the last is answered, with
+{busy_users} access tokens in rotation; every answer is checked. {rounds} rounds of {seconds:g} s
+for each server and workload, the servers in turn and another one first in each round, after a
+warm-up. The database holds {users} users, {busy_users} of them with 20 profiles and 50 generations
+each. All servers have the same number of database connections. The generator never took more than
+{generator} of its core. Expect absolute figures to differ on another machine; compare the ratios.
+
+Two more commands: `python -m bench memory` sends 100,000 documents that were never seen before and
+prints how much our memory grows; `python -m bench slow-clients` measures the p99 of Q1 while 500
+clients send their requests a byte a second.
 """

@@ -25,8 +25,11 @@ VERBS = (
     "credits/grants.sql",
     "credits/upkeep.sql",
     "uploads/uploads.sql",
+    "generations/life_cycle.sql",
     "generations/generations.sql",
+    "generations/attempts.sql",
     "credits/usage.sql",
+    "jobs/jobs.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096

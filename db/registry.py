@@ -10,11 +10,22 @@ from db.base import Base
 from db.catalog import tables as catalog
 from db.credits import tables as credits
 from db.generations import tables as generations
+from db.jobs import tables as jobs
 from db.notifications import tables as notifications
 from db.profiles import tables as profiles
 from db.uploads import tables as uploads
 
-SLICES = (accounts, catalog, credits, events, generations, notifications, profiles, uploads)
+SLICES = (
+    accounts,
+    catalog,
+    credits,
+    events,
+    generations,
+    jobs,
+    notifications,
+    profiles,
+    uploads,
+)
 metadata = Base.metadata
 
 

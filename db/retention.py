@@ -35,6 +35,30 @@ PURGES: dict[str, TextClause] = {
             returning 1)
         select count(*) from gone
     """),
+    "generation logs older than a year": text("""
+        with gone as (
+            delete from ai_generation_logs where id in (
+                select id from ai_generation_logs where created_at < now() - interval '1 year'
+                order by created_at, id limit :chunk)
+            returning 1)
+        select count(*) from gone
+    """),
+    "dead jobs older than 90 days": text("""
+        with gone as (
+            delete from dead_jobs where id in (
+                select id from dead_jobs where died_at < now() - interval '90 days'
+                order by died_at, id limit :chunk)
+            returning 1)
+        select count(*) from gone
+    """),
+    "queue statistics older than 30 days": text("""
+        with gone as (
+            delete from queue.pgqueuer_statistics
+            where id in (select id from queue.pgqueuer_statistics order by id limit :chunk)
+              and created < now() - interval '30 days'
+            returning 1)
+        select count(*) from gone
+    """),
     "ledger proofs older than a year": text("""
         with gone as (
             delete from ledger_proofs where id in (

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import FromClause, Table, Uuid, literal, true
+from sqlalchemy import (
+    FromClause,
+    Table,
+    Text,
+    Uuid,
+    literal,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.sql import ColumnElement
 
 from db.actor import Actor
@@ -29,6 +38,11 @@ class Public:
     """Everybody reads the rows for which the boolean column `only_if` is true (all, when empty)."""
 
     only_if: str = ""
+
+
+@dataclass(frozen=True)
+class AdminOnly:
+    """Admins read every row, and nobody else sees that there are any."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,7 @@ class Access:
     that `authenticated` may write in its own rows; `service` lists what the server may do.
     """
 
-    ownership: Owned | Public | Internal
+    ownership: Owned | Public | AdminOnly | Internal
     hidden: tuple[str, ...] = ()
     insert: tuple[str, ...] = ()
     update: tuple[str, ...] = ()
@@ -86,12 +100,24 @@ def ownership_predicate(
         return source.c[ownership.column] == actor_user_id
     if isinstance(ownership, Public):
         return source.c[ownership.only_if].is_(True) if ownership.only_if else true()
+    if isinstance(ownership, AdminOnly):
+        admins = model.metadata.tables["users"].alias("admins")
+        role = literal_column("'admin'", Text())
+        is_admin = select(admins.c.id).where(admins.c.id == actor_user_id, admins.c.role == role)
+        return is_admin.correlate(None).exists()
     raise TypeError(f"{model.__name__} is internal: no client reads it")
 
 
 def own_rows(model: type[Base], actor: Actor) -> ColumnElement[bool]:
     """The same lock for an operation that writes: only rows the actor owns."""
     return ownership_predicate(model, model.__table__, literal(actor.user_id, Uuid()))
+
+
+# The role is read from the database, not from the token: who is no admin any more sees nothing.
+IS_ADMIN = (
+    "exists (select from users admins"
+    " where admins.id = (select app.user_id()) and admins.role = 'admin')"
+)
 
 
 def _owner_condition(ownership: Owned) -> str:
@@ -102,6 +128,8 @@ def _authenticated_policies(name: str, access: Access) -> Iterator[tuple[str, st
     if isinstance(access.ownership, Public):
         condition = access.ownership.only_if or "true"
         yield "public_select", f"on {name} for select to anon, authenticated using ({condition})"
+    if isinstance(access.ownership, AdminOnly):
+        yield "admin_select", f"on {name} for select to authenticated using ({IS_ADMIN})"
     if isinstance(access.ownership, Owned):
         own = _owner_condition(access.ownership)
         yield "owner_select", f"on {name} for select to authenticated using ({own})"

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 import strawberry
+from sqlalchemy import Text, cast, literal_column
 
 from db.catalog import operations as catalog
 from db.catalog.rules import check_parameters
@@ -20,13 +21,16 @@ from graph.engine.declare import (
     computed,
     edge,
     embedded,
+    expression,
     global_id,
     live,
     mutation,
+    root_connection,
+    rows,
 )
 from graph.engine.outcomes import SqlVerb
 from graph.errors import UserError
-from graph.relay import Cursor, Node, slug_from_global_id, uuid_from_global_id
+from graph.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.scalars import JSON
 from graph.uploads import WidthArgument, picture_url
 
@@ -35,7 +39,7 @@ from graph.uploads import WidthArgument, picture_url
 class GenerationStatus(Enum):
     """The life of a generation."""
 
-    QUEUED = strawberry.enum_value("QUEUED", description="Waiting for a worker; credits held.")
+    QUEUED = strawberry.enum_value("QUEUED", description="Waiting for its turn; credits held.")
     RUNNING = strawberry.enum_value("RUNNING", description="A worker is at it.")
     SUCCEEDED = strawberry.enum_value("SUCCEEDED", description="Done; the credits are spent.")
     FAILED = strawberry.enum_value("FAILED", description="It failed; the credits are back.")
@@ -63,7 +67,7 @@ class Generation(Node):
         lambda row: row.c.error_code.is_not(None), description="Why it failed; null otherwise."
     )
     credits_charged: int = column(description="Credits spent on it; 0 from the cache.")
-    from_cache: bool = column(description="Whether an earlier identical run answered it, free.")
+    from_cache: bool = column(description="Whether another identical run answered it, free.")
     made_offline: bool = column(description="Whether it was made without any AI.")
     created_at: datetime = column(description="When it was asked for.")
     started_at: datetime | None = column(description="When a worker began.")
@@ -99,7 +103,7 @@ class CreateGenerationPayload:
     """Payload of `createGeneration`."""
 
     generation: Generation | None = strawberry.field(
-        description="QUEUED, or SUCCEEDED at once when the cache had it."
+        description="QUEUED, or SUCCEEDED at once when the cache had it; free then."
     )
     errors: list[UserError] = strawberry.field(
         description="NOT_FOUND, TOOL_INACTIVE, UPLOAD_MISSING, UPLOAD_EXPIRED, EMPTY_FILE, "
@@ -107,14 +111,116 @@ class CreateGenerationPayload:
     )
 
 
+@strawberry.enum(description="How an attempt at a generation ended.")
+class AttemptOutcome(Enum):
+    """Ends of attempts."""
+
+    SUCCEEDED = strawberry.enum_value("SUCCEEDED", description="It made the generation.")
+    REFUSED = strawberry.enum_value("REFUSED", description="The provider will never make it.")
+    FAILED = strawberry.enum_value("FAILED", description="The provider could not make it.")
+    TIMED_OUT = strawberry.enum_value("TIMED_OUT", description="The provider took too long.")
+    CANCELLED = strawberry.enum_value("CANCELLED", description="The user called it off.")
+    DISCARDED = strawberry.enum_value("DISCARDED", description="Made too late, and thrown away.")
+    ABANDONED = strawberry.enum_value("ABANDONED", description="Its worker died.")
+    STORAGE_FAILED = strawberry.enum_value(
+        "STORAGE_FAILED", description="The photo could not be read, or the result not kept."
+    )
+
+
+@backed_by(tables.GenerationLog, prefix="generationLog")
+class GenerationLog(Node):
+    """One attempt at a generation: how it ended, how long it took, what it used and cost."""
+
+    id: strawberry.ID = global_id()
+    generation_id: strawberry.ID = expression(
+        lambda log: literal_column("'generation_'", Text).concat(cast(log.c.generation_id, Text)),
+        description="The generation's global id.",
+    )
+    user_id: strawberry.ID = expression(
+        lambda log: literal_column("'user_'", Text).concat(cast(log.c.user_id, Text)),
+        description="Whose generation it was: a global id.",
+    )
+    tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
+    attempt: int = column(description="Which attempt at the generation, from 1.")
+    provider: str = column(description="Who was asked.")
+    outcome: AttemptOutcome = column(description="How it ended.")
+    latency_milliseconds: int = column(description="How long the provider took.")
+    usage: JSON = column(description="What the provider says it used, such as tokens.")
+    cost_micro_usd: int = column(
+        description="What the provider charges, in millionths of a US dollar."
+    )
+    error: str | None = column(description="What went wrong; null when nothing did.")
+    created_at: datetime = column(description="When it ended.")
+
+
+@strawberry.enum(description="Whether a provider is asked.")
+class CircuitState(Enum):
+    """States of a circuit breaker."""
+
+    CLOSED = strawberry.enum_value("CLOSED", description="It is asked.")
+    OPEN = strawberry.enum_value("OPEN", description="It rests after 5 failures in a row.")
+    HALF_OPEN = strawberry.enum_value("HALF_OPEN", description="One generation tries it again.")
+
+
+@backed_by(tables.ProviderCircuit)
+class ProviderCircuit:
+    """Whether a provider that has failed lately is asked at all."""
+
+    provider: str = column(description="The provider's name.")
+    state: CircuitState = column(description="Whether it is asked.")
+    consecutive_failures: int = column(description="How many calls in a row have failed.")
+    retry_at: datetime | None = column(description="Until when it rests; null while it is asked.")
+    updated_at: datetime = column(description="When this last changed.")
+
+
+@strawberry.type
+class GenerationsQuery:
+    """Queries on generations, for admins."""
+
+    generation_logs: Connection[GenerationLog] | None = root_connection(
+        GenerationLog,
+        ("-created_at", "-id"),
+        description="Every attempt at a generation, newest first; null for all but admins. Kept "
+        "for a year.",
+    )
+    provider_circuits: list[ProviderCircuit] | None = rows(
+        ("provider",),
+        description="Providers that have failed since they were first asked; null for all but "
+        "admins.",
+    )
+
+
+@strawberry.input(description="A generation that is not wanted any more.")
+class CancelGenerationInput:
+    """Input of `cancelGeneration`."""
+
+    id: strawberry.ID = strawberry.field(description="The generation's global id.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Same key, same input: the same answer again. 1 to 255 characters, kept 30 "
+        "days. Without one, cancelling twice is harmless too.",
+    )
+
+
+@strawberry.type(description="Result of `cancelGeneration`.")
+class CancelGenerationPayload:
+    """Payload of `cancelGeneration`."""
+
+    generation: Generation | None = strawberry.field(
+        description="The generation, CANCELLED; null when it was not."
+    )
+    errors: list[UserError] = strawberry.field(
+        description="NOT_FOUND, GENERATION_ENDED, BAD_USER_INPUT, IDEMPOTENCY_CONFLICT."
+    )
+
+
 async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
-    """Holds the tool's price and enqueues the work, in one statement."""
+    """Holds the tool's price and takes its turn in line, in one statement."""
     actor = context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
     upload_id = uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")
     parameters: Any = {} if input.parameters is None else input.parameters
-    async with context.services.database.transaction(context.actor) as transaction:
-        schema = await catalog.parameters_schema(transaction, tool_id)
+    schema = await catalog.parameters_schema(context.services.database, context.actor, tool_id)
     if schema is not None:  # an unknown tool is the verb's to refuse
         check_parameters(schema, parameters)
     await context.services.uploads.collect(actor, upload_id)
@@ -130,6 +236,19 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
     )
 
 
+async def cancel_generation(context: Context, input: CancelGenerationInput) -> SqlVerb:
+    """Calls a generation off, in one statement."""
+    context.signed_in()
+    return SqlVerb(
+        "app.cancel_generation",
+        (
+            ("uuid", uuid_from_global_id(input.id, "generation", "input", "id")),
+            ("text", input.idempotency_key),
+        ),
+        {"generation": SqlVerb.RESULT},
+    )
+
+
 @strawberry.type
 class GenerationsMutation:
     """Mutations on generations."""
@@ -138,7 +257,14 @@ class GenerationsMutation:
         create_generation,
         CreateGenerationInput,
         description="Run a tool on an uploaded photo. Its price is held now, spent on success, "
-        "and given back on failure.",
+        "and given back on failure. Three of a user's run at once, the others wait in order; one "
+        "that equals another under way shares its result, free.",
+    )
+    cancel_generation: CancelGenerationPayload | None = mutation(
+        cancel_generation,
+        CancelGenerationInput,
+        description="Call off a generation that has not ended. Its credits come back; what is made "
+        "of it after that is thrown away.",
     )
 
 

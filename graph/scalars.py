@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 import strawberry
-from graphql import GraphQLError, ValueNode, value_from_ast_untyped
+from graphql import GraphQLError, Undefined, ValueNode, value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
 
 from graph.relay import Cursor
@@ -55,9 +55,18 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _without_undefined(value: Any) -> Any:
+    """What variables leave open in a literal: a field is left out, an item is null."""
+    if isinstance(value, dict):
+        return {k: _without_undefined(v) for k, v in value.items() if v is not Undefined}
+    if isinstance(value, list):
+        return [None if item is Undefined else _without_undefined(item) for item in value]
+    return value
+
+
 def _json_literal(node: ValueNode, variables: Any = None) -> Any:
     """A JSON value written in a document; numbers that JSON's readers would change are refused."""
-    value = value_from_ast_untyped(node, variables)
+    value = _without_undefined(value_from_ast_untyped(node, variables))
     try:
         json.dumps(value, allow_nan=False)
         orjson.dumps(value)

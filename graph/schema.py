@@ -12,7 +12,8 @@ from graph.catalog import CatalogQuery, CatalogSubscription
 from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
 from graph.engine.checks import check_schema
 from graph.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
-from graph.generations import GenerationsMutation, GenerationsSubscription
+from graph.generations import GenerationsMutation, GenerationsQuery, GenerationsSubscription
+from graph.jobs import JobsMutation, JobsQuery
 from graph.notifications import NotificationsMutation, NotificationsSubscription
 from graph.profiles import ProfilesMutation, ProfilesSubscription
 from graph.scalars import SCALARS
@@ -20,7 +21,7 @@ from graph.uploads import UploadsMutation, UploadsSubscription
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountsQuery, CatalogQuery, CreditsQuery):
+class Query(AccountsQuery, CatalogQuery, CreditsQuery, GenerationsQuery, JobsQuery):
     """The root of queries."""
 
 
@@ -29,6 +30,7 @@ class Mutation(
     AccountsMutation,
     CreditsMutation,
     GenerationsMutation,
+    JobsMutation,
     NotificationsMutation,
     ProfilesMutation,
     UploadsMutation,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import asyncpg
 import structlog
 
-from db.actor import SERVICE
 from db.errors import DomainError, ErrorCode
 from db.generations.operations import (
+    AttemptOutcome,
+    MadeGeneration,
     RunnableGeneration,
+    Wait,
+    end_attempt,
     fail_generation,
     finish_generation,
     recorded_result_path,
@@ -21,16 +25,21 @@ from db.generations.operations import (
 )
 from db.outages import cannot_serve
 from db.pool import Database
-from db.storage import Storage, generation_path
+from db.storage import EXTENSIONS, Storage, generation_path
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
-    Provider,
+    LimitedProvider,
+    ProviderError,
     ProviderFailed,
     ProviderRefused,
+    ProviderTimedOut,
+    Stopwatch,
 )
 
-PROVIDER_TIMEOUT_SECONDS = 120.0
+ATTEMPTS = 3
+RETRY_DELAY_SECONDS = 1.0
+LONGEST_RETRY_DELAY_SECONDS = 60.0
 # A result that was paid for waits this long, in all about 15 s, for a database that restarts.
 FINISH_DELAYS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -39,84 +48,216 @@ _FAILED = "The generation could not be made. No credit was spent; try again in a
 log = structlog.get_logger(__name__)
 
 
+class RetryLater(Exception):
+    """The generation is to be run again after some seconds."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+class StorageFailed(Exception):
+    """The storage did not give the photo or take the result; the provider is not to blame."""
+
+
 @dataclass(frozen=True)
 class GenerationServices:
     """What running a generation needs; `wake` tells this process that events were committed."""
 
     database: Database
     storage: Storage
-    provider: Provider
+    provider: LimitedProvider
     wake: Callable[[], None]
-    provider_timeout_seconds: float = PROVIDER_TIMEOUT_SECONDS
 
 
-async def run_generation(
-    services: GenerationServices, generation_id: UUID, *, attempts_left: int = 0
-) -> None:
-    """Run a generation to its end; safe to call again, whatever happened before.
+def result_path(generation: RunnableGeneration, attempt: int, content_type: str) -> str:
+    """Where an attempt puts its result: never where another attempt, perhaps fenced, puts its."""
+    name = uuid5(generation.id, f"attempt {attempt}")
+    return generation_path(generation.user_id, name, content_type)
 
-    While attempts are left, everything but a refusal is raised, so that the caller tries again;
-    on the last attempt it becomes the generation's failure.
-    """
-    async with services.database.transaction(SERVICE) as transaction:
-        generation = await start_generation(transaction, generation_id)
-    services.wake()
-    if generation is None:
-        return
+
+class GenerationRun:
+    """One run of a generation by this worker; safe to repeat, whatever happened before."""
+
+    def __init__(self, services: GenerationServices, generation_id: UUID) -> None:
+        self.generation_id = generation_id
+        self._services = services
+        self._making: asyncio.Task[MadeGeneration] | None = None
+        self._called_off = False
+
+    def call_off(self) -> None:
+        """The user cancelled the generation: the provider is left alone."""
+        self._called_off = True
+        if self._making is not None:
+            self._making.cancel()
+
+    async def run(self) -> None:
+        """Make one attempt; `RetryLater` when another is due, else the generation has ended."""
+        services = self._services
+        begun = await start_generation(
+            services.database, self.generation_id, services.provider.name, ATTEMPTS
+        )
+        services.wake()
+        if begun is None:
+            return
+        if isinstance(begun, Wait):
+            raise RetryLater(begun.seconds, "the provider's circuit is open")
+        watch = Stopwatch()
+        try:
+            self._making = asyncio.create_task(_made(services, begun, watch))
+            made = await _result_of(self._making)
+        except Exception as error:
+            await self._not_made(begun, watch, error)
+        except asyncio.CancelledError:
+            if not self._called_off:
+                raise
+            await self._end(begun, watch, AttemptOutcome.CANCELLED, None)
+        else:
+            await _finish_patiently(services, begun, made)
+            await _forget_earlier_attempts(services.storage, begun)
+
+    async def _not_made(
+        self, generation: RunnableGeneration, watch: Stopwatch, error: Exception
+    ) -> None:
+        outcome = _outcome_of(error)
+        await self._end(generation, watch, outcome, describe(error))
+        if outcome is AttemptOutcome.REFUSED:
+            await self._fail(generation, ErrorCode.PROVIDER_REFUSED, error, None)
+        elif generation.attempts_left > 0:
+            raise RetryLater(_retry_delay(generation, error), describe(error)) from error
+        else:
+            log.error("generation failed", generation_id=str(generation.id), exc_info=error)
+            await self._fail(generation, ErrorCode.PROVIDER_FAILED, error, describe(error))
+
+    async def _end(
+        self,
+        generation: RunnableGeneration,
+        watch: Stopwatch,
+        outcome: AttemptOutcome,
+        error: str | None,
+    ) -> None:
+        services = self._services
+        await end_attempt(
+            services.database,
+            generation,
+            services.provider.name,
+            outcome,
+            watch.milliseconds,
+            error,
+        )
+
+    async def _fail(
+        self,
+        generation: RunnableGeneration,
+        code: ErrorCode,
+        error: Exception,
+        dead_error: str | None,
+    ) -> None:
+        message = error.public_message if isinstance(error, ProviderError) else _FAILED
+        await fail_generation(
+            self._services.database,
+            generation.id,
+            code,
+            message,
+            attempt=generation.attempt,
+            dead_error=dead_error,
+        )
+        self._services.wake()
+
+
+async def _result_of(making: asyncio.Task[MadeGeneration]) -> MadeGeneration:
+    """The task's result; it ends with whoever waits for it."""
     try:
-        outcome = await _made(services, generation)
-        result_path = await _stored(services, generation, outcome)
-    except ProviderRefused as refusal:
-        await _fail(services, generation_id, ErrorCode.PROVIDER_REFUSED, refusal.public_message)
+        return await making
+    finally:
+        making.cancel()
+
+
+def describe(error: Exception) -> str:
+    """An error for admins: its kind, and its words when they were written to be read."""
+    kind = type(error).__name__
+    return f"{kind}: {error.public_message}" if isinstance(error, ProviderError) else kind
+
+
+def _outcome_of(error: Exception) -> AttemptOutcome:
+    match error:
+        case ProviderRefused():
+            return AttemptOutcome.REFUSED
+        case ProviderTimedOut():
+            return AttemptOutcome.TIMED_OUT
+        case StorageFailed():
+            return AttemptOutcome.STORAGE_FAILED
+        case _:
+            return AttemptOutcome.FAILED
+
+
+def _retry_delay(generation: RunnableGeneration, error: Exception) -> float:
+    """Twice as long after each attempt, a little different for each; longer if it was asked for."""
+    before = max(ATTEMPTS - generation.attempts_left - 1, 0)
+    delay = min(RETRY_DELAY_SECONDS * 2.0**before, LONGEST_RETRY_DELAY_SECONDS)
+    asked = error.retry_after_seconds if isinstance(error, ProviderFailed) else None
+    return max(delay * random.uniform(0.8, 1.2), asked or 0)  # noqa: S311
+
+
+async def _made(
+    services: GenerationServices, generation: RunnableGeneration, watch: Stopwatch
+) -> MadeGeneration:
+    try:
+        image = await services.storage.get(generation.upload_path)
     except Exception as error:
-        if attempts_left > 0:
-            raise
-        log.exception("generation failed", generation_id=str(generation_id))
-        message = error.public_message if isinstance(error, ProviderFailed) else _FAILED
-        await _fail(services, generation_id, ErrorCode.PROVIDER_FAILED, message)
-    else:
-        await _finish_patiently(services, generation_id, outcome, result_path)
-
-
-async def _made(services: GenerationServices, generation: RunnableGeneration) -> GenerationOutcome:
-    image = await services.storage.get(generation.upload_path)
+        raise StorageFailed from error
     request = GenerationRequest(
         tool_id=generation.tool_id,
         parameters=generation.parameters,
         image=image,
         content_type=generation.upload_content_type,
     )
-    async with asyncio.timeout(services.provider_timeout_seconds):
-        outcome = await services.provider.generate(request)
-    log.info("generation made", generation_id=str(generation.id), usage=outcome.usage)
-    return outcome
+    outcome = await services.provider.generate(request, watch)
+    path = await _stored(services.storage, generation, outcome)
+    return MadeGeneration(
+        result=outcome.analysis,
+        result_path=path,
+        result_content_type=outcome.content_type if path else None,
+        made_offline=outcome.made_offline,
+        provider=services.provider.name,
+        latency_milliseconds=watch.milliseconds,
+        usage=outcome.usage,
+        cost_micro_usd=outcome.cost_micro_usd,
+    )
 
 
 async def _stored(
-    services: GenerationServices, generation: RunnableGeneration, outcome: GenerationOutcome
+    storage: Storage, generation: RunnableGeneration, outcome: GenerationOutcome
 ) -> str | None:
     if outcome.image is None or outcome.content_type is None:
         return None
-    path = generation_path(generation.user_id, generation.id, outcome.content_type)
-    await services.storage.put(path, outcome.image)
+    path = result_path(generation, generation.attempt, outcome.content_type)
+    try:
+        await storage.put(path, outcome.image)
+    except Exception as error:
+        raise StorageFailed from error
     return path
 
 
+async def _forget_earlier_attempts(storage: Storage, generation: RunnableGeneration) -> None:
+    """Delete what attempts whose workers died may have left in storage."""
+    for attempt in range(1, generation.attempt):
+        for content_type in EXTENSIONS:
+            await storage.delete(result_path(generation, attempt, content_type))
+
+
 async def _finish_patiently(
-    services: GenerationServices,
-    generation_id: UUID,
-    outcome: GenerationOutcome,
-    result_path: str | None,
+    services: GenerationServices, generation: RunnableGeneration, made: MadeGeneration
 ) -> None:
     for delay in FINISH_DELAYS_SECONDS:
         try:
-            return await _finish(services, generation_id, outcome, result_path)
+            return await _finish(services, generation, made)
         except Exception as error:
             if not _passes(error):
                 raise
             log.warning("generation not recorded yet", error=repr(error), retry_seconds=delay)
             await asyncio.sleep(delay)
-    return await _finish(services, generation_id, outcome, result_path)
+    return await _finish(services, generation, made)
 
 
 def _passes(error: Exception) -> bool:
@@ -127,30 +268,12 @@ def _passes(error: Exception) -> bool:
 
 
 async def _finish(
-    services: GenerationServices,
-    generation_id: UUID,
-    outcome: GenerationOutcome,
-    result_path: str | None,
+    services: GenerationServices, generation: RunnableGeneration, made: MadeGeneration
 ) -> None:
-    async with services.database.transaction(SERVICE) as transaction:
-        finished = await finish_generation(
-            transaction,
-            generation_id,
-            result=outcome.analysis,
-            result_path=result_path,
-            result_content_type=outcome.content_type if result_path else None,
-            made_offline=outcome.made_offline,
-        )
-        # Another worker may have finished it with this very file.
-        recorded = await recorded_result_path(transaction, generation_id)
+    finished = await finish_generation(services.database, generation, made)
     services.wake()
-    if not finished and result_path is not None and recorded != result_path:
-        await services.storage.delete(result_path)
-
-
-async def _fail(
-    services: GenerationServices, generation_id: UUID, code: ErrorCode, message: str
-) -> None:
-    async with services.database.transaction(SERVICE) as transaction:
-        await fail_generation(transaction, generation_id, code, message)
-    services.wake()
+    if finished or made.result_path is None:
+        return
+    # It may be recorded all the same: by our own try before, whose answer was lost.
+    if await recorded_result_path(services.database, generation.id) != made.result_path:
+        await services.storage.delete(made.result_path)

@@ -56,7 +56,10 @@ async def turn_days(database: Database) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
-    """Work with its times, as a cron expression in UTC; one worker of all runs it each time."""
+    """Work with its times, as a cron expression in UTC; one worker of all runs it each time.
+
+    It may be run twice when its worker dies, so it must be safe to repeat.
+    """
 
     name: str
     times: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
+from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -14,32 +16,56 @@ import orjson
 import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.domain.errors import RetryRequested
-from pgqueuer.domain.models import Job, Schedule
+from pgqueuer.domain.models import Job
 
+from db.errors import ErrorCode
+from db.generations.operations import bury_job, fail_generation
 from db.pool import Database
-from db.queue import RUN_GENERATION, connect_queue, open_queue
+from db.queue import (
+    GENERATION_CANCELLED,
+    RUN_GENERATION,
+    RUN_SCHEDULED,
+    connect_queue,
+    open_queue,
+)
 from db.storage import Storage
-from jobs.generations import GenerationServices, run_generation
-from jobs.providers.base import Provider
-from jobs.schedule import SCHEDULE, ScheduledWork
+from jobs.generations import GenerationRun, GenerationServices, RetryLater
+from jobs.providers.base import LimitedProvider, Provider
+from jobs.schedule import SCHEDULE
+from jobs.scheduler import Scheduler
 from settings import Settings
 
-ATTEMPTS = 3
-CONCURRENT_JOBS = 4
-# pgqueuer wants room for two batches among the concurrent jobs.
-BATCH_SIZE = CONCURRENT_JOBS // 2
 # A killed worker's job is taken over when its heartbeat is this old and somebody looks.
 HEARTBEAT_TIMEOUT = timedelta(seconds=3)
 DEQUEUE_TIMEOUT = timedelta(seconds=2)
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 60.0
+# A job that still cannot even be begun after so many tries, about ten minutes, is given up.
+JOB_ATTEMPTS = 15
 RECONNECT_DELAY_SECONDS = 0.2
 LONGEST_RECONNECT_DELAY_SECONDS = 5.0
 # A connection that lasted this long was a good one: the next is tried soon again.
 STEADY_SECONDS = 10.0
 DRAIN_SECONDS = 20.0
 
+_FAILED = "The generation could not be made. No credit was spent; try again in a moment."
+
 log = structlog.get_logger(__name__)
+
+
+Run = Callable[[Job], Coroutine[Any, Any, None]]
+
+
+class WorkerState(StrEnum):
+    """What a worker says of itself to who watches over its process."""
+
+    READY = "ready"
+    NO_QUEUE = "queue unavailable"
+    DRAINING = "draining"
+
+
+class Unreadable(Exception):
+    """A job whose payload is not what its kind of job has."""
 
 
 class Worker:
@@ -56,8 +82,10 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._direct_url = direct_url
-        self._services = GenerationServices(database, storage, provider, wake)
-        self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._services = GenerationServices(database, storage, LimitedProvider(provider), wake)
+        self._scheduler = Scheduler(database, storage, SCHEDULE)
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._runs: dict[UUID, GenerationRun] = {}
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -66,27 +94,39 @@ class Worker:
         # What pgqueuer says of failed jobs and lost connections is said here, once and shorter.
         logging.getLogger("pgqueuer").setLevel(logging.CRITICAL)
 
+    @property
+    def state(self) -> WorkerState:
+        """Whether it takes jobs now."""
+        if self._stopping.is_set():
+            return WorkerState.DRAINING
+        return WorkerState.NO_QUEUE if self._queue is None else WorkerState.READY
+
     async def run(self) -> None:
         """Work until `stop`; a lost connection is opened again, later and later."""
         self._ended.clear()
-        delay = RECONNECT_DELAY_SECONDS
-        clock = asyncio.get_running_loop().time
+        clock = asyncio.create_task(self._scheduler.run(self._stopping), name="scheduler")
         try:
-            while not self._stopping.is_set():
-                began = clock()
-                try:
-                    await self._serve(await connect_queue(self._direct_url, self._settings))
-                except Exception as error:
-                    log.warning("worker lost its queue", error=repr(error))
-                if clock() - began > STEADY_SECONDS:
-                    delay = RECONNECT_DELAY_SECONDS
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), delay)
-                delay = min(delay * 2, LONGEST_RECONNECT_DELAY_SECONDS)
+            await self._take_jobs()
         finally:
+            clock.cancel()
             for work in self._running.values():
                 work.cancel()
             self._ended.set()
+
+    async def _take_jobs(self) -> None:
+        delay = RECONNECT_DELAY_SECONDS
+        clock = asyncio.get_running_loop().time
+        while not self._stopping.is_set():
+            began = clock()
+            try:
+                await self._serve(await connect_queue(self._direct_url, self._settings))
+            except Exception as error:
+                log.warning("worker lost its queue", error=repr(error))
+            if clock() - began > STEADY_SECONDS:
+                delay = RECONNECT_DELAY_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+            delay = min(delay * 2, LONGEST_RECONNECT_DELAY_SECONDS)
 
     async def stop(self) -> None:
         """Take no more jobs and let running ones end; what takes too long is left to others."""
@@ -110,16 +150,18 @@ class Worker:
             queue.shutdown.set()
 
         connection.add_termination_listener(when_lost)
+        await connection.add_listener(GENERATION_CANCELLED, self._call_off)
         self._connection, self._queue = connection, queue
         self._register(queue, lost)
         if self._stopping.is_set():
             queue.shutdown.set()
         try:
             log.info("worker ready")
-            await queue.run(
+            await queue.qm.run(
                 dequeue_timeout=DEQUEUE_TIMEOUT,
-                batch_size=BATCH_SIZE,
-                max_concurrent_tasks=CONCURRENT_JOBS,
+                # pgqueuer wants room for two batches among the concurrent jobs.
+                batch_size=max(self._settings.worker_jobs // 2, 1),
+                max_concurrent_tasks=max(self._settings.worker_jobs, 2),
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 shutdown_on_listener_failure=True,
             )
@@ -129,60 +171,86 @@ class Worker:
                 await connection.close(timeout=2)
 
     def _register(self, queue: PgQueuer, lost: asyncio.Event) -> None:
-        async def handle(job: Job) -> None:
-            await self._run_generation(job, lost)
+        kinds: dict[str, Run] = {
+            RUN_GENERATION: self._run_generation,
+            RUN_SCHEDULED: self._run_scheduled,
+        }
+        for name, run in kinds.items():
 
-        queue.entrypoint(RUN_GENERATION, on_failure="hold", accepts_context=False)(handle)
-        for work in SCHEDULE:
-            queue.schedule(work.name, work.times, accepts_context=False)(self._scheduled(work))
+            async def handle(job: Job, run: Run = run) -> None:
+                await self._handle(job, run, lost)
 
-    def _scheduled(self, work: ScheduledWork) -> Callable[[Schedule], Awaitable[None]]:
-        async def run(_: Schedule) -> None:
-            try:
-                await work.run(self._services.database, self._services.storage)
-            except Exception:
-                log.exception("scheduled work failed", name=work.name)
-            finally:
-                self._services.wake()
+            queue.entrypoint(name, accepts_context=False)(handle)
 
-        return run
+    def _call_off(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        with suppress(ValueError):
+            if (run := self._runs.get(UUID(str(payload)))) is not None:
+                run.call_off()
 
-    async def _run_generation(self, job: Job, lost: asyncio.Event) -> None:
-        try:
-            generation_id = UUID(orjson.loads(job.payload or b"")["generation_id"])
-        except (KeyError, TypeError, ValueError):
-            log.error("job cannot be read; it is kept as failed", job_id=job.id)
-            raise
-        work = self._running.get(generation_id) or self._begin(generation_id, job.attempts)
+    async def _handle(self, job: Job, run: Run, lost: asyncio.Event) -> None:
+        """Do a job; the same one, taken again after a lost connection, is waited for."""
+        work = self._running.get(job.id) or self._begin(job.id, run(job))
         await _ended_or_lost(work, lost)
         try:
             await work
-        except Exception as error:
-            delay = min(RETRY_DELAY_SECONDS * 2**job.attempts, LONGEST_RETRY_DELAY_SECONDS)
-            log.warning(
-                "generation will be tried again",
-                generation_id=str(generation_id),
-                error=repr(error),
-                delay_seconds=delay,
+        except RetryLater as later:
+            raise RetryRequested(timedelta(seconds=later.seconds), str(later)) from later
+        except Unreadable:
+            log.error("job cannot be read; it is kept for an admin", job_id=job.id)
+            await bury_job(
+                self._services.database, job.entrypoint, job.payload or b"", 1, "cannot be read"
             )
+        except Exception as error:
+            log.warning("job will be tried again", entrypoint=job.entrypoint, exc_info=error)
+            delay = min(RETRY_DELAY_SECONDS * 2**job.attempts, LONGEST_RETRY_DELAY_SECONDS)
             raise RetryRequested(timedelta(seconds=delay), type(error).__name__) from error
 
-    def _begin(self, generation_id: UUID, attempts_before: int) -> asyncio.Task[None]:
+    def _begin(self, job_id: int, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Work that outlives a lost connection: the job, taken again, finds it still running."""
-        work = asyncio.create_task(
-            run_generation(
-                self._services, generation_id, attempts_left=ATTEMPTS - 1 - attempts_before
-            )
-        )
-        self._running[generation_id] = work
+        work = asyncio.create_task(running)
+        self._running[job_id] = work
 
         def ended(task: asyncio.Task[None]) -> None:
-            del self._running[generation_id]
+            del self._running[job_id]
             if not task.cancelled():
                 task.exception()  # seen, even when nobody awaits it any more
 
         work.add_done_callback(ended)
         return work
+
+    async def _run_generation(self, job: Job) -> None:
+        generation_id = UUID(str(_payload_value(job, "generation_id")))
+        run = self._runs[generation_id] = GenerationRun(self._services, generation_id)
+        try:
+            await run.run()
+        except RetryLater:
+            raise
+        except Exception as error:
+            if job.attempts < JOB_ATTEMPTS:
+                raise
+            log.error("generation given up", generation_id=str(generation_id), exc_info=error)
+            await fail_generation(
+                self._services.database,
+                generation_id,
+                ErrorCode.PROVIDER_FAILED,
+                _FAILED,
+                dead_error=type(error).__name__,
+            )
+            self._services.wake()
+        finally:
+            del self._runs[generation_id]
+
+    async def _run_scheduled(self, job: Job) -> None:
+        await self._scheduler.run_work(str(_payload_value(job, "name")))
+        self._services.wake()
+
+
+def _payload_value(job: Job, name: str) -> Any:
+    try:
+        value = orjson.loads(job.payload or b"")[name]
+        return UUID(value) if name.endswith("_id") else value
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unreadable from error
 
 
 async def _ended_or_lost(work: asyncio.Task[None], lost: asyncio.Event) -> None:

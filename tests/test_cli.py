@@ -49,6 +49,7 @@ def test_help_names_every_command(empty: Path) -> None:
         "db",
         "users",
         "credits",
+        "jobs",
     ):
         assert command in done.stdout
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from db.actor import Actor
+from db.pool import Database
 
-from db.catalog.tables import Tool
-from db.pool import Transaction
-
-_PARAMETERS_SCHEMA = select(Tool.parameters_schema).where(Tool.id == bindparam("tool_id"))
+_PARAMETERS_SCHEMA = "select parameters_schema from tools where id = $1"
 
 
-async def parameters_schema(transaction: Transaction, tool_id: str) -> dict[str, Any] | None:
-    """The JSON Schema of an active tool's parameters; None for any other tool."""
-    schema: dict[str, Any] | None = await transaction.fetch_value(
-        _PARAMETERS_SCHEMA, tool_id=tool_id
-    )
+async def parameters_schema(
+    database: Database, actor: Actor, tool_id: str
+) -> dict[str, Any] | None:
+    """The JSON Schema of an active tool's parameters; None for any other tool.
+
+    One statement without claims: everybody may read the active tools.
+    """
+    async with database.pools[actor.role].connection() as connection:
+        schema: dict[str, Any] | None = await connection.fetch_value(_PARAMETERS_SCHEMA, (tool_id,))
     return schema

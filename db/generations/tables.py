@@ -1,4 +1,4 @@
-"""Generations, and the cache of finished results."""
+"""Generations, what providers did for them, and the cache of finished results."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.base import Base, Json, Moment, OptionalMoment, UuidKey
+from db.base import Base, Json, Moment, OptionalMoment, Slug, UuidKey
 from db.catalog.tables import Tool
-from db.rls import Access, Internal, Owned, Watch
+from db.rls import Access, AdminOnly, Internal, Owned, Watch
 from db.uploads.tables import Upload
+
+UNFINISHED = "status in ('QUEUED', 'RUNNING')"
 
 
 class Generation(Base):
-    """One run of a tool on one upload, from QUEUED to SUCCEEDED, FAILED or CANCELLED."""
+    """One run of a tool on one upload, from QUEUED to SUCCEEDED, FAILED or CANCELLED.
+
+    `enqueued_at` is when its turn came and its job was made; until then it waits behind the user's
+    others. `attempts` counts the workers that began it: a worker may only end the attempt it
+    began. `follows_id` names the identical generation whose result it waits for.
+    """
 
     __tablename__ = "generations"
 
@@ -36,6 +43,9 @@ class Generation(Base):
     from_cache: Mapped[bool] = mapped_column(server_default=text("false"))
     made_offline: Mapped[bool] = mapped_column(server_default=text("false"))
     hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"), index=True)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    enqueued_at: Mapped[OptionalMoment]
+    follows_id: Mapped[UUID | None] = mapped_column(ForeignKey("generations.id"), index=True)
     created_at: Mapped[Moment]
     started_at: Mapped[OptionalMoment]
     finished_at: Mapped[OptionalMoment]
@@ -49,10 +59,29 @@ class Generation(Base):
         ),
         CheckConstraint("(status = 'FAILED') = (error_code is not null)", name="error"),
         CheckConstraint("credits_charged >= 0", name="credits_charged"),
+        CheckConstraint("attempts >= 0", name="attempts"),
         Index("ix_generations_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_generations_user_id_status", "user_id", "status", "created_at", "id"),
+        Index(
+            "ix_generations_unfinished",
+            "user_id",
+            "created_at",
+            "id",
+            postgresql_where=text(UNFINISHED),
+        ),
+        # Single flight, kept by the database: of identical generations one runs, the rest follow.
+        Index(
+            "uq_generations_cache_key_in_flight",
+            "cache_key",
+            unique=True,
+            postgresql_where=text(f"{UNFINISHED} and follows_id is null"),
+        ),
     )
-    access = Access(Owned(), hidden=("cache_key",), service=("SELECT", "UPDATE"))
+    access = Access(
+        Owned(),
+        hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
+        service=("SELECT",),
+    )
     watch = Watch("generation.updated")
 
 
@@ -71,3 +100,64 @@ class CachedResult(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(Internal())
+
+
+class GenerationLog(Base):
+    """One attempt at a generation: which provider, how long, what it used and cost, how it ended.
+
+    `outcome` is SUCCEEDED, REFUSED (the provider will never make it), FAILED or TIMED_OUT (it
+    could not now), CANCELLED, DISCARDED (made, but the generation had ended or another worker had
+    taken over), ABANDONED (its worker died) or STORAGE_FAILED. `latency_milliseconds` is the
+    provider's own time; `cost_micro_usd` is in millionths of a US dollar.
+    """
+
+    __tablename__ = "ai_generation_logs"
+
+    id: Mapped[UuidKey]
+    generation_id: Mapped[UUID] = mapped_column(ForeignKey("generations.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    tool_id: Mapped[str] = mapped_column(ForeignKey("tools.id"), index=True)
+    attempt: Mapped[int]
+    provider: Mapped[str]
+    outcome: Mapped[str]
+    latency_milliseconds: Mapped[int]
+    usage: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    cost_micro_usd: Mapped[int] = mapped_column(server_default=text("0"))
+    error: Mapped[str | None]
+    created_at: Mapped[Moment]
+
+    __table_args__ = (
+        CheckConstraint(
+            "outcome in ('SUCCEEDED', 'REFUSED', 'FAILED', 'TIMED_OUT', 'CANCELLED', 'DISCARDED',"
+            " 'ABANDONED', 'STORAGE_FAILED')",
+            name="outcome",
+        ),
+        CheckConstraint("latency_milliseconds >= 0 and cost_micro_usd >= 0", name="figures"),
+        Index("uq_ai_generation_logs_attempt", "generation_id", "attempt", unique=True),
+        Index("ix_ai_generation_logs_user_id", "user_id", "created_at"),
+        Index("ix_ai_generation_logs_created_at_id", "created_at", "id"),
+        Index("ix_ai_generation_logs_outcome", "outcome", "created_at", "id"),
+    )
+    access = Access(AdminOnly(), service=("SELECT", "DELETE"))
+
+
+class ProviderCircuit(Base):
+    """Whether a provider is asked at all: after too many failures in a row it gets a rest.
+
+    CLOSED: it is asked. OPEN: nobody asks it until `retry_at`. HALF_OPEN: one generation tries.
+    """
+
+    __tablename__ = "provider_circuits"
+
+    provider: Mapped[Slug]
+    state: Mapped[str] = mapped_column(server_default="CLOSED")
+    consecutive_failures: Mapped[int] = mapped_column(server_default=text("0"))
+    retry_at: Mapped[OptionalMoment]
+    updated_at: Mapped[Moment]
+
+    __table_args__ = (
+        CheckConstraint("state in ('CLOSED', 'OPEN', 'HALF_OPEN')", name="state"),
+        CheckConstraint("(state = 'CLOSED') = (retry_at is null)", name="retry_at"),
+        CheckConstraint("consecutive_failures >= 0", name="consecutive_failures"),
+    )
+    access = Access(AdminOnly(), service=("SELECT",))

@@ -85,6 +85,11 @@ def connection(
     return _field(Page(order, key, only), description, resolver=page_resolver(item, Cursor))
 
 
+def root_connection(item: type, order: tuple[str, ...], *, description: str) -> Any:
+    """A root field that is a keyset page of all the `item`s that the actor may read."""
+    return _field(Page(order, None), description, resolver=page_resolver(item, Cursor))
+
+
 def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
     """Decorates a method that finishes a value in Python; `self` has the named columns.
 

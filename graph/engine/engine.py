@@ -33,11 +33,12 @@ from graph.engine.arguments import argument_reader, argument_values
 from graph.engine.conversion import Conversions
 from graph.engine.documents import INTROSPECTION, Documents, Operation
 from graph.engine.faults import FieldFault, Path, Place, spread
+from graph.engine.json_parts import build_object
 from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
 from graph.engine.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.persisted import PersistedDocuments
-from graph.engine.plan import Planner, as_object, build_object
+from graph.engine.plan import Planner, as_object
 from graph.engine.render import Renderer
 from graph.engine.roots import Roots
 from graph.engine.selection import Selections

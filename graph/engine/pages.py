@@ -16,7 +16,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
-    Text,
     and_,
     cast,
     func,
@@ -31,22 +30,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from db.errors import DomainError, ErrorCode, bad_input
 from graph.engine.faults import Path
 from graph.engine.filters import Where
+from graph.engine.json_parts import TEXT, Json, build_object, json_agg, list_of, text_literal
 from graph.engine.parameters import Getter, Request
-from graph.engine.plan import (
-    Json,
-    Planner,
-    as_object,
-    build_object,
-    list_of,
-    ordering,
-    table_behind,
-    text_literal,
-)
+from graph.engine.plan import Planner, as_object, ordering, table_behind
 from graph.engine.specs import Column, Page, python_name, spec_of
 from graph.relay import CURSOR_VERSION, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, bad_cursor, decode_cursor
 
 POSITION = "position"
-ONE = literal_column("1", Integer)
+INTEGER = Integer()
+ONE = literal_column("1", INTEGER)
 # Makes an expression of the connection object from the inner query.
 Part = Callable[[FromClause], Json]
 
@@ -109,7 +101,7 @@ def cursor_value(value: Any, python_type: type) -> Any:
 
 
 class PageBuilder:
-    """Builds one connection field for one parent row."""
+    """Builds one connection field for one parent row, or for the root."""
 
     def __init__(
         self,
@@ -117,8 +109,8 @@ class PageBuilder:
         page: Page,
         definition: GraphQLField,
         nodes: Sequence[FieldNode],
-        parent: FromClause,
-        parent_key: ColumnElement[Any],
+        parent: FromClause | None,
+        parent_key: ColumnElement[Any] | None,
         path: Path,
     ) -> None:
         self.planner = planner
@@ -199,10 +191,10 @@ class PageBuilder:
     def _items(self, label: str) -> Part:
         def part(inner: FromClause) -> Json:
             if not self.counted:
-                return list_of(func.json_agg(inner.c[label]))
+                return list_of(json_agg(inner.c[label]))
             in_order = aggregate_order_by(inner.c[label], self._shown(inner))
             on_page = inner.c[POSITION] <= self.first()
-            return list_of(func.json_agg(in_order).filter(on_page))
+            return list_of(json_agg(in_order).filter(on_page))
 
         return part
 
@@ -253,15 +245,15 @@ class PageBuilder:
         if label is None:
             return null(), null()
         in_order = aggregate_order_by(inner.c[label], inner.c[POSITION])
-        cursors = func.array_agg(in_order, type_=ARRAY(Text))
-        return cursors[ONE], cursors[func.least(cast(func.count(), Integer), self.first())]
+        cursors = func.array_agg(in_order, type_=ARRAY(TEXT))
+        return cursors[ONE], cursors[func.least(cast(func.count(), INTEGER), self.first())]
 
     def first(self) -> ColumnElement[Any]:
         """The bound page size."""
         if self._first is None:
             arguments, direction = self.arguments, self.direction
             self._first = self.planner.parameters.add(
-                lambda request: page_size(arguments(request), direction), Integer()
+                lambda request: page_size(arguments(request), direction), INTEGER
             )
         return self._first
 
@@ -272,15 +264,15 @@ class PageBuilder:
 
     def _cursor(self) -> ColumnElement[Any]:
         packed = func.json_build_array(
-            literal_column(f"'{CURSOR_VERSION}'", Text),
-            literal_column(f"'{self.order_name}'", Text),
+            literal_column(f"'{CURSOR_VERSION}'", TEXT),
+            literal_column(f"'{self.order_name}'", TEXT),
             *(column for column, _ in ordering(self.source, self.order)),
         )
         encoded = func.encode(
-            func.convert_to(cast(packed, Text), literal_column("'UTF8'")),
+            func.convert_to(cast(packed, TEXT), literal_column("'UTF8'")),
             literal_column("'base64'"),
         )
-        return func.replace(encoded, literal_column("E'\\n'"), literal_column("''"), type_=Text)
+        return func.replace(encoded, literal_column("E'\\n'"), literal_column("''"), type_=TEXT)
 
     def _inner(self) -> Select[Any]:
         columns = [value.label(label) for label, value in self.columns.items()]
@@ -294,11 +286,16 @@ class PageBuilder:
 
     def _members(self, source: FromClause) -> list[ColumnElement[bool]]:
         """What every item of the list fulfils, wherever the page begins."""
-        own = source.c[self.page.key] == self.parent_key
         only = [self.page.only(source)] if self.page.only else []
         where = Where(self.planner, self.arguments)
         asked = where.conditions(self.item, source, self.where_now, ("where",))
-        return [own, self.planner.lock(self.item, source), *only, *asked]
+        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked]
+
+    def _below(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
+        """That an item belongs to the row above."""
+        if self.parent_key is not None:
+            assert self.page.key is not None
+            yield source.c[self.page.key] == self.parent_key
 
     def _bounds(self) -> Iterator[ColumnElement[bool]]:
         """Behind `after` and before `before`."""

@@ -17,6 +17,7 @@ ACTOR = "actor_user_id"
 # In a statement that Postgres runs for a verb, these stand for the verb's result and the rest.
 VERB_RESULT = "$1"
 VERB_PARAMETERS = "$2"
+UUID_TYPE, JSONB_TYPE = Uuid(), JSONB()
 
 
 @dataclass(slots=True)
@@ -54,11 +55,11 @@ class Parameters:
 
     def actor(self) -> ColumnElement[Any]:
         """The actor's user id."""
-        return self._bound(ACTOR, actor_user_id, Uuid())
+        return self._bound(ACTOR, actor_user_id, UUID_TYPE)
 
     def snapshot(self) -> ColumnElement[Any]:
         """The row of an event, as jsonb."""
-        return self._bound("snapshot", lambda request: request.snapshot, JSONB())
+        return self._bound("snapshot", lambda request: request.snapshot, JSONB_TYPE)
 
     def key(self, path: tuple[str, ...], type_: TypeEngine[Any]) -> ColumnElement[Any]:
         """The primary key an operation returned for the object at `path` of its payload."""
@@ -89,5 +90,5 @@ class VerbParameters(Parameters):
     def _bound(self, name: str, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
         self.getters[name] = getter
         # A literal, because inside the verb's selection nothing is bound by the driver.
-        value = literal_column(VERB_PARAMETERS, JSONB()).op("->>")(literal_column(f"'{name}'"))
+        value = literal_column(VERB_PARAMETERS, JSONB_TYPE).op("->>")(literal_column(f"'{name}'"))
         return cast(value, type_)

@@ -16,15 +16,17 @@ from db.errors import DomainError, ErrorCode
 from db.pool import Database, Transaction
 from db.retries import retried
 from graph.context import Context
+from graph.engine.json_parts import Json, build_object, text_literal
 from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
 from graph.engine.parameters import ACTOR, Parameters, Request, VerbParameters
-from graph.engine.plan import Json, Planner, build_object, table_behind, text_literal
+from graph.engine.plan import Planner, table_behind
 from graph.engine.render import read
 from graph.engine.specs import backing_of, python_name
 from graph.engine.statements import (
     Statement,
     VerbStatement,
     finish,
+    finished,
     make_statement,
     make_verb_statement,
 )
@@ -157,7 +159,7 @@ class PayloadPlan:
         return keys
 
     def verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
-        """Verb and payload as one statement; nothing when Python must finish some of it."""
+        """Verb and payload as one statement; nothing when some of it is no row of the verb's."""
         if verb.function not in self._verbs:
             self._verbs[verb.function] = self._verb_statement(verb)
         return self._verbs[verb.function]
@@ -178,10 +180,10 @@ class PayloadPlan:
                 pairs.append((key, self._row(planner, by_path[key,], (key,))))
             else:
                 return None
-        if planner.finishers:
-            return None
         casts = tuple(cast for cast, _ in verb.arguments)
-        return make_verb_statement(build_object(pairs), parameters, verb.function, casts)
+        return make_verb_statement(
+            build_object(pairs), parameters, planner.finishers, verb.function, casts
+        )
 
 
 async def run_mutation(
@@ -233,12 +235,12 @@ async def _run_verb(database: Database, statement: VerbStatement, verb: SqlVerb,
     arguments = [value for _, value in verb.arguments]
     arguments += [statement.selection, statement.parameters(request), actor.user_claim]
     async with database.pools[actor.role].connection() as connection:
-        answer: bytes = await connection.fetch_value(statement.sql, arguments)
-    return answer
+        answer = await connection.fetch_value(statement.sql, arguments)
+    return finished(answer, statement.finishers)
 
 
 async def _call(transaction: Transaction, verb: SqlVerb, actor: Actor) -> Payload:
-    """A SQL verb in a transaction, for payloads that need Python to finish them."""
+    """A SQL verb in a transaction, for payloads that one statement cannot read."""
     call = ", ".join(f"${n}::{cast}" for n, (cast, _) in enumerate(verb.arguments, start=1))
     values = [value for _, value in verb.arguments]
     result = await transaction.connection.fetchval(f"select {verb.function}({call})", *values)

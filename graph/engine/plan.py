@@ -19,7 +19,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
-    Text,
     case,
     cast,
     func,
@@ -28,20 +27,26 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import column as sql_column
-from sqlalchemy.dialects.postgresql import JSON
 
-from db.rls import Owned, ownership_predicate
+from db.rls import AdminOnly, Owned, ownership_predicate
 from graph.engine import specs
 from graph.engine.faults import FieldFault, Path, blamed_on
+from graph.engine.json_parts import (
+    TEXT,
+    Json,
+    build_object,
+    formatted,
+    global_id,
+    json_agg,
+    leaf,
+    list_of,
+    source_of,
+    text_literal,
+)
 from graph.engine.parameters import Parameters
 from graph.engine.selection import Selections, sub_selections
 from graph.engine.specs import Backing, backing_of, python_name, spec_of
-from graph.scalars import POSTGRES_DATE_TIME
 
-# json_build_object takes at most 100 arguments.
-PAIRS_PER_OBJECT = 50
-
-Json = ColumnElement[Any]
 Arguments = dict[str, Any]
 
 
@@ -58,38 +63,6 @@ class Finisher:
     arguments: tuple[str, ...]
     function: Callable[..., Any]
     render: Callable[[Any], Any]
-
-
-def text_literal(value: str) -> ColumnElement[Any]:
-    """A name of the schema or document as a literal; GraphQL names need no escaping."""
-    assert value.isascii(), value
-    assert value.replace("_", "a").isalnum(), value
-    return literal_column(f"'{value}'", Text)
-
-
-def build_object(pairs: Sequence[tuple[str, Json]]) -> Json:
-    """A JSON object of any number of keys, in their order."""
-    if len(pairs) <= PAIRS_PER_OBJECT:
-        flat = [part for key, value in pairs for part in (text_literal(key), value)]
-        return func.json_build_object(*flat, type_=JSON)
-    head = cast(build_object(pairs[:PAIRS_PER_OBJECT]), Text)
-    tail = cast(build_object(pairs[PAIRS_PER_OBJECT:]), Text)
-    comma = literal_column("','", Text)
-    opened = func.left(head, literal_column("-1"), type_=Text)
-    return cast(opened.concat(comma).concat(func.substr(tail, literal_column("2"))), JSON)
-
-
-def list_of(items: ColumnElement[Any]) -> Json:
-    """Rows as a JSON list, empty rather than null."""
-    return func.coalesce(items, literal_column("'[]'::json"))
-
-
-def formatted(value: ColumnElement[Any], named: GraphQLNamedType) -> ColumnElement[Any]:
-    """A column in the one format its scalar has."""
-    if named.name == "DateTime":
-        utc = func.timezone(literal_column("'UTC'"), value)
-        return func.to_char(utc, literal_column(f"'{POSTGRES_DATE_TIME}'"))
-    return value
 
 
 def ordering(source: FromClause, order: Sequence[str]) -> list[tuple[ColumnElement[Any], bool]]:
@@ -163,7 +136,7 @@ class Planner:
 
     def source(self, named: GraphQLNamedType) -> FromClause:
         """The table behind a type, under a name of its own in this statement."""
-        return table_behind(named).table.alias(self.next_name())
+        return source_of(table_behind(named).table, self.next_name())
 
     def snapshot_source(self, named: GraphQLNamedType) -> FromClause:
         """The row of an event, in the place of the table."""
@@ -177,6 +150,11 @@ class Planner:
     def lock(self, named: GraphQLNamedType, source: FromClause) -> ColumnElement[bool]:
         """The engine's own lock on the rows of `source`."""
         return ownership_predicate(table_behind(named).model, source, self.parameters.actor())
+
+    def may_name(self, named: GraphQLNamedType) -> bool:
+        """Whether the asking role may name the table: `anon` only what is public."""
+        private = Owned | AdminOnly
+        return self.signed_in or not isinstance(table_behind(named).model.access.ownership, private)
 
     def object(
         self,
@@ -219,9 +197,9 @@ class Planner:
         named = get_named_type(definition.type)
         match spec_of(definition):
             case specs.Column(column_name):
-                return formatted(source.c[column_name or python_name(definition)], named)
+                return leaf(source.name, column_name or python_name(definition), named.name)  # type: ignore[attr-defined]
             case specs.GlobalId():
-                return self._global_id(graph_type, source)
+                return global_id(source.name, table_behind(graph_type))  # type: ignore[attr-defined]
             case specs.Expression(build):
                 return formatted(build(source), named)
             case specs.Embedded(present):
@@ -249,13 +227,7 @@ class Planner:
         read = self.read_arguments(definition, node)
         for argument in definition.args:
             chosen = partial(_name_of_choice, read, argument)
-            yield cast(self.parameters.add(chosen, Text()), Text)
-
-    @staticmethod
-    def _global_id(graph_type: GraphQLObjectType, source: FromClause) -> Json:
-        backing = table_behind(graph_type)
-        prefix = literal_column(f"'{backing.prefix}_'", Text)
-        return prefix.concat(cast(source.c[backing.key], Text))
+            yield cast(self.parameters.add(chosen, TEXT), TEXT)
 
     def row(
         self,
@@ -267,8 +239,7 @@ class Planner:
         parent: FromClause | None = None,
     ) -> Json:
         """The one readable row of `source` that meets the conditions, or null."""
-        if not self.signed_in and isinstance(table_behind(named).model.access.ownership, Owned):
-            # Nobody owns nothing, and the role `anon` may not even name the table.
+        if not self.may_name(named):
             return literal_column("null::json")
         made = self.object(as_object(named), nodes, source, path)
         query: Select[Any] = select(made).select_from(source)
@@ -287,4 +258,4 @@ class Planner:
         made = self.object(as_object(named), nodes, source, (*path, None))
         query = select(made.label("item")).select_from(source).where(self.lock(named, source))
         items = query.order_by(*sorted_by(source, order)).subquery(self.next_name())
-        return select(list_of(func.json_agg(items.c.item))).scalar_subquery()
+        return select(list_of(json_agg(items.c.item))).scalar_subquery()

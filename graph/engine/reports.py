@@ -11,8 +11,9 @@ from sqlalchemy import column, func, literal_column, select
 
 from graph.engine import specs
 from graph.engine.faults import Path
+from graph.engine.json_parts import Json, json_agg, list_of
 from graph.engine.parameters import Request
-from graph.engine.plan import Json, Planner, as_object, list_of
+from graph.engine.plan import Planner, as_object
 
 POSITION = "position"
 
@@ -41,7 +42,7 @@ def report(
     made = planner.object(named, nodes, source, (*path, None))
     ordered = select(made.label("item")).select_from(source).order_by(source.c[POSITION])
     items = ordered.subquery(planner.next_name())
-    return select(list_of(func.json_agg(items.c.item))).scalar_subquery()
+    return select(list_of(json_agg(items.c.item))).scalar_subquery()
 
 
 def _value(

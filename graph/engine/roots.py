@@ -7,14 +7,16 @@ from functools import partial
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
-from sqlalchemy import func, literal_column
+from sqlalchemy import case, func, literal_column, null
 
 from db.errors import DomainError, ErrorCode
+from db.rls import AdminOnly
 from graph.engine import specs
 from graph.engine.faults import Path
-from graph.engine.pages import cursor_value
+from graph.engine.json_parts import Json, text_literal
+from graph.engine.pages import PageBuilder, cursor_value
 from graph.engine.parameters import Request
-from graph.engine.plan import Json, Planner, as_object, table_behind, text_literal
+from graph.engine.plan import Planner, as_object, table_behind
 from graph.engine.reports import report
 from graph.engine.specs import backing_of, spec_of
 from graph.relay import MAX_PAGE_SIZE, split_global_id
@@ -52,7 +54,11 @@ class Roots:
                 own = source.c[table_behind(named).key] == planner.parameters.actor()
                 return planner.row(named, nodes, (key,), source, own)
             case specs.Rows(order):
-                return planner.rows(named, nodes, (key,), order)
+                item = as_object(named)
+                return self._shown(planner, item, lambda: planner.rows(item, nodes, (key,), order))
+            case specs.Page() as page:
+                builder = PageBuilder(planner, page, definition, nodes, None, None, (key,))
+                return self._shown(planner, builder.item, builder.build)
             case specs.Report() as made:
                 return report(planner, made, definition, nodes, (key,))
             case specs.NodeLookup(many):
@@ -63,6 +69,15 @@ class Roots:
                 return self._nodes(planner, nodes, key, now["ids"], read)
             case spec:
                 raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")
+
+    @staticmethod
+    def _shown(planner: Planner, item: GraphQLObjectType, build: Callable[[], Json]) -> Json:
+        """A root list; null for everybody but admins when it is theirs alone."""
+        if not planner.may_name(item):
+            return literal_column("null::json")
+        if not isinstance(table_behind(item).model.access.ownership, AdminOnly):
+            return build()
+        return case((planner.lock(item, planner.source(item)), build()), else_=null())
 
     def _nodes(
         self,

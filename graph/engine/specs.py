@@ -53,11 +53,12 @@ class Edge:
 class Page:
     """A keyset page of the rows whose `key` column equals this row's primary key.
 
-    With `only`, of those among them for which it is true.
+    At the root there is no row above, and no `key`. With `only`, of those among them for which it
+    is true.
     """
 
     order: tuple[str, ...]
-    key: str
+    key: str | None
     only: Callable[[FromClause], ColumnElement[bool]] | None = None
 
 

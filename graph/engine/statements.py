@@ -36,6 +36,15 @@ def finish(root: Any, finishers: Sequence[Finisher]) -> None:
         _finish_at(root, finisher.path, finisher)
 
 
+def finished(answer: bytes, finishers: Sequence[Finisher]) -> bytes:
+    """An answer with its computed fields; untouched when there are none."""
+    if not finishers:
+        return answer
+    root = orjson.loads(answer)
+    finish(root, finishers)
+    return orjson.dumps(root)
+
+
 def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
     if node is None:
         return
@@ -91,12 +100,8 @@ class Statement:
         )
 
     def finished(self, answer: bytes) -> bytes:
-        """The answer with its computed fields; untouched when there are none."""
-        if not self.finishers:
-            return answer
-        root = orjson.loads(answer)
-        finish(root, self.finishers)
-        return orjson.dumps(root)
+        """The answer with its computed fields."""
+        return finished(answer, self.finishers)
 
 
 def make_statement(
@@ -114,6 +119,7 @@ class VerbStatement:
 
     selection: str
     getters: dict[str, Getter]
+    finishers: tuple[Finisher, ...]
     function: str
     casts: tuple[str, ...]
 
@@ -135,9 +141,13 @@ class VerbStatement:
 
 
 def make_verb_statement(
-    value: ColumnElement[Any], parameters: VerbParameters, function: str, casts: tuple[str, ...]
+    value: ColumnElement[Any],
+    parameters: VerbParameters,
+    finishers: Sequence[Finisher],
+    function: str,
+    casts: tuple[str, ...],
 ) -> VerbStatement:
     """The statement that runs a verb and then selects its payload."""
     sql, names, _ = compiled(select(value))
     assert not names, "inside a verb's selection nothing is bound by the driver"
-    return VerbStatement(sql, parameters.getters, function, casts)
+    return VerbStatement(sql, parameters.getters, tuple(finishers), function, casts)

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 from graphql import FieldNode, GraphQLError, OperationType, VariableNode, get_named_type
-from sqlalchemy import FromClause, Text, cast, func, null
+from sqlalchemy import FromClause, cast, func, null
 
 from db.actor import Actor
 from db.errors import ErrorCode, not_found
 from db.rls import Public
 from graph.engine import specs
 from graph.engine.arguments import argument_values
+from graph.engine.json_parts import TEXT, Json, build_object
 from graph.engine.parameters import Parameters, Request
-from graph.engine.plan import Json, Planner, as_object, build_object, table_behind
+from graph.engine.plan import Planner, as_object, table_behind
 from graph.engine.snapshots import (
     NeedsDatabase,
     Read,
@@ -91,7 +92,7 @@ class SubscriptionPlan:
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
-        snapshot = cast(func.pg_current_snapshot(), Text)
+        snapshot = cast(func.pg_current_snapshot(), TEXT)
         # Response keys may be anything, so the rows stand in an object of their own.
         whole = build_object([("rows", build_object(rows)), ("snapshot", snapshot)])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
+    LimitedProvider,
     Provider,
     ProviderFailed,
+    ProviderLimits,
     ProviderRefused,
+    ProviderTimedOut,
+    Stopwatch,
 )
 from jobs.providers.offline import OfflineProvider
 
@@ -19,9 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "GenerationOutcome",
     "GenerationRequest",
+    "LimitedProvider",
     "Provider",
     "ProviderFailed",
+    "ProviderLimits",
     "ProviderRefused",
+    "ProviderTimedOut",
+    "Stopwatch",
     "choose_provider",
 ]
 

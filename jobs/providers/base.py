@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any, Protocol, Self
+
+_TOO_LONG = "The generation took too long. No credit was spent; try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +22,26 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class GenerationOutcome:
-    """What came out: a picture, figures, or both; and whether no AI had a part in it."""
+    """What came out: a picture, figures, or both; and whether no AI had a part in it.
+
+    `usage` is what the provider says it used, such as tokens, as JSON; `cost_micro_usd` is what it
+    charges for that, in millionths of a US dollar.
+    """
 
     image: bytes | None
     content_type: str | None
     analysis: dict[str, Any] | None
     made_offline: bool
     usage: dict[str, Any]
+    cost_micro_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLimits:
+    """How long one call may take, and how many a worker process makes at once."""
+
+    timeout_seconds: float
+    concurrent_calls: int
 
 
 class ProviderError(Exception):
@@ -40,13 +57,73 @@ class ProviderRefused(ProviderError):
 
 
 class ProviderFailed(ProviderError):
-    """The provider could not make this now; trying again may help."""
+    """The provider could not make this now; trying again may help.
+
+    `retry_after_seconds` is how long it asked to be left alone, when it did.
+    """
+
+    def __init__(self, public_message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(public_message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderTimedOut(ProviderFailed):
+    """The provider took longer than its limit."""
 
 
 class Provider(Protocol):
-    """Makes generations."""
+    """Makes generations. `generate` may be cancelled, and leaves the event loop free meanwhile.
+
+    What it raises besides `ProviderRefused` counts as a failure that may pass. `name` stands in
+    the logs; it never changes.
+    """
 
     @property
     def name(self) -> str: ...
 
+    @property
+    def limits(self) -> ProviderLimits: ...
+
     async def generate(self, request: GenerationRequest) -> GenerationOutcome: ...
+
+
+class Stopwatch:
+    """How long a call has taken, or took; 0 before it began."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    def __enter__(self) -> Self:
+        self._started = perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = perf_counter()
+
+    @property
+    def milliseconds(self) -> int:
+        """Whole milliseconds."""
+        if self._started is None:
+            return 0
+        return round(((self._ended or perf_counter()) - self._started) * 1000)
+
+
+class LimitedProvider:
+    """A provider within its limits: waiting for a free call is not counted as its time."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.name = provider.name
+        self._provider = provider
+        self._timeout_seconds = provider.limits.timeout_seconds
+        self._calls = asyncio.Semaphore(provider.limits.concurrent_calls)
+
+    async def generate(self, request: GenerationRequest, watch: Stopwatch) -> GenerationOutcome:
+        """Make the generation; `watch` takes the provider's time, whatever comes of it."""
+        async with self._calls:
+            with watch:
+                try:
+                    async with asyncio.timeout(self._timeout_seconds):
+                        return await self._provider.generate(request)
+                except TimeoutError as error:
+                    raise ProviderTimedOut(_TOO_LONG) from error

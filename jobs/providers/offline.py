@@ -16,6 +16,7 @@ from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
     ProviderFailed,
+    ProviderLimits,
     ProviderRefused,
 )
 
@@ -33,17 +34,16 @@ class OfflineProvider:
     """Recolours hair, skin and eyes, grades for Halloween and measures photos; labels the rest."""
 
     name = "offline"
+    # Each run holds a whole decoded photo and keeps a core busy.
+    limits = ProviderLimits(timeout_seconds=60, concurrent_calls=2)
 
     def __init__(self) -> None:
-        # Each run holds a whole decoded photo and keeps a core busy.
-        self._slots = asyncio.Semaphore(2)
         self._images = ImageWorker(MASK_LIMIT_PIXELS)
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:
         """Make the generation off the event loop."""
-        async with self._slots:
-            mask = await self._mask(request)
-            return await asyncio.to_thread(_generate, request, mask)
+        mask = await self._mask(request)
+        return await asyncio.to_thread(_generate, request, mask)
 
     async def _mask(self, request: GenerationRequest) -> bytes | None:
         """The mask a client gave for a recolour, decoded with the same care as a photo."""

@@ -10,7 +10,7 @@ import asyncpg
 from db.actor import NOBODY, SERVICE, Actor
 from db.pool import Database
 from db.registry import models
-from db.rls import Access, Internal, Owned, Public
+from db.rls import Access, AdminOnly, Internal, Owned, Public
 
 from .rows import FIRST, NEWCOMER, SECOND, insert_sql, literal, new_row
 
@@ -57,7 +57,9 @@ class Locked:
         if actor.role == "service":
             return self.columns if "SELECT" in self.access.service else ()
         ownership = self.access.ownership
-        if isinstance(ownership, Internal) or (isinstance(ownership, Owned) and actor is NOBODY):
+        if isinstance(ownership, Internal):
+            return ()
+        if isinstance(ownership, Owned | AdminOnly) and actor is NOBODY:
             return ()
         return tuple(name for name in self.columns if name not in self.access.hidden)
 
@@ -77,6 +79,8 @@ class Locked:
             return "true"
         if isinstance(ownership, Public):
             return ownership.only_if or "true"
+        if isinstance(ownership, AdminOnly):
+            return "true" if actor.is_admin else "false"
         return f"{self.owner_column} = '{actor.user_id}'" if actor.user_id else "false"
 
 

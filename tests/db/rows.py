@@ -19,7 +19,8 @@ FIRST = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000a"))
 SECOND = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000b"))
 # Has a session and nothing else, so that a new row of theirs meets no unique key.
 NEWCOMER = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000c"))
-USERS = (FIRST, SECOND, NEWCOMER)
+ADMIN = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000d"), is_admin=True)
+USERS = (FIRST, SECOND, NEWCOMER, ADMIN)
 
 Row = dict[str, Any]
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -37,7 +38,11 @@ def _serial(key: UUID) -> int:
 
 # A new row of a user, by table: each maker takes the user's id and a key that no row has yet.
 MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
-    "public.users": lambda user, key: {"id": key, "email": f"{key}@example.test"},
+    "public.users": lambda user, key: {
+        "id": key,
+        "email": f"{key}@example.test",
+        "role": "admin" if key == ADMIN.user_id else "user",
+    },
     "public.credentials": lambda user, key: {"user_id": user, "password_hash": f"$argon2id${key}"},
     "public.sessions": lambda user, key: {"id": key, "user_id": user, "expires_at": LATER},
     "public.refresh_tokens": lambda user, key: {
@@ -105,6 +110,30 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
         "cache_key": key.hex,
         "user_id": user,
         "expires_at": LATER,
+    },
+    "public.ai_generation_logs": lambda user, key: {
+        "id": key,
+        "generation_id": known_id(user, "public.generations"),
+        "user_id": user,
+        "tool_id": known_id(user, "public.tools"),
+        "attempt": _serial(key),
+        "provider": "offline",
+        "outcome": "SUCCEEDED",
+        "latency_milliseconds": 5,
+    },
+    "public.provider_circuits": lambda user, key: {"provider": key},
+    "public.dead_jobs": lambda user, key: {
+        "id": key,
+        "entrypoint": "run_generation",
+        "payload": f"\\x{key.hex}",
+        "generation_id": known_id(user, "public.generations"),
+        "attempts": 3,
+        "error": "ProviderFailed",
+    },
+    "public.scheduled_runs": lambda user, key: {
+        "name": key,
+        "times": "* * * * *",
+        "next_run_at": LATER,
     },
     "public.notifications": lambda user, key: {
         "id": key,

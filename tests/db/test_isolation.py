@@ -22,12 +22,13 @@ from db.rls import Owned
 from settings import Settings
 
 from .isolation import CHECKS, FOREIGN, House, complaints, untaught
-from .rows import FIRST, SECOND, fill, other_database, scratch_database
+from .rows import ADMIN, FIRST, SECOND, fill, other_database, scratch_database
 
 ACTORS = {
     "anon": NOBODY,
     "first": FIRST,
     "second": SECOND,
+    "admin": ADMIN,
     "without claims": Actor("authenticated"),
     "service": SERVICE,
 }
@@ -89,6 +90,8 @@ MUTATIONS = [
     ("SELECT", FIRST, "drop policy owner_select on profiles"),
     ("SELECT", FIRST, "create policy leak on wallets for select to authenticated using (true)"),
     ("SELECT", FIRST, "alter table generations disable row level security"),
+    ("SELECT", FIRST, "alter policy admin_select on dead_jobs using (true)"),
+    ("SELECT", ADMIN, "drop policy admin_select on ai_generation_logs"),
     ("SELECT", NOBODY, "drop policy public_select on tools"),
     ("SELECT", NOBODY, "create policy leak on tools for select to anon using (true)"),
     ("SELECT", NOBODY, "grant select (password_hash) on credentials to anon"),

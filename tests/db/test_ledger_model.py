@@ -133,6 +133,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for who in (0, 1):
             self.grant(who, "PLAN", 9, 2)
             self.grant(who, "PURCHASE", 4, NEVER)
+            self.switch_plan(who)
 
     def teardown(self) -> None:
         """The books are sound, apart from what days that were skipped have left unswept."""

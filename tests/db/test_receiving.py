@@ -300,6 +300,20 @@ async def test_a_photo_that_a_generation_is_made_from_is_not_deleted(anywhere: H
     assert (await anywhere.row(upload_id))["status"] == "DELETED"
 
 
+async def test_a_photo_is_not_deleted_while_a_generation_begins(anywhere: House) -> None:
+    upload_id, owner = await received(anywhere), anywhere.owner
+    await owner.execute("update uploads set used_at = now() where id = $1", upload_id)
+    async with owner.transaction():
+        await owner.execute("select app.usable_upload($1, $2)", anywhere.user_id, upload_id)
+        deleting = asyncio.create_task(anywhere.receiver.delete(anywhere.actor, upload_id))
+        await asyncio.sleep(0.3)
+        assert not deleting.done()
+        await used_by_a_generation(anywhere, upload_id)
+    with pytest.raises(asyncpg.PostgresError, match="A generation is being made"):
+        await deleting
+    assert (await anywhere.row(upload_id))["status"] == "READY"
+
+
 KILLED_WHILE_STORING = """
 import asyncio, os, signal, sys
 from uuid import UUID

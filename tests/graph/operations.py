@@ -21,7 +21,7 @@ from .reference.world import ACTORS, World
 
 FIELD_BUDGET = 40
 # Root fields below which most of the schema lies.
-OFTEN = ["viewer"] * 10 + ["node", "nodes"]
+OFTEN = ["viewer"] * 13 + ["node", "nodes"]
 DIRECTIVE_BUDGET = 8
 FEATURES = {
     "alias",
@@ -213,7 +213,7 @@ class Writer:
         self._features.add("type of an interface")
         concrete = self._schema.type_map[
             self._pick(
-                [t.name for t in self._schema.get_possible_types(graph_type)] + ["Upload"] * 6
+                [t.name for t in self._schema.get_possible_types(graph_type)] + ["Upload"] * 8
             )
         ]
         # Fields of different types may share a name and not a type, so each type has its prefix.

@@ -145,7 +145,14 @@ async def test_nobody_is_no_viewer(ask: Ask) -> None:
     answer = await ask("{ viewer { id credits { balance } } tools { id } }")
     assert answer["data"]["viewer"] is None
     assert [tool["id"] for tool in answer["data"]["tools"]] == [
+        "tool_hairstyle",
         "tool_hair-color",
+        "tool_skin-color",
+        "tool_eye-color",
+        "tool_age",
+        "tool_smile",
+        "tool_fat",
+        "tool_bald",
         "tool_halloween",
         "tool_analysis",
     ]

@@ -25,12 +25,20 @@ from db.errors import ErrorCode
 from db.images import ImageWorker, inspect_image
 from db.links import LinkSigner, open_links
 from db.pool import Database
-from db.storage import Storage, generation_path, open_storage, upload_path, width_path
+from db.storage import (
+    WIDTHS_PIXELS,
+    Storage,
+    generation_path,
+    open_storage,
+    upload_path,
+    width_path,
+)
 from db.uploads.operations import UploadLimits, create_upload
 from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
 from graph import files as routes_module
 from graph.files import Files, routes
+from graph.uploads import ImageWidth
 from settings import Settings
 from tests import pictures
 
@@ -482,3 +490,7 @@ async def test_a_width_that_was_not_signed_is_refused(house: House) -> None:
         )
     gone = house.links.sign_url("GET", width_path(house.upload_path, 160), time.time() + 600)
     assert_refused(await house.client.get(gone), 403, ErrorCode.FORBIDDEN)
+
+
+def test_every_width_of_the_schema_can_be_made() -> None:
+    assert {width.value for width in ImageWidth} == set(WIDTHS_PIXELS)

@@ -112,7 +112,7 @@ async def test_a_filter_reaches_one_relation(
     )
     for tool in ("halloween", "analysis", "hair-color"):
         await owner.execute(
-            "insert into generations (user_id, tool_id, upload_id, cache_key) values ($1, $2, $3, 'k')",
+            "insert into generations (user_id, tool_id, upload_id, cache_key) values ($1, $2, $3, gen_random_uuid())",
             actor.user_id,
             tool,
             upload,

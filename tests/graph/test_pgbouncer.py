@@ -17,6 +17,7 @@ from db.embedded import EmbeddedDatabase
 from db.errors import DomainError, ErrorCode
 from db.outages import cannot_serve
 from db.pool import Database
+from db.storage import open_storage
 from graph.app import make_services
 from graph.context import Context
 from graph.engine.engine import Engine
@@ -78,7 +79,7 @@ async def work_at_once(database: Database) -> set[int]:
 @pytest.fixture
 async def ask_through(through: Database, settings: Settings) -> AsyncIterator[Ask]:
     """Asks an engine whose every statement goes through PgBouncer."""
-    services = make_services(settings, through, WakeBus.memory())
+    services = make_services(settings, through, open_storage(settings), WakeBus.memory())
     engine = Engine(build_schema(), through, introspection=False)
 
     async def run(

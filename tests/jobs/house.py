@@ -16,7 +16,12 @@ from db.images import InspectedImage, inspect_image
 from db.pool import Database
 from db.storage import Storage, upload_path
 from db.uploads.operations import UploadLimits, UploadRecords, create_upload
-from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderError
+from jobs.providers.base import (
+    GenerationOutcome,
+    GenerationRequest,
+    ProviderError,
+    ProviderLimits,
+)
 from settings import Settings
 
 from ..pictures import as_jpeg, portrait
@@ -96,6 +101,15 @@ async def generation(owner: asyncpg.Connection, generation_id: UUID) -> asyncpg.
     )
 
 
+async def logged(owner: asyncpg.Connection, generation_id: UUID) -> list[str]:
+    """How the attempts at a generation ended, in their order."""
+    rows = await owner.fetch(
+        "select outcome from ai_generation_logs where generation_id = $1 order by attempt",
+        generation_id,
+    )
+    return [row["outcome"] for row in rows]
+
+
 async def eventually(
     check: Callable[[], Awaitable[object]], seconds: float, every_seconds: float = 0.02
 ) -> None:
@@ -116,6 +130,9 @@ async def ended(owner: asyncpg.Connection, generation_id: UUID, seconds: float) 
     return await generation(owner, generation_id)
 
 
+ROOMY = ProviderLimits(timeout_seconds=120, concurrent_calls=50)
+
+
 @dataclass
 class FakeProvider:
     """Answers with the photo it got, after a while or after failing a number of times."""
@@ -126,6 +143,7 @@ class FakeProvider:
     calls: int = 0
     called: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = "fake"
+    limits: ProviderLimits = ROOMY
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:
         self.calls += 1

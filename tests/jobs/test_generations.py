@@ -12,6 +12,8 @@ import pytest
 from db.actor import SERVICE, Actor
 from db.errors import ErrorCode
 from db.generations.operations import (
+    MadeGeneration,
+    RunnableGeneration,
     fail_generation,
     finish_generation,
     start_generation,
@@ -20,8 +22,14 @@ from db.pool import Database
 from db.storage import Storage, open_storage
 from db.uploads.operations import UploadRecords
 from jobs import generations as generations_job
-from jobs.generations import GenerationServices, run_generation
-from jobs.providers.base import Provider, ProviderFailed, ProviderRefused
+from jobs.generations import GenerationRun, GenerationServices, RetryLater
+from jobs.providers.base import (
+    LimitedProvider,
+    Provider,
+    ProviderFailed,
+    ProviderLimits,
+    ProviderRefused,
+)
 from jobs.providers.offline import OfflineProvider
 from jobs.schedule import end_overdue_work, purge_old_rows
 from settings import Settings
@@ -32,6 +40,7 @@ from .house import (
     awaiting_upload,
     create_generation,
     generation,
+    logged,
     ready_upload,
     wallet,
 )
@@ -47,8 +56,23 @@ def storage(settings: Settings) -> Storage:
 @pytest.fixture
 def services(database: Database, storage: Storage) -> MakeServices:
     return lambda provider: GenerationServices(
-        database, storage, provider, lambda: None, provider_timeout_seconds=5
+        database, storage, LimitedProvider(provider), lambda: None
     )
+
+
+@pytest.fixture(autouse=True)
+async def closed_circuits(owner: asyncpg.Connection) -> None:
+    """Each test begins with providers that nothing is known against."""
+    await owner.execute("delete from provider_circuits where provider = 'fake'")
+
+
+async def run_generation(services: GenerationServices, generation_id: UUID) -> None:
+    """Runs a generation to its end, as a worker does, without its pauses."""
+    while True:
+        try:
+            return await GenerationRun(services, generation_id).run()
+        except RetryLater:
+            continue
 
 
 async def notifications(owner: asyncpg.Connection, actor: Actor) -> list[str]:
@@ -63,6 +87,12 @@ async def movements(owner: asyncpg.Connection, actor: Actor) -> list[str]:
         "select type from credit_transactions where user_id = $1 order by id", actor.user_id
     )
     return [row["type"] for row in rows]
+
+
+async def stored_results(storage: Storage, actor: Actor) -> list[str]:
+    """The results that lie in storage for a user."""
+    chunks = storage._store.list(f"generations/{actor.user_id}")
+    return [meta["path"] for chunk in chunks for meta in chunk]
 
 
 async def test_a_photo_goes_in_a_credit_is_spent_a_picture_comes_out(
@@ -160,6 +190,7 @@ async def test_a_failure_gives_the_credit_back(
 async def test_a_provider_that_never_answers_is_a_failure(
     database: Database,
     storage: Storage,
+    services: MakeServices,
     make_user: MakeUser,
     owner: asyncpg.Connection,
 ) -> None:
@@ -167,12 +198,15 @@ async def test_a_provider_that_never_answers_is_a_failure(
     generation_id = await create_generation(
         database, actor, await ready_upload(database, storage, actor)
     )
-    hurried = GenerationServices(database, storage, FakeProvider(seconds=30), lambda: None, 0.05)
-    with pytest.raises(TimeoutError):
-        await run_generation(hurried, generation_id, attempts_left=1)
+    hurried = services(
+        FakeProvider(seconds=30, limits=ProviderLimits(timeout_seconds=0.05, concurrent_calls=1))
+    )
+    with pytest.raises(RetryLater):
+        await GenerationRun(hurried, generation_id).run()
     assert (await generation(owner, generation_id))["status"] == "RUNNING"
     await run_generation(hurried, generation_id)
     assert (await generation(owner, generation_id))["error_code"] == "PROVIDER_FAILED"
+    assert await logged(owner, generation_id) == ["TIMED_OUT"] * 3
     assert await wallet(owner, actor) == (10, 0)
 
 
@@ -224,19 +258,11 @@ async def test_the_second_end_changes_nothing(
         await movements(owner, actor),
         await notifications(owner, actor),
     )
-    async with database.transaction(SERVICE) as transaction:
-        assert await start_generation(transaction, generation_id) is None
-        assert not await finish_generation(
-            transaction,
-            generation_id,
-            result={"other": 1},
-            result_path=None,
-            result_content_type=None,
-            made_offline=True,
-        )
-        assert not await fail_generation(
-            transaction, generation_id, ErrorCode.PROVIDER_FAILED, "too late"
-        )
+    assert await start_generation(database, generation_id, "fake", 3) is None
+    late = RunnableGeneration(generation_id, actor.user_id, 1, 2, "hair-color", {}, "", "")  # type: ignore[arg-type]
+    made = MadeGeneration({"other": 1}, None, None, True, "fake", 1, {}, 0)
+    assert not await finish_generation(database, late, made)
+    assert not await fail_generation(database, generation_id, ErrorCode.PROVIDER_FAILED, "too late")
     assert before == (
         dict(await generation(owner, generation_id)),
         await wallet(owner, actor),
@@ -259,12 +285,10 @@ async def test_a_result_that_came_too_late_is_not_kept(
     )
     running = asyncio.create_task(run_generation(services(provider), generation_id))
     await provider.called.wait()
-    async with database.transaction(SERVICE) as transaction:
-        assert await fail_generation(
-            transaction, generation_id, ErrorCode.PROVIDER_FAILED, "given up"
-        )
+    assert await fail_generation(database, generation_id, ErrorCode.PROVIDER_FAILED, "given up")
     await running
-    assert not await storage.exists(f"generations/{actor.user_id}/{generation_id}.jpg")
+    assert await logged(owner, generation_id) == ["DISCARDED"]
+    assert not await stored_results(storage, actor)
     assert await wallet(owner, actor) == (10, 0)
 
 

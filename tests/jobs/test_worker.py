@@ -8,6 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -18,8 +20,15 @@ from db.actor import Actor
 from db.embedded import EmbeddedDatabase
 from db.pool import Database
 from db.storage import Storage, open_storage
+from jobs import generations as generations_job
 from jobs import worker as worker_module
-from jobs.providers.base import Provider, ProviderFailed
+from jobs.providers.base import (
+    GenerationOutcome,
+    GenerationRequest,
+    Provider,
+    ProviderFailed,
+    ProviderLimits,
+)
 from jobs.providers.offline import OfflineProvider
 from jobs.worker import Worker
 from settings import Settings
@@ -31,6 +40,7 @@ from .house import (
     ended,
     eventually,
     generation,
+    logged,
     ready_upload,
     wallet,
 )
@@ -54,6 +64,7 @@ async def start(
 ) -> AsyncIterator[Start]:
     """Starts workers on an empty queue; they are stopped after the test."""
     await owner.execute("delete from queue.pgqueuer")
+    await owner.execute("delete from provider_circuits where provider = 'fake'")
     running: list[tuple[Worker, asyncio.Task[None]]] = []
 
     def begin(provider: Provider) -> Worker:
@@ -103,7 +114,7 @@ async def test_a_failing_provider_gets_three_attempts(
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "RETRY_DELAY_SECONDS", 0.1)
+    monkeypatch.setattr(generations_job, "RETRY_DELAY_SECONDS", 0.1)
     actor = await make_user()
     provider = FakeProvider(ProviderFailed("Busy."), failures=99)
     start(provider)
@@ -212,11 +223,36 @@ async def test_a_job_that_nobody_can_read_is_set_aside(
     generation_id = await enqueued(database, storage, actor)
     assert (await ended(owner, generation_id, 20))["status"] == "SUCCEEDED"
 
-    async def set_aside() -> bool:
-        rows = await owner.fetch("select status::text, payload from queue.pgqueuer")
-        return [tuple(row) for row in rows] == [("failed", b"no json")]
+    await eventually(lambda: queue_is_empty(owner), 5)
+    rows = await owner.fetch("select entrypoint, payload, attempts from dead_jobs")
+    assert ("run_generation", b"no json", 1) in [tuple(row) for row in rows]
 
-    await eventually(set_aside, 5)
+
+@asynccontextmanager
+async def worker_process(
+    settings: Settings, cluster: EmbeddedDatabase, seconds: float
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker in a process of its own; it is killed at the end, if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.jobs.worker_process",
+        cluster.owner_url,
+        str(seconds),
+        cwd=ROOT,
+        env={**os.environ, "DATA_DIRECTORY": str(settings.data_directory)},
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def is_running(owner: asyncpg.Connection, generation_id: UUID) -> bool:
+    status: str = (await generation(owner, generation_id))["status"]
+    return status == "RUNNING"
 
 
 async def test_a_killed_workers_job_is_done_by_another(
@@ -230,22 +266,8 @@ async def test_a_killed_workers_job_is_done_by_another(
 ) -> None:
     actor = await make_user()
     generation_id = await enqueued(database, storage, actor)
-
-    async def is_running() -> bool:
-        status: str = (await generation(owner, generation_id))["status"]
-        return status == "RUNNING"
-
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.jobs.worker_process",
-        cluster.owner_url,
-        cwd=ROOT,
-        env={**os.environ, "DATA_DIRECTORY": str(settings.data_directory)},
-    )
-    try:
-        await eventually(is_running, 30)
-    finally:
+    async with worker_process(settings, cluster, seconds=60) as process:
+        await eventually(lambda: is_running(owner, generation_id), 30)
         process.kill()
         await process.wait()
     killed_at = time.monotonic()
@@ -254,3 +276,137 @@ async def test_a_killed_workers_job_is_done_by_another(
     assert time.monotonic() - killed_at < 10
     assert (row["status"], row["credits_charged"]) == ("SUCCEEDED", 1)
     assert await wallet(owner, actor) == (9, 0)
+    assert await logged(owner, generation_id) == ["ABANDONED", "SUCCEEDED"]
+
+
+async def test_a_worker_that_wakes_from_a_long_sleep_charges_nothing(
+    settings: Settings,
+    cluster: EmbeddedDatabase,
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    generation_id = await enqueued(database, storage, actor)
+    async with worker_process(settings, cluster, seconds=1) as process:
+        await eventually(lambda: is_running(owner, generation_id), 30)
+        process.send_signal(signal.SIGSTOP)
+        start(FakeProvider())
+        finished = await ended(owner, generation_id, 15)
+        assert (finished["status"], finished["attempts"]) == ("SUCCEEDED", 2)
+        process.send_signal(signal.SIGCONT)
+
+        async def stale_result_came() -> bool:
+            return await logged(owner, generation_id) == ["DISCARDED", "SUCCEEDED"]
+
+        await eventually(stale_result_came, 15)
+    assert dict(await generation(owner, generation_id)) == dict(finished)
+    assert await wallet(owner, actor) == (9, 0)
+    assert await storage.exists(finished["result_path"])
+
+
+async def test_a_cancelled_generation_frees_its_worker_at_once(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    provider = FakeProvider(seconds=60)
+    start(provider)
+    generation_id = await enqueued(database, storage, actor)
+    await provider.called.wait()
+    async with database.transaction(actor) as transaction:
+        await transaction.connection.execute(
+            "select app.cancel_generation($1, null)", generation_id
+        )
+    await eventually(lambda: queue_is_empty(owner), 10)
+
+    async def noted() -> bool:
+        return await logged(owner, generation_id) == ["CANCELLED"]
+
+    await eventually(noted, 5)
+    assert (await generation(owner, generation_id))["status"] == "CANCELLED"
+    assert await wallet(owner, actor) == (10, 0)
+
+
+async def test_a_job_goes_on_when_the_provider_has_rested(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    await owner.execute(
+        "insert into provider_circuits (provider, state, consecutive_failures, retry_at)"
+        " values ('fake', 'OPEN', 5, now() + interval '1 second')"
+    )
+    provider = FakeProvider()
+    start(provider)
+    generation_id = await enqueued(database, storage, actor)
+    row = await ended(owner, generation_id, 15)
+    assert (row["status"], row["attempts"], provider.calls) == ("SUCCEEDED", 1, 1)
+    assert (row["finished_at"] - row["created_at"]).total_seconds() >= 0.9
+    assert (
+        await owner.fetchval("select state from provider_circuits where provider = 'fake'")
+        == "CLOSED"
+    )
+
+
+async def test_never_more_than_three_of_a_users_run_at_once(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    upload_id = await ready_upload(database, storage, actor)
+    provider = Counting(seconds=0.05)
+    start(provider)
+    start(provider)
+    ids = await asyncio.gather(
+        *(
+            create_generation(database, actor, upload_id, parameters={"color": f"#{n:06x}"})
+            for n in range(10)
+        )
+    )
+    for generation_id in ids:
+        assert (await ended(owner, generation_id, 30))["status"] == "SUCCEEDED"
+    assert provider.most_at_once == 3
+    assert await wallet(owner, actor) == (0, 0)
+
+
+@dataclass
+class Counting(FakeProvider):
+    """Knows how many of its calls ran at once."""
+
+    now: int = 0
+    most_at_once: int = 0
+
+    async def generate(self, request: GenerationRequest) -> GenerationOutcome:
+        self.now += 1
+        self.most_at_once = max(self.most_at_once, self.now)
+        try:
+            return await super().generate(request)
+        finally:
+            self.now -= 1
+
+
+async def test_a_provider_is_asked_no_more_at_once_than_it_allows(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    provider = Counting(seconds=0.05, limits=ProviderLimits(30, concurrent_calls=2))
+    start(provider)
+    ids = [await enqueued(database, storage, await make_user()) for _ in range(6)]
+    for generation_id in ids:
+        assert (await ended(owner, generation_id, 30))["status"] == "SUCCEEDED"
+    assert provider.most_at_once == 2

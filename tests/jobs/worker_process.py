@@ -1,4 +1,7 @@
-"""A worker in a process of its own whose provider takes a minute, to be killed at work."""
+"""A worker in a process of its own whose provider takes as long as it is told, to be interfered with.
+
+Arguments: the database's URL, and the provider's seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from settings import get_settings
 from .house import FakeProvider
 
 
-async def main(url: str) -> None:
+async def main(url: str, seconds: float) -> None:
     settings = get_settings()
     database = await Database.connect(url, settings)
-    provider = FakeProvider(seconds=60)
+    provider = FakeProvider(seconds=seconds)
     worker = Worker(settings, url, database, open_storage(settings), provider, lambda: None)
     await worker.run()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], float(sys.argv[2])))

@@ -165,6 +165,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("generations")
+    drop_with_verbs("generations")
     op.drop_table("result_cache")
     drop_with_verbs("uploads")

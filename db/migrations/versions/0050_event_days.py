@@ -5,7 +5,7 @@ from __future__ import annotations
 from db.migrations.steps import run_all
 
 revision = "0050"
-down_revision = "0030"
+down_revision = "0042"
 branch_labels = None
 depends_on = None
 
@@ -37,7 +37,7 @@ PARTITIONED = (
     "alter sequence events_id_seq owned by events.id",
     "create table event_days.others partition of events default",
     "alter table event_days.others enable row level security",
-    f"insert into events ({COLUMNS}) select {COLUMNS} from events_before",  # noqa: S608
+    f"insert into events ({COLUMNS}) select {COLUMNS} from events_before",
     "drop table events_before",
     "alter table events add constraint pk_events primary key (xid, id, created_at)",
     "alter table events add constraint fk_events_user_id"
@@ -64,8 +64,7 @@ WHOLE = (
         created_at timestamptz not null default now()
     )
     """,
-    f"insert into events ({COLUMNS}) overriding system value"  # noqa: S608
-    f" select {COLUMNS} from events_before",
+    f"insert into events ({COLUMNS}) overriding system value select {COLUMNS} from events_before",
     "select setval(pg_get_serial_sequence('events', 'id'),"
     " (select coalesce(max(id), 0) + 1 from events))",
     "drop table events_before",

@@ -21,8 +21,10 @@ from graphql import (
 )
 
 from db.actor import Actor
+from db.base import Base
 from db.errors import DomainError, ErrorCode
 from db.pool import Database
+from db.rls import AdminOnly
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
@@ -34,6 +36,11 @@ from .rows import Reader, Row, key_from_text
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
     ("Credits", "unlimited"): lambda wallet: wallet["unlimited"],
+    ("GenerationLog", "generationId"): lambda log: f"generation_{log['generation_id']}",
+    ("GenerationLog", "userId"): lambda log: f"user_{log['user_id']}",
+    ("DeadJob", "generationId"): lambda job: (
+        f"generation_{job['generation_id']}" if job["generation_id"] else None
+    ),
 }
 # Which rows are items of a list that does not have them all.
 ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
@@ -92,10 +99,27 @@ async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dic
             item = object_type(field.type)
             backing = backing_of(item)
             assert backing is not None
+            if not _is_shown(reader, backing.model):
+                return None
             rows = await reader.rows(backing.model, item.name)
             return List(reader, item, order, {}).sorted(rows)
+        case specs.Page(order):
+            item = object_type(object_type(field.type).fields["nodes"].type)
+            backing = backing_of(item)
+            assert backing is not None
+            if reader.actor.user_id is None and not _is_shown(reader, backing.model):
+                return None
+            check_conditions(arguments.get("where"))
+            rows = await reader.rows(backing.model, item.name)
+            page = await List(reader, item, order, arguments).page(rows)
+            return page if _is_shown(reader, backing.model) else None
         case spec:
             raise AssertionError(spec)
+
+
+def _is_shown(reader: Reader, model: type[Base]) -> bool:
+    """Whether a root list is for the one who asks."""
+    return reader.actor.is_admin or not isinstance(model.access.ownership, AdminOnly)
 
 
 async def _by_key(reader: Reader, graph_type: GraphQLObjectType, key: Any) -> Row | None:

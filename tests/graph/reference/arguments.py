@@ -79,7 +79,7 @@ class Arguments:
         kind = self._pick(["existing", "existing", "existing", "foreign", "missing", "malformed"])
         self._features.add(f"node: {kind}")
         if kind == "existing":
-            return str(self._pick(self._world.ids[self._pick([*self._world.ids, *["Upload"] * 4])]))
+            return str(self._pick(self._world.ids[self._pick([*self._world.ids, *["Upload"] * 5])]))
         if kind == "foreign":
             return str(self._pick(self._world.foreign))
         if kind == "malformed":

@@ -13,7 +13,7 @@ from sqlalchemy import Table
 from db.actor import Actor
 from db.base import Base
 from db.pool import Transaction
-from db.rls import Owned
+from db.rls import AdminOnly, Owned
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Reader:
         self, model: type[Base], type_name: str, column: str | None = None, value: object = None
     ) -> list[Row]:
         """All rows, or those whose `column` is `value`."""
-        if self.actor.user_id is None and isinstance(model.access.ownership, Owned):
+        if self.actor.user_id is None and isinstance(model.access.ownership, Owned | AdminOnly):
             return []  # nobody may not even name the table
         table = model.__table__
         assert isinstance(table, Table)

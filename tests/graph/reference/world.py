@@ -15,7 +15,7 @@ from db.pool import Database
 
 from .answers import answer, reference_schema
 
-ADA = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000ad"))
+ADA = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000ad"), is_admin=True)
 GUEST = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000b0"))
 STRANGER = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000c0"))
 ACTORS = {"ada": ADA, "guest": GUEST, "nobody": NOBODY}
@@ -30,6 +30,9 @@ MOMENTS = [
     START + timedelta(seconds=2, microseconds=999_999),
     datetime(1969, 12, 31, 23, 59, 59, 120_000, tzinfo=UTC),
 ]
+# The same for rows that are deleted when they are old.
+LASTING = [moment.replace(year=2100) for moment in MOMENTS]
+ROOT_PAGES = ("generationLogs", "deadJobs")
 TEXTS = ["Ada", "", 'q"\\/\b\n\t\x7f', "日本語 🧑🏽‍🎤 ﷽", "null", "x" * 255, "e\u0301 \u2028 <&>"]
 DOCUMENT = {
     "nothing": None,
@@ -40,7 +43,7 @@ DOCUMENT = {
 }
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
-TOOLS = ("hair-color", "hairstyle", "halloween", "analysis")
+TOOLS = ("hair-color", "beard", "halloween", "analysis")
 
 
 @dataclass
@@ -111,7 +114,7 @@ async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
             upload_id=known(user, "upload", 0),
             status=status,
             parameters=DOCUMENT if n % 2 else {},
-            cache_key="k",
+            cache_key=identity.hex,
             result=DOCUMENT if status == "SUCCEEDED" else None,
             result_path=f"generations/{user.user_id}/{identity}.png" if picture else None,
             result_content_type="image/png" if picture else None,
@@ -139,6 +142,50 @@ async def _notifications(owner: asyncpg.Connection, user: Actor) -> None:
             data=DOCUMENT if n == 3 else {"n": n},
             read=n % 2 == 0,
             created_at=MOMENTS[n],
+        )
+
+
+async def _for_admins(owner: asyncpg.Connection) -> None:
+    outcomes = ("SUCCEEDED", "FAILED", "DISCARDED", "ABANDONED", "TIMED_OUT", "SUCCEEDED")
+    for n, outcome in enumerate(outcomes):
+        user = (ADA, STRANGER)[n % 2]
+        await _add(
+            owner,
+            "ai_generation_logs",
+            id=known(user, "log", n),
+            generation_id=known(user, "generation", n),
+            user_id=user.user_id,
+            tool_id=TOOLS[n % 4],
+            attempt=n + 1,
+            provider=TEXTS[n],
+            outcome=outcome,
+            latency_milliseconds=n * 1000,
+            usage=DOCUMENT if n == 2 else {},
+            cost_micro_usd=2**31 - 1 if n == 1 else n,
+            error=TEXTS[2] if outcome == "FAILED" else None,
+            created_at=LASTING[n],
+        )
+        await _add(
+            owner,
+            "dead_jobs",
+            id=known(user, "dead job", n),
+            entrypoint="run_generation",
+            payload=b"{}",
+            generation_id=known(user, "generation", n) if n else None,
+            attempts=n,
+            error=TEXTS[n],
+            died_at=LASTING[n],
+            retried_at=MOMENTS[n] if n % 2 else None,
+        )
+    for n, state in enumerate(("CLOSED", "OPEN", "HALF_OPEN")):
+        await _add(
+            owner,
+            "provider_circuits",
+            provider=f"{TEXTS[3]} {n}",
+            state=state,
+            consecutive_failures=n,
+            retry_at=MOMENTS[n] if n else None,
+            updated_at=MOMENTS[n + 1],
         )
 
 
@@ -176,6 +223,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
             is_anonymous=email is None,
             display_name=TEXTS[3] if email else None,
             plan_id="pro" if email else None,
+            role="admin" if user is ADA else "user",
             created_at=MOMENTS[2],
         )
     for user in (ADA, STRANGER):
@@ -183,8 +231,10 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _generations(owner, user)
         await _notifications(owner, user)
         await _credits(database, user)
+    await _for_admins(owner)
     world = await _described(owner)
-    for page in ("generations", "profiles", "notifications", "creditTransactions", "creditGrants"):
+    own = ("generations", "profiles", "notifications", "creditTransactions", "creditGrants")
+    for page in (*own, *ROOT_PAGES):
         await _cursors(database, world, page)
     # Cursors of rows that are gone stay good.
     before = world.every_cursor()
@@ -206,7 +256,8 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
 
 
 async def _cursors(database: Database, world: World, page: str) -> None:
-    arguments = reference_schema().type_map["User"].fields[page].args  # type: ignore[attr-defined]
+    parent = "Query" if page in ROOT_PAGES else "User"
+    arguments = reference_schema().type_map[parent].fields[page].args  # type: ignore[attr-defined]
     fields = (
         list(arguments["orderBy"].type.fields["field"].type.of_type.values)
         if "orderBy" in arguments
@@ -216,11 +267,11 @@ async def _cursors(database: Database, world: World, page: str) -> None:
     for order in orders:
         field, _, direction = order.partition(" ")
         chosen = f"(orderBy: {{field: {field}, direction: {direction}}})" if order else ""
-        found = await answer(
-            database, ADA, f"{{ viewer {{ {page}{chosen} {{ edges {{ cursor }} }} }} }}", {}
-        )
+        asked = f"{page}{chosen} {{ edges {{ cursor }} }}"
+        text = f"{{ {asked} }}" if page in ROOT_PAGES else f"{{ viewer {{ {asked} }} }}"
+        found = await answer(database, ADA, text, {})
         assert found.data, found.errors
-        edges = found.data["viewer"][page]["edges"]
+        edges = (found.data if page in ROOT_PAGES else found.data["viewer"])[page]["edges"]
         world.cursors[f"{page} {order}".strip()] = [edge["cursor"] for edge in edges]
 
 
@@ -240,6 +291,8 @@ async def _described(owner: asyncpg.Connection) -> World:
         "CreditTransaction": [f"transaction_{row['id']}" for row in rows],
         "CreditGrant": [f"grant_{row['id']}" for row in grants],
         "Upload": [f"upload_{known(ADA, 'upload', 0)}"],
+        "GenerationLog": [f"generationLog_{known(ADA, 'log', 0)}"],
+        "DeadJob": [f"deadJob_{known(ADA, 'dead job', 2)}"],
         "Tool": ["tool_hair-color", "tool_halloween", "tool_hairstyle"],
         "Plan": ["plan_free", "plan_pro"],
         "Hairstyle": [

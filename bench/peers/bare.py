@@ -1,7 +1,8 @@
-"""The peer: a bare ASGI application over asyncpg that runs the same statement for each request.
+"""A bare ASGI application over asyncpg that runs the same statement for each request.
 
-What a careful author would write by hand for exactly these three operations: no GraphQL, no
-signatures to check, statements prepared once on connections that are handed out last in, first out.
+What a careful author would write by hand for exactly these operations: no GraphQL, no signatures
+to check, statements prepared once on connections that are handed out last in, first out. Its
+sign-in is argon2 alone: it compares the password with a fixed hash and touches no database.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import orjson
 import uvicorn
 import uvloop
 
+from auth.passwords import PasswordHasher
 from db.pool import role_url, set_codecs
 
 HEADERS = [
@@ -47,20 +49,27 @@ def reader(argument: list[Any]) -> Argument:
 
 
 class Connection:
-    """A connection on which every statement has been prepared."""
+    """A connection on which every statement is prepared once."""
 
-    def __init__(self) -> None:
-        self.prepared: dict[str, Any] = {}
+    def __init__(self, raw: asyncpg.Connection) -> None:
+        self._raw = raw
+        self._prepared: dict[str, Any] = {}
 
     @classmethod
-    async def open(cls, place: str, statements: dict[str, Any]) -> Connection:
-        """Connects and prepares."""
+    async def open(cls, place: str) -> Connection:
+        """Connects."""
         raw = await asyncpg.connect(place)
         await set_codecs(raw)
-        connection = cls()
-        for document, statement in statements.items():
-            connection.prepared[document] = await raw.prepare(statement["sql"])
-        return connection
+        return cls(raw)
+
+    async def fetch_value(self, sql: str, arguments: list[Any]) -> bytes:
+        """The first column of the first row."""
+        statement = self._prepared.get(sql)
+        if statement is None:
+            # Not sooner: the server's clock for a statement starts when it is prepared.
+            statement = self._prepared[sql] = await self._raw.prepare(sql)
+        value: bytes = await statement.fetchval(*arguments)
+        return value
 
 
 class Bare:
@@ -71,10 +80,14 @@ class Bare:
         self._users = {
             f"Bearer {token}".encode(): UUID(user) for token, user in config["users"].items()
         }
+        self._statements = config["statements"]
         self._readers = {
             document: [reader(argument) for argument in statement["arguments"]]
             for document, statement in config["statements"].items()
         }
+        self._sign_in = config["sign_in"]
+        self._password_hash = config["password_hash"]
+        self._passwords = PasswordHasher()
         self._free: list[Connection] = []
         self._waiting: deque[asyncio.Future[Connection]] = deque()
 
@@ -82,7 +95,7 @@ class Bare:
         """Opens all connections."""
         url = role_url(self._config["url"], "authenticated", self._config["password"])
         for _ in range(self._config["pool_size"]):
-            self._free.append(await Connection.open(url, self._config["statements"]))
+            self._free.append(await Connection.open(url))
 
     async def _acquire(self) -> Connection:
         if self._free:
@@ -104,7 +117,6 @@ class Bare:
         send: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
         """Answers one request."""
-        user = self._users[dict(scope["headers"])[b"authorization"]]
         message = await receive()
         body = message["body"]
         while message["more_body"]:
@@ -112,29 +124,37 @@ class Bare:
             body += message["body"]
         request = orjson.loads(body)
         document, variables = request["query"], request.get("variables")
-        arguments = [read(user, variables) for read in self._readers[document]]
-        connection = await self._acquire()
-        try:
-            answer = await connection.prepared[document].fetchval(*arguments)
-        finally:
-            self._release(connection)
-        if variables is None:
-            answer = b'{"data":' + answer + b"}"
+        if document == self._sign_in:
+            answer = await self._verify(variables["input"]["password"])
         else:
-            answer = b'{"data":{"spendCredits":' + answer + b"}}"
+            user = self._users[dict(scope["headers"])[b"authorization"]]
+            answer = await self._run(document, variables, user)
         length = (b"content-length", b"%d" % len(answer))
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
         await send({"type": "http.response.body", "body": answer})
 
+    async def _verify(self, password: str) -> bytes:
+        verified = await self._passwords.verify(self._password_hash, password)
+        return b'{"data":{"signIn":%s}}' % (b"true" if verified.ok else b"null")
 
-async def main(config: dict[str, Any]) -> None:
-    """Serves until it is told to stop."""
-    application = Bare(config)
-    await application.start()
+    async def _run(self, document: str, variables: dict[str, Any] | None, user: UUID) -> bytes:
+        arguments = [read(user, variables or {}) for read in self._readers[document]]
+        connection = await self._acquire()
+        try:
+            answer = await connection.fetch_value(self._statements[document]["sql"], arguments)
+        finally:
+            self._release(connection)
+        if variables is None:
+            return b'{"data":' + answer + b"}"
+        return b'{"data":{"spendCredits":' + answer + b"}}"
+
+
+async def serve(application: Any, port: int) -> None:
+    """Serves an application the way our own server is served."""
     server = uvicorn.Server(
         uvicorn.Config(
             application,
-            port=config["port"],
+            port=port,
             http="httptools",
             ws="none",
             lifespan="off",
@@ -146,6 +166,13 @@ async def main(config: dict[str, Any]) -> None:
         )
     )
     await server.serve()
+
+
+async def main(config: dict[str, Any]) -> None:
+    """Serves until it is told to stop."""
+    application = Bare(config)
+    await application.start()
+    await serve(application, config["port"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What Tallygraph is compared with; each answers the same operations over the same tables."""

@@ -1,0 +1,51 @@
+"""What processes use: processor time and memory."""
+
+from __future__ import annotations
+
+import asyncpg
+import psutil
+
+from bench.house import Server
+
+MEBIBYTE = 1024 * 1024
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """User and system time a process has used."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+class Postgres:
+    """The processor time of all of Postgres's processes."""
+
+    def __init__(self, postmaster: psutil.Process) -> None:
+        self._postmaster = postmaster
+        self._last_seen: dict[int, float] = {}
+
+    @classmethod
+    async def find(cls, owner_url: str) -> Postgres:
+        """The server behind a URL."""
+        connection = await asyncpg.connect(owner_url)
+        try:
+            backend = await connection.fetchval("select pg_backend_pid()")
+            parent = psutil.Process(backend).parent()
+            assert parent is not None
+            return cls(parent)
+        finally:
+            await connection.close()
+
+    def cpu_seconds(self) -> float:
+        """What they have used since the beginning, those that have ended since included."""
+        for child in self._postmaster.children():
+            try:
+                self._last_seen[child.pid] = cpu_seconds(child)
+            except psutil.NoSuchProcess:
+                continue
+        return sum(self._last_seen.values())
+
+
+def memory_mebibytes(server: Server) -> float:
+    """A server's resident memory."""
+    resident: int = psutil.Process(server.process.pid).memory_info().rss
+    return resident / MEBIBYTE

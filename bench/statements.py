@@ -1,0 +1,78 @@
+"""The one statement that each operation becomes, for the bare peer to run."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from graphql import OperationType
+
+from bench.documents import NESTED_READ, OURS, PAGE, POINT_READ, SPEND, SPEND_WITH_DETAILS, worded
+from db.actor import Actor
+from db.pool import Database
+from graph.context import Context
+from graph.engine.documents import Operation
+from graph.engine.engine import Engine
+from graph.engine.outcomes import SqlVerb
+from graph.engine.parameters import Request
+from graph.engine.variables import coerce_variables
+from graph.schema import build_schema
+from settings import Settings
+
+# Where the peer puts a request's own values; everything else in a statement is the same each time.
+USER_ID, USER_CLAIM, USER_OBJECT = "user id", "user claim", "user object"
+DOCUMENTS = (NESTED_READ, POINT_READ, PAGE, SPEND, SPEND_WITH_DETAILS)
+
+
+async def export_statements(owner_url: str, settings: Settings) -> dict[str, Any]:
+    """For each document, the engine's own SQL and the arguments it binds.
+
+    An argument is `["user id"]` and the like, `["input", name]`, or `["constant", value]`.
+    """
+    engine = Engine(build_schema(), Database(owner_url, settings), introspection=True)
+    exported = {}
+    for text in DOCUMENTS:
+        document = worded(text, OURS)
+        operation = engine.documents.operation(document, None)
+        is_mutation = operation.kind is OperationType.MUTATION
+        exported[document] = await (_mutation if is_mutation else _query)(engine, operation)
+    return exported
+
+
+async def _query(engine: Engine, operation: Operation) -> dict[str, Any]:
+    actor = Actor("authenticated", uuid4())
+    variables = coerce_variables(engine.schema, operation, {})
+    statement = engine.query_statement(operation, variables, actor)
+    assert statement is not None, "these queries compile"
+    assert not statement.finishers, "the peer finishes nothing in Python"
+    values = statement.arguments(Request(variables, actor.user_id))
+    arguments = [[USER_ID] if value == actor.user_id else ["constant", value] for value in values]
+    return {"sql": statement.with_claims, "arguments": [*arguments, [USER_CLAIM]]}
+
+
+async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
+    actor = Actor("authenticated", uuid4())
+    given = {"amount": 1, "reason": "why", "referenceId": "what", "idempotencyKey": "key"}
+    variables = coerce_variables(engine.schema, operation, {"input": given})
+    (field,) = engine.mutation_fields(operation, variables).values()
+    assert field is not None
+    verb = await field.operation(Context(actor, None, "export"), **field.arguments(variables))  # type: ignore[arg-type]
+    assert isinstance(verb, SqlVerb)
+    statement = field.payload.verb_statement(verb)
+    assert statement is not None, "a hot mutation is one statement"
+    names = {value: name for name, value in given.items()}
+    arguments: list[list[Any]] = [
+        ["input", names[value]] if value in names else ["constant", value]
+        for _, value in verb.arguments
+    ]
+    parameters = statement.parameters(Request(variables, actor.user_id))
+    assert list(parameters.values()) == [actor.user_id], "the payload is chosen by the actor alone"
+    return {
+        "sql": statement.sql,
+        "arguments": [
+            *arguments,
+            ["constant", statement.selection],
+            [USER_OBJECT, next(iter(parameters))],
+            [USER_CLAIM],
+        ],
+    }

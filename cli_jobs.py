@@ -1,0 +1,128 @@
+"""`tallygraph jobs …`: the schedule, the queue and the providers at a glance, and dead jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from settings import get_settings
+from terminal import fail, owner_url
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from db.jobs.administration import Overview
+
+job_commands = typer.Typer(help="Jobs: what runs when, what waits, what was given up.")
+
+
+@job_commands.callback(invoke_without_command=True)
+def jobs(context: typer.Context) -> None:
+    """Shows the schedule, the queue and the providers."""
+    if context.invoked_subcommand is not None:
+        return
+    from db.jobs.administration import read_overview
+
+    overview = asyncio.run(read_overview(owner_url(get_settings())))
+    console = Console(highlight=False)
+    for table in overview_tables(overview):
+        console.print(table)
+    if overview.dead:
+        console.print(f"[red]{overview.dead} dead jobs[/red]: `tallygraph jobs dead` lists them.")
+
+
+@job_commands.command("dead")
+def dead(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+) -> None:
+    """Lists the jobs that were given up and that nobody has retried."""
+    from db.jobs.administration import read_dead_jobs
+
+    found = asyncio.run(read_dead_jobs(owner_url(get_settings()), limit))
+    console = Console(highlight=False)
+    if not found:
+        console.print("No dead jobs.")
+        return
+    table = Table("Id", "Job", "Attempts", "Died (UTC)", "Whose", "Why")
+    for row in found:
+        what = " ".join(filter(None, (row["entrypoint"], row["tool_id"])))
+        table.add_row(
+            str(row["id"]),
+            what,
+            str(row["attempts"]),
+            moment(row["died_at"]),
+            row["email"] or "",
+            row["error"],
+        )
+    console.print(table)
+    console.print("`tallygraph jobs retry ID` tries one again; a generation is free then.")
+
+
+@job_commands.command("retry")
+def retry(job: Annotated[str, typer.Argument(help="The dead job's id.")]) -> None:
+    """Tries a dead job again, once."""
+    from db.jobs.administration import UnknownJobError, retry_dead_job
+
+    try:
+        asyncio.run(retry_dead_job(owner_url(get_settings()), UUID(job)))
+    except (UnknownJobError, ValueError):
+        fail(f"There is no dead job {job}. `tallygraph jobs dead` lists them.")
+    Console(highlight=False).print("It is in line again.")
+
+
+def overview_tables(overview: Overview) -> list[Table]:
+    """The overview as tables."""
+    schedule = Table(
+        "Scheduled work",
+        "Times (UTC)",
+        "Last run",
+        "Took",
+        "Result",
+        "Next run",
+        caption=None if overview.schedule else "No worker has run yet.",
+    )
+    for row in overview.schedule:
+        schedule.add_row(
+            row["name"],
+            row["times"],
+            moment(row["last_finished_at"]),
+            duration(row["last_milliseconds"]),
+            result(row),
+            moment(row["next_run_at"]),
+        )
+    queue = Table("Queue", "Waiting", "For later", "Running", "Oldest since")
+    for row in overview.queue:
+        counts = [str(row[name]) for name in ("waiting", "deferred", "running")]
+        queue.add_row(row["entrypoint"], *counts, moment(row["oldest"]))
+    circuits = Table("Provider", "Circuit", "Failures in a row", "Rests until")
+    for row in overview.circuits:
+        failures = str(row["consecutive_failures"])
+        circuits.add_row(row["provider"], row["state"], failures, moment(row["retry_at"]))
+    return [table for table in (schedule, queue, circuits) if table.row_count or table is schedule]
+
+
+def result(row: Record) -> str:
+    """How a scheduled work stands."""
+    if row["running"]:
+        return "[yellow]running[/yellow]"
+    if row["last_result"] == "FAILED":
+        return f"[red]failed: {row['last_error']}[/red]"
+    return "[green]succeeded[/green]" if row["last_result"] else ""
+
+
+def moment(value: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return value.strftime("%Y-%m-%d %H:%M:%S") if value else ""
+
+
+def duration(milliseconds: int | None) -> str:
+    """A duration, in the unit that suits it."""
+    if milliseconds is None:
+        return ""
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

@@ -1,0 +1,86 @@
+"""Jobs in the schema, for admins: those that were given up, and trying one again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import strawberry
+from sqlalchemy import Text, cast, literal_column
+
+from db.jobs import tables
+from graph.context import Context
+from graph.engine.declare import (
+    backed_by,
+    column,
+    expression,
+    global_id,
+    mutation,
+    root_connection,
+)
+from graph.engine.outcomes import SqlVerb
+from graph.errors import UserError
+from graph.relay import Connection, Node, uuid_from_global_id
+
+
+@backed_by(tables.DeadJob, prefix="deadJob")
+class DeadJob(Node):
+    """A job that no attempt could finish."""
+
+    id: strawberry.ID = global_id()
+    entrypoint: str = column(description="What it should do, such as run_generation.")
+    generation_id: strawberry.ID | None = expression(
+        lambda job: literal_column("'generation_'", Text).concat(cast(job.c.generation_id, Text)),
+        description="The generation it should make: a global id; null for other jobs.",
+    )
+    attempts: int = column(description="How often it was tried.")
+    error: str = column(description="What stopped the last attempt.")
+    died_at: datetime = column(description="When it was given up.")
+    retried_at: datetime | None = column(description="When an admin retried it; null until then.")
+
+
+@strawberry.type
+class JobsQuery:
+    """Queries on jobs."""
+
+    dead_jobs: Connection[DeadJob] | None = root_connection(
+        DeadJob,
+        ("-died_at", "-id"),
+        description="Jobs that were given up, newest first; null for all but admins. Kept 90 days.",
+    )
+
+
+@strawberry.input(description="A dead job to try again.")
+class RetryJobInput:
+    """Input of `retryJob`."""
+
+    id: strawberry.ID = strawberry.field(description="The dead job's global id.")
+
+
+@strawberry.type(description="Result of `retryJob`.")
+class RetryJobPayload:
+    """Payload of `retryJob`."""
+
+    job: DeadJob | None = strawberry.field(description="The job, with the time of its retry.")
+    errors: list[UserError] = strawberry.field(description="FORBIDDEN, NOT_FOUND.")
+
+
+async def retry_job(context: Context, input: RetryJobInput) -> SqlVerb:
+    """Puts a dead job in line once more."""
+    context.signed_in()
+    return SqlVerb(
+        "app.retry_dead_job",
+        (("uuid", uuid_from_global_id(input.id, "deadJob", "input", "id")),),
+        {"job": SqlVerb.RESULT},
+    )
+
+
+@strawberry.type
+class JobsMutation:
+    """Mutations on jobs."""
+
+    retry_job: RetryJobPayload | None = mutation(
+        retry_job,
+        RetryJobInput,
+        description="Try a dead job again, once: a second call changes nothing. Admins only. A "
+        "generation runs free: its credits went back when it failed.",
+    )

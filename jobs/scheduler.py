@@ -1,0 +1,89 @@
+"""The clock: turns the schedule into jobs, one for each tick, on any number of workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import perf_counter
+
+import structlog
+from croniter import croniter
+
+from db.jobs import operations
+from db.pool import Database
+from db.storage import Storage
+from jobs.schedule import ScheduledWork
+
+# Every node looks this often even when nothing is due: an hour may pass before the clock is right.
+LONGEST_SLEEP_SECONDS = 60.0
+# The database's clock and ours may differ; a look that comes too early is repeated this soon.
+SHORTEST_SLEEP_SECONDS = 0.1
+RETRY_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def next_tick(times: str, after: datetime) -> datetime:
+    """The first moment of a cron expression, in UTC, that is later than `after`."""
+    found: datetime = croniter(times, after.astimezone(UTC)).get_next(datetime)
+    return found
+
+
+class Scheduler:
+    """Makes a job of every tick of the schedule that no other worker has taken.
+
+    Only the database's clock counts. What was missed while no worker ran is made up for once.
+    """
+
+    def __init__(
+        self, database: Database, storage: Storage, schedule: Sequence[ScheduledWork]
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._schedule = {work.name: work for work in schedule}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set, through every loss of the database."""
+        while not stopping.is_set():
+            try:
+                seconds = await self.tick()
+            except Exception as error:
+                log.warning("the schedule could not be read", error=repr(error))
+                seconds = RETRY_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), seconds)
+
+    async def tick(self) -> float:
+        """Enqueue what is due; answers how many seconds to sleep."""
+        now, known = await operations.read_schedule(self._database)
+        upcoming = []
+        for work in self._schedule.values():
+            tick = next_tick(work.times, now)
+            row = known.get(work.name)
+            if row is None or row.times != work.times:
+                await operations.set_schedule(self._database, work.name, work.times, tick)
+            elif row.next_run_at <= now:
+                await operations.enqueue_tick(self._database, work.name, row.next_run_at, tick)
+            else:
+                tick = row.next_run_at
+            upcoming.append((tick - now).total_seconds())
+        return min(max(min(upcoming), SHORTEST_SLEEP_SECONDS), LONGEST_SLEEP_SECONDS)
+
+    async def run_work(self, name: str) -> None:
+        """Do a scheduled work and write down how it went."""
+        work = self._schedule.get(name)
+        if work is None:
+            log.warning("there is no such scheduled work", name=name)
+            return
+        await operations.record_start(self._database, name)
+        started = perf_counter()
+        error: str | None = None
+        try:
+            await work.run(self._database, self._storage)
+        except Exception as failure:
+            log.exception("scheduled work failed", name=name)
+            error = type(failure).__name__
+        milliseconds = round((perf_counter() - started) * 1000)
+        await operations.record_end(self._database, name, milliseconds, error)

@@ -1,0 +1,20 @@
+"""`tallygraph worker`, its provider taking as many seconds as the argument says."""
+
+from __future__ import annotations
+
+import sys
+
+import serving
+from settings import get_settings
+
+from .house import FakeProvider
+
+
+def main(seconds: float) -> None:
+    settings = get_settings()
+    serving.choose_provider = lambda _: FakeProvider(seconds=seconds)
+    serving.run(serving.work(settings, settings.database_url))
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))
