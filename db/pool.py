@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.util import LRUCache
 
 from db.actor import Actor, Role
 from db.errors import DomainError
@@ -32,6 +33,7 @@ SILENCE_SECONDS = 2.0
 START_PATIENCE_SECONDS = 30.0
 START_RETRY_SECONDS = 0.5
 PREPARED_LIMIT = 500
+STRUCTURES = 500
 PROBE_NAME = "tallygraph_probe"
 UNSAFE_ROLE_SQL = """
 select r.rolname from pg_roles r
@@ -49,6 +51,7 @@ _dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _compiled: WeakKeyDictionary[ClauseElement, tuple[str, list[str], dict[str, Any]]] = (
     WeakKeyDictionary()
 )
+_by_structure: LRUCache[Any, Any] = LRUCache(STRUCTURES)
 
 
 class UnsafeRoleError(Exception):
@@ -60,12 +63,18 @@ class UnreachableDatabaseError(Exception):
 
 
 def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
-    """A Core statement as Postgres text, its parameters' names in order, and their defaults."""
+    """A Core statement as Postgres text, its parameters' names in order, and their values.
+
+    A statement that was made before is found again, one that is made for each call by its
+    structure: to compile it takes longer than to run it.
+    """
     found = _compiled.get(statement)
     if found is None:
-        result = statement.compile(dialect=_dialect, compile_kwargs={"render_postcompile": True})
-        names = list(result.positiontup or ())  # type: ignore[attr-defined]
-        found = (str(result), names, dict(result.params))
+        compiler, values, *_ = statement._compile_w_cache(
+            _dialect, compiled_cache=_by_structure, column_keys=[], render_postcompile=True
+        )
+        parameters = compiler.construct_params(extracted_parameters=values)
+        found = (str(compiler), list(compiler.positiontup or ()), dict(parameters or {}))  # type: ignore[attr-defined]
         _compiled[statement] = found
     return found
 
@@ -401,8 +410,16 @@ class Database:
     @asynccontextmanager
     async def transaction(self, actor: Actor) -> AsyncIterator[Transaction]:
         """One transaction as the actor's role, with their claims, committed when the block ends."""
-        async with self.pools[actor.role].connection() as connection, connection.raw.transaction():
-            await connection.fetch_value(
-                "select set_config('app.user_id', $1, true)", (actor.user_claim,)
-            )
-            yield Transaction(connection)
+        async with self.pools[actor.role].connection() as connection:
+            raw = connection.raw
+            try:
+                # One message, so one round trip; a claim is a UUID or nothing.
+                await raw.execute(
+                    f"begin; select set_config('app.user_id', '{actor.user_claim}', true)"
+                )
+                yield Transaction(connection)
+            except BaseException:
+                if not raw.is_closed() and raw.is_in_transaction():
+                    await raw.execute("rollback")
+                raise
+            await raw.execute("commit")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
-from sqlalchemy import delete, func, insert, update
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from db.actor import Actor
 from db.errors import bad_input, not_found
@@ -45,21 +45,17 @@ async def create_profile(transaction: Transaction, actor: Actor, values: Mapping
     is, so that a client which lost an answer does not make a second one.
     """
     _check(values)
-    try:
-        async with transaction.connection.transaction():
-            created: UUID = await transaction.fetch_value(
-                insert(Profile).values(user_id=actor.user_id, **values).returning(Profile.id)
-            )
-            return created
-    except asyncpg.UniqueViolationError:
-        row = await transaction.fetch_one(
-            Profile.__table__.select().where(
-                Profile.local_id == values["local_id"], own_rows(Profile, actor)
-            )
-        )
-        assert row is not None
-        found: UUID = row["id"]
-        return found
+    statement = insert(Profile).values(user_id=actor.user_id, **values)
+    created: UUID | None = await transaction.fetch_value(
+        statement.on_conflict_do_nothing().returning(Profile.id)
+    )
+    if created is not None:
+        return created
+    there = select(Profile.id).where(
+        Profile.local_id == values["local_id"], own_rows(Profile, actor)
+    )
+    found: UUID = await transaction.fetch_value(there)
+    return found
 
 
 async def update_profile(
