@@ -211,6 +211,7 @@ class EventHub:
 
     def _begin_at(self, head: Head) -> None:
         self._head = head
+        self.read_at = time.monotonic()
         self.position = (head.xmin, 0)
         self._ready.set()
 

@@ -17,6 +17,12 @@ from tests.graph.test_conformance import NODE, SCRIPTS
 pytestmark = pytest.mark.timeout(300)
 PLAIN = WATCH.replace("($after: Cursor)", "").replace("(after: $after)", "")
 CHANGES = 20
+SCRIPTS_OF = (
+    ("live-ws.mjs", "graphql-ws"),
+    ("live-ws.mjs", "apollo"),
+    ("live-ws.mjs", "urql"),
+    ("live-sse.mjs",),
+)
 
 
 async def start_client(script: str, *arguments: str) -> asyncio.subprocess.Process:
@@ -37,34 +43,32 @@ async def shown(client: asyncio.subprocess.Process) -> list[int]:
     return [item["credits"]["balance"] for item in items]
 
 
-async def give_and_break(fleet: Fleet, user: UUID) -> None:
+async def give_and_break(fleet: Fleet, users: list[UUID]) -> None:
     """Gives credits one by one; the node dies in the middle of it and comes back."""
     connection = await fleet.deployment.connect()
     for number in range(CHANGES):
         if number == CHANGES // 2:
             await fleet.kill_node(0)
-        await connection.execute(GRANT, user)
+        for user in users:
+            await connection.execute(GRANT, user)
         await asyncio.sleep(0.02)
     await connection.close()
 
 
-@pytest.mark.parametrize("library", ["graphql-ws", "apollo", "urql", "graphql-sse"])
-async def test_a_client_resumes_where_it_was(
-    deployment: Deployment, tmp_path: Path, library: str
-) -> None:
+async def test_every_client_resumes_where_it_was(deployment: Deployment, tmp_path: Path) -> None:
     async with running_fleet(deployment, tmp_path, []) as fleet:
-        [user] = await fleet.add_users(1)
-        place, token = f"127.0.0.1:{fleet.nodes[0].port}/graphql", fleet.token(user)
-        wanted = str(CHANGES + 1)
-        if library == "graphql-sse":
-            client = await start_client("live-sse.mjs", f"http://{place}", token, PLAIN, wanted)
-        else:
-            client = await start_client(
-                "live-ws.mjs", library, f"ws://{place}", token, WATCH, wanted
-            )
-        assert client.stdout
-        first = await asyncio.wait_for(client.stdout.readline(), 60)
-        assert first, (await client.communicate())[1].decode()
-        assert json.loads(first)["data"]["creditsChanged"]["credits"]["balance"] == 1
-        await give_and_break(fleet, user)
-        assert await shown(client) == list(range(2, CHANGES + 2))
+        users = await fleet.add_users(len(SCRIPTS_OF))
+        place, wanted = f"127.0.0.1:{fleet.nodes[0].port}/graphql", str(CHANGES + 1)
+        clients = []
+        for (script, *library), user in zip(SCRIPTS_OF, users, strict=True):
+            url, query = (f"ws://{place}", WATCH) if library else (f"http://{place}", PLAIN)
+            client = await start_client(script, *library, url, fleet.token(user), query, wanted)
+            clients.append(client)
+        for client in clients:
+            assert client.stdout
+            first = await asyncio.wait_for(client.stdout.readline(), 60)
+            assert first, (await client.communicate())[1].decode()
+            assert json.loads(first)["data"]["creditsChanged"]["credits"]["balance"] == 1
+        await give_and_break(fleet, users)
+        for client in clients:
+            assert await shown(client) == list(range(2, CHANGES + 2))

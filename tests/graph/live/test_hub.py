@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -190,23 +191,24 @@ async def test_a_slow_consumer_gets_what_it_had_then_resumes_without_a_gap(
 
 
 async def test_who_comes_while_the_hub_reads_past_their_topic_misses_nothing(
-    hub: EventHub, writer: asyncpg.Connection, user_id: UUID
+    hub: EventHub, writer: asyncpg.Connection, user_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def keep_reading() -> None:
-        async with hub.subscribe(topic="another.topic", user_id=user_id):
-            while True:
-                hub.wake()
-                await asyncio.sleep(0)
+    read, asked, written = hub._log.after, asyncio.Event(), asyncio.Event()
 
-    reading = asyncio.create_task(keep_reading())
-    try:
-        for number in range(60):
-            async with hub.subscribe(topic=TOPIC, user_id=user_id) as subscription:
-                written = await write(writer, user_id, number)
-                [event] = await take(subscription, 1)
-                assert (event.id, event.snapshot) == (written, {"number": number})
-    finally:
-        reading.cancel()
+    async def read_late(*arguments: Any) -> Any:
+        asked.set()
+        await written.wait()
+        return await read(*arguments)
+
+    async with hub.subscribe(topic="another.topic", user_id=user_id):
+        monkeypatch.setattr(hub._log, "after", read_late)
+        hub.wake()
+        await asked.wait()
+        async with hub.subscribe(topic=TOPIC, user_id=user_id) as subscription:
+            identifier = await write(writer, user_id, 1)
+            written.set()
+            [event] = await take(subscription, 1)
+            assert (event.id, event.snapshot) == (identifier, {"number": 1})
 
 
 async def test_stopping_ends_subscriptions_resumably(pool: Database, user_id: UUID) -> None:

@@ -77,9 +77,9 @@ async def test_a_minute_of_everything_that_breaks_loses_nothing(
 ) -> None:
     async with (
         running_fleet(deployment, tmp_path, [], ["--workers", "2"]) as fleet,
-        under_load(fleet, users=8, changes=2_000),
+        under_load(fleet, users=6, changes=1_200),
     ):
-        await break_things(fleet, None, restarts=1, kills=2, listeners=3, pause=0.5)
+        await break_things(fleet, None, restarts=1, kills=2, listeners=2, pause=0.5)
 
 
 async def test_two_nodes_over_redis_survive_its_restart_and_a_killed_node(
@@ -87,7 +87,7 @@ async def test_two_nodes_over_redis_survive_its_restart_and_a_killed_node(
 ) -> None:
     async with (
         running_fleet(deployment, tmp_path, [], [], BUS_URL=redis.url) as fleet,
-        under_load(fleet, users=5, changes=1_000),
+        under_load(fleet, users=5, changes=600),
     ):
         await break_things(fleet, redis, restarts=0, kills=1, listeners=0, pause=0.5)
 

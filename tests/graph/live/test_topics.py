@@ -30,6 +30,8 @@ from tests.db.rows import MAKERS, insert_sql, literal
 # Types with ids whose changes nobody can watch, each for a reason.
 UNWATCHED = {
     "CreditGrant": "creditsChanged tells of each",
+    "DeadJob": "for admins, who look when told to",
+    "GenerationLog": "for admins, and it never changes",
     "CreditTransaction": "never changes; creditsChanged tells of each",
     "Hairstyle": "loaded by the seed",
     "Plan": "loaded by the seed",
@@ -104,7 +106,7 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
 
 
 CHANGED = {
-    "generations": "status = 'RUNNING'",
+    "generations": "status = 'CANCELLED'",
     "notifications": "read = true",
     "profiles": "name = 'Another'",
     "tools": "sort_order = sort_order + 1",
