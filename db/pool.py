@@ -10,18 +10,15 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
-from weakref import WeakKeyDictionary
 
 import asyncpg
 import orjson
 import structlog
 from sqlalchemy import Executable
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
-from sqlalchemy.util import LRUCache
 
 from db.actor import Actor, Role
+from db.compiling import compiled
 from db.errors import DomainError
 from db.outages import answered, cannot_serve, connection_lost, unavailable
 from settings import Settings, SettingsError
@@ -34,7 +31,6 @@ SILENCE_SECONDS = 2.0
 START_PATIENCE_SECONDS = 30.0
 START_RETRY_SECONDS = 0.5
 PREPARED_LIMIT = 500
-STRUCTURES = 500
 PROBE_NAME = "tallygraph_probe"
 UNSAFE_ROLE_SQL = """
 select r.rolname from pg_roles r
@@ -48,11 +44,6 @@ log = structlog.get_logger("tallygraph.db")
 # Like no other process's: a name that means another statement elsewhere could set a wrong claim.
 _STATEMENT_PREFIX = f"tallygraph_{secrets.token_hex(8)}_"
 _statement_numbers = count(1)
-_dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
-_compiled: WeakKeyDictionary[ClauseElement, tuple[str, list[str], dict[str, Any]]] = (
-    WeakKeyDictionary()
-)
-_by_structure: LRUCache[Any, Any] = LRUCache(STRUCTURES)
 
 
 class UnsafeRoleError(Exception):
@@ -61,24 +52,6 @@ class UnsafeRoleError(Exception):
 
 class UnreachableDatabaseError(Exception):
     """The server could not log in to its database when it started; the message says why."""
-
-
-def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
-    """A Core statement as Postgres text, its parameters' names in order, and their values.
-
-    A statement that was made before is found again, one that is made for each call by its
-    structure: to compile it takes longer than to run it.
-    """
-    found = _compiled.get(statement)
-    if found is None:
-        compiler, values, *_ = statement._compile_w_cache(
-            _dialect, compiled_cache=_by_structure, column_keys=[]
-        )
-        assert isinstance(compiler, SQLCompiler), "statements are SQL"
-        parameters = compiler.construct_params(extracted_parameters=values, _check=False)
-        found = (str(compiler), list(compiler.positiontup or ()), dict(parameters))
-        _compiled[statement] = found
-    return found
 
 
 class PooledConnection:

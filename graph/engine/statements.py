@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import ColumnElement, select
 
-from db.pool import compiled
+from db.compiling import compiled
 from graph.engine.faults import Path
 from graph.engine.parameters import (
     Getter,

@@ -1,0 +1,37 @@
+"""SQLAlchemy Core statements as text for Postgres, each compiled once."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.util import LRUCache
+
+STRUCTURES = 500
+
+_dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
+_compiled: WeakKeyDictionary[ClauseElement, tuple[str, list[str], dict[str, Any]]] = (
+    WeakKeyDictionary()
+)
+_by_structure: LRUCache[Any, Any] = LRUCache(STRUCTURES)
+
+
+def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
+    """A Core statement as Postgres text, its parameters' names in order, and their values.
+
+    A statement that was made before is found again, one that is made for each call by its
+    structure: to compile it takes longer than to run it.
+    """
+    found = _compiled.get(statement)
+    if found is None:
+        compiler, values, *_ = statement._compile_w_cache(
+            _dialect, compiled_cache=_by_structure, column_keys=[]
+        )
+        assert isinstance(compiler, SQLCompiler), "statements are SQL"
+        parameters = compiler.construct_params(extracted_parameters=values, _check=False)
+        found = (str(compiler), list(compiler.positiontup or ()), dict(parameters))
+        _compiled[statement] = found
+    return found
