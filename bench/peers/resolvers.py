@@ -118,8 +118,7 @@ def _resolver(parent: GraphQLObjectType, declared: GraphQLField) -> Resolver:
             return lambda row, _info: f"{prefix}_{row[key]}"
         case specs.Edge(local, remote):
             return _edge(declared, local, remote)
-        case specs.Page() as page:
-            assert backing is not None
+        case specs.Page() as page if backing is not None:
             return _connection(declared, page, backing.key)
         case _:
             return _item(python_name(declared))

@@ -240,7 +240,7 @@ async def received(house: House) -> UUID:
 async def used_by_a_generation(house: House, upload_id: UUID) -> UUID:
     generation_id: UUID = await house.owner.fetchval(
         "insert into generations (user_id, tool_id, upload_id, cache_key)"
-        " values ($1, 'hair-color', $2, 'x') returning id",
+        " values ($1, 'hair-color', $2, gen_random_uuid()::text) returning id",
         house.user_id,
         upload_id,
     )

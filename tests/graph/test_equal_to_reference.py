@@ -30,6 +30,8 @@ from .reference.world import ACTORS, ADA, GUEST, TEXTS, World, fill, known
 NOW = 1_800_000_000.0
 EXAMPLES = 210
 MOST_ROUNDS = 8
+# What chance seldom reaches: objects with few fields, deep inside others.
+RARE = "{ viewer { generations(first: 100) { nodes { error { code message } } } } }"
 NIGHTLY_EXAMPLES = 5_200
 
 
@@ -96,6 +98,7 @@ def uncovered(both: Both, seen: Counter[str]) -> set[object]:
 
 
 async def test_generated_operations_have_one_answer(both: Both, world: World) -> None:
+    await both.same(RARE)
     seen: Counter[str] = Counter()
     for number in range(MOST_ROUNDS):
         seen += await compare(both, world, EXAMPLES, seed(number))

@@ -19,7 +19,7 @@ from graph.engine.limits import Limits
 from graph.engine.variables import coerce_variables
 from graph.errors import RequestError
 from graph.http import GraphQLHttp
-from graph.live.source import SocketOperations
+from graph.live.source import LiveOperations
 from graph.services import Services
 from settings import Settings
 
@@ -194,10 +194,10 @@ async def told_over_a_socket(
 ) -> list[Any]:
     """The first answers to an operation over a socket, what they say of the cost."""
     told = []
-    answers = SocketOperations(engine, services).execute(payload, lambda: actor)
+    answers = LiveOperations(engine, services).execute(payload, lambda: actor)
     async with aclosing(answers):  # type: ignore[type-var]
         async for answer in answers:
-            told.append(orjson.loads(answer).get("extensions"))
+            told.append(orjson.loads(answer.body).get("extensions"))
             if len(told) == items:
                 break
             await ask_to_spend(engine, services, actor)
