@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 # Where an HTTP request's scope holds its context.
 CONTEXT_KEY = "tallygraph.context"
-# In its scope when the body arrived with the head, so that nobody needs to wait for it.
-BODY_HERE_KEY = "tallygraph.body_here"
+# In its scope when the body has arrived whole: the body, so that nobody needs to wait for it.
+BODY_KEY = "tallygraph.body"
+# In its scope: writes a whole answer of status 200, given its headers as bytes and its body; false
+# when the connection has too much to send already.
+RESPOND_KEY = "tallygraph.respond"
 # Where it holds the function that drops the connection, for clients that never read.
 ABORT_KEY = "tallygraph.abort"
 
