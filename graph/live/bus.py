@@ -12,7 +12,7 @@ from broadcaster import Broadcast
 from graph.live.bus_backends import REPLY_TIMEOUT_SECONDS, PostgresBackend, RedisBackend
 
 WAKE_CHANNEL = "tallygraph_wake"
-PUBLISH_INTERVAL_SECONDS = 0.005
+PUBLISH_INTERVAL_SECONDS = 0.02
 
 log = structlog.get_logger(__name__)
 
