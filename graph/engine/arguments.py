@@ -50,12 +50,15 @@ def argument_reader(
     if not read:
         return lambda _: fixed
 
+    # A plan lives longer than the tree, so it keeps of the field only what it needs.
+    alone = FieldNode(name=node.name, arguments=node.arguments)
+
     def arguments(variables: Variables) -> dict[str, Any]:
         values = fixed.copy()
         for key, of in read:
             value = of(variables)
             if value is _INVALID:
-                return argument_values(definition, node, variables)  # says what is wrong
+                return argument_values(definition, alone, variables)  # says what is wrong
             if value is not Undefined:
                 values[key] = value
         return values

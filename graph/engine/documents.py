@@ -17,6 +17,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     StringValueNode,
+    VariableDefinitionNode,
     Visitor,
     parse,
     specified_rules,
@@ -32,7 +33,7 @@ from graph.engine import lifting
 from graph.engine.cache import ByteBoundedCache
 from graph.engine.coercion import Coercions, VariableReader
 from graph.engine.costs import Formula, Pricing
-from graph.engine.lifting import Lifted, Reading
+from graph.engine.lifting import Lifted, Reading, Slot
 from graph.engine.limits import Limits, check_document, check_text, too_complex
 from graph.engine.probes import Probe, probes_of
 from graph.engine.variables import Variables, coerce_variables, refuse_unstorable
@@ -46,7 +47,8 @@ TEXT_BYTES = 4 * 1024 * 1024
 PLANS_PER_SKELETON = 64
 # Measured: what a document takes in memory for each of its tokens once it is parsed, and for each
 # of its plans; and what is kept of a text beside the text itself.
-BYTES_PER_TOKEN = 300
+BYTES_PER_TOKEN = 140
+TREE_BYTES_PER_TOKEN = 240
 PLAN_BYTES_PER_TOKEN = 150
 TEXT_ENTRY_BYTES = 600
 INTROSPECTION = frozenset({"__schema", "__type"})
@@ -54,13 +56,23 @@ INTROSPECTION = frozenset({"__schema", "__type"})
 Key = tuple[str, str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """An operation as the parser made it, literals replaced by variables; and its fragments."""
+
+    node: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+
+
 @dataclass(eq=False)
 class Skeleton:
     """A valid operation with variables in the places of its literals, and its plans."""
 
-    node: OperationDefinitionNode
-    fragments: Mapping[str, FragmentDefinitionNode]
-    lifted: Lifted | None
+    kind: OperationType
+    variable_definitions: Sequence[VariableDefinitionNode]
+    slots: Sequence[Slot] | None
+    tree: Tree | None
+    read_tree: Callable[[], Tree]
     probes: Sequence[Probe]
     readers: Sequence[VariableReader]
     formula: Formula
@@ -72,7 +84,13 @@ class Skeleton:
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory, its plans included."""
-        return self.token_count * (BYTES_PER_TOKEN + len(self.plans) * PLAN_BYTES_PER_TOKEN)
+        tree = 0 if self.tree is None else TREE_BYTES_PER_TOKEN
+        plans = len(self.plans) * PLAN_BYTES_PER_TOKEN
+        return self.token_count * (BYTES_PER_TOKEN + tree + plans)
+
+    def syntax(self) -> Tree:
+        """The operation and its fragments, read again when they were given up."""
+        return self.tree or self.read_tree()
 
     def shape(self, variables: Variables) -> tuple[Hashable, ...]:
         """What the probes find."""
@@ -83,6 +101,8 @@ class Skeleton:
         if len(self.plans) >= PLANS_PER_SKELETON:
             self.plans.pop(next(iter(self.plans)))
         self.plans[shape] = plan
+        # Two thirds of what a document takes is its tree, and only another shape asks for it again.
+        self.tree = None
         self.resized(self.size_bytes)
 
 
@@ -100,16 +120,6 @@ class Operation:
     settled: dict[Hashable, Any]
 
     @property
-    def node(self) -> OperationDefinitionNode:
-        """The operation, its literals replaced by variables."""
-        return self.skeleton.node
-
-    @property
-    def fragments(self) -> Mapping[str, FragmentDefinitionNode]:
-        """The document's fragments by name."""
-        return self.skeleton.fragments
-
-    @property
     def plans(self) -> dict[tuple[Hashable, ...], Any]:
         """The plans made so far, by the shape of the variables."""
         return self.skeleton.plans
@@ -117,7 +127,7 @@ class Operation:
     @property
     def kind(self) -> OperationType:
         """Query, mutation or subscription."""
-        return self.skeleton.node.operation
+        return self.skeleton.kind
 
     def shape(self, variables: Variables) -> tuple[Hashable, ...]:
         """Those properties of the variables that change which statement is needed."""
@@ -191,8 +201,8 @@ class Documents:
         if reading is not None:
             key = (reading.skeleton, name)
             skeleton = self._skeletons.get(key)
-            if skeleton is not None and skeleton.lifted is not None:
-                literals = skeleton.lifted.values(reading.literals)
+            if skeleton is not None and skeleton.slots is not None:
+                literals = lifting.values(skeleton.slots, reading.literals)
                 if literals is not None:
                     return self._remember(text, name, key, skeleton, literals, reading)
         return self._load(text, name, reading, len(tokens))
@@ -203,15 +213,18 @@ class Documents:
         document = self._valid(text)
         lifted = None
         if reading is not None and reading.literals:
-            lifted = lifting.lift(self._schema, document, len(reading.literals))
+            lifted = lifting.lift(self._schema, document)
+            if lifted is not None and lifted.literal_count != len(reading.literals):
+                lifted = None  # one of them stands where none can be lifted
         literals: dict[str, Any] | None = {}
         if lifted is not None and reading is not None:
-            literals = lifted.values(reading.literals)
+            literals = lifting.values(lifted.slots, reading.literals)
             assert literals is not None, "the document is valid"
         without_literals = reading is not None and not reading.literals
         is_shared = reading is not None and (lifted is not None or without_literals)
         key = (reading.skeleton, name) if is_shared and reading is not None else (text, name)
-        skeleton = self._skeleton(document, name, key, lifted, token_count)
+        read_tree = partial(self._read_tree, text, name, lifted is not None)
+        skeleton = self._skeleton(document, name, key, lifted, token_count, read_tree)
         self._skeletons.put(key, skeleton, skeleton.size_bytes)
         return self._remember(text, name, key, skeleton, literals or {}, reading)
 
@@ -236,25 +249,28 @@ class Documents:
         key: Key,
         lifted: Lifted | None,
         token_count: int,
+        read_tree: Callable[[], Tree],
     ) -> Skeleton:
         whole = document if lifted is None else lifted.document
-        node = _named_operation(whole, name)
-        fragments = {
-            definition.name.value: definition
-            for definition in whole.definitions
-            if isinstance(definition, FragmentDefinitionNode)
-        }
+        tree = _tree(whole, name)
         return Skeleton(
-            node=node,
-            fragments=fragments,
-            lifted=lifted,
+            kind=tree.node.operation,
+            variable_definitions=tree.node.variable_definitions or (),
+            slots=None if lifted is None else lifted.slots,
+            tree=tree,
+            read_tree=read_tree,
             probes=probes_of(whole),
-            readers=self._coercions.readers(node),
-            formula=self._pricing.formula(node, fragments),
+            readers=self._coercions.readers(tree.node),
+            formula=self._pricing.formula(tree.node, tree.fragments),
             limits=self._limits,
             resized=partial(self._skeletons.resize, key),
             token_count=token_count,
         )
+
+    def _read_tree(self, text: str, name: str | None, is_lifted: bool) -> Tree:
+        document = parse(text, no_location=True)
+        lifted = lifting.lift(self._schema, document) if is_lifted else None
+        return _tree(document if lifted is None else lifted.document, name)
 
     def _remember(
         self,
@@ -269,7 +285,7 @@ class Documents:
         if reading is not None:
             for literal in lifting.strings_in(reading.literals):
                 refuse_unstorable(literal)
-        if not skeleton.node.variable_definitions:
+        if not skeleton.variable_definitions:
             variables = Variables(literals)
             # The same for every request of this text.
             skeleton.formula.estimate(literals).check(self._limits)
@@ -302,6 +318,15 @@ def _invalid(
     if isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MAX_VALIDATION_ERRORS:
         return too_complex("The document's fields repeat one another too often.")
     return RequestError(located(), ErrorCode.BAD_USER_INPUT)
+
+
+def _tree(document: DocumentNode, name: str | None) -> Tree:
+    fragments = {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
+    return Tree(_named_operation(document, name), fragments)
 
 
 def _named_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

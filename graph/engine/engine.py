@@ -63,7 +63,8 @@ class Planning:
         self.faults: dict[Path, FieldFault] = {}
         self.operation = operation
         self.variables = variables
-        self.selections = Selections(engine.schema, operation.fragments, variables.coerced)
+        self._syntax = operation.skeleton.syntax()
+        self.selections = Selections(engine.schema, self._syntax.fragments, variables.coerced)
         self.renderer = Renderer(engine.schema, self.selections)
 
     def planner(self, parameters: Parameters) -> Planner:
@@ -92,7 +93,7 @@ class Planning:
         """The root type and the fields selected on it."""
         root = self.engine.schema.get_root_type(self.operation.kind)
         assert root is not None
-        return root, self.selections.collect(root, [self.operation.node.selection_set])
+        return root, self.selections.collect(root, [self._syntax.node.selection_set])
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +298,8 @@ class Engine:
     ) -> dict[str, Any]:
         from graphql import DocumentNode
 
-        node = operation.node
+        syntax = operation.skeleton.syntax()
+        node = syntax.node
         only = OperationDefinitionNode(
             operation=node.operation,
             name=node.name,
@@ -307,7 +309,7 @@ class Engine:
                 selections=tuple(node for nodes in asked.values() for node in nodes)
             ),
         )
-        document = DocumentNode(definitions=(only, *operation.fragments.values()))
+        document = DocumentNode(definitions=(only, *syntax.fragments.values()))
         # As they were given: what is coerced cannot be coerced again.
         result = execute(self.schema, document, variable_values=dict(variables.given))
         assert isinstance(result, ExecutionResult)

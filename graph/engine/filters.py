@@ -87,8 +87,10 @@ class Where:
     def _getter(
         self, path: Path, decode: Callable[[Any], Any], *, many: bool
     ) -> Callable[[Request], Any]:
+        read = self._read
+
         def get(request: Request) -> Any:
-            value: Any = self._read(request)
+            value: Any = read(request)
             for step in path:
                 value = value[step]
             if not many:

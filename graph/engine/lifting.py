@@ -5,7 +5,7 @@ literals themselves. It reads tokens only, so that a text whose skeleton is know
 nor validated. That is safe because of what the skeleton keeps: names, booleans, enum values and the
 kind of each literal, the values of defaults and of directives' arguments, and which literals equal
 one another (fields may share a response key only if their arguments are equal). What is left to
-check of a literal is whether it is a value of its type, and `Lifted.values` does that.
+check of a literal is whether it is a value of its type, and `values` does that.
 """
 
 from __future__ import annotations
@@ -138,23 +138,25 @@ class Lifted:
     document: DocumentNode
     slots: tuple[Slot, ...]
 
-    def values(self, literals: Sequence[Literal]) -> dict[str, Any] | None:
-        """The variables of another text of this skeleton; nothing when one has a wrong value."""
-        following = iter(literals)
-        found: dict[str, Any] = {}
-        for slot in self.slots:
-            found[slot.variable] = slot.value(following)
-        return None if Undefined in found.values() else found
+    @property
+    def literal_count(self) -> int:
+        """How many literals became part of a variable."""
+        return sum(slot.count for slot in self.slots)
 
 
-def lift(schema: GraphQLSchema, document: DocumentNode, literal_count: int) -> Lifted | None:
+def values(slots: Sequence[Slot], literals: Sequence[Literal]) -> dict[str, Any] | None:
+    """The variables of another text of a skeleton; nothing when one has a wrong value."""
+    following = iter(literals)
+    found = {slot.variable: slot.value(following) for slot in slots}
+    return None if Undefined in found.values() else found
+
+
+def lift(schema: GraphQLSchema, document: DocumentNode) -> Lifted | None:
     """The document lifted; nothing when one of its literals stands where none can be lifted."""
     type_info = TypeInfo(schema)
     lifter = _Lifter(type_info)
     lifted = visit(document, TypeInfoVisitor(type_info, lifter))
-    if not lifter.is_whole or sum(slot.count for slot in lifter.slots) != literal_count:
-        return None
-    return Lifted(lifted, tuple(lifter.slots))
+    return Lifted(lifted, tuple(lifter.slots)) if lifter.is_whole else None
 
 
 class _Lifter(Visitor):

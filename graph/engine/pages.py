@@ -310,9 +310,10 @@ class PageBuilder:
 
     def _cursor_getter(self, argument: str, index: int, column: ColumnElement[Any]) -> Getter:
         python_type, length = column.type.python_type, len(self.order)
+        arguments, order_name = self.arguments, self.order_name
 
         def get(request: Request) -> Any:
-            values = decode_cursor(self.arguments(request)[argument], self.order_name, length)
+            values = decode_cursor(arguments(request)[argument], order_name, length)
             return cursor_value(values[index], python_type)
 
         return get

@@ -56,7 +56,7 @@ def coerce_variables(
 def _by_the_book(
     schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    definitions = operation.node.variable_definitions or ()
+    definitions = operation.skeleton.variable_definitions
     # Without a bound, each wrong item of a long list would be told.
     result = get_variable_values(
         schema, definitions, dict(given), max_errors=MAX_ERRORS, hide_suggestions=True

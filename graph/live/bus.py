@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class WakeBus:
-    """Wakes the hubs of other processes, at most once in 5 ms, and this one when they write.
+    """Wakes the hubs of other processes, at most once in 20 ms, and this one when they write.
 
     Losing a wake-up costs latency only, since every hub also reads on a slow heartbeat; so a
     failure to publish is logged and forgotten.

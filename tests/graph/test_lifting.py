@@ -109,7 +109,7 @@ def meaning(documents: Documents, text: str) -> Any:
 
 
 def _asked(operation: Operation, variables: Variables) -> Iterator[Any]:
-    selections = Selections(SCHEMA, operation.fragments, variables.coerced)
+    selections = Selections(SCHEMA, operation.skeleton.syntax().fragments, variables.coerced)
     root = SCHEMA.get_root_type(operation.kind)
     assert root is not None
 
@@ -121,7 +121,7 @@ def _asked(operation: Operation, variables: Variables) -> Iterator[Any]:
             if isinstance(named, GraphQLObjectType):
                 yield from below(named, selections.collect(named, sub_selections(nodes)))
 
-    yield from below(root, selections.collect(root, [operation.node.selection_set]))
+    yield from below(root, selections.collect(root, [operation.skeleton.syntax().node.selection_set]))
 
 
 @pytest.fixture(scope="module")
