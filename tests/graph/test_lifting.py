@@ -121,7 +121,9 @@ def _asked(operation: Operation, variables: Variables) -> Iterator[Any]:
             if isinstance(named, GraphQLObjectType):
                 yield from below(named, selections.collect(named, sub_selections(nodes)))
 
-    yield from below(root, selections.collect(root, [operation.skeleton.syntax().node.selection_set]))
+    yield from below(
+        root, selections.collect(root, [operation.skeleton.syntax().node.selection_set])
+    )
 
 
 @pytest.fixture(scope="module")
