@@ -39,13 +39,20 @@ BODY_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
-# Of an answer that needs no others; the same as _respond() sends.
-HEADERS = {
-    media: b"content-type: " + media + b"; charset=utf-8\r\ncache-control: no-store\r\n"
-    b"x-content-type-options: nosniff\r\nx-request-id: %s\r\n"
-    for media in (JSON_TYPE, RESPONSE_TYPE)
-}
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
+SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+# An answer's headers as lines, for who writes it in one piece.
+HEADERS = {
+    media: b"".join(
+        b"%s: %s\r\n" % pair
+        for pair in (
+            (b"content-type", CONTENT_TYPES[media]),
+            *SAME_HEADERS,
+            (b"x-request-id", b"%s"),
+        )
+    )
+    for media in CONTENT_TYPES
+}
 log = structlog.get_logger("tallygraph.http")
 # Random for each process, then counted: asking the system for randomness each time is slower.
 _PROCESS_ID = secrets.token_hex(4)
@@ -276,8 +283,7 @@ async def _respond(
             "headers": [
                 (b"content-type", CONTENT_TYPES[media]),
                 (b"content-length", str(len(body)).encode()),
-                (b"cache-control", b"no-store"),
-                (b"x-content-type-options", b"nosniff"),
+                *SAME_HEADERS,
                 (b"x-request-id", request_id.encode()),
                 *extra,
             ],

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from db.actor import SERVICE
+from db.event_log import event_log_size
 from db.pool import Database
 from graph.live.clients import Clients
 from graph.live.hub import EventHub
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from graph.app import Server
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-EVENT_LOG_SQL = """
-select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint as size_bytes,
-       count(*) filter (where c.relname ~ '^on_') as days,
-       coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint as rows
-from pg_class c where c.relnamespace = 'event_days'::regnamespace and c.relkind = 'r'
-"""
 
 
 def may_read(request: Request, settings: Settings) -> bool:
@@ -57,7 +52,7 @@ class LiveMetrics:
     async def look(self) -> None:
         """Ask the database for the size of the log; raises when it is away."""
         async with self._database.transaction(SERVICE) as transaction:
-            self._log = dict(await transaction.connection.fetchrow(EVENT_LOG_SQL))
+            self._log = await event_log_size(transaction)
 
     def collect(self) -> Iterator[Metric]:
         """The figures as they are now."""

@@ -158,7 +158,7 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
 
 
 def respond_whole(cycle: RequestResponseCycle, headers: bytes, body: bytes) -> bool:
-    """Writes an answer in one piece: as two ASGI messages it takes three times as long.
+    """Writes an answer in one piece, which spares the checks and pauses of two ASGI messages.
 
     `headers` are lines that need no checking, `content-length` not among them.
     """

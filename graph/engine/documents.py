@@ -204,29 +204,35 @@ class Documents:
             if skeleton is not None and skeleton.slots is not None:
                 literals = lifting.values(skeleton.slots, reading.literals)
                 if literals is not None:
-                    return self._remember(text, name, key, skeleton, literals, reading)
+                    for literal in lifting.strings_in(reading.literals):
+                        refuse_unstorable(literal)
+                    return self._remember(text, name, key, skeleton, literals)
         return self._load(text, name, reading, len(tokens))
 
     def _load(
         self, text: str, name: str | None, reading: Reading | None, token_count: int
     ) -> Operation:
         document = self._valid(text)
-        lifted = None
-        if reading is not None and reading.literals:
-            lifted = lifting.lift(self._schema, document)
-            if lifted is not None and lifted.literal_count != len(reading.literals):
-                lifted = None  # one of them stands where none can be lifted
-        literals: dict[str, Any] | None = {}
-        if lifted is not None and reading is not None:
-            literals = lifting.values(lifted.slots, reading.literals)
-            assert literals is not None, "the document is valid"
-        without_literals = reading is not None and not reading.literals
-        is_shared = reading is not None and (lifted is not None or without_literals)
-        key = (reading.skeleton, name) if is_shared and reading is not None else (text, name)
+        lifted = None if reading is None else self._lifted(document, reading)
+        key: Key = (text, name)
+        literals: dict[str, Any] = {}
+        if reading is not None and lifted is not None:
+            key = (reading.skeleton, name)
+            values = lifting.values(lifted.slots, reading.literals)
+            assert values is not None, "the document is valid"
+            literals = values
         read_tree = partial(self._read_tree, text, name, lifted is not None)
         skeleton = self._skeleton(document, name, key, lifted, token_count, read_tree)
         self._skeletons.put(key, skeleton, skeleton.size_bytes)
-        return self._remember(text, name, key, skeleton, literals or {}, reading)
+        return self._remember(text, name, key, skeleton, literals)
+
+    def _lifted(self, document: DocumentNode, reading: Reading) -> Lifted | None:
+        """The document lifted; nothing when a literal stands where none can be lifted."""
+        if not reading.literals:
+            return Lifted(document, ())
+        lifted = lifting.lift(self._schema, document)
+        whole = lifted is not None and lifted.literal_count == len(reading.literals)
+        return lifted if whole else None
 
     def _valid(self, text: str) -> DocumentNode:
         """The document, small enough to validate, and valid."""
@@ -279,12 +285,8 @@ class Documents:
         key: Key,
         skeleton: Skeleton,
         literals: dict[str, Any],
-        reading: Reading | None,
     ) -> Operation:
         variables = None
-        if reading is not None:
-            for literal in lifting.strings_in(reading.literals):
-                refuse_unstorable(literal)
         if not skeleton.variable_definitions:
             variables = Variables(literals)
             # The same for every request of this text.

@@ -156,6 +156,13 @@ def test_texts_that_differ_in_literals_share_one_skeleton(first: str, second: st
     assert one.skeleton is other.skeleton
 
 
+def test_texts_without_literals_share_one_whatever_their_spaces() -> None:
+    documents = fresh()
+    one = documents.operation("{ viewer { id } }", None)
+    other = documents.operation("{viewer{id}} # the same", None)
+    assert one.skeleton is other.skeleton
+
+
 def test_a_skeleton_keeps_which_literals_are_equal() -> None:
     equal = "{ viewer { a: generations(first: 1) { totalCount } b: generations(first: %s) { totalCount } } }"
     documents = fresh()
