@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
@@ -133,7 +132,11 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
         self._task, self._running = task, cycle
-        cycle.scope[RESPOND_KEY] = partial(respond_whole, cycle)  # type: ignore[literal-required]
+        # Not bound to the cycle, which holds the scope: what refers to itself waits for the collector.
+        cycle.scope[RESPOND_KEY] = self._respond_whole  # type: ignore[literal-required]
+
+    def _respond_whole(self, headers: bytes, body: bytes) -> bool:
+        return self._running is not None and respond_whole(self._running, headers, body)
 
     def _start_deadline(self, seconds: float) -> None:
         self._deadline = self.loop.call_later(seconds, self._overdue)

@@ -199,10 +199,19 @@ async def run_mutation(
         outcome = await operation(run.context, **arguments)
         return await retried(lambda: _finish(database, plan, outcome, run))
     except Exception as error:
-        known = domain_error(error)
-        if known is None or known.code in TOP_LEVEL_CODES:
+        refused = _refused(plan, error)
+        if refused is None:
             raise
-        return plan.refused(known)
+        return refused
+
+
+def _refused(plan: PayloadPlan, error: Exception) -> bytes | None:
+    """The payload of a refusal; nothing when the error belongs beside `data`.
+
+    A function, since a local variable that keeps an error also keeps its own frame alive.
+    """
+    known = domain_error(error)
+    return None if known is None or known.code in TOP_LEVEL_CODES else plan.refused(known)
 
 
 async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run) -> bytes:
