@@ -132,7 +132,7 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
         self._task, self._running = task, cycle
-        # Not bound to the cycle, which holds the scope: what refers to itself waits for the collector.
+        # Not bound to the cycle: it holds the scope, and only the collector finds circles.
         cycle.scope[RESPOND_KEY] = self._respond_whole  # type: ignore[literal-required]
 
     def _respond_whole(self, headers: bytes, body: bytes) -> bool:
