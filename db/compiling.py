@@ -19,6 +19,13 @@ _compiled: WeakKeyDictionary[ClauseElement, tuple[str, list[str], dict[str, Any]
 _by_structure: LRUCache[Any, Any] = LRUCache(STRUCTURES)
 
 
+def compiled_once(statement: ClauseElement) -> tuple[str, list[str]]:
+    """A Core statement that nobody will compile again, and its parameters' names in order."""
+    compiler = statement.compile(dialect=_dialect)
+    assert isinstance(compiler, SQLCompiler), "statements are SQL"
+    return str(compiler), list(compiler.positiontup or ())
+
+
 def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
     """A Core statement as Postgres text, its parameters' names in order, and their values.
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import structlog
 from graphql import (
+    DocumentNode,
     ExecutionResult,
     FieldNode,
     GraphQLError,
@@ -296,8 +297,6 @@ class Engine:
     def _introspect(
         self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
     ) -> dict[str, Any]:
-        from graphql import DocumentNode
-
         syntax = operation.skeleton.syntax()
         node = syntax.node
         only = OperationDefinitionNode(

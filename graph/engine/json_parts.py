@@ -77,7 +77,11 @@ def _assert_plain(*names: str) -> None:
 def build_object(pairs: Pairs) -> Json:
     """A JSON object of any number of keys, in their order."""
     if len(pairs) <= PAIRS_PER_OBJECT:
-        return func.json_build_object(*_arguments(pairs), type_=JSON_TYPE)
+        arguments = list(_arguments(pairs))
+        if len(arguments) < 2:
+            # All of it is text, as in most objects: nothing to make, nothing to compile.
+            return literal(f"json_build_object({''.join(map(str, arguments))})", JSON_TYPE)
+        return func.json_build_object(*arguments, type_=JSON_TYPE)
     head = cast(build_object(pairs[:PAIRS_PER_OBJECT]), TEXT)
     tail = cast(build_object(pairs[PAIRS_PER_OBJECT:]), TEXT)
     opened = func.left(head, literal("-1"), type_=TEXT)
@@ -103,6 +107,12 @@ def _arguments(pairs: Pairs) -> Iterator[ColumnElement[Any]]:
 def list_of(items: ColumnElement[Any]) -> Json:
     """Rows as a JSON list, empty rather than null."""
     return func.coalesce(items, literal("'[]'::json"))
+
+
+def list_of_column(rows: str, column: str) -> Json:
+    """One column of all rows of a subquery as a JSON list; empty rather than null."""
+    _assert_plain(rows, column)
+    return literal(f"coalesce(json_agg({rows}.{column}), '[]'::json)", JSON_TYPE)
 
 
 def json_agg(item: ColumnElement[Any]) -> Any:

@@ -30,7 +30,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from db.errors import DomainError, ErrorCode, bad_input
 from graph.engine.faults import Path
 from graph.engine.filters import Where
-from graph.engine.json_parts import TEXT, Json, build_object, json_agg, list_of, text_literal
+from graph.engine.json_parts import (
+    TEXT,
+    Json,
+    build_object,
+    json_agg,
+    list_of,
+    list_of_column,
+    text_literal,
+)
 from graph.engine.parameters import Getter, Request
 from graph.engine.plan import Planner, as_object, ordering, table_behind
 from graph.engine.specs import Column, Page, python_name, spec_of
@@ -191,7 +199,7 @@ class PageBuilder:
     def _items(self, label: str) -> Part:
         def part(inner: FromClause) -> Json:
             if not self.counted:
-                return list_of(json_agg(inner.c[label]))
+                return list_of_column(inner.name, label)  # type: ignore[attr-defined]
             in_order = aggregate_order_by(inner.c[label], self._shown(inner))
             on_page = inner.c[POSITION] <= self.first()
             return list_of(json_agg(in_order).filter(on_page))

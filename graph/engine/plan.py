@@ -37,9 +37,8 @@ from graph.engine.json_parts import (
     build_object,
     formatted,
     global_id,
-    json_agg,
     leaf,
-    list_of,
+    list_of_column,
     source_of,
     text_literal,
 )
@@ -258,4 +257,4 @@ class Planner:
         made = self.object(as_object(named), nodes, source, (*path, None))
         query = select(made.label("item")).select_from(source).where(self.lock(named, source))
         items = query.order_by(*sorted_by(source, order)).subquery(self.next_name())
-        return select(list_of(json_agg(items.c.item))).scalar_subquery()
+        return select(list_of_column(items.name, "item")).select_from(items).scalar_subquery()

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import ColumnElement, select
 
-from db.compiling import compiled
+from db.compiling import compiled_once
 from graph.engine.faults import Path
 from graph.engine.parameters import (
     Getter,
@@ -108,7 +108,7 @@ def make_statement(
     value: ColumnElement[Any], parameters: Parameters, finishers: Sequence[Finisher]
 ) -> Statement:
     """The statement that selects one JSON value."""
-    sql, names, _ = compiled(select(value))
+    sql, names = compiled_once(select(value))
     getters = tuple(parameters.getters[name] for name in names)
     return Statement(sql, getters, tuple(finishers))
 
@@ -148,6 +148,6 @@ def make_verb_statement(
     casts: tuple[str, ...],
 ) -> VerbStatement:
     """The statement that runs a verb and then selects its payload."""
-    sql, names, _ = compiled(select(value))
+    sql, names = compiled_once(select(value))
     assert not names, "inside a verb's selection nothing is bound by the driver"
     return VerbStatement(sql, parameters.getters, tuple(finishers), function, casts)

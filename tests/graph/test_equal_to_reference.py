@@ -97,6 +97,7 @@ def uncovered(both: Both, seen: Counter[str]) -> set[object]:
     return {*(FEATURES - set(seen)), *(backed_fields(both.engine) - both.answered)}
 
 
+@pytest.mark.timeout(600)
 async def test_generated_operations_have_one_answer(both: Both, world: World) -> None:
     await both.same(RARE)
     seen: Counter[str] = Counter()
@@ -270,3 +271,12 @@ async def test_a_verbs_payload_shows_the_wallet_as_it_is_afterwards(both: Both) 
     spent = (await both.compiled(text, {}))["data"]["spendCredits"]
     read = await both.same("{ viewer { credits { available balance held __typename } } }")
     assert orjson.dumps(read["data"]["viewer"]["credits"]) == orjson.dumps(spent["credits"])
+
+
+async def test_of_two_faults_in_one_null_the_first_in_the_document_is_told(both: Both) -> None:
+    wrong_cursor = 'creditTransactions(after: "of another list") { totalCount }'
+    wrong_condition = "other: creditTransactions(where: {id: null}) { totalCount }"
+    for first, second in ((wrong_cursor, wrong_condition), (wrong_condition, wrong_cursor)):
+        response = await both.same(f"{{ viewer {{ {first} {second} }} }}")
+        (error,) = response["errors"]
+        assert error["path"] == ["viewer", first.partition(":")[0].partition("(")[0]]

@@ -29,7 +29,7 @@ from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
 
-from .lists import List, check_conditions, object_type
+from .lists import List, object_type
 from .rows import Reader, Row, key_from_text
 
 # What the declarations say in SQL, said again in Python.
@@ -109,9 +109,9 @@ async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dic
             assert backing is not None
             if reader.actor.user_id is None and not _is_shown(reader, backing.model):
                 return None
-            check_conditions(arguments.get("where"))
-            rows = await reader.rows(backing.model, item.name)
-            page = await List(reader, item, order, arguments).page(rows)
+            asked = List(reader, item, order, arguments)
+            asked.check()
+            page = await asked.page(await reader.rows(backing.model, item.name))
             return page if _is_shown(reader, backing.model) else None
         case spec:
             raise AssertionError(spec)
@@ -167,11 +167,12 @@ async def _of_row(
             item = object_type(object_type(field.type).fields["nodes"].type)
             behind = backing_of(item)
             assert behind is not None
-            check_conditions(arguments.get("where"))
+            asked = List(reader, item, order, arguments)
+            asked.check()
             rows = await reader.rows(behind.model, item.name, key, row.values[backing.key])
             if only is not None:
                 rows = [one for one in rows if ONLY[parent.name, name](one.values)]
-            return await List(reader, item, order, arguments).page(rows)
+            return await asked.page(rows)
         case specs.Computed(columns, function):
             chosen = {name: value and value.name for name, value in arguments.items()}
             return function(

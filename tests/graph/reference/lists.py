@@ -58,6 +58,17 @@ class List:
         sign = "-" if chosen["direction"].name == "DESC" else ""
         return (sign + chosen["field"].name.lower(), sign + usual[-1].lstrip("-"))
 
+    def check(self) -> None:
+        """Refuses wrong arguments before anything is awaited.
+
+        Of faults that end in the same null graphql-core tells the one that came first in time; so
+        it is the first in the document.
+        """
+        check_conditions(self._arguments.get("where"))
+        self._size()
+        for name in ("after", "before"):
+            self._position(name)
+
     async def page(self, rows: list[Row]) -> dict[str, Any]:
         """The connection object for all the rows of the list."""
         size, backward = self._size()
