@@ -160,6 +160,7 @@ async def create_upload(context: Context, input: CreateUploadInput) -> SqlVerb:
             ("interval", limits.url_lasts),
             ("interval", limits.waiting),
             ("bigint", limits.quota_bytes),
+            ("integer", limits.waiting_uploads),
         ),
         {"upload": SqlVerb.RESULT},
     )
