@@ -11,7 +11,7 @@ import pytest
 
 from db.embedded import EmbeddedDatabase
 from db.pool import Database
-from db.storage import Storage, open_storage
+from db.storage import Storage
 from jobs import worker as worker_module
 from jobs.providers.offline import OfflineProvider
 from jobs.schedule import SCHEDULE, ScheduledWork
@@ -31,11 +31,6 @@ async def clean(owner: asyncpg.Connection) -> AsyncIterator[None]:
     await owner.execute("delete from scheduled_runs")
     yield
     await owner.execute("delete from scheduled_runs")
-
-
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings)
 
 
 class Work:
