@@ -62,7 +62,9 @@ class Generation(Node):
     status: GenerationStatus = column(description="Where it stands.")
     tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
     parameters: JSON = column(description="The tool's parameters, as they were given.")
-    result: JSON | None = column(description="Figures, for analyses; null for pictures.")
+    result: JSON | None = column(
+        description="The figures of an analysis, or notes on how a picture was made; null before."
+    )
     error: GenerationError | None = embedded(
         lambda row: row.c.error_code.is_not(None), description="Why it failed; null otherwise."
     )

@@ -74,7 +74,7 @@ class UploadHeader:
 
 @backed_by(tables.Upload, prefix="upload")
 class Upload(Node):
-    """A place for one photo: PUT its bytes to `url`, then use `id` in `createGeneration`."""
+    """A place for a photo or mask: PUT its bytes to `url`, then use `id` in `createGeneration`."""
 
     id: strawberry.ID = global_id()
     status: UploadStatus = column(description="Where it stands.")
