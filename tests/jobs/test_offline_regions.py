@@ -92,6 +92,16 @@ def test_a_few_freckles_of_skin_are_no_face() -> None:
     assert find_face(small_pixels(picture)).found_by == "position"
 
 
+def test_a_floor_of_skins_colour_and_a_freckle_in_the_middle_are_no_face() -> None:
+    picture = painted(
+        Image.new("RGB", (600, 800), (60, 90, 160)),
+        (0, 740, 600, 800),
+        (295, 350, 318, 373),
+        color=SKIN,
+    )
+    assert find_face(small_pixels(picture)).found_by == "position"
+
+
 @pytest.mark.parametrize("across", [-90, 90])
 def test_the_face_is_found_beside_the_middle(across: int) -> None:
     drawn = portrait()
@@ -147,6 +157,40 @@ def test_hair_ends_where_something_of_its_colour_begins_far_below() -> None:
     recolour_hair(after, PURPLE)
     assert moved(picture, after, box(225, 300, 252, 400)) > 20
     assert moved(picture, after, box(225, 560, 252, 799)) < 1
+
+
+def test_hair_ends_where_something_of_its_colour_begins_far_aside() -> None:
+    dark = (34, 32, 36)
+    picture = Image.new("RGB", (600, 800), (150, 178, 190))
+    picture.paste(portrait(hair=dark).picture.resize((300, 400)), (150, 50))
+    shelf = (0, 240, 228, 262)  # it touches the hair, and is no wider than three faces around
+    picture = painted(picture, shelf, color=dark)
+    after = picture.copy()
+    recolour_hair(after, PURPLE)
+    assert moved(picture, after, inner((228, 200, 250, 300))) > 20
+    assert moved(picture, after, inner((0, 240, 110, 262))) < 1
+
+
+def test_hair_that_fills_the_picture_to_its_borders_is_painted() -> None:
+    drawn = portrait(hair=(40, 30, 30))
+    place = (165, 150, 435, 510)
+    picture = drawn.picture.crop(place)
+    after = picture.copy()
+    recolour_hair(after, PURPLE)
+    left, top, right, bottom = place
+    assert moved(picture, after, drawn.hair[top:bottom, left:right]) > 20
+    assert moved(picture, after, drawn.skin[top:bottom, left:right]) < 1
+
+
+@pytest.mark.parametrize("wall", [(128, 92, 70), (70, 62, 58)], ids=["lighter", "greyer"])
+def test_a_wall_nearly_of_the_hairs_colour_stays(wall: tuple[int, int, int]) -> None:
+    drawn = portrait(background=wall)
+    after = drawn.picture.copy()
+    recolour_hair(after, PURPLE)
+    assert moved(drawn.picture, after, drawn.hair) > 20
+    beside = drawn.rest.copy()
+    beside[180:] = False
+    assert moved(drawn.picture, after, beside) < 1
 
 
 def test_long_hair_is_painted_to_its_end() -> None:
