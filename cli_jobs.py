@@ -83,10 +83,10 @@ def overview_tables(overview: Overview) -> list[Table]:
     schedule = Table(
         Column("Scheduled work", no_wrap=True),
         Column("Times (UTC)", no_wrap=True),
-        "Last run",
-        "Took",
+        Column("Last run", no_wrap=True),
+        Column("Took", no_wrap=True),
         "Result",
-        "Next run",
+        Column("Next run", no_wrap=True),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,

@@ -19,8 +19,8 @@ from db.generations.operations import (
 )
 from db.pool import Database
 from db.storage import Storage
-from jobs.generations import GenerationRun, GenerationServices
-from jobs.providers.base import LimitedProvider
+from jobs.generations import GenerationRun, GenerationServices, RetryLater
+from jobs.providers.base import LimitedProvider, ProviderFailed
 
 from .house import (
     PROVIDER,
@@ -110,6 +110,22 @@ async def test_a_generation_that_kills_its_workers_becomes_a_dead_job(
     row = await generation(owner, generation_id)
     assert (row["status"], row["credits_charged"]) == ("SUCCEEDED", 0)
     assert await wallet(owner, actor) == (10, 0), "a retry by an admin is free"
+
+
+async def test_each_attempt_waits_longer_and_as_long_as_the_provider_asks(
+    database: Database, storage: Storage, someone: Someone
+) -> None:
+    actor, upload_id = someone
+    busy, very_busy = ProviderFailed("Busy."), ProviderFailed("Busy.", retry_after_seconds=30)
+    for error, waits in ((busy, [(0.8, 1.2), (1.6, 2.4)]), (very_busy, [(30, 30), (30, 30)])):
+        provider = LimitedProvider(FakeProvider(error, failures=9))
+        services = GenerationServices(database, storage, provider, lambda: None)
+        color = {"color": f"#{len(str(error.retry_after_seconds)):06x}"}
+        generation_id = await create_generation(database, actor, upload_id, parameters=color)
+        for shortest, longest in waits:
+            with pytest.raises(RetryLater) as later:
+                await GenerationRun(services, generation_id).run()
+            assert shortest <= later.value.seconds <= longest
 
 
 async def fail_attempts(database: Database, running: RunnableGeneration, count: int) -> None:

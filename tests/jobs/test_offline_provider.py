@@ -220,6 +220,7 @@ async def test_no_picture_breaks_a_tool(size: tuple[int, int], filling: str) -> 
         except ProviderRefused:
             assert tool_id in {"skin-color", "eye-color"}  # where there is neither
             continue
+        assert outcome.made_offline
         if outcome.image:
             assert pixels_of(outcome.image).shape == (size[1], size[0], 3)
 
