@@ -85,11 +85,12 @@ def overview_tables(overview: Overview) -> list[Table]:
         Column("Times (UTC)", no_wrap=True),
         Column("Last run", no_wrap=True),
         Column("Took", no_wrap=True),
-        "Result",
+        Column("Result", overflow="fold"),
         Column("Next run", no_wrap=True),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
+        show_edge=False,
         caption=None if overview.schedule else "No worker has run yet.",
     )
     for row in overview.schedule:
