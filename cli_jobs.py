@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from settings import get_settings
 from terminal import fail, owner_url
@@ -78,23 +79,28 @@ def retry(job: Annotated[str, typer.Argument(help="The dead job's id.")]) -> Non
 
 def overview_tables(overview: Overview) -> list[Table]:
     """The overview as tables."""
+    # Without frames it fits a terminal of 80 columns.
     schedule = Table(
-        "Scheduled work",
-        "Times (UTC)",
-        "Last run",
-        "Took",
-        "Result",
-        "Next run",
+        Column("Scheduled work", no_wrap=True),
+        Column("Times (UTC)", no_wrap=True),
+        Column("Last run", no_wrap=True),
+        Column("Took", no_wrap=True),
+        Column("Result", overflow="fold"),
+        Column("Next run", no_wrap=True),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
         caption=None if overview.schedule else "No worker has run yet.",
     )
     for row in overview.schedule:
         schedule.add_row(
             row["name"],
             row["times"],
-            moment(row["last_finished_at"]),
+            short_moment(row["last_finished_at"]),
             duration(row["last_milliseconds"]),
             result(row),
-            moment(row["next_run_at"]),
+            short_moment(row["next_run_at"]),
         )
     queue = Table("Queue", "Waiting", "For later", "Running", "Oldest since")
     for row in overview.queue:
@@ -119,6 +125,11 @@ def result(row: Record) -> str:
 def moment(value: datetime | None) -> str:
     """A time in UTC, to the second."""
     return value.strftime("%Y-%m-%d %H:%M:%S") if value else ""
+
+
+def short_moment(value: datetime | None) -> str:
+    """A time in UTC of this year, to the minute."""
+    return value.strftime("%m-%d %H:%M") if value else ""
 
 
 def duration(milliseconds: int | None) -> str:

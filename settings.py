@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     upload_limit_bytes: int = 15 * 1_048_576
     upload_limit_pixels: int = 40_000_000
     upload_quota_bytes: Annotated[int, Field(ge=0)] = 500_000_000
+    upload_waiting_limit: Annotated[int, Field(ge=1)] = 200
     upload_url_seconds: int = 900
     result_url_seconds: int = 3600
     metrics_token: str = ""

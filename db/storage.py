@@ -12,7 +12,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+import structlog
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 from obstore.store import LocalStore, from_url
 
 from db.errors import DomainError, ErrorCode
@@ -27,6 +33,8 @@ WIDTHS_PIXELS = (160, 320, 640, 1280)
 # A request waits for storage no longer than this, tries included.
 RETRY_SECONDS = 10
 CLOUDS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+
+log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES = 256 * 1024
 _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.items()}
@@ -85,6 +93,17 @@ def _reached() -> Iterator[None]:
             ErrorCode.SERVICE_UNAVAILABLE,
             "The file storage does not answer. Try again in a moment.",
         ) from error
+
+
+@contextmanager
+def _reached_to_read(path: str) -> Iterator[None]:
+    """The same, where a bucket that may not be listed says 403 of a file that is not there."""
+    with _reached():
+        try:
+            yield
+        except PermissionDeniedError as error:
+            log.warning("storage refused a file, as if there were none", path=path)
+            raise FileNotFoundError(path) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +166,7 @@ class Storage:
         """The whole file; with `version` only if it is still that one, else as if it were gone."""
         options: Any = {"if_match": version} if version else None
         try:
-            with _reached():
+            with _reached_to_read(path):
                 result = await obstore.get_async(self._store, _checked(path), options=options)
                 return bytes(await result.bytes_async())
         except PreconditionError:
@@ -155,13 +174,13 @@ class Storage:
 
     async def stream(self, path: str) -> ObjectStream:
         """The file's size, and its bytes when they are asked for."""
-        with _reached():
+        with _reached_to_read(path):
             result = await obstore.get_async(self._store, _checked(path))
         return ObjectStream(result.meta["size"], _as_bytes(result))
 
     async def head(self, path: str) -> StoredObject:
         """What storage knows of the file, without its bytes."""
-        with _reached():
+        with _reached_to_read(path):
             result = await obstore.get_async(self._store, _checked(path), options={"head": True})
         content_type: Any = result.attributes.get("Content-Type")
         return StoredObject(result.meta["size"], content_type, result.meta["e_tag"])

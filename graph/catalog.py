@@ -45,6 +45,9 @@ class Tool(Node):
     parameters_schema: JSON = column(
         description="JSON Schema of `createGeneration`'s parameters for this tool."
     )
+    takes_mask: bool = column(
+        description="Whether `createGeneration` takes a `maskUploadId` for this tool."
+    )
 
 
 @backed_by(tables.Plan)

@@ -62,7 +62,9 @@ class Generation(Node):
     status: GenerationStatus = column(description="Where it stands.")
     tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
     parameters: JSON = column(description="The tool's parameters, as they were given.")
-    result: JSON | None = column(description="Figures, for analyses; null for pictures.")
+    result: JSON | None = column(
+        description="The figures of an analysis, or notes on how a picture was made; null before."
+    )
     error: GenerationError | None = embedded(
         lambda row: row.c.error_code.is_not(None), description="Why it failed; null otherwise."
     )
@@ -90,7 +92,15 @@ class CreateGenerationInput:
     tool_id: strawberry.ID = strawberry.field(description="The tool's global id or slug.")
     upload_id: strawberry.ID = strawberry.field(description="The upload's global id.")
     parameters: JSON | None = strawberry.field(
-        default=None, description="By the tool's parametersSchema; hair-color: {color: #rrggbb}."
+        default=None,
+        description="By the tool's parametersSchema; hair-color: {color: #rrggbb}. At most 8,192 "
+        "bytes of JSON.",
+    )
+    mask_upload_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="Global id of another upload, for tools that take a mask: a picture of the "
+        "photo's shape, white where the tool works, black or transparent elsewhere. Without one "
+        "the tool finds the place itself.",
     )
     idempotency_key: str = strawberry.field(
         description="Same key, same input: the same generation again, paid once. 1 to 255 "
@@ -219,11 +229,17 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
     actor = context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
     upload_id = uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")
+    mask_id = (
+        uuid_from_global_id(input.mask_upload_id, "upload", "input", "maskUploadId")
+        if input.mask_upload_id is not None
+        else None
+    )
     parameters: Any = {} if input.parameters is None else input.parameters
     schema = await catalog.parameters_schema(context.services.database, context.actor, tool_id)
     if schema is not None:  # an unknown tool is the verb's to refuse
         check_parameters(schema, parameters)
-    await context.services.uploads.collect(actor, upload_id)
+    for wanted in filter(None, (upload_id, mask_id)):
+        await context.services.uploads.collect(actor, wanted)
     return SqlVerb(
         "app.create_generation",
         (
@@ -231,6 +247,7 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
             ("uuid", upload_id),
             ("jsonb", parameters),
             ("text", input.idempotency_key),
+            ("uuid", mask_id),
         ),
         {"generation": SqlVerb.RESULT},
     )

@@ -45,7 +45,8 @@ class CreateProfileInput:
         default=strawberry.UNSET, description="At most 255 characters."
     )
     thumbnail: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Base64, at most 512 KiB."
+        default=strawberry.UNSET,
+        description="Base64, at most 512 KiB. `data:image/…;base64,` may stand before it.",
     )
     analysis: JSON = strawberry.field(description="A JSON object, at most 256 KiB.")
     chat_history: JSON | None = strawberry.field(
@@ -68,7 +69,8 @@ class UpdateProfileInput:
         default=strawberry.UNSET, description="At most 255 characters; null removes it."
     )
     thumbnail: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Base64, at most 512 KiB; null removes it."
+        default=strawberry.UNSET,
+        description="Base64, at most 512 KiB, as in `createProfile`; null removes it.",
     )
     analysis: JSON | None = strawberry.field(
         default=strawberry.UNSET, description="A JSON object, at most 256 KiB."

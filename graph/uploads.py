@@ -74,7 +74,7 @@ class UploadHeader:
 
 @backed_by(tables.Upload, prefix="upload")
 class Upload(Node):
-    """A place for one photo: PUT its bytes to `url`, then use `id` in `createGeneration`."""
+    """A place for a photo or mask: PUT its bytes to `url`, then use `id` in `createGeneration`."""
 
     id: strawberry.ID = global_id()
     status: UploadStatus = column(description="Where it stands.")
@@ -160,6 +160,7 @@ async def create_upload(context: Context, input: CreateUploadInput) -> SqlVerb:
             ("interval", limits.url_lasts),
             ("interval", limits.waiting),
             ("bigint", limits.quota_bytes),
+            ("integer", limits.waiting_uploads),
         ),
         {"upload": SqlVerb.RESULT},
     )

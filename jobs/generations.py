@@ -204,6 +204,7 @@ async def _made(
 ) -> MadeGeneration:
     try:
         image = await services.storage.get(generation.upload_path)
+        mask = generation.mask_path and await services.storage.get(generation.mask_path)
     except Exception as error:
         raise StorageFailed from error
     request = GenerationRequest(
@@ -211,6 +212,7 @@ async def _made(
         parameters=generation.parameters,
         image=image,
         content_type=generation.upload_content_type,
+        mask=mask or None,
     )
     outcome = await services.provider.generate(request, watch)
     path = await _stored(services.storage, generation, outcome)

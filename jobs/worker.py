@@ -14,7 +14,6 @@ from uuid import UUID
 import asyncpg
 import orjson
 import structlog
-from pgqueuer import PgQueuer
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 
@@ -25,6 +24,7 @@ from db.queue import (
     GENERATION_CANCELLED,
     RUN_GENERATION,
     RUN_SCHEDULED,
+    BoundedQueue,
     connect_queue,
     open_queue,
 )
@@ -90,7 +90,7 @@ class Worker:
         self._ended = asyncio.Event()
         self._ended.set()
         self._connection: asyncpg.Connection | None = None
-        self._queue: PgQueuer | None = None
+        self._queue: BoundedQueue | None = None
         # What pgqueuer says of failed jobs and lost connections is said here, once and shorter.
         logging.getLogger("pgqueuer").setLevel(logging.CRITICAL)
 
@@ -143,7 +143,7 @@ class Worker:
 
     async def _serve(self, connection: asyncpg.Connection) -> None:
         lost = asyncio.Event()
-        queue = open_queue(connection)
+        queue = open_queue(connection, self._settings.worker_jobs)
 
         def when_lost(_: object) -> None:
             lost.set()
@@ -157,11 +157,9 @@ class Worker:
             queue.shutdown.set()
         try:
             log.info("worker ready")
-            await queue.qm.run(
+            await queue.run(
                 dequeue_timeout=DEQUEUE_TIMEOUT,
-                # pgqueuer wants room for two batches among the concurrent jobs.
                 batch_size=max(self._settings.worker_jobs // 2, 1),
-                max_concurrent_tasks=max(self._settings.worker_jobs, 2),
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 shutdown_on_listener_failure=True,
             )
@@ -170,7 +168,7 @@ class Worker:
             with suppress(Exception):
                 await connection.close(timeout=2)
 
-    def _register(self, queue: PgQueuer, lost: asyncio.Event) -> None:
+    def _register(self, queue: BoundedQueue, lost: asyncio.Event) -> None:
         kinds: dict[str, Run] = {
             RUN_GENERATION: self._run_generation,
             RUN_SCHEDULED: self._run_scheduled,

@@ -23,6 +23,30 @@ def test_the_schedule_is_shown_with_its_next_runs(server: RunningServer) -> None
         assert word in shown.stdout
 
 
+async def test_last_runs_are_shown_whole_in_a_small_terminal(server: RunningServer) -> None:
+    owner = await asyncpg.connect(server.owner_url)
+    await owner.execute(
+        "insert into scheduled_runs (name, times, next_run_at, last_started_at, last_finished_at,"
+        " last_milliseconds, last_result, last_error) values"
+        " ('a_work_of_this_test', '5 4 1 1 *', '2031-01-01 04:05Z', '2030-01-01 04:05Z',"
+        " '2030-01-01 04:06Z', 61234, 'FAILED', 'ValueError'),"
+        " ('another_of_this_test', '5 4 1 1 *', '2031-01-01 04:05Z', '2030-01-01 04:05Z',"
+        " '2030-01-01 04:06Z', 7, 'SUCCEEDED', null)"
+    )
+    try:
+        shown = run_command(server.data_directory, "jobs", COLUMNS="80").stdout
+    finally:
+        await owner.execute("delete from scheduled_runs where name like '%_of_this_test'")
+        await owner.close()
+    assert max(map(len, shown.splitlines())) <= 80
+    lines = {
+        line.split()[0]: " ".join(line.split()[1:]) for line in shown.splitlines() if line.strip()
+    }
+    assert lines["another_of_this_test"] == "5 4 1 1 * 01-01 04:06 7 ms succeeded 01-01 04:05"
+    assert lines["a_work_of_this_test"].startswith("5 4 1 1 * 01-01 04:06 61.2 s failed:")
+    assert "ValueError" in shown
+
+
 async def make_dead_job(owner: asyncpg.Connection) -> UUID:
     made: UUID = await owner.fetchval(
         "select app.bury_job('run_scheduled', '{\"name\": \"nothing\"}', null, 3, 'a reason')"

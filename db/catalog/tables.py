@@ -32,7 +32,10 @@ class Plan(Base):
 
 
 class Tool(Base):
-    """Something a user can run on a photo. Texts travel as i18n keys; `id` is a slug."""
+    """Something a user can run on a photo. Texts travel as i18n keys; `id` is a slug.
+
+    A tool that `takes_mask` works where a second picture is white, when it is given one.
+    """
 
     __tablename__ = "tools"
 
@@ -46,6 +49,7 @@ class Tool(Base):
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
     credits_cost: Mapped[int] = mapped_column(server_default=text("1"))
     parameters_schema: Mapped[Json] = mapped_column(server_default=text('\'{"type": "object"}\''))
+    takes_mask: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         CheckConstraint("type in ('TRANSFORMATION', 'FILTER', 'ANALYSIS')", name="type"),

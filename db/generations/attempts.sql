@@ -120,7 +120,8 @@ $$;
 create or replace function app.start_generation(
     wanted uuid, provider_name text, attempts_allowed integer,
     out action text, out wait_seconds double precision, out attempt integer, out attempts_left integer,
-    out user_id uuid, out tool_id text, out parameters jsonb, out upload_path text, out upload_content_type text
+    out user_id uuid, out tool_id text, out parameters jsonb, out upload_path text, out upload_content_type text,
+    out mask_path text
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -165,6 +166,7 @@ begin
     parameters := generation.parameters;
     select u.path, u.stored_content_type into upload_path, upload_content_type
     from public.uploads u where u.id = generation.upload_id;
+    select u.path into mask_path from public.uploads u where u.id = generation.mask_upload_id;
 end;
 $$;
 

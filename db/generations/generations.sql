@@ -46,13 +46,39 @@ begin
 end;
 $$;
 
--- The key of a result (from Sparky): SHA-256 of user, tool, photo and canonical parameters.
+-- The key of a result (from Sparky): SHA-256 of user, tool, photo, canonical parameters, and mask.
 create or replace function app.result_cache_key(
-    owner_id uuid, tool_id text, image_sha256 text, parameters jsonb
+    owner_id uuid, tool_id text, image_sha256 text, parameters jsonb, mask_sha256 text
 ) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 return encode(sha256(convert_to(jsonb_build_array(
-    owner_id, tool_id, image_sha256, app.canonical_json(parameters))::text, 'UTF8')), 'hex');
+    owner_id, tool_id, image_sha256, app.canonical_json(parameters), mask_sha256)::text, 'UTF8')), 'hex');
+
+-- Refuses parameters that are too large for a row: pictures are sent as uploads.
+create or replace function app.check_parameters_size(parameters jsonb) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if octet_length(parameters::text) > 8192 then
+        perform app.refuse('BAD_USER_INPUT', format(
+            'The parameters take %s bytes of JSON; at most 8192 are accepted. Send pictures as uploads.',
+            octet_length(parameters::text)), '{"path": ["input", "parameters"]}');
+    end if;
+end;
+$$;
+
+-- The actor's upload as a mask for a tool that takes one; null when none is given.
+create or replace function app.usable_mask(actor_id uuid, tool public.tools, wanted_upload uuid) returns public.uploads
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if wanted_upload is null then
+        return null;
+    elsif not tool.takes_mask then
+        perform app.refuse('BAD_USER_INPUT', format('%s takes no mask. Leave maskUploadId out.', tool.id),
+            '{"path": ["input", "maskUploadId"]}');
+    end if;
+    return app.usable_upload(actor_id, wanted_upload, 'maskUploadId');
+end;
+$$;
 
 -- Holds a tool's price for a generation; null when it costs nothing.
 create or replace function app.hold_tool_price(owner_id uuid, wanted_tool text, generation_id uuid) returns uuid
@@ -93,15 +119,16 @@ $$;
 
 -- The first success stored under a key; false when it is not there.
 create or replace function app.create_cached_generation(
-    new_generation uuid, owner_id uuid, tool_id text, upload_id uuid, parameters jsonb, new_cache_key text
+    new_generation uuid, owner_id uuid, tool_id text, upload_id uuid, mask_upload_id uuid, parameters jsonb,
+    new_cache_key text
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into public.generations
-        (id, user_id, tool_id, upload_id, status, parameters, cache_key, result, result_path,
+        (id, user_id, tool_id, upload_id, mask_upload_id, status, parameters, cache_key, result, result_path,
          result_content_type, made_offline, from_cache, created_at, finished_at)
-    select new_generation, owner_id, tool_id, upload_id, 'SUCCEEDED', parameters, new_cache_key, c.result,
-           c.result_path, c.result_content_type, c.made_offline, true, now.moment, now.moment
+    select new_generation, owner_id, tool_id, upload_id, mask_upload_id, 'SUCCEEDED', parameters, new_cache_key,
+           c.result, c.result_path, c.result_content_type, c.made_offline, true, now.moment, now.moment
     from public.result_cache c, (select clock_timestamp() as moment) as now
     where c.cache_key = new_cache_key and c.expires_at > now();
     return found;
@@ -112,20 +139,23 @@ $$;
 -- at once; one that is being made already is followed and shared, for nothing; otherwise the tool's
 -- price is held and the generation takes its turn. The same key returns the same generation.
 create or replace function app.create_generation(
-    tool_id text, upload_id uuid, parameters jsonb, idempotency_key text
+    tool_id text, upload_id uuid, parameters jsonb, idempotency_key text, mask_upload_id uuid default null
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
-    fingerprint bytea := sha256(convert_to(jsonb_build_array(tool_id, upload_id, parameters)::text, 'UTF8'));
+    fingerprint bytea := sha256(convert_to(
+        jsonb_build_array(tool_id, upload_id, parameters, mask_upload_id)::text, 'UTF8'));
     new_generation uuid;
     tool public.tools;
     upload public.uploads;
+    mask public.uploads;
     new_cache_key text;
     leader uuid;
     new_hold uuid;
 begin
     perform app.check_idempotency_key(idempotency_key);
+    perform app.check_parameters_size(parameters);
     perform app.lock_wallet(actor_id);
     new_generation := app.remembered_result(actor_id, 'create_generation', idempotency_key, fingerprint);
     if new_generation is not null then
@@ -133,10 +163,11 @@ begin
     end if;
     tool := app.active_tool(tool_id);
     upload := app.usable_upload(actor_id, upload_id);
+    mask := app.usable_mask(actor_id, tool, mask_upload_id);
     new_generation := app.uuid_v7();
-    new_cache_key := app.result_cache_key(actor_id, tool.id, upload.original_sha256, parameters);
+    new_cache_key := app.result_cache_key(actor_id, tool.id, upload.original_sha256, parameters, mask.original_sha256);
     if not app.create_cached_generation(
-        new_generation, actor_id, tool.id, upload.id, parameters, new_cache_key)
+        new_generation, actor_id, tool.id, upload.id, mask.id, parameters, new_cache_key)
     then
         select g.id into leader from public.generations g
         where g.cache_key = new_cache_key and g.status in ('QUEUED', 'RUNNING') and g.follows_id is null;
@@ -145,9 +176,10 @@ begin
         end if;
         -- Not the transaction's start: who waited longer for the wallet's lock comes later in line.
         insert into public.generations
-            (id, user_id, tool_id, upload_id, parameters, cache_key, hold_id, follows_id, created_at)
-        values (new_generation, actor_id, tool.id, upload.id, parameters, new_cache_key, new_hold, leader,
-                clock_timestamp());
+            (id, user_id, tool_id, upload_id, mask_upload_id, parameters, cache_key, hold_id, follows_id,
+             created_at)
+        values (new_generation, actor_id, tool.id, upload.id, mask.id, parameters, new_cache_key, new_hold,
+                leader, clock_timestamp());
         perform app.enqueue_generations(actor_id);
     end if;
     perform app.remember_result(actor_id, 'create_generation', idempotency_key, fingerprint, new_generation);
@@ -272,14 +304,15 @@ $$;
 
 revoke execute on function
     app.enqueue(text, jsonb, text), app.active_tool(text),
-    app.canonical_json(jsonb), app.result_cache_key(uuid, text, text, jsonb),
+    app.canonical_json(jsonb), app.result_cache_key(uuid, text, text, jsonb, text),
+    app.check_parameters_size(jsonb), app.usable_mask(uuid, public.tools, uuid),
     app.hold_tool_price(uuid, text, uuid), app.enqueue_generations(uuid),
-    app.create_cached_generation(uuid, uuid, text, uuid, jsonb, text),
-    app.create_generation(text, uuid, jsonb, text), app.cancel_generation(uuid, text),
+    app.create_cached_generation(uuid, uuid, text, uuid, uuid, jsonb, text),
+    app.create_generation(text, uuid, jsonb, text, uuid), app.cancel_generation(uuid, text),
     app.release_open_hold(uuid), app.settle_generation(public.generations),
     app.notify_of_generation(public.generations), app.promote_follower(uuid)
 from public;
 grant execute on function
-    app.create_generation(text, uuid, jsonb, text), app.cancel_generation(uuid, text)
+    app.create_generation(text, uuid, jsonb, text, uuid), app.cancel_generation(uuid, text)
 to authenticated;
 grant execute on function app.enqueue(text, jsonb, text) to service;

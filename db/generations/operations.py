@@ -48,6 +48,7 @@ class RunnableGeneration:
     parameters: dict[str, Any]
     upload_path: str
     upload_content_type: str
+    mask_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ async def start_generation(
         parameters=row["parameters"],
         upload_path=row["upload_path"],
         upload_content_type=row["upload_content_type"],
+        mask_path=row["mask_path"],
     )
 
 

@@ -22,7 +22,8 @@ class Generation(Base):
 
     `enqueued_at` is when its turn came and its job was made; until then it waits behind the user's
     others. `attempts` counts the workers that began it: a worker may only end the attempt it
-    began. `follows_id` names the identical generation whose result it waits for.
+    began. `follows_id` names the identical generation whose result it waits for. `mask_upload_id`
+    is a picture that is white where the tool works; the tool finds the place itself without one.
     """
 
     __tablename__ = "generations"
@@ -31,6 +32,7 @@ class Generation(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     tool_id: Mapped[str] = mapped_column(ForeignKey("tools.id"), index=True)
     upload_id: Mapped[UUID] = mapped_column(ForeignKey("uploads.id"), index=True)
+    mask_upload_id: Mapped[UUID | None] = mapped_column(ForeignKey("uploads.id"), index=True)
     status: Mapped[str] = mapped_column(server_default="QUEUED")
     parameters: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     cache_key: Mapped[str]
@@ -51,7 +53,7 @@ class Generation(Base):
     finished_at: Mapped[OptionalMoment]
 
     tool: Mapped[Tool] = relationship(lazy="raise")
-    upload: Mapped[Upload] = relationship(lazy="raise")
+    upload: Mapped[Upload] = relationship(lazy="raise", foreign_keys=upload_id)
 
     __table_args__ = (
         CheckConstraint(
@@ -60,6 +62,8 @@ class Generation(Base):
         CheckConstraint("(status = 'FAILED') = (error_code is not null)", name="error"),
         CheckConstraint("credits_charged >= 0", name="credits_charged"),
         CheckConstraint("attempts >= 0", name="attempts"),
+        # They are copied into every event of the generation; what is large is an upload.
+        CheckConstraint("octet_length(parameters::text) <= 8192", name="parameters"),
         Index("ix_generations_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_generations_user_id_status", "user_id", "status", "created_at", "id"),
         Index(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -21,6 +23,7 @@ NAME_LIMIT_CHARACTERS = 255
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
 THUMBNAIL_LIMIT_BYTES = 512 * 1024
 JSON_LIMIT_BYTES = 256 * 1024
+_DATA_URL = re.compile(r"data:image/[a-z.+-]+;base64")
 
 
 def _check(values: Mapping[str, Any]) -> None:
@@ -30,6 +33,8 @@ def _check(values: Mapping[str, Any]) -> None:
     thumbnail = values.get("thumbnail")
     if thumbnail is not None and len(thumbnail) > THUMBNAIL_LIMIT_BYTES:
         raise bad_input("thumbnail may have 512 KiB.", "input", "thumbnail")
+    if thumbnail is not None and not _is_base64(thumbnail):
+        raise bad_input("thumbnail must be base64.", "input", "thumbnail")
     if "analysis" in values and not isinstance(values["analysis"], dict):
         raise bad_input("analysis must be a JSON object.", "input", "analysis")
     if "chat_history" in values and not isinstance(values["chat_history"], list):
@@ -37,6 +42,18 @@ def _check(values: Mapping[str, Any]) -> None:
     for column, field in (("analysis", "analysis"), ("chat_history", "chatHistory")):
         if column in values and len(orjson.dumps(values[column])) > JSON_LIMIT_BYTES:
             raise bad_input(f"{field} may have 256 KiB of JSON.", "input", field)
+
+
+def _is_base64(thumbnail: str) -> bool:
+    """Whether it is base64, with or without what makes a link of it that pages can show."""
+    head, comma, body = thumbnail.rpartition(",")
+    if comma and not _DATA_URL.fullmatch(head):
+        return False
+    try:
+        base64.b64decode(body, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 async def create_profile(transaction: Transaction, actor: Actor, values: Mapping[str, Any]) -> UUID:

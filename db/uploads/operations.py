@@ -24,7 +24,8 @@ UNUSED_LASTS = timedelta(hours=24)
 RECEIVING_LASTS = timedelta(minutes=15)
 
 _CREATE = text(
-    "select app.create_upload(:content_type, :size_bytes, :url_lasts, :waiting, :quota_bytes)"
+    "select app.create_upload(:content_type, :size_bytes, :url_lasts, :waiting, :quota_bytes,"
+    " :waiting_limit)"
 )
 _RESERVE = text("select app.reserve_upload_bytes(:id, :size_bytes, :waiting, :quota_bytes)")
 _DELETE = text("select app.delete_upload(:id)")
@@ -51,7 +52,7 @@ _LOCK_UNUSED = text("""
 # A statement of its own, behind the locks: it sees the generations committed before them.
 _DELETE_UNUSED = text("""
     delete from uploads u where u.id = any(:ids)
-      and not exists (select from generations g where g.upload_id = u.id)
+      and not exists (select from generations g where u.id in (g.upload_id, g.mask_upload_id))
     returning u.user_id, u.id
 """)
 _KNOWN_FILES = text("""
@@ -65,12 +66,17 @@ _KNOWN_FILES = text("""
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What a deployment lets a user upload. `waiting` is how long announced bytes are counted."""
+    """What a deployment lets a user upload.
+
+    `waiting` is how long what was announced is counted: its bytes, and the uploads themselves, of
+    which no more than `waiting_uploads` may be without their photo.
+    """
 
     size_bytes: int
     quota_bytes: int
     url_lasts: timedelta
     waiting: timedelta
+    waiting_uploads: int
 
     @classmethod
     def of(cls, settings: Settings) -> UploadLimits:
@@ -78,7 +84,13 @@ class UploadLimits:
         url_lasts = timedelta(seconds=settings.upload_url_seconds)
         # In a bucket bytes may lie unseen until the sweep; a server takes none behind its link.
         waiting = UNUSED_LASTS if settings.storage_url else url_lasts + RECEIVING_LASTS
-        return cls(settings.upload_limit_bytes, settings.upload_quota_bytes, url_lasts, waiting)
+        return cls(
+            settings.upload_limit_bytes,
+            settings.upload_quota_bytes,
+            url_lasts,
+            waiting,
+            settings.upload_waiting_limit,
+        )
 
 
 def check_announced(content_type: str, size_bytes: int, limit_bytes: int) -> None:
@@ -102,7 +114,7 @@ def check_announced(content_type: str, size_bytes: int, limit_bytes: int) -> Non
 async def create_upload(
     transaction: Transaction, content_type: str, size_bytes: int, limits: UploadLimits
 ) -> UUID:
-    """A place for one photo of the actor's; QUOTA_EXCEEDED when there is no room for it."""
+    """A place for one photo of the actor's; QUOTA_EXCEEDED when there is no room for one more."""
     check_announced(content_type, size_bytes, limits.size_bytes)
     upload_id: UUID = await transaction.fetch_value(
         _CREATE,
@@ -111,6 +123,7 @@ async def create_upload(
         url_lasts=limits.url_lasts,
         waiting=limits.waiting,
         quota_bytes=limits.quota_bytes,
+        waiting_limit=limits.waiting_uploads,
     )
     return upload_id
 

@@ -30,10 +30,26 @@ begin
 end;
 $$;
 
+-- Refuses another upload to a user who has announced too many whose photo was not taken in. Deleting
+-- such an upload makes no room: its row stays until the sweep.
+create or replace function app.refuse_many_waiting(owner_id uuid, waiting interval, waiting_limit integer) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if (select count(*) from public.uploads u
+        where u.user_id = owner_id and u.received_at is null and u.created_at > now() - waiting) >= waiting_limit
+    then
+        perform app.refuse('QUOTA_EXCEEDED', format(
+            'You have announced %s photos that were not taken in. Send and use those, or wait until they are forgotten.',
+            waiting_limit), '{"path": ["input"]}');
+    end if;
+end;
+$$;
+
 -- A place for one photo of the actor's. It counts toward the quota at once, so that many announced
 -- together cannot pass it.
 create or replace function app.create_upload(
-    content_type text, size_bytes bigint, url_lasts interval, waiting interval, quota_bytes bigint
+    content_type text, size_bytes bigint, url_lasts interval, waiting interval, quota_bytes bigint,
+    waiting_limit integer
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -42,6 +58,7 @@ declare
 begin
     perform app.lock_uploads(actor_id);
     perform app.refuse_over_quota(app.upload_bytes(actor_id, waiting), size_bytes, quota_bytes);
+    perform app.refuse_many_waiting(actor_id, waiting, waiting_limit);
     insert into public.uploads (user_id, content_type, declared_size_bytes, expires_at)
     values (actor_id, content_type, size_bytes, now() + url_lasts)
     returning id into new_upload;
@@ -68,12 +85,15 @@ end;
 $$;
 
 -- The actor's upload, usable for a generation and from now on used; otherwise the refusal that says
--- why not. It is locked, so that nobody deletes it before the generation is there.
-create or replace function app.usable_upload(actor_id uuid, wanted_upload uuid) returns public.uploads
+-- why not, at the input's `field`. It is locked, so that nobody deletes it before the generation is
+-- there.
+create or replace function app.usable_upload(
+    actor_id uuid, wanted_upload uuid, field text default 'uploadId'
+) returns public.uploads
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     upload public.uploads;
-    path jsonb := '{"path": ["input", "uploadId"]}';
+    path jsonb := jsonb_build_object('path', jsonb_build_array('input', field));
 begin
     select * into upload from public.uploads u
     where u.id = wanted_upload and u.user_id = actor_id for share;
@@ -107,7 +127,7 @@ begin
         perform app.refuse('NOT_FOUND', 'There is no such upload.', path);
     end if;
     if exists (select from public.generations g
-               where g.upload_id = wanted_upload and g.status in ('QUEUED', 'RUNNING')) then
+               where wanted_upload in (g.upload_id, g.mask_upload_id) and g.status in ('QUEUED', 'RUNNING')) then
         perform app.refuse('BAD_USER_INPUT',
             'A generation is being made from this photo. Delete it when that has ended.', path);
     end if;
@@ -121,12 +141,12 @@ $$;
 
 revoke execute on function
     app.lock_uploads(uuid), app.upload_bytes(uuid, interval, uuid),
-    app.refuse_over_quota(bigint, bigint, bigint),
-    app.create_upload(text, bigint, interval, interval, bigint),
+    app.refuse_over_quota(bigint, bigint, bigint), app.refuse_many_waiting(uuid, interval, integer),
+    app.create_upload(text, bigint, interval, interval, bigint, integer),
     app.reserve_upload_bytes(uuid, bigint, interval, bigint),
-    app.usable_upload(uuid, uuid), app.delete_upload(uuid)
+    app.usable_upload(uuid, uuid, text), app.delete_upload(uuid)
 from public;
 grant execute on function
-    app.create_upload(text, bigint, interval, interval, bigint), app.delete_upload(uuid)
+    app.create_upload(text, bigint, interval, interval, bigint, integer), app.delete_upload(uuid)
 to authenticated;
 grant execute on function app.reserve_upload_bytes(uuid, bigint, interval, bigint) to service;

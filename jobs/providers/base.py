@@ -12,12 +12,16 @@ _TOO_LONG = "The generation took too long. No credit was spent; try again in a m
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One run of a tool on the bytes of one inspected photo."""
+    """One run of a tool on the bytes of one inspected photo.
+
+    `mask` is a picture, inspected too, that is white where the tool is to work.
+    """
 
     tool_id: str
     parameters: dict[str, Any]
     image: bytes
     content_type: str
+    mask: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

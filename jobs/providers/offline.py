@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import io
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from db.errors import DomainError
-from db.images import ImageWorker
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
@@ -24,9 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 JPEG_QUALITY = 92
-MASK_LIMIT_PIXELS = 4_000_000
 _BOTH_KINDS = ("JPEG", "PNG")
-_NO_MASK = "The mask is no PNG that we can read. Send one, white where the colour goes, as base64."
 _Findings = dict[str, Any]
 
 
@@ -37,31 +31,16 @@ class OfflineProvider:
     # Each run holds a whole decoded photo and keeps a core busy.
     limits = ProviderLimits(timeout_seconds=60, concurrent_calls=2)
 
-    def __init__(self) -> None:
-        self._images = ImageWorker(MASK_LIMIT_PIXELS)
-
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:
         """Make the generation off the event loop."""
-        mask = await self._mask(request)
-        return await asyncio.to_thread(_generate, request, mask)
-
-    async def _mask(self, request: GenerationRequest) -> bytes | None:
-        """The mask a client gave for a recolour, decoded with the same care as a photo."""
-        given = request.parameters.get("mask")
-        if request.tool_id not in _RECOLOURS or given is None:
-            return None
-        try:
-            data = base64.b64decode(given, validate=True)
-            return (await self._images.inspect(data, "image/png")).data
-        except (TypeError, binascii.Error, DomainError) as error:
-            raise ProviderRefused(_NO_MASK) from error
+        return await asyncio.to_thread(_generate, request)
 
 
-def _generate(request: GenerationRequest, mask: bytes | None) -> GenerationOutcome:
+def _generate(request: GenerationRequest) -> GenerationOutcome:
     started = time.perf_counter()
     picture = _decode(request.image)
     pixels = picture.width * picture.height
-    image, findings = _make(request, picture, mask)
+    image, findings = _make(request, picture)
     return GenerationOutcome(
         image=image,
         content_type="image/jpeg" if image else None,
@@ -79,11 +58,9 @@ def _generate(request: GenerationRequest, mask: bytes | None) -> GenerationOutco
 # generation never loads NumPy and Pillow.
 
 
-def _make(
-    request: GenerationRequest, picture: Image, mask: bytes | None
-) -> tuple[bytes | None, _Findings]:
+def _make(request: GenerationRequest, picture: Image) -> tuple[bytes | None, _Findings]:
     if request.tool_id in _RECOLOURS:
-        return _recolour(request, picture, mask)
+        return _recolour(request, picture)
     if request.tool_id == "halloween":
         from jobs.providers.offline_filters import halloween
 
@@ -99,9 +76,7 @@ def _make(
     return _encode(picture), {"noteKey": "generation.offline.preview", "isPreview": True}
 
 
-def _recolour(
-    request: GenerationRequest, picture: Image, mask: bytes | None
-) -> tuple[bytes, _Findings]:
+def _recolour(request: GenerationRequest, picture: Image) -> tuple[bytes, _Findings]:
     from jobs.providers.colour import parse_hex
     from jobs.providers.offline_regions import NotFound
 
@@ -111,7 +86,7 @@ def _recolour(
     except (KeyError, TypeError, ValueError):
         raise ProviderRefused(f'{request.tool_id} needs a color like "#8b3a62".') from None
     try:
-        painted = module(picture, color, mask)
+        painted = module(picture, color, request.mask)
     except NotFound as missing:
         raise ProviderRefused(
             f"No {missing.what} was found in this photo. Choose one with a face seen from the "
@@ -156,26 +131,26 @@ def _masked(picture: Image, color: tuple[int, int, int], mask: bytes, reach: Any
     """The region that a client marked, recoloured."""
     from jobs.providers.offline_paint import Painted, luma_under, paint_mask, region_tones
 
-    marked = _decode(mask).convert("L").resize(picture.size)
+    marked = _decode(mask, behind="black").convert("L").resize(picture.size)
     if max(marked.histogram()[128:]) == 0:
         raise ProviderRefused("The mask marks nothing. Paint white where the colour goes.")
     painted = paint_mask(picture, marked, region_tones(color, luma_under(picture, marked), reach))
     return Painted(painted / (picture.width * picture.height), "mask")
 
 
-def _decode(data: bytes) -> Image:
-    """The photo as RGB; what shows through stands on white."""
+def _decode(data: bytes, behind: str = "white") -> Image:
+    """The photo as RGB; `behind` is the colour of what shows through."""
     from PIL import Image
 
     try:
         picture = Image.open(io.BytesIO(data), formats=_BOTH_KINDS)
         if picture.mode != "RGBA":
             return picture.convert("RGB")
-        white = Image.new("RGB", picture.size, "white")
-        white.paste(picture, mask=picture.getchannel("A"))
+        whole = Image.new("RGB", picture.size, behind)
+        whole.paste(picture, mask=picture.getchannel("A"))
     except Exception as error:  # damaged bytes raise nearly everything
         raise ProviderFailed("The stored photo could not be read. Upload it again.") from error
-    return white
+    return whole
 
 
 def _encode(picture: Image) -> bytes:

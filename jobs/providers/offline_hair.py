@@ -22,6 +22,8 @@ from jobs.providers.offline_regions import (
 )
 
 # Dye darkens hair nearly at will and lightens it only so far.
+# So many spreads away from a surface a colour may still be of it.
+_ALIKE = 2.5
 HAIR_REACH = Reach(lighter=0.5, most_lighter=60.0, darker=0.8, most_darker=120.0)
 
 
@@ -50,17 +52,31 @@ def _hair_colors(pixels: Floats, face: Face) -> tuple[Mask, Surface, list[Surfac
         crown = ring = rows < max(1, height // 10)
     edge = max(1, round(0.03 * width))
     sides = ((columns < edge) | (columns >= width - edge)) & (rows < 0.6 * height)
-    around = surface_of(pixels[sides | (rows < edge)], 4)
+    border = pixels[sides | (rows < edge)]
+    around = _surroundings(surface_of(border, 4), border, pixels[crown])
     others = [around, surface_of(pixels[rows >= height - edge], 3)]  # the second: mostly clothes
     skin = [surface_of(pixels[face.skin], 1)] if face.skin.any() else []
     unlike = ring.copy()
     for surface in (around, *skin):
-        unlike &= surface.distance(pixels) > 2.5
+        unlike &= surface.distance(pixels) > _ALIKE
     # Hair that fills the whole top of a picture is all around too: then its place decides.
     seeds = unlike if (unlike & crown).sum() > 0.15 * crown.sum() else crown
     hair = surface_of(pixels[seeds], 3)
     rest = [surface.apart_from(hair) for surface in others]
     return seeds, hair, [*skin, *(surface for surface in rest if len(surface.centers))]
+
+
+def _surroundings(around: Surface, border: Floats, crown: Floats) -> Surface:
+    """Without the colours of what only stands at the border, when the crown is full of them.
+
+    A lamp as dark as the hair would otherwise make the hair a part of the room.
+    """
+    kept = []
+    for number in range(len(around.centers)):
+        one = Surface(around.centers[number : number + 1], around.spreads[number : number + 1])
+        fills_crown = float((one.distance(crown) < _ALIKE).mean()) > 0.5
+        kept.append(not fills_crown or float((one.distance(border) < _ALIKE).mean()) > 0.2)
+    return Surface(around.centers[kept], around.spreads[kept])
 
 
 def _region(likely: Mask, seeds: Mask, face: Face) -> Mask:

@@ -137,7 +137,8 @@ def _recoloured(
     """
     pixels = np.asarray(part).astype(np.float32)
     inside = _mean_around((mask >= _SURE).astype(np.float32), margin // 3) > 0.999
-    outside = _mean_around((mask <= _SURELY_NOT).astype(np.float32), margin // 3) > 0.999
+    # One pixel more: the last in which a little of the region shines through is on the border too.
+    outside = _mean_around((mask <= _SURELY_NOT).astype(np.float32), margin // 3 + 1) > 0.999
     within, near_within = _gathered(pixels, inside, margin)
     beside, near_beside = _gathered(pixels, outside, margin)
     apart = within - beside

@@ -22,9 +22,9 @@ CALLABLE = {
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.cancel_generation(uuid,text)",
-        "app.create_generation(text,uuid,jsonb,text)",
+        "app.create_generation(text,uuid,jsonb,text,uuid)",
         "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
-        "app.create_upload(text,bigint,interval,interval,bigint)",
+        "app.create_upload(text,bigint,interval,interval,bigint,integer)",
         "app.delete_upload(uuid)",
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 from uuid import UUID
 
 import httpx
@@ -13,6 +15,11 @@ import pytest
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from db.errors import DomainError, ErrorCode
 from db.links import LINK_BUCKET_SECONDS, LinkSigner, open_links, open_signer
@@ -155,6 +162,57 @@ def test_a_bucket_would_accept_our_links_for_that_file_method_and_time_alone(
     assert signature != signature_by_botocore(url.replace(f"/{ANNA}/", f"/{BORIS}/"), method)
     longer = url.replace(f"X-Amz-Expires={lasts}", "X-Amz-Expires=86400")
     assert signature != signature_by_botocore(longer, method)
+
+
+@pytest.fixture
+def google_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> rsa.RSAPublicKey:
+    """The public key of a service account that signs for this process."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {
+        "type": "service_account",
+        "client_email": "files@project.iam.gserviceaccount.com",
+        "private_key_id": "1",
+        "private_key": pem,
+    }
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "account.json"))
+    return private.public_key()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_bucket_of_google_would_accept_our_links(
+    google_key: rsa.RSAPublicKey, tmp_path: Path, method: str
+) -> None:
+    links = open_links(Settings(storage_url="gs://photos/prefix", data_directory=tmp_path))
+    url = (
+        links.put_url(ANNA, FILE, time() + 900)
+        if method == "PUT"
+        else links.picture_url(PATH, "image/jpeg", time() + 900, None)
+    )
+    place, query = urlsplit(url), urlsplit(url).query
+    path = PATH if method == "GET" else incoming_path(ANNA, FILE)
+    assert (place.netloc, unquote(place.path)) == (
+        "storage.googleapis.com",
+        f"/photos/prefix/{path}",
+    )
+    given = {name: value for name, (value,) in parse_qs(query).items()}
+    unsigned = "&".join(sorted(p for p in query.split("&") if not p.startswith("X-Goog-Signature")))
+
+    def signed_text(method: str) -> bytes:
+        """What Google recomputes: its fourth way of signing."""
+        request = (
+            f"{method}\n{place.path}\n{unsigned}\nhost:{place.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+        )
+        scope = given["X-Goog-Credential"].partition("/")[2]
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        return f"GOOG4-RSA-SHA256\n{given['X-Goog-Date']}\n{scope}\n{digest}".encode()
+
+    signature = bytes.fromhex(given["X-Goog-Signature"])
+    assert 890 <= int(given["X-Goog-Expires"]) <= 900
+    google_key.verify(signature, signed_text(method), PKCS1v15(), SHA256())
+    with pytest.raises(InvalidSignature):
+        google_key.verify(signature, signed_text("DELETE"), PKCS1v15(), SHA256())
 
 
 async def test_a_buckets_links_carry_bytes_both_ways(bucket_endpoint: str) -> None:

@@ -167,6 +167,13 @@ async def test_what_breaks_the_announcement_is_refused_and_deleted(
     assert await bucket.files() == set()
     row = await bucket.row(upload_id)
     assert (row["status"], row["rejected_code"]) == ("REJECTED", code)
+    for _ in range(2):  # nothing lies there any more, and the answer is the same
+        assert await bucket.refusal(upload_id) is None
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await bucket.owner.execute(
+                "select app.usable_upload($1, $2)", bucket.user_id, upload_id
+            )
+        assert refused.value.hint == code
     await bucket.put(upload_id, PHOTO)
     assert await bucket.refusal(upload_id) is None
     assert (await bucket.row(upload_id))["status"] == "READY"

@@ -146,6 +146,29 @@ async def test_a_storage_that_is_away_says_so(
         assert refusal.value.code == ErrorCode.SERVICE_UNAVAILABLE
 
 
+async def test_a_bucket_that_may_not_be_listed_says_no_more_than_that_nothing_is_there(
+    bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forbid(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(forbid, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{port}")
+        storage = open_storage(Settings(storage_url="s3://bucket"))
+        for read in (storage.get, storage.stream, storage.head):
+            with pytest.raises(FileNotFoundError):
+                await read(PATH)
+        assert not await storage.exists(PATH)
+        for write in (storage.put(PATH, b"bytes"), storage.delete(PATH)):
+            with pytest.raises(DomainError) as refusal:
+                await write
+            assert refusal.value.code == ErrorCode.SERVICE_UNAVAILABLE
+
+
 @pytest.mark.parametrize("url", ["ftp://host", "bucket", "file:///tmp/x", "s3://"])
 def test_a_url_that_is_no_bucket_is_refused_by_name(url: str) -> None:
     with pytest.raises(SettingsError, match="STORAGE_URL="):

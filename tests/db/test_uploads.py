@@ -167,6 +167,34 @@ async def test_a_photo_counts_with_the_bytes_that_are_stored(
     assert await refusal_of(announced(database, actor, 100, limits)) is None
 
 
+async def test_only_so_many_uploads_wait_for_their_photo(
+    database: Database, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    actor, limits = await make_user(), replace(LIMITS, waiting_uploads=3)
+    answers = await asyncio.gather(
+        *(refusal_of(announced(database, actor, 10, limits)) for _ in range(8))
+    )
+    assert answers.count(None) == 3
+    assert answers.count("QUOTA_EXCEEDED") == 5
+    assert await refusal_of(announced(database, await make_user(), 10, limits)) is None
+    ids = [
+        row["id"]
+        for row in await owner.fetch("select id from uploads where user_id = $1", actor.user_id)
+    ]
+    await deleting(database, actor, ids[0])
+    await UploadRecords(database).mark_rejected(ids[1], ErrorCode.INVALID_IMAGE, "Not a photo.")
+    assert await refusal_of(announced(database, actor, 10, limits)) == "QUOTA_EXCEEDED"
+    await UploadRecords(database).mark_ready(ids[2], **PHOTO)  # type: ignore[arg-type]
+    assert await refusal_of(announced(database, actor, 10, limits)) is None
+    await owner.execute(
+        "update uploads set created_at = now() - $2::interval where id = $1",
+        ids[0],
+        limits.waiting + timedelta(seconds=1),
+    )
+    assert await refusal_of(announced(database, actor, 10, limits)) is None
+    assert await refusal_of(announced(database, actor, 10, limits)) == "QUOTA_EXCEEDED"
+
+
 async def test_of_many_at_once_only_so_many_fit(database: Database, make_user: MakeUser) -> None:
     actor, limits = await make_user(), replace(LIMITS, quota_bytes=50)
     answers = await asyncio.gather(

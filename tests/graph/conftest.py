@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -52,3 +53,10 @@ def ask(engine: Engine, services: Services) -> Ask:
         return answer
 
     return run
+
+
+@pytest.fixture
+async def http(server_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A plain client of the running server."""
+    async with httpx.AsyncClient(base_url=server_url, timeout=30) as client:
+        yield client

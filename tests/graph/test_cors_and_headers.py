@@ -27,13 +27,6 @@ Serve = Callable[..., AbstractAsyncContextManager[tuple[Server, httpx.AsyncClien
 
 
 @pytest.fixture
-async def http(server_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A plain client of the running demo."""
-    async with httpx.AsyncClient(base_url=server_url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
 def serve(database: Database, cluster: EmbeddedDatabase, settings: Settings) -> Serve:
     """`async with serve(cors_origins=[…])` gives a server in this process and its client."""
 

@@ -17,6 +17,7 @@ from db.generations.operations import (
 )
 from db.pool import Database
 from db.storage import open_storage
+from db.uploads.receiving import UploadReceiver
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -84,6 +85,42 @@ async def test_a_generation_is_called_off_by_its_owner_alone(
     assert late["errors"] == [{"code": "GENERATION_ENDED", "path": ["input", "id"]}]
     signed_out = await ask(CANCEL, variables)
     assert signed_out["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_mask_is_taken_in_like_the_photo(
+    ask: Ask,
+    database: Database,
+    settings: Settings,
+    owner: asyncpg.Connection,
+    upload: tuple[Actor, UUID],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    actor, upload_id = upload
+    mask = await ready_upload(database, open_storage(settings), actor)
+    collected = []
+
+    async def noted(_: UploadReceiver, __: Actor, wanted: UUID) -> None:
+        collected.append(wanted)
+
+    monkeypatch.setattr(UploadReceiver, "collect", noted)
+    text = """mutation($upload: ID!, $mask: ID!, $key: String!) {
+      createGeneration(input: {toolId: "hair-color", uploadId: $upload, maskUploadId: $mask,
+        parameters: {color: "#123456"}, idempotencyKey: $key}) {
+        generation { id tool { takesMask } } errors { code path } } }"""
+    variables = {"upload": f"upload_{upload_id}", "mask": f"upload_{mask}", "key": "k"}
+    payload = (await ask(text, variables, actor=actor))["data"]["createGeneration"]
+    assert payload["errors"] == []
+    assert payload["generation"]["tool"] == {"takesMask": True}
+    assert collected == [upload_id, mask]
+    generation_id = UUID(payload["generation"]["id"].removeprefix("generation_"))
+    kept = await owner.fetchval(
+        "select mask_upload_id from generations where id = $1", generation_id
+    )
+    assert kept == mask
+    wrong = (await ask(text, {**variables, "mask": "tool_x"}, actor=actor))["data"]
+    assert wrong["createGeneration"]["errors"] == [
+        {"code": "NOT_FOUND", "path": ["input", "maskUploadId"]}
+    ]
 
 
 async def test_variables_may_stand_inside_parameters(

@@ -12,6 +12,12 @@ import asyncpg
 from sqlalchemy import text
 
 from db.actor import Actor
+from db.generations.operations import (
+    MadeGeneration,
+    RunnableGeneration,
+    finish_generation,
+    start_generation,
+)
 from db.images import InspectedImage, inspect_image
 from db.pool import Database
 from db.storage import Storage, upload_path
@@ -19,15 +25,22 @@ from db.uploads.operations import UploadLimits, UploadRecords, create_upload
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
+    Provider,
     ProviderError,
     ProviderLimits,
 )
+from jobs.worker import Worker
 from settings import Settings
 
 from ..pictures import as_jpeg, portrait
 
-CREATE = text("select app.create_generation(:tool_id, :upload_id, :parameters, :key)")
+PROVIDER = "fake"
+CREATE = text("select app.create_generation(:tool_id, :upload_id, :parameters, :key, :mask)")
+CANCEL = text("select app.cancel_generation(:id, :key)")
 COLOR = {"color": "#8b3a62"}
+# A user with ten credits, and the photo of theirs that is ready.
+Someone = tuple[Actor, UUID]
+Start = Callable[[Provider], Worker]
 
 
 @cache
@@ -47,11 +60,13 @@ async def awaiting_upload(database: Database, actor: Actor, url_seconds: int = 9
         )
 
 
-async def ready_upload(database: Database, storage: Storage, actor: Actor) -> UUID:
-    """An upload with its photo."""
+async def ready_upload(
+    database: Database, storage: Storage, actor: Actor, image: InspectedImage | None = None
+) -> UUID:
+    """An upload with its photo, the same one unless another is given."""
     upload_id = await awaiting_upload(database, actor)
     assert actor.user_id is not None
-    image = photo()
+    image = image or photo()
     await storage.put(upload_path(actor.user_id, upload_id), image.data)
     await UploadRecords(database).mark_ready(
         upload_id,
@@ -71,6 +86,7 @@ async def create_generation(
     tool_id: str = "hair-color",
     parameters: dict[str, object] | None = None,
     key: str | None = None,
+    mask: UUID | None = None,
 ) -> UUID:
     """Starts a generation as the user would."""
     async with database.transaction(actor) as transaction:
@@ -80,6 +96,7 @@ async def create_generation(
             upload_id=upload_id,
             parameters=COLOR if parameters is None else parameters,
             key=key or str(uuid4()),
+            mask=mask,
         )
     return generation_id
 
@@ -152,3 +169,56 @@ class FakeProvider:
         if self.error is not None and self.calls <= self.failures:
             raise self.error
         return GenerationOutcome(request.image, "image/jpeg", {"by": self.name}, False, {})
+
+
+async def begun(database: Database, generation_id: UUID) -> RunnableGeneration:
+    """The generation with its next attempt begun."""
+    started = await start_generation(database, generation_id, PROVIDER, 3)
+    assert isinstance(started, RunnableGeneration)
+    return started
+
+
+def made(result: dict[str, object] | None = None) -> MadeGeneration:
+    """What an attempt brought."""
+    return MadeGeneration(result or {"n": 1}, None, None, False, PROVIDER, 12, {"tokens": 3}, 450)
+
+
+async def finish(database: Database, generation_id: UUID) -> None:
+    """Runs a generation to its success."""
+    assert await finish_generation(database, await begun(database, generation_id), made())
+
+
+async def cancel(
+    database: Database, actor: Actor, generation_id: UUID, key: str | None = None
+) -> None:
+    """Calls a generation off as its user would."""
+    async with database.transaction(actor) as transaction:
+        await transaction.fetch_value(CANCEL, id=generation_id, key=key)
+
+
+async def queued(owner: asyncpg.Connection) -> list[UUID]:
+    """The generations that have a job, in the queue's order."""
+    rows = await owner.fetch(
+        "select convert_from(payload, 'UTF8')::json ->> 'generation_id' as generation from queue.pgqueuer"
+        " order by priority desc, id"
+    )
+    return [UUID(row["generation"]) for row in rows]
+
+
+async def different(database: Database, actor: Actor, upload_id: UUID, count: int) -> list[UUID]:
+    """Generations from one photo, none of which equals another."""
+    return [
+        await create_generation(database, actor, upload_id, parameters={"color": f"#{n:06x}"})
+        for n in range(count)
+    ]
+
+
+async def queue_is_empty(owner: asyncpg.Connection) -> bool:
+    """Whether no job waits or runs."""
+    return not await owner.fetchval("select count(*) from queue.pgqueuer")
+
+
+async def enqueued(database: Database, storage: Storage, actor: Actor, n: int = 0) -> UUID:
+    """A generation from a photo of its own."""
+    upload_id = await ready_upload(database, storage, actor)
+    return await create_generation(database, actor, upload_id, parameters={"color": f"#00000{n}"})

@@ -19,7 +19,7 @@ from db.generations.operations import (
     start_generation,
 )
 from db.pool import Database
-from db.storage import Storage, open_storage
+from db.storage import Storage
 from db.uploads.operations import UploadRecords
 from jobs import generations as generations_job
 from jobs.generations import GenerationRun, GenerationServices, RetryLater
@@ -32,7 +32,6 @@ from jobs.providers.base import (
 )
 from jobs.providers.offline import OfflineProvider
 from jobs.schedule import end_overdue_work, purge_old_rows
-from settings import Settings
 
 from ..conftest import MakeUser
 from .house import (
@@ -46,11 +45,6 @@ from .house import (
 )
 
 MakeServices = Callable[[Provider], GenerationServices]
-
-
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 
 from db.embedded import EmbeddedDatabase
+from db.jobs.operations import enqueue_tick
 from db.pool import Database
-from db.storage import Storage, open_storage
+from db.storage import Storage
 from jobs import worker as worker_module
 from jobs.providers.offline import OfflineProvider
 from jobs.schedule import SCHEDULE, ScheduledWork
@@ -31,11 +32,6 @@ async def clean(owner: asyncpg.Connection) -> AsyncIterator[None]:
     await owner.execute("delete from scheduled_runs")
     yield
     await owner.execute("delete from scheduled_runs")
-
-
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings)
 
 
 class Work:
@@ -84,7 +80,7 @@ async def jobs(owner: asyncpg.Connection) -> int:
 async def test_of_many_nodes_one_takes_the_tick(
     database: Database, storage: Storage, owner: asyncpg.Connection
 ) -> None:
-    work = Work("0 0 1 1 *")
+    work = Work("0 0 1 * *")
     nodes = [Scheduler(database, storage, [work.scheduled]) for _ in range(8)]
     await asyncio.gather(*(node.tick() for node in nodes))
     assert await jobs(owner) == 0, "nothing is due when the schedule is new"
@@ -96,6 +92,20 @@ async def test_of_many_nodes_one_takes_the_tick(
         assert await jobs(owner) == 1
         assert seconds == 60, "nobody looks again before a minute is over"
         await owner.execute("delete from queue.pgqueuer")
+        await asyncio.gather(*(node.tick() for node in nodes))
+        assert await jobs(owner) == 0, "what was made up for once is not made up for again"
+
+
+async def test_a_node_that_saw_the_tick_long_ago_takes_it_no_more(
+    database: Database, storage: Storage, owner: asyncpg.Connection
+) -> None:
+    await Scheduler(database, storage, [Work("0 0 1 1 *").scheduled]).tick()
+    await due(owner, timedelta(seconds=1))
+    due_at = await owner.fetchval("select next_run_at from scheduled_runs")
+    for taken in (1, 0):
+        await enqueue_tick(database, NAME, due_at, due_at + timedelta(days=1))
+        assert await jobs(owner) == taken
+        await owner.execute("delete from queue.pgqueuer")  # it was done meanwhile
 
 
 async def test_a_tick_that_meets_its_own_last_run_does_not_pile_up(

@@ -8,83 +8,42 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from db.actor import Actor
 from db.embedded import EmbeddedDatabase
 from db.pool import Database
-from db.storage import Storage, open_storage
+from db.storage import Storage
 from jobs import generations as generations_job
 from jobs import worker as worker_module
 from jobs.providers.base import (
-    GenerationOutcome,
-    GenerationRequest,
-    Provider,
     ProviderFailed,
-    ProviderLimits,
 )
 from jobs.providers.offline import OfflineProvider
-from jobs.worker import Worker
 from settings import Settings
 
 from ..conftest import MakeUser
 from .house import (
     FakeProvider,
+    Someone,
+    Start,
     create_generation,
     ended,
+    enqueued,
     eventually,
     generation,
     logged,
-    ready_upload,
+    queue_is_empty,
     wallet,
 )
 
 ROOT = Path(__file__).parents[2]
-Start = Callable[[Provider], Worker]
-
-
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings)
-
-
-@pytest.fixture
-async def start(
-    settings: Settings,
-    cluster: EmbeddedDatabase,
-    database: Database,
-    storage: Storage,
-    owner: asyncpg.Connection,
-) -> AsyncIterator[Start]:
-    """Starts workers on an empty queue; they are stopped after the test."""
-    await owner.execute("delete from queue.pgqueuer")
-    await owner.execute("delete from provider_circuits where provider = 'fake'")
-    running: list[tuple[Worker, asyncio.Task[None]]] = []
-
-    def begin(provider: Provider) -> Worker:
-        worker = Worker(settings, cluster.owner_url, database, storage, provider, lambda: None)
-        running.append((worker, asyncio.create_task(worker.run())))
-        return worker
-
-    yield begin
-    for worker, task in running:
-        await worker.stop()
-        await task
-
-
-async def queue_is_empty(owner: asyncpg.Connection) -> bool:
-    return not await owner.fetchval("select count(*) from queue.pgqueuer")
-
-
-async def enqueued(database: Database, storage: Storage, actor: Actor, n: int = 0) -> UUID:
-    upload_id = await ready_upload(database, storage, actor)
-    return await create_generation(database, actor, upload_id, parameters={"color": f"#00000{n}"})
+# Its provider sleeps for so many seconds.
+OtherWorker = Callable[[float], AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
 
 async def test_a_worker_runs_what_was_enqueued(
@@ -228,26 +187,26 @@ async def test_a_job_that_nobody_can_read_is_set_aside(
     assert ("run_generation", b"no json", 1) in [tuple(row) for row in rows]
 
 
-@asynccontextmanager
-async def worker_process(
-    settings: Settings, cluster: EmbeddedDatabase, seconds: float
-) -> AsyncIterator[asyncio.subprocess.Process]:
+@pytest.fixture
+def other_worker(settings: Settings, cluster: EmbeddedDatabase) -> OtherWorker:
     """A worker in a process of its own; it is killed at the end, if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.jobs.worker_process",
-        cluster.owner_url,
-        str(seconds),
-        cwd=ROOT,
-        env={**os.environ, "DATA_DIRECTORY": str(settings.data_directory)},
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+
+    @asynccontextmanager
+    async def working(seconds: float) -> AsyncIterator[asyncio.subprocess.Process]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.jobs.worker_process"),
+            *(cluster.owner_url, str(seconds)),
+            cwd=ROOT,
+            env={**os.environ, "DATA_DIRECTORY": str(settings.data_directory)},
+        )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    return working
 
 
 async def is_running(owner: asyncpg.Connection, generation_id: UUID) -> bool:
@@ -256,17 +215,15 @@ async def is_running(owner: asyncpg.Connection, generation_id: UUID) -> bool:
 
 
 async def test_a_killed_workers_job_is_done_by_another(
-    settings: Settings,
-    cluster: EmbeddedDatabase,
     database: Database,
-    storage: Storage,
-    make_user: MakeUser,
+    someone: Someone,
     owner: asyncpg.Connection,
     start: Start,
+    other_worker: OtherWorker,
 ) -> None:
-    actor = await make_user()
-    generation_id = await enqueued(database, storage, actor)
-    async with worker_process(settings, cluster, seconds=60) as process:
+    actor, upload_id = someone
+    generation_id = await create_generation(database, actor, upload_id)
+    async with other_worker(60) as process:
         await eventually(lambda: is_running(owner, generation_id), 30)
         process.kill()
         await process.wait()
@@ -280,17 +237,16 @@ async def test_a_killed_workers_job_is_done_by_another(
 
 
 async def test_a_worker_that_wakes_from_a_long_sleep_charges_nothing(
-    settings: Settings,
-    cluster: EmbeddedDatabase,
     database: Database,
     storage: Storage,
-    make_user: MakeUser,
+    someone: Someone,
     owner: asyncpg.Connection,
     start: Start,
+    other_worker: OtherWorker,
 ) -> None:
-    actor = await make_user()
-    generation_id = await enqueued(database, storage, actor)
-    async with worker_process(settings, cluster, seconds=1) as process:
+    actor, upload_id = someone
+    generation_id = await create_generation(database, actor, upload_id)
+    async with other_worker(1) as process:
         await eventually(lambda: is_running(owner, generation_id), 30)
         process.send_signal(signal.SIGSTOP)
         start(FakeProvider())
@@ -355,58 +311,3 @@ async def test_a_job_goes_on_when_the_provider_has_rested(
         await owner.fetchval("select state from provider_circuits where provider = 'fake'")
         == "CLOSED"
     )
-
-
-async def test_never_more_than_three_of_a_users_run_at_once(
-    database: Database,
-    storage: Storage,
-    make_user: MakeUser,
-    owner: asyncpg.Connection,
-    start: Start,
-) -> None:
-    actor = await make_user()
-    upload_id = await ready_upload(database, storage, actor)
-    provider = Counting(seconds=0.05)
-    start(provider)
-    start(provider)
-    ids = await asyncio.gather(
-        *(
-            create_generation(database, actor, upload_id, parameters={"color": f"#{n:06x}"})
-            for n in range(10)
-        )
-    )
-    for generation_id in ids:
-        assert (await ended(owner, generation_id, 30))["status"] == "SUCCEEDED"
-    assert provider.most_at_once == 3
-    assert await wallet(owner, actor) == (0, 0)
-
-
-@dataclass
-class Counting(FakeProvider):
-    """Knows how many of its calls ran at once."""
-
-    now: int = 0
-    most_at_once: int = 0
-
-    async def generate(self, request: GenerationRequest) -> GenerationOutcome:
-        self.now += 1
-        self.most_at_once = max(self.most_at_once, self.now)
-        try:
-            return await super().generate(request)
-        finally:
-            self.now -= 1
-
-
-async def test_a_provider_is_asked_no_more_at_once_than_it_allows(
-    database: Database,
-    storage: Storage,
-    make_user: MakeUser,
-    owner: asyncpg.Connection,
-    start: Start,
-) -> None:
-    provider = Counting(seconds=0.05, limits=ProviderLimits(30, concurrent_calls=2))
-    start(provider)
-    ids = [await enqueued(database, storage, await make_user()) for _ in range(6)]
-    for generation_id in ids:
-        assert (await ended(owner, generation_id, 30))["status"] == "SUCCEEDED"
-    assert provider.most_at_once == 2

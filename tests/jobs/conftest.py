@@ -1,0 +1,63 @@
+"""What the tests of jobs share: storage, a user with a photo, an empty queue, and workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from db.embedded import EmbeddedDatabase
+from db.pool import Database
+from db.storage import Storage, open_storage
+from jobs.providers.base import Provider
+from jobs.worker import Worker
+from settings import Settings
+
+from ..conftest import MakeUser
+from .house import PROVIDER, Someone, Start, ready_upload
+
+
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    """A folder."""
+    return open_storage(settings)
+
+
+@pytest.fixture
+async def someone(database: Database, storage: Storage, make_user: MakeUser) -> Someone:
+    """A user with ten credits and a photo."""
+    actor = await make_user()
+    return actor, await ready_upload(database, storage, actor)
+
+
+@pytest.fixture
+async def clean_queue(owner: asyncpg.Connection) -> AsyncIterator[None]:
+    """Each test has an empty queue and knows nothing against a provider."""
+    await owner.execute("delete from queue.pgqueuer")
+    await owner.execute("delete from provider_circuits where provider = $1", PROVIDER)
+    yield
+    await owner.execute("delete from provider_circuits where provider = $1", PROVIDER)
+
+
+@pytest.fixture
+async def start(
+    settings: Settings,
+    cluster: EmbeddedDatabase,
+    database: Database,
+    storage: Storage,
+    clean_queue: None,
+) -> AsyncIterator[Start]:
+    """Starts workers on an empty queue; they are stopped after the test."""
+    running: list[tuple[Worker, asyncio.Task[None]]] = []
+
+    def begin(provider: Provider) -> Worker:
+        worker = Worker(settings, cluster.owner_url, database, storage, provider, lambda: None)
+        running.append((worker, asyncio.create_task(worker.run())))
+        return worker
+
+    yield begin
+    for worker, task in running:
+        await worker.stop()
+        await task
