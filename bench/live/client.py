@@ -118,9 +118,7 @@ class Subscriber(asyncio.Protocol):
         """Begins a subscription; done when its first item is there."""
         self.subscribed = asyncio.get_running_loop().create_future()
         self._newest = -1
-        self.send(
-            message({"id": identifier, "type": "subscribe", "payload": {"query": document}})
-        )
+        self.send(message({"id": identifier, "type": "subscribe", "payload": {"query": document}}))
         return self.subscribed
 
     def leave(self) -> None:

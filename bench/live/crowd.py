@@ -42,9 +42,7 @@ class Crowd:
     async def connect(self) -> float:
         """Connects everybody; returns the seconds it took."""
         answers = await self._all("connect")
-        return float(
-            max(one["ended"] for one in answers) - min(one["started"] for one in answers)
-        )
+        return float(max(one["ended"] for one in answers) - min(one["started"] for one in answers))
 
     async def subscribe(self, identifier: str, document: str) -> None:
         """Everybody subscribes, and has the first item."""

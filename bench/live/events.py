@@ -80,8 +80,6 @@ class Writer:
             if pattern == PUBLIC:
                 await self._connection.execute(_CHANGE_TOOL, number)
             else:
-                await self._connection.execute(
-                    _NOTIFY_USERS, turn * each, each, everybody, number
-                )
+                await self._connection.execute(_NOTIFY_USERS, turn * each, each, everybody, number)
             self.committed_at[number] = time.monotonic()
             self._bus.publish()

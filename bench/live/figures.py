@@ -66,9 +66,7 @@ class Report:
 
     def ratios(self, peer: str, subscribers: int, read: Read) -> list[float]:
         """Ours over the peer's, round by round."""
-        pairs = zip(
-            self.turns[TALLYGRAPH, subscribers], self.turns[peer, subscribers], strict=True
-        )
+        pairs = zip(self.turns[TALLYGRAPH, subscribers], self.turns[peer, subscribers], strict=True)
         return [read(ours) / read(theirs) for ours, theirs in pairs]
 
     def spend_ratios(self, case: str, base: str) -> list[float]:

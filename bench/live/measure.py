@@ -78,9 +78,7 @@ def expected_of(pattern: str, messages: int, subscribers: int) -> list[int]:
     return [turns * len(range(part, subscribers, parts)) for part in range(parts)]
 
 
-def delivery(
-    received: Received, committed_at: dict[int, float], server_seconds: float
-) -> Delivery:
+def delivery(received: Received, committed_at: dict[int, float], server_seconds: float) -> Delivery:
     """The figures of what was received."""
     latencies = sorted(moment - committed_at[number] for number, moment in received.messages)
     return Delivery(
@@ -195,7 +193,9 @@ async def measure(options: Options, say: Say) -> Report:
             first = number % max(1, len(options.servers))
             for subscribers in options.subscribers:
                 for name in options.servers[first:] + options.servers[:first]:
-                    say(f"Round {number + 1} of {options.rounds}: {name}, {subscribers} subscribers")
+                    say(
+                        f"Round {number + 1} of {options.rounds}: {name}, {subscribers} subscribers"
+                    )
                     turn, _ = await take_turn(name, stage, subscribers, options)
                     report.turns.setdefault((name, subscribers), []).append(turn)
                     say(str(turn))

@@ -40,6 +40,10 @@ _STRICT: dict[Any, Callable[[Any, Any], Any]] = {
 }
 
 
+_UTC = "+00:00"
+_WHOLE_MOMENT = len("2026-01-31T12:00:00.000000+00:00")
+
+
 class NeedsDatabase(Exception):
     """The selection asks for more than the snapshot holds."""
 
@@ -89,7 +93,12 @@ def _binary(expression: BinaryExpression[Any]) -> Read:
 def _moment(name: str) -> Read:
     def read(row: Row) -> str | None:
         value = row.get(name)
-        return None if value is None else format_date_time(datetime.fromisoformat(value))
+        if value is None:
+            return None
+        if len(value) == _WHOLE_MOMENT and value.endswith(_UTC):
+            # As nearly all come: only the zone is written otherwise.
+            return value[: -len(_UTC)] + "Z"
+        return format_date_time(datetime.fromisoformat(value))
 
     return read
 

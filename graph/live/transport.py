@@ -8,6 +8,7 @@ from contextlib import suppress
 import orjson
 
 from db.errors import DomainError
+from graph.context import WRITE_KEY
 from graph.errors import top_level
 from graph.live.clients import Clients
 from graph.live.protocol import LEGACY_SUBPROTOCOL, SUBPROTOCOL, CloseCode
@@ -53,7 +54,13 @@ class GraphQLWebSocket:
                     authorization = headers.get(b"authorization")
                     token = authorization.decode("latin-1") if authorization else None
                     connection = Connection(
-                        self._source, self._clients, place, token, receive, send
+                        self._source,
+                        self._clients,
+                        place,
+                        token,
+                        receive,
+                        send,
+                        scope.get(WRITE_KEY),
                     )
                     await self._serve(connection)
         finally:

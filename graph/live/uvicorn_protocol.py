@@ -7,6 +7,9 @@ import asyncio
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from graph.context import WRITE_KEY
 
 FLUSH_SECONDS = 5.0
 
@@ -26,6 +29,21 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
 
     Give it as `ws=` in uvicorn's configuration.
     """
+
+    def handle_connect(self, event: Request) -> None:
+        """A handshake: the application may write past ASGI once it is done."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope[WRITE_KEY] = self.write_text  # type: ignore[literal-required]
+
+    def write_text(self, payload: bytes) -> bool:
+        """Writes a text at once; false when the client has to read first, or has gone."""
+        if not self.writable.is_set() or self.conn.extensions:
+            return False
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return False
+        self.transport.write(text_frame(payload))
+        return True
 
     async def send(self, message: ASGISendEvent) -> None:
         """A text goes out as the one frame it is; everything else takes the usual way."""

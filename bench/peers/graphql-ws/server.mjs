@@ -200,6 +200,7 @@ const sockets = new WebSocketServer({ server, path: "/graphql", perMessageDeflat
 useServer(
   {
     schema,
+    context: (context) => context,
     async onConnect(context) {
       try {
         context.extra.userId = await userOf(context.connectionParams.Authorization);
