@@ -47,8 +47,7 @@ def unauthenticated(message: str) -> DomainError:
     return DomainError(ErrorCode.UNAUTHENTICATED, message)
 
 
-@lru_cache(maxsize=4096)
-def bearer_token(authorization_header: str | None) -> str | None:
+def cut_bearer_token(authorization_header: str | None) -> str | None:
     """The token of an `Authorization: Bearer …` header; None when there is no header at all."""
     if authorization_header is None:
         return None
@@ -56,6 +55,10 @@ def bearer_token(authorization_header: str | None) -> str | None:
     if match is None:
         raise unauthenticated("The Authorization header must read `Bearer <access token>`.")
     return match[1]
+
+
+# The same for headers that come again and again: each request's, but not each socket's.
+bearer_token = lru_cache(maxsize=4096)(cut_bearer_token)
 
 
 class AccessTokens:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from graphql import OperationType
 
-from auth.tokens import bearer_token
+from auth.tokens import cut_bearer_token
 from db.actor import NOBODY, Actor
 from graph.context import Context
 from graph.engine.costs import asks_for_cost
@@ -29,7 +29,7 @@ class LiveOperations:
 
     async def authenticate(self, authorization: str | None) -> Actor:
         """The actor of `Bearer <token>`; nobody without one."""
-        token = bearer_token(authorization)
+        token = cut_bearer_token(authorization)
         return self._services.tokens.verify(token) if token else NOBODY
 
     def is_revoked(self, session_id: UUID) -> bool:

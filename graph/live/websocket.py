@@ -23,6 +23,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+DISCONNECT = "websocket.disconnect"
+
 log = structlog.get_logger(__name__)
 
 
@@ -67,6 +69,29 @@ class _ClientLeft(Exception):
 
 class Connection:
     """One socket. Everything that ends it goes through `close_soon`, so it ends once."""
+
+    __slots__ = (
+        "_acknowledged",
+        "_actor",
+        "_asgi_send",
+        "_clients",
+        "_closing",
+        "_header_authorization",
+        "_heard_at",
+        "_initialised",
+        "_limits",
+        "_loop",
+        "_opened_at",
+        "_operations",
+        "_pinged_at",
+        "_place",
+        "_receive",
+        "_sending_since",
+        "_source",
+        "_turn",
+        "_unnamed",
+        "_write",
+    )
 
     def __init__(
         self,
@@ -152,12 +177,13 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            while True:
-                event = cast(dict[str, Any], await self._receive())
-                if event["type"] == "websocket.disconnect":
-                    return
+            while (event := cast(dict[str, Any], await self._receive()))["type"] != DISCONNECT:
                 self._heard_at = self._loop.time()
-                await self._handle(protocol.read_message(event))
+                message = protocol.read_message(event)
+                # Not kept until the next one comes: that may take for ever.
+                del event
+                await self._handle(message)
+                del message
         except CloseSocket as close:
             self.close_soon(close.code, close.reason)
         except _ClientLeft:
