@@ -22,6 +22,7 @@ from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 from graph.live.websocket import RequestErrors
+from graph.uvicorn_protocol import ImpatientHttpProtocol
 
 ALICE = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
 BOB = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
@@ -131,6 +132,7 @@ async def serving(
         endpoint,
         lifespan="off",
         log_level="warning",
+        http=ImpatientHttpProtocol,
         ws=FlushOrAbortProtocol,
         ws_per_message_deflate=False,
         proxy_headers=False,
