@@ -12,6 +12,7 @@ import time
 from array import array
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -209,7 +210,7 @@ class Client:
             while waiting:
                 token = waiting.popleft()
                 _, subscriber = await loop.create_connection(
-                    lambda token=token: Subscriber(self._crowd, token), "127.0.0.1", self._port
+                    partial(Subscriber, self._crowd, token), "127.0.0.1", self._port
                 )
                 await subscriber.acknowledged
                 self._subscribers.append(subscriber)
@@ -259,9 +260,8 @@ class Client:
         return {"failure": self._crowd.failure, "last": self._crowd.last.decode()}
 
 
-async def main(config_file: str) -> None:
+async def main(config: dict[str, Any]) -> None:
     """Obeys until its input ends."""
-    config = orjson.loads(Path(config_file).read_bytes())
     client = Client(config["port"], config["tokens"], Path(config["answers"]))
     while line := await asyncio.to_thread(sys.stdin.readline):
         command, *arguments = orjson.loads(line)
@@ -269,4 +269,6 @@ async def main(config_file: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]), loop_factory=uvloop.new_event_loop)
+    asyncio.run(
+        main(orjson.loads(Path(sys.argv[1]).read_bytes())), loop_factory=uvloop.new_event_loop
+    )

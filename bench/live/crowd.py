@@ -78,7 +78,8 @@ class Crowd:
         return await asyncio.gather(*(self._one(process, *command) for process in self._processes))
 
     async def _one(self, process: asyncio.subprocess.Process, *command: Any) -> dict[str, Any]:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(orjson.dumps(command) + b"\n")
         line = await process.stdout.readline()
         if not line:

@@ -30,7 +30,6 @@ PUBLIC_DOCUMENT = """subscription {
 # What stands before an event's number in a message.
 MARKS = {OWN: '"n":', BURST: '"n":', PUBLIC: '"sortOrder":'}
 COMMIT_EVERY_SECONDS = 0.01
-BURST_EVERY_SECONDS = 1.0
 _NOTIFY_USERS = """
 insert into notifications (user_id, type, title_key, message_key, data)
 select ('00000000-0000-7000-8000-' || lpad((1 + i % $3)::text, 12, '0'))::uuid,
@@ -38,6 +37,13 @@ select ('00000000-0000-7000-8000-' || lpad((1 + i % $3)::text, 12, '0'))::uuid,
 from generate_series($1::int, $1::int + $2::int - 1) i
 """
 _CHANGE_TOOL = "update tools set sort_order = $1 where id = 'hair-color'"
+
+
+def messages_of_commit(pattern: str, subscribers: int, per_second: int) -> int:
+    """How many messages one transaction makes."""
+    if pattern != OWN:
+        return subscribers
+    return min(subscribers, max(1, round(per_second * COMMIT_EVERY_SECONDS)))
 
 
 class Writer:
@@ -64,15 +70,10 @@ class Writer:
             await connection.close()
 
     async def write(self, pattern: str, messages: int, per_second: int) -> None:
-        """Commits what makes at least so many messages, in this pattern."""
+        """Commits what makes so many messages, in this pattern."""
         everybody = self.subscribers
-        if pattern == OWN:
-            each = max(1, round(per_second * COMMIT_EVERY_SECONDS))
-            pause = each / per_second
-        else:
-            each, pause = everybody, everybody / per_second
-        if pattern == BURST:
-            pause = max(pause, BURST_EVERY_SECONDS)
+        each = messages_of_commit(pattern, everybody, per_second)
+        pause = each / per_second
         started = time.monotonic()
         for turn in range(messages // each):
             await asyncio.sleep(max(0.0, started + turn * pause - time.monotonic()))

@@ -13,6 +13,7 @@ OWN, BURST, PUBLIC = "own", "burst", "public"
 # The cases of writers, the first two through the API and the others in SQL.
 ALONE, WATCHED = "nobody watches", "all spenders watch"
 QUIET, WOKEN, NOTIFIED = "no NOTIFY", "NOTIFY by the bus", "NOTIFY in each transaction"
+THROUGH_API = (ALONE, WATCHED)
 PATTERNS = (OWN, BURST, PUBLIC)
 
 

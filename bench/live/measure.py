@@ -17,9 +17,14 @@ import psutil
 from bench.house import Ground, Server
 from bench.ledger import TOKEN_SECONDS, prepare
 from bench.live.crowd import Crowd, Received, Trouble, client_cores, gathered
-from bench.live.events import MARKS, OWN_DOCUMENT, PUBLIC_DOCUMENT, Writer
+from bench.live.events import (
+    MARKS,
+    OWN_DOCUMENT,
+    PUBLIC_DOCUMENT,
+    Writer,
+    messages_of_commit,
+)
 from bench.live.figures import (
-    BURST,
     OWN,
     PATTERNS,
     PUBLIC,
@@ -39,7 +44,9 @@ from settings import Settings
 # Users beside the subscribers, who make a server's code run before anything is measured.
 WARM_UP_SUBSCRIBERS = 20
 WARM_UP_MESSAGES = 400
-SETTLE_SECONDS = 1.0
+# Of one server's turn, so that a percentile is not the luck of one moment.
+LEAST_COMMITS = 3
+SETTLE_SECONDS = 0.5
 # Keys whose values differ from one row to the next.
 OWN_VALUES = frozenset({"createdAt", "cursor", "id", "n", "sortOrder"})
 Say = Callable[[str], None]
@@ -105,27 +112,32 @@ async def deliver(
     return delivery(received, writer.committed_at, used)
 
 
-async def warm_up(server: Server, stage: Stage) -> None:
-    """Lets a server's code run, with a few who then leave."""
+async def warm_up(server: Server, stage: Stage, per_second: int) -> dict[str, Any]:
+    """Lets a server's code run, with a few who then leave; returns the shape of its messages."""
     tokens = stage.tokens[:WARM_UP_SUBSCRIBERS]
+    shapes: dict[str, Any] = {}
     async with (
         gathered(stage.ground, server.port, tokens) as crowd,
         Writer.opened(stage, len(tokens)) as writer,
     ):
         await crowd.connect()
-        await crowd.subscribe("own", OWN_DOCUMENT)
-        await deliver(server, crowd, writer, OWN, WARM_UP_MESSAGES, WARM_UP_MESSAGES)
+        for pattern, document in ((OWN, OWN_DOCUMENT), (PUBLIC, PUBLIC_DOCUMENT)):
+            await crowd.subscribe(pattern, document)
+            await deliver(server, crowd, writer, pattern, WARM_UP_MESSAGES, per_second)
+            shapes[pattern] = shape(orjson.loads(crowd.last))
         await crowd.leave()
+    return shapes
 
 
 async def take_turn(
-    name: str, stage: Stage, subscribers: int, options: Options
-) -> tuple[Turn, dict[str, Any]]:
-    """A fresh server's figures, and its last message of each pattern."""
+    name: str, stage: Stage, subscribers: int, options: Options, shapes: dict[str, Any]
+) -> Turn:
+    """A fresh server's figures, once its messages have been found equal to the others'."""
     deliveries: dict[str, Delivery] = {}
-    last: dict[str, Any] = {}
     async with started(name, stage) as server:
-        await warm_up(server, stage)
+        shown = await warm_up(server, stage, options.messages_per_second)
+        if (expected := shapes.setdefault("messages", shown)) != shown:
+            raise Trouble(f"{name} sends\n{shown}\nand not\n{expected}")
         await asyncio.sleep(SETTLE_SECONDS)
         before = resident_kilobytes(server)
         tokens = stage.tokens[:subscribers]
@@ -134,28 +146,25 @@ async def take_turn(
             Writer.opened(stage, subscribers) as writer,
         ):
             seconds = await crowd.connect()
-            await crowd.subscribe("own", OWN_DOCUMENT)
+            await crowd.subscribe(OWN, OWN_DOCUMENT)
             await asyncio.sleep(SETTLE_SECONDS)
             kilobytes = (resident_kilobytes(server) - before) / subscribers
             for pattern in PATTERNS:
                 if pattern == PUBLIC:
-                    await crowd.subscribe("public", PUBLIC_DOCUMENT)
+                    await crowd.subscribe(PUBLIC, PUBLIC_DOCUMENT)
                 messages = messages_of(pattern, subscribers, options)
                 deliveries[pattern] = await deliver(
                     server, crowd, writer, pattern, messages, options.messages_per_second
                 )
-                last[pattern] = orjson.loads(crowd.last)
             await crowd.leave()
-    return Turn(subscribers / seconds, kilobytes, deliveries), last
+    return Turn(subscribers / seconds, kilobytes, deliveries)
 
 
 def messages_of(pattern: str, subscribers: int, options: Options) -> int:
     """How many messages a pattern makes in a turn."""
     wanted = round(options.messages_per_second * options.seconds)
-    if pattern == OWN:
-        return wanted
-    least = 3 if pattern == BURST else 1
-    return max(least, wanted // subscribers) * subscribers
+    each = messages_of_commit(pattern, subscribers, options.messages_per_second)
+    return max(LEAST_COMMITS, wanted // each) * each
 
 
 def shape(message: Any, key: str = "") -> Any:
@@ -167,28 +176,13 @@ def shape(message: Any, key: str = "") -> Any:
     return message
 
 
-async def check_same_answers(stage: Stage, options: Options, say: Say) -> None:
-    """Every server's messages must be the same JSON for the same rows, but for id and time."""
-    expected: dict[str, Any] = {}
-    few = Options(seconds=0.1, messages_per_second=200)
-    for name in options.servers:
-        _, last = await take_turn(name, stage, 4, few)
-        shown = {pattern: shape(message) for pattern, message in last.items()}
-        if expected and shown != expected:
-            raise Trouble(f"{name} sends\n{shown}\nand not\n{expected}")
-        expected = expected or shown
-        say(f"{name} sends the same as the others")
-
-
 async def measure(options: Options, say: Say) -> Report:
     """All turns, the servers one after another and another one first in each round."""
-    report = Report(options)
+    report, shapes = Report(options), dict[str, Any]()
     most = max(*options.subscribers, options.watchers_of_writers, WARM_UP_SUBSCRIBERS)
     allow_files(2 * most)
     say(f"Filling a database with {most} users")
     async with open_stage(most) as stage:
-        if options.servers:
-            await check_same_answers(stage, options, say)
         for number in range(options.rounds):
             first = number % max(1, len(options.servers))
             for subscribers in options.subscribers:
@@ -196,9 +190,8 @@ async def measure(options: Options, say: Say) -> Report:
                     say(
                         f"Round {number + 1} of {options.rounds}: {name}, {subscribers} subscribers"
                     )
-                    turn, _ = await take_turn(name, stage, subscribers, options)
+                    turn = await take_turn(name, stage, subscribers, options, shapes)
                     report.turns.setdefault((name, subscribers), []).append(turn)
-                    say(str(turn))
         if options.with_writers:
             async with started(TALLYGRAPH, stage) as server:
                 report.spends = await measure_writers(server, stage, options, say)

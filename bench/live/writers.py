@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
 
@@ -12,7 +12,7 @@ from bench.house import Server, on_core
 from bench.ledger import Ground as Ledger
 from bench.ledger import find_pgbench, our_rate, pgbench_rate
 from bench.live.crowd import gathered
-from bench.live.figures import ALONE, NOTIFIED, QUIET, WATCHED, WOKEN, Options
+from bench.live.figures import ALONE, NOTIFIED, QUIET, THROUGH_API, WATCHED, WOKEN, Options
 from bench.live.servers import Stage
 from graph.live.bus import WakeBus
 
@@ -87,21 +87,24 @@ async def measure_writers(
         find_pgbench(),
         stage.ground.folder,
     )
+    # It counts whole seconds.
+    pgbench_seconds = max(1.0, options.seconds)
     spends: dict[str, list[float]] = {}
-    through_api = {ALONE: nothing, WATCHED: lambda: watching(stage, server, wallets)}
-    by_pgbench = {
+    cases: dict[str, Callable[[], AbstractAsyncContextManager[None]]] = {
+        ALONE: nothing,
+        WATCHED: lambda: watching(stage, server, wallets),
         QUIET: nothing,
         WOKEN: lambda: waking(stage),
         NOTIFIED: lambda: notifying(stage),
     }
     for number in range(options.rounds):
-        for case, around in (through_api | by_pgbench).items():
+        for case, around in cases.items():
             say(f"Round {number + 1} of {options.rounds}: spends, {case}")
             async with around():
-                if case in through_api:
+                if case in THROUGH_API:
                     with on_core(-1):
                         rate = await our_rate(ledger, wallets, options.seconds)
                 else:
-                    rate = await asyncio.to_thread(pgbench_rate, ledger, wallets, options.seconds)
+                    rate = await asyncio.to_thread(pgbench_rate, ledger, wallets, pgbench_seconds)
             spends.setdefault(case, []).append(rate)
     return spends

@@ -13,7 +13,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self, cast
+from functools import partial
+from typing import Any, Self
 from uuid import UUID
 
 import orjson
@@ -28,7 +29,6 @@ from strawberry.types import Info
 
 from auth.keys import SigningKeys
 from auth.tokens import AccessTokens, bearer_token
-from db.actor import Actor
 from db.errors import DomainError
 from db.pool import Database
 from graph.live.bus import WakeBus
@@ -207,7 +207,7 @@ class Application(GraphQL[dict[str, Any], None]):
                 Query,
                 subscription=Subscription,
                 config=StrawberryConfig(scalar_map=SCALARS),
-                extensions=[lambda: ParserCache(), lambda: ValidationCache()],
+                extensions=[partial(ParserCache, None), partial(ValidationCache, None)],
             )
         )
         self._tokens = tokens
@@ -215,13 +215,14 @@ class Application(GraphQL[dict[str, Any], None]):
 
     async def get_context(self, request: Any, response: Any) -> dict[str, Any]:
         """What resolvers work with."""
+        del request, response
         return {"broadcast": self._broadcast}
 
     async def on_ws_connect(self, context: dict[str, Any]) -> Any:
         """Whose connection it is."""
         try:
             token = bearer_token(context["connection_params"]["Authorization"])
-            context["actor"] = cast(Actor, self._tokens.verify(token or ""))
+            context["actor"] = self._tokens.verify(token or "")
         except (KeyError, DomainError):
             raise ConnectionRejectionError from None
         return await super().on_ws_connect(context)
