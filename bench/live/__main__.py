@@ -13,6 +13,7 @@ from bench.__main__ import chosen, say
 from bench.house import MissingPeerError
 from bench.live.figures import SERVERS, WRITERS, Options
 from bench.live.measure import measure
+from bench.live.report import show, write
 
 DEFAULTS = Options()
 console = Console(highlight=False)
@@ -49,7 +50,11 @@ def main(
     except MissingPeerError as missing:
         console.print(f"\n{missing}")
         raise typer.Exit(1) from None
-    print(report)
+    console.print()
+    show(report, console)
+    if write_files:
+        write(report)
+        console.print("Wrote docs/benchmarks-live.md and docs/benchmarks-live.svg")
 
 
 if __name__ == "__main__":

@@ -55,9 +55,13 @@ Read = Callable[[Turn], float]
 
 @dataclass
 class Report:
-    """The whole run: turns by (server, subscribers), spends a second by case."""
+    """The whole run: turns by (server, subscribers), spends a second by case.
+
+    `loads` are the machine's load averages, one for each turn.
+    """
 
     options: Options
+    loads: tuple[float, ...] = ()
     turns: dict[tuple[str, int], list[Turn]] = field(default_factory=dict)
     spends: dict[str, list[float]] = field(default_factory=dict)
 
@@ -76,9 +80,24 @@ class Report:
         return [one / other for one, other in pairs]
 
 
+def connects(turn: Turn) -> float:
+    """Connections a second, from the first byte to `connection_ack`."""
+    return turn.connects_per_second
+
+
+def kilobytes(turn: Turn) -> float:
+    """Resident memory of the server for each connection with one subscription."""
+    return turn.kilobytes
+
+
 def microseconds(pattern: str) -> Read:
     """The server's CPU for a delivered message."""
     return lambda turn: turn.deliveries[pattern].server_microseconds
+
+
+def p50(pattern: str) -> Read:
+    """The median, from the commit to the client."""
+    return lambda turn: turn.deliveries[pattern].p50_milliseconds
 
 
 def p99(pattern: str) -> Read:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import tempfile
 from collections import Counter
@@ -172,7 +173,9 @@ def shape(message: Any, key: str = "") -> Any:
     if isinstance(message, dict):
         return {name: shape(value, name) for name, value in message.items()}
     if key in OWN_VALUES:
-        return re.sub(r"[0-9A-Za-z]", "x", str(message))
+        return (
+            re.sub(r"[\w-]", "x", message) if isinstance(message, str) else type(message).__name__
+        )
     return message
 
 
@@ -192,6 +195,7 @@ async def measure(options: Options, say: Say) -> Report:
                     )
                     turn = await take_turn(name, stage, subscribers, options, shapes)
                     report.turns.setdefault((name, subscribers), []).append(turn)
+                    report.loads += (os.getloadavg()[0],)
         if options.with_writers:
             async with started(TALLYGRAPH, stage) as server:
                 report.spends = await measure_writers(server, stage, options, say)
