@@ -298,7 +298,7 @@ npm ci --prefix bench/peers/graphql-ws
 One server process has the first core to itself apart from Postgres (embedded, fsync on), which uses
 all. The clients are two processes on the last two cores, one with fewer than three; they parse no
 more of a frame than they must and never took more than {client} of a core. A server is started for
-each turn and warmed up by 20 subscribers. {rounds} rounds, another server first in each, {seconds:g}
-s of events for each pattern. The machine did other work too: its load average was between {loads}.
-Expect absolute figures to differ on another; compare the ratios.
+each turn and warmed up by 20 subscribers. {rounds} rounds, another server first in each, and
+{seconds:g} s of events for each pattern. The machine did other work too, its load average was
+between {loads}. Expect absolute figures to differ on another; compare the ratios.
 """

@@ -89,6 +89,7 @@ class Server:
         self.source = source
         self.clients = clients
         self.connections = connections
+        self.port = port
         self.url = f"ws://127.0.0.1:{port}/graphql"
 
     def connect(self, *subprotocols: str, **options: Any) -> connect:
