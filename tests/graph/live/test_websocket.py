@@ -349,6 +349,18 @@ async def test_a_client_that_stops_reading_is_let_go(monkeypatch: pytest.MonkeyP
         client.transport.abort()
 
 
+async def test_who_does_not_read_is_not_written_to_past_the_limit() -> None:
+    async with serving() as server, server.connect(max_queue=1, max_size=None) as client:
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": "past"})
+        async with asyncio.timeout(10):
+            await server.source.was_held_back.wait()
+        heard = [
+            (await hear(client))["payload"]["data"] for _ in range(server.source.sent_past + 1)
+        ]
+        assert heard == [*range(server.source.sent_past), "rest"]
+
+
 async def test_a_restart_closes_1012() -> None:
     async with serving() as server:
         async with server.connect() as client:

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode, bad_input
-from graph.engine.subscriptions import Item
+from graph.engine.subscriptions import Item, SendNow
 from graph.live.clients import Clients, Limits
 from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
@@ -37,6 +37,8 @@ class Source:
         self.revoked: set[UUID] = set()
         self.ended: asyncio.Queue[str] = asyncio.Queue()
         self.database_is_away = False
+        self.sent_past = 0
+        self.was_held_back = asyncio.Event()
 
     async def authenticate(self, authorization: str | None) -> Actor:
         if authorization is None:
@@ -51,7 +53,11 @@ class Source:
         return session_id in self.revoked
 
     async def execute(
-        self, payload: dict[str, Any], actor: Callable[[], Actor], **_options: Any
+        self,
+        payload: dict[str, Any],
+        actor: Callable[[], Actor],
+        send_now: SendNow | None = None,
+        **_options: Any,
     ) -> AsyncIterator[Item]:
         name = payload["query"]
         try:
@@ -73,6 +79,13 @@ class Source:
                 case "flood":
                     while True:
                         yield Item(b'{"data":"' + b"x" * 500_000 + b'"}')
+                case "past":
+                    assert send_now is not None
+                    while send_now(b'{"data":%d}' % self.sent_past + b" " * 50_000):
+                        self.sent_past += 1
+                        await asyncio.sleep(0)
+                    self.was_held_back.set()
+                    yield Item(b'{"data":"rest"}')
                 case _:
                     yield Item(b'{"data":"first"}')
                     await asyncio.Event().wait()
