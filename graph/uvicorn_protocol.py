@@ -123,6 +123,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             protocol = FlushOrAbortProtocol(self.config, self.server_state, self.app_state)
             if protocol.take_over(self):
                 self.transport.set_protocol(protocol)
+                # It knows this protocol, which would stay until the next garbage collection.
+                self.parser = None  # type: ignore[assignment]
                 return
         super().handle_websocket_upgrade()
 
