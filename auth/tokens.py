@@ -47,8 +47,7 @@ def unauthenticated(message: str) -> DomainError:
     return DomainError(ErrorCode.UNAUTHENTICATED, message)
 
 
-@lru_cache(maxsize=4096)
-def bearer_token(authorization_header: str | None) -> str | None:
+def cut_bearer_token(authorization_header: str | None) -> str | None:
     """The token of an `Authorization: Bearer …` header; None when there is no header at all."""
     if authorization_header is None:
         return None
@@ -56,6 +55,10 @@ def bearer_token(authorization_header: str | None) -> str | None:
     if match is None:
         raise unauthenticated("The Authorization header must read `Bearer <access token>`.")
     return match[1]
+
+
+# The same for headers that come again and again: each request's, but not each socket's.
+bearer_token = lru_cache(maxsize=4096)(cut_bearer_token)
 
 
 class AccessTokens:
@@ -77,6 +80,8 @@ class AccessTokens:
         self._clock = clock
         self._verified: OrderedDict[str, Actor] = OrderedDict()
         self._remembered_tokens = remembered_tokens
+        # Of tokens whose signature was good, so there are as many as keys.
+        self._kid_by_head: dict[str, str] = {}
 
     def issue(
         self,
@@ -134,10 +139,15 @@ class AccessTokens:
         if len(token) > LONGEST_TOKEN:
             raise unauthenticated("The access token is not valid.")
         try:
-            key = self._key_named_by(jwt.get_unverified_header(token))
+            head = token.partition(".")[0]
+            # All tokens of a key begin alike: it is read once, then only compared.
+            kid = self._kid_by_head.get(head) or _kid_named_by(jwt.get_unverified_header(token))
+            key = self._keys.verifying(kid)
+            if key is None:
+                raise jwt.InvalidTokenError("kid")
             claims = jwt.decode(
                 token,
-                key,
+                key.public,
                 algorithms=[ALGORITHM],
                 issuer=self._issuer,
                 audience=self._audience,
@@ -149,20 +159,11 @@ class AccessTokens:
                     "verify_iat": False,
                 },
             )
+            self._kid_by_head[head] = kid
             return self._actor(claims)
         except (jwt.PyJWTError, AttributeError, ValueError, TypeError, RecursionError):
             # No cause is chained: it may quote the token, and reach a log.
             raise unauthenticated("The access token is not valid.") from None
-
-    def _key_named_by(self, header: dict[str, Any]) -> Any:
-        if header.keys() != HEADER_NAMES:
-            raise jwt.InvalidTokenError("header parameters")
-        if header["alg"] != ALGORITHM or header["typ"] != TOKEN_TYPE:
-            raise jwt.InvalidTokenError("alg or typ")
-        key = self._keys.verifying(header["kid"])
-        if key is None:
-            raise jwt.InvalidTokenError("kid")
-        return key.public
 
     def _actor(self, claims: dict[str, Any]) -> Actor:
         issued_at, expires_at = claims["iat"], claims["exp"]
@@ -181,3 +182,12 @@ class AccessTokens:
             is_admin=admin,
             expires_at=expires_at,
         )
+
+
+def _kid_named_by(header: dict[str, Any]) -> str:
+    if header.keys() != HEADER_NAMES:
+        raise jwt.InvalidTokenError("header parameters")
+    if header["alg"] != ALGORITHM or header["typ"] != TOKEN_TYPE:
+        raise jwt.InvalidTokenError("alg or typ")
+    kid: str = header["kid"]
+    return kid

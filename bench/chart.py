@@ -1,16 +1,17 @@
-"""docs/benchmarks.svg: for each workload a bar for each server, longer is faster."""
+"""Pictures of the figures: for each block a bar for each server, in the scale of its block."""
 
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 
 from bench.figures import Report, Result, speed
 from bench.workloads import TALLYGRAPH
 
 WIDTH, LEFT, LONGEST = 720, 96, 430
 BAR, GAP = 14, 6
-CHART = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" \
-role="img" aria-label="Requests per second of Tallygraph and its peers, for each workload">
+PICTURE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" \
+width="{width}" role="img" aria-label="{label}">
 <style>
 text {{ font: 12px system-ui, sans-serif; fill: #57606a; }}
 .title {{ font-weight: 600; font-size: 13px; fill: #24292f; }}
@@ -24,41 +25,81 @@ rect.ours {{ fill: #2f6feb; }}
   rect.ours {{ fill: #58a6ff; }}
 }}
 </style>
-<text x="0" y="12">Requests per second of one server process on one core; each workload has its \
-own scale.</text>
-<text x="0" y="30">Behind a peer's figure: ours divided by it.</text>
+<text x="0" y="12">{first_line}</text>
+<text x="0" y="30">{second_line}</text>
 {bars}
 </svg>
 """
 
 
-def _workload(result: Result, top: int) -> tuple[list[str], int]:
-    """The bars of one workload from `top` down, and where they end."""
-    title = result.workload.title.replace("`", "")
-    parts = [f'<text x="0" y="{top + 12}" class="title">{result.workload.name}: {title}</text>']
-    most = max(result.median(server, speed) for server in result.servers)
+@dataclass(frozen=True)
+class Bar:
+    """One server's figure, and how it is written."""
+
+    server: str
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Bars in one scale."""
+
+    title: str
+    bars: list[Bar]
+
+
+def _drawn(block: Block, top: int) -> tuple[list[str], int]:
+    """A block from `top` down, and where it ends."""
+    parts = [f'<text x="0" y="{top + 12}" class="title">{block.title}</text>']
+    most = max(bar.value for bar in block.bars)
     y = top + 22
-    for server in result.servers:
-        value = result.median(server, speed)
-        length = max(2, round(value / most * LONGEST))
-        look = ' class="ours"' if server == TALLYGRAPH else ""
-        times = "" if look else f" · {statistics.median(result.ratios(server)):.2f}×"
+    for bar in block.bars:
+        length = max(2, round(bar.value / most * LONGEST))
+        look = ' class="ours"' if bar.server == TALLYGRAPH else ""
         middle = y + BAR - 3
         parts += [
-            f'<text x="{LEFT - 8}" y="{middle}" text-anchor="end"{look}>{server}</text>',
+            f'<text x="{LEFT - 8}" y="{middle}" text-anchor="end"{look}>{bar.server}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{length}" height="{BAR}" rx="3"{look}/>',
-            f'<text x="{LEFT + length + 8}" y="{middle}"{look}>{value:,.0f}{times}</text>',
+            f'<text x="{LEFT + length + 8}" y="{middle}"{look}>{bar.text}</text>',
         ]
         y += BAR + GAP
     return parts, y
 
 
-def chart(report: Report) -> str:
-    """The whole picture."""
+def picture(label: str, first_line: str, second_line: str, blocks: list[Block]) -> str:
+    """Blocks below one another, under two lines of text."""
     parts: list[str] = []
     y = 46
-    for result in report.results:
-        bars, y = _workload(result, y)
-        parts += bars
+    for block in blocks:
+        drawn, y = _drawn(block, y)
+        parts += drawn
         y += 14
-    return CHART.format(width=WIDTH, height=y, bars="\n".join(parts))
+    return PICTURE.format(
+        width=WIDTH,
+        height=y,
+        label=label,
+        first_line=first_line,
+        second_line=second_line,
+        bars="\n".join(parts),
+    )
+
+
+def _block(result: Result) -> Block:
+    bars = []
+    for server in result.servers:
+        value = result.median(server, speed)
+        ours = server == TALLYGRAPH
+        times = "" if ours else f" · {statistics.median(result.ratios(server)):.2f}×"
+        bars.append(Bar(server, value, f"{value:,.0f}{times}"))
+    return Block(f"{result.workload.name}: {result.workload.title.replace('`', '')}", bars)
+
+
+def chart(report: Report) -> str:
+    """docs/benchmarks.svg: longer is faster."""
+    return picture(
+        "Requests per second of Tallygraph and its peers, for each workload",
+        "Requests per second of one server process on one core; each workload has its own scale.",
+        "Behind a peer's figure: ours divided by it.",
+        [_block(result) for result in report.results],
+    )

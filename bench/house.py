@@ -193,7 +193,8 @@ async def open_house(users: int, busy_users: int, peers: tuple[str, ...]) -> Asy
             yield House(ground, servers)
 
 
-def _python(module: str, *arguments: str) -> list[str]:
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our modules."""
     return [sys.executable, "-m", module, *arguments]
 
 
@@ -201,13 +202,13 @@ def start_tallygraph(ground: Ground) -> AbstractContextManager[Server]:
     """`tallygraph serve`, as a user starts it, and quiet."""
     port = free_port()
     return running(
-        TALLYGRAPH, port, _python("cli", "serve"), ground.folder, **our_variables(ground, port)
+        TALLYGRAPH, port, python("cli", "serve"), ground.folder, **our_variables(ground, port)
     )
 
 
 def start_worker(ground: Ground) -> AbstractContextManager[Server]:
     """`tallygraph worker`, which answers no requests."""
-    command = _python("cli", "worker")
+    command = python("cli", "worker")
     return running("worker", 0, command, ground.folder, **our_variables(ground, 0))
 
 
@@ -237,14 +238,14 @@ def start_bare(
         "sign_in": SIGN_IN,
         "password_hash": password_hash,
     }
-    command = _python("bench.peers.bare", ground.write(BARE, config))
+    command = python("bench.peers.bare", ground.write(BARE, config))
     return running(BARE, port, command, ground.folder)
 
 
 def start_strawberry(ground: Ground) -> AbstractContextManager[Server]:
     """Strawberry's own executor over our schema."""
     port = free_port()
-    command = _python("bench.peers.strawberry_server", str(port))
+    command = python("bench.peers.strawberry_server", str(port))
     return running(STRAWBERRY, port, command, ground.folder, **our_variables(ground, port))
 
 
@@ -271,16 +272,16 @@ def start_postgraphile(ground: Ground) -> AbstractContextManager[Server]:
     )
 
 
-def node() -> str:
-    """The Node that came with PostGraphile's packages, else the machine's."""
-    modules = POSTGRAPHILE_FOLDER / "node_modules"
+def node(folder: Path = POSTGRAPHILE_FOLDER) -> str:
+    """The Node that came with a peer's packages, else the machine's."""
+    modules = folder / "node_modules"
     if not modules.is_dir():
         raise MissingPeerError(
-            "PostGraphile is not installed: npm ci --prefix "
-            f"{POSTGRAPHILE_FOLDER.relative_to(ROOT)}, or leave it out: --without postgraphile"
+            f"{folder.name} is not installed: npm ci --prefix {folder.relative_to(ROOT)}, "
+            "or leave it out"
         )
     packaged = next(modules.glob("node-*/bin/node"), None)
     found = str(packaged) if packaged else shutil.which("node")
     if found is None:
-        raise MissingPeerError("PostGraphile needs Node 22 or newer on the PATH.")
+        raise MissingPeerError(f"{folder.name} needs Node 22 or newer on the PATH.")
     return found

@@ -202,5 +202,6 @@ each. All servers have the same number of database connections. The generator ne
 
 Two more commands: `python -m bench memory` sends 100,000 documents that were never seen before and
 prints how much our memory grows; `python -m bench slow-clients` measures the p99 of Q1 while 500
-clients send their requests a byte a second.
+clients send their requests a byte a second. Live delivery has a page of its own:
+[benchmarks-live.md](benchmarks-live.md).
 """

@@ -19,6 +19,8 @@ BODY_KEY = "tallygraph.body"
 # In its scope: writes a whole answer of status 200, given its headers as bytes and its body; false
 # when the connection has too much to send already.
 RESPOND_KEY = "tallygraph.respond"
+# In a socket's scope: writes a text, given as bytes; false when it has too much to send already.
+WRITE_KEY = "tallygraph.write"
 # Where it holds the function that drops the connection, for clients that never read.
 ABORT_KEY = "tallygraph.abort"
 

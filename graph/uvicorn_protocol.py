@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from graph.context import ABORT_KEY, BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
+from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 
 HEAD_SECONDS = 10.0
 # The application times the bodies that it reads; this is for bodies that nobody reads any more.
@@ -117,6 +118,13 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         """A socket has its own deadlines."""
         self._is_upgraded = True
         self._stop_deadline()
+        if issubclass(self.ws_protocol_class or object, FlushOrAbortProtocol):
+            protocol = FlushOrAbortProtocol(self.config, self.server_state, self.app_state)
+            if protocol.take_over(self):
+                self.transport.set_protocol(protocol)
+                # It knows this protocol, which would stay until the next garbage collection.
+                self.parser = None  # type: ignore[assignment]
+                return
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:

@@ -6,7 +6,6 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
 from sqlalchemy import BinaryExpression, BindParameter, Column, DateTime, Numeric
@@ -38,6 +37,10 @@ _STRICT: dict[Any, Callable[[Any, Any], Any]] = {
     operators.gt: operator.gt,
     operators.ge: operator.ge,
 }
+
+
+_UTC = "+00:00"
+_WHOLE_MOMENT = len("2026-01-31T12:00:00.000000+00:00")
 
 
 class NeedsDatabase(Exception):
@@ -89,7 +92,13 @@ def _binary(expression: BinaryExpression[Any]) -> Read:
 def _moment(name: str) -> Read:
     def read(row: Row) -> str | None:
         value = row.get(name)
-        return None if value is None else format_date_time(datetime.fromisoformat(value))
+        if value is None:
+            return None
+        text: str = value
+        if len(text) == _WHOLE_MOMENT and text.endswith(_UTC):
+            # As nearly all come: only the zone is written otherwise.
+            return text[: -len(_UTC)] + "Z"
+        return format_date_time(datetime.fromisoformat(text))
 
     return read
 
@@ -153,10 +162,13 @@ def _computed(
     return read
 
 
-def is_readable(ownership: object, row: Row, actor_user_id: UUID | None) -> bool:
-    """The lock on a snapshot: whether the actor may read that row, by its table's declaration."""
+def is_readable(ownership: object, row: Row, actor_user_id: str) -> bool:
+    """The lock on a snapshot: whether the actor may read that row, by its table's declaration.
+
+    The id is text as in a snapshot, empty for who is not signed in.
+    """
     if isinstance(ownership, Owned):
-        return actor_user_id is not None and row.get(ownership.column) == str(actor_user_id)
+        return bool(actor_user_id) and row.get(ownership.column) == actor_user_id
     if isinstance(ownership, Public):
         return not ownership.only_if or row.get(ownership.only_if) is True
     return False

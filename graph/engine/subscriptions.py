@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
@@ -54,10 +55,13 @@ class LiveEvents(Protocol):
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: Any) -> None: ...
     def skip_seen(self, snapshot_text: str) -> str: ...
+    def deliver_past(self, deliver: Callable[[Any], bool]) -> None: ...
     def __aiter__(self) -> AsyncIterator[Any]: ...
 
 
 Watch = Callable[..., LiveEvents]
+# Sends a result at once; false when the client has too much to read already.
+SendNow = Callable[[bytes], bool]
 
 
 class SubscriptionPlan:
@@ -138,7 +142,7 @@ class SubscriptionPlan:
     def is_gone(self, event: Any, actor: Actor) -> bool:
         """Whether the event's row is deleted, or not the actor's to see."""
         return event.change == "DELETE" or not is_readable(
-            self.ownership, event.snapshot, actor.user_id
+            self.ownership, event.snapshot, actor.user_claim
         )
 
     def of_gone(self, event: Any) -> bytes | None:
@@ -160,7 +164,8 @@ class SubscriptionPlan:
                 payload[key] = rows.get(key)
             else:
                 payload[key] = gone_id
-        return orjson.dumps({"data": {self.key: payload}})
+        # Put together anew: what orjson gives keeps 4 kB, however short it is.
+        return b'{"data":' + orjson.dumps({self.key: payload}) + b"}"
 
 
 class Subscriber:
@@ -177,10 +182,12 @@ class Subscriber:
         given_variables: Mapping[str, Any],
         operation_name: str | None,
         resume_after: str | None = None,
+        send_now: SendNow | None = None,
     ) -> AsyncGenerator[Item]:
         """The items of the stream; `RequestError` at once when it cannot be planned.
 
-        `resume_after` is a cursor that stands above the field's own `after`.
+        `resume_after` is a cursor that stands above the field's own `after`. What `send_now` has
+        sent is not among the items.
         """
         operation = self._engine.documents.operation(text, operation_name)
         assert operation.kind is OperationType.SUBSCRIPTION
@@ -189,10 +196,15 @@ class Subscriber:
         plan = self._engine.subscription_plan(operation, variables, signed_in=signed_in)
         arguments = argument_values(plan.definition, plan.nodes[0], variables)
         after = resume_after or arguments.get("after")
-        return self._items(plan, variables, arguments, after)
+        return self._items(plan, variables, arguments, after, send_now)
 
     async def _items(
-        self, plan: SubscriptionPlan, variables: Any, arguments: dict[str, Any], after: str | None
+        self,
+        plan: SubscriptionPlan,
+        variables: Any,
+        arguments: dict[str, Any],
+        after: str | None,
+        send_now: SendNow | None,
     ) -> AsyncGenerator[Item]:
         actor = self._actor()
         if actor.user_id is None and not plan.is_public:
@@ -214,6 +226,8 @@ class Subscriber:
             if after is None:
                 cursor = events.skip_seen(now["snapshot"])
                 yield Item(plan.response(now["rows"], cursor), cursor)
+            if send_now is not None and plan.from_snapshot is not None:
+                events.deliver_past(partial(self._deliver, plan, send_now))
             async for event in events:
                 body = await self._shown(plan, variables, event)
                 if body is not None:
@@ -228,19 +242,31 @@ class Subscriber:
 
     async def _shown(self, plan: SubscriptionPlan, variables: Any, event: Any) -> bytes | None:
         """The item of an event, made once for all who may see it and select the same."""
+        if plan.from_snapshot is not None:
+            return self._shown_at_once(plan, event)
         actor = self._actor()
         if plan.is_gone(event, actor):
             return plan.of_gone(event)
-        if plan.from_snapshot is not None:
-            body: bytes | None = event.encoded.get(plan)
-            if body is None:
-                rows = {key: read(event.snapshot) for key, read in plan.from_snapshot.items()}
-                body = event.encoded[plan] = plan.response(rows, event.cursor)
-            return body
         shown = await self._read_event(plan, variables, event, actor)
         if None in shown["rows"].values():
             return plan.of_gone(event)
         return plan.response(shown["rows"], event.cursor)
+
+    def _shown_at_once(self, plan: SubscriptionPlan, event: Any) -> bytes | None:
+        """The item of an event whose snapshot holds all that was selected."""
+        if plan.is_gone(event, self._actor()):
+            return plan.of_gone(event)
+        assert plan.from_snapshot is not None
+        body: bytes | None = event.encoded.get(plan)
+        if body is None:
+            rows = {key: read(event.snapshot) for key, read in plan.from_snapshot.items()}
+            body = event.encoded[plan] = plan.response(rows, event.cursor)
+        return body
+
+    def _deliver(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:
+        """Sends an event without this subscriber's task; false when that cannot be now."""
+        body = self._shown_at_once(plan, event)
+        return body is None or send_now(body)
 
     async def _read_event(
         self, plan: SubscriptionPlan, variables: Any, event: Any, actor: Actor

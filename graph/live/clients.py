@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 from uuid import UUID
@@ -58,6 +59,7 @@ class Limits:
         )
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """What counts as one address: an IPv6 host has a whole /64 to choose from."""
     try:
@@ -73,6 +75,8 @@ def network_of(address: str) -> str:
 
 class Place:
     """What one connection holds of the limits; given back when it leaves."""
+
+    __slots__ = ("_address", "_clients", "_subscriptions", "_user_id")
 
     def __init__(self, clients: Clients, address: str) -> None:
         self._clients = clients

@@ -60,11 +60,18 @@ class Cursor:
 
     def encode(self) -> str:
         """The text clients see; they must not look inside."""
+        if not self.xmax:
+            return encoded_position(self.epoch, self.xid, self.id)
         packed = _HEAD.pack(_VERSION, self.epoch, self.xid, self.id)
-        if self.xmax:
-            rest = (self.xmax, *self.in_progress)
-            packed += struct.pack(f"!{len(rest)}Q", *rest)
+        rest = (self.xmax, *self.in_progress)
+        packed += struct.pack(f"!{len(rest)}Q", *rest)
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def encoded_position(epoch: int, xid: int, event_id: int) -> str:
+    """The text of the cursor right behind one event."""
+    # The head's 25 bytes always end in two signs of padding.
+    return base64.urlsafe_b64encode(_HEAD.pack(_VERSION, epoch, xid, event_id))[:-2].decode()
 
 
 def malformed_cursor() -> DomainError:

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from graphql import OperationType
 
-from auth.tokens import bearer_token
+from auth.tokens import cut_bearer_token
 from db.actor import NOBODY, Actor
 from graph.context import Context
 from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
-from graph.engine.subscriptions import Item, Subscriber
+from graph.engine.subscriptions import Item, SendNow, Subscriber
 from graph.errors import RequestError
 from graph.live.websocket import RequestErrors
 from graph.services import Services
@@ -29,7 +29,7 @@ class LiveOperations:
 
     async def authenticate(self, authorization: str | None) -> Actor:
         """The actor of `Bearer <token>`; nobody without one."""
-        token = bearer_token(authorization)
+        token = cut_bearer_token(authorization)
         return self._services.tokens.verify(token) if token else NOBODY
 
     def is_revoked(self, session_id: UUID) -> bool:
@@ -43,6 +43,7 @@ class LiveOperations:
         *,
         resume_after: str | None = None,
         mutations: bool = True,
+        send_now: SendNow | None = None,
     ) -> AsyncIterator[Item]:
         """One answer for a query or mutation, a stream for a subscription.
 
@@ -61,7 +62,7 @@ class LiveOperations:
                 yield Item(answer)
                 return
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
-            async for item in subscriber.stream(text, variables, name, resume_after):
+            async for item in subscriber.stream(text, variables, name, resume_after, send_now):
                 if tells_cost:
                     body = documents.with_cost(item.body, text, name, variables)
                     yield Item(body, item.cursor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-from graph.live.cursors import Cursor, decode_cursor, expired_cursor
+from graph.live.cursors import Cursor, decode_cursor, encoded_position, expired_cursor
 from graph.live.event_log import Batch, Head, Position, Watch
 
 
@@ -32,7 +33,7 @@ class SubscriptionAway(SubscriptionClosed):
     """Something the server needs was away for too long."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
     """One change, as it was when it happened. `cursor` resumes right after it.
 
@@ -53,8 +54,13 @@ class Event:
 def event_of(row: Any, epoch: int) -> Event:
     """The event in a row of the log."""
     xid, event_id, topic, change, user_id, entity_id, snapshot = row
-    cursor = Cursor(epoch, xid, event_id).encode()
+    cursor = encoded_position(epoch, xid, event_id)
     return Event(xid, event_id, topic, change, user_id, entity_id, orjson.loads(snapshot), cursor)
+
+
+# Delivers an event at once; false when that cannot be now.
+Deliver = Callable[[Event], bool]
+_NONE_MISSED: Iterator[Event] = iter(())
 
 
 class Feed(Protocol):
@@ -75,7 +81,26 @@ class Subscription:
     Register first, then read what was missed up to where the hub stood: whatever the hub reads
     later arrives in the buffer, so nothing can fall between the two. A burst that overflows the
     buffer is read from the log once the buffer is empty; who takes too long over it is cut off.
+    While the consumer has nothing to do but wait, events can be delivered past it.
     """
+
+    __slots__ = (
+        "_after",
+        "_buffer",
+        "_buffer_size",
+        "_deliver",
+        "_dropping_since",
+        "_epoch",
+        "_failure",
+        "_feed",
+        "_missed",
+        "_missed_from",
+        "_missed_until",
+        "_requested",
+        "_slow_seconds",
+        "_waiting",
+        "watch",
+    )
 
     def __init__(
         self,
@@ -92,13 +117,16 @@ class Subscription:
         self._missed_until: Position | None = None
         self._missed_from: Position = (0, 0)
         self._epoch = 0
-        self._missed: deque[Event] = deque()
-        self._buffer: deque[Event] = deque()
+        self._missed = _NONE_MISSED
+        # Made when it is needed: most subscribers never lag, and an empty one has 600 bytes.
+        self._buffer: deque[Event] | None = None
         self._buffer_size = buffer_size
         self._slow_seconds = slow_seconds
         self._dropping_since: float | None = None
         self._failure: Exception | None = None
-        self._arrived = asyncio.Event()
+        # The consumer's future while it waits for an event.
+        self._waiting: asyncio.Future[None] | None = None
+        self._deliver: Deliver | None = None
 
     async def __aenter__(self) -> Self:
         head = await self._feed.ready()
@@ -138,13 +166,42 @@ class Subscription:
         self._after = Cursor.from_snapshot(self._epoch, snapshot_text)
         return self._after.encode()
 
+    def deliver_past(self, deliver: Deliver) -> None:
+        """Offer events to `deliver` from now on while the consumer only waits.
+
+        That spares the consumer's task, and all that stands between it and the socket.
+        """
+        self._deliver = deliver
+
     def push(self, event: Event) -> None:
         """Called by the hub for each event of this watch."""
-        if self._dropping_since or len(self._buffer) >= self._buffer_size:
+        if self._is_idle() and self._is_delivered(event):
+            self._missed_from = (event.xid, event.id)
+        elif self._dropping_since:
             self._drop()
-        else:
+        elif self._buffer is None:
+            self._buffer = deque((event,))
+            self._wake()
+        elif len(self._buffer) < self._buffer_size:
             self._buffer.append(event)
-            self._arrived.set()
+        else:
+            self._drop()
+
+    def _is_idle(self) -> bool:
+        """Whether the consumer only waits: not about to go on, cancelled, or behind its cursor."""
+        return self._waiting is not None and not self._waiting.done() and self._after is None
+
+    def _is_delivered(self, event: Event) -> bool:
+        try:
+            return self._deliver is not None and self._deliver(event)
+        except Exception:
+            # It will meet the consumer again, who reports it.
+            return False
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     def _drop(self) -> None:
         now = time.monotonic()
@@ -156,7 +213,7 @@ class Subscription:
         """End this subscription once what it already holds has been taken."""
         self._failure = self._failure or reason
         self._feed.unregister(self)
-        self._arrived.set()
+        self._wake()
 
     def __aiter__(self) -> Self:
         return self
@@ -179,12 +236,15 @@ class Subscription:
 
     async def _take(self) -> Event:
         while True:
-            if self._missed:
-                return self._missed.popleft()
+            missed = next(self._missed, None)
+            if missed is not None:
+                return missed
             if self._missed_until is not None:
                 await self._read_missed(self._missed_until)
             elif self._buffer:
                 event = self._buffer.popleft()
+                if not self._buffer:
+                    self._buffer = None
                 self._missed_from = (event.xid, event.id)
                 return event
             elif self._failure:
@@ -193,14 +253,17 @@ class Subscription:
                 self._dropping_since = None
                 self._missed_until = self._feed.position
             else:
-                self._arrived.clear()
-                await self._arrived.wait()
+                self._waiting = asyncio.get_running_loop().create_future()
+                try:
+                    await self._waiting
+                finally:
+                    self._waiting = None
 
     async def _read_missed(self, until: Position) -> None:
         batch = await self._feed.read_backlog(self.watch, self._missed_from, until)
         if batch.head.expired(Cursor(self._epoch, *self._missed_from)):
             raise expired_cursor()
-        self._missed.extend(event_of(row, self._epoch) for row in batch.rows)
+        self._missed = iter([event_of(row, self._epoch) for row in batch.rows])
         if batch.full:
             self._missed_from = (batch.rows[-1]["xid"], batch.rows[-1]["id"])
         else:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import orjson
 
 from db.errors import DomainError
+from graph.context import WRITE_KEY
 from graph.errors import top_level
 from graph.live.clients import Clients
 from graph.live.protocol import LEGACY_SUBPROTOCOL, SUBPROTOCOL, CloseCode
@@ -36,9 +37,8 @@ class GraphQLWebSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket from its handshake to its end."""
         await receive()
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        if not self._is_origin_allowed(origin.decode("latin-1") if origin else None):
+        origin, authorization = _header(scope, b"origin"), _header(scope, b"authorization")
+        if not self._is_origin_allowed(origin):
             await send({"type": "websocket.close", "code": int(CloseCode.FORBIDDEN)})
             return
         place = self._clients.place((scope.get("client") or ("",))[0])
@@ -50,10 +50,14 @@ class GraphQLWebSocket:
         try:
             with suppress(OSError):
                 if await _accept(scope, send):
-                    authorization = headers.get(b"authorization")
-                    token = authorization.decode("latin-1") if authorization else None
                     connection = Connection(
-                        self._source, self._clients, place, token, receive, send
+                        self._source,
+                        self._clients,
+                        place,
+                        authorization,
+                        receive,
+                        send,
+                        scope.get(WRITE_KEY),
                     )
                     await self._serve(connection)
         finally:
@@ -65,6 +69,14 @@ class GraphQLWebSocket:
             await connection.run()
         finally:
             self._clients.remove(connection)
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    for name, value in scope["headers"]:
+        if name == wanted:
+            text: str = value.decode("latin-1")
+            return text
+    return None
 
 
 async def _deny(send: Send, refused: DomainError) -> None:

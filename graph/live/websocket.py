@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import structlog
 
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
-from graph.engine.subscriptions import Item
+from graph.engine.subscriptions import Item, SendNow
 from graph.live import protocol
 from graph.live.clients import Clients, Place
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
@@ -21,6 +22,8 @@ from graph.live.subscriptions import SlowConsumer, SubscriptionAway, Subscriptio
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+DISCONNECT = "websocket.disconnect"
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +49,12 @@ class OperationSource(Protocol):
         *,
         resume_after: str | None = None,
         mutations: bool = True,
+        send_now: SendNow | None = None,
     ) -> AsyncIterator[Item]:
         """Results: one for a query or mutation, many for a subscription behind `resume_after`.
 
-        With `mutations` false one is refused: the request came as a GET.
+        With `mutations` false one is refused: the request came as a GET. Results that `send_now`
+        has sent are not among those.
 
         An async generator: it is closed when the client completes, leaves or is closed.
         """
@@ -65,6 +70,29 @@ class _ClientLeft(Exception):
 class Connection:
     """One socket. Everything that ends it goes through `close_soon`, so it ends once."""
 
+    __slots__ = (
+        "_acknowledged",
+        "_actor",
+        "_asgi_send",
+        "_clients",
+        "_closing",
+        "_header_authorization",
+        "_heard_at",
+        "_initialised",
+        "_limits",
+        "_loop",
+        "_opened_at",
+        "_operations",
+        "_pinged_at",
+        "_place",
+        "_receive",
+        "_sending_since",
+        "_source",
+        "_turn",
+        "_unnamed",
+        "_write",
+    )
+
     def __init__(
         self,
         source: OperationSource,
@@ -73,6 +101,7 @@ class Connection:
         header_authorization: str | None,
         receive: Receive,
         send: Send,
+        write: SendNow | None = None,
     ) -> None:
         self._source = source
         self._clients = clients
@@ -81,6 +110,7 @@ class Connection:
         self._header_authorization = header_authorization
         self._receive = receive
         self._asgi_send = send
+        self._write = write
         self._loop = asyncio.get_running_loop()
         self._closing: asyncio.Future[CloseSocket] = self._loop.create_future()
         self._actor = NOBODY
@@ -147,12 +177,13 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            while True:
-                event = cast(dict[str, Any], await self._receive())
-                if event["type"] == "websocket.disconnect":
-                    return
+            while (event := cast(dict[str, Any], await self._receive()))["type"] != DISCONNECT:
                 self._heard_at = self._loop.time()
-                await self._handle(protocol.read_message(event))
+                message = protocol.read_message(event)
+                # Not kept until the next one comes: that may take for ever.
+                del event
+                await self._handle(message)
+                del message
         except CloseSocket as close:
             self.close_soon(close.code, close.reason)
         except _ClientLeft:
@@ -254,7 +285,12 @@ class Connection:
         """Send every result; returns the frame that ends the operation."""
         start = protocol.next_frame_start(identifier)
         try:
-            results = cast(Any, self._source.execute(payload, lambda: self._actor))
+            results = cast(
+                Any,
+                self._source.execute(
+                    payload, lambda: self._actor, send_now=partial(self._send_now, start)
+                ),
+            )
             async with aclosing(results):
                 async for result in results:
                     await self._send((start + result.body + b"}").decode())
@@ -272,6 +308,15 @@ class Connection:
             log.exception("live.operation_failed")
             return _error_frame(identifier, ErrorCode.INTERNAL, "Something went wrong here.")
         return protocol.complete_frame(identifier)
+
+    def _send_now(self, start: bytes, body: bytes) -> bool:
+        """Writes a result past this connection's tasks, unless another is still being sent."""
+        if self._write is None or self._turn.locked() or self._closing.done():
+            return False
+        if not self._write(start + body + b"}"):
+            return False
+        self._clients.delivered += 1
+        return True
 
     async def _refuse(self, identifier: str, code: ErrorCode, message: str) -> None:
         await self._send(_error_frame(identifier, code, message).decode())

@@ -14,11 +14,12 @@ from graphql import GraphQLObjectType, get_named_type
 
 from db.actor import NOBODY, Actor
 from db.registry import models
-from db.rls import Watch
+from db.rls import AdminOnly, Owned, Public, Watch
 from graph.engine.checks import SchemaError, check_schema
 from graph.engine.engine import Engine
 from graph.engine.parameters import Request
 from graph.engine.plan import table_behind
+from graph.engine.snapshots import is_readable
 from graph.engine.specs import Edge, Live, backing_of, spec_of
 from graph.engine.subscriptions import Item, Subscriber
 from graph.engine.variables import coerce_variables
@@ -287,3 +288,22 @@ async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
     request = Request(variables, user.user_id, snapshot=snapshot)
     by_sql = orjson.loads(await engine.read(plan.event, request, user))["rows"]
     assert {key: read(snapshot) for key, read in plan.from_snapshot.items()} == by_sql
+
+
+@pytest.mark.parametrize(
+    ("ownership", "row", "actor", "expected"),
+    [
+        (Owned(), {"user_id": "a"}, "a", True),
+        (Owned(), {"user_id": "a"}, "b", False),
+        (Owned(), {"user_id": ""}, "", False),
+        (Owned("owner_id"), {"user_id": "a", "owner_id": "b"}, "a", False),
+        (Public(), {}, "", True),
+        (Public("is_active"), {"is_active": True}, "", True),
+        (Public("is_active"), {"is_active": False}, "a", False),
+        (AdminOnly(), {"user_id": "a"}, "a", False),
+    ],
+)
+def test_the_lock_on_a_snapshot(
+    ownership: object, row: dict[str, Any], actor: str, expected: bool
+) -> None:
+    assert is_readable(ownership, row, actor) is expected

@@ -47,6 +47,60 @@ async def test_no_subprotocol_is_refused(server: Server) -> None:
         assert (await closing(client))[0] == 4406
 
 
+HANDSHAKE = {
+    "Host": "localhost",
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol": "mqtt, graphql-transport-ws",
+}
+
+
+async def shake_hands(server: Server, method: str = "GET", **changed: str | None) -> str:
+    """The head of the answer to a handshake with some headers changed or left out."""
+    headers = HANDSHAKE | {name.replace("_", "-"): value for name, value in changed.items()}
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write("\r\n".join([f"{method} /graphql HTTP/1.1", *lines, "", ""]).encode())
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    return head.decode().lower()
+
+
+async def test_a_handshake_is_answered_as_the_rfc_says(server: Server) -> None:
+    head = await shake_hands(server)
+    assert head.startswith("http/1.1 101 ")
+    lines = head.split("\r\n")
+    for line in (
+        "upgrade: websocket",
+        "connection: upgrade",
+        # RFC 6455, section 1.3, for that key.
+        "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=",
+        "sec-websocket-protocol: graphql-transport-ws",
+    ):
+        assert lines.count(line) == 1
+    assert sum(line.startswith("date: ") for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"Sec_WebSocket_Version": "8"}, 400),
+        ({"Sec_WebSocket_Version": None}, 400),
+        ({"Sec_WebSocket_Key": "c2hvcnQ="}, 400),
+        ({"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=!"}, 400),
+        ({"Sec_WebSocket_Key": None}, 400),
+        ({"method": "POST"}, 405),
+    ],
+)
+async def test_a_wrong_handshake_is_refused(
+    server: Server, changed: dict[str, Any], status: int
+) -> None:
+    assert (await shake_hands(server, **changed)).startswith(f"http/1.1 {status} ")
+
+
 async def test_a_query_gives_one_result_then_completes(server: Server) -> None:
     async with server.connect() as client:
         await initialise(client, "Bearer alice")
@@ -293,6 +347,18 @@ async def test_a_client_that_stops_reading_is_let_go(monkeypatch: pytest.MonkeyP
             while server.connections:  # noqa: ASYNC110 -- uvicorn has no event for it
                 await asyncio.sleep(0.02)
         client.transport.abort()
+
+
+async def test_who_does_not_read_is_not_written_to_past_the_limit() -> None:
+    async with serving() as server, server.connect(max_queue=1, max_size=None) as client:
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": "past"})
+        async with asyncio.timeout(10):
+            await server.source.was_held_back.wait()
+        heard = [
+            (await hear(client))["payload"]["data"] for _ in range(server.source.sent_past + 1)
+        ]
+        assert heard == [*range(server.source.sent_past), "rest"]
 
 
 async def test_a_restart_closes_1012() -> None:

@@ -16,12 +16,13 @@ from websockets.typing import Subprotocol
 
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode, bad_input
-from graph.engine.subscriptions import Item
+from graph.engine.subscriptions import Item, SendNow
 from graph.live.clients import Clients, Limits
 from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 from graph.live.websocket import RequestErrors
+from graph.uvicorn_protocol import ImpatientHttpProtocol
 
 ALICE = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
 BOB = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
@@ -36,6 +37,8 @@ class Source:
         self.revoked: set[UUID] = set()
         self.ended: asyncio.Queue[str] = asyncio.Queue()
         self.database_is_away = False
+        self.sent_past = 0
+        self.was_held_back = asyncio.Event()
 
     async def authenticate(self, authorization: str | None) -> Actor:
         if authorization is None:
@@ -50,7 +53,11 @@ class Source:
         return session_id in self.revoked
 
     async def execute(
-        self, payload: dict[str, Any], actor: Callable[[], Actor], **_options: Any
+        self,
+        payload: dict[str, Any],
+        actor: Callable[[], Actor],
+        send_now: SendNow | None = None,
+        **_options: Any,
     ) -> AsyncIterator[Item]:
         name = payload["query"]
         try:
@@ -72,6 +79,13 @@ class Source:
                 case "flood":
                     while True:
                         yield Item(b'{"data":"' + b"x" * 500_000 + b'"}')
+                case "past":
+                    assert send_now is not None
+                    while send_now(b'{"data":%d}' % self.sent_past + b" " * 50_000):
+                        self.sent_past += 1
+                        await asyncio.sleep(0)
+                    self.was_held_back.set()
+                    yield Item(b'{"data":"rest"}')
                 case _:
                     yield Item(b'{"data":"first"}')
                     await asyncio.Event().wait()
@@ -88,6 +102,7 @@ class Server:
         self.source = source
         self.clients = clients
         self.connections = connections
+        self.port = port
         self.url = f"ws://127.0.0.1:{port}/graphql"
 
     def connect(self, *subprotocols: str, **options: Any) -> connect:
@@ -131,6 +146,7 @@ async def serving(
         endpoint,
         lifespan="off",
         log_level="warning",
+        http=ImpatientHttpProtocol,
         ws=FlushOrAbortProtocol,
         ws_per_message_deflate=False,
         proxy_headers=False,

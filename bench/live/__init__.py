@@ -1,0 +1,1 @@
+"""Live delivery under measurement: servers, subscribers, writers and the report."""
