@@ -13,6 +13,7 @@ from sqlalchemy import FromClause, cast, func, null
 
 from db.actor import Actor
 from db.errors import ErrorCode, not_found
+from db.outages import unavailable
 from db.rls import Public
 from graph.engine import specs
 from graph.engine.arguments import argument_values
@@ -35,8 +36,9 @@ from graph.relay import uuid_from_global_id
 if TYPE_CHECKING:
     from graph.engine.engine import Engine, Planning
 
-# A database that restarts is waited for; after that the client is told to come back.
-PATIENCE_SECONDS = 10.0
+# A database that restarts is waited for; after that the client is told to come back. No stream may
+# be silent for five seconds while its changes wait.
+PATIENCE_SECONDS = 4.0
 RETRY_SECONDS = 0.2
 
 
@@ -259,23 +261,28 @@ class Subscriber:
 
     async def _read(self, statement: Statement, request: Request) -> dict[str, Any]:
         """One answer as the actor of this moment; waits a while for a database that is away."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while True:
-            actor = self._actor()
-            request.actor_user_id = actor.user_id
-            try:
-                found: dict[str, Any] = orjson.loads(
-                    await self._engine.read(statement, request, actor)
-                )
-            except Exception as error:
-                known = domain_error(error)
-                if known is None or known.code is not ErrorCode.SERVICE_UNAVAILABLE:
-                    raise
-                if asyncio.get_running_loop().time() > deadline:
-                    raise known from error
-            else:
-                return found
-            await asyncio.sleep(RETRY_SECONDS)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while True:
+                    if (found := await self._read_once(statement, request)) is not None:
+                        return found
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            raise unavailable() from None
+
+    async def _read_once(self, statement: Statement, request: Request) -> dict[str, Any] | None:
+        """Nothing when the database is away."""
+        actor = self._actor()
+        request.actor_user_id = actor.user_id
+        try:
+            answer = await self._engine.read(statement, request, actor)
+        except Exception as error:
+            known = domain_error(error)
+            if known is None or known.code is not ErrorCode.SERVICE_UNAVAILABLE:
+                raise
+            return None
+        found: dict[str, Any] = orjson.loads(answer)
+        return found
 
 
 def _seen(task: asyncio.Task[Any]) -> None:
