@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -97,6 +99,36 @@ async def test_a_rollback_releases_what_waits_behind_it_without_a_wake_up(
         await transaction.rollback()
         assert [event.id for event in await take(subscription, 1, seconds=2)] == [newer]
     await older.close()
+
+
+async def test_a_rollback_delays_what_waited_behind_it_by_less_than_fifty_milliseconds(
+    deployment: Deployment, pool: Database, writer: asyncpg.Connection, user_id: UUID
+) -> None:
+    """The middle one of many tries: one alone may meet a machine that is busy with something else."""
+    older = await deployment.connect()
+    delays_milliseconds = []
+    async with (
+        running(pool, heartbeat_seconds=30) as hub,
+        hub.subscribe(topic=TOPIC, user_id=user_id) as subscription,
+    ):
+        for number in range(21):
+            transaction = older.transaction()
+            await transaction.start()
+            await write(older, user_id, -1)
+            newer = await write(writer, user_id, number)
+            hub.wake()
+            # Longer than a read takes, and another moment of the hub's turn each time.
+            await asyncio.sleep(0.05 + number / 1000)
+            began = time.perf_counter()
+            await transaction.rollback()
+            assert [event.id for event in await take(subscription, 1)] == [newer]
+            delays_milliseconds.append((time.perf_counter() - began) * 1000)
+    await older.close()
+    middle = statistics.median(delays_milliseconds)
+    print(
+        f"\nfrom ROLLBACK to delivery: {middle:.1f} ms, longest {max(delays_milliseconds):.1f} ms"
+    )
+    assert middle < 50
 
 
 async def test_a_writer_that_never_ends_is_cut_off_and_what_waited_is_delivered(
