@@ -20,6 +20,7 @@ import asyncpg
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from auth.keys import SigningKeys
 from auth.tokens import AccessTokens
@@ -112,6 +113,17 @@ class Node:
                     if answer.status_code == 200:
                         return
                 await asyncio.sleep(0.1)
+
+    async def connections(self) -> dict[str, float]:
+        """How many clients each of its processes has, as its operator sees it."""
+        async with httpx.AsyncClient(timeout=10) as http:
+            page = await http.get(f"http://127.0.0.1:{self.port}/metrics")
+        return {
+            sample.labels["process"]: sample.value
+            for family in text_string_to_metric_families(page.text)
+            for sample in family.samples
+            if sample.name == "tallygraph_live_connections"
+        }
 
     @property
     def workers(self) -> list[psutil.Process]:

@@ -176,6 +176,12 @@ async def test_processes_are_replaced_drain_and_never_outlive_their_supervisor(
             orphans = orphaned.workers
             orphaned.orphan()
             await until(lambda: not any(orphan.is_running() for orphan in orphans))
+            # Their clients have come here, and either process tells of both.
+            async with asyncio.timeout(60):
+                held = await drained.connections()
+                while (held.keys(), sum(held.values())) != ({"0", "1"}, 4):
+                    await asyncio.sleep(0.05)
+                    held = await drained.connections()
         codes = [code for watcher in fleet.watchers.values() for code in watcher.closed_with]
         assert 1012 in codes, "whoever ends by itself sends its clients elsewhere first"
         workers = drained.workers
