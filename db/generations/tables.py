@@ -82,7 +82,8 @@ class Generation(Base):
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )
-    watch = Watch("generation.updated")
+    # A mask has up to 64 KiB, and parameters never change.
+    watch = Watch("generation.updated", apart=("parameters",))
 
 
 class CachedResult(Base):

@@ -24,6 +24,7 @@ from graph.engine.snapshots import (
     NeedsDatabase,
     Read,
     SnapshotReader,
+    columns_asked_for,
     global_id_of,
     is_readable,
 )
@@ -80,7 +81,9 @@ class SubscriptionPlan:
         self.fields = planning.selections.collect(
             self.payload_type, [node.selection_set for node in self.nodes]
         )
-        self.ownership = table_behind(self.row_type).model.access.ownership
+        model = table_behind(self.row_type).model
+        self.ownership = model.access.ownership
+        self._apart = self._asked_for() & set(model.watch.apart if model.watch else ())
         self.is_public = isinstance(self.ownership, Public)
         self.now = self._statement(self._current)
         self.event = self._statement(self._of_event)
@@ -100,6 +103,14 @@ class SubscriptionPlan:
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
         return make_statement(whole, planner.parameters, finishers)
 
+    def _asked_for(self) -> set[str]:
+        return {
+            column
+            for nodes in self.fields.values()
+            if nodes[0].name.value == self.spec.field
+            for column in columns_asked_for(self._planning.selections, self.row_type, nodes)
+        }
+
     def _current(self, planner: Planner, key: str, nodes: list[FieldNode]) -> Json:
         if self.spec.current == "nothing":
             return null()
@@ -113,11 +124,13 @@ class SubscriptionPlan:
         return planner.row(self.row_type, nodes, (key,), source, column == wanted)
 
     def _of_event(self, planner: Planner, key: str, nodes: list[FieldNode]) -> Json:
-        source: FromClause = planner.snapshot_source(self.row_type)
+        source: FromClause = planner.snapshot_source(self.row_type, self._apart)
         return planner.row(self.row_type, nodes, (key,), source)
 
     def _snapshot_readers(self) -> dict[str, Read] | None:
         """How each row of the payload is read from a snapshot; nothing when it takes SQL."""
+        if self._apart:
+            return None
         reader = SnapshotReader(self._planning.selections, self._planning.renderer.for_field)
         try:
             return {
