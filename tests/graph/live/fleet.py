@@ -160,6 +160,7 @@ class Fleet:
         # How many changes are committed, and how many may be for the time being.
         self.written = 0
         self.allowed = sys.maxsize
+        self.backends_killed = 0
         self._buses = buses
         settings = deployment.settings
         self._tokens = AccessTokens(SigningKeys.load(settings), settings)
@@ -222,14 +223,14 @@ class Fleet:
             while any(not w.balances or w.balances[-1] < until for w in watchers):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
-    async def kill_listeners(self) -> int:
+    async def kill_listeners(self) -> None:
         """Ends the connections on which nodes listen for wake-ups, once there are any."""
         superuser = await asyncpg.connect(self.deployment.cluster.superuser_url)
         try:
             async with asyncio.timeout(30):
                 while not (killed := await superuser.fetch(LISTENERS)):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-            return len(killed)
+            self.backends_killed += len(killed)
         finally:
             await superuser.close()
 

@@ -96,43 +96,44 @@ def assert_nothing_was_lost(fleet: Fleet, until: int) -> None:
     assert silence <= SILENCE_SECONDS
 
 
-async def break_things(fleet: Fleet, redis: Redis | None, ordeal: Ordeal) -> None:
+def ways_to_break(fleet: Fleet, redis: Redis) -> dict[str, Callable[[], Awaitable[None]]]:
+    """By the names that an ordeal gives them."""
+    node = itertools.count()
+
+    def in_thread(action: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        return lambda: asyncio.to_thread(action)
+
+    return {
+        "restarts": in_thread(fleet.deployment.restart),
+        "crashes": in_thread(fleet.deployment.crash),
+        "kills": lambda: fleet.kill_node(next(node)),
+        "listeners": fleet.kill_listeners,
+        "redis": in_thread(redis.restart),
+    }
+
+
+async def break_things(fleet: Fleet, redis: Redis, ordeal: Ordeal) -> None:
     """Breaks everything as often as told, evenly over all changes, in an order of chance.
 
     Writers go on while something breaks, but not beyond the next turn: nothing breaks in peace, and
     no node is killed before the others are up again.
     """
-    node, done = itertools.count(), Counter[str]()
-
-    async def kill_listeners() -> None:
-        done["LISTEN backends"] += await fleet.kill_listeners()
-
-    def in_thread(action: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-        return lambda: asyncio.to_thread(action)
-
-    kinds: dict[str, Callable[[], Awaitable[None]]] = {
-        "restarts": in_thread(fleet.deployment.restart),
-        "crashes": in_thread(fleet.deployment.crash),
-        "kills": lambda: fleet.kill_node(next(node)),
-        "listeners": kill_listeners,
-        "redis": in_thread(redis.restart if redis else lambda: None),
-    }
-    planned = asdict(ordeal)
-    turns = [kind for kind in kinds for _ in range(planned[kind])]
+    ways, planned, done = ways_to_break(fleet, redis), asdict(ordeal), Counter[str]()
+    turns = [way for way in ways for _ in range(planned[way])]
     random.Random(1).shuffle(turns)
     step = ordeal.changes // (len(turns) + 1)
-    for number, kind in enumerate(turns, start=1):
-        if kind == "kills":
+    for number, way in enumerate(turns, start=1):
+        if way == "kills":
             await asyncio.gather(*(node.ready() for node in fleet.nodes))
         fleet.allowed = step * (number + 1)
         while fleet.written < step * number + step // 10:  # noqa: ASYNC110 -- other tasks write
             await asyncio.sleep(0.01)
-        await kinds[kind]()
-        done[kind] += 1
+        await ways[way]()
+        done[way] += 1
     fleet.allowed = ordeal.changes
-    print(f"\n{dict(done)}")
-    assert all(done[kind] == planned[kind] for kind in kinds)
-    assert done["LISTEN backends"] >= ordeal.listeners
+    print(f"\n{dict(done)}, {fleet.backends_killed} LISTEN backends killed")
+    assert all(done[way] == planned[way] for way in ways)
+    assert fleet.backends_killed >= ordeal.listeners
 
 
 @pytest.mark.parametrize(
