@@ -243,22 +243,21 @@ class Fleet:
 
 @contextlib.asynccontextmanager
 async def running_fleet(
-    deployment: Deployment, folder: Path, *options: list[str], redis: Redis | None = None
+    deployment: Deployment, folder: Path, *options: list[str], bus_urls: tuple[str, ...] = ("",)
 ) -> AsyncIterator[Fleet]:
     """Nodes, one for each list of options, from their first answer to the block's end.
 
-    With a Redis every second node is woken over it, and the others over Postgres. What the fleet
-    itself writes wakes nodes over both, as a node's own writes would.
+    They take the buses in turn; an empty URL is Postgres. What the fleet itself writes wakes nodes
+    over all of them, as a node's own writes would.
     """
     await migrate(deployment.owner_url, deployment.settings)
     nodes = [
         Node(deployment, folder / f"node-{number}.log", *chosen, BUS_URL=url)
-        for (number, chosen), url in zip(
-            enumerate(options), itertools.cycle(["", redis.url] if redis else [""])
-        )
+        for (number, chosen), url in zip(enumerate(options), itertools.cycle(bus_urls))
     ]
-    buses = [WakeBus.postgres(deployment.service_url)]
-    buses += [WakeBus.redis(redis.url)] if redis else []
+    buses = [
+        WakeBus.redis(url) if url else WakeBus.postgres(deployment.service_url) for url in bus_urls
+    ]
     fleet = Fleet(deployment, nodes, buses)
     try:
         for node in nodes:

@@ -148,7 +148,7 @@ async def test_everything_that_breaks_loses_nothing(
 ) -> None:
     options: tuple[list[str], ...] = ([], [], ["--workers", "2"], [])
     async with (
-        running_fleet(deployment, tmp_path, *options, redis=redis) as fleet,
+        running_fleet(deployment, tmp_path, *options, bus_urls=("", redis.url)) as fleet,
         under_load(fleet, ordeal.subscribers, ordeal.changes),
     ):
         await break_things(fleet, redis, ordeal)
@@ -158,7 +158,7 @@ async def test_two_nodes_over_redis_survive_its_restart_and_a_killed_node(
     deployment: Deployment, tmp_path: Path, redis: Redis
 ) -> None:
     async with (
-        running_fleet(deployment, tmp_path, [], [], redis=redis) as fleet,
+        running_fleet(deployment, tmp_path, [], [], bus_urls=(redis.url,)) as fleet,
         under_load(fleet, OVER_REDIS.subscribers, OVER_REDIS.changes),
     ):
         await break_things(fleet, redis, OVER_REDIS)
