@@ -97,7 +97,7 @@ class SubscriptionPlan:
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
-        snapshot = cast(func.pg_current_snapshot(), TEXT)
+        snapshot = cast(func.app.seen_of_events(), TEXT)
         # Response keys may be anything, so the rows stand in an object of their own.
         whole = build_object([("rows", build_object(rows)), ("snapshot", snapshot)])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]

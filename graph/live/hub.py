@@ -112,7 +112,7 @@ class EventHub:
         return Subscription(self, watch, after, self._buffer_events, self._slow_seconds)
 
     def snapshot_cursor(self, snapshot_text: str) -> str:
-        """The cursor of a state read in the statement whose `pg_current_snapshot()` this is."""
+        """The cursor of a state read in the statement whose `app.seen_of_events()` this is."""
         if self._head is None:
             raise _away()
         return Cursor.from_snapshot(self._head.epoch, snapshot_text).encode()
@@ -224,13 +224,18 @@ class EventHub:
     def _begin_at(self, head: Head) -> None:
         self._head = head
         self.read_at = time.monotonic()
-        self.position = (head.xmin, 0)
+        # Not beyond the newest event: after a crash, numbers that nobody used are given again.
+        self.position = (min(head.xmin, head.newest + 1), 0)
         self._ready.set()
 
     def _is_another_history(self, head: Head) -> bool:
-        """A restore under a running process would otherwise leave it waiting for old numbers."""
+        """A restore under a running process would otherwise leave it waiting for old numbers.
+
+        And who slept for longer than events are kept would continue behind a gap.
+        """
         assert self._head is not None
-        return head.epoch != self._head.epoch or head.xmax < self.position[0]
+        is_restored = head.epoch != self._head.epoch or head.xmax < self.position[0]
+        return is_restored or self.position < head.dropped
 
     def _deliver(self, row: Any, epoch: int) -> bool:
         """Hands one event over; false when it must be read again, since its topic is new here."""

@@ -121,7 +121,7 @@ async def test_who_watches_where_nothing_can_be_read_is_sent_elsewhere_and_misse
                     await take(watching, 1, seconds=60)
         # To come back to the same place is refused as soon, since its log cannot be read.
         await write(writer, user_id)
-        ahead = there.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
+        ahead = there.snapshot_cursor(await writer.fetchval("select app.seen_of_events()"))
         async with within_the_promise():
             with pytest.raises(DomainError) as refused:
                 await here.subscribe(topic=TOPIC, user_id=user_id, after=ahead).__aenter__()
