@@ -85,21 +85,23 @@ class SubscriptionPlan:
         self.ownership = model.access.ownership
         self._apart = self._asked_for() & set(model.watch.apart if model.watch else ())
         self.is_public = isinstance(self.ownership, Public)
-        self.now = self._statement(self._current)
+        seen = cast(func.app.seen_of_events(), TEXT)
+        self.now = self._statement(self._current, ("snapshot", seen))
         self.event = self._statement(self._of_event)
         self.from_snapshot = self._snapshot_readers()
         self._global_id = global_id_of(self.row_type)
 
-    def _statement(self, make: Callable[[Planner, str, list[FieldNode]], Json]) -> Statement:
+    def _statement(
+        self, make: Callable[[Planner, str, list[FieldNode]], Json], *beside: tuple[str, Json]
+    ) -> Statement:
         planner = self._planning.planner(Parameters())
         rows = [
             (key, make(planner, key, nodes))
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
-        snapshot = cast(func.app.seen_of_events(), TEXT)
         # Response keys may be anything, so the rows stand in an object of their own.
-        whole = build_object([("rows", build_object(rows)), ("snapshot", snapshot)])
+        whole = build_object([("rows", build_object(rows)), *beside])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
         return make_statement(whole, planner.parameters, finishers)
 
