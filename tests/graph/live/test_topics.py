@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 import pytest
 from graphql import GraphQLObjectType, get_named_type
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.actor import NOBODY, Actor
 from db.registry import models
@@ -36,6 +37,12 @@ UNWATCHED = {
     "Hairstyle": "loaded by the seed",
     "Plan": "loaded by the seed",
     "User": "the viewer's own; nothing else changes it",
+}
+# Columns of JSON that are copied into events, each for a reason: it cannot become large.
+COPIED_JSON = {
+    ("generations", "result"): "an analysis's figures, from a provider of ours",
+    ("notifications", "data"): "a few words, written by verbs",
+    ("tools", "parameters_schema"): "loaded by the seed",
 }
 WATCHED = {
     model.__tablename__: model.watch for model in models().values() if model.watch is not None
@@ -66,6 +73,17 @@ def test_every_type_with_ids_is_watched_or_has_a_reason_not_to_be() -> None:
     }
     with_ids = {name for name, backing in backings.items() if backing.prefix}
     assert {name for name in with_ids if backings[name].model.watch is None} == set(UNWATCHED)
+
+
+def test_json_stays_out_of_events_or_has_a_reason_to_be_copied() -> None:
+    copied = {
+        (table, column.name)
+        for table, watch in WATCHED.items()
+        for column in models()[table].__table__.columns
+        if isinstance(column.type, JSONB)
+        and column.name not in (*watch.apart, *models()[table].access.hidden)
+    }
+    assert copied == set(COPIED_JSON)
 
 
 def test_a_subscription_to_what_nobody_records_is_refused_at_the_start(
