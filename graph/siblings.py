@@ -54,7 +54,9 @@ class Siblings:
         """What each of the others tells, by its name; nothing from one that does not answer."""
         if self._place is None:
             return {}
-        others = sorted(place for place in self._place.parent.iterdir() if place != self._place)
+        others: list[Path] = []
+        with contextlib.suppress(OSError):  # somebody has cleared the folder away
+            others = sorted(place for place in self._place.parent.iterdir() if place != self._place)
         answers = await asyncio.gather(*(_ask(place) for place in others))
         return dict(zip((place.name for place in others), answers, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -98,6 +99,9 @@ async def test_any_of_several_processes_answers_for_all(
                     stuck.close()
             async with serving(database, settings, places[1]):  # over what is left of it
                 assert samples(await ask(first))["process_up", "1"] == 1
+            shutil.rmtree(folder)
+            assert samples(await ask(first))["process_up", "0"] == 1
+            Path(folder).mkdir()
 
 
 async def test_it_is_answered_while_the_database_is_away(
