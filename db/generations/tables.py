@@ -82,8 +82,7 @@ class Generation(Base):
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )
-    # A mask has up to 64 KiB, and parameters never change.
-    watch = Watch("generation.updated", apart=("parameters",))
+    watch = Watch("generation.updated")
 
 
 class CachedResult(Base):

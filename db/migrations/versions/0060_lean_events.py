@@ -17,7 +17,7 @@ WATCHED = (
         "generation.updated",
         "id",
         ("cache_key", "attempts", "enqueued_at", "follows_id"),
-        ("parameters",),
+        (),
     ),
     ("notifications", "insert", "notification.added", "id", (), ()),
     (
