@@ -24,6 +24,7 @@ from db.storage import open_storage
 from graph.app import Server, running
 from graph.live.bus import WakeBus
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
+from graph.siblings import Siblings
 from graph.uvicorn_protocol import ImpatientHttpProtocol
 from jobs.probes import probes
 from jobs.providers import choose_provider
@@ -170,11 +171,13 @@ async def serve(
     *,
     with_worker: bool = False,
     supervised: bool = False,
+    place: Path | None = None,
     on_ready: Callable[[], None],
 ) -> None:
     """Serves the API until a signal; with `with_worker`, jobs run in the same process.
 
-    When it is `supervised`, it also ends with the process that started it.
+    When it is `supervised`, it also ends with the process that started it, and at `place` it tells
+    its siblings how it is doing.
     """
     async with AsyncExitStack() as stack:
         if supervised:
@@ -182,7 +185,8 @@ async def serve(
         stack.callback(listener.close)
         database = await Database.connect(url, settings)
         stack.push_async_callback(database.close)
-        server = Server(settings, database, open_storage(settings), make_bus(settings, url))
+        storage, bus = open_storage(settings), make_bus(settings, url)
+        server = Server(settings, database, storage, bus, Siblings(place))
         await stack.enter_async_context(running(server))
         if with_worker:
             worker = make_worker(settings, url, database, server.services.hub.wake)

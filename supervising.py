@@ -9,6 +9,8 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 
@@ -34,7 +36,7 @@ class Supervisor:
         self._command = [sys.executable, "-m", "cli", *command]
         self._listener = listener
         self._count = count
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._processes: dict[Path, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -43,7 +45,12 @@ class Supervisor:
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         # Listening from here on: who comes before the first process waits instead of being refused.
         self._listener.listen(socket.SOMAXCONN)
-        keepers = [asyncio.create_task(self._keep(place)) for place in range(self._count)]
+        with TemporaryDirectory(prefix="tallygraph-") as folder:
+            await self._run_in(Path(folder))
+
+    async def _run_in(self, folder: Path) -> None:
+        places = [folder / str(number) for number in range(self._count)]
+        keepers = [asyncio.create_task(self._keep(place)) for place in places]
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
@@ -56,7 +63,7 @@ class Supervisor:
                 "The processes end as soon as they begin. What they say is above."
             )
 
-    async def _keep(self, place: int) -> None:
+    async def _keep(self, place: Path) -> None:
         loop = asyncio.get_running_loop()
         short_lives = 0
         while not self._stopping.is_set():
@@ -65,20 +72,22 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             short_lives = 0 if loop.time() - began > STEADY_SECONDS else short_lives + 1
-            log.warning("serve.process_ended", place=place, status=status)
+            log.warning("serve.process_ended", place=place.name, status=status)
             if short_lives >= HOPELESS_STARTS:
                 raise CannotServeError
             delay = min(FIRST_RETRY_SECONDS * 2**short_lives, LONGEST_RETRY_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
-    async def _run_one(self, place: int) -> int:
+    async def _run_one(self, place: Path) -> int:
         fileno = self._listener.fileno()
         # The pipe says nothing; its end says that this process is gone, however it went.
         process = await asyncio.create_subprocess_exec(
             *self._command,
             "--listener",
             str(fileno),
+            "--place",
+            str(place),
             stdin=asyncio.subprocess.PIPE,
             pass_fds=(fileno,),
         )

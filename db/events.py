@@ -30,8 +30,9 @@ class Event(Base):
     """One change that clients may watch. `user_id` is null when everybody may see it.
 
     `change` is INSERT, UPDATE or DELETE. `snapshot` holds the row's columns as they were (before
-    a DELETE), never sealed ones; `xid` and `id` order events the way their transactions became
-    visible. The table is partitioned by day: see `app.make_event_days` and `app.drop_event_days`.
+    a DELETE), but neither hidden nor large ones (`Watch.apart`); `xid` and `id` order events the
+    way their transactions became visible. The table is partitioned by day: see
+    `app.make_event_days` and `app.drop_event_days`.
     """
 
     __tablename__ = "events"

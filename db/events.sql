@@ -50,7 +50,28 @@ begin
 end;
 $$;
 
-revoke execute on function app.make_event_days(integer), app.drop_event_days(integer) from public;
+-- What the statement that calls it has seen of the log: its snapshot (xmin:xmax:open), cut off behind the
+-- newest event. A crash forgets the numbers of transactions that were rolled back last, and gives them
+-- again; who counted them among what it has seen would miss the events they come with then.
+create or replace function app.seen_of_events() returns text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_sort = off as $$
+declare
+    seen pg_snapshot := pg_current_snapshot();
+    behind_newest bigint := 1 + coalesce(
+        (select xid::text::bigint from public.events order by events.xid desc, id desc limit 1),
+        (select dropped_xid::text::bigint from public.database_epoch));
+begin
+    return format('%s:%s:%s', least(pg_snapshot_xmin(seen)::text::bigint, behind_newest),
+        least(pg_snapshot_xmax(seen)::text::bigint, behind_newest),
+        (select string_agg(open::text, ',') from pg_snapshot_xip(seen) as open
+         where open::text::bigint < behind_newest));
+end;
+$$;
+
+revoke execute on function app.make_event_days(integer), app.drop_event_days(integer), app.seen_of_events()
+from public;
 grant execute on function app.make_event_days(integer), app.drop_event_days(integer) to service;
+grant execute on function app.seen_of_events() to anon, authenticated, service;
 
 select app.make_event_days(3);

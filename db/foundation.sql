@@ -41,16 +41,18 @@ end;
 $$;
 
 -- Trigger: records the changed row as an event. Arguments: the topic, the column naming the row,
--- and the columns that no client may read. A write that changes nothing else is no event, nor is
--- what goes with its owner's account: nobody is left to see it.
+-- and two lists of columns: those that no client may read, and those too large to be copied. A write
+-- that changes nothing but hidden ones is no event, nor is what goes with its owner's account: nobody
+-- is left to see it.
 create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    row_image jsonb;
+    hidden text[] := tg_argv[2]::text[];
+    apart text[] := tg_argv[3]::text[];
+    row_image jsonb := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end - hidden;
     owner_id uuid;
 begin
-    row_image := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end - tg_argv[2:];
-    if tg_op = 'UPDATE' and row_image = to_jsonb(old) - tg_argv[2:] then
+    if tg_op = 'UPDATE' and row_image = to_jsonb(old) - hidden then
         return null;
     end if;
     owner_id := (row_image ->> 'user_id')::uuid;
@@ -59,7 +61,7 @@ begin
         return null;
     end if;
     insert into public.events (topic, change, user_id, entity_id, snapshot)
-    values (tg_argv[0], tg_op, owner_id, row_image ->> tg_argv[1], row_image);
+    values (tg_argv[0], tg_op, owner_id, row_image ->> tg_argv[1], row_image - apart);
     return null;
 end;
 $$;

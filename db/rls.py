@@ -55,7 +55,9 @@ class Watch:
     """Changes of a table's rows that clients may watch: each writes an event under `topic`.
 
     `entity` is the column whose value names the row in the event; `inserts`, `updates` and
-    `deletes` say which changes count. Rows without a `user_id` are everybody's to watch.
+    `deletes` say which changes count. Rows without a `user_id` are everybody's to watch. What is in
+    the columns `apart` is too large to be copied into events: it is read from the row when an event
+    is delivered to somebody who asks for it.
     """
 
     topic: str
@@ -63,6 +65,7 @@ class Watch:
     inserts: bool = True
     updates: bool = True
     deletes: bool = False
+    apart: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -180,7 +183,8 @@ def lock_statements(table: Table, access: Access) -> list[str]:
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
-    arguments = ", ".join(f"'{value}'" for value in (watch.topic, watch.entity, *access.hidden))
+    lists = (f"{{{','.join(columns)}}}" for columns in (access.hidden, watch.apart))
+    arguments = ", ".join(f"'{value}'" for value in (watch.topic, watch.entity, *lists))
     return [
         f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "
         f"for each row execute function app.record_event({arguments})"

@@ -39,9 +39,10 @@ from graph.live.hub import EventHub
 from graph.live.source import LiveOperations
 from graph.live.streams import EventStreams, wants_stream
 from graph.live.transport import GraphQLWebSocket
-from graph.metrics import MetricsPage
+from graph.metrics import MetricsPage, ProcessFigures
 from graph.schema import build_schema
 from graph.services import Services
+from graph.siblings import Siblings
 from graph.uploads import links
 from settings import DEMO_ORIGINS, Settings
 
@@ -57,7 +58,14 @@ SECURITY_HEADERS = (
 class Server:
     """One process's API: made before it listens, closed after it has stopped."""
 
-    def __init__(self, settings: Settings, database: Database, storage: Storage, bus: WakeBus):
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        bus: WakeBus,
+        siblings: Siblings | None = None,
+    ) -> None:
         trusted = settings.trusted_documents
         self.services = make_services(settings, database, storage, bus)
         self.engine = Engine(
@@ -76,6 +84,8 @@ class Server:
         self.sockets = GraphQLWebSocket(
             operations, self.clients, is_origin_allowed=is_origin_allowed
         )
+        self.siblings = siblings or Siblings()
+        self.figures = ProcessFigures(database, self.services.hub, self.clients)
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
         self._streams = EventStreams(
@@ -89,9 +99,11 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
+        await self.siblings.start(self.figures.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
+        await self.siblings.stop()
         await self.services.revocations.stop()
         await self._access.stop()
         await self.services.hub.stop()
@@ -128,7 +140,8 @@ class Server:
         await send({"type": "websocket.close", "code": 4404})
 
     def _make_pages(self, storage: Storage) -> Starlette:
-        settings = self.services.settings
+        settings, database = self.services.settings, self.services.database
+        metrics = MetricsPage(settings, database, self.figures, self.siblings)
         pages = Starlette(
             routes=[
                 Route(
@@ -137,7 +150,7 @@ class Server:
                 ),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
-                Route("/metrics", MetricsPage(self, settings).__call__),
+                Route("/metrics", metrics.__call__),
                 Route("/.well-known/jwks.json", self._jwks),
                 *graphiql.routes(settings),
                 *files.routes(),

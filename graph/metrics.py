@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import hmac
-import os
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
+import orjson
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from db.actor import SERVICE
+from db.errors import DomainError
 from db.event_log import event_log_size
 from db.pool import Database
 from graph.live.clients import Clients
 from graph.live.hub import EventHub
+from graph.siblings import Siblings
 from settings import Settings
-
-if TYPE_CHECKING:
-    from graph.app import Server
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,77 +39,127 @@ def may_read(request: Request, settings: Settings) -> bool:
         return False
 
 
-class LiveMetrics:
-    """Figures of the live side: the event log, the hub, and who listens."""
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number a process tells of itself; a count only ever grows."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+    is_count: bool = False
+
+    def family(self) -> Family:
+        """It as Prometheus knows it, told apart by process."""
+        kind = CounterMetricFamily if self.is_count else GaugeMetricFamily
+        return kind(f"tallygraph_{self.name}", self.text, labels=("process", *self.labels))
+
+
+CONNECTIONS = Figure("live_connections", "Sockets and event streams that are open.")
+SUBSCRIPTIONS = Figure("live_subscriptions", "Subscriptions that run.")
+BEHIND = Figure(
+    "live_behind_seconds",
+    "How long the log has not been read to its end, or is held back by an open writer.",
+)
+DELIVERED = Figure("live_delivered", "Results sent over sockets and event streams.", is_count=True)
+DATABASE = Figure(
+    "database_connections",
+    "Connections to the database, by role and whether a request holds them.",
+    labels=("role", "state"),
+)
+FIGURES = (CONNECTIONS, SUBSCRIPTIONS, BEHIND, DELIVERED, DATABASE)
+EVENT_LOG = {
+    "size_bytes": ("events_bytes", "Size of the event log with its indexes."),
+    "rows": ("events_rows", "Rows of the event log, as Postgres estimates."),
+    "days": ("events_days", "Days the event log has partitions for."),
+}
+Family = CounterMetricFamily | GaugeMetricFamily
+# A figure's name, the values of its labels, and the number.
+Told = list[tuple[str, list[str], float]]
+
+
+class ProcessFigures:
+    """What one process knows of itself."""
 
     def __init__(self, database: Database, hub: EventHub, clients: Clients) -> None:
         self._database = database
         self._hub = hub
         self._clients = clients
-        self._log: dict[str, int] = {}
 
-    async def look(self) -> None:
-        """Ask the database for the size of the log; raises when it is away."""
-        async with self._database.transaction(SERVICE) as transaction:
-            self._log = await event_log_size(transaction)
-
-    def collect(self) -> Iterator[Metric]:
-        """The figures as they are now."""
-        figures = (
-            (
-                "events_bytes",
-                "Size of the event log with its indexes.",
-                self._log.get("size_bytes"),
-            ),
-            ("events_rows", "Rows of the event log, as Postgres estimates.", self._log.get("rows")),
-            ("events_days", "Days the event log has partitions for.", self._log.get("days")),
-            ("live_connections", "Sockets and event streams open here.", len(self._clients)),
-            (
-                "live_subscriptions",
-                "Subscriptions that run here.",
-                self._hub.subscription_count(),
-            ),
-            (
-                "live_behind_seconds",
-                "How long the log has not been read to its end, or is held back by an open writer.",
-                self._hub.behind_seconds(time.monotonic()),
-            ),
-        )
-        for name, text, value in figures:
-            if value is not None:
-                yield GaugeMetricFamily(f"tallygraph_{name}", text, value=float(value))
-        yield CounterMetricFamily(
-            "tallygraph_live_delivered",
-            "Results sent over sockets and event streams.",
-            value=float(self._clients.delivered),
-        )
-        yield self._pools()
-
-    def _pools(self) -> Metric:
-        family = GaugeMetricFamily(
-            "tallygraph_database_connections",
-            "Connections to the database, by role and whether a request holds them.",
-            labels=("role", "state"),
-        )
+    def now(self) -> Told:
+        """The figures as they are."""
+        told: Told = [
+            (CONNECTIONS.name, [], len(self._clients)),
+            (SUBSCRIPTIONS.name, [], self._hub.subscription_count()),
+            (DELIVERED.name, [], self._clients.delivered),
+        ]
+        behind = self._hub.behind_seconds(time.monotonic())
+        if behind is not None:
+            told.append((BEHIND.name, [], behind))
         for role, pool in self._database.pools.items():
             opened, free = pool.usage()
-            family.add_metric((role, "busy"), float(opened - free))
-            family.add_metric((role, "free"), float(free))
-        return family
+            told += [
+                (DATABASE.name, [role, "busy"], opened - free),
+                (DATABASE.name, [role, "free"], free),
+            ]
+        return told
+
+    def tell(self) -> bytes:
+        """The same for another process."""
+        return orjson.dumps(self.now())
+
+
+class _Families(Collector):
+    """What was gathered for one page."""
+
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Family]:
+        return self._families
 
 
 class MetricsPage:
-    """The route. Each process speaks for itself, named by its process id."""
+    """The route. Whichever process answers, it answers for all that are behind its port."""
 
-    def __init__(self, server: Server, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, figures: ProcessFigures, siblings: Siblings
+    ) -> None:
         self._settings = settings
-        self._live = LiveMetrics(server.services.database, server.services.hub, server.clients)
-        self._registry = CollectorRegistry(target_info={"process": str(os.getpid())})
-        self._registry.register(self._live)
+        self._database = database
+        self._figures = figures
+        self._siblings = siblings
 
     async def __call__(self, request: Request) -> Response:
         """404 for who may not read: the page then looks like none at all."""
         if not may_read(request, self._settings):
             return PlainTextResponse("Not Found", 404)
-        await self._live.look()
-        return Response(generate_latest(self._registry), media_type=MEDIA_TYPE)
+        told: dict[str, Told | None] = {self._siblings.name: self._figures.now()}
+        for name, answer in (await self._siblings.ask()).items():
+            told[name] = orjson.loads(answer) if answer else None
+        registry = CollectorRegistry()
+        registry.register(_Families([*_of_processes(told), *await self._of_the_log()]))
+        return Response(generate_latest(registry), media_type=MEDIA_TYPE)
+
+    async def _of_the_log(self) -> list[Family]:
+        """Left out while the database is away: the rest is wanted then most of all."""
+        try:
+            async with self._database.transaction(SERVICE) as transaction:
+                size = await event_log_size(transaction)
+        except DomainError:
+            return []
+        return [
+            GaugeMetricFamily(f"tallygraph_{name}", text, value=size[key])
+            for key, (name, text) in EVENT_LOG.items()
+        ]
+
+
+def _of_processes(told: dict[str, Told | None]) -> list[Family]:
+    families = {figure.name: figure.family() for figure in FIGURES}
+    up = GaugeMetricFamily(
+        "tallygraph_process_up", "Whether a process answered for this page.", labels=("process",)
+    )
+    for process, figures in sorted(told.items()):
+        up.add_metric((process,), float(figures is not None))
+        for name, labels, value in figures or ():
+            families[name].add_metric((process, *labels), float(value))
+    return [up, *families.values()]

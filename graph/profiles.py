@@ -178,7 +178,8 @@ class ProfilesChanged:
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     profile: Profile | None = strawberry.field(
         description="The profile right after the change; null when it was deleted, and in the "
-        "first item, which only gives the cursor."
+        "first item, which only gives the cursor. `thumbnail`, `analysis` and `chatHistory` are as "
+        "they are when the item is sent."
     )
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of a profile that was deleted; null otherwise."

@@ -45,4 +45,4 @@ class Profile(Base):
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,
     )
-    watch = Watch("profiles.changed", deletes=True)
+    watch = Watch("profiles.changed", deletes=True, apart=("thumbnail", "analysis", "chat_history"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -137,14 +137,20 @@ class Planner:
         """The table behind a type, under a name of its own in this statement."""
         return source_of(table_behind(named).table, self.next_name())
 
-    def snapshot_source(self, named: GraphQLNamedType) -> FromClause:
-        """The row of an event, in the place of the table."""
-        table = table_behind(named).table
+    def snapshot_source(self, named: GraphQLNamedType, apart: Collection[str] = ()) -> FromClause:
+        """The row of an event in the place of the table, but `apart` as the row has them now."""
+        table, key = table_behind(named).table, table_behind(named).key
         record = func.jsonb_populate_record(
             literal_column(f"null::{table.name}"), self.parameters.snapshot()
         )
         columns = [sql_column(c.name, c.type) for c in table.columns]
-        return record.table_valued(*columns, name=self.next_name())
+        snapshot = record.table_valued(*columns, name=self.next_name())
+        if not apart:
+            return snapshot
+        row = self.source(named)
+        whole = select(*(row.c[c.name] if c.name in apart else snapshot.c[c.name] for c in columns))
+        joined = whole.select_from(snapshot.join(row, row.c[key] == snapshot.c[key]))
+        return joined.where(self.lock(named, row)).subquery(self.next_name())
 
     def lock(self, named: GraphQLNamedType, source: FromClause) -> ColumnElement[bool]:
         """The engine's own lock on the rows of `source`."""

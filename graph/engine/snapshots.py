@@ -12,6 +12,7 @@ from sqlalchemy import BinaryExpression, BindParameter, Column, DateTime, Numeri
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import False_, Grouping, Null, True_
 from sqlalchemy.sql.functions import coalesce
+from sqlalchemy.sql.visitors import iterate
 
 from db.rls import Owned, Public
 from graph.engine import specs
@@ -144,6 +145,30 @@ class SnapshotReader:
             return made
         is_there = computed_in_python(present(table_behind(outer).table))
         return lambda row: made(row) if is_there(row) else None
+
+
+def columns_asked_for(
+    selections: Selections, graph_type: GraphQLObjectType, nodes: Sequence[FieldNode]
+) -> set[str]:
+    """The row's own columns that a selection reads."""
+    fields = selections.collect(graph_type, sub_selections(nodes))
+    asked: set[str] = set()
+    for found in fields.values():
+        definition = graph_type.fields.get(found[0].name.value)
+        if definition is None:  # __typename
+            continue
+        match spec_of(definition):
+            case specs.Column(column):
+                asked.add(column or python_name(definition))
+            case specs.Computed(columns, _):
+                asked.update(columns)
+            case specs.Expression(build):
+                parts = iterate(build(table_behind(graph_type).table))
+                asked.update(part.name for part in parts if isinstance(part, Column))
+            case specs.Embedded():
+                inner = as_object(get_named_type(definition.type))
+                asked |= columns_asked_for(selections, inner, found)
+    return asked
 
 
 def global_id_of(graph_type: GraphQLObjectType) -> Read:

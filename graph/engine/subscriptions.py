@@ -14,6 +14,7 @@ from sqlalchemy import FromClause, cast, func, null
 
 from db.actor import Actor
 from db.errors import ErrorCode, not_found
+from db.outages import unavailable
 from db.rls import Public
 from graph.engine import specs
 from graph.engine.arguments import argument_values
@@ -24,6 +25,7 @@ from graph.engine.snapshots import (
     NeedsDatabase,
     Read,
     SnapshotReader,
+    columns_asked_for,
     global_id_of,
     is_readable,
 )
@@ -36,8 +38,9 @@ from graph.relay import uuid_from_global_id
 if TYPE_CHECKING:
     from graph.engine.engine import Engine, Planning
 
-# A database that restarts is waited for; after that the client is told to come back.
-PATIENCE_SECONDS = 10.0
+# A database that restarts is waited for; after that the client is told to come back. No stream may
+# be silent for five seconds while its changes wait.
+PATIENCE_SECONDS = 4.0
 RETRY_SECONDS = 0.2
 
 
@@ -82,25 +85,37 @@ class SubscriptionPlan:
         self.fields = planning.selections.collect(
             self.payload_type, [node.selection_set for node in self.nodes]
         )
-        self.ownership = table_behind(self.row_type).model.access.ownership
+        model = table_behind(self.row_type).model
+        self.ownership = model.access.ownership
+        self._apart = self._asked_for() & set(model.watch.apart if model.watch else ())
         self.is_public = isinstance(self.ownership, Public)
-        self.now = self._statement(self._current)
+        seen = cast(func.app.seen_of_events(), TEXT)
+        self.now = self._statement(self._current, ("snapshot", seen))
         self.event = self._statement(self._of_event)
         self.from_snapshot = self._snapshot_readers()
         self._global_id = global_id_of(self.row_type)
 
-    def _statement(self, make: Callable[[Planner, str, list[FieldNode]], Json]) -> Statement:
+    def _statement(
+        self, make: Callable[[Planner, str, list[FieldNode]], Json], *beside: tuple[str, Json]
+    ) -> Statement:
         planner = self._planning.planner(Parameters())
         rows = [
             (key, make(planner, key, nodes))
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
-        snapshot = cast(func.pg_current_snapshot(), TEXT)
         # Response keys may be anything, so the rows stand in an object of their own.
-        whole = build_object([("rows", build_object(rows)), ("snapshot", snapshot)])
+        whole = build_object([("rows", build_object(rows)), *beside])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
         return make_statement(whole, planner.parameters, finishers)
+
+    def _asked_for(self) -> set[str]:
+        return {
+            column
+            for nodes in self.fields.values()
+            if nodes[0].name.value == self.spec.field
+            for column in columns_asked_for(self._planning.selections, self.row_type, nodes)
+        }
 
     def _current(self, planner: Planner, key: str, nodes: list[FieldNode]) -> Json:
         if self.spec.current == "nothing":
@@ -115,11 +130,13 @@ class SubscriptionPlan:
         return planner.row(self.row_type, nodes, (key,), source, column == wanted)
 
     def _of_event(self, planner: Planner, key: str, nodes: list[FieldNode]) -> Json:
-        source: FromClause = planner.snapshot_source(self.row_type)
+        source: FromClause = planner.snapshot_source(self.row_type, self._apart)
         return planner.row(self.row_type, nodes, (key,), source)
 
     def _snapshot_readers(self) -> dict[str, Read] | None:
         """How each row of the payload is read from a snapshot; nothing when it takes SQL."""
+        if self._apart:
+            return None
         reader = SnapshotReader(self._planning.selections, self._planning.renderer.for_field)
         try:
             return {
@@ -285,23 +302,28 @@ class Subscriber:
 
     async def _read(self, statement: Statement, request: Request) -> dict[str, Any]:
         """One answer as the actor of this moment; waits a while for a database that is away."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while True:
-            actor = self._actor()
-            request.actor_user_id = actor.user_id
-            try:
-                found: dict[str, Any] = orjson.loads(
-                    await self._engine.read(statement, request, actor)
-                )
-            except Exception as error:
-                known = domain_error(error)
-                if known is None or known.code is not ErrorCode.SERVICE_UNAVAILABLE:
-                    raise
-                if asyncio.get_running_loop().time() > deadline:
-                    raise known from error
-            else:
-                return found
-            await asyncio.sleep(RETRY_SECONDS)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while True:
+                    if (found := await self._read_once(statement, request)) is not None:
+                        return found
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            raise unavailable() from None
+
+    async def _read_once(self, statement: Statement, request: Request) -> dict[str, Any] | None:
+        """Nothing when the database is away."""
+        actor = self._actor()
+        request.actor_user_id = actor.user_id
+        try:
+            answer = await self._engine.read(statement, request, actor)
+        except Exception as error:
+            known = domain_error(error)
+            if known is None or known.code is not ErrorCode.SERVICE_UNAVAILABLE:
+                raise
+            return None
+        found: dict[str, Any] = orjson.loads(answer)
+        return found
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -73,12 +73,17 @@ class WakeBus:
                     on_wake()
 
     async def _publish_when_due(self) -> None:
+        is_away = False
         while True:
             await self._due.wait()
             self._due.clear()
             try:
                 async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
                     await self._broadcast.publish(WAKE_CHANNEL, self._process_name)
+                is_away = False
             except Exception as error:
-                log.warning("live.wake_lost", error=repr(error))
+                # Said once for each time that the bus is away, not for each wake-up.
+                if not is_away:
+                    log.warning("live.wake_lost", error=repr(error))
+                is_away = True
             await asyncio.sleep(PUBLISH_INTERVAL_SECONDS)

@@ -33,7 +33,7 @@ class Cursor:
 
     @classmethod
     def from_snapshot(cls, epoch: int, snapshot: str) -> Cursor:
-        """The cursor of a read whose `pg_current_snapshot()` was `snapshot` (`xmin:xmax:xip,…`)."""
+        """The cursor of a read whose `app.seen_of_events()` was `snapshot` (`xmin:xmax:xip,…`)."""
         xmin, xmax, listed = snapshot.split(":")
         in_progress = tuple(sorted(int(xid) for xid in listed.split(",") if xid))
         end = int(xmax)

@@ -35,14 +35,15 @@ PLANNING = {
 # branch is a few steps into one index of each day, however long the log is.
 _READ = """
 with horizon as materialized (
-  select pg_snapshot_xmin(seen) as oldest_open, pg_snapshot_xmax(seen) as next_xid
+  select pg_snapshot_xmin(seen) as oldest_open, pg_snapshot_xmax(seen) as next_xid,
+         (select xid from events order by events.xid desc, id desc limit 1) as newest
   from pg_current_snapshot() as seen
 )
 select 0::bigint as xid, null::bigint as id, null as topic, null as change, null::uuid as user_id,
        null as entity_id, json_build_object(
          'epoch', epoch, 'xmin', oldest_open::text::bigint, 'xmax', next_xid::text::bigint,
-         'unsettled', coalesce((select xid from events order by events.xid desc, id desc limit 1)
-                               >= oldest_open, false),
+         'newest', coalesce(newest, dropped_xid)::text::bigint,
+         'unsettled', coalesce(newest >= oldest_open, false),
          'dropped', json_build_array(dropped_xid::text::bigint, dropped_id)
        )::text as snapshot
 from horizon, database_epoch
@@ -91,6 +92,7 @@ class Head:
     epoch: int
     xmin: int
     xmax: int
+    newest: int
     unsettled: bool
     dropped: Position
 
@@ -173,4 +175,5 @@ def _head(record: Any, incarnation: str) -> Head:
     told = orjson.loads(record["snapshot"])
     digest = hashlib.blake2b(f"{told['epoch']}:{incarnation}".encode(), digest_size=8).digest()
     epoch = int.from_bytes(digest)
-    return Head(epoch, told["xmin"], told["xmax"], told["unsettled"], tuple(told["dropped"]))
+    dropped = tuple(told["dropped"])
+    return Head(epoch, told["xmin"], told["xmax"], told["newest"], told["unsettled"], dropped)

@@ -18,7 +18,7 @@ from db.pool import Database
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor, expired_cursor
 from graph.live.event_log import Batch, EventLog, Head, Position, Watch
-from graph.live.subscriptions import HubStopped, Subscription, event_of
+from graph.live.subscriptions import HubStopped, Subscription, SubscriptionAway, event_of
 
 BATCH_ROWS = 500
 BACKLOG_ROWS = 200
@@ -32,7 +32,12 @@ UNSETTLED_POLL_SECONDS = 0.01
 READ_PAUSE_SECONDS = 0.002
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 1.0
-READY_TIMEOUT_SECONDS = 5.0
+# Who watches is told that nothing can be read here when so many looks in a row find the same read
+# unanswered: within five seconds with the heartbeat before it, and later than one connection that
+# died takes to be replaced. Looks, since time alone passes while this process is held up itself.
+SILENT_LOOKS = 15
+LOOK_SECONDS = 0.25
+READY_TIMEOUT_SECONDS = SILENT_LOOKS * LOOK_SECONDS
 # Longer than any transaction of ours should take.
 HELD_BACK_SECONDS = 5.0
 
@@ -66,19 +71,25 @@ class EventHub:
         self._ready = asyncio.Event()
         self._woken = asyncio.Event()
         self._wanted = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        # The patience of those who read for themselves while they begin or catch up.
+        self._waiting: set[asyncio.Timeout] = set()
+        self._is_reading = False
         self._subscriptions: dict[str, dict[UUID | None, set[Subscription]]] = defaultdict(dict)
 
     async def start(self) -> None:
         """Begin reading; a database that is away is waited for in the background."""
         await self._bus.start(self._woken.set)
-        self._reader = asyncio.create_task(self._read_for_ever(), name="live-hub")
+        self._tasks = [
+            asyncio.create_task(self._read_for_ever(), name="live-hub"),
+            asyncio.create_task(self._watch_for_silence(), name="live-silence"),
+        ]
 
     async def stop(self) -> None:
         """Stop reading and end every subscription; their clients resume elsewhere."""
-        if self._reader:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._bus.stop()
         await self._log.close()
         self._end_all(HubStopped("the server is restarting"))
@@ -101,7 +112,7 @@ class EventHub:
         return Subscription(self, watch, after, self._buffer_events, self._slow_seconds)
 
     def snapshot_cursor(self, snapshot_text: str) -> str:
-        """The cursor of a state read in the statement whose `pg_current_snapshot()` this is."""
+        """The cursor of a state read in the statement whose `app.seen_of_events()` this is."""
         if self._head is None:
             raise _away()
         return Cursor.from_snapshot(self._head.epoch, snapshot_text).encode()
@@ -117,11 +128,11 @@ class EventHub:
 
     async def fresh_head(self) -> Head:
         """The head of the log as it is now."""
-        return await self._until_answered(self._log.head)
+        return await self._while_the_log_is_read(self._log.head)
 
     async def read_backlog(self, watch: Watch, after: Position, until: Position) -> Batch:
-        """A piece of what one subscriber missed; waits through restarts of the database."""
-        return await self._until_answered(
+        """A piece of what one subscriber missed; waits through short outages of the database."""
+        return await self._while_the_log_is_read(
             lambda: self._log.backlog(watch, after, until, BACKLOG_ROWS)
         )
 
@@ -181,6 +192,7 @@ class EventHub:
     async def _read_next(self) -> Batch:
         # Cleared before the read: a wake-up during it asks for another.
         self._woken.clear()
+        self._is_reading = True
         if self._head is None:
             head = await self._log.head()
             self._begin_at(head)
@@ -200,7 +212,7 @@ class EventHub:
     def _note_progress(self, batch: Batch) -> None:
         """Says once of each transaction that it keeps committed events waiting."""
         now = time.monotonic()
-        self.read_at = now
+        self.read_at, self._is_reading = now, False
         if not batch.head.unsettled:
             self.held_since = None
         elif self.held_since is None or batch.head.xmin != self._held_by:
@@ -212,13 +224,18 @@ class EventHub:
     def _begin_at(self, head: Head) -> None:
         self._head = head
         self.read_at = time.monotonic()
-        self.position = (head.xmin, 0)
+        # Not beyond the newest event: after a crash, numbers that nobody used are given again.
+        self.position = (min(head.xmin, head.newest + 1), 0)
         self._ready.set()
 
     def _is_another_history(self, head: Head) -> bool:
-        """A restore under a running process would otherwise leave it waiting for old numbers."""
+        """A restore under a running process would otherwise leave it waiting for old numbers.
+
+        And who slept for longer than events are kept would continue behind a gap.
+        """
         assert self._head is not None
-        return head.epoch != self._head.epoch or head.xmax < self.position[0]
+        is_restored = head.epoch != self._head.epoch or head.xmax < self.position[0]
+        return is_restored or self.position < head.dropped
 
     def _deliver(self, row: Any, epoch: int) -> bool:
         """Hands one event over; false when it must be read again, since its topic is new here."""
@@ -241,6 +258,33 @@ class EventHub:
             event = event_of(row, epoch)
             for subscription in watching:
                 subscription.push(event)
+
+    async def _watch_for_silence(self) -> None:
+        """Ends subscriptions, resumably, when the log cannot be read: another node may read it."""
+        looks, seen_at = 0, self.read_at
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            is_same_read = self._is_reading and self.read_at == seen_at
+            looks, seen_at = looks + 1 if is_same_read else 0, self.read_at
+            if looks == SILENT_LOOKS:
+                looks = 0
+                log.warning("live.silent", seconds=SILENT_LOOKS * LOOK_SECONDS)
+                self._end_all(SubscriptionAway("events cannot be read here at the moment"))
+                waiting, self._waiting = self._waiting, set()
+                for patience in waiting:
+                    patience.reschedule(asyncio.get_running_loop().time())
+
+    async def _while_the_log_is_read[Answer](self, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What one subscriber reads for itself; `SERVICE_UNAVAILABLE` once nothing can be read."""
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._waiting.add(patience)
+                try:
+                    return await self._until_answered(read)
+                finally:
+                    self._waiting.discard(patience)
+        except TimeoutError:
+            raise _away() from None
 
     def _end_all(self, reason: Exception) -> None:
         for by_user in list(self._subscriptions.values()):

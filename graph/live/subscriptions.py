@@ -160,7 +160,7 @@ class Subscription:
     def skip_seen(self, snapshot_text: str) -> str:
         """Skip what a read made since entering has shown; returns the cursor of that read.
 
-        `snapshot_text` is `pg_current_snapshot()` of the very statement that read the state. The
+        `snapshot_text` is `app.seen_of_events()` of the very statement that read the state. The
         read came after this subscription was registered, so no backlog is needed.
         """
         self._after = Cursor.from_snapshot(self._epoch, snapshot_text)

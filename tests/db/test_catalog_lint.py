@@ -18,7 +18,7 @@ OUR_SCHEMAS = "n.nspname not in ('pg_catalog', 'information_schema') and n.nspna
 
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
-    "anon": {"app.user_id()", "app.uuid_v7()"},
+    "anon": {"app.seen_of_events()", "app.user_id()", "app.uuid_v7()"},
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.cancel_generation(uuid,text)",
@@ -29,6 +29,7 @@ CALLABLE = {
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",
         "app.retry_dead_job(uuid)",
+        "app.seen_of_events()",
         "app.spend_credits(integer,text,text,text)",
         "app.user_id()",
         "app.uuid_v7()",

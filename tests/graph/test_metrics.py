@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from db.outages import unavailable
 from db.pool import Database
 from graph.app import Server
 from graph.live.bus import WakeBus
+from graph.siblings import Siblings
 from settings import Settings
 
 
-@pytest.fixture
-async def server(database: Database, settings: Settings) -> AsyncIterator[Server]:
+@contextlib.asynccontextmanager
+async def serving(
+    database: Database, settings: Settings, place: Path | None = None
+) -> AsyncIterator[Server]:
     """A whole application in this process."""
-    server = Server(settings, database, None, WakeBus.memory())  # type: ignore[arg-type]
+    bus, siblings = WakeBus.memory(), Siblings(place)
+    server = Server(settings, database, None, bus, siblings)  # type: ignore[arg-type]
     await server.start()
     await server.services.hub.ready()
     yield server
     await server.stop()
+
+
+@pytest.fixture
+async def server(database: Database, settings: Settings) -> AsyncIterator[Server]:
+    """One that is alone behind its port."""
+    async with serving(database, settings) as server:
+        yield server
+
+
+def samples(page: httpx.Response) -> dict[tuple[str, str | None], float]:
+    """What a page says, by name and process."""
+    return {
+        (sample.name.removeprefix("tallygraph_"), sample.labels.get("process")): sample.value
+        for family in text_string_to_metric_families(page.text)
+        for sample in family.samples
+    }
 
 
 async def ask(server: Server, address: str = "127.0.0.1", token: str = "") -> httpx.Response:
@@ -36,18 +62,58 @@ async def test_it_says_how_large_the_log_is_and_who_listens(server: Server) -> N
     async with server.services.hub.subscribe(topic="tools.changed", user_id=None):
         page = await ask(server)
     assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
-    found = {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(page.text)
-        for sample in family.samples
-    }
-    assert found["tallygraph_live_subscriptions"] == 1
-    assert found["tallygraph_live_connections"] == 0
-    assert found["tallygraph_live_delivered_total"] == 0
-    assert found["tallygraph_events_bytes"] > 0
-    assert found["tallygraph_events_days"] >= 4
-    assert 0 <= found["tallygraph_live_behind_seconds"] < 60
-    assert 'tallygraph_database_connections{role="anon",state="busy"}' in page.text
+    found = samples(page)
+    assert found["process_up", "0"] == 1
+    assert found["live_subscriptions", "0"] == 1
+    assert found["live_connections", "0"] == 0
+    assert found["live_delivered_total", "0"] == 0
+    assert found["events_bytes", None] > 0
+    assert found["events_days", None] >= 4
+    assert 0 <= found["live_behind_seconds", "0"] < 60
+    connections = 'tallygraph_database_connections{process="0",role="anon",state="busy"}'
+    assert connections in page.text
+
+
+async def test_any_of_several_processes_answers_for_all(
+    database: Database, settings: Settings
+) -> None:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        places = [Path(folder) / name for name in "01"]
+        async with serving(database, settings, places[0]) as first:
+            async with (
+                serving(database, settings, places[1]) as second,
+                second.services.hub.subscribe(topic="tools.changed", user_id=None),
+            ):
+                for server in (first, second):
+                    found = samples(await ask(server))
+                    assert [found["process_up", name] for name in "01"] == [1, 1]
+                    assert [found["live_subscriptions", name] for name in "01"] == [0, 1]
+            places[1].unlink(missing_ok=True)
+            with socket.socket(socket.AF_UNIX) as stuck:
+                stuck.bind(str(places[1]))
+                stuck.listen()
+                for _ in ("one that never answers", "one that is gone"):
+                    found = samples(await ask(first))
+                    assert [found["process_up", name] for name in "01"] == [1, 0]
+                    assert ("live_subscriptions", "1") not in found
+                    stuck.close()
+            async with serving(database, settings, places[1]):  # over what is left of it
+                assert samples(await ask(first))["process_up", "1"] == 1
+            shutil.rmtree(folder)
+            assert samples(await ask(first))["process_up", "0"] == 1
+
+
+async def test_it_is_answered_while_the_database_is_away(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise unavailable()
+
+    monkeypatch.setattr(server.services.database, "transaction", away)
+    page = await ask(server)
+    assert page.status_code == 200
+    assert "tallygraph_live_behind_seconds" in page.text
+    assert "tallygraph_events_bytes" not in page.text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -43,6 +45,16 @@ class Deployment:
 
     def restart(self) -> None:
         self.cluster.stop()
+        self._start_again()
+
+    def crash(self) -> None:
+        """Ends the server at once, so that it must recover from its log when it starts again."""
+        pid = int((Cluster.of(self.settings).data / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGQUIT)
+        self.cluster.stop()
+        self._start_again()
+
+    def _start_again(self) -> None:
         self.cluster = start_embedded(self.settings, durable=False)
         assert self.cluster.owner_url == self.owner_url
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 from broadcaster import Broadcast
+from structlog.testing import capture_logs
 
 from db.pool import Database
 from graph.live import bus as bus_module
@@ -79,10 +80,18 @@ async def test_wake_ups_are_published_at_most_once_in_five_milliseconds() -> Non
 async def test_a_bus_that_is_away_stops_nobody(
     pool: Database, writer: asyncpg.Connection, user_id: UUID
 ) -> None:
+    with capture_logs() as logs:
+        await _write_without_a_bus(pool, writer, user_id)
+    assert [line["event"] for line in logs].count("live.wake_lost") == 1
+
+
+async def _write_without_a_bus(pool: Database, writer: asyncpg.Connection, user_id: UUID) -> None:
     async with (
         running(pool, WakeBus.postgres("postgresql://127.0.0.1:1/nowhere")) as hub,
         hub.subscribe(topic=TOPIC, user_id=user_id) as subscription,
     ):
-        written = await write(writer, user_id)
-        hub.wake()
-        assert (await take(subscription, 1, seconds=2))[0].id == written
+        for _ in range(3):
+            written = await write(writer, user_id)
+            hub.wake()
+            assert (await take(subscription, 1, seconds=2))[0].id == written
+            await asyncio.sleep(0.05)

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from tests.graph.live.deployment import Deployment
-from tests.graph.live.fleet import GRANT, WATCH, Fleet, running_fleet
+from tests.graph.live.fleet import GRANT, Fleet, running_fleet
+from tests.graph.live.watchers import WATCH
 from tests.graph.test_conformance import NODE, SCRIPTS
 
 # Starting processes takes long on a busy machine.

@@ -13,7 +13,7 @@ from graph.live.cursors import Cursor
 from graph.live.event_log import Batch, Head, Position, Watch
 from graph.live.subscriptions import Event, Subscription, event_of
 
-HEAD = Head(epoch=1, xmin=10, xmax=10, unsettled=False, dropped=(0, 0))
+HEAD = Head(epoch=1, xmin=10, xmax=10, newest=9, unsettled=False, dropped=(0, 0))
 
 
 class Feed:

@@ -28,7 +28,7 @@ async def test_the_current_state_then_only_what_it_did_not_show(
     held = await write(older, user_id, 1)
     async with hub.subscribe(topic=TOPIC, user_id=user_id) as subscription:
         shown = await write(writer, user_id, 2)
-        snapshot = await writer.fetchval("select pg_current_snapshot()::text")
+        snapshot = await writer.fetchval("select app.seen_of_events()")
         cursor = subscription.skip_seen(snapshot)
         assert cursor == hub.snapshot_cursor(snapshot)
         await transaction.commit()
@@ -87,7 +87,7 @@ async def test_resuming_among_concurrent_writers_leaves_no_gap_and_no_double(
         running(pool, WakeBus.postgres(deployment.service_url)) as first,
         running(pool, WakeBus.postgres(deployment.service_url)) as second,
     ):
-        snapshot = await writer.fetchval("select pg_current_snapshot()::text")
+        snapshot = await writer.fetchval("select app.seen_of_events()")
         start = first.snapshot_cursor(snapshot)
         followers: list[list[Event]] = [[] for _ in range(4)]
         following = [
@@ -110,7 +110,7 @@ async def test_resuming_among_concurrent_writers_leaves_no_gap_and_no_double(
 async def test_a_long_backlog_is_read_in_pieces(
     hub: EventHub, writer: asyncpg.Connection, user_id: UUID
 ) -> None:
-    snapshot = await writer.fetchval("select pg_current_snapshot()::text")
+    snapshot = await writer.fetchval("select app.seen_of_events()")
     await writer.execute(
         "insert into events (topic, user_id, snapshot)"
         " select $1, $2, jsonb_build_object('number', n) from generate_series(1, 1200) n",
@@ -130,7 +130,7 @@ async def test_a_long_backlog_is_read_in_pieces(
 async def test_a_cursor_of_another_history_is_expired(
     hub: EventHub, writer: asyncpg.Connection, user_id: UUID
 ) -> None:
-    text = hub.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
+    text = hub.snapshot_cursor(await writer.fetchval("select app.seen_of_events()"))
     here = decode_cursor(text)
     elsewhere = type(here)(here.epoch ^ 1, here.xid, here.id)
     future = type(here)(here.epoch, here.xid + 1_000_000, 0)
@@ -158,7 +158,7 @@ async def test_a_restored_database_expires_those_who_listen(
 async def test_a_cursor_older_than_what_is_kept_is_expired(
     hub: EventHub, pool: Database, writer: asyncpg.Connection, user_id: UUID
 ) -> None:
-    cursor = hub.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
+    cursor = hub.snapshot_cursor(await writer.fetchval("select app.seen_of_events()"))
     for number in range(3):
         await write(writer, user_id, number)
     async with hub.subscribe(topic=TOPIC, user_id=user_id, after=cursor) as subscription:
@@ -178,20 +178,42 @@ async def test_a_cursor_older_than_what_is_kept_is_expired(
 async def test_a_log_that_was_dropped_whole_still_knows_which_cursors_are_too_old(
     hub: EventHub, pool: Database, writer: asyncpg.Connection, user_id: UUID
 ) -> None:
-    before = hub.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
+    before = hub.snapshot_cursor(await writer.fetchval("select app.seen_of_events()"))
     await write(writer, user_id)
-    after = hub.snapshot_cursor(await writer.fetchval("select pg_current_snapshot()::text"))
+    after = hub.snapshot_cursor(await writer.fetchval("select app.seen_of_events()"))
     await writer.execute("update events set created_at = now() - interval '9 days'")
     await turn_event_days(pool)
     assert await writer.fetchval("select count(*) from events") == 0
+    # Refused at once, or as soon as this node, which had read as far, has looked again.
     with pytest.raises(DomainError) as refused:
-        async with hub.subscribe(topic=TOPIC, user_id=user_id, after=before):
-            pass
+        async with hub.subscribe(topic=TOPIC, user_id=user_id, after=before) as expired:
+            await take(expired, 1)
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED
     async with hub.subscribe(topic=TOPIC, user_id=user_id, after=after) as kept:
         written = await write(writer, user_id)
         hub.wake()
         assert [event.id for event in await take(kept, 1)] == [written]
+
+
+async def test_who_watches_where_the_node_slept_longer_than_events_are_kept_is_told(
+    pool: Database, writer: asyncpg.Connection, user_id: UUID
+) -> None:
+    await write(writer, user_id)
+    async with (
+        running(pool, heartbeat_seconds=60) as hub,
+        hub.subscribe(topic=TOPIC, user_id=user_id) as watching,
+    ):
+        await asyncio.sleep(0.3)  # it has read what there is, and sleeps
+        missed = await write(writer, user_id)
+        await writer.execute(
+            "update events set created_at = now() - interval '9 days' where id <= $1", missed
+        )
+        await turn_event_days(pool)
+        await write(writer, user_id)
+        hub.wake()
+        with pytest.raises(DomainError) as ended:
+            await take(watching, 1)
+    assert ended.value.code is ErrorCode.CURSOR_EXPIRED
 
 
 async def test_a_broken_cursor_is_bad_input(hub: EventHub, user_id: UUID) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -40,6 +40,7 @@ class Running:
     server: Server
     http: httpx.AsyncClient
     tokens: AccessTokens
+    connections: Collection[Any]
 
     def authorization(self, user: Actor) -> dict[str, str]:
         assert user.user_id
@@ -111,10 +112,10 @@ async def running(database: Database, settings: Settings, **limits: Any) -> Asyn
     )
     try:
         async with (
-            run_uvicorn(config) as (port, _),
+            run_uvicorn(config) as (port, connections),
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http,
         ):
-            yield Running(server, http, server.services.tokens)
+            yield Running(server, http, server.services.tokens, connections)
             await clients.shutdown()
     finally:
         await server.stop()
@@ -284,5 +285,8 @@ async def test_who_does_not_read_is_dropped(
             while not len(live.server.clients):  # noqa: ASYNC110 -- there is no event for it
                 await asyncio.sleep(0.01)
             while len(live.server.clients):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            # What it did not read is not kept for it either: the connection itself is gone.
+            while live.connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         writer.transport.abort()

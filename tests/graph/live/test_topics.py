@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 import pytest
 from graphql import GraphQLObjectType, get_named_type
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.actor import NOBODY, Actor
 from db.registry import models
@@ -20,7 +21,7 @@ from graph.engine.engine import Engine
 from graph.engine.parameters import Request
 from graph.engine.plan import table_behind
 from graph.engine.snapshots import is_readable
-from graph.engine.specs import Edge, Live, backing_of, spec_of
+from graph.engine.specs import Column, Edge, Live, backing_of, python_name, spec_of
 from graph.engine.subscriptions import Item, Subscriber
 from graph.engine.variables import coerce_variables
 from graph.schema import build_schema
@@ -37,6 +38,13 @@ UNWATCHED = {
     "Hairstyle": "loaded by the seed",
     "Plan": "loaded by the seed",
     "User": "the viewer's own; nothing else changes it",
+}
+# Columns of JSON that are copied into events, each for a reason: it cannot become large.
+COPIED_JSON = {
+    ("generations", "parameters"): "8 KiB at most, and mostly a colour",
+    ("generations", "result"): "an analysis's figures, from a provider of ours",
+    ("notifications", "data"): "a few words, written by verbs",
+    ("tools", "parameters_schema"): "loaded by the seed",
 }
 WATCHED = {
     model.__tablename__: model.watch for model in models().values() if model.watch is not None
@@ -67,6 +75,17 @@ def test_every_type_with_ids_is_watched_or_has_a_reason_not_to_be() -> None:
     }
     with_ids = {name for name, backing in backings.items() if backing.prefix}
     assert {name for name in with_ids if backings[name].model.watch is None} == set(UNWATCHED)
+
+
+def test_json_stays_out_of_events_or_has_a_reason_to_be_copied() -> None:
+    copied = {
+        (table, column.name)
+        for table, watch in WATCHED.items()
+        for column in models()[table].__table__.columns
+        if isinstance(column.type, JSONB)
+        and column.name not in (*watch.apart, *models()[table].access.hidden)
+    }
+    assert copied == set(COPIED_JSON)
 
 
 def test_a_subscription_to_what_nobody_records_is_refused_at_the_start(
@@ -130,8 +149,8 @@ async def test_every_declared_change_of_a_row_records_an_event_and_no_other_does
     recorded = [e for e in await owner.fetch(EVENTS) if e["topic"] == watch.topic]
     expected = [c.upper() for c in watch.changes if (table, c) != ("wallets", "insert")]
     assert [event["change"] for event in recorded] == expected
-    hidden = models()[table].access.hidden
-    columns = {c.name for c in models()[table].__table__.columns} - set(hidden)
+    left_out = {*models()[table].access.hidden, *watch.apart}
+    columns = {c.name for c in models()[table].__table__.columns} - left_out
     for event in recorded:
         assert event["user_id"] == (None if table == "tools" else user.user_id)
         assert event["snapshot"].keys() == columns
@@ -197,6 +216,65 @@ async def test_profiles_are_watched_from_their_making_to_their_deletion(
         await each.close()
 
 
+async def test_what_is_too_large_for_events_is_read_from_the_row(
+    engine: Engine, services: Services, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    user, stranger = await make_user(), await make_user()
+    small = "subscription { profilesChanged { profile { name } deletedId } }"
+    text = small.replace("name", "name picture: thumbnail ...Rest") + (
+        " fragment Rest on Profile { analysis chatHistory }"
+    )
+    lean, whole = (Stream(engine, services, user, one) for one in (small, text))
+    foreign = Stream(engine, services, stranger, text)
+    for stream in (lean, whole, foreign):
+        await stream.item()
+    made = await owner.fetchval(
+        "insert into profiles (user_id, name, thumbnail, analysis)"
+        """ values ($1, 'Ada', repeat('x', 500000), '{"a": 1}') returning id""",
+        user.user_id,
+    )
+    services.wake()
+    shown, _ = await whole.item()
+    assert shown["profile"] == {
+        "name": "Ada",
+        "picture": "x" * 500_000,
+        "analysis": {"a": 1},
+        "chatHistory": [],
+    }
+    # To change nothing but what is left out of events is a change all the same.
+    await owner.execute("""update profiles set chat_history = '["hi"]' where id = $1""", made)
+    services.wake()
+    assert (await whole.item())[0]["profile"]["chatHistory"] == ["hi"]
+    assert [(await lean.item())[0]["profile"] for _ in range(2)] == [{"name": "Ada"}] * 2
+    assert await foreign_gets_nothing(foreign)
+    sizes = await owner.fetch(
+        "select octet_length(snapshot::text) as size from events where entity_id = $1", str(made)
+    )
+    assert [row["size"] < 1000 for row in sizes] == [True, True]
+    # Gone before it is sent: it is told as deleted, in both ways.
+    async with owner.transaction():
+        await owner.execute("update profiles set name = 'Eve' where id = $1", made)
+        await owner.execute("delete from profiles where id = $1", made)
+    services.wake()
+    assert [(await lean.item())[0] for _ in range(2)] == [
+        {"profile": {"name": "Eve"}, "deletedId": None},
+        {"profile": None, "deletedId": f"profile_{made}"},
+    ]
+    gone = {"profile": None, "deletedId": f"profile_{made}"}
+    assert [(await whole.item())[0] for _ in range(2)] == [gone, gone]
+    for stream in (lean, whole):
+        await stream.close()
+
+
+async def foreign_gets_nothing(stream: Stream) -> bool:
+    try:
+        async with asyncio.timeout(0.2):
+            await anext(stream._items)
+    except TimeoutError:
+        return True
+    return False
+
+
 async def test_everybody_may_watch_the_tools_and_a_hidden_one_is_removed(
     engine: Engine, services: Services, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
@@ -244,11 +322,16 @@ async def test_an_upload_is_watched_until_its_photo_is_there(
 
 
 def selection_of(graph_type: GraphQLObjectType) -> str:
-    """All that a row alone can answer: every field but edges and those with arguments."""
+    """All that a snapshot can answer: every field but edges, large ones and those with arguments."""
+    backing = backing_of(graph_type)
+    apart = backing.model.watch.apart if backing and backing.model.watch else ()
     parts = ["__typename"]
     for name, field in graph_type.fields.items():
         named = get_named_type(field.type)
-        if field.args or isinstance(spec_of(field), Edge):
+        spec = spec_of(field)
+        if field.args or isinstance(spec, Edge):
+            continue
+        if isinstance(spec, Column) and (spec.name or python_name(field)) in apart:
             continue
         below = selection_of(named) if isinstance(named, GraphQLObjectType) else ""
         parts.append(f"{name} {below}")
