@@ -17,7 +17,6 @@ from sqlalchemy import (
     and_,
     false,
     func,
-    literal_column,
     or_,
 )
 
@@ -124,7 +123,7 @@ class CreditGrant(Node):
 def usable_grants(grant: FromClause) -> ColumnElement[bool]:
     """Grants with something left that has not expired."""
     lasts = or_(grant.c.expires_at.is_(None), grant.c.expires_at > func.now())
-    return and_(grant.c.remaining > literal_column("0", Integer), lasts)
+    return and_(grant.c.usable, lasts)
 
 
 @strawberry.enum(description="What usage is summed by.")

@@ -35,7 +35,7 @@ begin
     for overdue in
         select distinct o.user_id from (
             select g.user_id from public.credit_grants g
-            where g.remaining > 0 and g.expires_at is not null and g.expires_at <= now()
+            where g.usable and g.expires_at <= now()
             order by g.expires_at limit at_most) o
         order by o.user_id
     loop
@@ -113,7 +113,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     union all select h.user_id, 'a hold outlived its time by more than 15 minutes' from holds h
         where h.status = 'OPEN' and h.expires_at < now() - interval '15 minutes'
     union all select g.user_id, 'a grant outlived its time by more than an hour' from grants g
-        where g.remaining > 0 and g.expires_at < now() - interval '1 hour';
+        where g.usable and g.expires_at < now() - interval '1 hour';
 $$;
 
 revoke execute on function
