@@ -184,7 +184,8 @@ class CreditTransaction(Base):
 
     __table_args__ = (
         CheckConstraint(
-            f"type = any ('{{{GRANT_SOURCES},SPEND,HOLD,CAPTURE,RELEASE,EXPIRY,TRANSFER}}'::text[])",
+            f"type = any ('{{{GRANT_SOURCES},SPEND,HOLD,CAPTURE,RELEASE,EXPIRY,TRANSFER}}'"
+            "::text[])",
             name="type",
         ),
         CheckConstraint("balance_after >= 0", name="balance_after"),

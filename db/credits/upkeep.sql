@@ -1,48 +1,22 @@
 -- What the clock does to the ledger: holds and grants that run out, and the proof that books are sound.
 
--- Releases holds whose time is over. Returns how many. Wallets are locked in the order of their
--- users' ids, as by every verb that locks several.
-create or replace function app.expire_holds(at_most integer) returns integer
+-- Releases a user's holds whose time is over. Returns how many.
+create or replace function app.expire_holds(owner_id uuid) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    overdue record;
     hold public.credit_holds;
     expired integer := 0;
 begin
-    for overdue in
-        select o.id from (
-            select h.id, h.user_id from public.credit_holds h
-            where h.status = 'OPEN' and h.expires_at <= now() order by h.expires_at limit at_most) o
-        order by o.user_id
+    perform app.lock_wallet(owner_id);
+    for hold in
+        select * from public.credit_holds h
+        where h.user_id = owner_id and h.status = 'OPEN' and h.expires_at <= now()
+        order by h.expires_at, h.id for update
     loop
-        hold := app.lock_hold(overdue.id);
-        if hold.status = 'OPEN' then  -- nobody ended it between our look and our lock
-            perform app.resolve_hold(hold, 0, 'EXPIRED', 'RELEASE');
-            expired := expired + 1;
-        end if;
+        perform app.resolve_hold(hold, 0, 'EXPIRED', 'RELEASE');
+        expired := expired + 1;
     end loop;
     return expired;
-end;
-$$;
-
--- Takes grants whose time is over out of their wallets. Returns how many wallets that were.
-create or replace function app.expire_grants(at_most integer) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    overdue record;
-    wallets integer := 0;
-begin
-    for overdue in
-        select distinct o.user_id from (
-            select g.user_id from public.credit_grants g
-            where g.usable and g.expires_at <= now()
-            order by g.expires_at limit at_most) o
-        order by o.user_id
-    loop
-        perform app.lock_wallet(overdue.user_id);
-        wallets := wallets + 1;
-    end loop;
-    return wallets;
 end;
 $$;
 
@@ -116,9 +90,5 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         where g.usable and g.expires_at < now() - interval '1 hour';
 $$;
 
-revoke execute on function
-    app.expire_holds(integer), app.expire_grants(integer), app.ledger_faults(uuid[])
-from public;
-grant execute on function
-    app.expire_holds(integer), app.expire_grants(integer), app.ledger_faults(uuid[])
-to service;
+revoke execute on function app.expire_holds(uuid), app.ledger_faults(uuid[]) from public;
+grant execute on function app.expire_holds(uuid), app.ledger_faults(uuid[]) to service;

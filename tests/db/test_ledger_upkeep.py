@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import asyncpg
@@ -48,6 +49,67 @@ async def test_expired_credits_leave_a_wallet_that_nobody_moves(
     for actor in actors:
         assert await ledger.wallet(actor) == (1, 0)
         assert (await ledger.history(actor))[-1] == ("EXPIRY", -5, 0, 1)
+        await ledger.assert_sound(actor)
+
+
+async def test_a_sweep_ends_more_than_it_looks_up_at_once(
+    ledger: Ledger,
+    make_user: MakeUser,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobs.ledger.AT_ONCE", 2)
+    actors = [await make_user(credits=3) for _ in range(5)]
+    for actor in actors:
+        await ledger.hold(actor, 1, "0 seconds")
+        await ledger.hold(actor, 2, "0 seconds")
+    await end_overdue_work(database)
+    assert [await ledger.wallet(actor) for actor in actors] == [(3, 0)] * 5
+
+
+# What would stop a sweep in one wallet, and the sweep that it would stop.
+STUCK = [
+    ("update wallets set held = 0 where user_id = $1", end_overdue_work),
+    ("update wallets set balance = 0, held = 0 where user_id = $1", expire_credits),
+    ("update wallets set balance = 1000000000 where user_id = $1", give_plan_credits),
+]
+
+
+@pytest.mark.parametrize(("damage", "sweep"), STUCK)
+async def test_unsound_books_stop_no_other_wallets_sweep(
+    ledger: Ledger,
+    make_user: MakeUser,
+    database: Database,
+    owner: asyncpg.Connection,
+    damage: str,
+    sweep: Callable[[Database], Awaitable[None]],
+) -> None:
+    actors = [await make_user(credits=1) for _ in range(5)]
+    victim = sorted(actors, key=lambda actor: str(actor.user_id))[0]
+    for actor in actors:
+        await owner.execute("update users set plan_id = 'pro' where id = $1", actor.user_id)
+        await owner.execute(
+            "update wallets set plan_credits_due_at = now() where user_id = $1", actor.user_id
+        )
+        await ledger.grant(actor, 5, "PURCHASE", days=1)
+        await ledger.hold(actor, 1, "0 seconds")
+        await ledger.expire_grant(actor, 5)
+    before = await owner.fetchrow("select * from wallets where user_id = $1", victim.user_id)
+    await owner.execute(damage, victim.user_id)
+    with capture_logs() as logs:
+        await sweep(database)
+    stuck = [line["user_id"] for line in logs if line["event"] == "credits.wallet_stuck"]
+    assert stuck == [str(victim.user_id)]
+    await owner.execute(
+        "update wallets set balance = $2, held = $3 where user_id = $1",
+        victim.user_id,
+        before["balance"],
+        before["held"],
+    )
+    for sweep_all in (end_overdue_work, expire_credits, give_plan_credits):
+        await sweep_all(database)
+    for actor in actors:
+        assert await ledger.wallet(actor) == (101, 0)
         await ledger.assert_sound(actor)
 
 

@@ -26,9 +26,12 @@ SELDOM_SET = (
     ("credit_entries", "hold_id"),
     ("credit_transactions", "hold_id"),
 )
+# Older verbs, which worked on many wallets at once.
+REPLACED = ("app.expire_holds(integer)", "app.expire_grants(integer)")
 
 
 def upgrade() -> None:
+    run_all([f"drop function if exists {verb}" for verb in REPLACED])
     op.add_column(
         "credit_grants",
         sa.Column(
