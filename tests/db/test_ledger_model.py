@@ -58,7 +58,10 @@ MOVE_BACK = (
     " where user_id = any ($1)",
 )
 WALLETS = """
-select w.balance, w.held, array(
+select w.balance, w.held,
+    case when w.daily_used_on = (now() at time zone 'UTC')::date then w.daily_used else 0 end
+        as used_today,
+    array(
     select g.remaining from credit_grants g where g.user_id = w.user_id and g.remaining > 0
     order by g.source, g.remaining) as grants
 from wallets w where user_id = any ($1) order by array_position($1, user_id)
@@ -286,10 +289,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def wallets_agree(self) -> None:
-        """Balance, held, and what each grant has left."""
+        """Balance, held, what counts against today's cap, and what each grant has left."""
         rows = self.books.rows(WALLETS, self.books.users)
         for row, wallet in zip(rows, self.wallets, strict=True):
             assert (row["balance"], row["held"]) == wallet.figures()
+            assert row["used_today"] == wallet.used_today
             left = sorted((grant.source, grant.remaining) for grant in wallet.grants)
             assert row["grants"] == [remaining for _, remaining in left if remaining]
 
