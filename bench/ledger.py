@@ -217,9 +217,7 @@ async def measure(
 
 def show(measured: dict[str, dict[str, list[Turn]]], console: Console) -> None:
     """The medians, and the ratio of the rounds beside the goal."""
-    table = Table(
-        "Spends/s", OURS_NAME, PGBENCH, "ratio", "goal", "CPU µs: Postgres", "server"
-    )
+    table = Table("Spends/s", OURS_NAME, PGBENCH, "ratio", "goal", "CPU µs: Postgres", "server")
     for case, turns in measured.items():
         ours, theirs = turns[OURS_NAME], turns[PGBENCH]
         ratios = sorted(

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 
 from db.actor import SERVICE
 from db.pool import Database, Transaction
 
 WALLETS_AT_ONCE = 200
+UNPROVEN = "the history is too long to be proven before the statement timeout"
 # The record of a proof names so many faults; the count of all is beside them.
 FAULTS_KEPT = 100
 FIRST_ID = UUID(int=0)
@@ -70,13 +72,29 @@ async def _look(database: Database, changed_since: datetime) -> Proof:
             rows = await transaction.fetch_all(
                 _NEXT_WALLETS, after=after, changed_since=changed_since, at_most=WALLETS_AT_ONCE
             )
-            ids = [row["user_id"] for row in rows]
-            found = await transaction.fetch_all(_FAULTS, wallet_ids=ids) if ids else []
+        ids = [row["user_id"] for row in rows]
         wallets += len(ids)
-        faults += [Fault(row["user_id"], row["fault"]) for row in found]
+        faults += await _faults_of(database, ids)
         if len(ids) < WALLETS_AT_ONCE:
             return Proof(wallets, faults)
         after = ids[-1]
+
+
+async def _faults_of(database: Database, ids: list[UUID]) -> list[Fault]:
+    """What is wrong with these wallets; what is too much for one statement is looked at in halves."""
+    try:
+        return await _find(database, ids) if ids else []
+    except (asyncpg.QueryCanceledError, TimeoutError):
+        if len(ids) == 1:
+            return [Fault(ids[0], UNPROVEN)]
+    middle = len(ids) // 2
+    return await _faults_of(database, ids[:middle]) + await _faults_of(database, ids[middle:])
+
+
+async def _find(database: Database, ids: list[UUID]) -> list[Fault]:
+    async with database.transaction(SERVICE) as transaction:
+        rows = await transaction.fetch_all(_FAULTS, wallet_ids=ids)
+    return [Fault(row["user_id"], row["fault"]) for row in rows]
 
 
 async def _record(transaction: Transaction, started_at: datetime, proof: Proof) -> None:

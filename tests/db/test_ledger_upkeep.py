@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from db.actor import Actor
-from db.credits.proof import prove_ledger
+from db.credits import proof as proof_module
+from db.credits.proof import Fault, prove_ledger
 from db.pool import Database
 from db.retention import purge
 from jobs.ledger import expire_credits, give_plan_credits, prove_recent
@@ -280,6 +281,27 @@ async def test_a_proof_of_all_looks_at_every_wallet_in_parts(
         "select wallets, fault_count from ledger_proofs order by id desc limit 1"
     )
     assert tuple(recorded) == (proof.wallets, len(proof.faults))
+
+
+async def test_long_histories_are_proven_in_smaller_parts_and_one_too_long_is_a_fault(
+    make_user: MakeUser, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actors = [await make_user(credits=1) for _ in range(5)]
+    long = actors[2].user_id
+    look, parts = proof_module._find, list[list[UUID]]()
+
+    async def slow(database: Database, ids: list[UUID]) -> list[Fault]:
+        if len(ids) > 2 or long in ids:
+            raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+        parts.append(ids)
+        return await look(database, ids)
+
+    monkeypatch.setattr(proof_module, "_find", slow)
+    proof = await prove_ledger(database)
+    assert [fault for fault in proof.faults if fault.user_id == long] == [
+        Fault(long, proof_module.UNPROVEN)
+    ]
+    assert sum(len(ids) for ids in parts) == proof.wallets - 1
 
 
 async def test_an_unknown_user_has_no_wallet(ledger: Ledger) -> None:
