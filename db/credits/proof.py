@@ -81,7 +81,7 @@ async def _look(database: Database, changed_since: datetime) -> Proof:
 
 
 async def _faults_of(database: Database, ids: list[UUID]) -> list[Fault]:
-    """What is wrong with these wallets; what is too much for one statement is looked at in halves."""
+    """What is wrong with these wallets, in halves when one statement takes too long."""
     try:
         return await _find(database, ids) if ids else []
     except (asyncpg.QueryCanceledError, TimeoutError):
