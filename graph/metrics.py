@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from db.actor import SERVICE
+from db.credits.proof import ledger_state
 from db.event_log import event_log_size
 from db.pool import Database
 from graph.live.clients import Clients
@@ -48,11 +49,13 @@ class LiveMetrics:
         self._hub = hub
         self._clients = clients
         self._log: dict[str, int] = {}
+        self._ledger: dict[str, int | None] = {}
 
     async def look(self) -> None:
         """Ask the database for the size of the log; raises when it is away."""
         async with self._database.transaction(SERVICE) as transaction:
             self._log = await event_log_size(transaction)
+            self._ledger = await ledger_state(transaction)
 
     def collect(self) -> Iterator[Metric]:
         """The figures as they are now."""
@@ -64,6 +67,16 @@ class LiveMetrics:
             ),
             ("events_rows", "Rows of the event log, as Postgres estimates.", self._log.get("rows")),
             ("events_days", "Days the event log has partitions for.", self._log.get("days")),
+            (
+                "ledger_faults",
+                "Most faults that a proof of the books found in the last day; 0 is sound.",
+                self._ledger.get("faults"),
+            ),
+            (
+                "ledger_proof_age_seconds",
+                "Seconds since the last proof of the books; it is made every hour.",
+                self._ledger.get("age_seconds"),
+            ),
             ("live_connections", "Sockets and event streams open here.", len(self._clients)),
             (
                 "live_subscriptions",

@@ -28,6 +28,13 @@ _RECORD = text("""
     insert into ledger_proofs (started_at, wallets, faults, fault_count)
     values (:started_at, :wallets, :faults, :fault_count)
 """)
+# Every wallet is proven once a day, so a fault shows until a day without it is over.
+_STATE = text("""
+    select coalesce((select max(fault_count) from ledger_proofs
+                     where finished_at > now() - interval '25 hours'), 0) as faults,
+        (select extract(epoch from now() - max(finished_at))::integer from ledger_proofs)
+            as age_seconds
+""")
 _TELL_ADMINS = text("""
     insert into notifications (user_id, type, title_key, message_key, data)
     select id, 'GENERAL', 'notifications.ledgerUnsound.title',
@@ -50,6 +57,13 @@ class Proof:
 
     wallets: int
     faults: list[Fault]
+
+
+async def ledger_state(transaction: Transaction) -> dict[str, int | None]:
+    """The most faults that a proof of the last day found, and how long ago the last proof was."""
+    row = await transaction.fetch_one(_STATE)
+    assert row is not None
+    return dict(row)
 
 
 async def prove_ledger(database: Database, changed_since: datetime | None = None) -> Proof:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,7 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from db.pool import Database
 from graph.app import Server
 from graph.live.bus import WakeBus
+from jobs.ledger import prove_recent
 from settings import Settings
+
+from ..conftest import MakeUser
 
 
 @pytest.fixture
@@ -48,6 +52,28 @@ async def test_it_says_how_large_the_log_is_and_who_listens(server: Server) -> N
     assert found["tallygraph_events_days"] >= 4
     assert 0 <= found["tallygraph_live_behind_seconds"] < 60
     assert 'tallygraph_database_connections{role="anon",state="busy"}' in page.text
+
+
+async def test_it_says_when_the_books_are_unsound(
+    server: Server, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    async def figures() -> dict[str, float]:
+        families = text_string_to_metric_families((await ask(server)).text)
+        return {sample.name: sample.value for family in families for sample in family.samples}
+
+    await owner.execute("delete from ledger_proofs")
+    assert (await figures())["tallygraph_ledger_faults"] == 0
+    assert "tallygraph_ledger_proof_age_seconds" not in await figures()
+    victim = await make_user(credits=10)
+    spoil = "update wallets set balance = $2, updated_at = now() where user_id = $1"
+    await owner.execute(spoil, victim.user_id, 11)
+    await prove_recent(server.services.database)
+    await owner.execute(spoil, victim.user_id, 10)
+    await prove_recent(server.services.database)
+    found = await figures()
+    assert found["tallygraph_ledger_faults"] >= 2
+    assert 0 <= found["tallygraph_ledger_proof_age_seconds"] < 60
+    await owner.execute("delete from ledger_proofs")
 
 
 @pytest.mark.parametrize(
