@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -66,20 +67,26 @@ async def ledger_state(transaction: Transaction) -> dict[str, int | None]:
     return dict(row)
 
 
-async def prove_ledger(database: Database, changed_since: datetime | None = None) -> Proof:
+async def prove_ledger(
+    database: Database,
+    changed_since: datetime | None = None,
+    tell: Callable[[int], None] = lambda _wallets: None,
+) -> Proof:
     """Looks over all wallets, or those that changed since; records what it found.
+
+    `tell` is told after each part how many wallets have been looked at.
 
     Each part is one statement, so that it sees the books at one moment. A fault is also told to
     every admin.
     """
     started_at = datetime.now(UTC)
-    proof = await _look(database, changed_since or datetime.min.replace(tzinfo=UTC))
+    proof = await _look(database, changed_since or datetime.min.replace(tzinfo=UTC), tell)
     async with database.transaction(SERVICE) as transaction:
         await _record(transaction, started_at, proof)
     return proof
 
 
-async def _look(database: Database, changed_since: datetime) -> Proof:
+async def _look(database: Database, changed_since: datetime, tell: Callable[[int], None]) -> Proof:
     wallets, faults, after = 0, list[Fault](), FIRST_ID
     while True:
         async with database.transaction(SERVICE) as transaction:
@@ -89,6 +96,7 @@ async def _look(database: Database, changed_since: datetime) -> Proof:
         ids = [row["user_id"] for row in rows]
         wallets += len(ids)
         faults += await _faults_of(database, ids)
+        tell(wallets)
         if len(ids) < WALLETS_AT_ONCE:
             return Proof(wallets, faults)
         after = ids[-1]
