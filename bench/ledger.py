@@ -41,6 +41,8 @@ from db.pool import role_url
 
 HTTP_CONNECTIONS = 32
 WARM_SECONDS = 2.0
+# What pgbench's connections used is known once Postgres has seen their processes end.
+REAP_SECONDS = 0.5
 # Postgres gets at least two cores, and leaves one each to the server and the load generator.
 CORES = 4
 GOALS = {"many wallets": 0.9, "one hot wallet": 0.8}
@@ -173,6 +175,7 @@ async def turn(arena: Arena, spends: Awaitable[int]) -> Turn:
     before, started = used(), perf_counter()
     done = await spends
     wall = perf_counter() - started
+    await asyncio.sleep(REAP_SECONDS)
     database, own = (end - begin for begin, end in zip(before, used(), strict=True))
     return Turn(done / wall, database / done * 1e6, own / done * 1e6)
 
@@ -227,7 +230,7 @@ def show(measured: dict[str, dict[str, list[Turn]]], console: Console) -> None:
         table.add_row(
             case,
             *(f"{median(one, 'spends_per_second'):.0f}" for one in (ours, theirs)),
-            f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})",
+            f"{statistics.median(ratios):.2f}\n{ratios[0]:.2f}–{ratios[-1]:.2f}",
             f"≥ {GOALS[case]}",
             " / ".join(f"{median(one, 'database_microseconds'):.0f}" for one in (ours, theirs)),
             f"{median(ours, 'server_microseconds'):.0f}",
