@@ -51,7 +51,8 @@ class Postgres:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
         if len(cores) >= at_least:
             for process in (self._postmaster, *self._postmaster.children()):
-                process.cpu_affinity(cores[1:-1])
+                with suppress(psutil.NoSuchProcess):
+                    process.cpu_affinity(cores[1:-1])
 
 
 def memory_mebibytes(server: Server) -> float:
