@@ -6,11 +6,12 @@ import asyncio
 import getpass
 import socket
 from collections.abc import Coroutine
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -85,7 +86,9 @@ def grant(
     url, last_day = owner_url(get_settings()), expires.date() if expires else None
     transaction = run(give_credits(url, email, amount, deed(reason, key), last_day))
     balance = run(read_statement(url, email, 1)).wallet["balance"]
-    console.print(f"{email.strip()} has {balance} credits. Transaction {transaction}")
+    console.print(
+        f"Given. {email.strip()} has {balance} credits. Transaction {transaction}", soft_wrap=True
+    )
 
 
 @credit_commands.command("refund")
@@ -101,7 +104,7 @@ def refund(
     from db.credits.administration import refund_spend
 
     made = run(refund_spend(owner_url(get_settings()), transaction, amount, deed(reason, key)))
-    console.print(f"Refunded. Transaction {made}")
+    console.print(f"Refunded. Transaction {made}", soft_wrap=True)
 
 
 @credit_commands.command("transfer")
@@ -117,7 +120,7 @@ def transfer(
 
     url = owner_url(get_settings())
     sent = run(transfer_credits(url, sender, receiver, amount, deed(reason, key)))
-    console.print(f"Moved. Transaction {sent}")
+    console.print(f"Moved. Transaction {sent}", soft_wrap=True)
 
 
 @credit_commands.command("unlimited")
@@ -151,14 +154,17 @@ def prove() -> None:
 
 
 async def proven() -> Proof:
-    """The proof, made as the server makes it."""
+    """The proof, made as the server makes it; says on a terminal how far it is."""
     from db.credits.proof import prove_ledger
     from db.pool import Database
 
     settings = get_settings()
     database = await Database.connect(serving_url(settings), settings)
     try:
-        return await prove_ledger(database)
+        with console.status("Proving the books") as status:
+            return await prove_ledger(
+                database, tell=lambda wallets: status.update(f"{wallets} wallets proven so far")
+            )
     finally:
         await database.close()
 
@@ -172,6 +178,8 @@ def print_statement(statement: Statement, out: Console) -> None:
     if statement.holds:
         out.print(holds_table(statement.holds))
     out.print(movements_table(statement.movements) if statement.movements else "No movements yet.")
+    if spends := [movement for movement in statement.movements if movement["used"] > 0]:
+        out.print(spends_table(spends))
 
 
 def summary(wallet: Record) -> Table:
@@ -193,7 +201,7 @@ def summary(wallet: Record) -> Table:
 
 def figures(title: str, *columns: str) -> Table:
     """An empty table; a column whose name begins with `#` holds figures."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for name in columns:
         table.add_column(name.lstrip("#"), justify="right" if name[0] == "#" else "left")
     return table
@@ -201,14 +209,15 @@ def figures(title: str, *columns: str) -> Table:
 
 def grants_table(grants: list[Record]) -> Table:
     """What there is to use, in the order of use."""
-    table = figures("Credits, in their order of use", "Source", "#Left", "#Of", "Expires", "For")
+    table = figures(
+        "Credits, in their order of use", "Source", "#Left", "#Of", "Expires after", "For"
+    )
     for grant in grants:
-        expires = f"{day(grant['expires_at'])}, {days_until(grant['expires_at'])}"
         table.add_row(
-            grant["source"],
+            in_words(grant["source"]),
             str(grant["remaining"]),
             str(grant["amount"]),
-            expires if grant["expires_at"] else "never",
+            last_day(grant["expires_at"]),
             Text(grant["reference_id"] or ""),
         )
     return table
@@ -232,12 +241,22 @@ def movements_table(movements: list[Record]) -> Table:
         why = movement["reason"] or movement["reference_id"] or ""
         table.add_row(
             minute(movement["created_at"]),
-            movement["type"],
+            in_words(movement["type"]),
             f"{change:+}" if movement["amount"] else f"({change:+})" if change else "",
             f"{movement['held_change']:+}" if movement["held_change"] else "",
             str(movement["balance_after"]),
-            Text(f"{why}\n{movement['id']}" if movement["used"] > 0 else why),
+            Text(why),
         )
+    return table
+
+
+def spends_table(spends: list[Record]) -> Table:
+    """The ids of spends, whole on a narrow terminal too: a refund is asked for by one."""
+    table = figures("Spends, for `credits refund TRANSACTION`", "Transaction", "#Used", "Why")
+    table.columns[0].no_wrap = True
+    for spend in spends:
+        why = spend["reason"] or spend["reference_id"] or ""
+        table.add_row(str(spend["id"]), str(spend["used"]), Text(why))
     return table
 
 
@@ -251,12 +270,19 @@ def minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def days_until(moment: datetime | None) -> str:
-    """How far away a day is, in words."""
-    if moment is None:
-        return ""
-    days = (moment.astimezone(UTC).date() - date_today()).days
-    return "today" if days <= 0 else "tomorrow" if days == 1 else f"in {days} days"
+def in_words(name: str) -> str:
+    """A name of the schema's as people read it."""
+    return name.replace("_", " ").lower()
+
+
+def last_day(expires_at: datetime | None) -> str:
+    """The last day on which credits can be used, and how far away it is."""
+    if expires_at is None:
+        return "never"
+    last = expires_at - timedelta(microseconds=1)
+    days = (last.astimezone(UTC).date() - date_today()).days
+    away = "today" if days <= 0 else "tomorrow" if days == 1 else f"in {days} days"
+    return f"{day(last)}, {away}"
 
 
 def date_today() -> date:

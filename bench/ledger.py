@@ -1,29 +1,29 @@
-"""`python -m bench.ledger`: spends through the API against pgbench calling the same function.
+"""`python -m bench.ledger`: spends through the API against pgbench sending the same statements.
 
-Both have as many connections to the database, and spend from many wallets and from one hot wallet.
-pgbench is taken from beside the database's programs, else from the PATH; Debian has it in the
-package `postgresql`.
+pgbench binds the same values to the very statement that the server sends, as the same role, over
+as many connections, from many wallets and from one hot wallet. Postgres has the cores in the middle
+to itself; the server has the first, the load generator or pgbench the last. pgbench is taken from
+beside the database's programs, else from the PATH; Debian has it in `postgresql`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
-from typing import Annotated
+from time import perf_counter
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
+import psutil
 import typer
 import uvloop
 from rich.console import Console
@@ -31,46 +31,61 @@ from rich.table import Table
 
 from auth.keys import SigningKeys
 from auth.tokens import AccessTokens
-from bench.house import ROOT, free_port
-from db.embedded import EmbeddedDatabase, destroy_embedded, start_embedded
-from db.migrate import migrate
+from bench.data import Person
+from bench.documents import OURS, SPEND, worded
+from bench.house import Ground, Server, on_core, open_ground, start_tallygraph
+from bench.load import run_load
+from bench.processes import Postgres, cpu_seconds
+from bench.statements import USER_CLAIM, USER_OBJECT, export_statements
 from db.pool import role_url
-from db.seeding import load_seed
-from settings import Settings
 
 HTTP_CONNECTIONS = 32
-START_SECONDS = 60.0
-TOKEN_SECONDS = 24 * 3600
+WARM_SECONDS = 2.0
+# What pgbench's connections used is known once Postgres has seen their processes end.
+REAP_SECONDS = 0.5
+# Postgres gets at least two cores, and leaves one each to the server and the load generator.
+CORES = 4
 GOALS = {"many wallets": 0.9, "one hot wallet": 0.8}
+OURS_NAME, PGBENCH = "tallygraph", "pgbench"
+DOCUMENT = worded(SPEND, OURS)
+# pgbench makes ids of numbers with twelve digits, without asking Postgres to pad them.
+FIRST_NUMBER = 100_000_000_000
+ID_START = "00000000-0000-7000-8000-"
 FILL = """
 insert into users (id, email)
-select app_user, app_user::text from (
-    select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid as app_user
-    from generate_series(1, {users}) n) numbered;
+select ('{start}' || n)::uuid, n || '@example.test'
+from generate_series({first}, {first} + {wallets} - 1) n;
 select count(app.grant_credits(id, 'ADMIN', 1000000)) from users;
+-- A plan made over a table that was analyzed empty would read all of it for long.
+select count(*) from (
+    select set_config('app.user_id', id::text, false), app.spend_credits(1, null, null, 'first')
+    from users) spent;
 analyze;
 """
-SCRIPT = """\\set n random(1, {wallets})
-with claims as materialized (select set_config('app.user_id',
-    '00000000-0000-7000-8000-' || lpad((:n)::text, 12, '0'), true))
-select app.spend_credits(1, null, null, gen_random_uuid()::text) from claims;
-"""
-SPEND = (
-    b'{"query":"mutation($k: String!) { spendCredits(input: {amount: 1, idempotencyKey: $k})'
-    b' { transaction { id balanceAfter } errors { code } } }","variables":{"k":"%s"}}'
-)
+KEY = "\\set key random(1, 9000000000000000000)\n"
+NUMBER = "\\set number random({first}, {last})\n"
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A filled database, the API over it, and what both measures need."""
+class Turn:
+    """What one of the two did in its turn; processor time is per spend."""
 
-    settings: Settings
-    database: EmbeddedDatabase
-    port: int
-    tokens: list[str]
+    spends_per_second: float
+    database_microseconds: float
+    server_microseconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A filled database, the API over it, and what both need."""
+
+    ground: Ground
+    server: Server
+    postgres: Postgres
     pgbench: str
-    folder: Path
+    statement: dict[str, Any]
 
 
 def find_pgbench() -> str:
@@ -84,161 +99,164 @@ def find_pgbench() -> str:
     return found
 
 
-def pgbench_rate(ground: Ground, wallets: int, seconds: float) -> float:
-    """Spends a second that pgbench reaches."""
-    path = ground.folder / "spend.sql"
-    path.write_text(SCRIPT.format(wallets=wallets))
-    password = ground.settings.secret("database-authenticated-password")
-    url = role_url(ground.database.owner_url, "authenticated", password)
-    options = f"-n -M prepared -c {ground.settings.pool_size} -T {round(seconds)}"
-    done = subprocess.run(
-        [ground.pgbench, *options.split(), "-f", str(path), url],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    assert found, done.stdout
-    return float(found[1])
-
-
-async def our_rate(ground: Ground, wallets: int, seconds: float) -> float:
-    """Spends a second through the API."""
-    ends_at = time.perf_counter() + seconds
-    tokens = iter_forever(ground.tokens[:wallets])
-
-    async def client() -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", ground.port)
-        done = 0
-        while time.perf_counter() < ends_at:
-            body = SPEND % uuid4().hex.encode()
-            writer.write(
-                b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-                b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
-                % (next(tokens).encode(), len(body), body)
-            )
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-            assert length, head
-            answer = await reader.readexactly(int(length[1]))
-            assert b'"balanceAfter"' in answer, answer
-            done += 1
-        writer.close()
-        return done
-
-    started = time.perf_counter()
-    done = sum(await asyncio.gather(*(client() for _ in range(HTTP_CONNECTIONS))))
-    return done / (time.perf_counter() - started)
-
-
-def iter_forever(items: list[str]) -> Iterator[str]:
-    """The items, over and over."""
-    while True:
-        yield from items
-
-
-@contextmanager
-def serving(settings: Settings, owner_url: str, folder: Path) -> Iterator[int]:
-    """`tallygraph serve` for a block; yields its port."""
-    port = free_port()
-    variables = {
-        "PORT": str(port),
-        "DATABASE_URL": owner_url,
-        "DATA_DIRECTORY": str(settings.data_directory),
-        "ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS),
-        "LOG_LEVEL": "warning",
-    }
-    with (folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "serve"],
-            cwd=ROOT,
-            env={**environ, **variables},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-async def listening(port: int) -> None:
-    """Returns once the server takes connections."""
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.1)
-            else:
-                return writer.close()
-
-
-async def prepare(settings: Settings, owner_url: str, users: int) -> list[str]:
-    """Fills the database; returns a token for each user."""
-    await migrate(owner_url, settings)
-    await load_seed(owner_url, "demo")
-    owner = await asyncpg.connect(owner_url)
-    await owner.execute(FILL.format(users=users))
-    ids: list[UUID] = [row["id"] for row in await owner.fetch("select id from users order by id")]
+async def fill(ground: Ground, wallets: int) -> list[Person]:
+    """Makes users with a wallet each; returns them with a token each."""
+    owner = await asyncpg.connect(ground.owner_url)
+    await owner.execute(FILL.format(start=ID_START, first=FIRST_NUMBER, wallets=wallets))
     await owner.close()
-    issuer = AccessTokens(SigningKeys.load(settings), settings)
-    return [issuer.issue(user, uuid4(), is_anonymous=False, is_admin=False).token for user in ids]
+    issuer = AccessTokens(SigningKeys.load(ground.settings), ground.settings)
+    users = [UUID(f"{ID_START}{FIRST_NUMBER + n}") for n in range(wallets)]
+    return [
+        Person(
+            user, "", user, issuer.issue(user, uuid4(), is_anonymous=False, is_admin=False).token
+        )
+        for user in users
+    ]
+
+
+def spend_body(_: Person) -> bytes:
+    """One spend of a credit, under a new key."""
+    given = {"amount": 1, "idempotencyKey": uuid4().hex}
+    return orjson.dumps({"query": DOCUMENT, "variables": {"input": given}})
+
+
+async def our_spends(arena: Arena, people: list[Person], seconds: float) -> int:
+    """Spends through the API for a while; returns how many."""
+    port = arena.server.port
+    return len(await run_load(port, people, spend_body, seconds, HTTP_CONNECTIONS))
+
+
+def pgbench_script(statement: dict[str, Any], wallets: int) -> tuple[str, dict[str, str]]:
+    """The server's statement for pgbench, and the constants that it binds each time, by name."""
+    user, constants = f"'{ID_START}' || :number", dict[str, str]()
+    values = {"amount": "1", "reason": "null", "referenceId": "null", "idempotencyKey": ":key"}
+    sql = statement["sql"]
+    for position, (kind, *named) in reversed(list(enumerate(statement["arguments"], start=1))):
+        if kind == "input":
+            value = values[named[0]]
+        elif kind == USER_OBJECT:
+            value = f"('{{\"{named[0]}\": \"' || {user} || '\"}}')"
+        elif kind == USER_CLAIM:
+            value = f"({user})"
+        else:
+            value = f":constant{position}"
+            constants[f"constant{position}"] = named[0]
+        sql = sql.replace(f"${position}::", f"{value}::")
+    last = FIRST_NUMBER + wallets - 1
+    return f"{KEY}{NUMBER.format(first=FIRST_NUMBER, last=last)}{sql};\n", constants
+
+
+async def pgbench_spends(arena: Arena, wallets: int, seconds: float) -> int:
+    """Spends with pgbench for a while; returns how many."""
+    script, constants = pgbench_script(arena.statement, wallets)
+    path = arena.ground.folder / "spend.sql"
+    path.write_text(script)
+    url = role_url(arena.ground.owner_url, "authenticated", arena.ground.password)
+    connections = arena.ground.settings.pool_size
+    options = f"-n -M prepared -c {connections} -j 1 -T {round(seconds)} -f {path}".split()
+    options += [part for name, value in constants.items() for part in ("-D", f"{name}={value}")]
+    done = await asyncio.to_thread(
+        subprocess.run, [arena.pgbench, *options, url], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"transactions actually processed: (\d+)", done.stdout)
+    failed = re.search(r"failed transactions: (\d+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert failed is None or failed[1] == "0", done.stdout + done.stderr
+    return int(found[1])
+
+
+async def turn(arena: Arena, spends: Awaitable[int]) -> Turn:
+    """What came of a turn, and what it took of the processors."""
+    server = psutil.Process(arena.server.process.pid)
+
+    def used() -> tuple[float, float]:
+        return arena.postgres.cpu_seconds(), cpu_seconds(server)
+
+    before, started = used(), perf_counter()
+    done = await spends
+    wall = perf_counter() - started
+    await asyncio.sleep(REAP_SECONDS)
+    database, own = (end - begin for begin, end in zip(before, used(), strict=True))
+    return Turn(done / wall, database / done * 1e6, own / done * 1e6)
+
+
+async def measure_case(
+    arena: Arena, people: list[Person], rounds: int, seconds: float, say: Say
+) -> dict[str, list[Turn]]:
+    """Both in turn, after a warm-up; who is first changes every round."""
+    takers: dict[str, Callable[[float], Awaitable[int]]] = {
+        OURS_NAME: lambda seconds: our_spends(arena, people, seconds),
+        PGBENCH: lambda seconds: pgbench_spends(arena, len(people), seconds),
+    }
+    for taker in takers.values():
+        await taker(WARM_SECONDS)
+    turns: dict[str, list[Turn]] = {name: [] for name in takers}
+    for number in range(rounds):
+        for name in list(takers)[:: 1 if number % 2 else -1]:
+            say(f"round {number + 1} of {rounds}: {name}")
+            turns[name].append(await turn(arena, takers[name](seconds)))
+    return turns
 
 
 async def measure(
-    users: int, rounds: int, seconds: float, say: Callable[[str], None]
-) -> dict[str, list[tuple[float, float]]]:
-    """Ours and pgbench's rates by case, a pair for each round, taken in turn."""
-    pgbench, pairs = find_pgbench(), {case: list[tuple[float, float]]() for case in GOALS}
-    with tempfile.TemporaryDirectory(prefix="tallygraph-bench-") as name:
-        folder = Path(name)
-        settings = Settings(data_directory=folder / "data", access_token_seconds=TOKEN_SECONDS)
-        database = start_embedded(settings)
-        try:
-            say(f"Filling a database with {users} wallets; pgbench is {pgbench}")
-            tokens = await prepare(settings, database.owner_url, users)
-            with serving(settings, database.owner_url, folder) as port:
-                await listening(port)
-                ground = Ground(settings, database, port, tokens, pgbench, folder)
-                for case in GOALS:
-                    wallets = 1 if case == "one hot wallet" else users
-                    await our_rate(ground, wallets, 1.0)  # warm
-                    for number in range(1, rounds + 1):
-                        say(f"{case}, round {number}")
-                        ours = await our_rate(ground, wallets, seconds)
-                        theirs = await asyncio.to_thread(pgbench_rate, ground, wallets, seconds)
-                        pairs[case].append((ours, theirs))
-        finally:
-            database.stop()
-            destroy_embedded(settings)
-    return pairs
+    wallets: int, rounds: int, seconds: float, say: Say
+) -> dict[str, dict[str, list[Turn]]]:
+    """The turns of both, by case."""
+    pgbench, measured = find_pgbench(), {}
+    async with open_ground(0, 0) as ground:
+        say(f"Filling a database with {wallets} wallets; pgbench is {pgbench}")
+        people = await fill(ground, wallets)
+        statements = await export_statements(ground.owner_url, ground.settings)
+        postgres = await Postgres.find(ground.owner_url)
+        postgres.keep_to_middle_cores(CORES)
+        with start_tallygraph(ground) as server, on_core(-1):
+            arena = Arena(ground, server, postgres, pgbench, statements[DOCUMENT])
+            for case in GOALS:
+                say(case)
+                chosen = people[:1] if case == "one hot wallet" else people
+                measured[case] = await measure_case(arena, chosen, rounds, seconds, say)
+    return measured
 
 
-def show(pairs: dict[str, list[tuple[float, float]]], console: Console) -> None:
-    """The medians and their ratio, beside the goal."""
-    table = Table("Spends a second", "tallygraph", "pgbench", "ratio", "goal")
-    for case, rates in pairs.items():
-        ours = statistics.median(one for one, _ in rates)
-        theirs = statistics.median(one for _, one in rates)
-        ratio = statistics.median(one / other for one, other in rates)
-        table.add_row(case, f"{ours:.0f}", f"{theirs:.0f}", f"{ratio:.2f}", f"≥ {GOALS[case]}")
+def show(measured: dict[str, dict[str, list[Turn]]], console: Console) -> None:
+    """The medians, and the ratio of the rounds beside the goal."""
+    table = Table("Spends/s", OURS_NAME, PGBENCH, "ratio", "goal", "CPU µs: Postgres", "server")
+    for case, turns in measured.items():
+        ours, theirs = turns[OURS_NAME], turns[PGBENCH]
+        ratios = sorted(
+            one.spends_per_second / other.spends_per_second
+            for one, other in zip(ours, theirs, strict=True)
+        )
+        table.add_row(
+            case,
+            *(f"{median(one, 'spends_per_second'):.0f}" for one in (ours, theirs)),
+            f"{statistics.median(ratios):.2f}\n{ratios[0]:.2f}–{ratios[-1]:.2f}",
+            f"≥ {GOALS[case]}",
+            " / ".join(f"{median(one, 'database_microseconds'):.0f}" for one in (ours, theirs)),
+            f"{median(ours, 'server_microseconds'):.0f}",
+        )
     console.print(table)
+    console.print(f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f} at the end")
+
+
+def median(turns: list[Turn], name: str) -> float:
+    """The median of one figure."""
+    values: list[float] = [getattr(one, name) for one in turns]
+    return statistics.median(values)
 
 
 def main(
-    users: Annotated[int, typer.Option(help="Wallets in the database.")] = 1000,
-    rounds: Annotated[int, typer.Option(help="How often each has its turn.")] = 3,
+    wallets: Annotated[int, typer.Option(help="Wallets in the database.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="How often each has its turn.")] = 7,
     seconds: Annotated[float, typer.Option(help="How long a turn is.")] = 4.0,
 ) -> None:
-    """Compares spends through the API with pgbench calling the same function."""
+    """Compares spends through the API with pgbench sending the same statements."""
     console = Console(highlight=False)
-    pairs = asyncio.run(
-        measure(users, rounds, seconds, lambda line: console.print(f"[dim]{line}[/dim]")),
+    measured = asyncio.run(
+        measure(wallets, rounds, seconds, lambda line: console.print(f"[dim]{line}[/dim]")),
         loop_factory=uvloop.new_event_loop,
     )
-    show(pairs, console)
+    show(measured, console)
 
 
 if __name__ == "__main__":

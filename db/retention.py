@@ -17,64 +17,47 @@ EVENT_DAYS_AHEAD = 3
 MAKE_EVENT_DAYS = text("select app.make_event_days(:days)")
 DROP_EVENT_DAYS = text("select app.drop_event_days(:days)")
 
-# Each deletes one chunk and answers how many rows that were. Log rows are taken from the low end of
-# their ids, which is the old end: no look at the rows that stay.
+
+def _deleting(table: str, condition: str) -> TextClause:
+    """Deletes one chunk and answers how many rows that were."""
+    deleted = f"delete from {table} where {condition} returning 1"  # noqa: S608 - our own words only
+    return text(f"with gone as ({deleted}) select count(*) from gone")  # noqa: S608
+
+
+def _oldest(table: str, key: str, condition: str, order: str) -> TextClause:
+    """Of the rows that an index finds by their age, the oldest."""
+    chosen = f"select {key} from {table} where {condition} order by {order} limit :chunk"  # noqa: S608
+    return _deleting(table, f"({key}) in ({chosen})")
+
+
+def _low_end(table: str, age: str) -> TextClause:
+    """Of the queue's own log rows, the low end of their ids, which is the old one.
+
+    They have no index by age, and this looks at no row that stays but the first.
+    """
+    chosen = f"select id from queue.{table} order by id limit :chunk"  # noqa: S608
+    return _deleting(f"queue.{table}", f"id in ({chosen}) and created < now() - interval '{age}'")
+
+
 PURGES: dict[str, TextClause] = {
-    "expired results": text("""
-        with gone as (
-            delete from result_cache where cache_key in (
-                select cache_key from result_cache where expires_at <= now() limit :chunk)
-            returning 1)
-        select count(*) from gone
-    """),
-    "idempotency keys older than 30 days": text("""
-        with gone as (
-            delete from idempotency_keys where (user_id, operation, key) in (
-                select user_id, operation, key from idempotency_keys
-                where created_at < now() - interval '30 days' limit :chunk)
-            returning 1)
-        select count(*) from gone
-    """),
-    "generation logs older than a year": text("""
-        with gone as (
-            delete from ai_generation_logs where id in (
-                select id from ai_generation_logs where created_at < now() - interval '1 year'
-                order by created_at, id limit :chunk)
-            returning 1)
-        select count(*) from gone
-    """),
-    "dead jobs older than 90 days": text("""
-        with gone as (
-            delete from dead_jobs where id in (
-                select id from dead_jobs where died_at < now() - interval '90 days'
-                order by died_at, id limit :chunk)
-            returning 1)
-        select count(*) from gone
-    """),
-    "queue statistics older than 30 days": text("""
-        with gone as (
-            delete from queue.pgqueuer_statistics
-            where id in (select id from queue.pgqueuer_statistics order by id limit :chunk)
-              and created < now() - interval '30 days'
-            returning 1)
-        select count(*) from gone
-    """),
-    "ledger proofs older than a year": text("""
-        with gone as (
-            delete from ledger_proofs where id in (
-                select id from ledger_proofs
-                where started_at < now() - interval '1 year' order by id limit :chunk)
-            returning 1)
-        select count(*) from gone
-    """),
-    "queue log older than 7 days": text("""
-        with gone as (
-            delete from queue.pgqueuer_log
-            where id in (select id from queue.pgqueuer_log order by id limit :chunk)
-              and created < now() - interval '7 days'
-            returning 1)
-        select count(*) from gone
-    """),
+    "expired results": _oldest("result_cache", "cache_key", "expires_at <= now()", "expires_at"),
+    "idempotency keys older than 30 days": _oldest(
+        "idempotency_keys",
+        "user_id, operation, key",
+        "created_at < now() - interval '30 days'",
+        "created_at",
+    ),
+    "generation logs older than a year": _oldest(
+        "ai_generation_logs", "id", "created_at < now() - interval '1 year'", "created_at, id"
+    ),
+    "dead jobs older than 90 days": _oldest(
+        "dead_jobs", "id", "died_at < now() - interval '90 days'", "died_at, id"
+    ),
+    "ledger proofs older than a year": _oldest(
+        "ledger_proofs", "id", "started_at < now() - interval '1 year'", "id"
+    ),
+    "queue statistics older than 30 days": _low_end("pgqueuer_statistics", "30 days"),
+    "queue log older than 7 days": _low_end("pgqueuer_log", "7 days"),
 }
 
 

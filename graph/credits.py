@@ -17,7 +17,6 @@ from sqlalchemy import (
     and_,
     false,
     func,
-    literal_column,
     or_,
 )
 
@@ -124,7 +123,7 @@ class CreditGrant(Node):
 def usable_grants(grant: FromClause) -> ColumnElement[bool]:
     """Grants with something left that has not expired."""
     lasts = or_(grant.c.expires_at.is_(None), grant.c.expires_at > func.now())
-    return and_(grant.c.remaining > literal_column("0", Integer), lasts)
+    return and_(grant.c.usable, lasts)
 
 
 @strawberry.enum(description="What usage is summed by.")
@@ -155,8 +154,12 @@ USAGE_DAYS = 30
 USAGE_LIMIT_DAYS = 366
 
 
-def usage_period(arguments: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    """From when to when usage is asked for; by default the last 30 days."""
+def usage_period(arguments: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
+    """From when to when usage is asked for, as given, once they are known to be a period.
+
+    What is not given is left to the statement: arguments that are all in the text are computed
+    once, and a "now" among them would stand still.
+    """
     end = arguments["to"] or datetime.now(UTC)
     try:
         start = arguments["from"] or end - timedelta(days=USAGE_DAYS)
@@ -169,7 +172,7 @@ def usage_period(arguments: Mapping[str, Any]) -> tuple[datetime, datetime]:
             ErrorCode.LIMIT_EXCEEDED,
             f"Usage is given for at most {USAGE_LIMIT_DAYS} days at once; ask for parts.",
         )
-    return start, end
+    return arguments["from"], arguments["to"]
 
 
 def _argument(description: str, name: str | None = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from db.actor import SERVICE
+from db.credits.proof import ledger_state
 from db.errors import DomainError
 from db.event_log import event_log_size
 from db.pool import Database
@@ -67,10 +69,22 @@ DATABASE = Figure(
     labels=("role", "state"),
 )
 FIGURES = (CONNECTIONS, SUBSCRIPTIONS, BEHIND, DELIVERED, DATABASE)
-EVENT_LOG = {
+# A column's figure and what is said of it.
+Names = dict[str, tuple[str, str]]
+EVENT_LOG: Names = {
     "size_bytes": ("events_bytes", "Size of the event log with its indexes."),
     "rows": ("events_rows", "Rows of the event log, as Postgres estimates."),
     "days": ("events_days", "Days the event log has partitions for."),
+}
+LEDGER: Names = {
+    "faults": (
+        "ledger_faults",
+        "Most faults that a proof of the books found in the last day; 0 is sound.",
+    ),
+    "age_seconds": (
+        "ledger_proof_age_seconds",
+        "Seconds since the last proof of the books; it is made every hour.",
+    ),
 }
 Family = CounterMetricFamily | GaugeMetricFamily
 # A figure's name, the values of its labels, and the number.
@@ -137,19 +151,24 @@ class MetricsPage:
         for name, answer in (await self._siblings.ask()).items():
             told[name] = orjson.loads(answer) if answer else None
         registry = CollectorRegistry()
-        registry.register(_Families([*_of_processes(told), *await self._of_the_log()]))
+        registry.register(_Families([*_of_processes(told), *await self._of_the_database()]))
         return Response(generate_latest(registry), media_type=MEDIA_TYPE)
 
-    async def _of_the_log(self) -> list[Family]:
+    async def _of_the_database(self) -> list[Family]:
         """Left out while the database is away: the rest is wanted then most of all."""
         try:
             async with self._database.transaction(SERVICE) as transaction:
-                size = await event_log_size(transaction)
+                found: list[tuple[Names, Mapping[str, int | None]]] = [
+                    (EVENT_LOG, await event_log_size(transaction)),
+                    (LEDGER, await ledger_state(transaction)),
+                ]
         except DomainError:
             return []
         return [
-            GaugeMetricFamily(f"tallygraph_{name}", text, value=size[key])
-            for key, (name, text) in EVENT_LOG.items()
+            GaugeMetricFamily(f"tallygraph_{name}", text, value=float(value))
+            for names, values in found
+            for key, (name, text) in names.items()
+            if (value := values[key]) is not None
         ]
 
 

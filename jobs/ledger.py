@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from uuid import UUID
 
+import asyncpg
 import structlog
 
 from db.actor import SERVICE
-from db.credits.operations import expire_grants, grant_plan_credits, plan_credits_due
+from db.credits.operations import EXPIRED_GRANTS, OVERDUE_HOLDS, PLANS_MONTHS, Sweep
 from db.credits.proof import Proof, prove_ledger
+from db.outages import cannot_serve
 from db.pool import Database, Transaction
 from db.retries import retried
 
-# So many wallets are locked together: who spends from one of them waits for no more than these.
-AT_ONCE = 100
+# So many wallets are looked up together; each is locked by itself.
+AT_ONCE = 500
+FIRST_ID = UUID(int=0)
 # The hourly proof looks at a little more than an hour, so that two of them leave no gap.
 RECENT = timedelta(minutes=70)
 
@@ -32,23 +36,47 @@ async def in_transaction[T](database: Database, work: Callable[[Transaction], Aw
     return await retried(attempt)
 
 
+async def settle_all(database: Database, sweep: Sweep) -> int:
+    """Settles every wallet that is due, each in a transaction of its own; returns what came of it.
+
+    None of them waits for another: one that cannot be settled is reported and passed over.
+    """
+    settled, after = 0, FIRST_ID
+    while True:
+        users = await in_transaction(database, partial(sweep.next_users, after, AT_ONCE))
+        for user_id in users:
+            settled += await settle_one(database, sweep, user_id)
+        if len(users) < AT_ONCE:
+            return settled
+        after = users[-1]
+
+
+async def settle_one(database: Database, sweep: Sweep, user_id: UUID) -> int:
+    """Settles one wallet; a fault in its books is an error in the log, an outage is raised."""
+    try:
+        return await in_transaction(database, partial(sweep.settle, user_id))
+    except asyncpg.PostgresError as error:
+        if cannot_serve(error):
+            raise
+        log.error("credits.wallet_stuck", user_id=str(user_id), fault=str(error))
+        return 0
+
+
+async def expire_holds(database: Database) -> int:
+    """Release every hold whose time is over; returns how many."""
+    return await settle_all(database, OVERDUE_HOLDS)
+
+
 async def expire_credits(database: Database) -> None:
     """Take the grants whose time is over out of their wallets."""
-    total = 0
-    while wallets := await in_transaction(database, lambda t: expire_grants(t, AT_ONCE)):
-        total += wallets
-    if total:
-        log.info("credits expired", wallets=total)
+    if wallets := await settle_all(database, EXPIRED_GRANTS):
+        log.info("credits expired", wallets=wallets)
 
 
 async def give_plan_credits(database: Database) -> None:
     """Give every user whose plan's month is over the next month's credits."""
-    given = 0
-    while due := await in_transaction(database, lambda t: plan_credits_due(t, AT_ONCE)):
-        for user_id in due:
-            given += await in_transaction(database, partial(grant_plan_credits, user_id=user_id))
-    if given:
-        log.info("plan credits given", users=given)
+    if users := await settle_all(database, PLANS_MONTHS):
+        log.info("plan credits given", users=users)
 
 
 async def prove_recent(database: Database) -> None:

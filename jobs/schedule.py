@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from db.credits.operations import expire_holds
 from db.generations.operations import give_up_overdue_generations
 from db.pool import Database
 from db.retention import purge, turn_event_days
 from db.storage import Storage
 from db.uploads.receiving import sweep_files, sweep_uploads
-from jobs.ledger import expire_credits, give_plan_credits, in_transaction, prove_all, prove_recent
+from jobs.ledger import (
+    expire_credits,
+    expire_holds,
+    give_plan_credits,
+    prove_all,
+    prove_recent,
+)
 
 AT_ONCE = 500
 
@@ -23,7 +28,7 @@ log = structlog.get_logger(__name__)
 async def end_overdue_work(database: Database) -> None:
     """End generations that took too long, then release every other hold whose time is over."""
     ended = await give_up_overdue_generations(database, AT_ONCE)
-    expired = await in_transaction(database, lambda t: expire_holds(t, AT_ONCE))
+    expired = await expire_holds(database)
     if ended or expired:
         log.warning("overdue work ended", generations=ended, holds=expired)
 

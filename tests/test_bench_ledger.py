@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from bench.ledger import GOALS, measure
+from bench.ledger import GOALS, OURS_NAME, PGBENCH, measure
 
 
 async def test_both_spend() -> None:
-    pairs = await measure(users=3, rounds=1, seconds=1, say=lambda _: None)
-    assert pairs.keys() == GOALS.keys()
-    assert all(ours > 0 and theirs > 0 for ((ours, theirs),) in pairs.values())
+    measured = await measure(wallets=3, rounds=1, seconds=1, say=lambda _: None)
+    assert measured.keys() == GOALS.keys()
+    for turns in measured.values():
+        assert turns.keys() == {OURS_NAME, PGBENCH}
+        for (turn,) in turns.values():
+            assert turn.spends_per_second > 0
+            assert turn.database_microseconds > 0

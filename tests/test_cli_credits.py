@@ -81,11 +81,23 @@ async def test_a_wallet_reads_as_a_statement(
     assert rows[1:4] == ["Balance 13", "Held 3 for work under way", "Available 10"]
     assert any(re.match(r"Plan Free next credits \d{4}-\d\d-\d\d$", row) for row in rows)
     assert "Today 2 of 5 of the plan's credits, until 24:00 UTC" not in rows  # another grant paid
-    assert any(row.startswith("SIGNUP_BONUS 10 10 never") for row in rows)
+    assert any(row.startswith("signup bonus 10 10 never") for row in rows)
     assert any(row.startswith("3 portrait 7") for row in rows)
-    assert any(re.search(r"SPEND -2 13 a picture$", row) for row in rows)
-    assert any(re.search(r"ADMIN \+5 15 for waiting$", row) for row in rows)
+    assert any(re.search(r"spend -2 13 a picture$", row) for row in rows)
+    assert any(re.search(r"admin \+5 15 for waiting$", row) for row in rows)
     assert str(made) in said
+
+
+async def test_the_ids_that_refunds_need_are_whole_on_a_narrow_terminal(
+    credits: Credits, owner: asyncpg.Connection, email: str
+) -> None:
+    await credits("grant", email, "7", "--reason", "for waiting", "--expires", "2099-12-31")
+    made = await spend(owner, email, 2)
+    runner = CliRunner(env={"COLUMNS": "80"})
+    done = await asyncio.to_thread(runner.invoke, app, ["credits", "show", email])
+    assert str(made) in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    assert re.search(r"admin +5 +7 +2099-12-31, in \d+ days", done.output)
 
 
 async def test_a_grant_is_audited_and_its_key_gives_it_once(

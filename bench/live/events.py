@@ -11,6 +11,7 @@ from typing import Self
 
 import asyncpg
 
+from bench.ledger import FIRST_NUMBER, ID_START
 from bench.live.figures import BURST, OWN, PUBLIC
 from bench.live.servers import Stage
 from graph.live.bus import WakeBus
@@ -30,9 +31,9 @@ PUBLIC_DOCUMENT = """subscription {
 # What stands before an event's number in a message.
 MARKS = {OWN: '"n":', BURST: '"n":', PUBLIC: '"sortOrder":'}
 COMMIT_EVERY_SECONDS = 0.01
-_NOTIFY_USERS = """
+_NOTIFY_USERS = f"""
 insert into notifications (user_id, type, title_key, message_key, data)
-select ('00000000-0000-7000-8000-' || lpad((1 + i % $3)::text, 12, '0'))::uuid,
+select ('{ID_START}' || {FIRST_NUMBER} + i % $3)::uuid,
        'GENERAL', 'bench.title', 'bench.message', jsonb_build_object('n', $4::int)
 from generate_series($1::int, $1::int + $2::int - 1) i
 """

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import orjson
 import psutil
 
-from bench.house import Ground, Server
-from bench.ledger import TOKEN_SECONDS, prepare
+from bench.house import Server, open_ground
+from bench.ledger import fill
 from bench.live.crowd import Crowd, Received, Trouble, client_cores, gathered
 from bench.live.events import (
     MARKS,
@@ -39,8 +37,6 @@ from bench.live.servers import Stage, allow_files, started
 from bench.live.writers import measure_writers
 from bench.processes import busy_seconds
 from bench.rounds import percentile
-from db.embedded import destroy_embedded, start_embedded
-from settings import Settings
 
 # Users beside the subscribers, who make a server's code run before anything is measured.
 WARM_UP_SUBSCRIBERS = 20
@@ -56,18 +52,8 @@ Say = Callable[[str], None]
 @asynccontextmanager
 async def open_stage(users: int) -> AsyncIterator[Stage]:
     """A database with so many users and their wallets; takes it all away again."""
-    with tempfile.TemporaryDirectory(prefix="tallygraph-bench-") as folder:
-        settings = Settings(
-            data_directory=Path(folder) / "data", access_token_seconds=TOKEN_SECONDS
-        )
-        database = start_embedded(settings)
-        try:
-            tokens = await prepare(settings, database.owner_url, users)
-            ground = Ground(Path(folder), settings, database.owner_url, [])
-            yield Stage(ground, database, tokens)
-        finally:
-            database.stop()
-            destroy_embedded(settings)
+    async with open_ground(0, 0) as ground:
+        yield Stage(ground, await fill(ground, users))
 
 
 def resident_kilobytes(server: Server) -> float:

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from auth.keys import SigningKeys
+from bench.data import Person
 from bench.house import ROOT, Ground, Server, free_port, node, our_variables, python, running
 from bench.live.figures import GRAPHQL_WS, STRAWBERRY, TALLYGRAPH
-from db.embedded import EmbeddedDatabase
 from db.pool import Database
 from graph.live.bus import WAKE_CHANNEL
 from graph.live.event_log import PLANNING, READ_ALL, EventLog, Head
@@ -24,11 +24,15 @@ SPARE_FILES = 200
 
 @dataclass(frozen=True)
 class Stage:
-    """A filled database, and a token for each user in the order of their numbers."""
+    """A filled database, and its users in the order of their numbers."""
 
     ground: Ground
-    database: EmbeddedDatabase
-    tokens: list[str]
+    people: list[Person]
+
+    @property
+    def tokens(self) -> list[str]:
+        """A token for each of them."""
+        return [person.token for person in self.people]
 
     @property
     def service_url(self) -> str:

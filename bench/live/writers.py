@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import perf_counter
 
 import asyncpg
 
 from bench.house import Server, on_core
-from bench.ledger import Ground as Ledger
-from bench.ledger import find_pgbench, our_rate, pgbench_rate
+from bench.ledger import DOCUMENT, Arena, find_pgbench, our_spends, pgbench_spends
 from bench.live.crowd import gathered
 from bench.live.figures import ALONE, NOTIFIED, QUIET, THROUGH_API, WATCHED, WOKEN, Options
 from bench.live.servers import Stage
+from bench.processes import Postgres
+from bench.statements import export_statements
 from graph.live.bus import WakeBus
 
 CREDITS_DOCUMENT = "subscription { creditsChanged { cursor credits { balance } } }"
@@ -78,21 +80,17 @@ async def measure_writers(
     server: Server, stage: Stage, options: Options, say: Callable[[str], None]
 ) -> dict[str, list[float]]:
     """Spends a second by case: through the API, then by pgbench calling the same function."""
-    wallets = options.watchers_of_writers
-    ledger = Ledger(
-        stage.ground.settings,
-        stage.database,
-        server.port,
-        stage.tokens,
-        find_pgbench(),
-        stage.ground.folder,
-    )
+    spenders = stage.people[: options.watchers_of_writers]
+    ground = stage.ground
+    statements = await export_statements(ground.owner_url, ground.settings)
+    postgres = await Postgres.find(ground.owner_url)
+    arena = Arena(ground, server, postgres, find_pgbench(), statements[DOCUMENT])
     # It counts whole seconds.
     pgbench_seconds = max(1.0, options.seconds)
     spends: dict[str, list[float]] = {}
     cases: dict[str, Callable[[], AbstractAsyncContextManager[None]]] = {
         ALONE: nothing,
-        WATCHED: lambda: watching(stage, server, wallets),
+        WATCHED: lambda: watching(stage, server, len(spenders)),
         QUIET: nothing,
         WOKEN: lambda: waking(stage),
         NOTIFIED: lambda: notifying(stage),
@@ -101,10 +99,12 @@ async def measure_writers(
         for case, around in cases.items():
             say(f"Round {number + 1} of {options.rounds}: spends, {case}")
             async with around():
+                started = perf_counter()
                 if case in THROUGH_API:
                     with on_core(-1):
-                        rate = await our_rate(ledger, wallets, options.seconds)
+                        done = await our_spends(arena, spenders, options.seconds)
                 else:
-                    rate = await asyncio.to_thread(pgbench_rate, ledger, wallets, pgbench_seconds)
+                    done = await pgbench_spends(arena, len(spenders), pgbench_seconds)
+                rate = done / (perf_counter() - started)
             spends.setdefault(case, []).append(rate)
     return spends

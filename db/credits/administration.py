@@ -30,7 +30,7 @@ where u.id = $1
 """
 _GRANTS = """
 select source, amount, remaining, expires_at, reference_id from credit_grants
-where user_id = $1 and remaining > 0 order by source = 'PURCHASE', expiry_rank, created_at, id
+where user_id = $1 and usable order by source = 'PURCHASE', expiry_rank, created_at, id
 """
 _HOLDS = """
 select amount, reference_id, unlimited, expires_at from credit_holds

@@ -41,7 +41,7 @@ begin
     end if;
     perform app.check_wallet_bound(wallet, amount);
     insert into public.credit_grants (user_id, source, amount, remaining, reference_id, expires_at)
-    values (owner_id, grant_source, amount, amount, grant_reference, grant_expires_at)
+    values (owner_id, grant_source, amount, 0, grant_reference, grant_expires_at)
     returning id into grant_id;
     movement := app.record_movement(
         owner_id, grant_source, array[app.entry('ISSUED', -amount), app.entry('GRANT', amount, grant_id)],
@@ -124,8 +124,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     order by min(e.id) desc;
 $$;
 
--- Gives spent credits back to a grant. One that has expired since cannot take them: they become a
--- new grant that lasts as long as they would have lasted when they were spent.
+-- The entry that gives spent credits back to a grant. One that has expired since cannot take them:
+-- they become a new grant that lasts as long as they would have lasted when they were spent.
 create or replace function app.refund_to_grant(
     spent_from public.credit_grants, part integer, spent_at timestamptz, refund_reference text
 ) returns public.credit_entries
@@ -135,11 +135,9 @@ declare
 begin
     if spent_from.expires_at <= now() then
         insert into public.credit_grants (user_id, source, amount, remaining, reference_id, expires_at)
-        values (spent_from.user_id, 'REFUND', part, part, refund_reference,
+        values (spent_from.user_id, 'REFUND', part, 0, refund_reference,
                 now() + (spent_from.expires_at - spent_at))
         returning id into refunded;
-    else
-        update public.credit_grants g set remaining = g.remaining + part where g.id = spent_from.id;
     end if;
     return app.entry('GRANT', part, refunded);
 end;
@@ -253,7 +251,7 @@ begin
     source := app.take_from_grants(sender, amount, false);
     foreach part in array source.taken loop
         insert into public.credit_grants (user_id, source, amount, remaining, reference_id, expires_at)
-        select receiver_id, g.source, -part.amount, -part.amount, g.reference_id, g.expires_at
+        select receiver_id, g.source, -part.amount, 0, g.reference_id, g.expires_at
         from public.credit_grants g where g.id = part.grant_id
         returning id into new_grant;
         entries := entries || app.entry('GRANT', -part.amount, new_grant);

@@ -57,19 +57,31 @@ create or replace function app.lock_wallet(owner_id uuid) returns public.wallets
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     wallet public.wallets;
-    overdue record;
 begin
     select * into wallet from public.wallets w where w.user_id = owner_id for update;
     if not found then
         wallet := app.open_wallet(owner_id);
     end if;
+    if exists (select from public.credit_grants g
+               where g.user_id = owner_id and g.usable and g.expires_at <= now()) then
+        wallet := app.empty_expired_grants(wallet);
+    end if;
+    return wallet;
+end;
+$$;
+
+-- Takes what has expired out of a wallet that is locked, and returns what it is then.
+create or replace function app.empty_expired_grants(wallet public.wallets) returns public.wallets
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    overdue record;
+begin
     for overdue in
         select g.id, g.remaining from public.credit_grants g
-        where g.user_id = owner_id and g.remaining > 0 and g.expires_at <= now()
+        where g.user_id = wallet.user_id and g.usable and g.expires_at <= now()
         order by g.expires_at, g.id
     loop
-        update public.credit_grants g set remaining = 0 where g.id = overdue.id;
-        perform app.record_movement(owner_id, 'EXPIRY', array[
+        perform app.record_movement(wallet.user_id, 'EXPIRY', array[
             app.entry('GRANT', -overdue.remaining, overdue.id), app.entry('EXPIRED', overdue.remaining)]);
         wallet.balance := wallet.balance - overdue.remaining;
     end loop;
@@ -92,17 +104,18 @@ begin
 end;
 $$;
 
--- One side of a movement that is about to be recorded.
+-- One side of a movement that is about to be recorded. Bound when it is made and without settings,
+-- so that it becomes a part of what calls it: a call would cost as much as a small statement.
 create or replace function app.entry(
     account text, amount integer, grant_id uuid default null, hold_id uuid default null
 ) returns public.credit_entries
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select row(null, null, account, grant_id, hold_id, amount)::public.credit_entries;
-$$;
+language sql immutable parallel safe
+return row(null, null, account, grant_id, hold_id, amount)::public.credit_entries;
 
--- Writes a movement: the wallet's change, the line of the user's history, its entries. What it
--- changes follows from the entries: GRANT and HOLD are the user's own, SPENT is used up. A hold of
--- an `unlimited` user is not the user's own: nothing of the wallet is in it.
+-- Writes a movement: the change of the wallet and of its grants, the line of the user's history, its
+-- entries, in one statement. What it changes follows from the entries, of which each grant has one:
+-- GRANT and HOLD are the user's own, SPENT is used up. A hold of an `unlimited` user is not the
+-- user's own: nothing of the wallet is in it.
 create or replace function app.record_movement(
     owner_id uuid, movement_type text, entries public.credit_entries[], reason text default null,
     reference text default null, hold uuid default null, unlimited_hold boolean default false,
@@ -136,6 +149,9 @@ begin
             daily_used_on = today, updated_at = now()
         where w.user_id = owner_id
         returning w.balance
+    ), filled as (
+        update public.credit_grants g set remaining = g.remaining + e.amount
+        from unnest(entries) e where e.account = 'GRANT' and g.id = e.grant_id
     ), line as (
         insert into public.credit_transactions
             (id, user_id, type, amount, held_change, used, balance_after, reason, reference_id, hold_id)
@@ -184,9 +200,9 @@ begin
 end;
 $$;
 
--- Takes credits out of the user's grants: soonest to expire first, purchased ones last. Under a
--- plan's daily cap, no more than it allows are taken of what the plan gave; `daily` says how many
--- of those were taken.
+-- The entries that take credits out of the user's grants: soonest to expire first, purchased ones
+-- last. Under a plan's daily cap, no more than it allows are taken of what the plan gave; `daily`
+-- says how many of those. They are taken when the entries are recorded.
 create or replace function app.take_from_grants(
     wallet public.wallets, amount integer, capped boolean,
     out taken public.credit_entries[], out daily integer
@@ -206,7 +222,7 @@ begin
     for source in
         select g.id, g.remaining, g.source = 'PLAN' as is_daily
         from public.credit_grants g
-        where g.user_id = wallet.user_id and g.remaining > 0
+        where g.user_id = wallet.user_id and g.usable
         order by g.source = 'PURCHASE', g.expiry_rank, g.created_at, g.id
     loop
         part := least(missing, source.remaining);
@@ -216,7 +232,6 @@ begin
             continue when part = 0;
             daily := daily + part;
         end if;
-        update public.credit_grants g set remaining = g.remaining - part where g.id = source.id;
         taken := taken || app.entry('GRANT', -part, source.id);
         missing := missing - part;
         exit when missing = 0;
@@ -260,12 +275,16 @@ create or replace function app.draw_credits(
     wallet public.wallets, amount integer, out taken public.credit_entries[], out daily integer
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    source record;
 begin
     if wallet.unlimited then
         taken := array[app.entry('ISSUED', -amount)];
         daily := 0;
     else
-        select t.taken, t.daily into taken, daily from app.take_from_grants(wallet, amount, true) t;
+        source := app.take_from_grants(wallet, amount, true);
+        taken := source.taken;
+        daily := source.daily;
     end if;
 end;
 $$;
@@ -344,9 +363,9 @@ begin
 end;
 $$;
 
--- Gives `amount` of a hold back to the grants it came from, last taken first; `daily` says how much
--- of it counts against today's cap no longer. A grant that expired meanwhile is emptied again by
--- the next lock of the wallet.
+-- The entries that give `amount` of a hold back to the grants it came from, last taken first; `daily`
+-- says how much of it counts against today's cap no longer. A grant that expired meanwhile is
+-- emptied again by the next lock of the wallet.
 create or replace function app.return_to_grants(
     hold public.credit_holds, amount integer, out returned public.credit_entries[], out daily integer
 )
@@ -360,14 +379,13 @@ begin
     daily := 0;
     returned := '{}';
     for origin in
-        select p.grant_id, p.amount from public.credit_hold_parts p
+        select p.grant_id, p.amount, g.source = 'PLAN' and made_today as is_daily
+        from public.credit_hold_parts p join public.credit_grants g on g.id = p.grant_id
         where p.hold_id = hold.id order by p.position desc
     loop
         exit when left_over = 0;
         part := least(left_over, origin.amount);
-        update public.credit_grants g set remaining = g.remaining + part where g.id = origin.grant_id
-        returning daily + case when made_today and g.source = 'PLAN' then part else 0 end
-        into daily;
+        daily := daily + case when origin.is_daily then part else 0 end;
         returned := returned || app.entry('GRANT', part, origin.grant_id);
         left_over := left_over - part;
     end loop;

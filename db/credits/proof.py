@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 
 from db.actor import SERVICE
 from db.pool import Database, Transaction
 
 WALLETS_AT_ONCE = 200
+UNPROVEN = "the history is too long to be proven before the statement timeout"
 # The record of a proof names so many faults; the count of all is beside them.
 FAULTS_KEPT = 100
 FIRST_ID = UUID(int=0)
@@ -25,6 +28,13 @@ _FAULTS = text("select user_id, fault from app.ledger_faults(:wallet_ids)")
 _RECORD = text("""
     insert into ledger_proofs (started_at, wallets, faults, fault_count)
     values (:started_at, :wallets, :faults, :fault_count)
+""")
+# Every wallet is proven once a day, so a fault shows until a day without it is over.
+_STATE = text("""
+    select coalesce((select max(fault_count) from ledger_proofs
+                     where finished_at > now() - interval '25 hours'), 0) as faults,
+        (select extract(epoch from now() - max(finished_at))::integer from ledger_proofs)
+            as age_seconds
 """)
 _TELL_ADMINS = text("""
     insert into notifications (user_id, type, title_key, message_key, data)
@@ -50,33 +60,63 @@ class Proof:
     faults: list[Fault]
 
 
-async def prove_ledger(database: Database, changed_since: datetime | None = None) -> Proof:
+async def ledger_state(transaction: Transaction) -> dict[str, int | None]:
+    """The most faults that a proof of the last day found, and how long ago the last proof was."""
+    row = await transaction.fetch_one(_STATE)
+    assert row is not None
+    return dict(row)
+
+
+async def prove_ledger(
+    database: Database,
+    changed_since: datetime | None = None,
+    tell: Callable[[int], None] = lambda _wallets: None,
+) -> Proof:
     """Looks over all wallets, or those that changed since; records what it found.
+
+    `tell` is told after each part how many wallets have been looked at.
 
     Each part is one statement, so that it sees the books at one moment. A fault is also told to
     every admin.
     """
     started_at = datetime.now(UTC)
-    proof = await _look(database, changed_since or datetime.min.replace(tzinfo=UTC))
+    proof = await _look(database, changed_since or datetime.min.replace(tzinfo=UTC), tell)
     async with database.transaction(SERVICE) as transaction:
         await _record(transaction, started_at, proof)
     return proof
 
 
-async def _look(database: Database, changed_since: datetime) -> Proof:
+async def _look(database: Database, changed_since: datetime, tell: Callable[[int], None]) -> Proof:
     wallets, faults, after = 0, list[Fault](), FIRST_ID
     while True:
         async with database.transaction(SERVICE) as transaction:
             rows = await transaction.fetch_all(
                 _NEXT_WALLETS, after=after, changed_since=changed_since, at_most=WALLETS_AT_ONCE
             )
-            ids = [row["user_id"] for row in rows]
-            found = await transaction.fetch_all(_FAULTS, wallet_ids=ids) if ids else []
+        ids = [row["user_id"] for row in rows]
         wallets += len(ids)
-        faults += [Fault(row["user_id"], row["fault"]) for row in found]
+        faults += await _faults_of(database, ids)
+        tell(wallets)
         if len(ids) < WALLETS_AT_ONCE:
             return Proof(wallets, faults)
         after = ids[-1]
+
+
+async def _faults_of(database: Database, ids: list[UUID]) -> list[Fault]:
+    """What is wrong with these wallets, in halves when one statement takes too long."""
+    try:
+        return await _find(database, ids) if ids else []
+    except (asyncpg.QueryCanceledError, TimeoutError):
+        if len(ids) == 1:
+            return [Fault(ids[0], UNPROVEN)]
+    middle = len(ids) // 2
+    return await _faults_of(database, ids[:middle]) + await _faults_of(database, ids[middle:])
+
+
+async def _find(database: Database, ids: list[UUID]) -> list[Fault]:
+    async with database.transaction(SERVICE) as transaction:
+        rows = await transaction.fetch_all(_FAULTS, wallet_ids=ids)
+    return [Fault(row["user_id"], row["fault"]) for row in rows]
 
 
 async def _record(transaction: Transaction, started_at: datetime, proof: Proof) -> None:

@@ -5,18 +5,32 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigKey, Moment, OptionalMoment, UuidKey
 from db.rls import Access, Internal, Owned, Watch
 
-GRANT_SOURCES = "'SIGNUP_BONUS', 'PLAN', 'PURCHASE', 'REFERRAL', 'REFUND', 'ADMIN'"
+GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
 EXPIRY_RANK = (
     "coalesce((extract(epoch from expires_at at time zone 'UTC') * 1000000)::bigint,"
     " 9223372036854775807)"
 )
+
+
+def index_where_set(table: str, column: str) -> Index:
+    """The index of a foreign key that most rows leave empty."""
+    return Index(f"ix_{table}_{column}", column, postgresql_where=text(f"{column} is not null"))
 
 
 class Wallet(Base):
@@ -57,6 +71,8 @@ class Wallet(Base):
 class CreditGrant(Base):
     """Credits that came from one source; `remaining` is neither spent, held nor expired.
 
+    `usable` says whether anything remains. It is a column because indexes have it as their
+    condition: with `remaining` there, each spend would have to write into all of them.
     `expiry_rank` orders grants by when they expire, those that never do last: microseconds since
     1970. It is a column because a page's cursor needs a value that is never null.
     """
@@ -72,9 +88,10 @@ class CreditGrant(Base):
     reference_id: Mapped[str | None]
     created_at: Mapped[Moment]
     expiry_rank: Mapped[int] = mapped_column(BigInteger, Computed(EXPIRY_RANK, persisted=True))
+    usable: Mapped[bool] = mapped_column(Computed("remaining > 0", persisted=True))
 
     __table_args__ = (
-        CheckConstraint(f"source in ({GRANT_SOURCES})", name="source"),
+        CheckConstraint(f"source = any ('{{{GRANT_SOURCES}}}'::text[])", name="source"),
         CheckConstraint("amount > 0 and remaining between 0 and amount", name="remaining"),
         Index("ix_credit_grants_user_id_created_at_id", "user_id", "created_at", "id"),
         Index(
@@ -82,12 +99,12 @@ class CreditGrant(Base):
             "user_id",
             "expiry_rank",
             "id",
-            postgresql_where=text("remaining > 0"),
+            postgresql_where=text("usable"),
         ),
         Index(
             "ix_credit_grants_expiring",
             "expires_at",
-            postgresql_where=text("remaining > 0 and expires_at is not null"),
+            postgresql_where=text("usable and expires_at is not null"),
         ),
     )
     access = Access(Owned(), service=("SELECT",))
@@ -160,20 +177,21 @@ class CreditTransaction(Base):
     balance_after: Mapped[int]
     reason: Mapped[str | None]
     reference_id: Mapped[str | None]
-    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"), index=True)
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"))
     # Not the transaction's start: a movement that waited for the wallet's lock comes later in the
     # history than the one it waited for, and two of one transaction keep their order.
     created_at: Mapped[Moment] = mapped_column(server_default=text("clock_timestamp()"))
 
     __table_args__ = (
         CheckConstraint(
-            f"type in ({GRANT_SOURCES}, 'SPEND', 'HOLD', 'CAPTURE', 'RELEASE', 'EXPIRY',"
-            " 'TRANSFER')",
+            f"type = any ('{{{GRANT_SOURCES},SPEND,HOLD,CAPTURE,RELEASE,EXPIRY,TRANSFER}}'"
+            "::text[])",
             name="type",
         ),
         CheckConstraint("balance_after >= 0", name="balance_after"),
         Index("ix_credit_transactions_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_credit_transactions_user_id_type", "user_id", "type", "created_at", "id"),
+        index_where_set("credit_transactions", "hold_id"),
     )
     access = Access(Owned(), service=("SELECT",))
 
@@ -188,15 +206,20 @@ class CreditEntry(Base):
     __tablename__ = "credit_entries"
 
     id: Mapped[BigKey]
-    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), index=True)
+    transaction_id: Mapped[UUID] = mapped_column(
+        ForeignKey("credit_transactions.id"), primary_key=True
+    )
     account: Mapped[str]
-    grant_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_grants.id"), index=True)
-    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"), index=True)
+    grant_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_grants.id"))
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"))
     amount: Mapped[int]
 
     __table_args__ = (
+        PrimaryKeyConstraint("transaction_id", "id"),
+        index_where_set("credit_entries", "grant_id"),
+        index_where_set("credit_entries", "hold_id"),
         CheckConstraint(
-            "account in ('ISSUED', 'GRANT', 'HOLD', 'SPENT', 'EXPIRED', 'TRANSFER')",
+            "account = any ('{ISSUED,GRANT,HOLD,SPENT,EXPIRED,TRANSFER}'::text[])",
             name="account",
         ),
         CheckConstraint("amount <> 0", name="amount"),

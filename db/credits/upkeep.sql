@@ -1,52 +1,27 @@
 -- What the clock does to the ledger: holds and grants that run out, and the proof that books are sound.
 
--- Releases holds whose time is over. Returns how many. Wallets are locked in the order of their
--- users' ids, as by every verb that locks several.
-create or replace function app.expire_holds(at_most integer) returns integer
+-- Releases a user's holds whose time is over. Returns how many.
+create or replace function app.expire_holds(owner_id uuid) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    overdue record;
     hold public.credit_holds;
     expired integer := 0;
 begin
-    for overdue in
-        select o.id from (
-            select h.id, h.user_id from public.credit_holds h
-            where h.status = 'OPEN' and h.expires_at <= now() order by h.expires_at limit at_most) o
-        order by o.user_id
+    perform app.lock_wallet(owner_id);
+    for hold in
+        select * from public.credit_holds h
+        where h.user_id = owner_id and h.status = 'OPEN' and h.expires_at <= now()
+        order by h.expires_at, h.id for update
     loop
-        hold := app.lock_hold(overdue.id);
-        if hold.status = 'OPEN' then  -- nobody ended it between our look and our lock
-            perform app.resolve_hold(hold, 0, 'EXPIRED', 'RELEASE');
-            expired := expired + 1;
-        end if;
+        perform app.resolve_hold(hold, 0, 'EXPIRED', 'RELEASE');
+        expired := expired + 1;
     end loop;
     return expired;
 end;
 $$;
 
--- Takes grants whose time is over out of their wallets. Returns how many wallets that were.
-create or replace function app.expire_grants(at_most integer) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    overdue record;
-    wallets integer := 0;
-begin
-    for overdue in
-        select distinct o.user_id from (
-            select g.user_id from public.credit_grants g
-            where g.remaining > 0 and g.expires_at is not null and g.expires_at <= now()
-            order by g.expires_at limit at_most) o
-        order by o.user_id
-    loop
-        perform app.lock_wallet(overdue.user_id);
-        wallets := wallets + 1;
-    end loop;
-    return wallets;
-end;
-$$;
-
--- Every way in which the books of these users are wrong; sound books give no row.
+-- Every way in which the books of these users are wrong; sound books give no row. Each is a join of
+-- sums: to sum for each row anew would take hours for who has used credits for years.
 create or replace function app.ledger_faults(wallet_ids uuid[]) returns table (user_id uuid, fault text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with wallets as (select * from public.wallets w where w.user_id = any (wallet_ids)),
@@ -66,14 +41,18 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
             coalesce(sum(e.amount) filter (where e.account = 'SPENT'), 0) as used,
             coalesce(sum(e.amount) filter (where e.account = 'TRANSFER'), 0) as transferred
         from entries e group by e.transaction_id),
+    by_grant as (select e.grant_id, sum(e.amount) as total from entries e group by e.grant_id),
+    by_hold as (select e.hold_id, sum(e.amount) as total from entries e group by e.hold_id),
     by_user as (
-        select w.user_id,
-            (select coalesce(sum(l.amount), 0) from lines l where l.user_id = w.user_id) as amount,
-            (select coalesce(sum(l.held_change), 0) from lines l where l.user_id = w.user_id) as held_change,
-            (select coalesce(sum(g.remaining), 0) from grants g where g.user_id = w.user_id) as remaining,
-            (select coalesce(sum(h.amount), 0) from holds h
-             where h.user_id = w.user_id and h.status = 'OPEN' and not h.unlimited) as held
-        from wallets w)
+        select w.user_id, coalesce(l.amount, 0) as amount, coalesce(l.held_change, 0) as held_change,
+            coalesce(g.remaining, 0) as remaining, coalesce(h.held, 0) as held
+        from wallets w
+        left join (select user_id, sum(amount) as amount, sum(held_change) as held_change
+                   from lines group by user_id) l using (user_id)
+        left join (select user_id, sum(remaining) as remaining from grants group by user_id) g
+            using (user_id)
+        left join (select user_id, sum(amount) as held from holds
+                   where status = 'OPEN' and not unlimited group by user_id) h using (user_id))
     select l.user_id, 'a movement has no entries' from lines l
         where not exists (select from by_line b where b.transaction_id = l.id)
     union all select l.user_id, 'the entries of a movement do not sum to zero'
@@ -89,11 +68,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     union all select w.user_id, 'the wallet differs from its grants and holds'
         from wallets w join by_user u using (user_id)
         where (w.balance, w.held) <> (u.remaining + u.held, u.held)
-    union all select g.user_id, 'a grant differs from its entries' from grants g
-        where g.remaining <> (select coalesce(sum(e.amount), 0) from entries e where e.grant_id = g.id)
-    union all select h.user_id, 'a hold differs from its entries' from holds h
-        where case h.status when 'OPEN' then h.amount else 0 end
-            <> (select coalesce(sum(e.amount), 0) from entries e where e.hold_id = h.id)
+    union all select g.user_id, 'a grant differs from its entries'
+        from grants g left join by_grant b on b.grant_id = g.id
+        where g.remaining <> coalesce(b.total, 0)
+    union all select h.user_id, 'a hold differs from its entries'
+        from holds h left join by_hold b on b.hold_id = h.id
+        where case h.status when 'OPEN' then h.amount else 0 end <> coalesce(b.total, 0)
     union all select h.user_id, 'a hold differs from its parts' from holds h
         where case when h.unlimited then 0 else h.amount end
             <> (select coalesce(sum(p.amount), 0) from public.credit_hold_parts p where p.hold_id = h.id)
@@ -113,12 +93,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     union all select h.user_id, 'a hold outlived its time by more than 15 minutes' from holds h
         where h.status = 'OPEN' and h.expires_at < now() - interval '15 minutes'
     union all select g.user_id, 'a grant outlived its time by more than an hour' from grants g
-        where g.remaining > 0 and g.expires_at < now() - interval '1 hour';
+        where g.usable and g.expires_at < now() - interval '1 hour';
 $$;
 
-revoke execute on function
-    app.expire_holds(integer), app.expire_grants(integer), app.ledger_faults(uuid[])
-from public;
-grant execute on function
-    app.expire_holds(integer), app.expire_grants(integer), app.ledger_faults(uuid[])
-to service;
+revoke execute on function app.expire_holds(uuid), app.ledger_faults(uuid[]) from public;
+grant execute on function app.expire_holds(uuid), app.ledger_faults(uuid[]) to service;

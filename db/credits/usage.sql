@@ -1,21 +1,26 @@
 -- What a user's credits were used for, summed for a chart.
 
 -- One row for each UTC day that begins or lies between the two moments, days without use included;
--- or one for each tool. It reads with its caller's rights, and of `actor_id` alone.
+-- or one for each tool. Without an end it is now, without a beginning 30 days before the end. It
+-- reads with its caller's rights, and of `actor_id` alone.
 create or replace function app.credit_usage(
     actor_id uuid, summed_by text, from_at timestamptz, to_at timestamptz
 ) returns table (
     day timestamptz, tool_id text, tool_slug text, used integer, refunded integer, movements integer
 )
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    with uses as (
+    with period as (
+        select coalesce(from_at, coalesce(to_at, now()) - interval '30 days') as begins,
+            coalesce(to_at, now()) as ends
+    ), uses as (
         select date_trunc('day', t.created_at, 'UTC') as day, t.used, g.tool_id as tool
         from public.credit_transactions t
         left join public.generations g on g.hold_id = t.hold_id and g.user_id = actor_id
-        where t.user_id = actor_id and t.used <> 0 and t.created_at >= from_at and t.created_at < to_at
+        where t.user_id = actor_id and t.used <> 0
+        and t.created_at >= (select begins from period) and t.created_at < (select ends from period)
     ), days as (
-        select d as day from generate_series(
-            date_trunc('day', from_at, 'UTC'), to_at - interval '1 microsecond', interval '1 day') d
+        select d as day from period, generate_series(
+            date_trunc('day', begins, 'UTC'), ends - interval '1 microsecond', interval '1 day') d
     ), sums as (
         select days.day, null::text as tool, u.used from days left join uses u using (day)
         where summed_by = 'DAY'

@@ -21,8 +21,8 @@ GRANT = text(
 HOLD = text("select app.hold_credits(:user_id, :amount, 'test', cast(:lifetime as text)::interval)")
 CAPTURE = text("select app.capture_hold(:hold, :amount)")
 RELEASE = text("select app.release_hold(:hold)")
-EXPIRE = text("select app.expire_holds(1000)")
-EXPIRE_GRANTS = text("select app.expire_grants(1000)")
+EXPIRE = text("select app.expire_holds(:user_id)")
+EXPIRE_GRANTS = text("select from app.lock_wallet(:user_id)")
 SPEND = text("select app.spend_credits(:amount, :reason, null, :key)")
 REFUND = text("select app.refund_credits(:spend, :amount, 'test', :key)")
 TRANSFER = text("select app.transfer_credits(:sender, :receiver, :amount, 'test', :key)")
@@ -85,9 +85,9 @@ class Ledger:
         """Gives a hold back."""
         await self._call(SERVICE, RELEASE, hold=hold)
 
-    async def expire_holds(self) -> int:
-        """Ends the holds whose time is over; returns how many."""
-        return int(await self._call(SERVICE, EXPIRE))
+    async def expire_holds(self, actor: Actor) -> int:
+        """Ends the user's holds whose time is over; returns how many."""
+        return int(await self._call(SERVICE, EXPIRE, user_id=actor.user_id))
 
     async def spend(self, actor: Actor, amount: int, key: str = "", reason: str = "test") -> UUID:
         """Spends at once, under a new key unless one is given; returns the transaction."""
@@ -100,9 +100,9 @@ class Ledger:
         """Spends under exactly this key."""
         await self._call(actor, SPEND, amount=amount, key=key, reason="test")
 
-    async def expire_grants(self) -> int:
-        """Takes expired grants out of their wallets; returns of how many wallets."""
-        return int(await self._call(SERVICE, EXPIRE_GRANTS))
+    async def expire_grants(self, actor: Actor) -> None:
+        """Takes the user's expired grants out of the wallet."""
+        await self._call(SERVICE, EXPIRE_GRANTS, user_id=actor.user_id)
 
     async def refund(self, spend: UUID, amount: int | None = None, key: str = "") -> UUID:
         """Gives a spend's credits back, all that are left unless an amount is given."""

@@ -21,6 +21,23 @@ SEEDS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("release", {"choice": 0}),
         ("spend", {"who": 0, "amount": 8, "key": 1}),
     ],
+    "a refund of yesterday's spend frees credits of today": [
+        ("spend", {"who": 0, "amount": 6, "key": 0}),
+        ("days_pass", {"days": 1}),
+        ("grant", {"who": 0, "source": "PLAN", "amount": 8, "days": 30}),
+        ("spend", {"who": 0, "amount": 3, "key": 1}),
+        ("refund", {"choice": 0, "amount": 6}),
+        ("spend", {"who": 0, "amount": 8, "key": 2}),
+    ],
+    "a refund of what was held yesterday frees credits of today": [
+        ("hold", {"who": 0, "amount": 6, "hours": 30}),
+        ("days_pass", {"days": 1}),
+        ("grant", {"who": 0, "source": "PLAN", "amount": 8, "days": 30}),
+        ("spend", {"who": 0, "amount": 3, "key": 0}),
+        ("capture", {"choice": 0, "amount": 6}),
+        ("refund", {"choice": 1, "amount": 6}),
+        ("spend", {"who": 0, "amount": 8, "key": 1}),
+    ],
     "a refund gives back the same part twice": [
         ("grant", {"who": 0, "source": "ADMIN", "amount": 8, "days": 30}),
         ("spend", {"who": 0, "amount": 8, "key": 0}),

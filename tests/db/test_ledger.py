@@ -180,14 +180,14 @@ async def test_a_hold_ends_once(
     ends: dict[str, Callable[[], Awaitable[Any]]] = {
         "capture": lambda: ledger.capture(hold, 3),
         "release": lambda: ledger.release(hold),
-        "expire": ledger.expire_holds,
+        "expire": lambda: ledger.expire_holds(actor),
     }
     await ends[first]()
     wallet, history = await ledger.wallet(actor), await ledger.history(actor)
     assert wallet == ((7, 0) if first == "capture" else (10, 0))
     with refused_with("BAD_USER_INPUT"):
         await ends[second]()
-    await ledger.expire_holds()
+    await ledger.expire_holds(actor)
     assert (await ledger.wallet(actor), await ledger.history(actor)) == (wallet, history)
     await ledger.assert_sound(actor)
 
@@ -322,7 +322,7 @@ async def test_a_capture_and_the_hold_running_out_have_one_winner(
             await ledger.capture(hold, 5)
 
         results = await asyncio.gather(
-            capture_later(), ledger.expire_holds(), return_exceptions=True
+            capture_later(), ledger.expire_holds(actor), return_exceptions=True
         )
         captured = results[0] is None
         assert results[1] == (0 if captured else 1)
@@ -342,8 +342,7 @@ VERBS = {
     "app.refund_credits(:user, 1, 'test', 'key')",
     "app.transfer_credits(:user, :user, 1, 'test', 'key')",
     "app.grant_plan_credits(:user)",
-    "app.expire_holds(10)",
-    "app.expire_grants(10)",
+    "app.expire_holds(:user)",
     "app.ledger_faults(array[:user]::uuid[])",
     "app.lock_wallet(:user)",
     "app.remember_result(:user, 'spend_credits', 'key', '', :user)",

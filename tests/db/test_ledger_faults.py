@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,6 +37,7 @@ from .ledger_fire import (
 CLIENTS, USERS = 50, 20
 VICTIMS = ("serve", "connections", "worker", "postgres")
 SETTLE_SECONDS = 120
+SAID_EVERY_SECONDS = 10
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +76,29 @@ async def make_users(owner_url: str) -> list[Actor]:
 
 
 async def kill_all_in_turn(
-    deployment: Deployment, promised: Acknowledged, between: int, kills: list[str]
+    deployment: Deployment, promised: Acknowledged, pause_seconds: float, kills: list[str]
 ) -> None:
     """Kills one after the other for ever, each once there was work again; notes each kill."""
     while True:
         for victim in VICTIMS:
             seen = len(promised.movements["SPEND"])
-            while len(promised.movements["SPEND"]) < seen + between:  # noqa: ASYNC110
+            await asyncio.sleep(pause_seconds)
+            while len(promised.movements["SPEND"]) < seen + CLIENTS:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             with suppress(OSError, asyncpg.PostgresError, TimeoutError):
                 await deployment.kill(victim)
                 kills.append(victim)
+
+
+async def say_how_it_goes(fire: Fire, promised: Acknowledged, kills: list[str]) -> None:
+    """Says every few seconds how much has been done."""
+    started = time.monotonic()
+    while True:
+        await asyncio.sleep(SAID_EVERY_SECONDS)
+        fire.say(
+            f"{time.monotonic() - started:4.0f} s: {promised.operations} operations acknowledged,"
+            f" {len(kills)} kills"
+        )
 
 
 async def settle(service: Database, owner_url: str) -> None:
@@ -134,43 +150,62 @@ async def verify(owner_url: str, promised: Acknowledged) -> None:
         await owner.close()
 
 
+@dataclass(frozen=True)
+class Fire:
+    """How long it lasts at least, in three measures; how often something is killed."""
+
+    operations: int
+    kills: int
+    seconds: float
+    pause_seconds: float
+    say: Callable[[str], None]
+
+
 async def run_under_fire(
-    doomed: tuple[Settings, EmbeddedDatabase],
-    service: Database,
-    *,
-    operations: int,
-    kills: int,
+    doomed: tuple[Settings, EmbeddedDatabase], service: Database, fire: Fire
 ) -> None:
     """Clients and a killer until there was enough of both; then the books."""
     settings, cluster = doomed
     users, promised, killed = await make_users(cluster.owner_url), Acknowledged(), list[str]()
+    started = time.monotonic()
 
     def go_on() -> bool:
-        return promised.operations < operations or len(killed) < kills
+        enough = promised.operations >= fire.operations and len(killed) >= fire.kills
+        return not enough or time.monotonic() - started < fire.seconds
 
     with deployed(settings, cluster, free_port()) as deployment:
         storage = open_storage(settings)
         async with clients(
             deployment, settings, service, storage, users, promised, CLIENTS
         ) as everyone:
-            between = operations // (8 * kills)
-            killer = asyncio.create_task(kill_all_in_turn(deployment, promised, between, killed))
+            beside = [
+                asyncio.create_task(
+                    kill_all_in_turn(deployment, promised, fire.pause_seconds, killed)
+                ),
+                asyncio.create_task(say_how_it_goes(fire, promised, killed)),
+            ]
             await asyncio.gather(*(client.run(go_on) for client in everyone))
-            killer.cancel()
+            for task in beside:
+                task.cancel()
+        seconds = time.monotonic() - started
         await settle(service, cluster.owner_url)
     await verify(cluster.owner_url, promised)
+    fire.say(
+        f"{promised.operations} operations acknowledged in {seconds:.0f} s under"
+        f" {len(killed)} kills {dict(Counter(killed))}: none lost, none doubled, sum 0, no hold left"
+    )
 
 
 @pytest.mark.timeout(300)
 async def test_nothing_is_lost_or_doubled_while_everything_is_killed(
-    doomed: tuple[Settings, EmbeddedDatabase], service: Database
+    doomed: tuple[Settings, EmbeddedDatabase], service: Database, say: Callable[[str], None]
 ) -> None:
-    await run_under_fire(doomed, service, operations=300, kills=4)
+    await run_under_fire(doomed, service, Fire(300, 4, seconds=60, pause_seconds=4, say=say))
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3 * 3600)
 async def test_nothing_is_lost_or_doubled_in_a_hundred_thousand_operations(
-    doomed: tuple[Settings, EmbeddedDatabase], service: Database
+    doomed: tuple[Settings, EmbeddedDatabase], service: Database, say: Callable[[str], None]
 ) -> None:
-    await run_under_fire(doomed, service, operations=100_000, kills=24)
+    await run_under_fire(doomed, service, Fire(100_000, 24, seconds=0, pause_seconds=12, say=say))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from collections.abc import Awaitable, Callable
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from db.actor import Actor
-from db.credits.proof import prove_ledger
+from db.credits import proof as proof_module
+from db.credits.proof import Fault, prove_ledger
 from db.pool import Database
 from db.retention import purge
 from jobs.ledger import expire_credits, give_plan_credits, prove_recent
@@ -48,6 +50,67 @@ async def test_expired_credits_leave_a_wallet_that_nobody_moves(
     for actor in actors:
         assert await ledger.wallet(actor) == (1, 0)
         assert (await ledger.history(actor))[-1] == ("EXPIRY", -5, 0, 1)
+        await ledger.assert_sound(actor)
+
+
+async def test_a_sweep_ends_more_than_it_looks_up_at_once(
+    ledger: Ledger,
+    make_user: MakeUser,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobs.ledger.AT_ONCE", 2)
+    actors = [await make_user(credits=3) for _ in range(5)]
+    for actor in actors:
+        await ledger.hold(actor, 1, "0 seconds")
+        await ledger.hold(actor, 2, "0 seconds")
+    await end_overdue_work(database)
+    assert [await ledger.wallet(actor) for actor in actors] == [(3, 0)] * 5
+
+
+# What would stop a sweep in one wallet, and the sweep that it would stop.
+STUCK = [
+    ("update wallets set held = 0 where user_id = $1", end_overdue_work),
+    ("update wallets set balance = 0, held = 0 where user_id = $1", expire_credits),
+    ("update wallets set balance = 1000000000 where user_id = $1", give_plan_credits),
+]
+
+
+@pytest.mark.parametrize(("damage", "sweep"), STUCK)
+async def test_unsound_books_stop_no_other_wallets_sweep(
+    ledger: Ledger,
+    make_user: MakeUser,
+    database: Database,
+    owner: asyncpg.Connection,
+    damage: str,
+    sweep: Callable[[Database], Awaitable[None]],
+) -> None:
+    actors = [await make_user(credits=1) for _ in range(5)]
+    victim = sorted(actors, key=lambda actor: str(actor.user_id))[0]
+    for actor in actors:
+        await owner.execute("update users set plan_id = 'pro' where id = $1", actor.user_id)
+        await owner.execute(
+            "update wallets set plan_credits_due_at = now() where user_id = $1", actor.user_id
+        )
+        await ledger.grant(actor, 5, "PURCHASE", days=1)
+        await ledger.hold(actor, 1, "0 seconds")
+        await ledger.expire_grant(actor, 5)
+    before = await owner.fetchrow("select * from wallets where user_id = $1", victim.user_id)
+    await owner.execute(damage, victim.user_id)
+    with capture_logs() as logs:
+        await sweep(database)
+    stuck = [line["user_id"] for line in logs if line["event"] == "credits.wallet_stuck"]
+    assert stuck == [str(victim.user_id)]
+    await owner.execute(
+        "update wallets set balance = $2, held = $3 where user_id = $1",
+        victim.user_id,
+        before["balance"],
+        before["held"],
+    )
+    for sweep_all in (end_overdue_work, expire_credits, give_plan_credits):
+        await sweep_all(database)
+    for actor in actors:
+        assert await ledger.wallet(actor) == (101, 0)
         await ledger.assert_sound(actor)
 
 
@@ -218,6 +281,27 @@ async def test_a_proof_of_all_looks_at_every_wallet_in_parts(
         "select wallets, fault_count from ledger_proofs order by id desc limit 1"
     )
     assert tuple(recorded) == (proof.wallets, len(proof.faults))
+
+
+async def test_long_histories_are_proven_in_smaller_parts_and_one_too_long_is_a_fault(
+    make_user: MakeUser, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actors = [await make_user(credits=1) for _ in range(5)]
+    long = actors[2].user_id
+    look, parts = proof_module._find, list[list[UUID]]()
+
+    async def slow(database: Database, ids: list[UUID]) -> list[Fault]:
+        if len(ids) > 2 or long in ids:
+            raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+        parts.append(ids)
+        return await look(database, ids)
+
+    monkeypatch.setattr(proof_module, "_find", slow)
+    proof = await prove_ledger(database)
+    assert [fault for fault in proof.faults if fault.user_id == long] == [
+        Fault(long, proof_module.UNPROVEN)
+    ]
+    assert sum(len(ids) for ids in parts) == proof.wallets - 1
 
 
 async def test_an_unknown_user_has_no_wallet(ledger: Ledger) -> None:

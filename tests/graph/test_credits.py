@@ -83,6 +83,15 @@ async def test_usage_by_day_has_every_day(ask: Ask, make_user: MakeUser, ledger:
     assert len(await usage(ask, actor, by="DAY")) == 31
 
 
+async def test_usage_until_now_is_until_each_requests_now(
+    ask: Ask, make_user: MakeUser, ledger: Ledger
+) -> None:
+    actor, text = await make_user(credits=5), "{ creditUsage(by: TOOL) { used } }"
+    for used in (1, 2, 3):
+        await ledger.spend(actor, 1)
+        assert (await ask(text, actor=actor))["data"] == {"creditUsage": [{"used": used}]}
+
+
 async def test_usage_by_tool_has_the_most_used_first(
     ask: Ask, make_user: MakeUser, ledger: Ledger, owner: asyncpg.Connection
 ) -> None:

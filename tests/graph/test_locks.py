@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
-from sqlalchemy import true
+from sqlalchemy import text, true
 
 from db.actor import Actor
 from db.notifications import operations as notification_operations
@@ -69,6 +69,47 @@ async def test_without_predicates_row_security_alone_denies(
     assert not foreign(await ask_by_claims(LIST, actor=one), other, other_profile)
 
 
+USAGE = """{ creditUsage(by: TOOL) { used movements }
+  viewer { creditGrants { totalCount nodes { amount } } } }"""
+SPEND = """mutation($amount: Int!) {
+  spendCredits(input: {amount: $amount, idempotencyKey: "usage"}) { errors { code } } }"""
+
+
+@pytest.mark.parametrize("lock", ["both", "predicates alone", "row security alone"])
+async def test_usage_and_grants_are_ones_own_whatever_claim_is_left(
+    lock: str,
+    database: Database,
+    ask: Ask,
+    ask_by_claims: Ask,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+) -> None:
+    users = {amount: await make_user(credits=10 * amount) for amount in (3, 5)}
+    for amount, user in users.items():
+        assert (await ask(SPEND, {"amount": amount}, actor=user))["data"]["spendCredits"]
+    asked = ask_by_claims if lock == "row security alone" else ask
+    async with row_security(owner, on=lock != "predicates alone"):
+        for amount, user in users.items():
+            await stale(database, str(users[8 - amount].user_id))
+            data = (await asked(USAGE, actor=user))["data"]
+            assert data["creditUsage"] == [{"used": amount, "movements": 1}]
+            grants = {"totalCount": 1, "nodes": [{"amount": 10 * amount}]}
+            assert data["viewer"]["creditGrants"] == grants
+
+
+async def test_who_asks_the_function_for_anothers_usage_gets_none(
+    database: Database, ask: Ask, make_user: MakeUser
+) -> None:
+    one, other = await make_user(), await make_user()
+    await ask(SPEND, {"amount": 2}, actor=other)
+    used = text(
+        "select count(*) from app.credit_usage(:user, 'TOOL', now() - interval '1 day', now())"
+    )
+    for actor, rows in ((one, 0), (other, 1)):
+        async with database.transaction(actor) as transaction:
+            assert await transaction.fetch_value(used, user=other.user_id) == rows
+
+
 FOREIGN_WRITES = (
     'mutation($id: ID!) { updateProfile(input: {id: $id, name: "mine"}) { errors { code } } }',
     "mutation($id: ID!) { deleteProfile(input: {id: $id}) { errors { code } } }",
@@ -116,8 +157,8 @@ async def test_foreign_mutations_change_nothing(
             monkeypatch.setattr(module, "own_rows", lambda *_: true())
     before = [await owner.fetch(f"select * from {table}") for table in WRITABLE]
     async with row_security(owner, on=lock != "predicates alone"):
-        for text, foreign_id in zip(FOREIGN_WRITES, wanted, strict=True):
-            answer = await ask(text, {"id": foreign_id}, actor=one)
+        for write, foreign_id in zip(FOREIGN_WRITES, wanted, strict=True):
+            answer = await ask(write, {"id": foreign_id}, actor=one)
             (payload,) = answer["data"].values()
             assert payload["errors"] == [{"code": "NOT_FOUND"}]
     assert [await owner.fetch(f"select * from {table}") for table in WRITABLE] == before
@@ -130,10 +171,12 @@ def ask_by_claims(engine: Engine, services: Services, monkeypatch: pytest.Monkey
     bare = Engine(engine.strawberry, services.database, introspection=False)
 
     async def run(
-        text: str, variables: dict[str, Any] | None = None, *, actor: Actor
+        document: str, variables: dict[str, Any] | None = None, *, actor: Actor
     ) -> dict[str, Any]:
         context = Context(actor, services, "test")
-        answer: dict[str, Any] = orjson.loads(await bare.run(text, variables or {}, None, context))
+        answer: dict[str, Any] = orjson.loads(
+            await bare.run(document, variables or {}, None, context)
+        )
         return answer
 
     return run

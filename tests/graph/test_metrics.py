@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import asyncpg
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,7 +19,10 @@ from db.pool import Database
 from graph.app import Server
 from graph.live.bus import WakeBus
 from graph.siblings import Siblings
+from jobs.ledger import prove_recent
 from settings import Settings
+
+from ..conftest import MakeUser
 
 
 @contextlib.asynccontextmanager
@@ -114,6 +118,27 @@ async def test_it_is_answered_while_the_database_is_away(
     assert page.status_code == 200
     assert "tallygraph_live_behind_seconds" in page.text
     assert "tallygraph_events_bytes" not in page.text
+
+
+async def test_it_says_when_the_books_are_unsound(
+    server: Server, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    async def figures() -> dict[tuple[str, str | None], float]:
+        return samples(await ask(server))
+
+    await owner.execute("delete from ledger_proofs")
+    assert (await figures())["ledger_faults", None] == 0
+    assert ("ledger_proof_age_seconds", None) not in await figures()
+    victim = await make_user(credits=10)
+    spoil = "update wallets set balance = $2, updated_at = now() where user_id = $1"
+    await owner.execute(spoil, victim.user_id, 11)
+    await prove_recent(server.services.database)
+    await owner.execute(spoil, victim.user_id, 10)
+    await prove_recent(server.services.database)
+    found = await figures()
+    assert found["ledger_faults", None] >= 2
+    assert 0 <= found["ledger_proof_age_seconds", None] < 60
+    await owner.execute("delete from ledger_proofs")
 
 
 @pytest.mark.parametrize(

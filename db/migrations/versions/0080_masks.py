@@ -8,7 +8,7 @@ from alembic import op
 from db.migrations.steps import run_all
 
 revision = "0080"
-down_revision = "0060"
+down_revision = "0070"
 branch_labels = None
 depends_on = None
 
