@@ -7,6 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -78,6 +79,14 @@ class PooledConnection:
         return await statement.fetchval(*arguments)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    """Who waits for a connection, or for the room to open one, and until when."""
+
+    deadline: float
+    given: asyncio.Future[PooledConnection | None]
+
+
 class Pool:
     """Connections of one role, the most recently used first so that few stay warm."""
 
@@ -86,7 +95,9 @@ class Pool:
         self._size = size
         self._free: list[PooledConnection] = []
         self._open = 0
-        self._waiting: deque[asyncio.Future[PooledConnection | None]] = deque()
+        # In the order of their deadlines, which one timer watches: one each would cost every wait.
+        self._waiting: deque[_Waiter] = deque()
+        self._patience: asyncio.TimerHandle | None = None
         self._closed = False
 
     def take(self) -> PooledConnection | None:
@@ -125,20 +136,34 @@ class Pool:
 
     async def _wait_until(self, deadline: float) -> PooledConnection | None:
         """The next connection given back; nothing when there is only room to open one."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[PooledConnection | None] = loop.create_future()
+        waiter = _Waiter(deadline, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
-        timer = loop.call_at(deadline, _give_up, waiter)
+        if self._patience is None:
+            self._watch(deadline)
         try:
-            return await waiter
+            return await waiter.given
         except BaseException:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._pass_on(waiter.result())  # given to a task that was cancelled meanwhile
+            given = waiter.given
+            if given.done() and not given.cancelled() and given.exception() is None:
+                self._pass_on(given.result())  # given to a task that was cancelled meanwhile
             raise
-        finally:
-            timer.cancel()
+
+    def _watch(self, deadline: float) -> None:
+        self._patience = asyncio.get_running_loop().call_at(deadline, self._refuse_overdue)
+
+    def _refuse_overdue(self) -> None:
+        self._patience = None
+        now = asyncio.get_running_loop().time()
+        while self._waiting:
+            waiter = self._waiting[0]
+            if not waiter.given.done():
+                if waiter.deadline > now:
+                    self._watch(waiter.deadline)
+                    return
+                waiter.given.set_exception(unavailable())
+            self._waiting.popleft()
 
     def _pass_on(self, given: PooledConnection | None) -> None:
         if given is None:
@@ -149,7 +174,7 @@ class Pool:
     def _hand_over(self, given: PooledConnection | None) -> bool:
         """Gives a connection, or the room for one, to who has waited longest."""
         while self._waiting:
-            waiter = self._waiting.popleft()
+            waiter = self._waiting.popleft().given
             if not waiter.done():
                 waiter.set_result(given)
                 return True
@@ -191,11 +216,6 @@ class Pool:
     def connection(self) -> Lease:
         """A connection for a block; anything but an answer from Postgres makes it suspect."""
         return Lease(self)
-
-
-def _give_up(waiter: asyncio.Future[PooledConnection | None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(unavailable())
 
 
 class Lease:

@@ -22,6 +22,7 @@ from auth.tokens import bearer_token
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
 from graph.context import BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
+from graph.engine.cache import ByteBoundedCache
 from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
 from graph.engine.persisted import names_document
@@ -39,6 +40,9 @@ BODY_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
+KNOWN_BODIES_BYTES = 4 * 1024 * 1024
+# A known body, what was read from it, and the objects around them.
+KNOWN_BODY_COPIES = 4
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
 SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 # An answer's headers as lines, for who writes it in one piece.
@@ -77,6 +81,15 @@ def _refuse(
     return Refusal(status, DomainError(code, message), headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A GraphQL request, its variables and the name of its operation."""
+
+    request: dict[str, Any]
+    variables: dict[str, Any]
+    name: str | None
+
+
 class GraphQLHttp:
     """The ASGI application behind POST and GET /graphql."""
 
@@ -84,6 +97,7 @@ class GraphQLHttp:
         self._engine = engine
         self._services = services
         self._limit_bytes = services.settings.body_limit_bytes
+        self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
         self._logs_requests = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,25 +141,39 @@ class GraphQLHttp:
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
     ) -> tuple[int, bytes]:
-        actor, request = await self.read_request(scope, receive, headers)
-        variables, name = parts_of(request)
+        actor, asked = await self._ask(scope, receive, headers)
+        variables, name = asked.variables, asked.name
         user_agent = headers.get(b"user-agent")
         context = Context(
             actor, self._services, request_id, user_agent.decode("latin-1") if user_agent else None
         )
         scope[CONTEXT_KEY] = context
         try:
-            text = self._engine.persisted.text(request, name)
+            text = self._engine.persisted.text(asked.request, name)
             if scope["method"] == "GET":
                 self._refuse_get_mutation(text, name)
             answer = await self._engine.run(text, variables, name, context)
-            if asks_for_cost(request):
+            if asks_for_cost(asked.request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
             return 200, answer
         except RequestError as error:
             # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
             status = 400 if media == RESPONSE_TYPE else 200
             return status, b'{"errors":' + orjson.dumps(error.formatted()) + b"}"
+
+    async def _ask(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[Actor, Asked]:
+        """Who asks what. A body without variables is the same from many, and read only once."""
+        body = scope.get(BODY_KEY) if scope["method"] == "POST" else None
+        known = self._known.get(body) if body else None
+        if known is not None:
+            actor = self._authenticate(headers)
+            _check_post(headers)
+            return actor, known
+        actor, request = await self.read_request(scope, receive, headers)
+        asked = Asked(request, *parts_of(request))
+        if body and not asked.variables:
+            self._known.put(body, asked, KNOWN_BODY_COPIES * len(body))
+        return actor, asked
 
     async def read_request(
         self, scope: Scope, receive: Receive, headers: Headers
@@ -174,11 +202,7 @@ class GraphQLHttp:
             raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
 
     async def _read_post(self, scope: Scope, receive: Receive, headers: Headers) -> Any:
-        if not is_json(headers.get(b"content-type", b"")):
-            raise _refuse(415, "Send the request as application/json in UTF-8.")
-        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-            plain = ((b"accept-encoding", b"identity"),)
-            raise _refuse(415, "Send the request without a content encoding.", headers=plain)
+        _check_post(headers)
         body = await self._read_body(scope, receive, headers)
         return _parse(body, "The body")
 
@@ -215,6 +239,14 @@ class GraphQLHttp:
             ErrorCode.LIMIT_EXCEEDED,
             ((b"connection", b"close"),),
         )
+
+
+def _check_post(headers: Headers) -> None:
+    if not is_json(headers.get(b"content-type", b"")):
+        raise _refuse(415, "Send the request as application/json in UTF-8.")
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        plain = ((b"accept-encoding", b"identity"),)
+        raise _refuse(415, "Send the request without a content encoding.", headers=plain)
 
 
 @lru_cache(maxsize=REMEMBERED_HEADERS)

@@ -197,16 +197,25 @@ class EventHub:
             head = await self._log.head()
             self._begin_at(head)
         topics = [topic for topic, by_user in self._subscriptions.items() if by_user]
-        batch = await self._log.after(self.position, topics, BATCH_ROWS)
+        batch = await self._log.after(self.position, topics, BATCH_ROWS if topics else 0)
         if self._is_another_history(batch.head):
             self._begin_at(batch.head)
             self._end_all(expired_cursor())
             return Batch(batch.head, [], full=True)
         self._head = batch.head
         self._note_progress(batch)
+        if not topics:
+            return self._pass_over(batch)
         for row in batch.rows:
             if not self._deliver(row, batch.head.epoch):
                 return replace(batch, full=True)
+        return batch
+
+    def _pass_over(self, batch: Batch) -> Batch:
+        """Goes on behind what nobody watched, without its rows; who came meanwhile wants them."""
+        if any(self._subscriptions.values()):
+            return replace(batch, full=True)
+        self.position = max(self.position, _settled(batch.head))
         return batch
 
     def _note_progress(self, batch: Batch) -> None:
@@ -224,8 +233,7 @@ class EventHub:
     def _begin_at(self, head: Head) -> None:
         self._head = head
         self.read_at = time.monotonic()
-        # Not beyond the newest event: after a crash, numbers that nobody used are given again.
-        self.position = (min(head.xmin, head.newest + 1), 0)
+        self.position = _settled(head)
         self._ready.set()
 
     def _is_another_history(self, head: Head) -> bool:
@@ -301,6 +309,14 @@ class EventHub:
                 log.warning("live.read_failed", error=repr(error), retry_seconds=retry_seconds)
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
+
+
+def _settled(head: Head) -> Position:
+    """Behind every event that can be read.
+
+    Not beyond the newest one: after a crash, numbers that nobody used are given again.
+    """
+    return (min(head.xmin, head.newest + 1), 0)
 
 
 def _away() -> DomainError:

@@ -250,6 +250,56 @@ async def test_who_comes_while_the_hub_reads_past_their_topic_misses_nothing(
             assert (event.id, event.snapshot) == (identifier, {"number": 1})
 
 
+async def test_who_comes_while_the_hub_passes_over_what_nobody_watches_misses_nothing(
+    hub: EventHub, writer: asyncpg.Connection, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, read_once, let_go = hub._log.after, asyncio.Event(), asyncio.Event()
+
+    async def answer_late(*arguments: Any) -> Any:
+        batch = await read(*arguments)
+        read_once.set()
+        await let_go.wait()
+        return batch
+
+    subscription = hub.subscribe(topic=TOPIC, user_id=user_id)
+    await hub.ready()
+    identifier = await write(writer, user_id, 1)
+    monkeypatch.setattr(hub._log, "after", answer_late)
+    await read_once.wait()
+    before = hub.position
+    async with subscription:
+        let_go.set()
+        [event] = await take(subscription, 1)
+    assert before < (event.xid, event.id)
+    assert (event.id, event.snapshot) == (identifier, {"number": 1})
+
+
+async def test_the_hub_goes_on_behind_what_nobody_watches(
+    hub: EventHub, writer: asyncpg.Connection, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, passed = hub._log.after, asyncio.Event()
+
+    async def count_rows(*arguments: Any) -> Any:
+        batch = await read(*arguments)
+        assert not batch.rows
+        passed.set()
+        return batch
+
+    await hub.ready()
+    monkeypatch.setattr(hub._log, "after", count_rows)
+    before = hub.position
+    await write(writer, user_id, 1)
+    while hub.position <= before:
+        passed.clear()
+        await asyncio.wait_for(passed.wait(), 10)
+        await asyncio.sleep(0)
+    monkeypatch.setattr(hub._log, "after", read)
+    async with hub.subscribe(topic=TOPIC, user_id=user_id) as subscription:
+        identifier = await write(writer, user_id, 2)
+        [event] = await take(subscription, 1)
+        assert (event.id, event.snapshot) == (identifier, {"number": 2})
+
+
 async def test_stopping_ends_subscriptions_resumably(pool: Database, user_id: UUID) -> None:
     async with running(pool) as hub:
         subscription = hub.subscribe(topic=TOPIC, user_id=user_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -135,7 +136,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize(("table", "watch"), WATCHED.items())
+@pytest.mark.parametrize(("table", "watch"), sorted(WATCHED.items(), key=itemgetter(0)))
 async def test_every_declared_change_of_a_row_records_an_event_and_no_other_does(
     rolled_back: asyncpg.Connection, make_user: MakeUser, table: str, watch: Watch
 ) -> None:
