@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from itertools import product
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -39,6 +41,8 @@ from .house import (
 
 pytestmark = pytest.mark.usefixtures("clean_queue")
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
+# Of one contestant before the other; with the longest it has surely won.
+HEAD_STARTS_SECONDS = (0, 0.001, 0.002, 0.004, 0.05)
 LAWFUL = {
     ("QUEUED", "RUNNING"),
     ("QUEUED", "FAILED"),
@@ -158,6 +162,12 @@ async def test_cancelling_gives_the_credit_back_and_may_be_repeated(
     assert await start_generation(database, generation_id, PROVIDER, 3) is None
 
 
+async def later(seconds: float, work: Awaitable[Any]) -> Any:
+    """Does the work after a while."""
+    await asyncio.sleep(seconds)
+    return await work
+
+
 async def test_of_cancelling_and_finishing_at_once_one_wins(
     database: Database, storage: Storage, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
@@ -174,8 +184,9 @@ async def test_of_cancelling_and_finishing_at_once_one_wins(
             finish_generation(database, running, made()),
             cancel(database, actor, generation_id),
         ]
-        order = contest if n % 2 else contest[::-1]
-        await asyncio.gather(*order, return_exceptions=True)
+        first, second = contest if n % 2 else contest[::-1]
+        head_start_seconds = HEAD_STARTS_SECONDS[n // 2 % len(HEAD_STARTS_SECONDS)]
+        await asyncio.gather(first, later(head_start_seconds, second), return_exceptions=True)
         row = await generation(owner, generation_id)
         winners.add(row["status"])
         paid = row["status"] == "SUCCEEDED"
