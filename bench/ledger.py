@@ -36,7 +36,7 @@ from bench.documents import OURS, SPEND, worded
 from bench.house import Ground, Server, on_core, open_ground, start_tallygraph
 from bench.load import run_load
 from bench.processes import Postgres, cpu_seconds
-from bench.statements import USER_CLAIM, USER_OBJECT, export_statements
+from bench.statements import USER_CLAIM, USER_ID, export_statements
 from db.pool import role_url
 
 HTTP_CONNECTIONS = 32
@@ -126,35 +126,26 @@ async def our_spends(arena: Arena, people: list[Person], seconds: float) -> int:
     return len(await run_load(port, people, spend_body, seconds, HTTP_CONNECTIONS))
 
 
-def pgbench_script(statement: dict[str, Any], wallets: int) -> tuple[str, dict[str, str]]:
-    """The server's statement for pgbench, and the constants that it binds each time, by name."""
-    user, constants = f"'{ID_START}' || :number", dict[str, str]()
+def pgbench_script(statement: dict[str, Any], wallets: int) -> str:
+    """The server's statement for pgbench."""
+    user = f"('{ID_START}' || :number)"
     values = {"amount": "1", "reason": "null", "referenceId": "null", "idempotencyKey": ":key"}
     sql = statement["sql"]
     for position, (kind, *named) in reversed(list(enumerate(statement["arguments"], start=1))):
-        if kind == "input":
-            value = values[named[0]]
-        elif kind == USER_OBJECT:
-            value = f"('{{\"{named[0]}\": \"' || {user} || '\"}}')"
-        elif kind == USER_CLAIM:
-            value = f"({user})"
-        else:
-            value = f":constant{position}"
-            constants[f"constant{position}"] = named[0]
+        assert kind in (USER_ID, USER_CLAIM, "input"), "a spend's statement has no constants"
+        value = values[named[0]] if kind == "input" else user
         sql = sql.replace(f"${position}::", f"{value}::")
     last = FIRST_NUMBER + wallets - 1
-    return f"{KEY}{NUMBER.format(first=FIRST_NUMBER, last=last)}{sql};\n", constants
+    return f"{KEY}{NUMBER.format(first=FIRST_NUMBER, last=last)}{sql};\n"
 
 
 async def pgbench_spends(arena: Arena, wallets: int, seconds: float) -> int:
     """Spends with pgbench for a while; returns how many."""
-    script, constants = pgbench_script(arena.statement, wallets)
     path = arena.ground.folder / "spend.sql"
-    path.write_text(script)
+    path.write_text(pgbench_script(arena.statement, wallets))
     url = role_url(arena.ground.owner_url, "authenticated", arena.ground.password)
     connections = arena.ground.settings.pool_size
     options = f"-n -M prepared -c {connections} -j 1 -T {round(seconds)} -f {path}".split()
-    options += [part for name, value in constants.items() for part in ("-D", f"{name}={value}")]
     done = await asyncio.to_thread(
         subprocess.run, [arena.pgbench, *options, url], capture_output=True, text=True, check=True
     )

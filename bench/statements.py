@@ -20,7 +20,7 @@ from graph.schema import build_schema
 from settings import Settings
 
 # Where the peer puts a request's own values; everything else in a statement is the same each time.
-USER_ID, USER_CLAIM, USER_OBJECT = "user id", "user claim", "user object"
+USER_ID, USER_CLAIM = "user id", "user claim"
 DOCUMENTS = (NESTED_READ, POINT_READ, PAGE, SPEND, SPEND_WITH_DETAILS)
 
 
@@ -61,18 +61,17 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     statement = field.payload.verb_statement(verb)
     assert statement is not None, "a hot mutation is one statement"
     names = {value: name for name, value in given.items()}
-    arguments: list[list[Any]] = [
-        ["input", names[value]] if value in names else ["constant", value]
-        for _, value in verb.arguments
-    ]
-    parameters = statement.parameters(Request(variables, actor.user_id))
-    assert list(parameters.values()) == [actor.user_id], "the payload is chosen by the actor alone"
-    return {
-        "sql": statement.sql,
-        "arguments": [
-            *arguments,
-            ["constant", statement.selection],
-            [USER_OBJECT, next(iter(parameters))],
-            [USER_CLAIM],
-        ],
-    }
+    values = [value for _, value in verb.arguments]
+    request = Request(variables, actor.user_id)
+    bound = statement.arguments(values, request, actor.user_claim)
+    assert not statement.finishers, "the peer finishes nothing in Python"
+    return {"sql": statement.sql, "arguments": [_told(value, names, actor) for value in bound]}
+
+
+def _told(value: Any, names: dict[Any, str], actor: Actor) -> list[Any]:
+    """How the peer finds a mutation's argument."""
+    if value == actor.user_id:
+        return [USER_ID]
+    if value == actor.user_claim:
+        return [USER_CLAIM]
+    return ["input", names[value]] if value in names else ["constant", value]

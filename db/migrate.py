@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 
 from db.pool import role_url
+from db.rereading import make_reread_functions
 from settings import ROLES, Settings
 
 HERE = Path(__file__).parent
@@ -66,6 +67,7 @@ async def migrate(owner_url: str, settings: Settings) -> None:
         async with lock.transaction():
             for name in VERBS:
                 await lock.execute((HERE / name).read_text())
+            await make_reread_functions(lock)
         for role in ROLES:
             await _prepare_role(lock, owner_url, role, settings)
     finally:

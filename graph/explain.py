@@ -60,7 +60,7 @@ class Step:
     sql: str = ""
     arguments: Sequence[Any] | None = None
     reads: bool = False
-    selection_position: int = 0  # of the argument that is SQL itself, for a verb
+    selection: str = ""  # the argument that is SQL itself, for some verbs
 
 
 async def explain(engine: Engine, services: Services, question: Question) -> str:
@@ -144,9 +144,9 @@ async def _mutation_steps(
         if statement is not None:
             request = Request(variables, context.actor.user_id)
             values = [value for _, value in verb.arguments]
-            values += [statement.selection, statement.parameters(request), context.actor.user_claim]
-            title, position = f"{key}: verb and payload, not run", len(verb.arguments) + 1
-            return [Step(title, statement.sql, values, selection_position=position)]
+            arguments = statement.arguments(values, request, context.actor.user_claim)
+            title = f"{key}: verb and payload, not run"
+            return [Step(title, statement.sql, arguments, selection=statement.selection)]
     steps = [Step(f"{key}: done in Python, in a transaction, not run")]
     if field.payload.parts:
         steps.append(Step(f"{key}: then the payload is read", field.payload.rows_statement().sql))
@@ -160,7 +160,7 @@ def _shown(step: Step) -> str:
     arguments = step.arguments or ()
     for position, value in enumerate(arguments, start=1):
         shown = repr(str(value) if isinstance(value, UUID) else value)
-        if position == step.selection_position:
+        if step.selection and value == step.selection:
             shown = "what is selected after the verb:\n" + indent(wrapped(value), "--   ")
         elif position == len(arguments):
             shown += " (the claim app.user_id)"

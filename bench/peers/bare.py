@@ -43,8 +43,6 @@ def reader(argument: list[Any]) -> Argument:
             return lambda user, _variables: user
         case ["user claim"]:
             return lambda user, _variables: str(user)
-        case ["user object", name]:
-            return lambda user, _variables: {name: user}
     raise ValueError(argument)
 
 

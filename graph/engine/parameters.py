@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, cast, literal_column
+from sqlalchemy import ColumnElement, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from graph.engine.faults import Path, blaming
 
 ACTOR = "actor_user_id"
-# In a statement that Postgres runs for a verb, these stand for the verb's result and the rest.
-VERB_RESULT = "$1"
-VERB_PARAMETERS = "$2"
 UUID_TYPE, JSONB_TYPE = Uuid(), JSONB()
 
 
@@ -68,27 +65,3 @@ class Parameters:
     def _bound(self, name: str, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
         self.getters[name] = getter
         return bindparam(name, type_=type_)
-
-
-class VerbParameters(Parameters):
-    """Parameters inside the selection that Postgres runs after a verb, in the same statement.
-
-    `$1` is the verb's result; everything else comes as one jsonb object in `$2`. `keys` says for
-    each object of the payload whether the verb's result or the actor is its primary key.
-    """
-
-    def __init__(self, keys: Mapping[tuple[str, ...], str]) -> None:
-        super().__init__()
-        self._keys = keys
-
-    def key(self, path: tuple[str, ...], type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        """The verb's result, or the actor."""
-        if self._keys[path] == ACTOR:
-            return self.actor()
-        return literal_column(VERB_RESULT, type_)
-
-    def _bound(self, name: str, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        self.getters[name] = getter
-        # A literal, because inside the verb's selection nothing is bound by the driver.
-        value = literal_column(VERB_PARAMETERS, JSONB_TYPE).op("->>")(literal_column(f"'{name}'"))
-        return cast(value, type_)

@@ -18,17 +18,24 @@ from db.retries import retried
 from graph.context import Context
 from graph.engine.json_parts import Json, build_object, text_literal
 from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
-from graph.engine.parameters import ACTOR, Parameters, Request, VerbParameters
+from graph.engine.parameters import ACTOR, Parameters, Request
 from graph.engine.plan import Planner, table_behind
 from graph.engine.render import read
 from graph.engine.specs import backing_of, python_name
 from graph.engine.statements import (
     Statement,
-    VerbStatement,
     finish,
     finished,
     make_statement,
-    make_verb_statement,
+)
+from graph.engine.verbs import (
+    AnswerParameters,
+    Keys,
+    RereadParameters,
+    VerbStatement,
+    reads_tables,
+    verb_and_answer,
+    verb_and_rows,
 )
 from graph.errors import domain_error, user_error
 
@@ -98,10 +105,13 @@ class PayloadPlan:
             else:
                 yield from self._parts(named, found, *place)
 
-    def _row(self, planner: Planner, part: Part, path: tuple[str, ...]) -> Json:
-        source = planner.source(part.type)
-        column = source.c[table_behind(part.type).key]
-        wanted = column == planner.parameters.key(part.attributes, column.type)
+    def _row(
+        self, planner: Planner, part: Part, path: tuple[str, ...], *, reread: bool = False
+    ) -> Json:
+        backing = table_behind(part.type)
+        key = planner.parameters.key(part.attributes, backing.table.c[backing.key].type)
+        source = planner.reread_source(part.type, key) if reread else planner.source(part.type)
+        wanted = source.c[backing.key] == key
         return planner.row(part.type, part.nodes, path, source, wanted)
 
     async def read(self, transaction: Transaction, payload: Payload, request: Request) -> bytes:
@@ -165,9 +175,23 @@ class PayloadPlan:
         return self._verbs[verb.function]
 
     def _verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
-        keys: dict[tuple[str, ...], str] = {(name,): key for name, key in verb.keys.items()}
-        parameters = VerbParameters(keys)
-        planner = self._planning.planner(parameters)
+        keys: Keys = {(name,): key for name, key in verb.keys.items()}
+        casts = [cast for cast, _ in verb.arguments]
+        reread = RereadParameters(keys)
+        planner = self._planning.planner(reread)
+        value = self._verb_payload(planner, keys, reread=True)
+        if value is None:
+            return None
+        if not reads_tables(value):
+            return verb_and_rows(value, reread, planner.finishers, verb.function, casts)
+        answer = AnswerParameters(keys)
+        planner = self._planning.planner(answer)
+        value = self._verb_payload(planner, keys, reread=False)
+        assert value is not None, "the keys are the same"
+        return verb_and_answer(value, answer, planner.finishers, verb.function, casts)
+
+    def _verb_payload(self, planner: Planner, keys: Keys, *, reread: bool) -> Json | None:
+        """The payload as SQL; nothing when some of it is no row of the verb's."""
         by_path = {part.path: part for part in self.parts}
         pairs: list[tuple[str, ColumnElement[Any]]] = []
         for key, nodes in planner.collect(self.type, self.nodes).items():
@@ -177,13 +201,11 @@ class PayloadPlan:
             elif name == "errors":
                 pairs.append((key, literal_column("'[]'::json")))
             elif (key,) in by_path and by_path[key,].attributes in keys:
-                pairs.append((key, self._row(planner, by_path[key,], (key,))))
+                row = self._row(planner, by_path[key,], (key,), reread=reread)
+                pairs.append((key, row))
             else:
                 return None
-        casts = tuple(cast for cast, _ in verb.arguments)
-        return make_verb_statement(
-            build_object(pairs), parameters, planner.finishers, verb.function, casts
-        )
+        return build_object(pairs)
 
 
 async def run_mutation(
@@ -241,8 +263,8 @@ def _request(plan: PayloadPlan, payload: Payload, run: Run) -> Request:
 async def _run_verb(database: Database, statement: VerbStatement, verb: SqlVerb, run: Run) -> bytes:
     actor = run.context.actor
     request = Request(run.variables, actor.user_id)
-    arguments = [value for _, value in verb.arguments]
-    arguments += [statement.selection, statement.parameters(request), actor.user_claim]
+    values = [value for _, value in verb.arguments]
+    arguments = statement.arguments(values, request, actor.user_claim)
     async with database.pools[actor.role].connection() as connection:
         answer = await connection.fetch_value(statement.sql, arguments)
     return finished(answer, statement.finishers)

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as sql_column
 
+from db.rereading import readable_columns, reread_name
 from db.rls import AdminOnly, Owned, ownership_predicate
 from graph.engine import specs
 from graph.engine.faults import FieldFault, Path, blamed_on
@@ -151,6 +152,14 @@ class Planner:
         whole = select(*(row.c[c.name] if c.name in apart else snapshot.c[c.name] for c in columns))
         joined = whole.select_from(snapshot.join(row, row.c[key] == snapshot.c[key]))
         return joined.where(self.lock(named, row)).subquery(self.next_name())
+
+    def reread_source(self, named: GraphQLNamedType, key: ColumnElement[Any]) -> FromClause:
+        """The row with this key in the place of the table, as this statement's verb has left it."""
+        backing = table_behind(named)
+        call = getattr(func.app, reread_name(backing.table))(key)
+        readable = readable_columns(backing.table, backing.model.access)
+        columns = [sql_column(c.name, c.type) for c in readable]
+        return call.table_valued(*columns, name=self.next_name())  # type: ignore[no-any-return]
 
     def lock(self, named: GraphQLNamedType, source: FromClause) -> ColumnElement[bool]:
         """The engine's own lock on the rows of `source`."""

@@ -13,13 +13,7 @@ from sqlalchemy import ColumnElement, select
 
 from db.compiling import compiled_once
 from graph.engine.faults import Path
-from graph.engine.parameters import (
-    Getter,
-    Parameters,
-    Request,
-    VerbParameters,
-    actor_user_id,
-)
+from graph.engine.parameters import Getter, Parameters, Request, actor_user_id
 from graph.engine.plan import Finisher
 
 
@@ -111,43 +105,3 @@ def make_statement(
     sql, names = compiled_once(select(value))
     getters = tuple(parameters.getters[name] for name in names)
     return Statement(sql, getters, tuple(finishers))
-
-
-@dataclass(frozen=True)
-class VerbStatement:
-    """A verb and its payload in one statement; Postgres runs the selection after the verb."""
-
-    selection: str
-    getters: dict[str, Getter]
-    finishers: tuple[Finisher, ...]
-    function: str
-    casts: tuple[str, ...]
-
-    @cached_property
-    def sql(self) -> str:
-        """Parameters: the verb's arguments, the selection, its parameters, the actor's claim."""
-        count = len(self.casts)
-        call = ", ".join(f"${n}::{cast}" for n, cast in enumerate(self.casts, start=1))
-        return (
-            "with claims as materialized "
-            f"(select set_config('app.user_id', ${count + 3}::text, true)) "
-            f"select app.answer({self.function}({call}), ${count + 1}::text, ${count + 2}::jsonb) "
-            "from claims"
-        )
-
-    def parameters(self, request: Request) -> dict[str, Any]:
-        """What the selection reads from its jsonb parameter."""
-        return {name: getter(request) for name, getter in self.getters.items()}
-
-
-def make_verb_statement(
-    value: ColumnElement[Any],
-    parameters: VerbParameters,
-    finishers: Sequence[Finisher],
-    function: str,
-    casts: tuple[str, ...],
-) -> VerbStatement:
-    """The statement that runs a verb and then selects its payload."""
-    sql, names = compiled_once(select(value))
-    assert not names, "inside a verb's selection nothing is bound by the driver"
-    return VerbStatement(sql, parameters.getters, tuple(finishers), function, casts)

@@ -73,7 +73,9 @@ async def test_a_verb_is_shown_and_not_run(explained: Explainer, owner: asyncpg.
     shown = await explained(SPEND, amount=3, analyze=True)
     assert "spendCredits: verb and payload, not run" in shown
     assert "app.spend_credits(" in shown
-    assert re.search(r"^-- +FROM wallets", shown, re.MULTILINE), shown
+    assert re.search(r"^ +FROM app.reread_wallets\(done.actor_user_id\)", shown, re.MULTILINE), (
+        shown
+    )
     assert re.search(r"^-- \$\d+ = 3$", shown, re.MULTILINE), shown
     assert "EXPLAIN" not in shown
     assert "'balance': 10" not in shown
@@ -83,6 +85,14 @@ async def test_a_verb_is_shown_and_not_run(explained: Explainer, owner: asyncpg.
         explained.email,
     )
     assert spent == 0
+
+
+async def test_what_is_selected_after_a_verb_is_shown(explained: Explainer) -> None:
+    cancel = """mutation($id: ID!) { cancelGeneration(input: {id: $id}) {
+      generation { tool { id } } } }"""
+    shown = await explained(cancel, id=f"generation_{uuid4()}")
+    assert "what is selected after the verb" in shown
+    assert re.search(r"^-- +FROM generations", shown, re.MULTILINE), shown
 
 
 async def test_work_in_python_is_not_done(explained: Explainer, owner: asyncpg.Connection) -> None:

@@ -1,0 +1,66 @@
+"""A row is read again within the statement that wrote it, and only by who may read it."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from db.actor import NOBODY, SERVICE, Actor
+from db.pool import Database
+from db.registry import models
+from db.rereading import readable_columns, reread_name
+
+from ..conftest import MakeUser
+
+SPEND_AND_READ = """
+with claims as materialized (select set_config('app.user_id', $2::text, true) as user_id),
+done as materialized (select app.spend_credits(4, null, null, $1) as result from claims)
+select (select t.balance_after from app.reread_credit_transactions(done.result) t),
+       (select t.balance_after from credit_transactions t where t.id = done.result) from done
+"""
+READ_WALLET = "select user_id, balance from app.reread_wallets($1)"
+
+
+async def test_what_a_verb_wrote_is_there_though_the_table_still_seems_without_it(
+    database: Database, make_user: MakeUser
+) -> None:
+    actor = await make_user(credits=10)
+    async with database.transaction(actor) as transaction:
+        row = await transaction.connection.fetchrow(
+            SPEND_AND_READ, str(uuid4()), str(actor.user_id)
+        )
+    assert tuple(row) == (6, None)
+
+
+async def test_row_level_security_guards_it(database: Database, make_user: MakeUser) -> None:
+    actor, other = await make_user(credits=7), await make_user(credits=9)
+    for who, found in ((actor, (actor.user_id, 7)), (other, (None, None))):
+        async with database.transaction(who) as transaction:
+            row = await transaction.connection.fetchrow(READ_WALLET, actor.user_id)
+        assert tuple(row) == found
+    async with database.transaction(Actor("authenticated")) as transaction:
+        row = await transaction.connection.fetchrow(READ_WALLET, actor.user_id)
+    assert tuple(row) == (None, None)
+
+
+@pytest.mark.parametrize("who", [NOBODY, SERVICE], ids=lambda who: who.role)
+async def test_only_signed_in_users_may_call_it(database: Database, who: Actor) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.transaction(who) as transaction:
+            await transaction.connection.fetchrow(READ_WALLET, uuid4())
+
+
+async def test_hidden_columns_are_not_among_its_columns(owner: asyncpg.Connection) -> None:
+    hiding = {name: model for name, model in models().items() if model.access.hidden}
+    assert {"generations", "dead_jobs"} <= hiding.keys()
+    for name in ("generations", "dead_jobs"):
+        model = hiding[name]
+        table = model.metadata.tables[name]
+        returned = await owner.fetchval(
+            "select proargnames from pg_proc where proname = $1", reread_name(table)
+        )
+        expected = [column.name for column in readable_columns(table, model.access)]
+        assert returned == ["wanted", *expected]
+        assert not set(returned) & set(model.access.hidden)
