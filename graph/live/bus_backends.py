@@ -14,6 +14,13 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 PROBE_INTERVAL_SECONDS = 2.0
+APPLICATION_NAME = "tallygraph live"
+# A session is listed from before its first LISTEN until after its last, and roles see their own.
+_OTHERS = """
+select exists (
+    select from pg_stat_activity where application_name = $1 and pid <> pg_backend_pid()
+    and datname = current_database())
+"""
 REPLY_TIMEOUT_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 1.0
@@ -98,39 +105,54 @@ class ReconnectingBackend(BroadcastBackend):
 
 
 class PostgresBackend(ReconnectingBackend):
-    """LISTEN/NOTIFY on one direct connection."""
+    """LISTEN/NOTIFY on one direct connection.
+
+    Nothing is sent while no other process listens, since 50 notifications a second can be told from
+    none. Who begins to listen greets the others, and each looks for them at every probe.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
+        self._is_alone, self._was_greeted = False, False
         self._connection: asyncpg.Connection | None = None
         # asyncpg runs one statement at a time on a connection: publisher and probe take turns.
         self._turn = asyncio.Lock()
 
     async def publish(self, channel: str, message: Any) -> None:
         """Send one message outside of any transaction; raises when the connection is away."""
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             raise ConnectionError("the bus is reconnecting")
+        if not self._is_alone:
+            await self._notify(self._connection, channel, str(message))
+
+    async def _notify(self, connection: asyncpg.Connection, channel: str, message: str) -> None:
         async with self._turn:
             await connection.execute(
-                "select pg_notify($1, $2)", channel, str(message), timeout=REPLY_TIMEOUT_SECONDS
+                "select pg_notify($1, $2)", channel, message, timeout=REPLY_TIMEOUT_SECONDS
             )
 
     async def _open(self) -> None:
+        self._is_alone = False
         self._connection = await asyncpg.connect(
             self._url,
             timeout=REPLY_TIMEOUT_SECONDS,
             statement_cache_size=0,
-            server_settings={"application_name": "tallygraph live"},
+            server_settings={"application_name": APPLICATION_NAME},
         )
 
     async def _listen(self, channel: str) -> None:
-        if self._connection:
-            async with self._turn:
-                await self._connection.add_listener(
-                    channel, lambda _connection, _pid, name, message: self._receive(name, message)
-                )
+        connection = self._connection
+        if connection is None:
+            return
+        async with self._turn:
+            await connection.add_listener(channel, self._hear)
+        await self._notify(connection, channel, "")
+
+    def _hear(self, connection: asyncpg.Connection, pid: int, channel: str, message: str) -> None:
+        if pid != connection.get_server_pid():
+            self._is_alone, self._was_greeted = False, True
+        self._receive(channel, message)
 
     async def _until_lost(self) -> None:
         connection = self._connection
@@ -138,10 +160,18 @@ class PostgresBackend(ReconnectingBackend):
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _connection: lost.set())
         while not lost.is_set():
+            await self._look_for_others(connection)
             with suppress(TimeoutError):
                 await asyncio.wait_for(lost.wait(), PROBE_INTERVAL_SECONDS)
-            async with self._turn:
-                await connection.execute("select 1", timeout=REPLY_TIMEOUT_SECONDS)
+
+    async def _look_for_others(self, connection: asyncpg.Connection) -> None:
+        async with self._turn:
+            self._was_greeted = False
+            is_accompanied = await connection.fetchval(
+                _OTHERS, APPLICATION_NAME, timeout=REPLY_TIMEOUT_SECONDS
+            )
+        # Who greeted during the look may not have been among them.
+        self._is_alone = not (is_accompanied or self._was_greeted)
 
     async def _drop(self) -> None:
         if self._connection:

@@ -85,7 +85,11 @@ function publish(row) {
 }
 
 const reader = new pg.Client({ connectionString: config.url, options: config.planning });
-const listener = new pg.Client({ connectionString: config.url });
+// The bus wakes nobody unless it sees somebody who listens under this name.
+const listener = new pg.Client({
+  connectionString: config.url,
+  application_name: "tallygraph live",
+});
 let woken = null;
 let isWoken = false;
 
