@@ -24,8 +24,9 @@ class WakeBus:
     failure to publish is logged and forgotten.
     """
 
-    def __init__(self, broadcast: Broadcast) -> None:
+    def __init__(self, broadcast: Broadcast, is_alone: Callable[[], bool] = lambda: False) -> None:
         self._broadcast = broadcast
+        self._is_alone = is_alone
         self._process_name = secrets.token_hex(8)
         self._due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -33,12 +34,13 @@ class WakeBus:
     @classmethod
     def memory(cls) -> WakeBus:
         """The bus of a deployment that is one process."""
-        return cls(Broadcast("memory://"))
+        return cls(Broadcast("memory://"), lambda: True)
 
     @classmethod
     def postgres(cls, direct_url: str) -> WakeBus:
         """A bus over LISTEN/NOTIFY; `direct_url` logs in as `service`, past any PgBouncer."""
-        return cls(Broadcast(backend=PostgresBackend(direct_url)))
+        backend = PostgresBackend(direct_url)
+        return cls(Broadcast(backend=backend), lambda: backend.is_alone)
 
     @classmethod
     def redis(cls, url: str) -> WakeBus:
@@ -62,8 +64,9 @@ class WakeBus:
         await self._broadcast.disconnect()
 
     def publish(self) -> None:
-        """Tell the other processes soon; returns at once."""
-        self._due.set()
+        """Tell the other processes soon, if there are any; returns at once."""
+        if not self._is_alone():
+            self._due.set()
 
     async def _listen(self, on_wake: Callable[[], None]) -> None:
         async with self._broadcast.subscribe(WAKE_CHANNEL) as messages:

@@ -107,14 +107,15 @@ class ReconnectingBackend(BroadcastBackend):
 class PostgresBackend(ReconnectingBackend):
     """LISTEN/NOTIFY on one direct connection.
 
-    Nothing is sent while no other process listens, since 50 notifications a second can be told from
-    none. Who begins to listen greets the others, and each looks for them at every probe.
+    `is_alone` says that no other process listens: then nothing need be sent, and 50 notifications a
+    second can be told from none. Who begins to listen greets the others, and each looks for them at
+    every probe.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        self._is_alone, self._was_greeted = False, False
+        self.is_alone, self._was_greeted = False, False
         self._connection: asyncpg.Connection | None = None
         # asyncpg runs one statement at a time on a connection: publisher and probe take turns.
         self._turn = asyncio.Lock()
@@ -123,8 +124,7 @@ class PostgresBackend(ReconnectingBackend):
         """Send one message outside of any transaction; raises when the connection is away."""
         if self._connection is None:
             raise ConnectionError("the bus is reconnecting")
-        if not self._is_alone:
-            await self._notify(self._connection, channel, str(message))
+        await self._notify(self._connection, channel, str(message))
 
     async def _notify(self, connection: asyncpg.Connection, channel: str, message: str) -> None:
         async with self._turn:
@@ -133,7 +133,7 @@ class PostgresBackend(ReconnectingBackend):
             )
 
     async def _open(self) -> None:
-        self._is_alone = False
+        self.is_alone = False
         self._connection = await asyncpg.connect(
             self._url,
             timeout=REPLY_TIMEOUT_SECONDS,
@@ -151,7 +151,7 @@ class PostgresBackend(ReconnectingBackend):
 
     def _hear(self, connection: asyncpg.Connection, pid: int, channel: str, message: str) -> None:
         if pid != connection.get_server_pid():
-            self._is_alone, self._was_greeted = False, True
+            self.is_alone, self._was_greeted = False, True
         self._receive(channel, message)
 
     async def _until_lost(self) -> None:
@@ -171,7 +171,7 @@ class PostgresBackend(ReconnectingBackend):
                 _OTHERS, APPLICATION_NAME, timeout=REPLY_TIMEOUT_SECONDS
             )
         # Who greeted during the look may not have been among them.
-        self._is_alone = not (is_accompanied or self._was_greeted)
+        self.is_alone = not (is_accompanied or self._was_greeted)
 
     async def _drop(self) -> None:
         if self._connection:
