@@ -20,6 +20,13 @@ def cpu_seconds(process: psutil.Process) -> float:
     return times.user + times.system
 
 
+def usable_cores() -> int:
+    """How many cores this process, and what it starts, may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def busy_seconds(server: Server) -> float:
     """User and system time of a server's threads, to the nanosecond where the system tells it."""
     try:

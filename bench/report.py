@@ -12,6 +12,7 @@ from rich.table import Table
 from bench.chart import chart
 from bench.documents import OURS, worded
 from bench.figures import Report, Result, Round, speed
+from bench.processes import usable_cores
 from bench.workloads import PEERS, TALLYGRAPH
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -128,6 +129,7 @@ def page(report: Report) -> str:
         memory=memory_text(report),
         generator=f"{generator_share(report):.0%}",
         workloads="\n".join(map(workload_text, report.results)),
+        cores=usable_cores(),
         connections=options.connections,
         rounds=options.rounds,
         seconds=options.seconds,
@@ -191,8 +193,8 @@ npm ci --prefix bench/peers/postgraphile
 .venv/bin/python -m bench            # --help lists the options; --write renews this page
 ```
 
-Two cores. One server process has the first core to itself apart from Postgres, the load generator
-runs on the second, and Postgres 17 (embedded, fsync on) uses both. {connections} keep-alive
+{cores} cores. One server process has the first core to itself apart from Postgres, the load
+generator runs on the last, and Postgres 17 (embedded, fsync on) uses all. {connections} keep-alive
 connections (8 for D1 and D2) each send the next request once the last is answered, with
 {busy_users} access tokens in rotation; every answer is checked. {rounds} rounds of {seconds:g} s
 for each server and workload, the servers in turn and another one first in each round, after a

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from array import array
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from bench.house import ROOT, Ground, on_core
+from bench.processes import usable_cores
 
 COLLECT_SECONDS = 30.0
 
@@ -92,8 +92,7 @@ class Crowd:
 
 def client_cores() -> list[int]:
     """Positions of the cores for clients: the last two, if the server keeps its own then."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return [-1, -2] if cores > 2 else [-1]
+    return [-1, -2] if usable_cores() > 2 else [-1]
 
 
 @asynccontextmanager
