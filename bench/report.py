@@ -177,7 +177,7 @@ median over the rounds.
 {table}
 
 {memory}. CPU is per request. A dash: the peer has no such thing. The bare application knows no
-documents, and `updateProfile` is no single statement that it could run; the other peers have no
+documents, and puts no input together as `updateProfile` needs it; the other peers have no
 accounts and no worker, so nobody but us signs in users and runs generations. For G1 the server's
 CPU includes the worker's, and "Requests/s" are finished generations of 4 users at a time.
 

@@ -31,6 +31,7 @@ VERBS = (
     "generations/attempts.sql",
     "credits/usage.sql",
     "jobs/jobs.sql",
+    "profiles/profiles.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096

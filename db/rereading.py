@@ -41,22 +41,22 @@ async def make_reread_functions(owner: asyncpg.Connection) -> None:
 def _function(table: Table, access: Access) -> str:
     """A table's function: takes the primary key and returns the row without hidden columns.
 
-    There are only nulls where there is no such row, or none that the caller may read: it has its
-    caller's rights, so that row-level security guards what it reads. It does not return the
-    table's own type, since a table could not be dropped then, nor a column change its type.
+    Nothing is returned where there is no such row, or none that the caller may read: it has its
+    caller's rights, so that row-level security guards what it reads. The columns are listed, since
+    with the table's own type for its result the function would keep the table from being dropped;
+    and it returns a set, since one row as a value would be put together whole, large texts too.
     """
     (key,) = table.primary_key
     read = readable_columns(table, access)
     signature = f"app.{reread_name(table)}({_type(key)})"
-    returned = ", ".join(f"out {column.name} {_type(column)}" for column in read)
+    returned = ", ".join(f"{column.name} {_type(column)}" for column in read)
     selected = ", ".join(f"t.{column.name}" for column in read)
-    targets = ", ".join(f"{reread_name(table)}.{column.name}" for column in read)
     return f"""
 drop function if exists {signature};
-create function app.{reread_name(table)}(wanted {_type(key)}, {returned})
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp as $$
+create function app.{reread_name(table)}(wanted {_type(key)}) returns table ({returned})
+language plpgsql volatile rows 1 security invoker set search_path = pg_catalog, pg_temp as $$
 begin
-    select {selected} into {targets} from public.{table.name} t where t.{key.name} = wanted;
+    return query select {selected} from public.{table.name} t where t.{key.name} = wanted;
 end;
 $$;
 revoke execute on function {signature} from public;

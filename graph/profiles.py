@@ -11,7 +11,7 @@ from db.pool import Transaction
 from db.profiles import operations, tables
 from graph.context import Context
 from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.outcomes import Payload, Ref, Verb
+from graph.engine.outcomes import Payload, SqlVerb, Verb
 from graph.errors import UserError
 from graph.relay import Cursor, Node, uuid_from_global_id
 from graph.scalars import JSON
@@ -119,29 +119,25 @@ def _given(value: object, *, required: tuple[str, ...] = ()) -> dict[str, Any]:
     return {n: v for n, v in given.items() if v is not None or n not in never_null}
 
 
-async def create_profile(context: Context, input: CreateProfileInput) -> Verb:
-    """Creates a profile of the caller's."""
-    actor = context.signed_in()
+async def create_profile(context: Context, input: CreateProfileInput) -> SqlVerb:
+    """Creates a profile of the caller's, in one statement."""
+    context.signed_in()
     values = _given(input)
-
-    async def run(transaction: Transaction) -> Payload:
-        created = await operations.create_profile(transaction, actor, values)
-        return Payload({"profile": Ref(created)})
-
-    return Verb(run)
+    operations.check_profile(values)
+    return SqlVerb("app.create_profile", (("jsonb", values),), {"profile": SqlVerb.RESULT})
 
 
-async def update_profile(context: Context, input: UpdateProfileInput) -> Verb:
-    """Changes a profile of the caller's."""
-    actor = context.signed_in()
+async def update_profile(context: Context, input: UpdateProfileInput) -> SqlVerb:
+    """Changes a profile of the caller's, in one statement."""
+    context.signed_in()
     profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
     values = _given(input, required=("analysis",))
-
-    async def run(transaction: Transaction) -> Payload:
-        await operations.update_profile(transaction, actor, profile_id, values)
-        return Payload({"profile": Ref(profile_id)})
-
-    return Verb(run)
+    operations.check_profile(values)
+    return SqlVerb(
+        "app.update_profile",
+        (("uuid", profile_id), ("jsonb", values)),
+        {"profile": SqlVerb.RESULT},
+    )
 
 
 async def delete_profile(context: Context, input: DeleteProfileInput) -> Verb:

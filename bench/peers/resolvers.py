@@ -29,13 +29,13 @@ from db.actor import Actor
 from db.base import Base
 from db.credits.tables import CreditTransaction, Wallet
 from db.pool import Transaction
-from db.profiles import operations
 from db.profiles.tables import Profile
 from graph.engine import specs
 from graph.engine.plan import as_object
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.relay import DEFAULT_PAGE_SIZE, uuid_from_global_id
 
+RENAME = text("select app.update_profile(:id, :given)")
 SPEND = text("select app.spend_credits(:amount, :reason, :reference_id, :idempotency_key)")
 Row = Mapping[str, Any]
 Resolver = Callable[..., Any]
@@ -194,12 +194,10 @@ async def spend_credits(_: None, info: GraphQLResolveInfo[Request], input: Row) 
 
 
 async def update_profile(_: None, info: GraphQLResolveInfo[Request], input: Row) -> Row:
-    """The product's own operation, then the row."""
+    """The verb, then the row."""
     request = info.context
     profile_id = uuid_from_global_id(input["id"], "profile")
-    await operations.update_profile(
-        request.transaction, request.actor, profile_id, {"name": input["name"]}
-    )
+    await request.transaction.fetch_value(RENAME, id=profile_id, given={"name": input["name"]})
     return {"profile": await request.load(Profile, "id", profile_id), "errors": []}
 
 
