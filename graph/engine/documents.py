@@ -203,7 +203,7 @@ class Documents:
                     for literal in lifting.strings_in(reading.literals):
                         refuse_unstorable(literal)
                     return self._remember(text, name, key, skeleton, literals)
-        document = valid_document(self._schema, self._rules, text, strings, self._limits)
+        document = valid_document(self._schema, self._rules, text, tokens, strings, self._limits)
         visit(document, _StringChecker())
         return self._load(text, name, document, reading, len(tokens))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 from graphql import (
@@ -10,8 +10,21 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    KnownDirectivesRule,
+    NoUndefinedVariablesRule,
+    NoUnusedVariablesRule,
+    UniqueDirectivesPerLocationRule,
+    UniqueVariableNamesRule,
     ValidationContext,
+    VariablesAreInputTypesRule,
+    VariablesInAllowedPositionRule,
     validate,
+)
+from graphql.validation import (
+    DeferStreamDirectiveLabel,
+    DeferStreamDirectiveOnRootField,
+    DeferStreamDirectiveOnValidOperationsRule,
+    StreamDirectiveOnListField,
 )
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from graphql.validation.validate import ValidationAbortedError
@@ -26,14 +39,35 @@ MAX_ERRORS = 20
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 15_000
 
 Rule = type[ASTValidationRule]
+# What a document must have for a rule to find anything. Those of variables walk all of it anew.
+ONLY_WITH: dict[Rule, str] = {
+    NoUndefinedVariablesRule: "$",
+    NoUnusedVariablesRule: "$",
+    UniqueVariableNamesRule: "$",
+    VariablesAreInputTypesRule: "$",
+    VariablesInAllowedPositionRule: "$",
+    KnownDirectivesRule: "@",
+    UniqueDirectivesPerLocationRule: "@",
+    DeferStreamDirectiveLabel: "@",
+    DeferStreamDirectiveOnRootField: "@",
+    DeferStreamDirectiveOnValidOperationsRule: "@",
+    StreamDirectiveOnListField: "@",
+}
 
 
 def valid_document(
-    schema: GraphQLSchema, rules: Sequence[Rule], text: str, strings: Strings, limits: Limits
+    schema: GraphQLSchema,
+    rules: Sequence[Rule],
+    text: str,
+    tokens: Collection[str],
+    strings: Strings,
+    limits: Limits,
 ) -> DocumentNode:
-    """The document of a text, small enough to validate, and valid."""
+    """The document of a text and its tokens, small enough to validate, and valid."""
     document = parsed(text, strings, limits)
-    errors = _faults(schema, rules, document)
+    marks = {mark for mark in "$@" if mark in tokens}
+    needed = [rule for rule in rules if rule not in ONLY_WITH or ONLY_WITH[rule] in marks]
+    errors = _faults(schema, needed, document)
     if not errors:
         return document
     # Validation also aborts after too many faults; then it has shown them.
