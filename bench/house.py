@@ -22,7 +22,7 @@ from bench.data import Person, fill, hash_password
 from bench.documents import SIGN_IN
 from bench.statements import export_statements
 from bench.workloads import BARE, POSTGRAPHILE, STRAWBERRY, TALLYGRAPH
-from db.embedded import destroy_embedded, start_embedded
+from db.embedded import EmbeddedDatabase, destroy_embedded, start_embedded
 from db.migrate import migrate
 from db.pool import role_url
 from db.seeding import load_seed
@@ -57,8 +57,13 @@ class Ground:
 
     folder: Path
     settings: Settings
-    owner_url: str
+    database: EmbeddedDatabase
     people: list[Person]
+
+    @property
+    def owner_url(self) -> str:
+        """The database, as its owner."""
+        return self.database.owner_url
 
     @property
     def password(self) -> str:
@@ -165,7 +170,7 @@ async def open_ground(users: int, busy_users: int) -> AsyncIterator[Ground]:
             await migrate(database.owner_url, settings)
             await load_seed(database.owner_url, "demo")
             people = await fill(database.owner_url, settings, users, busy_users)
-            yield Ground(Path(folder), settings, database.owner_url, people)
+            yield Ground(Path(folder), settings, database, people)
         finally:
             database.stop()
             destroy_embedded(settings)

@@ -21,12 +21,9 @@ from graphql import (
     Visitor,
     parse,
     specified_rules,
-    validate,
     visit,
 )
 from graphql.validation import NoSchemaIntrospectionCustomRule
-from graphql.validation.rules import overlapping_fields_can_be_merged
-from graphql.validation.validate import ValidationAbortedError
 
 from db.errors import ErrorCode
 from graph.engine import lifting
@@ -34,14 +31,13 @@ from graph.engine.cache import ByteBoundedCache
 from graph.engine.coercion import Coercions, VariableReader
 from graph.engine.costs import Formula, Pricing
 from graph.engine.lifting import Lifted, Reading, Slot
-from graph.engine.limits import Limits, check_document, check_text, too_complex
+from graph.engine.limits import Limits, check_text
+from graph.engine.parsing import Strings
 from graph.engine.probes import Probe, probes_of
+from graph.engine.validation import Rule, valid_document
 from graph.engine.variables import Variables, coerce_variables, refuse_unstorable
 from graph.errors import RequestError
 
-MAX_VALIDATION_ERRORS = 20
-# Comparing fields that share a name grows with their square: this much takes about 40 ms.
-overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 15_000
 SKELETON_BYTES = 32 * 1024 * 1024
 TEXT_BYTES = 4 * 1024 * 1024
 PLANS_PER_SKELETON = 64
@@ -169,7 +165,7 @@ class Documents:
         self._limits = limits or Limits()
         self._pricing = Pricing(schema)
         self._coercions = Coercions(schema)
-        rules = list(specified_rules)
+        rules: list[Rule] = list(specified_rules)
         if not introspection:
             rules.append(NoSchemaIntrospectionCustomRule)
         self._rules = rules
@@ -196,8 +192,8 @@ class Documents:
 
     def _read(self, text: str, name: str | None) -> Operation:
         """The operation of a text that is not remembered, by its skeleton if that is known."""
-        tokens = check_text(text, self._limits)
-        reading = None if INTROSPECTION.intersection(tokens) else lifting.read(tokens)
+        tokens, strings = check_text(text, self._limits), Strings()
+        reading = None if INTROSPECTION.intersection(tokens) else lifting.read(tokens, strings)
         if reading is not None:
             key = (reading.skeleton, name)
             skeleton = self._skeletons.get(key)
@@ -207,12 +203,18 @@ class Documents:
                     for literal in lifting.strings_in(reading.literals):
                         refuse_unstorable(literal)
                     return self._remember(text, name, key, skeleton, literals)
-        return self._load(text, name, reading, len(tokens))
+        document = valid_document(self._schema, self._rules, text, tokens, strings, self._limits)
+        visit(document, _StringChecker())
+        return self._load(text, name, document, reading, len(tokens))
 
     def _load(
-        self, text: str, name: str | None, reading: Reading | None, token_count: int
+        self,
+        text: str,
+        name: str | None,
+        document: DocumentNode,
+        reading: Reading | None,
+        token_count: int,
     ) -> Operation:
-        document = self._valid(text)
         lifted = None if reading is None else self._lifted(document, reading)
         key: Key = (text, name)
         literals: dict[str, Any] = {}
@@ -233,20 +235,6 @@ class Documents:
         lifted = lifting.lift(self._schema, document)
         whole = lifted is not None and lifted.literal_count == len(reading.literals)
         return lifted if whole else None
-
-    def _valid(self, text: str) -> DocumentNode:
-        """The document, small enough to validate, and valid."""
-        document = _parsed(text, self._limits, no_location=True)
-        if errors := self._faults(document):
-            # Locations take half of a document's memory, so only a report is given them.
-            raise _invalid(errors, lambda: self._faults(_parsed(text, self._limits)))
-        visit(document, _StringChecker())
-        return document
-
-    def _faults(self, document: DocumentNode) -> list[GraphQLError]:
-        return validate(
-            self._schema, document, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=True
-        )
 
     def _skeleton(
         self,
@@ -296,30 +284,6 @@ class Documents:
         entry = _Text(key, literals, variables)
         self._texts.put((text, name), entry, 2 * sys.getsizeof(text) + TEXT_ENTRY_BYTES)
         return entry.operation(skeleton)
-
-
-def _parsed(text: str, limits: Limits, *, no_location: bool = False) -> DocumentNode:
-    """The document, once it is known to be small enough to validate."""
-    try:
-        document = parse(text, max_tokens=limits.tokens, no_location=no_location)
-        check_document(document, limits)
-    except GraphQLError as error:
-        code = ErrorCode.BAD_USER_INPUT
-        if "Parsing aborted" in error.message:
-            code = ErrorCode.QUERY_TOO_COMPLEX
-        raise RequestError([error], code) from None
-    except RecursionError:
-        raise too_complex("The document is nested too deeply.") from None
-    return document
-
-
-def _invalid(
-    errors: Sequence[GraphQLError], located: Callable[[], Sequence[GraphQLError]]
-) -> RequestError:
-    # Validation also aborts after too many faults; then it has shown them.
-    if isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MAX_VALIDATION_ERRORS:
-        return too_complex("The document's fields repeat one another too often.")
-    return RequestError(located(), ErrorCode.BAD_USER_INPUT)
 
 
 def _tree(document: DocumentNode, name: str | None) -> Tree:

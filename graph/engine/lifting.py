@@ -41,6 +41,8 @@ from graphql import (
 )
 from graphql.utilities import coerce_input_literal
 
+from graph.engine.parsing import Strings
+
 # What GraphQL calls Int and Float (GraphQL specification, 2.9.1 and 2.9.2).
 _INT = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
@@ -60,7 +62,7 @@ class Reading:
     literals: tuple[Literal, ...]
 
 
-def read(tokens: Sequence[str]) -> Reading | None:
+def read(tokens: Sequence[str], strings: Strings) -> Reading | None:
     """A document's tokens as skeleton and literals; nothing when a literal cannot be read."""
     code = [token for token in tokens if token[0] != "#"]
     kept: list[str] = []
@@ -77,7 +79,7 @@ def read(tokens: Sequence[str]) -> Reading | None:
         if stays_until or token[0] not in _FIRST_OF_LITERAL:
             kept.append(token)
             continue
-        node = _literal(token)
+        node = _literal(token, strings)
         if node is None:
             return None
         is_block = isinstance(node, StringValueNode) and bool(node.block)
@@ -87,15 +89,18 @@ def read(tokens: Sequence[str]) -> Reading | None:
     return Reading(" ".join(kept), tuple(literals))
 
 
-def _literal(token: str) -> Literal | None:
+def _literal(token: str, strings: Strings) -> Literal | None:
     if token[0] != '"':
         if _INT.fullmatch(token):
             return IntValueNode(value=token)
         return FloatValueNode(value=token) if _FLOAT.fullmatch(token) else None
-    if "\\" not in token and not token.startswith('"""'):
+    is_block = token.startswith('"""')
+    if "\\" not in token and not is_block:
         is_closed = len(token) > 1 and token[-1] == '"'
         return StringValueNode(value=token[1:-1], block=False) if is_closed else None
     try:
+        if not is_block:
+            return StringValueNode(value=strings.value(token), block=False)
         node = parse_value(token, no_location=True)
     except GraphQLError:
         return None

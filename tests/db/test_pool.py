@@ -211,6 +211,25 @@ async def test_a_statement_that_takes_too_long_leaves_its_connection_usable(
             await connection.execute("alter role authenticated set statement_timeout = '10s'")
 
 
+async def test_a_statement_that_is_stopped_before_it_is_run_is_an_outage(pools: Database) -> None:
+    """A timeout may strike after Postgres has described a statement: asyncpg expects nothing then."""
+    fields = b"SERROR\0VERROR\0C57014\0Mcanceling statement due to statement timeout\0\0"
+    stopped = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+    async def interrupted() -> None:
+        async with pools.pools["authenticated"].connection() as connection:
+            used.append(await connection.fetch_value(BACKEND, []))
+            connection.raw._protocol.data_received(stopped)
+            await connection.fetch_value(BACKEND, [])
+
+    used: list[int] = []
+    with pytest.raises(asyncpg.InternalClientError) as unexpected:
+        await interrupted()
+    assert cannot_serve(unexpected.value)
+    assert not answered(unexpected.value)
+    assert await run(pools, BACKEND) not in used
+
+
 async def test_a_server_that_falls_silent_is_given_up(
     migrated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

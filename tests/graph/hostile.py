@@ -66,6 +66,14 @@ HOSTILE: dict[str, tuple[str, frozenset[str]]] = {
     "unclosed block strings": ('\\"""""' * 8_300, TOO_COMPLEX_OR_INVALID),
     "an unclosed string": ('{a(b:"' + "x" * 49_900, TOO_COMPLEX_OR_INVALID),
     "escapes": ('{a(b:"' + "\\n" * 24_900 + '")}', TOO_COMPLEX_OR_INVALID),
+    "escapes that JSON has not": (
+        '{a(b:"\\u{41}' + "\\n" * 24_900 + '")}',
+        TOO_COMPLEX_OR_INVALID,
+    ),
+    "escapes, the last of them wrong": (
+        '{a(b:"' + "\\n" * 24_900 + '\\q")}',
+        TOO_COMPLEX_OR_INVALID,
+    ),
     "200 operations": (" ".join(f"query Q{n}{{viewer{{id}}}}" for n in range(200)), TOO_COMPLEX),
     "1,000 variables nobody uses": (
         "query(" + " ".join(f"$v{n}:Int" for n in range(450)) + "){viewer{id}}",

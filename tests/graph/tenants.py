@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from db.actor import Actor
 from db.errors import DomainError
+from db.outages import connection_lost
 from db.pool import Database, PooledConnection
 
 from ..conftest import MakeUser
@@ -94,8 +95,8 @@ class Tally:
     def count(self, answer: Any, other: Actor, other_profile: str) -> None:
         if isinstance(answer, BaseException):
             self.ends[type(answer).__name__] += 1
-            known = asyncio.CancelledError | DomainError | asyncpg.PostgresError | ConnectionError
-            assert isinstance(answer, known), repr(answer)
+            known = asyncio.CancelledError | DomainError | asyncpg.PostgresError
+            assert isinstance(answer, known) or connection_lost(answer), repr(answer)
         elif isinstance(answer, dict):
             self.ends["answered"] += 1
             self.leaks += foreign(answer, other, other_profile)

@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
 import pytest
 
+from bench import hostile_http
 from bench.hostile import measured
+from bench.house import Server
 from db.actor import NOBODY
 from graph.engine.engine import Engine
 from graph.errors import RequestError
@@ -21,6 +24,7 @@ from graph.http import GraphQLHttp
 from graph.live.source import LiveOperations
 from graph.live.websocket import RequestErrors
 from graph.services import Services
+from tests.running import RunningServer
 
 from .hostile import HOSTILE, HOSTILE_VARIABLES
 
@@ -128,6 +132,16 @@ def test_the_measurement_of_refusals_runs() -> None:
     outcomes = {name: outcome for name, _, outcome in measured(runs=1)}
     assert set(outcomes) == {*HOSTILE, *HOSTILE_VARIABLES}
     assert all(outcomes[name] in HOSTILE[name][1] for name in HOSTILE)
+
+
+async def test_a_real_server_refuses_the_same(server: RunningServer) -> None:
+    port = urlsplit(server.url).port
+    assert port is not None
+    found = await hostile_http.measured(Server("tallygraph", port, server.process), runs=1)
+    outcomes = {one.name: one.outcome for one in found}
+    assert set(outcomes) == {*HOSTILE, *HOSTILE_VARIABLES}
+    assert all(outcomes[name] in HOSTILE[name][1] for name in HOSTILE)
+    assert "INTERNAL" not in outcomes.values()
 
 
 HOSTILE_BODIES = {

@@ -16,6 +16,7 @@ from graph.engine.documents import Documents, Operation
 from graph.engine.engine import Engine
 from graph.engine.lifting import read
 from graph.engine.limits import Limits, check_text
+from graph.engine.parsing import Strings
 from graph.engine.selection import Selections, sub_selections
 from graph.engine.variables import Variables, coerce_variables
 from graph.errors import RequestError
@@ -190,7 +191,7 @@ def test_an_unknown_text_with_a_known_skeleton_is_not_parsed(
 ) -> None:
     documents = fresh()
     documents.operation(TEXTS[0], None)
-    monkeypatch.setattr("graph.engine.documents.parse", None)
+    monkeypatch.setattr("graph.engine.documents.valid_document", None)
     assert "'first': 2" in meaning(documents, TEXTS[1])[1][1]
 
 
@@ -223,7 +224,7 @@ def _quoted(string: str) -> str:
 
 def test_reading_keeps_defaults_and_directives() -> None:
     text = 'query($a: Int = 5, $b: ID = "x") { f(n: 1) @d(s: "y") { g(n: 2) } }'
-    reading = read(check_text(text, Limits()))
+    reading = read(check_text(text, Limits()), Strings())
     assert reading is not None
     assert [node.value for node in reading.literals] == ["1", "2"]
     assert '"x"' in reading.skeleton

@@ -11,12 +11,13 @@ import pytest
 from db.embedded import EmbeddedDatabase
 from db.pool import Database
 from db.storage import Storage, open_storage
-from jobs.providers.base import Provider
+from jobs.generations import GenerationServices
+from jobs.providers.base import LimitedProvider, Provider
 from jobs.worker import Worker
 from settings import Settings
 
 from ..conftest import MakeUser
-from .house import PROVIDER, Someone, Start, ready_upload
+from .house import PROVIDER, MakeServices, Someone, Start, ready_upload
 
 
 @pytest.fixture
@@ -39,6 +40,15 @@ async def clean_queue(owner: asyncpg.Connection) -> AsyncIterator[None]:
     await owner.execute("delete from provider_circuits where provider = $1", PROVIDER)
     yield
     await owner.execute("delete from provider_circuits where provider = $1", PROVIDER)
+
+
+@pytest.fixture
+async def services(owner: asyncpg.Connection, database: Database, storage: Storage) -> MakeServices:
+    """What a generation is run with, by its provider; nothing is known against one."""
+    await owner.execute("delete from provider_circuits where provider = $1", PROVIDER)
+    return lambda provider: GenerationServices(
+        database, storage, LimitedProvider(provider), lambda: None
+    )
 
 
 @pytest.fixture

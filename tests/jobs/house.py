@@ -22,6 +22,7 @@ from db.images import InspectedImage, inspect_image
 from db.pool import Database
 from db.storage import Storage, upload_path
 from db.uploads.operations import UploadLimits, UploadRecords, create_upload
+from jobs.generations import GenerationRun, GenerationServices, RetryLater
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
@@ -41,6 +42,7 @@ COLOR = {"color": "#8b3a62"}
 # A user with ten credits, and the photo of theirs that is ready.
 Someone = tuple[Actor, UUID]
 Start = Callable[[Provider], Worker]
+MakeServices = Callable[[Provider], GenerationServices]
 
 
 @cache
@@ -222,3 +224,34 @@ async def enqueued(database: Database, storage: Storage, actor: Actor, n: int = 
     """A generation from a photo of its own."""
     upload_id = await ready_upload(database, storage, actor)
     return await create_generation(database, actor, upload_id, parameters={"color": f"#00000{n}"})
+
+
+async def run_generation(services: GenerationServices, generation_id: UUID) -> None:
+    """Runs a generation to its end, as a worker does, without its pauses."""
+    while True:
+        try:
+            return await GenerationRun(services, generation_id).run()
+        except RetryLater:
+            continue
+
+
+async def notifications(owner: asyncpg.Connection, actor: Actor) -> list[str]:
+    """What a user was told, in its order."""
+    rows = await owner.fetch(
+        "select title_key from notifications where user_id = $1 order by id", actor.user_id
+    )
+    return [row["title_key"] for row in rows]
+
+
+async def movements(owner: asyncpg.Connection, actor: Actor) -> list[str]:
+    """The types of the entries in a user's ledger, in their order."""
+    rows = await owner.fetch(
+        "select type from credit_transactions where user_id = $1 order by id", actor.user_id
+    )
+    return [row["type"] for row in rows]
+
+
+async def stored_results(storage: Storage, actor: Actor) -> list[str]:
+    """The results that lie in storage for a user."""
+    chunks = storage._store.list(f"generations/{actor.user_id}")
+    return [meta["path"] for chunk in chunks for meta in chunk]

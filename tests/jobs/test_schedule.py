@@ -15,12 +15,20 @@ from db.pool import Database
 from db.storage import Storage
 from jobs import worker as worker_module
 from jobs.providers.offline import OfflineProvider
-from jobs.schedule import SCHEDULE, ScheduledWork
+from jobs.schedule import SCHEDULE, ScheduledWork, purge_old_rows
 from jobs.scheduler import Scheduler, next_tick
 from jobs.worker import Worker
 from settings import Settings
 
-from .house import eventually
+from ..conftest import MakeUser
+from .house import (
+    FakeProvider,
+    MakeServices,
+    create_generation,
+    eventually,
+    ready_upload,
+    run_generation,
+)
 
 NAME = "test_work"
 
@@ -174,3 +182,34 @@ async def test_two_workers_run_each_tick_once(
     assert len(work.runs) == ticks
     seconds = [moment.replace(microsecond=0) for moment in work.runs]
     assert len(work.runs) <= (seconds[-1] - seconds[0]).total_seconds() + 2
+
+
+async def test_old_rows_are_purged_and_young_ones_stay(
+    database: Database,
+    storage: Storage,
+    services: MakeServices,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+) -> None:
+    actor, other = await make_user(), await make_user()
+    for user in (actor, other):
+        upload_id = await ready_upload(database, storage, user)
+        generation_id = await create_generation(database, user, upload_id)
+        await run_generation(services(FakeProvider()), generation_id)
+    await owner.execute(
+        "update result_cache set expires_at = now() where user_id = $1", actor.user_id
+    )
+    await owner.execute(
+        "update idempotency_keys set created_at = now() - interval '31 days' where user_id = $1",
+        actor.user_id,
+    )
+    await purge_old_rows(database)
+    for table in ("result_cache", "idempotency_keys"):
+        left = {
+            user: await owner.fetchval(
+                f"select count(*) from {table} where user_id = $1", user.user_id
+            )
+            for user in (actor, other)
+        }
+        assert left[actor] == 0, table
+        assert left[other] > 0, table

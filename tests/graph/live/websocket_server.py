@@ -118,9 +118,11 @@ class _Uvicorn(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def run_uvicorn(config: uvicorn.Config) -> AsyncIterator[tuple[int, Collection[Any]]]:
+async def run_uvicorn(
+    config: uvicorn.Config, listener: socket.socket | None = None
+) -> AsyncIterator[tuple[int, Collection[Any]]]:
     """Its port, and the connections it holds."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listener or socket.create_server(("127.0.0.1", 0))
     server = _Uvicorn(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
