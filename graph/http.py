@@ -26,6 +26,7 @@ from graph.engine.cache import ByteBoundedCache
 from graph.engine.costs import asks_for_cost
 from graph.engine.engine import Engine
 from graph.engine.persisted import names_document
+from graph.engine.variables import PlainVariables, is_plain
 from graph.errors import RequestError, domain_error, masked, top_level
 from graph.json_input import InvalidJson, parse_json
 from graph.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
@@ -170,10 +171,12 @@ class GraphQLHttp:
             _check_post(headers)
             return actor, known
         actor, request = await self.read_request(scope, receive, headers)
-        asked = Asked(request, *parts_of(request))
-        if body and not asked.variables:
-            self._known.put(body, asked, KNOWN_BODY_COPIES * len(body))
-        return actor, asked
+        variables, name = parts_of(request)
+        if body and not variables:
+            self._known.put(body, Asked(request, {}, name), KNOWN_BODY_COPIES * len(body))
+        elif body and is_plain(body):
+            variables = PlainVariables(variables)
+        return actor, Asked(request, variables, name)
 
     async def read_request(
         self, scope: Scope, receive: Receive, headers: Headers
