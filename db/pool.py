@@ -70,13 +70,23 @@ class PooledConnection:
 
     async def fetch_value(self, sql: str, arguments: list[Any] | tuple[Any, ...]) -> Any:
         """The first column of the first row of a statement that is prepared once."""
-        statement = self._prepared.get(sql)
-        if statement is None:
-            if len(self._prepared) >= PREPARED_LIMIT:
-                self._prepared.pop(next(iter(self._prepared)))
-            name = f"{_STATEMENT_PREFIX}{next(_statement_numbers)}" if self._named else ""
-            statement = self._prepared[sql] = await self.raw.prepare(sql, name=name)
+        statement = self._prepared.get(sql) or await self._prepare(sql)
         return await statement.fetchval(*arguments)
+
+    async def fetch_rows(
+        self, sql: str, arguments: tuple[Any, ...], timeout_seconds: float
+    ) -> list[asyncpg.Record]:
+        """Every row of a statement that is prepared once."""
+        statement = self._prepared.get(sql) or await self._prepare(sql)
+        rows: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=timeout_seconds)
+        return rows
+
+    async def _prepare(self, sql: str) -> Any:
+        if len(self._prepared) >= PREPARED_LIMIT:
+            self._prepared.pop(next(iter(self._prepared)))
+        name = f"{_STATEMENT_PREFIX}{next(_statement_numbers)}" if self._named else ""
+        statement = self._prepared[sql] = await self.raw.prepare(sql, name=name)
+        return statement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
