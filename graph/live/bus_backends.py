@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +34,11 @@ class ReconnectingBackend(BroadcastBackend):
         self._channels: set[str] = set()
         self._received: asyncio.Queue[Message] = asyncio.Queue(_PENDING_LIMIT)
         self._keeper: asyncio.Task[None] | None = None
+        self._on_message: Callable[[str], None] | None = None
+
+    def tell(self, on_message: Callable[[str], None]) -> None:
+        """Call this for each message at once, in the place of queueing it for two tasks."""
+        self._on_message = on_message
 
     async def connect(self) -> None:
         """Begin keeping a connection; a server that is away is waited for in the background."""
@@ -76,7 +82,11 @@ class ReconnectingBackend(BroadcastBackend):
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
 
     def _receive(self, channel: str, message: str) -> None:
-        if channel in self._channels:
+        if channel not in self._channels:
+            return
+        if self._on_message:
+            self._on_message(message)
+        else:
             with suppress(asyncio.QueueFull):
                 self._received.put_nowait(Message(channel, message))
 
