@@ -155,14 +155,13 @@ class Outbox:
     then writing them all costs less than taking turns.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._sockets: list[FlushOrAbortProtocol] = []
 
     def add(self, socket: FlushOrAbortProtocol) -> None:
         """It will be told to write, before anything else runs that comes later."""
         if not self._sockets:
-            self._loop.call_soon(self._write_all)
+            socket.loop.call_soon(self._write_all)
         self._sockets.append(socket)
         if len(self._sockets) == HELD_LIMIT_SOCKETS:
             self._write_all()
@@ -173,6 +172,7 @@ class Outbox:
             socket.write_held()
 
 
+# They must not keep their loops alive, so none refers to its own.
 _outboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()
 
 
@@ -180,7 +180,7 @@ def outbox_of(loop: asyncio.AbstractEventLoop) -> Outbox:
     """The one of a loop."""
     found = _outboxes.get(loop)
     if found is None:
-        found = _outboxes[loop] = Outbox(loop)
+        found = _outboxes[loop] = Outbox()
     return found
 
 
