@@ -70,13 +70,24 @@ class PooledConnection:
 
     async def fetch_value(self, sql: str, arguments: list[Any] | tuple[Any, ...]) -> Any:
         """The first column of the first row of a statement that is prepared once."""
-        statement = self._prepared.get(sql)
-        if statement is None:
-            if len(self._prepared) >= PREPARED_LIMIT:
-                self._prepared.pop(next(iter(self._prepared)))
-            name = f"{_STATEMENT_PREFIX}{next(_statement_numbers)}" if self._named else ""
-            statement = self._prepared[sql] = await self.raw.prepare(sql, name=name)
+        statement = self._prepared.get(sql) or await self._prepare(sql)
         return await statement.fetchval(*arguments)
+
+    async def fetch_rows(
+        self, sql: str, arguments: tuple[Any, ...], timeout_seconds: float
+    ) -> list[asyncpg.Record]:
+        """Every row of a statement that is prepared once."""
+        statement = self._prepared.get(sql) or await self._prepare(sql, timeout_seconds)
+        rows: list[asyncpg.Record] = await statement.fetch(*arguments, timeout=timeout_seconds)
+        return rows
+
+    async def _prepare(self, sql: str, timeout_seconds: float | None = None) -> Any:
+        if len(self._prepared) >= PREPARED_LIMIT:
+            self._prepared.pop(next(iter(self._prepared)))
+        name = f"{_STATEMENT_PREFIX}{next(_statement_numbers)}" if self._named else ""
+        statement = await self.raw.prepare(sql, name=name, timeout=timeout_seconds)
+        self._prepared[sql] = statement
+        return statement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -316,14 +327,16 @@ class Database:
         named = self._settings.database_prepared_statements
 
         async def connect() -> PooledConnection:
-            raw = await asyncpg.connect(
-                dsn,
-                timeout=CONNECT_TIMEOUT_SECONDS,
-                command_timeout=self._settings.statement_timeout_seconds + SILENCE_SECONDS,
-                statement_cache_size=PREPARED_LIMIT if named else 0,
-                server_settings={"application_name": "tallygraph", **server_settings},
-            )
-            await set_codecs(raw)
+            # Its own deadline is not enough: what is asked next has the patience of statements.
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                raw = await asyncpg.connect(
+                    dsn,
+                    timeout=CONNECT_TIMEOUT_SECONDS,
+                    command_timeout=self._settings.statement_timeout_seconds + SILENCE_SECONDS,
+                    statement_cache_size=PREPARED_LIMIT if named else 0,
+                    server_settings={"application_name": "tallygraph", **server_settings},
+                )
+                await set_codecs(raw)
             return PooledConnection(raw, named=named)
 
         return connect

@@ -75,7 +75,7 @@ class Server:
             limits=Limits.of(settings),
             trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
-        self._access = AccessWatch(database, self.services.hub.subscriptions)
+        self._access = AccessWatch(database, self.services.hub)
         self.clients = Clients(LiveLimits.of(settings))
         operations, is_origin_allowed = (
             LiveOperations(self.engine, self.services),

@@ -168,6 +168,25 @@ class SubscriptionPlan:
             return None
         return self.response({}, event.cursor, self._global_id(event.snapshot))
 
+    def of_snapshot(self, event: Any, actor: Actor) -> bytes | None:
+        """The item of an event whose snapshot holds all that was selected; made once for all."""
+        made: dict[Any, bytes | None] = event.encoded
+        if self.is_public:
+            # Gone or not, it is the same for everybody.
+            if self not in made:
+                is_gone = self.is_gone(event, actor)
+                made[self] = self.of_gone(event) if is_gone else self._shaped(event)
+        elif self.is_gone(event, actor):
+            return self.of_gone(event)
+        elif self not in made:
+            made[self] = self._shaped(event)
+        return made[self]
+
+    def _shaped(self, event: Any) -> bytes:
+        assert self.from_snapshot is not None
+        rows = {key: read(event.snapshot) for key, read in self.from_snapshot.items()}
+        return self.response(rows, event.cursor)
+
     def response(self, rows: Mapping[str, Any], cursor: str, gone_id: str | None = None) -> bytes:
         """One item of the stream."""
         payload: dict[str, Any] = {}
@@ -259,9 +278,9 @@ class Subscriber:
 
     async def _shown(self, plan: SubscriptionPlan, variables: Any, event: Any) -> bytes | None:
         """The item of an event, made once for all who may see it and select the same."""
-        if plan.from_snapshot is not None:
-            return self._shown_at_once(plan, event)
         actor = self._actor()
+        if plan.from_snapshot is not None:
+            return plan.of_snapshot(event, actor)
         if plan.is_gone(event, actor):
             return plan.of_gone(event)
         shown = await self._read_event(plan, variables, event, actor)
@@ -269,20 +288,9 @@ class Subscriber:
             return plan.of_gone(event)
         return plan.response(shown["rows"], event.cursor)
 
-    def _shown_at_once(self, plan: SubscriptionPlan, event: Any) -> bytes | None:
-        """The item of an event whose snapshot holds all that was selected."""
-        if plan.is_gone(event, self._actor()):
-            return plan.of_gone(event)
-        assert plan.from_snapshot is not None
-        body: bytes | None = event.encoded.get(plan)
-        if body is None:
-            rows = {key: read(event.snapshot) for key, read in plan.from_snapshot.items()}
-            body = event.encoded[plan] = plan.response(rows, event.cursor)
-        return body
-
     def _deliver(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:
         """Sends an event without this subscriber's task; false when that cannot be now."""
-        body = self._shown_at_once(plan, event)
+        body = plan.of_snapshot(event, self._actor())
         return body is None or send_now(body)
 
     async def _read_event(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
@@ -16,7 +15,7 @@ from db.accounts.tables import User
 from db.actor import SERVICE
 from db.base import Base
 from db.errors import DomainError, ErrorCode, not_found
-from db.pool import Database
+from db.pool import Database, Transaction
 from db.registry import models
 from db.rls import Owned
 from graph.live.subscriptions import Subscription
@@ -44,17 +43,28 @@ def owned_by_topic() -> dict[str, type[Base]]:
     }
 
 
+class Watched(Protocol):
+    """The subscriptions there are, found by what can be lost: nobody goes through all of them."""
+
+    def users(self) -> set[UUID]:
+        """Who has any that are personal."""
+
+    def of_user(self, user_id: UUID) -> list[Subscription]:
+        """Those of one user."""
+
+    def of_one_row(self) -> list[Subscription]:
+        """Those that are personal and watch a single row."""
+
+
 class AccessWatch:
     """Looks, every two seconds, whether the users and rows of all subscriptions are still there.
 
     Sessions that end are seen to elsewhere (`Clients`); this is for what no token tells.
     """
 
-    def __init__(
-        self, database: Database, subscriptions: Callable[[], Iterable[Subscription]]
-    ) -> None:
+    def __init__(self, database: Database, watched: Watched) -> None:
         self._database = database
-        self._subscriptions = subscriptions
+        self._watched = watched
         self._models = owned_by_topic()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,26 +80,30 @@ class AccessWatch:
 
     async def look(self) -> None:
         """End at once every subscription that has lost its user or its row."""
-        personal = [one for one in self._subscriptions() if one.watch.user_id is not None]
-        if not personal:
+        users, single = list(self._watched.users()), self._watched.of_one_row()
+        if not users:
             return
         async with self._database.transaction(SERVICE) as transaction:
-            users = list({one.watch.user_id for one in personal})
             rows = await transaction.fetch_all(INACTIVE_USERS, ids=users)
-            inactive = {row["asked_id"] for row in rows}
+            inactive = [row["asked_id"] for row in rows]
             for topic, model in self._models.items():
-                single = [
-                    one for one in personal if one.watch.topic == topic and one.watch.entity_id
-                ]
-                keys = list({UUID(one.watch.entity_id) for one in single})
-                rows = await transaction.fetch_all(_owners(model), keys=keys) if keys else []
-                there = {(row["user_id"], str(row["id"])) for row in rows}
-                for one in single:
-                    if (one.watch.user_id, one.watch.entity_id) not in there:
-                        one.fail(not_found("object", ("id",)))
-        for one in personal:
-            if inactive and one.watch.user_id in inactive:
+                await self._look_at_rows(
+                    transaction, model, [one for one in single if one.watch.topic == topic]
+                )
+        for user_id in inactive:
+            for one in self._watched.of_user(user_id):
                 one.fail(_no_user())
+
+    @staticmethod
+    async def _look_at_rows(
+        transaction: Transaction, model: type[Base], single: list[Subscription]
+    ) -> None:
+        keys = list({UUID(one.watch.entity_id) for one in single})
+        rows = await transaction.fetch_all(_owners(model), keys=keys) if keys else []
+        there = {(row["user_id"], str(row["id"])) for row in rows}
+        for one in single:
+            if (one.watch.user_id, one.watch.entity_id) not in there:
+                one.fail(not_found("object", ("id",)))
 
     async def _watch(self) -> None:
         while True:

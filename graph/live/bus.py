@@ -9,7 +9,12 @@ from collections.abc import Callable
 import structlog
 from broadcaster import Broadcast
 
-from graph.live.bus_backends import REPLY_TIMEOUT_SECONDS, PostgresBackend, RedisBackend
+from graph.live.bus_backends import (
+    REPLY_TIMEOUT_SECONDS,
+    PostgresBackend,
+    ReconnectingBackend,
+    RedisBackend,
+)
 
 WAKE_CHANNEL = "tallygraph_wake"
 PUBLISH_INTERVAL_SECONDS = 0.02
@@ -24,9 +29,9 @@ class WakeBus:
     failure to publish is logged and forgotten.
     """
 
-    def __init__(self, broadcast: Broadcast, is_alone: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, broadcast: Broadcast, connection: ReconnectingBackend | None = None) -> None:
         self._broadcast = broadcast
-        self._is_alone = is_alone
+        self._connection = connection
         self._process_name = secrets.token_hex(8)
         self._due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -39,19 +44,29 @@ class WakeBus:
     @classmethod
     def postgres(cls, direct_url: str) -> WakeBus:
         """A bus over LISTEN/NOTIFY; `direct_url` logs in as `service`, past any PgBouncer."""
-        backend = PostgresBackend(direct_url)
-        return cls(Broadcast(backend=backend), lambda: backend.is_alone)
+        return cls._over(PostgresBackend(direct_url))
 
     @classmethod
     def redis(cls, url: str) -> WakeBus:
         """A bus over Redis; all deployments that share one should use databases of their own."""
-        return cls(Broadcast(backend=RedisBackend(url)))
+        return cls._over(RedisBackend(url))
+
+    @classmethod
+    def _over(cls, connection: ReconnectingBackend) -> WakeBus:
+        return cls(Broadcast(backend=connection), connection)
 
     async def start(self, on_wake: Callable[[], None]) -> None:
         """Call `on_wake` whenever another process has written."""
+
+        def hear(message: str) -> None:
+            if message != self._process_name:
+                on_wake()
+
+        if self._connection:
+            self._connection.tell(hear)
         await self._broadcast.connect()
         self._tasks = [
-            asyncio.create_task(self._listen(on_wake), name="live-bus-listen"),
+            asyncio.create_task(self._listen(hear), name="live-bus-listen"),
             asyncio.create_task(self._publish_when_due(), name="live-bus-publish"),
         ]
 
@@ -65,15 +80,13 @@ class WakeBus:
 
     def publish(self) -> None:
         """Tell the other processes soon, if there are any; returns at once."""
-        if not self._is_alone():
+        if self._connection is None or not self._connection.is_alone:
             self._due.set()
 
-    async def _listen(self, on_wake: Callable[[], None]) -> None:
+    async def _listen(self, hear: Callable[[str], None]) -> None:
         async with self._broadcast.subscribe(WAKE_CHANNEL) as messages:
             while True:
-                message = await messages.get()
-                if message.message != self._process_name:
-                    on_wake()
+                hear((await messages.get()).message)
 
     async def _publish_when_due(self) -> None:
         is_away = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -40,6 +41,13 @@ class ReconnectingBackend(BroadcastBackend):
         self._channels: set[str] = set()
         self._received: asyncio.Queue[Message] = asyncio.Queue(_PENDING_LIMIT)
         self._keeper: asyncio.Task[None] | None = None
+        self._on_message: Callable[[str], None] | None = None
+        # Whether it is known that no other process listens.
+        self.is_alone = False
+
+    def tell(self, on_message: Callable[[str], None]) -> None:
+        """Call this for each message at once, in the place of queueing it for two tasks."""
+        self._on_message = on_message
 
     async def connect(self) -> None:
         """Begin keeping a connection; a server that is away is waited for in the background."""
@@ -83,7 +91,11 @@ class ReconnectingBackend(BroadcastBackend):
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
 
     def _receive(self, channel: str, message: str) -> None:
-        if channel in self._channels:
+        if channel not in self._channels:
+            return
+        if self._on_message:
+            self._on_message(message)
+        else:
             with suppress(asyncio.QueueFull):
                 self._received.put_nowait(Message(channel, message))
 
@@ -107,15 +119,14 @@ class ReconnectingBackend(BroadcastBackend):
 class PostgresBackend(ReconnectingBackend):
     """LISTEN/NOTIFY on one direct connection.
 
-    `is_alone` says that no other process listens: then nothing need be sent, and 50 notifications a
-    second can be told from none. Who begins to listen greets the others, and each looks for them at
-    every probe.
+    While it `is_alone` nothing need be sent, and 50 notifications a second can be told from none. Who
+    begins to listen greets the others, and each looks for them at every probe.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        self.is_alone, self._was_greeted = False, False
+        self._was_greeted = False
         self._connection: asyncpg.Connection | None = None
         # asyncpg runs one statement at a time on a connection: publisher and probe take turns.
         self._turn = asyncio.Lock()

@@ -20,8 +20,8 @@ from settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# Expiry and revocation are promised within 5 s.
-SWEEP_SECONDS = 1.0
+# Expiry and revocation are promised within 5 s, and learning of a revocation takes up to 2 of them.
+SWEEP_SECONDS = 2.0
 LEAVING = "Service restart; reconnect and resume from the last cursor"
 
 
@@ -29,7 +29,7 @@ class Client(Protocol):
     """A socket or an event stream."""
 
     def watch_over(self, now: float, wall_clock: float) -> None:
-        """Called about once a second: close what is overdue, ping what is quiet."""
+        """Called every two seconds: close what is overdue, ping what is quiet."""
 
     def close_soon(self, code: CloseCode, reason: str) -> None:
         """End it; the first reason given stands."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -155,13 +156,14 @@ class EventLog:
         self, pool: Pool, sql: str, after_xid: str, after_id: int, row_limit: int, *watched: Any
     ) -> Batch:
         try:
-            async with asyncio.timeout(READ_TIMEOUT_SECONDS), pool.connection() as connection:
+            async with pool.connection() as connection:
                 if not self._incarnation:
-                    self._incarnation = await connection.raw.fetchval(_INCARNATION)
+                    self._incarnation = await connection.raw.fetchval(
+                        _INCARNATION, timeout=READ_TIMEOUT_SECONDS
+                    )
                 incarnation = self._incarnation
-                head, *rows = await connection.raw.fetch(
-                    sql, after_xid, after_id, row_limit, *watched
-                )
+                arguments = (after_xid, after_id, row_limit, *watched)
+                head, *rows = await connection.fetch_rows(sql, arguments, READ_TIMEOUT_SECONDS)
         except BaseException:
             # Whoever answers next may be another server than before.
             self._incarnation = ""
@@ -173,7 +175,11 @@ class EventLog:
 
 def _head(record: Any, incarnation: str) -> Head:
     told = orjson.loads(record["snapshot"])
-    digest = hashlib.blake2b(f"{told['epoch']}:{incarnation}".encode(), digest_size=8).digest()
-    epoch = int.from_bytes(digest)
-    dropped = tuple(told["dropped"])
+    epoch, dropped = _epoch(told["epoch"], incarnation), tuple(told["dropped"])
     return Head(epoch, told["xmin"], told["xmax"], told["newest"], told["unsettled"], dropped)
+
+
+@lru_cache(maxsize=2)
+def _epoch(number: Any, incarnation: str) -> int:
+    digest = hashlib.blake2b(f"{number}:{incarnation}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest)

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -76,12 +75,14 @@ class EventHub:
         self._waiting: set[asyncio.Timeout] = set()
         self._is_reading = False
         self._subscriptions: dict[str, dict[UUID | None, set[Subscription]]] = defaultdict(dict)
+        self._of_one_row: set[Subscription] = set()
 
     async def start(self) -> None:
         """Begin reading; a database that is away is waited for in the background."""
         await self._bus.start(self._woken.set)
         self._tasks = [
             asyncio.create_task(self._read_for_ever(), name="live-hub"),
+            asyncio.create_task(self._beat(), name="live-heartbeat"),
             asyncio.create_task(self._watch_for_silence(), name="live-silence"),
         ]
 
@@ -140,6 +141,8 @@ class EventHub:
         """Deliver to this subscription from the next event on."""
         watch = subscription.watch
         self._subscriptions[watch.topic].setdefault(watch.user_id, set()).add(subscription)
+        if watch.user_id is not None and watch.entity_id is not None:
+            self._of_one_row.add(subscription)
         self._wanted.set()
 
     def unregister(self, subscription: Subscription) -> None:
@@ -148,6 +151,7 @@ class EventHub:
         by_user = self._subscriptions[watch.topic]
         found = by_user.get(watch.user_id, set())
         found.discard(subscription)
+        self._of_one_row.discard(subscription)
         if not found:
             by_user.pop(watch.user_id, None)
         if not any(self._subscriptions.values()):
@@ -157,6 +161,20 @@ class EventHub:
         """All subscriptions that run in this process."""
         by_users = self._subscriptions.values()
         return [one for by_user in by_users for found in by_user.values() for one in found]
+
+    def users(self) -> set[UUID]:
+        """Who has subscriptions of their own here."""
+        found = set[UUID | None]().union(*self._subscriptions.values())
+        return {user_id for user_id in found if user_id is not None}
+
+    def of_user(self, user_id: UUID) -> list[Subscription]:
+        """The subscriptions of one user."""
+        by_users = self._subscriptions.values()
+        return [one for by_user in by_users for one in by_user.get(user_id, ())]
+
+    def of_one_row(self) -> list[Subscription]:
+        """The subscriptions of users that watch a single row."""
+        return list(self._of_one_row)
 
     def subscription_count(self) -> int:
         """How many subscriptions run in this process."""
@@ -176,18 +194,26 @@ class EventHub:
                 continue
             if not any(self._subscriptions.values()):
                 # Nobody would see what a wake-up tells of; the heartbeat keeps the position near.
-                await self._until(self._wanted, self._heartbeat_seconds)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), self._heartbeat_seconds)
                 continue
-            await asyncio.sleep(READ_PAUSE_SECONDS)
-            wait_seconds = self._heartbeat_seconds
             if batch.head.unsettled:
-                wait_seconds = UNSETTLED_POLL_SECONDS
-            await self._until(self._woken, wait_seconds)
+                asyncio.get_running_loop().call_later(UNSETTLED_POLL_SECONDS, self._woken.set)
+            await self._woken.wait()
+            await self._pause()
 
-    @staticmethod
-    async def _until(event: asyncio.Event, timeout_seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout_seconds)
+    async def _pause(self) -> None:
+        """Waits only when the last read is just over: most wake-ups come later than that."""
+        assert self.read_at is not None
+        seconds_left = self.read_at + READ_PAUSE_SECONDS - time.monotonic()
+        if seconds_left > 0:
+            await asyncio.sleep(seconds_left)
+
+    async def _beat(self) -> None:
+        """Wakes the reader now and then; a deadline for each of its waits would cost more."""
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds)
+            self._woken.set()
 
     async def _read_next(self) -> Batch:
         # Cleared before the read: a wake-up during it asks for another.
@@ -206,10 +232,7 @@ class EventHub:
         self._note_progress(batch)
         if not topics:
             return self._pass_over(batch)
-        for row in batch.rows:
-            if not self._deliver(row, batch.head.epoch):
-                return replace(batch, full=True)
-        return batch
+        return batch if self._deliver(batch) else replace(batch, full=True)
 
     def _pass_over(self, batch: Batch) -> Batch:
         """Goes on behind what nobody watched, without its rows; who came meanwhile wants them."""
@@ -245,27 +268,24 @@ class EventHub:
         is_restored = head.epoch != self._head.epoch or head.xmax < self.position[0]
         return is_restored or self.position < head.dropped
 
-    def _deliver(self, row: Any, epoch: int) -> bool:
-        """Hands one event over; false when it must be read again, since its topic is new here."""
-        by_user = self._subscriptions.get(row["topic"])
-        if by_user and row["snapshot"] is None:
-            return False
-        self.position = (row["xid"], row["id"])
-        if by_user:
-            self._push(row, epoch, by_user)
+    def _deliver(self, batch: Batch) -> bool:
+        """Hands events over; false when one must be read again, since its topic is new here."""
+        epoch, watched = batch.head.epoch, self._subscriptions
+        for row in batch.rows:
+            xid, event_id, topic, _, user_id, entity_id, snapshot = row
+            by_user = watched.get(topic)
+            if not by_user:
+                self.position = (xid, event_id)
+                continue
+            if snapshot is None:
+                return False
+            self.position = (xid, event_id)
+            watching = _watching(by_user, user_id, entity_id)
+            if watching:
+                event = event_of(row, epoch)
+                for subscription in watching:
+                    subscription.push(event)
         return True
-
-    def _push(self, row: Any, epoch: int, by_user: dict[UUID | None, set[Subscription]]) -> None:
-        if row["user_id"] is None:
-            watching = [one for found in by_user.values() for one in found]
-        else:
-            watching = list(by_user.get(row["user_id"], ()))
-        entity_id = row["entity_id"]
-        watching = [one for one in watching if one.watch.entity_id in (None, entity_id)]
-        if watching:
-            event = event_of(row, epoch)
-            for subscription in watching:
-                subscription.push(event)
 
     async def _watch_for_silence(self) -> None:
         """Ends subscriptions, resumably, when the log cannot be read: another node may read it."""
@@ -309,6 +329,19 @@ class EventHub:
                 log.warning("live.read_failed", error=repr(error), retry_seconds=retry_seconds)
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
+
+
+def _watching(
+    by_user: dict[UUID | None, set[Subscription]], user_id: UUID | None, entity_id: str | None
+) -> list[Subscription]:
+    """Who of a topic's subscriptions is to have an event; of a public one, all users'."""
+    groups = by_user.values() if user_id is None else (by_user.get(user_id, ()),)
+    return [
+        one
+        for found in groups
+        for one in found
+        if (wanted := one.watch.entity_id) is None or wanted == entity_id
+    ]
 
 
 def _settled(head: Head) -> Position:

@@ -156,7 +156,7 @@ class Stream:
             self._closing.set_result(f"{int(code)} {reason}")
 
     def watch_over(self, now: float, wall_clock: float) -> None:
-        """Called about once a second: close what is overdue, comment into what is quiet."""
+        """Called every two seconds: close what is overdue, comment into what is quiet."""
         actor = self._actor
         if self._sending_since and now - self._sending_since > self._limits.send_seconds:
             self.close_soon(CloseCode.TOO_SLOW, "Not reading fast enough; resume")

@@ -175,7 +175,10 @@ class Subscription:
 
     def push(self, event: Event) -> None:
         """Called by the hub for each event of this watch."""
-        if self._is_idle() and self._is_delivered(event):
+        # Whether the consumer only waits: not about to go on, cancelled, or behind its cursor.
+        waiting = self._waiting
+        is_idle = waiting is not None and self._after is None and not waiting.done()
+        if is_idle and self._is_delivered(event):
             self._missed_from = (event.xid, event.id)
         elif self._dropping_since:
             self._drop()
@@ -186,10 +189,6 @@ class Subscription:
             self._buffer.append(event)
         else:
             self._drop()
-
-    def _is_idle(self) -> bool:
-        """Whether the consumer only waits: not about to go on, cancelled, or behind its cursor."""
-        return self._waiting is not None and not self._waiting.done() and self._after is None
 
     def _is_delivered(self, event: Event) -> bool:
         try:

@@ -143,7 +143,7 @@ class Connection:
             self._closing.set_result(CloseSocket(code, reason))
 
     def watch_over(self, now: float, wall_clock: float) -> None:
-        """Called about once a second: close what is overdue, ping what is quiet."""
+        """Called every two seconds: close what is overdue, ping what is quiet."""
         limits = self._limits
         if not self._acknowledged and now - self._opened_at > limits.initialisation_seconds:
             self.close_soon(CloseCode.INITIALISATION_TIMEOUT, "Connection initialisation timeout")
@@ -285,11 +285,9 @@ class Connection:
         """Send every result; returns the frame that ends the operation."""
         start = protocol.next_frame_start(identifier)
         try:
+            send_now = partial(self._send_now, self._write, start) if self._write else None
             results = cast(
-                Any,
-                self._source.execute(
-                    payload, lambda: self._actor, send_now=partial(self._send_now, start)
-                ),
+                Any, self._source.execute(payload, lambda: self._actor, send_now=send_now)
             )
             async with aclosing(results):
                 async for result in results:
@@ -309,11 +307,11 @@ class Connection:
             return _error_frame(identifier, ErrorCode.INTERNAL, "Something went wrong here.")
         return protocol.complete_frame(identifier)
 
-    def _send_now(self, start: bytes, body: bytes) -> bool:
+    def _send_now(self, write: SendNow, start: bytes, body: bytes) -> bool:
         """Writes a result past this connection's tasks, unless another is still being sent."""
-        if self._write is None or self._turn.locked() or self._closing.done():
+        if self._sending_since is not None or self._closing.done():
             return False
-        if not self._write(start + body + b"}"):
+        if not write(start + body + b"}"):
             return False
         self._clients.delivered += 1
         return True

@@ -44,7 +44,7 @@ async def test_a_locked_or_deleted_user_and_a_lost_row_end_their_subscriptions_a
     deleted = uuid4()  # an account that is gone
     row, lost_row = await make_upload(owner, kept), await make_upload(owner, loser)
     hub = services.hub
-    watch = AccessWatch(services.database, hub.subscriptions)
+    watch = AccessWatch(services.database, hub)
     async with (
         hub.subscribe(topic="credits.changed", user_id=kept.user_id) as stays,
         hub.subscribe(

@@ -12,8 +12,10 @@ import asyncpg
 import orjson
 import pytest
 
+from auth.revocation_watch import LOOK_EVERY_SECONDS
 from db.actor import Actor
 from db.pool import Database
+from graph.live.clients import SWEEP_SECONDS
 from settings import Settings
 from tests.conftest import MakeUser
 from tests.graph.live.test_access import make_upload
@@ -23,6 +25,10 @@ PROMISED_SECONDS = 5.0
 WATCH_UPLOAD = 'subscription { uploadUpdated(id: "upload_%s") { upload { status } } }'
 SIGN_IN = "mutation { signInAnonymously { session { accessToken refreshToken } } }"
 SIGN_OUT = "mutation { signOut { errors { code } } }"
+
+
+def test_learning_of_a_revocation_and_the_next_sweep_fit_into_what_is_promised() -> None:
+    assert LOOK_EVERY_SECONDS + SWEEP_SECONDS < PROMISED_SECONDS
 
 
 @pytest.fixture

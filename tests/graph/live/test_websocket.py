@@ -361,6 +361,14 @@ async def test_who_does_not_read_is_not_written_to_past_the_limit() -> None:
         assert heard == [*range(server.source.sent_past), "rest"]
 
 
+async def test_what_is_written_past_the_task_keeps_its_place(server: Server) -> None:
+    async with server.connect() as client:
+        await initialise(client)
+        await say(client, id="1", type="subscribe", payload={"query": "mixed"})
+        assert [(await hear(client))["payload"]["data"] for _ in range(4)] == [0, 1, 2, 3]
+        assert (await closing(client))[0] == 4503
+
+
 async def test_a_restart_closes_1012() -> None:
     async with serving() as server:
         async with server.connect() as client:

@@ -79,6 +79,13 @@ class Source:
                 case "flood":
                     while True:
                         yield Item(b'{"data":"' + b"x" * 500_000 + b'"}')
+                case "mixed":
+                    assert send_now is not None
+                    assert send_now(b'{"data":0}')
+                    assert send_now(b'{"data":1}')
+                    yield Item(b'{"data":2}')
+                    assert send_now(b'{"data":3}')
+                    raise SlowConsumer("enough")
                 case "past":
                     assert send_now is not None
                     while send_now(b'{"data":%d}' % self.sent_past + b" " * 50_000):
