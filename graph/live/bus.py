@@ -39,7 +39,7 @@ class WakeBus:
     @classmethod
     def memory(cls) -> WakeBus:
         """The bus of a deployment that is one process."""
-        return cls(Broadcast("memory://"), lambda: True)
+        return cls(Broadcast("memory://"))
 
     @classmethod
     def postgres(cls, direct_url: str) -> WakeBus:

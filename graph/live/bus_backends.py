@@ -119,8 +119,8 @@ class ReconnectingBackend(BroadcastBackend):
 class PostgresBackend(ReconnectingBackend):
     """LISTEN/NOTIFY on one direct connection.
 
-    While it `is_alone` nothing need be sent, and 50 notifications a second can be told from none. Who
-    begins to listen greets the others, and each looks for them at every probe.
+    While it `is_alone` nothing need be sent, and 50 notifications a second can be told from none.
+    Who begins to listen greets the others, and each looks for them at every probe.
     """
 
     def __init__(self, url: str) -> None:
