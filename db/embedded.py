@@ -27,6 +27,7 @@ from db.embedded_process import (
     choose_user,
     find_binaries,
     free_port,
+    is_free,
     launch,
     make_public_directory,
     read_pid_file,
@@ -222,7 +223,9 @@ def _start_with_retries(
             report(f"PostgreSQL is running on port {port}")
             return server, port
         said = _last_words(cluster)
-        if time.monotonic() > deadline or not any(part in said for part in TRANSIENT_FAILURES):
+        # Between our look and its own, another database may have taken the port.
+        is_transient = not is_free(port) or any(part in said for part in TRANSIENT_FAILURES)
+        if time.monotonic() > deadline or not is_transient:
             raise EmbeddedDatabaseError(f"PostgreSQL did not start. It said:\n{said}")
         time.sleep(0.2)
 
@@ -252,7 +255,9 @@ def _await_ready(cluster: Cluster, server: ServerProcess, report: Report) -> boo
 def _last_words(cluster: Cluster) -> str:
     """The end of what the failed server wrote, wherever it got to write it."""
     texts = []
-    for path in dict.fromkeys((cluster.startup_log, cluster.log)):
+    # What it wrote last: once it has ended, it no longer tells which file that is.
+    logs = sorted((cluster.data / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
+    for path in dict.fromkeys((cluster.startup_log, *logs[-1:])):
         with suppress(OSError):
             texts.append(path.read_text(errors="replace")[-2000:].strip())
     return "\n".join(texts)

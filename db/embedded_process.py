@@ -174,13 +174,20 @@ def free_port(preferred: int | None) -> int:
     """The port used last time if it is free, else the first free one."""
     candidates: list[int] = [preferred or FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 1000)]
     for port in candidates:
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
+        if is_free(port):
             return port
     raise EmbeddedDatabaseError(
         f"No port from {FIRST_PORT} to {FIRST_PORT + 999} is free on 127.0.0.1."
     )
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of this machine now."""
+    with socket.socket() as probe, suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import asyncpg
 import psutil
 import pytest
 
+from db import embedded
 from db.embedded import (
     EmbeddedDatabase,
     EmbeddedDatabaseError,
@@ -24,7 +25,7 @@ from db.embedded import (
     start_embedded,
 )
 from db.embedded_cluster import OWNER_SECRET, Cluster
-from db.embedded_process import read_pid_file
+from db.embedded_process import free_port, read_pid_file
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,30 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         os.kill(server.pid, signal.SIGKILL)
         wait_until(lambda: read_pid_file(cluster.data) is None)
     destroy_embedded(settings)
+
+
+def test_a_port_that_another_database_takes_meanwhile_is_left_to_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Settings(data_directory=tmp_path / "other")
+    first = start_embedded(other, durable=False)
+    looked: list[int | None] = []
+
+    def look(preferred: int | None) -> int:
+        looked.append(preferred)
+        return first.port if len(looked) == 1 else free_port(preferred)
+
+    monkeypatch.setattr(embedded, "free_port", look)
+    # What it said of the port is written by a process of its own, and may come too late.
+    monkeypatch.setattr(embedded, "_last_words", lambda _: "")
+    try:
+        second = start_embedded(settings, durable=False)
+        assert second.port != first.port
+        assert len(looked) == 2
+        second.stop()
+    finally:
+        first.stop()
+        destroy_embedded(other)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
