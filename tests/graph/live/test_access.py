@@ -68,3 +68,17 @@ async def test_a_locked_or_deleted_user_and_a_lost_row_end_their_subscriptions_a
         assert await end_of(of_lost_row) is ErrorCode.NOT_FOUND
         assert await end_of(of_foreign_row) is ErrorCode.NOT_FOUND
         assert {stays, row_stays, public_stays} <= set(hub.subscriptions())
+
+
+async def test_who_leaves_is_forgotten(services: Services) -> None:
+    hub, user_id, row = services.hub, uuid4(), str(uuid4())
+    async with (
+        hub.subscribe(topic="upload.updated", user_id=user_id, entity_id=row) as of_row,
+        hub.subscribe(topic="credits.changed", user_id=user_id) as of_wallet,
+    ):
+        assert of_row in hub.of_one_row()
+        assert set(hub.of_user(user_id)) == {of_row, of_wallet}
+        assert user_id in hub.users()
+    assert of_row not in hub.of_one_row()
+    assert hub.of_user(user_id) == []
+    assert user_id not in hub.users()
