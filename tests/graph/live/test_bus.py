@@ -108,7 +108,9 @@ class Eavesdropper:
 
 @pytest.fixture
 async def alone(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment,
+    pool: Database,  # it has made the roles
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[tuple[WakeBus, Eavesdropper]]:
     """A bus that looks around often and has found nobody."""
     monkeypatch.setattr(bus_backends, "PROBE_INTERVAL_SECONDS", 0.1)
