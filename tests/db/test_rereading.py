@@ -10,7 +10,7 @@ import pytest
 from db.actor import NOBODY, SERVICE, Actor
 from db.pool import Database
 from db.registry import models
-from db.rereading import readable_columns, reread_name
+from db.rereading import make_reread_functions, readable_columns, reread_name
 
 from ..conftest import MakeUser
 
@@ -32,6 +32,19 @@ async def test_what_a_verb_wrote_is_there_though_the_table_still_seems_without_i
             SPEND_AND_READ, str(uuid4()), str(actor.user_id)
         )
     assert tuple(row) == (6, None)
+
+
+async def test_a_server_goes_on_while_they_are_made_again(
+    database: Database, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    actor = await make_user(credits=10)
+    async with database.pools[actor.role].connection() as connection:
+        prepared = await connection.raw.prepare(SPEND_AND_READ)
+        for balance in (6, 2):
+            row = await prepared.fetchrow(str(uuid4()), str(actor.user_id))
+            assert tuple(row) == (balance, None)
+            async with owner.transaction():
+                await make_reread_functions(owner)
 
 
 async def test_row_level_security_guards_it(database: Database, make_user: MakeUser) -> None:

@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import orjson
 import pytest
-import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -25,10 +24,10 @@ from graph.app import Server
 from graph.live.bus import WakeBus
 from graph.live.clients import Clients, Limits
 from graph.live.uvicorn_protocol import HELD_LIMIT_SOCKETS, FlushOrAbortProtocol
-from graph.uvicorn_protocol import ImpatientHttpProtocol
+from serving import server_config
 from settings import Settings
 from tests.conftest import MakeUser
-from tests.graph.live.websocket_server import run_uvicorn
+from tests.graph.live.websocket_server import run_uvicorn, say
 
 WATCH = """subscription ($after: Cursor) {
   notificationAdded(after: $after) { cursor notification { data } }
@@ -69,17 +68,7 @@ async def running(database: Database, settings: Settings) -> AsyncIterator[tuple
     limits = replace(Limits(), send_seconds=SEND_SECONDS)
     server.clients = server.sockets._clients = Clients(limits, sweep_seconds=0.05)
     await server.start()
-    config = uvicorn.Config(
-        server.app,
-        interface="asgi3",
-        lifespan="off",
-        log_level="warning",
-        http=ImpatientHttpProtocol,
-        ws=FlushOrAbortProtocol,
-        ws_per_message_deflate=False,
-        ws_ping_interval=None,
-    )
-    async with run_uvicorn(config) as (port, _):
+    async with run_uvicorn(server_config(server, settings)) as (port, _):
         yield server, port
         await server.drain()
     await server.stop()
@@ -104,15 +93,11 @@ async def subscribed(
         close_timeout=1,
         proxy=None,
     ) as client:
-        await send(client, type="connection_init", payload={"Authorization": f"Bearer {token}"})
+        await say(client, type="connection_init", payload={"Authorization": f"Bearer {token}"})
         assert orjson.loads(await client.recv())["type"] == "connection_ack"
         payload = {"query": query, "variables": variables}
-        await send(client, id="1", type="subscribe", payload=payload)
+        await say(client, id="1", type="subscribe", payload=payload)
         yield client
-
-
-async def send(client: ClientConnection, **message: Any) -> None:
-    await client.send(orjson.dumps(message).decode())
 
 
 class Seen:
