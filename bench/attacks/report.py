@@ -61,9 +61,12 @@ def header() -> list[str]:
 
 def show(found: list[Felt], console: Console) -> None:
     """Prints the table."""
-    table = Table(*header())
+    *columns, _ = header()
+    table = Table(*columns)
     for felt in found:
-        table.add_row(*cells(felt))
+        *figures, gained = cells(felt)
+        table.add_row(*figures)
+        console.print(f"{felt.name}: {gained}")
     console.print(table)
 
 
