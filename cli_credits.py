@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from settings import get_settings
-from terminal import console, fail, owner_url, serving_url
+from terminal import console, fail, id_of, owner_url, serving_url
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -93,7 +93,14 @@ def grant(
 
 @credit_commands.command("refund")
 def refund(
-    transaction: Annotated[UUID, typer.Argument(help="The spend, as `show` prints it.")],
+    transaction: Annotated[
+        UUID,
+        typer.Argument(
+            help="The spend's id, as `show` or the API gives it.",
+            parser=id_of("transaction", "tallygraph credits show"),
+            metavar="TRANSACTION",
+        ),
+    ],
     reason: Reason,
     amount: Annotated[
         int | None, typer.Option(min=1, help="How many credits; all that are left if unsaid.")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from settings import get_settings
-from terminal import fail, owner_url
+from terminal import fail, id_of, owner_url
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -66,13 +66,22 @@ def dead(
 
 
 @job_commands.command("retry")
-def retry(job: Annotated[str, typer.Argument(help="The dead job's id.")]) -> None:
+def retry(
+    job: Annotated[
+        UUID,
+        typer.Argument(
+            help="The dead job's id, as `dead` or the API gives it.",
+            parser=id_of("deadJob", "tallygraph jobs dead"),
+            metavar="ID",
+        ),
+    ],
+) -> None:
     """Tries a dead job again, once."""
     from db.jobs.administration import UnknownJobError, retry_dead_job
 
     try:
-        asyncio.run(retry_dead_job(owner_url(get_settings()), UUID(job)))
-    except (UnknownJobError, ValueError):
+        asyncio.run(retry_dead_job(owner_url(get_settings()), job))
+    except UnknownJobError:
         fail(f"There is no dead job {job}. `tallygraph jobs dead` lists them.")
     Console(highlight=False).print("It is in line again.")
 

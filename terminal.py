@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -21,6 +23,21 @@ def fail(message: str) -> NoReturn:
 def say(message: str) -> None:
     """Prints what went wrong, on as few lines as it has."""
     console.print(message, style="red", markup=False, soft_wrap=True)
+
+
+def id_of(prefix: str, found_by: str) -> Callable[[str], UUID]:
+    """Reads an id as the API gives it (`transaction_…`), or its UUID alone.
+
+    `found_by` is the command that lists such ids.
+    """
+
+    def read(text: str) -> UUID:
+        try:
+            return UUID(text.removeprefix(f"{prefix}_"))
+        except ValueError:
+            fail(f"{text} is no id: write {prefix}_… or its UUID. `{found_by}` lists them.")
+
+    return read
 
 
 def owner_url(settings: Settings) -> str:

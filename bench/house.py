@@ -145,7 +145,12 @@ def running(
         raise
     finally:
         process.terminate()
-        process.wait(STOP_SECONDS)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
 
 def _await_listening(process: subprocess.Popen[bytes], port: int) -> None:

@@ -63,6 +63,15 @@ class Postgres:
                 total += cpu_seconds(child)
         return total
 
+    def largest_backend_mebibytes(self) -> float:
+        """The most memory that one process holds; what all of them share does not count."""
+        largest = 0.0
+        for child in self._postmaster.children():
+            with suppress(psutil.NoSuchProcess):
+                info = child.memory_info()
+                largest = max(largest, (info.rss - getattr(info, "shared", 0)) / MEBIBYTE)
+        return largest
+
     def keep_to_middle_cores(self, at_least: int) -> None:
         """Leaves the first and the last core to others, where there are so many; for good."""
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -51,16 +52,24 @@ class DomainError(Exception):
         self.path = path
 
 
+class InputRefused(DomainError):
+    """Everything that is wrong with one input; shown alone, it is the first of its problems."""
+
+    def __init__(self, problems: Sequence[DomainError]) -> None:
+        super().__init__(problems[0].code, problems[0].message, problems[0].path)
+        self.problems = tuple(problems)
+
+
 class InsufficientCredits(DomainError):
     """A wallet holds fewer available credits than an operation needs."""
 
-    def __init__(self, balance: int, required: int) -> None:
+    def __init__(self, available: int, required: int) -> None:
         super().__init__(
             ErrorCode.INSUFFICIENT_CREDITS,
-            f"Not enough credits: {required} needed, {balance} available. "
+            f"Not enough credits: {required} needed, {available} available. "
             "Add credits, then try again with the same idempotency key.",
         )
-        self.balance = balance
+        self.available = available
         self.required = required
 
 
@@ -87,3 +96,9 @@ def not_found(what: str, path: tuple[str, ...] = ()) -> DomainError:
 def bad_input(message: str, *path: str) -> DomainError:
     """An input value breaks a rule; `path` leads to it."""
     return DomainError(ErrorCode.BAD_USER_INPUT, message, path)
+
+
+def refuse_any(problems: Iterable[DomainError]) -> None:
+    """Raises all the problems of an input at once; nothing when there are none."""
+    if found := list(problems):
+        raise InputRefused(found)

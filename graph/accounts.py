@@ -30,6 +30,7 @@ from graph.generations import Generation
 from graph.notifications import Notification
 from graph.profiles import Profile
 from graph.relay import Connection, Node
+from graph.uploads import Upload, is_kept
 
 NEWEST_FIRST = ("-created_at", "-id")
 
@@ -56,6 +57,13 @@ class User(Node):
     )
     generations: Connection[Generation] = connection(
         Generation, NEWEST_FIRST, description="Runs of tools, newest first."
+    )
+    uploads: Connection[Upload] = connection(
+        Upload,
+        NEWEST_FIRST,
+        only=is_kept,
+        description="Photos that take room, and places announced for more, newest first; deleted "
+        "ones are not among them.",
     )
     profiles: Connection[Profile] = connection(
         Profile, NEWEST_FIRST, description="The profiles kept, newest first."

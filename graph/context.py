@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from auth.networks import network_of
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 
@@ -29,15 +30,22 @@ ABORT_KEY = "tallygraph.abort"
 class Context:
     """What an operation knows of its request.
 
-    While it `is_reading`, its work may be cancelled at any moment; `client_left` says that it was.
+    `address` is the client's; what it may use is counted by `network`. While it `is_reading`, its
+    work may be cancelled at any moment; `client_left` says that it was.
     """
 
     actor: Actor
     services: Services
     request_id: str
     user_agent: str | None = None
+    address: str = ""
     is_reading: bool = False
     client_left: bool = False
+
+    @property
+    def network(self) -> str:
+        """What counts as the client's address."""
+        return network_of(self.address)
 
     def signed_in(self) -> Actor:
         """The actor, refused when nobody is signed in."""

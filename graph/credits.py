@@ -15,8 +15,10 @@ from sqlalchemy import (
     Integer,
     Text,
     and_,
+    case,
     false,
     func,
+    literal_column,
     or_,
 )
 
@@ -37,6 +39,7 @@ from graph.engine.declare import (
 from graph.engine.outcomes import SqlVerb
 from graph.engine.specs import Report
 from graph.errors import UserError
+from graph.inputs import stored_in
 from graph.relay import Cursor, Node
 
 
@@ -86,6 +89,33 @@ class Credits:
     )
 
 
+# What the key in a movement's reference is a key of, by the movement's type.
+REFERENCE_PREFIXES = {
+    "HOLD": "generation",
+    "CAPTURE": "generation",
+    "RELEASE": "generation",
+    "REFUND": "transaction",
+    "TRANSFER": "user",
+}
+_IS_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
+
+def referred_to(movement: FromClause) -> ColumnElement[str]:
+    """What a movement was for, as the global id of it where it is an object of the API."""
+    reference = movement.c.reference_id
+    prefixes = [(_text(type_), _text(f"{name}_")) for type_, name in REFERENCE_PREFIXES.items()]
+    by_key = case(*((movement.c.type == type_, name) for type_, name in prefixes), else_=_text(""))
+    return case(
+        (reference.op("~")(_text(_IS_UUID)), by_key.concat(reference)),
+        (movement.c.type == _text("PLAN"), _text("plan_").concat(reference)),
+        else_=reference,
+    )
+
+
+def _text(value: str) -> ColumnElement[str]:
+    return literal_column(f"'{value}'", Text())
+
+
 @backed_by(tables.CreditTransaction, prefix="transaction")
 class CreditTransaction(Node):
     """One movement in a wallet's history; it never changes."""
@@ -100,8 +130,11 @@ class CreditTransaction(Node):
     )
     type: CreditTransactionType = column(description="What moved the credits.")
     reason: str | None = column(description="The client's own words for a spend.")
-    reference_id: str | None = column(
-        description="What it was for: a generation's UUID, a payment, the client's reference."
+    reference_id: str | None = expression(
+        referred_to,
+        description="What it was for. A global id where it is an object of the API: the generation "
+        "of a HOLD, CAPTURE or RELEASE, the movement a REFUND gives back, the other user of a "
+        "TRANSFER, the plan of a PLAN. Else a payment, or the `referenceId` of the spend.",
     )
     created_at: datetime = column(description="When it happened.")
 
@@ -223,7 +256,7 @@ class CreditsQuery:
     )
 
 
-@strawberry.input(description="A spend of the caller's own credits.")
+@stored_in(tables.CreditTransaction, description="A spend of the caller's own credits.")
 class SpendCreditsInput:
     """Input of `spendCredits`."""
 

@@ -11,7 +11,13 @@ import strawberry
 from asyncpg import PostgresError
 from graphql import GraphQLError
 
-from db.errors import DailyLimitReached, DomainError, ErrorCode, InsufficientCredits
+from db.errors import (
+    DailyLimitReached,
+    DomainError,
+    ErrorCode,
+    InputRefused,
+    InsufficientCredits,
+)
 from db.outages import cannot_serve, unavailable
 from db.retries import RETRIED
 
@@ -45,7 +51,13 @@ class OperationError(UserError):
 class InsufficientCreditsError(UserError):
     """A UserError with the figures a client shows."""
 
-    balance: int = strawberry.field(description="Credits available now.")
+    available: int = strawberry.field(
+        description="Credits that are neither spent nor held, as `Credits.available`."
+    )
+    balance: int = strawberry.field(
+        description="The same as `available`.",
+        deprecation_reason="Use `available`: `Credits.balance` includes what is held, this not.",
+    )
     required: int = strawberry.field(description="Credits the operation needs.")
 
 
@@ -113,11 +125,17 @@ def _refusal(error: PostgresError) -> DomainError:
     detail = orjson.loads(error.detail or b"{}")
     code = ErrorCode(error.hint)
     if code is ErrorCode.INSUFFICIENT_CREDITS:
-        return InsufficientCredits(detail["balance"], detail["required"])
+        return InsufficientCredits(detail["available"], detail["required"])
     if code is ErrorCode.DAILY_LIMIT_REACHED:
         resets_at = datetime.fromisoformat(detail["resets_at"])
         return DailyLimitReached(detail["limit"], detail["remaining"], resets_at)
     return DomainError(code, error.message, tuple(detail.get("path", ())))
+
+
+def user_errors(error: DomainError) -> list[UserError]:
+    """A refusal as the `errors` of a payload, one for each problem of the input."""
+    problems = error.problems if isinstance(error, InputRefused) else (error,)
+    return [user_error(problem) for problem in problems]
 
 
 def user_error(error: DomainError) -> UserError:
@@ -128,7 +146,8 @@ def user_error(error: DomainError) -> UserError:
             code=error.code,
             message=error.message,
             path=path,
-            balance=error.balance,
+            available=error.available,
+            balance=error.available,
             required=error.required,
         )
     if isinstance(error, DailyLimitReached):

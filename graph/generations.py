@@ -7,11 +7,10 @@ from enum import Enum
 from typing import Any
 
 import strawberry
-from sqlalchemy import Text, cast, literal_column
 
 from db.catalog import operations as catalog
 from db.catalog.rules import check_parameters
-from db.errors import ErrorCode
+from db.errors import ErrorCode, refuse_any
 from db.generations import tables
 from graph.catalog import Tool
 from graph.context import Context
@@ -21,18 +20,19 @@ from graph.engine.declare import (
     computed,
     edge,
     embedded,
-    expression,
     global_id,
     live,
     mutation,
+    reference,
     root_connection,
     rows,
 )
 from graph.engine.outcomes import SqlVerb
 from graph.errors import UserError
+from graph.inputs import nulls, stored_in
 from graph.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.scalars import JSON
-from graph.uploads import WidthArgument, picture_url
+from graph.uploads import Upload, WidthArgument, picture_url
 
 
 @strawberry.enum(description="Where a generation stands.")
@@ -61,6 +61,12 @@ class Generation(Node):
     id: strawberry.ID = global_id()
     status: GenerationStatus = column(description="Where it stands.")
     tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
+    tool_id: strawberry.ID = reference(
+        "tool_id", "tool", description="The tool's global id, also when it is switched off."
+    )
+    upload: Upload | None = edge(
+        "upload_id", description="The photo; DELETED when its owner has deleted it since."
+    )
     parameters: JSON = column(description="The tool's parameters, as they were given.")
     result: JSON | None = column(
         description="The figures of an analysis, or notes on how a picture was made; null before."
@@ -85,16 +91,16 @@ class Generation(Node):
         return picture_url(self.result_path, self.result_content_type, width)  # type: ignore[arg-type]
 
 
-@strawberry.input(description="A run of a tool on an uploaded photo.")
+@stored_in(tables.Generation, description="A run of a tool on an uploaded photo.")
 class CreateGenerationInput:
     """Input of `createGeneration`."""
 
     tool_id: strawberry.ID = strawberry.field(description="The tool's global id or slug.")
     upload_id: strawberry.ID = strawberry.field(description="The upload's global id.")
     parameters: JSON | None = strawberry.field(
-        default=None,
+        default=strawberry.UNSET,
         description="By the tool's parametersSchema; hair-color: {color: #rrggbb}. At most 8,192 "
-        "bytes of JSON.",
+        "bytes of JSON; `{}` when left out.",
     )
     mask_upload_id: strawberry.ID | None = strawberry.field(
         default=None,
@@ -142,15 +148,16 @@ class GenerationLog(Node):
     """One attempt at a generation: how it ended, how long it took, what it used and cost."""
 
     id: strawberry.ID = global_id()
-    generation_id: strawberry.ID = expression(
-        lambda log: literal_column("'generation_'", Text).concat(cast(log.c.generation_id, Text)),
-        description="The generation's global id.",
+    generation_id: strawberry.ID = reference(
+        "generation_id", "generation", description="The generation's global id."
     )
-    user_id: strawberry.ID = expression(
-        lambda log: literal_column("'user_'", Text).concat(cast(log.c.user_id, Text)),
-        description="Whose generation it was: a global id.",
+    user_id: strawberry.ID = reference(
+        "user_id", "user", description="Whose generation it was: a global id."
     )
     tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
+    tool_id: strawberry.ID = reference(
+        "tool_id", "tool", description="The tool's global id, also when it is switched off."
+    )
     attempt: int = column(description="Which attempt at the generation, from 1.")
     provider: str = column(description="Who was asked.")
     outcome: AttemptOutcome = column(description="How it ended.")
@@ -200,7 +207,11 @@ class GenerationsQuery:
     )
 
 
-@strawberry.input(description="A generation that is not wanted any more.")
+@stored_in(
+    tables.Generation,
+    beside=("idempotency_key",),
+    description="A generation that is not wanted any more.",
+)
 class CancelGenerationInput:
     """Input of `cancelGeneration`."""
 
@@ -234,7 +245,8 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
         if input.mask_upload_id is not None
         else None
     )
-    parameters: Any = {} if input.parameters is None else input.parameters
+    refuse_any(nulls(input))
+    parameters: Any = {} if input.parameters is strawberry.UNSET else input.parameters
     schema = await catalog.parameters_schema(context.services.database, context.actor, tool_id)
     if schema is not None:  # an unknown tool is the verb's to refuse
         check_parameters(schema, parameters)
@@ -293,6 +305,17 @@ class GenerationUpdated:
     generation: Generation = strawberry.field(description="The generation after the change.")
 
 
+@strawberry.type(description="A generation of the caller's after a change.")
+class GenerationsChanged:
+    """Item of `generationsChanged`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    generation: Generation | None = strawberry.field(
+        description="The generation right after the change; null in the first item, which only "
+        "gives the cursor."
+    )
+
+
 @strawberry.type
 class GenerationsSubscription:
     """Subscriptions on generations."""
@@ -302,4 +325,11 @@ class GenerationsSubscription:
         "generation",
         entity=True,
         description="One generation of the caller's: as it is now, then after every change.",
+    )
+    generations_changed: GenerationsChanged = live(
+        "generation.updated",
+        "generation",
+        starts_empty=True,
+        description="All the caller's generations as they are asked for, run and end, each change "
+        "once and in order, behind one null item. Ask for the list first, then watch.",
     )

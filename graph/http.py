@@ -18,6 +18,7 @@ import orjson
 import structlog
 from graphql import OperationType
 
+from auth.networks import client_address
 from auth.tokens import bearer_token
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
@@ -146,7 +147,11 @@ class GraphQLHttp:
         variables, name = asked.variables, asked.name
         user_agent = headers.get(b"user-agent")
         context = Context(
-            actor, self._services, request_id, user_agent.decode("latin-1") if user_agent else None
+            actor,
+            self._services,
+            request_id,
+            user_agent.decode("latin-1") if user_agent else None,
+            client_address(scope),
         )
         scope[CONTEXT_KEY] = context
         try:

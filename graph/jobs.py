@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 import strawberry
-from sqlalchemy import Text, cast, literal_column
 
 from db.jobs import tables
 from graph.context import Context
 from graph.engine.declare import (
     backed_by,
     column,
-    expression,
     global_id,
     mutation,
+    reference,
     root_connection,
 )
 from graph.engine.outcomes import SqlVerb
@@ -28,8 +27,9 @@ class DeadJob(Node):
 
     id: strawberry.ID = global_id()
     entrypoint: str = column(description="What it should do, such as run_generation.")
-    generation_id: strawberry.ID | None = expression(
-        lambda job: literal_column("'generation_'", Text).concat(cast(job.c.generation_id, Text)),
+    generation_id: strawberry.ID | None = reference(
+        "generation_id",
+        "generation",
         description="The generation it should make: a global id; null for other jobs.",
     )
     attempts: int = column(description="How often it was tried.")

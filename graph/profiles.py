@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import strawberry
 
+from db.errors import refuse_any
 from db.pool import Transaction
-from db.profiles import operations, tables
+from db.profiles import operations, rules, tables
 from graph.context import Context
 from graph.engine.declare import backed_by, column, global_id, live, mutation
 from graph.engine.outcomes import Payload, SqlVerb, Verb
 from graph.errors import UserError
+from graph.inputs import given, nulls, stored_in
 from graph.relay import Cursor, Node, uuid_from_global_id
 from graph.scalars import JSON
 
@@ -32,7 +33,7 @@ class Profile(Node):
     synced_at: datetime = column(description="When this server last stored it.")
 
 
-@strawberry.input(description="A new profile.")
+@stored_in(tables.Profile, description="A new profile.")
 class CreateProfileInput:
     """Input of `createProfile`."""
 
@@ -60,17 +61,17 @@ class CreateProfileInput:
     )
 
 
-@strawberry.input(description="Changes to a profile; what is left out stays.")
+@stored_in(tables.Profile, description="Changes to a profile; what is left out stays.")
 class UpdateProfileInput:
     """Input of `updateProfile`."""
 
     id: strawberry.ID = strawberry.field(description="The profile's global id.")
     name: str | None = strawberry.field(
-        default=strawberry.UNSET, description="At most 255 characters; null removes it."
+        default=strawberry.UNSET, description="At most 255 characters."
     )
     thumbnail: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Base64, at most 512 KiB, as in `createProfile`; null removes it.",
+        description="Base64, at most 512 KiB, as in `createProfile`.",
     )
     analysis: JSON | None = strawberry.field(
         default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
@@ -108,22 +109,11 @@ class DeleteProfilePayload:
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-def _given(value: object, *, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The columns an input names; null in a column that cannot be null counts as left out."""
-    given = {
-        name: item
-        for name, item in vars(value).items()
-        if item is not strawberry.UNSET and name != "id"
-    }
-    never_null = ("chat_history", "created_at", "updated_at", *required)
-    return {n: v for n, v in given.items() if v is not None or n not in never_null}
-
-
 async def create_profile(context: Context, input: CreateProfileInput) -> SqlVerb:
     """Creates a profile of the caller's, in one statement."""
     context.signed_in()
-    values = _given(input)
-    operations.check_profile(values)
+    values = given(input)
+    refuse_any([*nulls(input), *rules.problems_of_profile(values)])
     return SqlVerb("app.create_profile", (("jsonb", values),), {"profile": SqlVerb.RESULT})
 
 
@@ -131,8 +121,8 @@ async def update_profile(context: Context, input: UpdateProfileInput) -> SqlVerb
     """Changes a profile of the caller's, in one statement."""
     context.signed_in()
     profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
-    values = _given(input, required=("analysis",))
-    operations.check_profile(values)
+    values = given(input)
+    refuse_any([*nulls(input), *rules.problems_of_profile(values)])
     return SqlVerb(
         "app.update_profile",
         (("uuid", profile_id), ("jsonb", values)),

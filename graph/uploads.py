@@ -9,12 +9,21 @@ from time import time
 from typing import Annotated, Any
 
 import strawberry
+from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
 from db.links import Links, open_links
 from db.uploads import tables
 from db.uploads.operations import announced_type
 from graph.context import Context
-from graph.engine.declare import backed_by, column, computed, global_id, live, mutation
+from graph.engine.declare import (
+    backed_by,
+    column,
+    computed,
+    expression,
+    global_id,
+    live,
+    mutation,
+)
 from graph.engine.outcomes import Payload, SqlVerb
 from graph.errors import UserError
 from graph.relay import Cursor, Node, uuid_from_global_id
@@ -72,12 +81,27 @@ class UploadHeader:
     value: str = strawberry.field(description="The header's value.")
 
 
+def is_kept(upload: FromClause) -> ColumnElement[bool]:
+    """Whether its owner has not deleted it."""
+    return upload.c.status != literal_column("'DELETED'")
+
+
 @backed_by(tables.Upload, prefix="upload")
 class Upload(Node):
     """A place for a photo or mask: PUT its bytes to `url`, then use `id` in `createGeneration`."""
 
     id: strawberry.ID = global_id()
     status: UploadStatus = column(description="Where it stands.")
+    content_type: str = expression(
+        lambda upload: func.coalesce(upload.c.stored_content_type, upload.c.content_type),
+        description="The photo's media type; as announced until the photo is there.",
+    )
+    size_bytes: int = expression(
+        lambda upload: func.coalesce(upload.c.size_bytes, upload.c.declared_size_bytes),
+        description="What it takes of the user's room: the size of the photo that is kept; as "
+        "announced before it is there and after it is deleted, when it takes none.",
+    )
+    created_at: datetime = column(description="When it was announced.")
     expires_at: datetime = column(description="Until when the PUT is accepted.")
     width_pixels: int | None = column(description="Width of the photo; null until it is there.")
     height_pixels: int | None = column(description="Height of the photo; null until it is there.")

@@ -125,7 +125,7 @@ async def test_refunds_and_transfers_are_audited(
     other = f"{uuid4()}@example.test"
     await owner.execute("insert into users (email) values ($1)", other)
     made = await spend(owner, email, 4)
-    await credits("refund", str(made), "--amount", "1", "--reason", "blurred")
+    await credits("refund", f"transaction_{made}", "--amount", "1", "--reason", "blurred")
     await credits("refund", str(made), "--reason", "blurred")
     assert await balance(owner, email) == 10
     said = await credits("refund", str(made), "--reason", "blurred", status=1)

@@ -62,8 +62,8 @@ async def test_a_dead_job_is_listed_and_retried_once(server: RunningServer) -> N
         assert str(job_id) in listed.stdout
         assert "a reason" in listed.stdout
         assert "jobs dead" in run_command(server.data_directory, "jobs", **WIDE).stdout
-        for _ in range(2):
-            done = run_command(server.data_directory, "jobs", "retry", str(job_id))
+        for shown_id in (str(job_id), f"deadJob_{job_id}"):
+            done = run_command(server.data_directory, "jobs", "retry", shown_id)
             assert done.returncode == 0, done.stderr
         audited = await owner.fetchval(
             "select count(*) from audit_log where action = 'retry_job' and detail ->> 'jobId' = $1",

@@ -217,7 +217,7 @@ begin
     daily := 0;
     if wallet.balance - wallet.held < amount then
         perform app.refuse('INSUFFICIENT_CREDITS', 'Not enough credits.',
-            jsonb_build_object('balance', wallet.balance - wallet.held, 'required', amount));
+            jsonb_build_object('available', wallet.balance - wallet.held, 'required', amount));
     end if;
     for source in
         select g.id, g.remaining, g.source = 'PLAN' as is_daily

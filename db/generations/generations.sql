@@ -269,7 +269,7 @@ declare
 begin
     insert into public.notifications (user_id, type, title_key, message_key, data)
     values (ended.user_id, 'GENERAL', 'notifications.' || key || '.title', 'notifications.' || key || '.message',
-            jsonb_build_object('generationId', ended.id, 'toolId', ended.tool_id));
+            jsonb_build_object('generationId', 'generation_' || ended.id, 'toolId', 'tool_' || ended.tool_id));
 end;
 $$;
 

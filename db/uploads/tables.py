@@ -23,7 +23,7 @@ class Upload(Base):
     __tablename__ = "uploads"
 
     id: Mapped[UuidKey]
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     status: Mapped[str] = mapped_column(server_default="AWAITING")
     content_type: Mapped[str]
     declared_size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -48,6 +48,7 @@ class Upload(Base):
             name="ready",
         ),
         CheckConstraint("status <> 'REJECTED' or rejected_code is not null", name="rejected"),
+        Index("ix_uploads_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_uploads_unused", "created_at", postgresql_where=text("used_at is null")),
     )
     access = Access(Owned())

@@ -37,6 +37,12 @@ def _field_faults(
                 yield f"{place} names no column of {backing.table.name}"
             elif is_non_null_type(field.type) and source.nullable and not _guarded(graph_type):
                 yield f"{place} is non-null, but its column may be null"
+        case specs.Reference(column):
+            source = columns.get(column)
+            if source is None:
+                yield f"{place} names no column of {backing.table.name}"
+            elif is_non_null_type(field.type) and source.nullable:
+                yield f"{place} is non-null, but its column may be null"
         case specs.Edge():
             if is_non_null_type(field.type):
                 yield f"{place} leads to a row that may be hidden, so it must be nullable"

@@ -23,6 +23,7 @@ from graph.engine.specs import (
     Mutate,
     NodeLookup,
     Page,
+    Reference,
     Report,
     Rows,
     Spec,
@@ -49,6 +50,11 @@ def column(name: str | None = None, *, description: str) -> Any:
 def global_id(description: str = "Global id, unique across all types.") -> Any:
     """The field `id` of a `Node`."""
     return _field(GlobalId(), description)
+
+
+def reference(column: str, prefix: str, *, description: str) -> Any:
+    """A field that is the global id of a row of another table, by its key in `column`."""
+    return _field(Reference(column, prefix), description)
 
 
 def expression(build: Callable[[FromClause], ColumnElement[Any]], *, description: str) -> Any:

@@ -55,11 +55,16 @@ def _utc(value: str) -> str:
     return f"to_char(timezone('UTC', {value}), '{POSTGRES_DATE_TIME}')"
 
 
-@lru_cache(maxsize=REMEMBERED_LEAVES)
 def global_id(source: str, backing: Backing) -> Json:
     """The global id of a source's row."""
-    _assert_plain(source, backing.key, backing.prefix)
-    return literal(f"('{backing.prefix}_' || {source}.{backing.key}::text)", TEXT)
+    return key_behind(source, backing.key, backing.prefix)
+
+
+@lru_cache(maxsize=REMEMBERED_LEAVES)
+def key_behind(source: str, column: str, prefix: str) -> Json:
+    """A key in a column of a source behind the prefix of what it is a key of; null for null."""
+    _assert_plain(source, column, prefix)
+    return literal(f"('{prefix}_' || {source}.{column}::text)", TEXT)
 
 
 def text_literal(value: str) -> ColumnElement[Any]:

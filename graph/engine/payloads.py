@@ -37,7 +37,7 @@ from graph.engine.verbs import (
     verb_and_answer,
     verb_and_rows,
 )
-from graph.errors import domain_error, user_error
+from graph.errors import domain_error, user_errors
 
 if TYPE_CHECKING:
     from graph.engine.engine import Planning
@@ -151,7 +151,7 @@ class PayloadPlan:
 
     def refused(self, error: DomainError) -> bytes:
         """The payload of an operation that did nothing."""
-        return self.without_rows({"errors": [user_error(error)]})
+        return self.without_rows({"errors": user_errors(error)})
 
     def without_rows(self, fields: Mapping[str, Any]) -> bytes:
         """The payload of an operation that names no row: nothing is read."""

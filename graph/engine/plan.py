@@ -38,6 +38,7 @@ from graph.engine.json_parts import (
     build_object,
     formatted,
     global_id,
+    key_behind,
     leaf,
     list_of_column,
     source_of,
@@ -214,6 +215,8 @@ class Planner:
                 return leaf(source.name, column_name or python_name(definition), named.name)  # type: ignore[attr-defined]
             case specs.GlobalId():
                 return global_id(source.name, table_behind(graph_type))  # type: ignore[attr-defined]
+            case specs.Reference(column_name, prefix):
+                return key_behind(source.name, column_name, prefix)  # type: ignore[attr-defined]
             case specs.Expression(build):
                 return formatted(build(source), named)
             case specs.Embedded(present):

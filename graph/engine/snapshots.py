@@ -129,6 +129,8 @@ class SnapshotReader:
                 return _moment(source) if named.name == "DateTime" else lambda row: row.get(source)
             case specs.GlobalId():
                 return global_id_of(graph_type)
+            case specs.Reference(column, prefix):
+                return _key_behind(column, prefix)
             case specs.Expression(build) if named.name != "DateTime":
                 return computed_in_python(build(table_behind(graph_type).table))
             case specs.Embedded(present):
@@ -160,6 +162,8 @@ def columns_asked_for(
         match spec_of(definition):
             case specs.Column(column):
                 asked.add(column or python_name(definition))
+            case specs.Reference(column):
+                asked.add(column)
             case specs.Computed(columns, _):
                 asked.update(columns)
             case specs.Expression(build):
@@ -174,8 +178,15 @@ def columns_asked_for(
 def global_id_of(graph_type: GraphQLObjectType) -> Read:
     """The global id of a row."""
     backing = table_behind(graph_type)
-    prefix, key = backing.prefix, backing.key
-    return lambda row: f"{prefix}_{row[key]}"
+    return _key_behind(backing.key, backing.prefix)
+
+
+def _key_behind(column: str, prefix: str) -> Read:
+    def read(row: Row) -> str | None:
+        key = row[column]
+        return None if key is None else f"{prefix}_{key}"
+
+    return read
 
 
 def _computed(

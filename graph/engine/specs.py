@@ -28,6 +28,14 @@ class GlobalId:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The global id of another row, whose key is in `column`; that row need not be readable."""
+
+    column: str
+    prefix: str
+
+
+@dataclass(frozen=True)
 class Expression:
     """A total SQL expression over the row: it has a value for every row."""
 
@@ -128,6 +136,7 @@ class Live:
 Spec = (
     Column
     | GlobalId
+    | Reference
     | Expression
     | Embedded
     | Edge

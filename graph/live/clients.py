@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 from uuid import UUID
 
 import structlog
 
+from auth.networks import Shares, network_of
 from db.errors import DomainError, ErrorCode
 from graph.live.protocol import CloseCode
 from settings import Settings
@@ -59,79 +57,57 @@ class Limits:
         )
 
 
-@lru_cache(maxsize=4096)
-def network_of(address: str) -> str:
-    """What counts as one address: an IPv6 host has a whole /64 to choose from."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Address(int(parsed) >> 64 << 64))
-
-
 class Place:
     """What one connection holds of the limits; given back when it leaves."""
 
-    __slots__ = ("_address", "_clients", "_subscriptions", "_user_id")
+    __slots__ = ("_clients", "_network", "_subscriptions", "_user_id", "address")
 
     def __init__(self, clients: Clients, address: str) -> None:
+        self.address = address
         self._clients = clients
-        self._address = network_of(address)
+        self._network = network_of(address)
         self._user_id: UUID | None = None
         self._subscriptions = 0
 
     def enter(self) -> None:
         """Take a connection of the address's; RATE_LIMITED when it has too many."""
-        held, limits = self._clients.held, self._clients.limits
-        if held[self._address] >= limits.connections_per_address:
-            raise _too_many("connections from this address", limits.connections_per_address)
-        held[self._address] += 1
+        networks = self._clients.networks
+        if not networks.take(self._network):
+            raise _too_many("connections from this address", networks.limit)
 
     def belong_to(self, user_id: UUID | None) -> None:
         """Take a connection of the user's, once it is known; RATE_LIMITED as before."""
         if user_id is None or user_id == self._user_id:
             return
-        held, limits = self._clients.held, self._clients.limits
-        if held[user_id] >= limits.connections_per_user:
-            raise _too_many("connections of this user", limits.connections_per_user)
-        held[user_id] += 1
+        users = self._clients.users
+        if not users.take(user_id):
+            raise _too_many("connections of this user", users.limit)
         self._user_id = user_id
 
     def begin_subscription(self) -> None:
         """Take a subscription of the user's, or of the address's for who has no token."""
-        held, limits = self._clients.subscriptions, self._clients.limits
-        if self._subscriptions >= limits.subscriptions:
-            raise _too_many("operations of one connection at a time", limits.subscriptions)
-        if held[self._owner] >= limits.subscriptions_per_user:
-            raise _too_many("subscriptions of one user", limits.subscriptions_per_user)
-        held[self._owner] += 1
+        subscriptions, limit = self._clients.subscriptions, self._clients.limits.subscriptions
+        if self._subscriptions >= limit:
+            raise _too_many("operations of one connection at a time", limit)
+        if not subscriptions.take(self._owner):
+            raise _too_many("subscriptions of one user", subscriptions.limit)
         self._subscriptions += 1
 
     def end_subscription(self) -> None:
         """Give one back."""
         self._subscriptions -= 1
-        _give_back(self._clients.subscriptions, self._owner, 1)
+        self._clients.subscriptions.give_back(self._owner)
 
     def leave(self) -> None:
         """Give everything back."""
-        _give_back(self._clients.held, self._address, 1)
+        self._clients.networks.give_back(self._network)
         if self._user_id is not None:
-            _give_back(self._clients.held, self._user_id, 1)
-        _give_back(self._clients.subscriptions, self._owner, self._subscriptions)
+            self._clients.users.give_back(self._user_id)
+        self._clients.subscriptions.give_back(self._owner, self._subscriptions)
 
     @property
     def _owner(self) -> UUID | str:
-        return self._user_id or self._address
-
-
-def _give_back(held: Counter[UUID | str], key: UUID | str, count: int) -> None:
-    held[key] -= count
-    if held[key] <= 0:
-        del held[key]
+        return self._user_id or self._network
 
 
 def _too_many(what: str, limit: int) -> DomainError:
@@ -150,9 +126,10 @@ class Clients:
 
     def __init__(self, limits: Limits, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
         self.limits = limits
-        # Connections by address and by user; subscriptions by user, or address without one.
-        self.held: Counter[UUID | str] = Counter()
-        self.subscriptions: Counter[UUID | str] = Counter()
+        # Connections by network and by user; subscriptions by user, or network without one.
+        self.networks = Shares[str](limits.connections_per_address)
+        self.users = Shares[UUID](limits.connections_per_user)
+        self.subscriptions = Shares[UUID | str](limits.subscriptions_per_user)
         self.delivered = 0
         self._sweep_seconds = sweep_seconds
         self._clients: set[Client] = set()

@@ -41,6 +41,7 @@ class LiveOperations:
         payload: dict[str, Any],
         actor: Callable[[], Actor],
         *,
+        address: str = "",
         resume_after: str | None = None,
         mutations: bool = True,
         send_now: SendNow | None = None,
@@ -55,7 +56,7 @@ class LiveOperations:
             text = self._engine.persisted.text(payload, name)
             operation = documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
-                context = Context(actor(), self._services, secrets.token_hex(8))
+                context = Context(actor(), self._services, secrets.token_hex(8), address=address)
                 answer = await self._engine.run(text, variables, name, context, mutations=mutations)
                 if tells_cost:
                     answer = documents.with_cost(answer, text, name, variables)

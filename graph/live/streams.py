@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 import structlog
 
+from auth.networks import client_address
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 from graph.context import ABORT_KEY
@@ -68,7 +69,7 @@ class EventStreams:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one stream; what is no request, or one too many, is refused in HTTP's words."""
-        place = self._clients.place((scope.get("client") or ("",))[0])
+        place = self._clients.place(client_address(scope))
         try:
             actor, request = await self._read(scope, receive)
             place.enter()
@@ -177,6 +178,7 @@ class Stream:
                 self._source.execute(
                     request,
                     lambda: self._actor,
+                    address=self._place.address,
                     resume_after=self._last_event_id(),
                     mutations=self._scope["method"] == "POST",
                 ),

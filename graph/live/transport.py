@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import orjson
 
+from auth.networks import client_address
 from db.errors import DomainError
 from graph.context import WRITE_KEY
 from graph.errors import top_level
@@ -41,7 +42,7 @@ class GraphQLWebSocket:
         if not self._is_origin_allowed(origin):
             await send({"type": "websocket.close", "code": int(CloseCode.FORBIDDEN)})
             return
-        place = self._clients.place((scope.get("client") or ("",))[0])
+        place = self._clients.place(client_address(scope))
         try:
             place.enter()
         except DomainError as refused:

@@ -47,6 +47,7 @@ class OperationSource(Protocol):
         payload: dict[str, Any],
         actor: Callable[[], Actor],
         *,
+        address: str = "",
         resume_after: str | None = None,
         mutations: bool = True,
         send_now: SendNow | None = None,
@@ -286,8 +287,12 @@ class Connection:
         start = protocol.next_frame_start(identifier)
         try:
             send_now = partial(self._send_now, self._write, start) if self._write else None
+            address = self._place.address
             results = cast(
-                Any, self._source.execute(payload, lambda: self._actor, send_now=send_now)
+                Any,
+                self._source.execute(
+                    payload, lambda: self._actor, address=address, send_now=send_now
+                ),
             )
             async with aclosing(results):
                 async for result in results:

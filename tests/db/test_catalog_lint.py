@@ -228,7 +228,7 @@ async def test_functions_find_nothing_that_a_caller_could_plant(
 
 async def test_every_foreign_key_is_indexed(superuser: asyncpg.Connection) -> None:
     assert as_set(await superuser.fetch(UNINDEXED_SQL)) == set()
-    await superuser.execute("drop index ix_uploads_user_id")
+    await superuser.execute("drop index ix_uploads_user_id_created_at_id")
     assert len(await superuser.fetch(UNINDEXED_SQL)) == 1
 
 

@@ -148,7 +148,7 @@ async def test_a_refused_attempt_stores_nothing_so_that_its_key_works_after_topp
     actor = await make_user(credits=1)
     with refused_with("INSUFFICIENT_CREDITS") as error:
         await ledger.spend(actor, 5, "key")
-    assert error.value.detail == '{"balance": 1, "required": 5}'
+    assert error.value.detail == '{"required": 5, "available": 1}'
     await ledger.grant(actor, 4)
     await ledger.spend(actor, 5, "key")
     assert await ledger.wallet(actor) == (0, 0)
@@ -227,7 +227,7 @@ async def test_held_credits_are_not_spent(ledger: Ledger, make_user: MakeUser) -
     for verb in (ledger.spend, ledger.hold):
         with refused_with("INSUFFICIENT_CREDITS") as error:
             await verb(actor, 3)
-        assert error.value.detail == '{"balance": 2, "required": 3}'
+        assert error.value.detail == '{"required": 3, "available": 2}'
     assert await ledger.wallet(actor) == (10, 8)
 
 

@@ -228,7 +228,7 @@ async def test_streams_of_one_user_and_address_are_capped(
                     body = orjson.loads(await third.response.aread())
         assert body["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
         async with asyncio.timeout(5):
-            while live.server.clients.held:  # noqa: ASYNC110 -- there is no event for it
+            while len(live.server.clients.networks):  # noqa: ASYNC110 -- there is no event for it
                 await asyncio.sleep(0.01)
 
 

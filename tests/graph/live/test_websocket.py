@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from graph.live import uvicorn_protocol
-from graph.live.clients import Limits, network_of
+from graph.live.clients import Limits
 from tests.graph.live.websocket_server import (
     ALICE,
     BOB,
@@ -440,17 +440,3 @@ async def test_subscriptions_of_one_user_are_capped_over_all_their_sockets() -> 
             while refused["type"] == "error":
                 await say(second, id="3", type="subscribe", payload={"query": "for ever"})
                 refused = await hear(second)
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::"),
-        ("", ""),
-    ],
-)
-def test_an_ipv6_host_counts_by_its_network(address: str, network: str) -> None:
-    assert network_of(address) == network

@@ -32,15 +32,37 @@ from graph.schema import build_schema
 from .lists import List, object_type
 from .rows import Reader, Row, key_from_text
 
+REFERENCES = {
+    "HOLD": "generation_",
+    "CAPTURE": "generation_",
+    "RELEASE": "generation_",
+    "REFUND": "transaction_",
+    "TRANSFER": "user_",
+}
+
+
+def referred_to(line: Mapping[str, Any]) -> str | None:
+    """A movement's reference as a client sees it."""
+    reference: str | None = line["reference_id"]
+    try:
+        is_key = reference == str(UUID(reference or ""))
+    except ValueError:
+        is_key = False
+    prefix = REFERENCES.get(line["type"], "") if is_key else ""
+    if line["type"] == "PLAN" and reference is not None and not is_key:
+        prefix = "plan_"
+    return None if reference is None else f"{prefix}{reference}"
+
+
 # What the declarations say in SQL, said again in Python.
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
     ("Credits", "unlimited"): lambda wallet: wallet["unlimited"],
-    ("GenerationLog", "generationId"): lambda log: f"generation_{log['generation_id']}",
-    ("GenerationLog", "userId"): lambda log: f"user_{log['user_id']}",
-    ("DeadJob", "generationId"): lambda job: (
-        f"generation_{job['generation_id']}" if job["generation_id"] else None
+    ("CreditTransaction", "referenceId"): referred_to,
+    ("Upload", "contentType"): lambda upload: (
+        upload["stored_content_type"] or upload["content_type"]
     ),
+    ("Upload", "sizeBytes"): lambda upload: upload["size_bytes"] or upload["declared_size_bytes"],
 }
 # Which rows are items of a list that does not have them all.
 ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
@@ -48,6 +70,7 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
         grant["remaining"] > 0
         and (grant["expires_at"] or datetime.max.replace(tzinfo=UTC)) > datetime.now(UTC)
     ),
+    ("User", "uploads"): lambda upload: upload["status"] != "DELETED",
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
@@ -153,6 +176,9 @@ async def _of_row(
             return row.values[column or python_name(field)]
         case specs.GlobalId():
             return f"{backing.prefix}_{row.values[backing.key]}"
+        case specs.Reference(column, prefix):
+            key = row.values[column]
+            return None if key is None else f"{prefix}_{key}"
         case specs.Expression():
             return EXPRESSIONS[parent.name, name](row.values)
         case specs.Embedded():

@@ -32,6 +32,14 @@ MOMENTS = [
 ]
 # The same for rows that are deleted when they are old.
 LASTING = [moment.replace(year=2100) for moment in MOMENTS]
+OWN_PAGES = (
+    "creditGrants",
+    "creditTransactions",
+    "generations",
+    "notifications",
+    "profiles",
+    "uploads",
+)
 ROOT_PAGES = ("generationLogs", "deadJobs")
 TEXTS = ["Ada", "", 'q"\\/\b\n\t\x7f', "日本語 🧑🏽‍🎤 ﷽", "null", "x" * 255, "e\u0301 \u2028 <&>"]
 DOCUMENT = {
@@ -92,16 +100,30 @@ async def _profiles(owner: asyncpg.Connection, user: Actor) -> None:
         )
 
 
+async def _uploads(owner: asyncpg.Connection, user: Actor) -> None:
+    for n, status in enumerate(("AWAITING", "READY", "DELETED", "REJECTED", "READY")):
+        ready = status == "READY"
+        await _add(
+            owner,
+            "uploads",
+            id=known(user, "upload", n),
+            user_id=user.user_id,
+            status=status,
+            content_type="image/webp",
+            declared_size_bytes=2**20,
+            path=f"uploads/{user.user_id}/{n}.png" if ready else "",
+            stored_content_type="image/png" if ready else None,
+            original_sha256="0" * 64 if ready else None,
+            width_pixels=640 if ready else None,
+            height_pixels=480 if ready else None,
+            size_bytes=2**20 + n if ready else None,
+            rejected_code="INVALID_IMAGE" if status == "REJECTED" else None,
+            expires_at=MOMENTS[2],
+            created_at=MOMENTS[n],
+        )
+
+
 async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
-    await _add(
-        owner,
-        "uploads",
-        id=known(user, "upload", 0),
-        user_id=user.user_id,
-        content_type="image/webp",
-        declared_size_bytes=2**20,
-        expires_at=MOMENTS[2],
-    )
     for n, status in enumerate(STATUSES):
         identity = known(user, "generation", n)
         picture = status == "SUCCEEDED" and TOOLS[n % 4] != "analysis"
@@ -111,7 +133,7 @@ async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
             id=identity,
             user_id=user.user_id,
             tool_id=TOOLS[n % 4],
-            upload_id=known(user, "upload", 0),
+            upload_id=known(user, "upload", n % 5),
             status=status,
             parameters=DOCUMENT if n % 2 else {},
             cache_key=identity.hex,
@@ -203,7 +225,12 @@ async def _credits(database: Database, user: Actor) -> None:
                 3 - n,
             )
         await transaction.connection.fetchval(
-            "select app.hold_credits($1, 3, 'held', interval '1 year')", user.user_id
+            "select app.hold_credits($1, 3, $2, interval '1 year')",
+            user.user_id,
+            str(known(user, "generation", 0)),
+        )
+        await transaction.connection.fetchval(
+            "select app.grant_credits($1, 'PLAN', 20, 'pro')", user.user_id
         )
     for n, reason in enumerate(TEXTS[1:5]):
         async with database.transaction(user) as transaction:
@@ -228,13 +255,13 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         )
     for user in (ADA, STRANGER):
         await _profiles(owner, user)
+        await _uploads(owner, user)
         await _generations(owner, user)
         await _notifications(owner, user)
         await _credits(database, user)
     await _for_admins(owner)
     world = await _described(owner)
-    own = ("generations", "profiles", "notifications", "creditTransactions", "creditGrants")
-    for page in (*own, *ROOT_PAGES):
+    for page in (*OWN_PAGES, *ROOT_PAGES):
         await _cursors(database, world, page)
     # Cursors of rows that are gone stay good.
     before = world.every_cursor()

@@ -1,0 +1,1 @@
+"""What one attacker costs the honest users of a server."""

@@ -1,0 +1,143 @@
+"""One attack after another beside honest users; what the server and the users felt of each."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.attacks.attackers import ATTACKS, Gains, Target
+from bench.attacks.honest import USERS, Seen, honest_users
+from bench.house import (
+    Ground,
+    Server,
+    free_port,
+    on_core,
+    open_ground,
+    our_variables,
+    python,
+    running,
+)
+from bench.processes import Postgres, memory_mebibytes
+
+SAMPLE_SECONDS = 0.1
+SETTLE_SECONDS = 1.0
+OPEN_FILES = 8192
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long honest users are watched alone, and then beside the attacker."""
+
+    quiet_seconds: float = 10.0
+    attack_seconds: float = 40.0
+
+
+@dataclass(frozen=True)
+class Felt:
+    """An attack: honest users before and during it, the attacker's gains, the server's load."""
+
+    name: str
+    quiet: Seen
+    attacked: Seen
+    gains: Gains
+    longest_stall_milliseconds: float
+    server_mebibytes: float
+    backend_mebibytes: float
+
+    @property
+    def ratio(self) -> float:
+        """The slowest read in a hundred, over the same without the attack."""
+        return self.attacked.p99_milliseconds() / self.quiet.p99_milliseconds()
+
+
+class Memory:
+    """The most that a server and any one backend of Postgres held, sampled."""
+
+    def __init__(self, server: Server, postgres: Postgres) -> None:
+        self._server = server
+        self._postgres = postgres
+        self.server_mebibytes = 0.0
+        self.backend_mebibytes = 0.0
+
+    def sample(self) -> None:
+        """Looks once."""
+        self.server_mebibytes = max(self.server_mebibytes, memory_mebibytes(self._server))
+        largest = self._postgres.largest_backend_mebibytes()
+        self.backend_mebibytes = max(self.backend_mebibytes, largest)
+
+    @asynccontextmanager
+    async def sampled(self) -> AsyncIterator[None]:
+        """Looks again and again for a block."""
+
+        async def look() -> None:
+            while True:
+                self.sample()
+                await asyncio.sleep(SAMPLE_SECONDS)
+
+        task = asyncio.create_task(look())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _size_bytes(file: Path) -> int:
+    return file.stat().st_size
+
+
+async def attack_once(
+    ground: Ground, server: Server, waits: Path, name: str, lengths: Lengths
+) -> Felt:
+    """A quiet while, then the same users beside the attacker."""
+    people, gains, attack = ground.people, Gains(), ATTACKS[name]
+    target = Target(server.port, people[USERS + list(ATTACKS).index(name)])
+    if attack.prepare is not None:
+        await attack.prepare(target, gains)
+    async with honest_users(server.port, people) as quiet:
+        await asyncio.sleep(lengths.quiet_seconds)
+    memory = Memory(server, await Postgres.find(ground.owner_url))
+    begins = _size_bytes(waits)
+    async with memory.sampled(), honest_users(server.port, people) as attacked:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(lengths.attack_seconds):
+                await attack.act(target, gains)
+    with waits.open() as lines:
+        lines.seek(begins)
+        longest = max((float(line) for line in lines if line.endswith("\n")), default=0.0)
+    return Felt(
+        name, quiet, attacked, gains, longest, memory.server_mebibytes, memory.backend_mebibytes
+    )
+
+
+def start_watched(ground: Ground, waits: Path) -> tuple[int, list[str], dict[str, str]]:
+    """The port, command and variables of a server whose event loop is watched."""
+    port = free_port()
+    command = python("bench.attacks.watched_server", str(waits), "serve")
+    return port, command, our_variables(ground, port)
+
+
+async def measure(
+    lengths: Lengths, chosen: tuple[str, ...], say: Callable[[str], None]
+) -> list[Felt]:
+    """Every chosen attack, each against a server of its own over one database."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, most), most))
+    felt: list[Felt] = []
+    async with open_ground(USERS + len(ATTACKS), USERS + len(ATTACKS)) as ground:
+        for name in chosen:
+            say(f"{name}: {lengths.quiet_seconds:g} s quiet, {lengths.attack_seconds:g} s attacked")
+            waits = ground.folder / f"waits-{len(felt)}"
+            waits.touch()
+            port, command, variables = start_watched(ground, waits)
+            with (
+                running("attacked", port, command, ground.folder, **variables) as server,
+                on_core(-1),
+            ):
+                await asyncio.sleep(SETTLE_SECONDS)
+                felt.append(await attack_once(ground, server, waits, name, lengths))
+    return felt

@@ -1,0 +1,49 @@
+"""What a profile may hold: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from db.errors import DomainError, bad_input
+
+NAME_LIMIT_CHARACTERS = 255
+# Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
+THUMBNAIL_LIMIT_BYTES = 512 * 1024
+JSON_LIMIT_BYTES = 256 * 1024
+_DATA_URL = re.compile(r"data:image/[a-z.+-]+;base64")
+
+
+def problems_of_profile(values: Mapping[str, Any]) -> Iterator[DomainError]:
+    """What is wrong with values, each under its column's name; null is not judged here."""
+    there = {name: value for name, value in values.items() if value is not None}
+    if len(there.get("name", "")) > NAME_LIMIT_CHARACTERS:
+        yield bad_input(f"name may have {NAME_LIMIT_CHARACTERS} characters.", "input", "name")
+    thumbnail = there.get("thumbnail", "")
+    if len(thumbnail) > THUMBNAIL_LIMIT_BYTES:
+        yield bad_input("thumbnail may have 512 KiB.", "input", "thumbnail")
+    elif not _is_base64(thumbnail):
+        yield bad_input("thumbnail must be base64.", "input", "thumbnail")
+    if not isinstance(there.get("analysis", {}), dict):
+        yield bad_input("analysis must be a JSON object.", "input", "analysis")
+    if not isinstance(there.get("chat_history", []), list):
+        yield bad_input("chatHistory must be a JSON list.", "input", "chatHistory")
+    for column, field in (("analysis", "analysis"), ("chat_history", "chatHistory")):
+        if column in there and len(orjson.dumps(there[column])) > JSON_LIMIT_BYTES:
+            yield bad_input(f"{field} may have 256 KiB of JSON.", "input", field)
+
+
+def _is_base64(thumbnail: str) -> bool:
+    """Whether it is base64, with or without what makes a link of it that pages can show."""
+    head, comma, body = thumbnail.rpartition(",")
+    if comma and not _DATA_URL.fullmatch(head):
+        return False
+    try:
+        base64.b64decode(body, validate=True)
+    except ValueError:
+        return False
+    return True

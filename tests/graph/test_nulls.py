@@ -1,0 +1,167 @@
+"""Null in an input empties a column that may be empty, and is refused with its path elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type, is_non_null_type
+from strawberry.utils.str_converters import to_snake_case
+
+from db.actor import Actor
+from db.pool import Database
+from db.storage import open_storage
+from graph.engine.specs import backing_of
+from graph.schema import build_schema
+from settings import Settings
+
+from ..conftest import MakeUser
+from ..jobs.house import create_generation, ready_upload
+from .conftest import Ask
+
+SCHEMA = build_schema()._schema
+# The table that an input's fields are columns of.
+TABLES = {
+    "cancelGeneration": "generations",
+    "createGeneration": "generations",
+    "createProfile": "profiles",
+    "spendCredits": "credit_transactions",
+    "updateProfile": "profiles",
+}
+# Fields that are kept nowhere: null is as good as leaving them out.
+NOT_STORED = {("cancelGeneration", "idempotencyKey")}
+NULLABLE_SQL = """
+select is_nullable = 'YES' from information_schema.columns
+where table_schema = 'public' and table_name = $1 and column_name = $2
+"""
+PROFILE = "{ id name thumbnail localId analysis chatHistory createdAt updatedAt }"
+
+
+def nullable_fields() -> Iterator[tuple[str, str]]:
+    root = SCHEMA.mutation_type
+    assert root is not None
+    for name, mutation in root.fields.items():
+        for argument in mutation.args.values():
+            input_type = get_named_type(argument.type)
+            assert isinstance(input_type, GraphQLInputObjectType)
+            for field_name, field in input_type.fields.items():
+                if not is_non_null_type(field.type):
+                    yield name, field_name
+
+
+def document(name: str) -> str:
+    input_name = f"{name[0].upper()}{name[1:]}Input"
+    return (
+        f"mutation($input: {input_name}!) {{ {name}(input: $input) {{ errors {{ code path }} }} }}"
+    )
+
+
+@pytest.fixture
+async def valid(
+    ask: Ask, database: Database, settings: Settings, make_user: MakeUser
+) -> tuple[Actor, dict[str, dict[str, Any]]]:
+    """A user, and an input for each mutation that changes something of theirs."""
+    actor = await make_user()
+    upload = await ready_upload(database, open_storage(settings), actor)
+    running = await create_generation(database, actor, upload)
+    create = document("createProfile").replace("errors", "profile { id } errors")
+    made = (await ask(create, {"input": {"analysis": {}}}, actor=actor))["data"]["createProfile"]
+    return actor, {
+        "cancelGeneration": {"id": f"generation_{running}"},
+        "createGeneration": {
+            "toolId": "halloween",
+            "uploadId": f"upload_{upload}",
+            "idempotencyKey": "k",
+        },
+        "createProfile": {"analysis": {}},
+        "spendCredits": {"amount": 1, "idempotencyKey": "k"},
+        "updateProfile": {"id": made["profile"]["id"]},
+    }
+
+
+@pytest.mark.parametrize(("name", "field"), list(nullable_fields()))
+async def test_null_empties_or_is_refused(
+    ask: Ask,
+    owner: asyncpg.Connection,
+    valid: tuple[Actor, dict[str, dict[str, Any]]],
+    name: str,
+    field: str,
+) -> None:
+    actor, inputs = valid
+    may_be_empty = (name, field) in NOT_STORED or await owner.fetchval(
+        NULLABLE_SQL, TABLES[name], to_snake_case(field)
+    )
+    assert may_be_empty is not None, f"{TABLES[name]} has no column for {field}"
+    given = inputs[name] | {field: None}
+    answer = (await ask(document(name), {"input": given}, actor=actor))["data"][name]
+    refused = [{"code": "BAD_USER_INPUT", "path": ["input", field]}]
+    assert answer["errors"] == ([] if may_be_empty else refused)
+    description = (
+        get_named_type(
+            SCHEMA.mutation_type.fields[name].args["input"].type  # type: ignore[union-attr]
+        )
+        .fields[field]
+        .description
+    )  # type: ignore[union-attr]
+    said = (
+        ("Null empties it.", "Null is as good as leaving it out.")
+        if may_be_empty
+        else ("not be null",)
+    )
+    assert any(sentence in description for sentence in said)
+
+
+async def test_null_empties_what_a_profile_has(ask: Ask, make_user: MakeUser) -> None:
+    actor = await make_user()
+    create = f"mutation($input: CreateProfileInput!) {{ createProfile(input: $input) {{ profile {PROFILE} }} }}"
+    change = f"mutation($input: UpdateProfileInput!) {{ updateProfile(input: $input) {{ profile {PROFILE} errors {{ message path }} }} }}"
+    given = {"name": "Ada", "thumbnail": "aGk=", "analysis": {"a": 1}, "chatHistory": [1]}
+    made = (await ask(create, {"input": given}, actor=actor))["data"]["createProfile"]["profile"]
+    emptied = {"id": made["id"], "name": None, "thumbnail": None}
+    answer = (await ask(change, {"input": emptied}, actor=actor))["data"]["updateProfile"]
+    assert (
+        answer["profile"].items() >= {"name": None, "thumbnail": None, "analysis": {"a": 1}}.items()
+    )
+    nulls = {"analysis": None, "chatHistory": None, "updatedAt": None, "name": "x" * 256}
+    answer = (await ask(change, {"input": {"id": made["id"], **nulls}}, actor=actor))["data"]
+    assert answer["updateProfile"]["profile"] is None
+    assert {error["path"][1]: error["message"] for error in answer["updateProfile"]["errors"]} == {
+        "analysis": "analysis cannot be null; leave it out instead.",
+        "chatHistory": "chatHistory cannot be null; leave it out instead.",
+        "updatedAt": "updatedAt cannot be null; leave it out instead.",
+        "name": "name may have 255 characters.",
+    }
+
+
+def conditions() -> Iterator[tuple[str, str]]:
+    """A list of the viewer's, and one nullable condition or operator in its `where`."""
+    user = SCHEMA.type_map["User"]
+    assert isinstance(user, GraphQLObjectType)
+    for name, field in user.fields.items():
+        if "where" in field.args:
+            where = get_named_type(field.args["where"].type)
+            assert isinstance(where, GraphQLInputObjectType)
+            for condition, operators in where.fields.items():
+                yield name, f"{condition}: null"
+                named = get_named_type(operators.type)
+                assert isinstance(named, GraphQLInputObjectType)
+                yield from ((name, f"{condition}: {{ {one}: null }}") for one in named.fields)
+
+
+@pytest.mark.parametrize(("name", "condition"), list(conditions()))
+async def test_null_is_no_condition(
+    ask: Ask, make_user: MakeUser, name: str, condition: str
+) -> None:
+    text = f"{{ viewer {{ {name}(where: {{ {condition} }}) {{ nodes {{ id }} }} }} }}"
+    (error,) = (await ask(text, actor=await make_user()))["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["path"] == ["viewer", name]
+    assert error["message"] == "A condition may not be null; leave it out."
+
+
+def test_every_input_that_takes_null_is_told_of() -> None:
+    assert {name for name, _ in nullable_fields()} == set(TABLES)
+    backed = {backing_of(found) for found in SCHEMA.type_map.values()}
+    assert {one.table.name for one in backed if one} >= set(TABLES.values())

@@ -1,0 +1,31 @@
+"""The measurement of attacks runs: each attack reaches the server, and honest users are watched."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.attacks import report
+from bench.attacks.attackers import ATTACKS
+from bench.attacks.measure import Lengths, measure
+
+
+@pytest.fixture(scope="module")
+async def found() -> list[report.Felt]:
+    return await measure(Lengths(0.4, 1.0), tuple(ATTACKS), lambda _: None)
+
+
+async def test_each_attack_sends_requests_beside_honest_users(found: list[report.Felt]) -> None:
+    assert [felt.name for felt in found] == list(ATTACKS)
+    for felt in found:
+        assert felt.gains.requests or felt.gains.gained, felt.name
+        assert felt.quiet.reads
+        assert felt.attacked.reads
+        assert felt.server_mebibytes > 0
+        assert felt.backend_mebibytes > 0
+        assert felt.longest_stall_milliseconds > 0
+
+
+async def test_the_page_holds_a_line_for_each_attack(found: list[report.Felt]) -> None:
+    part = report.page_part(found, Lengths(0.4, 1.0))
+    assert all(f"| {name} |" in part for name in ATTACKS)
+    assert report.chart(found).count('class="title"') == len(ATTACKS)
