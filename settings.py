@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROLES = ("anon", "authenticated", "service")
+# What reading a photo takes at most: the decoder of an animated WebP holds four canvases.
+PICTURE_BASE_BYTES = 150_000_000
+PICTURE_BYTES_PER_PIXEL = 20
 DEMO_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 
 
@@ -76,7 +79,8 @@ class Settings(BaseSettings):
     query_row_limit: Annotated[int, Field(ge=1)] = 5_000
     body_limit_bytes: int = 1_048_576
     upload_limit_bytes: int = 15 * 1_048_576
-    upload_limit_pixels: int = 40_000_000
+    upload_limit_pixels: Annotated[int, Field(ge=1)] = 40_000_000
+    picture_memory_bytes: int = 1 << 30
     upload_quota_bytes: Annotated[int, Field(ge=0)] = 500_000_000
     upload_waiting_limit: Annotated[int, Field(ge=1)] = 200
     upload_url_seconds: int = 900
@@ -101,6 +105,18 @@ class Settings(BaseSettings):
             missing = [name.upper() for name in needed if not getattr(self, name)]
             if missing:
                 raise ValueError(f"production needs {', '.join(missing)}; see .env.example")
+        return self
+
+    @model_validator(mode="after")
+    def _photos_fit_into_memory(self) -> Self:
+        needed = PICTURE_BASE_BYTES + PICTURE_BYTES_PER_PIXEL * self.upload_limit_pixels
+        needed += 2 * self.upload_limit_bytes
+        if self.picture_memory_bytes < needed:
+            raise ValueError(
+                f"PICTURE_MEMORY_BYTES must be at least {needed} for photos of "
+                f"UPLOAD_LIMIT_PIXELS={self.upload_limit_pixels} and UPLOAD_LIMIT_BYTES="
+                f"{self.upload_limit_bytes}; raise it, or lower those"
+            )
         return self
 
     @property

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from settings import Settings
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+# Other names that clients send for the same types.
+_SAME_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 WIDTHS_PIXELS = (160, 320, 640, 1280)
 
 # A request waits for storage no longer than this, tries included.
@@ -42,6 +44,12 @@ _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHOLE = rf"uploads/{_UUID}/{_UUID}|generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
 _WIDTHS = "|".join(map(str, WIDTHS_PIXELS))
 _PATH = re.compile(rf"incoming/{_UUID}/{_UUID}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})")
+
+
+def media_type(text: str | None) -> str:
+    """A media type as it is stored: one name for each, in lower case, without parameters."""
+    found = (text or "").partition(";")[0].strip().lower()
+    return _SAME_TYPES.get(found, found)
 
 
 def upload_path(user_id: UUID, upload_id: UUID) -> str:

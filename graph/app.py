@@ -189,7 +189,7 @@ def make_services(
     keys = SigningKeys.load(settings)
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
-    images = ImageWorker(settings.upload_limit_pixels)
+    images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,
         database=database,

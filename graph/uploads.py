@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
 from db.links import Links, open_links
 from db.uploads import tables
-from db.uploads.operations import check_announced
+from db.uploads.operations import announced_type
 from graph.context import Context
 from graph.engine.declare import (
     backed_by,
@@ -139,7 +139,9 @@ class Upload(Node):
 class CreateUploadInput:
     """Input of `createUpload`."""
 
-    content_type: str = strawberry.field(description="image/jpeg, image/png or image/webp.")
+    content_type: str = strawberry.field(
+        description="image/jpeg (image/jpg is the same), image/png or image/webp, in any case."
+    )
     size_bytes: int = strawberry.field(
         description="Its size, at most 15 MiB. No more bytes than this are taken."
     )
@@ -176,11 +178,11 @@ async def create_upload(context: Context, input: CreateUploadInput) -> SqlVerb:
     """Makes a place for one photo and counts it toward the quota."""
     context.signed_in()
     limits = context.services.uploads.limits
-    check_announced(input.content_type, input.size_bytes, limits.size_bytes)
+    content_type = announced_type(input.content_type, input.size_bytes, limits.size_bytes)
     return SqlVerb(
         "app.create_upload",
         (
-            ("text", input.content_type),
+            ("text", content_type),
             ("bigint", input.size_bytes),
             ("interval", limits.url_lasts),
             ("interval", limits.waiting),

@@ -164,8 +164,21 @@ def jpeg_with_exif(picture: Image.Image, orientation: int = 1) -> bytes:
     return as_jpeg(picture, exif=exif, comment=b"canary comment")
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def raw_png(pixels: npt.NDArray[np.uint16]) -> bytes:
+    """A PNG in colour with 16 bits a channel, with alpha when there is a fourth one."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    kind = 6 if channels == 4 else 2
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def bomb_png(width: int = 13_304, height: int = 13_304) -> bytes:
@@ -175,10 +188,7 @@ def bomb_png(width: int = 13_304, height: int = 13_304) -> bytes:
     body = b"".join(deflate.compress(row) for _ in range(height)) + deflate.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", header)
-        + _chunk(b"IDAT", body)
-        + _chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
     )
 
 
@@ -205,8 +215,3 @@ def zip_polyglot(picture: Image.Image) -> bytes:
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("evil.class", b"\xca\xfe\xba\xbe")
     return archive.getvalue()
-
-
-def page_polyglot(picture: Image.Image) -> bytes:
-    """A sound JPEG with a page in its comment."""
-    return as_jpeg(picture, comment=b"<html><SCRIPT>alert(1)</script>")

@@ -106,3 +106,14 @@ def test_of_two_that_write_a_secret_the_first_wins(tmp_path: Path) -> None:
     assert write_secret(path, "first") == "first"
     assert write_secret(path, "second") == "first"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("bare")
+def test_photos_of_every_size_that_is_taken_fit_into_the_picture_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PICTURE_MEMORY_BYTES", "500000000")
+    with pytest.raises(ValidationError, match="PICTURE_MEMORY_BYTES must be at least 981457280"):
+        Settings()
+    monkeypatch.setenv("UPLOAD_LIMIT_PIXELS", "10000000")
+    assert Settings().picture_memory_bytes == 500_000_000

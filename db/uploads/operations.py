@@ -13,7 +13,7 @@ from db.actor import SERVICE
 from db.errors import DomainError, ErrorCode, bad_input
 from db.images import InspectedImage
 from db.pool import Database, Transaction
-from db.storage import EXTENSIONS, upload_path
+from db.storage import EXTENSIONS, media_type, upload_path
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -93,9 +93,10 @@ class UploadLimits:
         )
 
 
-def check_announced(content_type: str, size_bytes: int, limit_bytes: int) -> None:
-    """Refuses what no photo can be, before anything arrives."""
-    if content_type not in EXTENSIONS:
+def announced_type(content_type: str, size_bytes: int, limit_bytes: int) -> str:
+    """The media type of a photo to come; what no photo can be is refused before it arrives."""
+    found = media_type(content_type)
+    if found not in EXTENSIONS:
         raise bad_input(
             f"Send a photo of one of these types: {', '.join(EXTENSIONS)}.", "input", "contentType"
         )
@@ -109,13 +110,14 @@ def check_announced(content_type: str, size_bytes: int, limit_bytes: int) -> Non
             f"A photo may have 1 byte to {limit_bytes / 1_048_576:g} MiB. Send a smaller one.",
             ("input", "sizeBytes"),
         )
+    return found
 
 
 async def create_upload(
     transaction: Transaction, content_type: str, size_bytes: int, limits: UploadLimits
 ) -> UUID:
     """A place for one photo of the actor's; QUOTA_EXCEEDED when there is no room for one more."""
-    check_announced(content_type, size_bytes, limits.size_bytes)
+    content_type = announced_type(content_type, size_bytes, limits.size_bytes)
     upload_id: UUID = await transaction.fetch_value(
         _CREATE,
         content_type=content_type,

@@ -12,7 +12,7 @@ from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 from db.images import ImageWorker, InspectedImage
 from db.pool import Database
-from db.storage import Storage, incoming_path, upload_path, width_of
+from db.storage import Storage, incoming_path, media_type, upload_path, width_of
 from db.uploads.operations import (
     UNUSED_LASTS,
     UploadLimits,
@@ -106,7 +106,7 @@ class UploadReceiver:
         if found.size_bytes > self.limits.size_bytes:
             raise too_large(self.limits.size_bytes)
         _check_announced_size(found.size_bytes, upload)
-        if found.content_type != upload.content_type:
+        if media_type(found.content_type) != upload.content_type:
             raise DomainError(
                 ErrorCode.INVALID_IMAGE,
                 f"The file was sent as {found.content_type or 'no type'}, but {upload.content_type}"

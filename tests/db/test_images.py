@@ -13,8 +13,9 @@ import psutil
 import pytest
 from PIL import Image, ImageCms
 
+from db.decoding import inspect_image
 from db.errors import DomainError, ErrorCode
-from db.images import ImageWorker, InspectedImage, inspect_image
+from db.images import ImageWorker, InspectedImage
 from tests import pictures
 
 LIMIT_PIXELS = 40_000_000
@@ -141,17 +142,14 @@ def hostile(name: str) -> bytes:
         "webp header alone": b"RIFF\x10\0\0\0WEBPVP8 ",
         "jpeg header alone": jpeg[:3],
         "damaged png": png[:60] + bytes(200) + png[260:],
-        "zip polyglot": pictures.zip_polyglot(photo),
-        "page polyglot": pictures.page_polyglot(photo),
-        "pdf polyglot": jpeg[:20] + b"%PDF-1.7" + jpeg[20:],
+        "pdf before a photo": b"%PDF-1.7\n" + jpeg,
         "random after a magic number": b"\x89PNG\r\n\x1a\n" + hashlib.sha512(b"x").digest() * 99,
     }[name]
 
 
 HOSTILE = [
     "text", "svg", "gif", "bmp", "tiff", "truncated jpeg", "truncated png", "truncated webp",
-    "webp header alone", "jpeg header alone", "damaged png", "zip polyglot", "page polyglot",
-    "pdf polyglot", "random after a magic number",
+    "webp header alone", "jpeg header alone", "damaged png", "pdf before a photo", "random after a magic number",
 ]  # fmt: skip
 
 
@@ -218,24 +216,17 @@ async def test_a_bomb_costs_the_server_no_memory_and_little_time() -> None:
     assert psutil.Process().memory_info().rss - before < 20_000_000
 
 
-async def test_a_child_that_needs_too_much_memory_is_stopped_by_the_system() -> None:
-    # The limit lets the header through; decoding 177 megapixels then needs more than is there.
-    worker = ImageWorker(400_000_000, memory_bytes=300_000_000)
-    with pytest.raises(DomainError) as refusal:
-        await worker.inspect(pictures.bomb_png())
-    assert refusal.value.code == ErrorCode.INVALID_IMAGE
-
-
 @pytest.mark.parametrize(
     ("program", "code"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", ErrorCode.INVALID_IMAGE),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ErrorCode.SERVICE_UNAVAILABLE),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", ErrorCode.INVALID_IMAGE),
         ("raise SystemExit(3)", ErrorCode.SERVICE_UNAVAILABLE),
         ("pass", ErrorCode.SERVICE_UNAVAILABLE),
         ("import time; time.sleep(60)", ErrorCode.INVALID_IMAGE),
     ],
-    ids=["crash", "killed", "failed", "silent", "too slow"],
+    ids=["crash", "killed", "too much work", "failed", "silent", "too slow"],
 )
 async def test_a_lost_child_is_a_clear_answer_and_the_next_photo_is_read(
     photo: Image.Image, monkeypatch: pytest.MonkeyPatch, program: str, code: ErrorCode

@@ -48,13 +48,24 @@ async def refusal_of(attempt: object) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("content_type", ["image/jpeg", "image/png", "image/webp"])
+@pytest.mark.parametrize(
+    ("announced", "content_type"),
+    [
+        *((kind, kind) for kind in ("image/jpeg", "image/png", "image/webp")),
+        *((kind, "image/jpeg") for kind in ("image/jpg", "IMAGE/JPEG", "image/pjpeg")),
+        ("Image/Png; charset=binary", "image/png"),
+    ],
+)
 async def test_a_user_gets_a_place_for_a_photo(
-    database: Database, make_user: MakeUser, owner: asyncpg.Connection, content_type: str
+    database: Database,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    announced: str,
+    content_type: str,
 ) -> None:
     actor = await make_user()
     async with database.transaction(actor) as transaction:
-        upload_id = await create_upload(transaction, content_type, 15 * MEBIBYTE, LIMITS)
+        upload_id = await create_upload(transaction, announced, 15 * MEBIBYTE, LIMITS)
     row = await owner.fetchrow("select * from uploads where id = $1", upload_id)
     assert (row["user_id"], row["status"], row["content_type"], row["declared_size_bytes"]) == (
         actor.user_id,

@@ -12,13 +12,14 @@ import asyncpg
 from sqlalchemy import text
 
 from db.actor import Actor
+from db.decoding import inspect_image
 from db.generations.operations import (
     MadeGeneration,
     RunnableGeneration,
     finish_generation,
     start_generation,
 )
-from db.images import InspectedImage, inspect_image
+from db.images import InspectedImage
 from db.pool import Database
 from db.storage import Storage, upload_path
 from db.uploads.operations import UploadLimits, UploadRecords, create_upload

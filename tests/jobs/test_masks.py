@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from db.actor import Actor
-from db.images import InspectedImage, inspect_image
+from db.decoding import inspect_image
+from db.images import InspectedImage
 from db.pool import Database
 from db.storage import Storage
 from db.uploads.operations import delete_upload

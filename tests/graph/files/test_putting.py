@@ -13,15 +13,15 @@ from uuid import uuid4
 import pytest
 
 from db.actor import Actor
+from db.decoding import inspect_image
 from db.errors import ErrorCode
-from db.images import inspect_image
 from db.pool import Database
 from db.storage import (
     Storage,
     upload_path,
 )
 from graph import files as routes_module
-from tests import pictures
+from tests import photos, pictures
 
 from .conftest import LIMIT_BYTES, QUOTA_BYTES, House, assert_refused, new_upload
 
@@ -42,6 +42,19 @@ async def test_a_photo_is_taken_cleaned_and_recorded(house: House, photo: bytes)
     row = await house.row()
     assert (row["status"], row["width_pixels"], row["height_pixels"]) == ("READY", 240, 320)
     assert row["original_sha256"] == hashlib.sha256(photo).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [photos.several_pictures()[0], photos.bad_profiles()[0], photos.comments()[0]],
+    ids=["second picture", "broken profile", "markup in a comment"],
+)
+async def test_what_a_photo_carries_beside_its_pixels_does_not_matter(
+    house: House, data: bytes
+) -> None:
+    response = await house.put(data)
+    assert response.status_code == 201, response.text
+    assert await house.status() == "READY"
 
 
 async def test_a_second_photo_is_refused_and_the_first_stays(house: House, photo: bytes) -> None:

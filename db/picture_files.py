@@ -1,0 +1,62 @@
+"""Takes out of a picture's file all that is not the picture: for files whose metadata is broken."""
+
+from __future__ import annotations
+
+import struct
+
+JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+
+_START_OF_SCAN = 0xDA
+# Application segments and comments, but for those of JFIF and Adobe, which say what colours mean.
+_JPEG_METADATA = {0xFE, *range(0xE1, 0xF0)} - {0xEE}
+_PNG_ESSENTIALS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_WEBP_ESSENTIALS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
+_WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The file with its picture alone, as far as its structure can be followed."""
+    if data.startswith(JPEG_START):
+        return _bare_jpeg(data)
+    if data.startswith(PNG_START):
+        return _bare_png(data)
+    return _bare_webp(data)
+
+
+def _bare_jpeg(data: bytes) -> bytes:
+    kept, position = [JPEG_START], 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == _START_OF_SCAN:
+            break
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
+        if marker not in _JPEG_METADATA:
+            kept.append(data[position:end])
+        position = end
+    return b"".join([*kept, data[position:]])
+
+
+def _bare_png(data: bytes) -> bytes:
+    kept, position = [PNG_START], len(PNG_START)
+    while position + 8 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        kind = data[position + 4 : position + 8]
+        if kind in _PNG_ESSENTIALS:
+            kept.append(data[position:end])
+        position = end
+    return b"".join(kept)
+
+
+def _bare_webp(data: bytes) -> bytes:
+    kept, position = [b"WEBP"], 12
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        end = position + 8 + size + size % 2
+        kind, body = data[position : position + 4], data[position + 8 : end]
+        if kind == b"VP8X" and body:
+            body = bytes((body[0] & ~_WEBP_METADATA_FLAGS,)) + body[1:]
+        if kind in _WEBP_ESSENTIALS:
+            kept.append(data[position : position + 8] + body)
+        position = end
+    joined = b"".join(kept)
+    return b"RIFF" + struct.pack("<I", len(joined)) + joined
