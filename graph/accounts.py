@@ -27,7 +27,6 @@ from graph.engine.declare import (
 from graph.engine.outcomes import Payload, Ref
 from graph.errors import UserError, user_error
 from graph.generations import Generation
-from graph.mutations import MutationPayload
 from graph.notifications import Notification
 from graph.profiles import Profile
 from graph.relay import Connection, Node
@@ -90,8 +89,11 @@ class AuthSession:
 class SignUpInput:
     """Input of `signUp`."""
 
-    email: str = strawberry.field(description="At most 254 characters.")
-    password: str = strawberry.field(description="At least 8 characters.")
+    email: str = strawberry.field(
+        description="At most 254 bytes, in one alphabet. It is kept as it is typed; all spellings "
+        "of an address (case, accents, `münchen.example` or `xn--mnchen-3ya.example`) are one."
+    )
+    password: str = strawberry.field(description="At least 8 characters, not all the same.")
 
 
 @strawberry.input(description="An e-mail address and a password.")
@@ -110,7 +112,7 @@ class RefreshSessionInput:
 
 
 @strawberry.type(description="Result of signing up or in, or of renewing a session.")
-class SessionPayload(MutationPayload):
+class SessionPayload:
     """Payload with a session."""
 
     session: AuthSession | None = strawberry.field(description="The session; null on errors.")
@@ -121,7 +123,7 @@ class SessionPayload(MutationPayload):
 
 
 @strawberry.type(description="Result of `signOut`.")
-class SignOutPayload(MutationPayload):
+class SignOutPayload:
     """Payload of `signOut`."""
 
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
@@ -177,7 +179,7 @@ async def refresh_session(context: Context, input: RefreshSessionInput) -> Paylo
 async def sign_out(context: Context) -> Payload:
     """Ends the caller's session; without one, there is nothing to end."""
     await context.services.accounts.sign_out(context.actor)
-    return Payload({"signed_out": True, "viewer": None})
+    return Payload({"signed_out": True})
 
 
 @strawberry.type

@@ -18,7 +18,6 @@ from graph.engine.declare import (
 )
 from graph.engine.outcomes import SqlVerb
 from graph.errors import UserError
-from graph.mutations import MutationPayload
 from graph.relay import Connection, Node, uuid_from_global_id
 
 
@@ -58,7 +57,7 @@ class RetryJobInput:
 
 
 @strawberry.type(description="Result of `retryJob`.")
-class RetryJobPayload(MutationPayload):
+class RetryJobPayload:
     """Payload of `retryJob`."""
 
     job: DeadJob | None = strawberry.field(description="The job, with the time of its retry.")

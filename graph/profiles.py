@@ -14,7 +14,6 @@ from graph.engine.declare import backed_by, column, global_id, live, mutation
 from graph.engine.outcomes import Payload, SqlVerb, Verb
 from graph.errors import UserError
 from graph.inputs import given, nulls, stored_in
-from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node, uuid_from_global_id
 from graph.scalars import JSON
 
@@ -93,7 +92,7 @@ class DeleteProfileInput:
 
 
 @strawberry.type(description="Result of `createProfile` and `updateProfile`.")
-class ProfilePayload(MutationPayload):
+class ProfilePayload:
     """Payload with a profile."""
 
     profile: Profile | None = strawberry.field(description="The profile as it is now.")
@@ -101,7 +100,7 @@ class ProfilePayload(MutationPayload):
 
 
 @strawberry.type(description="Result of `deleteProfile`.")
-class DeleteProfilePayload(MutationPayload):
+class DeleteProfilePayload:
     """Payload of `deleteProfile`."""
 
     deleted_id: strawberry.ID | None = strawberry.field(

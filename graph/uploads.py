@@ -26,7 +26,6 @@ from graph.engine.declare import (
 )
 from graph.engine.outcomes import Payload, SqlVerb
 from graph.errors import UserError
-from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
 
@@ -148,7 +147,7 @@ class CreateUploadInput:
 
 
 @strawberry.type(description="Result of `createUpload`.")
-class CreateUploadPayload(MutationPayload):
+class CreateUploadPayload:
     """Payload of `createUpload`."""
 
     upload: Upload | None = strawberry.field(description="Where to put the photo.")
@@ -165,7 +164,7 @@ class DeleteUploadInput:
 
 
 @strawberry.type(description="Result of `deleteUpload`.")
-class DeleteUploadPayload(MutationPayload):
+class DeleteUploadPayload:
     """Payload of `deleteUpload`."""
 
     deleted_id: strawberry.ID | None = strawberry.field(
