@@ -27,6 +27,7 @@ from graph.engine.declare import (
 from graph.engine.outcomes import Payload, Ref
 from graph.errors import UserError, user_error
 from graph.generations import Generation
+from graph.mutations import MutationPayload
 from graph.notifications import Notification
 from graph.profiles import Profile
 from graph.relay import Connection, Node
@@ -112,7 +113,7 @@ class RefreshSessionInput:
 
 
 @strawberry.type(description="Result of signing up or in, or of renewing a session.")
-class SessionPayload:
+class SessionPayload(MutationPayload):
     """Payload with a session."""
 
     session: AuthSession | None = strawberry.field(description="The session; null on errors.")
@@ -123,7 +124,7 @@ class SessionPayload:
 
 
 @strawberry.type(description="Result of `signOut`.")
-class SignOutPayload:
+class SignOutPayload(MutationPayload):
     """Payload of `signOut`."""
 
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
@@ -179,7 +180,7 @@ async def refresh_session(context: Context, input: RefreshSessionInput) -> Paylo
 async def sign_out(context: Context) -> Payload:
     """Ends the caller's session; without one, there is nothing to end."""
     await context.services.accounts.sign_out(context.actor)
-    return Payload({"signed_out": True})
+    return Payload({"signed_out": True, "viewer": None})
 
 
 @strawberry.type
