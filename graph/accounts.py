@@ -204,18 +204,25 @@ class AccountsMutation:
     sign_up: SessionPayload | None = mutation(
         sign_up,
         SignUpInput,
+        ignores_dead_token=True,
         description="Open an account. Sent with a guest's token, it turns the guest into a "
         "member who keeps profiles, generations and credits.",
     )
     sign_in: SessionPayload | None = mutation(
-        sign_in, SignInInput, description="Sign in with e-mail and password."
+        sign_in,
+        SignInInput,
+        ignores_dead_token=True,
+        description="Sign in with e-mail and password.",
     )
     sign_in_anonymously: SessionPayload | None = mutation(
-        sign_in_anonymously, description="Begin as a guest, without e-mail or password."
+        sign_in_anonymously,
+        ignores_dead_token=True,
+        description="Begin as a guest, without e-mail or password.",
     )
     refresh_session: SessionPayload | None = mutation(
         refresh_session,
         RefreshSessionInput,
+        ignores_dead_token=True,
         description="Exchange a refresh token for new tokens. Each works once; using one again "
         "later ends the whole session.",
     )
