@@ -12,6 +12,7 @@ from uuid import UUID
 from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from auth.tokens import AccessTokens, unauthenticated
+from db import emails
 from db.accounts import operations, rules
 from db.accounts.operations import Account
 from db.actor import SERVICE, Actor
@@ -58,7 +59,7 @@ class Accounts:
         anonymous: Actor | None = None,
     ) -> SignedIn:
         """Open an account; an anonymous actor keeps id, data and wallet and gains the e-mail."""
-        email = rules.normalise_email(email)
+        email = emails.check_new_email(email)
         password = rules.normalise_password(password)
         rules.check_new_password(password)
         password_hash = await self._passwords.hash(password)
@@ -89,8 +90,7 @@ class Accounts:
         if not rules.is_hashable_password(password):
             raise _invalid_credentials()
         credentials = None
-        email = rules.clean_email(email)
-        if rules.looks_like_email(email):
+        if emails.could_be_email(email):
             async with self._database.transaction(SERVICE) as transaction:
                 credentials = await operations.find_credentials(transaction, email)
         stored_hash = credentials.password_hash if credentials else None

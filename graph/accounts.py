@@ -27,6 +27,7 @@ from graph.engine.declare import (
 from graph.engine.outcomes import Payload, Ref
 from graph.errors import UserError, user_error
 from graph.generations import Generation
+from graph.mutations import MutationPayload
 from graph.notifications import Notification
 from graph.profiles import Profile
 from graph.relay import Connection, Node
@@ -89,8 +90,11 @@ class AuthSession:
 class SignUpInput:
     """Input of `signUp`."""
 
-    email: str = strawberry.field(description="At most 254 characters.")
-    password: str = strawberry.field(description="At least 8 characters.")
+    email: str = strawberry.field(
+        description="At most 254 bytes, in one alphabet. It is kept as it is typed; all spellings "
+        "of an address (case, accents, `münchen.example` or `xn--mnchen-3ya.example`) are one."
+    )
+    password: str = strawberry.field(description="At least 8 characters, not all the same.")
 
 
 @strawberry.input(description="An e-mail address and a password.")
@@ -109,7 +113,7 @@ class RefreshSessionInput:
 
 
 @strawberry.type(description="Result of signing up or in, or of renewing a session.")
-class SessionPayload:
+class SessionPayload(MutationPayload):
     """Payload with a session."""
 
     session: AuthSession | None = strawberry.field(description="The session; null on errors.")
@@ -120,7 +124,7 @@ class SessionPayload:
 
 
 @strawberry.type(description="Result of `signOut`.")
-class SignOutPayload:
+class SignOutPayload(MutationPayload):
     """Payload of `signOut`."""
 
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
@@ -176,7 +180,7 @@ async def refresh_session(context: Context, input: RefreshSessionInput) -> Paylo
 async def sign_out(context: Context) -> Payload:
     """Ends the caller's session; without one, there is nothing to end."""
     await context.services.accounts.sign_out(context.actor)
-    return Payload({"signed_out": True})
+    return Payload({"signed_out": True, "viewer": None})
 
 
 @strawberry.type
@@ -200,18 +204,25 @@ class AccountsMutation:
     sign_up: SessionPayload | None = mutation(
         sign_up,
         SignUpInput,
+        ignores_dead_token=True,
         description="Open an account. Sent with a guest's token, it turns the guest into a "
         "member who keeps profiles, generations and credits.",
     )
     sign_in: SessionPayload | None = mutation(
-        sign_in, SignInInput, description="Sign in with e-mail and password."
+        sign_in,
+        SignInInput,
+        ignores_dead_token=True,
+        description="Sign in with e-mail and password.",
     )
     sign_in_anonymously: SessionPayload | None = mutation(
-        sign_in_anonymously, description="Begin as a guest, without e-mail or password."
+        sign_in_anonymously,
+        ignores_dead_token=True,
+        description="Begin as a guest, without e-mail or password.",
     )
     refresh_session: SessionPayload | None = mutation(
         refresh_session,
         RefreshSessionInput,
+        ignores_dead_token=True,
         description="Exchange a refresh token for new tokens. Each works once; using one again "
         "later ends the whole session.",
     )

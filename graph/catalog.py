@@ -117,18 +117,20 @@ class Hairstyle(Node):
     sort_order: int = column(description="Position in the list, ascending.")
 
 
-@backed_by(tables.HairColor)
-class HairColor:
+@backed_by(tables.HairColor, prefix="hairColor")
+class HairColor(Node):
     """A colour offered for hair."""
 
+    id: strawberry.ID = global_id()
     hex_code: str = column(description="Lower-case #rrggbb.")
     sort_order: int = column(description="Position in the palette, ascending.")
 
 
-@backed_by(tables.SkinColor)
-class SkinColor:
+@backed_by(tables.SkinColor, prefix="skinColor")
+class SkinColor(Node):
     """A named skin tone."""
 
+    id: strawberry.ID = global_id()
     hex_code: str = column(description="Lower-case #rrggbb.")
     name: str = column(description="Its name.")
     sort_order: int = column(description="Position in the palette, ascending.")

@@ -40,6 +40,7 @@ from graph.engine.outcomes import SqlVerb
 from graph.engine.specs import Report
 from graph.errors import UserError
 from graph.inputs import stored_in
+from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node
 
 
@@ -73,10 +74,11 @@ class CreditGrantSource(Enum):
     ADMIN = "ADMIN"
 
 
-@backed_by(tables.Wallet)
-class Credits:
+@backed_by(tables.Wallet, prefix="credits")
+class Credits(Node):
     """A user's wallet."""
 
+    id: strawberry.ID = global_id()
     balance: int = column(description="All credits the user owns, the held ones included.")
     held: int = column(description="Credits reserved for work under way.")
     available: int = expression(
@@ -274,7 +276,7 @@ class SpendCreditsInput:
 
 
 @strawberry.type(description="Result of `spendCredits`.")
-class SpendCreditsPayload:
+class SpendCreditsPayload(MutationPayload):
     """Payload of `spendCredits`."""
 
     transaction: CreditTransaction | None = strawberry.field(

@@ -30,6 +30,7 @@ from graph.engine.declare import (
 from graph.engine.outcomes import SqlVerb
 from graph.errors import UserError
 from graph.inputs import nulls, stored_in
+from graph.mutations import MutationPayload
 from graph.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.scalars import JSON
 from graph.uploads import Upload, WidthArgument, picture_url
@@ -117,7 +118,7 @@ class CreateGenerationInput:
 
 
 @strawberry.type(description="Result of `createGeneration`.")
-class CreateGenerationPayload:
+class CreateGenerationPayload(MutationPayload):
     """Payload of `createGeneration`."""
 
     generation: Generation | None = strawberry.field(
@@ -181,10 +182,11 @@ class CircuitState(Enum):
     HALF_OPEN = strawberry.enum_value("HALF_OPEN", description="One generation tries it again.")
 
 
-@backed_by(tables.ProviderCircuit)
-class ProviderCircuit:
+@backed_by(tables.ProviderCircuit, prefix="providerCircuit")
+class ProviderCircuit(Node):
     """Whether a provider that has failed lately is asked at all."""
 
+    id: strawberry.ID = global_id()
     provider: str = column(description="The provider's name.")
     state: CircuitState = column(description="Whether it is asked.")
     consecutive_failures: int = column(description="How many calls in a row have failed.")
@@ -226,7 +228,7 @@ class CancelGenerationInput:
 
 
 @strawberry.type(description="Result of `cancelGeneration`.")
-class CancelGenerationPayload:
+class CancelGenerationPayload(MutationPayload):
     """Payload of `cancelGeneration`."""
 
     generation: Generation | None = strawberry.field(

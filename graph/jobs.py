@@ -18,6 +18,7 @@ from graph.engine.declare import (
 )
 from graph.engine.outcomes import SqlVerb
 from graph.errors import UserError
+from graph.mutations import MutationPayload
 from graph.relay import Connection, Node, uuid_from_global_id
 
 
@@ -57,7 +58,7 @@ class RetryJobInput:
 
 
 @strawberry.type(description="Result of `retryJob`.")
-class RetryJobPayload:
+class RetryJobPayload(MutationPayload):
     """Payload of `retryJob`."""
 
     job: DeadJob | None = strawberry.field(description="The job, with the time of its retry.")

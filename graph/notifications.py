@@ -13,6 +13,7 @@ from graph.context import Context
 from graph.engine.declare import backed_by, column, global_id, live, mutation
 from graph.engine.outcomes import Payload, Ref, Verb
 from graph.errors import UserError
+from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node, uuid_from_global_id
 from graph.scalars import JSON
 
@@ -47,7 +48,7 @@ class MarkNotificationReadInput:
 
 
 @strawberry.type(description="Result of `markNotificationRead`.")
-class MarkNotificationReadPayload:
+class MarkNotificationReadPayload(MutationPayload):
     """Payload of `markNotificationRead`."""
 
     notification: Notification | None = strawberry.field(

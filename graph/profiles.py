@@ -14,6 +14,7 @@ from graph.engine.declare import backed_by, column, global_id, live, mutation
 from graph.engine.outcomes import Payload, SqlVerb, Verb
 from graph.errors import UserError
 from graph.inputs import given, nulls, stored_in
+from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node, uuid_from_global_id
 from graph.scalars import JSON
 
@@ -92,7 +93,7 @@ class DeleteProfileInput:
 
 
 @strawberry.type(description="Result of `createProfile` and `updateProfile`.")
-class ProfilePayload:
+class ProfilePayload(MutationPayload):
     """Payload with a profile."""
 
     profile: Profile | None = strawberry.field(description="The profile as it is now.")
@@ -100,7 +101,7 @@ class ProfilePayload:
 
 
 @strawberry.type(description="Result of `deleteProfile`.")
-class DeleteProfilePayload:
+class DeleteProfilePayload(MutationPayload):
     """Payload of `deleteProfile`."""
 
     deleted_id: strawberry.ID | None = strawberry.field(

@@ -26,6 +26,7 @@ from graph.engine.declare import (
 )
 from graph.engine.outcomes import Payload, SqlVerb
 from graph.errors import UserError
+from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
 
@@ -147,7 +148,7 @@ class CreateUploadInput:
 
 
 @strawberry.type(description="Result of `createUpload`.")
-class CreateUploadPayload:
+class CreateUploadPayload(MutationPayload):
     """Payload of `createUpload`."""
 
     upload: Upload | None = strawberry.field(description="Where to put the photo.")
@@ -164,7 +165,7 @@ class DeleteUploadInput:
 
 
 @strawberry.type(description="Result of `deleteUpload`.")
-class DeleteUploadPayload:
+class DeleteUploadPayload(MutationPayload):
     """Payload of `deleteUpload`."""
 
     deleted_id: strawberry.ID | None = strawberry.field(

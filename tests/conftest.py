@@ -134,7 +134,7 @@ def make_user(database: Database) -> MakeUser:
         user_id: UUID = uuid4()
         async with database.transaction(SERVICE) as transaction:
             await transaction.execute(
-                text("insert into users (id, email) values (:id, :email)"),
+                text("insert into users (id, email, email_key) values (:id, :email, :email)"),
                 id=user_id,
                 email=f"{user_id}@example.test",
             )

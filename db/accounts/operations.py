@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 
 from db.accounts.rules import RefreshDecision, decide_refresh
 from db.accounts.tables import AuditEntry, Credential, RefreshToken, Session, User
+from db.emails import email_key
 from db.errors import DomainError, ErrorCode
 from db.pool import Transaction
 
@@ -61,7 +62,9 @@ class RefreshRefused:
 async def create_user(transaction: Transaction, *, email: str | None) -> Account:
     """A new user, anonymous without an e-mail."""
     statement = (
-        insert(User).values(email=email, is_anonymous=email is None).returning(*_account_columns())
+        insert(User)
+        .values(**_address(email), is_anonymous=email is None)
+        .returning(*_account_columns())
     )
     with _email_in_use():
         return _account(await transaction.fetch_one(statement))
@@ -77,7 +80,7 @@ async def convert_anonymous_user(
     statement = (
         update(User)
         .where(User.id == user_id, User.is_anonymous, User.status == ACTIVE, session_alive)
-        .values(email=email, is_anonymous=False, updated_at=CLOCK)
+        .values(**_address(email), is_anonymous=False, updated_at=CLOCK)
         .returning(*_account_columns())
     )
     with _email_in_use():
@@ -98,11 +101,11 @@ async def grant_sign_up_bonus(transaction: Transaction, user_id: UUID) -> None:
 
 
 async def find_credentials(transaction: Transaction, email: str) -> Credentials | None:
-    """The credentials behind an e-mail, whatever its case; a locked account's too."""
+    """The credentials behind an e-mail, however it is spelled; a locked account's too."""
     statement = (
         select(Credential.user_id, Credential.password_hash, Credential.updated_at)
         .join(User, User.id == Credential.user_id)
-        .where(func.lower(User.email) == func.lower(email))
+        .where(User.email_key == email_key(email))
     )
     row = await transaction.fetch_one(statement)
     return Credentials(row["user_id"], row["password_hash"], row["updated_at"]) if row else None
@@ -240,6 +243,11 @@ async def record_audit(
     await transaction.execute(
         insert(AuditEntry).values(user_id=user_id, action=action, detail=detail)
     )
+
+
+def _address(email: str | None) -> dict[str, str | None]:
+    """Both columns of an address."""
+    return {"email": email, "email_key": None if email is None else email_key(email)}
 
 
 def _account_columns() -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What an e-mail address and a password must look like: pure decisions, no I/O."""
+"""What a password must look like, and what becomes of a refresh token: pure decisions, no I/O."""
 
 from __future__ import annotations
 
@@ -7,45 +7,11 @@ from enum import Enum
 
 from db.errors import bad_input
 
-# NIST SP 800-63B: a floor on length and no rules of composition. The ceiling only keeps a request
-# from being a megabyte of password.
+# NIST SP 800-63B: a floor on length, no rules of composition, and no one character repeated. The
+# ceiling only keeps a request from being a megabyte of password.
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 1024
-# RFC 5321: 64 before the @, and a path of 256 with its two angle brackets.
-EMAIL_MAX_BYTES = 254
-EMAIL_LOCAL_MAX_BYTES = 64
 USER_AGENT_MAX_CHARACTERS = 256
-
-
-def normalise_email(email: str) -> str:
-    """The address as it is kept (compared without case); raises BAD_USER_INPUT when it is none."""
-    cleaned = clean_email(email)
-    if not looks_like_email(cleaned):
-        raise bad_input(
-            "This is not an e-mail address; write one like name@example.com.", "input", "email"
-        )
-    return cleaned
-
-
-def clean_email(email: str) -> str:
-    """Without the blanks that a keyboard adds, and composed as a password is."""
-    return unicodedata.normalize("NFC", email.strip())
-
-
-def looks_like_email(email: str) -> bool:
-    """One @ with something sensible on both sides; only a message sent there can prove more."""
-    # Surrogates, control, format and separator characters are all unprintable; a blank is not.
-    if not email.isprintable() or " " in email or len(email.encode()) > EMAIL_MAX_BYTES:
-        return False
-    local, at, domain = email.rpartition("@")
-    labels = domain.split(".")
-    return (
-        bool(at)
-        and "@" not in local
-        and 0 < len(local.encode()) <= EMAIL_LOCAL_MAX_BYTES
-        and len(labels) >= 2
-        and all(labels)
-    )
 
 
 def normalise_password(password: str) -> str:
@@ -67,6 +33,18 @@ def check_new_password(password: str) -> None:
             "input",
             "password",
         )
+    if _repeats_one_character(password):
+        raise bad_input(
+            "The password must have more than one character repeated.", "input", "password"
+        )
+
+
+def _repeats_one_character(password: str) -> bool:
+    """Also when accents that have no composed form stand on it."""
+    end = 1
+    while end < len(password) and unicodedata.combining(password[end]):
+        end += 1
+    return password == password[:end] * (len(password) // end)
 
 
 def is_hashable_password(password: str) -> bool:

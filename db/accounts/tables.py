@@ -13,12 +13,19 @@ from db.rls import Access, Internal, Owned
 
 
 class User(Base):
-    """A person, or a guest who may become one. `email` is null for guests."""
+    """A person, or a guest who may become one. `email` is null for guests.
+
+    `email` is the address as its owner typed it, to be shown and written to: whatever is mailed
+    goes there and never to the spelling that a request used. `email_key` is what all spellings of
+    it have in common (`db/emails.py`); who looks for an account by e-mail compares that.
+    It is null for who shared an address with an older account before keys were kept.
+    """
 
     __tablename__ = "users"
 
     id: Mapped[UuidKey]
     email: Mapped[str | None]
+    email_key: Mapped[str | None]
     is_anonymous: Mapped[bool] = mapped_column(server_default=text("false"))
     role: Mapped[str] = mapped_column(server_default="user")
     status: Mapped[str] = mapped_column(server_default="active")
@@ -31,9 +38,10 @@ class User(Base):
         CheckConstraint("role in ('user', 'admin')", name="role"),
         CheckConstraint("status in ('active', 'locked')", name="status"),
         CheckConstraint("is_anonymous or email is not null", name="email_unless_anonymous"),
-        Index("uq_users_lower_email", text("lower(email)"), unique=True),
+        CheckConstraint("email is not null or email_key is null", name="key_of_email"),
+        Index("uq_users_email_key", "email_key", unique=True),
     )
-    access = Access(Owned("id"), update=("display_name", "updated_at"))
+    access = Access(Owned("id"), hidden=("email_key",), update=("display_name", "updated_at"))
 
 
 class Credential(Base):

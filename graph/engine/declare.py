@@ -134,9 +134,17 @@ def node_lookup(*, description: str) -> Any:
 
 
 def mutation(
-    operation: Callable[..., Awaitable[Any]], input_type: type | None = None, *, description: str
+    operation: Callable[..., Awaitable[Any]],
+    input_type: type | None = None,
+    *,
+    ignores_dead_token: bool = False,
+    description: str,
 ) -> Any:
-    """A root mutation field with one `input`; `operation(context, input)` does the work."""
+    """A root mutation field with one `input`; `operation(context, input)` does the work.
+
+    With `ignores_dead_token` it needs no session, and a token that is no good stops it as little
+    as none.
+    """
 
     def resolve(self: Any, input: Any) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
@@ -147,7 +155,7 @@ def mutation(
     described = strawberry.argument(description="Everything the mutation needs.")
     resolve.__annotations__ = {"input": Annotated[input_type, described]}
     resolver = resolve if input_type else resolve_without_input
-    return _field(Mutate(operation), description, resolver=resolver)
+    return _field(Mutate(operation, ignores_dead_token), description, resolver=resolver)
 
 
 def live(

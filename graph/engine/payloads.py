@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from graphql import FieldNode, GraphQLObjectType, get_named_type
 from sqlalchemy import ColumnElement, literal_column
 
 from db.actor import Actor
-from db.errors import DomainError, ErrorCode
+from db.errors import ErrorCode
 from db.pool import Database, Transaction
 from db.retries import retried
 from graph.context import Context
@@ -41,6 +41,9 @@ from graph.errors import domain_error, user_errors
 
 if TYPE_CHECKING:
     from graph.engine.engine import Planning
+
+# The payload's field that shows who is asking; no operation needs to give it.
+VIEWER = "viewer"
 
 # These say that the request could not be served, not that the user chose badly.
 TOP_LEVEL_CODES = frozenset(
@@ -149,9 +152,10 @@ class PayloadPlan:
             self._planning.renderer.object(self.type, self.nodes, whole, (), values)
         )
 
-    def refused(self, error: DomainError) -> bytes:
-        """The payload of an operation that did nothing."""
-        return self.without_rows({"errors": user_errors(error)})
+    @cached_property
+    def shows_viewer(self) -> bool:
+        """Whether the payload is to show who is asking."""
+        return any(part.attributes == (VIEWER,) for part in self.parts)
 
     def without_rows(self, fields: Mapping[str, Any]) -> bytes:
         """The payload of an operation that names no row: nothing is read."""
@@ -175,10 +179,11 @@ class PayloadPlan:
         return self._verbs[verb.function]
 
     def _verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
-        keys: Keys = {(name,): key for name, key in verb.keys.items()}
+        keys: Keys = {(name,): key for name, key in {VIEWER: ACTOR, **verb.keys}.items()}
         casts = [cast for cast, _ in verb.arguments]
         reread = RereadParameters(keys)
         planner = self._planning.planner(reread)
+        planner.rereads = True
         value = self._verb_payload(planner, keys, reread=True)
         if value is None:
             return None
@@ -221,19 +226,23 @@ async def run_mutation(
         outcome = await operation(run.context, **arguments)
         return await retried(lambda: _finish(database, plan, outcome, run))
     except Exception as error:
-        refused = _refused(plan, error)
-        if refused is None:
+        refusal = _refusal(error)
+        if refusal is None:
             raise
-        return refused
+    if plan.shows_viewer and run.context.actor.user_id is not None:
+        return await retried(lambda: _finish(database, plan, refusal, run))
+    return plan.without_rows(refusal.fields)
 
 
-def _refused(plan: PayloadPlan, error: Exception) -> bytes | None:
+def _refusal(error: Exception) -> Payload | None:
     """The payload of a refusal; nothing when the error belongs beside `data`.
 
     A function, since a local variable that keeps an error also keeps its own frame alive.
     """
     known = domain_error(error)
-    return None if known is None or known.code in TOP_LEVEL_CODES else plan.refused(known)
+    if known is None or known.code in TOP_LEVEL_CODES:
+        return None
+    return Payload({"errors": user_errors(known)})
 
 
 async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run) -> bytes:
@@ -246,13 +255,21 @@ async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run)
         outcome = Verb(lambda transaction: _call(transaction, verb, actor))
     if isinstance(outcome, Verb):
         async with database.transaction(actor) as transaction:
-            payload = await outcome.run(transaction)
+            payload = _with_viewer(await outcome.run(transaction), actor)
             return await plan.read(transaction, payload, _request(plan, payload, run))
     assert isinstance(outcome, Payload)
+    outcome = _with_viewer(outcome, actor)
     if not plan.keys(outcome):
         return plan.without_rows(outcome.fields)
     async with database.transaction(outcome.reader or actor) as transaction:
         return await plan.read(transaction, outcome, _request(plan, outcome, run))
+
+
+def _with_viewer(payload: Payload, actor: Actor) -> Payload:
+    """The payload with who is asking, unless the operation says that it is nobody any more."""
+    reader = payload.reader or actor
+    viewer = None if reader.user_id is None else Ref(reader.user_id)
+    return replace(payload, fields={VIEWER: viewer, **payload.fields})
 
 
 def _request(plan: PayloadPlan, payload: Payload, run: Run) -> Request:

@@ -122,6 +122,8 @@ class Planner:
         self.read_arguments = read_arguments
         self.arguments_now = arguments_now
         self.finishers: list[Finisher] = []
+        # Whether edges lead to rows as this statement's verb has left them.
+        self.rereads = False
         self._aliases = 0
 
     def collect(
@@ -223,7 +225,10 @@ class Planner:
                 made = self.object(as_object(named), nodes, source, path)
                 return made if present is None else case((present(source), made), else_=null())
             case specs.Edge(local, remote):
-                target = self.source(named)
+                by_key = self.rereads and remote == table_behind(named).key
+                target = (
+                    self.reread_source(named, source.c[local]) if by_key else self.source(named)
+                )
                 condition = target.c[remote] == source.c[local]
                 return self.row(named, nodes, path, target, condition, parent=source)
             case specs.Page() as page:

@@ -76,6 +76,8 @@ def assert_answered_and_paged(steps: dict[str, list[dict[str, Any]]]) -> None:
     assert pages == {"sizes": [2, 4, 5], "names": NAMES}
     balance = asked["viewer"]["credits"]["balance"]
     assert steps["subscription"] == [{"items": [balance, balance - 2]}]
+    # The cache shows what a spend left, by the viewer in its payload.
+    assert steps["spent"] == [{"shown": [balance, balance - 2]}]
 
 
 async def test_every_audit_of_graphql_over_http_passes(server_url: str) -> None:

@@ -89,7 +89,7 @@ async def test_a_verb_is_shown_and_not_run(explained: Explainer, owner: asyncpg.
 
 async def test_what_is_selected_after_a_verb_is_shown(explained: Explainer) -> None:
     cancel = """mutation($id: ID!) { cancelGeneration(input: {id: $id}) {
-      generation { tool { id } } } }"""
+      viewer { generations { nodes { id } } } } }"""
     shown = await explained(cancel, id=f"generation_{uuid4()}")
     assert "what is selected after the verb" in shown
     assert re.search(r"^-- +FROM generations", shown, re.MULTILINE), shown

@@ -33,7 +33,7 @@ SPEND = """mutation($input: SpendCreditsInput!) { spendCredits(input: $input) {
 CREATE = """mutation($input: CreateGenerationInput!) { createGeneration(input: $input) {
   generation { id status creditsCharged createdAt finishedAt imageUrl parameters error { code } } errors { code } } }"""
 FURTHER = """mutation($input: CreateGenerationInput!) { createGeneration(input: $input) {
-  generation { id status tool { id } } errors { code } } }"""
+  generation { id status tool { id } } viewer { id generations { nodes { id } } } errors { code } } }"""
 TOOL = "tool_hair-color"
 DOCUMENTS = {"spend": SPEND, "create": CREATE, "further": FURTHER}
 
@@ -131,8 +131,10 @@ async def test_what_a_verb_changed_is_seen_beyond_its_own_row(
 ) -> None:
     actor, upload_id = upload
     answer = await ask(FURTHER, {"input": inputs(upload_id)["further"]}, actor=actor)
-    generation = answer["data"]["createGeneration"]["generation"]
+    payload = answer["data"]["createGeneration"]
+    generation = payload["generation"]
     assert (generation["status"], generation["tool"]) == ("QUEUED", {"id": TOOL})
+    assert {"id": generation["id"]} in payload["viewer"]["generations"]["nodes"]
 
 
 async def test_a_refused_verb_leaves_its_rows_null(ask: Ask, make_user: MakeUser) -> None:

@@ -18,10 +18,7 @@ const [VIEWER, PAGE, CREATE, RENAME, DELETE, SPEND, WALLET] = [
 
 function makeCache() {
   return new InMemoryCache({
-    typePolicies: {
-      User: { fields: { profiles: relayStylePagination() } },
-      Credits: { merge: true },
-    },
+    typePolicies: { User: { fields: { profiles: relayStylePagination() } } },
   });
 }
 
@@ -112,6 +109,11 @@ const socket = createClient({
   retryAttempts: 0,
 });
 const watcher = new ApolloClient({ link: new GraphQLWsLink(socket), cache: makeCache() });
+// Nothing updates the cache by hand: the payload of the spend leads back to the viewer.
+const shown = [];
+const showing = client
+  .watchQuery({ query: VIEWER, fetchPolicy: "cache-first" })
+  .subscribe(({ data }) => shown.push(data.viewer.credits.balance));
 const items = [];
 await new Promise((resolve, reject) => {
   watcher.subscribe({ query: WALLET }).subscribe({
@@ -125,4 +127,6 @@ await new Promise((resolve, reject) => {
   });
 });
 say("subscription", { items });
+showing.unsubscribe();
+say("spent", { shown });
 await socket.dispose();

@@ -3,7 +3,7 @@
 const PROFILE = "id name createdAt";
 const ERRORS = "errors { __typename code message path }";
 
-export const VIEWER = "query Viewer { viewer { id isAnonymous credits { balance held available } } }";
+export const VIEWER = "query Viewer { viewer { id isAnonymous credits { id balance held available } } }";
 export const PAGE = `query Page($first: Int!, $after: Cursor) {
   viewer { id profiles(first: $first, after: $after) {
     edges { cursor node { ${PROFILE} } }
@@ -20,10 +20,12 @@ export const DELETE = `mutation Delete($id: ID!) {
   deleteProfile(input: { id: $id }) { deletedId ${ERRORS} }
 }`;
 export const SPEND = `mutation Spend($key: String!) {
-  spendCredits(input: { amount: 2, idempotencyKey: $key }) { transaction { id } ${ERRORS} }
+  spendCredits(input: { amount: 2, idempotencyKey: $key }) {
+    transaction { id } viewer { id credits { id balance held available } } ${ERRORS}
+  }
 }`;
 export const WALLET = `subscription Wallet {
-  creditsChanged { cursor credits { balance held available } }
+  creditsChanged { cursor credits { id balance held available } }
 }`;
 export const NO_OBJECT = { analysis: [] };
 

@@ -30,7 +30,6 @@ async function introspect() {
 
 const cache = cacheExchange({
   schema: await introspect(),
-  keys: { Credits: () => null },
   resolvers: { User: { profiles: relayPagination() } },
   updates: {
     Mutation: {
@@ -109,5 +108,7 @@ await new Promise((resolve, reject) => {
   });
 });
 say("subscription", { items });
+const { data: kept } = await client.query(VIEWER, {}, offline);
+say("spent", { shown: [items[0], kept.viewer.credits.balance] });
 say("warnings", { warnings });
 await socket.dispose();

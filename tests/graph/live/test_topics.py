@@ -36,8 +36,11 @@ UNWATCHED = {
     "DeadJob": "for admins, who look when told to",
     "GenerationLog": "for admins, and it never changes",
     "CreditTransaction": "never changes; creditsChanged tells of each",
+    "HairColor": "loaded by the seed",
     "Hairstyle": "loaded by the seed",
     "Plan": "loaded by the seed",
+    "ProviderCircuit": "for admins, who look when told to",
+    "SkinColor": "loaded by the seed",
     "User": "the viewer's own; nothing else changes it",
 }
 # Columns of JSON that are copied into events, each for a reason: it cannot become large.

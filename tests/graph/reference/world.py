@@ -312,6 +312,10 @@ async def _described(owner: asyncpg.Connection) -> World:
     )
     ids = {
         "User": [f"user_{ADA.user_id}"],
+        "Credits": [f"credits_{ADA.user_id}"],
+        "HairColor": [f"hairColor_{await owner.fetchval('select min(hex_code) from hair_colors')}"],
+        "SkinColor": [f"skinColor_{await owner.fetchval('select min(hex_code) from skin_colors')}"],
+        "ProviderCircuit": [f"providerCircuit_{TEXTS[3]} 1"],
         "Profile": [f"profile_{known(ADA, 'profile', n)}" for n in range(len(TEXTS))],
         "Generation": [f"generation_{known(ADA, 'generation', n)}" for n in range(len(STATUSES))],
         "Notification": [f"notification_{known(ADA, 'notification', n)}" for n in range(6)],
@@ -329,6 +333,7 @@ async def _described(owner: asyncpg.Connection) -> World:
     }
     foreign = [
         f"user_{STRANGER.user_id}",
+        f"credits_{STRANGER.user_id}",
         f"profile_{known(STRANGER, 'profile', 0)}",
         f"generation_{known(STRANGER, 'generation', 0)}",
         f"upload_{known(STRANGER, 'upload', 0)}",

@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import run_all
 
-revision = "0100"
-down_revision = "0090"
+revision = "0110"
+down_revision = "0100"
 branch_labels = None
 depends_on = None
 
