@@ -26,6 +26,7 @@ VERBS = (
     "credits/grants.sql",
     "credits/upkeep.sql",
     "accounts/budgets.sql",
+    "catalog/catalog.sql",
     "uploads/uploads.sql",
     "generations/life_cycle.sql",
     "generations/generations.sql",

@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import run_all
 
-revision = "0110"
-down_revision = "0100"
+revision = "0120"
+down_revision = "0110"
 branch_labels = None
 depends_on = None
 
