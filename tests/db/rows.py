@@ -58,7 +58,7 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
     "public.rate_budgets": lambda user, key: {
         "kind": str(key),
         "holder_hash": f"\\x{key.hex}",
-        "used_at": [LATER],
+        "used_at": f"{{{LATER.isoformat()}}}",
         "expires_at": LATER,
     },
     "public.audit_log": lambda user, key: {"user_id": user, "action": "test"},
