@@ -16,7 +16,9 @@ PASSWORD = "correct horse battery staple"
 PROFILES, GENERATIONS = 20, 50
 CREDITS = 1_000_000
 FILL_SQL = """
-insert into users (email) select 'user' || n || '@example.test' from generate_series(1, {users}) n;
+insert into users (email, email_key)
+select address, address
+from generate_series(1, {users}) n, concat('user', n, '@example.test') address;
 insert into wallets (user_id, balance) select id, {credits} from users;
 insert into credit_grants (user_id, source, amount, remaining)
 select id, 'ADMIN', {credits}, {credits} from users;

@@ -13,6 +13,7 @@ from graphql import OperationType
 from sqlalchemy import text as sql_text
 
 from db.actor import NOBODY, SERVICE, Actor
+from db.emails import email_key
 from db.errors import not_found
 from db.pool import Database
 from db.storage import open_storage
@@ -36,8 +37,7 @@ CLAUSES = r"select|from|where|order by|group by|having|limit|left outer join|joi
 _TOKEN = re.compile(rf"'(?:[^']|'')*'|\"[^\"]*\"|\s+|[(),]|(?:{CLAUSES})\b|\$?\w+|.", re.IGNORECASE)
 _CLAUSE = re.compile(CLAUSES, re.IGNORECASE)
 _FIND_USER = sql_text(
-    "select id, is_anonymous, role = 'admin' as is_admin from users "
-    "where lower(email) = lower(:email)"
+    "select id, is_anonymous, role = 'admin' as is_admin from users where email_key = :email_key"
 )
 
 
@@ -93,7 +93,7 @@ async def _find_actor(database: Database, email: str | None) -> Actor:
     if email is None:
         return NOBODY
     async with database.transaction(SERVICE) as transaction:
-        found = await transaction.fetch_one(_FIND_USER, email=email.strip())
+        found = await transaction.fetch_one(_FIND_USER, email_key=email_key(email))
     if found is None:
         raise not_found(f"user with the e-mail {email}")
     return Actor(

@@ -36,7 +36,7 @@ async def email(owner: asyncpg.Connection) -> str:
     """A member of the plan `free` with its bonus of 10 credits."""
     address = f"{uuid4()}@example.test"
     await owner.execute(
-        "with u as (insert into users (email) values ($1) returning id)"
+        "with u as (insert into users (email, email_key) values ($1, $1) returning id)"
         " select app.grant_sign_up_bonus(id) from u",
         address,
     )
@@ -123,7 +123,7 @@ async def test_refunds_and_transfers_are_audited(
     credits: Credits, owner: asyncpg.Connection, email: str
 ) -> None:
     other = f"{uuid4()}@example.test"
-    await owner.execute("insert into users (email) values ($1)", other)
+    await owner.execute("insert into users (email, email_key) values ($1, $1)", other)
     made = await spend(owner, email, 4)
     await credits("refund", f"transaction_{made}", "--amount", "1", "--reason", "blurred")
     await credits("refund", str(made), "--reason", "blurred")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 
 from db.accounts.rules import RefreshDecision, decide_refresh
 from db.accounts.tables import AuditEntry, Credential, RefreshToken, Session, User
+from db.emails import email_key
 from db.errors import DomainError, ErrorCode
 from db.pool import Transaction
 
@@ -61,7 +62,9 @@ class RefreshRefused:
 async def create_user(transaction: Transaction, *, email: str | None) -> Account:
     """A new user, anonymous without an e-mail."""
     statement = (
-        insert(User).values(email=email, is_anonymous=email is None).returning(*_account_columns())
+        insert(User)
+        .values(**_address(email), is_anonymous=email is None)
+        .returning(*_account_columns())
     )
     with _email_in_use():
         return _account(await transaction.fetch_one(statement))
@@ -77,7 +80,7 @@ async def convert_anonymous_user(
     statement = (
         update(User)
         .where(User.id == user_id, User.is_anonymous, User.status == ACTIVE, session_alive)
-        .values(email=email, is_anonymous=False, updated_at=CLOCK)
+        .values(**_address(email), is_anonymous=False, updated_at=CLOCK)
         .returning(*_account_columns())
     )
     with _email_in_use():
@@ -92,17 +95,32 @@ async def create_credentials(transaction: Transaction, user_id: UUID, password_h
     )
 
 
-async def grant_sign_up_bonus(transaction: Transaction, user_id: UUID) -> None:
-    """Grant the credits and the plan that the terms still owe this user."""
-    await transaction.execute(text("select app.grant_sign_up_bonus(:user_id)"), user_id=user_id)
+async def email_is_known(transaction: Transaction, email: str) -> bool:
+    """Whether there is an account with this address, however it is spelled."""
+    known: bool = await transaction.fetch_value(
+        select(exists().where(User.email_key == email_key(email)))
+    )
+    return known
+
+
+async def grant_sign_up_bonus(
+    transaction: Transaction, user_id: UUID, *, with_bonus: bool = True
+) -> int:
+    """Grant the plan and the credits that the terms still owe this user; returns how many."""
+    granted: int = await transaction.fetch_value(
+        text("select app.grant_sign_up_bonus(:user_id, :with_bonus)"),
+        user_id=user_id,
+        with_bonus=with_bonus,
+    )
+    return granted
 
 
 async def find_credentials(transaction: Transaction, email: str) -> Credentials | None:
-    """The credentials behind an e-mail, whatever its case; a locked account's too."""
+    """The credentials behind an e-mail, however it is spelled; a locked account's too."""
     statement = (
         select(Credential.user_id, Credential.password_hash, Credential.updated_at)
         .join(User, User.id == Credential.user_id)
-        .where(func.lower(User.email) == func.lower(email))
+        .where(User.email_key == email_key(email))
     )
     row = await transaction.fetch_one(statement)
     return Credentials(row["user_id"], row["password_hash"], row["updated_at"]) if row else None
@@ -242,6 +260,11 @@ async def record_audit(
     )
 
 
+def _address(email: str | None) -> dict[str, str | None]:
+    """Both columns of an address."""
+    return {"email": email, "email_key": None if email is None else email_key(email)}
+
+
 def _account_columns() -> tuple[Any, ...]:
     return (User.id.label("user_id"), User.is_anonymous, (User.role == "admin").label("is_admin"))
 
@@ -256,11 +279,16 @@ def _email_in_use() -> Iterator[None]:
     try:
         yield
     except asyncpg.UniqueViolationError:
-        raise DomainError(
-            ErrorCode.EMAIL_IN_USE,
-            "An account with this e-mail address exists; sign in instead.",
-            ("input", "email"),
-        ) from None
+        raise email_in_use() from None
+
+
+def email_in_use() -> DomainError:
+    """The refusal of an address that is another account's."""
+    return DomainError(
+        ErrorCode.EMAIL_IN_USE,
+        "An account with this e-mail address exists; sign in instead.",
+        ("input", "email"),
+    )
 
 
 async def _lock_session_of(transaction: Transaction, presented_hash: bytes) -> UUID | None:

@@ -1,51 +1,19 @@
-"""What an e-mail address and a password must look like: pure decisions, no I/O."""
+"""What a password must look like, and what becomes of a refresh token: pure decisions, no I/O."""
 
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from enum import Enum
 
 from db.errors import bad_input
 
-# NIST SP 800-63B: a floor on length and no rules of composition. The ceiling only keeps a request
-# from being a megabyte of password.
+# NIST SP 800-63B: a floor on length, no rules of composition, and no one character repeated. The
+# ceiling only keeps a request from being a megabyte of password.
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 1024
-# RFC 5321: 64 before the @, and a path of 256 with its two angle brackets.
-EMAIL_MAX_BYTES = 254
-EMAIL_LOCAL_MAX_BYTES = 64
+DEVICE_ID_MIN_CHARACTERS, DEVICE_ID_MAX_CHARACTERS = 8, 128
 USER_AGENT_MAX_CHARACTERS = 256
-
-
-def normalise_email(email: str) -> str:
-    """The address as it is kept (compared without case); raises BAD_USER_INPUT when it is none."""
-    cleaned = clean_email(email)
-    if not looks_like_email(cleaned):
-        raise bad_input(
-            "This is not an e-mail address; write one like name@example.com.", "input", "email"
-        )
-    return cleaned
-
-
-def clean_email(email: str) -> str:
-    """Without the blanks that a keyboard adds, and composed as a password is."""
-    return unicodedata.normalize("NFC", email.strip())
-
-
-def looks_like_email(email: str) -> bool:
-    """One @ with something sensible on both sides; only a message sent there can prove more."""
-    # Surrogates, control, format and separator characters are all unprintable; a blank is not.
-    if not email.isprintable() or " " in email or len(email.encode()) > EMAIL_MAX_BYTES:
-        return False
-    local, at, domain = email.rpartition("@")
-    labels = domain.split(".")
-    return (
-        bool(at)
-        and "@" not in local
-        and 0 < len(local.encode()) <= EMAIL_LOCAL_MAX_BYTES
-        and len(labels) >= 2
-        and all(labels)
-    )
 
 
 def normalise_password(password: str) -> str:
@@ -67,6 +35,18 @@ def check_new_password(password: str) -> None:
             "input",
             "password",
         )
+    if _repeats_one_character(password):
+        raise bad_input(
+            "The password must have more than one character repeated.", "input", "password"
+        )
+
+
+def _repeats_one_character(password: str) -> bool:
+    """Also when accents that have no composed form stand on it."""
+    end = 1
+    while end < len(password) and unicodedata.combining(password[end]):
+        end += 1
+    return password == password[:end] * (len(password) // end)
 
 
 def is_hashable_password(password: str) -> bool:
@@ -74,6 +54,40 @@ def is_hashable_password(password: str) -> bool:
     if "\0" in password or any("\ud800" <= character <= "\udfff" for character in password):
         return False
     return len(password.encode()) <= PASSWORD_MAX_BYTES
+
+
+def check_device_id(device_id: str) -> None:
+    """Raise BAD_USER_INPUT when this can be no id that an app gives its device."""
+    if not (device_id.isascii() and device_id.isprintable() and " " not in device_id) or not (
+        DEVICE_ID_MIN_CHARACTERS <= len(device_id) <= DEVICE_ID_MAX_CHARACTERS
+    ):
+        raise bad_input(
+            f"A device id has {DEVICE_ID_MIN_CHARACTERS} to {DEVICE_ID_MAX_CHARACTERS} characters "
+            "of ASCII and no blanks; a UUID is one.",
+            "input",
+            "deviceId",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetKinds:
+    """The budgets of an address that pay for a new account, and for its bonus."""
+
+    account: str
+    bonus: str
+
+
+def budget_kinds(*, is_guest: bool) -> BudgetKinds:
+    """What pays for an account; guests and members apart, so that neither keeps the other out.
+
+    Nothing shows who is behind a guest or an e-mail that was never confirmed, so the address that
+    they call from answers for them. A confirmed e-mail answers for itself: whoever confirms it
+    grants the bonus beside all budgets. `grant_sign_up_bonus()` gives what the terms still owe, and
+    nothing twice.
+    """
+    return BudgetKinds(
+        *(("guests", "guest_bonuses") if is_guest else ("sign_ups", "sign_up_bonuses"))
+    )
 
 
 class RefreshDecision(Enum):

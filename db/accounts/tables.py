@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
@@ -13,12 +21,19 @@ from db.rls import Access, Internal, Owned
 
 
 class User(Base):
-    """A person, or a guest who may become one. `email` is null for guests."""
+    """A person, or a guest who may become one. `email` is null for guests.
+
+    `email` is the address as its owner typed it, to be shown and written to: whatever is mailed
+    goes there and never to the spelling that a request used. `email_key` is what all spellings of
+    it have in common (`db/emails.py`); who looks for an account by e-mail compares that.
+    It is null for who shared an address with an older account before keys were kept.
+    """
 
     __tablename__ = "users"
 
     id: Mapped[UuidKey]
     email: Mapped[str | None]
+    email_key: Mapped[str | None]
     is_anonymous: Mapped[bool] = mapped_column(server_default=text("false"))
     role: Mapped[str] = mapped_column(server_default="user")
     status: Mapped[str] = mapped_column(server_default="active")
@@ -31,9 +46,10 @@ class User(Base):
         CheckConstraint("role in ('user', 'admin')", name="role"),
         CheckConstraint("status in ('active', 'locked')", name="status"),
         CheckConstraint("is_anonymous or email is not null", name="email_unless_anonymous"),
-        Index("uq_users_lower_email", text("lower(email)"), unique=True),
+        CheckConstraint("email is not null or email_key is null", name="key_of_email"),
+        Index("uq_users_email_key", "email_key", unique=True),
     )
-    access = Access(Owned("id"), update=("display_name", "updated_at"))
+    access = Access(Owned("id"), hidden=("email_key",), update=("display_name", "updated_at"))
 
 
 class Credential(Base):
@@ -98,6 +114,23 @@ class SignUpTerms(Base):
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint("bonus_credits >= 0 and anonymous_bonus_credits >= 0", name="bonus"),
     )
+    access = Access(Internal())
+
+
+class RateBudget(Base):
+    """When an address or a device used what there is only so much of for each; exact to the use.
+
+    `holder_hash` is a keyed hash, so that nobody reads addresses here; a row is gone within a day
+    of `expires_at`, when none of its uses counts any more.
+    """
+
+    __tablename__ = "rate_budgets"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    holder_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    used_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)))
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
     access = Access(Internal())
 
 

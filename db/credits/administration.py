@@ -12,12 +12,13 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from db.emails import email_key
 from db.errors import DomainError, ErrorCode
 from db.retries import retried
 
 REFUSAL_SQLSTATE = "TG000"
 
-_USER = "select id from users where lower(email) = lower($1)"
+_USER = "select id from users where email_key = $1"
 _WALLET = """
 select u.email, p.name as plan, p.max_daily_credits as daily_limit,
        coalesce(w.balance, 0) as balance, coalesce(w.held, 0) as held,
@@ -89,7 +90,7 @@ async def _owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _user(connection: asyncpg.Connection, email: str) -> UUID:
-    found: UUID | None = await connection.fetchval(_USER, email.strip())
+    found: UUID | None = await connection.fetchval(_USER, email_key(email))
     if found is None:
         raise DomainError(ErrorCode.NOT_FOUND, f"Nobody has the e-mail {email.strip()}.")
     return found

@@ -113,9 +113,14 @@ class NodeLookup:
 
 @dataclass(frozen=True)
 class Mutate:
-    """Root of a mutation: the operation that does it."""
+    """Root of a mutation: the operation that does it.
+
+    One that `ignores_dead_token` is what a client renews its session with, or begins one: sent with
+    an expired, revoked or malformed token, it runs as if there were none.
+    """
 
     operation: Callable[..., Awaitable[Any]]
+    ignores_dead_token: bool = False
 
 
 @dataclass(frozen=True)

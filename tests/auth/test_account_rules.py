@@ -1,12 +1,10 @@
-"""E-mail addresses, passwords and refresh tokens are judged by pure rules, all cases of them."""
+"""Passwords and refresh tokens are judged by pure rules, all cases of them."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from db.accounts import rules
@@ -15,69 +13,18 @@ from db.errors import DomainError, ErrorCode
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
-    [
-        ("ana@example.com", "ana@example.com"),
-        ("  Ana@Example.com\n", "Ana@Example.com"),
-        ("o'neil+tag@mail.example.co.uk", "o'neil+tag@mail.example.co.uk"),
-        ("jose\u0301@example.com", "jos\u00e9@example.com"),
-        ("用户@例子.公司", "用户@例子.公司"),
-        ("a" * 64 + "@example.com", "a" * 64 + "@example.com"),
-    ],
+    "chosen", ["12345678", "       a", "é" * 7 + "e", "ab" * 512, "correct horse"]
 )
-def test_addresses(typed: str, kept: str) -> None:
-    assert rules.normalise_email(typed) == kept
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "",
-        " ",
-        "ana",
-        "ana@",
-        "@example.com",
-        "ana@example",
-        "ana@@example.com",
-        "ana@b@example.com",
-        "ana@.com",
-        "ana@example..com",
-        "ana@example.com.",
-        "ana bo@example.com",
-        "ana@exam ple.com",
-        "ana\0@example.com",
-        "ana\r\nBcc: x@example.com",
-        "ana\u202e@example.com",
-        "ana\ud800@example.com",
-        "a" * 65 + "@example.com",
-        "a@" + "b" * 250 + ".com",
-    ],
-)
-def test_what_is_no_address(typed: str) -> None:
-    with pytest.raises(DomainError) as refused:
-        rules.normalise_email(typed)
-    assert refused.value.code is ErrorCode.BAD_USER_INPUT
-    assert refused.value.path == ("input", "email")
-
-
-@given(st.text(alphabet=st.characters(categories=None), max_size=300))
-def test_any_text_is_an_address_or_a_refusal(typed: str) -> None:
-    if not rules.looks_like_email(rules.clean_email(typed)):
-        with pytest.raises(DomainError):
-            rules.normalise_email(typed)
-        return
-    kept = rules.normalise_email(typed)
-    assert rules.normalise_email(kept) == kept
-    assert len(kept.encode()) <= rules.EMAIL_MAX_BYTES
-
-
-@pytest.mark.parametrize("chosen", ["12345678", "        ", "é" * 8, "a" * 1024, "correct horse"])
 def test_passwords(chosen: str) -> None:
     rules.check_new_password(rules.normalise_password(chosen))
 
 
 @pytest.mark.parametrize(
-    "chosen", ["", "1234567", "a" * 1025, "é" * 513, "nul\0nul\0", "\ud800" * 9]
+    "chosen",
+    [
+        *("", "1234567", "ab" * 513, "aé" * 400, "nul\0nul\0", "\ud800" * 9),
+        *("aaaaaaaa", "        ", "é" * 8, "e\u0301" * 8, "x\u0302" * 8, "a" * 1024, "😀" * 8),
+    ],
 )
 def test_what_is_no_password(chosen: str) -> None:
     with pytest.raises(DomainError) as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import argon2
 import pytest
@@ -60,7 +61,7 @@ async def test_of_raced_sign_ups_one_wins(house: House) -> None:
         if answer is not winner:
             assert isinstance(answer, DomainError)
             assert (answer.code, answer.path) == (ErrorCode.EMAIL_IN_USE, ("input", "email"))
-    count = "select count(*) from users where lower(email) = lower(:email)"
+    count = "select count(*) from users where email_key = lower(:email)"
     assert await house.value(count, email=email) == 1
 
 
@@ -202,3 +203,27 @@ async def test_somebody_who_signs_up_again_gets_another_account(house: House) ->
     other = await house.accounts.sign_up(an_email(), PASSWORD, anonymous=ana.actor)
     assert other.user_id != ana.user_id
     assert house.tokens.verify(ana.access_token).user_id == ana.user_id
+
+
+async def test_an_address_is_one_account_however_it_is_spelled(house: House) -> None:
+    name = uuid4().hex
+    typed = f"İ{name}@münchen.example"
+    ana = await house.accounts.sign_up(typed, PASSWORD)
+    assert await house.value("select email from users where id = :id", id=ana.user_id) == typed
+    for spelling in (f"I\u0307{name}@xn--mnchen-3ya.example", f"i\u0307{name}@MÜNCHEN。example"):
+        code = await refused(house.accounts.sign_up(spelling, PASSWORD))
+        assert code is ErrorCode.EMAIL_IN_USE
+        signed_in = await house.accounts.sign_in(spelling, PASSWORD)
+        assert signed_in.user_id == ana.user_id
+
+
+async def test_an_account_of_an_older_kind_of_address_can_still_sign_in(house: House) -> None:
+    ana = await house.accounts.sign_up(an_email(), PASSWORD)
+    old = f"Ana..{uuid4().hex}@ex_ample"
+    await house.all(
+        "update users set email = :old, email_key = lower(:old) where id = :id returning 1",
+        old=old,
+        id=ana.user_id,
+    )
+    assert (await house.accounts.sign_in(old.upper(), PASSWORD)).user_id == ana.user_id
+    assert await refused(house.accounts.sign_up(old, PASSWORD)) is ErrorCode.BAD_USER_INPUT
