@@ -88,6 +88,14 @@ class DailyLimitReached(DomainError):
         self.resets_at = resets_at
 
 
+class RateLimited(DomainError):
+    """Somebody asks for too much at once, or holds too much; it helps to wait."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(ErrorCode.RATE_LIMITED, message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 def not_found(what: str, path: tuple[str, ...] = ()) -> DomainError:
     """Missing and forbidden look the same, so that ids tell nothing."""
     return DomainError(ErrorCode.NOT_FOUND, f"There is no such {what}.", path)

@@ -147,7 +147,11 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     accounts = context.services.accounts
     return _session(
         await accounts.sign_up(
-            input.email, input.password, user_agent=context.user_agent, anonymous=guest
+            input.email,
+            input.password,
+            user_agent=context.user_agent,
+            network=context.network,
+            anonymous=guest,
         )
     )
 
@@ -156,7 +160,9 @@ async def sign_in(context: Context, input: SignInInput) -> Payload:
     """Opens a session of an existing account."""
     accounts = context.services.accounts
     return _session(
-        await accounts.sign_in(input.email, input.password, user_agent=context.user_agent)
+        await accounts.sign_in(
+            input.email, input.password, user_agent=context.user_agent, network=context.network
+        )
     )
 
 

@@ -17,6 +17,7 @@ from db.errors import (
     ErrorCode,
     InputRefused,
     InsufficientCredits,
+    RateLimited,
 )
 from db.outages import cannot_serve, unavailable
 from db.retries import RETRIED
@@ -95,6 +96,8 @@ def with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
 def top_level(error: DomainError, path: Sequence[str | int] | None = None) -> dict[str, Any]:
     """A domain error as a top-level error."""
     formatted: dict[str, Any] = {"message": error.message, "extensions": {"code": error.code.value}}
+    if isinstance(error, RateLimited):
+        formatted["extensions"]["retryAfterSeconds"] = error.retry_after_seconds
     if path:
         formatted["path"] = list(path)
     return formatted
