@@ -1,4 +1,4 @@
-"""Who may try a password now: shares and budgets of networks, before anything is looked up.
+"""Who may try a password now: shares and rates of networks, before anything is looked up.
 
 Nothing here is shared by all who come, so nobody can use it up for others: an address that floods
 loses its own turns, and an account is never closed to its owner by what others guess.
@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from auth.fair_queue import Asker
-from auth.networks import Budget, Shares
-from db.errors import DomainError, ErrorCode, RateLimited
+from auth.networks import RateLimit, Shares
+from db.errors import ErrorCode, RateLimited
 
 # At the same time, from one network; and of these for one account.
 ATTEMPTS_PER_NETWORK = 16
@@ -26,8 +26,6 @@ REMEMBERED_PLACES = 20_000
 REFUSALS_PER_SECOND = 50
 LONGEST_PAUSE_SECONDS = 5.0
 PAUSED_PER_NETWORK = 1_000
-# Refusals that say that the password, or the address of a new account, was a guess.
-GUESSES = {ErrorCode.INVALID_CREDENTIALS, ErrorCode.EMAIL_IN_USE}
 
 
 class Attempts:
@@ -36,8 +34,8 @@ class Attempts:
     def __init__(self, failures_per_minute: int) -> None:
         self._networks = Shares[str](ATTEMPTS_PER_NETWORK)
         self._accounts = Shares[tuple[str, str]](ATTEMPTS_PER_ACCOUNT)
-        self._failures = Budget[str | tuple[str, str]](failures_per_minute, FAILURES_SECONDS)
-        self._refusals = Budget[str](REFUSALS_PER_SECOND, 1.0)
+        self._failures = RateLimit[str | tuple[str, str]](failures_per_minute, FAILURES_SECONDS)
+        self._refusals = RateLimit[str](REFUSALS_PER_SECOND, 1.0)
         self._paused = Shares[str](PAUSED_PER_NETWORK)
         self._places: OrderedDict[tuple[str, str], None] = OrderedDict()
         self.refused = 0
@@ -56,7 +54,8 @@ class Attempts:
         try:
             yield Asker(network, account, is_known=is_known)
         except BaseException as error:
-            if not isinstance(error, DomainError) or error.code not in GUESSES:
+            is_guess = getattr(error, "code", None) is ErrorCode.INVALID_CREDENTIALS
+            if not is_guess:
                 self._failures.give_back(payer)
             raise
         else:

@@ -33,10 +33,10 @@ def client_address(scope: Mapping[str, Any]) -> str:
     return client[0] if client else ""
 
 
-class Budget[Key: Hashable]:
-    """How much each key may use up: so many at once, and as many more in each span of time.
+class RateLimit[Key: Hashable]:
+    """How often each key may do something: so many at once, and as many more in each span of time.
 
-    Of a key it keeps one number, when its budget will be whole again; whole ones are forgotten.
+    Of a key it keeps when all of them will be free again; keys for which they are get forgotten.
     """
 
     def __init__(
@@ -45,40 +45,40 @@ class Budget[Key: Hashable]:
         self._each_seconds = seconds / size
         self._seconds = seconds
         self._clock = clock
-        self._whole_at: OrderedDict[Key, float] = OrderedDict()
+        self._free_at: OrderedDict[Key, float] = OrderedDict()
 
     def use(self, key: Key) -> float:
-        """Takes one from a key's budget: 0, or in how many seconds there will be one."""
+        """Takes one of a key's: 0, or in how many seconds there will be one."""
         now = self._clock()
-        whole_at = max(self._whole_at.get(key, now), now) + self._each_seconds
-        wait = whole_at - now - self._seconds
+        free_at = max(self._free_at.get(key, now), now) + self._each_seconds
+        wait = free_at - now - self._seconds
         if wait > ROUNDING_SECONDS:
             return wait
-        self._set(key, whole_at, now)
+        self._set(key, free_at, now)
         return 0.0
 
     def reserve(self, key: Key, most_seconds: float) -> float:
         """Takes one even if there is none yet: in how many seconds it is there, or `most`."""
         now = self._clock()
-        whole_at = max(self._whole_at.get(key, now), now) + self._each_seconds
-        whole_at = min(whole_at, now + self._seconds + most_seconds)
-        self._set(key, whole_at, now)
-        return max(0.0, whole_at - now - self._seconds)
+        free_at = max(self._free_at.get(key, now), now) + self._each_seconds
+        free_at = min(free_at, now + self._seconds + most_seconds)
+        self._set(key, free_at, now)
+        return max(0.0, free_at - now - self._seconds)
 
     def give_back(self, key: Key) -> None:
         """Puts one back that was not used in the end."""
-        if key in self._whole_at:
-            self._whole_at[key] -= self._each_seconds
+        if key in self._free_at:
+            self._free_at[key] -= self._each_seconds
 
-    def _set(self, key: Key, whole_at: float, now: float) -> None:
-        self._whole_at[key] = whole_at
-        self._whole_at.move_to_end(key)
-        oldest = next(iter(self._whole_at))
-        if self._whole_at[oldest] <= now or len(self._whole_at) > REMEMBERED_KEYS:
-            del self._whole_at[oldest]
+    def _set(self, key: Key, free_at: float, now: float) -> None:
+        self._free_at[key] = free_at
+        self._free_at.move_to_end(key)
+        oldest = next(iter(self._free_at))
+        if self._free_at[oldest] <= now or len(self._free_at) > REMEMBERED_KEYS:
+            del self._free_at[oldest]
 
     def __len__(self) -> int:
-        return len(self._whole_at)
+        return len(self._free_at)
 
 
 class Shares[Key: Hashable]:

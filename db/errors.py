@@ -89,7 +89,7 @@ class DailyLimitReached(DomainError):
 
 
 class RateLimited(DomainError):
-    """Somebody asks for too much at once, or holds too much; it helps to wait."""
+    """Too much of something for now; `retry_after_seconds` says when to try again."""
 
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(ErrorCode.RATE_LIMITED, message)

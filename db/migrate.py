@@ -25,6 +25,8 @@ VERBS = (
     "credits/ledger.sql",
     "credits/grants.sql",
     "credits/upkeep.sql",
+    "accounts/budgets.sql",
+    "catalog/catalog.sql",
     "uploads/uploads.sql",
     "generations/life_cycle.sql",
     "generations/generations.sql",

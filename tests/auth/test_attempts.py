@@ -15,7 +15,7 @@ import pytest_asyncio
 from auth import attempts as module
 from auth.attempts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_NETWORK, Attempts
 from auth.fair_queue import Asker, FairQueue
-from auth.networks import Budget
+from auth.networks import RateLimit
 from auth.passwords import PasswordHasher
 from db.errors import DomainError, ErrorCode, RateLimited
 from tests.auth.house import PASSWORD, House, an_email, refused
@@ -92,21 +92,21 @@ def test_who_has_most_waiting_makes_room() -> None:
     assert [queue.take() for _ in range(3)] == ["1", "4", "3"]
 
 
-def test_a_budget_refills_evenly_and_is_forgotten_when_whole() -> None:
+def test_a_rate_refills_evenly_and_is_forgotten_when_free() -> None:
     now = [1000.0]
-    budget = Budget[str](3, 60, lambda: now[0])
-    assert [budget.use("a") for _ in range(3)] == [0, 0, 0]
-    assert budget.use("a") == pytest.approx(20)
-    assert budget.use("b") == 0
+    rate = RateLimit[str](3, 60, lambda: now[0])
+    assert [rate.use("a") for _ in range(3)] == [0, 0, 0]
+    assert rate.use("a") == pytest.approx(20)
+    assert rate.use("b") == 0
     now[0] += 20
-    assert budget.use("a") == 0
-    assert budget.use("a") == pytest.approx(20)
-    budget.give_back("a")
-    assert budget.use("a") == 0
+    assert rate.use("a") == 0
+    assert rate.use("a") == pytest.approx(20)
+    rate.give_back("a")
+    assert rate.use("a") == 0
     now[0] += 120
     for key in "cde":
-        budget.use(key)
-    assert len(budget) == 3
+        rate.use(key)
+    assert len(rate) == 3
 
 
 async def test_attempts_at_once_are_shares_of_a_network_and_of_an_account_in_it() -> None:

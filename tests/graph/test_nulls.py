@@ -27,11 +27,12 @@ TABLES = {
     "cancelGeneration": "generations",
     "createGeneration": "generations",
     "createProfile": "profiles",
+    "signInAnonymously": "users",
     "spendCredits": "credit_transactions",
     "updateProfile": "profiles",
 }
 # Fields that are kept nowhere: null is as good as leaving them out.
-NOT_STORED = {("cancelGeneration", "idempotencyKey")}
+NOT_STORED = {("cancelGeneration", "idempotencyKey"), ("signInAnonymously", "deviceId")}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -76,6 +77,7 @@ async def valid(
             "idempotencyKey": "k",
         },
         "createProfile": {"analysis": {}},
+        "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
         "updateProfile": {"id": made["profile"]["id"]},
     }
