@@ -140,6 +140,9 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         self._received_bytes = self._received_bytes + len(data) if self._in_head else len(data)
         self._framing_bytes += len(data)
         super().data_received(data)
+        self._look_at_the_rest()
+
+    def _look_at_the_rest(self) -> None:
         if self._is_refused:
             return
         if self._in_message and not self._in_head:
