@@ -27,6 +27,7 @@ from db.uploads.operations import UploadLimits
 from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
 from graph import catalog_pictures, files
+from graph.answer_memory import AnswerMemory
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
@@ -86,7 +87,9 @@ class Server:
             operations, self.clients, is_origin_allowed=is_origin_allowed
         )
         self.siblings = siblings or Siblings()
-        self.figures = ProcessFigures(database, self.services.hub, self.clients)
+        self.figures = ProcessFigures(
+            database, self.services.hub, self.clients, self.services.answers
+        )
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
         self._streams = EventStreams(
@@ -205,6 +208,7 @@ def make_services(
         hub=EventHub(database, bus),
         images=images,
         uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
+        answers=AnswerMemory.of(settings),
     )
 
 

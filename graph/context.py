@@ -10,6 +10,7 @@ from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 
 if TYPE_CHECKING:
+    from graph.answer_memory import Room
     from graph.services import Services
 
 
@@ -31,7 +32,8 @@ class Context:
     """What an operation knows of its request.
 
     `address` is the client's; what it may use is counted by `network`. While it `is_reading`, its
-    work may be cancelled at any moment; `client_left` says that it was.
+    work may be cancelled at any moment; `client_left` says that it was. An answer that may be large
+    takes `room`; whoever sends it and gives that back later says so with `keeps_room`.
     """
 
     actor: Actor
@@ -41,11 +43,24 @@ class Context:
     address: str = ""
     is_reading: bool = False
     client_left: bool = False
+    room: Room | None = None
+    keeps_room: bool = False
 
     @property
     def network(self) -> str:
         """What counts as the client's address."""
         return network_of(self.address)
+
+    async def take_room(self, size_bytes: int) -> None:
+        """Takes room for an answer that may be large; whoever sends the answer gives it back."""
+        user = self.actor.user_id or self.network
+        self.room = await self.services.answers.enter(user, self.network, size_bytes)
+
+    def leave_room(self) -> None:
+        """The answer has been read, or never will be."""
+        if self.room is not None:
+            self.room.leave()
+            self.room = None
 
     def signed_in(self) -> Actor:
         """The actor, refused when nobody is signed in."""

@@ -20,6 +20,7 @@ from db.credits.proof import ledger_state
 from db.errors import DomainError
 from db.event_log import event_log_size
 from db.pool import Database
+from graph.answer_memory import AnswerMemory
 from graph.live.clients import Clients
 from graph.live.hub import EventHub
 from graph.siblings import Siblings
@@ -63,12 +64,13 @@ BEHIND = Figure(
     "How long the log has not been read to its end, or is held back by an open writer.",
 )
 DELIVERED = Figure("live_delivered", "Results sent over sockets and event streams.", is_count=True)
+ANSWERS = Figure("large_answers_bytes", "Bytes of large answers that were not read yet.")
 DATABASE = Figure(
     "database_connections",
     "Connections to the database, by role and whether a request holds them.",
     labels=("role", "state"),
 )
-FIGURES = (CONNECTIONS, SUBSCRIPTIONS, BEHIND, DELIVERED, DATABASE)
+FIGURES = (CONNECTIONS, SUBSCRIPTIONS, BEHIND, DELIVERED, ANSWERS, DATABASE)
 # A column's figure and what is said of it.
 Names = dict[str, tuple[str, str]]
 EVENT_LOG: Names = {
@@ -94,7 +96,10 @@ Told = list[tuple[str, list[str], float]]
 class ProcessFigures:
     """What one process knows of itself."""
 
-    def __init__(self, database: Database, hub: EventHub, clients: Clients) -> None:
+    def __init__(
+        self, database: Database, hub: EventHub, clients: Clients, answers: AnswerMemory
+    ) -> None:
+        self._answers = answers
         self._database = database
         self._hub = hub
         self._clients = clients
@@ -105,6 +110,7 @@ class ProcessFigures:
             (CONNECTIONS.name, [], len(self._clients)),
             (SUBSCRIPTIONS.name, [], self._hub.subscription_count()),
             (DELIVERED.name, [], self._clients.delivered),
+            (ANSWERS.name, [], self._answers.held_bytes),
         ]
         behind = self._hub.behind_seconds(time.monotonic())
         if behind is not None:

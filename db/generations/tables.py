@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
@@ -81,6 +82,7 @@ class Generation(Base):
             postgresql_where=text(f"{UNFINISHED} and follows_id is null"),
         ),
     )
+    large: ClassVar = {"parameters": 16_384, "result": 65_536}
     access = Access(
         Owned(),
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
@@ -142,6 +144,7 @@ class GenerationLog(Base):
         Index("ix_ai_generation_logs_created_at_id", "created_at", "id"),
         Index("ix_ai_generation_logs_outcome", "outcome", "created_at", "id"),
     )
+    large: ClassVar = {"usage": 4_096}
     access = Access(AdminOnly(), service=("SELECT", "DELETE"))
 
 

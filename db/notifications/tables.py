@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
@@ -30,5 +31,6 @@ class Notification(Base):
         Index("ix_notifications_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_notifications_user_id_read", "user_id", "read", "created_at", "id"),
     )
+    large: ClassVar = {"data": 4_096}
     access = Access(Owned(), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)

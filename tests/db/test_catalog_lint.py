@@ -28,7 +28,13 @@ REREADING = {
 }
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
-    "anon": {"app.seen_of_events()", "app.user_id()", "app.uuid_v7()"},
+    "anon": {
+        "app.measured(anyelement,integer)",
+        "app.refuse(text,text,jsonb)",
+        "app.seen_of_events()",
+        "app.user_id()",
+        "app.uuid_v7()",
+    },
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.cancel_generation(uuid,text)",
@@ -37,6 +43,7 @@ CALLABLE = {
         "app.create_profile(jsonb)",
         "app.create_upload(text,bigint,interval,interval,bigint,integer)",
         "app.delete_upload(uuid)",
+        "app.measured(anyelement,integer)",
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",
         "app.retry_dead_job(uuid)",
