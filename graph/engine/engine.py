@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -35,6 +35,7 @@ from graph.engine.conversion import Conversions
 from graph.engine.dead_tokens import ignores_dead_token
 from graph.engine.documents import INTROSPECTION, Documents, Operation
 from graph.engine.faults import FieldFault, Path, Place, spread
+from graph.engine.gone import looks_gone
 from graph.engine.json_parts import build_object
 from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
@@ -102,7 +103,7 @@ class Planning:
 class MutationField:
     """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
 
-    operation: Callable[..., Awaitable[Any]]
+    spec: specs.Mutate
     arguments: Callable[[Variables], dict[str, Any]]
     payload: PayloadPlan
 
@@ -120,7 +121,7 @@ class MutationField:
         convert = planning.engine.conversions.of_arguments(definition)
         payload_type = as_object(get_named_type(definition.type))
         return cls(
-            spec.operation,
+            spec,
             lambda variables: convert(read(variables)),
             PayloadPlan(planning, payload_type, nodes),
         )
@@ -187,7 +188,10 @@ class Engine:
             if statement is None:
                 return await self._with_faults(operation, variables, context, None)
             arguments = self._arguments(operation, statement, variables, context.actor)
-            return b'{"data":' + await self._fetch(statement, arguments, context.actor) + b"}"
+            answer = await self._fetch(statement, arguments, context.actor)
+            if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
+                await context.services.accounts.refuse_gone(context.actor)
+            return b'{"data":' + answer + b"}"
         except FieldFault as fault:
             return await self._with_faults(operation, variables, context, fault)
         except Exception as error:  # every other fault leaves no data
@@ -302,7 +306,9 @@ class Engine:
         pairs = [
             (key, self._roots.field(planner, root, key, nodes)) for key, nodes in fields.items()
         ]
-        return make_statement(build_object(pairs), planner.parameters, planner.finishers)
+        return make_statement(
+            build_object(pairs), planner.parameters, planner.finishers, looks_gone(root, fields)
+        )
 
     def _introspect(
         self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
@@ -360,7 +366,7 @@ class Engine:
         if field is None:
             return self._mutation_name
         arguments = field.arguments(run.variables)
-        return await run_mutation(self.database, field.payload, field.operation, arguments, run)
+        return await run_mutation(self.database, field.payload, field.spec, arguments, run)
 
 
 def report(error: Exception, context: Context) -> DomainError:
