@@ -26,6 +26,7 @@ from graph.engine.specs import (
     Reference,
     Report,
     Rows,
+    Search,
     Spec,
     ViewerRow,
 )
@@ -91,9 +92,13 @@ def connection(
     return _field(Page(order, key, only), description, resolver=page_resolver(item, Cursor))
 
 
-def root_connection(item: type, order: tuple[str, ...], *, description: str) -> Any:
-    """A root field that is a keyset page of all the `item`s that the actor may read."""
-    return _field(Page(order, None), description, resolver=page_resolver(item, Cursor))
+def root_connection(
+    item: type, order: tuple[str, ...], *, search: Search | None = None, description: str
+) -> Any:
+    """A root field for admins that is a keyset page of all the `item`s; `search` finds some."""
+    spec = Page(order, None, search=search, for_admins=True)
+    resolver = page_resolver(item, Cursor, search)
+    return _field(spec, description, resolver=resolver)
 
 
 def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
@@ -113,9 +118,9 @@ def viewer_row(*, description: str) -> Any:
     return _field(ViewerRow(), description)
 
 
-def rows(order: tuple[str, ...], *, description: str) -> Any:
+def rows(order: tuple[str, ...], *, for_admins: bool = False, description: str) -> Any:
     """A root field: a plain list of a bounded table."""
-    return _field(Rows(order), description)
+    return _field(Rows(order, for_admins), description)
 
 
 def report(spec: Report, resolver: Callable[..., Any], *, description: str) -> Any:
@@ -134,7 +139,11 @@ def node_lookup(*, description: str) -> Any:
 
 
 def mutation(
-    operation: Callable[..., Awaitable[Any]], input_type: type | None = None, *, description: str
+    operation: Callable[..., Awaitable[Any]],
+    input_type: type | None = None,
+    *,
+    for_admins: bool = False,
+    description: str,
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work."""
 
@@ -147,7 +156,7 @@ def mutation(
     described = strawberry.argument(description="Everything the mutation needs.")
     resolve.__annotations__ = {"input": Annotated[input_type, described]}
     resolver = resolve if input_type else resolve_without_input
-    return _field(Mutate(operation), description, resolver=resolver)
+    return _field(Mutate(operation, for_admins), description, resolver=resolver)
 
 
 def live(

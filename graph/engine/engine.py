@@ -121,7 +121,7 @@ class MutationField:
         return cls(
             spec.operation,
             lambda variables: convert(read(variables)),
-            PayloadPlan(planning, payload_type, nodes),
+            PayloadPlan(planning, payload_type, nodes, for_admins=spec.for_admins),
         )
 
 

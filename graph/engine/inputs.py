@@ -16,7 +16,7 @@ from sqlalchemy import Table
 
 from db.base import Base
 from db.rls import Owned
-from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId
+from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId, Search
 
 _FILTERS: dict[object, type] = {}
 
@@ -169,7 +169,7 @@ def _argument(annotation: Any, description: str) -> Any:
     return Annotated[annotation, strawberry.argument(description=description)]
 
 
-def page_resolver(cls: Any, cursor: Any) -> Any:
+def page_resolver(cls: Any, cursor: Any, searched: Search | None = None) -> Any:
     """A function with the arguments of a list of `cls`; the engine itself answers."""
 
     def page(  # the arguments exist to be declared
@@ -178,6 +178,7 @@ def page_resolver(cls: Any, cursor: Any) -> Any:
         after: Any = None,  # noqa: ARG001
         last: Any = None,  # noqa: ARG001
         before: Any = None,  # noqa: ARG001
+        search: Any = None,  # noqa: ARG001
         where: Any = None,  # noqa: ARG001
         order_by: Any = None,  # noqa: ARG001
     ) -> Any:
@@ -189,6 +190,8 @@ def page_resolver(cls: Any, cursor: Any) -> Any:
         "last": _argument(int | None, "How many items from the end, 1 to 100."),
         "before": _argument(cursor | None, "Continue before this cursor."),
     }
+    if searched is not None:
+        annotations["search"] = _argument(str | None, searched.description)
     if where := where_input(cls):
         annotations["where"] = _argument(where | None, "Which items; all, when left out.")
     if order := order_input(cls):

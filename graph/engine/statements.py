@@ -14,23 +14,16 @@ from sqlalchemy import ColumnElement, select
 from db.compiling import compiled_once
 from graph.engine.faults import Path
 from graph.engine.parameters import Getter, Parameters, Request, actor_user_id
-from graph.engine.plan import Finisher
+from graph.engine.plan import Finisher, Guard
 
 
-class ColumnsOfRow:
-    """What a computed field's method gets as `self`: the columns it named."""
-
-    def __init__(self, columns: Sequence[str], values: Sequence[Any]) -> None:
-        self.__dict__.update(zip(columns, values, strict=True))
-
-
-def finish(root: Any, finishers: Sequence[Finisher]) -> None:
+def finish(root: Any, finishers: Sequence[Finisher | Guard]) -> None:
     """Replaces the raw columns in a parsed answer by the values that Python computes."""
     for finisher in finishers:
         _finish_at(root, finisher.path, finisher)
 
 
-def finished(answer: bytes, finishers: Sequence[Finisher]) -> bytes:
+def finished(answer: bytes, finishers: Sequence[Finisher | Guard]) -> bytes:
     """An answer with its computed fields; untouched when there are none."""
     if not finishers:
         return answer
@@ -39,7 +32,7 @@ def finished(answer: bytes, finishers: Sequence[Finisher]) -> bytes:
     return orjson.dumps(root)
 
 
-def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
+def _finish_at(node: Any, path: Path, finisher: Finisher | Guard) -> None:
     if node is None:
         return
     step, rest = path[0], path[1:]
@@ -50,10 +43,7 @@ def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
         found = node[step] if isinstance(step, int) else node.get(step)
         _finish_at(found, rest, finisher)
     elif step in node:
-        count, values = len(finisher.columns), node[step]
-        row = ColumnsOfRow(finisher.columns, values[:count])
-        arguments = dict(zip(finisher.arguments, values[count:], strict=True))
-        node[step] = finisher.render(finisher.function(row, **arguments))
+        finisher.finish(node, step)
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Statement:
 
     sql: str
     getters: tuple[Getter, ...]
-    finishers: tuple[Finisher, ...]
+    finishers: tuple[Finisher | Guard, ...]
 
     def arguments(self, request: Request) -> list[Any]:
         """The values to run the statement with."""
@@ -99,7 +89,7 @@ class Statement:
 
 
 def make_statement(
-    value: ColumnElement[Any], parameters: Parameters, finishers: Sequence[Finisher]
+    value: ColumnElement[Any], parameters: Parameters, finishers: Sequence[Finisher | Guard]
 ) -> Statement:
     """The statement that selects one JSON value."""
     sql, names = compiled_once(select(value))

@@ -56,6 +56,7 @@ def referred_to(line: Mapping[str, Any]) -> str | None:
 
 # What the declarations say in SQL, said again in Python.
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
+    ("User", "isAdmin"): lambda user: user["role"] == "admin",
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
     ("Credits", "unlimited"): lambda wallet: wallet["unlimited"],
     ("CreditTransaction", "referenceId"): referred_to,
