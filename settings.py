@@ -60,6 +60,11 @@ class Settings(BaseSettings):
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 
+    guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
+    sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100
+    accounts_per_hour: Annotated[int, Field(ge=1)] = 500
+    email_in_use_answers_per_hour: Annotated[int, Field(ge=0)] = 100
+
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
     live_connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_user: Annotated[int, Field(ge=1)] = 50

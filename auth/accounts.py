@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from auth.budgets import AccountBudgets
 from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from auth.tokens import AccessTokens, unauthenticated
@@ -23,7 +24,10 @@ from settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session as its owner receives it; `expires_at` is the access token's."""
+    """A session as its owner receives it; `expires_at` is the access token's.
+
+    `bonus_credits` is what the account was opened with; null when it was there before.
+    """
 
     user_id: UUID
     session_id: UUID
@@ -31,6 +35,7 @@ class SignedIn:
     refresh_token: str
     expires_at: datetime
     actor: Actor
+    bonus_credits: int | None = None
 
 
 class Accounts:
@@ -46,6 +51,7 @@ class Accounts:
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
+        self._budgets = AccountBudgets(settings)
         self._refresh_key = settings.secret("refresh-token-key").encode()
         self._session_life = timedelta(days=settings.refresh_token_days)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
@@ -55,32 +61,44 @@ class Accounts:
         email: str,
         password: str,
         *,
+        network: str = "",
         user_agent: str | None = None,
         anonymous: Actor | None = None,
     ) -> SignedIn:
-        """Open an account; an anonymous actor keeps id, data and wallet and gains the e-mail."""
+        """Open an account; an anonymous actor keeps id, data and wallet and gains the e-mail.
+
+        `network` is where it is opened from, and what pays for it.
+        """
         email = emails.check_new_email(email)
         password = rules.normalise_password(password)
         rules.check_new_password(password)
+        # Before anything is looked up, so that a known address takes as long as an unknown one.
         password_hash = await self._passwords.hash(password)
+        await self._refuse_known_email(email, network)
         if anonymous is not None and anonymous.is_anonymous:
-            return await self._convert(anonymous, email, password_hash, user_agent)
+            return await self._convert(anonymous, email, password_hash, network, user_agent)
         async with self._database.transaction(SERVICE) as transaction:
+            await self._budgets.open_account(transaction, network, is_guest=False)
             account = await operations.create_user(transaction, email=email)
             await operations.create_credentials(transaction, account.user_id, password_hash)
-            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            bonus = await self._grant_bonus(transaction, account, network)
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up")
-        return self._signed_in(account, *session)
+        return self._signed_in(account, *session, bonus)
 
-    async def sign_in_anonymously(self, *, user_agent: str | None = None) -> SignedIn:
+    async def sign_in_anonymously(
+        self, *, network: str = "", device_id: str | None = None, user_agent: str | None = None
+    ) -> SignedIn:
         """Open an account without e-mail or password."""
+        if device_id is not None:
+            rules.check_device_id(device_id)
         async with self._database.transaction(SERVICE) as transaction:
+            await self._budgets.open_account(transaction, network, is_guest=True)
             account = await operations.create_user(transaction, email=None)
-            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            bonus = await self._grant_bonus(transaction, account, network, device_id)
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
-        return self._signed_in(account, *session)
+        return self._signed_in(account, *session, bonus)
 
     async def sign_in(
         self, email: str, password: str, *, user_agent: str | None = None
@@ -137,25 +155,53 @@ class Accounts:
                 await operations.record_audit(transaction, actor.user_id, "sign_out")
         self._tokens.revoke_session(actor.session_id)
 
+    async def _refuse_known_email(self, email: str, network: str) -> None:
+        """In a transaction of its own: what was told counts, though nothing comes of it."""
+        async with self._database.transaction(SERVICE) as transaction:
+            is_known = await operations.email_is_known(transaction, email)
+            await self._budgets.tell_known_email(transaction, network, is_known=is_known)
+        if is_known:
+            raise operations.email_in_use()
+
+    async def _grant_bonus(
+        self,
+        transaction: Transaction,
+        account: Account,
+        network: str,
+        device_id: str | None = None,
+    ) -> int:
+        with_bonus = await self._budgets.allows_bonus(
+            transaction, network, is_guest=account.is_anonymous, device_id=device_id
+        )
+        return await operations.grant_sign_up_bonus(
+            transaction, account.user_id, with_bonus=with_bonus
+        )
+
     async def _convert(
-        self, anonymous: Actor, email: str, password_hash: str, user_agent: str | None
+        self,
+        anonymous: Actor,
+        email: str,
+        password_hash: str,
+        network: str,
+        user_agent: str | None,
     ) -> SignedIn:
         assert anonymous.user_id is not None
         assert anonymous.session_id is not None
         async with self._database.transaction(SERVICE) as transaction:
+            await self._budgets.open_account(transaction, network, is_guest=False)
             account = await operations.convert_anonymous_user(
                 transaction, anonymous.user_id, anonymous.session_id, email
             )
             if account is None:
                 raise unauthenticated("This anonymous session has ended; sign in again.")
             await operations.create_credentials(transaction, account.user_id, password_hash)
-            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            bonus = await self._grant_bonus(transaction, account, network)
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
         for session_id in ended:
             self._tokens.revoke_session(session_id)
-        return self._signed_in(account, *session)
+        return self._signed_in(account, *session, bonus)
 
     async def _open_session(
         self, transaction: Transaction, account: Account, user_agent: str | None
@@ -170,7 +216,13 @@ class Accounts:
         )
         return session_id, refresh_token
 
-    def _signed_in(self, account: Account, session_id: UUID, refresh_token: str) -> SignedIn:
+    def _signed_in(
+        self,
+        account: Account,
+        session_id: UUID,
+        refresh_token: str,
+        bonus_credits: int | None = None,
+    ) -> SignedIn:
         issued = self._tokens.issue(
             account.user_id,
             session_id,
@@ -186,7 +238,13 @@ class Accounts:
             expires_at=int(issued.expires_at.timestamp()),
         )
         return SignedIn(
-            account.user_id, session_id, issued.token, refresh_token, issued.expires_at, actor
+            account.user_id,
+            session_id,
+            issued.token,
+            refresh_token,
+            issued.expires_at,
+            actor,
+            bonus_credits,
         )
 
 

@@ -22,6 +22,7 @@ class SleepingProvider:
 
     seconds: float
     name: str = "sleeping"
+    makes: frozenset[str] | None = None
     limits: ProviderLimits = ProviderLimits(timeout_seconds=60, concurrent_calls=100)  # noqa: RUF009
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:

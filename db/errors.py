@@ -88,6 +88,14 @@ class DailyLimitReached(DomainError):
         self.resets_at = resets_at
 
 
+class RateLimited(DomainError):
+    """Too much of something for now; `retry_after_seconds` says when to try again."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(ErrorCode.RATE_LIMITED, message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 def sign_in_first() -> DomainError:
     """The refusal of somebody who is nobody yet."""
     return DomainError(

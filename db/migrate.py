@@ -26,6 +26,8 @@ VERBS = (
     "credits/ledger.sql",
     "credits/grants.sql",
     "credits/upkeep.sql",
+    "accounts/budgets.sql",
+    "catalog/catalog.sql",
     "uploads/uploads.sql",
     "generations/life_cycle.sql",
     "generations/generations.sql",
@@ -34,7 +36,7 @@ VERBS = (
     "jobs/jobs.sql",
     "profiles/profiles.sql",
     "credits/administration.sql",
-    "catalog/catalog.sql",
+    "catalog/administration.sql",
     "notifications/notifications.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79

@@ -47,6 +47,9 @@ PURGES: dict[str, TextClause] = {
         "created_at < now() - interval '30 days'",
         "created_at",
     ),
+    "budgets that are whole again": _oldest(
+        "rate_budgets", "kind, holder_hash", "expires_at <= now()", "expires_at"
+    ),
     "generation logs older than a year": _oldest(
         "ai_generation_logs", "id", "created_at < now() - interval '1 year'", "created_at, id"
     ),

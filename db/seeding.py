@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from db.registry import metadata
 
 SEEDS = Path(__file__).parent / "seeds"
+# What the links of seeds that begin with /catalog/ lead to.
+PICTURES = SEEDS / "pictures"
 
 
 class UnknownSeedError(Exception):

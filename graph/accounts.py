@@ -111,6 +111,17 @@ class SignInInput:
     password: str = strawberry.field(description="The password.")
 
 
+@strawberry.input(description="What is known of a guest's device.")
+class SignInAnonymouslyInput:
+    """Input of `signInAnonymously`."""
+
+    device_id: str | None = strawberry.field(
+        default=None,
+        description="An id of the installation, such as a UUID that the app keeps. A device gets "
+        "the bonus once; only a hash of its id is stored. Null is as good as leaving it out.",
+    )
+
+
 @strawberry.input(description="A refresh token.")
 class RefreshSessionInput:
     """Input of `refreshSession`."""
@@ -123,6 +134,10 @@ class SessionPayload(MutationPayload):
     """Payload with a session."""
 
     session: AuthSession | None = strawberry.field(description="The session; null on errors.")
+    bonus_credits: int | None = strawberry.field(
+        description="Credits that came with the account just opened: 0 when its address or device "
+        "has had its bonuses for now. Null when no account was opened."
+    )
     errors: list[UserError] = strawberry.field(
         description="EMAIL_IN_USE, INVALID_CREDENTIALS, BAD_USER_INPUT; UNAUTHENTICATED from "
         "`refreshSession` when the token is used up or revoked."
@@ -144,7 +159,8 @@ def _session(signed_in: SignedIn) -> Payload:
         "expires_at": signed_in.expires_at,
         "user": Ref(signed_in.user_id),
     }
-    return Payload({"session": session}, reader=signed_in.actor)
+    fields = {"session": session, "bonus_credits": signed_in.bonus_credits}
+    return Payload(fields, reader=signed_in.actor)
 
 
 async def sign_up(context: Context, input: SignUpInput) -> Payload:
@@ -153,7 +169,11 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     accounts = context.services.accounts
     return _session(
         await accounts.sign_up(
-            input.email, input.password, user_agent=context.user_agent, anonymous=guest
+            input.email,
+            input.password,
+            network=context.network,
+            user_agent=context.user_agent,
+            anonymous=guest,
         )
     )
 
@@ -166,10 +186,16 @@ async def sign_in(context: Context, input: SignInInput) -> Payload:
     )
 
 
-async def sign_in_anonymously(context: Context) -> Payload:
+async def sign_in_anonymously(
+    context: Context, input: SignInAnonymouslyInput | None = None
+) -> Payload:
     """Opens a guest's account and session."""
     return _session(
-        await context.services.accounts.sign_in_anonymously(user_agent=context.user_agent)
+        await context.services.accounts.sign_in_anonymously(
+            network=context.network,
+            device_id=input.device_id if input else None,
+            user_agent=context.user_agent,
+        )
     )
 
 
@@ -180,7 +206,8 @@ async def refresh_session(context: Context, input: RefreshSessionInput) -> Paylo
     except DomainError as error:
         if error.code is not ErrorCode.UNAUTHENTICATED:
             raise
-        return Payload({"session": None, "errors": [user_error(error)]})
+        refused = {"session": None, "bonus_credits": None, "errors": [user_error(error)]}
+        return Payload(refused)
 
 
 async def sign_out(context: Context) -> Payload:
@@ -210,18 +237,27 @@ class AccountsMutation:
     sign_up: SessionPayload | None = mutation(
         sign_up,
         SignUpInput,
+        ignores_dead_token=True,
         description="Open an account. Sent with a guest's token, it turns the guest into a "
         "member who keeps profiles, generations and credits.",
     )
     sign_in: SessionPayload | None = mutation(
-        sign_in, SignInInput, description="Sign in with e-mail and password."
+        sign_in,
+        SignInInput,
+        ignores_dead_token=True,
+        description="Sign in with e-mail and password.",
     )
     sign_in_anonymously: SessionPayload | None = mutation(
-        sign_in_anonymously, description="Begin as a guest, without e-mail or password."
+        sign_in_anonymously,
+        SignInAnonymouslyInput,
+        needs_input=False,
+        ignores_dead_token=True,
+        description="Begin as a guest, without e-mail or password.",
     )
     refresh_session: SessionPayload | None = mutation(
         refresh_session,
         RefreshSessionInput,
+        ignores_dead_token=True,
         description="Exchange a refresh token for new tokens. Each works once; using one again "
         "later ends the whole session.",
     )

@@ -25,7 +25,7 @@ from db.storage import Storage
 from db.uploads.operations import UploadLimits
 from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
-from graph import files
+from graph import catalog_pictures, files
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
@@ -153,6 +153,7 @@ class Server:
                 Route("/metrics", metrics.__call__),
                 Route("/.well-known/jwks.json", self._jwks),
                 *graphiql.routes(settings),
+                *catalog_pictures.routes(),
                 *files.routes(),
             ]
         )

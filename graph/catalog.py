@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import strawberry
+from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_column
 
 from db.catalog import operations, tables
 from db.pool import Transaction
 from graph.context import Context
-from graph.engine.declare import backed_by, column, embedded, global_id, live, mutation, rows
+from graph.engine.declare import (
+    backed_by,
+    column,
+    embedded,
+    expression,
+    global_id,
+    live,
+    mutation,
+    rows,
+)
 from graph.engine.outcomes import Payload, Ref, Verb
 from graph.errors import UserError
 from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node, slug_from_global_id
 from graph.scalars import JSON
+from settings import get_settings
+
+
+def public_link(name: str, *, description: str) -> Any:
+    """A field that is a link: of a path of this server's the whole, where clients reach it."""
+
+    def link(row: FromClause) -> ColumnElement[Any]:
+        path, base = row.c[name], get_settings().base_url.replace("'", "''")
+        ours = func.starts_with(path, literal_column("'/'"))
+        return case((ours, literal_column(f"'{base}'", Text).concat(path)), else_=path)
+
+    return expression(link, description=f"{description} Anybody may fetch it.")
 
 
 @strawberry.enum(description="What kind of thing a tool does.")
@@ -43,10 +66,19 @@ class Tool(Node):
     description_key: str = column(description="i18n key of the description.")
     type: ToolType = column(description="What kind of thing it does.")
     icon_name: str = column(description="Which icon the client shows.")
-    cover_image_url: str | None = column(description="A picture for the list.")
+    cover_image_url: str | None = public_link(
+        "cover_image_url", description="A picture for the list."
+    )
     is_active: bool = column(description="Whether it can be run now.")
     sort_order: int = column(description="Position in the list, ascending.")
-    credits_cost: int = column(description="Credits one run costs.")
+    credits_cost: int = expression(
+        lambda tool: case((tool.c.is_preview, literal_column("0")), else_=tool.c.credits_cost),
+        description="Credits one run costs; 0 while it `isPreview`.",
+    )
+    is_preview: bool = column(
+        description="Whether a run gives only a labelled preview, for nothing, because no provider "
+        "that makes this is set up."
+    )
     parameters_schema: JSON = column(
         description="JSON Schema of `createGeneration`'s parameters for this tool."
     )
@@ -71,8 +103,11 @@ class Plan(Node):
     name: str = column(description="Its name.")
     monthly_credits: int = column(description="Credits granted each month.")
     max_daily_credits: int = column(description="How many of them may be spent in a day.")
-    price: PlanPrice = embedded(description="Price of a month.")
-    sort_order: int = column(description="Position in the list, ascending.")
+    price: PlanPrice | None = embedded(
+        lambda plan: plan.c.price_cents.is_not(None),
+        description="Price of a month; null when it is on request.",
+    )
+    sort_order: int = column(description="Position among plans of one price, ascending.")
 
 
 @backed_by(tables.Hairstyle, prefix="hairstyle")
@@ -81,7 +116,7 @@ class Hairstyle(Node):
 
     id: strawberry.ID = global_id("Global id; inputs also take the slug.")
     name: str = column(description="Its name.")
-    image_url: str = column(description="A picture of it.")
+    image_url: str = public_link("image_url", description="A picture of it.")
     gender: Gender = column(description="For whom it is shown first.")
     is_pro: bool = column(description="Whether it needs a paid plan.")
     category: str = column(description="Its group in the list.")
@@ -117,7 +152,10 @@ class CatalogQuery:
         for_admins=True,
         description="All tools, those that are switched off too. For admins; FORBIDDEN for others.",
     )
-    plans: list[Plan] = rows(("sort_order", "id"), description="The plans, cheapest first.")
+    plans: list[Plan] = rows(
+        ("price_cents", "sort_order", "id"),
+        description="The plans, cheapest first; those with a price on request come last.",
+    )
     hairstyles: list[Hairstyle] = rows(
         ("sort_order", "id"), description="The hairstyles, in their order."
     )

@@ -17,6 +17,7 @@ from db.errors import (
     ErrorCode,
     InputRefused,
     InsufficientCredits,
+    RateLimited,
 )
 from db.outages import cannot_serve, unavailable
 from db.retries import RETRIED
@@ -94,7 +95,10 @@ def with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
 
 def top_level(error: DomainError, path: Sequence[str | int] | None = None) -> dict[str, Any]:
     """A domain error as a top-level error."""
-    formatted: dict[str, Any] = {"message": error.message, "extensions": {"code": error.code.value}}
+    extensions: dict[str, Any] = {"code": error.code.value}
+    if isinstance(error, RateLimited):
+        extensions["retryAfterSeconds"] = error.retry_after_seconds
+    formatted: dict[str, Any] = {"message": error.message, "extensions": extensions}
     if path:
         formatted["path"] = list(path)
     return formatted

@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 
 from db.catalog import operations as catalog
-from db.catalog.rules import check_parameters
+from db.catalog.rules import accepted_parameters
 from db.errors import ErrorCode, refuse_any
 from db.generations import tables
 from graph.catalog import Tool
@@ -68,7 +68,9 @@ class Generation(Node):
     upload: Upload | None = edge(
         "upload_id", description="The photo; DELETED when its owner has deleted it since."
     )
-    parameters: JSON = column(description="The tool's parameters, as they were given.")
+    parameters: JSON = column(
+        description="The tool's parameters as they are kept: ids as slugs, colours in lower case."
+    )
     result: JSON | None = column(
         description="The figures of an analysis, or notes on how a picture was made; null before."
     )
@@ -250,9 +252,10 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
     )
     refuse_any(nulls(input))
     parameters: Any = {} if input.parameters is strawberry.UNSET else input.parameters
-    schema = await catalog.parameters_schema(context.services.database, context.actor, tool_id)
-    if schema is not None:  # an unknown tool is the verb's to refuse
-        check_parameters(schema, parameters)
+    database = context.services.database
+    rules = await catalog.parameter_rules(database, context.actor, tool_id, parameters)
+    if rules is not None:  # an unknown tool is the verb's to refuse
+        parameters = accepted_parameters(rules, parameters)
     for wanted in filter(None, (upload_id, mask_id)):
         await context.services.uploads.collect(actor, wanted)
     return SqlVerb(

@@ -74,6 +74,10 @@ class Refusal(Exception):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+class DeadToken(Refusal):
+    """A request whose token is malformed, expired or revoked."""
+
+
 def _refuse(
     status: int,
     message: str,
@@ -172,7 +176,12 @@ class GraphQLHttp:
         body = scope.get(BODY_KEY) if scope["method"] == "POST" else None
         known = self._known.get(body) if body else None
         if known is not None:
-            actor = self._authenticate(headers)
+            try:
+                actor = self._authenticate(headers)
+            except DeadToken:
+                if not self._engine.ignores_dead_token(known.request, known.name):
+                    raise
+                actor = NOBODY
             _check_post(headers)
             return actor, known
         actor, request = await self.read_request(scope, receive, headers)
@@ -186,7 +195,32 @@ class GraphQLHttp:
     async def read_request(
         self, scope: Scope, receive: Receive, headers: Headers
     ) -> tuple[Actor, dict[str, Any]]:
-        """Who asks, and the GraphQL request; `Refusal` when it is none."""
+        """Who asks, and the GraphQL request; `Refusal` when it is none.
+
+        Only a dead token makes it look at the document: some requests are there to replace it.
+        """
+        try:
+            return await self._read_request(scope, receive, headers)
+        except DeadToken as dead:
+            if scope["method"] != "POST" or not (
+                request := await self._request_without_token(scope, receive, headers)
+            ):
+                raise dead from None
+            return NOBODY, request
+
+    async def _request_without_token(
+        self, scope: Scope, receive: Receive, headers: Headers
+    ) -> dict[str, Any] | None:
+        try:
+            request = await self._read_post(scope, receive, headers)
+            _, name = parts_of(request)
+        except Refusal:
+            return None
+        return request if self._engine.ignores_dead_token(request, name) else None
+
+    async def _read_request(
+        self, scope: Scope, receive: Receive, headers: Headers
+    ) -> tuple[Actor, dict[str, Any]]:
         method = scope["method"]
         if method not in {"GET", "POST"}:
             raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
@@ -203,7 +237,7 @@ class GraphQLHttp:
             return self._services.tokens.verify(_token_in(authorization))
         except DomainError as error:
             challenge = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
-            raise Refusal(401, error, challenge) from None
+            raise DeadToken(401, error, challenge) from None
 
     def _refuse_get_mutation(self, text: str, name: str | None) -> None:
         if self._engine.documents.operation(text, name).kind is OperationType.MUTATION:

@@ -225,6 +225,7 @@ async def _made(
         latency_milliseconds=watch.milliseconds,
         usage=outcome.usage,
         cost_micro_usd=outcome.cost_micro_usd,
+        is_preview=outcome.is_preview,
     )
 
 

@@ -17,6 +17,7 @@ import structlog
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 
+from db.catalog.operations import note_made_tools
 from db.errors import ErrorCode
 from db.generations.operations import bury_job, fail_generation
 from db.pool import Database
@@ -150,6 +151,7 @@ class Worker:
             queue.shutdown.set()
 
         connection.add_termination_listener(when_lost)
+        await note_made_tools(self._services.database, self._services.provider.makes)
         await connection.add_listener(GENERATION_CANCELLED, self._call_off)
         self._connection, self._queue = connection, queue
         self._register(queue, lost)

@@ -95,9 +95,24 @@ async def create_credentials(transaction: Transaction, user_id: UUID, password_h
     )
 
 
-async def grant_sign_up_bonus(transaction: Transaction, user_id: UUID) -> None:
-    """Grant the credits and the plan that the terms still owe this user."""
-    await transaction.execute(text("select app.grant_sign_up_bonus(:user_id)"), user_id=user_id)
+async def email_is_known(transaction: Transaction, email: str) -> bool:
+    """Whether there is an account with this address, however it is spelled."""
+    known: bool = await transaction.fetch_value(
+        select(exists().where(User.email_key == email_key(email)))
+    )
+    return known
+
+
+async def grant_sign_up_bonus(
+    transaction: Transaction, user_id: UUID, *, with_bonus: bool = True
+) -> int:
+    """Grant the plan and the credits that the terms still owe this user; returns how many."""
+    granted: int = await transaction.fetch_value(
+        text("select app.grant_sign_up_bonus(:user_id, :with_bonus)"),
+        user_id=user_id,
+        with_bonus=with_bonus,
+    )
+    return granted
 
 
 async def find_credentials(transaction: Transaction, email: str) -> Credentials | None:
@@ -264,11 +279,16 @@ def _email_in_use() -> Iterator[None]:
     try:
         yield
     except asyncpg.UniqueViolationError:
-        raise DomainError(
-            ErrorCode.EMAIL_IN_USE,
-            "An account with this e-mail address exists; sign in instead.",
-            ("input", "email"),
-        ) from None
+        raise email_in_use() from None
+
+
+def email_in_use() -> DomainError:
+    """The refusal of an address that is another account's."""
+    return DomainError(
+        ErrorCode.EMAIL_IN_USE,
+        "An account with this e-mail address exists; sign in instead.",
+        ("input", "email"),
+    )
 
 
 async def _lock_session_of(transaction: Transaction, presented_hash: bytes) -> UUID | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
@@ -109,6 +117,23 @@ class SignUpTerms(Base):
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint("bonus_credits >= 0 and anonymous_bonus_credits >= 0", name="bonus"),
     )
+    access = Access(Internal())
+
+
+class RateBudget(Base):
+    """When an address or a device used what there is only so much of for each; exact to the use.
+
+    `holder_hash` is a keyed hash, so that nobody reads addresses here; a row is gone within a day
+    of `expires_at`, when none of its uses counts any more.
+    """
+
+    __tablename__ = "rate_budgets"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    holder_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    used_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)))
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
     access = Access(Internal())
 
 

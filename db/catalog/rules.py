@@ -1,18 +1,118 @@
-"""What a tool accepts."""
+"""What a tool accepts as parameters, and what is said of those it does not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 
-from db.errors import bad_input
+from db.errors import DomainError, InputRefused, bad_input
+
+# How catalog rows are named by clients beside their keys: the prefixes of their global ids.
+_GLOBAL_ID_PREFIXES = {"hairstyles": "hairstyle_"}
+_MOST_PROBLEMS = 20
+_KINDS = {
+    "string": "a text", "number": "a number", "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list", "object": "an object", "null": "null",
+}  # fmt: skip
 
 
-def check_parameters(schema: dict[str, Any], parameters: object) -> None:
-    """Refuses parameters that break a tool's schema (JSON Schema 2020-12), naming the place."""
-    for error in Draft202012Validator(schema).iter_errors(parameters):
-        place = [str(step) for step in error.absolute_path]
-        message = "This does not fit the tool's parametersSchema: "
-        message += f"{'.'.join(['parameters', *place])} breaks `{error.validator}`."
-        raise bad_input(message, "input", "parameters", *place)
+@dataclass(frozen=True, slots=True)
+class ParameterRules:
+    """A tool's JSON Schema for parameters, and which of those given name nothing in the catalog."""
+
+    schema: dict[str, Any]
+    unknown: frozenset[str]
+
+
+def accepted_parameters(rules: ParameterRules, parameters: Any) -> dict[str, Any]:
+    """The parameters as they are kept: rows of the catalog by their keys, colours in lower case.
+
+    `InputRefused` with every problem when they break the tool's schema (JSON Schema 2020-12) or
+    name a row that the catalog does not have. No value of theirs is repeated.
+    """
+    problems = list(islice(_problems(rules, parameters), _MOST_PROBLEMS))
+    if problems:
+        raise InputRefused(problems)
+    properties = rules.schema.get("properties", {})
+    return {name: _kept(properties.get(name), value) for name, value in parameters.items()}
+
+
+def _kept(rule: object, value: Any) -> Any:
+    if not isinstance(rule, dict) or not isinstance(value, str):
+        return value
+    if prefix := _GLOBAL_ID_PREFIXES.get(rule.get("x-catalog", "")):
+        return value.removeprefix(prefix)
+    return value.lower() if rule.get("format") == "color" else value
+
+
+def _problems(rules: ParameterRules, parameters: object) -> Iterator[DomainError]:
+    seen = set()
+    for error in Draft202012Validator(rules.schema).iter_errors(parameters):
+        for place, sentence in _sentences(error):
+            if place not in seen:  # an error is told for each of the names that are missing
+                seen.add(place)
+                yield bad_input(sentence, "input", "parameters", *place)
+    for name in sorted(rules.unknown):
+        if (name,) not in seen:
+            listed = _catalog_field(rules.schema, name)
+            sentence = f"There is no such {name}. `{listed}` lists what there is."
+            yield bad_input(sentence, "input", "parameters", name)
+
+
+def _catalog_field(schema: dict[str, Any], name: str) -> str:
+    """The field of the query that lists a catalog."""
+    first, *others = str(schema["properties"][name]["x-catalog"]).split("_")
+    return first + "".join(other.title() for other in others)
+
+
+def _sentences(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong and where, for people; names come from the schema alone."""
+    place = tuple(str(step) for step in error.absolute_path)
+    name = place[-1] if place else "parameters"
+    keyword: str = str(error.validator)
+    limit: Any = error.validator_value
+    schema: Any = error.schema
+    instance: Any = error.instance
+    if keyword == "required":
+        for missing in limit:
+            if missing not in instance:
+                yield (*place, missing), f"{missing} is missing."
+    elif keyword == "additionalProperties":
+        known = ", ".join(schema.get("properties", {}))
+        yield place, f"This tool takes only {known}." if known else "This tool takes no parameters."
+    elif keyword in {"pattern", "format"} or (keyword == "type" and "title" in schema):
+        yield place, f"{name} must be {_described(schema)}."
+    else:
+        said = _SENTENCES.get(keyword, lambda _: "does not fit the tool's parametersSchema")
+        yield place, f"{name} {said(limit)}."
+
+
+def _described(schema: dict[str, Any]) -> str:
+    """What a text has to be like, by its schema's title and first example."""
+    title = str(schema.get("title", "text in the form that the tool's parametersSchema gives"))
+    article = "an" if title[0].lower() in "aeiou" else "a"
+    example = next(iter(schema.get("examples", ())), None)
+    return f"{article} {title[0].lower()}{title[1:]}" + (f" such as {example}" if example else "")
+
+
+def _kinds(limit: str | list[str]) -> str:
+    kinds = [limit] if isinstance(limit, str) else limit
+    return "must be " + " or ".join(_KINDS[kind] for kind in kinds)
+
+
+_SENTENCES: dict[str, Callable[[Any], str]] = {
+    "type": _kinds,
+    "enum": lambda choices: f"must be one of {', '.join(map(str, choices))}",
+    "minLength": lambda limit: f"must have at least {limit} characters",
+    "maxLength": lambda limit: f"may have at most {limit} characters",
+    "minimum": lambda limit: f"must be at least {limit}",
+    "maximum": lambda limit: f"may be at most {limit}",
+    "minItems": lambda limit: f"must have at least {limit} items",
+    "maxItems": lambda limit: f"may have at most {limit} items",
+}

@@ -12,7 +12,10 @@ HEX_COLOR = "hex_code ~ '^#[0-9a-f]{6}$'"
 
 
 class Plan(Base):
-    """What a subscriber gets: credits a month, and how many of them may be spent in a day."""
+    """What a subscriber gets: credits a month, and how many of them may be spent in a day.
+
+    Without `price_cents` the price is on request.
+    """
 
     __tablename__ = "plans"
 
@@ -20,7 +23,7 @@ class Plan(Base):
     name: Mapped[str] = mapped_column(unique=True)
     monthly_credits: Mapped[int]
     max_daily_credits: Mapped[int]
-    price_cents: Mapped[int] = mapped_column(server_default=text("0"))
+    price_cents: Mapped[int | None]
     currency: Mapped[str] = mapped_column(server_default="USD")
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
 
@@ -34,7 +37,8 @@ class Plan(Base):
 class Tool(Base):
     """Something a user can run on a photo. Texts travel as i18n keys; `id` is a slug.
 
-    A tool that `takes_mask` works where a second picture is white, when it is given one.
+    A tool that `takes_mask` works where a second picture is white, when it is given one. Of a tool
+    that `is_preview` the provider makes only labelled previews, for nothing; workers say which.
     """
 
     __tablename__ = "tools"
@@ -50,6 +54,7 @@ class Tool(Base):
     credits_cost: Mapped[int] = mapped_column(server_default=text("1"))
     parameters_schema: Mapped[Json] = mapped_column(server_default=text('\'{"type": "object"}\''))
     takes_mask: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_preview: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         CheckConstraint("type in ('TRANSFORMATION', 'FILTER', 'ANALYSIS')", name="type"),

@@ -188,11 +188,12 @@ begin
 end;
 $$;
 
--- Captures the hold, records the result and caches it for 24 hours. False when the attempt is not
--- the newest or the generation has ended: its result is thrown away and nothing is charged.
+-- Captures the hold, records the result and caches it for 24 hours; a preview costs nothing and is
+-- not cached. False when the attempt is not the newest or the generation has ended: its result is
+-- thrown away and nothing is charged.
 create or replace function app.finish_generation(
     wanted uuid, fenced_attempt integer, provider_name text, milliseconds integer, used jsonb, cost integer,
-    made_result jsonb, made_path text, made_content_type text, offline boolean
+    made_result jsonb, made_path text, made_content_type text, offline boolean, preview boolean
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -212,18 +213,21 @@ begin
     if not is_current then
         return false;
     end if;
-    if hold.id is not null then
+    if hold.id is not null and preview then
+        perform app.release_hold(hold.id);
+    elsif hold.id is not null then
         perform app.capture_hold(hold.id, hold.amount);
     end if;
     update public.generations g
     set status = 'SUCCEEDED', result = made_result, result_path = made_path,
         result_content_type = made_content_type, made_offline = offline,
-        credits_charged = coalesce(hold.amount, 0), finished_at = clock_timestamp()
+        credits_charged = case when preview then 0 else coalesce(hold.amount, 0) end, finished_at = clock_timestamp()
     where g.id = wanted returning * into generation;
     insert into public.result_cache as c
         (cache_key, user_id, result, result_path, result_content_type, made_offline, expires_at)
-    values (generation.cache_key, generation.user_id, made_result, made_path, made_content_type, offline,
-            now() + interval '24 hours')
+    select generation.cache_key, generation.user_id, made_result, made_path, made_content_type, offline,
+           now() + interval '24 hours'
+    where not preview
     on conflict (cache_key) do update
     set result = excluded.result, result_path = excluded.result_path,
         result_content_type = excluded.result_content_type, made_offline = excluded.made_offline,
@@ -239,10 +243,10 @@ revoke execute on function
     app.note_provider_outcome(text, text), app.wait_for_circuit(text),
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
     app.end_attempt(uuid, integer, text, text, integer, text),
-    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean)
+    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean, boolean)
 from public;
 grant execute on function
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
     app.end_attempt(uuid, integer, text, text, integer, text),
-    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean)
+    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean, boolean)
 to service;

@@ -80,13 +80,14 @@ begin
 end;
 $$;
 
--- Holds a tool's price for a generation; null when it costs nothing.
+-- Holds a tool's price for a generation; null when it costs nothing, as every preview.
 create or replace function app.hold_tool_price(owner_id uuid, wanted_tool text, generation_id uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     price integer;
 begin
-    select t.credits_cost into price from public.tools t where t.id = wanted_tool;
+    select case when t.is_preview then 0 else t.credits_cost end into price
+    from public.tools t where t.id = wanted_tool;
     if price = 0 then
         return null;
     end if;

@@ -18,7 +18,7 @@ _WAITED_TOO_LONG = (
 )
 
 _START = "select * from app.start_generation($1, $2, $3)"
-_FINISH = "select app.finish_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+_FINISH = "select app.finish_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 _END_ATTEMPT = "select app.end_attempt($1, $2, $3, $4, $5, $6)"
 _FAIL = "select app.fail_generation($1, $2, $3, $4, $5)"
 _BURY = "select app.bury_job($1, $2, null, $3, $4)"
@@ -70,7 +70,10 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MadeGeneration:
-    """What came of an attempt, and what it took. The cost is in millionths of a US dollar."""
+    """What came of an attempt, and what it took. The cost is in millionths of a US dollar.
+
+    A preview is charged nothing, whatever was held for it.
+    """
 
     result: dict[str, Any] | None
     result_path: str | None
@@ -80,6 +83,7 @@ class MadeGeneration:
     latency_milliseconds: int
     usage: dict[str, Any]
     cost_micro_usd: int
+    is_preview: bool = False
 
 
 async def _call(database: Database, sql: str, *arguments: Any) -> asyncpg.Record:
@@ -130,6 +134,7 @@ async def finish_generation(
         made.result_path,
         made.result_content_type,
         made.made_offline,
+        made.is_preview,
     )
     return bool(finished)
 

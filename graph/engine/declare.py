@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, dataclass_transform
+from typing import Annotated, Any, Optional, dataclass_transform
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause
@@ -143,20 +143,32 @@ def mutation(
     input_type: type | None = None,
     *,
     for_admins: bool = False,
+    needs_input: bool = True,
+    ignores_dead_token: bool = False,
     description: str,
 ) -> Any:
-    """A root mutation field with one `input`; `operation(context, input)` does the work."""
+    """A root mutation field with one `input`; `operation(context, input)` does the work.
+
+    Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
+    session, and a token that is no good stops it as little as none.
+    """
 
     def resolve(self: Any, input: Any) -> Any:  # noqa: ARG001
+        raise AssertionError("the engine runs mutations")  # pragma: no cover
+
+    def resolve_optional_input(self: Any, input: Any = strawberry.UNSET) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
 
     def resolve_without_input(self: Any) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
 
     described = strawberry.argument(description="Everything the mutation needs.")
-    resolve.__annotations__ = {"input": Annotated[input_type, described]}
-    resolver = resolve if input_type else resolve_without_input
-    return _field(Mutate(operation, for_admins), description, resolver=resolver)
+    resolver: Callable[..., Any] = resolve_without_input
+    if input_type is not None:
+        resolver = resolve if needs_input else resolve_optional_input
+        wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
+        resolver.__annotations__ = {"input": Annotated[wanted, described]}
+    return _field(Mutate(operation, for_admins, ignores_dead_token), description, resolver=resolver)
 
 
 def live(

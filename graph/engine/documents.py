@@ -76,6 +76,8 @@ class Skeleton:
     resized: Callable[[int], None]
     token_count: int
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
+    # Not known before somebody sends it with a dead token.
+    ignores_dead_token: bool | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -32,6 +32,7 @@ from graph.context import Context
 from graph.engine import specs
 from graph.engine.arguments import argument_reader, argument_values
 from graph.engine.conversion import Conversions
+from graph.engine.dead_tokens import ignores_dead_token
 from graph.engine.documents import INTROSPECTION, Documents, Operation
 from graph.engine.faults import FieldFault, Path, Place, spread
 from graph.engine.json_parts import build_object
@@ -146,6 +147,15 @@ class Engine:
         self.conversions = Conversions(strawberry_schema)
         self._roots = Roots(self.schema)
         self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
+
+    def ignores_dead_token(self, request: Mapping[str, Any], operation_name: str | None) -> bool:
+        """Whether a request runs without the dead token that it was sent with."""
+        try:
+            text = self.persisted.text(request, operation_name)
+            operation = self.documents.operation(text, operation_name)
+        except RequestError:
+            return False
+        return ignores_dead_token(self.schema.mutation_type, operation)
 
     async def run(
         self,

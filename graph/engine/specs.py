@@ -134,10 +134,15 @@ class NodeLookup:
 
 @dataclass(frozen=True)
 class Mutate:
-    """Root of a mutation: the operation that does it, `for_admins` or for whoever it takes."""
+    """Root of a mutation: the operation that does it, `for_admins` or for whoever it takes.
+
+    One that `ignores_dead_token` is what a client renews its session with, or begins one: sent with
+    an expired, revoked or malformed token, it runs as if there were none.
+    """
 
     operation: Callable[..., Awaitable[Any]]
     for_admins: bool = False
+    ignores_dead_token: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ class GenerationOutcome:
     """What came out: a picture, figures, or both; and whether no AI had a part in it.
 
     `usage` is what the provider says it used, such as tokens, as JSON; `cost_micro_usd` is what it
-    charges for that, in millionths of a US dollar.
+    charges for that, in millionths of a US dollar. A preview only shows what a tool is for, says so
+    itself, and costs nothing.
     """
 
     image: bytes | None
@@ -38,6 +39,7 @@ class GenerationOutcome:
     made_offline: bool
     usage: dict[str, Any]
     cost_micro_usd: int = 0
+    is_preview: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Provider(Protocol):
     """Makes generations. `generate` may be cancelled, and leaves the event loop free meanwhile.
 
     What it raises besides `ProviderRefused` counts as a failure that may pass. `name` stands in
-    the logs; it never changes.
+    the logs; it never changes. `makes` names the tools that it does; of all
+    others it makes previews. None is for one that does every tool.
     """
 
     @property
@@ -87,6 +90,9 @@ class Provider(Protocol):
 
     @property
     def limits(self) -> ProviderLimits: ...
+
+    @property
+    def makes(self) -> frozenset[str] | None: ...
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome: ...
 
@@ -118,6 +124,7 @@ class LimitedProvider:
 
     def __init__(self, provider: Provider) -> None:
         self.name = provider.name
+        self.makes = provider.makes
         self._provider = provider
         self._timeout_seconds = provider.limits.timeout_seconds
         self._calls = asyncio.Semaphore(provider.limits.concurrent_calls)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 JPEG_QUALITY = 92
 _BOTH_KINDS = ("JPEG", "PNG")
 _Findings = dict[str, Any]
+_MADE = frozenset({"hair-color", "skin-color", "eye-color", "halloween", "analysis"})
 
 
 class OfflineProvider:
@@ -30,6 +31,7 @@ class OfflineProvider:
     name = "offline"
     # Each run holds a whole decoded photo and keeps a core busy.
     limits = ProviderLimits(timeout_seconds=60, concurrent_calls=2)
+    makes: frozenset[str] | None = _MADE
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:
         """Make the generation off the event loop."""
@@ -46,6 +48,7 @@ def _generate(request: GenerationRequest) -> GenerationOutcome:
         content_type="image/jpeg" if image else None,
         analysis={"provider": "offline", **findings},
         made_offline=True,
+        is_preview=request.tool_id not in _MADE,
         usage={
             "provider": "offline",
             "inputPixels": pixels,

@@ -55,6 +55,12 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
         "bonus_credits": 10,
         "anonymous_bonus_credits": 3,
     },
+    "public.rate_budgets": lambda user, key: {
+        "kind": str(key),
+        "holder_hash": f"\\x{key.hex}",
+        "used_at": f"{{{LATER.isoformat()}}}",
+        "expires_at": LATER,
+    },
     "public.audit_log": lambda user, key: {"user_id": user, "action": "test"},
     "public.ledger_proofs": lambda user, key: {
         "started_at": LATER,

@@ -49,6 +49,7 @@ CALLABLE = {
         "app.retry_dead_job(uuid)",
         "app.seen_of_events()",
         "app.spend_credits(integer,text,text,text)",
+        "app.unknown_references(jsonb,jsonb)",
         "app.update_profile(uuid,jsonb)",
         "app.user_id()",
         "app.uuid_v7()",

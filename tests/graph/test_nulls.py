@@ -29,11 +29,12 @@ TABLES = {
     "cancelGeneration": "generations",
     "createGeneration": "generations",
     "createProfile": "profiles",
+    "signInAnonymously": "users",
     "spendCredits": "credit_transactions",
     "updateProfile": "profiles",
 }
 # Fields that are kept nowhere: null is as good as leaving them out.
-NOT_STORED = {("cancelGeneration", "idempotencyKey")}
+NOT_STORED = {("cancelGeneration", "idempotencyKey"), ("signInAnonymously", "deviceId")}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -96,6 +97,7 @@ async def valid(
             "messageKey": "m",
             "idempotencyKey": "k",
         },
+        "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
         "updateProfile": {"id": made["profile"]["id"]},
     }

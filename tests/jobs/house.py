@@ -164,6 +164,7 @@ class FakeProvider:
     called: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = "fake"
     limits: ProviderLimits = ROOMY
+    makes: frozenset[str] | None = None
 
     async def generate(self, request: GenerationRequest) -> GenerationOutcome:
         self.calls += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 from uuid import UUID
@@ -194,6 +195,22 @@ async def test_of_cancelling_and_finishing_at_once_one_wins(
         assert await wallet(owner, actor) == (before - paid, 0)
         assert await logged(owner, generation_id) == ["SUCCEEDED" if paid else "DISCARDED"]
     assert winners == {"SUCCEEDED", "CANCELLED"}
+
+
+async def test_a_preview_gives_back_what_was_held_and_is_not_kept_for_the_next(
+    database: Database, someone: Someone, owner: asyncpg.Connection
+) -> None:
+    actor, upload_id = someone
+    generation_id = await create_generation(database, actor, upload_id)
+    running = await begun(database, generation_id)
+    assert await wallet(owner, actor) == (10, 1)
+    assert await finish_generation(database, running, replace(made(), is_preview=True))
+    row = await generation(owner, generation_id)
+    assert (row["status"], row["credits_charged"]) == ("SUCCEEDED", 0)
+    assert row["hold_status"] == "RELEASED"
+    assert await wallet(owner, actor) == (10, 0)
+    again = await create_generation(database, actor, upload_id, key="again")
+    assert (await generation(owner, again))["status"] == "QUEUED"
 
 
 async def test_a_free_generation_that_lost_its_job_ends_too(

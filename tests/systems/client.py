@@ -87,8 +87,8 @@ class Client:
         parameters: Any = None,
         key: str | None = None,
     ) -> dict[str, Any]:
-        if parameters is None and tool == "hair-color":
-            parameters = {"color": "#8e1f3a"}
+        if parameters is None:
+            parameters = {"color": "#8e1f3a"} if tool == "hair-color" else {}
         data = await self.ask(
             CREATE_GENERATION,
             {

@@ -123,6 +123,23 @@ async def test_an_unknown_or_inactive_tool_is_refused(client: Client, tool: str,
     assert await unchanged(client) == before
 
 
+async def test_a_preview_is_announced_and_free_and_its_pictures_are_there(client: Client) -> None:
+    shown = await client.ask("{ tools { id isPreview creditsCost } hairstyles { id imageUrl } }")
+    previews = {tool["id"]: tool["creditsCost"] for tool in shown["tools"] if tool["isPreview"]}
+    assert set(previews) == {
+        f"tool_{slug}" for slug in ("age", "bald", "fat", "hairstyle", "smile")
+    }
+    assert set(previews.values()) == {0}
+    hairstyle = shown["hairstyles"][0]
+    answer = await client.http.get(hairstyle["imageUrl"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+    upload_id, _ = await client.upload(portrait())
+    before = await unchanged(client)
+    payload = await client.generate(upload_id, "hairstyle", {"hairstyle": hairstyle["id"]})
+    assert payload["errors"] == []
+    assert (await unchanged(client))["credits"] == before["credits"]
+
+
 async def test_parameters_that_break_the_tools_schema_are_refused(client: Client) -> None:
     upload_id, _ = await client.upload(portrait())
     before = await unchanged(client)

@@ -28,6 +28,7 @@ from db.rls import AdminOnly
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
+from settings import get_settings
 
 from .lists import List, object_type
 from .rows import Reader, Row, key_from_text
@@ -55,6 +56,11 @@ def referred_to(line: Mapping[str, Any]) -> str | None:
 
 
 # What the declarations say in SQL, said again in Python.
+def whole_link(link: str | None) -> str | None:
+    """A path of the server's as the link that clients fetch."""
+    return get_settings().base_url + link if link and link.startswith("/") else link
+
+
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("User", "isAdmin"): lambda user: user["role"] == "admin",
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
@@ -63,6 +69,9 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Upload", "contentType"): lambda upload: (
         upload["stored_content_type"] or upload["content_type"]
     ),
+    ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
+    ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
+    ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
     ("Upload", "sizeBytes"): lambda upload: upload["size_bytes"] or upload["declared_size_bytes"],
 }
 # Which rows are items of a list that does not have them all.
@@ -75,7 +84,7 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
-    ("Plan", "price"): lambda _: True,
+    ("Plan", "price"): lambda plan: plan["price_cents"] is not None,
 }
 
 

@@ -108,7 +108,10 @@ class List:
         """The rows in order: sorted by the least important column first, which a sort keeps."""
         for name in reversed(self.order):
             column = name.lstrip("-")
-            rows = sorted(rows, key=lambda r: r.values[column], reverse=name.startswith("-"))
+            there = [row for row in rows if row.values[column] is not None]
+            empty = [row for row in rows if row.values[column] is None]
+            there.sort(key=lambda r: r.values[column], reverse=name.startswith("-"))
+            rows = empty + there if name.startswith("-") else there + empty
         return rows
 
     def _between(self, row: Row, after: list[Any] | None, before: list[Any] | None) -> bool:
