@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import strawberry
 from sqlalchemy import Table
+from strawberry.utils.str_converters import to_camel_case
 
 from db.base import Base
 from db.rls import Owned
@@ -103,6 +104,7 @@ def _declared(cls: Any) -> Iterable[tuple[str, Any, Any]]:
 
 
 def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, str]]:
+    """The conditions on a type; nested below an edge, only which object it is."""
     backing: Backing = cls.__backing__
     served = served_columns(backing.model)
     fields: dict[str, tuple[Any, str | None, str]] = {}
@@ -110,15 +112,17 @@ def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, s
         column = spec.name or name if isinstance(spec, Column) else None
         if isinstance(spec, GlobalId):
             column, python_type = backing.key, strawberry.ID  # noqa: PLW2901
+        if nested and not isinstance(spec, GlobalId):
+            continue
         if column in served and (made := _filter_of(python_type)) is not None:
-            fields[name] = (made | None, None, f"Condition on `{name}`.")
+            fields[name] = (made | None, None, f"Condition on `{to_camel_case(name)}`.")
         elif (
             isinstance(spec, Edge)
-            and not nested
             and spec.local in served
+            and spec.local != backing.key
             and (made := _where(python_type, nested=True))
         ):
-            fields[name] = (made | None, None, f"Conditions on its `{name}`.")
+            fields[name] = (made | None, None, f"Conditions on its `{to_camel_case(name)}`.")
     return fields
 
 
