@@ -42,7 +42,7 @@ async def export_statements(owner_url: str, settings: Settings) -> dict[str, Any
 async def _query(engine: Engine, operation: Operation) -> dict[str, Any]:
     actor = Actor("authenticated", uuid4())
     variables = coerce_variables(engine.schema, operation, {})
-    statement = engine.query_statement(operation, variables, actor)
+    statement = await engine.query_statement(operation, variables, actor)
     assert statement is not None, "these queries compile"
     assert not statement.finishers, "the peer finishes nothing in Python"
     values = statement.arguments(Request(variables, actor.user_id))

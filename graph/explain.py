@@ -123,7 +123,7 @@ async def _steps(
             _reading("The state now", plan.now, request, actor),
             Step("Each event; its row is a parameter", plan.event.with_claims),
         ]
-    statement = engine.query_statement(operation, variables, actor)
+    statement = await engine.query_statement(operation, variables, actor)
     if statement is None:
         return [Step("Introspection is answered by graphql-core, without its own statement")]
     return [_reading("Query", statement, request, actor)]

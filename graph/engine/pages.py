@@ -73,7 +73,7 @@ def page_size(arguments: Mapping[str, Any], direction: Direction) -> int:
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise DomainError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"`{direction.size_argument}` must be between 1 and {MAX_PAGE_SIZE}; it is {size}. "
+            f"`{direction.size_argument}` must be between 1 and {MAX_PAGE_SIZE}. "
             "Page through longer lists with cursors.",
         )
     return int(size)

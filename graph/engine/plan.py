@@ -140,9 +140,12 @@ class Planner:
         *,
         signed_in: bool,
         faults: Mapping[Path, FieldFault],
+        collected: dict[Path, FieldFault] | None = None,
     ) -> None:
         self.signed_in = signed_in
         self._faults = faults
+        # What was found wrong with fields of this plan; without it the first one is raised.
+        self._collected = collected
         # Every planned field in the document's order, with whether it may be null.
         self.nullable: dict[Path, bool] = {}
         self._selections = selections
@@ -236,10 +239,16 @@ class Planner:
         if path in self._faults:
             return literal_column("null::json")
         outer, self.parameters.field = self.parameters.field, path
-        with blamed_on(path):
-            made = value()
-        self.parameters.field = outer
-        return made
+        try:
+            with blamed_on(path):
+                return value()
+        except FieldFault as fault:
+            if self._collected is None:
+                raise
+            self._collected.setdefault(fault.field, fault)
+            return literal_column("null::json")
+        finally:
+            self.parameters.field = outer
 
     def _value(
         self,
