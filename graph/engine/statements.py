@@ -12,15 +12,24 @@ import orjson
 from sqlalchemy import ColumnElement, select
 
 from db.compiling import compiled_once
-from graph.engine.faults import Path
+from graph.engine.faults import FieldFault, FieldFaults, Path
 from graph.engine.parameters import Getter, Parameters, Request, actor_user_id
 from graph.engine.plan import Finisher, Guard
 
 
 def finish(root: Any, finishers: Sequence[Finisher | Guard]) -> None:
-    """Replaces the raw columns in a parsed answer by the values that Python computes."""
+    """Replaces the raw columns in a parsed answer by the values that Python computes.
+
+    Raises `FieldFaults` with every field that is refused.
+    """
+    refused: dict[Path, FieldFault] = {}
     for finisher in finishers:
-        _finish_at(root, finisher.path, finisher)
+        try:
+            _finish_at(root, finisher.path, finisher)
+        except FieldFault as fault:
+            refused[fault.field] = fault
+    if refused:
+        raise FieldFaults(refused)
 
 
 def finished(answer: bytes, finishers: Sequence[Finisher | Guard]) -> bytes:
