@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
 from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from auth.tokens import AccessTokens, unauthenticated
 from db import emails
 from db.accounts import operations, rules
-from db.accounts.operations import Account
+from db.accounts.operations import Account, Credentials
 from db.actor import SERVICE, Actor
 from db.errors import DomainError, ErrorCode
 from db.pool import Database, Transaction
@@ -45,12 +46,14 @@ class Accounts:
         self,
         database: Database,
         passwords: PasswordHasher,
+        attempts: Attempts,
         tokens: AccessTokens,
         settings: Settings,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
+        self._attempts = attempts
         self._budgets = AccountBudgets(settings)
         self._refresh_key = settings.secret("refresh-token-key").encode()
         self._session_life = timedelta(days=settings.refresh_token_days)
@@ -72,9 +75,20 @@ class Accounts:
         email = emails.check_new_email(email)
         password = rules.normalise_password(password)
         rules.check_new_password(password)
-        # Before anything is looked up, so that a known address takes as long as an unknown one.
-        password_hash = await self._passwords.hash(password)
-        await self._refuse_known_email(email, network)
+        async with self._attempts.attempt(network, emails.email_key(email)) as asker:
+            # Before anything is looked up, so that a known address takes as long as an unknown one.
+            password_hash = await self._passwords.hash(password, asker)
+            await self._refuse_known_email(email, network)
+            return await self._open_account(email, password_hash, network, user_agent, anonymous)
+
+    async def _open_account(
+        self,
+        email: str,
+        password_hash: str,
+        network: str,
+        user_agent: str | None,
+        anonymous: Actor | None,
+    ) -> SignedIn:
         if anonymous is not None and anonymous.is_anonymous:
             return await self._convert(anonymous, email, password_hash, network, user_agent)
         async with self._database.transaction(SERVICE) as transaction:
@@ -101,27 +115,35 @@ class Accounts:
         return self._signed_in(account, *session, bonus)
 
     async def sign_in(
-        self, email: str, password: str, *, user_agent: str | None = None
+        self, email: str, password: str, *, network: str = "", user_agent: str | None = None
     ) -> SignedIn:
         """Open a session; a wrong password, an unknown e-mail and a locked account look alike."""
         password = rules.normalise_password(password)
         if not rules.is_hashable_password(password):
             raise _invalid_credentials()
-        credentials = None
-        if emails.could_be_email(email):
-            async with self._database.transaction(SERVICE) as transaction:
-                credentials = await operations.find_credentials(transaction, email)
-        stored_hash = credentials.password_hash if credentials else None
-        verified = await self._passwords.verify(stored_hash, password)
-        if credentials is None or not verified.ok:
-            raise _invalid_credentials()
+        is_email = emails.could_be_email(email)
+        account = emails.email_key(email) if is_email else ""
+        async with self._attempts.attempt(network, account) as asker:
+            credentials = None
+            if is_email:
+                async with self._database.transaction(SERVICE) as transaction:
+                    credentials = await operations.find_credentials(transaction, email)
+            stored_hash = credentials.password_hash if credentials else None
+            verified = await self._passwords.verify(stored_hash, password, asker)
+            if credentials is None or not verified.ok:
+                raise _invalid_credentials()
+            return await self._open_verified(credentials, verified.new_hash, user_agent)
+
+    async def _open_verified(
+        self, credentials: Credentials, new_hash: str | None, user_agent: str | None
+    ) -> SignedIn:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
             account = await operations.hold_active_account(transaction, credentials)
             if account is None:
                 raise _invalid_credentials()
-            if verified.new_hash:
-                await operations.upgrade_password_hash(transaction, credentials, verified.new_hash)
+            if new_hash:
+                await operations.upgrade_password_hash(transaction, credentials, new_hash)
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_in")
         return self._signed_in(account, *session)

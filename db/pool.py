@@ -13,12 +13,12 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
-import orjson
 import structlog
 from sqlalchemy import Executable
 from sqlalchemy.sql.elements import ClauseElement
 
 from db.actor import Actor, Role
+from db.codecs import set_codecs
 from db.compiling import compiled
 from db.errors import DomainError
 from db.outages import answered, cannot_serve, connection_lost, unavailable
@@ -281,20 +281,6 @@ class Transaction:
         """Runs a statement for its effect."""
         sql, arguments = self._arguments(statement, parameters)
         await self.connection.execute(sql, *arguments)
-
-
-async def set_codecs(raw: asyncpg.Connection) -> None:
-    """Answers come as the bytes Postgres wrote; jsonb parameters and columns are Python values."""
-    await raw.set_type_codec(
-        "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
-    )
-    await raw.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: orjson.dumps(value).decode(),
-        decoder=orjson.loads,
-        format="text",
-    )
 
 
 def role_url(url: str, role: str, password: str) -> str:

@@ -182,7 +182,9 @@ async def sign_in(context: Context, input: SignInInput) -> Payload:
     """Opens a session of an existing account."""
     accounts = context.services.accounts
     return _session(
-        await accounts.sign_in(input.email, input.password, user_agent=context.user_agent)
+        await accounts.sign_in(
+            input.email, input.password, network=context.network, user_agent=context.user_agent
+        )
     )
 
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
 
 from auth.accounts import Accounts
+from auth.attempts import Attempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
@@ -190,6 +191,7 @@ def make_services(
     keys = SigningKeys.load(settings)
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
+    attempts = Attempts(settings.failed_sign_ins_per_address)
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,
@@ -197,7 +199,8 @@ def make_services(
         keys=keys,
         tokens=tokens,
         passwords=passwords,
-        accounts=Accounts(database, passwords, tokens, settings),
+        attempts=attempts,
+        accounts=Accounts(database, passwords, attempts, tokens, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
         images=images,

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -39,13 +38,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 BODY_TIMEOUT_SECONDS = 30.0
-LINGER_SECONDS = 2.0
 REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
 KNOWN_BODIES_BYTES = 4 * 1024 * 1024
 # A known body, what was read from it, and the objects around them.
 KNOWN_BODY_COPIES = 4
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
+# What refuses a body does not wait for the rest of it.
+CLOSING = ((b"connection", b"close"),)
 SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 # An answer's headers as lines, for who writes it in one piece.
 HEADERS = {
@@ -137,9 +137,6 @@ class GraphQLHttp:
         respond = scope.get(RESPOND_KEY) if status == 200 and b"origin" not in headers else None
         if respond is None or not respond(HEADERS[media] % request_id.encode(), body):
             await _respond(send, status, body, media, request_id, extra)
-        if status == 413:
-            await _linger(receive)
-            await send({"type": "http.response.body"})
         if self._logs_requests:
             milliseconds = round((perf_counter() - started) * 1000, 1)
             log.info("request", request_id=request_id, status=status, milliseconds=milliseconds)
@@ -258,7 +255,7 @@ class GraphQLHttp:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
                 return await self._collect(receive)
         except TimeoutError:
-            raise _refuse(408, "The body did not arrive in time.") from None
+            raise _refuse(408, "The body did not arrive in time.", headers=CLOSING) from None
 
     async def _collect(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
@@ -279,7 +276,7 @@ class GraphQLHttp:
             413,
             f"A request may have {self._limit_bytes} bytes. Upload files with createUpload.",
             ErrorCode.LIMIT_EXCEEDED,
-            ((b"connection", b"close"),),
+            CLOSING,
         )
 
 
@@ -363,14 +360,4 @@ async def _respond(
             ],
         }
     )
-    # A body that is too large is still coming: the answer goes out, the end of it waits.
-    await send({"type": "http.response.body", "body": body, "more_body": status == 413})
-
-
-async def _linger(receive: Receive) -> None:
-    """Reads on for a moment: closing on unread bytes would take the answer away from the client."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            while (message := await receive())["type"] == "http.request":
-                if not message.get("more_body"):
-                    return
+    await send({"type": "http.response.body", "body": body})

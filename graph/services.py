@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auth.accounts import Accounts
+from auth.attempts import Attempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
@@ -25,6 +26,7 @@ class Services:
     keys: SigningKeys
     tokens: AccessTokens
     passwords: PasswordHasher
+    attempts: Attempts
     accounts: Accounts
     revocations: RevocationWatch
     hub: EventHub

@@ -43,6 +43,7 @@ from graph.engine.parameters import Getter, Request
 from graph.engine.plan import Planner, as_object, ordering, table_behind
 from graph.engine.specs import Column, Page, SearchTerm, python_name, spec_of
 from graph.relay import CURSOR_VERSION, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, bad_cursor, decode_cursor
+from graph.scalars import parse_date_time
 
 POSITION = "position"
 INTEGER = Integer()
@@ -100,7 +101,7 @@ def cursor_value(value: Any, python_type: type) -> Any:
         if python_type is UUID:
             return UUID(value)
         if python_type is datetime:
-            return datetime.fromisoformat(value)
+            return parse_date_time(value)
     except (TypeError, ValueError, AttributeError):
         raise bad_cursor() from None
     if not isinstance(value, python_type):
