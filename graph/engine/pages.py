@@ -48,6 +48,9 @@ from graph.scalars import parse_date_time
 POSITION = "position"
 INTEGER = Integer()
 ONE = literal_column("1", INTEGER)
+# As far as a total is counted: a list has no bound of its own, and an answer must have one.
+TOTAL_COUNT_LIMIT = 10_000
+COUNT_LIMIT = literal_column(str(TOTAL_COUNT_LIMIT), INTEGER)
 # Makes an expression of the connection object from the inner query.
 Part = Callable[[FromClause], Json]
 
@@ -189,8 +192,10 @@ class PageBuilder:
 
     def _total(self) -> Json:
         source = self.planner.source(self.item)
-        query = select(func.count()).select_from(source).where(*self._members(source))
-        return query.correlate(self.parent).scalar_subquery()
+        members = select(ONE).select_from(source).where(*self._members(source))
+        counted = members.correlate(self.parent).limit(COUNT_LIMIT)
+        found = counted.subquery(self.planner.next_name())
+        return select(func.count()).select_from(found).scalar_subquery()
 
     def _column(self, value: ColumnElement[Any]) -> str:
         label = f"c{len(self.columns)}"
