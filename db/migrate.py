@@ -26,6 +26,7 @@ VERBS = (
     "credits/ledger.sql",
     "credits/grants.sql",
     "credits/upkeep.sql",
+    "accounts/sessions.sql",
     "accounts/budgets.sql",
     "catalog/catalog.sql",
     "uploads/uploads.sql",

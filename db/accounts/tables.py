@@ -86,6 +86,20 @@ class Session(Base):
     access = Access(Owned())
 
 
+class DeletedSession(Base):
+    """A session whose row went while its access tokens lived on, most often with its account.
+
+    A trigger on `sessions` writes it, so that every process learns of it as of a revoked one.
+    """
+
+    __tablename__ = "deleted_sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    deleted_at: Mapped[Moment] = mapped_column(index=True)
+
+    access = Access(Internal(), service=("SELECT", "DELETE"))
+
+
 class RefreshToken(Base):
     """A single-use token of a session; only its SHA-256 is kept."""
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, select
 
 from db.compiling import compiled_once
 from graph.engine.faults import FieldFault, FieldFaults, Path
+from graph.engine.gone import LooksGone
 from graph.engine.parameters import Getter, Parameters, Request, actor_user_id
 from graph.engine.plan import Finisher, Guard
 
@@ -57,11 +58,15 @@ def _finish_at(node: Any, path: Path, finisher: Finisher | Guard) -> None:
 
 @dataclass(frozen=True)
 class Statement:
-    """A finished plan: its SQL, and how each of its parameters is computed."""
+    """A finished plan: its SQL, and how each of its parameters is computed.
+
+    `looks_gone` is asked whether an answer has no viewer though somebody is signed in.
+    """
 
     sql: str
     getters: tuple[Getter, ...]
     finishers: tuple[Finisher | Guard, ...]
+    looks_gone: LooksGone | None = None
 
     def arguments(self, request: Request) -> list[Any]:
         """The values to run the statement with."""
@@ -98,9 +103,12 @@ class Statement:
 
 
 def make_statement(
-    value: ColumnElement[Any], parameters: Parameters, finishers: Sequence[Finisher | Guard]
+    value: ColumnElement[Any],
+    parameters: Parameters,
+    finishers: Sequence[Finisher | Guard],
+    looks_gone: LooksGone | None = None,
 ) -> Statement:
     """The statement that selects one JSON value."""
     sql, names = compiled_once(select(value))
     getters = tuple(parameters.getters[name] for name in names)
-    return Statement(sql, getters, tuple(finishers))
+    return Statement(sql, getters, tuple(finishers), looks_gone)
