@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 # Verbs are replaced on every run, after the tables they use; the order is that of their calls.
 VERBS = (
     "foundation.sql",
+    "accounts/admins.sql",
     "events.sql",
     "credits/ledger.sql",
     "credits/grants.sql",
@@ -35,6 +36,9 @@ VERBS = (
     "credits/usage.sql",
     "jobs/jobs.sql",
     "profiles/profiles.sql",
+    "credits/administration.sql",
+    "catalog/administration.sql",
+    "notifications/notifications.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096

@@ -35,7 +35,7 @@ from graph.engine.arguments import argument_reader, argument_values
 from graph.engine.conversion import Conversions
 from graph.engine.dead_tokens import ignores_dead_token
 from graph.engine.documents import INTROSPECTION, Documents, Operation
-from graph.engine.faults import FieldFault, Path, Place, spread
+from graph.engine.faults import FieldFault, FieldFaults, Path, Place, spread
 from graph.engine.gone import LooksGone, looks_gone
 from graph.engine.json_parts import Json, build_object
 from graph.engine.limits import Limits
@@ -130,7 +130,7 @@ class MutationField:
         return cls(
             spec,
             lambda variables: convert(read(variables)),
-            PayloadPlan(planning, payload_type, nodes),
+            PayloadPlan(planning, payload_type, nodes, for_admins=spec.for_admins),
         )
 
 
@@ -236,7 +236,8 @@ class Engine:
         """The data of these fields, null where they fail, and what is told of each fault.
 
         One pass over the document finds every fault of a kind: those of planning, then those of
-        arguments. The fields at fault are planned as null from then on, so no pass comes twice.
+        arguments, then what the answer shows to be refused. The fields at fault are planned as
+        null from then on, so no pass comes twice.
         """
         request = Request(planning.variables, context.actor.user_id)
         while True:
@@ -245,11 +246,13 @@ class Engine:
             pairs = self._plan_fields(planner, root, fields)
             found = found or planner.parameters.faults(request)
             if not found:
-                break
+                try:
+                    answer = await self.read(_statement(planner, pairs), request, context.actor)
+                    break
+                except FieldFaults as refused:
+                    found.update(refused.faults)
             planning.faults |= found
             await _let_others_run(planning.operation)
-        statement = _statement(planner, pairs)
-        answer = await self.read(statement, request, context.actor)
         return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
     def subscription_plan(

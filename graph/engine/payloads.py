@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ VIEWER = "viewer"
 TOP_LEVEL_CODES = frozenset(
     {
         ErrorCode.UNAUTHENTICATED,
+        ErrorCode.FORBIDDEN,
         ErrorCode.RATE_LIMITED,
         ErrorCode.SERVICE_UNAVAILABLE,
         ErrorCode.INTERNAL,
@@ -79,9 +81,15 @@ class PayloadPlan:
     """What one mutation field's selection needs from SQL and from Python."""
 
     def __init__(
-        self, planning: Planning, payload_type: GraphQLObjectType, nodes: list[FieldNode]
+        self,
+        planning: Planning,
+        payload_type: GraphQLObjectType,
+        nodes: list[FieldNode],
+        *,
+        for_admins: bool = False,
     ) -> None:
         self._planning = planning
+        self.for_admins = for_admins
         self.type = payload_type
         self.nodes = nodes
         self.parts = list(self._parts(payload_type, nodes, (), ()))
@@ -116,7 +124,8 @@ class PayloadPlan:
         key = planner.parameters.key(part.attributes, backing.table.c[backing.key].type)
         source = planner.reread_source(part.type, key) if reread else planner.source(part.type)
         wanted = source.c[backing.key] == key
-        return planner.row(part.type, part.nodes, path, source, wanted)
+        with planner.for_admins_too() if self.for_admins else nullcontext():
+            return planner.row(part.type, part.nodes, path, source, wanted)
 
     async def read(self, transaction: Transaction, payload: Payload, request: Request) -> bytes:
         """The payload as JSON, its rows read in the transaction that wrote them."""
@@ -224,6 +233,8 @@ async def run_mutation(
     """Runs an operation and answers its payload; a refusal becomes a UserError."""
     plan.check(run.variables)
     try:
+        if mutate.for_admins:
+            await run.context.admin()
         outcome = await mutate.operation(run.context, **arguments)
         return await retried(lambda: _finish(database, plan, outcome, run))
     except Exception as error:

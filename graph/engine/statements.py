@@ -12,26 +12,28 @@ import orjson
 from sqlalchemy import ColumnElement, select
 
 from db.compiling import compiled_once
-from graph.engine.faults import Path
+from graph.engine.faults import FieldFault, FieldFaults, Path
 from graph.engine.gone import LooksGone
 from graph.engine.parameters import Getter, Parameters, Request, actor_user_id
-from graph.engine.plan import Finisher
+from graph.engine.plan import Finisher, Guard
 
 
-class ColumnsOfRow:
-    """What a computed field's method gets as `self`: the columns it named."""
+def finish(root: Any, finishers: Sequence[Finisher | Guard]) -> None:
+    """Replaces the raw columns in a parsed answer by the values that Python computes.
 
-    def __init__(self, columns: Sequence[str], values: Sequence[Any]) -> None:
-        self.__dict__.update(zip(columns, values, strict=True))
-
-
-def finish(root: Any, finishers: Sequence[Finisher]) -> None:
-    """Replaces the raw columns in a parsed answer by the values that Python computes."""
+    Raises `FieldFaults` with every field that is refused.
+    """
+    refused: dict[Path, FieldFault] = {}
     for finisher in finishers:
-        _finish_at(root, finisher.path, finisher)
+        try:
+            _finish_at(root, finisher.path, finisher)
+        except FieldFault as fault:
+            refused[fault.field] = fault
+    if refused:
+        raise FieldFaults(refused)
 
 
-def finished(answer: bytes, finishers: Sequence[Finisher]) -> bytes:
+def finished(answer: bytes, finishers: Sequence[Finisher | Guard]) -> bytes:
     """An answer with its computed fields; untouched when there are none."""
     if not finishers:
         return answer
@@ -40,7 +42,7 @@ def finished(answer: bytes, finishers: Sequence[Finisher]) -> bytes:
     return orjson.dumps(root)
 
 
-def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
+def _finish_at(node: Any, path: Path, finisher: Finisher | Guard) -> None:
     if node is None:
         return
     step, rest = path[0], path[1:]
@@ -51,10 +53,7 @@ def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
         found = node[step] if isinstance(step, int) else node.get(step)
         _finish_at(found, rest, finisher)
     elif step in node:
-        count, values = len(finisher.columns), node[step]
-        row = ColumnsOfRow(finisher.columns, values[:count])
-        arguments = dict(zip(finisher.arguments, values[count:], strict=True))
-        node[step] = finisher.render(finisher.function(row, **arguments))
+        finisher.finish(node, step)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Statement:
 
     sql: str
     getters: tuple[Getter, ...]
-    finishers: tuple[Finisher, ...]
+    finishers: tuple[Finisher | Guard, ...]
     looks_gone: LooksGone | None = None
 
     def arguments(self, request: Request) -> list[Any]:
@@ -106,7 +105,7 @@ class Statement:
 def make_statement(
     value: ColumnElement[Any],
     parameters: Parameters,
-    finishers: Sequence[Finisher],
+    finishers: Sequence[Finisher | Guard],
     looks_gone: LooksGone | None = None,
 ) -> Statement:
     """The statement that selects one JSON value."""
