@@ -64,7 +64,7 @@ class Tool(Base):
         Index("ix_tools_sort_order_id", "sort_order", "id"),
     )
     large: ClassVar = {"parameters_schema": 16_384}
-    access = Access(Public(only_if="is_active"))
+    access = Access(Public(only_if="is_active", admins=True))
     watch = Watch("tools.changed", deletes=True)
 
 

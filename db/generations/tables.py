@@ -84,7 +84,7 @@ class Generation(Base):
     )
     large: ClassVar = {"parameters": 16_384, "result": 65_536}
     access = Access(
-        Owned(),
+        Owned(admins=True),
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )

@@ -32,5 +32,5 @@ class Notification(Base):
         Index("ix_notifications_user_id_read", "user_id", "read", "created_at", "id"),
     )
     large: ClassVar = {"data": 4_096}
-    access = Access(Owned(), update=("read",), delete=True)
+    access = Access(Owned(admins=True), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)

@@ -41,7 +41,7 @@ from graph.engine.json_parts import (
 )
 from graph.engine.parameters import Getter, Request
 from graph.engine.plan import Planner, as_object, ordering, table_behind
-from graph.engine.specs import Column, Page, python_name, spec_of
+from graph.engine.specs import Column, Page, SearchTerm, python_name, spec_of
 from graph.relay import CURSOR_VERSION, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, bad_cursor, decode_cursor
 from graph.scalars import parse_date_time
 
@@ -303,7 +303,31 @@ class PageBuilder:
         only = [self.page.only(source)] if self.page.only else []
         where = Where(self.planner, self.arguments)
         asked = where.conditions(self.item, source, self.where_now, ("where",))
-        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked]
+        found = self._found(source)
+        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked, *found]
+
+    def _found(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
+        """That a search finds the item; all are found when nothing is searched for."""
+        if self.page.search is None:
+            return
+        arguments, parameters = self.arguments, self.planner.parameters
+
+        def nothing(request: Request) -> bool:
+            return not arguments(request).get("search")
+
+        def reads(term: SearchTerm) -> Getter:
+            return lambda request: None if nothing(request) else term.value(_searched(request))
+
+        def _searched(request: Request) -> str:
+            return str(arguments(request)["search"]).strip()
+
+        yield or_(
+            parameters.add(nothing, Boolean()),
+            *(
+                term.finds(source, parameters.add(reads(term), term.type))
+                for term in self.page.search.terms
+            ),
+        )
 
     def _below(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
         """That an item belongs to the row above."""
