@@ -173,9 +173,23 @@ class Accounts:
         if actor.session_id is None:
             return
         async with self._database.transaction(SERVICE) as transaction:
-            if await operations.revoke_session(transaction, actor.session_id, "sign_out"):
+            is_ended = await operations.revoke_session(transaction, actor.session_id, "sign_out")
+            if is_ended:
                 await operations.record_audit(transaction, actor.user_id, "sign_out")
+        if not is_ended:
+            await self.refuse_gone(actor)
         self._tokens.revoke_session(actor.session_id)
+
+    async def refuse_gone(self, actor: Actor) -> None:
+        """Raise UNAUTHENTICATED when the actor's account is no more, and end its token here."""
+        if actor.user_id is None:
+            return
+        async with self._database.transaction(SERVICE) as transaction:
+            if await operations.user_exists(transaction, actor.user_id):
+                return
+        if actor.session_id is not None:
+            self._tokens.revoke_session(actor.session_id)
+        raise unauthenticated("The account of this token is gone; sign in again.")
 
     async def _refuse_known_email(self, email: str, network: str) -> None:
         """In a transaction of its own: what was told counts, though nothing comes of it."""

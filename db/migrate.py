@@ -21,10 +21,12 @@ HERE = Path(__file__).parent
 # Verbs are replaced on every run, after the tables they use; the order is that of their calls.
 VERBS = (
     "foundation.sql",
+    "accounts/admins.sql",
     "events.sql",
     "credits/ledger.sql",
     "credits/grants.sql",
     "credits/upkeep.sql",
+    "accounts/sessions.sql",
     "accounts/budgets.sql",
     "catalog/catalog.sql",
     "uploads/uploads.sql",
@@ -34,6 +36,9 @@ VERBS = (
     "credits/usage.sql",
     "jobs/jobs.sql",
     "profiles/profiles.sql",
+    "credits/administration.sql",
+    "catalog/administration.sql",
+    "notifications/notifications.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096

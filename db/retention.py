@@ -47,6 +47,10 @@ PURGES: dict[str, TextClause] = {
         "created_at < now() - interval '30 days'",
         "created_at",
     ),
+    # Long after the last access token of the session.
+    "deleted sessions older than 30 days": _oldest(
+        "deleted_sessions", "id", "deleted_at < now() - interval '30 days'", "deleted_at"
+    ),
     "budgets that are whole again": _oldest(
         "rate_budgets", "kind, holder_hash", "expires_at <= now()", "expires_at"
     ),

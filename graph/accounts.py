@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
+from sqlalchemy import literal_column
 
 from auth.accounts import SignedIn
 from db.accounts import tables
@@ -18,6 +19,7 @@ from graph.engine.declare import (
     column,
     connection,
     edge,
+    expression,
     global_id,
     mutation,
     node_lookup,
@@ -43,6 +45,10 @@ class User(Node):
     id: strawberry.ID = global_id()
     email: str | None = column(description="The e-mail address; null for a guest.")
     is_anonymous: bool = column(description="Whether this is a guest.")
+    is_admin: bool = expression(
+        lambda user: user.c.role == literal_column("'admin'"),
+        description="Whether they may use what is for admins.",
+    )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
     plan: Plan | None = edge("plan_id", description="The plan subscribed to.")

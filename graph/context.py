@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auth.networks import network_of
+from db.accounts.administration import require_admin
 from db.actor import Actor
-from db.errors import DomainError, ErrorCode
+from db.errors import sign_in_first
 
 if TYPE_CHECKING:
     from graph.engine.documents import Skeleton
@@ -62,8 +63,11 @@ class Context:
     def signed_in(self) -> Actor:
         """The actor, refused when nobody is signed in."""
         if self.actor.user_id is None:
-            raise DomainError(
-                ErrorCode.UNAUTHENTICATED,
-                "Sign in first, then send the access token in the Authorization header.",
-            )
+            raise sign_in_first()
         return self.actor
+
+    async def admin(self) -> Actor:
+        """The actor, refused unless the database knows them as an admin."""
+        actor = self.signed_in()
+        await require_admin(self.services.database, actor)
+        return actor

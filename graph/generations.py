@@ -201,13 +201,14 @@ class GenerationsQuery:
     generation_logs: Connection[GenerationLog] | None = root_connection(
         GenerationLog,
         ("-created_at", "-id"),
-        description="Every attempt at a generation, newest first; null for all but admins. Kept "
-        "for a year.",
+        description="Every attempt at a generation, newest first. Kept for a year. For admins; "
+        "FORBIDDEN for others.",
     )
     provider_circuits: list[ProviderCircuit] | None = rows(
         ("provider",),
-        description="Providers that have failed since they were first asked; null for all but "
-        "admins.",
+        for_admins=True,
+        description="Providers that have failed since they were first asked. For admins; "
+        "FORBIDDEN for others.",
     )
 
 

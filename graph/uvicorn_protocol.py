@@ -20,6 +20,7 @@ from graph.lingering import (
 )
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 from graph.request_heads import BODY_HEADERS, head_fault
+from graph.slow_readers import STALLED_SECONDS, ReaderWatch
 
 HEAD_SECONDS = 10.0
 # The application times the bodies that it reads; this is for bodies that nobody reads any more.
@@ -45,6 +46,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
 
     head_seconds = HEAD_SECONDS
     unread_body_seconds = UNREAD_BODY_SECONDS
+    reader_seconds = STALLED_SECONDS
+    _reader: ReaderWatch | None = None
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
     _in_message = False
@@ -69,6 +72,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is owed any more, and nobody waits for the answer."""
         self._stop_deadline()
+        if self._reader is not None:
+            self._reader.stop()
         super().connection_lost(exc)
         if self._task is None or self._running is None or self._task.done():
             return
@@ -76,6 +81,27 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         if context is not None and context.is_reading:
             context.client_left = True
             self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """The client has to read first, and soon."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """It has read; a connection that closes is watched to its end."""
+        super().resume_writing()
+        if self._reader is not None and not self.transport.is_closing():
+            self._reader.stop()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closing waits until all is read."""
+        super().timeout_keep_alive_handler()
+        self._expect_reading()
+
+    def _expect_reading(self) -> None:
+        if self._reader is None:
+            self._reader = ReaderWatch(self.loop, self.transport, self.reader_seconds)
+        self._reader.start()
 
     def on_message_begin(self) -> None:
         """The first byte of a request, also of a later one on the same connection."""
@@ -167,6 +193,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             self._stop_deadline()
             return
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_reading()
         if self._in_message and not self._in_head and self._deadline is None:
             self._start_deadline(self.unread_body_seconds)
 
@@ -177,8 +205,9 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             return
         self._is_upgraded = True
         self._stop_deadline()
-        if issubclass(self.ws_protocol_class or object, FlushOrAbortProtocol):
-            protocol = FlushOrAbortProtocol(self.config, self.server_state, self.app_state)
+        sockets: type = self.ws_protocol_class or object
+        if issubclass(sockets, FlushOrAbortProtocol):
+            protocol = sockets(self.config, self.server_state, self.app_state)
             if protocol.take_over(self):
                 self.transport.set_protocol(protocol)
                 # It knows this protocol, which would stay until the next garbage collection.

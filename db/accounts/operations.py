@@ -14,7 +14,7 @@ from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.orm import aliased
 
 from db.accounts.rules import RefreshDecision, decide_refresh
-from db.accounts.tables import AuditEntry, Credential, RefreshToken, Session, User
+from db.accounts.tables import AuditEntry, Credential, DeletedSession, RefreshToken, Session, User
 from db.emails import email_key
 from db.errors import DomainError, ErrorCode
 from db.pool import Transaction
@@ -93,6 +93,12 @@ async def create_credentials(transaction: Transaction, user_id: UUID, password_h
     await transaction.execute(
         insert(Credential).values(user_id=user_id, password_hash=password_hash)
     )
+
+
+async def user_exists(transaction: Transaction, user_id: UUID) -> bool:
+    """Whether there is such an account."""
+    found: bool = await transaction.fetch_value(select(exists().where(User.id == user_id)))
+    return found
 
 
 async def email_is_known(transaction: Transaction, email: str) -> bool:
@@ -244,10 +250,11 @@ async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
 
 
 async def list_revoked_sessions(transaction: Transaction, since_seconds: float) -> list[UUID]:
-    """The sessions revoked during the last `since_seconds`."""
-    rows = await transaction.fetch_all(
-        select(Session.id).where(Session.revoked_at > CLOCK - timedelta(seconds=since_seconds))
-    )
+    """The sessions revoked, or deleted with their account, during the last `since_seconds`."""
+    since = CLOCK - timedelta(seconds=since_seconds)
+    revoked = select(Session.id).where(Session.revoked_at > since)
+    deleted = select(DeletedSession.id).where(DeletedSession.deleted_at > since)
+    rows = await transaction.fetch_all(revoked.union_all(deleted))
     return [row["id"] for row in rows]
 
 

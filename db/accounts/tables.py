@@ -48,8 +48,11 @@ class User(Base):
         CheckConstraint("is_anonymous or email is not null", name="email_unless_anonymous"),
         CheckConstraint("email is not null or email_key is null", name="key_of_email"),
         Index("uq_users_email_key", "email_key", unique=True),
+        Index("ix_users_created_at_id", "created_at", "id"),
     )
-    access = Access(Owned("id"), hidden=("email_key",), update=("display_name", "updated_at"))
+    access = Access(
+        Owned("id", admins=True), hidden=("email_key",), update=("display_name", "updated_at")
+    )
 
 
 class Credential(Base):
@@ -81,6 +84,20 @@ class Session(Base):
     user_agent: Mapped[str | None]
 
     access = Access(Owned())
+
+
+class DeletedSession(Base):
+    """A session whose row went while its access tokens lived on, most often with its account.
+
+    A trigger on `sessions` writes it, so that every process learns of it as of a revoked one.
+    """
+
+    __tablename__ = "deleted_sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    deleted_at: Mapped[Moment] = mapped_column(index=True)
+
+    access = Access(Internal(), service=("SELECT", "DELETE"))
 
 
 class RefreshToken(Base):

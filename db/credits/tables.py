@@ -64,7 +64,7 @@ class Wallet(Base):
         ),
         CheckConstraint("balance <= 1000000000", name="bounded"),
     )
-    access = Access(Owned(), service=("SELECT",))
+    access = Access(Owned(admins=True), service=("SELECT",))
     watch = Watch("credits.changed", entity="user_id", inserts=False)
 
 
@@ -107,7 +107,7 @@ class CreditGrant(Base):
             postgresql_where=text("usable and expires_at is not null"),
         ),
     )
-    access = Access(Owned(), service=("SELECT",))
+    access = Access(Owned(admins=True), service=("SELECT",))
 
 
 class CreditHold(Base):
@@ -193,7 +193,7 @@ class CreditTransaction(Base):
         Index("ix_credit_transactions_user_id_type", "user_id", "type", "created_at", "id"),
         index_where_set("credit_transactions", "hold_id"),
     )
-    access = Access(Owned(), service=("SELECT",))
+    access = Access(Owned(admins=True), service=("SELECT",))
 
 
 class CreditEntry(Base):

@@ -82,7 +82,7 @@ class Generation(Base):
         ),
     )
     access = Access(
-        Owned(),
+        Owned(admins=True),
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )

@@ -30,5 +30,5 @@ class Notification(Base):
         Index("ix_notifications_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_notifications_user_id_read", "user_id", "read", "created_at", "id"),
     )
-    access = Access(Owned(), update=("read",), delete=True)
+    access = Access(Owned(admins=True), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)

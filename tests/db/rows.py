@@ -55,6 +55,7 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
         "bonus_credits": 10,
         "anonymous_bonus_credits": 3,
     },
+    "public.deleted_sessions": lambda user, key: {"id": key},
     "public.rate_budgets": lambda user, key: {
         "kind": str(key),
         "holder_hash": f"\\x{key.hex}",
