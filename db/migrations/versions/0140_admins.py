@@ -6,8 +6,8 @@ from alembic import op
 
 from db.migrations.steps import run_all
 
-revision = "0130"
-down_revision = "0120"
+revision = "0140"
+down_revision = "0130"
 branch_labels = None
 depends_on = None
 
