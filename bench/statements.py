@@ -56,7 +56,7 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     variables = coerce_variables(engine.schema, operation, {"input": given})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    verb = await field.operation(Context(actor, None, "export"), **field.arguments(variables))  # type: ignore[arg-type]
+    verb = await field.spec.operation(Context(actor, None, "export"), **field.arguments(variables))  # type: ignore[arg-type]
     assert isinstance(verb, SqlVerb)
     statement = field.payload.verb_statement(verb)
     assert statement is not None, "a hot mutation is one statement"

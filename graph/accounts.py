@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
+from sqlalchemy import literal_column
 
 from auth.accounts import SignedIn
 from db.accounts import tables
@@ -18,6 +19,7 @@ from graph.engine.declare import (
     column,
     connection,
     edge,
+    expression,
     global_id,
     mutation,
     node_lookup,
@@ -30,6 +32,7 @@ from graph.generations import Generation
 from graph.mutations import MutationPayload
 from graph.notifications import Notification
 from graph.profiles import Profile
+from graph.quotas import Quota, quotas
 from graph.relay import Connection, Node
 from graph.uploads import Upload, is_kept
 
@@ -43,6 +46,10 @@ class User(Node):
     id: strawberry.ID = global_id()
     email: str | None = column(description="The e-mail address; null for a guest.")
     is_anonymous: bool = column(description="Whether this is a guest.")
+    is_admin: bool = expression(
+        lambda user: user.c.role == literal_column("'admin'"),
+        description="Whether they may use what is for admins.",
+    )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
     plan: Plan | None = edge("plan_id", description="The plan subscribed to.")
@@ -72,6 +79,7 @@ class User(Node):
     notifications: Connection[Notification] = connection(
         Notification, NEWEST_FIRST, description="Notifications, newest first."
     )
+    quotas: list[Quota] = quotas()
 
 
 @strawberry.type(description="A signed-in session. Keep both tokens secret.")
@@ -176,7 +184,9 @@ async def sign_in(context: Context, input: SignInInput) -> Payload:
     """Opens a session of an existing account."""
     accounts = context.services.accounts
     return _session(
-        await accounts.sign_in(input.email, input.password, user_agent=context.user_agent)
+        await accounts.sign_in(
+            input.email, input.password, network=context.network, user_agent=context.user_agent
+        )
     )
 
 

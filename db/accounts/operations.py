@@ -13,8 +13,9 @@ import asyncpg
 from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.orm import aliased
 
+from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.rules import RefreshDecision, decide_refresh
-from db.accounts.tables import AuditEntry, Credential, RefreshToken, Session, User
+from db.accounts.tables import AuditEntry, Credential, DeletedSession, RefreshToken, Session, User
 from db.emails import email_key
 from db.errors import DomainError, ErrorCode
 from db.pool import Transaction
@@ -95,6 +96,12 @@ async def create_credentials(transaction: Transaction, user_id: UUID, password_h
     )
 
 
+async def user_exists(transaction: Transaction, user_id: UUID) -> bool:
+    """Whether there is such an account."""
+    found: bool = await transaction.fetch_value(select(exists().where(User.id == user_id)))
+    return found
+
+
 async def email_is_known(transaction: Transaction, email: str) -> bool:
     """Whether there is an account with this address, however it is spelled."""
     known: bool = await transaction.fetch_value(
@@ -171,6 +178,7 @@ async def open_session(
         .returning(Session.id)
     )
     await _store_refresh_token(transaction, session_id, refresh_token_hash, session_life)
+    await end_oldest_sessions(transaction, user_id)
     return session_id
 
 
@@ -208,6 +216,7 @@ async def rotate_refresh_token(
     if decision is RefreshDecision.ROTATE:
         await _use_up(transaction, presented_hash, successor_hash)
         await _store_refresh_token(transaction, session_id, successor_hash, session_life)
+        await forget_oldest_tokens(transaction, session_id)
         await _prolong_session(transaction, session_id, session_life)
     return Refreshed(session_id, account)
 
@@ -244,10 +253,11 @@ async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
 
 
 async def list_revoked_sessions(transaction: Transaction, since_seconds: float) -> list[UUID]:
-    """The sessions revoked during the last `since_seconds`."""
-    rows = await transaction.fetch_all(
-        select(Session.id).where(Session.revoked_at > CLOCK - timedelta(seconds=since_seconds))
-    )
+    """The sessions revoked, or deleted with their account, during the last `since_seconds`."""
+    since = CLOCK - timedelta(seconds=since_seconds)
+    revoked = select(Session.id).where(Session.revoked_at > since)
+    deleted = select(DeletedSession.id).where(DeletedSession.deleted_at > since)
+    rows = await transaction.fetch_all(revoked.union_all(deleted))
     return [row["id"] for row in rows]
 
 

@@ -37,7 +37,8 @@ begin
         end if;
     end if;
     if grant_expires_at <= now() then
-        perform app.refuse('BAD_USER_INPUT', 'Credits must expire in the future.');
+        perform app.refuse('BAD_USER_INPUT', 'Credits must expire in the future.',
+            '{"path": ["input", "expiresAt"]}');
     end if;
     perform app.check_wallet_bound(wallet, amount);
     insert into public.credit_grants (user_id, source, amount, remaining, reference_id, expires_at)

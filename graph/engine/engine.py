@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -35,7 +35,8 @@ from graph.engine.arguments import argument_reader, argument_values
 from graph.engine.conversion import Conversions
 from graph.engine.dead_tokens import ignores_dead_token
 from graph.engine.documents import INTROSPECTION, Documents, Operation
-from graph.engine.faults import FieldFault, Path, Place, spread
+from graph.engine.faults import FieldFault, FieldFaults, Path, Place, spread
+from graph.engine.gone import LooksGone, looks_gone
 from graph.engine.json_parts import Json, build_object
 from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
@@ -109,7 +110,7 @@ class Planning:
 class MutationField:
     """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
 
-    operation: Callable[..., Awaitable[Any]]
+    spec: specs.Mutate
     arguments: Callable[[Variables], dict[str, Any]]
     payload: PayloadPlan
 
@@ -127,9 +128,9 @@ class MutationField:
         convert = planning.engine.conversions.of_arguments(definition)
         payload_type = as_object(get_named_type(definition.type))
         return cls(
-            spec.operation,
+            spec,
             lambda variables: convert(read(variables)),
-            PayloadPlan(planning, payload_type, nodes),
+            PayloadPlan(planning, payload_type, nodes, for_admins=spec.for_admins),
         )
 
 
@@ -178,6 +179,7 @@ class Engine:
         if operation is None:
             operation = self.documents.operation(text, operation_name)
             await _let_others_run(operation)
+        context.skeleton = operation.skeleton
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
                 "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
@@ -197,7 +199,10 @@ class Engine:
             if statement is None:
                 return await self._with_faults(operation, variables, context)
             arguments = self._arguments(operation, statement, variables, context.actor)
-            return b'{"data":' + await self._fetch(statement, arguments, context.actor) + b"}"
+            answer = await self._fetch(statement, arguments, context.actor)
+            if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
+                await context.services.accounts.refuse_gone(context.actor)
+            return b'{"data":' + answer + b"}"
         except FieldFault:
             return await self._with_faults(operation, variables, context)
         except Exception as error:  # every other fault leaves no data
@@ -232,7 +237,8 @@ class Engine:
         """The data of these fields, null where they fail, and what is told of each fault.
 
         One pass over the document finds every fault of a kind: those of planning, then those of
-        arguments. The fields at fault are planned as null from then on, so no pass comes twice.
+        arguments, then what the answer shows to be refused. The fields at fault are planned as
+        null from then on, so no pass comes twice.
         """
         request = Request(planning.variables, context.actor.user_id)
         while True:
@@ -241,11 +247,13 @@ class Engine:
             pairs = self._plan_fields(planner, root, fields)
             found = found or planner.parameters.faults(request)
             if not found:
-                break
+                try:
+                    answer = await self.read(_statement(planner, pairs), request, context.actor)
+                    break
+                except FieldFaults as refused:
+                    found.update(refused.faults)
             planning.faults |= found
             await _let_others_run(planning.operation)
-        statement = _statement(planner, pairs)
-        answer = await self.read(statement, request, context.actor)
         return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
     def subscription_plan(
@@ -308,7 +316,7 @@ class Engine:
             planner = planning.planner(Parameters())
             pairs = self._plan_fields(planner, root, fields)
             await _let_others_run(operation)
-            statement = _statement(planner, pairs)
+            statement = _statement(planner, pairs, looks_gone(root, fields))
             operation.skeleton.remember(shape, statement)
         assert isinstance(statement, Statement)
         return statement
@@ -376,11 +384,13 @@ class Engine:
         if field is None:
             return self._mutation_name
         arguments = field.arguments(run.variables)
-        return await run_mutation(self.database, field.payload, field.operation, arguments, run)
+        return await run_mutation(self.database, field.payload, field.spec, arguments, run)
 
 
-def _statement(planner: Planner, pairs: list[tuple[str, Json]]) -> Statement:
-    return make_statement(build_object(pairs), planner.parameters, planner.finishers)
+def _statement(
+    planner: Planner, pairs: list[tuple[str, Json]], gone: LooksGone | None = None
+) -> Statement:
+    return make_statement(build_object(pairs), planner.parameters, planner.finishers, gone)
 
 
 async def _let_others_run(operation: Operation) -> None:

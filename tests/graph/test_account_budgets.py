@@ -31,6 +31,7 @@ def small(services: Services, settings: Settings) -> Services:
     accounts = Accounts(
         services.database,
         services.passwords,
+        services.attempts,
         services.tokens,
         settings.model_copy(update=limits),
     )
