@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Text, Uuid, tex
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
+from db.quotas.declaration import Bound, Quota
 from db.rls import Access, Watch
 
 NAMING = {
@@ -32,7 +33,11 @@ Json = Annotated[dict[str, object], mapped_column(JSONB)]
 
 
 class Base(DeclarativeBase):
-    """A table with its lock: every subclass declares who may do what in `access`."""
+    """A table with its lock: every subclass declares who may do what in `access`.
+
+    One that clients' requests fill says in `quota` how much of it a user may have, or what
+    bounds it.
+    """
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar = {
@@ -45,3 +50,4 @@ class Base(DeclarativeBase):
     # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
+    quota: ClassVar[Quota | Bound | None] = None

@@ -12,6 +12,7 @@ from db.errors import sign_in_first
 
 if TYPE_CHECKING:
     from graph.answer_memory import Room
+    from graph.engine.documents import Skeleton
     from graph.services import Services
 
 
@@ -33,8 +34,9 @@ class Context:
     """What an operation knows of its request.
 
     `address` is the client's; what it may use is counted by `network`. While it `is_reading`, its
-    work may be cancelled at any moment; `client_left` says that it was. An answer that may be large
-    takes `room`; whoever sends it and gives that back later says so with `keeps_room`.
+    work may be cancelled at any moment; `client_left` says that it was. `skeleton` is what it asks
+    for, once that is known. An answer that may be large takes `room`; whoever sends it and gives
+    that back later says so with `keeps_room`.
     """
 
     actor: Actor
@@ -46,6 +48,7 @@ class Context:
     client_left: bool = False
     room: Room | None = None
     keeps_room: bool = False
+    skeleton: Skeleton | None = None
 
     @property
     def network(self) -> str:
@@ -62,6 +65,15 @@ class Context:
         if self.room is not None:
             self.room.leave()
             self.room = None
+
+    def told(self) -> dict[str, str | None]:
+        """What a log says of it: who asks for what, and never with which values."""
+        asked, user_id = self.skeleton, self.actor.user_id
+        return {
+            "user_id": str(user_id) if user_id else None,
+            "operation": asked.name if asked else None,
+            "field": asked.label[1] if asked else None,
+        }
 
     def signed_in(self) -> Actor:
         """The actor, refused when nobody is signed in."""

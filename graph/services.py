@@ -15,6 +15,7 @@ from db.pool import Database
 from db.uploads.receiving import UploadReceiver
 from graph.answer_memory import AnswerMemory
 from graph.live.hub import EventHub
+from graph.traffic import Traffic
 from settings import Settings
 
 
@@ -23,6 +24,7 @@ class Services:
     """What operations and routes work with."""
 
     settings: Settings
+    traffic: Traffic
     database: Database
     keys: SigningKeys
     tokens: AccessTokens
