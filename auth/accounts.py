@@ -18,7 +18,7 @@ from db import emails
 from db.accounts import operations, rules
 from db.accounts.operations import Account, Credentials
 from db.actor import SERVICE, Actor
-from db.errors import DomainError, ErrorCode
+from db.errors import DomainError, ErrorCode, Problems
 from db.pool import Database, Transaction
 from settings import Settings
 
@@ -72,9 +72,11 @@ class Accounts:
 
         `network` is where it is opened from, and what pays for it.
         """
-        email = emails.check_new_email(email)
         password = rules.normalise_password(password)
-        rules.check_new_password(password)
+        problems = Problems()
+        email = problems.of(emails.check_new_email, email) or ""
+        problems.of(rules.check_new_password, password)
+        problems.refuse()
         async with self._attempts.attempt(network, emails.email_key(email)) as asker:
             # Before anything is looked up, so that a known address takes as long as an unknown one.
             password_hash = await self._passwords.hash(password, asker)
