@@ -14,6 +14,7 @@ from auth.budgets import AccountBudgets
 from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from auth.tokens import AccessTokens, unauthenticated
+from auth.turns import Turns
 from db import emails
 from db.accounts import operations, rules
 from db.accounts.operations import Account, Credentials
@@ -21,6 +22,9 @@ from db.actor import SERVICE, Actor
 from db.errors import DomainError, ErrorCode, Problems
 from db.pool import Database, Transaction
 from settings import Settings
+
+# Accounts of one network that wait to be opened.
+WAITING_PER_NETWORK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Accounts:
         self._tokens = tokens
         self._attempts = attempts
         self._budgets = AccountBudgets(settings)
+        self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
         self._session_life = timedelta(days=settings.refresh_token_days)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
@@ -77,11 +82,15 @@ class Accounts:
         email = problems.of(emails.check_new_email, email) or ""
         problems.of(rules.check_new_password, password)
         problems.refuse()
+        self._budgets.refuse_early(network, is_guest=False)
         async with self._attempts.attempt(network, emails.email_key(email)) as asker:
             # Before anything is looked up, so that a known address takes as long as an unknown one.
             password_hash = await self._passwords.hash(password, asker)
-            await self._refuse_known_email(email, network)
-            return await self._open_account(email, password_hash, network, user_agent, anonymous)
+            async with self._turns.of(network):
+                await self._refuse_known_email(email, network)
+                return await self._open_account(
+                    email, password_hash, network, user_agent, anonymous
+                )
 
     async def _open_account(
         self,
@@ -108,7 +117,8 @@ class Accounts:
         """Open an account without e-mail or password."""
         if device_id is not None:
             rules.check_device_id(device_id)
-        async with self._database.transaction(SERVICE) as transaction:
+        self._budgets.refuse_early(network, is_guest=True)
+        async with self._turns.of(network), self._database.transaction(SERVICE) as transaction:
             await self._budgets.open_account(transaction, network, is_guest=True)
             account = await operations.create_user(transaction, email=None)
             bonus = await self._grant_bonus(transaction, account, network, device_id)

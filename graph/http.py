@@ -31,6 +31,7 @@ from graph.errors import RequestError, domain_error, masked, top_level
 from graph.json_input import InvalidJson, parse_json
 from graph.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
 from graph.services import Services
+from graph.traffic import codes_told
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -104,11 +105,14 @@ class GraphQLHttp:
         self._services = services
         self._limit_bytes = services.settings.body_limit_bytes
         self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
+        self._traffic = services.traffic
         self._logs_requests = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever happens, the client gets a coded error."""
         started = perf_counter()
+        told: list[str] = []
+        codes_told.set(told)
         request_id = f"{_PROCESS_ID}{next(_numbers):08x}"
         headers: Headers = dict(scope["headers"])
         asked = response_type(_accept(scope["headers"], headers))
@@ -137,9 +141,27 @@ class GraphQLHttp:
         respond = scope.get(RESPOND_KEY) if status == 200 and b"origin" not in headers else None
         if respond is None or not respond(HEADERS[media] % request_id.encode(), body):
             await _respond(send, status, body, media, request_id, extra)
+        self._note(scope, request_id, status, perf_counter() - started, told)
+
+    def _note(
+        self, scope: Scope, request_id: str, status: int, seconds: float, told: list[str]
+    ) -> None:
+        """Counts the request and logs it: who asked for what, and never with which values."""
+        context: Context | None = scope.get(CONTEXT_KEY)
+        asked = context.skeleton if context else None
+        self._traffic.responses["graphql", status] += 1
+        if asked is not None:
+            self._traffic.answered(asked.label, seconds)
         if self._logs_requests:
-            milliseconds = round((perf_counter() - started) * 1000, 1)
-            log.info("request", request_id=request_id, status=status, milliseconds=milliseconds)
+            log.info(
+                "request",
+                request_id=request_id,
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+                address=client_address(scope),
+                **(context.told() if context else {}),
+                errors=told,
+            )
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str

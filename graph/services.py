@@ -14,6 +14,7 @@ from db.images import ImageWorker
 from db.pool import Database
 from db.uploads.receiving import UploadReceiver
 from graph.live.hub import EventHub
+from graph.traffic import Traffic
 from settings import Settings
 
 
@@ -22,6 +23,7 @@ class Services:
     """What operations and routes work with."""
 
     settings: Settings
+    traffic: Traffic
     database: Database
     keys: SigningKeys
     tokens: AccessTokens

@@ -11,11 +11,15 @@ from typing import Any
 import orjson
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
+    SelectionSetNode,
     StringValueNode,
     VariableDefinitionNode,
     Visitor,
@@ -76,6 +80,9 @@ class Skeleton:
     limits: Limits
     resized: Callable[[int], None]
     token_count: int
+    name: str | None
+    # Its kind and first root field, by the schema's names: there are not more than the schema has.
+    label: tuple[str, str]
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
@@ -149,6 +156,18 @@ class _Text:
 
     def operation(self, skeleton: Skeleton) -> Operation:
         return Operation(skeleton, self.literals, self.variables, self.settled)
+
+
+def _first_field(
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> str:
+    first = selections.selections[0]
+    if isinstance(first, FieldNode):
+        return first.name.value
+    if isinstance(first, FragmentSpreadNode):
+        return _first_field(fragments[first.name.value].selection_set, fragments)
+    assert isinstance(first, InlineFragmentNode)
+    return _first_field(first.selection_set, fragments)
 
 
 class _StringChecker(Visitor):
@@ -268,6 +287,11 @@ class Documents:
             limits=self._limits,
             resized=partial(self._skeletons.resize, key),
             token_count=token_count,
+            name=tree.node.name.value if tree.node.name else None,
+            label=(
+                tree.node.operation.value,
+                _first_field(tree.node.selection_set, tree.fragments),
+            ),
         )
 
     def _read_tree(self, text: str, name: str | None, is_lifted: bool) -> Tree:

@@ -179,6 +179,7 @@ class Engine:
         if operation is None:
             operation = self.documents.operation(text, operation_name)
             await _let_others_run(operation)
+        context.skeleton = operation.skeleton
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
                 "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "

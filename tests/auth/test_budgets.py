@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from auth.accounts import SignedIn
 from auth.budgets import AccountBudgets
+from auth.turns import Turns
 from db.accounts import budgets
 from db.accounts.budgets import Budget
 from db.actor import SERVICE
@@ -177,6 +178,44 @@ async def test_nobody_learns_without_limit_who_has_an_account(nodes: list[House]
     assert await refused(nodes[0].accounts.sign_up(known, PASSWORD, network=an_address())) is (
         ErrorCode.EMAIL_IN_USE
     )
+
+
+async def test_a_flood_of_one_address_holds_one_connection_and_waits_in_a_bounded_queue() -> None:
+    turns, working, most = Turns[str](3), Counter[str](), Counter[str]()
+
+    async def work(key: str) -> None:
+        async with turns.of(key):
+            working[key] += 1
+            most[key] = max(most[key], working[key])
+            await asyncio.sleep(0)
+            working[key] -= 1
+
+    done = await asyncio.gather(*(work(key) for key in "aaaaaabb"), return_exceptions=True)
+    assert Counter(type(one) for one in done) == {type(None): 6, RateLimited: 2}
+    assert (most, len(turns)) == ({"a": 1, "b": 1}, 0)
+    waiting = [asyncio.create_task(work("a")) for _ in range(4)]
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await work("a")
+    assert len(turns) == 0
+
+
+async def test_who_was_told_to_wait_and_does_not_costs_no_statement(
+    nodes: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, address, known = nodes[0], an_address(), an_email()
+    await node.accounts.sign_up(known, PASSWORD)
+    await at_once([guest(node, address) for _ in range(ACCOUNTS + 1)])
+    for _ in range(TOLD + 1):
+        await refused(node.accounts.sign_up(known, PASSWORD, network=address))
+    monkeypatch.setattr(node.accounts, "_database", None)
+    monkeypatch.setattr(node.accounts, "_passwords", None)
+    for asked in (guest(node, address), member(node, address)):
+        with pytest.raises(RateLimited) as limited:
+            await asked
+        assert 3500 < limited.value.retry_after_seconds <= 3600
 
 
 async def test_a_budget_of_nothing_lets_nobody_in(house: House) -> None:

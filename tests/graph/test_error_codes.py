@@ -147,7 +147,9 @@ async def upload_missing(stage: Stage) -> list[dict[str, Any]]:
 
 
 async def upload_expired(stage: Stage) -> list[dict[str, Any]]:
-    return await stage.generation(await awaiting_upload(stage.database, stage.actor, -1))
+    upload = await awaiting_upload(stage.database, stage.actor)
+    await stage.owner.execute("update uploads set expires_at = now() where id = $1", upload)
+    return await stage.generation(upload)
 
 
 async def invalid_image(stage: Stage) -> list[dict[str, Any]]:
