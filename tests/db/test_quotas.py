@@ -42,6 +42,8 @@ select coalesce(sum(rows_used), 0)::bigint as rows, coalesce(sum(bytes_used), 0)
 from quota_use where user_id = $1 and slice = $2
 """
 
+WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+
 
 def profile(size: int = 0) -> dict[str, Any]:
     return {"name": "x" * (size - 4) if 4 < size <= 259 else None, "analysis": {}}
@@ -101,9 +103,14 @@ async def test_of_fifty_at_once_one_takes_the_last_place(
     await give_plan(owner, actor, "profiles", 4, 1_000)
     for _ in range(3):
         await doing(database, actor, CREATE, given=profile())
-    answers = await asyncio.gather(
-        *(doing(database, actor, CREATE, given=profile()) for _ in range(50))
-    )
+    async with owner.transaction():  # all that have a connection wait, then go at once
+        await owner.execute("select from quota_use where user_id = $1 for update", actor.user_id)
+        waiting = [
+            asyncio.create_task(doing(database, actor, CREATE, given=profile())) for _ in range(50)
+        ]
+        while await owner.fetchval(WAITING) < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    answers = await asyncio.gather(*waiting)
     assert sum(isinstance(answer, UUID) for answer in answers) == 1
     assert (
         answers.count("QUOTA_EXCEEDED: You may have 4 profiles. Delete some with deleteProfile.")
