@@ -47,6 +47,13 @@ PURGES: dict[str, TextClause] = {
         "created_at < now() - interval '30 days'",
         "created_at",
     ),
+    # Longer than any access token lives: a revoked session must be known as revoked until then.
+    "sessions revoked a week ago": _oldest(
+        "sessions", "id", "revoked_at < now() - interval '7 days'", "revoked_at"
+    ),
+    "sessions expired a week ago": _oldest(
+        "sessions", "id", "expires_at < now() - interval '7 days'", "expires_at"
+    ),
     # Long after the last access token of the session.
     "deleted sessions older than 30 days": _oldest(
         "deleted_sessions", "id", "deleted_at < now() - interval '30 days'", "deleted_at"

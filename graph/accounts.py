@@ -32,6 +32,7 @@ from graph.generations import Generation
 from graph.mutations import MutationPayload
 from graph.notifications import Notification
 from graph.profiles import Profile
+from graph.quotas import Quota, quotas
 from graph.relay import Connection, Node
 from graph.uploads import Upload, is_kept
 
@@ -78,6 +79,7 @@ class User(Node):
     notifications: Connection[Notification] = connection(
         Notification, NEWEST_FIRST, description="Notifications, newest first."
     )
+    quotas: list[Quota] = quotas()
 
 
 @strawberry.type(description="A signed-in session. Keep both tokens secret.")

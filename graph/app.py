@@ -24,7 +24,7 @@ from db.actor import SERVICE
 from db.images import ImageWorker
 from db.pool import Database
 from db.storage import Storage
-from db.uploads.operations import UploadLimits
+from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
 from graph import catalog_pictures, files
@@ -101,6 +101,8 @@ class Server:
 
     async def start(self) -> None:
         """Begins what runs beside requests."""
+        async with self.services.database.transaction(SERVICE) as transaction:
+            await publish_limits(transaction.connection, self.services.uploads.limits)
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()

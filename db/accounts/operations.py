@@ -13,6 +13,7 @@ import asyncpg
 from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.orm import aliased
 
+from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.rules import RefreshDecision, decide_refresh
 from db.accounts.tables import AuditEntry, Credential, DeletedSession, RefreshToken, Session, User
 from db.emails import email_key
@@ -177,6 +178,7 @@ async def open_session(
         .returning(Session.id)
     )
     await _store_refresh_token(transaction, session_id, refresh_token_hash, session_life)
+    await end_oldest_sessions(transaction, user_id)
     return session_id
 
 
@@ -214,6 +216,7 @@ async def rotate_refresh_token(
     if decision is RefreshDecision.ROTATE:
         await _use_up(transaction, presented_hash, successor_hash)
         await _store_refresh_token(transaction, session_id, successor_hash, session_life)
+        await forget_oldest_tokens(transaction, session_id)
         await _prolong_session(transaction, session_id, session_life)
     return Refreshed(session_id, account)
 

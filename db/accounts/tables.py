@@ -17,6 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
+from db.quotas.declaration import Bound
 from db.rls import Access, Internal, Owned
 
 
@@ -53,6 +54,7 @@ class User(Base):
     access = Access(
         Owned("id", admins=True), hidden=("email_key",), update=("display_name", "updated_at")
     )
+    quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 
 
 class Credential(Base):
@@ -67,6 +69,7 @@ class Credential(Base):
     updated_at: Mapped[Moment]
 
     access = Access(Internal())
+    quota = Bound("One for each member.")
 
 
 class Session(Base):
@@ -78,12 +81,13 @@ class Session(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[Moment]
     last_used_at: Mapped[Moment]
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[OptionalMoment] = mapped_column(index=True)
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
 
     access = Access(Owned())
+    quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
 
 
 class DeletedSession(Base):
@@ -98,6 +102,7 @@ class DeletedSession(Base):
     deleted_at: Mapped[Moment] = mapped_column(index=True)
 
     access = Access(Internal(), service=("SELECT", "DELETE"))
+    quota = Bound("One for each session that was deleted, kept for 30 days.")
 
 
 class RefreshToken(Base):
@@ -115,6 +120,7 @@ class RefreshToken(Base):
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     access = Access(Internal())
+    quota = Bound("The 1,000 newest of a session; they go with their session.")
 
 
 class SignUpTerms(Base):
@@ -132,6 +138,7 @@ class SignUpTerms(Base):
         CheckConstraint("bonus_credits >= 0 and anonymous_bonus_credits >= 0", name="bonus"),
     )
     access = Access(Internal())
+    quota = Bound("One row.")
 
 
 class RateBudget(Base):
@@ -149,6 +156,7 @@ class RateBudget(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(Internal())
+    quota = Bound("One for each address and device that signed up within a day.")
 
 
 class AuditEntry(Base):
@@ -165,3 +173,4 @@ class AuditEntry(Base):
     created_at: Mapped[Moment]
 
     access = Access(Internal(), service=("SELECT", "INSERT"))
+    quota = Bound("What operators and admins do, and one line for each session that was misused.")

@@ -124,7 +124,10 @@ def rows(order: tuple[str, ...], *, for_admins: bool = False, description: str) 
 
 
 def report(spec: Report, resolver: Callable[..., Any], *, description: str) -> Any:
-    """A root field: rows that a SQL function makes; `resolver` declares the field's arguments."""
+    """A field of the root or of a user: rows that a SQL function makes.
+
+    `resolver` declares the field's arguments.
+    """
     return _field(spec, description, resolver=resolver)
 
 

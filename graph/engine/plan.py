@@ -284,6 +284,11 @@ class Planner:
 
                 key = source.c[table_behind(graph_type).key]
                 return PageBuilder(self, page, definition, nodes, source, key, path).build()
+            case specs.Report() as made_by:
+                from graph.engine.reports import report
+
+                key = source.c[table_behind(graph_type).key]
+                return report(self, made_by, definition, nodes, path, key)
             case specs.Computed(columns, function):
                 render, arguments = self._render(definition, nodes), tuple(definition.args)
                 self.finishers.append(Finisher(path, columns, arguments, function, render))

@@ -113,9 +113,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Report:
-    """Root: rows that a SQL function makes of what the actor owns; none for nobody.
+    """Rows that a SQL function makes of what a user owns; none for nobody.
 
-    The `function` is called with the actor's user id and then with the `parameters`, each a type
+    At the root that user is the actor, below a user's row it is they. The `function` is called with
+    the user's id and then with the `parameters`, each a type
     and the value that it makes of the field's arguments. It runs with its caller's rights and
     returns the `columns`, in the order to be shown.
     """

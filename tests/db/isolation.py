@@ -25,7 +25,7 @@ UNDECLARED = {
 TABLES_SQL = """
 select c.oid::regclass::text as short_name, n.nspname || '.' || c.relname as name,
        array_agg(a.attname::text order by a.attnum) as columns,
-       array_agg(a.attname::text) filter (where a.attidentity = 'a') as always_generated
+       array_agg(a.attname::text) filter (where a.attidentity = 'a' or a.attgenerated <> '') as always_generated
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where n.nspname in ('public', 'queue') and c.relkind in ('r', 'p', 'v', 'm', 'f')

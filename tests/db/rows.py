@@ -63,6 +63,18 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
         "expires_at": LATER,
     },
     "public.audit_log": lambda user, key: {"user_id": user, "action": "test"},
+    "public.quota_limits": lambda user, key: {
+        "audience": key,
+        "slice": "profiles",
+        "rows_limit": 10,
+        "bytes_limit": 1_000,
+    },
+    "public.upload_terms": lambda user, key: {
+        "id": 1,
+        "url_lasts": "15 minutes",
+        "waiting": "1 hour",
+        "waiting_limit": 200,
+    },
     "public.ledger_proofs": lambda user, key: {
         "started_at": LATER,
         "wallets": 1,

@@ -18,12 +18,14 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     execute,
+    get_named_type,
     parse,
 )
 
 from db.actor import Actor
 from db.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.pool import Database
+from db.quotas.tables import QuotaLimit, QuotaUse
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
@@ -100,6 +102,10 @@ def reference_schema() -> GraphQLSchema:
             graph_type.is_type_of = None
             for field in graph_type.fields.values():
                 field.resolve = _resolve
+                if (written := get_named_type(field.type)).name == "Float":
+                    written.coerce_output_value = lambda value: (
+                        value
+                    )  # a whole number without a fraction
     return schema
 
 
@@ -181,11 +187,13 @@ async def _of_row(
     reader: Reader, row: Row, parent: GraphQLObjectType, name: str, arguments: dict[str, Any]
 ) -> Any:
     field = parent.fields[name]
+    if isinstance(spec := spec_of(field), specs.Column):
+        return row.values[spec.name or python_name(field)]
     backing = backing_of(parent)
     assert backing is not None
-    match spec_of(field):
-        case specs.Column(column):
-            return row.values[column or python_name(field)]
+    match spec:
+        case specs.Report("app.quotas"):
+            return await _quotas(reader, row.values)
         case specs.GlobalId():
             return f"{backing.prefix}_{row.values[backing.key]}"
         case specs.Reference(column, prefix):
@@ -220,6 +228,22 @@ async def _of_row(
             )
         case spec:
             raise AssertionError(spec)
+
+
+async def _quotas(reader: Reader, user: Mapping[str, Any]) -> list[Row]:
+    """What a user has of each counted table, and what holds for them: guests first, then plans."""
+    used = await reader.rows(QuotaUse, "Quota", "user_id", user["id"])
+    limits = await reader.rows(QuotaLimit, "Quota")
+    audience = "GUEST" if user["is_anonymous"] else user["plan_id"]
+    found = {}
+    for wanted in ("MEMBER", audience):
+        found |= {r.values["slice"]: r.values for r in limits if r.values["audience"] == wanted}
+    nothing = {"rows_used": 0, "bytes_used": 0}
+    uses = {row.values["slice"]: row.values for row in used}
+    return [
+        Row("Quota", {**limit, **uses.get(name, nothing), "slice": name.upper()})
+        for name, limit in sorted(found.items())
+    ]
 
 
 def _plain(value: Any) -> Any:
