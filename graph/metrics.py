@@ -77,6 +77,7 @@ BEHIND = Figure(
 DELIVERED = Figure(
     "live_delivered", "Results sent over sockets and event streams.", kind=CounterMetricFamily
 )
+ANSWERS = Figure("large_answers_bytes", "Bytes of large answers that were not read yet.")
 DATABASE = Figure(
     "database_connections",
     "Connections to the database, by role and whether a request holds them.",
@@ -123,6 +124,7 @@ FIGURES = (
     SUBSCRIPTIONS,
     BEHIND,
     DELIVERED,
+    ANSWERS,
     DATABASE,
     RESPONSES,
     OPERATIONS,
@@ -166,6 +168,7 @@ class ProcessFigures:
             (DELIVERED.name, [], self._clients.delivered),
             (HTTP_CONNECTIONS.name, [], self._shares.held.total),
             (REFUSED_CONNECTIONS.name, [], self._shares.refused),
+            (ANSWERS.name, [], services.answers.held_bytes),
             (PASSWORDS.name, ["running"], services.passwords.running),
             (PASSWORDS.name, ["waiting"], services.passwords.waiting),
             (REFUSED_ATTEMPTS.name, [], services.attempts.refused),
