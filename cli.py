@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cli_credits import credit_commands
 from cli_jobs import job_commands
+from cli_quotas import quota_commands
 from settings import Settings, SettingsError, get_settings
 from terminal import console, fail, owner_url, say, serving_url
 
@@ -30,6 +31,7 @@ app.add_typer(database_commands, name="db")
 app.add_typer(user_commands, name="users")
 app.add_typer(credit_commands, name="credits")
 app.add_typer(job_commands, name="jobs")
+app.add_typer(quota_commands, name="quotas")
 
 
 class Progress:
@@ -258,7 +260,8 @@ def main() -> None:
     from pydantic import ValidationError
 
     from db.embedded import EmbeddedDatabaseError
-    from db.pool import UnreachableDatabaseError, UnsafeRoleError
+    from db.pool import UnreachableDatabaseError
+    from db.roles import UnsafeRoleError
     from supervising import CannotServeError
 
     refusals = (

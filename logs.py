@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import orjson
 import structlog
 
 from settings import Settings
+
+
+def _json(event: Any, *, default: Callable[[Any], Any], **_: Any) -> str:
+    """The standard library takes three times as long, for each request."""
+    return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def configure_logs(settings: Settings) -> None:
@@ -24,7 +31,7 @@ def configure_logs(settings: Settings) -> None:
             exception_formatter=structlog.dev.plain_traceback,
         )
         if terminal
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(serializer=_json)
     )
     shared: list[Any] = [
         structlog.processors.add_log_level,

@@ -57,8 +57,14 @@ class Settings(BaseSettings):
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
+    failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
+
+    guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
+    sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100
+    accounts_per_hour: Annotated[int, Field(ge=1)] = 500
+    email_in_use_answers_per_hour: Annotated[int, Field(ge=0)] = 100
 
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
     live_connections_per_address: Annotated[int, Field(ge=1)] = 500

@@ -9,21 +9,30 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from auth.attempts import Attempts
+from auth.budgets import AccountBudgets
 from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from auth.tokens import AccessTokens, unauthenticated
+from auth.turns import Turns
 from db import emails
 from db.accounts import operations, rules
-from db.accounts.operations import Account
+from db.accounts.operations import Account, Credentials
 from db.actor import SERVICE, Actor
 from db.errors import DomainError, ErrorCode
 from db.pool import Database, Transaction
 from settings import Settings
 
+# Accounts of one network that wait to be opened.
+WAITING_PER_NETWORK = 64
+
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session as its owner receives it; `expires_at` is the access token's."""
+    """A session as its owner receives it; `expires_at` is the access token's.
+
+    `bonus_credits` is what the account was opened with; null when it was there before.
+    """
 
     user_id: UUID
     session_id: UUID
@@ -31,6 +40,7 @@ class SignedIn:
     refresh_token: str
     expires_at: datetime
     actor: Actor
+    bonus_credits: int | None = None
 
 
 class Accounts:
@@ -40,12 +50,16 @@ class Accounts:
         self,
         database: Database,
         passwords: PasswordHasher,
+        attempts: Attempts,
         tokens: AccessTokens,
         settings: Settings,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
+        self._attempts = attempts
+        self._budgets = AccountBudgets(settings)
+        self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
         self._session_life = timedelta(days=settings.refresh_token_days)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
@@ -55,55 +69,91 @@ class Accounts:
         email: str,
         password: str,
         *,
+        network: str = "",
         user_agent: str | None = None,
         anonymous: Actor | None = None,
     ) -> SignedIn:
-        """Open an account; an anonymous actor keeps id, data and wallet and gains the e-mail."""
+        """Open an account; an anonymous actor keeps id, data and wallet and gains the e-mail.
+
+        `network` is where it is opened from, and what pays for it.
+        """
         email = emails.check_new_email(email)
         password = rules.normalise_password(password)
         rules.check_new_password(password)
-        password_hash = await self._passwords.hash(password)
+        self._budgets.refuse_early(network, is_guest=False)
+        async with self._attempts.attempt(network, emails.email_key(email)) as asker:
+            # Before anything is looked up, so that a known address takes as long as an unknown one.
+            password_hash = await self._passwords.hash(password, asker)
+            async with self._turns.of(network):
+                await self._refuse_known_email(email, network)
+                return await self._open_account(
+                    email, password_hash, network, user_agent, anonymous
+                )
+
+    async def _open_account(
+        self,
+        email: str,
+        password_hash: str,
+        network: str,
+        user_agent: str | None,
+        anonymous: Actor | None,
+    ) -> SignedIn:
         if anonymous is not None and anonymous.is_anonymous:
-            return await self._convert(anonymous, email, password_hash, user_agent)
+            return await self._convert(anonymous, email, password_hash, network, user_agent)
         async with self._database.transaction(SERVICE) as transaction:
+            await self._budgets.open_account(transaction, network, is_guest=False)
             account = await operations.create_user(transaction, email=email)
             await operations.create_credentials(transaction, account.user_id, password_hash)
-            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            bonus = await self._grant_bonus(transaction, account, network)
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up")
-        return self._signed_in(account, *session)
+        return self._signed_in(account, *session, bonus)
 
-    async def sign_in_anonymously(self, *, user_agent: str | None = None) -> SignedIn:
+    async def sign_in_anonymously(
+        self, *, network: str = "", device_id: str | None = None, user_agent: str | None = None
+    ) -> SignedIn:
         """Open an account without e-mail or password."""
-        async with self._database.transaction(SERVICE) as transaction:
+        if device_id is not None:
+            rules.check_device_id(device_id)
+        self._budgets.refuse_early(network, is_guest=True)
+        async with self._turns.of(network), self._database.transaction(SERVICE) as transaction:
+            await self._budgets.open_account(transaction, network, is_guest=True)
             account = await operations.create_user(transaction, email=None)
-            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            bonus = await self._grant_bonus(transaction, account, network, device_id)
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
-        return self._signed_in(account, *session)
+        return self._signed_in(account, *session, bonus)
 
     async def sign_in(
-        self, email: str, password: str, *, user_agent: str | None = None
+        self, email: str, password: str, *, network: str = "", user_agent: str | None = None
     ) -> SignedIn:
         """Open a session; a wrong password, an unknown e-mail and a locked account look alike."""
         password = rules.normalise_password(password)
         if not rules.is_hashable_password(password):
             raise _invalid_credentials()
-        credentials = None
-        if emails.could_be_email(email):
-            async with self._database.transaction(SERVICE) as transaction:
-                credentials = await operations.find_credentials(transaction, email)
-        stored_hash = credentials.password_hash if credentials else None
-        verified = await self._passwords.verify(stored_hash, password)
-        if credentials is None or not verified.ok:
-            raise _invalid_credentials()
+        is_email = emails.could_be_email(email)
+        account = emails.email_key(email) if is_email else ""
+        async with self._attempts.attempt(network, account) as asker:
+            credentials = None
+            if is_email:
+                async with self._database.transaction(SERVICE) as transaction:
+                    credentials = await operations.find_credentials(transaction, email)
+            stored_hash = credentials.password_hash if credentials else None
+            verified = await self._passwords.verify(stored_hash, password, asker)
+            if credentials is None or not verified.ok:
+                raise _invalid_credentials()
+            return await self._open_verified(credentials, verified.new_hash, user_agent)
+
+    async def _open_verified(
+        self, credentials: Credentials, new_hash: str | None, user_agent: str | None
+    ) -> SignedIn:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
             account = await operations.hold_active_account(transaction, credentials)
             if account is None:
                 raise _invalid_credentials()
-            if verified.new_hash:
-                await operations.upgrade_password_hash(transaction, credentials, verified.new_hash)
+            if new_hash:
+                await operations.upgrade_password_hash(transaction, credentials, new_hash)
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_in")
         return self._signed_in(account, *session)
@@ -133,29 +183,71 @@ class Accounts:
         if actor.session_id is None:
             return
         async with self._database.transaction(SERVICE) as transaction:
-            if await operations.revoke_session(transaction, actor.session_id, "sign_out"):
+            is_ended = await operations.revoke_session(transaction, actor.session_id, "sign_out")
+            if is_ended:
                 await operations.record_audit(transaction, actor.user_id, "sign_out")
+        if not is_ended:
+            await self.refuse_gone(actor)
         self._tokens.revoke_session(actor.session_id)
 
+    async def refuse_gone(self, actor: Actor) -> None:
+        """Raise UNAUTHENTICATED when the actor's account is no more, and end its token here."""
+        if actor.user_id is None:
+            return
+        async with self._database.transaction(SERVICE) as transaction:
+            if await operations.user_exists(transaction, actor.user_id):
+                return
+        if actor.session_id is not None:
+            self._tokens.revoke_session(actor.session_id)
+        raise unauthenticated("The account of this token is gone; sign in again.")
+
+    async def _refuse_known_email(self, email: str, network: str) -> None:
+        """In a transaction of its own: what was told counts, though nothing comes of it."""
+        async with self._database.transaction(SERVICE) as transaction:
+            is_known = await operations.email_is_known(transaction, email)
+            await self._budgets.tell_known_email(transaction, network, is_known=is_known)
+        if is_known:
+            raise operations.email_in_use()
+
+    async def _grant_bonus(
+        self,
+        transaction: Transaction,
+        account: Account,
+        network: str,
+        device_id: str | None = None,
+    ) -> int:
+        with_bonus = await self._budgets.allows_bonus(
+            transaction, network, is_guest=account.is_anonymous, device_id=device_id
+        )
+        return await operations.grant_sign_up_bonus(
+            transaction, account.user_id, with_bonus=with_bonus
+        )
+
     async def _convert(
-        self, anonymous: Actor, email: str, password_hash: str, user_agent: str | None
+        self,
+        anonymous: Actor,
+        email: str,
+        password_hash: str,
+        network: str,
+        user_agent: str | None,
     ) -> SignedIn:
         assert anonymous.user_id is not None
         assert anonymous.session_id is not None
         async with self._database.transaction(SERVICE) as transaction:
+            await self._budgets.open_account(transaction, network, is_guest=False)
             account = await operations.convert_anonymous_user(
                 transaction, anonymous.user_id, anonymous.session_id, email
             )
             if account is None:
                 raise unauthenticated("This anonymous session has ended; sign in again.")
             await operations.create_credentials(transaction, account.user_id, password_hash)
-            await operations.grant_sign_up_bonus(transaction, account.user_id)
+            bonus = await self._grant_bonus(transaction, account, network)
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
             session = await self._open_session(transaction, account, user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
         for session_id in ended:
             self._tokens.revoke_session(session_id)
-        return self._signed_in(account, *session)
+        return self._signed_in(account, *session, bonus)
 
     async def _open_session(
         self, transaction: Transaction, account: Account, user_agent: str | None
@@ -170,7 +262,13 @@ class Accounts:
         )
         return session_id, refresh_token
 
-    def _signed_in(self, account: Account, session_id: UUID, refresh_token: str) -> SignedIn:
+    def _signed_in(
+        self,
+        account: Account,
+        session_id: UUID,
+        refresh_token: str,
+        bonus_credits: int | None = None,
+    ) -> SignedIn:
         issued = self._tokens.issue(
             account.user_id,
             session_id,
@@ -186,7 +284,13 @@ class Accounts:
             expires_at=int(issued.expires_at.timestamp()),
         )
         return SignedIn(
-            account.user_id, session_id, issued.token, refresh_token, issued.expires_at, actor
+            account.user_id,
+            session_id,
+            issued.token,
+            refresh_token,
+            issued.expires_at,
+            actor,
+            bonus_credits,
         )
 
 

@@ -1,12 +1,16 @@
-"""Where a client calls from, and how much of what a process has one network may hold at a time."""
+"""Where a client calls from, and how much one network may hold of a process or use up in a time."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Mapping
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
+
+REMEMBERED_KEYS = 100_000
+ROUNDING_SECONDS = 1e-6
 
 
 @lru_cache(maxsize=4096)
@@ -27,6 +31,54 @@ def client_address(scope: Mapping[str, Any]) -> str:
     """The address in an ASGI scope; behind TRUSTED_PROXIES the one that they were called from."""
     client = scope.get("client")
     return client[0] if client else ""
+
+
+class RateLimit[Key: Hashable]:
+    """How often each key may do something: so many at once, and as many more in each span of time.
+
+    Of a key it keeps when all of them will be free again; keys for which they are get forgotten.
+    """
+
+    def __init__(
+        self, size: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._each_seconds = seconds / size
+        self._seconds = seconds
+        self._clock = clock
+        self._free_at: OrderedDict[Key, float] = OrderedDict()
+
+    def use(self, key: Key) -> float:
+        """Takes one of a key's: 0, or in how many seconds there will be one."""
+        now = self._clock()
+        free_at = max(self._free_at.get(key, now), now) + self._each_seconds
+        wait = free_at - now - self._seconds
+        if wait > ROUNDING_SECONDS:
+            return wait
+        self._set(key, free_at, now)
+        return 0.0
+
+    def reserve(self, key: Key, most_seconds: float) -> float:
+        """Takes one even if there is none yet: in how many seconds it is there, or `most`."""
+        now = self._clock()
+        free_at = max(self._free_at.get(key, now), now) + self._each_seconds
+        free_at = min(free_at, now + self._seconds + most_seconds)
+        self._set(key, free_at, now)
+        return max(0.0, free_at - now - self._seconds)
+
+    def give_back(self, key: Key) -> None:
+        """Puts one back that was not used in the end."""
+        if key in self._free_at:
+            self._free_at[key] -= self._each_seconds
+
+    def _set(self, key: Key, free_at: float, now: float) -> None:
+        self._free_at[key] = free_at
+        self._free_at.move_to_end(key)
+        oldest = next(iter(self._free_at))
+        if self._free_at[oldest] <= now or len(self._free_at) > REMEMBERED_KEYS:
+            del self._free_at[oldest]
+
+    def __len__(self) -> int:
+        return len(self._free_at)
 
 
 class Shares[Key: Hashable]:

@@ -1,4 +1,4 @@
-"""Password hashing: argon2id on a few threads of its own, with a bounded queue in front of them."""
+"""Password hashing: argon2id on a few threads of its own, with a fair queue in front of them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import os
 import secrets
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
-from db.errors import DomainError, ErrorCode
+from auth.attempts import too_many_attempts
+from auth.fair_queue import Asker, FairQueue
 
 # OWASP's Password Storage Cheat Sheet asks for argon2id with at least 19 MiB, 2 passes and 1 lane;
 # the memory is what makes guessing on graphics cards dear, so that is where we give more.
@@ -26,7 +31,9 @@ HASH_BYTES = 32
 SALT_BYTES = 16
 
 MAX_CONCURRENT = 2
-MAX_WAITING = 64
+# In each lane. When it is full, whoever has most waiting there makes room for others.
+MAX_WAITING = 1_024
+NOBODY = Asker()
 NICENESS = 5
 
 
@@ -38,8 +45,20 @@ class VerifyResult:
     new_hash: str | None = None
 
 
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """Work that waits for a thread, and who waits for it."""
+
+    work: Callable[[], Any]
+    done: asyncio.Future[Any]
+
+
 class PasswordHasher:
-    """Hashes and verifies off the event loop; refuses instead of queueing without end."""
+    """Hashes and verifies off the event loop; refuses instead of queueing without end.
+
+    Those who are known where they call from and those who are not take turns, so that neither
+    waits for more than as many of the others.
+    """
 
     def __init__(
         self, *, max_concurrent: int = MAX_CONCURRENT, max_waiting: int = MAX_WAITING
@@ -52,21 +71,36 @@ class PasswordHasher:
             salt_len=SALT_BYTES,
         )
         self._nobodys_hash = _hash_that_matches_nothing()
-        self._places = threading.BoundedSemaphore(max_concurrent + max_waiting)
+        self._max_concurrent = max_concurrent
+        self._max_waiting = max_waiting
+        self._known, self._others = FairQueue[_Waiting](), FairQueue[_Waiting]()
+        self._lanes = deque((self._known, self._others))
+        self.running = 0
         self._threads = ThreadPoolExecutor(
             max_concurrent, thread_name_prefix="passwords", initializer=_yield_to_other_threads
         )
 
-    async def hash(self, password: str) -> str:
-        """The encoded argon2id hash of a password, with a fresh salt."""
-        return await self._run(lambda: self._argon2.hash(password))
+    @property
+    def waiting(self) -> int:
+        """How many hashes wait for their turn."""
+        return len(self._known) + len(self._others)
 
-    async def verify(self, password_hash: str | None, password: str) -> VerifyResult:
+    async def hash(self, password: str, asker: Asker = NOBODY) -> str:
+        """The encoded argon2id hash of a password, with a fresh salt."""
+        return await self._run(lambda: self._argon2.hash(password), asker)
+
+    async def verify(
+        self, password_hash: str | None, password: str, asker: Asker = NOBODY
+    ) -> VerifyResult:
         """Compare; with no hash, do the same work, so that a stranger's e-mail costs the same."""
-        return await self._run(lambda: self._verify(password_hash or self._nobodys_hash, password))
+        stored = password_hash or self._nobodys_hash
+        return await self._run(lambda: self._verify(stored, password), asker)
 
     def close(self) -> None:
         """Let the running hashes end and drop the waiting ones."""
+        for lane in self._lanes:
+            while lane:
+                lane.take().done.cancel()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _verify(self, password_hash: str, password: str) -> VerifyResult:
@@ -78,19 +112,53 @@ class PasswordHasher:
             return VerifyResult(ok=True, new_hash=self._argon2.hash(password))
         return VerifyResult(ok=True)
 
-    async def _run[Result](self, work: Callable[[], Result]) -> Result:
-        if not self._places.acquire(blocking=False):
-            raise DomainError(
-                ErrorCode.RATE_LIMITED, "Too many sign-ins at once; try again in a moment."
-            )
-        try:
-            future = self._threads.submit(work)
-        except BaseException:
-            self._places.release()
-            raise
-        # The work itself frees its place: a caller who goes away does not stop a running hash.
-        future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
+    async def _run[Result](self, work: Callable[[], Result], asker: Asker = NOBODY) -> Result:
+        lane = self._known if asker.is_known else self._others
+        # While a thread is free, nothing waits.
+        if self.running >= self._max_concurrent and len(lane) >= self._max_waiting:
+            _make_room(lane, asker)
+        waiting = _Waiting(work, asyncio.get_running_loop().create_future())
+        lane.put(asker, waiting)
+        self._begin()
+        result: Result = await waiting.done
+        return result
+
+    def _begin(self) -> None:
+        """Gives the free threads their work. What nobody waits for any more is left out."""
+        while self.running < self._max_concurrent and self.waiting:
+            self._lanes.rotate()
+            waiting = (self._lanes[0] or self._lanes[1]).take()
+            if waiting.done.done():
+                continue
+            self.running += 1
+            running = self._threads.submit(waiting.work)
+            running.add_done_callback(partial(self._tell, waiting))
+
+    def _tell(self, waiting: _Waiting, ended: Future[Any]) -> None:
+        """In the thread that has done the work: tells the event loop, unless that is gone."""
+        with suppress(RuntimeError):
+            waiting.done.get_loop().call_soon_threadsafe(self._end, waiting, ended)
+
+    def _end(self, waiting: _Waiting, ended: Future[Any]) -> None:
+        # Only now is the thread free: a caller who goes away does not stop a running hash.
+        self.running -= 1
+        self._begin()
+        if waiting.done.done():
+            return
+        if ended.cancelled():
+            waiting.done.cancel()
+        elif error := ended.exception():
+            waiting.done.set_exception(error)
+        else:
+            waiting.done.set_result(ended.result())
+
+
+def _make_room(lane: FairQueue[_Waiting], newcomer: Asker) -> None:
+    dropped = lane.drop_from_the_greediest(newcomer.network)
+    if dropped is None:
+        raise too_many_attempts()
+    if not dropped.done.done():
+        dropped.done.set_exception(too_many_attempts())
 
 
 def _hash_that_matches_nothing() -> str:

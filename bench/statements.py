@@ -42,7 +42,7 @@ async def export_statements(owner_url: str, settings: Settings) -> dict[str, Any
 async def _query(engine: Engine, operation: Operation) -> dict[str, Any]:
     actor = Actor("authenticated", uuid4())
     variables = coerce_variables(engine.schema, operation, {})
-    statement = engine.query_statement(operation, variables, actor)
+    statement = await engine.query_statement(operation, variables, actor)
     assert statement is not None, "these queries compile"
     assert not statement.finishers, "the peer finishes nothing in Python"
     values = statement.arguments(Request(variables, actor.user_id))
@@ -56,7 +56,7 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     variables = coerce_variables(engine.schema, operation, {"input": given})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    verb = await field.operation(Context(actor, None, "export"), **field.arguments(variables))  # type: ignore[arg-type]
+    verb = await field.spec.operation(Context(actor, None, "export"), **field.arguments(variables))  # type: ignore[arg-type]
     assert isinstance(verb, SqlVerb)
     statement = field.payload.verb_statement(verb)
     assert statement is not None, "a hot mutation is one statement"

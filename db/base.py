@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Text, Uuid, tex
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
+from db.quotas.declaration import Bound, Quota
 from db.rls import Access, Watch
 
 NAMING = {
@@ -31,7 +32,11 @@ Json = Annotated[dict[str, object], mapped_column(JSONB)]
 
 
 class Base(DeclarativeBase):
-    """A table with its lock: every subclass declares who may do what in `access`."""
+    """A table with its lock: every subclass declares who may do what in `access`.
+
+    One that clients' requests fill says in `quota` how much of it a user may have, or what
+    bounds it.
+    """
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar = {
@@ -41,3 +46,4 @@ class Base(DeclarativeBase):
     }
     access: ClassVar[Access]
     watch: ClassVar[Watch | None] = None
+    quota: ClassVar[Quota | Bound | None] = None

@@ -158,7 +158,7 @@ def _start_locked(
         create_cluster(cluster, binaries, user, sync=options["fsync"] == "on")
     server, port = _start_with_retries(cluster, binaries, user, options, report)
     try:
-        if not cluster.prepared.exists():
+        if not cluster.is_prepared:
             prepare_cluster(cluster, binaries, port)
     except BaseException:
         server.stop()

@@ -23,6 +23,7 @@ from db.embedded_process import (
     run_sql,
     run_tool,
 )
+from db.roles import CLOSE_FUNCTIONS_SQL
 from settings import Settings, write_secret
 
 SUPERUSER_SECRET = "embedded-superuser-password"
@@ -48,6 +49,12 @@ grant connect on database postgres to tallygraph_owner;
 \c tallygraph
 revoke create on schema public from public;
 """
+# Every database that is made later is a copy of template1.
+CLOSE_SQL = "".join(
+    f"\\c {database}\n{CLOSE_FUNCTIONS_SQL.format(owner='tallygraph_owner')}"
+    for database in ("template1", "tallygraph")
+)
+PREPARED = sha256((PREPARE_SQL + CLOSE_SQL).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,13 @@ class Cluster:
 
     @property
     def prepared(self) -> Path:
-        """A file that says that the role and the database were made."""
+        """A file that says with which script the role and the database were made."""
         return self.directory / "prepared"
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether that is the script of today."""
+        return self.prepared.exists() and self.prepared.read_text() == PREPARED
 
     @property
     def startup_log(self) -> Path:
@@ -184,6 +196,6 @@ def create_cluster(cluster: Cluster, binaries: Path, user: ServerUser, *, sync: 
 def prepare_cluster(cluster: Cluster, binaries: Path, port: int) -> None:
     """Make the owner and the database; doing it again does no harm."""
     password = cluster.password(OWNER_SECRET).replace("'", "''").replace("\\", "\\\\")
-    script = f"\\set owner_password '{password}'\n{PREPARE_SQL}"
+    script = f"\\set owner_password '{password}'\n{PREPARE_SQL}{CLOSE_SQL}"
     run_sql(binaries, port, cluster.password(SUPERUSER_SECRET), script)
-    cluster.prepared.touch()
+    cluster.prepared.write_text(PREPARED)

@@ -88,6 +88,27 @@ class DailyLimitReached(DomainError):
         self.resets_at = resets_at
 
 
+class RateLimited(DomainError):
+    """Too much of something for now; `retry_after_seconds` says when to try again."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(ErrorCode.RATE_LIMITED, message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+def sign_in_first() -> DomainError:
+    """The refusal of somebody who is nobody yet."""
+    return DomainError(
+        ErrorCode.UNAUTHENTICATED,
+        "Sign in first, then send the access token in the Authorization header.",
+    )
+
+
+def forbidden() -> DomainError:
+    """The refusal of what the caller's role does not allow."""
+    return DomainError(ErrorCode.FORBIDDEN, "This is for admins only.")
+
+
 def not_found(what: str, path: tuple[str, ...] = ()) -> DomainError:
     """Missing and forbidden look the same, so that ids tell nothing."""
     return DomainError(ErrorCode.NOT_FOUND, f"There is no such {what}.", path)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
 from db.base import Base, Json, Moment
+from db.quotas.declaration import Bound
 from db.rls import Access, Internal
 
 
@@ -58,6 +59,7 @@ class Event(Base):
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
     access = Access(Internal(), service=("SELECT",))
+    quota = Bound("One for each write to a counted table or a wallet; kept for 7 days.")
 
 
 class DatabaseEpoch(Base):

@@ -14,17 +14,24 @@ from alembic import command
 from alembic.config import Config
 
 from db.pool import role_url
+from db.quotas.administration import write_declared_limits
 from db.rereading import make_reread_functions
+from db.roles import narrow_reach, write_role_settings
+from db.uploads.operations import UploadLimits, publish_limits
 from settings import ROLES, Settings
 
 HERE = Path(__file__).parent
 # Verbs are replaced on every run, after the tables they use; the order is that of their calls.
 VERBS = (
     "foundation.sql",
+    "accounts/admins.sql",
     "events.sql",
+    "quotas/quotas.sql",
     "credits/ledger.sql",
     "credits/grants.sql",
     "credits/upkeep.sql",
+    "accounts/sessions.sql",
+    "accounts/budgets.sql",
     "catalog/catalog.sql",
     "uploads/uploads.sql",
     "generations/life_cycle.sql",
@@ -33,10 +40,12 @@ VERBS = (
     "credits/usage.sql",
     "jobs/jobs.sql",
     "profiles/profiles.sql",
+    "credits/administration.sql",
+    "catalog/administration.sql",
+    "notifications/notifications.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096
-TRANSACTION_TIMEOUT_SINCE = 17
 
 
 def scram_verifier(password: str) -> str:
@@ -70,6 +79,9 @@ async def migrate(owner_url: str, settings: Settings) -> None:
             for name in VERBS:
                 await lock.execute((HERE / name).read_text())
             await make_reread_functions(lock)
+            await write_declared_limits(lock)
+            await publish_limits(lock, UploadLimits.of(settings))
+        await narrow_reach(lock)
         for role in ROLES:
             await _prepare_role(lock, owner_url, role, settings)
     finally:
@@ -86,13 +98,4 @@ async def _prepare_role(
         await probe.close()
     except asyncpg.InvalidAuthorizationSpecificationError:
         await owner.execute(f"alter role {role} password '{scram_verifier(password)}'")
-    timeout_milliseconds = int(settings.statement_timeout_seconds * 1000)
-    await owner.execute(f"alter role {role} set statement_timeout = {timeout_milliseconds}")
-    # An open transaction that has written holds back every live update of the cluster.
-    longest = f"'{settings.transaction_timeout_seconds:g}s'"
-    await owner.execute(f"alter role {role} set idle_in_transaction_session_timeout = {longest}")
-    if owner.get_server_version().major >= TRANSACTION_TIMEOUT_SINCE:
-        await owner.execute(f"alter role {role} set transaction_timeout = {longest}")
-    # A connection that was dropped because its client left ends its statement, too.
-    await owner.execute(f"alter role {role} set client_connection_check_interval = '500ms'")
-    await owner.execute(f"alter role {role} set timezone = 'UTC'")
+    await write_role_settings(owner, role, settings)

@@ -13,15 +13,16 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
-import orjson
 import structlog
 from sqlalchemy import Executable
 from sqlalchemy.sql.elements import ClauseElement
 
 from db.actor import Actor, Role
+from db.codecs import set_codecs
 from db.compiling import compiled
 from db.errors import DomainError
 from db.outages import answered, cannot_serve, connection_lost, unavailable
+from db.roles import check_role
 from settings import Settings, SettingsError
 
 ACQUIRE_TIMEOUT_SECONDS = 2.0
@@ -33,22 +34,11 @@ START_PATIENCE_SECONDS = 30.0
 START_RETRY_SECONDS = 0.5
 PREPARED_LIMIT = 500
 PROBE_NAME = "tallygraph_probe"
-UNSAFE_ROLE_SQL = """
-select r.rolname from pg_roles r
-where r.rolname = current_user and (
-    r.rolsuper or r.rolbypassrls
-    or exists (select from pg_class c where c.relowner = r.oid)
-    or exists (select from pg_auth_members m where m.member = r.oid))
-"""
 
 log = structlog.get_logger("tallygraph.db")
 # Like no other process's: a name that means another statement elsewhere could set a wrong claim.
 _STATEMENT_PREFIX = f"tallygraph_{secrets.token_hex(8)}_"
 _statement_numbers = count(1)
-
-
-class UnsafeRoleError(Exception):
-    """A role that the server logs in as could climb over row-level security."""
 
 
 class UnreachableDatabaseError(Exception):
@@ -283,20 +273,6 @@ class Transaction:
         await self.connection.execute(sql, *arguments)
 
 
-async def set_codecs(raw: asyncpg.Connection) -> None:
-    """Answers come as the bytes Postgres wrote; jsonb parameters and columns are Python values."""
-    await raw.set_type_codec(
-        "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
-    )
-    await raw.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: orjson.dumps(value).decode(),
-        decoder=orjson.loads,
-        format="text",
-    )
-
-
 def role_url(url: str, role: str, password: str) -> str:
     """The URL of a role at the place that `url` names, its options (such as TLS) kept."""
     parts = urlsplit(url)
@@ -375,12 +351,9 @@ class Database:
 
     async def _refuse_unsafe(self, role: Role) -> None:
         async with self.pools[role].connection() as connection:
-            unsafe = await connection.raw.fetchval(UNSAFE_ROLE_SQL)
-        if unsafe:
-            raise UnsafeRoleError(
-                f"The role {unsafe} owns tables, bypasses row-level security, is a "
-                "superuser or is a member of another role. Make it a plain LOGIN role."
-            )
+            reach = await check_role(connection.raw, self._settings)
+        if reach:
+            log.warning("database.role_reaches_further", role=role, reaches=reach)
 
     async def _refuse_forgetful_pooler(self, role: Role) -> None:
         """A pooler that mixes up its clients' statements would run one of them for another."""

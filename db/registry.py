@@ -13,6 +13,7 @@ from db.generations import tables as generations
 from db.jobs import tables as jobs
 from db.notifications import tables as notifications
 from db.profiles import tables as profiles
+from db.quotas import tables as quotas
 from db.uploads import tables as uploads
 
 SLICES = (
@@ -24,6 +25,7 @@ SLICES = (
     jobs,
     notifications,
     profiles,
+    quotas,
     uploads,
 )
 metadata = Base.metadata

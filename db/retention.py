@@ -47,6 +47,20 @@ PURGES: dict[str, TextClause] = {
         "created_at < now() - interval '30 days'",
         "created_at",
     ),
+    # Longer than any access token lives: a revoked session must be known as revoked until then.
+    "sessions revoked a week ago": _oldest(
+        "sessions", "id", "revoked_at < now() - interval '7 days'", "revoked_at"
+    ),
+    "sessions expired a week ago": _oldest(
+        "sessions", "id", "expires_at < now() - interval '7 days'", "expires_at"
+    ),
+    # Long after the last access token of the session.
+    "deleted sessions older than 30 days": _oldest(
+        "deleted_sessions", "id", "deleted_at < now() - interval '30 days'", "deleted_at"
+    ),
+    "budgets that are whole again": _oldest(
+        "rate_budgets", "kind, holder_hash", "expires_at <= now()", "expires_at"
+    ),
     "generation logs older than a year": _oldest(
         "ai_generation_logs", "id", "created_at < now() - interval '1 year'", "created_at, id"
     ),

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Uuid,
     literal,
     literal_column,
+    or_,
     select,
     true,
 )
@@ -28,16 +29,24 @@ ServiceVerb = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
 
 @dataclass(frozen=True)
 class Owned:
-    """Rows belong to the user named in `column`; nobody else sees that they exist."""
+    """Rows belong to the user named in `column`; nobody else sees that they exist.
+
+    With `admins`, admins read them too. Nobody but the owner ever writes them.
+    """
 
     column: str = "user_id"
+    admins: bool = False
 
 
 @dataclass(frozen=True)
 class Public:
-    """Everybody reads the rows for which the boolean column `only_if` is true (all, when empty)."""
+    """Everybody reads the rows for which the boolean column `only_if` is true (all, when empty).
+
+    With `admins`, admins read the others too.
+    """
 
     only_if: str = ""
+    admins: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,25 +99,37 @@ class Access:
     service: tuple[ServiceVerb, ...] = field(default=("SELECT", "INSERT", "UPDATE", "DELETE"))
 
 
+def is_admin(model: type[Base], actor_user_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether the actor is an admin, as the database knows it."""
+    admins = model.metadata.tables["users"].alias("admins")
+    role = literal_column("'admin'", Text())
+    found = select(admins.c.id).where(admins.c.id == actor_user_id, admins.c.role == role)
+    return found.correlate(None).exists()
+
+
 def ownership_predicate(
-    model: type[Base], source: FromClause, actor_user_id: ColumnElement[Any]
+    model: type[Base],
+    source: FromClause,
+    actor_user_id: ColumnElement[Any],
+    *,
+    as_admin: bool = False,
 ) -> ColumnElement[bool]:
     """The engine's lock: the rows of `source` that the actor may read.
 
     `actor_user_id` is a bound value, never `app.user_id()`: a statement must not depend on when
-    its own claims are set.
+    its own claims are set. What admins may read beside their own is only in it with `as_admin`:
+    all other statements stay as simple as they are.
     """
     ownership = model.access.ownership
-    if isinstance(ownership, Owned):
-        return source.c[ownership.column] == actor_user_id
-    if isinstance(ownership, Public):
-        return source.c[ownership.only_if].is_(True) if ownership.only_if else true()
+    if isinstance(ownership, Internal):
+        raise TypeError(f"{model.__name__} is internal: no client reads it")
     if isinstance(ownership, AdminOnly):
-        admins = model.metadata.tables["users"].alias("admins")
-        role = literal_column("'admin'", Text())
-        is_admin = select(admins.c.id).where(admins.c.id == actor_user_id, admins.c.role == role)
-        return is_admin.correlate(None).exists()
-    raise TypeError(f"{model.__name__} is internal: no client reads it")
+        return is_admin(model, actor_user_id)
+    if isinstance(ownership, Owned):
+        own = source.c[ownership.column] == actor_user_id
+    else:
+        own = source.c[ownership.only_if].is_(True) if ownership.only_if else true()
+    return or_(own, is_admin(model, actor_user_id)) if as_admin and ownership.admins else own
 
 
 def own_rows(model: type[Base], actor: Actor) -> ColumnElement[bool]:
@@ -123,6 +144,10 @@ IS_ADMIN = (
 )
 
 
+# The same for a table that its own policy could not ask: it would be asked again for the answer.
+CALLER_IS_ADMIN = "(select app.is_admin())"
+
+
 def _owner_condition(ownership: Owned) -> str:
     return f"{ownership.column} = (select app.user_id())"
 
@@ -131,11 +156,15 @@ def _authenticated_policies(name: str, access: Access) -> Iterator[tuple[str, st
     if isinstance(access.ownership, Public):
         condition = access.ownership.only_if or "true"
         yield "public_select", f"on {name} for select to anon, authenticated using ({condition})"
+        if access.ownership.admins:
+            yield "admin_select", f"on {name} for select to authenticated using ({CALLER_IS_ADMIN})"
     if isinstance(access.ownership, AdminOnly):
         yield "admin_select", f"on {name} for select to authenticated using ({IS_ADMIN})"
     if isinstance(access.ownership, Owned):
         own = _owner_condition(access.ownership)
-        yield "owner_select", f"on {name} for select to authenticated using ({own})"
+        # One policy, so that the cheap half is always looked at first.
+        readable = f"{own} or {CALLER_IS_ADMIN}" if access.ownership.admins else own
+        yield "owner_select", f"on {name} for select to authenticated using ({readable})"
         if access.insert:
             yield "owner_insert", f"on {name} for insert to authenticated with check ({own})"
         if access.update:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
+from sqlalchemy import literal_column
 
 from auth.accounts import SignedIn
 from db.accounts import tables
@@ -18,6 +19,7 @@ from graph.engine.declare import (
     column,
     connection,
     edge,
+    expression,
     global_id,
     mutation,
     node_lookup,
@@ -30,6 +32,7 @@ from graph.generations import Generation
 from graph.mutations import MutationPayload
 from graph.notifications import Notification
 from graph.profiles import Profile
+from graph.quotas import Quota, quotas
 from graph.relay import Connection, Node
 from graph.uploads import Upload, is_kept
 
@@ -43,6 +46,10 @@ class User(Node):
     id: strawberry.ID = global_id()
     email: str | None = column(description="The e-mail address; null for a guest.")
     is_anonymous: bool = column(description="Whether this is a guest.")
+    is_admin: bool = expression(
+        lambda user: user.c.role == literal_column("'admin'"),
+        description="Whether they may use what is for admins.",
+    )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
     plan: Plan | None = edge("plan_id", description="The plan subscribed to.")
@@ -72,6 +79,7 @@ class User(Node):
     notifications: Connection[Notification] = connection(
         Notification, NEWEST_FIRST, description="Notifications, newest first."
     )
+    quotas: list[Quota] = quotas()
 
 
 @strawberry.type(description="A signed-in session. Keep both tokens secret.")
@@ -105,6 +113,17 @@ class SignInInput:
     password: str = strawberry.field(description="The password.")
 
 
+@strawberry.input(description="What is known of a guest's device.")
+class SignInAnonymouslyInput:
+    """Input of `signInAnonymously`."""
+
+    device_id: str | None = strawberry.field(
+        default=None,
+        description="An id of the installation, such as a UUID that the app keeps. A device gets "
+        "the bonus once; only a hash of its id is stored. Null is as good as leaving it out.",
+    )
+
+
 @strawberry.input(description="A refresh token.")
 class RefreshSessionInput:
     """Input of `refreshSession`."""
@@ -117,6 +136,10 @@ class SessionPayload(MutationPayload):
     """Payload with a session."""
 
     session: AuthSession | None = strawberry.field(description="The session; null on errors.")
+    bonus_credits: int | None = strawberry.field(
+        description="Credits that came with the account just opened: 0 when its address or device "
+        "has had its bonuses for now. Null when no account was opened."
+    )
     errors: list[UserError] = strawberry.field(
         description="EMAIL_IN_USE, INVALID_CREDENTIALS, BAD_USER_INPUT; UNAUTHENTICATED from "
         "`refreshSession` when the token is used up or revoked."
@@ -138,7 +161,8 @@ def _session(signed_in: SignedIn) -> Payload:
         "expires_at": signed_in.expires_at,
         "user": Ref(signed_in.user_id),
     }
-    return Payload({"session": session}, reader=signed_in.actor)
+    fields = {"session": session, "bonus_credits": signed_in.bonus_credits}
+    return Payload(fields, reader=signed_in.actor)
 
 
 async def sign_up(context: Context, input: SignUpInput) -> Payload:
@@ -147,7 +171,11 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     accounts = context.services.accounts
     return _session(
         await accounts.sign_up(
-            input.email, input.password, user_agent=context.user_agent, anonymous=guest
+            input.email,
+            input.password,
+            network=context.network,
+            user_agent=context.user_agent,
+            anonymous=guest,
         )
     )
 
@@ -156,14 +184,22 @@ async def sign_in(context: Context, input: SignInInput) -> Payload:
     """Opens a session of an existing account."""
     accounts = context.services.accounts
     return _session(
-        await accounts.sign_in(input.email, input.password, user_agent=context.user_agent)
+        await accounts.sign_in(
+            input.email, input.password, network=context.network, user_agent=context.user_agent
+        )
     )
 
 
-async def sign_in_anonymously(context: Context) -> Payload:
+async def sign_in_anonymously(
+    context: Context, input: SignInAnonymouslyInput | None = None
+) -> Payload:
     """Opens a guest's account and session."""
     return _session(
-        await context.services.accounts.sign_in_anonymously(user_agent=context.user_agent)
+        await context.services.accounts.sign_in_anonymously(
+            network=context.network,
+            device_id=input.device_id if input else None,
+            user_agent=context.user_agent,
+        )
     )
 
 
@@ -174,7 +210,8 @@ async def refresh_session(context: Context, input: RefreshSessionInput) -> Paylo
     except DomainError as error:
         if error.code is not ErrorCode.UNAUTHENTICATED:
             raise
-        return Payload({"session": None, "errors": [user_error(error)]})
+        refused = {"session": None, "bonus_credits": None, "errors": [user_error(error)]}
+        return Payload(refused)
 
 
 async def sign_out(context: Context) -> Payload:
@@ -216,6 +253,8 @@ class AccountsMutation:
     )
     sign_in_anonymously: SessionPayload | None = mutation(
         sign_in_anonymously,
+        SignInAnonymouslyInput,
+        needs_input=False,
         ignores_dead_token=True,
         description="Begin as a guest, without e-mail or password.",
     )

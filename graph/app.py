@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
 
 from auth.accounts import Accounts
+from auth.attempts import Attempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
@@ -22,7 +24,7 @@ from db.actor import SERVICE
 from db.images import ImageWorker
 from db.pool import Database
 from db.storage import Storage
-from db.uploads.operations import UploadLimits
+from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
 from graph import catalog_pictures, files
@@ -43,6 +45,7 @@ from graph.metrics import MetricsPage, ProcessFigures
 from graph.schema import build_schema
 from graph.services import Services
 from graph.siblings import Siblings
+from graph.traffic import Traffic
 from graph.uploads import links
 from settings import DEMO_ORIGINS, Settings
 
@@ -85,7 +88,7 @@ class Server:
             operations, self.clients, is_origin_allowed=is_origin_allowed
         )
         self.siblings = siblings or Siblings()
-        self.figures = ProcessFigures(database, self.services.hub, self.clients)
+        self.figures = ProcessFigures(self.services, self.clients)
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
         self._streams = EventStreams(
@@ -96,6 +99,8 @@ class Server:
 
     async def start(self) -> None:
         """Begins what runs beside requests."""
+        async with self.services.database.transaction(SERVICE) as transaction:
+            await publish_limits(transaction.connection, self.services.uploads.limits)
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
@@ -124,12 +129,20 @@ class Server:
         if scope["type"] == "websocket":
             return self._socket(scope, receive, send)
         if scope["method"] == "PUT":
-            return self._put(scope, receive, send)
-        return self._pages(scope, receive, with_security_headers(send))
+            return self._put(scope, receive, self._page_send(scope, send))
+        return self._pages(scope, receive, self._page_send(scope, send))
+
+    def _page_send(self, scope: MutableMapping[str, Any], send: Any) -> Any:
+        """Adds the headers of pages to what is sent, and counts it."""
+        route = "files" if scope["path"].startswith("/files/") else "pages"
+        return with_security_headers(send, partial(self._count_response, route))
+
+    def _count_response(self, route: str, status: int) -> None:
+        self.services.traffic.responses[route, status] += 1
 
     async def _put(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """A photo arrives: its upload may be watched."""
-        await self._pages(scope, receive, with_security_headers(send))
+        await self._pages(scope, receive, send)
         self.services.wake()
 
     async def _socket(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
@@ -190,14 +203,17 @@ def make_services(
     keys = SigningKeys.load(settings)
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
+    attempts = Attempts(settings.failed_sign_ins_per_address)
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,
+        traffic=Traffic(),
         database=database,
         keys=keys,
         tokens=tokens,
         passwords=passwords,
-        accounts=Accounts(database, passwords, tokens, settings),
+        attempts=attempts,
+        accounts=Accounts(database, passwords, attempts, tokens, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
         images=images,
@@ -242,11 +258,12 @@ def with_cors(app: Asgi, settings: Settings) -> Asgi:
     return only_for_pages
 
 
-def with_security_headers(send: Any) -> Any:
-    """Adds the headers every page has, unless the page sets its own."""
+def with_security_headers(send: Any, count: Callable[[int], None]) -> Any:
+    """Adds the headers every page has, unless the page sets its own, and counts its status."""
 
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
+            count(message["status"])
             present = {name.lower() for name, _ in message["headers"]}
             missing = [pair for pair in SECURITY_HEADERS if pair[0] not in present]
             message = {**message, "headers": [*message["headers"], *missing]}

@@ -8,7 +8,9 @@ from typing import Any
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_column
 
-from db.catalog import tables
+from db.catalog import operations, tables
+from db.pool import Transaction
+from graph.context import Context
 from graph.engine.declare import (
     backed_by,
     column,
@@ -16,9 +18,13 @@ from graph.engine.declare import (
     expression,
     global_id,
     live,
+    mutation,
     rows,
 )
-from graph.relay import Cursor, Node
+from graph.engine.outcomes import Payload, Ref, Verb
+from graph.errors import UserError
+from graph.mutations import MutationPayload
+from graph.relay import Cursor, Node, slug_from_global_id
 from graph.scalars import JSON
 from settings import get_settings
 
@@ -141,6 +147,11 @@ class CatalogQuery:
     """Queries on the catalog."""
 
     tools: list[Tool] = rows(("sort_order", "id"), description="The active tools, in their order.")
+    all_tools: list[Tool] | None = rows(
+        ("sort_order", "id"),
+        for_admins=True,
+        description="All tools, those that are switched off too. For admins; FORBIDDEN for others.",
+    )
     plans: list[Plan] = rows(
         ("price_cents", "sort_order", "id"),
         description="The plans, cheapest first; those with a price on request come last.",
@@ -153,6 +164,47 @@ class CatalogQuery:
     )
     skin_colors: list[SkinColor] = rows(
         ("sort_order", "hex_code"), description="The skin tones, in their order."
+    )
+
+
+@strawberry.input(description="Which tool to switch, and how.")
+class SetToolActiveInput:
+    """Input of `setToolActive`."""
+
+    tool_id: strawberry.ID = strawberry.field(description="The tool's global id or slug.")
+    is_active: bool = strawberry.field(description="Whether it can be run from now on.")
+
+
+@strawberry.type(description="Result of `setToolActive`.")
+class SetToolActivePayload(MutationPayload):
+    """Payload of `setToolActive`."""
+
+    tool: Tool | None = strawberry.field(description="The tool as it is now.")
+    errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
+
+
+async def set_tool_active(context: Context, input: SetToolActiveInput) -> Verb:
+    """Switches a tool on or off."""
+    context.signed_in()
+    tool_id = slug_from_global_id(input.tool_id, "tool")
+
+    async def run(transaction: Transaction) -> Payload:
+        await operations.set_tool_active(transaction, tool_id, active=input.is_active)
+        return Payload({"tool": Ref(tool_id)})
+
+    return Verb(run)
+
+
+@strawberry.type
+class CatalogMutation:
+    """Mutations on the catalog."""
+
+    set_tool_active: SetToolActivePayload | None = mutation(
+        set_tool_active,
+        SetToolActiveInput,
+        for_admins=True,
+        description="Switch a tool on or off: one that is off is in no list and takes no new "
+        "generations; those under way end as usual. For admins; FORBIDDEN for others.",
     )
 
 

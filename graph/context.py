@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auth.networks import network_of
+from db.accounts.administration import require_admin
 from db.actor import Actor
-from db.errors import DomainError, ErrorCode
+from db.errors import sign_in_first
 
 if TYPE_CHECKING:
+    from graph.engine.documents import Skeleton
     from graph.services import Services
 
 
@@ -31,7 +33,8 @@ class Context:
     """What an operation knows of its request.
 
     `address` is the client's; what it may use is counted by `network`. While it `is_reading`, its
-    work may be cancelled at any moment; `client_left` says that it was.
+    work may be cancelled at any moment; `client_left` says that it was. `skeleton` is what it asks
+    for, once that is known.
     """
 
     actor: Actor
@@ -41,17 +44,30 @@ class Context:
     address: str = ""
     is_reading: bool = False
     client_left: bool = False
+    skeleton: Skeleton | None = None
 
     @property
     def network(self) -> str:
         """What counts as the client's address."""
         return network_of(self.address)
 
+    def told(self) -> dict[str, str | None]:
+        """What a log says of it: who asks for what, and never with which values."""
+        asked, user_id = self.skeleton, self.actor.user_id
+        return {
+            "user_id": str(user_id) if user_id else None,
+            "operation": asked.name if asked else None,
+            "field": asked.label[1] if asked else None,
+        }
+
     def signed_in(self) -> Actor:
         """The actor, refused when nobody is signed in."""
         if self.actor.user_id is None:
-            raise DomainError(
-                ErrorCode.UNAUTHENTICATED,
-                "Sign in first, then send the access token in the Authorization header.",
-            )
+            raise sign_in_first()
         return self.actor
+
+    async def admin(self) -> Actor:
+        """The actor, refused unless the database knows them as an admin."""
+        actor = self.signed_in()
+        await require_admin(self.services.database, actor)
+        return actor

@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 
 from db.credits import tables
-from db.errors import DomainError, ErrorCode, bad_input
+from db.credits.rules import problems_of_movement
+from db.errors import DomainError, ErrorCode, bad_input, refuse_any
 from graph.catalog import Tool
 from graph.context import Context
 from graph.engine.declare import (
@@ -294,6 +295,11 @@ class SpendCreditsPayload(MutationPayload):
 async def spend_credits(context: Context, input: SpendCreditsInput) -> SqlVerb:
     """Spends at once; one statement does the verb and reads its payload."""
     context.signed_in()
+    refuse_any(
+        problems_of_movement(
+            input.amount, input.idempotency_key, reason=input.reason, referenceId=input.reference_id
+        )
+    )
     return SqlVerb(
         "app.spend_credits",
         (

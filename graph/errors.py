@@ -17,9 +17,11 @@ from db.errors import (
     ErrorCode,
     InputRefused,
     InsufficientCredits,
+    RateLimited,
 )
 from db.outages import cannot_serve, unavailable
 from db.retries import RETRIED
+from graph.traffic import tell
 
 REFUSAL_SQLSTATE = "TG000"
 # A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
@@ -89,12 +91,17 @@ def with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
     """A GraphQL error as JSON with its stable code; its own `extensions.code` stands."""
     formatted: dict[str, Any] = dict(error.formatted)
     formatted["extensions"] = {"code": code.value, **(error.extensions or {})}
+    tell(formatted["extensions"]["code"])
     return formatted
 
 
 def top_level(error: DomainError, path: Sequence[str | int] | None = None) -> dict[str, Any]:
     """A domain error as a top-level error."""
-    formatted: dict[str, Any] = {"message": error.message, "extensions": {"code": error.code.value}}
+    tell(error.code.value)
+    extensions: dict[str, Any] = {"code": error.code.value}
+    if isinstance(error, RateLimited):
+        extensions["retryAfterSeconds"] = error.retry_after_seconds
+    formatted: dict[str, Any] = {"message": error.message, "extensions": extensions}
     if path:
         formatted["path"] = list(path)
     return formatted
@@ -140,6 +147,7 @@ def user_errors(error: DomainError) -> list[UserError]:
 
 def user_error(error: DomainError) -> UserError:
     """A domain error as the UserError of a payload."""
+    tell(error.code.value)
     path = list(error.path) or None
     if isinstance(error, InsufficientCredits):
         return InsufficientCreditsError(

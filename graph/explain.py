@@ -123,7 +123,7 @@ async def _steps(
             _reading("The state now", plan.now, request, actor),
             Step("Each event; its row is a parameter", plan.event.with_claims),
         ]
-    statement = engine.query_statement(operation, variables, actor)
+    statement = await engine.query_statement(operation, variables, actor)
     if statement is None:
         return [Step("Introspection is answered by graphql-core, without its own statement")]
     return [_reading("Query", statement, request, actor)]
@@ -138,8 +138,8 @@ async def _mutation_steps(
     key: str, field: MutationField, context: Context, variables: Any
 ) -> list[Step]:
     # Only an operation that hands back a SQL verb has done nothing yet when it returns.
-    if field.operation.__annotations__["return"] in (SqlVerb, SqlVerb.__name__):
-        verb: SqlVerb = await field.operation(context, **field.arguments(variables))
+    if field.spec.operation.__annotations__["return"] in (SqlVerb, SqlVerb.__name__):
+        verb: SqlVerb = await field.spec.operation(context, **field.arguments(variables))
         statement = field.payload.verb_statement(verb)
         if statement is not None:
             request = Request(variables, context.actor.user_id)

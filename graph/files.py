@@ -17,7 +17,7 @@ from db.links import Links, SignedLink, link_refused
 from db.storage import Storage, width_of
 from db.uploads.receiving import UploadReceiver, too_large
 from db.widths import SmallerPictures
-from graph.errors import domain_error
+from graph.errors import domain_error, top_level
 
 BYTE_TIMEOUT_SECONDS = 10.0
 BODY_TIMEOUT_SECONDS = 600.0
@@ -79,7 +79,7 @@ def _refusals_answered(
 
 
 def _refused(refusal: DomainError, status: int) -> JSONResponse:
-    error = {"message": refusal.message, "extensions": {"code": refusal.code}}
+    error = top_level(refusal)
     # Closing frees the server from reading the rest of a body that it does not want.
     return JSONResponse({"errors": [error]}, status, {"Connection": "close"})
 

@@ -11,7 +11,8 @@ import strawberry
 from db.catalog import operations as catalog
 from db.catalog.rules import accepted_parameters
 from db.errors import ErrorCode, refuse_any
-from db.generations import tables
+from db.generations import operations, tables
+from db.pool import Transaction
 from graph.catalog import Tool
 from graph.context import Context
 from graph.engine.declare import (
@@ -27,7 +28,7 @@ from graph.engine.declare import (
     root_connection,
     rows,
 )
-from graph.engine.outcomes import SqlVerb
+from graph.engine.outcomes import Payload, SqlVerb, Verb
 from graph.errors import UserError
 from graph.inputs import nulls, stored_in
 from graph.mutations import MutationPayload
@@ -201,13 +202,14 @@ class GenerationsQuery:
     generation_logs: Connection[GenerationLog] | None = root_connection(
         GenerationLog,
         ("-created_at", "-id"),
-        description="Every attempt at a generation, newest first; null for all but admins. Kept "
-        "for a year.",
+        description="Every attempt at a generation, newest first. Kept for a year. For admins; "
+        "FORBIDDEN for others.",
     )
     provider_circuits: list[ProviderCircuit] | None = rows(
         ("provider",),
-        description="Providers that have failed since they were first asked; null for all but "
-        "admins.",
+        for_admins=True,
+        description="Providers that have failed since they were first asked. For admins; "
+        "FORBIDDEN for others.",
     )
 
 
@@ -237,6 +239,23 @@ class CancelGenerationPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(
         description="NOT_FOUND, GENERATION_ENDED, BAD_USER_INPUT, IDEMPOTENCY_CONFLICT."
     )
+
+
+@strawberry.input(description="Which generation to delete.")
+class DeleteGenerationInput:
+    """Input of `deleteGeneration`."""
+
+    id: strawberry.ID = strawberry.field(description="The generation's global id.")
+
+
+@strawberry.type(description="Result of `deleteGeneration`.")
+class DeleteGenerationPayload(MutationPayload):
+    """Payload of `deleteGeneration`."""
+
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of what is gone; null when nothing was deleted."
+    )
+    errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
 async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
@@ -283,6 +302,18 @@ async def cancel_generation(context: Context, input: CancelGenerationInput) -> S
     )
 
 
+async def delete_generation(context: Context, input: DeleteGenerationInput) -> Verb:
+    """Deletes a generation of the caller's that has ended."""
+    context.signed_in()
+    generation_id = uuid_from_global_id(input.id, "generation", "input", "id")
+
+    async def run(transaction: Transaction) -> Payload:
+        await operations.delete_generation(transaction, generation_id)
+        return Payload({"deleted_id": input.id})
+
+    return Verb(run)
+
+
 @strawberry.type
 class GenerationsMutation:
     """Mutations on generations."""
@@ -299,6 +330,12 @@ class GenerationsMutation:
         CancelGenerationInput,
         description="Call off a generation that has not ended. Its credits come back; what is made "
         "of it after that is thrown away.",
+    )
+    delete_generation: DeleteGenerationPayload | None = mutation(
+        delete_generation,
+        DeleteGenerationInput,
+        description="Delete a generation that has ended, for good. What was paid for it stays in "
+        "the wallet's history, and its idempotency key may be used again.",
     )
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -32,6 +31,7 @@ from graph.errors import RequestError, domain_error, masked, top_level
 from graph.json_input import InvalidJson, parse_json
 from graph.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
 from graph.services import Services
+from graph.traffic import codes_told
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -39,13 +39,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 BODY_TIMEOUT_SECONDS = 30.0
-LINGER_SECONDS = 2.0
 REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
 KNOWN_BODIES_BYTES = 4 * 1024 * 1024
 # A known body, what was read from it, and the objects around them.
 KNOWN_BODY_COPIES = 4
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
+# What refuses a body does not wait for the rest of it.
+CLOSING = ((b"connection", b"close"),)
 SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 # An answer's headers as lines, for who writes it in one piece.
 HEADERS = {
@@ -104,11 +105,14 @@ class GraphQLHttp:
         self._services = services
         self._limit_bytes = services.settings.body_limit_bytes
         self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
+        self._traffic = services.traffic
         self._logs_requests = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever happens, the client gets a coded error."""
         started = perf_counter()
+        told: list[str] = []
+        codes_told.set(told)
         request_id = f"{_PROCESS_ID}{next(_numbers):08x}"
         headers: Headers = dict(scope["headers"])
         asked = response_type(_accept(scope["headers"], headers))
@@ -137,12 +141,27 @@ class GraphQLHttp:
         respond = scope.get(RESPOND_KEY) if status == 200 and b"origin" not in headers else None
         if respond is None or not respond(HEADERS[media] % request_id.encode(), body):
             await _respond(send, status, body, media, request_id, extra)
-        if status == 413:
-            await _linger(receive)
-            await send({"type": "http.response.body"})
+        self._note(scope, request_id, status, perf_counter() - started, told)
+
+    def _note(
+        self, scope: Scope, request_id: str, status: int, seconds: float, told: list[str]
+    ) -> None:
+        """Counts the request and logs it: who asked for what, and never with which values."""
+        context: Context | None = scope.get(CONTEXT_KEY)
+        asked = context.skeleton if context else None
+        self._traffic.responses["graphql", status] += 1
+        if asked is not None:
+            self._traffic.answered(asked.label, seconds)
         if self._logs_requests:
-            milliseconds = round((perf_counter() - started) * 1000, 1)
-            log.info("request", request_id=request_id, status=status, milliseconds=milliseconds)
+            log.info(
+                "request",
+                request_id=request_id,
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+                address=client_address(scope),
+                **(context.told() if context else {}),
+                errors=told,
+            )
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
@@ -258,7 +277,7 @@ class GraphQLHttp:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
                 return await self._collect(receive)
         except TimeoutError:
-            raise _refuse(408, "The body did not arrive in time.") from None
+            raise _refuse(408, "The body did not arrive in time.", headers=CLOSING) from None
 
     async def _collect(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
@@ -279,7 +298,7 @@ class GraphQLHttp:
             413,
             f"A request may have {self._limit_bytes} bytes. Upload files with createUpload.",
             ErrorCode.LIMIT_EXCEEDED,
-            ((b"connection", b"close"),),
+            CLOSING,
         )
 
 
@@ -363,14 +382,4 @@ async def _respond(
             ],
         }
     )
-    # A body that is too large is still coming: the answer goes out, the end of it waits.
-    await send({"type": "http.response.body", "body": body, "more_body": status == 413})
-
-
-async def _linger(receive: Receive) -> None:
-    """Reads on for a moment: closing on unread bytes would take the answer away from the client."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            while (message := await receive())["type"] == "http.request":
-                if not message.get("more_body"):
-                    return
+    await send({"type": "http.response.body", "body": body})

@@ -46,7 +46,8 @@ class JobsQuery:
     dead_jobs: Connection[DeadJob] | None = root_connection(
         DeadJob,
         ("-died_at", "-id"),
-        description="Jobs that were given up, newest first; null for all but admins. Kept 90 days.",
+        description="Jobs that were given up, newest first. Kept 90 days. For admins; FORBIDDEN "
+        "for others.",
     )
 
 
@@ -62,7 +63,7 @@ class RetryJobPayload(MutationPayload):
     """Payload of `retryJob`."""
 
     job: DeadJob | None = strawberry.field(description="The job, with the time of its retry.")
-    errors: list[UserError] = strawberry.field(description="FORBIDDEN, NOT_FOUND.")
+    errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
 async def retry_job(context: Context, input: RetryJobInput) -> SqlVerb:
@@ -82,6 +83,7 @@ class JobsMutation:
     retry_job: RetryJobPayload | None = mutation(
         retry_job,
         RetryJobInput,
-        description="Try a dead job again, once: a second call changes nothing. Admins only. A "
-        "generation runs free: its credits went back when it failed.",
+        for_admins=True,
+        description="Try a dead job again, once: a second call changes nothing. A generation runs "
+        "free: its credits went back when it failed. For admins; FORBIDDEN for others.",
     )

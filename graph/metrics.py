@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from db import activity
 from db.actor import SERVICE
 from db.credits.proof import ledger_state
 from db.errors import DomainError
 from db.event_log import event_log_size
-from db.pool import Database
+from db.pool import Database, Transaction
 from graph.live.clients import Clients
-from graph.live.hub import EventHub
+from graph.services import Services
 from graph.siblings import Siblings
+from graph.traffic import BUCKETS, errors_told
 from settings import Settings
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,18 +50,22 @@ def may_read(request: Request, settings: Settings) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number a process tells of itself; a count only ever grows."""
+    """One number a process tells of itself; a count only ever grows, a histogram is several."""
 
     name: str
     text: str
     labels: tuple[str, ...] = ()
-    is_count: bool = False
+    kind: type[Family] = GaugeMetricFamily
 
     def family(self) -> Family:
         """It as Prometheus knows it, told apart by process."""
-        kind = CounterMetricFamily if self.is_count else GaugeMetricFamily
-        return kind(f"tallygraph_{self.name}", self.text, labels=("process", *self.labels))
+        return self.kind(f"tallygraph_{self.name}", self.text, labels=("process", *self.labels))
 
+
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+# A figure's name, the values of its labels, and the number: of a histogram how many took no longer
+# than each bound, and all their seconds.
+Told = list[tuple[str, list[str], Any]]
 
 CONNECTIONS = Figure("live_connections", "Sockets and event streams that are open.")
 SUBSCRIPTIONS = Figure("live_subscriptions", "Subscriptions that run.")
@@ -62,13 +73,52 @@ BEHIND = Figure(
     "live_behind_seconds",
     "How long the log has not been read to its end, or is held back by an open writer.",
 )
-DELIVERED = Figure("live_delivered", "Results sent over sockets and event streams.", is_count=True)
+DELIVERED = Figure(
+    "live_delivered", "Results sent over sockets and event streams.", kind=CounterMetricFamily
+)
 DATABASE = Figure(
     "database_connections",
     "Connections to the database, by role and whether a request holds them.",
     labels=("role", "state"),
 )
-FIGURES = (CONNECTIONS, SUBSCRIPTIONS, BEHIND, DELIVERED, DATABASE)
+RESPONSES = Figure(
+    "http_responses",
+    "Answers over HTTP, by route (graphql, files, pages) and status.",
+    labels=("route", "status"),
+    kind=CounterMetricFamily,
+)
+OPERATIONS = Figure(
+    "operation_seconds",
+    "How long queries and mutations took, by kind and first root field.",
+    labels=("kind", "field"),
+    kind=HistogramMetricFamily,
+)
+ERRORS = Figure(
+    "errors",
+    "Errors that clients were told, UserErrors among them, by code.",
+    labels=("code",),
+    kind=CounterMetricFamily,
+)
+PASSWORDS = Figure(
+    "password_hashes", "Passwords being hashed, and those that wait for it.", labels=("state",)
+)
+REFUSED_ATTEMPTS = Figure(
+    "sign_in_attempts_refused",
+    "Attempts to sign in or up that were refused before a look, for what their address does.",
+    kind=CounterMetricFamily,
+)
+FIGURES = (
+    CONNECTIONS,
+    SUBSCRIPTIONS,
+    BEHIND,
+    DELIVERED,
+    DATABASE,
+    RESPONSES,
+    OPERATIONS,
+    ERRORS,
+    PASSWORDS,
+    REFUSED_ATTEMPTS,
+)
 # A column's figure and what is said of it.
 Names = dict[str, tuple[str, str]]
 EVENT_LOG: Names = {
@@ -86,36 +136,50 @@ LEDGER: Names = {
         "Seconds since the last proof of the books; it is made every hour.",
     ),
 }
-Family = CounterMetricFamily | GaugeMetricFamily
-# A figure's name, the values of its labels, and the number.
-Told = list[tuple[str, list[str], float]]
 
 
 class ProcessFigures:
     """What one process knows of itself."""
 
-    def __init__(self, database: Database, hub: EventHub, clients: Clients) -> None:
-        self._database = database
-        self._hub = hub
+    def __init__(self, services: Services, clients: Clients) -> None:
+        self._services = services
         self._clients = clients
 
     def now(self) -> Told:
         """The figures as they are."""
+        services = self._services
         told: Told = [
             (CONNECTIONS.name, [], len(self._clients)),
-            (SUBSCRIPTIONS.name, [], self._hub.subscription_count()),
+            (SUBSCRIPTIONS.name, [], services.hub.subscription_count()),
             (DELIVERED.name, [], self._clients.delivered),
+            (PASSWORDS.name, ["running"], services.passwords.running),
+            (PASSWORDS.name, ["waiting"], services.passwords.waiting),
+            (REFUSED_ATTEMPTS.name, [], services.attempts.refused),
         ]
-        behind = self._hub.behind_seconds(time.monotonic())
+        behind = services.hub.behind_seconds(time.monotonic())
         if behind is not None:
             told.append((BEHIND.name, [], behind))
-        for role, pool in self._database.pools.items():
+        for role, pool in services.database.pools.items():
             opened, free = pool.usage()
             told += [
                 (DATABASE.name, [role, "busy"], opened - free),
                 (DATABASE.name, [role, "free"], free),
             ]
-        return told
+        return told + self._traffic()
+
+    def _traffic(self) -> Told:
+        traffic = self._services.traffic
+        return [
+            *(
+                (RESPONSES.name, [route, str(status)], count)
+                for (route, status), count in sorted(traffic.responses.items())
+            ),
+            *(
+                (OPERATIONS.name, [kind, field], [found.cumulative(), found.seconds])
+                for (kind, field), found in sorted(traffic.operations.items())
+            ),
+            *((ERRORS.name, [code], count) for code, count in sorted(errors_told.items())),
+        ]
 
     def tell(self) -> bytes:
         """The same for another process."""
@@ -162,14 +226,49 @@ class MetricsPage:
                     (EVENT_LOG, await event_log_size(transaction)),
                     (LEDGER, await ledger_state(transaction)),
                 ]
+                work = await _of_the_worker(transaction)
         except DomainError:
             return []
-        return [
+        return work + [
             GaugeMetricFamily(f"tallygraph_{name}", text, value=float(value))
             for names, values in found
             for key, (name, text) in names.items()
             if (value := values[key]) is not None
         ]
+
+
+async def _of_the_worker(transaction: Transaction) -> list[Family]:
+    """What the database knows of jobs, whichever process runs them."""
+    jobs = GaugeMetricFamily(
+        "tallygraph_jobs",
+        "Jobs in the queue: waiting, deferred until later, running.",
+        labels=("job", "state"),
+    )
+    for row in await activity.job_counts(transaction):
+        for state in ("waiting", "deferred", "running"):
+            jobs.add_metric((row["entrypoint"], state), float(row[state]))
+    attempts = GaugeMetricFamily(
+        "tallygraph_generation_attempts",
+        "Attempts at generations that ended in the last hour, by provider and outcome.",
+        labels=("provider", "outcome"),
+    )
+    for row in await activity.attempts_of_the_last_hour(transaction):
+        attempts.add_metric((row["provider"], row["outcome"]), float(row["attempts"]))
+    oldest, dead = activity.oldest_job_seconds, activity.dead_jobs
+    return [
+        jobs,
+        GaugeMetricFamily(
+            "tallygraph_jobs_oldest_seconds",
+            "How long the job that has waited longest could have run already.",
+            value=await oldest(transaction),
+        ),
+        GaugeMetricFamily(
+            "tallygraph_jobs_dead",
+            "Jobs that were given up and wait for an admin.",
+            value=float(await dead(transaction)),
+        ),
+        attempts,
+    ]
 
 
 def _of_processes(told: dict[str, Told | None]) -> list[Family]:
@@ -180,5 +279,15 @@ def _of_processes(told: dict[str, Told | None]) -> list[Family]:
     for process, figures in sorted(told.items()):
         up.add_metric((process,), float(figures is not None))
         for name, labels, value in figures or ():
-            families[name].add_metric((process, *labels), float(value))
+            family = families[name]
+            if isinstance(family, HistogramMetricFamily):
+                counts, seconds = value
+                family.add_metric((process, *labels), _buckets(counts), seconds)
+            else:
+                family.add_metric((process, *labels), float(value))
     return [up, *families.values()]
+
+
+def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
+    bounds = (*map(str, BUCKETS), "+Inf")
+    return [(bound, float(count)) for bound, count in zip(bounds, counts, strict=True)]

@@ -7,12 +7,16 @@ from enum import Enum
 
 import strawberry
 
+from db.credits.rules import problems_of_key
+from db.errors import refuse_any
 from db.notifications import operations, tables
+from db.notifications.rules import problems_of_message
 from db.pool import Transaction
 from graph.context import Context
 from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.outcomes import Payload, Ref, Verb
+from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
 from graph.errors import UserError
+from graph.inputs import nulls, stored_in
 from graph.mutations import MutationPayload
 from graph.relay import Cursor, Node, uuid_from_global_id
 from graph.scalars import JSON
@@ -72,6 +76,57 @@ async def mark_notification_read(
     return Verb(run)
 
 
+@stored_in(tables.Notification, description="A message from an admin to one user.")
+class SendNotificationInput:
+    """Input of `sendNotification`."""
+
+    user_id: strawberry.ID = strawberry.field(description="The user's global id.")
+    type: NotificationType = strawberry.field(description="What it is about.")
+    title_key: str = strawberry.field(description="i18n key of the title, 1 to 255 characters.")
+    message_key: str = strawberry.field(description="i18n key of the message, 1 to 255 characters.")
+    data: JSON | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="A JSON object with values for the placeholders of the texts, at most 4 KiB; "
+        "`{}` when left out.",
+    )
+    idempotency_key: str = strawberry.field(
+        description="Same key, same input: the same notification again, sent once. 1 to 255 "
+        "characters, kept 30 days."
+    )
+
+
+@strawberry.type(description="Result of `sendNotification`.")
+class SendNotificationPayload(MutationPayload):
+    """Payload of `sendNotification`."""
+
+    notification: Notification | None = strawberry.field(description="What was sent.")
+    errors: list[UserError] = strawberry.field(
+        description="NOT_FOUND, BAD_USER_INPUT, IDEMPOTENCY_CONFLICT."
+    )
+
+
+async def send_notification(context: Context, input: SendNotificationInput) -> SqlVerb:
+    """Sends one user a message, in one statement."""
+    context.signed_in()
+    data: object = {} if input.data is strawberry.UNSET else input.data
+    texts = {"titleKey": input.title_key, "messageKey": input.message_key}
+    refuse_any(
+        [*nulls(input), *problems_of_message(data, texts), *problems_of_key(input.idempotency_key)]
+    )
+    return SqlVerb(
+        "app.send_notification",
+        (
+            ("uuid", uuid_from_global_id(input.user_id, "user", "input", "userId")),
+            ("text", input.type.value),
+            ("text", input.title_key),
+            ("text", input.message_key),
+            ("jsonb", data),
+            ("text", input.idempotency_key),
+        ),
+        {"notification": SqlVerb.RESULT},
+    )
+
+
 @strawberry.type
 class NotificationsMutation:
     """Mutations on notifications."""
@@ -80,6 +135,12 @@ class NotificationsMutation:
         mark_notification_read,
         MarkNotificationReadInput,
         description="Mark a notification as read.",
+    )
+    send_notification: SendNotificationPayload | None = mutation(
+        send_notification,
+        SendNotificationInput,
+        for_admins=True,
+        description="Send one user a notification. For admins; FORBIDDEN for others.",
     )
 
 

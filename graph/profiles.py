@@ -32,6 +32,10 @@ class Profile(Node):
     created_at: datetime = column(description="When it was made, by the client's clock.")
     updated_at: datetime = column(description="When it last changed, by the client's clock.")
     synced_at: datetime = column(description="When this server last stored it.")
+    size_bytes: int = column(
+        "stored_bytes",
+        description="Bytes of its texts and JSON, uncompressed; they count toward the quota.",
+    )
 
 
 @stored_in(tables.Profile, description="A new profile.")

@@ -65,7 +65,8 @@ class Connection(Generic[Item]):  # noqa: UP046
     edges: list[Edge[Item]] = strawberry.field(description="The items with their cursors.")
     page_info: PageInfo = strawberry.field(description="Where this page begins and ends.")
     total_count: int = strawberry.field(
-        description="How many items the whole list has under `where`; counted only when asked for."
+        description="How many items the whole list has under `where`, counted to 10,000: that "
+        "number means 10,000 or more. Counted only when asked for."
     )
 
 

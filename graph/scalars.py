@@ -25,16 +25,25 @@ def format_date_time(moment: datetime) -> str:
 
 
 def parse_date_time(value: object) -> datetime:
-    """A moment from ISO 8601 text with an offset."""
+    """A timestamp from ISO 8601 text with an offset, in the years 1 to 9999 of UTC."""
     if not isinstance(value, str):
         raise TypeError("A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z.")
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise ValueError("A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z.") from None
+        raise ValueError(
+            "A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z; leap seconds (:60) and days "
+            "that no calendar has are not taken."
+        ) from None
     if moment.tzinfo is None:
         raise ValueError("A DateTime needs its offset from UTC, such as a Z at its end.")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(
+            "In UTC this DateTime lies outside of the years 1 to 9999: "
+            "0001-01-01T00:00:00Z is the first, 9999-12-31T23:59:59.999999Z the last."
+        ) from None
 
 
 def parse_uuid(value: object) -> UUID:

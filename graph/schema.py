@@ -8,7 +8,8 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountsMutation, AccountsQuery
-from graph.catalog import CatalogQuery, CatalogSubscription
+from graph.administration import AdministrationMutation, AdministrationQuery
+from graph.catalog import CatalogMutation, CatalogQuery, CatalogSubscription
 from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
 from graph.engine.checks import check_schema
 from graph.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
@@ -21,13 +22,22 @@ from graph.uploads import UploadsMutation, UploadsSubscription
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountsQuery, CatalogQuery, CreditsQuery, GenerationsQuery, JobsQuery):
+class Query(
+    AccountsQuery,
+    AdministrationQuery,
+    CatalogQuery,
+    CreditsQuery,
+    GenerationsQuery,
+    JobsQuery,
+):
     """The root of queries."""
 
 
 @strawberry.type(description="What can be done. Fields run one after the other.")
 class Mutation(
     AccountsMutation,
+    AdministrationMutation,
+    CatalogMutation,
     CreditsMutation,
     GenerationsMutation,
     JobsMutation,

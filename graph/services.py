@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auth.accounts import Accounts
+from auth.attempts import Attempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
@@ -13,6 +14,7 @@ from db.images import ImageWorker
 from db.pool import Database
 from db.uploads.receiving import UploadReceiver
 from graph.live.hub import EventHub
+from graph.traffic import Traffic
 from settings import Settings
 
 
@@ -21,10 +23,12 @@ class Services:
     """What operations and routes work with."""
 
     settings: Settings
+    traffic: Traffic
     database: Database
     keys: SigningKeys
     tokens: AccessTokens
     passwords: PasswordHasher
+    attempts: Attempts
     accounts: Accounts
     revocations: RevocationWatch
     hub: EventHub

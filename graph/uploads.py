@@ -181,14 +181,7 @@ async def create_upload(context: Context, input: CreateUploadInput) -> SqlVerb:
     content_type = announced_type(input.content_type, input.size_bytes, limits.size_bytes)
     return SqlVerb(
         "app.create_upload",
-        (
-            ("text", content_type),
-            ("bigint", input.size_bytes),
-            ("interval", limits.url_lasts),
-            ("interval", limits.waiting),
-            ("bigint", limits.quota_bytes),
-            ("integer", limits.waiting_uploads),
-        ),
+        (("text", content_type), ("bigint", input.size_bytes)),
         {"upload": SqlVerb.RESULT},
     )
 

@@ -12,7 +12,15 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from graph.context import ABORT_KEY, BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
+from graph.lingering import (
+    HEAD_TOO_LARGE,
+    REQUEST_TIMEOUT,
+    LingeringTransport,
+    bad_request,
+)
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
+from graph.request_heads import BODY_HEADERS, head_fault
+from graph.slow_readers import STALLED_SECONDS, ReaderWatch
 
 HEAD_SECONDS = 10.0
 # The application times the bodies that it reads; this is for bodies that nobody reads any more.
@@ -20,15 +28,14 @@ UNREAD_BODY_SECONDS = 30.0
 HEAD_LIMIT_BYTES = 65_536
 HEADER_LIMIT = 100
 SMALL_BODY_BYTES = 65_536
-_REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"connection: close\r\ncontent-length: 0\r\n\r\n"
-)
+# Chunks beyond the first ones have so many bytes on average, since each costs as much as a large
+# one; and what stands between the bytes of a body is no longer than a head.
+FREE_CHUNKS = 1_000
+CHUNK_BYTES = 64
 
 
-class _HeadTooLarge(Exception):
-    """The head is longer than any that a client of this API has."""
+class _Refused(Exception):
+    """Stops the parser; what to answer is kept beside it."""
 
 
 class ImpatientHttpProtocol(HttpToolsProtocol):
@@ -39,12 +46,20 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
 
     head_seconds = HEAD_SECONDS
     unread_body_seconds = UNREAD_BODY_SECONDS
+    reader_seconds = STALLED_SECONDS
+    _reader: ReaderWatch | None = None
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
     _in_message = False
-    _is_head_too_large = False
     _is_upgraded = False
     _received_bytes = 0
+    _chunks = 0
+    _body_bytes = 0
+    _framing_bytes = 0
+    # What the parser is stopped with, and the transport of an answer that may come too early.
+    _refusal = b""
+    _is_refused = False
+    _lingering: LingeringTransport | None = None
     _task: asyncio.Task[None] | None = None
     _running: RequestResponseCycle | None = None
 
@@ -57,6 +72,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is owed any more, and nobody waits for the answer."""
         self._stop_deadline()
+        if self._reader is not None:
+            self._reader.stop()
         super().connection_lost(exc)
         if self._task is None or self._running is None or self._task.done():
             return
@@ -65,21 +82,70 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             context.client_left = True
             self._task.cancel()
 
+    def pause_writing(self) -> None:
+        """The client has to read first, and soon."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """It has read; a connection that closes is watched to its end."""
+        super().resume_writing()
+        if self._reader is not None and not self.transport.is_closing():
+            self._reader.stop()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closing waits until all is read."""
+        super().timeout_keep_alive_handler()
+        self._expect_reading()
+
+    def _expect_reading(self) -> None:
+        if self._reader is None:
+            self._reader = ReaderWatch(self.loop, self.transport, self.reader_seconds)
+        self._reader.start()
+
     def on_message_begin(self) -> None:
         """The first byte of a request, also of a later one on the same connection."""
         super().on_message_begin()
         self._in_head = self._in_message = True
+        self._chunks = self._body_bytes = self._framing_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head. Trailers, the lines behind a body, are dropped (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: the application takes over."""
-        self._in_head = False
         if len(self.headers) > HEADER_LIMIT or (
             self._received_bytes > HEAD_LIMIT_BYTES and self._head_bytes() > HEAD_LIMIT_BYTES
         ):
-            self._is_head_too_large = True
-            raise _HeadTooLarge
+            self._stop_parsing(HEAD_TOO_LARGE)
+        if fault := head_fault(
+            self.headers, self.parser.get_method(), self.parser.get_http_version()
+        ):
+            self._stop_parsing(bad_request(fault))
+        self._in_head = False
         self.scope[ABORT_KEY] = self.transport.abort  # type: ignore[literal-required]
         super().on_headers_complete()
+
+    def _stop_parsing(self, refusal: bytes) -> None:
+        self._refusal = refusal
+        raise _Refused
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._chunks += 1
+        if self._chunks > FREE_CHUNKS and self._body_bytes < CHUNK_BYTES * self._chunks:
+            self._stop_parsing(bad_request("Send the body in fewer chunks."))
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._body_bytes += len(body)
+        self._framing_bytes = 0
+        super().on_body(body)
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -93,11 +159,23 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser, then looks at what the client still owes."""
+        if self._is_refused:
+            if self._lingering is not None:
+                self._lingering.heard()
+            return
         self._received_bytes = self._received_bytes + len(data) if self._in_head else len(data)
+        self._framing_bytes += len(data)
         super().data_received(data)
+        self._look_at_the_rest()
+
+    def _look_at_the_rest(self) -> None:
+        if self._is_refused:
+            return
+        if self._in_message and not self._in_head:
+            self._expect_more()
         if self._in_head:
             if self._received_bytes > HEAD_LIMIT_BYTES:
-                self._end(_HEAD_TOO_LARGE)
+                self._refuse(HEAD_TOO_LARGE)
             elif self._deadline is None:
                 self._start_deadline(self.head_seconds)
         elif self.cycle is not None and self.cycle.response_complete:
@@ -110,16 +188,26 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A refusal may come before the end of its request's body."""
         self._task = self._running = None
+        if self._lingering is not None and not self._lingering.is_open:
+            self._is_refused = True
+            self._stop_deadline()
+            return
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_reading()
         if self._in_message and not self._in_head and self._deadline is None:
             self._start_deadline(self.unread_body_seconds)
 
     def handle_websocket_upgrade(self) -> None:
         """A socket has its own deadlines."""
+        if any(name in BODY_HEADERS for name, _ in self.headers):
+            self._refuse(bad_request("A handshake has no body."))
+            return
         self._is_upgraded = True
         self._stop_deadline()
-        if issubclass(self.ws_protocol_class or object, FlushOrAbortProtocol):
-            protocol = FlushOrAbortProtocol(self.config, self.server_state, self.app_state)
+        sockets: type = self.ws_protocol_class or object
+        if issubclass(sockets, FlushOrAbortProtocol):
+            protocol = sockets(self.config, self.server_state, self.app_state)
             if protocol.take_over(self):
                 self.transport.set_protocol(protocol)
                 # It knows this protocol, which would stay until the next garbage collection.
@@ -127,12 +215,44 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
                 return
         super().handle_websocket_upgrade()
 
-    def send_400_response(self, msg: str) -> None:
-        """Says what is wrong with a head; the parser knows only that something is."""
-        if self._is_head_too_large:
-            self._end(_HEAD_TOO_LARGE)
+    def _expect_more(self) -> None:
+        """The rest of a body is to come: its answer may be there before it."""
+        cycle = self.cycle
+        if cycle.transport is self.transport and not cycle.response_complete:
+            self._lingering = LingeringTransport(self.transport, self.flow, self.loop)
+            cycle.transport = self._lingering  # type: ignore[assignment]
+        if self._framing_bytes > HEAD_LIMIT_BYTES:
+            self._refuse(bad_request("Send less between the bytes of the body."))
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- it says too little
+        """Says what is wrong; the parser knows only that something is."""
+        self._refuse(self._refusal or bad_request("This is no HTTP request that can be read."))
+
+    def _refuse(self, answer: bytes) -> None:
+        """Reads no more, and answers if it is this request's turn."""
+        self._is_refused = True
+        if not self._in_head and self._in_message:
+            if self.cycle.response_complete:
+                self._end(b"")
+                return
+            self._give_up_cycle()
+        earlier = self.pipeline[0][0] if self.pipeline else self._running
+        if earlier is None or earlier.response_complete:
+            self._end(answer)
         else:
-            super().send_400_response(msg)
+            earlier.keep_alive = False
+
+    def _give_up_cycle(self) -> None:
+        """A body has no end that can be found: nobody waits for its answer."""
+        cycle = self.cycle
+        if self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline.popleft()
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if cycle.response_started:
+            self.transport.abort()
+        self._running = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Starts the application; the task is kept, to be cancelled when the client leaves."""
@@ -159,13 +279,19 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         if self._task is not None and not self._task.done():
             self._start_deadline(self.head_seconds)  # an earlier request is still being answered
         else:
-            self._end(_REQUEST_TIMEOUT if self._in_head else b"")
+            self._end(REQUEST_TIMEOUT if self._in_head else b"")
 
     def _end(self, answer: bytes) -> None:
-        if not self.transport.is_closing():
-            if answer:
-                self.transport.write(answer)
+        if self.transport.is_closing():
+            return
+        self._stop_deadline()
+        self._is_refused = True
+        if not answer:
             self.transport.close()
+            return
+        self._lingering = LingeringTransport(self.transport, self.flow, self.loop)
+        self._lingering.write(answer)
+        self._lingering.close()
 
 
 def respond_whole(cycle: RequestResponseCycle, headers: bytes, body: bytes) -> bool:

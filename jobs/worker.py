@@ -19,7 +19,7 @@ from pgqueuer.domain.models import Job
 
 from db.catalog.operations import note_made_tools
 from db.errors import ErrorCode
-from db.generations.operations import bury_job, fail_generation
+from db.generations.operations import bury_job, fail_generation, is_cancelled
 from db.pool import Database
 from db.queue import (
     GENERATION_CANCELLED,
@@ -87,6 +87,7 @@ class Worker:
         self._scheduler = Scheduler(database, storage, SCHEDULE)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._runs: dict[UUID, GenerationRun] = {}
+        self._asking: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -185,7 +186,17 @@ class Worker:
     def _call_off(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         with suppress(ValueError):
             if (run := self._runs.get(UUID(str(payload)))) is not None:
+                asking = asyncio.create_task(self._call_off_cancelled(run))
+                self._asking.add(asking)
+                asking.add_done_callback(self._asking.discard)
+
+    async def _call_off_cancelled(self, run: GenerationRun) -> None:
+        """Anybody may send a notification: only the row says what was called off."""
+        try:
+            if await is_cancelled(self._services.database, run.generation_id):
                 run.call_off()
+        except Exception as error:  # the attempt goes on, and ends as one that came too late
+            log.warning("cannot tell whether a generation was called off", exc_info=error)
 
     async def _handle(self, job: Job, run: Run, lost: asyncio.Event) -> None:
         """Do a job; the same one, taken again after a lost connection, is waited for."""

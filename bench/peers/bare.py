@@ -21,7 +21,8 @@ import uvicorn
 import uvloop
 
 from auth.passwords import PasswordHasher
-from db.pool import role_url, set_codecs
+from db.codecs import set_codecs
+from db.pool import role_url
 
 HEADERS = [
     (b"content-type", b"application/json; charset=utf-8"),

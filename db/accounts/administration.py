@@ -1,10 +1,15 @@
-"""What an operator does to accounts, as the database's owner."""
+"""What admins may do, and what an operator does to accounts as the database's owner."""
 
 from __future__ import annotations
 
 import asyncpg
+from sqlalchemy import text
 
+from db.actor import Actor
 from db.emails import email_key
+from db.pool import Database
+
+_REQUIRE_ADMIN = text("select app.required_admin_id()")
 
 _PROMOTE = """
 with promoted as (
@@ -21,3 +26,9 @@ async def promote_user(owner_url: str, email: str) -> bool:
         return await owner.fetchval(_PROMOTE, email_key(email)) is not None
     finally:
         await owner.close()
+
+
+async def require_admin(database: Database, actor: Actor) -> None:
+    """Refuses an actor who is no admin at this moment."""
+    async with database.transaction(actor) as transaction:
+        await transaction.fetch_value(_REQUIRE_ADMIN)

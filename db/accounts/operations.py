@@ -13,8 +13,9 @@ import asyncpg
 from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.orm import aliased
 
+from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.rules import RefreshDecision, decide_refresh
-from db.accounts.tables import AuditEntry, Credential, RefreshToken, Session, User
+from db.accounts.tables import AuditEntry, Credential, DeletedSession, RefreshToken, Session, User
 from db.emails import email_key
 from db.errors import DomainError, ErrorCode
 from db.pool import Transaction
@@ -95,9 +96,30 @@ async def create_credentials(transaction: Transaction, user_id: UUID, password_h
     )
 
 
-async def grant_sign_up_bonus(transaction: Transaction, user_id: UUID) -> None:
-    """Grant the credits and the plan that the terms still owe this user."""
-    await transaction.execute(text("select app.grant_sign_up_bonus(:user_id)"), user_id=user_id)
+async def user_exists(transaction: Transaction, user_id: UUID) -> bool:
+    """Whether there is such an account."""
+    found: bool = await transaction.fetch_value(select(exists().where(User.id == user_id)))
+    return found
+
+
+async def email_is_known(transaction: Transaction, email: str) -> bool:
+    """Whether there is an account with this address, however it is spelled."""
+    known: bool = await transaction.fetch_value(
+        select(exists().where(User.email_key == email_key(email)))
+    )
+    return known
+
+
+async def grant_sign_up_bonus(
+    transaction: Transaction, user_id: UUID, *, with_bonus: bool = True
+) -> int:
+    """Grant the plan and the credits that the terms still owe this user; returns how many."""
+    granted: int = await transaction.fetch_value(
+        text("select app.grant_sign_up_bonus(:user_id, :with_bonus)"),
+        user_id=user_id,
+        with_bonus=with_bonus,
+    )
+    return granted
 
 
 async def find_credentials(transaction: Transaction, email: str) -> Credentials | None:
@@ -156,6 +178,7 @@ async def open_session(
         .returning(Session.id)
     )
     await _store_refresh_token(transaction, session_id, refresh_token_hash, session_life)
+    await end_oldest_sessions(transaction, user_id)
     return session_id
 
 
@@ -193,6 +216,7 @@ async def rotate_refresh_token(
     if decision is RefreshDecision.ROTATE:
         await _use_up(transaction, presented_hash, successor_hash)
         await _store_refresh_token(transaction, session_id, successor_hash, session_life)
+        await forget_oldest_tokens(transaction, session_id)
         await _prolong_session(transaction, session_id, session_life)
     return Refreshed(session_id, account)
 
@@ -229,10 +253,11 @@ async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
 
 
 async def list_revoked_sessions(transaction: Transaction, since_seconds: float) -> list[UUID]:
-    """The sessions revoked during the last `since_seconds`."""
-    rows = await transaction.fetch_all(
-        select(Session.id).where(Session.revoked_at > CLOCK - timedelta(seconds=since_seconds))
-    )
+    """The sessions revoked, or deleted with their account, during the last `since_seconds`."""
+    since = CLOCK - timedelta(seconds=since_seconds)
+    revoked = select(Session.id).where(Session.revoked_at > since)
+    deleted = select(DeletedSession.id).where(DeletedSession.deleted_at > since)
+    rows = await transaction.fetch_all(revoked.union_all(deleted))
     return [row["id"] for row in rows]
 
 
@@ -264,11 +289,16 @@ def _email_in_use() -> Iterator[None]:
     try:
         yield
     except asyncpg.UniqueViolationError:
-        raise DomainError(
-            ErrorCode.EMAIL_IN_USE,
-            "An account with this e-mail address exists; sign in instead.",
-            ("input", "email"),
-        ) from None
+        raise email_in_use() from None
+
+
+def email_in_use() -> DomainError:
+    """The refusal of an address that is another account's."""
+    return DomainError(
+        ErrorCode.EMAIL_IN_USE,
+        "An account with this e-mail address exists; sign in instead.",
+        ("input", "email"),
+    )
 
 
 async def _lock_session_of(transaction: Transaction, presented_hash: bytes) -> UUID | None:

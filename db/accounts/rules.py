@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from enum import Enum
 
 from db.errors import bad_input
@@ -11,6 +12,7 @@ from db.errors import bad_input
 # ceiling only keeps a request from being a megabyte of password.
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 1024
+DEVICE_ID_MIN_CHARACTERS, DEVICE_ID_MAX_CHARACTERS = 8, 128
 USER_AGENT_MAX_CHARACTERS = 256
 
 
@@ -52,6 +54,40 @@ def is_hashable_password(password: str) -> bool:
     if "\0" in password or any("\ud800" <= character <= "\udfff" for character in password):
         return False
     return len(password.encode()) <= PASSWORD_MAX_BYTES
+
+
+def check_device_id(device_id: str) -> None:
+    """Raise BAD_USER_INPUT when this can be no id that an app gives its device."""
+    if not (device_id.isascii() and device_id.isprintable() and " " not in device_id) or not (
+        DEVICE_ID_MIN_CHARACTERS <= len(device_id) <= DEVICE_ID_MAX_CHARACTERS
+    ):
+        raise bad_input(
+            f"A device id has {DEVICE_ID_MIN_CHARACTERS} to {DEVICE_ID_MAX_CHARACTERS} characters "
+            "of ASCII and no blanks; a UUID is one.",
+            "input",
+            "deviceId",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetKinds:
+    """The budgets of an address that pay for a new account, and for its bonus."""
+
+    account: str
+    bonus: str
+
+
+def budget_kinds(*, is_guest: bool) -> BudgetKinds:
+    """What pays for an account; guests and members apart, so that neither keeps the other out.
+
+    Nothing shows who is behind a guest or an e-mail that was never confirmed, so the address that
+    they call from answers for them. A confirmed e-mail answers for itself: whoever confirms it
+    grants the bonus beside all budgets. `grant_sign_up_bonus()` gives what the terms still owe, and
+    nothing twice.
+    """
+    return BudgetKinds(
+        *(("guests", "guest_bonuses") if is_guest else ("sign_ups", "sign_up_bonuses"))
+    )
 
 
 class RefreshDecision(Enum):

@@ -5,10 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
+from db.quotas.declaration import Bound
 from db.rls import Access, Internal, Owned
 
 
@@ -40,8 +49,12 @@ class User(Base):
         CheckConstraint("is_anonymous or email is not null", name="email_unless_anonymous"),
         CheckConstraint("email is not null or email_key is null", name="key_of_email"),
         Index("uq_users_email_key", "email_key", unique=True),
+        Index("ix_users_created_at_id", "created_at", "id"),
     )
-    access = Access(Owned("id"), hidden=("email_key",), update=("display_name", "updated_at"))
+    access = Access(
+        Owned("id", admins=True), hidden=("email_key",), update=("display_name", "updated_at")
+    )
+    quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 
 
 class Credential(Base):
@@ -56,6 +69,7 @@ class Credential(Base):
     updated_at: Mapped[Moment]
 
     access = Access(Internal())
+    quota = Bound("One for each member.")
 
 
 class Session(Base):
@@ -67,12 +81,28 @@ class Session(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[Moment]
     last_used_at: Mapped[Moment]
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[OptionalMoment] = mapped_column(index=True)
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
 
     access = Access(Owned())
+    quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
+
+
+class DeletedSession(Base):
+    """A session whose row went while its access tokens lived on, most often with its account.
+
+    A trigger on `sessions` writes it, so that every process learns of it as of a revoked one.
+    """
+
+    __tablename__ = "deleted_sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    deleted_at: Mapped[Moment] = mapped_column(index=True)
+
+    access = Access(Internal(), service=("SELECT", "DELETE"))
+    quota = Bound("One for each session that was deleted, kept for 30 days.")
 
 
 class RefreshToken(Base):
@@ -90,6 +120,7 @@ class RefreshToken(Base):
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     access = Access(Internal())
+    quota = Bound("The 1,000 newest of a session; they go with their session.")
 
 
 class SignUpTerms(Base):
@@ -107,6 +138,25 @@ class SignUpTerms(Base):
         CheckConstraint("bonus_credits >= 0 and anonymous_bonus_credits >= 0", name="bonus"),
     )
     access = Access(Internal())
+    quota = Bound("One row.")
+
+
+class RateBudget(Base):
+    """When an address or a device used what there is only so much of for each; exact to the use.
+
+    `holder_hash` is a keyed hash, so that nobody reads addresses here; a row is gone within a day
+    of `expires_at`, when none of its uses counts any more.
+    """
+
+    __tablename__ = "rate_budgets"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    holder_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    used_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)))
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+    access = Access(Internal())
+    quota = Bound("One for each address and device that signed up within a day.")
 
 
 class AuditEntry(Base):
@@ -123,3 +173,4 @@ class AuditEntry(Base):
     created_at: Mapped[Moment]
 
     access = Access(Internal(), service=("SELECT", "INSERT"))
+    quota = Bound("What operators and admins do, and one line for each session that was misused.")

@@ -61,7 +61,7 @@ class Tool(Base):
         CheckConstraint("credits_cost between 0 and 1000", name="credits_cost"),
         Index("ix_tools_sort_order_id", "sort_order", "id"),
     )
-    access = Access(Public(only_if="is_active"))
+    access = Access(Public(only_if="is_active", admins=True))
     watch = Watch("tools.changed", deletes=True)
 
 

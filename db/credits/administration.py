@@ -1,4 +1,4 @@
-"""What an operator sees and does in the ledger, as the owner; every change is audited."""
+"""What operators, as the owner, and admins see and do in the ledger; every change is audited."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+from sqlalchemy import text
 
 from db.emails import email_key
 from db.errors import DomainError, ErrorCode
+from db.pool import Transaction
 from db.retries import retried
 
 REFUSAL_SQLSTATE = "TG000"
@@ -41,7 +43,10 @@ _MOVEMENTS = """
 select id, created_at, type, amount, held_change, used, balance_after, reason, reference_id
 from credit_transactions where user_id = $1 order by created_at desc, id desc limit $2
 """
-_GRANT = "select app.grant_credits($1, 'ADMIN', $2, null, $3, $4, $5)"
+_GRANT = "select app.give_credits($1, $2, $3, $4, $5, $6)"
+_GRANT_AS_ADMIN = text(
+    "select app.give_credits_as_admin(:receiver, :amount, :expires_at, :reason, :key)"
+)
 _REFUND = "select app.refund_credits($1, $2, $3, $4)"
 _TRANSFER = "select app.transfer_credits($1, $2, $3, $4, $5)"
 _AUDIT = """
@@ -137,10 +142,7 @@ async def give_credits(
 
         async def work() -> UUID:
             given: UUID = await connection.fetchval(
-                _GRANT, user_id, amount, expires_at, deed.reason, deed.key
-            )
-            await _audit(
-                connection, user_id, "grant_credits", deed, amount=amount, transaction=str(given)
+                _GRANT, user_id, amount, expires_at, deed.reason, deed.key, deed.by
             )
             return given
 
@@ -220,3 +222,23 @@ async def set_unlimited(
             return len(changed)
 
         return await _in_transaction(connection, work)
+
+
+async def give_credits_as_admin(
+    transaction: Transaction,
+    receiver_id: UUID,
+    amount: int,
+    expires_at: datetime | None,
+    reason: str,
+    key: str,
+) -> UUID:
+    """Gives a user credits on behalf of the transaction's actor; returns the transaction."""
+    given: UUID = await transaction.fetch_value(
+        _GRANT_AS_ADMIN,
+        receiver=receiver_id,
+        amount=amount,
+        expires_at=expires_at,
+        reason=reason,
+        key=key,
+    )
+    return given

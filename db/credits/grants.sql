@@ -37,7 +37,8 @@ begin
         end if;
     end if;
     if grant_expires_at <= now() then
-        perform app.refuse('BAD_USER_INPUT', 'Credits must expire in the future.');
+        perform app.refuse('BAD_USER_INPUT', 'Credits must expire in the future.',
+            '{"path": ["input", "expiresAt"]}');
     end if;
     perform app.check_wallet_bound(wallet, amount);
     insert into public.credit_grants (user_id, source, amount, remaining, reference_id, expires_at)
@@ -55,20 +56,24 @@ $$;
 
 -- The bonus of signing up, by the deployment's terms, given once in a user's life: a guest who
 -- becomes a member gets what a member gets beyond what the guest got. It stands for the plan's
--- first month: a member's plan gives its first credits a month later, a guest's none.
-create or replace function app.grant_sign_up_bonus(new_user_id uuid) returns void
+-- first month: a member's plan gives its first credits a month later, a guest's none. Without
+-- `with_bonus` the user gets the plan and is still owed the credits. Returns how many were granted.
+create or replace function app.grant_sign_up_bonus(new_user_id uuid, with_bonus boolean default true)
+returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     terms public.sign_up_terms;
     guest boolean;
-    bonus integer;
+    bonus integer := 0;
 begin
     perform app.lock_wallet(new_user_id);
     select * into terms from public.sign_up_terms;
     select u.is_anonymous into guest from public.users u where u.id = new_user_id;
-    bonus := case when guest then terms.anonymous_bonus_credits else terms.bonus_credits end
-        - coalesce((select sum(g.amount) from public.credit_grants g
-                    where g.user_id = new_user_id and g.source = 'SIGNUP_BONUS'), 0);
+    if with_bonus then
+        bonus := case when guest then terms.anonymous_bonus_credits else terms.bonus_credits end
+            - coalesce((select sum(g.amount) from public.credit_grants g
+                        where g.user_id = new_user_id and g.source = 'SIGNUP_BONUS'), 0);
+    end if;
     if not guest and terms.plan_id is not null then
         update public.wallets w set plan_credits_due_at = now() + interval '1 month'
         where w.user_id = new_user_id and w.plan_credits_due_at is null;
@@ -77,6 +82,7 @@ begin
         perform app.grant_credits(new_user_id, 'SIGNUP_BONUS', bonus);
     end if;
     update public.users u set plan_id = terms.plan_id where u.id = new_user_id and u.plan_id is null;
+    return greatest(bonus, 0);
 end;
 $$;
 
@@ -268,13 +274,13 @@ $$;
 revoke execute on function
     app.check_wallet_bound(public.wallets, integer),
     app.grant_credits(uuid, text, integer, text, timestamptz, text, text),
-    app.grant_sign_up_bonus(uuid), app.grant_plan_credits(uuid),
+    app.grant_sign_up_bonus(uuid, boolean), app.grant_plan_credits(uuid),
     app.refundable_parts(public.credit_transactions),
     app.refund_to_grant(public.credit_grants, integer, timestamptz, text),
     app.refund_credits(uuid, integer, text, text), app.transfer_credits(uuid, uuid, integer, text, text)
 from public;
 grant execute on function
     app.grant_credits(uuid, text, integer, text, timestamptz, text, text),
-    app.grant_sign_up_bonus(uuid), app.grant_plan_credits(uuid),
+    app.grant_sign_up_bonus(uuid, boolean), app.grant_plan_credits(uuid),
     app.refund_credits(uuid, integer, text, text), app.transfer_credits(uuid, uuid, integer, text, text)
 to service;

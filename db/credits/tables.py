@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigKey, Moment, OptionalMoment, UuidKey
+from db.quotas.declaration import Bound
 from db.rls import Access, Internal, Owned, Watch
 
 GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
@@ -64,8 +65,9 @@ class Wallet(Base):
         ),
         CheckConstraint("balance <= 1000000000", name="bounded"),
     )
-    access = Access(Owned(), service=("SELECT",))
+    access = Access(Owned(admins=True), service=("SELECT",))
     watch = Watch("credits.changed", entity="user_id", inserts=False)
+    quota = Bound("One for each user.")
 
 
 class CreditGrant(Base):
@@ -107,7 +109,8 @@ class CreditGrant(Base):
             postgresql_where=text("usable and expires_at is not null"),
         ),
     )
-    access = Access(Owned(), service=("SELECT",))
+    access = Access(Owned(admins=True), service=("SELECT",))
+    quota = Bound("Given by the server; a client's refunds and transfers are the operator's.")
 
 
 class CreditHold(Base):
@@ -139,6 +142,7 @@ class CreditHold(Base):
         Index("ix_credit_holds_open", "expires_at", postgresql_where=text("status = 'OPEN'")),
     )
     access = Access(Owned(), service=("SELECT",))
+    quota = Bound("Each holds at least one credit.")
 
 
 class CreditHoldPart(Base):
@@ -155,6 +159,7 @@ class CreditHoldPart(Base):
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(Internal(), service=("SELECT",))
+    quota = Bound("One for each grant that a hold takes from.")
 
 
 class CreditTransaction(Base):
@@ -193,7 +198,8 @@ class CreditTransaction(Base):
         Index("ix_credit_transactions_user_id_type", "user_id", "type", "created_at", "id"),
         index_where_set("credit_transactions", "hold_id"),
     )
-    access = Access(Owned(), service=("SELECT",))
+    access = Access(Owned(admins=True), service=("SELECT",))
+    quota = Bound("Each movement of a client's uses at least one credit.")
 
 
 class CreditEntry(Base):
@@ -227,6 +233,7 @@ class CreditEntry(Base):
         CheckConstraint("(account = 'HOLD') = (hold_id is not null)", name="hold_id"),
     )
     access = Access(Internal(), service=("SELECT",))
+    quota = Bound("Two or more for each movement.")
 
 
 class CreditRefundPart(Base):
@@ -246,6 +253,7 @@ class CreditRefundPart(Base):
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(Internal(), service=("SELECT",))
+    quota = Bound("One for each grant that a refund gives back to.")
 
 
 class CreditTransfer(Base):
@@ -257,6 +265,7 @@ class CreditTransfer(Base):
     received_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), unique=True)
 
     access = Access(Internal(), service=("SELECT",))
+    quota = Bound("One for each transfer, which an operator makes.")
 
 
 class LedgerProof(Base):
@@ -275,6 +284,7 @@ class LedgerProof(Base):
     fault_count: Mapped[int]
 
     access = Access(Internal(), service=("SELECT", "INSERT", "DELETE"))
+    quota = Bound("One for each proof, by the clock; kept for a year.")
 
 
 class IdempotencyKey(Base):
@@ -292,3 +302,4 @@ class IdempotencyKey(Base):
     created_at: Mapped[Moment] = mapped_column(index=True)
 
     access = Access(Internal(), service=("SELECT", "DELETE"))
+    quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")

@@ -19,8 +19,12 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         where t.user_id = actor_id and t.used <> 0
         and t.created_at >= (select begins from period) and t.created_at < (select ends from period)
     ), days as (
+        -- A year at most, whatever is asked for: a series without an end would never come back.
         select d as day from period, generate_series(
-            date_trunc('day', begins, 'UTC'), ends - interval '1 microsecond', interval '1 day') d
+            date_trunc('day', begins, 'UTC'),
+            least(ends - interval '1 microsecond', begins + interval '366 days'),
+            interval '1 day') d
+        where isfinite(begins) and isfinite(ends)
     ), sums as (
         select days.day, null::text as tool, u.used from days left join uses u using (day)
         where summed_by = 'DAY'

@@ -226,6 +226,33 @@ begin
 end;
 $$;
 
+-- Forgets a generation of the actor's that has ended, its stored result, and the keys that led to it.
+-- What was paid for it stays in the ledger; its picture is swept when no other generation shows it.
+create or replace function app.delete_generation(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    generation public.generations;
+begin
+    perform app.lock_wallet(actor_id);
+    select * into generation from public.generations g
+    where g.id = wanted and g.user_id = actor_id for update;
+    if not found then
+        perform app.refuse('NOT_FOUND', 'There is no such generation.', '{"path": ["input", "id"]}');
+    elsif generation.status in ('QUEUED', 'RUNNING') then
+        perform app.refuse('BAD_USER_INPUT',
+            'This generation is still being made. Call cancelGeneration first, or wait until it has ended.',
+            '{"path": ["input", "id"]}');
+    end if;
+    update public.generations g set follows_id = null where g.follows_id = wanted;
+    delete from public.result_cache c where c.cache_key = generation.cache_key;
+    delete from public.idempotency_keys k
+    where k.user_id = actor_id and k.operation in ('create_generation', 'cancel_generation') and k.result_id = wanted;
+    delete from public.generations g where g.id = wanted;
+    return wanted;
+end;
+$$;
+
 -- Gives a generation's hold back, if it has one that is still open.
 create or replace function app.release_open_hold(wanted_hold uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -310,10 +337,11 @@ revoke execute on function
     app.hold_tool_price(uuid, text, uuid), app.enqueue_generations(uuid),
     app.create_cached_generation(uuid, uuid, text, uuid, uuid, jsonb, text),
     app.create_generation(text, uuid, jsonb, text, uuid), app.cancel_generation(uuid, text),
-    app.release_open_hold(uuid), app.settle_generation(public.generations),
+    app.delete_generation(uuid), app.release_open_hold(uuid), app.settle_generation(public.generations),
     app.notify_of_generation(public.generations), app.promote_follower(uuid)
 from public;
 grant execute on function
-    app.create_generation(text, uuid, jsonb, text, uuid), app.cancel_generation(uuid, text)
+    app.create_generation(text, uuid, jsonb, text, uuid), app.cancel_generation(uuid, text),
+    app.delete_generation(uuid)
 to authenticated;
 grant execute on function app.enqueue(text, jsonb, text) to service;

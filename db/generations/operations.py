@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy import text
 
 from db.actor import SERVICE
 from db.errors import ErrorCode
-from db.pool import Database
+from db.pool import Database, Transaction
 
 _WAITED_TOO_LONG = (
     "The generation waited too long and was given up. No credit was spent; start it again."
@@ -22,6 +23,10 @@ _FINISH = "select app.finish_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
 _END_ATTEMPT = "select app.end_attempt($1, $2, $3, $4, $5, $6)"
 _FAIL = "select app.fail_generation($1, $2, $3, $4, $5)"
 _BURY = "select app.bury_job($1, $2, null, $3, $4)"
+_DELETE = text("select app.delete_generation(:id)")
+_IS_CANCELLED = """
+    select exists (select from generations where id = $1 and status = 'CANCELLED')
+"""
 _RESULT_PATH = "select result_path from generations where id = $1"
 # Unfinished though its hold's time is over; without a hold, an hour after its turn came.
 _OVERDUE = """
@@ -192,6 +197,16 @@ async def bury_job(
 ) -> None:
     """Keep a job that cannot be done for an admin, who reads the error and may retry it."""
     await _call(database, _BURY, entrypoint, payload, attempts, error)
+
+
+async def delete_generation(transaction: Transaction, generation_id: UUID) -> None:
+    """Forgets a generation of the actor's that has ended; its picture is swept."""
+    await transaction.fetch_value(_DELETE, id=generation_id)
+
+
+async def is_cancelled(database: Database, generation_id: UUID) -> bool:
+    """Whether a generation was called off."""
+    return bool((await _call(database, _IS_CANCELLED, generation_id))[0])
 
 
 async def give_up_overdue_generations(database: Database, at_most: int) -> int:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.base import Base, Json, Moment, OptionalMoment, Slug, UuidKey
 from db.catalog.tables import Tool
+from db.quotas.declaration import Bound, Limit, Quota
 from db.rls import Access, AdminOnly, Internal, Owned, Watch
 from db.uploads.tables import Upload
 
 UNFINISHED = "status in ('QUEUED', 'RUNNING')"
+STORED_BYTES = "octet_length(parameters::text) + coalesce(octet_length(result::text), 0)"
 
 
 class Generation(Base):
@@ -51,6 +53,7 @@ class Generation(Base):
     created_at: Mapped[Moment]
     started_at: Mapped[OptionalMoment]
     finished_at: Mapped[OptionalMoment]
+    stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
 
     tool: Mapped[Tool] = relationship(lazy="raise")
     upload: Mapped[Upload] = relationship(lazy="raise", foreign_keys=upload_id)
@@ -82,11 +85,16 @@ class Generation(Base):
         ),
     )
     access = Access(
-        Owned(),
+        Owned(admins=True),
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )
     watch = Watch("generation.updated")
+    quota = Quota(
+        guests=Limit(500, 10_000_000),
+        members=Limit(20_000, 200_000_000),
+        delete_with="deleteGeneration",
+    )
 
 
 class CachedResult(Base):
@@ -104,6 +112,7 @@ class CachedResult(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(Internal())
+    quota = Bound("One for each finished generation that was paid for, until it expires.")
 
 
 class GenerationLog(Base):
@@ -143,6 +152,7 @@ class GenerationLog(Base):
         Index("ix_ai_generation_logs_outcome", "outcome", "created_at", "id"),
     )
     access = Access(AdminOnly(), service=("SELECT", "DELETE"))
+    quota = Bound("At most three for each generation, kept for a year.")
 
 
 class ProviderCircuit(Base):
@@ -165,3 +175,4 @@ class ProviderCircuit(Base):
         CheckConstraint("consecutive_failures >= 0", name="consecutive_failures"),
     )
     access = Access(AdminOnly(), service=("SELECT",))
+    quota = Bound("One for each provider.")

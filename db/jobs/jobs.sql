@@ -65,13 +65,8 @@ $$;
 -- The same, asked for by an admin.
 create or replace function app.retry_dead_job(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    admin_id uuid := app.required_user_id();
 begin
-    if not exists (select from public.users u where u.id = admin_id and u.role = 'admin') then
-        perform app.refuse('FORBIDDEN', 'Only admins may retry jobs.');
-    end if;
-    return app.requeue_dead_job(wanted, admin_id);
+    return app.requeue_dead_job(wanted, app.required_admin_id());
 end;
 $$;
 

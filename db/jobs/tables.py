@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Moment, OptionalMoment, Slug, UuidKey
+from db.quotas.declaration import Bound
 from db.rls import Access, AdminOnly, Internal
 
 
@@ -36,6 +37,7 @@ class DeadJob(Base):
         Index("ix_dead_jobs_died_at_id", "died_at", "id"),
     )
     access = Access(AdminOnly(), hidden=("payload",), service=("SELECT", "DELETE"))
+    quota = Bound("One for each job that was given up; kept for 90 days.")
 
 
 class ScheduledRun(Base):
@@ -61,3 +63,4 @@ class ScheduledRun(Base):
         CheckConstraint("(last_result = 'FAILED') = (last_error is not null)", name="last_error"),
     )
     access = Access(Internal(), service=("SELECT", "INSERT", "UPDATE"))
+    quota = Bound("One for each scheduled work.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Json, Moment, UuidKey
+from db.quotas.declaration import Limit, Quota
 from db.rls import Access, Owned, Watch
 
 
@@ -24,11 +25,13 @@ class Notification(Base):
     data: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     read: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Moment]
+    stored_bytes: Mapped[int] = mapped_column(Computed("octet_length(data::text)", persisted=True))
 
     __table_args__ = (
         CheckConstraint("type in ('OFFER', 'FEATURE', 'GENERAL')", name="type"),
         Index("ix_notifications_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_notifications_user_id_read", "user_id", "read", "created_at", "id"),
     )
-    access = Access(Owned(), update=("read",), delete=True)
+    access = Access(Owned(admins=True), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)
+    quota = Quota(guests=Limit(1_000, 1_000_000), members=Limit(1_000, 1_000_000), excess="FORGET")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Json, Moment, UuidKey
+from db.quotas.declaration import Limit, Quota
 from db.rls import Access, Owned, Watch
 
 WRITABLE = ("name", "thumbnail", "analysis", "chat_history")
+STORED_BYTES = (
+    "coalesce(octet_length(name::text), 0) + coalesce(octet_length(thumbnail), 0)"
+    " + octet_length(analysis::text) + octet_length(chat_history::text)"
+)
 
 
 class Profile(Base):
     """A profile. `local_id` is the number the client's own database gave it, unique per user.
 
     `updated_at` is the time of the last change as the client knows it (last write wins);
-    `synced_at` is the time this server stored it. Source: Aura's migration specification.
+    `synced_at` is the time this server stored it. `stored_bytes` is the length of its texts and
+    JSON, uncompressed. Source: Aura's migration specification.
     """
 
     __tablename__ = "profiles"
@@ -33,6 +39,7 @@ class Profile(Base):
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
     synced_at: Mapped[Moment]
+    stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
 
     __table_args__ = (
         UniqueConstraint("user_id", "local_id"),
@@ -46,3 +53,8 @@ class Profile(Base):
         delete=True,
     )
     watch = Watch("profiles.changed", deletes=True, apart=("thumbnail", "analysis", "chat_history"))
+    quota = Quota(
+        guests=Limit(200, 25_000_000),
+        members=Limit(5_000, 250_000_000),
+        delete_with="deleteProfile",
+    )

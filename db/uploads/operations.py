@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 
 from db.actor import SERVICE
@@ -23,11 +24,9 @@ UNUSED_LASTS = timedelta(hours=24)
 # A PUT that begins in the last second of its link may take this long to be stored.
 RECEIVING_LASTS = timedelta(minutes=15)
 
-_CREATE = text(
-    "select app.create_upload(:content_type, :size_bytes, :url_lasts, :waiting, :quota_bytes,"
-    " :waiting_limit)"
-)
-_RESERVE = text("select app.reserve_upload_bytes(:id, :size_bytes, :waiting, :quota_bytes)")
+_CREATE = text("select app.create_upload(:content_type, :size_bytes)")
+_RESERVE = text("select app.reserve_upload_bytes(:id, :size_bytes)")
+_SET_TERMS = "select app.set_upload_terms($1, $2, $3, $4)"
 _DELETE = text("select app.delete_upload(:id)")
 _FIND = text("""
     select user_id, status, content_type, declared_size_bytes, expires_at
@@ -69,7 +68,8 @@ class UploadLimits:
     """What a deployment lets a user upload.
 
     `waiting` is how long what was announced is counted: its bytes, and the uploads themselves, of
-    which no more than `waiting_uploads` may be without their photo.
+    which no more than `waiting_uploads` may be without their photo. All but `size_bytes` hold once
+    `publish_limits` has told them to the database.
     """
 
     size_bytes: int
@@ -91,6 +91,13 @@ class UploadLimits:
             waiting,
             settings.upload_waiting_limit,
         )
+
+
+async def publish_limits(connection: asyncpg.Connection, limits: UploadLimits) -> None:
+    """Tells the database, as `service` or its owner, how uploads are announced from now on."""
+    await connection.execute(
+        _SET_TERMS, limits.url_lasts, limits.waiting, limits.waiting_uploads, limits.quota_bytes
+    )
 
 
 def announced_type(content_type: str, size_bytes: int, limit_bytes: int) -> str:
@@ -119,13 +126,7 @@ async def create_upload(
     """A place for one photo of the actor's; QUOTA_EXCEEDED when there is no room for one more."""
     content_type = announced_type(content_type, size_bytes, limits.size_bytes)
     upload_id: UUID = await transaction.fetch_value(
-        _CREATE,
-        content_type=content_type,
-        size_bytes=size_bytes,
-        url_lasts=limits.url_lasts,
-        waiting=limits.waiting,
-        quota_bytes=limits.quota_bytes,
-        waiting_limit=limits.waiting_uploads,
+        _CREATE, content_type=content_type, size_bytes=size_bytes
     )
     return upload_id
 
@@ -158,15 +159,11 @@ class UploadRecords:
             row = await transaction.fetch_one(_FIND, id=upload_id)
         return UploadState(**row) if row else None
 
-    async def reserve(self, upload_id: UUID, size_bytes: int, limits: UploadLimits) -> bool:
+    async def reserve(self, upload_id: UUID, size_bytes: int) -> bool:
         """Count what is about to be stored. False when the upload takes no photo any more."""
         async with self._database.transaction(SERVICE) as transaction:
             reserved: bool = await transaction.fetch_value(
-                _RESERVE,
-                id=upload_id,
-                size_bytes=size_bytes,
-                waiting=limits.waiting,
-                quota_bytes=limits.quota_bytes,
+                _RESERVE, id=upload_id, size_bytes=size_bytes
             )
         return reserved
 

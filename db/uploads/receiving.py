@@ -116,7 +116,7 @@ class UploadReceiver:
 
     async def _keep(self, upload_id: UUID, upload: UploadState, image: InspectedImage) -> None:
         path = upload_path(upload.user_id, upload_id)
-        if not await self._records.reserve(upload_id, len(image.data), self.limits):
+        if not await self._records.reserve(upload_id, len(image.data)):
             raise _already_received()
         # The first to create the file wins. A file that is there while the upload is not ready was
         # left by a crash in between or by a request running now: the same photo may go on.

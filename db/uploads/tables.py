@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index, Interval, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Moment, OptionalMoment, UuidKey
-from db.rls import Access, Owned, Watch
+from db.quotas.declaration import Limit, Quota
+from db.rls import Access, Internal, Owned, Watch
+
+# What counts toward the quota: what is announced counts at once, what is deleted no more.
+STORED_BYTES = (
+    "case status when 'DELETED' then 0 when 'READY' then size_bytes else declared_size_bytes end"
+)
 
 
 class Upload(Base):
     """A place for one photo. `path` is where its cleaned bytes lie once `status` is READY.
 
     `original_sha256` is of the bytes as they came; the stored ones are decoded and re-encoded.
-    `declared_size_bytes` counts toward the quota until `size_bytes` is known. `used_at` is when a
+    `declared_size_bytes` counts toward the quota until `size_bytes` is known: `stored_bytes` is
+    what counts. `used_at` is when a
     generation first took the photo: without one, the row is swept a day after `created_at`.
     """
 
@@ -39,6 +46,7 @@ class Upload(Base):
     created_at: Mapped[Moment]
     received_at: Mapped[OptionalMoment]
     used_at: Mapped[OptionalMoment]
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, Computed(STORED_BYTES, persisted=True))
 
     __table_args__ = (
         CheckConstraint("status in ('AWAITING', 'READY', 'REJECTED', 'DELETED')", name="status"),
@@ -50,6 +58,40 @@ class Upload(Base):
         CheckConstraint("status <> 'REJECTED' or rejected_code is not null", name="rejected"),
         Index("ix_uploads_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_uploads_unused", "created_at", postgresql_where=text("used_at is null")),
+        Index(
+            "ix_uploads_waiting",
+            "user_id",
+            "created_at",
+            postgresql_where=text("received_at is null"),
+        ),
     )
     access = Access(Owned())
     watch = Watch("upload.updated", inserts=False)
+    # Refused by `app.create_upload` and `app.reserve_upload_bytes`: what waits counts for a while.
+    quota = Quota(
+        guests=Limit(500, 100_000_000),
+        members=Limit(10_000, 500_000_000),
+        excess="COUNT",
+        delete_with="deleteUpload",
+    )
+
+
+class UploadTerms(Base):
+    """How uploads are announced in this deployment; one row, written from the settings.
+
+    `waiting` is how long what was announced is counted: its bytes, and the uploads themselves, of
+    which no more than `waiting_limit` may be without their photo.
+    """
+
+    __tablename__ = "upload_terms"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    url_lasts: Mapped[timedelta] = mapped_column(Interval)
+    waiting: Mapped[timedelta] = mapped_column(Interval)
+    waiting_limit: Mapped[int]
+
+    __table_args__ = (
+        CheckConstraint("id = 1", name="single_row"),
+        CheckConstraint("waiting_limit > 0 and url_lasts > '0' and waiting > '0'", name="terms"),
+    )
+    access = Access(Internal(), service=("SELECT",))

@@ -12,6 +12,7 @@ from graphql import (
     is_non_null_type,
 )
 
+from db.rls import Public
 from graph.engine import specs
 from graph.engine.specs import Backing, backing_of, python_name, spec_of
 
@@ -52,6 +53,15 @@ def _field_faults(
             yield f"{place} says not where it comes from"
 
 
+def _list_faults(name: str, field: GraphQLField) -> Iterator[str]:
+    """A root list shows everybody's rows, so it is of a public table or for admins."""
+    spec = spec_of(field)
+    if isinstance(spec, specs.Rows) and not spec.for_admins:
+        shown = backing_of(get_named_type(field.type))
+        if shown is not None and not isinstance(shown.model.access.ownership, Public):
+            yield f"Query.{name} lists everybody's rows and is not for admins"
+
+
 def _live_faults(name: str, field: GraphQLField) -> Iterator[str]:
     """A subscription waits for ever unless its row's table records events under its topic."""
     spec = spec_of(field)
@@ -84,6 +94,9 @@ def check_schema(schema: GraphQLSchema) -> None:
         backing = backing_of(graph_type)
         for field_name, field in graph_type.fields.items():
             faults.extend(_field_faults(graph_type, field_name, field, backing))
+    if schema.query_type:
+        for name, field in schema.query_type.fields.items():
+            faults.extend(_list_faults(name, field))
     if schema.subscription_type:
         for name, field in schema.subscription_type.fields.items():
             faults.extend(_live_faults(name, field))

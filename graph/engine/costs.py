@@ -2,7 +2,7 @@
 
 The cost counts values: 1 for each field asked for, times the sizes of the lists around it. What
 takes more work than a value counts for more: a field computed in Python 5, each operator in a
-`where` 10, a total count 50, a mutation 100. Rows are those the statement may read: 1 for an
+`where` 10, a total count 200, a mutation 100. Rows are those the statement may read: 1 for an
 object from a table, a page's size for the items of a connection, 100 for a list of the catalog or
 a report, times the lists around it. A page's size is `first` or `last`, else 20. Conditions (@skip,
 @include) count as if they let everything in, and an object of several possible types counts as
@@ -47,7 +47,7 @@ from graph.relay import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 COMPUTED_COST = 5
 OPERATOR_COST = 10
-TOTAL_COUNT_COST = 50
+TOTAL_COUNT_COST = 200
 MUTATION_COST = 100
 CATALOG_ROWS = 100
 META_FIELDS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, dataclass_transform
+from typing import Annotated, Any, Optional, dataclass_transform
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause
@@ -26,6 +26,7 @@ from graph.engine.specs import (
     Reference,
     Report,
     Rows,
+    Search,
     Spec,
     ViewerRow,
 )
@@ -91,9 +92,13 @@ def connection(
     return _field(Page(order, key, only), description, resolver=page_resolver(item, Cursor))
 
 
-def root_connection(item: type, order: tuple[str, ...], *, description: str) -> Any:
-    """A root field that is a keyset page of all the `item`s that the actor may read."""
-    return _field(Page(order, None), description, resolver=page_resolver(item, Cursor))
+def root_connection(
+    item: type, order: tuple[str, ...], *, search: Search | None = None, description: str
+) -> Any:
+    """A root field for admins that is a keyset page of all the `item`s; `search` finds some."""
+    spec = Page(order, None, search=search, for_admins=True)
+    resolver = page_resolver(item, Cursor, search)
+    return _field(spec, description, resolver=resolver)
 
 
 def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
@@ -113,13 +118,16 @@ def viewer_row(*, description: str) -> Any:
     return _field(ViewerRow(), description)
 
 
-def rows(order: tuple[str, ...], *, description: str) -> Any:
+def rows(order: tuple[str, ...], *, for_admins: bool = False, description: str) -> Any:
     """A root field: a plain list of a bounded table."""
-    return _field(Rows(order), description)
+    return _field(Rows(order, for_admins), description)
 
 
 def report(spec: Report, resolver: Callable[..., Any], *, description: str) -> Any:
-    """A root field: rows that a SQL function makes; `resolver` declares the field's arguments."""
+    """A field of the root or of a user: rows that a SQL function makes.
+
+    `resolver` declares the field's arguments.
+    """
     return _field(spec, description, resolver=resolver)
 
 
@@ -137,25 +145,33 @@ def mutation(
     operation: Callable[..., Awaitable[Any]],
     input_type: type | None = None,
     *,
+    for_admins: bool = False,
+    needs_input: bool = True,
     ignores_dead_token: bool = False,
     description: str,
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
 
-    With `ignores_dead_token` it needs no session, and a token that is no good stops it as little
-    as none.
+    Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
+    session, and a token that is no good stops it as little as none.
     """
 
     def resolve(self: Any, input: Any) -> Any:  # noqa: ARG001
+        raise AssertionError("the engine runs mutations")  # pragma: no cover
+
+    def resolve_optional_input(self: Any, input: Any = strawberry.UNSET) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
 
     def resolve_without_input(self: Any) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
 
     described = strawberry.argument(description="Everything the mutation needs.")
-    resolve.__annotations__ = {"input": Annotated[input_type, described]}
-    resolver = resolve if input_type else resolve_without_input
-    return _field(Mutate(operation, ignores_dead_token), description, resolver=resolver)
+    resolver: Callable[..., Any] = resolve_without_input
+    if input_type is not None:
+        resolver = resolve if needs_input else resolve_optional_input
+        wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
+        resolver.__annotations__ = {"input": Annotated[wanted, described]}
+    return _field(Mutate(operation, for_admins, ignores_dead_token), description, resolver=resolver)
 
 
 def live(

@@ -11,11 +11,15 @@ from typing import Any
 import orjson
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
+    SelectionSetNode,
     StringValueNode,
     VariableDefinitionNode,
     Visitor,
@@ -23,13 +27,14 @@ from graphql import (
     specified_rules,
     visit,
 )
-from graphql.validation import NoSchemaIntrospectionCustomRule
+from graphql.validation import NoSchemaIntrospectionCustomRule, ValuesOfCorrectTypeRule
 
 from db.errors import ErrorCode
 from graph.engine import lifting
 from graph.engine.cache import ByteBoundedCache
 from graph.engine.coercion import Coercions, VariableReader
 from graph.engine.costs import Formula, Pricing
+from graph.engine.input_faults import ValuesOfTheirTypes, shown_name
 from graph.engine.lifting import Lifted, Reading, Slot
 from graph.engine.limits import Limits, check_text
 from graph.engine.parsing import Strings
@@ -75,6 +80,9 @@ class Skeleton:
     limits: Limits
     resized: Callable[[int], None]
     token_count: int
+    name: str | None
+    # Its kind and first root field, by the schema's names: there are not more than the schema has.
+    label: tuple[str, str]
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
@@ -150,6 +158,18 @@ class _Text:
         return Operation(skeleton, self.literals, self.variables, self.settled)
 
 
+def _first_field(
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> str:
+    first = selections.selections[0]
+    if isinstance(first, FieldNode):
+        return first.name.value
+    if isinstance(first, FragmentSpreadNode):
+        return _first_field(fragments[first.name.value].selection_set, fragments)
+    assert isinstance(first, InlineFragmentNode)
+    return _first_field(first.selection_set, fragments)
+
+
 class _StringChecker(Visitor):
     """Refuses text that cannot be stored."""
 
@@ -167,21 +187,27 @@ class Documents:
         self._limits = limits or Limits()
         self._pricing = Pricing(schema)
         self._coercions = Coercions(schema)
-        rules: list[Rule] = list(specified_rules)
+        rules: list[Rule] = [
+            ValuesOfTheirTypes if rule is ValuesOfCorrectTypeRule else rule
+            for rule in specified_rules
+        ]
         if not introspection:
             rules.append(NoSchemaIntrospectionCustomRule)
         self._rules = rules
         self._texts: ByteBoundedCache[Key, _Text] = ByteBoundedCache(TEXT_BYTES)
         self._skeletons: ByteBoundedCache[Key, Skeleton] = ByteBoundedCache(SKELETON_BYTES)
 
+    def known(self, text: str, name: str | None) -> Operation | None:
+        """The operation of a text that is remembered."""
+        known = self._texts.get((text, name))
+        if known is None:
+            return None
+        skeleton = self._skeletons.get(known.key)
+        return None if skeleton is None else known.operation(skeleton)
+
     def operation(self, text: str, name: str | None) -> Operation:
         """The operation to run; `RequestError` when the document is not valid."""
-        known = self._texts.get((text, name))
-        if known is not None:
-            skeleton = self._skeletons.get(known.key)
-            if skeleton is not None:
-                return known.operation(skeleton)
-        return self._read(text, name)
+        return self.known(text, name) or self._read(text, name)
 
     def with_cost(
         self, answer: bytes, text: str, name: str | None, given: Mapping[str, Any]
@@ -261,6 +287,11 @@ class Documents:
             limits=self._limits,
             resized=partial(self._skeletons.resize, key),
             token_count=token_count,
+            name=tree.node.name.value if tree.node.name else None,
+            label=(
+                tree.node.operation.value,
+                _first_field(tree.node.selection_set, tree.fragments),
+            ),
         )
 
     def _read_tree(self, text: str, name: str | None, is_lifted: bool) -> Tree:
@@ -307,6 +338,6 @@ def _named_operation(document: DocumentNode, name: str | None) -> OperationDefin
     message = (
         "The document has several operations: say which with operationName."
         if name is None
-        else f"The document has no operation named {name!r}."
+        else f"The document has no operation named {shown_name(name)}."
     )
     raise RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)

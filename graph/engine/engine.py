@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -34,8 +35,9 @@ from graph.engine.arguments import argument_reader, argument_values
 from graph.engine.conversion import Conversions
 from graph.engine.dead_tokens import ignores_dead_token
 from graph.engine.documents import INTROSPECTION, Documents, Operation
-from graph.engine.faults import FieldFault, Path, Place, spread
-from graph.engine.json_parts import build_object
+from graph.engine.faults import FieldFault, FieldFaults, Path, Place, spread
+from graph.engine.gone import LooksGone, looks_gone
+from graph.engine.json_parts import Json, build_object
 from graph.engine.limits import Limits
 from graph.engine.parameters import Parameters, Request
 from graph.engine.payloads import PayloadPlan, Run, run_mutation
@@ -49,6 +51,9 @@ from graph.engine.statements import Statement, make_statement
 from graph.engine.subscriptions import SubscriptionPlan
 from graph.engine.variables import Variables, coerce_variables
 from graph.errors import RequestError, domain_error, masked, top_level
+
+# Reading, planning and compiling the largest documents take some 25 ms each; others run between.
+LARGE_DOCUMENT_TOKENS = 300
 
 log = structlog.get_logger("tallygraph.engine")
 
@@ -69,8 +74,10 @@ class Planning:
         self.selections = Selections(engine.schema, self._syntax.fragments, variables.coerced)
         self.renderer = Renderer(engine.schema, self.selections)
 
-    def planner(self, parameters: Parameters) -> Planner:
-        """A planner that binds with `parameters`."""
+    def planner(
+        self, parameters: Parameters, collected: dict[Path, FieldFault] | None = None
+    ) -> Planner:
+        """A planner that binds with `parameters` and gathers faults in `collected`, if given."""
         return Planner(
             self.selections,
             parameters,
@@ -79,6 +86,7 @@ class Planning:
             self.renderer.for_field,
             signed_in=self._signed_in,
             faults=self.faults,
+            collected=collected,
         )
 
     @staticmethod
@@ -102,7 +110,7 @@ class Planning:
 class MutationField:
     """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
 
-    operation: Callable[..., Awaitable[Any]]
+    spec: specs.Mutate
     arguments: Callable[[Variables], dict[str, Any]]
     payload: PayloadPlan
 
@@ -120,9 +128,9 @@ class MutationField:
         convert = planning.engine.conversions.of_arguments(definition)
         payload_type = as_object(get_named_type(definition.type))
         return cls(
-            spec.operation,
+            spec,
             lambda variables: convert(read(variables)),
-            PayloadPlan(planning, payload_type, nodes),
+            PayloadPlan(planning, payload_type, nodes, for_admins=spec.for_admins),
         )
 
 
@@ -167,7 +175,11 @@ class Engine:
         mutations: bool = True,
     ) -> bytes:
         """One query or mutation as the bytes of its response."""
-        operation = self.documents.operation(text, operation_name)
+        operation = self.documents.known(text, operation_name)
+        if operation is None:
+            operation = self.documents.operation(text, operation_name)
+            await _let_others_run(operation)
+        context.skeleton = operation.skeleton
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
                 "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
@@ -183,23 +195,24 @@ class Engine:
 
     async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         try:
-            statement = self.query_statement(operation, variables, context.actor)
+            statement = await self.query_statement(operation, variables, context.actor)
             if statement is None:
-                return await self._with_faults(operation, variables, context, None)
+                return await self._with_faults(operation, variables, context)
             arguments = self._arguments(operation, statement, variables, context.actor)
-            return b'{"data":' + await self._fetch(statement, arguments, context.actor) + b"}"
-        except FieldFault as fault:
-            return await self._with_faults(operation, variables, context, fault)
+            answer = await self._fetch(statement, arguments, context.actor)
+            if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
+                await context.services.accounts.refuse_gone(context.actor)
+            return b'{"data":' + answer + b"}"
+        except FieldFault:
+            return await self._with_faults(operation, variables, context)
         except Exception as error:  # every other fault leaves no data
             return failed(error, context)
 
     async def _with_faults(
-        self, operation: Operation, variables: Variables, context: Context, first: FieldFault | None
+        self, operation: Operation, variables: Variables, context: Context
     ) -> bytes:
         """The answer of an operation some of whose fields fail, or that asks for introspection."""
         planning = Planning(self, operation, variables, signed_in=context.actor.user_id is not None)
-        if first is not None:
-            planning.faults[first.field] = first
         try:
             root, fields = planning.root()
             asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
@@ -221,18 +234,27 @@ class Engine:
         fields: dict[str, list[FieldNode]],
         context: Context,
     ) -> tuple[Any, list[tuple[FieldFault, Place]]]:
+        """The data of these fields, null where they fail, and what is told of each fault.
+
+        One pass over the document finds every fault of a kind: those of planning, then those of
+        arguments, then what the answer shows to be refused. The fields at fault are planned as
+        null from then on, so no pass comes twice.
+        """
         request = Request(planning.variables, context.actor.user_id)
         while True:
-            planner = planning.planner(Parameters())
-            try:
-                statement = self._plan_query(planner, root, fields)
-                answer = await self.read(statement, request, context.actor)
-            except FieldFault as fault:
-                if fault.field in planning.faults:
-                    raise
-                planning.faults[fault.field] = fault
-            else:
-                return spread(orjson.loads(answer), planning.faults, planner.nullable)
+            found: dict[Path, FieldFault] = {}
+            planner = planning.planner(Parameters(), found)
+            pairs = self._plan_fields(planner, root, fields)
+            found = found or planner.parameters.faults(request)
+            if not found:
+                try:
+                    answer = await self.read(_statement(planner, pairs), request, context.actor)
+                    break
+                except FieldFaults as refused:
+                    found.update(refused.faults)
+            planning.faults |= found
+            await _let_others_run(planning.operation)
+        return spread(orjson.loads(answer), planning.faults, planner.nullable)
 
     def subscription_plan(
         self, operation: Operation, variables: Variables, *, signed_in: bool = True
@@ -279,7 +301,7 @@ class Engine:
                 break
         return statement.finished(answer)
 
-    def query_statement(
+    async def query_statement(
         self, operation: Operation, variables: Variables, actor: Actor
     ) -> Statement | None:
         """The operation's statement for these variables; nothing when it asks for introspection."""
@@ -291,18 +313,20 @@ class Engine:
             root, fields = planning.root()
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
-            statement = self._plan_query(planning.planner(Parameters()), root, fields)
+            planner = planning.planner(Parameters())
+            pairs = self._plan_fields(planner, root, fields)
+            await _let_others_run(operation)
+            statement = _statement(planner, pairs, looks_gone(root, fields))
             operation.skeleton.remember(shape, statement)
         assert isinstance(statement, Statement)
         return statement
 
-    def _plan_query(
+    def _plan_fields(
         self, planner: Planner, root: GraphQLObjectType, fields: dict[str, list[FieldNode]]
-    ) -> Statement:
-        pairs = [
+    ) -> list[tuple[str, Json]]:
+        return [
             (key, self._roots.field(planner, root, key, nodes)) for key, nodes in fields.items()
         ]
-        return make_statement(build_object(pairs), planner.parameters, planner.finishers)
 
     def _introspect(
         self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
@@ -360,7 +384,18 @@ class Engine:
         if field is None:
             return self._mutation_name
         arguments = field.arguments(run.variables)
-        return await run_mutation(self.database, field.payload, field.operation, arguments, run)
+        return await run_mutation(self.database, field.payload, field.spec, arguments, run)
+
+
+def _statement(
+    planner: Planner, pairs: list[tuple[str, Json]], gone: LooksGone | None = None
+) -> Statement:
+    return make_statement(build_object(pairs), planner.parameters, planner.finishers, gone)
+
+
+async def _let_others_run(operation: Operation) -> None:
+    if operation.skeleton.token_count >= LARGE_DOCUMENT_TOKENS:
+        await asyncio.sleep(0)
 
 
 def report(error: Exception, context: Context) -> DomainError:

@@ -24,6 +24,15 @@ class FieldFault(DomainError):
         self.field = field
 
 
+class FieldFaults(FieldFault):
+    """What is wrong with several fields, each under where it stands."""
+
+    def __init__(self, faults: Mapping[Path, FieldFault]) -> None:
+        first = next(iter(faults.values()))
+        super().__init__(first.field, first)
+        self.faults = faults
+
+
 @contextmanager
 def blamed_on(field: Path) -> Iterator[None]:
     """Whatever is refused in this block is the fault of `field`, or of a field below it."""

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 import strawberry
 from sqlalchemy import Table
+from strawberry.utils.str_converters import to_camel_case
 
 from db.base import Base
 from db.rls import Owned
-from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId
+from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId, Search
 
 _FILTERS: dict[object, type] = {}
 
@@ -103,6 +104,7 @@ def _declared(cls: Any) -> Iterable[tuple[str, Any, Any]]:
 
 
 def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, str]]:
+    """The conditions on a type; nested below an edge, only which object it is."""
     backing: Backing = cls.__backing__
     served = served_columns(backing.model)
     fields: dict[str, tuple[Any, str | None, str]] = {}
@@ -110,15 +112,17 @@ def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, s
         column = spec.name or name if isinstance(spec, Column) else None
         if isinstance(spec, GlobalId):
             column, python_type = backing.key, strawberry.ID  # noqa: PLW2901
+        if nested and not isinstance(spec, GlobalId):
+            continue
         if column in served and (made := _filter_of(python_type)) is not None:
-            fields[name] = (made | None, None, f"Condition on `{name}`.")
+            fields[name] = (made | None, None, f"Condition on `{to_camel_case(name)}`.")
         elif (
             isinstance(spec, Edge)
-            and not nested
             and spec.local in served
+            and spec.local != backing.key
             and (made := _where(python_type, nested=True))
         ):
-            fields[name] = (made | None, None, f"Conditions on its `{name}`.")
+            fields[name] = (made | None, None, f"Conditions on its `{to_camel_case(name)}`.")
     return fields
 
 
@@ -169,7 +173,7 @@ def _argument(annotation: Any, description: str) -> Any:
     return Annotated[annotation, strawberry.argument(description=description)]
 
 
-def page_resolver(cls: Any, cursor: Any) -> Any:
+def page_resolver(cls: Any, cursor: Any, searched: Search | None = None) -> Any:
     """A function with the arguments of a list of `cls`; the engine itself answers."""
 
     def page(  # the arguments exist to be declared
@@ -178,6 +182,7 @@ def page_resolver(cls: Any, cursor: Any) -> Any:
         after: Any = None,  # noqa: ARG001
         last: Any = None,  # noqa: ARG001
         before: Any = None,  # noqa: ARG001
+        search: Any = None,  # noqa: ARG001
         where: Any = None,  # noqa: ARG001
         order_by: Any = None,  # noqa: ARG001
     ) -> Any:
@@ -189,6 +194,8 @@ def page_resolver(cls: Any, cursor: Any) -> Any:
         "last": _argument(int | None, "How many items from the end, 1 to 100."),
         "before": _argument(cursor | None, "Continue before this cursor."),
     }
+    if searched is not None:
+        annotations["search"] = _argument(str | None, searched.description)
     if where := where_input(cls):
         annotations["where"] = _argument(where | None, "Which items; all, when left out.")
     if order := order_input(cls):

@@ -41,12 +41,16 @@ from graph.engine.json_parts import (
 )
 from graph.engine.parameters import Getter, Request
 from graph.engine.plan import Planner, as_object, ordering, table_behind
-from graph.engine.specs import Column, Page, python_name, spec_of
+from graph.engine.specs import Column, Page, SearchTerm, python_name, spec_of
 from graph.relay import CURSOR_VERSION, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, bad_cursor, decode_cursor
+from graph.scalars import parse_date_time
 
 POSITION = "position"
 INTEGER = Integer()
 ONE = literal_column("1", INTEGER)
+# As far as a total is counted: a list has no bound of its own, and an answer must have one.
+TOTAL_COUNT_LIMIT = 10_000
+COUNT_LIMIT = literal_column(str(TOTAL_COUNT_LIMIT), INTEGER)
 # Makes an expression of the connection object from the inner query.
 Part = Callable[[FromClause], Json]
 
@@ -73,7 +77,7 @@ def page_size(arguments: Mapping[str, Any], direction: Direction) -> int:
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise DomainError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"`{direction.size_argument}` must be between 1 and {MAX_PAGE_SIZE}; it is {size}. "
+            f"`{direction.size_argument}` must be between 1 and {MAX_PAGE_SIZE}. "
             "Page through longer lists with cursors.",
         )
     return int(size)
@@ -100,7 +104,7 @@ def cursor_value(value: Any, python_type: type) -> Any:
         if python_type is UUID:
             return UUID(value)
         if python_type is datetime:
-            return datetime.fromisoformat(value)
+            return parse_date_time(value)
     except (TypeError, ValueError, AttributeError):
         raise bad_cursor() from None
     if not isinstance(value, python_type):
@@ -188,8 +192,10 @@ class PageBuilder:
 
     def _total(self) -> Json:
         source = self.planner.source(self.item)
-        query = select(func.count()).select_from(source).where(*self._members(source))
-        return query.correlate(self.parent).scalar_subquery()
+        members = select(ONE).select_from(source).where(*self._members(source))
+        counted = members.correlate(self.parent).limit(COUNT_LIMIT)
+        found = counted.subquery(self.planner.next_name())
+        return select(func.count()).select_from(found).scalar_subquery()
 
     def _column(self, value: ColumnElement[Any]) -> str:
         label = f"c{len(self.columns)}"
@@ -297,7 +303,31 @@ class PageBuilder:
         only = [self.page.only(source)] if self.page.only else []
         where = Where(self.planner, self.arguments)
         asked = where.conditions(self.item, source, self.where_now, ("where",))
-        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked]
+        found = self._found(source)
+        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked, *found]
+
+    def _found(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
+        """That a search finds the item; all are found when nothing is searched for."""
+        if self.page.search is None:
+            return
+        arguments, parameters = self.arguments, self.planner.parameters
+
+        def nothing(request: Request) -> bool:
+            return not arguments(request).get("search")
+
+        def reads(term: SearchTerm) -> Getter:
+            return lambda request: None if nothing(request) else term.value(_searched(request))
+
+        def _searched(request: Request) -> str:
+            return str(arguments(request)["search"]).strip()
+
+        yield or_(
+            parameters.add(nothing, Boolean()),
+            *(
+                term.finds(source, parameters.add(reads(term), term.type))
+                for term in self.page.search.terms
+            ),
+        )
 
     def _below(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
         """That an item belongs to the row above."""

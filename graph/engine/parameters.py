@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from graph.engine.faults import Path, blaming
+from graph.engine.faults import FieldFault, Path, blaming
 
 ACTOR = "actor_user_id"
 UUID_TYPE, JSONB_TYPE = Uuid(), JSONB()
@@ -61,6 +61,16 @@ class Parameters:
     def key(self, path: tuple[str, ...], type_: TypeEngine[Any]) -> ColumnElement[Any]:
         """The primary key an operation returned for the object at `path` of its payload."""
         return self.add(lambda request: request.keys.get(path), type_)
+
+    def faults(self, request: Request) -> dict[Path, FieldFault]:
+        """Every field whose arguments are refused for this request, in one pass."""
+        found: dict[Path, FieldFault] = {}
+        for getter in self.getters.values():
+            try:
+                getter(request)
+            except FieldFault as fault:
+                found.setdefault(fault.field, fault)
+        return found
 
     def _bound(self, name: str, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
         self.getters[name] = getter

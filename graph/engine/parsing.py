@@ -78,10 +78,20 @@ def parsed(text: str, strings: Strings, limits: Limits) -> DocumentNode:
         code = ErrorCode.BAD_USER_INPUT
         if "Parsing aborted" in error.message:
             code = ErrorCode.QUERY_TOO_COMPLEX
-        raise RequestError([error], code) from None
+        raise RequestError([_without_values(error)], code) from None
     except RecursionError:
         raise too_complex("The document is nested too deeply.") from None
     return document
+
+
+# A value in the words of the parser: its kind stays.
+_VALUE_TOLD = re.compile(r"\b(String|BlockString|Int|Float) ['\"].*", re.DOTALL)
+
+
+def _without_values(error: GraphQLError) -> GraphQLError:
+    """A fault of syntax without the text or number that was found in the wrong place."""
+    message = _VALUE_TOLD.sub(r"\1.", error.message)
+    return GraphQLError(message, error.nodes, error.source, error.positions)
 
 
 def located(
@@ -98,7 +108,7 @@ def located(
     return [
         GraphQLError(
             error.message,
-            [places[id(node)] for node in error.nodes or ()],
+            [places[id(node)] for node in error.nodes or () if id(node) in places],
             extensions=error.extensions,
         )
         for error in errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as sql_column
 
+from db.errors import DomainError
 from db.rereading import readable_columns, reread_name
 from db.rls import AdminOnly, Owned, ownership_predicate
 from graph.engine import specs
@@ -51,6 +53,13 @@ from graph.engine.specs import Backing, backing_of, python_name, spec_of
 Arguments = dict[str, Any]
 
 
+class ColumnsOfRow:
+    """What a computed field's method gets as `self`: the columns it named."""
+
+    def __init__(self, columns: Sequence[str], values: Sequence[Any]) -> None:
+        self.__dict__.update(zip(columns, values, strict=True))
+
+
 @dataclass(frozen=True)
 class Finisher:
     """A value at `path` that Python makes from what the statement put there.
@@ -64,6 +73,26 @@ class Finisher:
     arguments: tuple[str, ...]
     function: Callable[..., Any]
     render: Callable[[Any], Any]
+
+    def finish(self, node: Any, step: str | int) -> None:
+        """Replaces what stands at `step` of `node`."""
+        count, values = len(self.columns), node[step]
+        row = ColumnsOfRow(self.columns, values[:count])
+        arguments = dict(zip(self.arguments, values[count:], strict=True))
+        node[step] = self.render(self.function(row, **arguments))
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A field at `path` that is null only for whom it is refused to."""
+
+    path: Path
+    refusal: Callable[[], DomainError]
+
+    def finish(self, node: Any, step: str | int) -> None:
+        """Refuses the field where it is null."""
+        if node[step] is None:
+            raise FieldFault(self.path, self.refusal())
 
 
 def ordering(source: FromClause, order: Sequence[str]) -> list[tuple[ColumnElement[Any], bool]]:
@@ -111,9 +140,12 @@ class Planner:
         *,
         signed_in: bool,
         faults: Mapping[Path, FieldFault],
+        collected: dict[Path, FieldFault] | None = None,
     ) -> None:
         self.signed_in = signed_in
         self._faults = faults
+        # What was found wrong with fields of this plan; without it the first one is raised.
+        self._collected = collected
         # Every planned field in the document's order, with whether it may be null.
         self.nullable: dict[Path, bool] = {}
         self._selections = selections
@@ -121,7 +153,9 @@ class Planner:
         self.parameters = parameters
         self.read_arguments = read_arguments
         self.arguments_now = arguments_now
-        self.finishers: list[Finisher] = []
+        self.finishers: list[Finisher | Guard] = []
+        # Whether what is planned now shows admins what they may read beside their own.
+        self._as_admin = False
         # Whether edges lead to rows as this statement's verb has left them.
         self.rereads = False
         self._aliases = 0
@@ -166,7 +200,15 @@ class Planner:
 
     def lock(self, named: GraphQLNamedType, source: FromClause) -> ColumnElement[bool]:
         """The engine's own lock on the rows of `source`."""
-        return ownership_predicate(table_behind(named).model, source, self.parameters.actor())
+        model, actor = table_behind(named).model, self.parameters.actor()
+        return ownership_predicate(model, source, actor, as_admin=self._as_admin)
+
+    @contextmanager
+    def for_admins_too(self) -> Iterator[None]:
+        """Whatever is planned in this block shows admins what they may read beside their own."""
+        self._as_admin = self.signed_in  # `anon` may not ask who is an admin
+        yield
+        self._as_admin = False
 
     def may_name(self, named: GraphQLNamedType) -> bool:
         """Whether the asking role may name the table: `anon` only what is public."""
@@ -197,10 +239,16 @@ class Planner:
         if path in self._faults:
             return literal_column("null::json")
         outer, self.parameters.field = self.parameters.field, path
-        with blamed_on(path):
-            made = value()
-        self.parameters.field = outer
-        return made
+        try:
+            with blamed_on(path):
+                return value()
+        except FieldFault as fault:
+            if self._collected is None:
+                raise
+            self._collected.setdefault(fault.field, fault)
+            return literal_column("null::json")
+        finally:
+            self.parameters.field = outer
 
     def _value(
         self,
@@ -236,6 +284,11 @@ class Planner:
 
                 key = source.c[table_behind(graph_type).key]
                 return PageBuilder(self, page, definition, nodes, source, key, path).build()
+            case specs.Report() as made_by:
+                from graph.engine.reports import report
+
+                key = source.c[table_behind(graph_type).key]
+                return report(self, made_by, definition, nodes, path, key)
             case specs.Computed(columns, function):
                 render, arguments = self._render(definition, nodes), tuple(definition.args)
                 self.finishers.append(Finisher(path, columns, arguments, function, render))

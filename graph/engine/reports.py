@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, get_named_type
-from sqlalchemy import column, func, literal_column, select
+from sqlalchemy import ColumnElement, column, func, literal_column, select
 
 from graph.engine import specs
 from graph.engine.faults import Path
@@ -24,8 +24,12 @@ def report(
     definition: GraphQLField,
     nodes: Sequence[FieldNode],
     path: Path,
+    owner: ColumnElement[Any] | None = None,
 ) -> Json:
-    """The rows of a report as a JSON list, in the function's order."""
+    """The rows of a report as a JSON list, in the function's order.
+
+    They are of the user whom `owner` names, a column of the row around; of the actor without it.
+    """
     if not planner.signed_in:
         return literal_column("'[]'::json")
     read = planner.read_arguments(definition, nodes[0])
@@ -34,7 +38,8 @@ def report(
         for type_, make in spec.parameters
     ]
     schema, name = spec.function.split(".")
-    call = getattr(getattr(func, schema), name)(planner.parameters.actor(), *parameters)
+    whose = planner.parameters.actor() if owner is None else owner
+    call = getattr(getattr(func, schema), name)(whose, *parameters)
     columns = [column(name, type_) for name, type_ in spec.columns]
     rows = call.table_valued(*columns, with_ordinality=POSITION)
     # Its columns are named here: an ordinality has no name of its own.
@@ -42,6 +47,8 @@ def report(
     named = as_object(get_named_type(definition.type))
     made = planner.object(named, nodes, source, (*path, None))
     ordered = select(made.label("item")).select_from(source).order_by(source.c[POSITION])
+    if owner is not None:
+        ordered = ordered.correlate(owner.table)
     items = ordered.subquery(planner.next_name())
     return select(list_of(json_agg(items.c.item))).scalar_subquery()
 

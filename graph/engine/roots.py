@@ -9,14 +9,14 @@ from typing import Any
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
 from sqlalchemy import case, func, literal_column, null
 
-from db.errors import DomainError, ErrorCode
-from db.rls import AdminOnly
+from db.errors import DomainError, ErrorCode, forbidden, sign_in_first
+from db.rls import is_admin
 from graph.engine import specs
 from graph.engine.faults import Path
 from graph.engine.json_parts import Json, text_literal
 from graph.engine.pages import PageBuilder, cursor_value
 from graph.engine.parameters import Request
-from graph.engine.plan import Planner, as_object, table_behind
+from graph.engine.plan import Guard, Planner, as_object, table_behind
 from graph.engine.reports import report
 from graph.engine.specs import backing_of, spec_of
 from graph.relay import MAX_PAGE_SIZE, split_global_id
@@ -53,12 +53,20 @@ class Roots:
                 source = planner.source(named)
                 own = source.c[table_behind(named).key] == planner.parameters.actor()
                 return planner.row(named, nodes, (key,), source, own)
-            case specs.Rows(order):
+            case specs.Rows(order, for_admins):
                 item = as_object(named)
-                return self._shown(planner, item, lambda: planner.rows(item, nodes, (key,), order))
+                build = partial(planner.rows, item, nodes, (key,), order)
+                return self._for_admins(planner, item, key, build) if for_admins else build()
             case specs.Page() as page:
-                builder = PageBuilder(planner, page, definition, nodes, None, None, (key,))
-                return self._shown(planner, builder.item, builder.build)
+                item = as_object(get_named_type(as_object(named).fields["nodes"].type))
+                return self._for_admins(
+                    planner,
+                    item,
+                    key,
+                    lambda: PageBuilder(
+                        planner, page, definition, nodes, None, None, (key,)
+                    ).build(),
+                )
             case specs.Report() as made:
                 return report(planner, made, definition, nodes, (key,))
             case specs.NodeLookup(many):
@@ -71,13 +79,16 @@ class Roots:
                 raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")
 
     @staticmethod
-    def _shown(planner: Planner, item: GraphQLObjectType, build: Callable[[], Json]) -> Json:
-        """A root list; null for everybody but admins when it is theirs alone."""
-        if not planner.may_name(item):
-            return literal_column("null::json")
-        if not isinstance(table_behind(item).model.access.ownership, AdminOnly):
-            return build()
-        return case((planner.lock(item, planner.source(item)), build()), else_=null())
+    def _for_admins(
+        planner: Planner, item: GraphQLObjectType, key: str, build: Callable[[], Json]
+    ) -> Json:
+        """A root list of everybody's rows: refused to everybody but admins."""
+        if not planner.signed_in:
+            raise sign_in_first()
+        planner.finishers.append(Guard((key,), forbidden))
+        asked = is_admin(table_behind(item).model, planner.parameters.actor())
+        with planner.for_admins_too():
+            return case((asked, build()), else_=null())
 
     def _nodes(
         self,
@@ -123,7 +134,8 @@ class Roots:
                 return None  # an id that cannot be: it finds nothing
 
         condition = column == planner.parameters.add(wanted, column.type)
-        return planner.row(named, nodes, path, source, condition)
+        with planner.for_admins_too():
+            return planner.row(named, nodes, path, source, condition)
 
 
 def _nth_id(read: Callable[[Request], dict[str, Any]], number: int, request: Request) -> str:

@@ -16,10 +16,9 @@ from sqlalchemy.sql.visitors import iterate
 
 from db.rls import Owned, Public
 from graph.engine import specs
-from graph.engine.plan import as_object, table_behind
+from graph.engine.plan import ColumnsOfRow, as_object, table_behind
 from graph.engine.selection import Selections, sub_selections
 from graph.engine.specs import python_name, spec_of
-from graph.engine.statements import ColumnsOfRow
 from graph.scalars import format_date_time
 
 Row = Mapping[str, Any]

@@ -58,16 +58,36 @@ class Edge:
 
 
 @dataclass(frozen=True)
+class SearchTerm:
+    """One way to find rows by a text: what is made of the text, and which rows that finds."""
+
+    type: TypeEngine[Any]
+    value: Callable[[str], Any]
+    finds: Callable[[FromClause, ColumnElement[Any]], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The argument `search` of a page: what finds an item, and how it is described."""
+
+    description: str
+    terms: tuple[SearchTerm, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """A keyset page of the rows whose `key` column equals this row's primary key.
 
     At the root there is no row above, and no `key`. With `only`, of those among them for which it
-    is true.
+    is true; with `search`, of those that one of its terms finds. A root list `for_admins` is
+    refused to everybody else.
     """
 
     order: tuple[str, ...]
     key: str | None
     only: Callable[[FromClause], ColumnElement[bool]] | None = None
+    search: Search | None = None
+    for_admins: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,16 +105,18 @@ class ViewerRow:
 
 @dataclass(frozen=True)
 class Rows:
-    """Root: every readable row of a bounded table."""
+    """Root: every readable row of a bounded table; `for_admins`, refused to everybody else."""
 
     order: tuple[str, ...]
+    for_admins: bool = False
 
 
 @dataclass(frozen=True)
 class Report:
-    """Root: rows that a SQL function makes of what the actor owns; none for nobody.
+    """Rows that a SQL function makes of what a user owns; none for nobody.
 
-    The `function` is called with the actor's user id and then with the `parameters`, each a type
+    At the root that user is the actor, below a user's row it is they. The `function` is called with
+    the user's id and then with the `parameters`, each a type
     and the value that it makes of the field's arguments. It runs with its caller's rights and
     returns the `columns`, in the order to be shown.
     """
@@ -113,13 +135,14 @@ class NodeLookup:
 
 @dataclass(frozen=True)
 class Mutate:
-    """Root of a mutation: the operation that does it.
+    """Root of a mutation: the operation that does it, `for_admins` or for whoever it takes.
 
     One that `ignores_dead_token` is what a client renews its session with, or begins one: sent with
     an expired, revoked or malformed token, it runs as if there were none.
     """
 
     operation: Callable[..., Awaitable[Any]]
+    for_admins: bool = False
     ignores_dead_token: bool = False
 
 

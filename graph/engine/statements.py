@@ -12,25 +12,28 @@ import orjson
 from sqlalchemy import ColumnElement, select
 
 from db.compiling import compiled_once
-from graph.engine.faults import Path
+from graph.engine.faults import FieldFault, FieldFaults, Path
+from graph.engine.gone import LooksGone
 from graph.engine.parameters import Getter, Parameters, Request, actor_user_id
-from graph.engine.plan import Finisher
+from graph.engine.plan import Finisher, Guard
 
 
-class ColumnsOfRow:
-    """What a computed field's method gets as `self`: the columns it named."""
+def finish(root: Any, finishers: Sequence[Finisher | Guard]) -> None:
+    """Replaces the raw columns in a parsed answer by the values that Python computes.
 
-    def __init__(self, columns: Sequence[str], values: Sequence[Any]) -> None:
-        self.__dict__.update(zip(columns, values, strict=True))
-
-
-def finish(root: Any, finishers: Sequence[Finisher]) -> None:
-    """Replaces the raw columns in a parsed answer by the values that Python computes."""
+    Raises `FieldFaults` with every field that is refused.
+    """
+    refused: dict[Path, FieldFault] = {}
     for finisher in finishers:
-        _finish_at(root, finisher.path, finisher)
+        try:
+            _finish_at(root, finisher.path, finisher)
+        except FieldFault as fault:
+            refused[fault.field] = fault
+    if refused:
+        raise FieldFaults(refused)
 
 
-def finished(answer: bytes, finishers: Sequence[Finisher]) -> bytes:
+def finished(answer: bytes, finishers: Sequence[Finisher | Guard]) -> bytes:
     """An answer with its computed fields; untouched when there are none."""
     if not finishers:
         return answer
@@ -39,7 +42,7 @@ def finished(answer: bytes, finishers: Sequence[Finisher]) -> bytes:
     return orjson.dumps(root)
 
 
-def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
+def _finish_at(node: Any, path: Path, finisher: Finisher | Guard) -> None:
     if node is None:
         return
     step, rest = path[0], path[1:]
@@ -50,19 +53,20 @@ def _finish_at(node: Any, path: Path, finisher: Finisher) -> None:
         found = node[step] if isinstance(step, int) else node.get(step)
         _finish_at(found, rest, finisher)
     elif step in node:
-        count, values = len(finisher.columns), node[step]
-        row = ColumnsOfRow(finisher.columns, values[:count])
-        arguments = dict(zip(finisher.arguments, values[count:], strict=True))
-        node[step] = finisher.render(finisher.function(row, **arguments))
+        finisher.finish(node, step)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A finished plan: its SQL, and how each of its parameters is computed."""
+    """A finished plan: its SQL, and how each of its parameters is computed.
+
+    `looks_gone` is asked whether an answer has no viewer though somebody is signed in.
+    """
 
     sql: str
     getters: tuple[Getter, ...]
-    finishers: tuple[Finisher, ...]
+    finishers: tuple[Finisher | Guard, ...]
+    looks_gone: LooksGone | None = None
 
     def arguments(self, request: Request) -> list[Any]:
         """The values to run the statement with."""
@@ -99,9 +103,12 @@ class Statement:
 
 
 def make_statement(
-    value: ColumnElement[Any], parameters: Parameters, finishers: Sequence[Finisher]
+    value: ColumnElement[Any],
+    parameters: Parameters,
+    finishers: Sequence[Finisher | Guard],
+    looks_gone: LooksGone | None = None,
 ) -> Statement:
     """The statement that selects one JSON value."""
     sql, names = compiled_once(select(value))
     getters = tuple(parameters.getters[name] for name in names)
-    return Statement(sql, getters, tuple(finishers))
+    return Statement(sql, getters, tuple(finishers), looks_gone)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLError, GraphQLSchema
+from graphql import (
+    GraphQLError,
+    GraphQLSchema,
+    VariableDefinitionNode,
+    is_input_type,
+    is_non_null_type,
+    type_from_ast,
+)
 from graphql.execution.values import get_variable_values
 
 from db.errors import ErrorCode
 from graph.engine.coercion import Unusual, read_variables
+from graph.engine.input_faults import described, faults_of_value
 from graph.engine.limits import VARIABLE_VALUE_LIMIT, check_variables
 from graph.errors import RequestError
 
@@ -78,8 +87,32 @@ def _by_the_book(
         schema, definitions, dict(given), max_errors=MAX_ERRORS, hide_suggestions=True
     )
     if isinstance(result, list):
-        raise RequestError(result, ErrorCode.BAD_USER_INPUT)
+        found = list(islice(_refusals(schema, definitions, given), MAX_ERRORS))
+        nested = GraphQLError("The variables are nested too deeply.")
+        raise RequestError(found or [nested], ErrorCode.BAD_USER_INPUT)
     return dict(result.coerced)
+
+
+def _refusals(
+    schema: GraphQLSchema,
+    definitions: Sequence[VariableDefinitionNode],
+    given: Mapping[str, Any],
+) -> Iterator[GraphQLError]:
+    """What is wrong with the variables; `path` of the extensions leads to each place."""
+    for definition in definitions:
+        name, type_ = definition.variable.name.value, type_from_ast(schema, definition.type)
+        assert is_input_type(type_), "the document is valid"
+        if name not in given:
+            if is_non_null_type(type_) and definition.default_value is None:
+                message = f"The variable ${name} of type {type_} is missing."
+                yield GraphQLError(message, definition, extensions={"path": [name]})
+            continue
+        try:
+            for at, fault in faults_of_value(given[name], type_):
+                message = f"In {described(name, at)}: {fault}"
+                yield GraphQLError(message, definition, extensions={"path": [name, *at]})
+        except RecursionError:
+            return
 
 
 def refuse_unstorable(value: Any, depth: int = 0) -> None:

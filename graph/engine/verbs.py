@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.compiling import compiled_once
 from graph.engine.parameters import ACTOR, JSONB_TYPE, Getter, Parameters, Request
-from graph.engine.plan import Finisher
+from graph.engine.plan import Finisher, Guard
 
 Keys = Mapping[tuple[str, ...], str]
 
@@ -37,7 +37,7 @@ class VerbStatement:
 
     sql: str
     getters: tuple[Getter, ...]
-    finishers: tuple[Finisher, ...]
+    finishers: tuple[Finisher | Guard, ...]
     selection: str = ""
 
     def arguments(self, values: Sequence[Any], request: Request, claim: str) -> list[Any]:
@@ -99,7 +99,7 @@ def reads_tables(value: ColumnElement[Any]) -> bool:
 def verb_and_rows(
     value: ColumnElement[Any],
     parameters: RereadParameters,
-    finishers: Sequence[Finisher],
+    finishers: Sequence[Finisher | Guard],
     function: str,
     casts: Sequence[str],
 ) -> VerbStatement:
@@ -117,7 +117,7 @@ def verb_and_rows(
 def verb_and_answer(
     value: ColumnElement[Any],
     parameters: AnswerParameters,
-    finishers: Sequence[Finisher],
+    finishers: Sequence[Finisher | Guard],
     function: str,
     casts: Sequence[str],
 ) -> VerbStatement:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
+import structlog
 from graphql import OperationType
 
 from auth.tokens import cut_bearer_token
@@ -18,6 +20,9 @@ from graph.engine.subscriptions import Item, SendNow, Subscriber
 from graph.errors import RequestError
 from graph.live.websocket import RequestErrors
 from graph.services import Services
+from graph.traffic import codes_told
+
+log = structlog.get_logger(__name__)
 
 
 class LiveOperations:
@@ -57,7 +62,7 @@ class LiveOperations:
             operation = documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(actor(), self._services, secrets.token_hex(8), address=address)
-                answer = await self._engine.run(text, variables, name, context, mutations=mutations)
+                answer = await self._answer(text, variables, name, context, mutations=mutations)
                 if tells_cost:
                     answer = documents.with_cost(answer, text, name, variables)
                 yield Item(answer)
@@ -72,3 +77,30 @@ class LiveOperations:
                 tells_cost = False
         except RequestError as error:
             raise RequestErrors(error.formatted()) from None
+
+    async def _answer(
+        self,
+        text: str,
+        variables: dict[str, Any],
+        name: str | None,
+        context: Context,
+        *,
+        mutations: bool,
+    ) -> bytes:
+        """The answer of a query or mutation, counted and logged as one over HTTP is."""
+        started, told = perf_counter(), list[str]()
+        codes_told.set(told)
+        try:
+            return await self._engine.run(text, variables, name, context, mutations=mutations)
+        finally:
+            seconds = perf_counter() - started
+            if context.skeleton is not None:
+                self._services.traffic.answered(context.skeleton.label, seconds)
+            log.info(
+                "live.request",
+                request_id=context.request_id,
+                milliseconds=round(seconds * 1000, 1),
+                address=context.address,
+                **context.told(),
+                errors=told,
+            )

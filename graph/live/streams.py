@@ -20,7 +20,9 @@ from graph.http import GraphQLHttp, Refusal, parts_of
 from graph.live.clients import Clients, Place
 from graph.live.protocol import CloseCode
 from graph.live.subscriptions import SubscriptionClosed
+from graph.live.uvicorn_protocol import HELD_LIMIT_BYTES
 from graph.live.websocket import OperationSource, Receive, RequestErrors, Scope, Send
+from graph.slow_readers import patience_seconds
 
 EVENT_STREAM = b"text/event-stream"
 HEADERS = [
@@ -211,11 +213,18 @@ class Stream:
 
     async def _send(self, data: bytes) -> None:
         async with self._turn:
-            self._sending_since = self._sent_at = self._loop.time()
+            self._sent_at = self._loop.time()
+            # Large ones may take longer.
+            self._sending_since = self._sent_at + patience_seconds(len(data))
             try:
                 await self._asgi_send(
                     {"type": "http.response.body", "body": data, "more_body": True}
                 )
+                if len(data) > HELD_LIMIT_BYTES:
+                    # The next piece waits until the client has read: only then is this one sent.
+                    await self._asgi_send(
+                        {"type": "http.response.body", "body": b"", "more_body": True}
+                    )
             finally:
                 self._sending_since = None
 

@@ -22,6 +22,7 @@ from websockets.protocol import State
 from websockets.utils import accept_key
 
 from graph.context import WRITE_KEY
+from graph.slow_readers import STALLED_SECONDS, ReaderWatch
 
 FLUSH_SECONDS = 5.0
 # What may be held back for one write: no more than a transport keeps before it says to pause.
@@ -192,7 +193,8 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
 
     # In a place of their own, since the dictionary of all the others is large: each message would
     # have to fetch several pieces of it.
-    __slots__ = ("_accept_key", "_held", "_is_writable", "_outbox", "_peer")
+    __slots__ = ("_accept_key", "_held", "_is_writable", "_outbox", "_peer", "_reader")
+    reader_seconds = STALLED_SECONDS
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -204,6 +206,7 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
         # Whether a text may be written past ASGI, but for a transport that is closing.
         self._is_writable = True
         self._peer: asyncio.Transport | None = None
+        self._reader: ReaderWatch | None = None
 
     def take_over(self, head: HttpToolsProtocol) -> bool:
         """Goes on with a connection whose head is read; false when that is no plain handshake.
@@ -245,11 +248,22 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
         """The client has to read first."""
         super().pause_writing()
         self._is_writable = False
+        if self._reader is None:
+            self._reader = ReaderWatch(self.loop, self.transport, self.reader_seconds)
+        self._reader.start()
 
     def resume_writing(self) -> None:
         """It has read."""
         super().resume_writing()
         self._is_writable = True
+        if self._reader is not None:
+            self._reader.stop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody reads any more."""
+        if self._reader is not None:
+            self._reader.stop()
+        super().connection_lost(exc)
 
     def write_text(self, payload: bytes) -> bool:
         """Writes a text in a moment; false when the client has to read first, or has gone.
@@ -293,7 +307,12 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
             await self.writable.wait()
         if self.close_sent or self.disconnected or self.transport.is_closing():
             raise ClientDisconnected
-        self.transport.write(text_frame(text.encode()))
+        frame = text_frame(text.encode())
+        self.transport.write(frame)
+        if len(frame) > HELD_LIMIT_BYTES:
+            # It is sent when the client has read it: what made it counts it until then.
+            del text, frame, message
+            await self.writable.wait()
 
     def _forget_handshake(self) -> None:
         """A socket may live for days: its head is not needed any more."""

@@ -18,6 +18,7 @@ from graph.live import protocol
 from graph.live.clients import Clients, Place
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
 from graph.live.subscriptions import SlowConsumer, SubscriptionAway, SubscriptionClosed
+from graph.slow_readers import patience_seconds
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -329,7 +330,8 @@ class Connection:
         # is queued for it beyond what the hub's bounded buffers hold.
         async with self._turn:
             content = frame if isinstance(frame, str) else frame.decode()
-            self._sending_since = self._loop.time()
+            # Large ones may take longer.
+            self._sending_since = self._loop.time() + patience_seconds(len(content))
             try:
                 await self._asgi_send({"type": "websocket.send", "text": content})
             except OSError:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from auth.accounts import Accounts, SignedIn
+from auth.attempts import Attempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.tokens import AccessTokens
@@ -48,8 +49,10 @@ class House:
 
 def build(database: Database, settings: Settings) -> House:
     tokens = AccessTokens(SigningKeys.load(settings), settings)
-    passwords = PasswordHasher()
-    return House(Accounts(database, passwords, tokens, settings), tokens, passwords, database)
+    passwords, attempts = PasswordHasher(), Attempts(settings.failed_sign_ins_per_address)
+    return House(
+        Accounts(database, passwords, attempts, tokens, settings), tokens, passwords, database
+    )
 
 
 def an_email() -> str:

@@ -10,6 +10,7 @@ import argon2
 import pytest
 
 from auth.accounts import SignedIn
+from auth.fair_queue import Asker
 from db.accounts import operations
 from db.actor import SERVICE
 from db.errors import DomainError, ErrorCode
@@ -140,8 +141,8 @@ async def test_a_password_that_changed_meanwhile_opens_nothing(
     ana = await house.accounts.sign_up(email, PASSWORD)
     verify = house.passwords.verify
 
-    async def slow(stored: str | None, password: str) -> Any:
-        result = await verify(stored, password)
+    async def slow(stored: str | None, password: str, asker: Asker) -> Any:
+        result = await verify(stored, password, asker)
         await house.all(
             "update credentials set updated_at = clock_timestamp() where user_id = :id returning 1",
             id=ana.user_id,

@@ -55,7 +55,26 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
         "bonus_credits": 10,
         "anonymous_bonus_credits": 3,
     },
+    "public.deleted_sessions": lambda user, key: {"id": key},
+    "public.rate_budgets": lambda user, key: {
+        "kind": str(key),
+        "holder_hash": f"\\x{key.hex}",
+        "used_at": f"{{{LATER.isoformat()}}}",
+        "expires_at": LATER,
+    },
     "public.audit_log": lambda user, key: {"user_id": user, "action": "test"},
+    "public.quota_limits": lambda user, key: {
+        "audience": key,
+        "slice": "profiles",
+        "rows_limit": 10,
+        "bytes_limit": 1_000,
+    },
+    "public.upload_terms": lambda user, key: {
+        "id": 1,
+        "url_lasts": "15 minutes",
+        "waiting": "1 hour",
+        "waiting_limit": 200,
+    },
     "public.ledger_proofs": lambda user, key: {
         "started_at": LATER,
         "wallets": 1,

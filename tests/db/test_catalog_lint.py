@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -9,10 +10,12 @@ import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.embedded import EmbeddedDatabase
-from db.pool import Database, UnsafeRoleError
+from db.pool import Database
+from db.quotas.declaration import Quota, quota_statements
 from db.registry import models
 from db.rereading import reread_name
 from db.rls import Internal, lock_statements, watch_statements
+from db.roles import UnsafeRoleError
 from settings import Settings
 
 ROLES = ("anon", "authenticated", "service")
@@ -35,8 +38,16 @@ CALLABLE = {
         "app.create_generation(text,uuid,jsonb,text,uuid)",
         "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
         "app.create_profile(jsonb)",
-        "app.create_upload(text,bigint,interval,interval,bigint,integer)",
+        "app.create_upload(text,bigint)",
+        "app.delete_generation(uuid)",
         "app.delete_upload(uuid)",
+        "app.quotas(uuid)",
+        "app.give_credits_as_admin(uuid,integer,timestamp with time zone,text,text)",
+        "app.is_admin()",
+        "app.required_admin_id()",
+        "app.send_notification(uuid,text,text,text,jsonb,text)",
+        "app.set_tool_active(text,boolean)",
+        "app.user_of_email_key(text)",
         "app.refuse(text,text,jsonb)",
         "app.required_user_id()",
         "app.retry_dead_job(uuid)",
@@ -71,9 +82,9 @@ from granted g join pg_class c using (oid) join pg_namespace n on n.oid = c.reln
 where n.nspname in ('public', 'queue') and g.grantee <> g.relowner
 """
 TRIGGERS_SQL = """
-select c.relname as table_name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
+select c.relname as table_name, t.tgname as name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where t.tgname = 'record_event' and not t.tgisinternal
+where (t.tgname = 'record_event' or t.tgname ~ '^count_') and not t.tgisinternal
 """
 FUNCTIONS_SQL = f"""
 select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,
@@ -124,16 +135,18 @@ async def declare_again(connection: asyncpg.Connection) -> None:
     for policy in await connection.fetch("select * from pg_policies where schemaname = 'public'"):
         await connection.execute(f"drop policy {policy['policyname']} on {policy['tablename']}")
     for trigger in await connection.fetch(TRIGGERS_SQL):
-        await connection.execute(f"drop trigger record_event on {trigger['table_name']}")
+        await connection.execute(f"drop trigger {trigger['name']} on {trigger['table_name']}")
     await connection.execute(
         f"revoke all on all tables in schema public from public, {', '.join(ROLES)}"
     )
     for model in models().values():
         table = model.metadata.tables[model.__tablename__]
         statements = lock_statements(table, model.access)
-        for statement in statements + (
-            watch_statements(table, model.watch, model.access) if model.watch else []
-        ):
+        if model.watch:
+            statements += watch_statements(table, model.watch, model.access)
+        if isinstance(model.quota, Quota):
+            statements += quota_statements(table, model.quota)
+        for statement in statements:
             await connection.execute(statement)
 
 
@@ -154,6 +167,7 @@ async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Conn
         "grant update (balance) on wallets to authenticated",
         "alter table generations disable trigger record_event",
         "drop trigger record_event on wallets",
+        "drop trigger count_update on profiles",
     ],
 )
 async def test_a_lock_that_was_not_declared_is_noticed(
@@ -191,7 +205,8 @@ async def test_every_policy_reads_the_actor_once_for_a_statement(
 ) -> None:
     rows = await superuser.fetch(f"select * from ({POLICIES_SQL}) p")
     conditions = [c for row in rows for c in (row["qual"], row["with_check"]) if c]
-    bare = [c.replace("( SELECT app.user_id() AS user_id)", "") for c in conditions]
+    asked = re.compile(r"\( SELECT app\.(user_id|is_admin)\(\) AS \1\)")
+    bare = [asked.sub("", condition) for condition in conditions]
     assert [c for c in bare if "app." in c] == []
     assert bare != conditions
 

@@ -92,6 +92,13 @@ MUTATIONS = [
     ("SELECT", FIRST, "alter table generations disable row level security"),
     ("SELECT", FIRST, "alter policy admin_select on dead_jobs using (true)"),
     ("SELECT", ADMIN, "drop policy admin_select on ai_generation_logs"),
+    ("SELECT", ADMIN, "drop policy admin_select on tools"),
+    (
+        "SELECT",
+        FIRST,
+        "alter policy owner_select on users using (id = app.user_id() or not app.is_admin())",
+    ),
+    ("SELECT", ADMIN, "alter policy owner_select on wallets using (user_id = app.user_id())"),
     ("SELECT", NOBODY, "drop policy public_select on tools"),
     ("SELECT", NOBODY, "create policy leak on tools for select to anon using (true)"),
     ("SELECT", NOBODY, "grant select (password_hash) on credentials to anon"),

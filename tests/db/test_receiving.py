@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +35,7 @@ from db.uploads.receiving import UploadReceiver, sweep_files, sweep_uploads
 from settings import Settings
 from tests import pictures
 from tests.buckets import new_bucket
+from tests.upload_limits import publish, usual_limits_after
 
 from ..conftest import MakeUser
 
@@ -56,6 +58,7 @@ class House:
     async def announce(
         self, size_bytes: int = len(PHOTO), content_type: str = "image/jpeg"
     ) -> UUID:
+        await publish(self.database, self.receiver.limits)
         async with self.database.transaction(self.actor) as transaction:
             return await create_upload(transaction, content_type, size_bytes, self.receiver.limits)
 
@@ -88,6 +91,13 @@ class House:
         except asyncpg.PostgresError as refusal:
             return str(refusal.hint)
         return None
+
+
+@pytest.fixture(autouse=True)
+async def usual_limits(database: Database) -> AsyncIterator[None]:
+    """The database is shared: what a test publishes holds until it ends."""
+    async with usual_limits_after(database):
+        yield
 
 
 async def made(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -14,10 +15,16 @@ from db.actor import SERVICE, Actor
 from db.errors import DomainError, ErrorCode
 from db.pool import Database
 from db.storage import upload_path
-from db.uploads.operations import UploadLimits, UploadRecords, create_upload, delete_upload
+from db.uploads.operations import (
+    UploadLimits,
+    UploadRecords,
+    create_upload,
+    delete_upload,
+)
 from settings import Settings
 
 from ..conftest import MakeUser
+from ..upload_limits import publish, usual_limits_after
 
 MEBIBYTE = 1_048_576
 LIMITS = UploadLimits.of(Settings())
@@ -33,8 +40,16 @@ PHOTO = {
 async def announced(
     database: Database, actor: Actor, size_bytes: int = 10, limits: UploadLimits = LIMITS
 ) -> UUID:
+    await publish(database, limits)
     async with database.transaction(actor) as transaction:
         return await create_upload(transaction, "image/jpeg", size_bytes, limits)
+
+
+@pytest.fixture(autouse=True)
+async def usual_limits(database: Database) -> AsyncIterator[None]:
+    """The database is shared: what a test publishes holds until it ends."""
+    async with usual_limits_after(database):
+        yield
 
 
 async def refusal_of(attempt: object) -> str | None:
@@ -142,11 +157,11 @@ async def test_the_records_of_an_upload(
     assert ready["received_at"] is not None
 
     await records.mark_rejected(upload_id, ErrorCode.EMPTY_FILE, "Empty.")
-    assert not await records.reserve(upload_id, 100, LIMITS)
+    assert not await records.reserve(upload_id, 100)
     await records.mark_ready(upload_id, **{**PHOTO, "sha256": "cd" * 32})  # type: ignore[arg-type]
     assert ready == dict(await owner.fetchrow("select * from uploads where id = $1", upload_id))
     assert not await records.mark_ready(uuid4(), **PHOTO)  # type: ignore[arg-type]
-    assert not await records.reserve(uuid4(), 100, LIMITS)
+    assert not await records.reserve(uuid4(), 100)
 
 
 async def test_what_is_announced_counts_until_its_time_is_over(
@@ -170,8 +185,8 @@ async def test_a_photo_counts_with_the_bytes_that_are_stored(
 ) -> None:
     actor, limits = await make_user(), replace(LIMITS, quota_bytes=1_000)
     records, upload_id = UploadRecords(database), await announced(database, actor, 10, limits)
-    assert await refusal_of(records.reserve(upload_id, 1_001, limits)) == "QUOTA_EXCEEDED"
-    assert await records.reserve(upload_id, 900, limits)
+    assert await refusal_of(records.reserve(upload_id, 1_001)) == "QUOTA_EXCEEDED"
+    assert await records.reserve(upload_id, 900)
     assert await refusal_of(announced(database, actor, 101, limits)) == "QUOTA_EXCEEDED"
     await records.mark_ready(upload_id, **PHOTO)  # type: ignore[arg-type]
     assert await refusal_of(announced(database, actor, 101, limits)) == "QUOTA_EXCEEDED"
@@ -222,7 +237,7 @@ async def test_photos_that_arrive_at_once_only_fit_so_many(
     uploads = [await announced(database, actor, 1, limits) for _ in range(8)]
     records = UploadRecords(database)
     answers = await asyncio.gather(
-        *(refusal_of(records.reserve(upload_id, 900, limits)) for upload_id in uploads)
+        *(refusal_of(records.reserve(upload_id, 900)) for upload_id in uploads)
     )
     assert answers.count(None) == 3
     assert answers.count("QUOTA_EXCEEDED") == 5
@@ -256,8 +271,9 @@ async def test_only_the_owners_verbs_are_theirs(database: Database, make_user: M
     actor = await make_user()
     for verb in (
         "app.lock_uploads(gen_random_uuid())",
-        "app.upload_bytes(gen_random_uuid(), interval '1 day')",
-        "app.reserve_upload_bytes(gen_random_uuid(), 1, interval '1 day', 1)",
+        "app.refuse_over_quota(gen_random_uuid(), 1)",
+        "app.reserve_upload_bytes(gen_random_uuid(), 1)",
+        "app.set_upload_terms('1 day', '1 day', 1000000, 1000000000000)",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with database.transaction(actor) as transaction:

@@ -299,3 +299,50 @@ async def test_nodes_come_in_the_order_of_their_ids(ask: Ask, make_user: MakeUse
     assert too_many["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
     inline = await ask('{ nodes(ids: ["tool_analysis", "x"]) { id } }')
     assert inline["data"]["nodes"] == [{"id": "tool_analysis"}, None]
+
+
+async def test_all_faults_are_found_in_two_passes_whatever_their_number(
+    ask: Ask, make_user: MakeUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes, plan_fields = 0, Engine._plan_fields
+
+    def counted(engine: Engine, *arguments: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        return plan_fields(engine, *arguments)
+
+    monkeypatch.setattr(Engine, "_plan_fields", counted)
+    actor = await make_user()
+    lists = " ".join(
+        f'a{n}: tools {{ id }} b{n}: node(id: "tool_hair-color") {{ ... on Tool {{ id }} }}'
+        for n in range(2)
+    )
+    pages = " ".join(
+        f'p{n}: generations(first: {n % 2}, after: "wrong {n}") {{ nodes {{ id }} }}'
+        for n in range(90)
+    )
+    answer = await ask(f"{{ viewer {{ {pages} }} {lists} }}", actor=actor)
+    assert answer["data"]["viewer"] is None
+    assert answer["data"]["a1"]
+    assert [error["path"] for error in answer["errors"]] == [["viewer", "p0"]]
+    # The plan that is kept, the pass that finds what is wrong, and the one without it.
+    assert passes == 3
+
+
+async def test_faults_of_planning_and_of_arguments_are_all_told(
+    ask: Ask, make_user: MakeUser
+) -> None:
+    text = """{
+      a: viewer { id profiles(first: 0) { nodes { id } } }
+      b: viewer { id profiles(after: "wrong") { nodes { id } } }
+      c: viewer { id profiles(first: 1, last: 1) { nodes { id } } }
+      d: viewer { id }
+    }"""
+    answer = await ask(text, actor=await make_user())
+    told = [(error["path"], error["extensions"]["code"]) for error in answer["errors"]]
+    assert told == [
+        (["a", "profiles"], "LIMIT_EXCEEDED"),
+        (["b", "profiles"], "BAD_USER_INPUT"),
+        (["c", "profiles"], "BAD_USER_INPUT"),
+    ]
+    assert {key for key, value in answer["data"].items() if value} == {"d"}

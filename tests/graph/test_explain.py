@@ -133,10 +133,10 @@ async def test_faults_are_those_of_the_request(explained: Explainer) -> None:
         await explained(PAGE, n=1)
 
 
-def test_wrapping_changes_only_white_space(engine: Engine) -> None:
+async def test_wrapping_changes_only_white_space(engine: Engine) -> None:
     operation = engine.documents.operation(PAGE, None)
     variables = coerce_variables(engine.schema, operation, {"n": 3})
-    statement = engine.query_statement(operation, variables, NOBODY)
+    statement = await engine.query_statement(operation, variables, NOBODY)
     assert statement is not None
     for sql in (
         statement.with_claims,

@@ -156,7 +156,7 @@ async def test_an_unexpected_fault_is_logged_whole_and_shown_masked(
     elif fault == "mutation":
         monkeypatch.setattr("graph.engine.engine.run_mutation", fail)
     else:
-        monkeypatch.setattr(inside.engine.documents, "operation", fail)
+        monkeypatch.setattr(inside.engine.documents, "known", fail)
     text = GUEST if fault == "mutation" else "{ viewer { id } }"
     transport = httpx.ASGITransport(app=inside.app)
     with capture_logs() as logs:

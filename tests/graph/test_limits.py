@@ -123,7 +123,7 @@ def test_the_whole_schema_can_be_asked_for(engine: Engine) -> None:
         (
             "{ viewer { generations(first: 3) { totalCount nodes { tool { id } } } } }",
             None,
-            2 + 50 + 3 * 3,
+            2 + 200 + 3 * 3,
             1 + 3 * 2,
         ),
         ("{ viewer { generations(first: 3) { nodes { imageUrl } } } }", None, 2 + 3 * 6, 4),

@@ -9,6 +9,7 @@ import pytest
 
 from db.actor import Actor
 from graph.engine.engine import Engine
+from graph.engine.pages import TOTAL_COUNT_LIMIT
 
 from ..conftest import MakeUser
 from .conftest import Ask
@@ -99,6 +100,29 @@ async def test_filters_choose_and_the_count_follows(ask: Ask, spender: Actor) ->
     assert balances(later) == []
     now = {"createdAt": {"gte": "2000-01-01T00:00:00Z", "lt": "2999-01-01T00:00:00Z"}}
     assert (await page(ask, spender, first=1, where=now))["totalCount"] == 10
+
+
+async def test_a_total_is_counted_to_its_bound(
+    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    actor = await make_user()
+    await owner.execute(
+        "insert into notifications (user_id, type, title_key, message_key)"
+        " select $1, 'GENERAL', 'title', 'message' from generate_series(1, $2)",
+        actor.user_id,
+        TOTAL_COUNT_LIMIT - 1,
+    )
+    one_more = (
+        "insert into notifications (user_id, type, title_key, message_key)"
+        " values ($1, 'GENERAL', 'title', 'message')"
+    )
+    text = "{ viewer { notifications(first: 1) { totalCount nodes { id } } } }"
+    counts = []
+    for _ in range(3):
+        found = (await ask(text, actor=actor))["data"]["viewer"]["notifications"]
+        counts.append(found["totalCount"])
+        await owner.execute(one_more, actor.user_id)
+    assert counts == [TOTAL_COUNT_LIMIT - 1, TOTAL_COUNT_LIMIT, TOTAL_COUNT_LIMIT]
 
 
 async def test_a_filter_reaches_one_relation(

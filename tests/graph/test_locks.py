@@ -154,7 +154,7 @@ async def test_foreign_mutations_change_nothing(
     wanted = await foreign_rows(owner, victim)
     if lock == "row security alone":
         for module in (profile_operations, notification_operations):
-            monkeypatch.setattr(module, "own_rows", lambda *_: true())
+            monkeypatch.setattr(module, "own_rows", lambda *_, **__: true())
     before = [await owner.fetch(f"select * from {table}") for table in WRITABLE]
     async with row_security(owner, on=lock != "predicates alone"):
         for write, foreign_id in zip(FOREIGN_WRITES, wanted, strict=True):
@@ -167,7 +167,7 @@ async def test_foreign_mutations_change_nothing(
 @pytest.fixture
 def ask_by_claims(engine: Engine, services: Services, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Asks an engine whose plans carry no predicates: only claims and policies stand guard."""
-    monkeypatch.setattr(planning, "ownership_predicate", lambda *_: true())
+    monkeypatch.setattr(planning, "ownership_predicate", lambda *_, **__: true())
     bare = Engine(engine.strawberry, services.database, introspection=False)
 
     async def run(
@@ -219,3 +219,30 @@ async def test_the_claim_is_set_before_any_policy_is_checked(
     await stale(database, str(other.user_id))
     answer = await ask(NODE, {"id": own_profile}, actor=one)
     assert answer["data"]["node"]["id"] == own_profile
+
+
+async def test_a_stale_claim_of_an_admin_opens_nothing(
+    database: Database,
+    ask: Ask,
+    ask_by_claims: Ask,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+) -> None:
+    admin, one, other = await make_user(), await make_user(), await make_user()
+    await owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
+    lists = (
+        "{ viewer { id credits { id } creditTransactions { totalCount } } users { totalCount } }"
+    )
+    for asked in (ask, ask_by_claims):
+        for wanted in (f"user_{other.user_id}", f"credits_{other.user_id}", "tool_beard"):
+            await stale(database, str(admin.user_id))
+            assert (await asked(NODE, {"id": wanted}, actor=one))["data"] == {"node": None}
+        await stale(database, str(admin.user_id))
+        answer = await asked(lists, actor=one)
+        assert answer["data"]["viewer"]["creditTransactions"]["totalCount"] == 1
+        assert answer["data"]["users"] is None
+        assert str(other.user_id) not in str(answer)
+    # The same connections serve the admin.
+    await stale(database, str(one.user_id))
+    found = (await ask(NODE, {"id": f"user_{other.user_id}"}, actor=admin))["data"]["node"]
+    assert found["id"] == f"user_{other.user_id}"

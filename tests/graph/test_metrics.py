@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -13,12 +14,14 @@ import asyncpg
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from db.outages import unavailable
 from db.pool import Database
 from graph.app import Server
 from graph.live.bus import WakeBus
 from graph.siblings import Siblings
+from graph.traffic import errors_told
 from jobs.ledger import prove_recent
 from settings import Settings
 
@@ -168,3 +171,74 @@ async def test_without_a_token_only_this_machine_may_read_and_in_production_nobo
     assert (await ask(server, "::1")).status_code == 200
     monkeypatch.setattr(settings, "environment", "production")
     assert (await ask(server)).status_code == 404
+
+
+QUERY = """query Mine($key: ID!) {
+  spend: viewer { id } tools { id } node(id: $key) { id } }"""
+GUESS = """mutation Guess { signIn(input: {email: "canary@example.test", password: "canary pass"}) {
+  errors { code } } }"""
+
+
+async def post(server: Server, text: str, **variables: str) -> httpx.Response:
+    transport = httpx.ASGITransport(app=server.app, client=("203.0.113.7", 1234))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        return await http.post("/graphql", json={"query": text, "variables": variables})
+
+
+async def test_it_counts_what_was_answered_by_names_of_the_schema(server: Server) -> None:
+    before = errors_told["INVALID_CREDENTIALS"]
+    for _ in range(3):
+        await post(server, QUERY, key="canary key")
+    await post(server, GUESS)
+    await post(server, "{ nothing }")
+    page = (await ask(server)).text
+    for line in (
+        'http_responses_total{process="0",route="graphql",status="200"} 5.0',
+        'operation_seconds_count{field="viewer",kind="query",process="0"} 3.0',
+        'operation_seconds_count{field="signIn",kind="mutation",process="0"} 1.0',
+        f'errors_total{{code="INVALID_CREDENTIALS",process="0"}} {before + 1}.0',
+        'password_hashes{process="0",state="waiting"} 0.0',
+    ):
+        assert f"tallygraph_{line}" in page
+    assert 'tallygraph_operation_seconds_bucket{field="viewer",kind="query",le="10.0"' in page
+    assert "nothing" not in page
+    assert "Mine" not in page
+    assert "canary" not in page
+
+
+async def test_the_log_says_who_asks_for_what_and_no_value(
+    server: Server, make_user: MakeUser
+) -> None:
+    with capture_logs() as logs:
+        await post(server, QUERY, key="canary key")
+        await post(server, GUESS)
+        await post(server, 'query Canary { viewer(id: "canary") { id } }')
+    first, guess, broken = [line for line in logs if line["event"] == "request"]
+    wanted = {"operation": "Mine", "field": "viewer", "address": "203.0.113.7", "status": 200}
+    assert wanted.items() <= first.items()
+    assert first["user_id"] is None
+    assert (guess["operation"], guess["field"]) == ("Guess", "signIn")
+    assert guess["errors"] == ["INVALID_CREDENTIALS"]
+    assert broken["errors"] == ["BAD_USER_INPUT"]
+    assert "canary" not in repr(logs)
+
+
+async def test_the_operators_guide_names_every_figure(server: Server) -> None:
+    await post(server, QUERY, key="x")
+    await prove_recent(server.services.database)
+    page = await ask(server)
+    shown = {line.split()[2] for line in page.text.splitlines() if line.startswith("# TYPE")}
+    guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = guide[guide.index("## Metrics and logs") : guide.index("## When the books are")]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(tallygraph_\w+)`", row[1])}
+    assert named == shown
+    labels = {
+        name: set(re.findall(r"`(\w+)`", row[2]))
+        for row in rows
+        for name in re.findall(r"`(tallygraph_\w+)`", row[1])
+    }
+    for family in text_string_to_metric_families(page.text):
+        for sample in family.samples:
+            name = family.name + ("_total" if family.type == "counter" else "")
+            assert set(sample.labels) - {"le"} == labels[name], name

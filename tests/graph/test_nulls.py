@@ -24,14 +24,17 @@ from .conftest import Ask
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
+    "grantCredits": "credit_grants",
+    "sendNotification": "notifications",
     "cancelGeneration": "generations",
     "createGeneration": "generations",
     "createProfile": "profiles",
+    "signInAnonymously": "users",
     "spendCredits": "credit_transactions",
     "updateProfile": "profiles",
 }
 # Fields that are kept nowhere: null is as good as leaving them out.
-NOT_STORED = {("cancelGeneration", "idempotencyKey")}
+NOT_STORED = {("cancelGeneration", "idempotencyKey"), ("signInAnonymously", "deviceId")}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -60,13 +63,18 @@ def document(name: str) -> str:
 
 @pytest.fixture
 async def valid(
-    ask: Ask, database: Database, settings: Settings, make_user: MakeUser
+    ask: Ask,
+    database: Database,
+    settings: Settings,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
 ) -> tuple[Actor, dict[str, dict[str, Any]]]:
     """A user, and an input for each mutation that changes something of theirs."""
     actor = await make_user()
     upload = await ready_upload(database, open_storage(settings), actor)
     running = await create_generation(database, actor, upload)
     create = document("createProfile").replace("errors", "profile { id } errors")
+    await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
     made = (await ask(create, {"input": {"analysis": {}}}, actor=actor))["data"]["createProfile"]
     return actor, {
         "cancelGeneration": {"id": f"generation_{running}"},
@@ -76,6 +84,20 @@ async def valid(
             "idempotencyKey": "k",
         },
         "createProfile": {"analysis": {}},
+        "grantCredits": {
+            "userId": f"user_{actor.user_id}",
+            "amount": 1,
+            "reason": "r",
+            "idempotencyKey": "k",
+        },
+        "sendNotification": {
+            "userId": f"user_{actor.user_id}",
+            "type": "OFFER",
+            "titleKey": "t",
+            "messageKey": "m",
+            "idempotencyKey": "k",
+        },
+        "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
         "updateProfile": {"id": made["profile"]["id"]},
     }

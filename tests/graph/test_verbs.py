@@ -65,7 +65,9 @@ async def statement_of(
     variables = coerce_variables(engine.schema, operation, {"input": given})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    verb = await field.operation(Context(actor, services, "test"), **field.arguments(variables))
+    verb = await field.spec.operation(
+        Context(actor, services, "test"), **field.arguments(variables)
+    )
     assert isinstance(verb, SqlVerb)
     statement = field.payload.verb_statement(verb)
     assert statement is not None

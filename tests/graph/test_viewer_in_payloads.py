@@ -160,14 +160,16 @@ async def test_a_refusal_shows_the_viewer_too(ask: Ask, make_user: MakeUser) -> 
     }
 
 
-async def test_who_signs_up_is_the_viewer_and_who_signs_out_is_none(ask: Ask) -> None:
+async def test_who_signs_up_is_the_viewer_and_who_signs_out_is_none(
+    ask: Ask, make_user: MakeUser
+) -> None:
     email = f"{uuid4()}@example.test"
     payload = (await ask(SIGN_UP, {"email": email}))["data"]["signUp"]
     assert payload["viewer"]["id"] == payload["session"]["user"]["id"]
     assert payload["viewer"]["credits"]["balance"] == 10
     refused = (await ask(SIGN_UP, {"email": email}))["data"]["signUp"]
     assert (refused["viewer"], len(refused["errors"])) == (None, 1)
-    for actor in (NOBODY, Actor("authenticated", uuid4(), uuid4())):
+    for actor in (NOBODY, Actor("authenticated", (await make_user()).user_id, uuid4())):
         answer = await ask(f"mutation {{ signOut {{ signedOut {VIEWER} }} }}", actor=actor)
         assert answer["data"]["signOut"] == {"signedOut": True, "viewer": None}
 

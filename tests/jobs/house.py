@@ -52,15 +52,10 @@ def photo() -> InspectedImage:
     return inspect_image(as_jpeg(portrait(300, 400).picture), 40_000_000)
 
 
-async def awaiting_upload(database: Database, actor: Actor, url_seconds: int = 900) -> UUID:
+async def awaiting_upload(database: Database, actor: Actor) -> UUID:
     """An upload that has no photo yet."""
     async with database.transaction(actor) as transaction:
-        return await create_upload(
-            transaction,
-            "image/jpeg",
-            5_000,
-            UploadLimits.of(Settings(upload_url_seconds=url_seconds)),
-        )
+        return await create_upload(transaction, "image/jpeg", 5_000, UploadLimits.of(Settings()))
 
 
 async def ready_upload(

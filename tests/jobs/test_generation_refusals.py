@@ -63,7 +63,8 @@ async def test_unusable_uploads_are_refused(
     assert await refused(database, owner, actor, uuid4()) == "NOT_FOUND"
     awaiting = await awaiting_upload(database, actor)
     assert await refused(database, owner, actor, awaiting) == "UPLOAD_MISSING"
-    expired = await awaiting_upload(database, actor, url_seconds=0)
+    expired = await awaiting_upload(database, actor)
+    await owner.execute("update uploads set expires_at = now() where id = $1", expired)
     assert await refused(database, owner, actor, expired) == "UPLOAD_EXPIRED"
     for code in (ErrorCode.INVALID_IMAGE, ErrorCode.EMPTY_FILE):
         rejected = await awaiting_upload(database, actor)

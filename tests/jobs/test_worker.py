@@ -289,6 +289,26 @@ async def test_a_cancelled_generation_frees_its_worker_at_once(
     assert await wallet(owner, actor) == (10, 0)
 
 
+async def test_a_forged_notification_calls_nothing_off(
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    start: Start,
+) -> None:
+    actor = await make_user()
+    provider = FakeProvider(seconds=0.5)
+    start(provider)
+    generation_id = await enqueued(database, storage, actor)
+    await provider.called.wait()
+    async with database.transaction(
+        actor
+    ) as transaction:  # as somebody's who runs SQL of their own
+        await transaction.connection.execute(f"notify generation_cancelled, '{generation_id}'")
+    assert (await ended(owner, generation_id, 10))["status"] == "SUCCEEDED"
+    assert await logged(owner, generation_id) == ["SUCCEEDED"]
+
+
 async def test_a_job_goes_on_when_the_provider_has_rested(
     database: Database,
     storage: Storage,

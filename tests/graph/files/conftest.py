@@ -32,6 +32,7 @@ from db.widths import SmallerPictures
 from graph.files import Files, routes
 from settings import Settings
 from tests import pictures
+from tests.upload_limits import publish, usual_limits_after
 
 from ...conftest import MakeUser
 
@@ -85,8 +86,16 @@ class House:
 async def new_upload(
     database: Database, actor: Actor, limits: UploadLimits, content_type: str = "image/jpeg"
 ) -> UUID:
+    await publish(database, limits)
     async with database.transaction(actor) as transaction:
         return await create_upload(transaction, content_type, limits.size_bytes, limits)
+
+
+@pytest.fixture(autouse=True)
+async def usual_limits(database: Database) -> AsyncIterator[None]:
+    """The database is shared: what a test publishes holds until it ends."""
+    async with usual_limits_after(database):
+        yield
 
 
 @pytest.fixture

@@ -272,7 +272,8 @@ async def test_who_does_not_read_is_dropped(
 ) -> None:
     huge = b"data: " + b"x" * 1_000_000 + b"\n\n"
     monkeypatch.setattr(streams, "next_event", lambda _: huge * 30)
-    async with running(database, settings, send_seconds=0.3, close_seconds=0.2) as live:
+    monkeypatch.setattr(ImpatientHttpProtocol, "reader_seconds", 0.3)
+    async with running(database, settings, close_seconds=0.2) as live:
         port = live.http.base_url.port
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         body = b'{"query":"{ __typename }"}'

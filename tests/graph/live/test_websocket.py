@@ -332,10 +332,9 @@ async def test_a_quiet_client_is_pinged_and_a_silent_one_closed() -> None:
 
 
 async def test_a_client_that_stops_reading_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uvicorn_protocol, "FLUSH_SECONDS", 0.2)
-    limits = Limits(send_seconds=0.5, close_seconds=0.5)
+    monkeypatch.setattr(uvicorn_protocol.FlushOrAbortProtocol, "reader_seconds", 0.5)
     async with (
-        serving(limits) as server,
+        serving() as server,
         server.connect(max_queue=1, max_size=None, close_timeout=0.1) as client,
     ):
         await initialise(client)

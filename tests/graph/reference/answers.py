@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace
@@ -17,14 +18,14 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     execute,
+    get_named_type,
     parse,
 )
 
 from db.actor import Actor
-from db.base import Base
-from db.errors import DomainError, ErrorCode
+from db.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.pool import Database
-from db.rls import AdminOnly
+from db.quotas.tables import QuotaLimit, QuotaUse
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
@@ -62,6 +63,7 @@ def whole_link(link: str | None) -> str | None:
 
 
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
+    ("User", "isAdmin"): lambda user: user["role"] == "admin",
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
     ("Credits", "unlimited"): lambda wallet: wallet["unlimited"],
     ("CreditTransaction", "referenceId"): referred_to,
@@ -100,6 +102,10 @@ def reference_schema() -> GraphQLSchema:
             graph_type.is_type_of = None
             for field in graph_type.fields.values():
                 field.resolve = _resolve
+                if (written := get_named_type(field.type)).name == "Float":
+                    written.coerce_output_value = lambda value: (
+                        value
+                    )  # a whole number without a fraction
     return schema
 
 
@@ -127,39 +133,42 @@ async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dic
             if len(arguments["ids"]) > 100:
                 raise DomainError(ErrorCode.LIMIT_EXCEEDED, "ids")
             return [await _by_global_id(reader, info.schema, id_) for id_ in arguments["ids"]]
-        case specs.Rows(order):
+        case specs.Rows(order, for_admins):
+            if for_admins:
+                _refuse_others(reader)
             item = object_type(field.type)
             backing = backing_of(item)
             assert backing is not None
-            if not _is_shown(reader, backing.model):
-                return None
-            rows = await reader.rows(backing.model, item.name)
+            rows = await reader.rows(backing.model, item.name, as_admin=for_admins)
             return List(reader, item, order, {}).sorted(rows)
         case specs.Page(order):
+            if reader.actor.user_id is None:
+                raise sign_in_first()
             item = object_type(object_type(field.type).fields["nodes"].type)
             backing = backing_of(item)
             assert backing is not None
-            if reader.actor.user_id is None and not _is_shown(reader, backing.model):
-                return None
             asked = List(reader, item, order, arguments)
             asked.check()
-            page = await asked.page(await reader.rows(backing.model, item.name))
-            return page if _is_shown(reader, backing.model) else None
+            _refuse_others(reader)
+            return await asked.page(await reader.rows(backing.model, item.name, as_admin=True))
         case spec:
             raise AssertionError(spec)
 
 
-def _is_shown(reader: Reader, model: type[Base]) -> bool:
-    """Whether a root list is for the one who asks."""
-    return reader.actor.is_admin or not isinstance(model.access.ownership, AdminOnly)
+def _refuse_others(reader: Reader) -> None:
+    """Refuses a root list to everybody but admins."""
+    if not reader.actor.is_admin:
+        raise sign_in_first() if reader.actor.user_id is None else forbidden()
 
 
-async def _by_key(reader: Reader, graph_type: GraphQLObjectType, key: Any) -> Row | None:
+async def _by_key(
+    reader: Reader, graph_type: GraphQLObjectType, key: Any, *, as_admin: bool = False
+) -> Row | None:
     backing = backing_of(graph_type)
     assert backing is not None
     if key is None:
         return None
-    return await reader.row(backing.model, graph_type.name, backing.key, key)
+    return await reader.row(backing.model, graph_type.name, backing.key, key, as_admin=as_admin)
 
 
 async def _by_global_id(reader: Reader, schema: GraphQLSchema, global_id: str) -> Row | None:
@@ -170,7 +179,7 @@ async def _by_global_id(reader: Reader, schema: GraphQLSchema, global_id: str) -
         if global_id.startswith(f"{backing.prefix}_"):
             assert isinstance(graph_type, GraphQLObjectType)
             key = key_from_text(global_id.removeprefix(f"{backing.prefix}_"), backing.model)
-            return await _by_key(reader, graph_type, key)
+            return await _by_key(reader, graph_type, key, as_admin=True)
     return None
 
 
@@ -178,11 +187,13 @@ async def _of_row(
     reader: Reader, row: Row, parent: GraphQLObjectType, name: str, arguments: dict[str, Any]
 ) -> Any:
     field = parent.fields[name]
+    if isinstance(spec := spec_of(field), specs.Column):
+        return row.values[spec.name or python_name(field)]
     backing = backing_of(parent)
     assert backing is not None
-    match spec_of(field):
-        case specs.Column(column):
-            return row.values[column or python_name(field)]
+    match spec:
+        case specs.Report("app.quotas"):
+            return await _quotas(reader, row.values)
         case specs.GlobalId():
             return f"{backing.prefix}_{row.values[backing.key]}"
         case specs.Reference(column, prefix):
@@ -192,19 +203,21 @@ async def _of_row(
             return EXPRESSIONS[parent.name, name](row.values)
         case specs.Embedded():
             present = PRESENT[parent.name, name](row.values)
-            return Row(object_type(field.type).name, row.values) if present else None
+            return replace(row, type_name=object_type(field.type).name) if present else None
         case specs.Edge(local, remote):
             target = object_type(field.type)
             behind = backing_of(target)
             assert behind is not None
-            return await reader.row(behind.model, target.name, remote, row.values[local])
+            key = row.values[local]
+            return await reader.row(behind.model, target.name, remote, key, as_admin=row.as_admin)
         case specs.Page(order, key, only):
             item = object_type(object_type(field.type).fields["nodes"].type)
             behind = backing_of(item)
             assert behind is not None
             asked = List(reader, item, order, arguments)
             asked.check()
-            rows = await reader.rows(behind.model, item.name, key, row.values[backing.key])
+            above = row.values[backing.key]
+            rows = await reader.rows(behind.model, item.name, key, above, as_admin=row.as_admin)
             if only is not None:
                 rows = [one for one in rows if ONLY[parent.name, name](one.values)]
             return await asked.page(rows)
@@ -215,6 +228,22 @@ async def _of_row(
             )
         case spec:
             raise AssertionError(spec)
+
+
+async def _quotas(reader: Reader, user: Mapping[str, Any]) -> list[Row]:
+    """What a user has of each counted table, and what holds for them: guests first, then plans."""
+    used = await reader.rows(QuotaUse, "Quota", "user_id", user["id"])
+    limits = await reader.rows(QuotaLimit, "Quota")
+    audience = "GUEST" if user["is_anonymous"] else user["plan_id"]
+    found = {}
+    for wanted in ("MEMBER", audience):
+        found |= {r.values["slice"]: r.values for r in limits if r.values["audience"] == wanted}
+    nothing = {"rows_used": 0, "bytes_used": 0}
+    uses = {row.values["slice"]: row.values for row in used}
+    return [
+        Row("Quota", {**limit, **uses.get(name, nothing), "slice": name.upper()})
+        for name, limit in sorted(found.items())
+    ]
 
 
 def _plain(value: Any) -> Any:

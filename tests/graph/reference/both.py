@@ -54,7 +54,7 @@ class Both:
         """The answer to a query, which both gave, keys in the same order, faults at the same places."""
         given = variables or {}
         response = await self.compiled(text, given, actor)
-        self.assert_compiled(text, given, actor)
+        await self.assert_compiled(text, given, actor)
         reference = await answer(self.engine.database, actor, text, given, self.answered)
         faults = {
             (error["extensions"]["code"], tuple(error["path"]) if "path" in error else None)
@@ -75,13 +75,13 @@ class Both:
         )
         return response
 
-    def assert_compiled(self, text: str, variables: dict[str, Any], actor: Actor) -> None:
+    async def assert_compiled(self, text: str, variables: dict[str, Any], actor: Actor) -> None:
         """Only introspection has no statement; a field's own fault may leave none to make."""
         operation = self.engine.documents.operation(text, None)
         assert operation.kind is OperationType.QUERY
         coerced = coerce_variables(self.engine.schema, operation, variables)
         try:
-            statement = self.engine.query_statement(operation, coerced, actor)
+            statement = await self.engine.query_statement(operation, coerced, actor)
         except FieldFault:
             return
         assert isinstance(statement, Statement) or "__schema" in text or "__type(" in text

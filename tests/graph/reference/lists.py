@@ -171,7 +171,11 @@ class List:
         backing = backing_of(target)
         assert backing is not None
         related = await self._reader.row(
-            backing.model, target.name, edge.remote, row.values[edge.local]
+            backing.model,
+            target.name,
+            edge.remote,
+            row.values[edge.local],
+            as_admin=row.as_admin,
         )
         return related is not None and await self.fulfils(target, related, given)
 

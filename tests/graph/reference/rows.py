@@ -13,19 +13,23 @@ from sqlalchemy import Table
 from db.actor import Actor
 from db.base import Base
 from db.pool import Transaction
-from db.rls import AdminOnly, Owned
+from db.rls import AdminOnly, Owned, Public
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row that stands for an object of the graph type `type_name`."""
+    """A row that stands for an object of the graph type `type_name`.
+
+    `as_admin` rows, and what they lead to, show admins what they may read beside their own.
+    """
 
     type_name: str
     values: Mapping[str, Any]
+    as_admin: bool = False
 
 
 class Reader:
-    """Reads whole rows for one actor; row-level security decides which there are."""
+    """Reads whole rows for one actor; of those that row-level security shows, the actor's own."""
 
     def __init__(self, transaction: Transaction, actor: Actor) -> None:
         self._connection = transaction.connection
@@ -35,7 +39,13 @@ class Reader:
         self.answered: set[tuple[str, str]] = set()
 
     async def rows(
-        self, model: type[Base], type_name: str, column: str | None = None, value: object = None
+        self,
+        model: type[Base],
+        type_name: str,
+        column: str | None = None,
+        value: object = None,
+        *,
+        as_admin: bool = False,
     ) -> list[Row]:
         """All rows, or those whose `column` is `value`."""
         if self.actor.user_id is None and isinstance(model.access.ownership, Owned | AdminOnly):
@@ -50,13 +60,28 @@ class Reader:
             arguments.append(value)
         async with self._one_at_a_time:
             found = await self._connection.fetch(sql, *arguments)
-        return [Row(type_name, dict(record)) for record in found]
+        rows = [Row(type_name, dict(record), as_admin) for record in found]
+        return [row for row in rows if as_admin or self._is_own(model, row.values)]
+
+    def _is_own(self, model: type[Base], values: Mapping[str, Any]) -> bool:
+        ownership = model.access.ownership
+        if isinstance(ownership, Owned):
+            return bool(values[ownership.column] == self.actor.user_id)
+        if isinstance(ownership, Public) and ownership.only_if:
+            return bool(values[ownership.only_if])
+        return True
 
     async def row(
-        self, model: type[Base], type_name: str, column: str, value: object
+        self,
+        model: type[Base],
+        type_name: str,
+        column: str,
+        value: object,
+        *,
+        as_admin: bool = False,
     ) -> Row | None:
         """The only row whose `column` is `value`, or nothing."""
-        found = await self.rows(model, type_name, column, value)
+        found = await self.rows(model, type_name, column, value, as_admin=as_admin)
         assert len(found) <= 1, found
         return found[0] if found else None
 

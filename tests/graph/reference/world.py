@@ -40,7 +40,7 @@ OWN_PAGES = (
     "profiles",
     "uploads",
 )
-ROOT_PAGES = ("generationLogs", "deadJobs")
+ROOT_PAGES = ("users", "generationLogs", "deadJobs")
 TEXTS = ["Ada", "", 'q"\\/\b\n\t\x7f', "日本語 🧑🏽‍🎤 ﷽", "null", "x" * 255, "e\u0301 \u2028 <&>"]
 DOCUMENT = {
     "nothing": None,

@@ -1,0 +1,73 @@
+"""Work that waits its turn: networks take turns, and within a network the accounts it asks for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who wants a password hashed: the network that calls, and the account that it names.
+
+    `is_known` when that account was signed in to from there before.
+    """
+
+    network: str = ""
+    account: str = ""
+    is_known: bool = False
+
+
+class FairQueue[Item]:
+    """First come, first served among the work of one account from one network; else in turn."""
+
+    def __init__(self) -> None:
+        self._networks: OrderedDict[str, OrderedDict[str, deque[Item]]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, asker: Asker, item: Item) -> None:
+        """Adds work behind all that its asker has waiting."""
+        accounts = self._networks.setdefault(asker.network, OrderedDict())
+        accounts.setdefault(asker.account, deque()).append(item)
+        self._count += 1
+
+    def take(self) -> Item:
+        """The work whose turn it is; there must be some."""
+        network, accounts = next(iter(self._networks.items()))
+        account, items = next(iter(accounts.items()))
+        item = items.popleft()
+        # Both go to the end of their lines, or leave when they want nothing more.
+        if items:
+            accounts.move_to_end(account)
+        else:
+            del accounts[account]
+        if accounts:
+            self._networks.move_to_end(network)
+        else:
+            del self._networks[network]
+        self._count -= 1
+        return item
+
+    def drop_from_the_greediest(self, newcomer: str) -> Item | None:
+        """Takes out the last work of the network with most; none if a newcomer's has as much.
+
+        It is for a queue that is full. Within that network it is the account with most that loses.
+        """
+        if not self._networks:
+            return None
+        network = max(self._networks, key=self._waiting)
+        if self._waiting(network) <= self._waiting(newcomer) + 1:
+            return None
+        accounts = self._networks[network]
+        account = max(accounts, key=lambda name: len(accounts[name]))
+        item = accounts[account].pop()
+        if not accounts[account]:
+            del accounts[account]
+        self._count -= 1
+        return item
+
+    def _waiting(self, network: str) -> int:
+        return sum(map(len, self._networks.get(network, {}).values()))

@@ -1,0 +1,30 @@
+-- Admins: who is one is read from the database, not from the token, so that who is none any more
+-- sees and does nothing.
+
+-- Whether the actor is an admin. With its definer's rights, since the policy on `users` asks it.
+create or replace function app.is_admin() returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from public.users u where u.id = app.user_id() and u.role = 'admin');
+$$;
+
+-- The actor of a command for admins; refuses everybody else.
+create or replace function app.required_admin_id() returns uuid
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+begin
+    if not app.is_admin() then
+        perform app.refuse('FORBIDDEN', 'This is for admins only.');
+    end if;
+    return actor_id;
+end;
+$$;
+
+-- The user with an e-mail, by the key that all its spellings have in common; null for all but admins.
+create or replace function app.user_of_email_key(key text) returns uuid
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select u.id from public.users u where u.email_key = key and app.is_admin();
+$$;
+
+revoke execute on function app.is_admin(), app.required_admin_id(), app.user_of_email_key(text) from public;
+grant execute on function app.is_admin(), app.required_admin_id(), app.user_of_email_key(text) to authenticated;

@@ -1,0 +1,1 @@
+"""Quotas: how many rows and bytes of each slice one user may have."""

@@ -1,0 +1,58 @@
+"""What a table declares of how much of it one user may fill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+Excess = Literal["REFUSE", "FORGET", "COUNT"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many rows of a table one user may have, and how many bytes in all of them."""
+
+    rows: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A table whose rows are counted for each user, by their column `stored_bytes`.
+
+    A row whose `stored_bytes` is 0 is not counted. `guests` and `members` are what holds until an
+    operator or a plan says otherwise (table `quota_limits`). What happens beyond it is `excess`:
+    REFUSE refuses what the user does (never what the server does for them), FORGET deletes the
+    user's oldest rows, COUNT only counts: the slice's own functions refuse. `delete_with` is the
+    mutation that makes room.
+    """
+
+    guests: Limit
+    members: Limit
+    excess: Excess = "REFUSE"
+    delete_with: str = ""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A table that clients' requests fill and whose rows need no counting; `reason` says why."""
+
+    reason: str
+
+
+def quota_statements(table: Table, quota: Quota) -> list[str]:
+    """The triggers that count a table's rows, whoever writes them."""
+    counting = (
+        f"for each row {{}}execute function app.count_use('{quota.excess}', '{quota.delete_with}')"
+    )
+    resized = "when (old.stored_bytes <> new.stored_bytes) "
+    return [
+        f"create trigger count_insert after insert on {table.name} {counting.format('')}",
+        f"create trigger count_update after update on {table.name} {counting.format(resized)}",
+        f"create trigger count_delete after delete on {table.name}"
+        " referencing old table as old_rows for each statement"
+        " execute function app.count_deleted()",
+    ]

@@ -1,0 +1,138 @@
+"""What admins do for users: looking them up, and giving credits."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import Text, Uuid, func, or_, select
+
+from db.credits import tables as credit_tables
+from db.credits.administration import give_credits_as_admin
+from db.credits.rules import problems_of_grant
+from db.emails import email_key
+from db.errors import refuse_any
+from db.pool import Transaction
+from graph.accounts import NEWEST_FIRST, User
+from graph.context import Context
+from graph.credits import CreditTransaction
+from graph.engine.declare import mutation, root_connection
+from graph.engine.outcomes import Payload, Ref, Verb
+from graph.engine.specs import Search, SearchTerm
+from graph.errors import UserError
+from graph.inputs import stored_in
+from graph.mutations import MutationPayload
+from graph.relay import Connection, uuid_from_global_id
+
+
+def part_of(text: str) -> str:
+    """The pattern of what contains a text."""
+    return f"%{re.sub(r'([%_\\])', r'\\\1', text)}%"
+
+
+def user_id_in(text: str) -> UUID | None:
+    """The key in a user's global id, or a UUID; nothing for other text."""
+    try:
+        return UUID(text.removeprefix("user_"))
+    except ValueError:
+        return None
+
+
+USER_SEARCH = Search(
+    "A user's id, an e-mail address in any spelling, or a part of an address or a name.",
+    (
+        SearchTerm(Uuid(), user_id_in, lambda user, key: user.c.id == key),
+        SearchTerm(
+            Text(),
+            email_key,
+            lambda user, key: (
+                user.c.id == select(func.app.user_of_email_key(key)).scalar_subquery()
+            ),
+        ),
+        SearchTerm(
+            Text(),
+            part_of,
+            lambda user, pattern: or_(
+                user.c.email.ilike(pattern), user.c.display_name.ilike(pattern)
+            ),
+        ),
+    ),
+)
+
+
+@strawberry.type
+class AdministrationQuery:
+    """Queries for admins."""
+
+    users: Connection[User] | None = root_connection(
+        User,
+        NEWEST_FIRST,
+        search=USER_SEARCH,
+        description="Everybody's accounts, newest first. For admins; FORBIDDEN for others. "
+        "Profiles and photos stay their owner's: here they are empty.",
+    )
+
+
+@stored_in(credit_tables.CreditGrant, description="Credits for a user, from an admin.")
+class GrantCreditsInput:
+    """Input of `grantCredits`."""
+
+    user_id: strawberry.ID = strawberry.field(description="The user's global id.")
+    amount: int = strawberry.field(description="Credits to give, 1 to 1000000.")
+    reason: str = strawberry.field(
+        description="Shown in the user's history and noted in the audit log; 1 to 255 characters."
+    )
+    expires_at: datetime | None = strawberry.field(
+        default=None, description="When what remains of them is lost; they last without it."
+    )
+    idempotency_key: str = strawberry.field(
+        description="Same key, same input: the same transaction again, given once. 1 to 255 "
+        "characters, kept 30 days."
+    )
+
+
+@strawberry.type(description="Result of `grantCredits`.")
+class GrantCreditsPayload(MutationPayload):
+    """Payload of `grantCredits`."""
+
+    transaction: CreditTransaction | None = strawberry.field(
+        description="The movement; null when nothing was given."
+    )
+    user: User | None = strawberry.field(description="Whose credits they are now.")
+    errors: list[UserError] = strawberry.field(
+        description="NOT_FOUND, BAD_USER_INPUT, LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT."
+    )
+
+
+async def grant_credits(context: Context, input: GrantCreditsInput) -> Verb:
+    """Gives a user credits."""
+    context.signed_in()
+    refuse_any(problems_of_grant(input.amount, input.reason, input.idempotency_key))
+    user_id = uuid_from_global_id(input.user_id, "user", "input", "userId")
+
+    async def run(transaction: Transaction) -> Payload:
+        given = await give_credits_as_admin(
+            transaction,
+            user_id,
+            input.amount,
+            input.expires_at,
+            input.reason,
+            input.idempotency_key,
+        )
+        return Payload({"transaction": Ref(given), "user": Ref(user_id)})
+
+    return Verb(run)
+
+
+@strawberry.type
+class AdministrationMutation:
+    """Mutations for admins."""
+
+    grant_credits: GrantCreditsPayload | None = mutation(
+        grant_credits,
+        GrantCreditsInput,
+        for_admins=True,
+        description="Give a user credits. For admins; FORBIDDEN for others.",
+    )

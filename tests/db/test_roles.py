@@ -1,0 +1,156 @@
+"""What the roles that the server logs in as cannot reach, whatever SQL they come to run."""
+
+from __future__ import annotations
+
+import re
+
+import asyncpg
+import pytest
+
+from db.embedded import EmbeddedDatabase
+from db.migrate import migrate
+from db.pool import Database, role_url
+from db.roles import UnsafeRoleError, write_role_settings
+from settings import ROLES, Settings
+
+# Storage outside of tables, files, programs, and what belongs to the whole server.
+OUT_OF_REACH = (
+    "select lo_create(0)",
+    "select lo_creat(-1)",
+    "select lo_from_bytea(0, 'bytes')",
+    "select lo_import('/etc/hostname')",
+    "select lo_open(1, 131072)",
+    "create temporary table mine (id integer)",
+    "create table mine (id integer)",
+    "create table app.mine (id integer)",
+    "create schema mine",
+    "create function mine() returns integer language sql as 'select 1'",
+    "copy (select 1) to program 'true'",
+    "copy (select 1) to '/tmp/never'",
+    "create extension dblink",
+    "create extension file_fdw",
+    "select pg_read_file('/etc/hostname')",
+    "select pg_ls_dir('/')",
+    "alter system set work_mem = '1GB'",
+    "set session_replication_role = 'replica'",
+    "set log_min_messages = 'panic'",
+    "set role postgres",
+    "alter role {other} set statement_timeout = 0",
+    "alter role {role} superuser",
+    "alter role {role} set app.user_id = '00000000-0000-7000-8000-00000000000a'",
+    "alter role {role} connection limit 100",
+    "alter database tallygraph set statement_timeout = 0",
+    "select pg_terminate_backend(pid) from pg_stat_activity where usename <> current_user",
+)
+CLIENTS_ALONE = (
+    "select pg_advisory_lock(1)",
+    "select pg_try_advisory_lock(1)",
+    "select pg_advisory_xact_lock(1)",
+    "truncate events",
+    "listen anything; select * from events",
+)
+
+
+# What a role may change of itself, and the setting that is then not as it should be.
+OWN_CHANGES = {
+    "set statement_timeout = 0": "statement_timeout",
+    "reset transaction_timeout": "transaction_timeout",
+    "in database tallygraph set statement_timeout = 0": "statement_timeout",
+    "set search_path = 'pg_temp'": "search_path",
+    "set work_mem = '1GB'": "work_mem",
+}
+
+
+async def logged_in(cluster: EmbeddedDatabase, settings: Settings, role: str) -> asyncpg.Connection:
+    password = settings.secret(f"database-{role}-password")
+    return await asyncpg.connect(role_url(cluster.owner_url, role, password))
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_what_is_out_of_a_roles_reach(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings, role: str
+) -> None:
+    connection = await logged_in(cluster, settings, role)
+    reached = []
+    try:
+        for sql in OUT_OF_REACH + (CLIENTS_ALONE if role != "service" else ()):
+            other = "anon" if role == "service" else "service"
+            try:
+                await connection.execute(sql.format(role=role, other=other))
+                reached.append(sql)
+            except asyncpg.PostgresError as refusal:
+                if refusal.sqlstate not in {"42501", "42704", "0A000"}:  # no privilege, none such
+                    reached.append(f"{sql}: {refusal}")
+    finally:
+        await connection.close()
+    assert reached == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_that_changed_its_own_settings_keeps_the_server_from_starting(
+    cluster: EmbeddedDatabase,
+    database: Database,
+    settings: Settings,
+    owner: asyncpg.Connection,
+    role: str,
+) -> None:
+    connection = await logged_in(cluster, settings, role)
+    try:
+        for change, named in OWN_CHANGES.items():
+            await connection.execute(f"alter role {role} {change}")
+            with pytest.raises(UnsafeRoleError, match=f"{role} has other .*: {named}.*migrate"):
+                await Database.connect(cluster.owner_url, settings)
+            await write_role_settings(owner, role, settings)
+            await (await Database.connect(cluster.owner_url, settings)).close()
+    finally:
+        await connection.close()
+        await write_role_settings(owner, role, settings)
+
+
+async def test_migrating_repairs_a_roles_settings(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> None:
+    connection = await logged_in(cluster, settings, "anon")
+    await connection.execute("alter role anon reset all; alter role anon set work_mem = '1GB'")
+    await connection.close()
+    await migrate(cluster.owner_url, settings)
+    await (await Database.connect(cluster.owner_url, settings)).close()
+
+
+# What a function that clients may call never takes from them: how much, how long, until when. A spend's
+# amount is what the client asks for. An admin's functions give what admins say.
+LIMITS = re.compile(
+    r"limit|quota|last|expir|until|lifetime|ttl|timeout|waiting|max|price|cost|bonus|plan|role"
+)
+DURATIONS = {"interval", "timestamp with time zone", "timestamp without time zone"}
+PARAMETERS = r"""
+select p.oid::regprocedure::text as signature, coalesce(a.name, '') as name, format_type(a.type, null) as type
+from pg_proc p,
+     unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) as a (name, type)
+where p.prosecdef and p.pronamespace = 'app'::regnamespace and p.prosrc !~ 'app.required_admin_id\(\)' and (
+    has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute'))
+"""
+
+
+async def limits_from_callers(owner: asyncpg.Connection) -> list[str]:
+    return [
+        f"{row['signature']}: {row['name']} {row['type']}"
+        for row in await owner.fetch(PARAMETERS)
+        if row["type"] in DURATIONS or LIMITS.search(row["name"])
+    ]
+
+
+async def test_no_function_takes_its_limits_from_who_calls_it(
+    database: Database, owner: asyncpg.Connection
+) -> None:
+    assert await limits_from_callers(owner) == []
+    assert len(await owner.fetch(PARAMETERS)) > 10
+    transaction = owner.transaction()
+    await transaction.start()
+    await owner.execute(
+        "create function app.create_more(size bigint, quota_bytes bigint, lasts interval) returns void"
+        " language sql security definer as 'select'; grant execute on function"
+        " app.create_more(bigint, bigint, interval) to authenticated"
+    )
+    assert len(await limits_from_callers(owner)) == 2
+    await transaction.rollback()
