@@ -28,6 +28,7 @@ from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
 from graph import catalog_pictures, files
+from graph.answer_memory import AnswerMemory
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
@@ -218,6 +219,7 @@ def make_services(
         hub=EventHub(database, bus),
         images=images,
         uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
+        answers=AnswerMemory.of(settings),
     )
 
 

@@ -76,6 +76,7 @@ BEHIND = Figure(
 DELIVERED = Figure(
     "live_delivered", "Results sent over sockets and event streams.", kind=CounterMetricFamily
 )
+ANSWERS = Figure("large_answers_bytes", "Bytes of large answers that were not read yet.")
 DATABASE = Figure(
     "database_connections",
     "Connections to the database, by role and whether a request holds them.",
@@ -112,6 +113,7 @@ FIGURES = (
     SUBSCRIPTIONS,
     BEHIND,
     DELIVERED,
+    ANSWERS,
     DATABASE,
     RESPONSES,
     OPERATIONS,
@@ -152,6 +154,7 @@ class ProcessFigures:
             (CONNECTIONS.name, [], len(self._clients)),
             (SUBSCRIPTIONS.name, [], services.hub.subscription_count()),
             (DELIVERED.name, [], self._clients.delivered),
+            (ANSWERS.name, [], services.answers.held_bytes),
             (PASSWORDS.name, ["running"], services.passwords.running),
             (PASSWORDS.name, ["waiting"], services.passwords.waiting),
             (REFUSED_ATTEMPTS.name, [], services.attempts.refused),

@@ -48,6 +48,7 @@ HEADERS = {
 # An asset's name holds the hash of its content, so it never changes under its name.
 ASSET_HEADERS = HEADERS | {"Cache-Control": "public, max-age=31536000, immutable"}
 PAGE_HEADERS = HEADERS | {"Cache-Control": "no-cache"}
+ICON_HEADERS = HEADERS | {"Cache-Control": "public, max-age=86400"}
 
 
 def routes(settings: Settings) -> list[BaseRoute]:
@@ -69,7 +70,14 @@ def routes(settings: Settings) -> list[BaseRoute]:
         media_type = CONTENT_TYPES.get(path.suffix, "application/octet-stream")
         return FileResponse(path, media_type=media_type, headers=ASSET_HEADERS)
 
+    (icon,) = (name for name in assets if name.startswith("favicon"))
+
+    async def favicon(_request: Request) -> Response:
+        # Browsers ask for it by this name wherever no page names another, as for /healthz.
+        return FileResponse(assets[icon], media_type=CONTENT_TYPES[".svg"], headers=ICON_HEADERS)
+
     return [
+        Route("/favicon.ico", favicon),
         Route("/graphiql", page),
         Route("/graphiql/", page),
         Route("/graphiql/assets/{name}", asset),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +30,38 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+TITLES = (
+    "SignUp",
+    "Viewer",
+    "Tools",
+    "SpendCredits",
+    "CreateUpload",
+    "CreateGeneration",
+    "WatchCredits",
+    "WatchGeneration",
+    "WatchNotifications",
+)
+# Marks that an editor puts on what it takes for wrong; it looks a moment after a change.
+MARKS = ".squiggly-error, .squiggly-warning"
+MARKS_MILLISECONDS = 1500
+# What a wrapped comment leaves in the rows before the operation: rows that begin without `#`.
+WRAPPED_COMMENTS = """() => {
+  const rows = [...document.querySelectorAll(".graphiql-query-editor .view-line")]
+    .sort((one, other) => parseFloat(one.style.top) - parseFloat(other.style.top))
+    .map((row) => row.textContent.trim());
+  const start = rows.findIndex((row) => /^(query|mutation|subscription)/.test(row));
+  return start < 1 ? ["no comment"] : rows.slice(0, start).filter((row) => !row.startsWith("#"));
+}"""
+# Elements that somebody is meant to see and that reach over an edge of the window.
+OVERFLOWING = """() => [document.documentElement.scrollWidth > innerWidth,
+  ...[...document.querySelectorAll(
+    ".graphiql-container button:not(.graphiql-tabs *), .graphiql-execute-button, section")]
+    .filter((one) => one.checkVisibility({ opacityProperty: true }) && one.offsetWidth)
+    .filter((one) => !one.closest("[style*='-1000px']"))
+    .map((one) => [one, one.getBoundingClientRect()])
+    .filter(([, box]) => box.left < 0 || box.right > innerWidth)
+    .map(([one]) => one.outerHTML.slice(0, 120))].filter(Boolean)"""
 SPEND = """mutation($key: String!) {
   spendCredits(input: {amount: 3, reason: "test", referenceId: "test", idempotencyKey: $key}) {
     credits { balance }
@@ -72,6 +105,23 @@ async def run(page: Page, title: str) -> None:
     await page.locator(".graphiql-execute-button").click()
 
 
+async def send_photo(page: Page) -> None:
+    """Chooses the portrait in the guide and waits until it is uploaded."""
+    async with page.expect_file_chooser() as waiting:
+        await page.get_by_text("Choose a photo").click()
+    await (await waiting.value).set_files(PORTRAIT)
+    await expect(page.get_by_text("portrait.jpg is uploaded")).to_be_visible(timeout=20_000)
+
+
+async def shown_width(page: Page, title: str) -> int:
+    """How wide a picture of the guide is once it is decoded; 0 for one that cannot be shown."""
+    picture = page.get_by_role("img", name=title, exact=True)
+    await expect(picture).to_be_visible(timeout=20_000)
+    await picture.evaluate("image => image.decode()")
+    width: int = await picture.evaluate("image => image.naturalWidth")
+    return width
+
+
 async def sign_up(page: Page) -> dict[str, Any]:
     def signed_up(answer: Response) -> bool:
         return "signUp" in (answer.request.post_data or "")
@@ -79,7 +129,7 @@ async def sign_up(page: Page) -> dict[str, Any]:
     async with page.expect_response(signed_up) as waiting:
         await run(page, "SignUp")
     session: dict[str, Any] = (await (await waiting.value).json())["data"]["signUp"]["session"]
-    await expect(page.get_by_text("Signed in as")).to_be_visible()
+    await expect(page.get_by_text("Signed in as")).to_be_visible(timeout=20_000)
     return session
 
 
@@ -140,6 +190,89 @@ async def test_signing_out_takes_the_token_out_of_the_headers(page: Page) -> Non
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_text("Not signed in")).to_be_visible()
     await expect(headers).not_to_contain_text("Bearer")
+
+
+@pytest.mark.parametrize("width", [420, 1360])
+async def test_the_guide_leads_from_a_photo_to_the_picture_after(page: Page, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 860})
+    await page.reload()
+    await sign_up(page)
+    if width == 420:
+        await page.get_by_role("button", name="Show Guide").click()
+    await send_photo(page)
+    assert await shown_width(page, "Before") > 0
+    await page.get_by_role("button", name="Recolour it").click()
+    result = page.locator(".tallygraph-result")
+    await expect(result).to_have_attribute("data-status", "SUCCEEDED", timeout=30_000)
+    await expect(result).to_contain_text("Credits spent: 1")
+    assert await shown_width(page, "After") == await shown_width(page, "Before")
+    links = [
+        await page.get_by_role("link", name=name).get_attribute("href")
+        for name in ("Before", "After")
+    ]
+    assert len(set(links)) == 2
+    assert await page.evaluate("window.violations") == []
+    assert await page.evaluate(OVERFLOWING) == []
+
+
+async def test_a_generation_of_a_tab_is_shown_in_the_guide(page: Page) -> None:
+    await sign_up(page)
+    await send_photo(page)
+    await run(page, "CreateGeneration")
+    result = page.locator(".tallygraph-result")
+    await expect(result).to_have_attribute("data-status", "SUCCEEDED", timeout=30_000)
+    assert await shown_width(page, "After") > 0
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(result).to_have_count(0)
+
+
+async def test_the_examples_variables_are_marked_only_where_they_are_wrong(page: Page) -> None:
+    await sign_up(page)
+    await send_photo(page)
+    for title in TITLES:
+        await tab(page, title).click()
+        await page.wait_for_timeout(MARKS_MILLISECONDS)
+        assert await page.locator(MARKS).count() == 0, title
+    await tab(page, "CreateGeneration").click()
+    variables = page.get_by_role("region", name="Variables").get_by_role("textbox")
+    await variables.focus()
+    await page.keyboard.press("ControlOrMeta+a")
+    await page.keyboard.type('{"input": 1}')
+    await expect(page.locator(MARKS)).not_to_have_count(0, timeout=20_000)
+
+
+@pytest.mark.parametrize("width", [420, 1360, 1920])
+async def test_every_tab_is_reached_and_nothing_overflows(page: Page, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 860})
+    await page.reload()
+    for title in TITLES:
+        await tab(page, title).click(timeout=30_000)
+        await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
+        await expect(tab(page, title)).to_be_in_viewport(ratio=1)
+        assert await page.evaluate(WRAPPED_COMMENTS) == [], title
+        assert await page.evaluate(OVERFLOWING) == [], title
+    hidden = [title for title in TITLES if not await in_sight(tab(page, title), width)]
+    # A narrow screen scrolls its row of tabs; elsewhere all are in sight at once.
+    assert (hidden == []) is (width > 420)
+
+
+async def in_sight(element: Locator, width: int) -> bool:
+    box = await element.bounding_box()
+    return box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+async def test_icons_answer() -> None:
+    for path in ("/favicon.ico", linked_icon()):
+        answer = await get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "image/svg+xml"
+        assert answer.text.startswith("<svg")
+
+
+def linked_icon() -> str:
+    found = re.search(r'rel="icon"[^>]*href="([^"]+)"', (STATIC / "index.html").read_text())
+    assert found
+    return found[1]
 
 
 async def get(path: str, settings: Settings | None = None) -> httpx.Response:

@@ -1,4 +1,4 @@
-// Signed in as …: the notice under the response, and the token written into the tabs' headers.
+// Signed in as …: the notice under the response, and what the page does to tabs and editors.
 import { pick, useGraphiQL } from "@graphiql/react";
 import { useEffect } from "react";
 
@@ -33,10 +33,33 @@ function useActiveTab(session: Session | null): void {
   }, [variableEditor, activeTabId]);
 }
 
-/** The examples' comments are read whole however narrow the editor is. */
-function useWrappedLines(): void {
-  const { queryEditor } = useGraphiQL(pick("queryEditor"));
-  useEffect(() => queryEditor?.updateOptions({ wordWrap: "on" }), [queryEditor]);
+const READABLE = {
+  fontSize: 14,
+  wordWrap: "on",
+  folding: false,
+  lineDecorationsWidth: 8,
+  scrollbar: { verticalScrollbarSize: 8 },
+} as const;
+
+/** Lines are read whole however narrow the editors are: small margins, and the rest is wrapped. */
+function useReadableEditors(): void {
+  const { queryEditor, variableEditor, headerEditor, responseEditor } = useGraphiQL(
+    pick("queryEditor", "variableEditor", "headerEditor", "responseEditor"),
+  );
+  useEffect(() => {
+    for (const editor of [queryEditor, variableEditor, headerEditor, responseEditor]) {
+      editor?.updateOptions(READABLE);
+    }
+  }, [queryEditor, variableEditor, headerEditor, responseEditor]);
+}
+
+/** The chosen tab is in sight, also when the guide or the keyboard chose it. */
+function useVisibleTab(): void {
+  const { activeTabIndex } = useGraphiQL(pick("activeTabIndex"));
+  useEffect(() => {
+    const tab = document.getElementById(`graphiql-session-tab-${activeTabIndex}`);
+    tab?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [activeTabIndex]);
 }
 
 async function signOut(): Promise<void> {
@@ -50,7 +73,8 @@ async function signOut(): Promise<void> {
 export function Account() {
   const session = useSession();
   useActiveTab(session);
-  useWrappedLines();
+  useReadableEditors();
+  useVisibleTab();
   if (!session) return <div className="tallygraph-account">Not signed in</div>;
   return (
     <div className="tallygraph-account">

@@ -132,10 +132,7 @@ mutation SpendCredits($input: SpendCreditsInput!) {
     query: `# 5. Ask where to send a photo,
 # then PUT its bytes to that url
 # with those headers. The Guide
-# does both with a file of yours;
-# so does curl, once sizeBytes
-# below is true:
-# curl -T photo.jpg -H 'Content-Type: image/jpeg' '<url>'
+# does both with a file of yours.
 mutation CreateUpload($input: CreateUploadInput!) {
   createUpload(input: $input) {
     upload {

@@ -1,75 +1,23 @@
-// The Guide: a two-minute tour in the sidebar, with the two steps GraphiQL itself cannot do.
+// The Guide: a two-minute tour in the sidebar, with the steps that GraphiQL itself cannot do.
 import { type GraphiQLPlugin, pick, useGraphiQL, useGraphiQLActions } from "@graphiql/react";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 
-import { latestUpload } from "./placeholders";
+import { isNarrow } from "./layout";
 import { useSession } from "./session";
-import { request } from "./transport";
-
-interface Header {
-  name: string;
-  value: string;
-}
-
-const CREATE_UPLOAD = `mutation CreateUpload($input: CreateUploadInput!) {
-  createUpload(input: $input) {
-    upload { id url method headers { name value } }
-    errors { code message }
-  }
-}`;
-const CREATE_GENERATION = `mutation CreateGeneration($input: CreateGenerationInput!) {
-  createGeneration(input: $input) { generation { id status } errors { code message } }
-}`;
-const SPEND_CREDITS = `mutation SpendCredits($input: SpendCreditsInput!) {
-  spendCredits(input: $input) { transaction { id balanceAfter } errors { code message } }
-}`;
-
-function newKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join("");
-}
-
-/** The payload of the operation's only field; throws what the server refused. */
-async function perform(query: string, input: Record<string, unknown>): Promise<any> {
-  const { data, errors } = await request(query, { input });
-  const payload = data ? Object.values(data)[0] : null;
-  const fault = errors?.[0] ?? payload?.errors?.[0];
-  if (fault) throw new Error(fault.message);
-  return payload;
-}
-
-async function uploadPhoto(photo: File): Promise<string> {
-  const input = { contentType: photo.type, sizeBytes: photo.size };
-  const { upload } = await perform(CREATE_UPLOAD, input);
-  const headers = upload.headers.map(({ name, value }: Header) => [name, value]);
-  const { method, url } = upload;
-  const response = await fetch(url, { method, headers, body: photo, credentials: "omit" });
-  const answer = await response.text();
-  if (!response.ok) throw new Error(`HTTP ${response.status}: ${answer.slice(0, 300)}`);
-  return `${photo.name} is uploaded. Run a tool on it, below.`;
-}
-
-async function recolour(): Promise<string> {
-  const uploadId = latestUpload();
-  if (!uploadId) throw new Error("Choose a photo first.");
-  const parameters = { color: "#7a3cff" };
-  const input = { toolId: "hair-color", uploadId, parameters, idempotencyKey: newKey() };
-  const { generation } = await perform(CREATE_GENERATION, input);
-  return `The generation is ${generation.status}. Follow it in WatchGeneration.`;
-}
-
-async function spendOne(): Promise<string> {
-  const input = { amount: 1, reason: "guide", referenceId: "guide", idempotencyKey: newKey() };
-  const { transaction } = await perform(SPEND_CREDITS, input);
-  return `Spent 1 credit; ${transaction.balanceAfter} left.`;
-}
+import { type Generation, isFinal, type Photo, recolour, spendOne, uploadPhoto, useTour } from "./tour";
 
 function OpenTab({ title }: { title: string }) {
   const { tabs } = useGraphiQL(pick("tabs"));
-  const { changeTab } = useGraphiQLActions();
+  const { changeTab, setVisiblePlugin } = useGraphiQLActions();
   const index = tabs.findIndex((tab) => tab.title === title);
   if (index < 0) return <strong>{title}</strong>;
+  const open = () => {
+    changeTab(index);
+    // On a narrow screen the guide covers the tab.
+    if (isNarrow()) setVisiblePlugin(null);
+  };
   return (
-    <button type="button" className="tallygraph-link" onClick={() => changeTab(index)}>
+    <button type="button" className="tallygraph-link" onClick={open}>
       {title}
     </button>
   );
@@ -126,6 +74,75 @@ function PhotoChooser() {
   );
 }
 
+const SAID = {
+  QUEUED: "Queued: 1 credit is held.",
+  RUNNING: "Running…",
+  SUCCEEDED: "Done.",
+  FAILED: "It failed; the credit is back.",
+  CANCELLED: "Cancelled; the credit is back.",
+};
+
+function outcomeOf({ status, creditsCharged, error }: Generation): string {
+  if (status === "SUCCEEDED") {
+    return creditsCharged ? `Done. Credits spent: ${creditsCharged}.` : "Done, for no credit.";
+  }
+  return error ? `${SAID[status]} ${error.message}` : SAID[status];
+}
+
+function Picture({ title, photo }: { title: string; photo: Photo }) {
+  const { imageUrl, widthPixels, heightPixels } = photo;
+  const [unseen, setUnseen] = useState<string | null>(null);
+  const shape = widthPixels && heightPixels ? `${widthPixels} / ${heightPixels}` : "3 / 4";
+  const frame = { aspectRatio: shape };
+  if (!imageUrl) return <div className="tallygraph-frame" style={frame} />;
+  return (
+    <a href={imageUrl} target="_blank" rel="noreferrer" title={`Open “${title}” in a tab`}>
+      {imageUrl === unseen ? (
+        // A bucket's pictures are not this page's to show; the link leads to them.
+        <span className="tallygraph-frame" style={frame}>Open</span>
+      ) : (
+        <img src={imageUrl} alt={title} style={frame} onError={() => setUnseen(imageUrl)} />
+      )}
+    </a>
+  );
+}
+
+/** The photo before and after, with the generation's status as it changes. */
+function Result() {
+  const { photo, generation, interruption } = useTour();
+  const element = useRef<HTMLDivElement>(null);
+  const status = generation?.status;
+  useEffect(() => {
+    element.current?.scrollIntoView({ block: "nearest" });
+  }, [photo, status]);
+  if (!photo) return null;
+  const pending = generation !== null && !isFinal(generation.status);
+  return (
+    <div ref={element} className="tallygraph-result" data-status={status}>
+      <p role="status">
+        {generation && (
+          <>
+            <code>{generation.status}</code> {outcomeOf(generation)}
+          </>
+        )}
+        {interruption}
+      </p>
+      <div className="tallygraph-pictures">
+        <figure>
+          <Picture title="Before" photo={photo} />
+          <figcaption>Before</figcaption>
+        </figure>
+        {generation && (
+          <figure className={pending ? "tallygraph-pending" : undefined}>
+            <Picture title="After" photo={{ ...photo, imageUrl: generation.imageUrl }} />
+            <figcaption>After</figcaption>
+          </figure>
+        )}
+      </div>
+    </div>
+  );
+}
+
 function Step({ title, children }: { title: string; children: ReactNode }) {
   return (
     <li>
@@ -156,12 +173,13 @@ function Guide() {
         </Step>
         <Step title="Recolour the hair">
           <p>
-            Run <OpenTab title="CreateGeneration" />, then follow it
-            in <OpenTab title="WatchGeneration" />. Or start one from here:
+            Press the button, or run <OpenTab title="CreateGeneration" />. This guide subscribes to
+            the generation, as <OpenTab title="WatchGeneration" /> does.
           </p>
           <Action label="Recolour it (1 credit)" action={recolour} />
+          <Result />
         </Step>
-        <Step title="Watch it live">
+        <Step title="Watch the credits live">
           <p>
             Run <OpenTab title="WatchCredits" /> and leave it open (changing tabs stops it). Then:
           </p>

@@ -10,10 +10,18 @@ import { createRoot } from "react-dom/client";
 import { Account } from "./account";
 import { examples } from "./examples";
 import { guide } from "./guide";
+import { isNarrow } from "./layout";
 import { storage } from "./storage";
 import { fetcher } from "./transport";
 
 const plugins = [guide, HISTORY_PLUGIN];
+
+// The variables' editor takes a scalar it does not know for a word or a figure.
+const customScalarSchemas = {
+  JSON: { type: ["object", "array", "string", "number", "boolean", "null"] },
+  DateTime: { type: "string" },
+  Cursor: { type: "string" },
+};
 
 createRoot(document.getElementById("root")!).render(
   <GraphiQL
@@ -25,7 +33,8 @@ createRoot(document.getElementById("root")!).render(
     initialVariables={examples[0].variables}
     defaultEditorToolsVisibility="variables"
     plugins={plugins}
-    visiblePlugin={guide}
+    visiblePlugin={isNarrow() ? undefined : guide}
+    customScalarSchemas={customScalarSchemas}
   >
     <GraphiQL.Logo>{null}</GraphiQL.Logo>
     <GraphiQL.Footer>

@@ -4,12 +4,20 @@ const PLACEHOLDERS = { upload: "<upload id>", generation: "<generation id>" };
 type Name = keyof typeof PLACEHOLDERS;
 
 const seen: Record<Name, string[]> = { upload: [], generation: [] };
+const listeners: Partial<Record<Name, (id: string) => void>> = {};
+
+/** Calls `listener` with each new id of that kind. */
+export function whenSeen(name: Name, listener: (id: string) => void): void {
+  listeners[name] = listener;
+}
 
 export function noteIdentifiers(data: Record<string, any> | null | undefined): void {
   for (const payload of Object.values(data ?? {})) {
     for (const name of Object.keys(seen) as Name[]) {
       const id = payload?.[name]?.id;
-      if (typeof id === "string") seen[name].push(id);
+      if (typeof id !== "string") continue;
+      seen[name].push(id);
+      listeners[name]?.(id);
     }
   }
 }

@@ -43,13 +43,14 @@ export function isOurs(authorization: string): boolean {
   return authorizations.has(authorization);
 }
 
-function subscribe(listener: () => void): () => void {
+/** Calls `listener` whenever somebody signs in or out, or a token is renewed. */
+export function onSessionChange(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
 export function useSession(): Session | null {
-  return useSyncExternalStore(subscribe, currentSession);
+  return useSyncExternalStore(onSessionChange, currentSession);
 }
 
 export function bearer(session: Session): string {

@@ -1,9 +1,14 @@
 // What the browser may keep: layout and theme. Headers, queries, variables and history, which can
 // hold passwords and tokens, stay in this page's memory.
+import { isNarrow } from "./layout";
+
 const LASTING = /^graphiql:(theme|visiblePlugin|\w+Flex)$/;
+// A narrow screen has a layout of its own, in which the guide would cover what it speaks of.
+const WIDE = /^graphiql:(visiblePlugin|\w+Flex)$/;
 
 function storageFor(key: string, memory: Storage): Storage {
-  return LASTING.test(key) ? localStorage : memory;
+  const lasting = LASTING.test(key) && !(isNarrow() && WIDE.test(key));
+  return lasting ? localStorage : memory;
 }
 
 class MemoryStorage implements Storage {

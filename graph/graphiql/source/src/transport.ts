@@ -179,3 +179,18 @@ export async function request(
   const headers: Headers = session ? { Authorization: bearer(session) } : {};
   return post({ query, variables }, await withFreshToken(headers));
 }
+
+interface Observer {
+  next: (result: ExecutionResult<Record<string, any>>) => void;
+}
+
+/** Runs one subscription as the signed-in user; used by the guide. Returns how to end it. */
+export function follow(
+  query: string,
+  variables: Record<string, unknown>,
+  { next }: Observer,
+): () => void {
+  const session = currentSession();
+  const headers: Headers = session ? { Authorization: bearer(session) } : {};
+  return subscribe({ query, variables }, headers).subscribe({ next, complete: () => {} }).unsubscribe;
+}
