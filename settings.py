@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     email_in_use_answers_per_hour: Annotated[int, Field(ge=0)] = 100
 
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
+    connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_user: Annotated[int, Field(ge=1)] = 50
     live_subscriptions_per_user: Annotated[int, Field(ge=1)] = 200
@@ -83,6 +84,9 @@ class Settings(BaseSettings):
     query_field_limit: Annotated[int, Field(ge=1)] = 1_000
     query_cost_limit: Annotated[int, Field(ge=1)] = 20_000
     query_row_limit: Annotated[int, Field(ge=1)] = 5_000
+    answer_limit_bytes: Annotated[int, Field(ge=1_000_000, le=100_000_000)] = 8_388_608
+    answer_user_bytes: Annotated[int, Field(ge=1_000_000)] = 16_777_216
+    answer_process_bytes: Annotated[int, Field(ge=1_000_000)] = 67_108_864
     body_limit_bytes: int = 1_048_576
     upload_limit_bytes: int = 15 * 1_048_576
     upload_limit_pixels: Annotated[int, Field(ge=1)] = 40_000_000
@@ -122,6 +126,15 @@ class Settings(BaseSettings):
                 f"PICTURE_MEMORY_BYTES must be at least {needed} for photos of "
                 f"UPLOAD_LIMIT_PIXELS={self.upload_limit_pixels} and UPLOAD_LIMIT_BYTES="
                 f"{self.upload_limit_bytes}; raise it, or lower those"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _answers_fit_into_their_shares(self) -> Self:
+        if not self.answer_limit_bytes <= self.answer_user_bytes <= self.answer_process_bytes:
+            raise ValueError(
+                "ANSWER_LIMIT_BYTES may not be more than ANSWER_USER_BYTES, nor that more than "
+                "ANSWER_PROCESS_BYTES"
             )
         return self
 

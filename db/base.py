@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -46,4 +47,7 @@ class Base(DeclarativeBase):
     }
     access: ClassVar[Access]
     watch: ClassVar[Watch | None] = None
+    # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
+    # them costs by that, and the bytes that an answer really has of them are bounded.
+    large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[Quota | Bound | None] = None

@@ -81,6 +81,25 @@ begin
 end;
 $$;
 
+-- A large value as JSON, counted among the bytes of the transaction's answer, which has a bound: an
+-- answer that would be larger stops here, before it is put together.
+create or replace function app.measured(value anyelement, limit_bytes integer) returns json
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    made json := to_json(value);
+    total bigint := coalesce(nullif(current_setting('app.answer_bytes', true), ''), '0')::bigint
+        + coalesce(octet_length(made::text), 0);
+begin
+    if total > limit_bytes then
+        perform app.refuse('LIMIT_EXCEEDED', format(
+            'The answer would have more than %s bytes. Ask for fewer rows at once, or for fewer of the large fields.',
+            limit_bytes));
+    end if;
+    perform set_config('app.answer_bytes', total::text, true);
+    return made;
+end;
+$$;
+
 -- Reads a verb's payload in the verb's own statement. Volatile, so that it sees the rows the verb
 -- has just written, and running as its caller, so that row-level security guards what it reads.
 -- `selection` is made by the engine; it reads $1, the verb's result, and $2, its parameters.

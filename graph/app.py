@@ -28,6 +28,8 @@ from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
 from graph import catalog_pictures, files
+from graph.answer_memory import AnswerMemory
+from graph.connections import ConnectionShares
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
@@ -88,7 +90,8 @@ class Server:
             operations, self.clients, is_origin_allowed=is_origin_allowed
         )
         self.siblings = siblings or Siblings()
-        self.figures = ProcessFigures(self.services, self.clients)
+        self.shares = ConnectionShares(settings.connections_per_address, settings.trusted_proxies)
+        self.figures = ProcessFigures(self.services, self.clients, self.shares)
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
         self._streams = EventStreams(
@@ -218,6 +221,7 @@ def make_services(
         hub=EventHub(database, bus),
         images=images,
         uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
+        answers=AnswerMemory.of(settings),
     )
 
 

@@ -11,6 +11,7 @@ from db.actor import Actor
 from db.errors import sign_in_first
 
 if TYPE_CHECKING:
+    from graph.answer_memory import Room
     from graph.engine.documents import Skeleton
     from graph.services import Services
 
@@ -34,7 +35,8 @@ class Context:
 
     `address` is the client's; what it may use is counted by `network`. While it `is_reading`, its
     work may be cancelled at any moment; `client_left` says that it was. `skeleton` is what it asks
-    for, once that is known.
+    for, once that is known. An answer that may be large takes `room`; whoever sends it and gives
+    that back later says so with `keeps_room`.
     """
 
     actor: Actor
@@ -44,12 +46,25 @@ class Context:
     address: str = ""
     is_reading: bool = False
     client_left: bool = False
+    room: Room | None = None
+    keeps_room: bool = False
     skeleton: Skeleton | None = None
 
     @property
     def network(self) -> str:
         """What counts as the client's address."""
         return network_of(self.address)
+
+    async def take_room(self, size_bytes: int) -> None:
+        """Takes room for an answer that may be large; whoever sends the answer gives it back."""
+        user = self.actor.user_id or self.network
+        self.room = await self.services.answers.enter(user, self.network, size_bytes)
+
+    def leave_room(self) -> None:
+        """The answer has been read, or never will be."""
+        if self.room is not None:
+            self.room.leave()
+            self.room = None
 
     def told(self) -> dict[str, str | None]:
         """What a log says of it: who asks for what, and never with which values."""

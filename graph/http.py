@@ -21,6 +21,7 @@ from auth.networks import client_address
 from auth.tokens import bearer_token
 from db.actor import NOBODY, Actor
 from db.errors import DomainError, ErrorCode
+from graph.answer_memory import Room
 from graph.context import BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
 from graph.engine.cache import ByteBoundedCache
 from graph.engine.costs import asks_for_cost
@@ -139,7 +140,10 @@ class GraphQLHttp:
             body = b'{"errors":' + orjson.dumps([shown]) + b"}"
         # Nothing stands between us and the connection, so the answer may take the short way.
         respond = scope.get(RESPOND_KEY) if status == 200 and b"origin" not in headers else None
-        if respond is None or not respond(HEADERS[media] % request_id.encode(), body):
+        context: Context | None = scope.get(CONTEXT_KEY)
+        if context is not None and context.room is not None:
+            await _respond_within(context, context.room, send, status, body, media, request_id)
+        elif respond is None or not respond(HEADERS[media] % request_id.encode(), body):
             await _respond(send, status, body, media, request_id, extra)
         self._note(scope, request_id, status, perf_counter() - started, told)
 
@@ -175,6 +179,7 @@ class GraphQLHttp:
             request_id,
             user_agent.decode("latin-1") if user_agent else None,
             client_address(scope),
+            keeps_room=True,
         )
         scope[CONTEXT_KEY] = context
         try:
@@ -185,6 +190,9 @@ class GraphQLHttp:
             if asks_for_cost(asked.request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
             return 200, answer
+        except asyncio.CancelledError:
+            context.leave_room()
+            raise
         except RequestError as error:
             # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
             status = 400 if media == RESPONSE_TYPE else 200
@@ -361,6 +369,26 @@ def parts_of(request: Any) -> tuple[dict[str, Any], str | None]:
     return variables or {}, name or None
 
 
+async def _respond_within(
+    context: Context,
+    room: Room,
+    send: Send,
+    status: int,
+    body: bytes,
+    media: bytes,
+    request_id: str,
+) -> None:
+    """Sends an answer that may be large; its room is free again when the client has read it."""
+    context.is_reading = False
+    room.shrink(len(body))
+    try:
+        await _respond(send, status, body, media, request_id, (), ends=False)
+        # This waits until the client has read what came before.
+        await send({"type": "http.response.body"})
+    finally:
+        context.leave_room()
+
+
 async def _respond(
     send: Send,
     status: int,
@@ -368,6 +396,8 @@ async def _respond(
     media: bytes,
     request_id: str,
     extra: tuple[tuple[bytes, bytes], ...],
+    *,
+    ends: bool = True,
 ) -> None:
     await send(
         {
@@ -382,4 +412,4 @@ async def _respond(
             ],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not ends})

@@ -13,6 +13,7 @@ from auth.tokens import AccessTokens
 from db.images import ImageWorker
 from db.pool import Database
 from db.uploads.receiving import UploadReceiver
+from graph.answer_memory import AnswerMemory
 from graph.live.hub import EventHub
 from graph.traffic import Traffic
 from settings import Settings
@@ -34,6 +35,7 @@ class Services:
     hub: EventHub
     images: ImageWorker
     uploads: UploadReceiver
+    answers: AnswerMemory
 
     def wake(self) -> None:
         """Something was committed: subscribers should look."""

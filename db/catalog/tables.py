@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -61,6 +63,7 @@ class Tool(Base):
         CheckConstraint("credits_cost between 0 and 1000", name="credits_cost"),
         Index("ix_tools_sort_order_id", "sort_order", "id"),
     )
+    large: ClassVar = {"parameters_schema": 16_384}
     access = Access(Public(only_if="is_active", admins=True))
     watch = Watch("tools.changed", deletes=True)
 

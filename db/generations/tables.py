@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
@@ -84,12 +85,13 @@ class Generation(Base):
             postgresql_where=text(f"{UNFINISHED} and follows_id is null"),
         ),
     )
+    large: ClassVar = {"parameters": 16_384, "result": 65_536}
     access = Access(
         Owned(admins=True),
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )
-    watch = Watch("generation.updated")
+    watch = Watch("generation.updated", deletes=True)
     quota = Quota(
         guests=Limit(500, 10_000_000),
         members=Limit(20_000, 200_000_000),
@@ -151,6 +153,7 @@ class GenerationLog(Base):
         Index("ix_ai_generation_logs_created_at_id", "created_at", "id"),
         Index("ix_ai_generation_logs_outcome", "outcome", "created_at", "id"),
     )
+    large: ClassVar = {"usage": 4_096}
     access = Access(AdminOnly(), service=("SELECT", "DELETE"))
     quota = Bound("At most three for each generation, kept for a year.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
@@ -32,6 +33,7 @@ class Notification(Base):
         Index("ix_notifications_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_notifications_user_id_read", "user_id", "read", "created_at", "id"),
     )
+    large: ClassVar = {"data": 4_096}
     access = Access(Owned(admins=True), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)
     quota = Quota(guests=Limit(1_000, 1_000_000), members=Limit(1_000, 1_000_000), excess="FORGET")

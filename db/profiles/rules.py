@@ -10,11 +10,9 @@ from typing import Any
 import orjson
 
 from db.errors import DomainError, bad_input
+from db.profiles.tables import JSON_LIMIT_BYTES, THUMBNAIL_LIMIT_BYTES
 
 NAME_LIMIT_CHARACTERS = 255
-# Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
-THUMBNAIL_LIMIT_BYTES = 512 * 1024
-JSON_LIMIT_BYTES = 256 * 1024
 _DATA_URL = re.compile(r"data:image/[a-z.+-]+;base64")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, text
@@ -12,6 +13,9 @@ from db.base import Base, Json, Moment, UuidKey
 from db.quotas.declaration import Limit, Quota
 from db.rls import Access, Owned, Watch
 
+# Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
+THUMBNAIL_LIMIT_BYTES = 512 * 1024
+JSON_LIMIT_BYTES = 256 * 1024
 WRITABLE = ("name", "thumbnail", "analysis", "chat_history")
 STORED_BYTES = (
     "coalesce(octet_length(name::text), 0) + coalesce(octet_length(thumbnail), 0)"
@@ -52,6 +56,11 @@ class Profile(Base):
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,
     )
+    large: ClassVar = {
+        "thumbnail": THUMBNAIL_LIMIT_BYTES,
+        "analysis": JSON_LIMIT_BYTES,
+        "chat_history": JSON_LIMIT_BYTES,
+    }
     watch = Watch("profiles.changed", deletes=True, apart=("thumbnail", "analysis", "chat_history"))
     quota = Quota(
         guests=Limit(200, 25_000_000),

@@ -11,6 +11,7 @@ from graphql import (
     get_named_type,
     is_non_null_type,
 )
+from sqlalchemy import JSON
 
 from db.rls import Public
 from graph.engine import specs
@@ -51,6 +52,22 @@ def _field_faults(
             yield from (f"{place} names no column {n}" for n in names if n not in columns)
         case None:
             yield f"{place} says not where it comes from"
+
+
+def _size_faults(
+    graph_type: GraphQLObjectType, name: str, field: GraphQLField, backing: Backing | None
+) -> Iterator[str]:
+    """What may be large is declared, since it is weighed; and Python computes nothing from it."""
+    if backing is None:
+        return
+    place, large = f"{graph_type.name}.{name}", backing.model.large
+    match spec_of(field):
+        case specs.Column(column):
+            source = backing.table.columns.get(column or python_name(field))
+            if source is not None and isinstance(source.type, JSON) and source.name not in large:
+                yield f"{place} is JSON, but its table does not say how large that may be"
+        case specs.Computed(names):
+            yield from (f"{place} is made of {n}, which is large" for n in names if n in large)
 
 
 def _list_faults(name: str, field: GraphQLField) -> Iterator[str]:
@@ -94,6 +111,7 @@ def check_schema(schema: GraphQLSchema) -> None:
         backing = backing_of(graph_type)
         for field_name, field in graph_type.fields.items():
             faults.extend(_field_faults(graph_type, field_name, field, backing))
+            faults.extend(_size_faults(graph_type, field_name, field, backing))
     if schema.query_type:
         for name, field in schema.query_type.fields.items():
             faults.extend(_list_faults(name, field))

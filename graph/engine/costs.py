@@ -1,12 +1,16 @@
 """The estimated cost and rows of an operation, as a formula over its variables' page sizes.
 
 The cost counts values: 1 for each field asked for, times the sizes of the lists around it. What
-takes more work than a value counts for more: a field computed in Python 5, each operator in a
+takes more work than a value counts for more: a column that may be large 1 for each 16 KiB, a field
+computed in Python 5, each operator in a
 `where` 10, a total count 200, a mutation 100. Rows are those the statement may read: 1 for an
 object from a table, a page's size for the items of a connection, 100 for a list of the catalog or
 a report, times the lists around it. A page's size is `first` or `last`, else 20. Conditions (@skip,
 @include) count as if they let everything in, and an object of several possible types counts as
 the dearest of them.
+
+Bytes are the most that the answer can have. What a table declares of its large columns is apart
+from all else, since the statement itself stops at what they really have.
 
 The formula is made once for each operation; one without variables in it is already a number.
 """
@@ -42,7 +46,7 @@ from graphql import (
 
 from graph.engine import specs
 from graph.engine.limits import Limits, too_complex
-from graph.engine.specs import spec_of
+from graph.engine.specs import backing_of, python_name, spec_of
 from graph.relay import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 COMPUTED_COST = 5
@@ -50,6 +54,10 @@ OPERATOR_COST = 10
 TOTAL_COUNT_COST = 200
 MUTATION_COST = 100
 CATALOG_ROWS = 100
+COST_BYTES = 16_384
+# A key, a value and what stands between them; and a character of a text in UTF-8.
+VALUE_BYTES = 100
+CHARACTER_BYTES = 4
 META_FIELDS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 Variables = Mapping[str, Any]
@@ -68,6 +76,12 @@ class Estimate:
 
     cost: int
     rows: int
+    bytes: int = field(default=0, compare=False)
+    large_bytes: int = field(default=0, compare=False)
+
+    def room_bytes(self, limits: Limits) -> int:
+        """The most bytes that the answer can have."""
+        return self.bytes + min(self.large_bytes, limits.answer_bytes)
 
     def shown(self, limits: Limits) -> dict[str, int]:
         """The estimate beside its limits, as it appears in `extensions.cost`."""
@@ -83,6 +97,7 @@ class Estimate:
         for what, asked, limit in (
             ("cost", self.cost, limits.cost),
             ("number of rows", self.rows, limits.rows),
+            ("size in bytes", self.bytes, limits.answer_bytes),
         ):
             if asked > limit:
                 raise too_complex(
@@ -97,6 +112,8 @@ class Formula:
 
     cost: float = 0
     rows: float = 0
+    bytes: float = 0
+    large_bytes: float = 0
     lists: list[tuple[Size, Formula]] = field(default_factory=list)
 
     def add(self, inner: Formula, size: float | Size = 1) -> None:
@@ -106,23 +123,26 @@ class Formula:
             return
         self.cost += size * inner.cost
         self.rows += size * inner.rows
+        self.bytes += size * inner.bytes
+        self.large_bytes += size * inner.large_bytes
         for inner_size, nested in inner.lists:
             self.lists.append((_times(inner_size, size), nested))
 
-    def at(self, variables: Variables) -> tuple[float, float]:
-        """The cost and the rows for these variables."""
-        cost, rows = self.cost, self.rows
+    def at(self, variables: Variables) -> tuple[float, float, float, float]:
+        """The cost, the rows, and the bytes, the large ones apart, for these variables."""
+        cost, rows, size_bytes, large_bytes = self.cost, self.rows, self.bytes, self.large_bytes
         for size, inner in self.lists:
             count = size(variables)
-            inner_cost, inner_rows = inner.at(variables)
+            inner_cost, inner_rows, inner_bytes, inner_large_bytes = inner.at(variables)
             cost += count * inner_cost
             rows += count * inner_rows
-        return cost, rows
+            size_bytes += count * inner_bytes
+            large_bytes += count * inner_large_bytes
+        return cost, rows, size_bytes, large_bytes
 
     def estimate(self, variables: Variables) -> Estimate:
         """The estimate for these variables."""
-        cost, rows = self.at(variables)
-        return Estimate(ceil(cost), ceil(rows))
+        return Estimate(*map(ceil, self.at(variables)))
 
 
 def _times(size: Size, factor: float) -> Size:
@@ -179,7 +199,7 @@ class _Pricer:
 
     def _field(self, graph_type: GraphQLObjectType, nodes: list[FieldNode]) -> Formula:
         name = nodes[0].name.value
-        total = Formula(cost=1)
+        total = Formula(cost=1, bytes=VALUE_BYTES)
         if name == "__typename":
             return total
         definition = META_FIELDS.get(name) or graph_type.fields[name]
@@ -195,6 +215,8 @@ class _Pricer:
                 return total
             case specs.Edge() | specs.ViewerRow() | specs.NodeLookup() | specs.Live():
                 total.rows += 1
+            case specs.Column(column):
+                total.add(_column_weight(graph_type, column or python_name(definition)))
             case specs.Computed():
                 total.cost += COMPUTED_COST - 1
             case specs.Mutate():
@@ -265,6 +287,17 @@ class _Pricer:
             return True
         abstract = self._schema.type_map[condition]
         return is_abstract_type(abstract) and self._schema.is_sub_type(abstract, graph_type)
+
+
+def _column_weight(graph_type: GraphQLObjectType, name: str) -> Formula:
+    """What a column weighs beyond a value."""
+    backing = backing_of(graph_type)
+    if backing is None:
+        return Formula()
+    if large_bytes := backing.model.large.get(name):
+        return Formula(cost=large_bytes / COST_BYTES, large_bytes=large_bytes)
+    characters = getattr(backing.table.c[name].type, "length", None) or 0
+    return Formula(bytes=CHARACTER_BYTES * characters)
 
 
 def size_of(node: FieldNode, *sizing: str) -> float | Size:

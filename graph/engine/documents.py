@@ -86,6 +86,8 @@ class Skeleton:
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
+    # Where it does not depend on variables.
+    fixed_room_bytes: int | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -97,6 +99,17 @@ class Skeleton:
     def syntax(self) -> Tree:
         """The operation and its fragments, read again when they were given up."""
         return self.tree or self.read_tree()
+
+    def room_bytes(self, coerced: Mapping[str, Any]) -> int:
+        """The most bytes of an answer; refuses variables that ask for too much."""
+        if self.fixed_room_bytes is not None:
+            return self.fixed_room_bytes
+        estimate = self.formula.estimate(coerced)
+        estimate.check(self.limits)
+        found = estimate.room_bytes(self.limits)
+        if not self.formula.lists:
+            self.fixed_room_bytes = found
+        return found
 
     def shape(self, variables: Variables) -> tuple[Hashable, ...]:
         """What the probes find."""
@@ -309,11 +322,10 @@ class Documents:
     ) -> Operation:
         variables = None
         if not skeleton.variable_definitions:
-            variables = Variables(literals)
             # The same for every request of this text.
-            skeleton.formula.estimate(literals).check(self._limits)
+            variables = Variables(literals, room_bytes=skeleton.room_bytes(literals))
         elif not skeleton.formula.lists:
-            skeleton.formula.estimate({}).check(self._limits)
+            skeleton.room_bytes({})
         entry = _Text(key, literals, variables)
         self._texts.put((text, name), entry, 2 * sys.getsizeof(text) + TEXT_ENTRY_BYTES)
         return entry.operation(skeleton)

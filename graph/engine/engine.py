@@ -29,6 +29,7 @@ from db.actor import Actor
 from db.errors import DomainError, ErrorCode
 from db.outages import worth_another_try
 from db.pool import Database
+from graph.answer_memory import SMALL_BYTES
 from graph.context import Context
 from graph.engine import specs
 from graph.engine.arguments import argument_reader, argument_values
@@ -85,6 +86,7 @@ class Planning:
             self._arguments_now,
             self.renderer.for_field,
             signed_in=self._signed_in,
+            answer_bytes=self.engine.limits.answer_bytes,
             faults=self.faults,
             collected=collected,
         )
@@ -150,7 +152,8 @@ class Engine:
         self.schema = strawberry_schema._schema  # the graphql-core schema
         self.database = database
         mutation_root = self.schema.mutation_type
-        self.documents = Documents(self.schema, introspection=introspection, limits=limits)
+        self.limits = limits or Limits()
+        self.documents = Documents(self.schema, introspection=introspection, limits=self.limits)
         self.persisted = PersistedDocuments(self.documents, trusted)
         self.conversions = Conversions(strawberry_schema)
         self._roots = Roots(self.schema)
@@ -188,10 +191,29 @@ class Engine:
         if operation.kind is OperationType.MUTATION and not mutations:
             raise _request_error("Send mutations with POST.")
         variables = coerce_variables(self.schema, operation, given_variables)
+        if variables.room_bytes > SMALL_BYTES:
+            return await self._run_large(operation, variables, context)
         if operation.kind is OperationType.MUTATION:
             return await self._mutate(operation, variables, context)
         context.is_reading = True
         return await self._query(operation, variables, context)
+
+    async def _run_large(
+        self, operation: Operation, variables: Variables, context: Context
+    ) -> bytes:
+        """One whose answer may be large: there must be room for it first."""
+        try:
+            await context.take_room(variables.room_bytes)
+        except DomainError as refused:
+            return failed(refused, context)
+        try:
+            if operation.kind is OperationType.MUTATION:
+                return await self._mutate(operation, variables, context)
+            context.is_reading = True
+            return await self._query(operation, variables, context)
+        finally:
+            if not context.keeps_room:
+                context.leave_room()
 
     async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         try:
@@ -353,10 +375,13 @@ class Engine:
     async def _mutate(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         parts: list[bytes] = []
         errors: list[dict[str, Any]] = []
-        run = Run(context, variables)
+        run, room_bytes = Run(context, variables), self.limits.answer_bytes
         for key, field in self.mutation_fields(operation, variables).items():
             try:
                 answer = await self._mutate_field(field, run)
+                room_bytes -= len(answer)
+                if room_bytes < 0:
+                    raise _done_but_too_large()
             except Exception as error:
                 errors.append(top_level(report(error, context), [key]))
                 answer = b"null"
@@ -412,6 +437,14 @@ def failed(error: Exception, context: Context) -> bytes:
     if isinstance(error, RequestError):
         raise error
     return b'{"data":null,"errors":' + orjson.dumps([top_level(report(error, context))]) + b"}"
+
+
+def _done_but_too_large() -> DomainError:
+    """Each field of a mutation is a statement of its own, within the bound by itself."""
+    return DomainError(
+        ErrorCode.LIMIT_EXCEEDED,
+        "This was done, but with it the answer has too many bytes. Ask for fewer large fields.",
+    )
 
 
 def _request_error(message: str) -> RequestError:

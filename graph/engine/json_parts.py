@@ -43,6 +43,11 @@ def leaf(source: str, column: str, type_name: str) -> Json:
     return literal(_utc(value) if type_name == "DateTime" else value)
 
 
+def measured(value: ColumnElement[Any], limit_bytes: int) -> Json:
+    """A large value as JSON; the statement stops when all of them are larger than the limit."""
+    return func.app.measured(value, literal(str(limit_bytes)), type_=JSON_TYPE)
+
+
 def formatted(value: ColumnElement[Any], named: GraphQLNamedType) -> ColumnElement[Any]:
     """An expression in the one format its scalar has."""
     if named.name == "DateTime":

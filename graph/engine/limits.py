@@ -50,6 +50,7 @@ class Limits:
     fields: int = 1_000
     cost: int = 20_000
     rows: int = 5_000
+    answer_bytes: int = 8_388_608
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -64,6 +65,7 @@ class Limits:
             fields=settings.query_field_limit,
             cost=settings.query_cost_limit,
             rows=settings.query_row_limit,
+            answer_bytes=settings.answer_limit_bytes,
         )
 
 

@@ -43,6 +43,7 @@ from graph.engine.json_parts import (
     key_behind,
     leaf,
     list_of_column,
+    measured,
     source_of,
     text_literal,
 )
@@ -139,10 +140,12 @@ class Planner:
         render: Callable[[GraphQLField, Sequence[FieldNode]], Callable[[Any], Any]],
         *,
         signed_in: bool,
+        answer_bytes: int,
         faults: Mapping[Path, FieldFault],
         collected: dict[Path, FieldFault] | None = None,
     ) -> None:
         self.signed_in = signed_in
+        self.answer_bytes = answer_bytes
         self._faults = faults
         # What was found wrong with fields of this plan; without it the first one is raised.
         self._collected = collected
@@ -262,7 +265,10 @@ class Planner:
         named = get_named_type(definition.type)
         match spec_of(definition):
             case specs.Column(column_name):
-                return leaf(source.name, column_name or python_name(definition), named.name)  # type: ignore[attr-defined]
+                column = column_name or python_name(definition)
+                if column in table_behind(graph_type).model.large:
+                    return measured(source.c[column], self.answer_bytes)
+                return leaf(source.name, column, named.name)  # type: ignore[attr-defined]
             case specs.GlobalId():
                 return global_id(source.name, table_behind(graph_type))  # type: ignore[attr-defined]
             case specs.Reference(column_name, prefix):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -13,9 +13,10 @@ from graphql import FieldNode, GraphQLError, OperationType, VariableNode, get_na
 from sqlalchemy import FromClause, cast, func, null
 
 from db.actor import Actor
-from db.errors import ErrorCode, not_found
+from db.errors import DomainError, ErrorCode, not_found
 from db.outages import unavailable
 from db.rls import Public
+from graph.answer_memory import SMALL_BYTES, Room
 from graph.engine import specs
 from graph.engine.arguments import argument_values
 from graph.engine.json_parts import TEXT, Json, build_object
@@ -207,10 +208,17 @@ class SubscriptionPlan:
 class Subscriber:
     """Runs one subscription for one client."""
 
-    def __init__(self, engine: Engine, watch: Watch, actor: Callable[[], Actor]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        watch: Watch,
+        actor: Callable[[], Actor],
+        enter: Callable[..., Awaitable[Room]] | None = None,
+    ) -> None:
         self._engine = engine
         self._watch = watch
         self._actor = actor
+        self._enter = enter
 
     def stream(
         self,
@@ -265,9 +273,24 @@ class Subscriber:
             if send_now is not None and plan.from_snapshot is not None:
                 events.deliver_past(partial(self._deliver, plan, send_now))
             async for event in events:
-                body = await self._shown(plan, variables, event)
-                if body is not None:
-                    yield Item(body, event.cursor)
+                room = await self._room(variables)
+                try:
+                    body = await self._shown(plan, variables, event)
+                    if body is not None:
+                        yield Item(body, event.cursor)
+                finally:
+                    if room is not None:
+                        room.leave()
+
+    async def _room(self, variables: Any) -> Room | None:
+        """Room for an item that may be large, until its client has read it."""
+        if self._enter is None or variables.room_bytes <= SMALL_BYTES:
+            return None
+        try:
+            return await self._enter(user=self._actor().user_id, size_bytes=variables.room_bytes)
+        except DomainError:
+            # Not an error of the operation's: the client resumes.
+            raise unavailable() from None
 
     @staticmethod
     def _entity(plan: SubscriptionPlan, arguments: dict[str, Any]) -> Any:
@@ -297,6 +320,9 @@ class Subscriber:
         self, plan: SubscriptionPlan, variables: Any, event: Any, actor: Actor
     ) -> dict[str, Any]:
         """The event's row with its edges, read once for all sockets of an actor."""
+        if variables.room_bytes > SMALL_BYTES:
+            # Kept for the others, it would take memory as long as the slowest of them.
+            return await self._read(plan.event, Request(variables, None, snapshot=event.snapshot))
         selected = plan.variables_below(variables.coerced)
         key = (plan, actor.user_id, orjson.dumps(selected, default=str))
         reading: asyncio.Task[dict[str, Any]] | None = event.encoded.get(key)

@@ -55,6 +55,8 @@ class Variables:
 
     coerced: Mapping[str, Any]
     given: Mapping[str, Any] = field(default_factory=dict)
+    # The most bytes that the answer to these can have.
+    room_bytes: int = 0
 
 
 def coerce_variables(
@@ -73,9 +75,7 @@ def coerce_variables(
         coerced = _by_the_book(schema, operation, given)
     if operation.literals:
         coerced |= operation.literals
-    if skeleton.formula.lists:
-        skeleton.formula.estimate(coerced).check(skeleton.limits)
-    return Variables(coerced, given)
+    return Variables(coerced, given, skeleton.room_bytes(coerced))
 
 
 def _by_the_book(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 import structlog
 from graphql import OperationType
 
+from auth.networks import network_of
 from auth.tokens import cut_bearer_token
 from db.actor import NOBODY, Actor
 from graph.context import Context
@@ -61,13 +63,26 @@ class LiveOperations:
             text = self._engine.persisted.text(payload, name)
             operation = documents.operation(text, name)
             if operation.kind is not OperationType.SUBSCRIPTION:
-                context = Context(actor(), self._services, secrets.token_hex(8), address=address)
-                answer = await self._answer(text, variables, name, context, mutations=mutations)
-                if tells_cost:
-                    answer = documents.with_cost(answer, text, name, variables)
-                yield Item(answer)
+                context = Context(
+                    actor(),
+                    self._services,
+                    secrets.token_hex(8),
+                    address=address,
+                    keeps_room=True,
+                )
+                try:
+                    answer = await self._answer(text, variables, name, context, mutations=mutations)
+                    if context.room is not None:
+                        context.room.shrink(len(answer))
+                    if tells_cost:
+                        answer = documents.with_cost(answer, text, name, variables)
+                    # The next step is asked for when this one has been read.
+                    yield Item(answer)
+                finally:
+                    context.leave_room()
                 return
-            subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor)
+            rooms = partial(self._services.answers.enter, network=network_of(address))
+            subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor, rooms)
             async for item in subscriber.stream(text, variables, name, resume_after, send_now):
                 if tells_cost:
                     body = documents.with_cost(item.body, text, name, variables)

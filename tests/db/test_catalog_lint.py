@@ -31,7 +31,13 @@ REREADING = {
 }
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
-    "anon": {"app.seen_of_events()", "app.user_id()", "app.uuid_v7()"},
+    "anon": {
+        "app.measured(anyelement,integer)",
+        "app.refuse(text,text,jsonb)",
+        "app.seen_of_events()",
+        "app.user_id()",
+        "app.uuid_v7()",
+    },
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.cancel_generation(uuid,text)",
@@ -41,6 +47,7 @@ CALLABLE = {
         "app.create_upload(text,bigint)",
         "app.delete_generation(uuid)",
         "app.delete_upload(uuid)",
+        "app.measured(anyelement,integer)",
         "app.quotas(uuid)",
         "app.give_credits_as_admin(uuid,integer,timestamp with time zone,text,text)",
         "app.is_admin()",

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import orjson
 import pytest
 import uvicorn
@@ -84,7 +85,8 @@ async def house(
     storage = open_storage(settings)
     path = generation_path(user.user_id, uuid4(), "image/jpeg")
     await storage.put(path, bytes(FILE_BYTES))
-    server = Server(settings, database, storage, WakeBus.memory())
+    roomy = settings.model_copy(update={"answer_user_bytes": 32_000_000})
+    server = Server(roomy, database, storage, WakeBus.memory())
     await server.start()
     config = uvicorn.Config(
         server.app,
@@ -186,7 +188,15 @@ async def test_who_reads_nothing_is_dropped(house: House, request_of: Request) -
     async with asyncio.timeout(20):
         while len(house.connections) < len(clients):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+    answers = house.server.services.answers
+    if request_of is not downloaded:
+        async with asyncio.timeout(20):
+            while not answers.held_bytes:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     await gone(house.connections)
+    async with asyncio.timeout(5):
+        while answers.held_bytes:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     for client in clients:
         received = 0
         with suppress(ConnectionResetError):
@@ -194,6 +204,27 @@ async def test_who_reads_nothing_is_dropped(house: House, request_of: Request) -
                 received += len(chunk)
         assert received < ROWS * 262_000
         client.close()
+
+
+async def test_who_has_not_read_gets_no_more_but_what_is_small(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.answer_memory.WAIT_SECONDS", 0.05)
+    answers = house.server.services.answers
+    held = await answers.enter(house.user.user_id, "elsewhere", answers.user_bytes)
+    headers = {"authorization": f"Bearer {house.token.decode()}"}
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{house.port}", headers=headers, timeout=20
+    ) as http:
+        refused = await http.post("/graphql", json={"query": LARGE})
+        (error,) = refused.json()["errors"]
+        assert error["extensions"]["code"] == "RATE_LIMITED"
+        small = await http.post("/graphql", json={"query": "{ viewer { id } }"})
+        assert small.json()["data"]["viewer"]["id"]
+        held.leave()
+        whole = await http.post("/graphql", json={"query": LARGE})
+        assert len(whole.json()["data"]["viewer"]["profiles"]["nodes"]) == ROWS
+    assert answers.held_bytes == 0
 
 
 @pytest.mark.parametrize("request_of", [closing, streamed])
