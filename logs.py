@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from settings import Settings
+from terminal import is_plain
 
 
 def _json(event: Any, *, default: Callable[[Any], Any], **_: Any) -> str:
@@ -27,6 +28,7 @@ def configure_logs(settings: Settings) -> None:
     renderer: Any = (
         structlog.dev.ConsoleRenderer(
             pad_event_to=24,
+            colors=not is_plain(sys.stderr),
             # The richer formatter prints local variables, and those may be secrets or photos.
             exception_formatter=structlog.dev.plain_traceback,
         )

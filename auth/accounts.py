@@ -19,7 +19,7 @@ from db import emails
 from db.accounts import operations, rules
 from db.accounts.operations import Account, Credentials
 from db.actor import SERVICE, Actor
-from db.errors import DomainError, ErrorCode
+from db.errors import DomainError, ErrorCode, Problems
 from db.pool import Database, Transaction
 from settings import Settings
 
@@ -77,9 +77,11 @@ class Accounts:
 
         `network` is where it is opened from, and what pays for it.
         """
-        email = emails.check_new_email(email)
         password = rules.normalise_password(password)
-        rules.check_new_password(password)
+        problems = Problems()
+        email = problems.of(emails.check_new_email, email) or ""
+        problems.of(rules.check_new_password, password)
+        problems.refuse()
         self._budgets.refuse_early(network, is_guest=False)
         async with self._attempts.attempt(network, emails.email_key(email)) as asker:
             # Before anything is looked up, so that a known address takes as long as an unknown one.

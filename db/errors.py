@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -117,6 +117,27 @@ def not_found(what: str, path: tuple[str, ...] = ()) -> DomainError:
 def bad_input(message: str, *path: str) -> DomainError:
     """An input value breaks a rule; `path` leads to it."""
     return DomainError(ErrorCode.BAD_USER_INPUT, message, path)
+
+
+class Problems:
+    """Gathers what is wrong with one input, so that all of it is told at once."""
+
+    def __init__(self, found: Iterable[DomainError] = ()) -> None:
+        self._found = list(found)
+
+    def of[T](self, check: Callable[..., T], *given: object) -> T | None:
+        """What a check returns; nothing when it refuses, which is noted."""
+        try:
+            return check(*given)
+        except InputRefused as error:
+            self._found += error.problems
+        except DomainError as error:
+            self._found.append(error)
+        return None
+
+    def refuse(self) -> None:
+        """Raises all that was found; nothing when all is well."""
+        refuse_any(self._found)
 
 
 def refuse_any(problems: Iterable[DomainError]) -> None:

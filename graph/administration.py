@@ -13,7 +13,7 @@ from db.credits import tables as credit_tables
 from db.credits.administration import give_credits_as_admin
 from db.credits.rules import problems_of_grant
 from db.emails import email_key
-from db.errors import refuse_any
+from db.errors import Problems
 from db.pool import Transaction
 from graph.accounts import NEWEST_FIRST, User
 from graph.context import Context
@@ -109,8 +109,10 @@ class GrantCreditsPayload(MutationPayload):
 async def grant_credits(context: Context, input: GrantCreditsInput) -> Verb:
     """Gives a user credits."""
     context.signed_in()
-    refuse_any(problems_of_grant(input.amount, input.reason, input.idempotency_key))
-    user_id = uuid_from_global_id(input.user_id, "user", "input", "userId")
+    problems = Problems(problems_of_grant(input.amount, input.reason, input.idempotency_key))
+    user_id = problems.of(uuid_from_global_id, input.user_id, "user", "input", "userId")
+    problems.refuse()
+    assert user_id is not None
 
     async def run(transaction: Transaction) -> Payload:
         given = await give_credits_as_admin(

@@ -10,7 +10,8 @@ import strawberry
 
 from db.catalog import operations as catalog
 from db.catalog.rules import accepted_parameters
-from db.errors import ErrorCode, refuse_any
+from db.credits.rules import problems_of_key
+from db.errors import ErrorCode, Problems
 from db.generations import operations, tables
 from db.pool import Transaction
 from graph.catalog import Tool
@@ -262,18 +263,19 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
     """Holds the tool's price and takes its turn in line, in one statement."""
     actor = context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
-    upload_id = uuid_from_global_id(input.upload_id, "upload", "input", "uploadId")
-    mask_id = (
-        uuid_from_global_id(input.mask_upload_id, "upload", "input", "maskUploadId")
-        if input.mask_upload_id is not None
-        else None
-    )
-    refuse_any(nulls(input))
+    problems = Problems([*nulls(input), *problems_of_key(input.idempotency_key)])
+    upload_id = problems.of(uuid_from_global_id, input.upload_id, "upload", "input", "uploadId")
+    mask_id = None
+    if input.mask_upload_id is not None:
+        mask = (input.mask_upload_id, "upload", "input", "maskUploadId")
+        mask_id = problems.of(uuid_from_global_id, *mask)
     parameters: Any = {} if input.parameters is strawberry.UNSET else input.parameters
-    database = context.services.database
-    rules = await catalog.parameter_rules(database, context.actor, tool_id, parameters)
-    if rules is not None:  # an unknown tool is the verb's to refuse
-        parameters = accepted_parameters(rules, parameters)
+    if parameters is not None:
+        database = context.services.database
+        rules = await catalog.parameter_rules(database, context.actor, tool_id, parameters)
+        if rules is not None:  # an unknown tool is the verb's to refuse
+            parameters = problems.of(accepted_parameters, rules, parameters)
+    problems.refuse()
     for wanted in filter(None, (upload_id, mask_id)):
         await context.services.uploads.collect(actor, wanted)
     return SqlVerb(
@@ -353,8 +355,11 @@ class GenerationsChanged:
 
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     generation: Generation | None = strawberry.field(
-        description="The generation right after the change; null in the first item, which only "
-        "gives the cursor."
+        description="The generation right after the change; null when it was deleted, and in the "
+        "first item, which only gives the cursor."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a generation that was deleted; null otherwise."
     )
 
 
@@ -372,6 +377,7 @@ class GenerationsSubscription:
         "generation.updated",
         "generation",
         starts_empty=True,
-        description="All the caller's generations as they are asked for, run and end, each change "
-        "once and in order, behind one null item. Ask for the list first, then watch.",
+        gone="deletedId",
+        description="All the caller's generations as they are asked for, run, end and are deleted, "
+        "each change once and in order, behind one null item. Ask for the list first, then watch.",
     )

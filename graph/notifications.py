@@ -8,7 +8,7 @@ from enum import Enum
 import strawberry
 
 from db.credits.rules import problems_of_key
-from db.errors import refuse_any
+from db.errors import Problems
 from db.notifications import operations, tables
 from db.notifications.rules import problems_of_message
 from db.pool import Transaction
@@ -110,13 +110,15 @@ async def send_notification(context: Context, input: SendNotificationInput) -> S
     context.signed_in()
     data: object = {} if input.data is strawberry.UNSET else input.data
     texts = {"titleKey": input.title_key, "messageKey": input.message_key}
-    refuse_any(
+    problems = Problems(
         [*nulls(input), *problems_of_message(data, texts), *problems_of_key(input.idempotency_key)]
     )
+    user_id = problems.of(uuid_from_global_id, input.user_id, "user", "input", "userId")
+    problems.refuse()
     return SqlVerb(
         "app.send_notification",
         (
-            ("uuid", uuid_from_global_id(input.user_id, "user", "input", "userId")),
+            ("uuid", user_id),
             ("text", input.type.value),
             ("text", input.title_key),
             ("text", input.message_key),

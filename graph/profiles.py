@@ -6,7 +6,7 @@ from datetime import datetime
 
 import strawberry
 
-from db.errors import refuse_any
+from db.errors import Problems, refuse_any
 from db.pool import Transaction
 from db.profiles import operations, rules, tables
 from graph.context import Context
@@ -125,9 +125,10 @@ async def create_profile(context: Context, input: CreateProfileInput) -> SqlVerb
 async def update_profile(context: Context, input: UpdateProfileInput) -> SqlVerb:
     """Changes a profile of the caller's, in one statement."""
     context.signed_in()
-    profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
     values = given(input)
-    refuse_any([*nulls(input), *rules.problems_of_profile(values)])
+    problems = Problems([*nulls(input), *rules.problems_of_profile(values)])
+    profile_id = problems.of(uuid_from_global_id, input.id, "profile", "input", "id")
+    problems.refuse()
     return SqlVerb(
         "app.update_profile",
         (("uuid", profile_id), ("jsonb", values)),

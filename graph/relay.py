@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Generic, NewType, TypeVar
 from uuid import UUID
@@ -121,6 +122,11 @@ def split_global_id(value: str) -> tuple[str, str]:
     return (prefix, key) if separator else ("", value)
 
 
+def in_words(prefix: str) -> str:
+    """What a prefix names, as people write it: `deadJob` is a dead job."""
+    return re.sub("([A-Z])", r" \1", prefix).lower()
+
+
 def uuid_from_global_id(value: str, prefix: str, *path: str) -> UUID:
     """The UUID in a global id of the type with `prefix`; anything else is an id of nothing."""
     found, key = split_global_id(value)
@@ -129,7 +135,7 @@ def uuid_from_global_id(value: str, prefix: str, *path: str) -> UUID:
             return UUID(key)
     except ValueError:
         pass
-    raise not_found(prefix.replace("-", " "), path)
+    raise not_found(in_words(prefix), path)
 
 
 def slug_from_global_id(value: str, prefix: str) -> str:

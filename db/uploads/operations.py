@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import asyncpg
 from sqlalchemy import text
 
 from db.actor import SERVICE
-from db.errors import DomainError, ErrorCode, bad_input
+from db.errors import DomainError, ErrorCode, bad_input, refuse_any
 from db.images import InspectedImage
 from db.pool import Database, Transaction
 from db.storage import EXTENSIONS, media_type, upload_path
@@ -102,22 +103,25 @@ async def publish_limits(connection: asyncpg.Connection, limits: UploadLimits) -
 
 def announced_type(content_type: str, size_bytes: int, limit_bytes: int) -> str:
     """The media type of a photo to come; what no photo can be is refused before it arrives."""
-    found = media_type(content_type)
+    refuse_any(_problems_announced(media_type(content_type), size_bytes, limit_bytes))
+    return media_type(content_type)
+
+
+def _problems_announced(found: str, size_bytes: int, limit_bytes: int) -> Iterator[DomainError]:
     if found not in EXTENSIONS:
-        raise bad_input(
+        yield bad_input(
             f"Send a photo of one of these types: {', '.join(EXTENSIONS)}.", "input", "contentType"
         )
     if size_bytes == 0:
-        raise DomainError(
+        yield DomainError(
             ErrorCode.EMPTY_FILE, "The file is empty. Choose another.", ("input", "sizeBytes")
         )
-    if not 0 < size_bytes <= limit_bytes:
-        raise DomainError(
+    elif not 0 < size_bytes <= limit_bytes:
+        yield DomainError(
             ErrorCode.LIMIT_EXCEEDED,
             f"A photo may have 1 byte to {limit_bytes / 1_048_576:g} MiB. Send a smaller one.",
             ("input", "sizeBytes"),
         )
-    return found
 
 
 async def create_upload(

@@ -141,6 +141,11 @@ def node_lookup(*, description: str) -> Any:
     return _field(NodeLookup(), description, resolver=node_arguments)
 
 
+def _description_of(input_type: Any) -> str:
+    """What an input says of itself, which is also what to say of the argument."""
+    return str(input_type.__strawberry_definition__.description)
+
+
 def mutation(
     operation: Callable[..., Awaitable[Any]],
     input_type: type | None = None,
@@ -165,7 +170,8 @@ def mutation(
     def resolve_without_input(self: Any) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
 
-    described = strawberry.argument(description="Everything the mutation needs.")
+    about = None if input_type is None else _description_of(input_type)
+    described = strawberry.argument(description=about)
     resolver: Callable[..., Any] = resolve_without_input
     if input_type is not None:
         resolver = resolve if needs_input else resolve_optional_input

@@ -18,6 +18,7 @@ from strawberry.utils.str_converters import to_camel_case
 from db.base import Base
 from db.rls import Owned
 from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId, Search
+from graph.relay import DEFAULT_PAGE_SIZE
 
 _FILTERS: dict[object, type] = {}
 
@@ -178,7 +179,7 @@ def page_resolver(cls: Any, cursor: Any, searched: Search | None = None) -> Any:
 
     def page(  # the arguments exist to be declared
         self: Any,  # noqa: ARG001
-        first: Any = None,  # noqa: ARG001
+        first: Any = DEFAULT_PAGE_SIZE,  # noqa: ARG001
         after: Any = None,  # noqa: ARG001
         last: Any = None,  # noqa: ARG001
         before: Any = None,  # noqa: ARG001
@@ -189,9 +190,9 @@ def page_resolver(cls: Any, cursor: Any, searched: Search | None = None) -> Any:
         raise AssertionError("the engine answers pages")  # pragma: no cover
 
     annotations = {
-        "first": _argument(int | None, "How many items from the start, 1 to 100; 20 if unsaid."),
+        "first": _argument(int | None, "How many items from the start, 1 to 100."),
         "after": _argument(cursor | None, "Continue behind this cursor."),
-        "last": _argument(int | None, "How many items from the end, 1 to 100."),
+        "last": _argument(int | None, "How many items from the end, 1 to 100; leave `first` out."),
         "before": _argument(cursor | None, "Continue before this cursor."),
     }
     if searched is not None:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
+from graphql import FieldNode, GraphQLArgument, GraphQLField, GraphQLObjectType, get_named_type
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -112,6 +112,13 @@ def cursor_value(value: Any, python_type: type) -> Any:
     return value
 
 
+def _as_given(definition: GraphQLField) -> GraphQLField:
+    """A list's field without the default of `first`, which holds only where `last` is not given."""
+    arguments = dict(definition.args)
+    arguments["first"] = GraphQLArgument(arguments["first"].type, default_value=None)
+    return GraphQLField(definition.type, arguments)
+
+
 class PageBuilder:
     """Builds one connection field for one parent row, or for the root."""
 
@@ -134,8 +141,9 @@ class PageBuilder:
         self.type = as_object(get_named_type(definition.type))
         self.item = as_object(get_named_type(self.type.fields["nodes"].type))
         self.source = planner.source(self.item)
-        self.arguments = planner.read_arguments(definition, nodes[0])
-        now = planner.arguments_now(definition, nodes[0])
+        asked = _as_given(definition)
+        self.arguments = planner.read_arguments(asked, nodes[0])
+        now = planner.arguments_now(asked, nodes[0])
         self.direction = Direction(now["last"] is not None and now["first"] is None)
         self.given = [name for name in ("after", "before") if now.get(name) is not None]
         self.where_now = now.get("where") or {}

@@ -102,6 +102,8 @@ def reference_schema() -> GraphQLSchema:
             graph_type.is_type_of = None
             for field in graph_type.fields.values():
                 field.resolve = _resolve
+                if "first" in field.args:  # its default holds only where `last` is not given
+                    field.args["first"].default_value = None
                 if (written := get_named_type(field.type)).name == "Float":
                     written.coerce_output_value = lambda value: (
                         value

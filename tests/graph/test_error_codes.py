@@ -1,0 +1,290 @@
+"""Every code that docs/errors.md names is provoked here, and says there what the server says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from db.actor import NOBODY, Actor
+from db.errors import DomainError, ErrorCode
+from db.outages import unavailable
+from db.pool import Database
+from db.storage import open_storage
+from db.uploads.operations import UploadRecords
+from graph.engine.engine import Engine
+from graph.errors import RequestError, masked
+from graph.live.cursors import decode_cursor
+from graph.services import Services
+from settings import Settings
+from tests.running import ROOT
+
+from ..conftest import MakeUser
+from ..db.ledger import Ledger
+from ..jobs.house import awaiting_upload, create_generation, finish, ready_upload
+from .conftest import Ask
+
+DOCS = (ROOT / "docs" / "errors.md").read_text()
+DOCUMENTED = set(re.findall(r"^\| `([A-Z_]+)` \|", DOCS, re.MULTILINE))
+RESERVED = set(
+    re.findall(r"^\| `([A-Z_]+)` \|", DOCS.partition("## Reserved")[2].partition("\n## ")[0], re.M)
+)
+SENTENCES = dict(re.findall(r"^- `([A-Z_]+)`: (.+)$", DOCS, re.MULTILINE))
+# An ellipsis stands for what differs from one time to the next.
+EXAMPLES = re.findall(
+    r'"(?:code": "([A-Z_]+)", ")?message": "([^"]+)"(?:.*"code": "([A-Z_]+)")?', DOCS
+)
+
+
+@dataclass
+class Stage:
+    """What provocations need."""
+
+    ask: Ask
+    actor: Actor
+    database: Database
+    settings: Settings
+    owner: asyncpg.Connection
+    engine: Engine
+    services: Services
+
+    async def errors(self, text: str, actor: Actor | None = None) -> list[dict[str, Any]]:
+        """The errors of a document, as UserErrors or beside `data`, each as code and message."""
+        answer = await self.ask(text, actor=actor or self.actor)
+        top = [e | {"code": e["extensions"]["code"]} for e in answer.get("errors", ())]
+        payloads = (answer.get("data") or {}).values()
+        return top + [e for p in payloads if isinstance(p, dict) for e in p.get("errors", ())]
+
+    async def generation(self, upload: object, tool: str = "hair-color") -> list[dict[str, Any]]:
+        """The errors of a generation from an upload."""
+        return await self.errors(
+            f'mutation {{ createGeneration(input: {{toolId: "{tool}", uploadId: "upload_{upload}",'
+            f' parameters: {{color: "#123456"}}, idempotencyKey: "{uuid4()}"}})'
+            " { errors { code message path } } }"
+        )
+
+
+@pytest.fixture
+async def stage(
+    ask: Ask,
+    make_user: MakeUser,
+    database: Database,
+    settings: Settings,
+    owner: asyncpg.Connection,
+    engine: Engine,
+    services: Services,
+) -> Stage:
+    """A user with 3 credits, and everything that refuses them something."""
+    actor = await make_user(credits=3)
+    return Stage(ask, actor, database, settings, owner, engine, services)
+
+
+Provoke = Callable[[Stage], Awaitable[list[dict[str, Any]]]]
+
+
+def mutation(text: str, *, actor: Actor | None = None) -> Provoke:
+    """Provokes by a mutation, of the user's unless somebody else is named."""
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        return await stage.errors(
+            f"mutation {{ {text} {{ errors {{ code message path }} }} }}", actor
+        )
+
+    return provoke
+
+
+def query(text: str) -> Provoke:
+    """Provokes by a query of the user's."""
+    return lambda stage: stage.errors(text)
+
+
+def refused(call: Callable[[Stage], Any]) -> Provoke:
+    """Provokes by a call that raises."""
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        try:
+            if (made := call(stage)) is not None:
+                await made
+        except (RequestError, DomainError) as error:
+            return [{"code": error.code, "message": str(error)}]
+        return []
+
+    return provoke
+
+
+async def email_in_use(stage: Stage) -> list[dict[str, Any]]:
+    text = (
+        f'mutation {{ signUp(input: {{email: "{uuid4()}@example.test", password: "correct horse"}})'
+        " { errors { code message path } } }"
+    )
+    await stage.errors(text, NOBODY)
+    return await stage.errors(text, NOBODY)
+
+
+async def key_conflict(stage: Stage) -> list[dict[str, Any]]:
+    spend = 'mutation { spendCredits(input: {amount: %d, idempotencyKey: "k"}) { errors { code message } } }'
+    await stage.errors(spend % 1)
+    return await stage.errors(spend % 2)
+
+
+async def daily_limit(stage: Stage) -> list[dict[str, Any]]:
+    await stage.owner.execute(
+        "update users set plan_id = 'free' where id = $1", stage.actor.user_id
+    )
+    await Ledger(stage.database, stage.owner).grant(stage.actor, 50, "PLAN", days=30)
+    return await stage.errors(
+        'mutation { spendCredits(input: {amount: 40, idempotencyKey: "k"}) { errors { code message } } }'
+    )
+
+
+async def upload_missing(stage: Stage) -> list[dict[str, Any]]:
+    return await stage.generation(await awaiting_upload(stage.database, stage.actor))
+
+
+async def upload_expired(stage: Stage) -> list[dict[str, Any]]:
+    upload = await awaiting_upload(stage.database, stage.actor)
+    await stage.owner.execute("update uploads set expires_at = now() where id = $1", upload)
+    return await stage.generation(upload)
+
+
+async def invalid_image(stage: Stage) -> list[dict[str, Any]]:
+    upload = await awaiting_upload(stage.database, stage.actor)
+    state = await UploadRecords(stage.database).find_upload(upload)
+    assert state is not None
+    with pytest.raises(DomainError):
+        await stage.services.uploads.receive(upload, state, b"no picture")
+    return await stage.generation(upload)
+
+
+async def tool_inactive(stage: Stage) -> list[dict[str, Any]]:
+    upload = await ready_upload(stage.database, open_storage(stage.settings), stage.actor)
+    return await stage.generation(upload, "beard")
+
+
+async def quota(stage: Stage) -> list[dict[str, Any]]:
+    await stage.owner.execute(
+        "insert into uploads (user_id, content_type, declared_size_bytes, expires_at)"
+        " values ($1, 'image/png', 499000000, now() + interval '1 hour')",
+        stage.actor.user_id,
+    )
+    return await stage.errors(
+        'mutation { createUpload(input: {contentType: "image/png", sizeBytes: 2000000})'
+        " { errors { code message } } }"
+    )
+
+
+async def ended(stage: Stage) -> list[dict[str, Any]]:
+    upload = await ready_upload(stage.database, open_storage(stage.settings), stage.actor)
+    made = await create_generation(stage.database, stage.actor, upload)
+    await finish(stage.database, made)
+    return await stage.errors(
+        f'mutation {{ cancelGeneration(input: {{id: "generation_{made}"}}) {{ errors {{ code message }} }} }}'
+    )
+
+
+def watch_after(cursor: Callable[[Stage, str], str]) -> Provoke:
+    """A subscription behind a cursor of another history."""
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        seen = await stage.owner.fetchval("select app.seen_of_events()")
+        after = cursor(stage, stage.services.hub.snapshot_cursor(seen))
+        with pytest.raises(DomainError) as error:
+            async with stage.services.hub.subscribe(
+                topic="credits.changed", user_id=stage.actor.user_id, after=after
+            ):
+                pass
+        return [{"code": error.value.code, "message": error.value.message}]
+
+    return provoke
+
+
+def of_another_history(stage: Stage, cursor: str) -> str:
+    here = decode_cursor(cursor)
+    return type(here)(here.epoch ^ 1, here.xid, here.id).encode()
+
+
+def said(error: DomainError) -> Provoke:
+    """What the server says when it cannot be provoked without breaking it for other tests."""
+
+    async def provoke(_: Stage) -> list[dict[str, Any]]:
+        return [{"code": error.code, "message": error.message}]
+
+    return provoke
+
+
+DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
+PROVOKED: dict[str, Provoke] = {
+    "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
+    "EMAIL_IN_USE": email_in_use,
+    "UNAUTHENTICATED": mutation('spendCredits(input: {amount: 1, idempotencyKey: "k"})', actor=NOBODY),
+    "FORBIDDEN": query("{ deadJobs { totalCount } }"),
+    "NOT_FOUND": mutation('markNotificationRead(input: {id: "notification_0"})'),
+    "BAD_USER_INPUT": mutation('spendCredits(input: {amount: 0, idempotencyKey: "k"})'),
+    "LIMIT_EXCEEDED": query("{ viewer { profiles(first: 101) { totalCount } } }"),
+    "QUERY_TOO_COMPLEX": refused(lambda stage: stage.ask(DEEP)),
+    "PERSISTED_QUERY_NOT_FOUND": refused(
+        lambda stage: stage.engine.persisted.text(
+            {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}}, None
+        )
+    ),
+    "PERSISTED_QUERY_NOT_SUPPORTED": refused(
+        lambda stage: stage.engine.persisted.text(
+            {"extensions": {"persistedQuery": {"version": 2, "sha256Hash": "0" * 64}}}, None
+        )
+    ),
+    "IDEMPOTENCY_CONFLICT": key_conflict,
+    "INSUFFICIENT_CREDITS": mutation('spendCredits(input: {amount: 5, idempotencyKey: "k"})'),
+    "DAILY_LIMIT_REACHED": daily_limit,
+    "TOOL_INACTIVE": tool_inactive,
+    "UPLOAD_MISSING": upload_missing,
+    "UPLOAD_EXPIRED": upload_expired,
+    "EMPTY_FILE": mutation('createUpload(input: {contentType: "image/png", sizeBytes: 0})'),
+    "INVALID_IMAGE": invalid_image,
+    "QUOTA_EXCEEDED": quota,
+    "GENERATION_ENDED": ended,
+    "CURSOR_EXPIRED": watch_after(of_another_history),
+    "SERVICE_UNAVAILABLE": said(unavailable()),
+    "INTERNAL": said(masked("…")),
+}  # fmt: skip
+# Provoked where it can be without shutting other tests out.
+ELSEWHERE = {
+    "PROVIDER_FAILED": "tests/jobs/test_attempts.py",
+    "PROVIDER_REFUSED": "tests/jobs/test_generations.py",
+    "RATE_LIMITED": "tests/graph/test_account_budgets.py",
+}
+
+
+def test_every_code_is_documented_and_every_documented_code_is_provoked() -> None:
+    codes = {code.value for code in ErrorCode}
+    assert codes == DOCUMENTED
+    assert codes == PROVOKED.keys() | ELSEWHERE.keys() | RESERVED
+    assert not PROVOKED.keys() & RESERVED, "it is sent"
+    assert SENTENCES.keys() == PROVOKED.keys()
+    for code, file in ELSEWHERE.items():
+        assert code in (ROOT / file).read_text()
+
+
+def fits(sentence: str, pattern: str) -> bool:
+    """Whether the server's sentence is the documented one."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("…"))), sentence) is not None
+
+
+@pytest.mark.parametrize("code", PROVOKED)
+async def test_a_code_is_sent_with_its_documented_sentence(stage: Stage, code: str) -> None:
+    errors = await PROVOKED[code](stage)
+    assert [error["code"] for error in errors] == [code]
+    assert fits(errors[0]["message"], SENTENCES.get(code, "")), errors[0]["message"]
+
+
+def test_the_examples_say_what_the_server_says() -> None:
+    assert len(EXAMPLES) == 2
+    for before, sentence, behind in EXAMPLES:
+        start = sentence.removesuffix("…")
+        numbers = re.sub(r"\d+", "…", start)
+        documented = re.sub(r"\d+", "…", SENTENCES[before or behind])
+        assert documented.startswith(numbers.rstrip()), sentence
