@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import structlog
 
+from log_errors import WithoutValues, exceptions_without_values
 from settings import Settings
 
 
@@ -27,7 +28,7 @@ def configure_logs(settings: Settings) -> None:
     renderer: Any = (
         structlog.dev.ConsoleRenderer(
             pad_event_to=24,
-            # The richer formatter prints local variables, and those may be secrets or photos.
+            # Never the richer formatter: it prints local variables, secrets and photos among them.
             exception_formatter=structlog.dev.plain_traceback,
         )
         if terminal
@@ -36,16 +37,17 @@ def configure_logs(settings: Settings) -> None:
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        exceptions_without_values,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer]
-        if not terminal
-        else [*shared, renderer],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, force=True)
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(WithoutValues("%(levelname)s:%(name)s:%(message)s"))
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[output], force=True)
     # The queue and the server log what we log better.
     logging.getLogger("pgqueuer").setLevel(logging.ERROR)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

@@ -203,6 +203,7 @@ def _options(durable: bool, max_connections: int) -> dict[str, str]:
         "log_truncate_on_rotation": "on",
         "log_min_duration_statement": "1000ms",
         "log_parameter_max_length": "0",  # values bound to a slow statement may be secret
+        "log_error_verbosity": "terse",  # details and contexts of errors show rows and values
     }
 
 

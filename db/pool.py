@@ -131,7 +131,7 @@ class Pool:
             self._open -= 1
             self._hand_over(None)
             if isinstance(error, OSError | asyncpg.PostgresError):
-                log.warning("database.no_connection", error=repr(error))
+                log.warning("database.no_connection", error=error)
                 raise unavailable() from error
             raise
 

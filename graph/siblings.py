@@ -40,7 +40,7 @@ class Siblings:
             self._place.unlink(missing_ok=True)
             self._server = await asyncio.start_unix_server(answer, self._place)
         except OSError as error:
-            log.warning("metrics.untold", place=str(self._place), error=repr(error))
+            log.warning("metrics.untold", place=str(self._place), error=error)
 
     async def stop(self) -> None:
         """Answer no more; the last removes the folder, whose maker may have been killed."""

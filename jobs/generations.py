@@ -258,7 +258,7 @@ async def _finish_patiently(
         except Exception as error:
             if not _passes(error):
                 raise
-            log.warning("generation not recorded yet", error=repr(error), retry_seconds=delay)
+            log.warning("generation not recorded yet", error=error, retry_seconds=delay)
             await asyncio.sleep(delay)
     return await _finish(services, generation, made)
 

@@ -58,7 +58,7 @@ async def settle_one(database: Database, sweep: Sweep, user_id: UUID) -> int:
     except asyncpg.PostgresError as error:
         if cannot_serve(error):
             raise
-        log.error("credits.wallet_stuck", user_id=str(user_id), fault=str(error))
+        log.error("credits.wallet_stuck", user_id=str(user_id), fault=error)
         return 0
 
 

@@ -50,7 +50,7 @@ class Scheduler:
             try:
                 seconds = await self.tick()
             except Exception as error:
-                log.warning("the schedule could not be read", error=repr(error))
+                log.warning("the schedule could not be read", error=error)
                 seconds = RETRY_SECONDS
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), seconds)

@@ -123,7 +123,7 @@ class Worker:
             try:
                 await self._serve(await connect_queue(self._direct_url, self._settings))
             except Exception as error:
-                log.warning("worker lost its queue", error=repr(error))
+                log.warning("worker lost its queue", error=error)
             if clock() - began > STEADY_SECONDS:
                 delay = RECONNECT_DELAY_SECONDS
             with suppress(TimeoutError):

@@ -135,7 +135,7 @@ class UploadReceiver:
         try:
             await delete_upload_files(self._storage, actor.user_id, upload_id)
         except DomainError as error:
-            log.warning("files of a deleted upload remain", upload=str(upload_id), error=str(error))
+            log.warning("files of a deleted upload remain", upload=str(upload_id), error=error)
 
 
 def _check_announced_size(size_bytes: int, upload: UploadState) -> None:

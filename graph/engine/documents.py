@@ -34,7 +34,7 @@ from graph.engine import lifting
 from graph.engine.cache import ByteBoundedCache
 from graph.engine.coercion import Coercions, VariableReader
 from graph.engine.costs import Formula, Pricing
-from graph.engine.input_faults import ValuesOfTheirTypes, shown_name
+from graph.engine.input_faults import ValuesOfTheirTypes
 from graph.engine.lifting import Lifted, Reading, Slot
 from graph.engine.limits import Limits, check_text
 from graph.engine.parsing import Strings
@@ -350,6 +350,6 @@ def _named_operation(document: DocumentNode, name: str | None) -> OperationDefin
     message = (
         "The document has several operations: say which with operationName."
         if name is None
-        else f"The document has no operation named {shown_name(name)}."
+        else "The document has no operation named as operationName says."
     )
     raise RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)

@@ -112,7 +112,7 @@ class AccessWatch:
                 async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
                     await self.look()
             except Exception as error:
-                log.warning("live.access_look_failed", error=repr(error))
+                log.warning("live.access_look_failed", error=error)
 
 
 @cache

@@ -326,7 +326,7 @@ class EventHub:
             try:
                 return await read()
             except Exception as error:
-                log.warning("live.read_failed", error=repr(error), retry_seconds=retry_seconds)
+                log.warning("live.read_failed", error=error, retry_seconds=retry_seconds)
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
 
