@@ -22,6 +22,7 @@ from db.pool import Database, role_url
 from db.seeding import load_seed
 from db.storage import open_storage
 from graph.app import Server, running
+from graph.connections import raise_open_files
 from graph.live.bus import WakeBus
 from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 from graph.siblings import Siblings
@@ -133,7 +134,7 @@ def server_config(server: Server, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         server.app,
         interface="asgi3",
-        http=ImpatientHttpProtocol,
+        http=type("CountedProtocol", (ImpatientHttpProtocol,), {"shares": server.shares}),
         loop="auto",
         ws=FlushOrAbortProtocol,
         ws_max_size=MESSAGE_LIMIT_BYTES,
@@ -179,6 +180,7 @@ async def serve(
     When it is `supervised`, it also ends with the process that started it, and at `place` it tells
     its siblings how it is doing.
     """
+    raise_open_files()
     async with AsyncExitStack() as stack:
         if supervised:
             end_with_the_parent()

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     email_in_use_answers_per_hour: Annotated[int, Field(ge=0)] = 100
 
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
+    connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_user: Annotated[int, Field(ge=1)] = 50
     live_subscriptions_per_user: Annotated[int, Field(ge=1)] = 200

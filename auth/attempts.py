@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import uniform
 
 from auth.fair_queue import Asker
 from auth.networks import RateLimit, Shares
@@ -24,7 +25,7 @@ FAILURES_SECONDS = 60.0
 REMEMBERED_PLACES = 20_000
 # Whoever comes again at once is told no at this pace, so that the telling costs little.
 REFUSALS_PER_SECOND = 50
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 10.0
 PAUSED_PER_NETWORK = 1_000
 
 
@@ -80,6 +81,9 @@ class Attempts:
     async def _refuse(self, network: str, wait_seconds: float) -> None:
         self.refused += 1
         pause_seconds = self._refusals.reserve(network, LONGEST_PAUSE_SECONDS)
+        if pause_seconds == LONGEST_PAUSE_SECONDS:
+            # Otherwise all that wait for so long would come back together.
+            pause_seconds *= uniform(0.5, 1)  # noqa: S311 -- no secret
         if pause_seconds and self._paused.take(network):
             try:
                 await asyncio.sleep(pause_seconds)

@@ -108,5 +108,10 @@ class Shares[Key: Hashable]:
         """How much a key holds."""
         return self._held[key]
 
+    @property
+    def total(self) -> int:
+        """How much all keys hold."""
+        return self._held.total()
+
     def __len__(self) -> int:
         return len(self._held)

@@ -29,6 +29,7 @@ from db.uploads.receiving import UploadReceiver
 from db.widths import SmallerPictures
 from graph import catalog_pictures, files
 from graph.answer_memory import AnswerMemory
+from graph.connections import ConnectionShares
 from graph.engine.engine import Engine
 from graph.engine.limits import Limits
 from graph.engine.persisted import load_trusted_documents
@@ -89,7 +90,8 @@ class Server:
             operations, self.clients, is_origin_allowed=is_origin_allowed
         )
         self.siblings = siblings or Siblings()
-        self.figures = ProcessFigures(self.services, self.clients)
+        self.shares = ConnectionShares(settings.connections_per_address, settings.trusted_proxies)
+        self.figures = ProcessFigures(self.services, self.clients, self.shares)
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
         self._streams = EventStreams(

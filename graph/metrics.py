@@ -26,6 +26,7 @@ from db.credits.proof import ledger_state
 from db.errors import DomainError
 from db.event_log import event_log_size
 from db.pool import Database, Transaction
+from graph.connections import ConnectionShares
 from graph.live.clients import Clients
 from graph.services import Services
 from graph.siblings import Siblings
@@ -108,7 +109,17 @@ REFUSED_ATTEMPTS = Figure(
     "Attempts to sign in or up that were refused before a look, for what their address does.",
     kind=CounterMetricFamily,
 )
+HTTP_CONNECTIONS = Figure(
+    "http_connections", "Connections over HTTP that are open, those of trusted proxies left out."
+)
+REFUSED_CONNECTIONS = Figure(
+    "http_connections_refused",
+    "Connections that were refused because their address held too many.",
+    kind=CounterMetricFamily,
+)
 FIGURES = (
+    HTTP_CONNECTIONS,
+    REFUSED_CONNECTIONS,
     CONNECTIONS,
     SUBSCRIPTIONS,
     BEHIND,
@@ -143,8 +154,9 @@ LEDGER: Names = {
 class ProcessFigures:
     """What one process knows of itself."""
 
-    def __init__(self, services: Services, clients: Clients) -> None:
+    def __init__(self, services: Services, clients: Clients, shares: ConnectionShares) -> None:
         self._services = services
+        self._shares = shares
         self._clients = clients
 
     def now(self) -> Told:
@@ -154,6 +166,8 @@ class ProcessFigures:
             (CONNECTIONS.name, [], len(self._clients)),
             (SUBSCRIPTIONS.name, [], services.hub.subscription_count()),
             (DELIVERED.name, [], self._clients.delivered),
+            (HTTP_CONNECTIONS.name, [], self._shares.held.total),
+            (REFUSED_CONNECTIONS.name, [], self._shares.refused),
             (ANSWERS.name, [], services.answers.held_bytes),
             (PASSWORDS.name, ["running"], services.passwords.running),
             (PASSWORDS.name, ["waiting"], services.passwords.waiting),

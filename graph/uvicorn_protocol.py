@@ -11,6 +11,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from auth.networks import Shares
+from graph.connections import REFUSED_SECONDS, TOO_MANY, ConnectionShares
 from graph.context import ABORT_KEY, BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
 from graph.lingering import (
     HEAD_TOO_LARGE,
@@ -60,17 +62,45 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
     _refusal = b""
     _is_refused = False
     _lingering: LingeringTransport | None = None
+    # Those of this process, where there are any; what this connection holds of one of them.
+    shares: ConnectionShares | None = None
+    _held: tuple[Shares[str], str] | None = None
     _task: asyncio.Task[None] | None = None
     _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection owes a head."""
         super().connection_made(transport)
+        if self.shares is not None and not self._take_share(self.shares):
+            return
         self._in_head = True
         self._start_deadline(self.head_seconds)
 
+    def _take_share(self, shares: ConnectionShares) -> bool:
+        network = shares.network(self.client[0] if self.client else "")
+        if network is None:
+            return True
+        if shares.held.take(network):
+            self._held = shares.held, network
+            return True
+        shares.refused += 1
+        self._is_refused = True
+        if shares.waiting.take(network):
+            self._held = shares.waiting, network
+            self._deadline = self.loop.call_later(REFUSED_SECONDS, self._end, TOO_MANY)
+        else:
+            self.transport.abort()
+        return False
+
+    def _give_share_back(self) -> None:
+        if self._held is not None:
+            shares, network = self._held
+            shares.give_back(network)
+            self._held = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is owed any more, and nobody waits for the answer."""
+        self._give_share_back()
         self._stop_deadline()
         if self._reader is not None:
             self._reader.stop()
@@ -204,6 +234,7 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             self._refuse(bad_request("A handshake has no body."))
             return
         self._is_upgraded = True
+        self._give_share_back()
         self._stop_deadline()
         sockets: type = self.ws_protocol_class or object
         if issubclass(sockets, FlushOrAbortProtocol):

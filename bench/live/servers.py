@@ -75,6 +75,7 @@ async def _head(stage: Stage) -> Head:
 def _variables(stage: Stage, port: int) -> dict[str, str]:
     return {
         **our_variables(stage.ground, port),
+        "CONNECTIONS_PER_ADDRESS": str(len(stage.tokens) + 1),
         "LIVE_CONNECTIONS_PER_ADDRESS": str(len(stage.tokens) + 1),
     }
 

@@ -239,16 +239,21 @@ async def run_mutation(
         return await retried(lambda: _finish(database, plan, outcome, run))
     except Exception as error:
         refusal = _refusal(error)
-        # What breaks a constraint of ours may have missed the row of a user who is gone.
-        if refusal is None and not isinstance(error, IntegrityConstraintViolationError):
-            raise
-        if not mutate.ignores_dead_token:
+        if _may_miss_user(error) and not mutate.ignores_dead_token:
             await run.context.services.accounts.refuse_gone(run.context.actor)
         if refusal is None:
             raise
     if plan.shows_viewer and run.context.actor.user_id is not None:
         return await retried(lambda: _finish(database, plan, refusal, run))
     return plan.without_rows(refusal.fields)
+
+
+def _may_miss_user(error: Exception) -> bool:
+    """Whether an operation may have failed because the account of its actor is gone."""
+    known = domain_error(error)
+    if known is None:
+        return isinstance(error, IntegrityConstraintViolationError)
+    return known.code is ErrorCode.FORBIDDEN or known.code not in TOP_LEVEL_CODES
 
 
 def _refusal(error: Exception) -> Payload | None:

@@ -43,4 +43,4 @@ def test_a_share_is_given_back_and_nobody_holds_anothers() -> None:
     assert shares.take("a")
     shares.give_back("a", 2)
     shares.give_back("b")
-    assert len(shares) == 0
+    assert (len(shares), shares.total) == (0, 0)
