@@ -90,7 +90,10 @@ def no_database(settings: Settings) -> str:
     beside = Path(__file__).resolve().parent / ".tallygraph"
     said = f"No database is running for {looked}, and DATABASE_OWNER_URL is not set. "
     if looked != beside and find_embedded(settings.model_copy(update={"data_directory": beside})):
-        return f"{said}One runs for {beside}: go to that folder, or set DATA_DIRECTORY={beside}."
+        return (
+            f"{said}One runs for {beside}: go to that folder, or set DATA_DIRECTORY={beside}. "
+            "script/server starts one here."
+        )
     return (
         f"{said}Start one with script/server; if it runs elsewhere, run this in its folder or set "
         "DATA_DIRECTORY to its .tallygraph; or set DATABASE_OWNER_URL."
