@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -49,6 +50,8 @@ _STRICT: dict[Any, Callable[[Any, Any], Any]] = {
 }
 
 
+# A whole number or a text, as SQL writes them.
+_LITERAL = re.compile(r"[0-9]+|'(?:[^']|'')*'")
 _UTC = "+00:00"
 _WHOLE_MOMENT = len("2026-01-31T12:00:00.000000+00:00")
 
@@ -77,9 +80,9 @@ def computed_in_python(expression: Any) -> Read:
         case Column() if not isinstance(expression.type, DateTime | Numeric):
             name = expression.name
             return lambda row: row.get(name)
-        case ColumnClause(is_literal=True, name=name) if name.isdigit():
-            number = int(name)
-            return lambda _: number
+        case ColumnClause(is_literal=True, name=name) if _LITERAL.fullmatch(name):
+            value = int(name) if name.isdigit() else name[1:-1].replace("''", "'")
+            return lambda _: value
         case Function(name="starts_with"):
             text, beginning = (computed_in_python(clause) for clause in expression.clauses)
             return _strict(lambda one, other: one.startswith(other), text, beginning)
