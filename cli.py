@@ -6,32 +6,53 @@ import asyncio
 import json
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from cli_credits import credit_commands
 from cli_jobs import job_commands
 from cli_quotas import quota_commands
-from settings import Settings, SettingsError, get_settings
-from terminal import console, fail, owner_url, say, serving_url
+from cli_users import user_commands
+from settings import Settings, get_settings
+from terminal import console, fail, is_plain, owner_url, paper, say, serving_url
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Tallygraph: a self-hosted GraphQL backend.",
     pretty_exceptions_enable=False,
+    rich_markup_mode=None if is_plain(sys.stdout) else "rich",
 )
 database_commands = typer.Typer(no_args_is_help=True, help="The database in use.")
-user_commands = typer.Typer(no_args_is_help=True, help="People.")
 app.add_typer(database_commands, name="db")
 app.add_typer(user_commands, name="users")
 app.add_typer(credit_commands, name="credits")
 app.add_typer(job_commands, name="jobs")
 app.add_typer(quota_commands, name="quotas")
+
+
+def print_version(asked: bool) -> None:
+    """Prints the version, which pyproject.toml names, and ends."""
+    if asked:
+        typer.echo(f"tallygraph {version('tallygraph')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Tallygraph: a self-hosted GraphQL backend."""
 
 
 class Progress:
@@ -245,43 +266,62 @@ def database_reset(
     console.print("Gone. script/server makes a new one.")
 
 
-@user_commands.command("promote")
-def users_promote(email: Annotated[str, typer.Argument(help="Who becomes an admin.")]) -> None:
-    """Makes a user an admin; it shows in their next access token."""
-    from db.accounts.administration import promote_user
+@database_commands.command("list")
+def database_list() -> None:
+    """Lists the embedded databases of this machine's system folder, and this folder's own.
 
-    if not asyncio.run(promote_user(owner_url(get_settings()), email)):
-        fail(f"Nobody has the e-mail {email}.")
-    console.print(f"{email} is an admin. Their tokens say so after the next refreshSession.")
+    One whose data folder was deleted is "left behind".
+    """
+    from db.embedded_places import list_places
+
+    places = list_places(get_settings())
+    if not places:
+        console.print("There are none.")
+        return
+    table = Table("Id", "Megabytes", "State", "Data folder", box=SIMPLE_HEAD)
+    table.columns[1].justify = "right"
+    for place in places:
+        origin = Text(str(place.origin) if place.origin else "not written down")
+        table.add_row(place.id, f"{place.size_bytes / 1e6:.0f}", place.state, origin)
+    paper().print(table)
+    if any(place.state == "left behind" for place in places):
+        console.print("`tallygraph db remove ID` deletes one.")
+
+
+@database_commands.command("remove")
+def database_remove(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Which one, as `db list` gives it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Deletes an embedded database that nothing uses. It cannot be undone."""
+    from db.embedded_places import list_places, remove_place
+
+    place = next((one for one in list_places(get_settings()) if one.id == name), None)
+    if place is None:
+        fail(f"There is no database {name}. `tallygraph db list` shows those there are.")
+    if place.state in ("running", "in use"):
+        fail(f"The database {name} is in use: stop the server that runs on it, then try again.")
+    if not yes:
+        whose = place.origin or "a folder that was not written down"
+        typer.confirm(f"Delete the database of {whose}?", abort=True)
+    remove_place(place)
+    console.print("Gone.")
 
 
 def main() -> None:
-    """The entry point; a wrong setting is a sentence, not a stack trace."""
-    from pydantic import ValidationError
+    """The entry point; what an operator can mend is a sentence, not a stack trace."""
+    from faults import explained
 
-    from db.embedded import EmbeddedDatabaseError
-    from db.pool import UnreachableDatabaseError
-    from db.roles import UnsafeRoleError
-    from supervising import CannotServeError
-
-    refusals = (
-        SettingsError,
-        EmbeddedDatabaseError,
-        UnreachableDatabaseError,
-        UnsafeRoleError,
-        CannotServeError,
-    )
     try:
         app()
-    except ValidationError as error:
-        for fault in error.errors():
-            place = ".".join(str(part) for part in fault["loc"]).upper()
-            message = fault["msg"].removeprefix("Value error, ")
-            say(f"{place}: {message}" if place else message)
-        sys.exit(2)
-    except refusals as error:
-        say(str(error))
-        sys.exit(1)
+    except Exception as error:
+        found = explained(error)
+        if found is None:
+            raise
+        status, sentences = found
+        for sentence in sentences:
+            say(sentence)
+        sys.exit(status)
 
 
 if __name__ == "__main__":

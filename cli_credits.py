@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from settings import get_settings
-from terminal import console, fail, id_of, owner_url, serving_url
+from terminal import console, fail, id_of, owner_url, paper, serving_url
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -66,7 +66,7 @@ def show(
     from db.credits.administration import read_statement
 
     statement = run(read_statement(owner_url(get_settings()), email, movements))
-    print_statement(statement, Console(highlight=False))
+    print_statement(statement, paper())
 
 
 @credit_commands.command("grant")

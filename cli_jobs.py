@@ -9,11 +9,10 @@ from uuid import UUID
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 
 from settings import get_settings
-from terminal import fail, id_of, owner_url
+from terminal import fail, id_of, owner_url, paper
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -31,7 +30,7 @@ def jobs(context: typer.Context) -> None:
     from db.jobs.administration import read_overview
 
     overview = asyncio.run(read_overview(owner_url(get_settings())))
-    console = Console(highlight=False)
+    console = paper()
     for table in overview_tables(overview):
         console.print(table)
     if overview.dead:
@@ -46,7 +45,7 @@ def dead(
     from db.jobs.administration import read_dead_jobs
 
     found = asyncio.run(read_dead_jobs(owner_url(get_settings()), limit))
-    console = Console(highlight=False)
+    console = paper()
     if not found:
         console.print("No dead jobs.")
         return
@@ -83,7 +82,7 @@ def retry(
         asyncio.run(retry_dead_job(owner_url(get_settings()), job))
     except UnknownJobError:
         fail(f"There is no dead job {job}. `tallygraph jobs dead` lists them.")
-    Console(highlight=False).print("It is in line again.")
+    paper().print("It is in line again.")
 
 
 def overview_tables(overview: Overview) -> list[Table]:

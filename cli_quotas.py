@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 
 from settings import get_settings
-from terminal import fail, owner_url
+from terminal import fail, owner_url, paper
 
 BYTES_IN_MEGABYTE = 1_000_000
 
@@ -44,7 +43,7 @@ def quotas(context: typer.Context) -> None:
             f"{row['bytes_limit'] / BYTES_IN_MEGABYTE:,.1f}",
             "you" if row["is_custom"] else "default",
         )
-    Console(highlight=False).print(table)
+    paper().print(table)
 
 
 @quota_commands.command("set")

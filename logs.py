@@ -12,6 +12,7 @@ import structlog
 
 from log_errors import WithoutValues, exceptions_without_values
 from settings import Settings
+from terminal import is_plain
 
 
 def _json(event: Any, *, default: Callable[[Any], Any], **_: Any) -> str:
@@ -28,6 +29,7 @@ def configure_logs(settings: Settings) -> None:
     renderer: Any = (
         structlog.dev.ConsoleRenderer(
             pad_event_to=24,
+            colors=not is_plain(sys.stderr),
             # Never the richer formatter: it prints local variables, secrets and photos among them.
             exception_formatter=structlog.dev.plain_traceback,
         )

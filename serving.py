@@ -283,8 +283,9 @@ class DevelopmentLock:
             self._file = self._path.open("a+")
         except OSError as error:
             raise SettingsError(
-                f"Cannot write to {self._path.parent}: {os.strerror(error.errno or 0)}. "
-                "Make that folder writable, or set DATA_DIRECTORY to another."
+                f"This folder can't be written: {self._path.parent} "
+                f"({os.strerror(error.errno or 0)}). Make it writable, or set DATA_DIRECTORY to "
+                "another."
             ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

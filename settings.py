@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     query_cost_limit: Annotated[int, Field(ge=1)] = 20_000
     query_row_limit: Annotated[int, Field(ge=1)] = 5_000
     answer_limit_bytes: Annotated[int, Field(ge=1_000_000, le=100_000_000)] = 8_388_608
-    answer_user_bytes: Annotated[int, Field(ge=1_000_000)] = 16_777_216
+    answer_user_bytes: Annotated[int, Field(ge=1_000_000)] = 12_582_912
     answer_process_bytes: Annotated[int, Field(ge=1_000_000)] = 67_108_864
     body_limit_bytes: int = 1_048_576
     upload_limit_bytes: int = 15 * 1_048_576

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import NoReturn, TextIO
 from uuid import UUID
 
 import typer
@@ -11,7 +14,32 @@ from rich.console import Console
 
 from settings import Settings, SettingsError
 
-console = Console(stderr=True, highlight=False)
+# A pipe has no width: what is read by programs is not folded.
+UNFOLDED_COLUMNS = 1000
+
+
+def is_plain(stream: TextIO) -> bool:
+    """Whether a stream wants text alone: no terminal, a simple one, or NO_COLOR is set."""
+    simple = os.environ.get("TERM", "") in ("dumb", "unknown")
+    return simple or bool(os.environ.get("NO_COLOR")) or not stream.isatty()
+
+
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    # Without a colour system there are neither colours nor bold or dim letters.
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        color_system=None if is_plain(stream) else "auto",
+        width=None if stream.isatty() or "COLUMNS" in os.environ else UNFOLDED_COLUMNS,
+    )
+
+
+console = _console(sys.stderr, stderr=True)
+
+
+def paper() -> Console:
+    """Where a command's result goes: standard output, styled only where somebody looks at it."""
+    return _console(sys.stdout, stderr=False)
 
 
 def fail(message: str) -> NoReturn:
@@ -45,13 +73,31 @@ def owner_url(settings: Settings) -> str:
     from db.embedded import find_embedded
 
     if settings.database_owner_url:
+        if not settings.database_owner_url.startswith(("postgresql://", "postgres://")):
+            raise SettingsError("DATABASE_OWNER_URL: write postgresql://user:password@host:port/…")
         return settings.database_owner_url
     embedded = find_embedded(settings)
     if embedded is None:
-        raise SettingsError(
-            "No database is running. Start it with script/server, or set DATABASE_OWNER_URL."
-        )
+        raise SettingsError(no_database(settings))
     return embedded.owner_url
+
+
+def no_database(settings: Settings) -> str:
+    """Where a running database was looked for, and what to do."""
+    from db.embedded import find_embedded
+
+    looked = settings.data_directory.absolute()
+    beside = Path(__file__).resolve().parent / ".tallygraph"
+    said = f"No database is running for {looked}, and DATABASE_OWNER_URL is not set. "
+    if looked != beside and find_embedded(settings.model_copy(update={"data_directory": beside})):
+        return (
+            f"{said}One runs for {beside}: go to that folder, or set DATA_DIRECTORY={beside}. "
+            "script/server starts one here."
+        )
+    return (
+        f"{said}Start one with script/server; if it runs elsewhere, run this in its folder or set "
+        "DATA_DIRECTORY to its .tallygraph; or set DATABASE_OWNER_URL."
+    )
 
 
 def serving_url(settings: Settings) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import uniform
 
@@ -32,10 +33,14 @@ PAUSED_PER_NETWORK = 1_000
 class Attempts:
     """The attempts at signing in or up of one process."""
 
-    def __init__(self, failures_per_minute: int) -> None:
+    def __init__(
+        self, failures_per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._networks = Shares[str](ATTEMPTS_PER_NETWORK)
         self._accounts = Shares[tuple[str, str]](ATTEMPTS_PER_ACCOUNT)
-        self._failures = RateLimit[str | tuple[str, str]](failures_per_minute, FAILURES_SECONDS)
+        self._failures = RateLimit[str | tuple[str, str]](
+            failures_per_minute, FAILURES_SECONDS, clock
+        )
         self._refusals = RateLimit[str](REFUSALS_PER_SECOND, 1.0)
         self._paused = Shares[str](PAUSED_PER_NETWORK)
         self._places: OrderedDict[tuple[str, str], None] = OrderedDict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import time
 from contextlib import suppress
@@ -111,6 +113,7 @@ def start_embedded(
     cluster = Cluster.of(settings)
     try:
         make_public_directory(cluster.directory)
+        cluster.note_origin()
         lock = Lock(cluster.directory / "lock")
         deadline = time.monotonic() + READY_SECONDS
         while not lock.acquire():
@@ -136,9 +139,14 @@ def start_embedded(
 
 
 def _cannot_use(cluster: Cluster, error: OSError) -> EmbeddedDatabaseError:
+    reason = os.strerror(error.errno or 0)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        said = f"This folder can't be written: {error.filename or cluster.directory} ({reason}). "
+    else:
+        said = f"PostgreSQL cannot be started in {cluster.directory}: {reason}. "
     return EmbeddedDatabaseError(
-        f"PostgreSQL cannot be started in {cluster.directory}: {error}. Make that folder writable, "
-        "move DATA_DIRECTORY, or set DATABASE_OWNER_URL to a server of your own."
+        f"{said}Make room and write access there, move DATA_DIRECTORY, or set DATABASE_OWNER_URL "
+        "to a server of your own."
     )
 
 

@@ -59,10 +59,11 @@ PREPARED = sha256((PREPARE_SQL + CLOSE_SQL).encode()).hexdigest()
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where one deployment's embedded database lives."""
+    """Where one deployment's embedded database lives; `home` is its data folder."""
 
     directory: Path
     secrets_directory: Path
+    home: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Cluster:
@@ -70,8 +71,19 @@ class Cluster:
         home = settings.data_directory.resolve()
         directory = home / "postgres"
         if os.geteuid() == 0:
-            directory = SYSTEM_DIRECTORY / sha256(str(home).encode()).hexdigest()[:16]
-        return cls(directory, settings.secrets_directory)
+            directory = SYSTEM_DIRECTORY / _id_of(home)
+        return cls(directory, settings.secrets_directory, home)
+
+    @property
+    def id(self) -> str:
+        """The name under which the system's folder has it; no secret."""
+        return _id_of(self.home)
+
+    def note_origin(self) -> None:
+        """Writes down whose database this is, so that one left behind can be told from others."""
+        origin = self.directory / "origin"
+        if not origin.exists():
+            origin.write_text(f"{self.home}\n")
 
     @property
     def data(self) -> Path:
@@ -121,6 +133,10 @@ class Cluster:
         """The server of this cluster, if it is up and prepared."""
         found = read_pid_file(self.data)
         return found if found and found.ready and self.prepared.exists() else None
+
+
+def _id_of(home: Path) -> str:
+    return sha256(str(home).encode()).hexdigest()[:16]
 
 
 class Lock:

@@ -355,8 +355,11 @@ class GenerationsChanged:
 
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     generation: Generation | None = strawberry.field(
-        description="The generation right after the change; null in the first item, which only "
-        "gives the cursor."
+        description="The generation right after the change; null when it was deleted, and in the "
+        "first item, which only gives the cursor."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a generation that was deleted; null otherwise."
     )
 
 
@@ -374,6 +377,7 @@ class GenerationsSubscription:
         "generation.updated",
         "generation",
         starts_empty=True,
-        description="All the caller's generations as they are asked for, run and end, each change "
-        "once and in order, behind one null item. Ask for the list first, then watch.",
+        gone="deletedId",
+        description="All the caller's generations as they are asked for, run, end and are deleted, "
+        "each change once and in order, behind one null item. Ask for the list first, then watch.",
     )

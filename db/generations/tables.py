@@ -91,7 +91,7 @@ class Generation(Base):
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )
-    watch = Watch("generation.updated")
+    watch = Watch("generation.updated", deletes=True)
     quota = Quota(
         guests=Limit(500, 10_000_000),
         members=Limit(20_000, 200_000_000),

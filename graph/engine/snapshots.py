@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
-from sqlalchemy import BinaryExpression, BindParameter, Column, DateTime, Numeric
+from sqlalchemy import (
+    BinaryExpression,
+    BindParameter,
+    Case,
+    Column,
+    ColumnClause,
+    DateTime,
+    Numeric,
+    null,
+)
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import False_, Grouping, Null, True_
-from sqlalchemy.sql.functions import coalesce
+from sqlalchemy.sql.functions import Function, coalesce
 from sqlalchemy.sql.visitors import iterate
 
 from db.rls import Owned, Public
@@ -36,9 +46,12 @@ _STRICT: dict[Any, Callable[[Any, Any], Any]] = {
     operators.le: operator.le,
     operators.gt: operator.gt,
     operators.ge: operator.ge,
+    operators.concat_op: operator.add,
 }
 
 
+# A whole number or a text, as SQL writes them.
+_LITERAL = re.compile(r"[0-9]+|'(?:[^']|'')*'")
 _UTC = "+00:00"
 _WHOLE_MOMENT = len("2026-01-31T12:00:00.000000+00:00")
 
@@ -67,9 +80,32 @@ def computed_in_python(expression: Any) -> Read:
         case Column() if not isinstance(expression.type, DateTime | Numeric):
             name = expression.name
             return lambda row: row.get(name)
+        case ColumnClause(is_literal=True, name=name) if _LITERAL.fullmatch(name):
+            value = int(name) if name.isdigit() else name[1:-1].replace("''", "'")
+            return lambda _: value
+        case Function(name="starts_with"):
+            text, beginning = (computed_in_python(clause) for clause in expression.clauses)
+            return _strict(lambda one, other: one.startswith(other), text, beginning)
+        case Case():
+            return _chosen(expression)
         case BinaryExpression():
             return _binary(expression)
     raise NeedsDatabase
+
+
+def _chosen(expression: Case[Any]) -> Read:
+    whens = [
+        (computed_in_python(when), computed_in_python(then)) for when, then in expression.whens
+    ]
+    otherwise = computed_in_python(null() if expression.else_ is None else expression.else_)
+
+    def read(row: Row) -> Any:
+        for when, then in whens:
+            if when(row):
+                return then(row)
+        return otherwise(row)
+
+    return read
 
 
 def _binary(expression: BinaryExpression[Any]) -> Read:
@@ -80,8 +116,10 @@ def _binary(expression: BinaryExpression[Any]) -> Read:
         return lambda row: left(row) is not right(row)
     if expression.operator not in _STRICT:
         raise NeedsDatabase
-    compute = _STRICT[expression.operator]
+    return _strict(_STRICT[expression.operator], left, right)
 
+
+def _strict(compute: Callable[[Any, Any], Any], left: Read, right: Read) -> Read:
     def strict(row: Row) -> Any:
         one, other = left(row), right(row)
         return None if one is None or other is None else compute(one, other)

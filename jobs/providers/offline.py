@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = 92
 _BOTH_KINDS = ("JPEG", "PNG")
+_NO_HAIR_AND_NO_SKIN = (0, 255, 0)
 _Findings = dict[str, Any]
 _MADE = frozenset({"hair-color", "skin-color", "eye-color", "halloween", "analysis"})
 
@@ -40,12 +41,13 @@ class OfflineProvider:
 
 def _generate(request: GenerationRequest) -> GenerationOutcome:
     started = time.perf_counter()
-    picture = _decode(request.image)
+    picture, alpha = _decode(request.image)
     pixels = picture.width * picture.height
-    image, findings = _make(request, picture)
+    made, findings = _make(request, picture, alpha)
+    content_type, image = _encode(picture, alpha) if made else (None, None)
     return GenerationOutcome(
         image=image,
-        content_type="image/jpeg" if image else None,
+        content_type=content_type,
         analysis={"provider": "offline", **findings},
         made_offline=True,
         is_preview=request.tool_id not in _MADE,
@@ -61,25 +63,33 @@ def _generate(request: GenerationRequest) -> GenerationOutcome:
 # generation never loads NumPy and Pillow.
 
 
-def _make(request: GenerationRequest, picture: Image) -> tuple[bytes | None, _Findings]:
+def _make(
+    request: GenerationRequest, picture: Image, alpha: Image | None
+) -> tuple[bool, _Findings]:
+    """Work on the picture in place; whether there is one to show, and what is said of it."""
     if request.tool_id in _RECOLOURS:
-        return _recolour(request, picture)
+        return True, _recolour(request, picture)
     if request.tool_id == "halloween":
         from jobs.providers.offline_filters import halloween
 
         halloween(picture)
-        return _encode(picture), {"noteKey": "generation.offline.halloween"}
+        return True, {"noteKey": "generation.offline.halloween"}
     if request.tool_id == "analysis":
         from jobs.providers.offline_analysis import measure
 
-        return None, {"noteKey": "generation.offline.analysis", **measure(picture)}
+        return False, {
+            "noteKey": "generation.offline.analysis",
+            **measure(_on_white(picture, alpha)),
+        }
     from jobs.providers.offline_preview import label_preview
 
-    label_preview(picture, request.tool_id)
-    return _encode(picture), {"noteKey": "generation.offline.preview", "isPreview": True}
+    label = label_preview(picture, request.tool_id)
+    if alpha is not None:
+        alpha.paste(255, label)
+    return True, {"noteKey": "generation.offline.preview", "isPreview": True}
 
 
-def _recolour(request: GenerationRequest, picture: Image) -> tuple[bytes, _Findings]:
+def _recolour(request: GenerationRequest, picture: Image) -> _Findings:
     from jobs.providers.colour import parse_hex
     from jobs.providers.offline_regions import NotFound
 
@@ -92,16 +102,15 @@ def _recolour(request: GenerationRequest, picture: Image) -> tuple[bytes, _Findi
         painted = module(picture, color, request.mask)
     except NotFound as missing:
         raise ProviderRefused(
-            f"No {missing.what} was found in this photo. Choose one with a face seen from the "
-            "front, or send a mask. No credit was spent."
+            f"No {missing.what} was found in this photo. Choose one in colour, of a face seen from "
+            "the front with open eyes, or send a mask. No credit was spent."
         ) from None
-    findings = {
+    return {
         "noteKey": f"generation.offline.{note}",
         "color": request.parameters["color"].lower(),
         share_name: round(painted.share, 4),
         "regionFoundBy": painted.found_by,
     }
-    return _encode(picture), findings
 
 
 def _hair(picture: Image, color: tuple[int, int, int], mask: bytes | None) -> Any:
@@ -134,31 +143,65 @@ def _masked(picture: Image, color: tuple[int, int, int], mask: bytes, reach: Any
     """The region that a client marked, recoloured."""
     from jobs.providers.offline_paint import Painted, luma_under, paint_mask, region_tones
 
-    marked = _decode(mask, behind="black").convert("L").resize(picture.size)
+    marked = _mask(mask).resize(picture.size)
     if max(marked.histogram()[128:]) == 0:
         raise ProviderRefused("The mask marks nothing. Paint white where the colour goes.")
     painted = paint_mask(picture, marked, region_tones(color, luma_under(picture, marked), reach))
     return Painted(painted / (picture.width * picture.height), "mask")
 
 
-def _decode(data: bytes, behind: str = "white") -> Image:
-    """The photo as RGB; `behind` is the colour of what shows through."""
+def _opened(data: bytes) -> Image:
     from PIL import Image
 
     try:
         picture = Image.open(io.BytesIO(data), formats=_BOTH_KINDS)
-        if picture.mode != "RGBA":
-            return picture.convert("RGB")
-        whole = Image.new("RGB", picture.size, behind)
-        whole.paste(picture, mask=picture.getchannel("A"))
+        return picture.convert("RGBA" if picture.mode == "RGBA" else "RGB")
     except Exception as error:  # damaged bytes raise nearly everything
         raise ProviderFailed("The stored photo could not be read. Upload it again.") from error
+
+
+def _decode(data: bytes) -> tuple[Image, Image | None]:
+    """The photo as RGB, and its alpha if something shows through.
+
+    What cannot be seen gets a colour that neither hair nor skin has, so that it is never taken for
+    either; what is half seen keeps its own.
+    """
+    picture = _opened(data)
+    if picture.mode == "RGB":
+        return picture, None
+    alpha = picture.getchannel("A")
+    whole = picture.convert("RGB")
+    whole.paste(_NO_HAIR_AND_NO_SKIN, mask=alpha.point(lambda value: 255 if value < 8 else 0))
+    return whole, alpha
+
+
+def _on_white(picture: Image, alpha: Image | None) -> Image:
+    from PIL import Image
+
+    if alpha is None:
+        return picture
+    whole = Image.new("RGB", picture.size, "white")
+    whole.paste(picture, mask=alpha)
     return whole
 
 
-def _encode(picture: Image) -> bytes:
-    # Full colour resolution: halved, new colours would bleed past the borders of a region.
+def _mask(data: bytes) -> Image:
+    """How much is marked at each place: white, and not see-through."""
+    from PIL import ImageChops
+
+    marked = _opened(data)
+    if marked.mode == "RGB":
+        return marked.convert("L")
+    return ImageChops.multiply(marked.convert("RGB").convert("L"), marked.getchannel("A"))
+
+
+def _encode(picture: Image, alpha: Image | None) -> tuple[str, bytes]:
     picture.info.clear()
     output = io.BytesIO()
+    if alpha is not None:
+        picture.putalpha(alpha)
+        picture.save(output, "PNG", compress_level=4)
+        return "image/png", output.getvalue()
+    # Full colour resolution: halved, new colours would bleed past the borders of a region.
     picture.save(output, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return output.getvalue()
+    return "image/jpeg", output.getvalue()

@@ -6,37 +6,43 @@ import numpy as np
 from PIL import Image
 
 from jobs.providers.colour import Floats
+from jobs.providers.offline_faces import Face, find_person
 from jobs.providers.offline_paint import Painted, Reach, Region, paint, region_tones
 from jobs.providers.offline_regions import (
-    Face,
     Mask,
+    NotFound,
     Surface,
     connected,
     dilated,
     eroded,
-    find_face,
     likelihood_table,
     small_pixels,
     surface_of,
     table_index,
 )
 
-# Dye darkens hair nearly at will and lightens it only so far.
 # So many spreads away from a surface a colour may still be of it.
 _ALIKE = 2.5
+# How much hair a head has, in squares of the width of its face.
+_SMALLEST_HAIR, _LARGEST_HAIR = 0.05, 4.0
+# From this share of a picture's width on, a face is so close that hair can be all around it.
+_CLOSE = 0.6
+# Dye darkens hair nearly at will and lightens it only so far.
 HAIR_REACH = Reach(lighter=0.5, most_lighter=60.0, darker=0.8, most_darker=120.0)
 
 
 def recolour_hair(picture: Image.Image, color: tuple[int, int, int]) -> Painted:
     """Give the hair of an RGB picture, in place, the colour's hue; its light and dark remain."""
+    face = find_person(picture).face
     pixels = small_pixels(picture)
-    face = find_face(pixels)
     seeds, hair, rest = _hair_colors(pixels, face)
     likelihood = likelihood_table(hair, rest)
     found = _region(likelihood[table_index(pixels.astype(np.uint8))] > 0, seeds, face)
+    if not _SMALLEST_HAIR < found.sum() / face.width**2 < _LARGEST_HAIR:
+        raise NotFound("hair")
     tones = region_tones(color, float(pixels[..., 0][found].mean()), HAIR_REACH)
     painted = paint(picture, Region(found, likelihood, never=eroded(face.skin, 1)), tones)
-    return Painted(painted / (picture.width * picture.height), face.found_by)
+    return Painted(painted / (picture.width * picture.height), "face")
 
 
 def _hair_colors(pixels: Floats, face: Face) -> tuple[Mask, Surface, list[Surface]]:
@@ -55,12 +61,17 @@ def _hair_colors(pixels: Floats, face: Face) -> tuple[Mask, Surface, list[Surfac
     border = pixels[sides | (rows < edge)]
     around = _surroundings(surface_of(border, 4), border, pixels[crown])
     others = [around, surface_of(pixels[rows >= height - edge], 3)]  # the second: mostly clothes
-    skin = [surface_of(pixels[face.skin], 1)] if face.skin.any() else []
+    skin = [surface_of(pixels[face.skin], 1).with_shade()]
     unlike = ring.copy()
     for surface in (around, *skin):
         unlike &= surface.distance(pixels) > _ALIKE
-    # Hair that fills the whole top of a picture is all around too: then its place decides.
-    seeds = unlike if (unlike & crown).sum() > 0.15 * crown.sum() else crown
+    seeds = unlike
+    if (unlike & crown).sum() <= 0.15 * crown.sum():
+        # Above the face is what is all around: hair of a close face, or the wall behind a bald one.
+        is_wall = bool((around.distance(surface_of(pixels[crown], 1).centers) < 1).any())
+        if is_wall and face.width < _CLOSE * width:
+            raise NotFound("hair")
+        seeds = crown
     hair = surface_of(pixels[seeds], 3)
     rest = [surface.apart_from(hair) for surface in others]
     return seeds, hair, [*skin, *(surface for surface in rest if len(surface.centers))]

@@ -22,7 +22,7 @@ class Painted:
     """What was recoloured: its share of the picture, and what led to it."""
 
     share: float
-    found_by: Literal["face", "position", "mask"]
+    found_by: Literal["face", "mask"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 _LINES = ("PREVIEW: the photo is unchanged", "“{tool}” needs an AI provider")
 
 
-def label_preview(picture: Image.Image, tool_id: str) -> None:
-    """Write on an RGB picture, in place, that the tool did nothing to it."""
+def label_preview(picture: Image.Image, tool_id: str) -> tuple[int, int, int, int]:
+    """Write on an RGB picture, in place, that the tool did nothing to it; where the label is."""
     tool = "".join(letter for letter in tool_id[:40] if letter.isascii() and letter.isprintable())
     lines = [line.format(tool=tool) for line in _LINES]
     size = _fitting_size(lines, picture)
@@ -20,6 +20,7 @@ def label_preview(picture: Image.Image, tool_id: str) -> None:
     for number, line in enumerate(lines):
         middle = (picture.width / 2, top + height * (0.3 + 0.4 * number))
         pen.text(middle, line, font=font, fill="white", anchor="mm")
+    return 0, top, picture.width, picture.height
 
 
 def _fitting_size(lines: list[str], picture: Image.Image) -> float:

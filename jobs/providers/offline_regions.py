@@ -1,9 +1,9 @@
-"""Finds regions of a portrait: the face, what looks like a surface, what hangs together."""
+"""Regions of a picture: what looks like a surface, and what hangs together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ Bytes = npt.NDArray[np.uint8]
 
 SMALL_SIDE = 320
 # How far apart in luma and chroma two colours of one surface may be, before any measurement.
-_LEAST_SPREAD = np.array([14.0, 4.5, 4.5])
-_LARGEST_SKIN_SHARE = 0.85
+LEAST_SPREAD = np.array([14.0, 4.5, 4.5])
 
 
 class NotFound(Exception):
@@ -26,17 +25,6 @@ class NotFound(Exception):
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self.what = what
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """Where the face is in the small picture, and which pixels are its skin."""
-
-    skin: Mask
-    center_x: float
-    top: float
-    width: float
-    found_by: Literal["face", "position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +42,13 @@ class Surface:
             np.minimum(nearest, away, out=nearest)
         return np.sqrt(nearest)
 
+    def with_shade(self) -> Surface:
+        """With the same colours where less light falls, as under a chin."""
+        neutral = np.array([0.0, 128.0, 128.0])
+        shares = (1.0, 0.87, 0.75)
+        centers = [neutral + (self.centers - neutral) * share for share in shares]
+        return Surface(np.concatenate(centers), np.concatenate([self.spreads] * len(shares)))
+
     def apart_from(self, hair: Surface) -> Surface:
         """Without the colours of hair: hair that reaches the border is no surrounding."""
         apart = hair.distance(self.centers) > 2.0
@@ -70,60 +65,6 @@ def reduced(picture: Image.Image) -> Image.Image:
     scale = SMALL_SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
-
-
-def find_face(pixels: Floats) -> Face:
-    """The skin-coloured surface that weighs most near the middle; else where faces usually are."""
-    height, width = pixels.shape[:2]
-    luma, blue, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    toned = (blue > 75) & (blue < 130) & (red > 131) & (red < 178) & (luma > 40)
-    rows, columns = np.mgrid[0:height, 0:width]
-    near = np.exp(-(((columns / width - 0.5) / 0.2) ** 2 + ((rows / height - 0.45) / 0.2) ** 2) / 2)
-    face = _face_in(pixels, toned, near) if toned.sum() > 0.01 * toned.size else None
-    side = min(height, width)
-    return face or Face(
-        np.zeros_like(toned), width / 2, height * 0.27, max(1, side * 0.4), "position"
-    )
-
-
-def _face_in(pixels: Floats, toned: Mask, near: Floats) -> Face | None:
-    """The face whose skin is the commonest near the middle, if it is one."""
-    core = toned & (near > 0.1) & (_commonest_skin(pixels, near * toned) < 2.0)
-    if core.sum() < 0.002 * core.size:
-        return None
-    skin = toned & (surface_of(pixels[core], 1).distance(pixels) < 2.5)
-    return _measured_face(connected(skin, core))
-
-
-def _commonest_skin(pixels: Floats, weights: Floats) -> Floats:
-    """How far each pixel is from the colour that weighs most, in usual spreads of a surface."""
-    steps = (pixels / (20, 5, 5)).astype(int)
-    index = steps[..., 0] << 12 | steps[..., 1] << 6 | steps[..., 2]
-    commonest = int(np.bincount(index.ravel(), weights.ravel()).argmax())
-    center = pixels[index == commonest].mean(axis=0)
-    distance: Floats = np.zeros(len(pixels))
-    for _ in range(10):  # mean shift: climbs from the fullest bin to the peak beside it
-        distance = np.sqrt((((pixels - center) / _LEAST_SPREAD) ** 2).sum(axis=-1))
-        window = weights * (distance < 2.0)
-        center = (pixels * window[..., None]).sum(axis=(0, 1)) / window.sum()
-    return distance
-
-
-def _measured_face(skin: Mask) -> Face | None:
-    if skin.sum() > _LARGEST_SKIN_SHARE * skin.size:
-        return None
-    widths = skin.sum(axis=1)
-    wide_rows = np.flatnonzero(widths > 0.35 * widths.max())
-    if wide_rows.size < 4:
-        return None
-    top = int(wide_rows[0])
-    upper = skin[top : top + max(4, int(1.3 * widths.max()))]
-    columns = np.flatnonzero(upper.any(axis=0))
-    width = float(np.percentile(upper.sum(axis=1), 85))
-    first = int(np.flatnonzero(widths > 0)[0])
-    return Face(
-        skin, float(np.median(columns)), float(max(first, top - width * 0.3)), width, "face"
-    )
 
 
 def likelihood_table(hair: Surface, rest: list[Surface]) -> Bytes:
@@ -162,7 +103,7 @@ def surface_of(colors: Floats, count: int) -> Surface:
 
 def _spread(colors: Floats) -> Floats:
     measured = colors.std(axis=0) if len(colors) else np.zeros(3)
-    spread: Floats = np.maximum(measured, _LEAST_SPREAD)
+    spread: Floats = np.maximum(measured, LEAST_SPREAD)
     return spread
 
 

@@ -6,13 +6,11 @@ import numpy as np
 from PIL import Image
 
 from jobs.providers.colour import Floats
+from jobs.providers.offline_faces import Face, find_person
 from jobs.providers.offline_paint import Painted, Reach, Region, paint, region_tones
 from jobs.providers.offline_regions import (
-    Face,
     Mask,
-    NotFound,
     Surface,
-    find_face,
     likelihood_table,
     small_pixels,
     surface_of,
@@ -24,10 +22,8 @@ SKIN_REACH = Reach(lighter=0.9, most_lighter=110.0, darker=0.9, most_darker=130.
 
 def recolour_skin(picture: Image.Image, color: tuple[int, int, int]) -> Painted:
     """Give the skin of an RGB picture, in place, the colour's hue and most of its lightness."""
+    face = find_person(picture).face
     pixels = small_pixels(picture)
-    face = find_face(pixels)
-    if face.found_by != "face":
-        raise NotFound("skin")
     skin = surface_of(pixels[face.skin], 2)
     likelihood = likelihood_table(skin, _others(pixels, face, skin))
     tones = region_tones(color, float(pixels[..., 0][face.skin].mean()), SKIN_REACH)

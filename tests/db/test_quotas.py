@@ -10,16 +10,21 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from alembic import command
 from sqlalchemy import text
 
 from db.actor import SERVICE, Actor
+from db.embedded import EmbeddedDatabase
+from db.migrate import alembic_config, migrate
 from db.pool import Database
 from db.profiles.tables import Profile
 from db.quotas.administration import declared, write_declared_limits
 from db.quotas.declaration import Limit
 from db.registry import models
+from settings import Settings
 
 from ..conftest import MakeUser
+from .rows import FIRST, fill, scratch_database
 
 CREATE = text("select app.create_profile(:given)")
 UPDATE = text("select app.update_profile(:id, :given)")
@@ -36,6 +41,8 @@ USED = """
 select coalesce(sum(rows_used), 0)::bigint as rows, coalesce(sum(bytes_used), 0)::bigint as bytes
 from quota_use where user_id = $1 and slice = $2
 """
+
+WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
 
 
 def profile(size: int = 0) -> dict[str, Any]:
@@ -96,9 +103,14 @@ async def test_of_fifty_at_once_one_takes_the_last_place(
     await give_plan(owner, actor, "profiles", 4, 1_000)
     for _ in range(3):
         await doing(database, actor, CREATE, given=profile())
-    answers = await asyncio.gather(
-        *(doing(database, actor, CREATE, given=profile()) for _ in range(50))
-    )
+    async with owner.transaction():  # all that have a connection wait, then go at once
+        await owner.execute("select from quota_use where user_id = $1 for update", actor.user_id)
+        waiting = [
+            asyncio.create_task(doing(database, actor, CREATE, given=profile())) for _ in range(50)
+        ]
+        while await owner.fetchval(WAITING) < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    answers = await asyncio.gather(*waiting)
     assert sum(isinstance(answer, UUID) for answer in answers) == 1
     assert (
         answers.count("QUOTA_EXCEEDED: You may have 4 profiles. Delete some with deleteProfile.")
@@ -361,3 +373,24 @@ async def test_a_smaller_plan_or_limit_holds_at_once(
     assert [isinstance(answer, UUID) for answer in answers] == [True, True, False]
     await owner.execute("update users set is_anonymous = true where id = $1", actor.user_id)
     assert isinstance(await doing(database, actor, CREATE, given=profile()), UUID)
+
+
+async def test_what_was_stored_before_is_counted_when_migrating(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> None:
+    async with scratch_database(cluster, "counted") as owner_url:
+        config = alembic_config(owner_url)
+        await migrate(owner_url, settings)
+        connection = await asyncpg.connect(owner_url)
+        await fill(connection)
+        await connection.close()
+        await asyncio.to_thread(command.downgrade, config, "0140")
+        await migrate(owner_url, settings)
+        connection = await asyncpg.connect(owner_url)
+        try:
+            for table in declared():
+                rows, stored = await use_is_true(connection, FIRST, table)
+                assert rows == 1, table
+                assert stored > 0, table
+        finally:
+            await connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 import orjson
 
+from db.generations import operations
 from db.pool import Database
 from db.storage import open_storage
 from graph.engine.engine import Engine
@@ -21,7 +22,7 @@ UPLOADS = """{ viewer { uploads(first: 10) { totalCount
 DELETE = "mutation($id: ID!) { deleteUpload(input: {id: $id}) { deletedId errors { code } } }"
 HISTORY = """{ viewer { generations { nodes {
   id toolId tool { id } upload { id status sizeBytes } } } } }"""
-WATCH = "subscription { generationsChanged { cursor generation { id status toolId } } }"
+WATCH = "subscription { generationsChanged { cursor generation { id status toolId } deletedId } }"
 
 
 async def test_uploads_are_listed_with_what_they_take(
@@ -104,5 +105,10 @@ async def test_all_of_the_callers_generations_can_be_watched(
     )
     again = orjson.loads((await anext(resumed)).body)["data"]["generationsChanged"]
     assert again == seen[-1]
+    async with database.transaction(actor) as transaction:
+        await operations.delete_generation(transaction, made[0])
+    services.hub.wake()
+    gone = orjson.loads((await anext(stream)).body)["data"]["generationsChanged"]
+    assert (gone["generation"], gone["deletedId"]) == (None, own["id"])
     await stream.aclose()
     await resumed.aclose()

@@ -48,8 +48,8 @@ MakeServices = Callable[[Provider], GenerationServices]
 
 @cache
 def photo() -> InspectedImage:
-    """A small drawn portrait, as it lies in storage."""
-    return inspect_image(as_jpeg(portrait(120, 160).picture), 40_000_000)
+    """A drawn portrait, large enough for its eyes to be seen, as it lies in storage."""
+    return inspect_image(as_jpeg(portrait(300, 400).picture), 40_000_000)
 
 
 async def awaiting_upload(database: Database, actor: Actor) -> UUID:

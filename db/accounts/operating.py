@@ -1,0 +1,114 @@
+"""What an operator sees of accounts and does to them, as the database's owner."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from db.emails import clean_email, email_key
+from db.errors import DomainError, ErrorCode
+
+ID_PREFIX = "user_"
+
+_FIND = "select id from users where email_key = $1"
+_SET_ROLE = """
+with changed as (
+    update users set role = $2, updated_at = now() where id = $1 and role <> $2 returning id
+)
+insert into audit_log (user_id, action) select id, $3 from changed returning user_id
+"""
+_LIST = """
+select u.id, u.email, u.is_anonymous, u.role, u.status, u.plan_id, u.created_at,
+       coalesce(w.balance, 0) as balance
+from users u left join wallets w on w.user_id = u.id
+where ($1::text is null or strpos(lower(u.email), lower($1)) > 0 or strpos(u.email_key, $2) > 0)
+  and ($3::uuid is null or (u.created_at, u.id) < (select created_at, id from users where id = $3))
+order by u.created_at desc, u.id desc limit $4
+"""
+_USER = """
+select u.id, u.email, u.is_anonymous, u.role, u.status, u.display_name, p.name as plan,
+       u.created_at, coalesce(w.balance, 0) as balance, coalesce(w.held, 0) as held,
+       coalesce(w.unlimited, false) as unlimited,
+       (select count(*) from generations g where g.user_id = u.id) as generations,
+       (select count(*) from uploads f where f.user_id = u.id) as uploads
+from users u left join wallets w on w.user_id = u.id left join plans p on p.id = u.plan_id
+where u.id = $1
+"""
+_SESSIONS = """
+select id, created_at, last_used_at, expires_at, user_agent from sessions
+where user_id = $1 and revoked_at is null and expires_at > now()
+order by last_used_at desc, id desc
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user with the figures of what is theirs, and the devices that are signed in."""
+
+    user: asyncpg.Record
+    sessions: list[asyncpg.Record]
+
+
+@asynccontextmanager
+async def _owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(owner_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _user_id(connection: asyncpg.Connection, who: str) -> UUID:
+    """The id of whoever is named by an e-mail, or by an id as the API gives it."""
+    if "@" not in who:
+        try:
+            user_id = UUID(who.strip().removeprefix(ID_PREFIX))
+        except ValueError:
+            raise DomainError(
+                ErrorCode.BAD_USER_INPUT,
+                f"{who} is neither an e-mail nor an id: write name@example.com or {ID_PREFIX}….",
+            ) from None
+        found = await connection.fetchval("select id from users where id = $1", user_id)
+        if found is None:
+            raise DomainError(ErrorCode.NOT_FOUND, f"Nobody has the id {who.strip()}.")
+        return user_id
+    by_email: UUID | None = await connection.fetchval(_FIND, email_key(who))
+    if by_email is None:
+        raise DomainError(ErrorCode.NOT_FOUND, f"Nobody has the e-mail {clean_email(who)}.")
+    return by_email
+
+
+async def set_role(owner_url: str, who: str, role: Literal["user", "admin"]) -> bool:
+    """Makes a user an admin or takes it away, and notes it; false when it was so already."""
+    action = "promote" if role == "admin" else "demote"
+    async with _owner(owner_url) as connection:
+        user_id = await _user_id(connection, who)
+        return await connection.fetchval(_SET_ROLE, user_id, role, action) is not None
+
+
+async def list_users(
+    owner_url: str, search: str | None, after: str | None, limit: int
+) -> list[asyncpg.Record]:
+    """Users, newest first: those whose e-mail has the text `search` in it, behind `after`."""
+    async with _owner(owner_url) as connection:
+        behind = await _user_id(connection, after) if after is not None else None
+        key = email_key(search) if search is not None else None
+        found: list[asyncpg.Record] = await connection.fetch(_LIST, search, key, behind, limit)
+        return found
+
+
+async def read_account(owner_url: str, who: str) -> Account:
+    """A user's account, all of one moment."""
+    async with (
+        _owner(owner_url) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        user_id = await _user_id(connection, who)
+        return Account(
+            await connection.fetchrow(_USER, user_id), await connection.fetch(_SESSIONS, user_id)
+        )
