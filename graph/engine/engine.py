@@ -40,7 +40,7 @@ from graph.engine.faults import FieldFault, FieldFaults, Path, Place, spread
 from graph.engine.gone import LooksGone, looks_gone
 from graph.engine.json_parts import Json, build_object
 from graph.engine.limits import Limits
-from graph.engine.parameters import Parameters, Request
+from graph.engine.parameters import Parameters, Request, faults_of
 from graph.engine.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.persisted import PersistedDocuments
 from graph.engine.plan import Planner, as_object
@@ -216,25 +216,35 @@ class Engine:
                 context.leave_room()
 
     async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
+        statement: Statement | None = None
         try:
             statement = await self.query_statement(operation, variables, context.actor)
             if statement is None:
-                return await self._with_faults(operation, variables, context)
+                return await self._with_faults(operation, variables, context, {})
             arguments = self._arguments(operation, statement, variables, context.actor)
             answer = await self._fetch(statement, arguments, context.actor)
             if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
                 await context.services.accounts.refuse_gone(context.actor)
             return b'{"data":' + answer + b"}"
         except FieldFault:
-            return await self._with_faults(operation, variables, context)
+            await _let_others_run(operation)
+            # A plan that is known finds what is wrong with its arguments without being made again.
+            request = Request(variables, context.actor.user_id)
+            found = {} if statement is None else faults_of(statement.getters, request)
+            return await self._with_faults(operation, variables, context, found)
         except Exception as error:  # every other fault leaves no data
             return failed(error, context)
 
     async def _with_faults(
-        self, operation: Operation, variables: Variables, context: Context
+        self,
+        operation: Operation,
+        variables: Variables,
+        context: Context,
+        found: Mapping[Path, FieldFault],
     ) -> bytes:
         """The answer of an operation some of whose fields fail, or that asks for introspection."""
         planning = Planning(self, operation, variables, signed_in=context.actor.user_id is not None)
+        planning.faults |= found
         try:
             root, fields = planning.root()
             asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
@@ -267,7 +277,8 @@ class Engine:
             found: dict[Path, FieldFault] = {}
             planner = planning.planner(Parameters(), found)
             pairs = self._plan_fields(planner, root, fields)
-            found = found or planner.parameters.faults(request)
+            await _let_others_run(planning.operation)
+            found = found or faults_of(planner.parameters.getters.values(), request)
             if not found:
                 try:
                     answer = await self.read(_statement(planner, pairs), request, context.actor)

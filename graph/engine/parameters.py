@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -62,16 +62,17 @@ class Parameters:
         """The primary key an operation returned for the object at `path` of its payload."""
         return self.add(lambda request: request.keys.get(path), type_)
 
-    def faults(self, request: Request) -> dict[Path, FieldFault]:
-        """Every field whose arguments are refused for this request, in one pass."""
-        found: dict[Path, FieldFault] = {}
-        for getter in self.getters.values():
-            try:
-                getter(request)
-            except FieldFault as fault:
-                found.setdefault(fault.field, fault)
-        return found
-
     def _bound(self, name: str, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
         self.getters[name] = getter
         return bindparam(name, type_=type_)
+
+
+def faults_of(getters: Iterable[Getter], request: Request) -> dict[Path, FieldFault]:
+    """Every field whose arguments are refused for this request, in one pass."""
+    found: dict[Path, FieldFault] = {}
+    for getter in getters:
+        try:
+            getter(request)
+        except FieldFault as fault:
+            found.setdefault(fault.field, fault)
+    return found
