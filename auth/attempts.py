@@ -16,7 +16,7 @@ from random import uniform
 
 from auth.fair_queue import Asker
 from auth.networks import RateLimit, Shares
-from db.errors import ErrorCode, RateLimited
+from db.core.errors import ErrorCode, RateLimited
 
 # At the same time, from one network; and of these for one account.
 ATTEMPTS_PER_NETWORK = 16

@@ -15,7 +15,7 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-import log_errors
+from server import log_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 CANARY = "canary7f3a"

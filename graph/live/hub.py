@@ -12,8 +12,8 @@ from uuid import UUID
 
 import structlog
 
-from db.errors import DomainError, ErrorCode
-from db.pool import Database
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor, expired_cursor
 from graph.live.event_log import Batch, EventLog, Head, Position, Watch

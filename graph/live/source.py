@@ -14,15 +14,15 @@ from graphql import OperationType
 
 from auth.networks import network_of
 from auth.tokens import cut_bearer_token
-from db.actor import NOBODY, Actor
-from graph.context import Context
-from graph.engine.costs import asks_for_cost
-from graph.engine.engine import Engine
-from graph.engine.subscriptions import Item, SendNow, Subscriber
-from graph.errors import RequestError
+from db.core.actor import NOBODY, Actor
+from graph.engine.documents.costs import asks_for_cost
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.subscriptions import Item, SendNow, Subscriber
 from graph.live.websocket import RequestErrors
-from graph.services import Services
-from graph.traffic import codes_told
+from graph.shared.context import Context
+from graph.shared.errors import RequestError
+from graph.shared.traffic import codes_told
+from server.services import Services
 
 log = structlog.get_logger(__name__)
 

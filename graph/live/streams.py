@@ -11,18 +11,17 @@ import orjson
 import structlog
 
 from auth.networks import client_address
-from db.actor import Actor
-from db.errors import DomainError, ErrorCode
-from graph.context import ABORT_KEY
-from graph.engine.subscriptions import Item
-from graph.errors import top_level
-from graph.http import GraphQLHttp, Refusal, parts_of
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
+from graph.engine.execution.subscriptions import Item
 from graph.live.clients import Clients, Place
 from graph.live.protocol import CloseCode
 from graph.live.subscriptions import SubscriptionClosed
-from graph.live.uvicorn_protocol import HELD_LIMIT_BYTES
 from graph.live.websocket import OperationSource, Receive, RequestErrors, Scope, Send
-from graph.slow_readers import patience_seconds
+from graph.shared.context import ABORT_KEY
+from graph.shared.errors import top_level
+from graph.shared.slow_readers import HELD_LIMIT_BYTES, patience_seconds
+from server.http import GraphQLHttp, Refusal, parts_of
 
 EVENT_STREAM = b"text/event-stream"
 HEADERS = [

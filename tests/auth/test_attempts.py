@@ -17,7 +17,7 @@ from auth.attempts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_NETWORK, Attempts
 from auth.fair_queue import Asker, FairQueue
 from auth.networks import RateLimit
 from auth.passwords import PasswordHasher
-from db.errors import DomainError, ErrorCode, RateLimited
+from db.core.errors import DomainError, ErrorCode, RateLimited
 from tests.auth.house import PASSWORD, House, an_email, refused
 
 ATTACKER = "203.0.113.66"

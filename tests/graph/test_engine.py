@@ -7,9 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedDatabase
-from graph.engine.engine import Engine
-from graph.errors import RequestError
+from db.embedded.database import EmbeddedDatabase
+from graph.engine.execution.engine import Engine
+from graph.shared.errors import RequestError
 
 from ..conftest import MakeUser
 from .conftest import Ask

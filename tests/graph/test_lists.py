@@ -7,9 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.actor import Actor
-from graph.engine.engine import Engine
-from graph.engine.pages import TOTAL_COUNT_LIMIT
+from db.core.actor import Actor
+from graph.engine.execution.engine import Engine
+from graph.engine.planning.pages import TOTAL_COUNT_LIMIT
 
 from ..conftest import MakeUser
 from .conftest import Ask

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.embedded_cluster import Cluster
+from db.embedded.cluster import Cluster
 from settings import Settings
 from tests.graph.test_wrong_shapes import CANARY, PLACES, literal
 from tests.running import RunningServer
