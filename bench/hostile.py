@@ -12,7 +12,8 @@ from graphql import GraphQLSchema
 from rich.console import Console
 from rich.table import Table
 
-from graph.engine.documents.store import Documents, Operation
+from graph.engine.documents.operation import Operation
+from graph.engine.documents.store import Documents
 from graph.engine.documents.variables import coerce_variables
 from graph.schema import build_schema
 from graph.shared.errors import RequestError

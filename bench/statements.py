@@ -10,7 +10,7 @@ from graphql import OperationType
 from bench.documents import NESTED_READ, OURS, PAGE, POINT_READ, SPEND, SPEND_WITH_DETAILS, worded
 from db.core.actor import Actor
 from db.core.pool import Database
-from graph.engine.documents.store import Operation
+from graph.engine.documents.operation import Operation
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine
 from graph.engine.execution.outcomes import SqlVerb

@@ -18,7 +18,7 @@ from db.core.errors import not_found
 from db.core.pool import Database
 from db.files.storage import open_storage
 from graph.engine.documents.limits import Limits
-from graph.engine.documents.store import Operation
+from graph.engine.documents.operation import Operation
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine, MutationField
 from graph.engine.execution.outcomes import SqlVerb

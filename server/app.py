@@ -37,7 +37,6 @@ from graph.live.clients import Clients
 from graph.live.clients import Limits as LiveLimits
 from graph.live.hub import EventHub
 from graph.live.source import LiveOperations
-from graph.live.streams import EventStreams, wants_stream
 from graph.live.transport import GraphQLWebSocket
 from graph.schema import build_schema
 from graph.shared.answer_memory import AnswerMemory
@@ -45,6 +44,7 @@ from graph.shared.traffic import Traffic
 from graph.uploads import links
 from server import catalog_pictures, files
 from server.connections import ConnectionShares
+from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
 from server.metrics import MetricsPage, ProcessFigures
 from server.services import Services

@@ -31,7 +31,7 @@ from db.core.pool import Transaction
 from db.credits.tables import CreditTransaction, Wallet
 from db.profiles.tables import Profile
 from graph.engine import specs
-from graph.engine.planning.planner import as_object
+from graph.engine.planning.rows import as_object
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.shared.relay import DEFAULT_PAGE_SIZE, uuid_from_global_id
 

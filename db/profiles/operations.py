@@ -9,7 +9,7 @@ from sqlalchemy import delete
 from db.core.actor import Actor
 from db.core.errors import not_found
 from db.core.pool import Transaction
-from db.core.rls import own_rows
+from db.core.predicates import own_rows
 from db.profiles.tables import Profile
 
 

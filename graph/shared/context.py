@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from auth.accounts import Accounts
 from auth.networks import network_of
 from db.accounts.administration import require_admin
 from db.core.actor import Actor
 from db.core.errors import sign_in_first
+from db.core.pool import Database
+from db.uploads.receiving import UploadReceiver
+from graph.shared.answer_memory import AnswerMemory, Room
+from settings import Settings
 
 if TYPE_CHECKING:
-    from graph.engine.documents.store import Skeleton
-    from graph.shared.answer_memory import Room
-    from server.services import Services
+    from graph.engine.documents.operation import Skeleton
 
 
 # Where an HTTP request's scope holds its context.
@@ -29,6 +32,23 @@ WRITE_KEY = "tallygraph.write"
 ABORT_KEY = "tallygraph.abort"
 
 
+class OperationServices(Protocol):
+    """What operations work with; a process makes it once, when it starts."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def uploads(self) -> UploadReceiver: ...
+    @property
+    def answers(self) -> AnswerMemory: ...
+    def wake(self) -> None:
+        """Something was committed: subscribers should look."""
+
+
 @dataclass(slots=True)
 class Context:
     """What an operation knows of its request.
@@ -40,7 +60,7 @@ class Context:
     """
 
     actor: Actor
-    services: Services
+    services: OperationServices
     request_id: str
     user_agent: str | None = None
     address: str = ""

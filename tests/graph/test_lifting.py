@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from graph.engine.documents.lifting import read
 from graph.engine.documents.limits import Limits, check_text
+from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.parsing import Strings
-from graph.engine.documents.store import Documents, Operation
-from graph.engine.documents.variables import Variables, coerce_variables
+from graph.engine.documents.store import Documents
+from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine
 from graph.engine.planning.arguments import argument_values
 from graph.engine.planning.selection import Selections, sub_selections

@@ -13,7 +13,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-from graph.engine.documents.store import Operation, Tree
+from graph.engine.documents.operation import Operation, Tree
 from graph.engine.specs import Mutate, spec_of
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import (
     GraphQLError,
@@ -22,10 +21,8 @@ from db.core.errors import ErrorCode
 from graph.engine.documents.coercion import Unusual, read_variables
 from graph.engine.documents.input_faults import described, faults_of_value
 from graph.engine.documents.limits import VARIABLE_VALUE_LIMIT, check_variables
+from graph.engine.documents.operation import Operation, Variables
 from graph.shared.errors import RequestError
-
-if TYPE_CHECKING:
-    from graph.engine.documents.store import Operation
 
 MAX_INPUT_DEPTH = 100
 _STORABLE = frozenset({int, float, bool})
@@ -47,16 +44,6 @@ def is_plain(text: bytes) -> bool:
         and b"\\u" not in text
         and text.count(b"{") + text.count(b"[") <= MAX_INPUT_DEPTH
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Variables:
-    """The coerced values, the literals of the document among them; and as the client gave them."""
-
-    coerced: Mapping[str, Any]
-    given: Mapping[str, Any] = field(default_factory=dict)
-    # The most bytes that the answer to these can have.
-    room_bytes: int = 0
 
 
 def coerce_variables(

@@ -15,7 +15,6 @@ from graphql import (
     ExecutionResult,
     FieldNode,
     GraphQLError,
-    GraphQLField,
     GraphQLObjectType,
     OperationDefinitionNode,
     OperationType,
@@ -32,21 +31,22 @@ from db.core.pool import Database
 from graph.engine import specs
 from graph.engine.documents.dead_tokens import ignores_dead_token
 from graph.engine.documents.limits import Limits
+from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.persisted import PersistedDocuments
-from graph.engine.documents.store import INTROSPECTION, Documents, Operation
-from graph.engine.documents.variables import Variables, coerce_variables
+from graph.engine.documents.store import INTROSPECTION, Documents
+from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
-from graph.engine.planning.arguments import argument_reader, argument_values
+from graph.engine.planning.arguments import argument_reader
 from graph.engine.planning.conversion import Conversions
 from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, spread
 from graph.engine.planning.gone import LooksGone, looks_gone
 from graph.engine.planning.json_parts import Json, build_object
 from graph.engine.planning.parameters import Parameters, Request, faults_of
-from graph.engine.planning.planner import Planner, as_object
-from graph.engine.planning.render import Renderer
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.planning import Planning
 from graph.engine.planning.roots import Roots
-from graph.engine.planning.selection import Selections
+from graph.engine.planning.rows import as_object
 from graph.engine.planning.statements import Statement, make_statement
 from graph.engine.specs import spec_of
 from graph.shared.answer_memory import SMALL_BYTES
@@ -59,55 +59,6 @@ LARGE_DOCUMENT_TOKENS = 300
 log = structlog.get_logger("tallygraph.engine")
 
 
-class Planning:
-    """Everything needed to plan one operation for one shape of its variables."""
-
-    def __init__(
-        self, engine: Engine, operation: Operation, variables: Variables, *, signed_in: bool
-    ) -> None:
-        self.engine = engine
-        self._signed_in = signed_in
-        # Fields already known to fail for these variables; they are planned as null.
-        self.faults: dict[Path, FieldFault] = {}
-        self.operation = operation
-        self.variables = variables
-        self._syntax = operation.skeleton.syntax()
-        self.selections = Selections(engine.schema, self._syntax.fragments, variables.coerced)
-        self.renderer = Renderer(engine.schema, self.selections)
-
-    def planner(
-        self, parameters: Parameters, collected: dict[Path, FieldFault] | None = None
-    ) -> Planner:
-        """A planner that binds with `parameters` and gathers faults in `collected`, if given."""
-        return Planner(
-            self.selections,
-            parameters,
-            self._argument_reader,
-            self._arguments_now,
-            self.renderer.for_field,
-            signed_in=self._signed_in,
-            answer_bytes=self.engine.limits.answer_bytes,
-            faults=self.faults,
-            collected=collected,
-        )
-
-    @staticmethod
-    def _argument_reader(
-        definition: GraphQLField, node: FieldNode
-    ) -> Callable[[Request], dict[str, Any]]:
-        read = argument_reader(definition, node)
-        return lambda request: read(request.variables)
-
-    def _arguments_now(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
-        return argument_values(definition, node, self.variables)
-
-    def root(self) -> tuple[GraphQLObjectType, dict[str, list[FieldNode]]]:
-        """The root type and the fields selected on it."""
-        root = self.engine.schema.get_root_type(self.operation.kind)
-        assert root is not None
-        return root, self.selections.collect(root, [self._syntax.node.selection_set])
-
-
 @dataclass(frozen=True, slots=True)
 class MutationField:
     """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
@@ -118,7 +69,11 @@ class MutationField:
 
     @classmethod
     def plan(
-        cls, planning: Planning, root: GraphQLObjectType, nodes: list[FieldNode]
+        cls,
+        planning: Planning,
+        conversions: Conversions,
+        root: GraphQLObjectType,
+        nodes: list[FieldNode],
     ) -> MutationField | None:
         """The plan of one root field; none for `__typename`."""
         if nodes[0].name.value == "__typename":
@@ -127,7 +82,7 @@ class MutationField:
         spec = spec_of(definition)
         assert isinstance(spec, specs.Mutate)
         read = argument_reader(definition, nodes[0])
-        convert = planning.engine.conversions.of_arguments(definition)
+        convert = conversions.of_arguments(definition)
         payload_type = as_object(get_named_type(definition.type))
         return cls(
             spec,
@@ -243,7 +198,8 @@ class Engine:
         found: Mapping[Path, FieldFault],
     ) -> bytes:
         """The answer of an operation some of whose fields fail, or that asks for introspection."""
-        planning = Planning(self, operation, variables, signed_in=context.actor.user_id is not None)
+        signed_in = context.actor.user_id is not None
+        planning = Planning(self.schema, operation, variables, signed_in=signed_in)
         planning.faults |= found
         try:
             root, fields = planning.root()
@@ -296,7 +252,8 @@ class Engine:
         shape = (signed_in, *operation.shape(variables))
         plan: SubscriptionPlan | None = operation.plans.get(shape)
         if plan is None:
-            plan = SubscriptionPlan(Planning(self, operation, variables, signed_in=signed_in))
+            planning = Planning(self.schema, operation, variables, signed_in=signed_in)
+            plan = SubscriptionPlan(planning)
             operation.skeleton.remember(shape, plan)
         return plan
 
@@ -342,7 +299,7 @@ class Engine:
         shape = (signed_in, *operation.shape(variables))
         statement = operation.plans.get(shape)
         if statement is None:
-            planning = Planning(self, operation, variables, signed_in=signed_in)
+            planning = Planning(self.schema, operation, variables, signed_in=signed_in)
             root, fields = planning.root()
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
@@ -408,10 +365,11 @@ class Engine:
         shape = operation.shape(variables)
         planned: dict[str, MutationField | None] | None = operation.plans.get(shape)
         if planned is None:
-            planning = Planning(self, operation, variables, signed_in=True)
+            planning = Planning(self.schema, operation, variables, signed_in=True)
             root, fields = planning.root()
             planned = {
-                key: MutationField.plan(planning, root, nodes) for key, nodes in fields.items()
+                key: MutationField.plan(planning, self.conversions, root, nodes)
+                for key, nodes in fields.items()
             }
             operation.skeleton.remember(shape, planned)
         return planned

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from asyncpg import IntegrityConstraintViolationError
@@ -20,8 +20,10 @@ from db.core.retries import retried
 from graph.engine.execution.outcomes import Payload, Ref, SqlVerb, Verb
 from graph.engine.planning.json_parts import Json, build_object, text_literal
 from graph.engine.planning.parameters import ACTOR, Parameters, Request
-from graph.engine.planning.planner import Planner, table_behind
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.planning import Planning
 from graph.engine.planning.render import read
+from graph.engine.planning.rows import table_behind
 from graph.engine.planning.statements import (
     Statement,
     finish,
@@ -40,9 +42,6 @@ from graph.engine.planning.verbs import (
 from graph.engine.specs import Mutate, backing_of, python_name
 from graph.shared.context import Context
 from graph.shared.errors import domain_error, user_errors
-
-if TYPE_CHECKING:
-    from graph.engine.execution.engine import Planning
 
 # The payload's field that shows who is asking; no operation needs to give it.
 VIEWER = "viewer"

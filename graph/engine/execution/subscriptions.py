@@ -6,10 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import orjson
-from graphql import FieldNode, GraphQLError, OperationType, VariableNode, get_named_type
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    VariableNode,
+    get_named_type,
+)
 from sqlalchemy import FromClause, cast, func, null
 
 from db.core.actor import Actor
@@ -17,11 +24,15 @@ from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.outages import unavailable
 from db.core.rls import Public
 from graph.engine import specs
+from graph.engine.documents.operation import Operation, Variables
+from graph.engine.documents.store import Documents
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.planning.arguments import argument_values
 from graph.engine.planning.json_parts import TEXT, Json, build_object
 from graph.engine.planning.parameters import Parameters, Request
-from graph.engine.planning.planner import Planner, as_object, table_behind
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.planning import Planning
+from graph.engine.planning.rows import as_object, table_behind
 from graph.engine.planning.snapshots import (
     NeedsDatabase,
     Read,
@@ -36,9 +47,6 @@ from graph.shared.answer_memory import SMALL_BYTES, Room
 from graph.shared.errors import RequestError, domain_error
 from graph.shared.relay import uuid_from_global_id
 
-if TYPE_CHECKING:
-    from graph.engine.execution.engine import Engine, Planning
-
 # A database that restarts is waited for; after that the client is told to come back. No stream may
 # be silent for five seconds while its changes wait.
 PATIENCE_SECONDS = 4.0
@@ -51,6 +59,19 @@ class Item:
 
     body: bytes
     cursor: str | None = None
+
+
+class LiveEngine(Protocol):
+    """What a subscription needs of the engine."""
+
+    @property
+    def schema(self) -> GraphQLSchema: ...
+    @property
+    def documents(self) -> Documents: ...
+    def subscription_plan(
+        self, operation: Operation, variables: Variables, *, signed_in: bool
+    ) -> SubscriptionPlan: ...
+    async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes: ...
 
 
 class LiveEvents(Protocol):
@@ -210,7 +231,7 @@ class Subscriber:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: LiveEngine,
         watch: Watch,
         actor: Callable[[], Actor],
         enter: Callable[..., Awaitable[Room]] | None = None,

@@ -20,8 +20,8 @@ from graphql.execution.values import VariableValues, get_argument_values
 from graphql.utilities import coerce_input_literal
 from graphql.utilities.coerce_input_value import coerce_default_value
 
+from graph.engine.documents.operation import Variables
 from graph.engine.documents.probes import has_variables
-from graph.engine.documents.variables import Variables
 
 Read = Callable[[Variables], Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import GraphQLObjectType, get_named_type
 from sqlalchemy import ARRAY, ColumnElement, FromClause, any_, exists, select
@@ -12,11 +12,10 @@ from sqlalchemy.types import TypeEngine
 
 from db.core.errors import DomainError, bad_input
 from graph.engine.planning.parameters import Request
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.rows import cursor_value
 from graph.engine.specs import Column, Edge, GlobalId, backing_of, python_name, spec_of
 from graph.shared.relay import split_global_id
-
-if TYPE_CHECKING:
-    from graph.engine.planning.planner import Planner
 
 LIST_LIMIT = 100
 Path = tuple[str, ...]
@@ -110,8 +109,6 @@ def _key_of(prefix: str, type_: TypeEngine[Any]) -> Callable[[Any], Any]:
     """Reads a global id, or a catalog's slug, as the key of its row; an impossible id is null."""
 
     def decode(value: str) -> Any:
-        from graph.engine.planning.pages import cursor_value
-
         found, key = split_global_id(value)
         try:
             return cursor_value(key if found == prefix else value, type_.python_type)

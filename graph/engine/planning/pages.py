@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 from typing import Any
-from uuid import UUID
 
 from graphql import FieldNode, GraphQLArgument, GraphQLField, GraphQLObjectType, get_named_type
 from sqlalchemy import (
@@ -40,16 +38,15 @@ from graph.engine.planning.json_parts import (
     text_literal,
 )
 from graph.engine.planning.parameters import Getter, Request
-from graph.engine.planning.planner import Planner, as_object, ordering, table_behind
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.rows import as_object, cursor_value, ordering, table_behind
 from graph.engine.specs import Column, Page, SearchTerm, python_name, spec_of
 from graph.shared.relay import (
     CURSOR_VERSION,
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    bad_cursor,
     decode_cursor,
 )
-from graph.shared.scalars import parse_date_time
 
 POSITION = "position"
 INTEGER = Integer()
@@ -104,25 +101,24 @@ def behind(
     return or_(*branches)
 
 
-def cursor_value(value: Any, python_type: type) -> Any:
-    """A value out of a cursor as the type of its column."""
-    try:
-        if python_type is UUID:
-            return UUID(value)
-        if python_type is datetime:
-            return parse_date_time(value)
-    except (TypeError, ValueError, AttributeError):
-        raise bad_cursor() from None
-    if not isinstance(value, python_type):
-        raise bad_cursor()
-    return value
-
-
 def _as_given(definition: GraphQLField) -> GraphQLField:
     """A list's field without the default of `first`, which holds only where `last` is not given."""
     arguments = dict(definition.args)
     arguments["first"] = GraphQLArgument(arguments["first"].type, default_value=None)
     return GraphQLField(definition.type, arguments)
+
+
+def build_page(
+    planner: Planner,
+    page: Page,
+    definition: GraphQLField,
+    nodes: Sequence[FieldNode],
+    parent: FromClause | None,
+    parent_key: ColumnElement[Any] | None,
+    path: Path,
+) -> Json:
+    """The connection that a field leads to."""
+    return PageBuilder(planner, page, definition, nodes, parent, parent_key, path).build()
 
 
 class PageBuilder:

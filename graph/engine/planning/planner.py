@@ -30,8 +30,9 @@ from sqlalchemy import (
 from sqlalchemy import column as sql_column
 
 from db.core.errors import DomainError
+from db.core.predicates import ownership_predicate
 from db.core.rereading import readable_columns, reread_name
-from db.core.rls import AdminOnly, Owned, ownership_predicate
+from db.core.rls import AdminOnly, Owned
 from graph.engine import specs
 from graph.engine.planning.faults import FieldFault, Path, blamed_on
 from graph.engine.planning.json_parts import (
@@ -48,8 +49,9 @@ from graph.engine.planning.json_parts import (
     text_literal,
 )
 from graph.engine.planning.parameters import Parameters
+from graph.engine.planning.rows import as_object, sorted_by, table_behind
 from graph.engine.planning.selection import Selections, sub_selections
-from graph.engine.specs import Backing, backing_of, python_name, spec_of
+from graph.engine.specs import python_name, spec_of
 
 Arguments = dict[str, Any]
 
@@ -96,29 +98,6 @@ class Guard:
             raise FieldFault(self.path, self.refusal())
 
 
-def ordering(source: FromClause, order: Sequence[str]) -> list[tuple[ColumnElement[Any], bool]]:
-    """The columns of an order, each with whether it descends."""
-    return [(source.c[name.removeprefix("-")], name.startswith("-")) for name in order]
-
-
-def sorted_by(source: FromClause, order: Sequence[str]) -> list[ColumnElement[Any]]:
-    """The ORDER BY of an order."""
-    return [column.desc() if down else column.asc() for column, down in ordering(source, order)]
-
-
-def as_object(named: GraphQLNamedType) -> GraphQLObjectType:
-    """The type, known to be an object type because the schema was checked."""
-    assert isinstance(named, GraphQLObjectType), named
-    return named
-
-
-def table_behind(named: GraphQLNamedType) -> Backing:
-    """The table behind a type that has one."""
-    backing = backing_of(named)
-    assert backing is not None, named
-    return backing
-
-
 def _name_of_choice(read: Callable[..., Arguments], argument: str, request: Any) -> str | None:
     choice = read(request).get(argument)
     return None if choice is None else str(choice.name)
@@ -128,7 +107,8 @@ class Planner:
     """Builds the SQL of one operation's selections for one shape of its variables.
 
     `read_arguments(definition, node)` gives a function from a request to the field's arguments;
-    `render(definition, nodes)` gives the function that writes a computed value as JSON.
+    `render(definition, nodes)` gives the function that writes a computed value as JSON; `page`
+    builds a connection (`build_page()` of pages.py).
     """
 
     def __init__(
@@ -138,6 +118,7 @@ class Planner:
         read_arguments: Callable[[GraphQLField, FieldNode], Callable[..., Arguments]],
         arguments_now: Callable[[GraphQLField, FieldNode], Arguments],
         render: Callable[[GraphQLField, Sequence[FieldNode]], Callable[[Any], Any]],
+        page: Callable[..., Json],
         *,
         signed_in: bool,
         answer_bytes: int,
@@ -153,6 +134,7 @@ class Planner:
         self.nullable: dict[Path, bool] = {}
         self._selections = selections
         self._render = render
+        self._page = page
         self.parameters = parameters
         self.read_arguments = read_arguments
         self.arguments_now = arguments_now
@@ -286,10 +268,8 @@ class Planner:
                 condition = target.c[remote] == source.c[local]
                 return self.row(named, nodes, path, target, condition, parent=source)
             case specs.Page() as page:
-                from graph.engine.planning.pages import PageBuilder
-
                 key = source.c[table_behind(graph_type).key]
-                return PageBuilder(self, page, definition, nodes, source, key, path).build()
+                return self._page(self, page, definition, nodes, source, key, path)
             case specs.Report() as made_by:
                 from graph.engine.planning.reports import report
 

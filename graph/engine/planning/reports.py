@@ -13,7 +13,8 @@ from graph.engine import specs
 from graph.engine.planning.faults import Path
 from graph.engine.planning.json_parts import Json, json_agg, list_of
 from graph.engine.planning.parameters import Request
-from graph.engine.planning.planner import Planner, as_object
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.rows import as_object
 
 POSITION = "position"
 

@@ -10,14 +10,15 @@ from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, g
 from sqlalchemy import case, func, literal_column, null
 
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
-from db.core.rls import is_admin
+from db.core.predicates import is_admin
 from graph.engine import specs
 from graph.engine.planning.faults import Path
 from graph.engine.planning.json_parts import Json, text_literal
-from graph.engine.planning.pages import PageBuilder, cursor_value
+from graph.engine.planning.pages import PageBuilder
 from graph.engine.planning.parameters import Request
-from graph.engine.planning.planner import Guard, Planner, as_object, table_behind
+from graph.engine.planning.planner import Guard, Planner
 from graph.engine.planning.reports import report
+from graph.engine.planning.rows import as_object, cursor_value, table_behind
 from graph.engine.specs import backing_of, spec_of
 from graph.shared.relay import MAX_PAGE_SIZE, split_global_id
 

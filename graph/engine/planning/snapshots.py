@@ -26,7 +26,8 @@ from sqlalchemy.sql.visitors import iterate
 
 from db.core.rls import Owned, Public
 from graph.engine import specs
-from graph.engine.planning.planner import ColumnsOfRow, as_object, table_behind
+from graph.engine.planning.planner import ColumnsOfRow
+from graph.engine.planning.rows import as_object, table_behind
 from graph.engine.planning.selection import Selections, sub_selections
 from graph.engine.specs import python_name, spec_of
 from graph.shared.scalars import format_date_time

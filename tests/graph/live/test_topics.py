@@ -22,7 +22,7 @@ from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine
 from graph.engine.execution.subscriptions import Item, Subscriber
 from graph.engine.planning.parameters import Request
-from graph.engine.planning.planner import table_behind
+from graph.engine.planning.rows import table_behind
 from graph.engine.planning.snapshots import is_readable
 from graph.engine.specs import Column, Edge, Live, backing_of, python_name, spec_of
 from graph.schema import build_schema
