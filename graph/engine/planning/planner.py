@@ -51,7 +51,7 @@ from graph.engine.planning.json_parts import (
 from graph.engine.planning.parameters import Parameters
 from graph.engine.planning.rows import as_object, sorted_by, table_behind
 from graph.engine.planning.selection import Selections, sub_selections
-from graph.engine.specs import python_name, spec_of
+from graph.engine.specs import backing_of, python_name, spec_of
 
 Arguments = dict[str, Any]
 
@@ -248,7 +248,8 @@ class Planner:
         match spec_of(definition):
             case specs.Column(column_name):
                 column = column_name or python_name(definition)
-                if column in table_behind(graph_type).model.large:
+                backing = backing_of(graph_type)
+                if backing is not None and column in backing.model.large:
                     return measured(source.c[column], self.answer_bytes)
                 return leaf(source.name, column, named.name)  # type: ignore[attr-defined]
             case specs.GlobalId():
