@@ -15,12 +15,11 @@ from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
-from db import emails
-from db.accounts import operations, rules
+from db.accounts import emails, operations, rules
 from db.accounts.operations import Account, Credentials
-from db.actor import SERVICE, Actor
-from db.errors import DomainError, ErrorCode, Problems
-from db.pool import Database, Transaction
+from db.core.actor import SERVICE, Actor
+from db.core.errors import DomainError, ErrorCode, Problems
+from db.core.pool import Database, Transaction
 from settings import Settings
 
 # Accounts of one network that wait to be opened.

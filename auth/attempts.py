@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import uniform
 
 from auth.fair_queue import Asker
 from auth.networks import RateLimit, Shares
-from db.errors import ErrorCode, RateLimited
+from db.core.errors import ErrorCode, RateLimited
 
 # At the same time, from one network; and of these for one account.
 ATTEMPTS_PER_NETWORK = 16
@@ -32,10 +33,14 @@ PAUSED_PER_NETWORK = 1_000
 class Attempts:
     """The attempts at signing in or up of one process."""
 
-    def __init__(self, failures_per_minute: int) -> None:
+    def __init__(
+        self, failures_per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._networks = Shares[str](ATTEMPTS_PER_NETWORK)
         self._accounts = Shares[tuple[str, str]](ATTEMPTS_PER_ACCOUNT)
-        self._failures = RateLimit[str | tuple[str, str]](failures_per_minute, FAILURES_SECONDS)
+        self._failures = RateLimit[str | tuple[str, str]](
+            failures_per_minute, FAILURES_SECONDS, clock
+        )
         self._refusals = RateLimit[str](REFUSALS_PER_SECOND, 1.0)
         self._paused = Shares[str](PAUSED_PER_NETWORK)
         self._places: OrderedDict[tuple[str, str], None] = OrderedDict()

@@ -11,8 +11,8 @@ from datetime import timedelta
 from db.accounts import budgets
 from db.accounts.budgets import Budget
 from db.accounts.rules import budget_kinds
-from db.errors import RateLimited
-from db.pool import Transaction
+from db.core.errors import RateLimited
+from db.core.pool import Transaction
 from settings import Settings
 
 # A device gets one bonus; longer than this nothing of it is kept.

@@ -12,8 +12,8 @@ import structlog
 
 from auth.revocation import RevokedSessions
 from db.accounts import operations
-from db.actor import SERVICE
-from db.pool import Database
+from db.core.actor import SERVICE
+from db.core.pool import Database
 
 LOOK_EVERY_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 15.0

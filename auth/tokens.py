@@ -16,8 +16,8 @@ import jwt
 
 from auth.keys import SigningKeys
 from auth.revocation import RevokedSessions
-from db.actor import Actor
-from db.errors import DomainError, ErrorCode
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
 from settings import Settings
 
 ALGORITHM = "EdDSA"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 from auth.networks import Shares
-from db.errors import RateLimited
+from db.core.errors import RateLimited
 
 
 class Turns[Key: Hashable]:

@@ -12,11 +12,12 @@ from graphql import GraphQLSchema
 from rich.console import Console
 from rich.table import Table
 
-from graph.engine.documents import Documents, Operation
-from graph.engine.variables import coerce_variables
-from graph.errors import RequestError
-from graph.json_input import InvalidJson, parse_json
+from graph.engine.documents.operation import Operation
+from graph.engine.documents.store import Documents
+from graph.engine.documents.variables import coerce_variables
 from graph.schema import build_schema
+from graph.shared.errors import RequestError
+from graph.shared.json_input import InvalidJson, parse_json
 from tests.graph.hostile import HOSTILE, HOSTILE_VARIABLES
 
 RUNS = 11

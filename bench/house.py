@@ -22,10 +22,10 @@ from bench.data import Person, fill, hash_password
 from bench.documents import SIGN_IN
 from bench.statements import export_statements
 from bench.workloads import BARE, POSTGRAPHILE, STRAWBERRY, TALLYGRAPH
-from db.embedded import EmbeddedDatabase, destroy_embedded, start_embedded
-from db.migrate import migrate
-from db.pool import role_url
-from db.seeding import load_seed
+from db.core.pool import role_url
+from db.core.seeding import load_seed
+from db.embedded.database import EmbeddedDatabase, destroy_embedded, start_embedded
+from db.migrations.migrate import migrate
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

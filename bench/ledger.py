@@ -37,7 +37,7 @@ from bench.house import Ground, Server, on_core, open_ground, start_tallygraph
 from bench.load import run_load
 from bench.processes import Postgres, cpu_seconds
 from bench.statements import USER_CLAIM, USER_ID, export_statements
-from db.pool import role_url
+from db.core.pool import role_url
 
 HTTP_CONNECTIONS = 32
 WARM_SECONDS = 2.0

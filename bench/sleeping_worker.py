@@ -7,12 +7,12 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from db.pool import Database
-from db.storage import open_storage
+from db.core.pool import Database
+from db.files.storage import open_storage
 from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits
 from jobs.worker import Worker
-from logs import configure_logs
-from serving import make_bus, run
+from server.logs import configure_logs
+from server.serving import make_bus, run
 from settings import Settings, get_settings
 
 

@@ -8,15 +8,15 @@ from uuid import uuid4
 from graphql import OperationType
 
 from bench.documents import NESTED_READ, OURS, PAGE, POINT_READ, SPEND, SPEND_WITH_DETAILS, worded
-from db.actor import Actor
-from db.pool import Database
-from graph.context import Context
-from graph.engine.documents import Operation
-from graph.engine.engine import Engine
-from graph.engine.outcomes import SqlVerb
-from graph.engine.parameters import Request
-from graph.engine.variables import coerce_variables
+from db.core.actor import Actor
+from db.core.pool import Database
+from graph.engine.documents.operation import Operation
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.outcomes import SqlVerb
+from graph.engine.planning.parameters import Request
 from graph.schema import build_schema
+from graph.shared.context import Context
 from settings import Settings
 
 # Where the peer puts a request's own values; everything else in a statement is the same each time.

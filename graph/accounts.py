@@ -10,9 +10,8 @@ from sqlalchemy import literal_column
 
 from auth.accounts import SignedIn
 from db.accounts import tables
-from db.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode
 from graph.catalog import Plan
-from graph.context import Context
 from graph.credits import CreditGrant, Credits, CreditTransaction, usable_grants
 from graph.engine.declare import (
     backed_by,
@@ -26,14 +25,15 @@ from graph.engine.declare import (
     nodes_lookup,
     viewer_row,
 )
-from graph.engine.outcomes import Payload, Ref
-from graph.errors import UserError, user_error
+from graph.engine.execution.outcomes import Payload, Ref
 from graph.generations import Generation
-from graph.mutations import MutationPayload
 from graph.notifications import Notification
 from graph.profiles import Profile
 from graph.quotas import Quota, quotas
-from graph.relay import Connection, Node
+from graph.shared.context import Context
+from graph.shared.errors import UserError, user_error
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Connection, Node
 from graph.uploads import Upload, is_kept
 
 NEWEST_FIRST = ("-created_at", "-id")

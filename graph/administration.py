@@ -9,22 +9,22 @@ from uuid import UUID
 import strawberry
 from sqlalchemy import Text, Uuid, func, or_, select
 
+from db.accounts.emails import email_key
+from db.core.errors import Problems
+from db.core.pool import Transaction
 from db.credits import tables as credit_tables
 from db.credits.administration import give_credits_as_admin
 from db.credits.rules import problems_of_grant
-from db.emails import email_key
-from db.errors import Problems
-from db.pool import Transaction
 from graph.accounts import NEWEST_FIRST, User
-from graph.context import Context
 from graph.credits import CreditTransaction
 from graph.engine.declare import mutation, root_connection
-from graph.engine.outcomes import Payload, Ref, Verb
+from graph.engine.execution.outcomes import Payload, Ref, Verb
 from graph.engine.specs import Search, SearchTerm
-from graph.errors import UserError
-from graph.inputs import stored_in
-from graph.mutations import MutationPayload
-from graph.relay import Connection, uuid_from_global_id
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.inputs import stored_in
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Connection, uuid_from_global_id
 
 
 def part_of(text: str) -> str:

@@ -9,8 +9,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_column
 
 from db.catalog import operations, tables
-from db.pool import Transaction
-from graph.context import Context
+from db.core.pool import Transaction
 from graph.engine.declare import (
     backed_by,
     column,
@@ -21,11 +20,12 @@ from graph.engine.declare import (
     mutation,
     rows,
 )
-from graph.engine.outcomes import Payload, Ref, Verb
-from graph.errors import UserError
-from graph.mutations import MutationPayload
-from graph.relay import Cursor, Node, slug_from_global_id
-from graph.scalars import JSON
+from graph.engine.execution.outcomes import Payload, Ref, Verb
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Cursor, Node, slug_from_global_id
+from graph.shared.scalars import JSON
 from settings import get_settings
 
 

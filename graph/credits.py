@@ -22,11 +22,10 @@ from sqlalchemy import (
     or_,
 )
 
+from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
 from db.credits import tables
 from db.credits.rules import problems_of_movement
-from db.errors import DomainError, ErrorCode, bad_input, refuse_any
 from graph.catalog import Tool
-from graph.context import Context
 from graph.engine.declare import (
     backed_by,
     column,
@@ -37,12 +36,13 @@ from graph.engine.declare import (
     mutation,
     report,
 )
-from graph.engine.outcomes import SqlVerb
+from graph.engine.execution.outcomes import SqlVerb
 from graph.engine.specs import Report
-from graph.errors import UserError
-from graph.inputs import stored_in
-from graph.mutations import MutationPayload
-from graph.relay import Cursor, Node
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.inputs import stored_in
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Cursor, Node
 
 
 @strawberry.enum(description="What moved credits: a grant's source, or what was done with them.")

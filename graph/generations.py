@@ -10,12 +10,11 @@ import strawberry
 
 from db.catalog import operations as catalog
 from db.catalog.rules import accepted_parameters
+from db.core.errors import ErrorCode, Problems
+from db.core.pool import Transaction
 from db.credits.rules import problems_of_key
-from db.errors import ErrorCode, Problems
 from db.generations import operations, tables
-from db.pool import Transaction
 from graph.catalog import Tool
-from graph.context import Context
 from graph.engine.declare import (
     backed_by,
     column,
@@ -29,12 +28,13 @@ from graph.engine.declare import (
     root_connection,
     rows,
 )
-from graph.engine.outcomes import Payload, SqlVerb, Verb
-from graph.errors import UserError
-from graph.inputs import nulls, stored_in
-from graph.mutations import MutationPayload
-from graph.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
-from graph.scalars import JSON
+from graph.engine.execution.outcomes import Payload, SqlVerb, Verb
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.inputs import nulls, stored_in
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
+from graph.shared.scalars import JSON
 from graph.uploads import Upload, WidthArgument, picture_url
 
 

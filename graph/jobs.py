@@ -7,7 +7,6 @@ from datetime import datetime
 import strawberry
 
 from db.jobs import tables
-from graph.context import Context
 from graph.engine.declare import (
     backed_by,
     column,
@@ -16,10 +15,11 @@ from graph.engine.declare import (
     reference,
     root_connection,
 )
-from graph.engine.outcomes import SqlVerb
-from graph.errors import UserError
-from graph.mutations import MutationPayload
-from graph.relay import Connection, Node, uuid_from_global_id
+from graph.engine.execution.outcomes import SqlVerb
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Connection, Node, uuid_from_global_id
 
 
 @backed_by(tables.DeadJob, prefix="deadJob")

@@ -7,19 +7,19 @@ from enum import Enum
 
 import strawberry
 
+from db.core.errors import Problems
+from db.core.pool import Transaction
 from db.credits.rules import problems_of_key
-from db.errors import Problems
 from db.notifications import operations, tables
 from db.notifications.rules import problems_of_message
-from db.pool import Transaction
-from graph.context import Context
 from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.outcomes import Payload, Ref, SqlVerb, Verb
-from graph.errors import UserError
-from graph.inputs import nulls, stored_in
-from graph.mutations import MutationPayload
-from graph.relay import Cursor, Node, uuid_from_global_id
-from graph.scalars import JSON
+from graph.engine.execution.outcomes import Payload, Ref, SqlVerb, Verb
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.inputs import nulls, stored_in
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Cursor, Node, uuid_from_global_id
+from graph.shared.scalars import JSON
 
 
 @strawberry.enum(description="What a notification is about.")

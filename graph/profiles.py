@@ -6,17 +6,17 @@ from datetime import datetime
 
 import strawberry
 
-from db.errors import Problems, refuse_any
-from db.pool import Transaction
+from db.core.errors import Problems, refuse_any
+from db.core.pool import Transaction
 from db.profiles import operations, rules, tables
-from graph.context import Context
 from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.outcomes import Payload, SqlVerb, Verb
-from graph.errors import UserError
-from graph.inputs import given, nulls, stored_in
-from graph.mutations import MutationPayload
-from graph.relay import Cursor, Node, uuid_from_global_id
-from graph.scalars import JSON
+from graph.engine.execution.outcomes import Payload, SqlVerb, Verb
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.inputs import given, nulls, stored_in
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Cursor, Node, uuid_from_global_id
+from graph.shared.scalars import JSON
 
 
 @backed_by(tables.Profile, prefix="profile")

@@ -12,12 +12,12 @@ from graph.administration import AdministrationMutation, AdministrationQuery
 from graph.catalog import CatalogMutation, CatalogQuery, CatalogSubscription
 from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
 from graph.engine.checks import check_schema
-from graph.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
 from graph.generations import GenerationsMutation, GenerationsQuery, GenerationsSubscription
 from graph.jobs import JobsMutation, JobsQuery
 from graph.notifications import NotificationsMutation, NotificationsSubscription
 from graph.profiles import ProfilesMutation, ProfilesSubscription
-from graph.scalars import SCALARS
+from graph.shared.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
+from graph.shared.scalars import SCALARS
 from graph.uploads import UploadsMutation, UploadsSubscription
 
 

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
-from db.links import Links, open_links
+from db.files.links import Links, open_links
 from db.uploads import tables
 from db.uploads.operations import announced_type
-from graph.context import Context
 from graph.engine.declare import (
     backed_by,
     column,
@@ -24,10 +23,11 @@ from graph.engine.declare import (
     live,
     mutation,
 )
-from graph.engine.outcomes import Payload, SqlVerb
-from graph.errors import UserError
-from graph.mutations import MutationPayload
-from graph.relay import Cursor, Node, uuid_from_global_id
+from graph.engine.execution.outcomes import Payload, SqlVerb
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
 
 

@@ -11,7 +11,10 @@ from uuid import UUID, uuid5
 import asyncpg
 import structlog
 
-from db.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode
+from db.core.outages import cannot_serve
+from db.core.pool import Database
+from db.files.storage import EXTENSIONS, Storage, generation_path
 from db.generations.operations import (
     AttemptOutcome,
     MadeGeneration,
@@ -23,9 +26,6 @@ from db.generations.operations import (
     recorded_result_path,
     start_generation,
 )
-from db.outages import cannot_serve
-from db.pool import Database
-from db.storage import EXTENSIONS, Storage, generation_path
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
@@ -258,7 +258,7 @@ async def _finish_patiently(
         except Exception as error:
             if not _passes(error):
                 raise
-            log.warning("generation not recorded yet", error=repr(error), retry_seconds=delay)
+            log.warning("generation not recorded yet", error=error, retry_seconds=delay)
             await asyncio.sleep(delay)
     return await _finish(services, generation, made)
 

@@ -10,12 +10,12 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from db.actor import SERVICE
+from db.core.actor import SERVICE
+from db.core.outages import cannot_serve
+from db.core.pool import Database, Transaction
+from db.core.retries import retried
 from db.credits.operations import EXPIRED_GRANTS, OVERDUE_HOLDS, PLANS_MONTHS, Sweep
 from db.credits.proof import Proof, prove_ledger
-from db.outages import cannot_serve
-from db.pool import Database, Transaction
-from db.retries import retried
 
 # So many wallets are looked up together; each is locked by itself.
 AT_ONCE = 500
@@ -58,7 +58,7 @@ async def settle_one(database: Database, sweep: Sweep, user_id: UUID) -> int:
     except asyncpg.PostgresError as error:
         if cannot_serve(error):
             raise
-        log.error("credits.wallet_stuck", user_id=str(user_id), fault=str(error))
+        log.error("credits.wallet_stuck", user_id=str(user_id), fault=error)
         return 0
 
 

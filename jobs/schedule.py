@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from db.core.pool import Database
+from db.core.retention import purge, turn_event_days
+from db.files.storage import Storage
 from db.generations.operations import give_up_overdue_generations
-from db.pool import Database
-from db.retention import purge, turn_event_days
-from db.storage import Storage
 from db.uploads.receiving import sweep_files, sweep_uploads
 from jobs.ledger import (
     expire_credits,

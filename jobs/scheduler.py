@@ -11,9 +11,9 @@ from time import perf_counter
 import structlog
 from croniter import croniter
 
+from db.core.pool import Database
+from db.files.storage import Storage
 from db.jobs import operations
-from db.pool import Database
-from db.storage import Storage
 from jobs.schedule import ScheduledWork
 
 # Every node looks this often even when nothing is due: an hour may pass before the clock is right.
@@ -50,7 +50,7 @@ class Scheduler:
             try:
                 seconds = await self.tick()
             except Exception as error:
-                log.warning("the schedule could not be read", error=repr(error))
+                log.warning("the schedule could not be read", error=error)
                 seconds = RETRY_SECONDS
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), seconds)

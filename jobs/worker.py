@@ -18,10 +18,9 @@ from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 
 from db.catalog.operations import note_made_tools
-from db.errors import ErrorCode
-from db.generations.operations import bury_job, fail_generation, is_cancelled
-from db.pool import Database
-from db.queue import (
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.core.queue import (
     GENERATION_CANCELLED,
     RUN_GENERATION,
     RUN_SCHEDULED,
@@ -29,7 +28,8 @@ from db.queue import (
     connect_queue,
     open_queue,
 )
-from db.storage import Storage
+from db.files.storage import Storage
+from db.generations.operations import bury_job, fail_generation, is_cancelled
 from jobs.generations import GenerationRun, GenerationServices, RetryLater
 from jobs.providers.base import LimitedProvider, Provider
 from jobs.schedule import SCHEDULE
@@ -123,7 +123,7 @@ class Worker:
             try:
                 await self._serve(await connect_queue(self._direct_url, self._settings))
             except Exception as error:
-                log.warning("worker lost its queue", error=repr(error))
+                log.warning("worker lost its queue", error=error)
             if clock() - began > STEADY_SECONDS:
                 delay = RECONNECT_DELAY_SECONDS
             with suppress(TimeoutError):

@@ -17,8 +17,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedDatabase
-from db.embedded_process import SYSTEM_DIRECTORY, choose_user
+from db.embedded.database import EmbeddedDatabase
+from db.embedded.process import SYSTEM_DIRECTORY, choose_user
 from tests.running import ROOT
 
 EXAMPLE = ROOT / "examples" / "pgbouncer.ini"

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db.actor import SERVICE, Actor
-from db.embedded import EmbeddedDatabase, destroy_embedded, start_embedded
-from db.migrate import migrate
-from db.pool import Database
-from db.seeding import load_seed
+from db.core.actor import SERVICE, Actor
+from db.core.pool import Database
+from db.core.seeding import load_seed
+from db.embedded.database import EmbeddedDatabase, destroy_embedded, start_embedded
+from db.migrations.migrate import migrate
 from settings import Settings, get_settings
 from tests.running import RunningServer, running_server
 

@@ -11,8 +11,8 @@ import httpx
 import jwt
 import pytest
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
 from settings import Settings
 from tests.running import RunningServer, run_command
 

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from cli import app
-from db.pool import Database
+from cli.main import app
+from db.core.pool import Database
 
 Credits = Callable[..., Awaitable[str]]
 

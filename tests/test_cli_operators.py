@@ -12,10 +12,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db.embedded_cluster import Lock
-from db.embedded_places import list_places, remove_place
-from db.embedded_process import EmbeddedDatabaseError
-from faults import explained
+from cli.faults import explained
+from db.embedded.cluster import Lock
+from db.embedded.places import list_places, remove_place
+from db.embedded.process import EmbeddedDatabaseError
 from settings import Settings
 from tests.running import ROOT, RunningServer, environment, run_command
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from db.actor import SERVICE
-from db.pool import Database
+from db.core.actor import SERVICE
+from db.core.pool import Database
 from db.uploads.operations import UploadLimits, publish_limits
 from settings import Settings
 

@@ -53,6 +53,6 @@ class Watched:
 
 if __name__ == "__main__":
     Watched(Path(sys.argv.pop(1))).install()
-    from cli import main
+    from cli.main import main
 
     main()

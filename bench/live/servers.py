@@ -11,11 +11,11 @@ from auth.keys import SigningKeys
 from bench.data import Person
 from bench.house import ROOT, Ground, Server, free_port, node, our_variables, python, running
 from bench.live.figures import GRAPHQL_WS, STRAWBERRY, TALLYGRAPH
-from db.pool import Database
+from db.core.pool import Database
 from graph.live.bus import WAKE_CHANNEL
 from graph.live.event_log import PLANNING, READ_ALL, EventLog, Head
 from graph.live.hub import BATCH_ROWS, HEARTBEAT_SECONDS, UNSETTLED_POLL_SECONDS
-from serving import service_url
+from server.serving import service_url
 
 GRAPHQL_WS_FOLDER = ROOT / "bench" / "peers" / "graphql-ws"
 # A socket for each subscriber in the server and in its client, and what processes need besides.

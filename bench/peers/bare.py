@@ -21,8 +21,8 @@ import uvicorn
 import uvloop
 
 from auth.passwords import PasswordHasher
-from db.codecs import set_codecs
-from db.pool import role_url
+from db.core.codecs import set_codecs
+from db.core.pool import role_url
 
 HEADERS = [
     (b"content-type", b"application/json; charset=utf-8"),

@@ -25,15 +25,15 @@ from sqlalchemy import Select, Table, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from strawberry.dataloader import DataLoader
 
-from db.actor import Actor
-from db.base import Base
+from db.core.actor import Actor
+from db.core.base import Base
+from db.core.pool import Transaction
 from db.credits.tables import CreditTransaction, Wallet
-from db.pool import Transaction
 from db.profiles.tables import Profile
 from graph.engine import specs
-from graph.engine.plan import as_object
+from graph.engine.planning.rows import as_object
 from graph.engine.specs import backing_of, python_name, spec_of
-from graph.relay import DEFAULT_PAGE_SIZE, uuid_from_global_id
+from graph.shared.relay import DEFAULT_PAGE_SIZE, uuid_from_global_id
 
 RENAME = text("select app.update_profile(:id, :given)")
 SPEND = text("select app.spend_credits(:amount, :reason, :reference_id, :idempotency_key)")

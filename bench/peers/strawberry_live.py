@@ -29,15 +29,15 @@ from strawberry.types import Info
 
 from auth.keys import SigningKeys
 from auth.tokens import AccessTokens, bearer_token
-from db.errors import DomainError
-from db.pool import Database
+from db.core.errors import DomainError
+from db.core.pool import Database
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor as Position
 from graph.live.event_log import EventLog
 from graph.live.hub import BATCH_ROWS, HEARTBEAT_SECONDS, UNSETTLED_POLL_SECONDS
-from graph.relay import Cursor
-from graph.scalars import JSON, SCALARS
-from serving import make_bus
+from graph.shared.relay import Cursor
+from graph.shared.scalars import JSON, SCALARS
+from server.serving import make_bus
 from settings import get_settings
 
 NOTIFICATIONS, TOOLS = "notification.added", "tools.changed"

@@ -17,10 +17,10 @@ from auth.keys import SigningKeys
 from auth.tokens import AccessTokens, bearer_token
 from bench.peers.bare import HEADERS, serve
 from bench.peers.resolvers import Request, attach
-from db.pool import Database
-from graph.errors import InsufficientCreditsError, OperationError
-from graph.scalars import SCALARS
+from db.core.pool import Database
 from graph.schema import Mutation, Query
+from graph.shared.errors import InsufficientCreditsError, OperationError
+from graph.shared.scalars import SCALARS
 from settings import Settings, get_settings
 
 # More than any rotation has: a workload must not become a measurement of evictions.

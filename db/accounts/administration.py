@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from db.actor import Actor
-from db.pool import Database
+from db.core.actor import Actor
+from db.core.pool import Database
 
 _REQUIRE_ADMIN = text("select app.required_admin_id()")
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from db.pool import Transaction
+from db.core.pool import Transaction
 
 SESSIONS_PER_USER = 100
 # About ten days of refreshing every quarter of an hour. An older token is refused like any unknown

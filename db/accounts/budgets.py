@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import TextClause, text
 
-from db.pool import Transaction
+from db.core.pool import Transaction
 
 _TAKE = text("select app.take_from_budget(:kind, :holder_hash, :most, :span)")
 _LOOK = text("select app.budget_wait(:kind, :holder_hash, :most, :span)")

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from db.emails import clean_email, email_key
-from db.errors import DomainError, ErrorCode
+from db.accounts.emails import clean_email, email_key
+from db.core.errors import DomainError, ErrorCode
 
 ID_PREFIX = "user_"
 

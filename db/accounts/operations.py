@@ -14,11 +14,11 @@ from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.orm import aliased
 
 from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
+from db.accounts.emails import email_key
 from db.accounts.rules import RefreshDecision, decide_refresh
 from db.accounts.tables import AuditEntry, Credential, DeletedSession, RefreshToken, Session, User
-from db.emails import email_key
-from db.errors import DomainError, ErrorCode
-from db.pool import Transaction
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Transaction
 
 ACTIVE = "active"
 LOCKED = "locked"

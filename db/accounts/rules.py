@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
-from db.errors import bad_input
+from db.core.errors import bad_input
 
 # NIST SP 800-63B: a floor on length, no rules of composition, and no one character repeated. The
 # ceiling only keeps a request from being a megabyte of password.

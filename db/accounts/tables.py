@@ -16,9 +16,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
-from db.quotas.declaration import Bound
-from db.rls import Access, Internal, Owned
+from db.core.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
+from db.core.quotas import Bound
+from db.core.rls import Access, Internal, Owned
 
 
 class User(Base):
@@ -26,7 +26,7 @@ class User(Base):
 
     `email` is the address as its owner typed it, to be shown and written to: whatever is mailed
     goes there and never to the spelling that a request used. `email_key` is what all spellings of
-    it have in common (`db/emails.py`); who looks for an account by e-mail compares that.
+    it have in common (`db/accounts/emails.py`); who looks for an account by e-mail compares that.
     It is null for who shared an address with an older account before keys were kept.
     """
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 from sqlalchemy import text
 
-from db.actor import SERVICE, Actor
 from db.catalog.rules import ParameterRules
-from db.pool import Database, Transaction
+from db.core.actor import SERVICE, Actor
+from db.core.pool import Database, Transaction
 
 _PARAMETER_RULES = (
     "select json_build_array(parameters_schema, app.unknown_references(parameters_schema, $2))"

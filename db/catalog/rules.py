@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from db.errors import DomainError, InputRefused, bad_input
+from db.core.errors import DomainError, InputRefused, bad_input
 
 # How catalog rows are named by clients beside their keys: the prefixes of their global ids.
 _GLOBAL_ID_PREFIXES = {"hairstyles": "hairstyle_"}

@@ -7,8 +7,8 @@ from typing import ClassVar
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Json, Slug
-from db.rls import Access, Public, Watch
+from db.core.base import Base, Json, Slug
+from db.core.rls import Access, Public, Watch
 
 HEX_COLOR = "hex_code ~ '^#[0-9a-f]{6}$'"
 

@@ -13,10 +13,10 @@ import asyncpg
 import orjson
 from sqlalchemy import text
 
-from db.emails import email_key
-from db.errors import DomainError, ErrorCode
-from db.pool import Transaction
-from db.retries import retried
+from db.accounts.emails import email_key
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Transaction
+from db.core.retries import retried
 
 REFUSAL_SQLSTATE = "TG000"
 

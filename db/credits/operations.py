@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from db.pool import Transaction
+from db.core.pool import Transaction
 
 _HOLDS_DUE = text("""
     select distinct user_id from credit_holds

@@ -11,8 +11,8 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import text
 
-from db.actor import SERVICE
-from db.pool import Database, Transaction
+from db.core.actor import SERVICE
+from db.core.pool import Database, Transaction
 
 WALLETS_AT_ONCE = 200
 UNPROVEN = "the history is too long to be proven before the statement timeout"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from db.errors import DomainError, bad_input
+from db.core.errors import DomainError, bad_input
 
 AMOUNT_LIMIT = 1_000_000
 TEXT_LIMIT_CHARACTERS = 255

@@ -18,9 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, BigKey, Moment, OptionalMoment, UuidKey
-from db.quotas.declaration import Bound
-from db.rls import Access, Internal, Owned, Watch
+from db.core.base import Base, BigKey, Moment, OptionalMoment, UuidKey
+from db.core.quotas import Bound
+from db.core.rls import Access, Internal, Owned, Watch
 
 GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
 EXPIRY_RANK = (

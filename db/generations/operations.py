@@ -10,9 +10,9 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import text
 
-from db.actor import SERVICE
-from db.errors import ErrorCode
-from db.pool import Database, Transaction
+from db.core.actor import SERVICE
+from db.core.errors import ErrorCode
+from db.core.pool import Database, Transaction
 
 _WAITED_TOO_LONG = (
     "The generation waited too long and was given up. No credit was spent; start it again."

@@ -10,10 +10,10 @@ from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.base import Base, Json, Moment, OptionalMoment, Slug, UuidKey
 from db.catalog.tables import Tool
-from db.quotas.declaration import Bound, Limit, Quota
-from db.rls import Access, AdminOnly, Internal, Owned, Watch
+from db.core.base import Base, Json, Moment, OptionalMoment, Slug, UuidKey
+from db.core.quotas import Bound, Limit, Quota
+from db.core.rls import Access, AdminOnly, Internal, Owned, Watch
 from db.uploads.tables import Upload
 
 UNFINISHED = "status in ('QUEUED', 'RUNNING')"

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from db.actor import SERVICE
-from db.pool import Database
-from db.queue import RUN_SCHEDULED
+from db.core.actor import SERVICE
+from db.core.pool import Database
+from db.core.queue import RUN_SCHEDULED
 
 _READ_SCHEDULE = text("""
     select clock.now, s.name, s.times, s.next_run_at

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Moment, OptionalMoment, Slug, UuidKey
-from db.quotas.declaration import Bound
-from db.rls import Access, AdminOnly, Internal
+from db.core.base import Base, Moment, OptionalMoment, Slug, UuidKey
+from db.core.quotas import Bound
+from db.core.rls import Access, AdminOnly, Internal
 
 
 class DeadJob(Base):

@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.registry import metadata
+from db.core.registry import metadata
 from settings import get_settings
 
 LOCK_TIMEOUT_SECONDS = 5

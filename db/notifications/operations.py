@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import update
 
-from db.actor import Actor
-from db.errors import not_found
+from db.core.actor import Actor
+from db.core.errors import not_found
+from db.core.pool import Transaction
+from db.core.predicates import own_rows
 from db.notifications.tables import Notification
-from db.pool import Transaction
-from db.rls import own_rows
 
 
 async def mark_read(transaction: Transaction, actor: Actor, notification_id: UUID) -> None:

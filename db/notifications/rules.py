@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
-from db.errors import DomainError, bad_input
+from db.core.errors import DomainError, bad_input
 
 KEY_LIMIT_CHARACTERS = 255
 DATA_LIMIT_BYTES = 4096

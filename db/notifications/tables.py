@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Json, Moment, UuidKey
-from db.quotas.declaration import Limit, Quota
-from db.rls import Access, Owned, Watch
+from db.core.base import Base, Json, Moment, UuidKey
+from db.core.quotas import Limit, Quota
+from db.core.rls import Access, Owned, Watch
 
 
 class Notification(Base):

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import delete
 
-from db.actor import Actor
-from db.errors import not_found
-from db.pool import Transaction
+from db.core.actor import Actor
+from db.core.errors import not_found
+from db.core.pool import Transaction
+from db.core.predicates import own_rows
 from db.profiles.tables import Profile
-from db.rls import own_rows
 
 
 async def delete_profile(transaction: Transaction, actor: Actor, profile_id: UUID) -> None:

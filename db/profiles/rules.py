@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from db.errors import DomainError, bad_input
+from db.core.errors import DomainError, bad_input
 from db.profiles.tables import JSON_LIMIT_BYTES, THUMBNAIL_LIMIT_BYTES
 
 NAME_LIMIT_CHARACTERS = 255

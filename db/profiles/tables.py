@@ -9,9 +9,9 @@ from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Json, Moment, UuidKey
-from db.quotas.declaration import Limit, Quota
-from db.rls import Access, Owned, Watch
+from db.core.base import Base, Json, Moment, UuidKey
+from db.core.quotas import Limit, Quota
+from db.core.rls import Access, Owned, Watch
 
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
 THUMBNAIL_LIMIT_BYTES = 512 * 1024

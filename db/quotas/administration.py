@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from db.quotas.declaration import Quota
-from db.registry import models
+from db.core.quotas import Quota
+from db.core.registry import models
 
 AUDIENCES = ("GUEST", "MEMBER")
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Slug
-from db.quotas.declaration import Bound
-from db.rls import Access, Owned, Public
+from db.core.base import Base, Slug
+from db.core.quotas import Bound
+from db.core.rls import Access, Owned, Public
 
 
 class QuotaLimit(Base):

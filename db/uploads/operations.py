@@ -11,11 +11,11 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import text
 
-from db.actor import SERVICE
-from db.errors import DomainError, ErrorCode, bad_input, refuse_any
-from db.images import InspectedImage
-from db.pool import Database, Transaction
-from db.storage import EXTENSIONS, media_type, upload_path
+from db.core.actor import SERVICE
+from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
+from db.core.pool import Database, Transaction
+from db.files.images import InspectedImage
+from db.files.storage import EXTENSIONS, media_type, upload_path
 
 if TYPE_CHECKING:
     from settings import Settings

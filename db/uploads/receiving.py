@@ -8,11 +8,11 @@ from uuid import UUID
 
 import structlog
 
-from db.actor import Actor
-from db.errors import DomainError, ErrorCode
-from db.images import ImageWorker, InspectedImage
-from db.pool import Database
-from db.storage import Storage, incoming_path, media_type, upload_path, width_of
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from db.files.images import ImageWorker, InspectedImage
+from db.files.storage import Storage, incoming_path, media_type, upload_path, width_of
 from db.uploads.operations import (
     UNUSED_LASTS,
     UploadLimits,
@@ -135,7 +135,7 @@ class UploadReceiver:
         try:
             await delete_upload_files(self._storage, actor.user_id, upload_id)
         except DomainError as error:
-            log.warning("files of a deleted upload remain", upload=str(upload_id), error=str(error))
+            log.warning("files of a deleted upload remain", upload=str(upload_id), error=error)
 
 
 def _check_announced_size(size_bytes: int, upload: UploadState) -> None:

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index, Interval, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Moment, OptionalMoment, UuidKey
-from db.quotas.declaration import Limit, Quota
-from db.rls import Access, Internal, Owned, Watch
+from db.core.base import Base, Moment, OptionalMoment, UuidKey
+from db.core.quotas import Limit, Quota
+from db.core.rls import Access, Internal, Owned, Watch
 
 # What counts toward the quota: what is announced counts at once, what is deleted no more.
 STORED_BYTES = (

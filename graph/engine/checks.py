@@ -13,7 +13,7 @@ from graphql import (
 )
 from sqlalchemy import JSON
 
-from db.rls import Public
+from db.core.rls import Public
 from graph.engine import specs
 from graph.engine.specs import Backing, backing_of, python_name, spec_of
 

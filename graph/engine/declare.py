@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional, dataclass_transform
 import strawberry
 from sqlalchemy import ColumnElement, FromClause
 
-from db.base import Base
+from db.core.base import Base
 from graph.engine.inputs import page_resolver
 from graph.engine.specs import (
     SPEC,
@@ -30,7 +30,7 @@ from graph.engine.specs import (
     Spec,
     ViewerRow,
 )
-from graph.relay import (
+from graph.shared.relay import (
     Cursor,
     node_arguments,
     nodes_arguments,

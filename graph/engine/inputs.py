@@ -15,10 +15,10 @@ import strawberry
 from sqlalchemy import Table
 from strawberry.utils.str_converters import to_camel_case
 
-from db.base import Base
-from db.rls import Owned
+from db.core.base import Base
+from db.core.rls import Owned
 from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId, Search
-from graph.relay import DEFAULT_PAGE_SIZE
+from graph.shared.relay import DEFAULT_PAGE_SIZE
 
 _FILTERS: dict[object, type] = {}
 

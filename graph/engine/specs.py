@@ -10,7 +10,7 @@ from graphql import GraphQLField, GraphQLObjectType
 from sqlalchemy import ColumnElement, FromClause, Table
 from sqlalchemy.types import TypeEngine
 
-from db.base import Base
+from db.core.base import Base
 
 SPEC = "tallygraph"
 

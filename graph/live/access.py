@@ -12,12 +12,12 @@ from sqlalchemy import Select, Uuid, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.accounts.tables import User
-from db.actor import SERVICE
-from db.base import Base
-from db.errors import DomainError, ErrorCode, not_found
-from db.pool import Database, Transaction
-from db.registry import models
-from db.rls import Owned
+from db.core.actor import SERVICE
+from db.core.base import Base
+from db.core.errors import DomainError, ErrorCode, not_found
+from db.core.pool import Database, Transaction
+from db.core.registry import models
+from db.core.rls import Owned
 from graph.live.subscriptions import Subscription
 
 # Twice within the five seconds that are promised.
@@ -112,7 +112,7 @@ class AccessWatch:
                 async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
                     await self.look()
             except Exception as error:
-                log.warning("live.access_look_failed", error=repr(error))
+                log.warning("live.access_look_failed", error=error)
 
 
 @cache

@@ -100,6 +100,6 @@ class WakeBus:
             except Exception as error:
                 # Said once for each time that the bus is away, not for each wake-up.
                 if not is_away:
-                    log.warning("live.wake_lost", error=repr(error))
+                    log.warning("live.wake_lost", error=error)
                 is_away = True
             await asyncio.sleep(PUBLISH_INTERVAL_SECONDS)

@@ -85,7 +85,7 @@ class ReconnectingBackend(BroadcastBackend):
                 retry_seconds = FIRST_RETRY_SECONDS
                 await self._until_lost()
             except Exception as error:
-                log.warning("live.bus_lost", error=repr(error), retry_seconds=retry_seconds)
+                log.warning("live.bus_lost", error=error, retry_seconds=retry_seconds)
             await self._drop()
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from auth.networks import Shares, network_of
-from db.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode
 from graph.live.protocol import CloseCode
 from settings import Settings
 

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from db.errors import DomainError, ErrorCode, bad_input
+from db.core.errors import DomainError, ErrorCode, bad_input
 
 _VERSION = 1
 _HEAD = struct.Struct("!BQQQ")

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from db.pool import Database, Pool
+from db.core.pool import Database, Pool
 from graph.live.cursors import Cursor
 
 Position = tuple[int, int]

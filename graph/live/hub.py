@@ -12,8 +12,8 @@ from uuid import UUID
 
 import structlog
 
-from db.errors import DomainError, ErrorCode
-from db.pool import Database
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor, expired_cursor
 from graph.live.event_log import Batch, EventLog, Head, Position, Watch
@@ -326,7 +326,7 @@ class EventHub:
             try:
                 return await read()
             except Exception as error:
-                log.warning("live.read_failed", error=repr(error), retry_seconds=retry_seconds)
+                log.warning("live.read_failed", error=error, retry_seconds=retry_seconds)
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from graph.json_input import InvalidJson, parse_json
+from graph.shared.json_input import InvalidJson, parse_json
 
 SUBPROTOCOL = "graphql-transport-ws"
 LEGACY_SUBPROTOCOL = "graphql-ws"

@@ -6,31 +6,45 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 from graphql import OperationType
 
 from auth.networks import network_of
-from auth.tokens import cut_bearer_token
-from db.actor import NOBODY, Actor
-from graph.context import Context
-from graph.engine.costs import asks_for_cost
-from graph.engine.engine import Engine
-from graph.engine.subscriptions import Item, SendNow, Subscriber
-from graph.errors import RequestError
+from auth.revocation_watch import RevocationWatch
+from auth.tokens import AccessTokens, cut_bearer_token
+from db.core.actor import NOBODY, Actor
+from graph.engine.documents.costs import asks_for_cost
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.subscriptions import Item, SendNow, Subscriber
+from graph.live.hub import EventHub
 from graph.live.websocket import RequestErrors
-from graph.services import Services
-from graph.traffic import codes_told
+from graph.shared.context import Context, OperationServices
+from graph.shared.errors import RequestError
+from graph.shared.traffic import Traffic, codes_told
 
 log = structlog.get_logger(__name__)
+
+
+class LiveServices(OperationServices, Protocol):
+    """What live operations need beside what every operation needs."""
+
+    @property
+    def tokens(self) -> AccessTokens: ...
+    @property
+    def revocations(self) -> RevocationWatch: ...
+    @property
+    def hub(self) -> EventHub: ...
+    @property
+    def traffic(self) -> Traffic: ...
 
 
 class LiveOperations:
     """The operations of one process's sockets and event streams."""
 
-    def __init__(self, engine: Engine, services: Services) -> None:
+    def __init__(self, engine: Engine, services: LiveServices) -> None:
         self._engine = engine
         self._services = services
 

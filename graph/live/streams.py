@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, cast
 
 import orjson
 import structlog
 
-from auth.networks import client_address
-from db.actor import Actor
-from db.errors import DomainError, ErrorCode
-from graph.context import ABORT_KEY
-from graph.engine.subscriptions import Item
-from graph.errors import top_level
-from graph.http import GraphQLHttp, Refusal, parts_of
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
+from graph.engine.execution.subscriptions import Item
 from graph.live.clients import Clients, Place
 from graph.live.protocol import CloseCode
 from graph.live.subscriptions import SubscriptionClosed
-from graph.live.uvicorn_protocol import HELD_LIMIT_BYTES
 from graph.live.websocket import OperationSource, Receive, RequestErrors, Scope, Send
-from graph.slow_readers import patience_seconds
+from graph.shared.context import ABORT_KEY
+from graph.shared.errors import top_level
+from graph.shared.slow_readers import HELD_LIMIT_BYTES, patience_seconds
 
 EVENT_STREAM = b"text/event-stream"
 HEADERS = [
@@ -39,75 +35,10 @@ COMPLETE = b"event: complete\ndata:\n\n"
 log = structlog.get_logger(__name__)
 
 
-def wants_stream(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a request asks for an event stream before anything else."""
-    for name, value in headers:
-        if name == b"accept":
-            return value.split(b",")[0].split(b";")[0].strip().lower() == EVENT_STREAM
-    return False
-
-
 def next_event(item: Item) -> bytes:
     """A result as an event. JSON as we write it has no line breaks; its id resumes behind it."""
     resume = b"id: " + item.cursor.encode() + b"\n" if item.cursor else b""
     return resume + b"event: next\ndata: " + item.body + b"\n\n"
-
-
-class EventStreams:
-    """An ASGI application for requests to /graphql that accept an event stream."""
-
-    def __init__(
-        self,
-        source: OperationSource,
-        clients: Clients,
-        requests: GraphQLHttp,
-        *,
-        is_origin_allowed: Callable[[str | None], bool],
-    ) -> None:
-        self._source = source
-        self._clients = clients
-        self._requests = requests
-        self._is_origin_allowed = is_origin_allowed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one stream; what is no request, or one too many, is refused in HTTP's words."""
-        place = self._clients.place(client_address(scope))
-        try:
-            actor, request = await self._read(scope, receive)
-            place.enter()
-        except Refusal as refusal:
-            await _refuse(send, refusal.status, refusal.error, refusal.headers)
-            return
-        except DomainError as error:
-            await _refuse(send, 429, error, ((b"retry-after", b"5"),))
-            return
-        try:
-            place.belong_to(actor.user_id)
-            place.begin_subscription()
-            await self._serve(
-                Stream(self._source, self._clients, place, actor, scope, send), request, receive
-            )
-        except DomainError as error:
-            await _refuse(send, 429, error, ((b"retry-after", b"5"),))
-        finally:
-            place.leave()
-
-    async def _read(self, scope: Scope, receive: Receive) -> tuple[Actor, dict[str, Any]]:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        if not self._is_origin_allowed(origin.decode("latin-1") if origin else None):
-            refused = DomainError(ErrorCode.FORBIDDEN, "Pages of this origin may not call.")
-            raise Refusal(403, refused)
-        actor, request = await self._requests.read_request(scope, receive, headers)
-        parts_of(request)
-        return actor, request
-
-    async def _serve(self, stream: Stream, request: dict[str, Any], receive: Receive) -> None:
-        self._clients.add(stream)
-        try:
-            await stream.run(request, receive)
-        finally:
-            self._clients.remove(stream)
 
 
 class Stream:
@@ -245,18 +176,3 @@ def _errors(errors: list[dict[str, Any]]) -> bytes:
 async def _until_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _refuse(
-    send: Send, status: int, error: DomainError, extra: tuple[tuple[bytes, bytes], ...]
-) -> None:
-    body = orjson.dumps({"errors": [top_level(error)]})
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        *extra,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    with suppress(OSError):
-        await send({"type": "http.response.body", "body": body})

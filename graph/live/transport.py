@@ -8,12 +8,12 @@ from contextlib import suppress
 import orjson
 
 from auth.networks import client_address
-from db.errors import DomainError
-from graph.context import WRITE_KEY
-from graph.errors import top_level
+from db.core.errors import DomainError
 from graph.live.clients import Clients
 from graph.live.protocol import LEGACY_SUBPROTOCOL, SUBPROTOCOL, CloseCode
 from graph.live.websocket import Connection, OperationSource, Receive, Scope, Send
+from graph.shared.context import WRITE_KEY
+from graph.shared.errors import top_level
 
 
 def any_origin(_origin: str | None) -> bool:

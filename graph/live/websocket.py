@@ -11,14 +11,14 @@ from uuid import UUID
 
 import structlog
 
-from db.actor import NOBODY, Actor
-from db.errors import DomainError, ErrorCode
-from graph.engine.subscriptions import Item, SendNow
+from db.core.actor import NOBODY, Actor
+from db.core.errors import DomainError, ErrorCode
+from graph.engine.execution.subscriptions import Item, SendNow
 from graph.live import protocol
 from graph.live.clients import Clients, Place
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
 from graph.live.subscriptions import SlowConsumer, SubscriptionAway, SubscriptionClosed
-from graph.slow_readers import patience_seconds
+from graph.shared.slow_readers import patience_seconds
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

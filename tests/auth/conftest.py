@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from db.pool import Database
+from db.core.pool import Database
 from settings import Settings
 from tests.auth.house import House, build
 

@@ -15,9 +15,9 @@ from auth.attempts import Attempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.tokens import AccessTokens
-from db.actor import SERVICE
-from db.errors import DomainError, ErrorCode
-from db.pool import Database
+from db.core.actor import SERVICE
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
 from settings import Settings
 
 PASSWORD = "correct horse battery"

@@ -9,7 +9,7 @@ import pytest
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from db.accounts import rules
 from db.accounts.rules import RefreshDecision, decide_refresh
-from db.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode
 
 
 @pytest.mark.parametrize(

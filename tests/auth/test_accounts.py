@@ -12,8 +12,8 @@ import pytest
 from auth.accounts import SignedIn
 from auth.fair_queue import Asker
 from db.accounts import operations
-from db.actor import SERVICE
-from db.errors import DomainError, ErrorCode
+from db.core.actor import SERVICE
+from db.core.errors import DomainError, ErrorCode
 from tests.auth.house import PASSWORD, House, an_email, refused
 
 

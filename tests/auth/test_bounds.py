@@ -11,9 +11,9 @@ import pytest
 
 from db.accounts import bounds
 from db.accounts.operations import open_session, rotate_refresh_token
-from db.actor import SERVICE, Actor
-from db.pool import Database
-from db.retention import purge
+from db.core.actor import SERVICE, Actor
+from db.core.pool import Database
+from db.core.retention import purge
 
 from ..conftest import MakeUser
 

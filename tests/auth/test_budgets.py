@@ -17,10 +17,10 @@ from auth.budgets import AccountBudgets
 from auth.turns import Turns
 from db.accounts import budgets
 from db.accounts.budgets import Budget
-from db.actor import SERVICE
-from db.errors import DomainError, ErrorCode, RateLimited
-from db.pool import Database
-from db.retention import purge
+from db.core.actor import SERVICE
+from db.core.errors import DomainError, ErrorCode, RateLimited
+from db.core.pool import Database
+from db.core.retention import purge
 from settings import Settings
 from tests.auth.house import PASSWORD, House, an_email, build, refused
 

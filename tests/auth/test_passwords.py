@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from auth import passwords
 from auth.passwords import PasswordHasher
-from db.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode
 
 
 @pytest_asyncio.fixture

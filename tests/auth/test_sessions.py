@@ -12,9 +12,9 @@ from auth.accounts import SignedIn
 from auth.refresh_tokens import new_refresh_token
 from auth.revocation_watch import RevocationWatch
 from db.accounts import operations
-from db.actor import NOBODY, SERVICE
-from db.errors import DomainError, ErrorCode
-from db.pool import Database
+from db.core.actor import NOBODY, SERVICE
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
 from settings import Settings
 from tests.auth.house import PASSWORD, House, an_email, build, refreshes, refused
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from auth.keys import SigningKeys, rotate
 from auth.refresh_tokens import new_refresh_token
 from auth.tokens import AccessTokens, bearer_token
-from db.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode
 from settings import Settings
 
 USER, SESSION = uuid4(), uuid4()

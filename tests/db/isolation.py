@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 
-from db.actor import NOBODY, SERVICE, Actor
-from db.pool import Database
-from db.registry import models
-from db.rls import Access, AdminOnly, Internal, Owned, Public
+from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.pool import Database
+from db.core.registry import models
+from db.core.rls import Access, AdminOnly, Internal, Owned, Public
 
 from .rows import FIRST, NEWCOMER, SECOND, insert_sql, literal, new_row
 

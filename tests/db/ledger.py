@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from sqlalchemy import TextClause, text
 
-from db.actor import SERVICE, Actor
-from db.pool import Database
+from db.core.actor import SERVICE, Actor
+from db.core.pool import Database
 
 GRANT = text(
     "select app.grant_credits(:user_id, :source, :amount, null,"

@@ -23,13 +23,13 @@ from sqlalchemy import TextClause, text
 
 from auth.keys import SigningKeys
 from auth.tokens import AccessTokens
-from db.actor import SERVICE, Actor
-from db.embedded import EmbeddedDatabase
-from db.errors import DomainError
-from db.outages import cannot_serve
-from db.pool import Database
-from db.retries import RETRIED
-from db.storage import Storage
+from db.core.actor import SERVICE, Actor
+from db.core.errors import DomainError
+from db.core.outages import cannot_serve
+from db.core.pool import Database
+from db.core.retries import RETRIED
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import Storage
 from settings import Settings
 
 from ..jobs.house import ready_upload

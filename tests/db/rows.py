@@ -11,9 +11,9 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 
-from db.actor import Actor
-from db.embedded import EmbeddedDatabase
-from db.registry import metadata
+from db.core.actor import Actor
+from db.core.registry import metadata
+from db.embedded.database import EmbeddedDatabase
 
 FIRST = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000a"))
 SECOND = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000b"))

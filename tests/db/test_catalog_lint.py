@@ -9,13 +9,13 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
-from db.quotas.declaration import Quota, quota_statements
-from db.registry import models
-from db.rereading import reread_name
-from db.rls import Internal, lock_statements, watch_statements
-from db.roles import UnsafeRoleError
+from db.core.pool import Database
+from db.core.quotas import Quota, quota_statements
+from db.core.registry import models
+from db.core.rereading import reread_name
+from db.core.rls import Internal, lock_statements, watch_statements
+from db.core.roles import UnsafeRoleError
+from db.embedded.database import EmbeddedDatabase
 from settings import Settings
 
 ROLES = ("anon", "authenticated", "service")

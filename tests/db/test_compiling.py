@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.sql.elements import ClauseElement
 
-from db import compiling
-from db.compiling import compiled
+from db.core import compiling
+from db.core.compiling import compiled
 from db.profiles.tables import Profile
 
 

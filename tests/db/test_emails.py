@@ -10,11 +10,11 @@ from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.emails import EMAIL_MAX_BYTES, check_new_email, could_be_email, email_key
-from db.embedded import EmbeddedDatabase
-from db.errors import DomainError, ErrorCode
-from db.migrate import alembic_config, migrate
-from db.pool import Database
+from db.accounts.emails import EMAIL_MAX_BYTES, check_new_email, could_be_email, email_key
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.migrations.migrate import alembic_config, migrate
 from settings import Settings
 
 from .rows import scratch_database

@@ -16,16 +16,16 @@ import asyncpg
 import psutil
 import pytest
 
-from db import embedded
-from db.embedded import (
+from db.embedded import database as embedded
+from db.embedded.cluster import OWNER_SECRET, Cluster
+from db.embedded.database import (
     EmbeddedDatabase,
     EmbeddedDatabaseError,
     destroy_embedded,
     find_embedded,
     start_embedded,
 )
-from db.embedded_cluster import OWNER_SECRET, Cluster
-from db.embedded_process import free_port, read_pid_file
+from db.embedded.process import free_port, read_pid_file
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARENT = """
 import sys, threading, time
 from pathlib import Path
-from db.embedded import start_embedded
+from db.embedded.database import start_embedded
 from settings import Settings
 
 def start():

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedDatabase
-from db.migrate import migrate
-from db.pool import Database
-from db.retention import turn_event_days
+from db.core.pool import Database
+from db.core.retention import turn_event_days
+from db.embedded.database import EmbeddedDatabase
+from db.migrations.migrate import migrate
 from jobs.schedule import SCHEDULE
 from settings import Settings
 

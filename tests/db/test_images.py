@@ -13,9 +13,9 @@ import psutil
 import pytest
 from PIL import Image, ImageCms
 
-from db.decoding import inspect_image
-from db.errors import DomainError, ErrorCode
-from db.images import ImageWorker, InspectedImage
+from db.core.errors import DomainError, ErrorCode
+from db.files.decoding import inspect_image
+from db.files.images import ImageWorker, InspectedImage
 from tests import pictures
 
 LIMIT_PIXELS = 40_000_000
@@ -257,7 +257,7 @@ async def test_no_secret_reaches_the_child(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_server_loads_no_decoder() -> None:
     program = (
-        "import sys, db.images, db.storage, graph.files, jobs.providers; "
+        "import sys, db.files.images, db.files.storage, server.files, jobs.providers; "
         "print([name for name in ('PIL', 'numpy') if name in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

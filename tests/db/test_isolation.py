@@ -13,12 +13,12 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from db.actor import NOBODY, SERVICE, Actor
-from db.embedded import EmbeddedDatabase
-from db.errors import DomainError, ErrorCode
-from db.migrate import migrate
-from db.pool import Database
-from db.rls import Owned
+from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from db.core.rls import Owned
+from db.embedded.database import EmbeddedDatabase
+from db.migrations.migrate import migrate
 from settings import Settings
 
 from .isolation import CHECKS, FOREIGN, House, complaints, untaught

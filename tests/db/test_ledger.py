@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from db.actor import NOBODY, SERVICE, Actor
-from db.pool import Database
+from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.pool import Database
 
 from ..conftest import MakeUser
 from .ledger import Ledger, refusal, refused_with

@@ -15,12 +15,12 @@ import asyncpg
 import pytest
 
 from bench.house import free_port
-from db.actor import Actor
-from db.embedded import EmbeddedDatabase, destroy_embedded, start_embedded
-from db.migrate import migrate
-from db.pool import Database
-from db.seeding import load_seed
-from db.storage import open_storage
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.core.seeding import load_seed
+from db.embedded.database import EmbeddedDatabase, destroy_embedded, start_embedded
+from db.files.storage import open_storage
+from db.migrations.migrate import migrate
 from jobs.schedule import end_overdue_work
 from settings import Settings
 

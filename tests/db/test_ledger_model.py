@@ -24,8 +24,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
 
 from .ledger import refusal
 from .ledger_model import DAILY_LIMIT, NEVER, Hold, RefusedError, Spend, Wallet

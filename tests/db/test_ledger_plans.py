@@ -8,8 +8,8 @@ import asyncpg
 import orjson
 import pytest
 
-from db.actor import Actor
-from db.pool import Database
+from db.core.actor import Actor
+from db.core.pool import Database
 
 from ..conftest import MakeUser
 from .ledger import Ledger, refusal, refused_with

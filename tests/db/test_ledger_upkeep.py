@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from db.actor import Actor
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.core.retention import purge
 from db.credits import proof as proof_module
 from db.credits.proof import Fault, prove_ledger
-from db.pool import Database
-from db.retention import purge
 from jobs.ledger import expire_credits, give_plan_credits, prove_recent
 from jobs.schedule import SCHEDULE, end_overdue_work
 

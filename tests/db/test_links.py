@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from db.errors import DomainError, ErrorCode
-from db.links import LINK_BUCKET_SECONDS, LinkSigner, open_links, open_signer
-from db.storage import generation_path, incoming_path, open_storage, upload_path, width_path
+from db.core.errors import DomainError, ErrorCode
+from db.files.links import LINK_BUCKET_SECONDS, LinkSigner, open_links, open_signer
+from db.files.storage import generation_path, incoming_path, open_storage, upload_path, width_path
 from settings import Settings
 from tests.buckets import ACCESS_KEY, REGION, SECRET_KEY, new_bucket
 

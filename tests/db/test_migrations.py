@@ -7,9 +7,9 @@ import asyncio
 import asyncpg
 from alembic import command
 
-from db.embedded import EmbeddedDatabase
-from db.migrate import alembic_config, migrate
-from db.pool import Database
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.migrations.migrate import alembic_config, migrate
 from settings import Settings
 
 from .rows import scratch_database

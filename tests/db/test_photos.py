@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from db.decoding import inspect_image
-from db.errors import DomainError, ErrorCode
-from db.images import ImageWorker
+from db.core.errors import DomainError, ErrorCode
+from db.files.decoding import inspect_image
+from db.files.images import ImageWorker
 from settings import Settings
 from tests import photos, pictures
 from tests.photos import SENT, Sent
@@ -94,14 +94,12 @@ async def test_too_much_memory_is_a_clear_refusal_and_the_next_photo_is_read() -
 
 
 def test_too_much_work_is_told_apart_from_a_process_that_was_killed() -> None:
-    program = (
-        "from db.decoding import limit_this_process as limit; limit(1 << 30, 1)\nwhile 1: pass"
-    )
+    program = "from db.files.decoding import limit_this_process as limit; limit(1 << 30, 1)\nwhile 1: pass"
     ended = subprocess.run([sys.executable, "-c", program], check=False)
     assert ended.returncode == -24  # SIGXCPU
 
 
 def test_what_grows_too_large_without_loss_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.decoding.WRITTEN_LIMIT_BYTES", 2_000)
+    monkeypatch.setattr("db.files.decoding.WRITTEN_LIMIT_BYTES", 2_000)
     with pytest.raises(DomainError, match="written without loss, as alpha needs"):
         inspect_image(photos.png(photos.see_through()), LIMIT_PIXELS)

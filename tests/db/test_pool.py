@@ -16,12 +16,12 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from db.actor import SERVICE, Actor
-from db.embedded import destroy_embedded
-from db.errors import DomainError, ErrorCode
-from db.migrate import migrate
-from db.outages import answered, cannot_serve, connection_lost
-from db.pool import Database, UnreachableDatabaseError
+from db.core.actor import SERVICE, Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.outages import answered, cannot_serve, connection_lost
+from db.core.pool import Database, UnreachableDatabaseError
+from db.embedded.database import destroy_embedded
+from db.migrations.migrate import migrate
 from settings import Settings
 from tests.graph.live.deployment import Deployment
 
@@ -234,7 +234,7 @@ async def test_a_server_that_falls_silent_is_given_up(
     migrated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopped process says nothing, as a machine that vanished does."""
-    monkeypatch.setattr("db.pool.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("db.core.pool.SILENCE_SECONDS", 0.2)
     hasty = migrated.settings.model_copy(update={"statement_timeout_seconds": 0.3})
     database = Database(migrated.owner_url, hasty)  # the role still has a longer timeout
     pool = database.pools["authenticated"]

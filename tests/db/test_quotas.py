@@ -13,14 +13,14 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
-from db.actor import SERVICE, Actor
-from db.embedded import EmbeddedDatabase
-from db.migrate import alembic_config, migrate
-from db.pool import Database
+from db.core.actor import SERVICE, Actor
+from db.core.pool import Database
+from db.core.quotas import Limit
+from db.core.registry import models
+from db.embedded.database import EmbeddedDatabase
+from db.migrations.migrate import alembic_config, migrate
 from db.profiles.tables import Profile
 from db.quotas.administration import declared, write_declared_limits
-from db.quotas.declaration import Limit
-from db.registry import models
 from settings import Settings
 
 from ..conftest import MakeUser

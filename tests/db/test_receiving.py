@@ -16,12 +16,12 @@ import asyncpg
 import httpx
 import pytest
 
-from db.actor import Actor
-from db.errors import DomainError
-from db.images import ImageWorker
-from db.links import open_links
-from db.pool import Database
-from db.storage import (
+from db.core.actor import Actor
+from db.core.errors import DomainError
+from db.core.pool import Database
+from db.files.images import ImageWorker
+from db.files.links import open_links
+from db.files.storage import (
     Storage,
     generation_path,
     incoming_path,
@@ -334,9 +334,9 @@ async def test_a_photo_is_not_deleted_while_a_generation_begins(anywhere: House)
 KILLED_WHILE_STORING = """
 import asyncio, os, signal, sys
 from uuid import UUID
-from db.images import ImageWorker
-from db.pool import Database
-from db.storage import open_storage
+from db.files.images import ImageWorker
+from db.core.pool import Database
+from db.files.storage import open_storage
 from db.uploads.operations import UploadLimits, UploadRecords
 from db.uploads.receiving import UploadReceiver
 from settings import Settings

@@ -7,10 +7,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db.actor import NOBODY, SERVICE, Actor
-from db.pool import Database
-from db.registry import models
-from db.rereading import make_reread_functions, readable_columns, reread_name
+from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.pool import Database
+from db.core.registry import models
+from db.core.rereading import make_reread_functions, readable_columns, reread_name
 
 from ..conftest import MakeUser
 

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from db.actor import SERVICE, Actor
-from db.pool import Database
-from db.retries import ATTEMPTS, retried
+from db.core.actor import SERVICE, Actor
+from db.core.pool import Database
+from db.core.retries import ATTEMPTS, retried
 
 from ..conftest import MakeUser
 

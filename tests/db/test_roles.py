@@ -7,10 +7,10 @@ import re
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedDatabase
-from db.migrate import migrate
-from db.pool import Database, role_url
-from db.roles import UnsafeRoleError, write_role_settings
+from db.core.pool import Database, role_url
+from db.core.roles import UnsafeRoleError, write_role_settings
+from db.embedded.database import EmbeddedDatabase
+from db.migrations.migrate import migrate
 from settings import ROLES, Settings
 
 # Storage outside of tables, files, programs, and what belongs to the whole server.

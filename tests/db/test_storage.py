@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 
 import settings as settings_module
-from db.errors import DomainError, ErrorCode
-from db.links import open_links
-from db.storage import (
+from db.core.errors import DomainError, ErrorCode
+from db.files.links import open_links
+from db.files.storage import (
     WIDTHS_PIXELS,
     Storage,
     generation_path,

@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db.actor import SERVICE, Actor
-from db.errors import DomainError, ErrorCode
-from db.pool import Database
-from db.storage import upload_path
+from db.core.actor import SERVICE, Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from db.files.storage import upload_path
 from db.uploads.operations import (
     UploadLimits,
     UploadRecords,

@@ -9,15 +9,15 @@ import httpx
 import orjson
 import pytest
 
-from db.actor import NOBODY, Actor
-from db.pool import Database
-from db.storage import open_storage
-from graph.app import make_services
-from graph.context import Context
-from graph.engine.engine import Engine
+from db.core.actor import NOBODY, Actor
+from db.core.pool import Database
+from db.files.storage import open_storage
+from graph.engine.execution.engine import Engine
 from graph.live.bus import WakeBus
 from graph.schema import build_schema
-from graph.services import Services
+from graph.shared.context import Context
+from server.app import make_services
+from server.services import Services
 from settings import Settings
 
 Ask = Callable[..., Awaitable[dict[str, Any]]]

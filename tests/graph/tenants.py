@@ -13,10 +13,10 @@ import asyncpg
 import orjson
 from sqlalchemy import text
 
-from db.actor import Actor
-from db.errors import DomainError
-from db.outages import connection_lost
-from db.pool import Database, PooledConnection
+from db.core.actor import Actor
+from db.core.errors import DomainError
+from db.core.outages import connection_lost
+from db.core.pool import Database, PooledConnection
 
 from ..conftest import MakeUser
 from .conftest import Ask

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from auth.accounts import Accounts
-from db.actor import NOBODY
-from graph.context import Context
-from graph.engine.engine import Engine
-from graph.services import Services
+from db.core.actor import NOBODY
+from graph.engine.execution.engine import Engine
+from graph.shared.context import Context
+from server.services import Services
 from settings import Settings
 
 GUEST = """mutation($device: String) {

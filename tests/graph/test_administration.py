@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from graphql import GraphQLObjectType, get_named_type
 
-from db.actor import NOBODY, Actor
-from db.pool import Database
-from db.storage import open_storage
+from db.core.actor import NOBODY, Actor
+from db.core.pool import Database
+from db.files.storage import open_storage
 from graph.engine import specs
 from graph.engine.specs import spec_of
 from graph.schema import build_schema

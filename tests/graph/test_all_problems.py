@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from db.actor import NOBODY
-from db.errors import DomainError
-from graph.relay import uuid_from_global_id
+from db.core.actor import NOBODY
+from db.core.errors import DomainError
+from graph.shared.relay import uuid_from_global_id
 
 from ..conftest import MakeUser
 from .conftest import Ask

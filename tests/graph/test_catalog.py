@@ -13,12 +13,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from db.actor import Actor
 from db.catalog.operations import note_made_tools
-from db.pool import Database
-from db.seeding import SEEDS, seed_names
-from db.storage import open_storage
-from graph.catalog_pictures import routes
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.core.seeding import SEEDS, seed_names
+from db.files.storage import open_storage
+from server.catalog_pictures import routes
 from settings import Settings, get_settings
 
 from ..conftest import MakeUser

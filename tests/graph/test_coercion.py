@@ -23,8 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.types.arguments import convert_arguments
 
-from graph.engine.coercion import Coercions, Unusual, read_variables
-from graph.engine.conversion import Conversions
+from graph.engine.documents.coercion import Coercions, Unusual, read_variables
+from graph.engine.planning.conversion import Conversions
 from graph.schema import build_schema as build_our_schema
 
 STRAWBERRY = build_our_schema()

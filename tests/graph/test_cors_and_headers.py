@@ -12,11 +12,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
-from db.storage import open_storage
-from graph.app import Server, make_services, origin_check
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import open_storage
 from graph.live.bus import WakeBus
+from server.app import Server, make_services, origin_check
 from settings import Settings
 
 LOCAL = "http://localhost:3000"

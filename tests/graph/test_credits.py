@@ -9,8 +9,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db.actor import NOBODY, Actor
-from db.pool import Database
+from db.core.actor import NOBODY, Actor
+from db.core.pool import Database
 
 from ..conftest import MakeUser
 from ..db.ledger import Ledger

@@ -11,11 +11,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from db.pool import Database
-from db.storage import open_storage
-from graph.app import Server
+from db.core.pool import Database
+from db.files.storage import open_storage
 from graph.live.bus import WakeBus
-from serving import listen, server_config
+from server.app import Server
+from server.serving import listen, server_config
 from settings import Settings
 from tests.graph.live.websocket_server import run_uvicorn
 

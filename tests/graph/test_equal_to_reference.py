@@ -14,14 +14,14 @@ from graphql import get_named_type, is_leaf_type
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as profile
 
-from db.embedded import EmbeddedDatabase
-from db.errors import ErrorCode
-from db.pool import Database
-from db.rls import AdminOnly
-from graph.engine.engine import Engine
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.core.rls import AdminOnly
+from db.embedded.database import EmbeddedDatabase
+from graph.engine.execution.engine import Engine
 from graph.engine.specs import backing_of
-from graph.errors import RequestError
-from graph.services import Services
+from graph.shared.errors import RequestError
+from server.services import Services
 
 from .operations import FEATURES, Operation, operations
 from .reference.both import Both

@@ -11,16 +11,16 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db.actor import NOBODY, Actor
-from db.errors import DomainError, ErrorCode
-from db.outages import unavailable
-from db.pool import Database
-from db.storage import open_storage
+from db.core.actor import NOBODY, Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.outages import unavailable
+from db.core.pool import Database
+from db.files.storage import open_storage
 from db.uploads.operations import UploadRecords
-from graph.engine.engine import Engine
-from graph.errors import RequestError, masked
+from graph.engine.execution.engine import Engine
 from graph.live.cursors import decode_cursor
-from graph.services import Services
+from graph.shared.errors import RequestError, masked
+from server.services import Services
 from settings import Settings
 from tests.running import ROOT
 

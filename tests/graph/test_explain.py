@@ -10,14 +10,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db.actor import NOBODY
-from db.errors import DomainError
-from db.pool import Database
-from graph.engine.engine import Engine
-from graph.engine.variables import coerce_variables
-from graph.errors import RequestError
-from graph.explain import Question, explain, wrapped
-from graph.services import Services
+from cli.explain import Question, explain, wrapped
+from db.core.actor import NOBODY
+from db.core.errors import DomainError
+from db.core.pool import Database
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.engine import Engine
+from graph.shared.errors import RequestError
+from server.services import Services
 from tests.running import RunningServer, run_command
 
 from ..conftest import MakeUser

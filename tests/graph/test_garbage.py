@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 import pytest
 import uvicorn
 
-from db.pool import Database
-from db.storage import open_storage
-from graph.app import Server
+from db.core.pool import Database
+from db.files.storage import open_storage
 from graph.live.bus import WakeBus
-from graph.uvicorn_protocol import ImpatientHttpProtocol
+from server.app import Server
+from server.uvicorn_protocol import ImpatientHttpProtocol
 from settings import Settings
 from tests.graph.live.websocket_server import run_uvicorn
 

@@ -8,15 +8,15 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db.actor import Actor
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.files.storage import open_storage
 from db.generations.operations import (
     MadeGeneration,
     RunnableGeneration,
     finish_generation,
     start_generation,
 )
-from db.pool import Database
-from db.storage import open_storage
 from db.uploads.receiving import UploadReceiver
 from settings import Settings
 

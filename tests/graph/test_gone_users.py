@@ -20,11 +20,11 @@ from graphql import (
     is_required_input_field,
 )
 
-from db.actor import Actor
-from db.pool import Database
-from graph.engine.engine import Engine
+from db.core.actor import Actor
+from db.core.pool import Database
+from graph.engine.execution.engine import Engine
 from graph.engine.specs import Mutate, backing_of, spec_of
-from graph.services import Services
+from server.services import Services
 from settings import Settings
 from tests.graph.live.test_streams import running
 

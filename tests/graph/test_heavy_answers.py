@@ -9,12 +9,12 @@ import asyncpg
 import orjson
 import pytest
 
-from db.actor import Actor
-from db.errors import DomainError
-from graph.answer_memory import SMALL_BYTES, AnswerMemory
-from graph.engine.engine import Engine
-from graph.engine.limits import Limits
-from graph.errors import RequestError
+from db.core.actor import Actor
+from db.core.errors import DomainError
+from graph.engine.documents.limits import Limits
+from graph.engine.execution.engine import Engine
+from graph.shared.answer_memory import SMALL_BYTES, AnswerMemory
+from graph.shared.errors import RequestError
 
 from ..conftest import MakeUser
 from .conftest import Ask
@@ -170,7 +170,7 @@ async def test_a_user_waits_for_room_and_nobody_else_does() -> None:
 async def test_who_finds_no_room_is_told(
     monkeypatch: pytest.MonkeyPatch, user: str, network: str, code: str
 ) -> None:
-    monkeypatch.setattr("graph.answer_memory.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("graph.shared.answer_memory.WAIT_SECONDS", 0.01)
     memory = AnswerMemory(process_bytes=90, user_bytes=40)
     rooms = [await memory.enter(name, "net", 40) for name in ("ada", "bob")]
     with pytest.raises(DomainError) as caught:

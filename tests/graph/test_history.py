@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncpg
 import orjson
 
+from db.core.pool import Database
+from db.files.storage import open_storage
 from db.generations import operations
-from db.pool import Database
-from db.storage import open_storage
-from graph.engine.engine import Engine
-from graph.engine.subscriptions import Subscriber
-from graph.services import Services
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.subscriptions import Subscriber
+from server.services import Services
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -17,13 +17,13 @@ import pytest
 from bench import hostile_http
 from bench.hostile import measured
 from bench.house import Server
-from db.actor import NOBODY
-from graph.engine.engine import Engine
-from graph.errors import RequestError
-from graph.http import GraphQLHttp
+from db.core.actor import NOBODY
+from graph.engine.execution.engine import Engine
 from graph.live.source import LiveOperations
 from graph.live.websocket import RequestErrors
-from graph.services import Services
+from graph.shared.errors import RequestError
+from server.http import GraphQLHttp
+from server.services import Services
 from tests.running import RunningServer
 
 from .hostile import HOSTILE, HOSTILE_VARIABLES

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from db.pool import Database
-from db.storage import open_storage
-from graph.app import Server
+from db.core.pool import Database
+from db.files.storage import open_storage
 from graph.live.bus import WakeBus
-from serving import inherited, listen, server_config
+from server.app import Server
+from server.serving import inherited, listen, server_config
 from settings import Settings
 from tests.graph.live.websocket_server import run_uvicorn
 
@@ -154,7 +154,7 @@ async def test_an_unexpected_fault_is_logged_whole_and_shown_masked(
     if fault == "query":
         monkeypatch.setattr(inside.engine, "query_statement", fail)
     elif fault == "mutation":
-        monkeypatch.setattr("graph.engine.engine.run_mutation", fail)
+        monkeypatch.setattr("graph.engine.execution.engine.run_mutation", fail)
     else:
         monkeypatch.setattr(inside.engine.documents, "known", fail)
     text = GUEST if fault == "mutation" else "{ viewer { id } }"

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db.actor import NOBODY, Actor
-from db.errors import ErrorCode
+from db.core.actor import NOBODY, Actor
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.storage import open_storage
 from db.generations.operations import fail_generation, start_generation
-from db.pool import Database
-from db.storage import open_storage
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -11,16 +11,17 @@ from graphql import FieldNode, GraphQLObjectType, GraphQLSchema, get_named_type
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.engine.arguments import argument_values
-from graph.engine.documents import Documents, Operation
-from graph.engine.engine import Engine
-from graph.engine.lifting import read
-from graph.engine.limits import Limits, check_text
-from graph.engine.parsing import Strings
-from graph.engine.selection import Selections, sub_selections
-from graph.engine.variables import Variables, coerce_variables
-from graph.errors import RequestError
+from graph.engine.documents.lifting import read
+from graph.engine.documents.limits import Limits, check_text
+from graph.engine.documents.operation import Operation, Variables
+from graph.engine.documents.parsing import Strings
+from graph.engine.documents.store import Documents
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.engine import Engine
+from graph.engine.planning.arguments import argument_values
+from graph.engine.planning.selection import Selections, sub_selections
 from graph.schema import build_schema
+from graph.shared.errors import RequestError
 
 from ..conftest import MakeUser
 from .conftest import Ask
@@ -191,7 +192,7 @@ def test_an_unknown_text_with_a_known_skeleton_is_not_parsed(
 ) -> None:
     documents = fresh()
     documents.operation(TEXTS[0], None)
-    monkeypatch.setattr("graph.engine.documents.valid_document", None)
+    monkeypatch.setattr("graph.engine.documents.store.valid_document", None)
     assert "'first': 2" in meaning(documents, TEXTS[1])[1][1]
 
 

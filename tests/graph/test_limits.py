@@ -10,17 +10,17 @@ import orjson
 import pytest
 from graphql import get_introspection_query
 
-from db.actor import Actor
-from graph.context import Context
-from graph.engine.costs import Estimate
-from graph.engine.documents import Documents
-from graph.engine.engine import Engine
-from graph.engine.limits import Limits
-from graph.engine.variables import coerce_variables
-from graph.errors import RequestError
-from graph.http import GraphQLHttp
+from db.core.actor import Actor
+from graph.engine.documents.costs import Estimate
+from graph.engine.documents.limits import Limits
+from graph.engine.documents.store import Documents
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.engine import Engine
 from graph.live.source import LiveOperations
-from graph.services import Services
+from graph.shared.context import Context
+from graph.shared.errors import RequestError
+from server.http import GraphQLHttp
+from server.services import Services
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -11,14 +11,14 @@ import orjson
 import pytest
 from sqlalchemy import text, true
 
-from db.actor import Actor
+from db.core.actor import Actor
+from db.core.pool import Database
 from db.notifications import operations as notification_operations
-from db.pool import Database
 from db.profiles import operations as profile_operations
-from graph.context import Context
-from graph.engine import plan as planning
-from graph.engine.engine import Engine
-from graph.services import Services
+from graph.engine.execution.engine import Engine
+from graph.engine.planning import planner as planning
+from graph.shared.context import Context
+from server.services import Services
 
 from ..conftest import MakeUser
 from .conftest import Ask

@@ -16,13 +16,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from db.outages import unavailable
-from db.pool import Database
-from graph.app import Server
+from db.core.outages import unavailable
+from db.core.pool import Database
 from graph.live.bus import WakeBus
-from graph.siblings import Siblings
-from graph.traffic import errors_told
+from graph.shared.traffic import errors_told
 from jobs.ledger import prove_recent
+from server.app import Server
+from server.siblings import Siblings
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from db.errors import ErrorCode
+from db.core.errors import ErrorCode
 
 SIGN_UP = """mutation($email: String!) {
   signUp(input: {email: $email, password: "correct horse"}) { session { accessToken } }

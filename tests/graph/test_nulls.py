@@ -10,9 +10,9 @@ import pytest
 from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type, is_non_null_type
 from strawberry.utils.str_converters import to_snake_case
 
-from db.actor import Actor
-from db.pool import Database
-from db.storage import open_storage
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.files.storage import open_storage
 from graph.engine.specs import backing_of
 from graph.schema import build_schema
 from settings import Settings

@@ -12,12 +12,12 @@ from graphql import GraphQLError, Lexer, parse, specified_rules, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.engine import validation
-from graph.engine.documents import Documents
-from graph.engine.limits import Limits
-from graph.engine.parsing import Strings, parsed
-from graph.errors import RequestError
+from graph.engine.documents import validation
+from graph.engine.documents.limits import Limits
+from graph.engine.documents.parsing import Strings, parsed
+from graph.engine.documents.store import Documents
 from graph.schema import build_schema
+from graph.shared.errors import RequestError
 
 from .hostile import HOSTILE
 

@@ -11,21 +11,21 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from db.actor import NOBODY
-from db.pool import Database
-from db.storage import open_storage
-from graph.app import Server
-from graph.engine import documents
-from graph.engine.engine import Engine
-from graph.engine.persisted import PersistedDocuments, load_trusted_documents, sha256_of
-from graph.errors import RequestError
-from graph.http import GraphQLHttp
+from db.core.actor import NOBODY
+from db.core.pool import Database
+from db.files.storage import open_storage
+from graph.engine.documents import store as documents
+from graph.engine.documents.persisted import PersistedDocuments, load_trusted_documents, sha256_of
+from graph.engine.execution.engine import Engine
 from graph.live import protocol
 from graph.live.bus import WakeBus
 from graph.live.protocol import CloseSocket
 from graph.live.source import LiveOperations
 from graph.live.websocket import RequestErrors
-from graph.services import Services
+from graph.shared.errors import RequestError
+from server.app import Server
+from server.http import GraphQLHttp
+from server.services import Services
 from settings import Settings, SettingsError
 from tests.running import run_command
 

@@ -12,17 +12,17 @@ import asyncpg
 import orjson
 import pytest
 
-from db.actor import Actor
-from db.embedded import EmbeddedDatabase
-from db.errors import DomainError, ErrorCode
-from db.outages import cannot_serve
-from db.pool import Database
-from db.storage import open_storage
-from graph.app import make_services
-from graph.context import Context
-from graph.engine.engine import Engine
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.outages import cannot_serve
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import open_storage
+from graph.engine.execution.engine import Engine
 from graph.live.bus import WakeBus
 from graph.schema import build_schema
+from graph.shared.context import Context
+from server.app import make_services
 from settings import ROLES, Settings, SettingsError
 
 from ..bouncer import Bouncer, running_bouncer, userlist

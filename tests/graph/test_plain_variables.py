@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.engine.limits import VARIABLE_VALUE_LIMIT, check_variables
-from graph.engine.variables import MAX_INPUT_DEPTH, is_plain, refuse_unstorable
-from graph.errors import RequestError
+from graph.engine.documents.limits import VARIABLE_VALUE_LIMIT, check_variables
+from graph.engine.documents.variables import MAX_INPUT_DEPTH, is_plain, refuse_unstorable
+from graph.shared.errors import RequestError
 
 # Characters that matter here are rare among all others.
 TEXTS = st.text(st.sampled_from(["\x00", "\ud800", "\udfff", "ü", "😀", "\\", '"', "u", "a"]))

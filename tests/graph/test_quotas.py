@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from db.actor import Actor
+from db.core.actor import Actor
 from graph.quotas import QuotaSlice
 
 from ..conftest import MakeUser

@@ -6,10 +6,10 @@ from typing import Any
 
 import asyncpg
 
-from db.errors import ErrorCode
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.storage import open_storage
 from db.generations.operations import fail_generation, start_generation
-from db.pool import Database
-from db.storage import open_storage
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -14,10 +14,10 @@ import httpx
 import pytest
 import uvicorn
 
-from graph.engine.engine import Engine
-from graph.http import GraphQLHttp
-from graph.services import Services
-from graph.uvicorn_protocol import (
+from graph.engine.execution.engine import Engine
+from server.http import GraphQLHttp
+from server.services import Services
+from server.uvicorn_protocol import (
     HEAD_LIMIT_BYTES,
     HEAD_SECONDS,
     HEADER_LIMIT,
@@ -50,7 +50,7 @@ async def hasty_url(
     engine: Engine, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[str]:
     """The GraphQL route behind that protocol, in this process."""
-    monkeypatch.setattr("graph.http.BODY_TIMEOUT_SECONDS", HASTE)
+    monkeypatch.setattr("server.http.BODY_TIMEOUT_SECONDS", HASTE)
     app = GraphQLHttp(engine, services)
     config = uvicorn.Config(app, http=HastyProtocol, lifespan="off", log_config=None)  # type: ignore[arg-type]
     listener = socket.create_server(("127.0.0.1", 0))

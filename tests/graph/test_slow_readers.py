@@ -17,14 +17,14 @@ import orjson
 import pytest
 import uvicorn
 
-from db.actor import Actor
-from db.pool import Database
-from db.storage import generation_path, open_storage
-from graph.app import Server
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.files.storage import generation_path, open_storage
 from graph.live.bus import WakeBus
-from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 from graph.uploads import links
-from graph.uvicorn_protocol import ImpatientHttpProtocol
+from server.app import Server
+from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_websocket import FlushOrAbortProtocol
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -209,7 +209,7 @@ async def test_who_reads_nothing_is_dropped(house: House, request_of: Request) -
 async def test_who_has_not_read_gets_no_more_but_what_is_small(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.answer_memory.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("graph.shared.answer_memory.WAIT_SECONDS", 0.05)
     answers = house.server.services.answers
     held = await answers.enter(house.user.user_id, "elsewhere", answers.user_bytes)
     headers = {"authorization": f"Bearer {house.token.decode()}"}

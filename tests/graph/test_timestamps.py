@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from graphql import GraphQLNamedType, get_named_type
 
-from db.actor import Actor
-from graph.context import Context
-from graph.engine.engine import Engine
-from graph.services import Services
+from db.core.actor import Actor
+from graph.engine.execution.engine import Engine
+from graph.shared.context import Context
+from server.services import Services
 
 from ..conftest import MakeUser
 from .conftest import Ask

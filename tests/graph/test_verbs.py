@@ -9,17 +9,17 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from db.actor import Actor
-from db.pool import Database
-from db.storage import open_storage
-from graph.context import Context
-from graph.engine import payloads
-from graph.engine.engine import Engine
-from graph.engine.outcomes import SqlVerb
-from graph.engine.variables import coerce_variables
-from graph.engine.verbs import VerbStatement
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.files.storage import open_storage
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution import payloads
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.outcomes import SqlVerb
+from graph.engine.planning.verbs import VerbStatement
 from graph.schema import build_schema
-from graph.services import Services
+from graph.shared.context import Context
+from server.services import Services
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -27,11 +27,11 @@ from graphql import (
 )
 from graphql.utilities import coerce_input_value
 
-from graph.context import Context
-from graph.engine.engine import Engine
-from graph.errors import RequestError
+from graph.engine.execution.engine import Engine
 from graph.schema import build_schema
-from graph.services import Services
+from graph.shared.context import Context
+from graph.shared.errors import RequestError
+from server.services import Services
 
 from ..conftest import MakeUser
 from .test_no_server_fault import as_node

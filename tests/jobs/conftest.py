@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
-from db.storage import Storage, open_storage
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import Storage, open_storage
 from jobs.generations import GenerationServices
 from jobs.providers.base import LimitedProvider, Provider
 from jobs.worker import Worker

@@ -11,17 +11,17 @@ from uuid import UUID, uuid4
 import asyncpg
 from sqlalchemy import text
 
-from db.actor import Actor
-from db.decoding import inspect_image
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.files.decoding import inspect_image
+from db.files.images import InspectedImage
+from db.files.storage import Storage, upload_path
 from db.generations.operations import (
     MadeGeneration,
     RunnableGeneration,
     finish_generation,
     start_generation,
 )
-from db.images import InspectedImage
-from db.pool import Database
-from db.storage import Storage, upload_path
 from db.uploads.operations import UploadLimits, UploadRecords, create_upload
 from jobs.generations import GenerationRun, GenerationServices, RetryLater
 from jobs.providers.base import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import serving
+from server import serving
 from settings import get_settings
 
 from .house import FakeProvider

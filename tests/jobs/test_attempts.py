@@ -7,7 +7,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from db.errors import ErrorCode
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.storage import Storage
 from db.generations.operations import (
     AttemptOutcome,
     RunnableGeneration,
@@ -17,8 +19,6 @@ from db.generations.operations import (
     finish_generation,
     start_generation,
 )
-from db.pool import Database
-from db.storage import Storage
 from jobs.generations import GenerationRun, GenerationServices, RetryLater
 from jobs.providers.base import LimitedProvider, ProviderFailed
 

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db.actor import Actor
-from db.errors import ErrorCode
-from db.pool import Database
-from db.storage import Storage
+from db.core.actor import Actor
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.storage import Storage
 from db.uploads.operations import UploadRecords
 
 from ..conftest import MakeUser

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from db.pool import Database
-from db.storage import Storage
+from db.core.pool import Database
+from db.files.storage import Storage
 from jobs import generations as generations_job
 from jobs.generations import GenerationRun, RetryLater
 from jobs.providers.base import (

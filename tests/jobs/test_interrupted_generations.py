@@ -7,8 +7,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from db.actor import SERVICE
-from db.errors import ErrorCode
+from db.core.actor import SERVICE
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.storage import Storage
 from db.generations.operations import (
     MadeGeneration,
     RunnableGeneration,
@@ -16,8 +18,6 @@ from db.generations.operations import (
     finish_generation,
     start_generation,
 )
-from db.pool import Database
-from db.storage import Storage
 from jobs import generations as generations_job
 from jobs.schedule import end_overdue_work
 

@@ -12,16 +12,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from db.actor import Actor
-from db.errors import ErrorCode
+from db.core.actor import Actor
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.storage import Storage
 from db.generations.operations import (
     fail_generation,
     finish_generation,
     give_up_overdue_generations,
     start_generation,
 )
-from db.pool import Database
-from db.storage import Storage
 
 from ..conftest import MakeUser
 from .house import (

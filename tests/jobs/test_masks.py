@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from PIL import Image
 
-from db.actor import Actor
-from db.decoding import inspect_image
-from db.images import InspectedImage
-from db.pool import Database
-from db.storage import Storage
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.files.decoding import inspect_image
+from db.files.images import InspectedImage
+from db.files.storage import Storage
 from db.uploads.operations import delete_upload
 from db.uploads.receiving import sweep_uploads
 from jobs.generations import GenerationRun, GenerationServices

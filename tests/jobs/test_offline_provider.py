@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from db.decoding import inspect_image
+from db.files.decoding import inspect_image
 from jobs.providers import (
     GenerationOutcome,
     GenerationRequest,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from db.decoding import inspect_image
+from db.files.decoding import inspect_image
 from jobs.providers import GenerationOutcome, GenerationRequest, ProviderRefused
 from jobs.providers.offline import OfflineProvider
 from tests import people, pictures

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedDatabase
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import Storage
 from db.jobs.operations import enqueue_tick
-from db.pool import Database
-from db.storage import Storage
 from jobs import worker as worker_module
 from jobs.providers.offline import OfflineProvider
 from jobs.schedule import SCHEDULE, ScheduledWork, purge_old_rows

@@ -9,10 +9,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db.errors import ErrorCode
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.storage import Storage
 from db.generations.operations import fail_generation, finish_generation
-from db.pool import Database
-from db.storage import Storage
 from jobs.generations import GenerationRun, GenerationServices
 from jobs.providers.base import LimitedProvider
 

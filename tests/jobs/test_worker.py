@@ -15,9 +15,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
-from db.storage import Storage
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import Storage
 from jobs import generations as generations_job
 from jobs import worker as worker_module
 from jobs.providers.base import (

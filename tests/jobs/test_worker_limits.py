@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from pgqueuer.adapters.persistence.queries import Queries
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
-from db.storage import Storage
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import Storage
 from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits
 from jobs.worker import Worker
 from settings import Settings

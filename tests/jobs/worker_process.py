@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from db.pool import Database
-from db.storage import open_storage
+from db.core.pool import Database
+from db.files.storage import open_storage
 from jobs.worker import Worker
 from settings import get_settings
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from db.embedded import EmbeddedDatabase
-from db.pool import Database
-from db.storage import open_storage
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.files.storage import open_storage
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -12,9 +12,9 @@ import asyncpg
 import httpx
 import pytest
 
-from db.embedded import destroy_embedded
-from db.migrate import migrate
-from db.seeding import load_seed
+from db.core.seeding import load_seed
+from db.embedded.database import destroy_embedded
+from db.migrations.migrate import migrate
 from settings import ROLES, Settings
 from tests.bouncer import Bouncer, running_bouncer, userlist
 from tests.graph.live.deployment import Deployment

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from db.embedded_cluster import Cluster
+from db.embedded.cluster import Cluster
 from settings import Settings
 from tests.running import RunningServer, run_command, running_server, start_server
 

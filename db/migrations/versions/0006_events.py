@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.events import TransactionId
+from db.core.events import TransactionId
 from db.migrations.steps import run_all
 
 revision = "0006"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from alembic import op
 from pgqueuer.adapters.persistence.schema_ddl import render_install
 
+from db.core.queue import QUEUE_SETTINGS
 from db.migrations.steps import run_all
-from db.queue import QUEUE_SETTINGS
 
 revision = "0009"
 down_revision = "0008"

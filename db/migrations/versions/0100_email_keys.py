@@ -59,7 +59,7 @@ def downgrade() -> None:
 
 
 def _key(email: str) -> str:
-    """As `email_key()` in `db/emails.py` makes it."""
+    """As `email_key()` in `db/accounts/emails.py` makes it."""
     local, at, domain = unicodedata.normalize("NFC", email.strip()).rpartition("@")
     try:
         name = idna.encode(domain, uts46=True, std3_rules=True).decode()

@@ -15,21 +15,21 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from db.actor import Actor
-from db.errors import ErrorCode
-from db.images import ImageWorker
-from db.links import LinkSigner, open_links
-from db.pool import Database
-from db.storage import (
+from db.core.actor import Actor
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.images import ImageWorker
+from db.files.links import LinkSigner, open_links
+from db.files.storage import (
     Storage,
     generation_path,
     open_storage,
     upload_path,
 )
+from db.files.widths import SmallerPictures
 from db.uploads.operations import UploadLimits, create_upload
 from db.uploads.receiving import UploadReceiver
-from db.widths import SmallerPictures
-from graph.files import Files, routes
+from server.files import Files, routes
 from settings import Settings
 from tests import pictures
 from tests.upload_limits import publish, usual_limits_after

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from db.actor import Actor
-from db.errors import ErrorCode
-from db.images import ImageWorker
-from db.pool import Database
-from db.storage import (
+from db.core.actor import Actor
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.images import ImageWorker
+from db.files.storage import (
     WIDTHS_PIXELS,
     generation_path,
     width_path,

@@ -12,15 +12,15 @@ from uuid import uuid4
 
 import pytest
 
-from db.actor import Actor
-from db.decoding import inspect_image
-from db.errors import ErrorCode
-from db.pool import Database
-from db.storage import (
+from db.core.actor import Actor
+from db.core.errors import ErrorCode
+from db.core.pool import Database
+from db.files.decoding import inspect_image
+from db.files.storage import (
     Storage,
     upload_path,
 )
-from graph import files as routes_module
+from server import files as routes_module
 from tests import photos, pictures
 
 from .conftest import LIMIT_BYTES, QUOTA_BYTES, House, assert_refused, new_upload

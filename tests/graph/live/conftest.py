@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db.embedded import destroy_embedded
-from db.migrate import migrate
-from db.pool import Database
+from db.core.pool import Database
+from db.embedded.database import destroy_embedded
+from db.migrations.migrate import migrate
 from graph.live.hub import EventHub
 from settings import Settings
 from tests.graph.live.deployment import Deployment, running

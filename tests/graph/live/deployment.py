@@ -13,10 +13,10 @@ from uuid import UUID
 
 import asyncpg
 
-from db.embedded import EmbeddedDatabase, start_embedded
-from db.embedded_cluster import Cluster
-from db.embedded_process import make_public_directory
-from db.pool import Database, role_url
+from db.core.pool import Database, role_url
+from db.embedded.cluster import Cluster
+from db.embedded.database import EmbeddedDatabase, start_embedded
+from db.embedded.process import make_public_directory
 from graph.live.bus import WakeBus
 from graph.live.hub import EventHub
 from graph.live.subscriptions import Event, Subscription

@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from auth.keys import SigningKeys
 from auth.tokens import AccessTokens
-from db.migrate import migrate
+from db.migrations.migrate import migrate
 from graph.live.bus import WakeBus
 from tests.graph.live.deployment import Deployment
 from tests.graph.live.watchers import Watcher

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db.actor import Actor
-from db.errors import DomainError, ErrorCode
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
 from graph.live.access import LOOK_EVERY_SECONDS, LOOK_TIMEOUT_SECONDS, AccessWatch
 from graph.live.subscriptions import Subscription
-from graph.services import Services
+from server.services import Services
 from tests.conftest import MakeUser
 
 

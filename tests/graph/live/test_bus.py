@@ -14,7 +14,7 @@ import pytest
 from broadcaster import Broadcast
 from structlog.testing import capture_logs
 
-from db.pool import Database
+from db.core.pool import Database
 from graph.live import bus as bus_module
 from graph.live import bus_backends
 from graph.live.bus import WakeBus

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from db.pool import Database
+from db.core.pool import Database
 from tests.graph.live.deployment import TOPIC, Deployment, nothing_comes, running, take, write
 
 ROLLED_BACK = 40

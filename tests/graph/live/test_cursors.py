@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode
 from graph.live.cursors import Cursor, decode_cursor
 
 EPOCH = 0xFEDCBA9876543210

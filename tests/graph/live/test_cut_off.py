@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from auth.revocation_watch import LOOK_EVERY_SECONDS
-from db.actor import Actor
-from db.pool import Database
+from db.core.actor import Actor
+from db.core.pool import Database
 from graph.live.clients import SWEEP_SECONDS
 from settings import Settings
 from tests.conftest import MakeUser

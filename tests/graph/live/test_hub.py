@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from db.pool import Database
+from db.core.pool import Database
 from graph.live import event_log
 from graph.live import hub as hub_module
 from graph.live.bus import WakeBus

@@ -18,13 +18,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from auth.tokens import AccessTokens
-from db.actor import Actor
-from db.pool import Database
-from graph.app import Server
+from db.core.actor import Actor
+from db.core.pool import Database
 from graph.live.bus import WakeBus
 from graph.live.clients import Clients, Limits
-from graph.live.uvicorn_protocol import HELD_LIMIT_SOCKETS, FlushOrAbortProtocol
-from serving import server_config
+from server.app import Server
+from server.serving import server_config
+from server.uvicorn_websocket import HELD_LIMIT_SOCKETS, FlushOrAbortProtocol
 from settings import Settings
 from tests.conftest import MakeUser
 from tests.graph.live.websocket_server import run_uvicorn, say

@@ -9,9 +9,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from db.errors import DomainError, ErrorCode
-from db.pool import Database
-from db.retention import turn_event_days
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from db.core.retention import turn_event_days
 from graph.live.bus import WakeBus
 from graph.live.cursors import decode_cursor
 from graph.live.hub import EventHub

@@ -17,11 +17,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from db.actor import Actor
-from db.errors import DomainError, ErrorCode
-from db.pool import Database
-from graph.engine.engine import Engine
-from graph.engine.subscriptions import Subscriber
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.subscriptions import Subscriber
 from graph.live.bus import WakeBus
 from graph.live.hub import EventHub
 from graph.live.subscriptions import SubscriptionAway

@@ -16,14 +16,14 @@ import pytest
 import uvicorn
 
 from auth.tokens import AccessTokens
-from db.actor import Actor
-from db.pool import Database
-from graph.app import Server
+from db.core.actor import Actor
+from db.core.pool import Database
 from graph.live import clients as clients_module
 from graph.live import streams
 from graph.live.bus import WakeBus
 from graph.live.clients import Clients, Limits
-from graph.uvicorn_protocol import ImpatientHttpProtocol
+from server.app import Server
+from server.uvicorn_protocol import ImpatientHttpProtocol
 from settings import Settings
 from tests.conftest import MakeUser
 from tests.graph.live.websocket_server import run_uvicorn

@@ -14,19 +14,19 @@ import pytest
 from graphql import GraphQLObjectType, get_named_type
 from sqlalchemy.dialects.postgresql import JSONB
 
-from db.actor import NOBODY, Actor
-from db.registry import models
-from db.rls import AdminOnly, Owned, Public, Watch
+from db.core.actor import NOBODY, Actor
+from db.core.registry import models
+from db.core.rls import AdminOnly, Owned, Public, Watch
 from graph.engine.checks import SchemaError, check_schema
-from graph.engine.engine import Engine
-from graph.engine.parameters import Request
-from graph.engine.plan import table_behind
-from graph.engine.snapshots import is_readable
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.subscriptions import Item, Subscriber
+from graph.engine.planning.parameters import Request
+from graph.engine.planning.rows import table_behind
+from graph.engine.planning.snapshots import is_readable
 from graph.engine.specs import Column, Edge, Live, backing_of, python_name, spec_of
-from graph.engine.subscriptions import Item, Subscriber
-from graph.engine.variables import coerce_variables
 from graph.schema import build_schema
-from graph.services import Services
+from server.services import Services
 from tests.conftest import MakeUser
 from tests.db.rows import MAKERS, insert_sql, literal
 

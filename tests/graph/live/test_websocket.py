@@ -13,8 +13,8 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from graph.live import uvicorn_protocol
 from graph.live.clients import Limits
+from server import uvicorn_websocket as uvicorn_protocol
 from tests.graph.live.websocket_server import (
     ALICE,
     BOB,

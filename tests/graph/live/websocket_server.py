@@ -14,15 +14,15 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from db.actor import NOBODY, Actor
-from db.errors import DomainError, ErrorCode, bad_input
-from graph.engine.subscriptions import Item, SendNow
+from db.core.actor import NOBODY, Actor
+from db.core.errors import DomainError, ErrorCode, bad_input
+from graph.engine.execution.subscriptions import Item, SendNow
 from graph.live.clients import Clients, Limits
 from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
-from graph.live.uvicorn_protocol import FlushOrAbortProtocol
 from graph.live.websocket import RequestErrors
-from graph.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_websocket import FlushOrAbortProtocol
 
 ALICE = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
 BOB = Actor("authenticated", user_id=uuid4(), session_id=uuid4())

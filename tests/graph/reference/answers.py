@@ -22,9 +22,9 @@ from graphql import (
     parse,
 )
 
-from db.actor import Actor
-from db.errors import DomainError, ErrorCode, forbidden, sign_in_first
-from db.pool import Database
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
+from db.core.pool import Database
 from db.quotas.tables import QuotaLimit, QuotaUse
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of

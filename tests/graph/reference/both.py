@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 from graphql import OperationType
 
-from db.actor import Actor
-from graph.context import Context
-from graph.engine.engine import Engine
-from graph.engine.faults import FieldFault
-from graph.engine.statements import Statement
-from graph.engine.variables import coerce_variables
-from graph.services import Services
+from db.core.actor import Actor
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.engine import Engine
+from graph.engine.planning.faults import FieldFault
+from graph.engine.planning.statements import Statement
+from graph.shared.context import Context
+from server.services import Services
 
 from .answers import answer, codes
 from .world import ADA

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from graphql import GraphQLObjectType
 
-from db.errors import DomainError, ErrorCode, bad_input
+from db.core.errors import DomainError, ErrorCode, bad_input
 from graph.engine.specs import Column, Edge, GlobalId, backing_of, python_name, spec_of
 
 from .rows import Reader, Row, key_from_text

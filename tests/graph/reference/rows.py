@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from db.actor import Actor
-from db.base import Base
-from db.pool import Transaction
-from db.rls import AdminOnly, Owned, Public
+from db.core.actor import Actor
+from db.core.base import Base
+from db.core.pool import Transaction
+from db.core.rls import AdminOnly, Owned, Public
 
 
 @dataclass(frozen=True)

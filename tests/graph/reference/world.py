@@ -10,8 +10,8 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
-from db.actor import NOBODY, SERVICE, Actor
-from db.pool import Database
+from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.pool import Database
 
 from .answers import answer, reference_schema
 

@@ -1,0 +1,5 @@
+"""`python -m cli …` is `tallygraph …`."""
+
+from cli.main import main
+
+main()

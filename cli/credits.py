@@ -1,0 +1,297 @@
+"""`tallygraph credits …`: read a wallet, give, refund and move credits, prove the books."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import socket
+from collections.abc import Coroutine
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID, uuid4
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.terminal import console, fail, id_of, owner_url, paper, serving_url
+from settings import get_settings
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from db.credits.administration import Deed, Statement
+    from db.credits.proof import Proof
+
+credit_commands = typer.Typer(no_args_is_help=True, help="Credits of users.")
+
+Reason = Annotated[str, typer.Option(help="Why; it stands in the history and the audit log.")]
+Key = Annotated[str | None, typer.Option(help="The same key does it once, however often it runs.")]
+Amount = Annotated[int, typer.Argument(min=1, max=1_000_000, help="How many credits.")]
+Email = Annotated[str, typer.Argument(help="Whose wallet, by e-mail.")]
+
+
+def operator() -> str:
+    """Who runs the command, for the audit log."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def deed(reason: str, key: str | None) -> Deed:
+    """A change of a wallet, with a key of its own unless one was given."""
+    from db.credits.administration import Deed
+
+    if not reason.strip():
+        fail("--reason needs a text.")
+    return Deed(operator(), reason.strip(), key or str(uuid4()))
+
+
+def run[T](work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns; a refusal is a sentence."""
+    from db.core.errors import DomainError
+
+    try:
+        return asyncio.run(work)
+    except DomainError as refusal:
+        fail(refusal.message)
+
+
+@credit_commands.command("show")
+def show(
+    email: Email,
+    movements: Annotated[int, typer.Option(min=1, max=1000, help="How many movements.")] = 15,
+) -> None:
+    """Prints a wallet as a statement: balance, grants, holds and the last movements."""
+    from db.credits.administration import read_statement
+
+    statement = run(read_statement(owner_url(get_settings()), email, movements))
+    print_statement(statement, paper())
+
+
+@credit_commands.command("grant")
+def grant(
+    email: Email,
+    amount: Amount,
+    reason: Reason,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The last day on which they can be used (UTC)."),
+    ] = None,
+    key: Key = None,
+) -> None:
+    """Gives credits to a user, noted in the audit log."""
+    from db.credits.administration import give_credits, read_statement
+
+    url, last_day = owner_url(get_settings()), expires.date() if expires else None
+    transaction = run(give_credits(url, email, amount, deed(reason, key), last_day))
+    balance = run(read_statement(url, email, 1)).wallet["balance"]
+    console.print(
+        f"Given. {email.strip()} has {balance} credits. Transaction {transaction}", soft_wrap=True
+    )
+
+
+@credit_commands.command("refund")
+def refund(
+    transaction: Annotated[
+        UUID,
+        typer.Argument(
+            help="The spend's id, as `show` or the API gives it.",
+            parser=id_of("transaction", "tallygraph credits show"),
+            metavar="TRANSACTION",
+        ),
+    ],
+    reason: Reason,
+    amount: Annotated[
+        int | None, typer.Option(min=1, help="How many credits; all that are left if unsaid.")
+    ] = None,
+    key: Key = None,
+) -> None:
+    """Gives a spend's credits back to the grants they came from."""
+    from db.credits.administration import refund_spend
+
+    made = run(refund_spend(owner_url(get_settings()), transaction, amount, deed(reason, key)))
+    console.print(f"Refunded. Transaction {made}", soft_wrap=True)
+
+
+@credit_commands.command("transfer")
+def transfer(
+    sender: Annotated[str, typer.Argument(help="From whom, by e-mail.")],
+    receiver: Annotated[str, typer.Argument(help="To whom, by e-mail.")],
+    amount: Amount,
+    reason: Reason,
+    key: Key = None,
+) -> None:
+    """Moves credits from one user to another; they keep their source and expiry."""
+    from db.credits.administration import transfer_credits
+
+    url = owner_url(get_settings())
+    sent = run(transfer_credits(url, sender, receiver, amount, deed(reason, key)))
+    console.print(f"Moved. Transaction {sent}", soft_wrap=True)
+
+
+@credit_commands.command("unlimited")
+def unlimited(
+    reason: Reason,
+    email: Annotated[str | None, typer.Argument(help="Whose wallet, by e-mail.")] = None,
+    everybody: Annotated[bool, typer.Option("--everybody", help="All users.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Debit their spends again.")] = False,
+) -> None:
+    """Lets a user spend without debit, still logged; for a fault in payments, everybody."""
+    from db.credits.administration import set_unlimited
+
+    if (email is None) is not everybody:
+        fail("Name one e-mail, or say --everybody.")
+    url = owner_url(get_settings())
+    changed = run(
+        set_unlimited(url, email, unlimited=not off, by=operator(), reason=reason.strip())
+    )
+    console.print(f"Changed {changed} wallet{'' if changed == 1 else 's'}.")
+
+
+@credit_commands.command("prove")
+def prove() -> None:
+    """Proves that all balances equal the sums of their entries; ends with 1 when one does not."""
+    proof = asyncio.run(proven())
+    for fault in proof.faults:
+        console.print(f"{fault.user_id}  {fault.fault}", style="red")
+    if proof.faults:
+        fail(f"{len(proof.faults)} faults in {proof.wallets} wallets.")
+    console.print(f"{proof.wallets} wallets are sound.")
+
+
+async def proven() -> Proof:
+    """The proof, made as the server makes it; says on a terminal how far it is."""
+    from db.core.pool import Database
+    from db.credits.proof import prove_ledger
+
+    settings = get_settings()
+    database = await Database.connect(serving_url(settings), settings)
+    try:
+        with console.status("Proving the books") as status:
+            return await prove_ledger(
+                database, tell=lambda wallets: status.update(f"{wallets} wallets proven so far")
+            )
+    finally:
+        await database.close()
+
+
+def print_statement(statement: Statement, out: Console) -> None:
+    """A wallet for people to read."""
+    wallet = statement.wallet
+    out.print(Text(wallet["email"], style="bold"))
+    out.print(summary(wallet))
+    out.print(grants_table(statement.grants) if statement.grants else "No credits to use.")
+    if statement.holds:
+        out.print(holds_table(statement.holds))
+    out.print(movements_table(statement.movements) if statement.movements else "No movements yet.")
+    if spends := [movement for movement in statement.movements if movement["used"] > 0]:
+        out.print(spends_table(spends))
+
+
+def summary(wallet: Record) -> Table:
+    """The figures of a wallet."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    table.add_row("Balance", str(wallet["balance"]), "unlimited" if wallet["unlimited"] else "")
+    table.add_row("Held", str(wallet["held"]), "for work under way")
+    table.add_row("Available", str(wallet["balance"] - wallet["held"]), "")
+    if wallet["plan"]:
+        due = wallet["plan_credits_due_at"]
+        table.add_row("Plan", wallet["plan"], f"next credits {day(due)}" if due else "")
+        used, limit = wallet["daily_used"], wallet["daily_limit"]
+        table.add_row("Today", f"{used} of {limit}", "of the plan's credits, until 24:00 UTC")
+    return table
+
+
+def figures(title: str, *columns: str) -> Table:
+    """An empty table; a column whose name begins with `#` holds figures."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for name in columns:
+        table.add_column(name.lstrip("#"), justify="right" if name[0] == "#" else "left")
+    return table
+
+
+def grants_table(grants: list[Record]) -> Table:
+    """What there is to use, in the order of use."""
+    table = figures(
+        "Credits, in their order of use", "Source", "#Left", "#Of", "Expires after", "For"
+    )
+    for grant in grants:
+        table.add_row(
+            in_words(grant["source"]),
+            str(grant["remaining"]),
+            str(grant["amount"]),
+            last_day(grant["expires_at"]),
+            Text(grant["reference_id"] or ""),
+        )
+    return table
+
+
+def holds_table(holds: list[Record]) -> Table:
+    """What is held."""
+    table = figures("Held", "#Credits", "For", "Until")
+    for hold in holds:
+        table.add_row(
+            str(hold["amount"]), Text(hold["reference_id"] or ""), minute(hold["expires_at"])
+        )
+    return table
+
+
+def movements_table(movements: list[Record]) -> Table:
+    """The last movements, newest first."""
+    table = figures("Last movements", "When (UTC)", "What", "#Change", "#Held", "#Balance", "Why")
+    for movement in movements:
+        change = movement["amount"] or (-movement["used"] if movement["used"] else 0)
+        why = movement["reason"] or movement["reference_id"] or ""
+        table.add_row(
+            minute(movement["created_at"]),
+            in_words(movement["type"]),
+            f"{change:+}" if movement["amount"] else f"({change:+})" if change else "",
+            f"{movement['held_change']:+}" if movement["held_change"] else "",
+            str(movement["balance_after"]),
+            Text(why),
+        )
+    return table
+
+
+def spends_table(spends: list[Record]) -> Table:
+    """The ids of spends, whole on a narrow terminal too: a refund is asked for by one."""
+    table = figures("Spends, for `credits refund TRANSACTION`", "Transaction", "#Used", "Why")
+    table.columns[0].no_wrap = True
+    for spend in spends:
+        why = spend["reason"] or spend["reference_id"] or ""
+        table.add_row(str(spend["id"]), str(spend["used"]), Text(why))
+    return table
+
+
+def day(moment: datetime | None) -> str:
+    """A moment as its day."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d}" if moment else ""
+
+
+def minute(moment: datetime) -> str:
+    """A moment to the minute."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def in_words(name: str) -> str:
+    """A name of the schema's as people read it."""
+    return name.replace("_", " ").lower()
+
+
+def last_day(expires_at: datetime | None) -> str:
+    """The last day on which credits can be used, and how far away it is."""
+    if expires_at is None:
+        return "never"
+    last = expires_at - timedelta(microseconds=1)
+    days = (last.astimezone(UTC).date() - date_today()).days
+    away = "today" if days <= 0 else "tomorrow" if days == 1 else f"in {days} days"
+    return f"{day(last)}, {away}"
+
+
+def date_today() -> date:
+    """The day it is in UTC."""
+    return datetime.now(UTC).date()

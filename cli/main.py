@@ -1,0 +1,329 @@
+"""The command line: `tallygraph …`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cli.credits import credit_commands
+from cli.jobs import job_commands
+from cli.quotas import quota_commands
+from cli.terminal import console, fail, owner_url, paper, say, serving_url
+from cli.users import user_commands
+from server.logs import is_plain
+from settings import Settings, get_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Tallygraph: a self-hosted GraphQL backend.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None if is_plain(sys.stdout) else "rich",
+)
+database_commands = typer.Typer(no_args_is_help=True, help="The database in use.")
+app.add_typer(database_commands, name="db")
+app.add_typer(user_commands, name="users")
+app.add_typer(credit_commands, name="credits")
+app.add_typer(job_commands, name="jobs")
+app.add_typer(quota_commands, name="quotas")
+
+
+def print_version(asked: bool) -> None:
+    """Prints the version, which pyproject.toml names, and ends."""
+    if asked:
+        typer.echo(f"tallygraph {version('tallygraph')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Tallygraph: a self-hosted GraphQL backend."""
+
+
+class Progress:
+    """One line a step, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        seconds = time.monotonic() - self._started
+        console.print(f"[dim]{seconds:5.1f} s[/dim]  {line}")
+
+
+TrustedDocuments = Annotated[
+    Path | None, typer.Option(help="JSON file of the only documents that may run.")
+]
+
+
+def settings_with(trusted_documents: Path | None) -> Settings:
+    """The settings, with what the command line says in place of TRUSTED_DOCUMENTS."""
+    from graph.engine.documents.persisted import load_trusted_documents
+
+    settings = get_settings()
+    if trusted_documents is not None:
+        settings.trusted_documents = str(trusted_documents)
+    if settings.trusted_documents:  # a wrong file is said before anything starts
+        load_trusted_documents(Path(settings.trusted_documents))
+    return settings
+
+
+@app.command()
+def dev(trusted_documents: TrustedDocuments = None) -> None:
+    """Everything in one process: embedded database, migrations, demo catalog, API and worker."""
+    from server.logs import configure_logs
+    from server.serving import AlreadyRunning, DevelopmentLock, bind, run, serve, start_database
+
+    settings = settings_with(trusted_documents)
+    configure_logs(settings)
+    lock, report = DevelopmentLock(settings), Progress()
+    try:
+        lock.take()
+    except AlreadyRunning as running:
+        console.print(f"Tallygraph is already running at [bold]{running}[/bold]")
+        return
+    listener = bind(settings)
+    embedded = None if settings.database_url else start_database(settings, report)
+
+    def ready() -> None:
+        lock.publish(settings.base_url)
+        report("Ready")
+        show_urls(settings)
+
+    try:
+        url = serving_url(settings) if embedded is None else embedded.owner_url
+        run(serve(settings, url, listener, with_worker=True, on_ready=ready))
+    finally:
+        if embedded is not None:
+            embedded.stop()
+    console.print("Stopped.")
+
+
+def show_urls(settings: Settings) -> None:
+    """Where everything is."""
+    base = settings.base_url
+    table = Table.grid(padding=(0, 2))
+    if settings.graphiql:
+        table.add_row("GraphiQL", f"[bold]{base}/graphiql[/bold]")
+    table.add_row("API", f"{base}/graphql   (HTTP, WebSocket, SSE)")
+    table.add_row("Health", f"{base}/healthz, {base}/readyz")
+    table.add_row("psql", ".venv/bin/tallygraph db url")
+    console.print(Panel(table, title="Tallygraph", title_align="left", expand=False))
+    console.print("[dim]Ctrl-C stops everything.[/dim]")
+
+
+@app.command()
+def serve(
+    trusted_documents: TrustedDocuments = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes behind one port.")] = 1,
+    listener: Annotated[int | None, typer.Option(hidden=True)] = None,
+    place: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """The API. Needs DATABASE_URL; run `tallygraph migrate` first."""
+    from server.logs import configure_logs
+    from server.serving import bind, inherited, run
+    from server.serving import serve as run_server
+    from server.supervising import Supervisor
+
+    settings = settings_with(trusted_documents)
+    configure_logs(settings)
+    url = serving_url(settings)
+    opened = bind(settings) if listener is None else inherited(listener, settings)
+    if workers > 1:
+        options = ["--trusted-documents", settings.trusted_documents]
+        command = ["serve", *(options if settings.trusted_documents else ())]
+        show_urls(settings)
+        run(Supervisor(command, opened, workers).run())
+        return
+
+    def ready() -> None:
+        if listener is None:
+            show_urls(settings)
+
+    supervised = listener is not None
+    run(run_server(settings, url, opened, supervised=supervised, place=place, on_ready=ready))
+
+
+@app.command()
+def worker() -> None:
+    """Runs jobs. Needs DATABASE_DIRECT_URL (not through PgBouncer). See `tallygraph jobs`."""
+    from server.logs import configure_logs
+    from server.serving import run, work
+
+    settings = get_settings()
+    configure_logs(settings)
+    console.print("Working. Ctrl-C finishes the jobs under way and stops.")
+    run(work(settings, settings.database_direct_url or serving_url(settings)))
+
+
+@app.command()
+def migrate() -> None:
+    """Brings the database up to date; safe to run twice, or on several nodes at once."""
+    from db.migrations.migrate import migrate as run_migrations
+
+    settings = get_settings()
+    asyncio.run(run_migrations(owner_url(settings), settings))
+    console.print("The database is up to date.")
+
+
+@app.command()
+def seed(name: Annotated[str, typer.Argument(help="Which seed, such as demo.")]) -> None:
+    """Loads a product's plans, tools, choices and terms."""
+    from db.core.seeding import UnknownSeedError, load_seed
+
+    try:
+        counts = asyncio.run(load_seed(owner_url(get_settings()), name))
+    except UnknownSeedError as error:
+        fail(str(error))
+    for table, count in counts.items():
+        console.print(f"{count:5}  {table}")
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option(help="Only say whether the file is up to date.")] = False,
+) -> None:
+    """Writes schema.graphql from the code."""
+    from graph.schema import schema_text
+
+    path = Path(__file__).parents[1] / "schema.graphql"
+    text = schema_text()
+    if check:
+        if not path.exists() or path.read_text() != text:
+            fail("schema.graphql is out of date: run `tallygraph schema` and commit it.")
+        return
+    path.write_text(text)
+    console.print(f"Wrote {path.name}")
+
+
+@app.command("explain")
+def explain_command(
+    file: Annotated[Path, typer.Argument(help="A GraphQL document.", exists=True, dir_okay=False)],
+    variables: Annotated[str, typer.Option(help="Its variables, as JSON.")] = "{}",
+    email: Annotated[str | None, typer.Option("--as", help="For whom: an e-mail.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Which operation of several.")] = None,
+    analyze: Annotated[bool, typer.Option("--analyze", help="Run it too, if it reads.")] = False,
+) -> None:
+    """Prints the SQL of an operation, its parameters and Postgres's plan; writes nothing."""
+    from cli.explain import Question, explain_here
+    from db.core.errors import DomainError
+    from graph.shared.errors import RequestError
+
+    try:
+        given = json.loads(variables)
+        if not isinstance(given, dict):
+            fail("--variables must be a JSON object.")
+        question = Question(file.read_text(), given, operation, email, analyze)
+        settings = get_settings()
+        answer = asyncio.run(explain_here(settings, serving_url(settings), question))
+    except json.JSONDecodeError:
+        fail("--variables is not valid JSON.")
+    except (DomainError, RequestError) as error:
+        fail(str(error))
+    typer.echo(answer, nl=False)
+
+
+@database_commands.command("url")
+def database_url() -> None:
+    """Prints the URL of the database in use, as its owner; for psql and tools."""
+    typer.echo(owner_url(get_settings()))
+
+
+@database_commands.command("reset")
+def database_reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Deletes the embedded database and all uploaded files. It cannot be undone."""
+    import shutil
+
+    from db.embedded.database import EmbeddedDatabaseError, destroy_embedded
+
+    settings = get_settings()
+    if settings.production:
+        fail("This is a production deployment; drop its database by hand if you mean it.")
+    if not yes:
+        typer.confirm(f"Delete all data under {settings.data_directory}?", abort=True)
+    try:
+        destroy_embedded(settings)
+    except EmbeddedDatabaseError as error:
+        fail(str(error))
+    shutil.rmtree(settings.data_directory.absolute() / "storage", ignore_errors=True)
+    console.print("Gone. script/server makes a new one.")
+
+
+@database_commands.command("list")
+def database_list() -> None:
+    """Lists the embedded databases of this machine's system folder, and this folder's own.
+
+    One whose data folder was deleted is "left behind".
+    """
+    from db.embedded.places import list_places
+
+    places = list_places(get_settings())
+    if not places:
+        console.print("There are none.")
+        return
+    table = Table("Id", "Megabytes", "State", "Data folder", box=SIMPLE_HEAD)
+    table.columns[1].justify = "right"
+    for place in places:
+        origin = Text(str(place.origin) if place.origin else "not written down")
+        table.add_row(place.id, f"{place.size_bytes / 1e6:.0f}", place.state, origin)
+    paper().print(table)
+    if any(place.state == "left behind" for place in places):
+        console.print("`tallygraph db remove ID` deletes one.")
+
+
+@database_commands.command("remove")
+def database_remove(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Which one, as `db list` gives it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Deletes an embedded database that nothing uses. It cannot be undone."""
+    from db.embedded.places import list_places, remove_place
+
+    place = next((one for one in list_places(get_settings()) if one.id == name), None)
+    if place is None:
+        fail(f"There is no database {name}. `tallygraph db list` shows those there are.")
+    if place.state in ("running", "in use"):
+        fail(f"The database {name} is in use: stop the server that runs on it, then try again.")
+    if not yes:
+        whose = place.origin or "a folder that was not written down"
+        typer.confirm(f"Delete the database of {whose}?", abort=True)
+    remove_place(place)
+    console.print("Gone.")
+
+
+def main() -> None:
+    """The entry point; what an operator can mend is a sentence, not a stack trace."""
+    from cli.faults import explained
+
+    try:
+        app()
+    except Exception as error:
+        found = explained(error)
+        if found is None:
+            raise
+        status, sentences = found
+        for sentence in sentences:
+            say(sentence)
+        sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""`tallygraph users …`: who there is, what they have, and who is an admin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from cli.terminal import console, fail, owner_url, paper
+from settings import get_settings
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from db.accounts.operating import Account
+
+user_commands = typer.Typer(no_args_is_help=True, help="People.")
+
+Who = Annotated[str, typer.Argument(help="Whose account: an e-mail, or an id as the API gives it.")]
+
+
+def run[T](work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns; a refusal is a sentence."""
+    from db.core.errors import DomainError
+
+    try:
+        return asyncio.run(work)
+    except DomainError as refusal:
+        fail(refusal.message)
+
+
+@user_commands.command("list")
+def users_list(
+    search: Annotated[
+        str | None, typer.Option(help="Only those whose e-mail has this text in it.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    after: Annotated[
+        str | None, typer.Option(help="Those behind this user: the last id of the page before.")
+    ] = None,
+) -> None:
+    """Lists users, newest first."""
+    from db.accounts.operating import list_users
+
+    # One more than is shown tells whether there is another page.
+    found = run(list_users(owner_url(get_settings()), search, after, limit + 1))
+    if not found:
+        console.print("Nobody.")
+        return
+    paper().print(users_table(found[:limit]))
+    if len(found) > limit:
+        console.print(f"There are more: --after user_{found[limit - 1]['id']}", soft_wrap=True)
+
+
+@user_commands.command("show")
+def users_show(who: Who) -> None:
+    """Shows an account: its wallet in short and the devices that are signed in."""
+    from db.accounts.operating import read_account
+
+    account = run(read_account(owner_url(get_settings()), who))
+    out = paper()
+    out.print(summary(account))
+    if account.sessions:
+        out.print(sessions_table(account.sessions))
+    if account.user["email"]:
+        console.print("The wallet in full: `tallygraph credits show E-MAIL`.")
+
+
+@user_commands.command("promote")
+def users_promote(who: Who) -> None:
+    """Makes a user an admin; it shows in their next access token."""
+    from db.accounts.operating import set_role
+
+    changed = run(set_role(owner_url(get_settings()), who, "admin"))
+    console.print(
+        f"{who.strip()} is an admin. Their tokens say so after the next refreshSession."
+        if changed
+        else f"{who.strip()} is an admin already.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@user_commands.command("demote")
+def users_demote(who: Who) -> None:
+    """Takes an admin's rights away; a token that has them keeps them until it expires."""
+    from db.accounts.operating import set_role
+
+    settings = get_settings()
+    changed = run(set_role(owner_url(settings), who, "user"))
+    minutes = -(-settings.access_token_seconds // 60)
+    console.print(
+        f"{who.strip()} is no admin any more, {minutes} minutes from now at the latest."
+        if changed
+        else f"{who.strip()} is no admin.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def users_table(users: list[Record]) -> Table:
+    """A page of users."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("Id", "E-mail", "Role", "Plan", "Credits", "Since (UTC)"):
+        table.add_column(
+            name,
+            justify="right" if name == "Credits" else "left",
+            no_wrap=name in ("Id", "Since (UTC)"),
+            overflow="fold",
+        )
+    for user in users:
+        role = user["role"] if user["status"] == "active" else f"{user['role']}, {user['status']}"
+        table.add_row(
+            f"user_{user['id']}",
+            address(user),
+            role,
+            user["plan_id"] or "",
+            str(user["balance"]),
+            f"{user['created_at']:%Y-%m-%d}",
+        )
+    return table
+
+
+def address(user: Record) -> Text:
+    """The e-mail as it is, or what stands for it."""
+    return Text("a guest" if user["is_anonymous"] else user["email"] or "")
+
+
+def summary(account: Account) -> Table:
+    """The figures of an account."""
+    user = account.user
+    table = Table.grid(padding=(0, 2))
+    table.add_row("E-mail", address(user))
+    table.add_row("Id", f"user_{user['id']}")
+    table.add_row("Name", Text(user["display_name"] or ""))
+    table.add_row("Role", user["role"])
+    table.add_row("Status", user["status"])
+    table.add_row("Plan", user["plan"] or "")
+    table.add_row("Since", f"{user['created_at']:%Y-%m-%d %H:%M} UTC")
+    credits = f"{user['balance']}, of which {user['held']} held"
+    table.add_row("Credits", f"{credits}, unlimited" if user["unlimited"] else credits)
+    table.add_row("Generations", str(user["generations"]))
+    table.add_row("Uploads", str(user["uploads"]))
+    table.add_row("Signed in", f"on {len(account.sessions)} devices")
+    return table
+
+
+def sessions_table(sessions: list[Record]) -> Table:
+    """The devices that are signed in, the last used first."""
+    table = Table("Since (UTC)", "Last used (UTC)", "Until (UTC)", "Device", box=SIMPLE_HEAD)
+    for session in sessions:
+        times = (session[name] for name in ("created_at", "last_used_at", "expires_at"))
+        table.add_row(
+            *(f"{time:%Y-%m-%d %H:%M}" for time in times), Text(session["user_agent"] or "")
+        )
+    return table

@@ -1,0 +1,48 @@
+"""What waits for workers, and how generations have ended of late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+
+from db.core.pool import Transaction
+
+_JOBS = text("""
+    select entrypoint,
+        count(*) filter (where status = 'queued' and execute_after <= now()) as waiting,
+        count(*) filter (where status = 'queued' and execute_after > now()) as deferred,
+        count(*) filter (where status = 'picked') as running
+    from queue.pgqueuer group by entrypoint order by entrypoint
+""")
+_OLDEST = text("""
+    select coalesce(max(extract(epoch from now() - execute_after)), 0)::float8
+    from queue.pgqueuer where status = 'queued' and execute_after <= now()
+""")
+_DEAD = text("select count(*) from dead_jobs where retried_at is null")
+_ATTEMPTS = text("""
+    select provider, outcome, count(*) as attempts from ai_generation_logs
+    where created_at > now() - interval '1 hour' group by provider, outcome order by 1, 2
+""")
+
+
+async def job_counts(transaction: Transaction) -> list[Any]:
+    """By `entrypoint`: how many jobs are `waiting`, `deferred` until later and `running`."""
+    return await transaction.fetch_all(_JOBS)
+
+
+async def oldest_job_seconds(transaction: Transaction) -> float:
+    """How long the job that has waited longest could have run already."""
+    seconds: float = await transaction.fetch_value(_OLDEST)
+    return seconds
+
+
+async def dead_jobs(transaction: Transaction) -> int:
+    """How many jobs were given up and wait for an admin."""
+    count: int = await transaction.fetch_value(_DEAD)
+    return count
+
+
+async def attempts_of_the_last_hour(transaction: Transaction) -> list[Any]:
+    """By `provider` and `outcome`: how many `attempts` at generations ended in the last hour."""
+    return await transaction.fetch_all(_ATTEMPTS)

@@ -1,0 +1,53 @@
+"""The base of every table: names of constraints, ids ordered in time, UTC timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+from db.core.quotas import Bound, Quota
+from db.core.rls import Access, Watch
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+UuidKey = Annotated[
+    UUID, mapped_column(Uuid, primary_key=True, server_default=text("app.uuid_v7()"))
+]
+BigKey = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
+Slug = Annotated[str, mapped_column(Text, primary_key=True)]
+Moment = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]
+OptionalMoment = Annotated[datetime | None, mapped_column(DateTime(timezone=True))]
+Json = Annotated[dict[str, object], mapped_column(JSONB)]
+
+
+class Base(DeclarativeBase):
+    """A table with its lock: every subclass declares who may do what in `access`.
+
+    One that clients' requests fill says in `quota` how much of it a user may have, or what
+    bounds it.
+    """
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar = {
+        str: Text(),
+        dict[str, object]: JSONB(none_as_null=True),
+        datetime: DateTime(timezone=True),
+    }
+    access: ClassVar[Access]
+    watch: ClassVar[Watch | None] = None
+    # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
+    # them costs by that, and the bytes that an answer really has of them are bounded.
+    large: ClassVar[Mapping[str, int]] = {}
+    quota: ClassVar[Quota | Bound | None] = None

@@ -1,0 +1,78 @@
+"""Events: what changed, for whom, and how the row looked then."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from db.core.base import Base, Json, Moment
+from db.core.quotas import Bound
+from db.core.rls import Access, Internal
+
+
+class TransactionId(UserDefinedType[int]):
+    """Postgres's 64-bit transaction id, which never wraps around."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type's name in DDL."""
+        return "xid8"
+
+
+ischema_names["xid8"] = TransactionId
+
+
+class Event(Base):
+    """One change that clients may watch. `user_id` is null when everybody may see it.
+
+    `change` is INSERT, UPDATE or DELETE. `snapshot` holds the row's columns as they were (before
+    a DELETE), but neither hidden nor large ones (`Watch.apart`); `xid` and `id` order events the
+    way their transactions became visible. The table is partitioned by day: see
+    `app.make_event_days` and `app.drop_event_days`.
+    """
+
+    __tablename__ = "events"
+
+    xid: Mapped[int] = mapped_column(
+        TransactionId,
+        primary_key=True,
+        autoincrement=False,
+        server_default=text("pg_current_xact_id()"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    topic: Mapped[str]
+    change: Mapped[str] = mapped_column(server_default="UPDATE")
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    entity_id: Mapped[str | None]
+    snapshot: Mapped[Json]
+    created_at: Mapped[Moment] = mapped_column(primary_key=True)
+
+    __table_args__ = (
+        CheckConstraint("change in ('INSERT', 'UPDATE', 'DELETE')", name="change"),
+        # Serves who comes back after a while, and the purge of a deleted user's snapshots.
+        Index("ix_events_user_id_topic_xid_id", "user_id", "topic", "xid", "id"),
+        {"postgresql_partition_by": "RANGE (created_at)"},
+    )
+    access = Access(Internal(), service=("SELECT",))
+    quota = Bound("One for each write to a counted table or a wallet; kept for 7 days.")
+
+
+class DatabaseEpoch(Base):
+    """Which life of the database this is: cursors from before a restore are refused.
+
+    Events at or before (`dropped_xid`, `dropped_id`) are no longer kept.
+    """
+
+    __tablename__ = "database_epoch"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    dropped_xid: Mapped[int] = mapped_column(TransactionId, server_default=text("'0'::xid8"))
+    dropped_id: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+    access = Access(Internal(), service=("SELECT",))

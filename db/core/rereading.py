@@ -1,0 +1,68 @@
+"""Functions that read one row again in the statement that has just written it.
+
+What a statement reads is as it was when the statement began, but for what its volatile functions
+read. So that a verb's payload can come from the verb's own statement, each table that clients see
+has such a function. Its plan is kept; a selection made of text, as `app.answer()` runs it, is
+planned in every call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Column, Table
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+
+from db.core.registry import models
+from db.core.rls import Access, Internal
+
+_dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
+
+
+def reread_name(table: Table) -> str:
+    """The function's name in the schema `app`."""
+    return f"reread_{table.name}"
+
+
+def readable_columns(table: Table, access: Access) -> list[Column[Any]]:
+    """What the function returns: all columns but those that no client reads."""
+    return [column for column in table.columns if column.name not in access.hidden]
+
+
+async def make_reread_functions(owner: asyncpg.Connection) -> None:
+    """Makes them for all tables as they are declared."""
+    for model in models().values():
+        table = model.metadata.tables[model.__tablename__]
+        if not isinstance(model.access.ownership, Internal) and len(table.primary_key) == 1:
+            await owner.execute(_function(table, model.access))
+
+
+def _function(table: Table, access: Access) -> str:
+    """A table's function: takes the primary key and returns the row without hidden columns.
+
+    Nothing is returned where there is no such row, or none that the caller may read: it has its
+    caller's rights, so that row-level security guards what it reads. The columns are listed, since
+    with the table's own type for its result the function would keep the table from being dropped;
+    and it returns a set, since one row as a value would be put together whole, large texts too.
+    """
+    (key,) = table.primary_key
+    read = readable_columns(table, access)
+    signature = f"app.{reread_name(table)}({_type(key)})"
+    returned = ", ".join(f"{column.name} {_type(column)}" for column in read)
+    selected = ", ".join(f"t.{column.name}" for column in read)
+    return f"""
+drop function if exists {signature};
+create function app.{reread_name(table)}(wanted {_type(key)}) returns table ({returned})
+language plpgsql volatile rows 1 security invoker set search_path = pg_catalog, pg_temp as $$
+begin
+    return query select {selected} from public.{table.name} t where t.{key.name} = wanted;
+end;
+$$;
+revoke execute on function {signature} from public;
+grant execute on function {signature} to authenticated;
+"""
+
+
+def _type(column: Column[Any]) -> str:
+    return column.type.compile(dialect=_dialect)

@@ -1,0 +1,1 @@
+"""Files: where they are kept, links to them, and pictures."""

@@ -1,0 +1,138 @@
+"""An operation that was read: its normalized document, its literals, and the plans made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    FragmentDefinitionNode,
+    OperationDefinitionNode,
+    OperationType,
+    VariableDefinitionNode,
+)
+
+from graph.engine.documents.coercion import VariableReader
+from graph.engine.documents.costs import Formula
+from graph.engine.documents.lifting import Slot
+from graph.engine.documents.limits import Limits
+from graph.engine.documents.probes import Probe
+
+PLANS_PER_SKELETON = 64
+# Measured: what a document takes in memory for each of its tokens once it is parsed, and for each
+# of its plans.
+BYTES_PER_TOKEN = 140
+TREE_BYTES_PER_TOKEN = 240
+PLAN_BYTES_PER_TOKEN = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """The coerced values, the literals of the document among them; and as the client gave them."""
+
+    coerced: Mapping[str, Any]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    # The most bytes that the answer to these can have.
+    room_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """An operation as the parser made it, literals replaced by variables; and its fragments."""
+
+    node: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+
+
+@dataclass(eq=False)
+class Skeleton:
+    """A valid operation with variables in the places of its literals, and its plans."""
+
+    kind: OperationType
+    variable_definitions: Sequence[VariableDefinitionNode]
+    slots: Sequence[Slot] | None
+    tree: Tree | None
+    read_tree: Callable[[], Tree]
+    probes: Sequence[Probe]
+    readers: Sequence[VariableReader]
+    formula: Formula
+    limits: Limits
+    resized: Callable[[int], None]
+    token_count: int
+    name: str | None
+    # Its kind and first root field, by the schema's names: there are not more than the schema has.
+    label: tuple[str, str]
+    plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
+    # Not known before somebody sends it with a dead token.
+    ignores_dead_token: bool | None = None
+    # Where it does not depend on variables.
+    fixed_room_bytes: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory, its plans included."""
+        tree = 0 if self.tree is None else TREE_BYTES_PER_TOKEN
+        plans = len(self.plans) * PLAN_BYTES_PER_TOKEN
+        return self.token_count * (BYTES_PER_TOKEN + tree + plans)
+
+    def syntax(self) -> Tree:
+        """The operation and its fragments, read again when they were given up."""
+        return self.tree or self.read_tree()
+
+    def room_bytes(self, coerced: Mapping[str, Any]) -> int:
+        """The most bytes of an answer; refuses variables that ask for too much."""
+        if self.fixed_room_bytes is not None:
+            return self.fixed_room_bytes
+        estimate = self.formula.estimate(coerced)
+        estimate.check(self.limits)
+        found = estimate.room_bytes(self.limits)
+        if not self.formula.lists:
+            self.fixed_room_bytes = found
+        return found
+
+    def shape(self, variables: Variables) -> tuple[Hashable, ...]:
+        """What the probes find."""
+        return tuple([probe(variables.coerced) for probe in self.probes])
+
+    def remember(self, shape: tuple[Hashable, ...], plan: Any) -> None:
+        """Keeps a plan for its shape; of too many shapes, the oldest goes."""
+        if len(self.plans) >= PLANS_PER_SKELETON:
+            self.plans.pop(next(iter(self.plans)))
+        self.plans[shape] = plan
+        # Two thirds of what a document takes is its tree, and only another shape asks for it again.
+        self.tree = None
+        self.resized(self.size_bytes)
+
+
+@dataclass(slots=True)
+class Operation:
+    """What one text asks for: a skeleton, and the literals of the text.
+
+    `variables` is known beforehand where a request cannot give any; `settled` then keeps what the
+    engine computed from them alone.
+    """
+
+    skeleton: Skeleton
+    literals: Mapping[str, Any]
+    variables: Variables | None
+    settled: dict[Hashable, Any]
+
+    @property
+    def plans(self) -> dict[tuple[Hashable, ...], Any]:
+        """The plans made so far, by the shape of the variables."""
+        return self.skeleton.plans
+
+    @property
+    def kind(self) -> OperationType:
+        """Query, mutation or subscription."""
+        return self.skeleton.kind
+
+    def shape(self, variables: Variables) -> tuple[Hashable, ...]:
+        """Those properties of the variables that change which statement is needed."""
+        if self.variables is None:
+            return self.skeleton.shape(variables)
+        if "shape" not in self.settled:
+            self.settled["shape"] = self.skeleton.shape(variables)
+        found: tuple[Hashable, ...] = self.settled["shape"]
+        return found

@@ -1,0 +1,1 @@
+"""Runs planned operations and answers in bytes."""

@@ -1,0 +1,420 @@
+"""The engine: runs a query, a mutation or a subscription and answers in bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import orjson
+import structlog
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    execute,
+    get_named_type,
+)
+from strawberry import Schema
+
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.outages import worth_another_try
+from db.core.pool import Database
+from graph.engine import specs
+from graph.engine.documents.dead_tokens import ignores_dead_token
+from graph.engine.documents.limits import Limits
+from graph.engine.documents.operation import Operation, Variables
+from graph.engine.documents.persisted import PersistedDocuments
+from graph.engine.documents.store import INTROSPECTION, Documents
+from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
+from graph.engine.execution.subscriptions import SubscriptionPlan
+from graph.engine.planning.arguments import argument_reader
+from graph.engine.planning.conversion import Conversions
+from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, spread
+from graph.engine.planning.gone import LooksGone, looks_gone
+from graph.engine.planning.json_parts import Json, build_object
+from graph.engine.planning.parameters import Parameters, Request, faults_of
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.planning import Planning
+from graph.engine.planning.roots import Roots
+from graph.engine.planning.rows import as_object
+from graph.engine.planning.statements import Statement, make_statement
+from graph.engine.specs import spec_of
+from graph.shared.answer_memory import SMALL_BYTES
+from graph.shared.context import Context
+from graph.shared.errors import RequestError, domain_error, masked, top_level
+
+# Reading, planning and compiling the largest documents take some 25 ms each; others run between.
+LARGE_DOCUMENT_TOKENS = 300
+
+log = structlog.get_logger("tallygraph.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class MutationField:
+    """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
+
+    spec: specs.Mutate
+    arguments: Callable[[Variables], dict[str, Any]]
+    payload: PayloadPlan
+
+    @classmethod
+    def plan(
+        cls,
+        planning: Planning,
+        conversions: Conversions,
+        root: GraphQLObjectType,
+        nodes: list[FieldNode],
+    ) -> MutationField | None:
+        """The plan of one root field; none for `__typename`."""
+        if nodes[0].name.value == "__typename":
+            return None
+        definition = root.fields[nodes[0].name.value]
+        spec = spec_of(definition)
+        assert isinstance(spec, specs.Mutate)
+        read = argument_reader(definition, nodes[0])
+        convert = conversions.of_arguments(definition)
+        payload_type = as_object(get_named_type(definition.type))
+        return cls(
+            spec,
+            lambda variables: convert(read(variables)),
+            PayloadPlan(planning, payload_type, nodes, for_admins=spec.for_admins),
+        )
+
+
+class Engine:
+    """Answers operations over one schema and one database."""
+
+    def __init__(
+        self,
+        strawberry_schema: Schema,
+        database: Database,
+        *,
+        introspection: bool,
+        limits: Limits | None = None,
+        trusted: Mapping[str, str] | None = None,
+    ) -> None:
+        self.strawberry = strawberry_schema
+        self.schema = strawberry_schema._schema  # the graphql-core schema
+        self.database = database
+        mutation_root = self.schema.mutation_type
+        self.limits = limits or Limits()
+        self.documents = Documents(self.schema, introspection=introspection, limits=self.limits)
+        self.persisted = PersistedDocuments(self.documents, trusted)
+        self.conversions = Conversions(strawberry_schema)
+        self._roots = Roots(self.schema)
+        self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
+
+    def ignores_dead_token(self, request: Mapping[str, Any], operation_name: str | None) -> bool:
+        """Whether a request runs without the dead token that it was sent with."""
+        try:
+            text = self.persisted.text(request, operation_name)
+            operation = self.documents.operation(text, operation_name)
+        except RequestError:
+            return False
+        return ignores_dead_token(self.schema.mutation_type, operation)
+
+    async def run(
+        self,
+        text: str,
+        given_variables: Mapping[str, Any],
+        operation_name: str | None,
+        context: Context,
+        *,
+        mutations: bool = True,
+    ) -> bytes:
+        """One query or mutation as the bytes of its response."""
+        operation = self.documents.known(text, operation_name)
+        if operation is None:
+            operation = self.documents.operation(text, operation_name)
+            await _let_others_run(operation)
+        context.skeleton = operation.skeleton
+        if operation.kind is OperationType.SUBSCRIPTION:
+            raise _request_error(
+                "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
+                "text/event-stream."
+            )
+        if operation.kind is OperationType.MUTATION and not mutations:
+            raise _request_error("Send mutations with POST.")
+        variables = coerce_variables(self.schema, operation, given_variables)
+        if variables.room_bytes > SMALL_BYTES:
+            return await self._run_large(operation, variables, context)
+        if operation.kind is OperationType.MUTATION:
+            return await self._mutate(operation, variables, context)
+        context.is_reading = True
+        return await self._query(operation, variables, context)
+
+    async def _run_large(
+        self, operation: Operation, variables: Variables, context: Context
+    ) -> bytes:
+        """One whose answer may be large: there must be room for it first."""
+        try:
+            await context.take_room(variables.room_bytes)
+        except DomainError as refused:
+            return failed(refused, context)
+        try:
+            if operation.kind is OperationType.MUTATION:
+                return await self._mutate(operation, variables, context)
+            context.is_reading = True
+            return await self._query(operation, variables, context)
+        finally:
+            if not context.keeps_room:
+                context.leave_room()
+
+    async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
+        statement: Statement | None = None
+        try:
+            statement = await self.query_statement(operation, variables, context.actor)
+            if statement is None:
+                return await self._with_faults(operation, variables, context, {})
+            arguments = self._arguments(operation, statement, variables, context.actor)
+            answer = await self._fetch(statement, arguments, context.actor)
+            if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
+                await context.services.accounts.refuse_gone(context.actor)
+            return b'{"data":' + answer + b"}"
+        except FieldFault:
+            await _let_others_run(operation)
+            # A plan that is known finds what is wrong with its arguments without being made again.
+            request = Request(variables, context.actor.user_id)
+            found = {} if statement is None else faults_of(statement.getters, request)
+            return await self._with_faults(operation, variables, context, found)
+        except Exception as error:  # every other fault leaves no data
+            return failed(error, context)
+
+    async def _with_faults(
+        self,
+        operation: Operation,
+        variables: Variables,
+        context: Context,
+        found: Mapping[Path, FieldFault],
+    ) -> bytes:
+        """The answer of an operation some of whose fields fail, or that asks for introspection."""
+        signed_in = context.actor.user_id is not None
+        planning = Planning(self.schema, operation, variables, signed_in=signed_in)
+        planning.faults |= found
+        try:
+            root, fields = planning.root()
+            asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
+            compiled = {k: n for k, n in fields.items() if k not in asked}
+            data, told = await self._read_with_faults(planning, root, compiled, context)
+            if data is not None and asked:
+                data |= self._introspect(operation, asked, variables)
+                data = {key: data[key] for key in fields}
+        except Exception as error:
+            return failed(error, context)
+        errors = [top_level(fault, place) for fault, place in told]
+        tail = b',"errors":' + orjson.dumps(errors) if errors else b""
+        return b'{"data":' + orjson.dumps(data) + tail + b"}"
+
+    async def _read_with_faults(
+        self,
+        planning: Planning,
+        root: GraphQLObjectType,
+        fields: dict[str, list[FieldNode]],
+        context: Context,
+    ) -> tuple[Any, list[tuple[FieldFault, Place]]]:
+        """The data of these fields, null where they fail, and what is told of each fault.
+
+        One pass over the document finds every fault of a kind: those of planning, then those of
+        arguments, then what the answer shows to be refused. The fields at fault are planned as
+        null from then on, so no pass comes twice.
+        """
+        request = Request(planning.variables, context.actor.user_id)
+        while True:
+            found: dict[Path, FieldFault] = {}
+            planner = planning.planner(Parameters(), found)
+            pairs = self._plan_fields(planner, root, fields)
+            await _let_others_run(planning.operation)
+            found = found or faults_of(planner.parameters.getters.values(), request)
+            if not found:
+                try:
+                    answer = await self.read(_statement(planner, pairs), request, context.actor)
+                    break
+                except FieldFaults as refused:
+                    found.update(refused.faults)
+            planning.faults |= found
+            await _let_others_run(planning.operation)
+        return spread(orjson.loads(answer), planning.faults, planner.nullable)
+
+    def subscription_plan(
+        self, operation: Operation, variables: Variables, *, signed_in: bool = True
+    ) -> SubscriptionPlan:
+        """The plan of a subscription for these variables."""
+        shape = (signed_in, *operation.shape(variables))
+        plan: SubscriptionPlan | None = operation.plans.get(shape)
+        if plan is None:
+            planning = Planning(self.schema, operation, variables, signed_in=signed_in)
+            plan = SubscriptionPlan(planning)
+            operation.skeleton.remember(shape, plan)
+        return plan
+
+    async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
+        """Runs a statement for an actor."""
+        return await self._fetch(statement, statement.arguments(request), actor)
+
+    @staticmethod
+    def _arguments(
+        operation: Operation, statement: Statement, variables: Variables, actor: Actor
+    ) -> list[Any]:
+        """The statement's arguments; of a text without variables, computed once."""
+        if operation.variables is None:
+            return statement.arguments(Request(variables, actor.user_id))
+        key = ("arguments", actor.user_id is not None)
+        settled = operation.settled.get(key)
+        if settled is None:
+            settled = statement.arguments(Request(variables, None))
+            operation.settled[key] = settled
+        return statement.for_actor(settled, actor.user_id)
+
+    async def _fetch(self, statement: Statement, arguments: list[Any], actor: Actor) -> bytes:
+        """The statement's answer, asked for once more if its connection had died."""
+        arguments.append(actor.user_claim)
+        pool = self.database.pools[actor.role]
+        began = perf_counter()
+        for last_try in (False, True):
+            try:
+                async with pool.connection() as connection:
+                    answer = await connection.fetch_value(statement.with_claims, arguments)
+            except Exception as error:
+                if last_try or not worth_another_try(error, perf_counter() - began):
+                    raise
+            else:
+                break
+        return statement.finished(answer)
+
+    async def query_statement(
+        self, operation: Operation, variables: Variables, actor: Actor
+    ) -> Statement | None:
+        """The operation's statement for these variables; nothing when it asks for introspection."""
+        signed_in = actor.user_id is not None
+        shape = (signed_in, *operation.shape(variables))
+        statement = operation.plans.get(shape)
+        if statement is None:
+            planning = Planning(self.schema, operation, variables, signed_in=signed_in)
+            root, fields = planning.root()
+            if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
+                return None
+            planner = planning.planner(Parameters())
+            pairs = self._plan_fields(planner, root, fields)
+            await _let_others_run(operation)
+            statement = _statement(planner, pairs, looks_gone(root, fields))
+            operation.skeleton.remember(shape, statement)
+        assert isinstance(statement, Statement)
+        return statement
+
+    def _plan_fields(
+        self, planner: Planner, root: GraphQLObjectType, fields: dict[str, list[FieldNode]]
+    ) -> list[tuple[str, Json]]:
+        return [
+            (key, self._roots.field(planner, root, key, nodes)) for key, nodes in fields.items()
+        ]
+
+    def _introspect(
+        self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
+    ) -> dict[str, Any]:
+        syntax = operation.skeleton.syntax()
+        node = syntax.node
+        only = OperationDefinitionNode(
+            operation=node.operation,
+            name=node.name,
+            variable_definitions=node.variable_definitions,
+            directives=(),
+            selection_set=SelectionSetNode(
+                selections=tuple(node for nodes in asked.values() for node in nodes)
+            ),
+        )
+        document = DocumentNode(definitions=(only, *syntax.fragments.values()))
+        # As they were given: what is coerced cannot be coerced again.
+        result = execute(self.schema, document, variable_values=dict(variables.given))
+        assert isinstance(result, ExecutionResult)
+        if result.errors:
+            raise RequestError(result.errors, ErrorCode.BAD_USER_INPUT)
+        return dict(result.data or {})
+
+    async def _mutate(self, operation: Operation, variables: Variables, context: Context) -> bytes:
+        parts: list[bytes] = []
+        errors: list[dict[str, Any]] = []
+        run, room_bytes = Run(context, variables), self.limits.answer_bytes
+        for key, field in self.mutation_fields(operation, variables).items():
+            try:
+                answer = await self._mutate_field(field, run)
+                room_bytes -= len(answer)
+                if room_bytes < 0:
+                    raise _done_but_too_large()
+            except Exception as error:
+                errors.append(top_level(report(error, context), [key]))
+                answer = b"null"
+            parts.append(orjson.dumps(key) + b":" + answer)
+        context.services.wake()
+        tail = b',"errors":' + orjson.dumps(errors) if errors else b""
+        return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
+
+    def mutation_fields(
+        self, operation: Operation, variables: Variables
+    ) -> dict[str, MutationField | None]:
+        """The planned root fields of a mutation for these variables."""
+        shape = operation.shape(variables)
+        planned: dict[str, MutationField | None] | None = operation.plans.get(shape)
+        if planned is None:
+            planning = Planning(self.schema, operation, variables, signed_in=True)
+            root, fields = planning.root()
+            planned = {
+                key: MutationField.plan(planning, self.conversions, root, nodes)
+                for key, nodes in fields.items()
+            }
+            operation.skeleton.remember(shape, planned)
+        return planned
+
+    async def _mutate_field(self, field: MutationField | None, run: Run) -> bytes:
+        if field is None:
+            return self._mutation_name
+        arguments = field.arguments(run.variables)
+        return await run_mutation(self.database, field.payload, field.spec, arguments, run)
+
+
+def _statement(
+    planner: Planner, pairs: list[tuple[str, Json]], gone: LooksGone | None = None
+) -> Statement:
+    return make_statement(build_object(pairs), planner.parameters, planner.finishers, gone)
+
+
+async def _let_others_run(operation: Operation) -> None:
+    if operation.skeleton.token_count >= LARGE_DOCUMENT_TOKENS:
+        await asyncio.sleep(0)
+
+
+def report(error: Exception, context: Context) -> DomainError:
+    """The domain error to show; a fault of ours is logged whole and shown masked."""
+    known = domain_error(error)
+    if known is not None:
+        return known
+    log.error("operation_failed", request_id=context.request_id, exc_info=error)
+    return masked(context.request_id)
+
+
+def failed(error: Exception, context: Context) -> bytes:
+    """The response of a query that could not be answered."""
+    if isinstance(error, RequestError):
+        raise error
+    return b'{"data":null,"errors":' + orjson.dumps([top_level(report(error, context))]) + b"}"
+
+
+def _done_but_too_large() -> DomainError:
+    """Each field of a mutation is a statement of its own, within the bound by itself."""
+    return DomainError(
+        ErrorCode.LIMIT_EXCEEDED,
+        "This was done, but with it the answer has too many bytes. Ask for fewer large fields.",
+    )
+
+
+def _request_error(message: str) -> RequestError:
+    return RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)

@@ -1,0 +1,317 @@
+"""Mutations: the operation runs, then its payload is read, in one transaction or one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import orjson
+from asyncpg import IntegrityConstraintViolationError
+from graphql import FieldNode, GraphQLObjectType, get_named_type
+from sqlalchemy import ColumnElement, literal_column
+
+from db.core.actor import Actor
+from db.core.errors import ErrorCode
+from db.core.pool import Database, Transaction
+from db.core.retries import retried
+from graph.engine.execution.outcomes import Payload, Ref, SqlVerb, Verb
+from graph.engine.planning.json_parts import Json, build_object, text_literal
+from graph.engine.planning.parameters import ACTOR, Parameters, Request
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.planning import Planning
+from graph.engine.planning.render import read
+from graph.engine.planning.rows import table_behind
+from graph.engine.planning.statements import (
+    Statement,
+    finish,
+    finished,
+    make_statement,
+)
+from graph.engine.planning.verbs import (
+    AnswerParameters,
+    Keys,
+    RereadParameters,
+    VerbStatement,
+    reads_tables,
+    verb_and_answer,
+    verb_and_rows,
+)
+from graph.engine.specs import Mutate, backing_of, python_name
+from graph.shared.context import Context
+from graph.shared.errors import domain_error, user_errors
+
+# The payload's field that shows who is asking; no operation needs to give it.
+VIEWER = "viewer"
+
+# These say that the request could not be served, not that the user chose badly.
+TOP_LEVEL_CODES = frozenset(
+    {
+        ErrorCode.UNAUTHENTICATED,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.SERVICE_UNAVAILABLE,
+        ErrorCode.INTERNAL,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A row of the payload: where its key stands in the outcome, where its JSON in the response."""
+
+    attributes: tuple[str, ...]
+    path: tuple[str, ...]
+    type: GraphQLObjectType
+    nodes: Sequence[FieldNode]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a mutation: its request's context and variables."""
+
+    context: Context
+    variables: Any
+
+
+class PayloadPlan:
+    """What one mutation field's selection needs from SQL and from Python."""
+
+    def __init__(
+        self,
+        planning: Planning,
+        payload_type: GraphQLObjectType,
+        nodes: list[FieldNode],
+        *,
+        for_admins: bool = False,
+    ) -> None:
+        self._planning = planning
+        self.for_admins = for_admins
+        self.type = payload_type
+        self.nodes = nodes
+        self.parts = list(self._parts(payload_type, nodes, (), ()))
+        self._verbs: dict[str, VerbStatement | None] = {}
+
+    def _parts(
+        self,
+        graph_type: GraphQLObjectType,
+        nodes: Sequence[FieldNode],
+        attributes: tuple[str, ...],
+        path: tuple[str, ...],
+    ) -> Iterator[Part]:
+        collected = self._planning.selections.collect(graph_type, [n.selection_set for n in nodes])
+        for key, found in collected.items():
+            name = found[0].name.value
+            if name == "__typename":
+                continue
+            definition = graph_type.fields[name]
+            named = get_named_type(definition.type)
+            if not isinstance(named, GraphQLObjectType):
+                continue
+            place = (*attributes, python_name(definition)), (*path, key)
+            if backing_of(named) is not None:
+                yield Part(*place, named, found)
+            else:
+                yield from self._parts(named, found, *place)
+
+    def _row(
+        self, planner: Planner, part: Part, path: tuple[str, ...], *, reread: bool = False
+    ) -> Json:
+        backing = table_behind(part.type)
+        key = planner.parameters.key(part.attributes, backing.table.c[backing.key].type)
+        source = planner.reread_source(part.type, key) if reread else planner.source(part.type)
+        wanted = source.c[backing.key] == key
+        with planner.for_admins_too() if self.for_admins else nullcontext():
+            return planner.row(part.type, part.nodes, path, source, wanted)
+
+    async def read(self, transaction: Transaction, payload: Payload, request: Request) -> bytes:
+        """The payload as JSON, its rows read in the transaction that wrote them."""
+        if not self.parts:
+            return self.render(payload.fields, {})
+        rows = self._rows
+        answer = await transaction.pooled.fetch_value(rows.sql, rows.arguments(request))
+        root = orjson.loads(answer)
+        finish(root, rows.finishers)
+        values = {part.path: root[f"r{n}"] for n, part in enumerate(self.parts)}
+        return self.render(payload.fields, values)
+
+    def check(self, variables: Any) -> None:
+        """Refuses what the payload's fields ask wrongly; called before anything is done."""
+        if self.parts:
+            self._rows.arguments(Request(variables, None))
+
+    @cached_property
+    def _rows(self) -> Statement:
+        return self.rows_statement()
+
+    def rows_statement(self) -> Statement:
+        """The statement that reads the payload's rows by the keys an operation returned."""
+        planner = self._planning.planner(Parameters())
+        pairs = [
+            (f"r{n}", self._row(planner, part, (f"r{n}",))) for n, part in enumerate(self.parts)
+        ]
+        return make_statement(build_object(pairs), planner.parameters, planner.finishers)
+
+    def render(self, fields: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -> bytes:
+        """The payload as JSON; `errors` is empty unless the operation gave some."""
+        whole = {"errors": [], **fields}
+        return orjson.dumps(
+            self._planning.renderer.object(self.type, self.nodes, whole, (), values)
+        )
+
+    @cached_property
+    def shows_viewer(self) -> bool:
+        """Whether the payload is to show who is asking."""
+        return any(part.attributes == (VIEWER,) for part in self.parts)
+
+    def without_rows(self, fields: Mapping[str, Any]) -> bytes:
+        """The payload of an operation that names no row: nothing is read."""
+        return self.render(fields, {part.path: None for part in self.parts})
+
+    def keys(self, payload: Payload) -> dict[tuple[str, ...], Any]:
+        """The primary keys the operation returned, by where they stand."""
+        keys = {}
+        for part in self.parts:
+            value: Any = payload.fields
+            for name in part.attributes:
+                value = read(value, name)
+            if isinstance(value, Ref):
+                keys[part.attributes] = value.key
+        return keys
+
+    def verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
+        """Verb and payload as one statement; nothing when some of it is no row of the verb's."""
+        if verb.function not in self._verbs:
+            self._verbs[verb.function] = self._verb_statement(verb)
+        return self._verbs[verb.function]
+
+    def _verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
+        keys: Keys = {(name,): key for name, key in {VIEWER: ACTOR, **verb.keys}.items()}
+        casts = [cast for cast, _ in verb.arguments]
+        reread = RereadParameters(keys)
+        planner = self._planning.planner(reread)
+        planner.rereads = True
+        value = self._verb_payload(planner, keys, reread=True)
+        if value is None:
+            return None
+        if not reads_tables(value):
+            return verb_and_rows(value, reread, planner.finishers, verb.function, casts)
+        answer = AnswerParameters(keys)
+        planner = self._planning.planner(answer)
+        value = self._verb_payload(planner, keys, reread=False)
+        assert value is not None, "the keys are the same"
+        return verb_and_answer(value, answer, planner.finishers, verb.function, casts)
+
+    def _verb_payload(self, planner: Planner, keys: Keys, *, reread: bool) -> Json | None:
+        """The payload as SQL; nothing when some of it is no row of the verb's."""
+        by_path = {part.path: part for part in self.parts}
+        pairs: list[tuple[str, ColumnElement[Any]]] = []
+        for key, nodes in planner.collect(self.type, self.nodes).items():
+            name = nodes[0].name.value
+            if name == "__typename":
+                pairs.append((key, text_literal(self.type.name)))
+            elif name == "errors":
+                pairs.append((key, literal_column("'[]'::json")))
+            elif (key,) in by_path and by_path[key,].attributes in keys:
+                row = self._row(planner, by_path[key,], (key,), reread=reread)
+                pairs.append((key, row))
+            else:
+                return None
+        return build_object(pairs)
+
+
+async def run_mutation(
+    database: Database,
+    plan: PayloadPlan,
+    mutate: Mutate,
+    arguments: Mapping[str, Any],
+    run: Run,
+) -> bytes:
+    """Runs an operation and answers its payload; a refusal becomes a UserError."""
+    plan.check(run.variables)
+    try:
+        if mutate.for_admins:
+            await run.context.admin()
+        outcome = await mutate.operation(run.context, **arguments)
+        return await retried(lambda: _finish(database, plan, outcome, run))
+    except Exception as error:
+        refusal = _refusal(error)
+        if _may_miss_user(error) and not mutate.ignores_dead_token:
+            await run.context.services.accounts.refuse_gone(run.context.actor)
+        if refusal is None:
+            raise
+    if plan.shows_viewer and run.context.actor.user_id is not None:
+        return await retried(lambda: _finish(database, plan, refusal, run))
+    return plan.without_rows(refusal.fields)
+
+
+def _may_miss_user(error: Exception) -> bool:
+    """Whether an operation may have failed because the account of its actor is gone."""
+    known = domain_error(error)
+    if known is None:
+        return isinstance(error, IntegrityConstraintViolationError)
+    return known.code is ErrorCode.FORBIDDEN or known.code not in TOP_LEVEL_CODES
+
+
+def _refusal(error: Exception) -> Payload | None:
+    """The payload of a refusal; nothing when the error belongs beside `data`.
+
+    A function, since a local variable that keeps an error also keeps its own frame alive.
+    """
+    known = domain_error(error)
+    if known is None or known.code in TOP_LEVEL_CODES:
+        return None
+    return Payload({"errors": user_errors(known)})
+
+
+async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run) -> bytes:
+    actor = run.context.actor
+    if isinstance(outcome, SqlVerb):
+        statement = plan.verb_statement(outcome)
+        if statement is not None:
+            return await _run_verb(database, statement, outcome, run)
+        verb = outcome
+        outcome = Verb(lambda transaction: _call(transaction, verb, actor))
+    if isinstance(outcome, Verb):
+        async with database.transaction(actor) as transaction:
+            payload = _with_viewer(await outcome.run(transaction), actor)
+            return await plan.read(transaction, payload, _request(plan, payload, run))
+    assert isinstance(outcome, Payload)
+    outcome = _with_viewer(outcome, actor)
+    if not plan.keys(outcome):
+        return plan.without_rows(outcome.fields)
+    async with database.transaction(outcome.reader or actor) as transaction:
+        return await plan.read(transaction, outcome, _request(plan, outcome, run))
+
+
+def _with_viewer(payload: Payload, actor: Actor) -> Payload:
+    """The payload with who is asking, unless the operation says that it is nobody any more."""
+    reader = payload.reader or actor
+    viewer = None if reader.user_id is None else Ref(reader.user_id)
+    return replace(payload, fields={VIEWER: viewer, **payload.fields})
+
+
+def _request(plan: PayloadPlan, payload: Payload, run: Run) -> Request:
+    reader = payload.reader or run.context.actor
+    return Request(run.variables, reader.user_id, plan.keys(payload))
+
+
+async def _run_verb(database: Database, statement: VerbStatement, verb: SqlVerb, run: Run) -> bytes:
+    actor = run.context.actor
+    request = Request(run.variables, actor.user_id)
+    values = [value for _, value in verb.arguments]
+    arguments = statement.arguments(values, request, actor.user_claim)
+    async with database.pools[actor.role].connection() as connection:
+        answer = await connection.fetch_value(statement.sql, arguments)
+    return finished(answer, statement.finishers)
+
+
+async def _call(transaction: Transaction, verb: SqlVerb, actor: Actor) -> Payload:
+    """A SQL verb in a transaction, for payloads that one statement cannot read."""
+    call = ", ".join(f"${n}::{cast}" for n, (cast, _) in enumerate(verb.arguments, start=1))
+    values = [value for _, value in verb.arguments]
+    result = await transaction.connection.fetchval(f"select {verb.function}({call})", *values)
+    sources = {SqlVerb.RESULT: result, ACTOR: actor.user_id}
+    return Payload({name: Ref(sources[key]) for name, key in verb.keys.items()})

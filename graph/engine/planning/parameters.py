@@ -1,0 +1,78 @@
+"""The parameters of a plan: how each is bound in SQL, and how each request computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Uuid, bindparam
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from graph.engine.planning.faults import FieldFault, Path, blaming
+
+ACTOR = "actor_user_id"
+UUID_TYPE, JSONB_TYPE = Uuid(), JSONB()
+
+
+@dataclass(slots=True)
+class Request:
+    """What one run of a plan computes its parameters from.
+
+    `keys` holds the primary keys an operation returned, by their path in the payload;
+    `snapshot` is the row of an event.
+    """
+
+    variables: Any
+    actor_user_id: UUID | None
+    keys: Mapping[tuple[str, ...], Any] = field(default_factory=dict)
+    snapshot: Mapping[str, Any] | None = None
+
+
+Getter = Callable[[Request], Any]
+
+
+def actor_user_id(request: Request) -> UUID | None:
+    """The one parameter that depends on who asks."""
+    return request.actor_user_id
+
+
+class Parameters:
+    """Parameters bound by the driver. `field` is the one planned now; it answers for its own."""
+
+    def __init__(self) -> None:
+        self.getters: dict[str, Getter] = {}
+        self.field: Path = ()
+
+    def add(self, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        """A new parameter."""
+        return self._bound(f"p{len(self.getters)}", blaming(self.field, getter), type_)
+
+    def actor(self) -> ColumnElement[Any]:
+        """The actor's user id."""
+        return self._bound(ACTOR, actor_user_id, UUID_TYPE)
+
+    def snapshot(self) -> ColumnElement[Any]:
+        """The row of an event, as jsonb."""
+        return self._bound("snapshot", lambda request: request.snapshot, JSONB_TYPE)
+
+    def key(self, path: tuple[str, ...], type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        """The primary key an operation returned for the object at `path` of its payload."""
+        return self.add(lambda request: request.keys.get(path), type_)
+
+    def _bound(self, name: str, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        self.getters[name] = getter
+        return bindparam(name, type_=type_)
+
+
+def faults_of(getters: Iterable[Getter], request: Request) -> dict[Path, FieldFault]:
+    """Every field whose arguments are refused for this request, in one pass."""
+    found: dict[Path, FieldFault] = {}
+    for getter in getters:
+        try:
+            getter(request)
+        except FieldFault as fault:
+            found.setdefault(fault.field, fault)
+    return found

@@ -1,0 +1,67 @@
+"""What planning one operation needs: its selections, its arguments, and how values are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema
+
+from graph.engine.documents.operation import Operation, Variables
+from graph.engine.planning.arguments import argument_reader, argument_values
+from graph.engine.planning.faults import FieldFault, Path
+from graph.engine.planning.pages import build_page
+from graph.engine.planning.parameters import Parameters, Request
+from graph.engine.planning.planner import Planner
+from graph.engine.planning.render import Renderer
+from graph.engine.planning.selection import Selections
+
+
+class Planning:
+    """Everything needed to plan one operation for one shape of its variables."""
+
+    def __init__(
+        self, schema: GraphQLSchema, operation: Operation, variables: Variables, *, signed_in: bool
+    ) -> None:
+        self._schema = schema
+        self._signed_in = signed_in
+        # Fields already known to fail for these variables; they are planned as null.
+        self.faults: dict[Path, FieldFault] = {}
+        self.operation = operation
+        self.variables = variables
+        self._syntax = operation.skeleton.syntax()
+        self.selections = Selections(schema, self._syntax.fragments, variables.coerced)
+        self.renderer = Renderer(schema, self.selections)
+
+    def planner(
+        self, parameters: Parameters, collected: dict[Path, FieldFault] | None = None
+    ) -> Planner:
+        """A planner that binds with `parameters` and gathers faults in `collected`, if given."""
+        return Planner(
+            self.selections,
+            parameters,
+            self._argument_reader,
+            self._arguments_now,
+            self.renderer.for_field,
+            build_page,
+            signed_in=self._signed_in,
+            answer_bytes=self.operation.skeleton.limits.answer_bytes,
+            faults=self.faults,
+            collected=collected,
+        )
+
+    @staticmethod
+    def _argument_reader(
+        definition: GraphQLField, node: FieldNode
+    ) -> Callable[[Request], dict[str, Any]]:
+        read = argument_reader(definition, node)
+        return lambda request: read(request.variables)
+
+    def _arguments_now(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
+        return argument_values(definition, node, self.variables)
+
+    def root(self) -> tuple[GraphQLObjectType, dict[str, list[FieldNode]]]:
+        """The root type and the fields selected on it."""
+        root = self._schema.get_root_type(self.operation.kind)
+        assert root is not None
+        return root, self.selections.collect(root, [self._syntax.node.selection_set])

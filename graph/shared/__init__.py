@@ -1,0 +1,1 @@
+"""What the slices of the schema share: context, errors, ids and scalars."""

@@ -1,0 +1,170 @@
+"""Errors as clients see them: UserErrors, coded top-level errors, and the unknown masked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+import strawberry
+from asyncpg import PostgresError
+from graphql import GraphQLError
+
+from db.core.errors import (
+    DailyLimitReached,
+    DomainError,
+    ErrorCode,
+    InputRefused,
+    InsufficientCredits,
+    RateLimited,
+)
+from db.core.outages import cannot_serve, unavailable
+from db.core.retries import RETRIED
+from graph.shared.traffic import tell
+
+REFUSAL_SQLSTATE = "TG000"
+# A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
+UNSTORABLE_SQLSTATES = frozenset({"22021", "22P05"})
+
+strawberry.enum(
+    ErrorCode,
+    description="What went wrong, for programs to read; codes never change their meaning.",
+)
+
+
+@strawberry.interface(description="Why a mutation did nothing.")
+class UserError:
+    """A refusal that the user can do something about."""
+
+    code: ErrorCode = strawberry.field(description="For programs to read.")
+    message: str = strawberry.field(description="For people to read: what to do next.")
+    path: list[str] | None = strawberry.field(
+        description="The input field at fault, outermost first; null when none is."
+    )
+
+
+@strawberry.type(description="A refusal without further detail.")
+class OperationError(UserError):
+    """The plain UserError."""
+
+
+@strawberry.type(name="InsufficientCredits", description="The wallet holds too few credits.")
+class InsufficientCreditsError(UserError):
+    """A UserError with the figures a client shows."""
+
+    available: int = strawberry.field(
+        description="Credits that are neither spent nor held, as `Credits.available`."
+    )
+    balance: int = strawberry.field(
+        description="The same as `available`.",
+        deprecation_reason="Use `available`: `Credits.balance` includes what is held, this not.",
+    )
+    required: int = strawberry.field(description="Credits the operation needs.")
+
+
+@strawberry.type(name="DailyLimitReached", description="The plan's credits for today are used up.")
+class DailyLimitReachedError(UserError):
+    """A UserError that says until when to wait."""
+
+    limit: int = strawberry.field(description="Credits of the plan that can be used in a day.")
+    remaining: int = strawberry.field(
+        description="Credits that can still be used today; fewer than the operation needs."
+    )
+    resets_at: datetime = strawberry.field(description="When the next day begins (UTC).")
+
+
+class RequestError(Exception):
+    """A request that cannot run at all: it has no data (GraphQL specification, 7.1.2)."""
+
+    def __init__(self, errors: Sequence[GraphQLError], code: ErrorCode) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+        self.code = code
+
+    def formatted(self) -> list[dict[str, Any]]:
+        """The errors as they appear in a response."""
+        return [with_code(error, self.code) for error in self.errors]
+
+
+def with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
+    """A GraphQL error as JSON with its stable code; its own `extensions.code` stands."""
+    formatted: dict[str, Any] = dict(error.formatted)
+    formatted["extensions"] = {"code": code.value, **(error.extensions or {})}
+    tell(formatted["extensions"]["code"])
+    return formatted
+
+
+def top_level(error: DomainError, path: Sequence[str | int] | None = None) -> dict[str, Any]:
+    """A domain error as a top-level error."""
+    tell(error.code.value)
+    extensions: dict[str, Any] = {"code": error.code.value}
+    if isinstance(error, RateLimited):
+        extensions["retryAfterSeconds"] = error.retry_after_seconds
+    formatted: dict[str, Any] = {"message": error.message, "extensions": extensions}
+    if path:
+        formatted["path"] = list(path)
+    return formatted
+
+
+def masked(request_id: str) -> DomainError:
+    """What a client learns of a fault of ours: only how to refer to it."""
+    return DomainError(
+        ErrorCode.INTERNAL,
+        f"Something went wrong on our side. When you report it, name request {request_id}.",
+    )
+
+
+def domain_error(error: Exception) -> DomainError | None:
+    """The domain error that an exception stands for; nothing when it is a fault of ours."""
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, PostgresError):
+        if error.sqlstate == REFUSAL_SQLSTATE:
+            return _refusal(error)
+        if error.sqlstate in UNSTORABLE_SQLSTATES:
+            return DomainError(ErrorCode.BAD_USER_INPUT, "Text may not contain NUL characters.")
+    return unavailable() if cannot_serve(error) or isinstance(error, RETRIED) else None
+
+
+def _refusal(error: PostgresError) -> DomainError:
+    """A refusal raised by one of our SQL verbs."""
+    detail = orjson.loads(error.detail or b"{}")
+    code = ErrorCode(error.hint)
+    if code is ErrorCode.INSUFFICIENT_CREDITS:
+        return InsufficientCredits(detail["available"], detail["required"])
+    if code is ErrorCode.DAILY_LIMIT_REACHED:
+        resets_at = datetime.fromisoformat(detail["resets_at"])
+        return DailyLimitReached(detail["limit"], detail["remaining"], resets_at)
+    return DomainError(code, error.message, tuple(detail.get("path", ())))
+
+
+def user_errors(error: DomainError) -> list[UserError]:
+    """A refusal as the `errors` of a payload, one for each problem of the input."""
+    problems = error.problems if isinstance(error, InputRefused) else (error,)
+    return [user_error(problem) for problem in problems]
+
+
+def user_error(error: DomainError) -> UserError:
+    """A domain error as the UserError of a payload."""
+    tell(error.code.value)
+    path = list(error.path) or None
+    if isinstance(error, InsufficientCredits):
+        return InsufficientCreditsError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            available=error.available,
+            balance=error.available,
+            required=error.required,
+        )
+    if isinstance(error, DailyLimitReached):
+        return DailyLimitReachedError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            limit=error.limit,
+            remaining=error.remaining,
+            resets_at=error.resets_at,
+        )
+    return OperationError(code=error.code, message=error.message, path=path)

@@ -1,0 +1,1 @@
+"""Processes and HTTP: the application, its routes, and how they start and stop."""

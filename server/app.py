@@ -1,0 +1,286 @@
+"""The ASGI application: its routes, and what lives from its start to its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.routing import Route
+
+from auth.accounts import Accounts
+from auth.attempts import Attempts
+from auth.keys import SigningKeys
+from auth.passwords import PasswordHasher
+from auth.revocation_watch import RevocationWatch
+from auth.tokens import AccessTokens
+from db.core.actor import SERVICE
+from db.core.pool import Database
+from db.files.images import ImageWorker
+from db.files.storage import Storage
+from db.files.widths import SmallerPictures
+from db.uploads.operations import UploadLimits, publish_limits
+from db.uploads.receiving import UploadReceiver
+from graph.engine.documents.limits import Limits
+from graph.engine.documents.persisted import load_trusted_documents
+from graph.engine.execution.engine import Engine
+from graph.graphiql import routes as graphiql
+from graph.live.access import AccessWatch
+from graph.live.bus import WakeBus
+from graph.live.clients import Clients
+from graph.live.clients import Limits as LiveLimits
+from graph.live.hub import EventHub
+from graph.live.source import LiveOperations
+from graph.live.transport import GraphQLWebSocket
+from graph.schema import build_schema
+from graph.shared.answer_memory import AnswerMemory
+from graph.shared.traffic import Traffic
+from graph.uploads import links
+from server import catalog_pictures, files
+from server.connections import ConnectionShares
+from server.event_streams import EventStreams, wants_stream
+from server.http import GraphQLHttp
+from server.metrics import MetricsPage, ProcessFigures
+from server.services import Services
+from server.siblings import Siblings
+from settings import DEMO_ORIGINS, Settings
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+GRAPHQL_PATH = "/graphql"
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+class Server:
+    """One process's API: made before it listens, closed after it has stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        bus: WakeBus,
+        siblings: Siblings | None = None,
+    ) -> None:
+        trusted = settings.trusted_documents
+        self.services = make_services(settings, database, storage, bus)
+        self.engine = Engine(
+            build_schema(),
+            database,
+            introspection=settings.introspection,
+            limits=Limits.of(settings),
+            trusted=load_trusted_documents(Path(trusted)) if trusted else None,
+        )
+        self._access = AccessWatch(database, self.services.hub)
+        self.clients = Clients(LiveLimits.of(settings))
+        operations, is_origin_allowed = (
+            LiveOperations(self.engine, self.services),
+            origin_check(settings),
+        )
+        self.sockets = GraphQLWebSocket(
+            operations, self.clients, is_origin_allowed=is_origin_allowed
+        )
+        self.siblings = siblings or Siblings()
+        self.shares = ConnectionShares(settings.connections_per_address, settings.trusted_proxies)
+        self.figures = ProcessFigures(self.services, self.clients, self.shares)
+        self.draining = False
+        self._http = GraphQLHttp(self.engine, self.services)
+        self._streams = EventStreams(
+            operations, self.clients, self._http, is_origin_allowed=is_origin_allowed
+        )
+        self._pages = self._make_pages(storage)
+        self.app: Asgi = with_cors(self._dispatch, settings)
+
+    async def start(self) -> None:
+        """Begins what runs beside requests."""
+        async with self.services.database.transaction(SERVICE) as transaction:
+            await publish_limits(transaction.connection, self.services.uploads.limits)
+        await self.services.hub.start()
+        await self._access.start()
+        await self.services.revocations.start()
+        await self.siblings.start(self.figures.tell)
+
+    async def stop(self) -> None:
+        """Ends it; sockets were told before."""
+        await self.siblings.stop()
+        await self.services.revocations.stop()
+        await self._access.stop()
+        await self.services.hub.stop()
+        self.services.passwords.close()
+
+    async def drain(self) -> None:
+        """Called when shutting down begins: not ready any more, clients reconnect elsewhere."""
+        self.draining = True
+        await self.clients.shutdown()
+
+    def _dispatch(
+        self, scope: MutableMapping[str, Any], receive: Any, send: Any
+    ) -> Awaitable[None]:
+        # Not a coroutine itself: each one around a request costs it a microsecond.
+        if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
+            answer = self._streams if wants_stream(scope["headers"]) else self._http
+            return answer(scope, receive, send)
+        if scope["type"] == "websocket":
+            return self._socket(scope, receive, send)
+        if scope["method"] == "PUT":
+            return self._put(scope, receive, self._page_send(scope, send))
+        return self._pages(scope, receive, self._page_send(scope, send))
+
+    def _page_send(self, scope: MutableMapping[str, Any], send: Any) -> Any:
+        """Adds the headers of pages to what is sent, and counts it."""
+        route = "files" if scope["path"].startswith("/files/") else "pages"
+        return with_security_headers(send, partial(self._count_response, route))
+
+    def _count_response(self, route: str, status: int) -> None:
+        self.services.traffic.responses[route, status] += 1
+
+    async def _put(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """A photo arrives: its upload may be watched."""
+        await self._pages(scope, receive, send)
+        self.services.wake()
+
+    async def _socket(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] == GRAPHQL_PATH:
+            await self.sockets(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 4404})
+
+    def _make_pages(self, storage: Storage) -> Starlette:
+        settings, database = self.services.settings, self.services.database
+        metrics = MetricsPage(settings, database, self.figures, self.siblings)
+        pages = Starlette(
+            routes=[
+                Route(
+                    "/",
+                    lambda _: RedirectResponse("/graphiql" if settings.graphiql else "/healthz"),
+                ),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/metrics", metrics.__call__),
+                Route("/.well-known/jwks.json", self._jwks),
+                *graphiql.routes(settings),
+                *catalog_pictures.routes(),
+                *files.routes(),
+            ]
+        )
+        pages.state.files = files.Files(
+            storage,
+            links(),
+            self.services.uploads,
+            SmallerPictures(storage, self.services.images),
+        )
+        return pages
+
+    async def _healthz(self, _: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def _readyz(self, _: Request) -> JSONResponse:
+        if self.draining:
+            return JSONResponse({"status": "draining"}, 503)
+        try:
+            async with self.services.database.transaction(SERVICE) as transaction:
+                await transaction.connection.fetchval("select 1")
+        except Exception:  # whatever it is, this process cannot serve now
+            return JSONResponse({"status": "database unavailable"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def _jwks(self, _: Request) -> JSONResponse:
+        headers = {"Cache-Control": "public, max-age=300"}
+        return JSONResponse(self.services.keys.jwks(), headers=headers)
+
+
+def make_services(
+    settings: Settings, database: Database, storage: Storage, bus: WakeBus
+) -> Services:
+    """The services of one process."""
+    keys = SigningKeys.load(settings)
+    tokens = AccessTokens(keys, settings)
+    passwords = PasswordHasher()
+    attempts = Attempts(settings.failed_sign_ins_per_address)
+    images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
+    return Services(
+        settings=settings,
+        traffic=Traffic(),
+        database=database,
+        keys=keys,
+        tokens=tokens,
+        passwords=passwords,
+        attempts=attempts,
+        accounts=Accounts(database, passwords, attempts, tokens, settings),
+        revocations=RevocationWatch(database, tokens.revoked),
+        hub=EventHub(database, bus),
+        images=images,
+        uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
+        answers=AnswerMemory.of(settings),
+    )
+
+
+def origin_check(settings: Settings) -> Callable[[str | None], bool]:
+    """Which pages may open sockets: our own, and those CORS lets in."""
+    import re
+
+    own = settings.base_url
+    pattern = None if settings.production else re.compile(DEMO_ORIGINS)
+
+    def allowed(origin: str | None) -> bool:
+        if origin is None or origin == own or origin in settings.cors_origins:
+            return True
+        return pattern is not None and pattern.fullmatch(origin) is not None
+
+    return allowed
+
+
+def with_cors(app: Asgi, settings: Settings) -> Asgi:
+    """Lets the listed pages call; the demo also lets in every page on this machine."""
+    guarded = CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origins,
+        allow_origin_regex=None if settings.production else DEMO_ORIGINS,
+        allow_methods=["GET", "POST", "PUT"],
+        allow_headers=["authorization", "content-type", "last-event-id"],
+        expose_headers=["x-request-id"],
+        max_age=600,
+    )
+
+    def only_for_pages(scope: MutableMapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
+        # Apps and servers send no Origin; they need not pay for what protects browsers.
+        for name, _ in scope["headers"]:
+            if name == b"origin":
+                return guarded(scope, receive, send)
+        return app(scope, receive, send)
+
+    return only_for_pages
+
+
+def with_security_headers(send: Any, count: Callable[[int], None]) -> Any:
+    """Adds the headers every page has, unless the page sets its own, and counts its status."""
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            count(message["status"])
+            present = {name.lower() for name, _ in message["headers"]}
+            missing = [pair for pair in SECURITY_HEADERS if pair[0] not in present]
+            message = {**message, "headers": [*message["headers"], *missing]}
+        await send(message)
+
+    return sending
+
+
+@asynccontextmanager
+async def running(server: Server) -> AsyncIterator[Server]:
+    """The server from its start to its end."""
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,175 @@
+"""The two HTTP routes behind signed links: a photo comes in, a picture goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from db.core.errors import DomainError, ErrorCode
+from db.files.links import Links, SignedLink, link_refused
+from db.files.storage import Storage, width_of
+from db.files.widths import SmallerPictures
+from db.uploads.receiving import UploadReceiver, too_large
+from graph.shared.errors import domain_error, top_level
+
+BYTE_TIMEOUT_SECONDS = 10.0
+BODY_TIMEOUT_SECONDS = 600.0
+
+_STATUS_OF = {
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.BAD_USER_INPUT: 409,
+    ErrorCode.UPLOAD_EXPIRED: 410,
+    ErrorCode.LIMIT_EXCEEDED: 413,
+    ErrorCode.QUOTA_EXCEEDED: 413,
+    ErrorCode.EMPTY_FILE: 422,
+    ErrorCode.INVALID_IMAGE: 422,
+    ErrorCode.SERVICE_UNAVAILABLE: 503,
+}
+
+
+class BodyStalledError(Exception):
+    """No byte for too long, or too long in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What the routes work with; the application's lifespan puts one at `app.state.files`."""
+
+    storage: Storage
+    links: Links
+    uploads: UploadReceiver
+    smaller: SmallerPictures
+
+
+def routes() -> list[Route]:
+    """The routes of signed links; each reads `request.app.state.files`."""
+    return [
+        Route("/files/{path:path}", put_upload, methods=["PUT"]),
+        Route("/files/{path:path}", get_file, methods=["GET"]),
+    ]
+
+
+def _refusals_answered(
+    handler: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except BodyStalledError:
+            return _refused(
+                DomainError(ErrorCode.BAD_USER_INPUT, "The bytes stopped coming; send them again."),
+                408,
+            )
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception as error:
+            refusal = domain_error(error)
+            if refusal is None:
+                raise
+            return _refused(refusal, _STATUS_OF[refusal.code])
+
+    return answered
+
+
+def _refused(refusal: DomainError, status: int) -> JSONResponse:
+    error = top_level(refusal)
+    # Closing frees the server from reading the rest of a body that it does not want.
+    return JSONResponse({"errors": [error]}, status, {"Connection": "close"})
+
+
+@_refusals_answered
+async def put_upload(request: Request) -> Response:
+    """Take the bytes of a photo that `createUpload` announced."""
+    files: Files = request.app.state.files
+    path = request.path_params["path"]
+    files.links.signer.verify("PUT", path, request.query_params, time.time())
+    upload_id = UUID(path.rpartition("/")[2])
+    upload = await files.uploads.awaited(upload_id)
+    if upload is None:
+        raise link_refused()
+    try:
+        body = await _read_body(request, files.uploads.limits.size_bytes)
+    except DomainError as refusal:
+        await files.uploads.reject(upload_id, refusal)
+        raise
+    image = await files.uploads.receive(upload_id, upload, body)
+    return JSONResponse(
+        {
+            "upload": {
+                "status": "READY",
+                "contentType": image.content_type,
+                "widthPixels": image.width_pixels,
+                "heightPixels": image.height_pixels,
+                "sizeBytes": len(image.data),
+            }
+        },
+        201,
+    )
+
+
+async def _read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body, given up at the first byte over the limit or when bytes stop coming."""
+    if _declared_bytes(request) > limit_bytes:
+        raise too_large(limit_bytes)
+    body = bytearray()
+    chunks = request.stream()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            while (chunk := await _next_chunk(chunks)) is not None:
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise too_large(limit_bytes)
+    except TimeoutError:
+        raise BodyStalledError from None
+    return bytes(body)
+
+
+async def _next_chunk(chunks: AsyncGenerator[bytes]) -> bytes | None:
+    async with asyncio.timeout(BYTE_TIMEOUT_SECONDS):
+        return await anext(chunks, None)
+
+
+def _declared_bytes(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
+
+
+@_refusals_answered
+async def get_file(request: Request) -> Response:
+    """Send the picture that a signed link leads to."""
+    files: Files = request.app.state.files
+    path = request.path_params["path"]
+    now = time.time()
+    link = files.links.signer.verify("GET", path, request.query_params, now)
+    try:
+        if smaller := width_of(path):
+            path = await files.smaller.ensure(*smaller)
+            if files.storage.is_direct:
+                return _to_bucket(files, path, link)
+        stored = await files.storage.stream(path)
+    except FileNotFoundError:
+        raise link_refused() from None
+    headers = {
+        "Content-Length": str(stored.size_bytes),
+        "Cache-Control": f"private, max-age={link.expires_at - int(now)}, immutable",
+        "Content-Disposition": f'inline; filename="{path.rpartition("/")[2]}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+    }
+    media_type = link.content_type or "application/octet-stream"
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=media_type)
+    return StreamingResponse(stored, headers=headers, media_type=media_type)
+
+
+def _to_bucket(files: Files, path: str, link: SignedLink) -> Response:
+    """Send the client on to the bucket's own link, which is good for as long as ours."""
+    url = files.links.presigned("GET", path, link.expires_at)
+    return RedirectResponse(url, 307, {"Cache-Control": "private, max-age=60"})

@@ -1,0 +1,415 @@
+"""GraphQL over HTTP: a request comes in as JSON, its answer goes out as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from time import perf_counter
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import structlog
+from graphql import OperationType
+
+from auth.networks import client_address
+from auth.tokens import bearer_token
+from db.core.actor import NOBODY, Actor
+from db.core.errors import DomainError, ErrorCode
+from graph.engine.documents.cache import ByteBoundedCache
+from graph.engine.documents.costs import asks_for_cost
+from graph.engine.documents.persisted import names_document
+from graph.engine.documents.variables import PlainVariables, is_plain
+from graph.engine.execution.engine import Engine
+from graph.shared.answer_memory import Room
+from graph.shared.context import BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
+from graph.shared.errors import RequestError, domain_error, masked, top_level
+from graph.shared.json_input import InvalidJson, parse_json
+from graph.shared.traffic import codes_told
+from server.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
+from server.services import Services
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+BODY_TIMEOUT_SECONDS = 30.0
+REMEMBERED_HEADERS = 4096
+OBJECT = (dict, type(None))
+KNOWN_BODIES_BYTES = 4 * 1024 * 1024
+# A known body, what was read from it, and the objects around them.
+KNOWN_BODY_COPIES = 4
+CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
+# What refuses a body does not wait for the rest of it.
+CLOSING = ((b"connection", b"close"),)
+SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+# An answer's headers as lines, for who writes it in one piece.
+HEADERS = {
+    media: b"".join(
+        b"%s: %s\r\n" % pair
+        for pair in (
+            (b"content-type", CONTENT_TYPES[media]),
+            *SAME_HEADERS,
+            (b"x-request-id", b"%s"),
+        )
+    )
+    for media in CONTENT_TYPES
+}
+log = structlog.get_logger("tallygraph.http")
+# Random for each process, then counted: asking the system for randomness each time is slower.
+_PROCESS_ID = secrets.token_hex(4)
+_numbers = count(1)
+
+
+@dataclass
+class Refusal(Exception):
+    """A request that is not GraphQL over HTTP; `status` says in HTTP's words why."""
+
+    status: int
+    error: DomainError
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class DeadToken(Refusal):
+    """A request whose token is malformed, expired or revoked."""
+
+
+def _refuse(
+    status: int,
+    message: str,
+    code: ErrorCode = ErrorCode.BAD_USER_INPUT,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Refusal:
+    return Refusal(status, DomainError(code, message), headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A GraphQL request, its variables and the name of its operation."""
+
+    request: dict[str, Any]
+    variables: dict[str, Any]
+    name: str | None
+
+
+class GraphQLHttp:
+    """The ASGI application behind POST and GET /graphql."""
+
+    def __init__(self, engine: Engine, services: Services) -> None:
+        self._engine = engine
+        self._services = services
+        self._limit_bytes = services.settings.body_limit_bytes
+        self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
+        self._traffic = services.traffic
+        self._logs_requests = log.is_enabled_for(logging.INFO)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; whatever happens, the client gets a coded error."""
+        started = perf_counter()
+        told: list[str] = []
+        codes_told.set(told)
+        request_id = f"{_PROCESS_ID}{next(_numbers):08x}"
+        headers: Headers = dict(scope["headers"])
+        asked = response_type(_accept(scope["headers"], headers))
+        media = asked or JSON_TYPE
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        try:
+            if asked is None:
+                raise _refuse(406, f"This answers in {RESPONSE_TYPE.decode()} or application/json.")
+            status, body = await self._answer(scope, receive, headers, media, request_id)
+        except Refusal as refusal:
+            status, extra = refusal.status, refusal.headers
+            body = b'{"errors":' + orjson.dumps([top_level(refusal.error)]) + b"}"
+        except asyncio.CancelledError:
+            if CONTEXT_KEY not in scope or not scope[CONTEXT_KEY].client_left:
+                raise
+            log.info("client_left", request_id=request_id)
+            return
+        except Exception as error:
+            known = domain_error(error)
+            if known is None:
+                log.exception("request_failed", request_id=request_id)
+            status = 503 if known else 500
+            shown = top_level(known or masked(request_id))
+            body = b'{"errors":' + orjson.dumps([shown]) + b"}"
+        # Nothing stands between us and the connection, so the answer may take the short way.
+        respond = scope.get(RESPOND_KEY) if status == 200 and b"origin" not in headers else None
+        context: Context | None = scope.get(CONTEXT_KEY)
+        if context is not None and context.room is not None:
+            await _respond_within(context, context.room, send, status, body, media, request_id)
+        elif respond is None or not respond(HEADERS[media] % request_id.encode(), body):
+            await _respond(send, status, body, media, request_id, extra)
+        self._note(scope, request_id, status, perf_counter() - started, told)
+
+    def _note(
+        self, scope: Scope, request_id: str, status: int, seconds: float, told: list[str]
+    ) -> None:
+        """Counts the request and logs it: who asked for what, and never with which values."""
+        context: Context | None = scope.get(CONTEXT_KEY)
+        asked = context.skeleton if context else None
+        self._traffic.responses["graphql", status] += 1
+        if asked is not None:
+            self._traffic.answered(asked.label, seconds)
+        if self._logs_requests:
+            log.info(
+                "request",
+                request_id=request_id,
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+                address=client_address(scope),
+                **(context.told() if context else {}),
+                errors=told,
+            )
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
+    ) -> tuple[int, bytes]:
+        actor, asked = await self._ask(scope, receive, headers)
+        variables, name = asked.variables, asked.name
+        user_agent = headers.get(b"user-agent")
+        context = Context(
+            actor,
+            self._services,
+            request_id,
+            user_agent.decode("latin-1") if user_agent else None,
+            client_address(scope),
+            keeps_room=True,
+        )
+        scope[CONTEXT_KEY] = context
+        try:
+            text = self._engine.persisted.text(asked.request, name)
+            if scope["method"] == "GET":
+                self._refuse_get_mutation(text, name)
+            answer = await self._engine.run(text, variables, name, context)
+            if asks_for_cost(asked.request):
+                answer = self._engine.documents.with_cost(answer, text, name, variables)
+            return 200, answer
+        except asyncio.CancelledError:
+            context.leave_room()
+            raise
+        except RequestError as error:
+            # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
+            status = 400 if media == RESPONSE_TYPE else 200
+            return status, b'{"errors":' + orjson.dumps(error.formatted()) + b"}"
+
+    async def _ask(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[Actor, Asked]:
+        """Who asks what. A body without variables is the same from many, and read only once."""
+        body = scope.get(BODY_KEY) if scope["method"] == "POST" else None
+        known = self._known.get(body) if body else None
+        if known is not None:
+            try:
+                actor = self._authenticate(headers)
+            except DeadToken:
+                if not self._engine.ignores_dead_token(known.request, known.name):
+                    raise
+                actor = NOBODY
+            _check_post(headers)
+            return actor, known
+        actor, request = await self.read_request(scope, receive, headers)
+        variables, name = parts_of(request)
+        if body and not variables:
+            self._known.put(body, Asked(request, {}, name), KNOWN_BODY_COPIES * len(body))
+        elif body and is_plain(body):
+            variables = PlainVariables(variables)
+        return actor, Asked(request, variables, name)
+
+    async def read_request(
+        self, scope: Scope, receive: Receive, headers: Headers
+    ) -> tuple[Actor, dict[str, Any]]:
+        """Who asks, and the GraphQL request; `Refusal` when it is none.
+
+        Only a dead token makes it look at the document: some requests are there to replace it.
+        """
+        try:
+            return await self._read_request(scope, receive, headers)
+        except DeadToken as dead:
+            if scope["method"] != "POST" or not (
+                request := await self._request_without_token(scope, receive, headers)
+            ):
+                raise dead from None
+            return NOBODY, request
+
+    async def _request_without_token(
+        self, scope: Scope, receive: Receive, headers: Headers
+    ) -> dict[str, Any] | None:
+        try:
+            request = await self._read_post(scope, receive, headers)
+            _, name = parts_of(request)
+        except Refusal:
+            return None
+        return request if self._engine.ignores_dead_token(request, name) else None
+
+    async def _read_request(
+        self, scope: Scope, receive: Receive, headers: Headers
+    ) -> tuple[Actor, dict[str, Any]]:
+        method = scope["method"]
+        if method not in {"GET", "POST"}:
+            raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
+        actor = self._authenticate(headers)
+        if method == "POST":
+            return actor, await self._read_post(scope, receive, headers)
+        return actor, _read_get(scope["query_string"])
+
+    def _authenticate(self, headers: Headers) -> Any:
+        authorization = headers.get(b"authorization")
+        if authorization is None:
+            return NOBODY
+        try:
+            return self._services.tokens.verify(_token_in(authorization))
+        except DomainError as error:
+            challenge = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
+            raise DeadToken(401, error, challenge) from None
+
+    def _refuse_get_mutation(self, text: str, name: str | None) -> None:
+        if self._engine.documents.operation(text, name).kind is OperationType.MUTATION:
+            raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
+
+    async def _read_post(self, scope: Scope, receive: Receive, headers: Headers) -> Any:
+        _check_post(headers)
+        body = await self._read_body(scope, receive, headers)
+        return _parse(body, "The body")
+
+    async def _read_body(self, scope: Scope, receive: Receive, headers: Headers) -> bytes:
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self._limit_bytes:
+            raise self._too_large()
+        if (whole := scope.get(BODY_KEY)) is not None and len(whole) <= self._limit_bytes:
+            return bytes(whole)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                return await self._collect(receive)
+        except TimeoutError:
+            raise _refuse(408, "The body did not arrive in time.", headers=CLOSING) from None
+
+    async def _collect(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _refuse(400, "The connection closed before the body ended.")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._limit_bytes:
+                raise self._too_large()
+            if not message.get("more_body"):
+                return b"".join(chunks)
+
+    def _too_large(self) -> Refusal:
+        return _refuse(
+            413,
+            f"A request may have {self._limit_bytes} bytes. Upload files with createUpload.",
+            ErrorCode.LIMIT_EXCEEDED,
+            CLOSING,
+        )
+
+
+def _check_post(headers: Headers) -> None:
+    if not is_json(headers.get(b"content-type", b"")):
+        raise _refuse(415, "Send the request as application/json in UTF-8.")
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        plain = ((b"accept-encoding", b"identity"),)
+        raise _refuse(415, "Send the request without a content encoding.", headers=plain)
+
+
+@lru_cache(maxsize=REMEMBERED_HEADERS)
+def _token_in(authorization: bytes) -> str:
+    token = bearer_token(authorization.decode("latin-1"))
+    assert token is not None, "there is a header"
+    return token
+
+
+def _read_get(query_string: bytes) -> dict[str, Any]:
+    try:
+        values = parse_qs(query_string.decode(), errors="strict", max_num_fields=10)
+    except ValueError:
+        raise _refuse(400, "The query string is not valid.") from None
+    request: dict[str, Any] = {name: found[-1] for name, found in values.items()}
+    for name in ("variables", "extensions"):
+        if name in request:
+            request[name] = _parse(request[name], f"`{name}`")
+    return request
+
+
+def _parse(text: bytes | str, what: str) -> Any:
+    try:
+        return parse_json(text)
+    except InvalidJson as error:
+        raise _refuse(400, f"{what} is {error}.") from None
+
+
+def _accept(sent: list[tuple[bytes, bytes]], headers: Headers) -> bytes:
+    """The Accept header; a list may come in several lines."""
+    if len(sent) == len(headers):
+        return headers.get(b"accept", b"")
+    return b",".join(value for name, value in sent if name == b"accept")
+
+
+def parts_of(request: Any) -> tuple[dict[str, Any], str | None]:
+    """Variables and operation name of a request; `Refusal` when it is no GraphQL request."""
+    if isinstance(request, list):
+        raise _refuse(400, "Batches are not served: send one operation in each request.")
+    if not isinstance(request, dict):
+        raise _refuse(400, "The body must be a JSON object with `query`.")
+    text, name = request.get("query"), request.get("operationName")
+    variables, extensions = request.get("variables"), request.get("extensions")
+    is_sent = isinstance(text, str) and text.strip()
+    if not is_sent and not (text is None and names_document(request)):
+        raise _refuse(400, "The request needs `query`, the text of a GraphQL document.")
+    if name is not None and not isinstance(name, str):
+        raise _refuse(400, "`operationName` must be a string.")
+    if not isinstance(variables, OBJECT) or not isinstance(extensions, OBJECT):
+        raise _refuse(400, "`variables` and `extensions` must be JSON objects.")
+    return variables or {}, name or None
+
+
+async def _respond_within(
+    context: Context,
+    room: Room,
+    send: Send,
+    status: int,
+    body: bytes,
+    media: bytes,
+    request_id: str,
+) -> None:
+    """Sends an answer that may be large; its room is free again when the client has read it."""
+    context.is_reading = False
+    room.shrink(len(body))
+    try:
+        await _respond(send, status, body, media, request_id, (), ends=False)
+        # This waits until the client has read what came before.
+        await send({"type": "http.response.body"})
+    finally:
+        context.leave_room()
+
+
+async def _respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    media: bytes,
+    request_id: str,
+    extra: tuple[tuple[bytes, bytes], ...],
+    *,
+    ends: bool = True,
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", CONTENT_TYPES[media]),
+                (b"content-length", str(len(body)).encode()),
+                *SAME_HEADERS,
+                (b"x-request-id", request_id.encode()),
+                *extra,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": not ends})
