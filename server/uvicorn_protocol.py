@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
@@ -11,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from auth.networks import Shares
+from auth.networks import Shares, network_of
 from graph.shared.context import ABORT_KEY, BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
 from graph.shared.slow_readers import STALLED_SECONDS, ReaderWatch
 from server.connections import REFUSED_SECONDS, TOO_MANY, ConnectionShares
@@ -22,6 +23,7 @@ from server.lingering import (
     bad_request,
 )
 from server.request_heads import BODY_HEADERS, head_fault
+from server.request_starts import starts_of
 from server.uvicorn_websocket import FlushOrAbortProtocol
 
 HEAD_SECONDS = 10.0
@@ -286,13 +288,21 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         self._running = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Has the application begin when it is this client's turn, which is mostly at once."""
+        self._running = cycle
+        # Not bound to the cycle: it holds the scope, and only the collector finds circles.
+        cycle.scope[RESPOND_KEY] = self._respond_whole  # type: ignore[literal-required]
+        network = network_of(self.client[0]) if self.client else ""
+        starts_of(self.loop).begin(network, partial(self._begin, cycle, app))
+
+    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Starts the application; the task is kept, to be cancelled when the client leaves."""
+        if self.transport.is_closing():
+            return
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
-        self._task, self._running = task, cycle
-        # Not bound to the cycle: it holds the scope, and only the collector finds circles.
-        cycle.scope[RESPOND_KEY] = self._respond_whole  # type: ignore[literal-required]
+        self._task = task
 
     def _respond_whole(self, headers: bytes, body: bytes) -> bool:
         return self._running is not None and respond_whole(self._running, headers, body)

@@ -19,7 +19,7 @@ from graph.engine.documents.lifting import Slot
 from graph.engine.documents.limits import Limits
 from graph.engine.documents.probes import Probe
 
-PLANS_PER_SKELETON = 64
+PLANS_PER_SKELETON, PARTIAL_PLANS_PER_SKELETON = 64, 8
 # Measured: what a document takes in memory for each of its tokens once it is parsed, and for each
 # of its plans.
 BYTES_PER_TOKEN = 140
@@ -64,6 +64,8 @@ class Skeleton:
     # Its kind and first root field, by the schema's names: there are not more than the schema has.
     label: tuple[str, str]
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
+    # Plans without the fields whose arguments are refused, by the shape and those fields.
+    partial_plans: dict[Hashable, Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
     # Where it does not depend on variables.
@@ -73,7 +75,7 @@ class Skeleton:
     def size_bytes(self) -> int:
         """About what it takes in memory, its plans included."""
         tree = 0 if self.tree is None else TREE_BYTES_PER_TOKEN
-        plans = len(self.plans) * PLAN_BYTES_PER_TOKEN
+        plans = (len(self.plans) + len(self.partial_plans)) * PLAN_BYTES_PER_TOKEN
         return self.token_count * (BYTES_PER_TOKEN + tree + plans)
 
     def syntax(self) -> Tree:
@@ -100,6 +102,16 @@ class Skeleton:
         if len(self.plans) >= PLANS_PER_SKELETON:
             self.plans.pop(next(iter(self.plans)))
         self.plans[shape] = plan
+        self._plan_was_added()
+
+    def remember_partial(self, key: Hashable, plan: Any) -> None:
+        """Keeps a plan without the fields at fault, so that the same fault costs little again."""
+        if len(self.partial_plans) >= PARTIAL_PLANS_PER_SKELETON:
+            self.partial_plans.pop(next(iter(self.partial_plans)))
+        self.partial_plans[key] = plan
+        self._plan_was_added()
+
+    def _plan_was_added(self) -> None:
         # Two thirds of what a document takes is its tree, and only another shape asks for it again.
         self.tree = None
         self.resized(self.size_bytes)

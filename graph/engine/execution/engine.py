@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -52,11 +51,22 @@ from graph.engine.specs import spec_of
 from graph.shared.answer_memory import SMALL_BYTES
 from graph.shared.context import Context
 from graph.shared.errors import RequestError, domain_error, masked, top_level
+from graph.shared.loop_turns import LoopTurns
 
-# Reading, planning and compiling the largest documents take some 25 ms each; others run between.
-LARGE_DOCUMENT_TOKENS = 300
+# Reading, planning and compiling the largest documents take some 25 ms each. Each of these waits
+# for a turn of its own, and where several wait, half of the time is left to everything else.
+LARGE_DOCUMENT_TOKENS, LARGE_TEXT_CHARACTERS = 300, 1_000
+REST_SECONDS = 0.025
 
 log = structlog.get_logger("tallygraph.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class PartialPlan:
+    """A statement without the fields at fault, and which of all fields may be null."""
+
+    statement: Statement
+    nullable: Mapping[Path, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,7 @@ class Engine:
         self.documents = Documents(self.schema, introspection=introspection, limits=self.limits)
         self.persisted = PersistedDocuments(self.documents, trusted)
         self.conversions = Conversions(strawberry_schema)
+        self._turns = LoopTurns(1, REST_SECONDS)
         self._roots = Roots(self.schema)
         self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
 
@@ -135,8 +146,9 @@ class Engine:
         """One query or mutation as the bytes of its response."""
         operation = self.documents.known(text, operation_name)
         if operation is None:
+            if len(text) >= LARGE_TEXT_CHARACTERS:
+                await self._turns.turn(context.network)
             operation = self.documents.operation(text, operation_name)
-            await _let_others_run(operation)
         context.skeleton = operation.skeleton
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
@@ -173,7 +185,9 @@ class Engine:
     async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         statement: Statement | None = None
         try:
-            statement = await self.query_statement(operation, variables, context.actor)
+            statement = await self.query_statement(
+                operation, variables, context.actor, context.network
+            )
             if statement is None:
                 return await self._with_faults(operation, variables, context, {})
             arguments = self._arguments(operation, statement, variables, context.actor)
@@ -182,7 +196,6 @@ class Engine:
                 await context.services.accounts.refuse_gone(context.actor)
             return b'{"data":' + answer + b"}"
         except FieldFault:
-            await _let_others_run(operation)
             # A plan that is known finds what is wrong with its arguments without being made again.
             request = Request(variables, context.actor.user_id)
             found = {} if statement is None else faults_of(statement.getters, request)
@@ -199,21 +212,32 @@ class Engine:
     ) -> bytes:
         """The answer of an operation some of whose fields fail, or that asks for introspection."""
         signed_in = context.actor.user_id is not None
+        shape = (signed_in, *operation.shape(variables))
+        known = operation.skeleton.partial_plans.get((shape, frozenset(found)))
+        try:
+            if known is not None:
+                request = Request(variables, context.actor.user_id)
+                answer = await self.read(known.statement, request, context.actor)
+                return _answer(*spread(orjson.loads(answer), found, known.nullable))
+        except FieldFaults:
+            pass  # the rows show more of them
+        except Exception as error:
+            return failed(error, context)
         planning = Planning(self.schema, operation, variables, signed_in=signed_in)
         planning.faults |= found
         try:
             root, fields = planning.root()
             asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
             compiled = {k: n for k, n in fields.items() if k not in asked}
-            data, told = await self._read_with_faults(planning, root, compiled, context)
+            data, told, plan = await self._read_with_faults(planning, root, compiled, context)
+            if found and found.keys() == planning.faults.keys():
+                operation.skeleton.remember_partial((shape, frozenset(found)), plan)
             if data is not None and asked:
                 data |= self._introspect(operation, asked, variables)
                 data = {key: data[key] for key in fields}
         except Exception as error:
             return failed(error, context)
-        errors = [top_level(fault, place) for fault, place in told]
-        tail = b',"errors":' + orjson.dumps(errors) if errors else b""
-        return b'{"data":' + orjson.dumps(data) + tail + b"}"
+        return _answer(data, told)
 
     async def _read_with_faults(
         self,
@@ -221,8 +245,8 @@ class Engine:
         root: GraphQLObjectType,
         fields: dict[str, list[FieldNode]],
         context: Context,
-    ) -> tuple[Any, list[tuple[FieldFault, Place]]]:
-        """The data of these fields, null where they fail, and what is told of each fault.
+    ) -> tuple[Any, list[tuple[FieldFault, Place]], PartialPlan]:
+        """The data of these fields, null where they fail; what is told of each fault; the plan.
 
         One pass over the document finds every fault of a kind: those of planning, then those of
         arguments, then what the answer shows to be refused. The fields at fault are planned as
@@ -232,18 +256,20 @@ class Engine:
         while True:
             found: dict[Path, FieldFault] = {}
             planner = planning.planner(Parameters(), found)
+            await self._turn(planning.operation, context.network)
             pairs = self._plan_fields(planner, root, fields)
-            await _let_others_run(planning.operation)
             found = found or faults_of(planner.parameters.getters.values(), request)
             if not found:
+                await self._turn(planning.operation, context.network)
+                statement = _statement(planner, pairs)
                 try:
-                    answer = await self.read(_statement(planner, pairs), request, context.actor)
+                    answer = await self.read(statement, request, context.actor)
                     break
                 except FieldFaults as refused:
                     found.update(refused.faults)
             planning.faults |= found
-            await _let_others_run(planning.operation)
-        return spread(orjson.loads(answer), planning.faults, planner.nullable)
+        data, told = spread(orjson.loads(answer), planning.faults, planner.nullable)
+        return data, told, PartialPlan(statement, planner.nullable)
 
     def subscription_plan(
         self, operation: Operation, variables: Variables, *, signed_in: bool = True
@@ -291,8 +317,13 @@ class Engine:
                 break
         return statement.finished(answer)
 
+    async def _turn(self, operation: Operation, network: str) -> None:
+        """Waits for a turn, if the operation is so large that it needs one of its own."""
+        if operation.skeleton.token_count >= LARGE_DOCUMENT_TOKENS:
+            await self._turns.turn(network)
+
     async def query_statement(
-        self, operation: Operation, variables: Variables, actor: Actor
+        self, operation: Operation, variables: Variables, actor: Actor, network: str = ""
     ) -> Statement | None:
         """The operation's statement for these variables; nothing when it asks for introspection."""
         signed_in = actor.user_id is not None
@@ -304,8 +335,9 @@ class Engine:
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
             planner = planning.planner(Parameters())
+            await self._turn(operation, network)
             pairs = self._plan_fields(planner, root, fields)
-            await _let_others_run(operation)
+            await self._turn(operation, network)
             statement = _statement(planner, pairs, looks_gone(root, fields))
             operation.skeleton.remember(shape, statement)
         assert isinstance(statement, Statement)
@@ -387,9 +419,10 @@ def _statement(
     return make_statement(build_object(pairs), planner.parameters, planner.finishers, gone)
 
 
-async def _let_others_run(operation: Operation) -> None:
-    if operation.skeleton.token_count >= LARGE_DOCUMENT_TOKENS:
-        await asyncio.sleep(0)
+def _answer(data: Any, told: Sequence[tuple[FieldFault, Place]]) -> bytes:
+    errors = [top_level(fault, place) for fault, place in told]
+    tail = b',"errors":' + orjson.dumps(errors) if errors else b""
+    return b'{"data":' + orjson.dumps(data) + tail + b"}"
 
 
 def report(error: Exception, context: Context) -> DomainError:

@@ -1,0 +1,52 @@
+"""A flood begins a few in each turn of the loop, and others do not wait behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from graph.shared.loop_turns import LoopTurns
+
+PER_TURN = 8
+
+
+@pytest.mark.parametrize("rest_seconds", [0.0, 0.001])
+async def test_a_turn_begins_only_so_many_and_networks_take_turns(rest_seconds: float) -> None:
+    turns, begun, seen = LoopTurns(PER_TURN, rest_seconds), list[str](), list[int]()
+    for _ in range(10 * PER_TURN):
+        turns.begin("flood", lambda: begun.append("flood"))
+    turns.begin("elsewhere", lambda: begun.append("elsewhere"))
+    while len(begun) < 10 * PER_TURN + 1:
+        seen.append(len(begun))
+        await asyncio.sleep(0)
+    assert max(later - earlier for earlier, later in pairwise(seen)) <= PER_TURN
+    assert begun.index("elsewhere") <= PER_TURN + 1
+    assert begun.count("flood") == 10 * PER_TURN
+
+
+async def test_a_quiet_loop_begins_at_once_again() -> None:
+    turns, begun = LoopTurns(PER_TURN), list[int]()
+    for number in range(3 * PER_TURN):
+        turns.begin("one", lambda number=number: begun.append(number))  # type: ignore[misc]
+    while len(begun) < 3 * PER_TURN:  # noqa: ASYNC110 -- turns are what is waited for
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    turns.begin("one", lambda: begun.append(-1))
+    assert begun == [*range(3 * PER_TURN), -1]
+
+
+async def test_who_leaves_while_waiting_takes_no_turn_from_others() -> None:
+    turns, done = LoopTurns(1), list[int]()
+
+    async def work(number: int) -> None:
+        await turns.turn("one")
+        done.append(number)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert done == [0, 1, 3, 4]
