@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count, cycle
 from time import monotonic
 from uuid import uuid4
 
@@ -31,9 +32,14 @@ GONE_CHECK_SECONDS = 0.25
 CREATE_PROFILE = """mutation ($input: CreateProfileInput!) {
   createProfile(input: $input) { profile { id } errors { code } }
 }"""
-LARGE_PROFILES = "profiles(first: 100) { nodes { analysis chatHistory thumbnail } }"
-HEAVY_READ = f"{{ viewer {{ {' '.join(f'a{n}: {LARGE_PROFILES}' for n in range(4))} }} }}"
-PLAIN_HEAVY_READ = f"{{ viewer {{ {LARGE_PROFILES} }} }}"
+LARGE_FIELDS = "nodes { analysis chatHistory thumbnail }"
+# All at once, under aliases, and as many as one answer may hold.
+ALIASED = " ".join(f"a{n}: profiles(first: 100) {{ {LARGE_FIELDS} }}" for n in range(4))
+HEAVY_READS = (
+    f"{{ viewer {{ {ALIASED} }} }}",
+    f"{{ viewer {{ profiles(first: 100) {{ {LARGE_FIELDS} }} }} }}",
+    f"{{ viewer {{ profiles(first: 7) {{ {LARGE_FIELDS} }} }} }}",
+)
 MALFORMED_PAGES = " ".join(
     f'a{number}: profiles(first: 5, after: "not-a-cursor-{number}") {{ nodes {{ id }} }}'
     for number in range(ALIASES)
@@ -137,10 +143,11 @@ async def store_profiles(target: Target, gains: Gains) -> None:
 
 
 async def read_heavily(target: Target, gains: Gains) -> None:
-    """Large rows under four aliases, on 16 connections."""
+    """Large rows, as many as an answer may hold and more, on 16 connections."""
+    documents = cycle(HEAVY_READS)
 
     async def act(client: Client) -> bytes:
-        answer = await client.send(HEAVY_READ)
+        answer = await client.send(next(documents))
         gains.add("megabytes read", len(answer.body) / 1e6)
         return answer.body[:4096]
 
@@ -149,7 +156,7 @@ async def read_heavily(target: Target, gains: Gains) -> None:
 
 async def never_read(target: Target, gains: Gains) -> None:
     """Sockets that ask for a large answer and read none of it."""
-    body = orjson.dumps({"query": PLAIN_HEAVY_READ})
+    body = orjson.dumps({"query": HEAVY_READS[-1]})
     request = request_bytes(target.port, target.account.token, body)
 
     async def stall() -> None:
@@ -182,6 +189,20 @@ async def send_malformed_cursors(target: Target, gains: Gains) -> None:
 
     async def act(client: Client) -> bytes:
         return (await client.send(MALFORMED)).body
+
+    await _repeat([target.client() for _ in range(8)], gains, act)
+
+
+async def send_new_documents(target: Target, gains: Gains) -> None:
+    """Large valid documents, each never seen before, on eight connections."""
+    numbers = count()
+
+    async def act(client: Client) -> bytes:
+        number = next(numbers)
+        pages = " ".join(
+            f"a{n}x{number}: profiles(first: 5) {{ nodes {{ id }} }}" for n in range(ALIASES)
+        )
+        return (await client.send(f"{{ viewer {{ {pages} }} }}")).body
 
     await _repeat([target.client() for _ in range(8)], gains, act)
 
@@ -238,9 +259,10 @@ async def farm_bonuses(target: Target, gains: Gains) -> None:
 
 # By the name under which each is shown.
 ATTACKS: dict[str, Attack] = {
-    "Reads large rows under aliases": Attack(read_heavily, store_profiles),
+    "Reads large rows, on 16 connections": Attack(read_heavily, store_profiles),
     "Never reads large answers": Attack(never_read, store_profiles),
     "Sends 99 malformed cursors": Attack(send_malformed_cursors),
+    "Sends large documents, all of them new": Attack(send_new_documents),
     "Guesses passwords, 100 connections": Attack(guess_passwords(100)),
     "Guesses passwords, 1,000 connections": Attack(guess_passwords(1000)),
     "Stores large rows as a guest": Attack(store_rows),

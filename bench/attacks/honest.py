@@ -32,6 +32,11 @@ class Seen:
     signed_in: int = 0
     refused_sign_ins: int = 0
 
+    def forget(self) -> None:
+        """Begins anew: what was seen so far was warming up."""
+        self.reads.clear()
+        self.failed_reads = self.signed_in = self.refused_sign_ins = 0
+
     def p99_milliseconds(self) -> float:
         """The wait of the slowest read in a hundred."""
         ordered = sorted(self.reads)

@@ -25,6 +25,8 @@ from bench.processes import Postgres, memory_mebibytes
 
 SAMPLE_SECONDS = 0.1
 SETTLE_SECONDS = 1.0
+# The first requests of a process plan, prepare and connect.
+WARM_UP_SECONDS = 2.0
 OPEN_FILES = 8192
 
 
@@ -99,6 +101,8 @@ async def attack_once(
     if attack.prepare is not None:
         await attack.prepare(target, gains)
     async with honest_users(server.port, people) as quiet:
+        await asyncio.sleep(WARM_UP_SECONDS)
+        quiet.forget()
         await asyncio.sleep(lengths.quiet_seconds)
     memory = Memory(server, await Postgres.find(ground.owner_url))
     begins = _size_bytes(waits)
