@@ -38,7 +38,7 @@ from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
 from graph.engine.planning.arguments import argument_reader
 from graph.engine.planning.conversion import Conversions
-from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, spread
+from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, kept, spread
 from graph.engine.planning.gone import LooksGone, looks_gone
 from graph.engine.planning.json_parts import Json, build_object
 from graph.engine.planning.parameters import Parameters, Request, faults_of
@@ -195,13 +195,14 @@ class Engine:
             if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
                 await context.services.accounts.refuse_gone(context.actor)
             return b'{"data":' + answer + b"}"
-        except FieldFault:
-            # A plan that is known finds what is wrong with its arguments without being made again.
-            request = Request(variables, context.actor.user_id)
-            found = {} if statement is None else faults_of(statement.getters, request)
-            return await self._with_faults(operation, variables, context, found)
+        except FieldFault as first:
+            kept(first)
         except Exception as error:  # every other fault leaves no data
             return failed(error, context)
+        # A plan that is known finds what is wrong with its arguments without being made again.
+        request = Request(variables, context.actor.user_id)
+        found = {} if statement is None else faults_of(statement.getters, request)
+        return await self._with_faults(operation, variables, context, found)
 
     async def _with_faults(
         self,
