@@ -199,6 +199,8 @@ class Engine:
             kept(first)
         except Exception as error:  # every other fault leaves no data
             return failed(error, context)
+        # Many faults take long to find and to tell, and nobody needs them told at full speed.
+        await self._turn(operation, context.network)
         # A plan that is known finds what is wrong with its arguments without being made again.
         request = Request(variables, context.actor.user_id)
         found = {} if statement is None else faults_of(statement.getters, request)
