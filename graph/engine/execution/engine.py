@@ -333,12 +333,15 @@ class Engine:
         shape = (signed_in, *operation.shape(variables))
         statement = operation.plans.get(shape)
         if statement is None:
+            await self._turn(operation, network)
+            # Others with the same document may have come first.
+            statement = operation.plans.get(shape)
+        if statement is None:
             planning = Planning(self.schema, operation, variables, signed_in=signed_in)
             root, fields = planning.root()
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
             planner = planning.planner(Parameters())
-            await self._turn(operation, network)
             pairs = self._plan_fields(planner, root, fields)
             await self._turn(operation, network)
             statement = _statement(planner, pairs, looks_gone(root, fields))
