@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import asyncpg
@@ -346,3 +347,28 @@ async def test_faults_of_planning_and_of_arguments_are_all_told(
         (["c", "profiles"], "BAD_USER_INPUT"),
     ]
     assert {key for key, value in answer["data"].items() if value} == {"d"}
+
+
+async def test_faults_leave_little_that_only_the_garbage_collector_finds(
+    ask: Ask, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    pages = " ".join(
+        f'p{n}: generations(first: 5, after: "wrong {n}") {{ nodes {{ id }} }}' for n in range(50)
+    )
+    text = f"{{ viewer {{ {pages} }} }}"
+    for _ in range(2):  # the second time, all plans are known
+        await ask(text, actor=actor)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await ask(text, actor=actor)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = len(gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left < 100, "ten requests with fifty faults each"

@@ -38,7 +38,7 @@ from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
 from graph.engine.planning.arguments import argument_reader
 from graph.engine.planning.conversion import Conversions
-from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, spread
+from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, kept, spread
 from graph.engine.planning.gone import LooksGone, looks_gone
 from graph.engine.planning.json_parts import Json, build_object
 from graph.engine.planning.parameters import Parameters, Request, faults_of
@@ -195,13 +195,16 @@ class Engine:
             if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
                 await context.services.accounts.refuse_gone(context.actor)
             return b'{"data":' + answer + b"}"
-        except FieldFault:
-            # A plan that is known finds what is wrong with its arguments without being made again.
-            request = Request(variables, context.actor.user_id)
-            found = {} if statement is None else faults_of(statement.getters, request)
-            return await self._with_faults(operation, variables, context, found)
+        except FieldFault as first:
+            kept(first)
         except Exception as error:  # every other fault leaves no data
             return failed(error, context)
+        # Many faults take long to find and to tell, and nobody needs them told at full speed.
+        await self._turn(operation, context.network)
+        # A plan that is known finds what is wrong with its arguments without being made again.
+        request = Request(variables, context.actor.user_id)
+        found = {} if statement is None else faults_of(statement.getters, request)
+        return await self._with_faults(operation, variables, context, found)
 
     async def _with_faults(
         self,
@@ -330,12 +333,15 @@ class Engine:
         shape = (signed_in, *operation.shape(variables))
         statement = operation.plans.get(shape)
         if statement is None:
+            await self._turn(operation, network)
+            # Others with the same document may have come first.
+            statement = operation.plans.get(shape)
+        if statement is None:
             planning = Planning(self.schema, operation, variables, signed_in=signed_in)
             root, fields = planning.root()
             if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
                 return None
             planner = planning.planner(Parameters())
-            await self._turn(operation, network)
             pairs = self._plan_fields(planner, root, fields)
             await self._turn(operation, network)
             statement = _statement(planner, pairs, looks_gone(root, fields))

@@ -33,6 +33,19 @@ class FieldFaults(FieldFault):
         self.faults = faults
 
 
+def kept(fault: FieldFault) -> FieldFault:
+    """The fault without the frames it was raised in.
+
+    They keep what keeps the fault: of 99 faults in a request, only the garbage collector would find
+    some thousand objects, in pauses of 200 ms.
+    """
+    for origin in (fault.__cause__, fault.__context__):
+        if origin is not None:
+            origin.__traceback__ = origin.__cause__ = origin.__context__ = None
+    fault.__cause__ = fault.__context__ = None
+    return fault.with_traceback(None)
+
+
 @contextmanager
 def blamed_on(field: Path) -> Iterator[None]:
     """Whatever is refused in this block is the fault of `field`, or of a field below it."""

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from graph.engine.planning.faults import FieldFault, Path, blaming
+from graph.engine.planning.faults import FieldFault, Path, blaming, kept
 
 ACTOR = "actor_user_id"
 UUID_TYPE, JSONB_TYPE = Uuid(), JSONB()
@@ -74,5 +74,5 @@ def faults_of(getters: Iterable[Getter], request: Request) -> dict[Path, FieldFa
         try:
             getter(request)
         except FieldFault as fault:
-            found.setdefault(fault.field, fault)
+            found.setdefault(fault.field, kept(fault))
     return found

@@ -34,7 +34,7 @@ from db.core.predicates import ownership_predicate
 from db.core.rereading import readable_columns, reread_name
 from db.core.rls import AdminOnly, Owned
 from graph.engine import specs
-from graph.engine.planning.faults import FieldFault, Path, blamed_on
+from graph.engine.planning.faults import FieldFault, Path, blamed_on, kept
 from graph.engine.planning.json_parts import (
     TEXT,
     Json,
@@ -230,7 +230,7 @@ class Planner:
         except FieldFault as fault:
             if self._collected is None:
                 raise
-            self._collected.setdefault(fault.field, fault)
+            self._collected.setdefault(fault.field, kept(fault))
             return literal_column("null::json")
         finally:
             self.parameters.field = outer
