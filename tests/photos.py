@@ -176,6 +176,12 @@ def bad_xmp() -> list[bytes]:
     ]
 
 
+def cut_off_segments() -> list[bytes]:
+    """Segments of JFIF, Adobe and others that end behind their names."""
+    names = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xED: b"Photoshop 3.0\0", 0xEE: b"Adobe"}
+    return [with_segments(jpeg(), segment(marker, name)) for marker, name in names.items()]
+
+
 def comments() -> list[bytes]:
     """Markup, code and other formats' signs where people and programs put their notes."""
     words = (
@@ -336,6 +342,7 @@ SENT = [
     Sent("Colour profile that cannot be read", "taken as sRGB", JPEG, bad_profiles, None),
     Sent("Broken EXIF", "as it lies", JPEG, bad_exif, None),
     Sent("Broken XMP", "", JPEG, bad_xmp, None),
+    Sent("JPEG with segments that are cut off", "", JPEG, cut_off_segments, None),
     Sent("Comments of any kind", "markup, code and broken ones too", JPEG, comments, None),
     Sent("Bytes behind the picture", "text, a video, an archive", JPEG, trailing_bytes, None),
     Sent("1 × 1", "", JPEG, lambda: each("JPEG", "PNG", "WEBP"), None, size=(1, 1), alike=False),

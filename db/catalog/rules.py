@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from db.core.errors import DomainError, InputRefused, bad_input
 
@@ -20,6 +22,17 @@ _KINDS = {
     "boolean": "true or false",
     "array": "a list", "object": "an object", "null": "null",
 }  # fmt: skip
+
+
+def _pattern(validator: Any, pattern: str, value: Any, _: Any) -> Iterator[ValidationError]:
+    """A final `$` is the text's end, as in JSON Schema; Python's also precedes a line break."""
+    if pattern.endswith("$") and not pattern.endswith(r"\$"):
+        pattern = pattern[:-1] + r"\Z"
+    if validator.is_type(value, "string") and not re.search(pattern, value):
+        yield ValidationError("breaks its pattern")
+
+
+_Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ def _kept(rule: object, value: Any) -> Any:
 
 def _problems(rules: ParameterRules, parameters: object) -> Iterator[DomainError]:
     seen = set()
-    for error in Draft202012Validator(rules.schema).iter_errors(parameters):
+    for error in _Validator(rules.schema).iter_errors(parameters):
         for place, sentence in _sentences(error):
             if place not in seen:  # an error is told for each of the names that are missing
                 seen.add(place)

@@ -7,8 +7,10 @@ import struct
 JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 
 _START_OF_SCAN = 0xDA
-# Application segments and comments, but for those of JFIF and Adobe, which say what colours mean.
-_JPEG_METADATA = {0xFE, *range(0xE1, 0xF0)} - {0xEE}
+# Application segments and comments, but for those of JFIF and Adobe, which say what colours mean;
+# they do when they have at least these bytes, their length included.
+_JPEG_METADATA = {0xFE, *range(0xE0, 0xF0)}
+_JPEG_COLOURS = {0xE0: 16, 0xEE: 14}
 _PNG_ESSENTIALS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _WEBP_ESSENTIALS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 _WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
@@ -29,8 +31,9 @@ def _bare_jpeg(data: bytes) -> bytes:
         marker = data[position + 1]
         if marker == _START_OF_SCAN:
             break
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
-        if marker not in _JPEG_METADATA:
+        length = int.from_bytes(data[position + 2 : position + 4])
+        end = position + 2 + length
+        if marker not in _JPEG_METADATA or length >= _JPEG_COLOURS.get(marker, 1 << 16):
             kept.append(data[position:end])
         position = end
     return b"".join([*kept, data[position:]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 JPEG_QUALITY = 92
 _BOTH_KINDS = ("JPEG", "PNG")
 _NO_HAIR_AND_NO_SKIN = (0, 255, 0)
+# How far the proportions of a mask may be off: small masks are rounded to whole pixels.
+_MASK_STRETCH = 0.05
 _Findings = dict[str, Any]
 _MADE = frozenset({"hair-color", "skin-color", "eye-color", "halloween", "analysis"})
 
@@ -143,9 +146,15 @@ def _masked(picture: Image, color: tuple[int, int, int], mask: bytes, reach: Any
     """The region that a client marked, recoloured."""
     from jobs.providers.offline_paint import Painted, luma_under, paint_mask, region_tones
 
-    marked = _mask(mask).resize(picture.size)
+    marked = _mask(mask)
     if max(marked.histogram()[128:]) == 0:
         raise ProviderRefused("The mask marks nothing. Paint white where the colour goes.")
+    stretched = (marked.width * picture.height) / (marked.height * picture.width)
+    if abs(math.log(stretched)) > _MASK_STRETCH:
+        raise ProviderRefused(
+            "The mask has another shape than the photo. Send one with the photo's proportions."
+        )
+    marked = marked.resize(picture.size)
     painted = paint_mask(picture, marked, region_tones(color, luma_under(picture, marked), reach))
     return Painted(painted / (picture.width * picture.height), "mask")
 

@@ -64,6 +64,7 @@ PROBLEMS: list[tuple[str, Any, dict[str, str]]] = [
     ("hairstyle", {}, {"hairstyle": "hairstyle is missing."}),
     ("hair-color", {"color": CANARY}, {"color": HEX}),
     ("hair-color", {"color": "#12345g"}, {"color": HEX}),
+    ("hair-color", {"color": "#123456\n"}, {"color": HEX}),
     ("hair-color", {"color": 7}, {"color": HEX}),
     (
         "hair-color",

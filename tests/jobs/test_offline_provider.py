@@ -178,6 +178,14 @@ async def test_a_mask_that_marks_nothing_is_refused() -> None:
             await generate("hair-color", photo, pictures.encoded(nothing, "PNG"), color="#3498db")
 
 
+@pytest.mark.parametrize("size", [(80, 60), (1, 1), (60, 20)])
+async def test_a_mask_of_another_shape_is_refused(size: tuple[int, int]) -> None:
+    photo = pictures.as_jpeg(portrait(60, 80).picture)
+    mask = pictures.encoded(Image.new("L", size, 255), "PNG")
+    with pytest.raises(ProviderRefused, match="The mask has another shape than the photo"):
+        await generate("hair-color", photo, mask, color="#3498db")
+
+
 async def test_the_outcome_says_that_no_ai_had_a_part() -> None:
     drawn = portrait()
     outcome = await generate("hair-color", pictures.as_jpeg(drawn.picture), color="#C0392B")
