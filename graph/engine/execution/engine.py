@@ -263,7 +263,7 @@ class Engine:
             pairs = self._plan_fields(planner, root, fields)
             found = found or faults_of(planner.parameters.getters.values(), request)
             if not found:
-                await self._turn(planning.operation, context.network)
+                await self._turn(planning.operation, context.network, continues=True)
                 statement = _statement(planner, pairs)
                 try:
                     answer = await self.read(statement, request, context.actor)
@@ -320,10 +320,10 @@ class Engine:
                 break
         return statement.finished(answer)
 
-    async def _turn(self, operation: Operation, network: str) -> None:
+    async def _turn(self, operation: Operation, network: str, *, continues: bool = False) -> None:
         """Waits for a turn, if the operation is so large that it needs one of its own."""
         if operation.skeleton.token_count >= LARGE_DOCUMENT_TOKENS:
-            await self._turns.turn(network)
+            await self._turns.turn(network, continues=continues)
 
     async def query_statement(
         self, operation: Operation, variables: Variables, actor: Actor, network: str = ""
@@ -333,7 +333,8 @@ class Engine:
         shape = (signed_in, *operation.shape(variables))
         statement = operation.plans.get(shape)
         if statement is None:
-            await self._turn(operation, network)
+            # Whoever gave it no plan yet has just read it, or nearly so.
+            await self._turn(operation, network, continues=not operation.plans)
             # Others with the same document may have come first.
             statement = operation.plans.get(shape)
         if statement is None:
@@ -343,7 +344,7 @@ class Engine:
                 return None
             planner = planning.planner(Parameters())
             pairs = self._plan_fields(planner, root, fields)
-            await self._turn(operation, network)
+            await self._turn(operation, network, continues=True)
             statement = _statement(planner, pairs, looks_gone(root, fields))
             operation.skeleton.remember(shape, statement)
         assert isinstance(statement, Statement)
