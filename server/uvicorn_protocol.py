@@ -107,6 +107,10 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
         if self._reader is not None:
             self._reader.stop()
         super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            # Of pipelined requests uvicorn tells only the last that nobody listens any more.
+            self._running.disconnected = True
+            self._running.message_event.set()
         if self._task is None or self._running is None or self._task.done():
             return
         context: Context | None = self._running.scope.get(CONTEXT_KEY)  # type: ignore[assignment]
