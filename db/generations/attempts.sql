@@ -179,7 +179,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     generation public.generations;
 begin
-    select * into generation from public.generations g where g.id = wanted;
+    -- Its owner may call it off and delete it meanwhile: it is there for the log, or gone.
+    select * into generation from public.generations g where g.id = wanted for key share;
     if found then
         perform app.log_attempt(
             generation, ended_attempt, provider_name, attempt_outcome, milliseconds, '{}', 0, reason);

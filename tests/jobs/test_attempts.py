@@ -14,6 +14,7 @@ from db.generations.operations import (
     AttemptOutcome,
     RunnableGeneration,
     Wait,
+    delete_generation,
     end_attempt,
     fail_generation,
     finish_generation,
@@ -27,6 +28,7 @@ from .house import (
     FakeProvider,
     Someone,
     begun,
+    cancel,
     create_generation,
     different,
     finish,
@@ -204,3 +206,23 @@ async def test_the_log_says_what_a_generation_took(
     assert (row["provider"], row["outcome"], row["error"]) == (PROVIDER, "SUCCEEDED", None)
     assert (row["latency_milliseconds"], row["cost_micro_usd"]) == (12, 450)
     assert row["usage"] == '{"tokens": 3}'
+
+
+async def test_an_attempt_ends_when_its_generation_is_deleted_meanwhile(
+    database: Database, someone: Someone, owner: asyncpg.Connection
+) -> None:
+    actor, upload_id = someone
+    generation_id = await create_generation(database, actor, upload_id)
+    running = await begun(database, generation_id)
+    await cancel(database, actor, generation_id)
+    waiting = "select count(*) from pg_locks where not granted"
+    async with database.transaction(actor) as transaction:
+        await delete_generation(transaction, generation_id)
+        ending = asyncio.create_task(
+            end_attempt(database, running, PROVIDER, AttemptOutcome.CANCELLED, 5, None)
+        )
+        async with asyncio.timeout(20):
+            while not await owner.fetchval(waiting):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    await ending
+    assert await logged(owner, generation_id) == []
