@@ -25,17 +25,19 @@ from bench.processes import Postgres, memory_mebibytes
 
 SAMPLE_SECONDS = 0.1
 SETTLE_SECONDS = 1.0
-# The first requests of a process plan, prepare and connect.
-WARM_UP_SECONDS = 2.0
 OPEN_FILES = 8192
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long honest users are watched alone, and then beside the attacker."""
+    """How long honest users are watched alone, and then beside the attacker, after a warm-up.
+
+    The first requests of a process plan, prepare and connect.
+    """
 
     quiet_seconds: float = 10.0
     attack_seconds: float = 40.0
+    warm_up_seconds: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ async def attack_once(
     if attack.prepare is not None:
         await attack.prepare(target, gains)
     async with honest_users(server.port, people) as quiet:
-        await asyncio.sleep(WARM_UP_SECONDS)
+        await asyncio.sleep(lengths.warm_up_seconds)
         quiet.forget()
         await asyncio.sleep(lengths.quiet_seconds)
     memory = Memory(server, await Postgres.find(ground.owner_url))
@@ -126,15 +128,18 @@ def start_watched(ground: Ground, waits: Path) -> tuple[int, list[str], dict[str
 
 
 async def measure(
-    lengths: Lengths, chosen: tuple[str, ...], say: Callable[[str], None]
+    lengths: Lengths,
+    chosen: tuple[str, ...],
+    say: Callable[[str], None],
+    *,
+    one_server: bool = False,
 ) -> list[Felt]:
-    """Every chosen attack, each against a server of its own over one database."""
+    """Every chosen attack over one database, each on a server of its own or all on `one_server`."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, most), most))
     felt: list[Felt] = []
     async with open_ground(USERS + len(ATTACKS), USERS + len(ATTACKS)) as ground:
-        for name in chosen:
-            say(f"{name}: {lengths.quiet_seconds:g} s quiet, {lengths.attack_seconds:g} s attacked")
+        for names in [chosen] if one_server else [(name,) for name in chosen]:
             waits = ground.folder / f"waits-{len(felt)}"
             waits.touch()
             port, command, variables = start_watched(ground, waits)
@@ -143,5 +148,10 @@ async def measure(
                 on_core(-1),
             ):
                 await asyncio.sleep(SETTLE_SECONDS)
-                felt.append(await attack_once(ground, server, waits, name, lengths))
+                for name in names:
+                    say(
+                        f"{name}: {lengths.quiet_seconds:g} s quiet, "
+                        f"{lengths.attack_seconds:g} s attacked"
+                    )
+                    felt.append(await attack_once(ground, server, waits, name, lengths))
     return felt
