@@ -19,7 +19,7 @@ from rich.text import Text
 from cli.credits import credit_commands
 from cli.jobs import job_commands
 from cli.quotas import quota_commands
-from cli.terminal import console, fail, owner_url, paper, say, serving_url
+from cli.terminal import UNFOLDED_COLUMNS, console, fail, owner_url, paper, say, serving_url
 from cli.users import user_commands
 from server.logs import is_plain
 from settings import Settings, get_settings
@@ -284,7 +284,10 @@ def database_list() -> None:
     for place in places:
         origin = Text(str(place.origin) if place.origin else "not written down")
         table.add_row(place.id, f"{place.size_bytes / 1e6:.0f}", place.state, origin)
-    paper().print(table)
+    # In a narrow window too: a folder that is cut off names nothing.
+    unfolded = paper()
+    unfolded.width = UNFOLDED_COLUMNS
+    unfolded.print(table)
     if any(place.state == "left behind" for place in places):
         console.print("`tallygraph db remove ID` deletes one.")
 
