@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Callable, Iterator
 from itertools import count
 from time import perf_counter
@@ -11,12 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from PIL import Image, ImageDraw
 
 from bench import documents
 from bench.data import Person
 from bench.figures import Options, Result
-from bench.house import House, Server, start_worker
+from bench.house import ROOT, House, Server, start_worker
 from bench.processes import Postgres
 from bench.rounds import measure_round
 from bench.workloads import GENERATION, TALLYGRAPH
@@ -24,23 +22,11 @@ from bench.workloads import GENERATION, TALLYGRAPH
 # The provider works on the picture with one process: more would only wait for each other.
 CLIENTS = 4
 POLL_SECONDS = 0.01
-PICTURE_SIZE = (600, 800)
+PHOTO = ROOT / "examples" / "portrait.jpg"
 
 
 class GenerationFailed(Exception):
     """A generation ended otherwise than by succeeding."""
-
-
-def picture() -> bytes:
-    """A drawn head, as a JPEG."""
-    image = Image.new("RGB", PICTURE_SIZE, (150, 178, 190))
-    draw = ImageDraw.Draw(image)
-    draw.ellipse((130, 60, 470, 560), fill=(92, 58, 38))
-    draw.ellipse((190, 190, 410, 560), fill=(224, 172, 140))
-    draw.rectangle((120, 560, 480, 800), fill=(52, 74, 120))
-    written = io.BytesIO()
-    image.save(written, "JPEG")
-    return written.getvalue()
 
 
 class Client:
@@ -111,7 +97,7 @@ async def measure_generations(
     house: House, postgres: Postgres, options: Options, say: Callable[[str], None]
 ) -> Result:
     """Rounds of our server together with a worker."""
-    server, photo, colors = house.servers[TALLYGRAPH], picture(), count(0x101010)
+    server, photo, colors = house.servers[TALLYGRAPH], PHOTO.read_bytes(), count(0x101010)
     result = Result(GENERATION, {TALLYGRAPH: []})
     with start_worker(house.ground) as worker:
         clients = [Client(server, person, colors) for person in house.people[:CLIENTS]]

@@ -117,7 +117,7 @@ def test_an_exception_is_told_by_its_kind_and_place_without_a_value(name: str) -
 LOGS = """
 import asyncio, gc, logging, sys
 import structlog
-from logs import configure_logs
+from server.logs import configure_logs
 from settings import Settings
 
 configure_logs(Settings(log_format=sys.argv[1]))

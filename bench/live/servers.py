@@ -75,7 +75,8 @@ async def _head(stage: Stage) -> Head:
 def _variables(stage: Stage, port: int) -> dict[str, str]:
     return {
         **our_variables(stage.ground, port),
-        "CONNECTIONS_PER_ADDRESS": str(len(stage.tokens) + 1),
+        # Each socket begins as one, and writers have some of their own.
+        "CONNECTIONS_PER_ADDRESS": str(2 * len(stage.tokens) + 100),
         "LIVE_CONNECTIONS_PER_ADDRESS": str(len(stage.tokens) + 1),
     }
 
