@@ -142,7 +142,9 @@ class CreditHold(Base):
         Index("ix_credit_holds_open", "expires_at", postgresql_where=text("status = 'OPEN'")),
     )
     access = Access(Owned(), service=("SELECT",))
-    quota = Bound("Each holds at least one credit.")
+    quota = Bound(
+        "Each takes a credit, which cancelling gives back: only the pace of requests bounds them."
+    )
 
 
 class CreditHoldPart(Base):
@@ -199,7 +201,9 @@ class CreditTransaction(Base):
         index_where_set("credit_transactions", "hold_id"),
     )
     access = Access(Owned(admins=True), service=("SELECT",))
-    quota = Bound("Each movement of a client's uses at least one credit.")
+    quota = Bound(
+        "A spend uses a credit up; holds and releases are bounded by the pace of requests."
+    )
 
 
 class CreditEntry(Base):
