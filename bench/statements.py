@@ -13,7 +13,7 @@ from db.core.pool import Database
 from graph.engine.documents.operation import Operation
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine
-from graph.engine.execution.outcomes import SqlVerb
+from graph.engine.execution.outcomes import FunctionCall
 from graph.engine.planning.parameters import Request
 from graph.schema import build_schema
 from graph.shared.context import Context
@@ -56,12 +56,13 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     variables = coerce_variables(engine.schema, operation, {"input": given})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    verb = await field.spec.operation(Context(actor, None, "export"), **field.arguments(variables))  # type: ignore[arg-type]
-    assert isinstance(verb, SqlVerb)
-    statement = field.payload.verb_statement(verb)
+    context = Context(actor, None, "export")  # type: ignore[arg-type]
+    function_call = await field.spec.operation(context, **field.arguments(variables))
+    assert isinstance(function_call, FunctionCall)
+    statement = field.payload.call_statement(function_call)
     assert statement is not None, "a hot mutation is one statement"
     names = {value: name for name, value in given.items()}
-    values = [value for _, value in verb.arguments]
+    values = [value for _, value in function_call.arguments]
     request = Request(variables, actor.user_id)
     bound = statement.arguments(values, request, actor.user_claim)
     assert not statement.finishers, "the peer finishes nothing in Python"

@@ -21,7 +21,7 @@ from graph.engine.documents.limits import Limits
 from graph.engine.documents.operation import Operation
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine, MutationField
-from graph.engine.execution.outcomes import SqlVerb
+from graph.engine.execution.outcomes import FunctionCall
 from graph.engine.planning.parameters import Request
 from graph.engine.planning.statements import Statement
 from graph.live.bus import WakeBus
@@ -60,7 +60,7 @@ class Step:
     sql: str = ""
     arguments: Sequence[Any] | None = None
     reads: bool = False
-    selection: str = ""  # the argument that is SQL itself, for some verbs
+    selection: str = ""  # the argument that is SQL itself, for some functions
 
 
 async def explain(engine: Engine, services: Services, question: Question) -> str:
@@ -137,15 +137,17 @@ def _reading(title: str, statement: Statement, request: Request, actor: Actor) -
 async def _mutation_steps(
     key: str, field: MutationField, context: Context, variables: Any
 ) -> list[Step]:
-    # Only an operation that hands back a SQL verb has done nothing yet when it returns.
-    if field.spec.operation.__annotations__["return"] in (SqlVerb, SqlVerb.__name__):
-        verb: SqlVerb = await field.spec.operation(context, **field.arguments(variables))
-        statement = field.payload.verb_statement(verb)
+    # Only an operation that hands back a SQL function has done nothing yet when it returns.
+    if field.spec.operation.__annotations__["return"] in (FunctionCall, FunctionCall.__name__):
+        function_call: FunctionCall = await field.spec.operation(
+            context, **field.arguments(variables)
+        )
+        statement = field.payload.call_statement(function_call)
         if statement is not None:
             request = Request(variables, context.actor.user_id)
-            values = [value for _, value in verb.arguments]
+            values = [value for _, value in function_call.arguments]
             arguments = statement.arguments(values, request, context.actor.user_claim)
-            title = f"{key}: verb and payload, not run"
+            title = f"{key}: function and payload, not run"
             return [Step(title, statement.sql, arguments, selection=statement.selection)]
     steps = [Step(f"{key}: done in Python, in a transaction, not run")]
     if field.payload.parts:
@@ -161,7 +163,7 @@ def _shown(step: Step) -> str:
     for position, value in enumerate(arguments, start=1):
         shown = repr(str(value) if isinstance(value, UUID) else value)
         if step.selection and value == step.selection:
-            shown = "what is selected after the verb:\n" + indent(wrapped(value), "--   ")
+            shown = "what is selected after the call:\n" + indent(wrapped(value), "--   ")
         elif position == len(arguments):
             shown += " (the claim app.user_id)"
         lines.append(f"-- ${position} = {shown}")

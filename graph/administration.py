@@ -18,7 +18,7 @@ from db.credits.rules import problems_of_grant
 from graph.accounts import NEWEST_FIRST, User
 from graph.credits import CreditTransaction
 from graph.engine.declare import mutation, root_connection
-from graph.engine.execution.outcomes import Payload, Ref, Verb
+from graph.engine.execution.outcomes import Command, Payload, Ref
 from graph.engine.specs import Search, SearchTerm
 from graph.shared.context import Context
 from graph.shared.errors import UserError
@@ -106,7 +106,7 @@ class GrantCreditsPayload(MutationPayload):
     )
 
 
-async def grant_credits(context: Context, input: GrantCreditsInput) -> Verb:
+async def grant_credits(context: Context, input: GrantCreditsInput) -> Command:
     """Gives a user credits."""
     context.signed_in()
     problems = Problems(problems_of_grant(input.amount, input.reason, input.idempotency_key))
@@ -125,7 +125,7 @@ async def grant_credits(context: Context, input: GrantCreditsInput) -> Verb:
         )
         return Payload({"transaction": Ref(given), "user": Ref(user_id)})
 
-    return Verb(run)
+    return Command(run)
 
 
 @strawberry.type

@@ -20,7 +20,7 @@ from graph.engine.declare import (
     mutation,
     rows,
 )
-from graph.engine.execution.outcomes import Payload, Ref, Verb
+from graph.engine.execution.outcomes import Command, Payload, Ref
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -183,7 +183,7 @@ class SetToolActivePayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-async def set_tool_active(context: Context, input: SetToolActiveInput) -> Verb:
+async def set_tool_active(context: Context, input: SetToolActiveInput) -> Command:
     """Switches a tool on or off."""
     context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
@@ -192,7 +192,7 @@ async def set_tool_active(context: Context, input: SetToolActiveInput) -> Verb:
         await operations.set_tool_active(transaction, tool_id, active=input.is_active)
         return Payload({"tool": Ref(tool_id)})
 
-    return Verb(run)
+    return Command(run)
 
 
 @strawberry.type

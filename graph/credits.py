@@ -36,7 +36,7 @@ from graph.engine.declare import (
     mutation,
     report,
 )
-from graph.engine.execution.outcomes import SqlVerb
+from graph.engine.execution.outcomes import FunctionCall
 from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.errors import UserError
@@ -292,15 +292,15 @@ class SpendCreditsPayload(MutationPayload):
     )
 
 
-async def spend_credits(context: Context, input: SpendCreditsInput) -> SqlVerb:
-    """Spends at once; one statement does the verb and reads its payload."""
+async def spend_credits(context: Context, input: SpendCreditsInput) -> FunctionCall:
+    """Spends at once; one statement does the function and reads its payload."""
     context.signed_in()
     refuse_any(
         problems_of_movement(
             input.amount, input.idempotency_key, reason=input.reason, referenceId=input.reference_id
         )
     )
-    return SqlVerb(
+    return FunctionCall(
         "app.spend_credits",
         (
             ("integer", input.amount),
@@ -308,7 +308,7 @@ async def spend_credits(context: Context, input: SpendCreditsInput) -> SqlVerb:
             ("text", input.reference_id),
             ("text", input.idempotency_key),
         ),
-        {"transaction": SqlVerb.RESULT, "credits": SqlVerb.ACTOR},
+        {"transaction": FunctionCall.RESULT, "credits": FunctionCall.ACTOR},
     )
 
 

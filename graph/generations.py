@@ -28,7 +28,7 @@ from graph.engine.declare import (
     root_connection,
     rows,
 )
-from graph.engine.execution.outcomes import Payload, SqlVerb, Verb
+from graph.engine.execution.outcomes import Command, FunctionCall, Payload
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
@@ -259,7 +259,7 @@ class DeleteGenerationPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
-async def create_generation(context: Context, input: CreateGenerationInput) -> SqlVerb:
+async def create_generation(context: Context, input: CreateGenerationInput) -> FunctionCall:
     """Holds the tool's price and takes its turn in line, in one statement."""
     actor = context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
@@ -273,12 +273,12 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
     if parameters is not None:
         database = context.services.database
         rules = await catalog.parameter_rules(database, context.actor, tool_id, parameters)
-        if rules is not None:  # an unknown tool is the verb's to refuse
+        if rules is not None:  # an unknown tool is the function's to refuse
             parameters = problems.of(accepted_parameters, rules, parameters)
     problems.refuse()
     for wanted in filter(None, (upload_id, mask_id)):
         await context.services.uploads.collect(actor, wanted)
-    return SqlVerb(
+    return FunctionCall(
         "app.create_generation",
         (
             ("text", tool_id),
@@ -287,24 +287,24 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> S
             ("text", input.idempotency_key),
             ("uuid", mask_id),
         ),
-        {"generation": SqlVerb.RESULT},
+        {"generation": FunctionCall.RESULT},
     )
 
 
-async def cancel_generation(context: Context, input: CancelGenerationInput) -> SqlVerb:
+async def cancel_generation(context: Context, input: CancelGenerationInput) -> FunctionCall:
     """Calls a generation off, in one statement."""
     context.signed_in()
-    return SqlVerb(
+    return FunctionCall(
         "app.cancel_generation",
         (
             ("uuid", uuid_from_global_id(input.id, "generation", "input", "id")),
             ("text", input.idempotency_key),
         ),
-        {"generation": SqlVerb.RESULT},
+        {"generation": FunctionCall.RESULT},
     )
 
 
-async def delete_generation(context: Context, input: DeleteGenerationInput) -> Verb:
+async def delete_generation(context: Context, input: DeleteGenerationInput) -> Command:
     """Deletes a generation of the caller's that has ended."""
     context.signed_in()
     generation_id = uuid_from_global_id(input.id, "generation", "input", "id")
@@ -313,7 +313,7 @@ async def delete_generation(context: Context, input: DeleteGenerationInput) -> V
         await operations.delete_generation(transaction, generation_id)
         return Payload({"deleted_id": input.id})
 
-    return Verb(run)
+    return Command(run)
 
 
 @strawberry.type

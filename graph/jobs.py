@@ -15,7 +15,7 @@ from graph.engine.declare import (
     reference,
     root_connection,
 )
-from graph.engine.execution.outcomes import SqlVerb
+from graph.engine.execution.outcomes import FunctionCall
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -66,13 +66,13 @@ class RetryJobPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-async def retry_job(context: Context, input: RetryJobInput) -> SqlVerb:
+async def retry_job(context: Context, input: RetryJobInput) -> FunctionCall:
     """Puts a dead job in line once more."""
     context.signed_in()
-    return SqlVerb(
+    return FunctionCall(
         "app.retry_dead_job",
         (("uuid", uuid_from_global_id(input.id, "deadJob", "input", "id")),),
-        {"job": SqlVerb.RESULT},
+        {"job": FunctionCall.RESULT},
     )
 
 

@@ -13,7 +13,7 @@ from db.credits.rules import problems_of_key
 from db.notifications import operations, tables
 from db.notifications.rules import problems_of_message
 from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.execution.outcomes import Payload, Ref, SqlVerb, Verb
+from graph.engine.execution.outcomes import Command, FunctionCall, Payload, Ref
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
@@ -64,7 +64,7 @@ class MarkNotificationReadPayload(MutationPayload):
 async def mark_notification_read(
     context: Context,
     input: MarkNotificationReadInput,
-) -> Verb:
+) -> Command:
     """Marks one of the caller's notifications; doing it twice changes nothing more."""
     actor = context.signed_in()
     notification_id = uuid_from_global_id(input.id, "notification", "input", "id")
@@ -73,7 +73,7 @@ async def mark_notification_read(
         await operations.mark_read(transaction, actor, notification_id)
         return Payload({"notification": Ref(notification_id)})
 
-    return Verb(run)
+    return Command(run)
 
 
 @stored_in(tables.Notification, description="A message from an admin to one user.")
@@ -105,7 +105,7 @@ class SendNotificationPayload(MutationPayload):
     )
 
 
-async def send_notification(context: Context, input: SendNotificationInput) -> SqlVerb:
+async def send_notification(context: Context, input: SendNotificationInput) -> FunctionCall:
     """Sends one user a message, in one statement."""
     context.signed_in()
     data: object = {} if input.data is strawberry.UNSET else input.data
@@ -115,7 +115,7 @@ async def send_notification(context: Context, input: SendNotificationInput) -> S
     )
     user_id = problems.of(uuid_from_global_id, input.user_id, "user", "input", "userId")
     problems.refuse()
-    return SqlVerb(
+    return FunctionCall(
         "app.send_notification",
         (
             ("uuid", user_id),
@@ -125,7 +125,7 @@ async def send_notification(context: Context, input: SendNotificationInput) -> S
             ("jsonb", data),
             ("text", input.idempotency_key),
         ),
-        {"notification": SqlVerb.RESULT},
+        {"notification": FunctionCall.RESULT},
     )
 
 

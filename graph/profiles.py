@@ -10,7 +10,7 @@ from db.core.errors import Problems, refuse_any
 from db.core.pool import Transaction
 from db.profiles import operations, rules, tables
 from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.execution.outcomes import Payload, SqlVerb, Verb
+from graph.engine.execution.outcomes import Command, FunctionCall, Payload
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import given, nulls, stored_in
@@ -114,29 +114,31 @@ class DeleteProfilePayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-async def create_profile(context: Context, input: CreateProfileInput) -> SqlVerb:
+async def create_profile(context: Context, input: CreateProfileInput) -> FunctionCall:
     """Creates a profile of the caller's, in one statement."""
     context.signed_in()
     values = given(input)
     refuse_any([*nulls(input), *rules.problems_of_profile(values)])
-    return SqlVerb("app.create_profile", (("jsonb", values),), {"profile": SqlVerb.RESULT})
+    return FunctionCall(
+        "app.create_profile", (("jsonb", values),), {"profile": FunctionCall.RESULT}
+    )
 
 
-async def update_profile(context: Context, input: UpdateProfileInput) -> SqlVerb:
+async def update_profile(context: Context, input: UpdateProfileInput) -> FunctionCall:
     """Changes a profile of the caller's, in one statement."""
     context.signed_in()
     values = given(input)
     problems = Problems([*nulls(input), *rules.problems_of_profile(values)])
     profile_id = problems.of(uuid_from_global_id, input.id, "profile", "input", "id")
     problems.refuse()
-    return SqlVerb(
+    return FunctionCall(
         "app.update_profile",
         (("uuid", profile_id), ("jsonb", values)),
-        {"profile": SqlVerb.RESULT},
+        {"profile": FunctionCall.RESULT},
     )
 
 
-async def delete_profile(context: Context, input: DeleteProfileInput) -> Verb:
+async def delete_profile(context: Context, input: DeleteProfileInput) -> Command:
     """Deletes a profile of the caller's."""
     actor = context.signed_in()
     profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
@@ -145,7 +147,7 @@ async def delete_profile(context: Context, input: DeleteProfileInput) -> Verb:
         await operations.delete_profile(transaction, actor, profile_id)
         return Payload({"deleted_id": input.id})
 
-    return Verb(run)
+    return Command(run)
 
 
 @strawberry.type

@@ -23,7 +23,7 @@ from graph.engine.declare import (
     live,
     mutation,
 )
-from graph.engine.execution.outcomes import Payload, SqlVerb
+from graph.engine.execution.outcomes import FunctionCall, Payload
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -174,15 +174,15 @@ class DeleteUploadPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
-async def create_upload(context: Context, input: CreateUploadInput) -> SqlVerb:
+async def create_upload(context: Context, input: CreateUploadInput) -> FunctionCall:
     """Makes a place for one photo and counts it toward the quota."""
     context.signed_in()
     limits = context.services.uploads.limits
     content_type = announced_type(input.content_type, input.size_bytes, limits.size_bytes)
-    return SqlVerb(
+    return FunctionCall(
         "app.create_upload",
         (("text", content_type), ("bigint", input.size_bytes)),
-        {"upload": SqlVerb.RESULT},
+        {"upload": FunctionCall.RESULT},
     )
 
 

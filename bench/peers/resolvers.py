@@ -177,7 +177,7 @@ def _page_info(nodes: list[Row], order: tuple[str, ...], *, more: bool) -> Row:
 
 
 async def spend_credits(_: None, info: GraphQLResolveInfo[Request], input: Row) -> Row:
-    """The verb, then the rows of its payload."""
+    """The function, then the rows of its payload."""
     request = info.context
     spent: UUID = await request.transaction.fetch_value(
         SPEND,
@@ -194,7 +194,7 @@ async def spend_credits(_: None, info: GraphQLResolveInfo[Request], input: Row) 
 
 
 async def update_profile(_: None, info: GraphQLResolveInfo[Request], input: Row) -> Row:
-    """The verb, then the row."""
+    """The function, then the row."""
     request = info.context
     profile_id = uuid_from_global_id(input["id"], "profile")
     await request.transaction.fetch_value(RENAME, id=profile_id, given={"name": input["name"]})

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.base import Base, BigKey, Json, Moment, OptionalMoment, UuidKey
+from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
 from db.core.quotas import Bound
 from db.core.rls import Access, Internal, Owned
 
@@ -40,8 +40,8 @@ class User(Base):
     status: Mapped[str] = mapped_column(server_default="active")
     display_name: Mapped[str | None]
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
-    created_at: Mapped[Moment]
-    updated_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
+    updated_at: Mapped[Timestamp]
 
     __table_args__ = (
         CheckConstraint("role in ('user', 'admin')", name="role"),
@@ -66,7 +66,7 @@ class Credential(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     password_hash: Mapped[str]
-    updated_at: Mapped[Moment]
+    updated_at: Mapped[Timestamp]
 
     access = Access(Internal())
     quota = Bound("One for each member.")
@@ -79,10 +79,10 @@ class Session(Base):
 
     id: Mapped[UuidKey]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    created_at: Mapped[Moment]
-    last_used_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
+    last_used_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    revoked_at: Mapped[OptionalMoment] = mapped_column(index=True)
+    revoked_at: Mapped[OptionalTimestamp] = mapped_column(index=True)
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
 
@@ -99,7 +99,7 @@ class DeletedSession(Base):
     __tablename__ = "deleted_sessions"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    deleted_at: Mapped[Moment] = mapped_column(index=True)
+    deleted_at: Mapped[Timestamp] = mapped_column(index=True)
 
     access = Access(Internal(), service=("SELECT", "DELETE"))
     quota = Bound("One for each session that was deleted, kept for 30 days.")
@@ -114,9 +114,9 @@ class RefreshToken(Base):
     session_id: Mapped[UUID] = mapped_column(
         ForeignKey("sessions.id", ondelete="CASCADE"), index=True
     )
-    created_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime]
-    used_at: Mapped[OptionalMoment]
+    used_at: Mapped[OptionalTimestamp]
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     access = Access(Internal())
@@ -170,7 +170,7 @@ class AuditEntry(Base):
     )
     action: Mapped[str]
     detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
-    created_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
 
     access = Access(Internal(), service=("SELECT", "INSERT"))
     quota = Bound("What operators and admins do, and one line for each session that was misused.")

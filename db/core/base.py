@@ -27,8 +27,10 @@ UuidKey = Annotated[
 ]
 BigKey = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
 Slug = Annotated[str, mapped_column(Text, primary_key=True)]
-Moment = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]
-OptionalMoment = Annotated[datetime | None, mapped_column(DateTime(timezone=True))]
+Timestamp = Annotated[
+    datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))
+]
+OptionalTimestamp = Annotated[datetime | None, mapped_column(DateTime(timezone=True))]
 Json = Annotated[dict[str, object], mapped_column(JSONB)]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from db.core.base import Base, Json, Moment
+from db.core.base import Base, Json, Timestamp
 from db.core.quotas import Bound
 from db.core.rls import Access, Internal
 
@@ -31,7 +31,7 @@ class Event(Base):
     """One change that clients may watch. `user_id` is null when everybody may see it.
 
     `change` is INSERT, UPDATE or DELETE. `snapshot` holds the row's columns as they were (before
-    a DELETE), but neither hidden nor large ones (`Watch.apart`); `xid` and `id` order events the
+    a DELETE), but neither hidden nor large ones (`Watch.deferred`); `xid` and `id` order events the
     way their transactions became visible. The table is partitioned by day: see
     `app.make_event_days` and `app.drop_event_days`.
     """
@@ -50,7 +50,7 @@ class Event(Base):
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     entity_id: Mapped[str | None]
     snapshot: Mapped[Json]
-    created_at: Mapped[Moment] = mapped_column(primary_key=True)
+    created_at: Mapped[Timestamp] = mapped_column(primary_key=True)
 
     __table_args__ = (
         CheckConstraint("change in ('INSERT', 'UPDATE', 'DELETE')", name="change"),

@@ -1,4 +1,4 @@
--- What every table and verb stands on: the claims, ids ordered in time, refusals, and recorded events.
+-- What every table and function stands on: the claims, ids ordered in time, refusals, and recorded events.
 create schema if not exists app;
 
 -- The user a statement runs for, from its transaction's claims; null for nobody. The claim may be
@@ -16,7 +16,7 @@ return encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
     placing substring(int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
     from 1 for 6), 52, 1), 53, 1), 'hex')::uuid;
 
--- Stops a verb with a code that clients read. SQLSTATE TG000 marks it as ours; the code travels
+-- Stops a function with a code that clients read. SQLSTATE TG000 marks it as ours; the code travels
 -- in the hint and what a typed error needs (path, balance, required) in the detail.
 create or replace function app.refuse(code text, message text, detail jsonb default '{}') returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -25,7 +25,7 @@ begin
 end;
 $$;
 
--- The actor of a verb that a client may call; refuses a call without one.
+-- The actor of a function that a client may call; refuses a call without one.
 create or replace function app.required_user_id() returns uuid
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -44,7 +44,7 @@ create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hidden text[] := tg_argv[2]::text[];
-    apart text[] := tg_argv[3]::text[];
+    deferred text[] := tg_argv[3]::text[];
     row_image jsonb := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end - hidden;
     owner_id uuid;
 begin
@@ -57,7 +57,7 @@ begin
         return null;
     end if;
     insert into public.events (topic, change, user_id, entity_id, snapshot)
-    values (tg_argv[0], tg_op, owner_id, row_image ->> tg_argv[1], row_image - apart);
+    values (tg_argv[0], tg_op, owner_id, row_image ->> tg_argv[1], row_image - deferred);
     return null;
 end;
 $$;
@@ -100,9 +100,9 @@ begin
 end;
 $$;
 
--- Reads a verb's payload in the verb's own statement. Volatile, so that it sees the rows the verb
+-- Reads a function's payload in the function's own statement. Volatile, so that it sees the rows the function
 -- has just written, and running as its caller, so that row-level security guards what it reads.
--- `selection` is made by the engine; it reads $1, the verb's result, and $2, its parameters.
+-- `selection` is made by the engine; it reads $1, the function's result, and $2, its parameters.
 create or replace function app.answer(result uuid, selection text, parameters jsonb) returns json
 language plpgsql volatile security invoker set search_path = public, pg_catalog, pg_temp as $$
 declare

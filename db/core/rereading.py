@@ -1,9 +1,9 @@
 """Functions that read one row again in the statement that has just written it.
 
 What a statement reads is as it was when the statement began, but for what its volatile functions
-read. So that a verb's payload can come from the verb's own statement, each table that clients see
-has such a function. Its plan is kept; a selection made of text, as `app.answer()` runs it, is
-planned in every call.
+read. So that the payload of a function call can come from the call's own statement, each table that
+clients see has such a function. Its plan is kept; a selection made of text, as `app.answer()` runs
+it, is planned in every call.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from sqlalchemy import (
     Table,
 )
 
-ServiceVerb = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
+ServicePrivilege = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Watch:
 
     `entity` is the column whose value names the row in the event; `inserts`, `updates` and
     `deletes` say which changes count. Rows without a `user_id` are everybody's to watch. What is in
-    the columns `apart` is too large to be copied into events: it is read from the row when an event
-    is delivered to somebody who asks for it.
+    the `deferred` columns is too large to be copied into events: it is read from the row when an
+    event is delivered to somebody who asks for it.
     """
 
     topic: str
@@ -60,7 +60,7 @@ class Watch:
     inserts: bool = True
     updates: bool = True
     deletes: bool = False
-    apart: tuple[str, ...] = ()
+    deferred: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class Access:
     insert: tuple[str, ...] = ()
     update: tuple[str, ...] = ()
     delete: bool = False
-    service: tuple[ServiceVerb, ...] = field(default=("SELECT", "INSERT", "UPDATE", "DELETE"))
+    service: tuple[ServicePrivilege, ...] = field(default=("SELECT", "INSERT", "UPDATE", "DELETE"))
 
 
 # The role is read from the database, not from the token: who is no admin any more sees nothing.
@@ -139,10 +139,10 @@ def grants(table: Table, access: Access) -> list[str]:
     if not isinstance(access.ownership, Internal):
         readers = "anon, authenticated" if isinstance(access.ownership, Public) else "authenticated"
         statements.append(f"grant select ({readable}) on {table.name} to {readers}")
-    for verb, columns in (("insert", access.insert), ("update", access.update)):
+    for privilege, columns in (("insert", access.insert), ("update", access.update)):
         if columns:
             statements.append(
-                f"grant {verb} ({', '.join(columns)}) on {table.name} to authenticated"
+                f"grant {privilege} ({', '.join(columns)}) on {table.name} to authenticated"
             )
     if access.delete:
         statements.append(f"grant delete on {table.name} to authenticated")
@@ -151,7 +151,7 @@ def grants(table: Table, access: Access) -> list[str]:
     return statements
 
 
-def lock_statements(table: Table, access: Access) -> list[str]:
+def access_statements(table: Table, access: Access) -> list[str]:
     """All the SQL that puts the lock on a new table, in order."""
     created = [f"create policy {name} {rest}" for name, rest in policies(table, access).items()]
     enable = f"alter table {table.name} enable row level security"
@@ -160,7 +160,7 @@ def lock_statements(table: Table, access: Access) -> list[str]:
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
-    lists = (f"{{{','.join(columns)}}}" for columns in (access.hidden, watch.apart))
+    lists = (f"{{{','.join(columns)}}}" for columns in (access.hidden, watch.deferred))
     arguments = ", ".join(f"'{value}'" for value in (watch.topic, watch.entity, *lists))
     return [
         f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "

@@ -82,7 +82,7 @@ class Statement:
 
 @asynccontextmanager
 async def _owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection as the owner; what a verb refuses becomes a DomainError."""
+    """A connection as the owner; what a function refuses becomes a DomainError."""
     connection = await asyncpg.connect(owner_url)
     try:
         yield connection

@@ -1,4 +1,4 @@
--- The ledger's core: spends and holds. Every verb locks the wallet first, so that a user's movements
+-- The ledger's core: spends and holds. Every function locks the wallet first, so that a user's movements
 -- have one order, and writes the transaction and its balanced entries together with the change of
 -- the wallet. Who needs two wallets locks them in the order of their users' ids.
 
@@ -452,5 +452,5 @@ grant execute on function
     app.hold_credits(uuid, integer, text, interval, text), app.capture_hold(uuid, integer),
     app.release_hold(uuid)
 to service;
--- Ending a generation locks the wallet before the generation, so that no two verbs can deadlock.
+-- Ending a generation locks the wallet before the generation, so that no two functions can deadlock.
 grant execute on function app.lock_wallet(uuid) to service;

@@ -1,4 +1,4 @@
-"""What the clock does to wallets: which are due, and the verb for each of them."""
+"""What the clock does to wallets: which are due, and the function for each of them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.base import Base, BigKey, Moment, OptionalMoment, UuidKey
+from db.core.base import Base, BigKey, OptionalTimestamp, Timestamp, UuidKey
 from db.core.quotas import Bound
 from db.core.rls import Access, Internal, Owned, Watch
 
@@ -52,8 +52,8 @@ class Wallet(Base):
     unlimited: Mapped[bool] = mapped_column(server_default=text("false"))
     daily_used: Mapped[int] = mapped_column(server_default=text("0"))
     daily_used_on: Mapped[date | None]
-    plan_credits_due_at: Mapped[OptionalMoment]
-    updated_at: Mapped[Moment]
+    plan_credits_due_at: Mapped[OptionalTimestamp]
+    updated_at: Mapped[Timestamp]
 
     __table_args__ = (
         CheckConstraint("held >= 0 and balance >= held", name="never_negative"),
@@ -86,9 +86,9 @@ class CreditGrant(Base):
     source: Mapped[str]
     amount: Mapped[int]
     remaining: Mapped[int]
-    expires_at: Mapped[OptionalMoment]
+    expires_at: Mapped[OptionalTimestamp]
     reference_id: Mapped[str | None]
-    created_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
     expiry_rank: Mapped[int] = mapped_column(BigInteger, Computed(EXPIRY_RANK, persisted=True))
     usable: Mapped[bool] = mapped_column(Computed("remaining > 0", persisted=True))
 
@@ -131,8 +131,8 @@ class CreditHold(Base):
     reference_id: Mapped[str | None]
     unlimited: Mapped[bool] = mapped_column(server_default=text("false"))
     expires_at: Mapped[datetime]
-    created_at: Mapped[Moment]
-    resolved_at: Mapped[OptionalMoment]
+    created_at: Mapped[Timestamp]
+    resolved_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
         CheckConstraint("status in ('OPEN', 'CAPTURED', 'RELEASED', 'EXPIRED')", name="status"),
@@ -187,7 +187,7 @@ class CreditTransaction(Base):
     hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"))
     # Not the transaction's start: a movement that waited for the wallet's lock comes later in the
     # history than the one it waited for, and two of one transaction keep their order.
-    created_at: Mapped[Moment] = mapped_column(server_default=text("clock_timestamp()"))
+    created_at: Mapped[Timestamp] = mapped_column(server_default=text("clock_timestamp()"))
 
     __table_args__ = (
         CheckConstraint(
@@ -282,7 +282,7 @@ class LedgerProof(Base):
 
     id: Mapped[BigKey]
     started_at: Mapped[datetime]
-    finished_at: Mapped[Moment]
+    finished_at: Mapped[Timestamp]
     wallets: Mapped[int]
     faults: Mapped[list[dict[str, object]]] = mapped_column(JSONB)
     fault_count: Mapped[int]
@@ -303,7 +303,7 @@ class IdempotencyKey(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     result_id: Mapped[UUID]
-    created_at: Mapped[Moment] = mapped_column(index=True)
+    created_at: Mapped[Timestamp] = mapped_column(index=True)
 
     access = Access(Internal(), service=("SELECT", "DELETE"))
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")

@@ -1,4 +1,4 @@
--- A worker's verbs: beginning an attempt at a generation, and every way it can end. An attempt's
+-- A worker's functions: beginning an attempt at a generation, and every way it can end. An attempt's
 -- number fences it: what an earlier attempt brings is refused once a later one has begun.
 
 -- The generation, locked behind its user's wallet; null when there is none.
@@ -170,7 +170,7 @@ begin
 end;
 $$;
 
--- Notes an attempt that made nothing. What becomes of the generation is another verb's to say.
+-- Notes an attempt that made nothing. What becomes of the generation is another function's to say.
 create or replace function app.end_attempt(
     wanted uuid, ended_attempt integer, provider_name text, attempt_outcome text, milliseconds integer,
     reason text

@@ -1,5 +1,5 @@
--- A user's verbs: starting a generation (checks, hold, row and job in one transaction), cancelling it.
--- Every verb locks the wallet first and generations second, so that no two of them can deadlock.
+-- A user's functions: starting a generation (checks, hold, row and job in one transaction), cancelling it.
+-- Every function locks the wallet first and generations second, so that no two of them can deadlock.
 
 -- Puts a job in the queue within the caller's transaction; a client's role never sees the queue.
 create or replace function app.enqueue(job_entrypoint text, job_payload jsonb, job_key text) returns void

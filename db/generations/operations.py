@@ -1,4 +1,4 @@
-"""The verbs of generations: their only writers once they are created."""
+"""The commands of generations: their only writers once they are created."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class MadeGeneration:
 
 
 async def _call(database: Database, sql: str, *arguments: Any) -> asyncpg.Record:
-    """One verb as the server, a transaction of its own in one round trip."""
+    """One function call as the server, a transaction of its own in one round trip."""
     async with database.pools[SERVICE.role].connection() as connection:
         return await connection.raw.fetchrow(sql, *arguments)
 

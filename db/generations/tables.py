@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.catalog.tables import Tool
-from db.core.base import Base, Json, Moment, OptionalMoment, Slug, UuidKey
+from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.quotas import Bound, Limit, Quota
 from db.core.rls import Access, AdminOnly, Internal, Owned, Watch
 from db.uploads.tables import Upload
@@ -49,11 +49,11 @@ class Generation(Base):
     made_offline: Mapped[bool] = mapped_column(server_default=text("false"))
     hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"), index=True)
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
-    enqueued_at: Mapped[OptionalMoment]
+    enqueued_at: Mapped[OptionalTimestamp]
     follows_id: Mapped[UUID | None] = mapped_column(ForeignKey("generations.id"), index=True)
-    created_at: Mapped[Moment]
-    started_at: Mapped[OptionalMoment]
-    finished_at: Mapped[OptionalMoment]
+    created_at: Mapped[Timestamp]
+    started_at: Mapped[OptionalTimestamp]
+    finished_at: Mapped[OptionalTimestamp]
     stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
 
     tool: Mapped[Tool] = relationship(lazy="raise")
@@ -110,7 +110,7 @@ class CachedResult(Base):
     result_path: Mapped[str | None]
     result_content_type: Mapped[str | None]
     made_offline: Mapped[bool] = mapped_column(server_default=text("false"))
-    created_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(Internal())
@@ -139,7 +139,7 @@ class GenerationLog(Base):
     usage: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     cost_micro_usd: Mapped[int] = mapped_column(server_default=text("0"))
     error: Mapped[str | None]
-    created_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
 
     __table_args__ = (
         CheckConstraint(
@@ -169,8 +169,8 @@ class ProviderCircuit(Base):
     provider: Mapped[Slug]
     state: Mapped[str] = mapped_column(server_default="CLOSED")
     consecutive_failures: Mapped[int] = mapped_column(server_default=text("0"))
-    retry_at: Mapped[OptionalMoment]
-    updated_at: Mapped[Moment]
+    retry_at: Mapped[OptionalTimestamp]
+    updated_at: Mapped[Timestamp]
 
     __table_args__ = (
         CheckConstraint("state in ('CLOSED', 'OPEN', 'HALF_OPEN')", name="state"),

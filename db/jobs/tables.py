@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.base import Base, Moment, OptionalMoment, Slug, UuidKey
+from db.core.base import Base, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.quotas import Bound
 from db.core.rls import Access, AdminOnly, Internal
 
@@ -29,8 +29,8 @@ class DeadJob(Base):
     )
     attempts: Mapped[int]
     error: Mapped[str]
-    died_at: Mapped[Moment]
-    retried_at: Mapped[OptionalMoment]
+    died_at: Mapped[Timestamp]
+    retried_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
         CheckConstraint("attempts >= 0", name="attempts"),
@@ -52,8 +52,8 @@ class ScheduledRun(Base):
     name: Mapped[Slug]
     times: Mapped[str]
     next_run_at: Mapped[datetime]
-    last_started_at: Mapped[OptionalMoment]
-    last_finished_at: Mapped[OptionalMoment]
+    last_started_at: Mapped[OptionalTimestamp]
+    last_finished_at: Mapped[OptionalTimestamp]
     last_milliseconds: Mapped[int | None]
     last_result: Mapped[str | None]
     last_error: Mapped[str | None]

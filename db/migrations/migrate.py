@@ -1,4 +1,4 @@
-"""Brings a database up to date: migrations, the verbs written in SQL, and the roles' passwords."""
+"""Brings a database up to date: migrations, the functions written in SQL, and the roles' passwords."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from db.uploads.operations import UploadLimits, publish_limits
 from settings import ROLES, Settings
 
 DB = Path(__file__).parents[1]
-# Verbs are replaced on every run, after the tables they use; the order is that of their calls.
-VERBS = (
+# Functions are replaced on every run, after the tables they use; the order is that of their calls.
+FUNCTION_FILES = (
     "core/foundation.sql",
     "accounts/admins.sql",
     "core/events.sql",
@@ -76,7 +76,7 @@ async def migrate(owner_url: str, settings: Settings) -> None:
         await lock.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
         await asyncio.to_thread(command.upgrade, alembic_config(owner_url), "head")
         async with lock.transaction():
-            for name in VERBS:
+            for name in FUNCTION_FILES:
                 await lock.execute((DB / name).read_text())
             await make_reread_functions(lock)
             await write_declared_limits(lock)

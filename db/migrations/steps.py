@@ -27,8 +27,8 @@ def run_all(statements: Sequence[str]) -> None:
 
 
 def drop_with_verbs(table: str) -> None:
-    """Drops a table and the verbs that take or return its rows, which would keep it.
+    """Drops a table and the functions that take or return its rows, which would keep it.
 
-    No migration made them: `migrate` replaces the verbs whenever it runs.
+    No migration made them: `migrate` replaces the functions whenever it runs.
     """
     op.execute(f"drop table {table} cascade")

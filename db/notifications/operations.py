@@ -1,4 +1,4 @@
-"""Verbs on notifications."""
+"""Commands on notifications."""
 
 from __future__ import annotations
 

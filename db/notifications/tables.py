@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.base import Base, Json, Moment, UuidKey
+from db.core.base import Base, Json, Timestamp, UuidKey
 from db.core.quotas import Limit, Quota
 from db.core.rls import Access, Owned, Watch
 
@@ -25,7 +25,7 @@ class Notification(Base):
     message_key: Mapped[str]
     data: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     read: Mapped[bool] = mapped_column(server_default=text("false"))
-    created_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
     stored_bytes: Mapped[int] = mapped_column(Computed("octet_length(data::text)", persisted=True))
 
     __table_args__ = (

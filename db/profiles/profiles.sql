@@ -1,4 +1,4 @@
--- Verbs on profiles. They have their caller's rights: grants and row-level security say what they
+-- Commands on profiles. They have their caller's rights: grants and row-level security say what they
 -- may touch. What is given comes as one object, each value under its column's name.
 
 -- Creates a profile of the actor's and returns it. With a `local_id` the call can be repeated: the

@@ -9,7 +9,7 @@ from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.base import Base, Json, Moment, UuidKey
+from db.core.base import Base, Json, Timestamp, UuidKey
 from db.core.quotas import Limit, Quota
 from db.core.rls import Access, Owned, Watch
 
@@ -40,9 +40,9 @@ class Profile(Base):
     thumbnail: Mapped[str | None]
     analysis: Mapped[Json]
     chat_history: Mapped[list[object]] = mapped_column(JSONB, server_default=text("'[]'"))
-    created_at: Mapped[Moment]
-    updated_at: Mapped[Moment]
-    synced_at: Mapped[Moment]
+    created_at: Mapped[Timestamp]
+    updated_at: Mapped[Timestamp]
+    synced_at: Mapped[Timestamp]
     stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
 
     __table_args__ = (
@@ -61,7 +61,9 @@ class Profile(Base):
         "analysis": JSON_LIMIT_BYTES,
         "chat_history": JSON_LIMIT_BYTES,
     }
-    watch = Watch("profiles.changed", deletes=True, apart=("thumbnail", "analysis", "chat_history"))
+    watch = Watch(
+        "profiles.changed", deletes=True, deferred=("thumbnail", "analysis", "chat_history")
+    )
     quota = Quota(
         guests=Limit(200, 25_000_000),
         members=Limit(5_000, 250_000_000),

@@ -1,4 +1,4 @@
-"""The verbs of uploads: what may be announced, what arrived, what is deleted or swept."""
+"""The commands of uploads: what may be announced, what arrived, what is deleted or swept."""
 
 from __future__ import annotations
 

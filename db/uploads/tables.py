@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index, Interval, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.base import Base, Moment, OptionalMoment, UuidKey
+from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.quotas import Limit, Quota
 from db.core.rls import Access, Internal, Owned, Watch
 
@@ -43,9 +43,9 @@ class Upload(Base):
     rejected_code: Mapped[str | None]
     rejected_message: Mapped[str | None]
     expires_at: Mapped[datetime]
-    created_at: Mapped[Moment]
-    received_at: Mapped[OptionalMoment]
-    used_at: Mapped[OptionalMoment]
+    created_at: Mapped[Timestamp]
+    received_at: Mapped[OptionalTimestamp]
+    used_at: Mapped[OptionalTimestamp]
     stored_bytes: Mapped[int] = mapped_column(BigInteger, Computed(STORED_BYTES, persisted=True))
 
     __table_args__ = (

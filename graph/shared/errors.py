@@ -128,7 +128,7 @@ def domain_error(error: Exception) -> DomainError | None:
 
 
 def _refusal(error: PostgresError) -> DomainError:
-    """A refusal raised by one of our SQL verbs."""
+    """A refusal raised by one of our SQL functions."""
     detail = orjson.loads(error.detail or b"{}")
     code = ErrorCode(error.hint)
     if code is ErrorCode.INSUFFICIENT_CREDITS:

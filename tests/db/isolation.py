@@ -1,4 +1,4 @@
-"""The isolation checks: tries every verb on every table, and says where declarations are broken."""
+"""The isolation checks: tries every command on every table, and says where declarations are broken."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ class Locked:
             return ()
         return tuple(name for name in self.columns if name not in self.access.hidden)
 
-    def writable(self, actor: Actor, verb: str) -> tuple[str, ...]:
+    def writable(self, actor: Actor, command: str) -> tuple[str, ...]:
         """The columns that the actor's role may write; for DELETE, all or none."""
         if actor.role == "service":
-            return self.columns if verb in self.access.service else ()
+            return self.columns if command in self.access.service else ()
         if actor.role == "anon":
             return ()
         deletable = self.columns if self.access.delete else ()
-        return {"INSERT": self.access.insert, "UPDATE": self.access.update}.get(verb, deletable)
+        return {"INSERT": self.access.insert, "UPDATE": self.access.update}.get(command, deletable)
 
-    def own(self, actor: Actor, verb: str) -> str:
-        """The condition on the rows that the actor may touch with a verb they may use at all."""
+    def own(self, actor: Actor, command: str) -> str:
+        """The condition on the rows that the actor may touch with a command they may use at all."""
         ownership = self.access.ownership
-        if verb == "SELECT" and actor.is_admin and getattr(ownership, "admins", False):
+        if command == "SELECT" and actor.is_admin and getattr(ownership, "admins", False):
             return "true"
         if actor.role == "service":
             return "true"
@@ -231,11 +231,11 @@ CHECKS = {
 }
 
 
-async def complaints(house: House, verb: str, actor: Actor) -> Complaints:
-    """Tries a verb as an actor on every table of the catalog."""
+async def complaints(house: House, command: str, actor: Actor) -> Complaints:
+    """Tries a command as an actor on every table of the catalog."""
     found = Complaints()
     for table in await house.tables():
-        await CHECKS[verb](house, table, actor, found)
+        await CHECKS[command](house, table, actor, found)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The ledger's verbs as tests call them, and the proof that a user's books are sound."""
+"""The ledger's functions as tests call them, and the proof that a user's books are sound."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAN_CREDITS = text("select app.grant_plan_credits(:user_id)")
 
 
 def refusal(error: object) -> object:
-    """The code that a verb refused with, or the error when it is another."""
+    """The code that a function refused with, or the error when it is another."""
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate == "TG000":
         return error.hint
     return error
@@ -52,14 +52,14 @@ def refused_with(
 
 @dataclass(frozen=True)
 class Ledger:
-    """The verbs under their lawful actors; `owner` reads what they wrote."""
+    """The functions under their lawful actors; `owner` reads what they wrote."""
 
     database: Database
     owner: asyncpg.Connection
 
-    async def _call(self, actor: Actor, verb: TextClause, **parameters: Any) -> Any:
+    async def _call(self, actor: Actor, function: TextClause, **parameters: Any) -> Any:
         async with self.database.transaction(actor) as transaction:
-            return await transaction.fetch_value(verb, **parameters)
+            return await transaction.fetch_value(function, **parameters)
 
     async def grant(
         self, actor: Actor, amount: int, source: str = "ADMIN", days: int | None = None

@@ -190,10 +190,10 @@ class Client:
                     return dict(payload)
             await asyncio.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)
 
-    async def _verb(self, verb: TextClause, **parameters: Any) -> Any:
+    async def _function(self, function: TextClause, **parameters: Any) -> Any:
         async def attempt() -> Any:
             async with self.service.transaction(SERVICE) as transaction:
-                return await transaction.fetch_value(verb, **parameters)
+                return await transaction.fetch_value(function, **parameters)
 
         return await until_definite(attempt)
 
@@ -207,7 +207,9 @@ class Client:
         self.spends.append((movement, amount))
 
     async def _hold(self, amount: int) -> UUID:
-        hold: UUID = await self._verb(HOLD, user_id=self.user_id, amount=amount, key=str(uuid4()))
+        hold: UUID = await self._function(
+            HOLD, user_id=self.user_id, amount=amount, key=str(uuid4())
+        )
         self.promised.operations += 1
         return hold
 
@@ -216,12 +218,12 @@ class Client:
         amount = random.randint(1, 3)
         hold = await self._hold(3)
         try:
-            movement = await self._verb(CAPTURE, hold=hold, amount=amount)
+            movement = await self._function(CAPTURE, hold=hold, amount=amount)
         except asyncpg.PostgresError as error:
             if refusal(error) != "BAD_USER_INPUT":
                 raise
             # It was captured by an attempt that got no answer, or its time was over.
-            movement = await self._verb(FIND_CAPTURE, hold=hold)
+            movement = await self._function(FIND_CAPTURE, hold=hold)
             if movement is None:
                 return
         self.promised.note("CAPTURE", movement, self.user_id, amount)
@@ -231,7 +233,7 @@ class Client:
         """Holds, then thinks better of it."""
         hold = await self._hold(2)
         with contextlib.suppress(asyncpg.PostgresError):
-            await self._verb(RELEASE, hold=hold)
+            await self._function(RELEASE, hold=hold)
             self.promised.operations += 1
 
     async def hold_and_forget(self) -> None:
@@ -242,7 +244,7 @@ class Client:
         """Asks for one credit of a spend back."""
         if self.spends:
             spend, _ = self.spends.pop(random.randrange(len(self.spends)))
-            movement = await self._verb(REFUND, spend=spend, amount=1, key=str(uuid4()))
+            movement = await self._function(REFUND, spend=spend, amount=1, key=str(uuid4()))
             self.promised.note("REFUND", movement, self.user_id, -1)
 
     async def generate(self) -> None:

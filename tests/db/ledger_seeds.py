@@ -1,4 +1,4 @@
-"""Sequences that once told a fault in the ledger's verbs; each is named after the fault."""
+"""Sequences that once told a fault in the ledger's functions; each is named after the fault."""
 
 from __future__ import annotations
 

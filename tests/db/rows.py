@@ -182,7 +182,7 @@ MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
     },
 }
 
-# The ledger's rows come from its own verbs: its entries must balance.
+# The ledger's rows come from its own functions: its entries must balance.
 LEDGER = """
 select app.grant_credits($1, 'ADMIN', 10), app.hold_credits($1, 2, 'test', interval '1 hour'),
        app.refund_credits(app.spend_credits(1, 'test', null, 'key'), null, 'test', 'key'),

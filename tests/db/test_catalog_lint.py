@@ -13,7 +13,7 @@ from db.core.pool import Database
 from db.core.quotas import Quota, quota_statements
 from db.core.registry import models
 from db.core.rereading import reread_name
-from db.core.rls import Internal, lock_statements, watch_statements
+from db.core.rls import Internal, access_statements, watch_statements
 from db.core.roles import UnsafeRoleError
 from db.embedded.database import EmbeddedDatabase
 from settings import Settings
@@ -148,7 +148,7 @@ async def declare_again(connection: asyncpg.Connection) -> None:
     )
     for model in models().values():
         table = model.metadata.tables[model.__tablename__]
-        statements = lock_statements(table, model.access)
+        statements = access_statements(table, model.access)
         if model.watch:
             statements += watch_statements(table, model.watch, model.access)
         if isinstance(model.quota, Quota):

@@ -1,4 +1,4 @@
-"""Every table, role and verb: exactly what the table's declaration allows happens, nothing else."""
+"""Every table, role and command: exactly what the table's declaration allows happens, nothing else."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ async def test_every_table_is_declared_and_holds_rows_of_both_users(house: House
     assert await untaught(house) == []
 
 
-@pytest.mark.parametrize("verb", CHECKS)
+@pytest.mark.parametrize("command", CHECKS)
 @pytest.mark.parametrize("name", ACTORS)
-async def test_what_is_declared_is_what_happens(house: House, name: str, verb: str) -> None:
-    assert await complaints(house, verb, ACTORS[name]) == []
+async def test_what_is_declared_is_what_happens(house: House, name: str, command: str) -> None:
+    assert await complaints(house, command, ACTORS[name]) == []
 
 
 async def test_no_row_moves_to_another_owner_even_where_the_column_may_be_written(
@@ -117,19 +117,19 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("verb", "actor", "mutation"), MUTATIONS)
+@pytest.mark.parametrize(("command", "actor", "mutation"), MUTATIONS)
 async def test_the_checks_notice_a_broken_lock(
-    house: House, verb: str, actor: Actor, mutation: str
+    house: House, command: str, actor: Actor, mutation: str
 ) -> None:
     by_role = replace(house, logins=None)
     transaction = house.trusted.transaction()
     await transaction.start()
     try:
         await house.trusted.execute(mutation)
-        assert await complaints(by_role, verb, actor)
+        assert await complaints(by_role, command, actor)
     finally:
         await transaction.rollback()
-    assert await complaints(by_role, verb, actor) == []
+    assert await complaints(by_role, command, actor) == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ CONCURRENT = 50
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The verbs, and the books as their owner reads them."""
+    """The functions, and the books as their owner reads them."""
     return Ledger(database, owner)
 
 
@@ -210,13 +210,13 @@ async def test_an_unknown_hold_is_not_found(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("amount", [0, -1, 1_000_001, 2**31 - 1, -(2**31), None])
-@pytest.mark.parametrize("verb", ["grant", "hold", "spend"])
+@pytest.mark.parametrize("function", ["grant", "hold", "spend"])
 async def test_amounts_are_from_one_to_a_million(
-    ledger: Ledger, make_user: MakeUser, verb: str, amount: int | None
+    ledger: Ledger, make_user: MakeUser, function: str, amount: int | None
 ) -> None:
     actor = await make_user(credits=10)
     with refused_with("BAD_USER_INPUT"):
-        await getattr(ledger, verb)(actor, amount)
+        await getattr(ledger, function)(actor, amount)
     assert await ledger.wallet(actor) == (10, 0)
     assert len(await ledger.history(actor)) == 1
 
@@ -224,9 +224,9 @@ async def test_amounts_are_from_one_to_a_million(
 async def test_held_credits_are_not_spent(ledger: Ledger, make_user: MakeUser) -> None:
     actor = await make_user(credits=10)
     await ledger.hold(actor, 8)
-    for verb in (ledger.spend, ledger.hold):
+    for function in (ledger.spend, ledger.hold):
         with refused_with("INSUFFICIENT_CREDITS") as error:
-            await verb(actor, 3)
+            await function(actor, 3)
         assert error.value.detail == '{"required": 3, "available": 2}'
     assert await ledger.wallet(actor) == (10, 8)
 
@@ -252,9 +252,9 @@ HISTORY = (
 
 
 @pytest.mark.parametrize("table", HISTORY)
-@pytest.mark.parametrize("verb", ["update", "delete", "truncate", "truncate through users"])
+@pytest.mark.parametrize("function", ["update", "delete", "truncate", "truncate through users"])
 async def test_history_is_never_changed_not_even_by_its_owner(
-    ledger: Ledger, make_user: MakeUser, table: str, verb: str
+    ledger: Ledger, make_user: MakeUser, table: str, function: str
 ) -> None:
     actor, other = await make_user(credits=5), await make_user(credits=0)
     await ledger.hold(actor, 1)
@@ -268,7 +268,7 @@ async def test_history_is_never_changed_not_even_by_its_owner(
         "truncate through users": "truncate users cascade",
     }
     with pytest.raises(asyncpg.RestrictViolationError):
-        await ledger.owner.execute(statements[verb])
+        await ledger.owner.execute(statements[function])
 
 
 @pytest.mark.parametrize("amounts", [(5,), (5, -4), (5, -5, 1)])
@@ -333,7 +333,7 @@ async def test_a_capture_and_the_hold_running_out_have_one_winner(
     assert winners
 
 
-VERBS = {
+FUNCTIONS = {
     "app.grant_credits(:user, 'ADMIN', 5)",
     "app.grant_sign_up_bonus(:user)",
     "app.hold_credits(:user, 1, 'test', interval '1 hour')",
@@ -349,7 +349,7 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("call", sorted(VERBS))
+@pytest.mark.parametrize("call", sorted(FUNCTIONS))
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 async def test_clients_cannot_give_or_take_credits(
     ledger: Ledger, make_user: MakeUser, role: str, call: str

@@ -102,7 +102,7 @@ class Books:
         return list(self._wait(self._connection.fetch(sql, *arguments)))
 
     def attempt(self, user: UUID, sql: str, *arguments: Any) -> Any:
-        """What a verb returns, called for a user, or the code it refuses with, undone."""
+        """What a function returns, called for a user, or the code it refuses with, undone."""
         return self._wait(self._attempt(user, sql, arguments))
 
     async def _attempt(self, user: UUID, sql: str, arguments: tuple[Any, ...]) -> Any:
@@ -116,7 +116,7 @@ class Books:
             return refusal(error)
 
     def move_back(self, days: int) -> None:
-        """Lets everything have happened earlier, also what no verb could change."""
+        """Lets everything have happened earlier, also what no function could change."""
         self._wait(self._connection.execute("set local session_replication_role = replica"))
         for sql in MOVE_BACK:
             self.rows(sql, self.users, days)
@@ -270,8 +270,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """What the schedule does every minute."""
         for wallet in self.wallets:
             wallet.sweep_holds()
-        for verb in ("expire_holds", "lock_wallet"):
-            self.books.rows(f"select app.{verb}(u) from unnest($1::uuid[]) u", self.books.users)
+        for function in ("expire_holds", "lock_wallet"):
+            self.books.rows(f"select app.{function}(u) from unnest($1::uuid[]) u", self.books.users)
 
     @rule(who=WHO)
     def switch_unlimited(self, who: int) -> None:

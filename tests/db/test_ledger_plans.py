@@ -19,7 +19,7 @@ FREE_MONTHLY, FREE_DAILY = 10, 5
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The verbs, and the books as their owner reads them."""
+    """The functions, and the books as their owner reads them."""
     return Ledger(database, owner)
 
 

@@ -18,7 +18,7 @@ from .ledger import Ledger, refusal, refused_with
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The verbs, and the books as their owner reads them."""
+    """The functions, and the books as their owner reads them."""
     return Ledger(database, owner)
 
 

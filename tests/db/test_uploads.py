@@ -53,7 +53,7 @@ async def usual_limits(database: Database) -> AsyncIterator[None]:
 
 
 async def refusal_of(attempt: object) -> str | None:
-    """The code that a verb, in Python or in SQL, refuses with."""
+    """The code that a function, in Python or in SQL, refuses with."""
     try:
         await attempt  # type: ignore[misc]
     except DomainError as error:
@@ -269,7 +269,7 @@ async def test_a_deleted_photo_is_forgotten_and_frees_its_room(
 
 async def test_only_the_owners_verbs_are_theirs(database: Database, make_user: MakeUser) -> None:
     actor = await make_user()
-    for verb in (
+    for function in (
         "app.lock_uploads(gen_random_uuid())",
         "app.refuse_over_quota(gen_random_uuid(), 1)",
         "app.reserve_upload_bytes(gen_random_uuid(), 1)",
@@ -277,7 +277,7 @@ async def test_only_the_owners_verbs_are_theirs(database: Database, make_user: M
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with database.transaction(actor) as transaction:
-                await transaction.connection.execute(f"select {verb}")
+                await transaction.connection.execute(f"select {function}")
     async with database.transaction(SERVICE) as transaction:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await transaction.connection.execute("select app.delete_upload(gen_random_uuid())")

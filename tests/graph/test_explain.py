@@ -71,7 +71,7 @@ async def test_analyze_runs_what_reads(explained: Explainer) -> None:
 
 async def test_a_verb_is_shown_and_not_run(explained: Explainer, owner: asyncpg.Connection) -> None:
     shown = await explained(SPEND, amount=3, analyze=True)
-    assert "spendCredits: verb and payload, not run" in shown
+    assert "spendCredits: function and payload, not run" in shown
     assert "app.spend_credits(" in shown
     assert re.search(r"^ +FROM app.reread_wallets\(done.actor_user_id\)", shown, re.MULTILINE), (
         shown
@@ -91,7 +91,7 @@ async def test_what_is_selected_after_a_verb_is_shown(explained: Explainer) -> N
     cancel = """mutation($id: ID!) { cancelGeneration(input: {id: $id}) {
       viewer { generations { nodes { id } } } } }"""
     shown = await explained(cancel, id=f"generation_{uuid4()}")
-    assert "what is selected after the verb" in shown
+    assert "what is selected after the call" in shown
     assert re.search(r"^-- +FROM generations", shown, re.MULTILINE), shown
 
 

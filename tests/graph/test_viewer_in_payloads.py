@@ -23,7 +23,7 @@ from settings import Settings
 from ..conftest import MakeUser
 from ..jobs.house import create_generation, ready_upload
 from .conftest import Ask
-from .test_verbs import statement_of
+from .test_function_calls import statement_of
 
 SCHEMA = build_schema()._schema
 VIEWER = "viewer { id credits { id balance held available } }"

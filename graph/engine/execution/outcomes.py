@@ -31,18 +31,18 @@ class Payload:
 
 
 @dataclass(frozen=True)
-class Verb:
+class Command:
     """Work to do in one transaction of the caller's, the payload read in the same one."""
 
     run: Callable[[Transaction], Awaitable[Payload]]
 
 
 @dataclass(frozen=True)
-class SqlVerb:
-    """A verb written in SQL: it and its payload are one statement.
+class FunctionCall:
+    """A function written in SQL: it and its payload are one statement.
 
     `function` is called with `arguments`, each a cast such as `integer`, and its value. `keys`
-    says for each row of the payload what its primary key is: the verb's `RESULT`, or the `ACTOR`.
+    says for each row of the payload what its primary key is: the `RESULT`, or the `ACTOR`.
     """
 
     RESULT: ClassVar[str] = "result"

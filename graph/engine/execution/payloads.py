@@ -17,7 +17,16 @@ from db.core.actor import Actor
 from db.core.errors import ErrorCode
 from db.core.pool import Database, Transaction
 from db.core.retries import retried
-from graph.engine.execution.outcomes import Payload, Ref, SqlVerb, Verb
+from graph.engine.execution.outcomes import Command, FunctionCall, Payload, Ref
+from graph.engine.planning.function_calls import (
+    AnswerParameters,
+    FunctionCallStatement,
+    Keys,
+    RereadParameters,
+    call_and_answer,
+    call_and_rows,
+    reads_tables,
+)
 from graph.engine.planning.json_parts import Json, build_object, text_literal
 from graph.engine.planning.parameters import ACTOR, Parameters, Request
 from graph.engine.planning.planner import Planner
@@ -29,15 +38,6 @@ from graph.engine.planning.statements import (
     finish,
     finished,
     make_statement,
-)
-from graph.engine.planning.verbs import (
-    AnswerParameters,
-    Keys,
-    RereadParameters,
-    VerbStatement,
-    reads_tables,
-    verb_and_answer,
-    verb_and_rows,
 )
 from graph.engine.specs import Mutate, backing_of, python_name
 from graph.shared.context import Context
@@ -92,7 +92,7 @@ class PayloadPlan:
         self.type = payload_type
         self.nodes = nodes
         self.parts = list(self._parts(payload_type, nodes, (), ()))
-        self._verbs: dict[str, VerbStatement | None] = {}
+        self._calls: dict[str, FunctionCallStatement | None] = {}
 
     def _parts(
         self,
@@ -181,15 +181,15 @@ class PayloadPlan:
                 keys[part.attributes] = value.key
         return keys
 
-    def verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
-        """Verb and payload as one statement; nothing when some of it is no row of the verb's."""
-        if verb.function not in self._verbs:
-            self._verbs[verb.function] = self._verb_statement(verb)
-        return self._verbs[verb.function]
+    def call_statement(self, function_call: FunctionCall) -> FunctionCallStatement | None:
+        """Call and payload as one statement; nothing when some of it is no row of the call's."""
+        if function_call.function not in self._calls:
+            self._calls[function_call.function] = self._call_statement(function_call)
+        return self._calls[function_call.function]
 
-    def _verb_statement(self, verb: SqlVerb) -> VerbStatement | None:
-        keys: Keys = {(name,): key for name, key in {VIEWER: ACTOR, **verb.keys}.items()}
-        casts = [cast for cast, _ in verb.arguments]
+    def _call_statement(self, function_call: FunctionCall) -> FunctionCallStatement | None:
+        keys: Keys = {(name,): key for name, key in {VIEWER: ACTOR, **function_call.keys}.items()}
+        casts = [cast for cast, _ in function_call.arguments]
         reread = RereadParameters(keys)
         planner = self._planning.planner(reread)
         planner.rereads = True
@@ -197,15 +197,15 @@ class PayloadPlan:
         if value is None:
             return None
         if not reads_tables(value):
-            return verb_and_rows(value, reread, planner.finishers, verb.function, casts)
+            return call_and_rows(value, reread, planner.finishers, function_call.function, casts)
         answer = AnswerParameters(keys)
         planner = self._planning.planner(answer)
         value = self._verb_payload(planner, keys, reread=False)
         assert value is not None, "the keys are the same"
-        return verb_and_answer(value, answer, planner.finishers, verb.function, casts)
+        return call_and_answer(value, answer, planner.finishers, function_call.function, casts)
 
     def _verb_payload(self, planner: Planner, keys: Keys, *, reread: bool) -> Json | None:
-        """The payload as SQL; nothing when some of it is no row of the verb's."""
+        """The payload as SQL; nothing when some of it is no row of the function's."""
         by_path = {part.path: part for part in self.parts}
         pairs: list[tuple[str, ColumnElement[Any]]] = []
         for key, nodes in planner.collect(self.type, self.nodes).items():
@@ -268,13 +268,13 @@ def _refusal(error: Exception) -> Payload | None:
 
 async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run) -> bytes:
     actor = run.context.actor
-    if isinstance(outcome, SqlVerb):
-        statement = plan.verb_statement(outcome)
+    if isinstance(outcome, FunctionCall):
+        statement = plan.call_statement(outcome)
         if statement is not None:
-            return await _run_verb(database, statement, outcome, run)
-        verb = outcome
-        outcome = Verb(lambda transaction: _call(transaction, verb, actor))
-    if isinstance(outcome, Verb):
+            return await _run_call(database, statement, outcome, run)
+        function_call = outcome
+        outcome = Command(lambda transaction: _call(transaction, function_call, actor))
+    if isinstance(outcome, Command):
         async with database.transaction(actor) as transaction:
             payload = _with_viewer(await outcome.run(transaction), actor)
             return await plan.read(transaction, payload, _request(plan, payload, run))
@@ -298,20 +298,26 @@ def _request(plan: PayloadPlan, payload: Payload, run: Run) -> Request:
     return Request(run.variables, reader.user_id, plan.keys(payload))
 
 
-async def _run_verb(database: Database, statement: VerbStatement, verb: SqlVerb, run: Run) -> bytes:
+async def _run_call(
+    database: Database, statement: FunctionCallStatement, function_call: FunctionCall, run: Run
+) -> bytes:
     actor = run.context.actor
     request = Request(run.variables, actor.user_id)
-    values = [value for _, value in verb.arguments]
+    values = [value for _, value in function_call.arguments]
     arguments = statement.arguments(values, request, actor.user_claim)
     async with database.pools[actor.role].connection() as connection:
         answer = await connection.fetch_value(statement.sql, arguments)
     return finished(answer, statement.finishers)
 
 
-async def _call(transaction: Transaction, verb: SqlVerb, actor: Actor) -> Payload:
-    """A SQL verb in a transaction, for payloads that one statement cannot read."""
-    call = ", ".join(f"${n}::{cast}" for n, (cast, _) in enumerate(verb.arguments, start=1))
-    values = [value for _, value in verb.arguments]
-    result = await transaction.connection.fetchval(f"select {verb.function}({call})", *values)
-    sources = {SqlVerb.RESULT: result, ACTOR: actor.user_id}
-    return Payload({name: Ref(sources[key]) for name, key in verb.keys.items()})
+async def _call(transaction: Transaction, function_call: FunctionCall, actor: Actor) -> Payload:
+    """A SQL function in a transaction, for payloads that one statement cannot read."""
+    call = ", ".join(
+        f"${n}::{cast}" for n, (cast, _) in enumerate(function_call.arguments, start=1)
+    )
+    values = [value for _, value in function_call.arguments]
+    result = await transaction.connection.fetchval(
+        f"select {function_call.function}({call})", *values
+    )
+    sources = {FunctionCall.RESULT: result, ACTOR: actor.user_id}
+    return Payload({name: Ref(sources[key]) for name, key in function_call.keys.items()})

@@ -109,7 +109,7 @@ class SubscriptionPlan:
         )
         model = table_behind(self.row_type).model
         self.ownership = model.access.ownership
-        self._apart = self._asked_for() & set(model.watch.apart if model.watch else ())
+        self._deferred = self._asked_for() & set(model.watch.deferred if model.watch else ())
         self.is_public = isinstance(self.ownership, Public)
         seen = cast(func.app.seen_of_events(), TEXT)
         self.now = self._statement(self._current, ("snapshot", seen))
@@ -152,12 +152,12 @@ class SubscriptionPlan:
         return planner.row(self.row_type, nodes, (key,), source, column == wanted)
 
     def _of_event(self, planner: Planner, key: str, nodes: list[FieldNode]) -> Json:
-        source: FromClause = planner.snapshot_source(self.row_type, self._apart)
+        source: FromClause = planner.snapshot_source(self.row_type, self._deferred)
         return planner.row(self.row_type, nodes, (key,), source)
 
     def _snapshot_readers(self) -> dict[str, Read] | None:
         """How each row of the payload is read from a snapshot; nothing when it takes SQL."""
-        if self._apart:
+        if self._deferred:
             return None
         reader = SnapshotReader(self._planning.selections, self._planning.renderer.for_field)
         try:

@@ -141,7 +141,7 @@ class Planner:
         self.finishers: list[Finisher | Guard] = []
         # Whether what is planned now shows admins what they may read beside their own.
         self._as_admin = False
-        # Whether edges lead to rows as this statement's verb has left them.
+        # Whether edges lead to rows as this statement's function has left them.
         self.rereads = False
         self._aliases = 0
 
@@ -160,23 +160,27 @@ class Planner:
         """The table behind a type, under a name of its own in this statement."""
         return source_of(table_behind(named).table, self.next_name())
 
-    def snapshot_source(self, named: GraphQLNamedType, apart: Collection[str] = ()) -> FromClause:
-        """The row of an event in the place of the table, but `apart` as the row has them now."""
+    def snapshot_source(
+        self, named: GraphQLNamedType, deferred: Collection[str] = ()
+    ) -> FromClause:
+        """The row of an event in the place of the table, but `deferred` as they are now."""
         table, key = table_behind(named).table, table_behind(named).key
         record = func.jsonb_populate_record(
             literal_column(f"null::{table.name}"), self.parameters.snapshot()
         )
         columns = [sql_column(c.name, c.type) for c in table.columns]
         snapshot = record.table_valued(*columns, name=self.next_name())
-        if not apart:
+        if not deferred:
             return snapshot
         row = self.source(named)
-        whole = select(*(row.c[c.name] if c.name in apart else snapshot.c[c.name] for c in columns))
+        whole = select(
+            *(row.c[c.name] if c.name in deferred else snapshot.c[c.name] for c in columns)
+        )
         joined = whole.select_from(snapshot.join(row, row.c[key] == snapshot.c[key]))
         return joined.where(self.lock(named, row)).subquery(self.next_name())
 
     def reread_source(self, named: GraphQLNamedType, key: ColumnElement[Any]) -> FromClause:
-        """The row with this key in the place of the table, as this statement's verb has left it."""
+        """The row with this key in the place of the table, as this statement's call has left it."""
         backing = table_behind(named)
         call = getattr(func.app, reread_name(backing.table))(key)
         readable = readable_columns(backing.table, backing.model.access)

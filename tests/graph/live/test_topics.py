@@ -47,7 +47,7 @@ UNWATCHED = {
 COPIED_JSON = {
     ("generations", "parameters"): "8 KiB at most, and mostly a colour",
     ("generations", "result"): "an analysis's figures, from a provider of ours",
-    ("notifications", "data"): "a few words, written by verbs",
+    ("notifications", "data"): "a few words, written by functions",
     ("tools", "parameters_schema"): "loaded by the seed",
 }
 WATCHED = {
@@ -87,7 +87,7 @@ def test_json_stays_out_of_events_or_has_a_reason_to_be_copied() -> None:
         for table, watch in WATCHED.items()
         for column in models()[table].__table__.columns
         if isinstance(column.type, JSONB)
-        and column.name not in (*watch.apart, *models()[table].access.hidden)
+        and column.name not in (*watch.deferred, *models()[table].access.hidden)
     }
     assert copied == set(COPIED_JSON)
 
@@ -153,7 +153,7 @@ async def test_every_declared_change_of_a_row_records_an_event_and_no_other_does
     recorded = [e for e in await owner.fetch(EVENTS) if e["topic"] == watch.topic]
     expected = [c.upper() for c in watch.changes if (table, c) != ("wallets", "insert")]
     assert [event["change"] for event in recorded] == expected
-    left_out = {*models()[table].access.hidden, *watch.apart}
+    left_out = {*models()[table].access.hidden, *watch.deferred}
     columns = {c.name for c in models()[table].__table__.columns} - left_out
     for event in recorded:
         assert event["user_id"] == (None if table == "tools" else user.user_id)
@@ -328,14 +328,14 @@ async def test_an_upload_is_watched_until_its_photo_is_there(
 def selection_of(graph_type: GraphQLObjectType) -> str:
     """All that a snapshot can answer: every field but edges, large ones and those with arguments."""
     backing = backing_of(graph_type)
-    apart = backing.model.watch.apart if backing and backing.model.watch else ()
+    deferred = backing.model.watch.deferred if backing and backing.model.watch else ()
     parts = ["__typename"]
     for name, field in graph_type.fields.items():
         named = get_named_type(field.type)
         spec = spec_of(field)
         if field.args or isinstance(spec, Edge):
             continue
-        if isinstance(spec, Column) and (spec.name or python_name(field)) in apart:
+        if isinstance(spec, Column) and (spec.name or python_name(field)) in deferred:
             continue
         below = selection_of(named) if isinstance(named, GraphQLObjectType) else ""
         parts.append(f"{name} {below}")

@@ -1,4 +1,4 @@
-"""A verb's payload is read in the verb's own statement, in one of two ways that say the same."""
+"""A function_call's payload is read in the function_call's own statement, in one of two ways that say the same."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from db.files.storage import open_storage
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution import payloads
 from graph.engine.execution.engine import Engine
-from graph.engine.execution.outcomes import SqlVerb
-from graph.engine.planning.verbs import VerbStatement
+from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.planning.function_calls import FunctionCallStatement
 from graph.schema import build_schema
 from graph.shared.context import Context
 from server.services import Services
@@ -59,17 +59,17 @@ async def upload(database: Database, settings: Settings, make_user: MakeUser) ->
 
 async def statement_of(
     engine: Engine, services: Services, text: str, given: dict[str, Any], actor: Actor
-) -> VerbStatement:
+) -> FunctionCallStatement:
     """The statement that a mutation becomes."""
     operation = engine.documents.operation(text, None)
     variables = coerce_variables(engine.schema, operation, {"input": given})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    verb = await field.spec.operation(
+    function_call = await field.spec.operation(
         Context(actor, services, "test"), **field.arguments(variables)
     )
-    assert isinstance(verb, SqlVerb)
-    statement = field.payload.verb_statement(verb)
+    assert isinstance(function_call, FunctionCall)
+    statement = field.payload.call_statement(function_call)
     assert statement is not None
     return statement
 
