@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sqlalchemy import MetaData, Table
+
 Command = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
 WRITES: tuple[Command, ...] = ("INSERT", "UPDATE", "DELETE")
 
@@ -207,7 +209,110 @@ class Access:
         """Whether no client reads it."""
         return self.read == Nobody()
 
-    @property
-    def is_public(self) -> bool:
-        """Whether some of its rows are everybody's."""
-        return self.find(Public) is not None
+
+def access_of(table: Table) -> Access:
+    """What a table's class declares."""
+    found = table.info.get("access")
+    if not isinstance(found, Access):
+        raise TypeError(f"{table.name} has no access declared")
+    return found
+
+
+def declare_group(table: Table, group: Group) -> None:
+    """Notes that a table holds the memberships of a kind of groups."""
+    declared = groups(table.metadata)
+    if group.kind in declared:
+        raise ValueError(f"{group.kind} is declared by {declared[group.kind][0].name} already")
+    declared[group.kind] = (table, group)
+
+
+def groups(metadata: MetaData) -> dict[str, tuple[Table, Group]]:
+    """The kinds of groups there are, each with the table of its memberships."""
+    found: dict[str, tuple[Table, Group]] = metadata.info.setdefault("groups", {})
+    return found
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The row that a `Through` leads to, and the rule that it must meet."""
+
+    table: Table
+    key: str
+    rule: Rule
+
+
+def parent_of(table: Table, through: Through, command: Command) -> Parent:
+    """Where a rule leads from a table, for a command on that table."""
+    (foreign_key,) = table.c[through.column].foreign_keys
+    parent = foreign_key.column.table
+    asked: Command = "SELECT" if command == "SELECT" else "UPDATE"
+    rule = through.rule or access_of(parent).rule(asked)
+    if rule == Nobody():
+        raise TypeError(f"{table.name}: clients may not {asked} {parent.name}; name a rule instead")
+    return Parent(parent, foreign_key.column.name, rule)
+
+
+def public_part(table: Table, rule: Rule) -> Rule:
+    """What of a rule for reading lets everybody in; `Nobody()` where nothing does."""
+    found: list[Rule] = []
+    for part in parts(rule):
+        if isinstance(part, Public):
+            found.append(part)
+        elif isinstance(part, Through):
+            parent = parent_of(table, part, "SELECT")
+            if (behind := public_part(parent.table, parent.rule)) != Nobody():
+                found.append(Through(part.column, behind))
+    return _any_of(found)
+
+
+def private_part(table: Table, rule: Rule) -> Rule:
+    """What of a rule for reading is for those who are signed in."""
+    found: list[Rule] = []
+    for part in parts(rule):
+        if isinstance(part, Through):
+            parent = parent_of(table, part, "SELECT")
+            if (behind := private_part(parent.table, parent.rule)) != Nobody():
+                whole = public_part(table, part) == Nobody()
+                found.append(part if whole else Through(part.column, behind))
+        elif not isinstance(part, Public | Nobody):
+            found.append(part)
+    return _any_of(found)
+
+
+def _any_of(rules: list[Rule]) -> Rule:
+    if not rules:
+        return Nobody()
+    return rules[0] if len(rules) == 1 else AnyOf(*rules)
+
+
+def is_public(table: Table) -> bool:
+    """Whether who is not signed in may read some of a table's rows."""
+    return public_part(table, access_of(table).read) != Nobody()
+
+
+def owner_columns(access: Access) -> set[str]:
+    """The columns that say whose a row is."""
+    named = Owner | Member | Shared | Through
+    return {part.column for part in parts(access.read) if isinstance(part, named)}
+
+
+def audiences(table: Table, rule: Rule | None = None) -> tuple[Audience, ...]:
+    """Who may have the events of a table's rows; admins are no audience of their own."""
+    return tuple(dict.fromkeys(_audiences(table, rule or access_of(table).read)))
+
+
+def _audiences(table: Table, rule: Rule) -> Iterator[Audience]:
+    for part in parts(rule):
+        match part:
+            case Owner(column):
+                yield Audience("user", column)
+            case Member(column, _, group) | Shared(column, group):
+                yield Audience(group, column)
+            case Public():
+                yield Audience("everybody")
+            case Through(column, _):
+                parent = parent_of(table, part, "SELECT")
+                for found in _audiences(parent.table, parent.rule):
+                    yield Audience(found.kind, found.column, (column, *found.through))
+            case Admin() | Nobody() | AnyOf():
+                continue
