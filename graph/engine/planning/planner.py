@@ -104,7 +104,7 @@ def _name_of_choice(read: Callable[..., Arguments], argument: str, request: Any)
 
 
 class Planner:
-    """Builds the SQL of one operation's selections for one shape of its variables.
+    """Builds the SQL of one operation's selections for one plan cache key.
 
     `read_arguments(definition, node)` gives a function from a request to the field's arguments;
     `render(definition, nodes)` gives the function that writes a computed value as JSON; `page`
