@@ -99,7 +99,7 @@ def _texts(values: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredTable:
     """A table of the catalog with what was declared about it."""
 
     name: str
@@ -179,11 +179,11 @@ class House:
         finally:
             await transaction.rollback()
 
-    async def tables(self) -> list[Declared]:
+    async def tables(self) -> list[DeclaredTable]:
         """The catalog's tables; one that nobody declared is taken for the server's own."""
         declared = {f"public.{name}": model.access for name, model in models().items()} | UNDECLARED
         return [
-            Declared(
+            DeclaredTable(
                 row["name"],
                 declared.get(row["name"], Access(read=Nobody(), service=())),
                 tuple(row["columns"]),
@@ -193,13 +193,13 @@ class House:
             for row in await self.trusted.fetch(TABLES_SQL)
         ]
 
-    async def count(self, table: Declared, condition: str) -> int:
+    async def count(self, table: DeclaredTable, condition: str) -> int:
         """How many rows there really are."""
         return int(
             await self.trusted.fetchval(f"select count(*) from {table.name} t where {condition}")
         )
 
-    async def allows(self, table: Declared, actor: Actor, row: dict[str, Any]) -> bool:
+    async def allows(self, table: DeclaredTable, actor: Actor, row: dict[str, Any]) -> bool:
         """Whether the actor may insert a row."""
         named = ", ".join(f"{literal(value)} as {name}" for name, value in row.items())
         typed = f"(select (jsonb_populate_record(null::{table.name}, to_jsonb(given))).* from (select {named}) given)"
@@ -219,7 +219,7 @@ class Complaints(list[str]):
             self.append(f"{' '.join(map(str, about))}: expected {expected!r}, found {found!r}")
 
 
-async def check_select(house: House, table: Declared, actor: Actor, found: Complaints) -> None:
+async def check_select(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     readable = table.readable(actor)
     for column in table.columns:
         if column not in readable:
@@ -234,7 +234,7 @@ async def check_select(house: House, table: Declared, actor: Actor, found: Compl
         found.expect(REFUSED, await house.attempt(actor, sql), sql)
 
 
-async def check_insert(house: House, table: Declared, actor: Actor, found: Complaints) -> None:
+async def check_insert(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     writable = table.writable(actor, "INSERT")
     for column in table.columns:
         if column not in writable:
@@ -259,7 +259,7 @@ async def check_insert(house: House, table: Declared, actor: Actor, found: Compl
             found.expect(1 if allowed else FOREIGN, await house.attempt(actor, sql), sql)
 
 
-async def check_update(house: House, table: Declared, actor: Actor, found: Complaints) -> None:
+async def check_update(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     writable = table.writable(actor, "UPDATE")
     own = table.own(actor, "UPDATE")
     for column in table.columns:
@@ -274,11 +274,11 @@ async def check_update(house: House, table: Declared, actor: Actor, found: Compl
             found.expect(await house.count(table, own), await house.attempt(actor, sql), sql)
 
 
-async def check_delete(house: House, table: Declared, actor: Actor, found: Complaints) -> None:
+async def check_delete(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     sql = f"delete from {table.name}"
     outcome = await house.attempt(actor, sql)
     if actor is SERVICE and str(outcome).startswith("23"):
-        # Only a foreign key kept the rows: the table's policies let it through.
+        # Only a foreign key kept the rows: the policy let the command through.
         outcome = await house.count(table, "true")
     allowed = table.writable(actor, "DELETE")
     found.expect(
@@ -286,7 +286,9 @@ async def check_delete(house: House, table: Declared, actor: Actor, found: Compl
     )
 
 
-async def check_truncate(house: House, table: Declared, actor: Actor, found: Complaints) -> None:
+async def check_truncate(
+    house: House, table: DeclaredTable, actor: Actor, found: Complaints
+) -> None:
     sql = f"truncate {table.name} cascade"
     found.expect(REFUSED, await house.attempt(actor, sql), sql)
 
