@@ -22,9 +22,9 @@ from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens
 from db.core.actor import SERVICE
 from db.core.pool import Database
+from db.files.image_variants import ImageVariants
 from db.files.images import ImageWorker
 from db.files.storage import Storage
-from db.files.widths import SmallerPictures
 from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from graph.engine.documents.limits import Limits
@@ -177,7 +177,7 @@ class Server:
             storage,
             links(),
             self.services.uploads,
-            SmallerPictures(storage, self.services.images),
+            ImageVariants(storage, self.services.images),
         )
         return pages
 
