@@ -150,7 +150,7 @@ class Accounts:
     ) -> SignedIn:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
-            account = await operations.hold_active_account(transaction, credentials)
+            account = await operations.lock_account_for_share(transaction, credentials)
             if account is None:
                 raise _invalid_credentials()
             if new_hash:

@@ -133,7 +133,7 @@ def serve(
     trusted_documents: TrustedDocuments = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes behind one port.")] = 1,
     listener: Annotated[int | None, typer.Option(hidden=True)] = None,
-    place: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    group_socket: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """The API. Needs DATABASE_URL; run `tallygraph migrate` first."""
     from server.logs import configure_logs
@@ -157,7 +157,11 @@ def serve(
             show_urls(settings)
 
     supervised = listener is not None
-    run(run_server(settings, url, opened, supervised=supervised, place=place, on_ready=ready))
+    run(
+        run_server(
+            settings, url, opened, supervised=supervised, group_socket=group_socket, on_ready=ready
+        )
+    )
 
 
 @app.command()

@@ -39,7 +39,7 @@ def links() -> Links:
 
 @strawberry.enum(description="Widths in which pictures can be had. No picture is made wider.")
 class ImageWidth(Enum):
-    """The widths that are made once and kept: `WIDTHS_PIXELS`."""
+    """The widths that are made once and kept: `VARIANT_WIDTHS_PIXELS`."""
 
     W160 = strawberry.enum_value(160, description="160 pixels.")
     W320 = strawberry.enum_value(320, description="320 pixels.")

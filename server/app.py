@@ -22,9 +22,9 @@ from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens
 from db.core.actor import SERVICE
 from db.core.pool import Database
+from db.files.image_variants import ImageVariants
 from db.files.images import ImageWorker
 from db.files.storage import Storage
-from db.files.widths import SmallerPictures
 from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from graph.engine.documents.limits import Limits
@@ -47,8 +47,8 @@ from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
 from server.metrics import MetricsPage, ProcessFigures
+from server.process_group import ProcessGroup
 from server.services import Services
-from server.siblings import Siblings
 from settings import DEMO_ORIGINS, Settings
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -69,7 +69,7 @@ class Server:
         database: Database,
         storage: Storage,
         bus: WakeBus,
-        siblings: Siblings | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         trusted = settings.trusted_documents
         self.services = make_services(settings, database, storage, bus)
@@ -89,7 +89,7 @@ class Server:
         self.sockets = GraphQLWebSocket(
             operations, self.clients, is_origin_allowed=is_origin_allowed
         )
-        self.siblings = siblings or Siblings()
+        self.process_group = process_group or ProcessGroup()
         self.shares = ConnectionShares(settings.connections_per_address, settings.trusted_proxies)
         self.figures = ProcessFigures(self.services, self.clients, self.shares)
         self.draining = False
@@ -107,11 +107,11 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
-        await self.siblings.start(self.figures.tell)
+        await self.process_group.start(self.figures.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
-        await self.siblings.stop()
+        await self.process_group.stop()
         await self.services.revocations.stop()
         await self._access.stop()
         await self.services.hub.stop()
@@ -157,7 +157,7 @@ class Server:
 
     def _make_pages(self, storage: Storage) -> Starlette:
         settings, database = self.services.settings, self.services.database
-        metrics = MetricsPage(settings, database, self.figures, self.siblings)
+        metrics = MetricsPage(settings, database, self.figures, self.process_group)
         pages = Starlette(
             routes=[
                 Route(
@@ -177,7 +177,7 @@ class Server:
             storage,
             links(),
             self.services.uploads,
-            SmallerPictures(storage, self.services.images),
+            ImageVariants(storage, self.services.images),
         )
         return pages
 

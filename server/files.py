@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from db.core.errors import DomainError, ErrorCode
+from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
-from db.files.storage import Storage, width_of
-from db.files.widths import SmallerPictures
+from db.files.storage import Storage, variant_of
 from db.uploads.receiving import UploadReceiver, too_large
 from graph.shared.errors import domain_error, top_level
 
@@ -45,7 +45,7 @@ class Files:
     storage: Storage
     links: Links
     uploads: UploadReceiver
-    smaller: SmallerPictures
+    variants: ImageVariants
 
 
 def routes() -> list[Route]:
@@ -149,8 +149,8 @@ async def get_file(request: Request) -> Response:
     now = time.time()
     link = files.links.signer.verify("GET", path, request.query_params, now)
     try:
-        if smaller := width_of(path):
-            path = await files.smaller.ensure(*smaller)
+        if variant := variant_of(path):
+            path = await files.variants.ensure(*variant)
             if files.storage.is_direct:
                 return _to_bucket(files, path, link)
         stored = await files.storage.stream(path)

@@ -152,7 +152,7 @@ class GraphQLHttp:
     ) -> None:
         """Counts the request and logs it: who asked for what, and never with which values."""
         context: Context | None = scope.get(CONTEXT_KEY)
-        asked = context.skeleton if context else None
+        asked = context.normalized_document if context else None
         self._traffic.responses["graphql", status] += 1
         if asked is not None:
             self._traffic.answered(asked.label, seconds)

@@ -29,8 +29,8 @@ from db.credits.proof import ledger_state
 from graph.live.clients import Clients
 from graph.shared.traffic import BUCKETS, errors_told
 from server.connections import ConnectionShares
+from server.process_group import ProcessGroup
 from server.services import Services
-from server.siblings import Siblings
 from settings import Settings
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -217,19 +217,23 @@ class MetricsPage:
     """The route. Whichever process answers, it answers for all that are behind its port."""
 
     def __init__(
-        self, settings: Settings, database: Database, figures: ProcessFigures, siblings: Siblings
+        self,
+        settings: Settings,
+        database: Database,
+        figures: ProcessFigures,
+        process_group: ProcessGroup,
     ) -> None:
         self._settings = settings
         self._database = database
         self._figures = figures
-        self._siblings = siblings
+        self._group = process_group
 
     async def __call__(self, request: Request) -> Response:
         """404 for who may not read: the page then looks like none at all."""
         if not may_read(request, self._settings):
             return PlainTextResponse("Not Found", 404)
-        told: dict[str, Told | None] = {self._siblings.name: self._figures.now()}
-        for name, answer in (await self._siblings.ask()).items():
+        told: dict[str, Told | None] = {self._group.name: self._figures.now()}
+        for name, answer in (await self._group.ask()).items():
             told[name] = orjson.loads(answer) if answer else None
         registry = CollectorRegistry()
         registry.register(_Families([*_of_processes(told), *await self._of_the_database()]))

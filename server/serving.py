@@ -27,7 +27,7 @@ from jobs.providers import choose_provider
 from jobs.worker import Worker
 from server.app import Server, running
 from server.connections import raise_open_files
-from server.siblings import Siblings
+from server.process_group import ProcessGroup
 from server.supervising import end_with_the_parent
 from server.uvicorn_protocol import ImpatientHttpProtocol
 from server.uvicorn_websocket import FlushOrAbortProtocol
@@ -172,13 +172,13 @@ async def serve(
     *,
     with_worker: bool = False,
     supervised: bool = False,
-    place: Path | None = None,
+    group_socket: Path | None = None,
     on_ready: Callable[[], None],
 ) -> None:
     """Serves the API until a signal; with `with_worker`, jobs run in the same process.
 
-    When it is `supervised`, it also ends with the process that started it, and at `place` it tells
-    its siblings how it is doing.
+    When it is `supervised`, it also ends with the process that started it, and on `group_socket`
+    it tells the other processes its metrics.
     """
     raise_open_files()
     async with AsyncExitStack() as stack:
@@ -188,7 +188,7 @@ async def serve(
         database = await Database.connect(url, settings)
         stack.push_async_callback(database.close)
         storage, bus = open_storage(settings), make_bus(settings, url)
-        server = Server(settings, database, storage, bus, Siblings(place))
+        server = Server(settings, database, storage, bus, ProcessGroup(group_socket))
         await stack.enter_async_context(running(server))
         if with_worker:
             worker = make_worker(settings, url, database, server.services.hub.wake)

@@ -49,8 +49,8 @@ class Supervisor:
             await self._run_in(Path(folder))
 
     async def _run_in(self, folder: Path) -> None:
-        places = [folder / str(number) for number in range(self._count)]
-        keepers = [asyncio.create_task(self._keep(place)) for place in places]
+        sockets = [folder / str(number) for number in range(self._count)]
+        keepers = [asyncio.create_task(self._keep(path)) for path in sockets]
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
@@ -63,35 +63,35 @@ class Supervisor:
                 "The processes end as soon as they begin. What they say is above."
             )
 
-    async def _keep(self, place: Path) -> None:
+    async def _keep(self, group_socket: Path) -> None:
         loop = asyncio.get_running_loop()
         short_lives = 0
         while not self._stopping.is_set():
             began = loop.time()
-            status = await self._run_one(place)
+            status = await self._run_one(group_socket)
             if self._stopping.is_set():
                 return
             short_lives = 0 if loop.time() - began > STEADY_SECONDS else short_lives + 1
-            log.warning("serve.process_ended", place=place.name, status=status)
+            log.warning("serve.process_ended", process=group_socket.name, status=status)
             if short_lives >= HOPELESS_STARTS:
                 raise CannotServeError
             delay = min(FIRST_RETRY_SECONDS * 2**short_lives, LONGEST_RETRY_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
-    async def _run_one(self, place: Path) -> int:
+    async def _run_one(self, group_socket: Path) -> int:
         fileno = self._listener.fileno()
         # The pipe says nothing; its end says that this process is gone, however it went.
         process = await asyncio.create_subprocess_exec(
             *self._command,
             "--listener",
             str(fileno),
-            "--place",
-            str(place),
+            "--group-socket",
+            str(group_socket),
             stdin=asyncio.subprocess.PIPE,
             pass_fds=(fileno,),
         )
-        self._processes[place] = process
+        self._processes[group_socket] = process
         if self._stopping.is_set():
             process.terminate()
         return await process.wait()

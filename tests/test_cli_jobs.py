@@ -49,7 +49,7 @@ async def test_last_runs_are_shown_whole_in_a_small_terminal(server: RunningServ
 
 async def make_dead_job(owner: asyncpg.Connection) -> UUID:
     made: UUID = await owner.fetchval(
-        "select app.bury_job('run_scheduled', '{\"name\": \"nothing\"}', null, 3, 'a reason')"
+        "select app.move_to_dead_letters('run_scheduled', '{\"name\": \"nothing\"}', null, 3, 'a reason')"
     )
     return made
 

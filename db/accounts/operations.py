@@ -133,8 +133,10 @@ async def find_credentials(transaction: Transaction, email: str) -> Credentials 
     return Credentials(row["user_id"], row["password_hash"], row["updated_at"]) if row else None
 
 
-async def hold_active_account(transaction: Transaction, credentials: Credentials) -> Account | None:
-    """The account, kept as it is until commit; None when it is locked or has a new password."""
+async def lock_account_for_share(
+    transaction: Transaction, credentials: Credentials
+) -> Account | None:
+    """The active account, row locked `for share`; None when locked out or with a new password."""
     statement = (
         select(*_account_columns())
         .join(Credential, Credential.user_id == User.id)

@@ -35,7 +35,7 @@ Json = Annotated[dict[str, object], mapped_column(JSONB)]
 
 
 class Base(DeclarativeBase):
-    """A table with its lock: every subclass declares who may do what in `access`.
+    """A table: every subclass declares who may do what with it in `access`.
 
     One that clients' requests fill says in `quota` how much of it a user may have, or what
     bounds it.

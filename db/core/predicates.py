@@ -27,7 +27,7 @@ def ownership_predicate(
     *,
     as_admin: bool = False,
 ) -> ColumnElement[bool]:
-    """The engine's lock: the rows of `source` that the actor may read.
+    """The rows of `source` that the actor may read.
 
     `actor_user_id` is a bound value, never `app.user_id()`: a statement must not depend on when
     its own claims are set. What admins may read beside their own is only in it with `as_admin`:
@@ -46,5 +46,5 @@ def ownership_predicate(
 
 
 def own_rows(model: type[Base], actor: Actor) -> ColumnElement[bool]:
-    """The same lock for an operation that writes: only rows the actor owns."""
+    """The same for an operation that writes: only rows the actor owns."""
     return ownership_predicate(model, model.__table__, literal(actor.user_id, Uuid()))

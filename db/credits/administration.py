@@ -62,8 +62,8 @@ where ($1::uuid is null or user_id = $1) and unlimited <> $2 returning user_id
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
-    """Who changes a wallet and why; the same key does it once."""
+class AuditEntry:
+    """Who changes a wallet and why, as the audit log keeps it; the same key does it once."""
 
     by: str
     reason: str
@@ -125,15 +125,15 @@ async def _in_transaction[T](connection: asyncpg.Connection, work: Callable[[], 
 
 
 async def _audit(
-    connection: asyncpg.Connection, user_id: UUID, action: str, deed: Deed, **detail: Any
+    connection: asyncpg.Connection, user_id: UUID, action: str, entry: AuditEntry, **detail: Any
 ) -> None:
     """Notes a movement in the audit log, once however often it is repeated."""
-    noted = {"by": deed.by, "reason": deed.reason, **detail}
+    noted = {"by": entry.by, "reason": entry.reason, **detail}
     await connection.execute(_AUDIT, user_id, action, orjson.dumps(noted).decode())
 
 
 async def give_credits(
-    owner_url: str, email: str, amount: int, deed: Deed, last_day: date | None = None
+    owner_url: str, email: str, amount: int, entry: AuditEntry, last_day: date | None = None
 ) -> UUID:
     """Gives a user credits, until the end of a day (UTC) or for good; returns the transaction."""
     async with _owner(owner_url) as connection:
@@ -142,7 +142,7 @@ async def give_credits(
 
         async def work() -> UUID:
             given: UUID = await connection.fetchval(
-                _GRANT, user_id, amount, expires_at, deed.reason, deed.key, deed.by
+                _GRANT, user_id, amount, expires_at, entry.reason, entry.key, entry.by
             )
             return given
 
@@ -153,13 +153,15 @@ def _end_of(day: date) -> datetime:
     return datetime.combine(day, time(), UTC) + timedelta(days=1)
 
 
-async def refund_spend(owner_url: str, spend_id: UUID, amount: int | None, deed: Deed) -> UUID:
+async def refund_spend(
+    owner_url: str, spend_id: UUID, amount: int | None, entry: AuditEntry
+) -> UUID:
     """Gives a spend's credits back, all that are left when no amount is given."""
     async with _owner(owner_url) as connection:
 
         async def work() -> UUID:
             refund: UUID = await connection.fetchval(
-                _REFUND, spend_id, amount, deed.reason, deed.key
+                _REFUND, spend_id, amount, entry.reason, entry.key
             )
             user_id = await connection.fetchval(
                 "select user_id from credit_transactions where id = $1", refund
@@ -168,7 +170,7 @@ async def refund_spend(owner_url: str, spend_id: UUID, amount: int | None, deed:
                 connection,
                 user_id,
                 "refund_credits",
-                deed,
+                entry,
                 spend=str(spend_id),
                 transaction=str(refund),
             )
@@ -178,7 +180,7 @@ async def refund_spend(owner_url: str, spend_id: UUID, amount: int | None, deed:
 
 
 async def transfer_credits(
-    owner_url: str, sender_email: str, receiver_email: str, amount: int, deed: Deed
+    owner_url: str, sender_email: str, receiver_email: str, amount: int, entry: AuditEntry
 ) -> UUID:
     """Moves credits from one user to another; returns the sender's transaction."""
     async with _owner(owner_url) as connection:
@@ -187,13 +189,13 @@ async def transfer_credits(
 
         async def work() -> UUID:
             sent: UUID = await connection.fetchval(
-                _TRANSFER, sender_id, receiver_id, amount, deed.reason, deed.key
+                _TRANSFER, sender_id, receiver_id, amount, entry.reason, entry.key
             )
             await _audit(
                 connection,
                 sender_id,
                 "transfer_credits",
-                deed,
+                entry,
                 amount=amount,
                 receiver=str(receiver_id),
                 transaction=str(sent),

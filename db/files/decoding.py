@@ -73,7 +73,7 @@ def inspect_image(
     )
 
 
-def narrow_image(data: bytes, width_pixels: int) -> bytes:
+def resized_image(data: bytes, width_pixels: int) -> bytes:
     """A picture of ours at most so wide, in its own format; the same bytes if it is no wider."""
     stored = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
     kind = stored.format
@@ -238,8 +238,8 @@ class _BoundedOutput(io.BytesIO):
 
 def answer(data: bytes, limit_pixels: int, task: str, argument: str) -> tuple[bytes, bytes]:
     """One line of JSON, and the new bytes."""
-    if task == "narrow":
-        return b"{}\n", narrow_image(data, int(argument))
+    if task == "resize":
+        return b"{}\n", resized_image(data, int(argument))
     try:
         image = inspect_image(data, limit_pixels, argument or None)
     except DomainError as refusal:

@@ -68,9 +68,9 @@ class ImageWorker:
         answer, body = await self._asked("inspect", announced_type or "", data)
         return InspectedImage(**answer, data=body)
 
-    async def narrow(self, data: bytes, width_pixels: int) -> bytes:
+    async def resize(self, data: bytes, width_pixels: int) -> bytes:
         """A picture of ours at most so wide."""
-        _, body = await self._asked("narrow", str(width_pixels), data)
+        _, body = await self._asked("resize", str(width_pixels), data)
         return body
 
     async def _asked(self, task: str, argument: str, data: bytes) -> tuple[dict[str, Any], bytes]:

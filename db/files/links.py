@@ -21,7 +21,7 @@ from db.files.storage import (
     open_store,
     put_headers,
     upload_path,
-    width_path,
+    variant_path,
 )
 
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ class Links:
     def picture_url(
         self, path: str, content_type: str | None, expires_at: float, width_pixels: int | None
     ) -> str:
-        """A picture, whole or in one of the widths. A width comes from us, who make it once."""
+        """A picture, or a variant of it. Variants come from this server, which makes each once."""
         if width_pixels is not None:
-            sized = width_path(path, width_pixels)
+            sized = variant_path(path, width_pixels)
             return self.signer.sign_url("GET", sized, expires_at, content_type)
         if self._bucket is None:
             return self.signer.sign_url("GET", path, expires_at, content_type)

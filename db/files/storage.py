@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 # Other names that clients send for the same types.
 _SAME_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
-WIDTHS_PIXELS = (160, 320, 640, 1280)
+VARIANT_WIDTHS_PIXELS = (160, 320, 640, 1280)
 
 # A request waits for storage no longer than this, tries included.
 RETRY_SECONDS = 10
@@ -42,7 +42,7 @@ _CHUNK_BYTES = 256 * 1024
 _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHOLE = rf"uploads/{_UUID}/{_UUID}|generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
-_WIDTHS = "|".join(map(str, WIDTHS_PIXELS))
+_WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
 _PATH = re.compile(rf"incoming/{_UUID}/{_UUID}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})")
 
 
@@ -67,13 +67,13 @@ def generation_path(user_id: UUID, generation_id: UUID, content_type: str) -> st
     return f"generations/{user_id}/{generation_id}.{EXTENSIONS[content_type]}"
 
 
-def width_path(path: str, width_pixels: int) -> str:
-    """Where the smaller form of a picture is kept."""
+def variant_path(path: str, width_pixels: int) -> str:
+    """Where a variant of a picture is kept."""
     return f"widths/{width_pixels}/{path}"
 
 
-def width_of(path: str) -> tuple[str, int] | None:
-    """The picture that a path is a smaller form of, and its width; None for a whole picture."""
+def variant_of(path: str) -> tuple[str, int] | None:
+    """The picture that a path is a variant of, and its width; None for the picture itself."""
     match = _PATH.fullmatch(path)
     return (match["of"], int(match["width"])) if match and match["width"] else None
 
@@ -210,10 +210,10 @@ class Storage:
             return
 
     async def delete_picture(self, path: str) -> None:
-        """Remove a picture, then its smaller forms: without it no further one is made."""
+        """Remove a picture, then its variants: without it no further one is made."""
         await self.delete(path)
-        for width in WIDTHS_PIXELS:
-            await self.delete(width_path(path, width))
+        for width in VARIANT_WIDTHS_PIXELS:
+            await self.delete(variant_path(path, width))
 
     async def older_than(self, moment: datetime) -> AsyncIterator[list[str]]:
         """The paths of all files last written before `moment`, in chunks."""

@@ -104,7 +104,7 @@ begin
     set status = 'FAILED', error_code = code, error_message = message, finished_at = clock_timestamp()
     where g.id = wanted returning * into generation;
     if dead_error is not null then
-        perform app.bury_job('run_generation',
+        perform app.move_to_dead_letters('run_generation',
             convert_to(jsonb_build_object('generation_id', wanted)::text, 'UTF8'),
             wanted, generation.attempts, dead_error);
     end if;

@@ -22,7 +22,7 @@ _START = "select * from app.start_generation($1, $2, $3)"
 _FINISH = "select app.finish_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 _END_ATTEMPT = "select app.end_attempt($1, $2, $3, $4, $5, $6)"
 _FAIL = "select app.fail_generation($1, $2, $3, $4, $5)"
-_BURY = "select app.bury_job($1, $2, null, $3, $4)"
+_MOVE_TO_DEAD_LETTERS = "select app.move_to_dead_letters($1, $2, null, $3, $4)"
 _DELETE = text("select app.delete_generation(:id)")
 _IS_CANCELLED = """
     select exists (select from generations where id = $1 and status = 'CANCELLED')
@@ -196,7 +196,7 @@ async def bury_job(
     database: Database, entrypoint: str, payload: bytes, attempts: int, error: str
 ) -> None:
     """Keep a job that cannot be done for an admin, who reads the error and may retry it."""
-    await _call(database, _BURY, entrypoint, payload, attempts, error)
+    await _call(database, _MOVE_TO_DEAD_LETTERS, entrypoint, payload, attempts, error)
 
 
 async def delete_generation(transaction: Transaction, generation_id: UUID) -> None:

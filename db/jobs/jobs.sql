@@ -1,7 +1,7 @@
--- Jobs that were given up: setting one aside, and trying it again.
+-- Dead letters: jobs that were given up, kept for an admin who may retry them.
 
 -- Keeps a job that no attempt could finish. Returns it.
-create or replace function app.bury_job(
+create or replace function app.move_to_dead_letters(
     job_entrypoint text, job_payload bytea, of_generation uuid, attempts_made integer, reason text
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -14,6 +14,7 @@ begin
     return dead;
 end;
 $$;
+drop function if exists app.bury_job(text, bytea, uuid, integer, text);  -- its former name
 
 -- Puts a failed generation in line once more. It is free: the credits went back when it failed, and
 -- nobody asks its user again.
@@ -71,8 +72,8 @@ end;
 $$;
 
 revoke execute on function
-    app.bury_job(text, bytea, uuid, integer, text), app.requeue_generation(uuid),
+    app.move_to_dead_letters(text, bytea, uuid, integer, text), app.requeue_generation(uuid),
     app.requeue_dead_job(uuid, uuid), app.retry_dead_job(uuid)
 from public;
 grant execute on function app.retry_dead_job(uuid) to authenticated;
-grant execute on function app.bury_job(text, bytea, uuid, integer, text) to service;
+grant execute on function app.move_to_dead_letters(text, bytea, uuid, integer, text) to service;

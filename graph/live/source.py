@@ -123,8 +123,8 @@ class LiveOperations:
             return await self._engine.run(text, variables, name, context, mutations=mutations)
         finally:
             seconds = perf_counter() - started
-            if context.skeleton is not None:
-                self._services.traffic.answered(context.skeleton.label, seconds)
+            if context.normalized_document is not None:
+                self._services.traffic.answered(context.normalized_document.label, seconds)
             log.info(
                 "live.request",
                 request_id=context.request_id,

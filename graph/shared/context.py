@@ -16,7 +16,7 @@ from graph.shared.answer_memory import AnswerMemory, Room
 from settings import Settings
 
 if TYPE_CHECKING:
-    from graph.engine.documents.operation import Skeleton
+    from graph.engine.documents.operation import NormalizedDocument
 
 
 # Where an HTTP request's scope holds its context.
@@ -54,9 +54,9 @@ class Context:
     """What an operation knows of its request.
 
     `address` is the client's; what it may use is counted by `network`. While it `is_reading`, its
-    work may be cancelled at any moment; `client_left` says that it was. `skeleton` is what it asks
-    for, once that is known. An answer that may be large takes `room`; whoever sends it and gives
-    that back later says so with `keeps_room`.
+    work may be cancelled at any time; `client_left` says that it was. `normalized_document` is set
+    once the operation is known. An answer that may be large takes `room`; whoever sends it and
+    gives that back later says so with `keeps_room`.
     """
 
     actor: Actor
@@ -68,7 +68,7 @@ class Context:
     client_left: bool = False
     room: Room | None = None
     keeps_room: bool = False
-    skeleton: Skeleton | None = None
+    normalized_document: NormalizedDocument | None = None
 
     @property
     def network(self) -> str:
@@ -88,7 +88,7 @@ class Context:
 
     def told(self) -> dict[str, str | None]:
         """What a log says of it: who asks for what, and never with which values."""
-        asked, user_id = self.skeleton, self.actor.user_id
+        asked, user_id = self.normalized_document, self.actor.user_id
         return {
             "user_id": str(user_id) if user_id else None,
             "operation": asked.name if asked else None,

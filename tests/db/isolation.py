@@ -36,7 +36,7 @@ FOREIGN = "no policy for this row"
 
 
 @dataclass(frozen=True)
-class Locked:
+class DeclaredTable:
     """A table of the catalog with what was declared about it."""
 
     name: str
@@ -121,11 +121,11 @@ class House:
         finally:
             await transaction.rollback()
 
-    async def tables(self) -> list[Locked]:
+    async def tables(self) -> list[DeclaredTable]:
         """The catalog's tables; one that nobody declared is taken for the server's own."""
         declared = {f"public.{name}": model.access for name, model in models().items()} | UNDECLARED
         return [
-            Locked(
+            DeclaredTable(
                 row["name"],
                 declared.get(row["name"], Access(Internal(), service=())),
                 tuple(row["columns"]),
@@ -134,7 +134,7 @@ class House:
             for row in await self.trusted.fetch(TABLES_SQL)
         ]
 
-    async def count(self, table: Locked, condition: str) -> int:
+    async def count(self, table: DeclaredTable, condition: str) -> int:
         """How many rows there really are."""
         return int(
             await self.trusted.fetchval(f"select count(*) from {table.name} where {condition}")
@@ -150,7 +150,7 @@ class Complaints(list[str]):
             self.append(f"{' '.join(map(str, about))}: expected {expected!r}, found {found!r}")
 
 
-async def check_select(house: House, table: Locked, actor: Actor, found: Complaints) -> None:
+async def check_select(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     readable = table.readable(actor)
     for column in table.columns:
         if column not in readable:
@@ -165,7 +165,7 @@ async def check_select(house: House, table: Locked, actor: Actor, found: Complai
         found.expect(REFUSED, await house.attempt(actor, sql), sql)
 
 
-async def check_insert(house: House, table: Locked, actor: Actor, found: Complaints) -> None:
+async def check_insert(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     writable = table.writable(actor, "INSERT")
     for column in table.columns:
         if column not in writable:
@@ -190,7 +190,7 @@ async def check_insert(house: House, table: Locked, actor: Actor, found: Complai
             found.expect(1 if allowed else FOREIGN, await house.attempt(actor, sql), sql)
 
 
-async def check_update(house: House, table: Locked, actor: Actor, found: Complaints) -> None:
+async def check_update(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     writable = table.writable(actor, "UPDATE")
     own = table.own(actor, "UPDATE")
     for column in table.columns:
@@ -205,11 +205,11 @@ async def check_update(house: House, table: Locked, actor: Actor, found: Complai
             found.expect(await house.count(table, own), await house.attempt(actor, sql), sql)
 
 
-async def check_delete(house: House, table: Locked, actor: Actor, found: Complaints) -> None:
+async def check_delete(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
     sql = f"delete from {table.name}"
     outcome = await house.attempt(actor, sql)
     if actor is SERVICE and str(outcome).startswith("23"):
-        # Only a foreign key kept the rows: the table's lock was open.
+        # Only a foreign key kept the rows: the policy let the command through.
         outcome = await house.count(table, "true")
     allowed = table.writable(actor, "DELETE")
     found.expect(
@@ -217,7 +217,9 @@ async def check_delete(house: House, table: Locked, actor: Actor, found: Complai
     )
 
 
-async def check_truncate(house: House, table: Locked, actor: Actor, found: Complaints) -> None:
+async def check_truncate(
+    house: House, table: DeclaredTable, actor: Actor, found: Complaints
+) -> None:
     sql = f"truncate {table.name} cascade"
     found.expect(REFUSED, await house.attempt(actor, sql), sql)
 

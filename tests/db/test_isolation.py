@@ -118,7 +118,7 @@ MUTATIONS = [
 
 
 @pytest.mark.parametrize(("command", "actor", "mutation"), MUTATIONS)
-async def test_the_checks_notice_a_broken_lock(
+async def test_the_checks_notice_a_broken_policy(
     house: House, command: str, actor: Actor, mutation: str
 ) -> None:
     by_role = replace(house, logins=None)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from db.core.errors import DomainError, ErrorCode
 from db.files.links import LINK_BUCKET_SECONDS, LinkSigner, open_links, open_signer
-from db.files.storage import generation_path, incoming_path, open_storage, upload_path, width_path
+from db.files.storage import generation_path, incoming_path, open_storage, upload_path, variant_path
 from settings import Settings
 from tests.buckets import ACCESS_KEY, REGION, SECRET_KEY, new_bucket
 
@@ -64,7 +64,7 @@ def test_a_link_opens_its_file_until_it_expires(links: LinkSigner) -> None:
         ("PUT", PATH, {"method": "PUT"}),
         ("GET", generation_path(BORIS, FILE, "image/jpeg"), {}),
         ("GET", upload_path(ANNA, FILE), {}),
-        ("GET", width_path(PATH, 160), {}),
+        ("GET", variant_path(PATH, 160), {}),
         ("GET", PATH, {"expires": str(NOW + 900_000)}),
         ("GET", PATH, {"expires": ""}),
         ("GET", PATH, {"expires": "soon"}),
@@ -233,5 +233,5 @@ def test_a_smaller_picture_is_linked_through_us(bucket_endpoint: str, tmp_path: 
         settings = Settings(storage_url=url, data_directory=tmp_path)
         link = open_links(settings).picture_url(PATH, "image/jpeg", NOW, 320)
         path, query = taken_apart(link.replace(settings.base_url, "https://api.example.com"))
-        assert path.removeprefix("https://api.example.com/files/") == width_path(PATH, 320)
-        assert open_signer(settings).verify("GET", width_path(PATH, 320), query, NOW - 1)
+        assert path.removeprefix("https://api.example.com/files/") == variant_path(PATH, 320)
+        assert open_signer(settings).verify("GET", variant_path(PATH, 320), query, NOW - 1)

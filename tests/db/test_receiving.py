@@ -27,7 +27,7 @@ from db.files.storage import (
     incoming_path,
     open_storage,
     upload_path,
-    width_path,
+    variant_path,
 )
 from db.uploads import receiving
 from db.uploads.operations import UploadLimits, create_upload
@@ -250,7 +250,7 @@ async def received(house: House) -> UUID:
         assert upload
         await house.receiver.receive(upload_id, upload, PHOTO)
     path = upload_path(house.user_id, upload_id)
-    await house.storage.put(width_path(path, 160), b"smaller")
+    await house.storage.put(variant_path(path, 160), b"smaller")
     return upload_id
 
 
@@ -276,7 +276,7 @@ async def test_what_nobody_used_in_a_day_is_swept_with_its_files(anywhere: House
     for upload_id in (old, empty, deleted):
         assert await anywhere.row(upload_id) is None
     kept = {upload_path(anywhere.user_id, upload_id) for upload_id in (fresh, used)}
-    assert await anywhere.files() == kept | {width_path(path, 160) for path in kept}
+    assert await anywhere.files() == kept | {variant_path(path, 160) for path in kept}
     assert await sweep_uploads(anywhere.database, anywhere.storage) == 0
 
 
@@ -300,7 +300,7 @@ async def test_files_that_nobody_knows_are_swept_after_a_day(
     monkeypatch.setattr(receiving, "UNUSED_LASTS", timedelta(seconds=-60))
     photo = upload_path(anywhere.user_id, kept)
     assert await sweep_files(anywhere.database, anywhere.storage) == 4
-    assert await anywhere.files() == {result, photo, width_path(photo, 160)}
+    assert await anywhere.files() == {result, photo, variant_path(photo, 160)}
 
 
 async def test_a_photo_that_a_generation_is_made_from_is_not_deleted(anywhere: House) -> None:

@@ -14,15 +14,15 @@ import settings as settings_module
 from db.core.errors import DomainError, ErrorCode
 from db.files.links import open_links
 from db.files.storage import (
-    WIDTHS_PIXELS,
+    VARIANT_WIDTHS_PIXELS,
     Storage,
     generation_path,
     incoming_path,
     is_storage_path,
     open_storage,
     upload_path,
-    width_of,
-    width_path,
+    variant_of,
+    variant_path,
 )
 from settings import Settings, SettingsError
 
@@ -106,17 +106,19 @@ async def test_a_file_is_read_only_as_the_version_that_was_looked_at(storage: St
 
 
 async def test_a_picture_goes_with_its_smaller_forms(storage: Storage) -> None:
-    forms = [width_path(PATH, width) for width in WIDTHS_PIXELS]
+    forms = [variant_path(PATH, width) for width in VARIANT_WIDTHS_PIXELS]
     for path in (PATH, *forms):
         await storage.put(path, b"bytes")
-    assert [width_of(path) for path in forms] == [(PATH, width) for width in WIDTHS_PIXELS]
-    assert width_of(PATH) is None
+    assert [variant_of(path) for path in forms] == [
+        (PATH, width) for width in VARIANT_WIDTHS_PIXELS
+    ]
+    assert variant_of(PATH) is None
     await storage.delete_picture(PATH)
     assert not [path for path in (PATH, *forms) if await storage.exists(path)]
 
 
 async def test_old_files_are_listed_under_their_own_paths(storage: Storage) -> None:
-    paths = {PATH, width_path(PATH, 160), upload_path(ANNA, FILE), incoming_path(BORIS, FILE)}
+    paths = {PATH, variant_path(PATH, 160), upload_path(ANNA, FILE), incoming_path(BORIS, FILE)}
     for path in paths:
         await storage.put(path, b"bytes")
     now = datetime.now(UTC)

@@ -42,7 +42,7 @@ def estimate(engine: Engine, text: str, variables: dict[str, Any] | None = None)
     """What a request is expected to take."""
     operation = engine.documents.operation(text, None)
     coerced = coerce_variables(engine.schema, operation, variables or {}).coerced
-    return operation.skeleton.formula.estimate(coerced)
+    return operation.normalized.formula.estimate(coerced)
 
 
 def refusal(documents: Documents, text: str) -> str | None:

@@ -22,7 +22,7 @@ from graph.live.bus import WakeBus
 from graph.shared.traffic import errors_told
 from jobs.ledger import prove_recent
 from server.app import Server
-from server.siblings import Siblings
+from server.process_group import ProcessGroup
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -30,11 +30,11 @@ from ..conftest import MakeUser
 
 @contextlib.asynccontextmanager
 async def serving(
-    database: Database, settings: Settings, place: Path | None = None
+    database: Database, settings: Settings, socket_path: Path | None = None
 ) -> AsyncIterator[Server]:
     """A whole application in this process."""
-    bus, siblings = WakeBus.memory(), Siblings(place)
-    server = Server(settings, database, None, bus, siblings)  # type: ignore[arg-type]
+    bus, process_group = WakeBus.memory(), ProcessGroup(socket_path)
+    server = Server(settings, database, None, bus, process_group)  # type: ignore[arg-type]
     await server.start()
     await server.services.hub.ready()
     yield server
@@ -85,26 +85,26 @@ async def test_any_of_several_processes_answers_for_all(
     database: Database, settings: Settings
 ) -> None:
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        places = [Path(folder) / name for name in "01"]
-        async with serving(database, settings, places[0]) as first:
+        sockets = [Path(folder) / name for name in "01"]
+        async with serving(database, settings, sockets[0]) as first:
             async with (
-                serving(database, settings, places[1]) as second,
+                serving(database, settings, sockets[1]) as second,
                 second.services.hub.subscribe(topic="tools.changed", user_id=None),
             ):
                 for server in (first, second):
                     found = samples(await ask(server))
                     assert [found["process_up", name] for name in "01"] == [1, 1]
                     assert [found["live_subscriptions", name] for name in "01"] == [0, 1]
-            places[1].unlink(missing_ok=True)
+            sockets[1].unlink(missing_ok=True)
             with socket.socket(socket.AF_UNIX) as stuck:
-                stuck.bind(str(places[1]))
+                stuck.bind(str(sockets[1]))
                 stuck.listen()
                 for _ in ("one that never answers", "one that is gone"):
                     found = samples(await ask(first))
                     assert [found["process_up", name] for name in "01"] == [1, 0]
                     assert ("live_subscriptions", "1") not in found
                     stuck.close()
-            async with serving(database, settings, places[1]):  # over what is left of it
+            async with serving(database, settings, sockets[1]):  # over what is left of it
                 assert samples(await ask(first))["process_up", "1"] == 1
             shutil.rmtree(folder)
             assert samples(await ask(first))["process_up", "0"] == 1

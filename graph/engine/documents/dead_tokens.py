@@ -21,14 +21,14 @@ def ignores_dead_token(mutation_type: GraphQLObjectType | None, operation: Opera
     """Whether all that an operation does is what needs no token, such as renewing a session."""
     if operation.kind is not OperationType.MUTATION or mutation_type is None:
         return False
-    skeleton = operation.skeleton
-    if skeleton.ignores_dead_token is None:
-        tree = skeleton.syntax()
-        skeleton.ignores_dead_token = all(
+    normalized = operation.normalized
+    if normalized.ignores_dead_token is None:
+        tree = normalized.syntax()
+        normalized.ignores_dead_token = all(
             name == "__typename" or _is_declared(mutation_type, name)
             for name in _fields(tree, tree.node.selection_set)
         )
-    return skeleton.ignores_dead_token
+    return normalized.ignores_dead_token
 
 
 def _is_declared(mutation_type: GraphQLObjectType, name: str) -> bool:

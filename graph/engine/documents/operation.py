@@ -15,11 +15,11 @@ from graphql import (
 
 from graph.engine.documents.coercion import VariableReader
 from graph.engine.documents.costs import Formula
-from graph.engine.documents.lifting import Slot
 from graph.engine.documents.limits import Limits
-from graph.engine.documents.probes import Probe
+from graph.engine.documents.literal_parameterization import LiteralParameter
+from graph.engine.documents.plan_cache_key import PlanKeyPart
 
-PLANS_PER_SKELETON, PARTIAL_PLANS_PER_SKELETON = 64, 8
+PLANS_PER_DOCUMENT, PARTIAL_PLANS_PER_DOCUMENT = 64, 8
 # Measured: what a document takes in memory for each of its tokens once it is parsed, and for each
 # of its plans.
 BYTES_PER_TOKEN = 140
@@ -46,15 +46,15 @@ class Tree:
 
 
 @dataclass(eq=False)
-class Skeleton:
+class NormalizedDocument:
     """A valid operation with variables in the places of its literals, and its plans."""
 
     kind: OperationType
     variable_definitions: Sequence[VariableDefinitionNode]
-    slots: Sequence[Slot] | None
+    literal_parameters: Sequence[LiteralParameter] | None
     tree: Tree | None
     read_tree: Callable[[], Tree]
-    probes: Sequence[Probe]
+    plan_key_parts: Sequence[PlanKeyPart]
     readers: Sequence[VariableReader]
     formula: Formula
     limits: Limits
@@ -64,7 +64,7 @@ class Skeleton:
     # Its kind and first root field, by the schema's names: there are not more than the schema has.
     label: tuple[str, str]
     plans: dict[tuple[Hashable, ...], Any] = field(default_factory=dict)
-    # Plans without the fields whose arguments are refused, by the shape and those fields.
+    # Plans without the fields whose arguments are refused, by the plan key and those fields.
     partial_plans: dict[Hashable, Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
@@ -93,58 +93,59 @@ class Skeleton:
             self.fixed_room_bytes = found
         return found
 
-    def shape(self, variables: Variables) -> tuple[Hashable, ...]:
-        """What the probes find."""
-        return tuple([probe(variables.coerced) for probe in self.probes])
+    def plan_key(self, variables: Variables) -> tuple[Hashable, ...]:
+        """Those properties of the variables that change which statement is needed."""
+        return tuple([part(variables.coerced) for part in self.plan_key_parts])
 
-    def remember(self, shape: tuple[Hashable, ...], plan: Any) -> None:
-        """Keeps a plan for its shape; of too many shapes, the oldest goes."""
-        if len(self.plans) >= PLANS_PER_SKELETON:
+    def remember(self, plan_key: tuple[Hashable, ...], plan: Any) -> None:
+        """Keeps a plan by its key; of too many plans, the oldest goes."""
+        if len(self.plans) >= PLANS_PER_DOCUMENT:
             self.plans.pop(next(iter(self.plans)))
-        self.plans[shape] = plan
+        self.plans[plan_key] = plan
         self._plan_was_added()
 
     def remember_partial(self, key: Hashable, plan: Any) -> None:
         """Keeps a plan without the fields at fault, so that the same fault costs little again."""
-        if len(self.partial_plans) >= PARTIAL_PLANS_PER_SKELETON:
+        if len(self.partial_plans) >= PARTIAL_PLANS_PER_DOCUMENT:
             self.partial_plans.pop(next(iter(self.partial_plans)))
         self.partial_plans[key] = plan
         self._plan_was_added()
 
     def _plan_was_added(self) -> None:
-        # Two thirds of what a document takes is its tree, and only another shape asks for it again.
+        # Two thirds of what a document takes is its tree, and only a request with another plan key
+        # needs it again.
         self.tree = None
         self.resized(self.size_bytes)
 
 
 @dataclass(slots=True)
 class Operation:
-    """What one text asks for: a skeleton, and the literals of the text.
+    """What one text asks for: its normalized document, and the literals of the text.
 
-    `variables` is known beforehand where a request cannot give any; `settled` then keeps what the
+    `variables` is known beforehand where a request cannot give any; `memo` then keeps what the
     engine computed from them alone.
     """
 
-    skeleton: Skeleton
+    normalized: NormalizedDocument
     literals: Mapping[str, Any]
     variables: Variables | None
-    settled: dict[Hashable, Any]
+    memo: dict[Hashable, Any]
 
     @property
     def plans(self) -> dict[tuple[Hashable, ...], Any]:
-        """The plans made so far, by the shape of the variables."""
-        return self.skeleton.plans
+        """The plans made so far, by their keys."""
+        return self.normalized.plans
 
     @property
     def kind(self) -> OperationType:
         """Query, mutation or subscription."""
-        return self.skeleton.kind
+        return self.normalized.kind
 
-    def shape(self, variables: Variables) -> tuple[Hashable, ...]:
+    def plan_key(self, variables: Variables) -> tuple[Hashable, ...]:
         """Those properties of the variables that change which statement is needed."""
         if self.variables is None:
-            return self.skeleton.shape(variables)
-        if "shape" not in self.settled:
-            self.settled["shape"] = self.skeleton.shape(variables)
-        found: tuple[Hashable, ...] = self.settled["shape"]
+            return self.normalized.plan_key(variables)
+        if "plan_key" not in self.memo:
+            self.memo["plan_key"] = self.normalized.plan_key(variables)
+        found: tuple[Hashable, ...] = self.memo["plan_key"]
         return found

@@ -28,21 +28,27 @@ from graphql import (
 from graphql.validation import NoSchemaIntrospectionCustomRule, ValuesOfCorrectTypeRule
 
 from db.core.errors import ErrorCode
-from graph.engine.documents import lifting
 from graph.engine.documents.cache import ByteBoundedCache
 from graph.engine.documents.coercion import Coercions
 from graph.engine.documents.costs import Pricing
 from graph.engine.documents.input_faults import ValuesOfTheirTypes
-from graph.engine.documents.lifting import Lifted, Reading
 from graph.engine.documents.limits import Limits, check_text
-from graph.engine.documents.operation import Operation, Skeleton, Tree, Variables
+from graph.engine.documents.literal_parameterization import (
+    NormalizedText,
+    ParameterizedDocument,
+    literal_values,
+    normalize,
+    parameterize,
+    strings_in,
+)
+from graph.engine.documents.operation import NormalizedDocument, Operation, Tree, Variables
 from graph.engine.documents.parsing import Strings
-from graph.engine.documents.probes import probes_of
+from graph.engine.documents.plan_cache_key import plan_key_parts
 from graph.engine.documents.validation import Rule, valid_document
 from graph.engine.documents.variables import coerce_variables, refuse_unstorable
 from graph.shared.errors import RequestError
 
-SKELETON_BYTES = 32 * 1024 * 1024
+NORMALIZED_BYTES = 32 * 1024 * 1024
 TEXT_BYTES = 4 * 1024 * 1024
 # What is kept of a text beside the text itself.
 TEXT_ENTRY_BYTES = 600
@@ -58,10 +64,10 @@ class _Text:
     key: Key
     literals: Mapping[str, Any]
     variables: Variables | None
-    settled: dict[Hashable, Any] = field(default_factory=dict)
+    memo: dict[Hashable, Any] = field(default_factory=dict)
 
-    def operation(self, skeleton: Skeleton) -> Operation:
-        return Operation(skeleton, self.literals, self.variables, self.settled)
+    def operation(self, normalized: NormalizedDocument) -> Operation:
+        return Operation(normalized, self.literals, self.variables, self.memo)
 
 
 def _first_field(
@@ -84,7 +90,7 @@ class _StringChecker(Visitor):
 
 
 class Documents:
-    """The documents this process has read: texts, and the skeletons that they share."""
+    """The documents this process has read: texts, and the normalized documents that they share."""
 
     def __init__(
         self, schema: GraphQLSchema, *, introspection: bool, limits: Limits | None = None
@@ -101,15 +107,17 @@ class Documents:
             rules.append(NoSchemaIntrospectionCustomRule)
         self._rules = rules
         self._texts: ByteBoundedCache[Key, _Text] = ByteBoundedCache(TEXT_BYTES)
-        self._skeletons: ByteBoundedCache[Key, Skeleton] = ByteBoundedCache(SKELETON_BYTES)
+        self._normalized_documents: ByteBoundedCache[Key, NormalizedDocument] = ByteBoundedCache(
+            NORMALIZED_BYTES
+        )
 
     def known(self, text: str, name: str | None) -> Operation | None:
         """The operation of a text that is remembered."""
         known = self._texts.get((text, name))
         if known is None:
             return None
-        skeleton = self._skeletons.get(known.key)
-        return None if skeleton is None else known.operation(skeleton)
+        normalized = self._normalized_documents.get(known.key)
+        return None if normalized is None else known.operation(normalized)
 
     def operation(self, text: str, name: str | None) -> Operation:
         """The operation to run; `RequestError` when the document is not valid."""
@@ -121,77 +129,81 @@ class Documents:
         """An answer with the estimated cost of its request in `extensions`."""
         operation = self.operation(text, name)
         variables = coerce_variables(self._schema, operation, given)
-        shown = operation.skeleton.formula.estimate(variables.coerced).shown(self._limits)
+        shown = operation.normalized.formula.estimate(variables.coerced).shown(self._limits)
         return answer[:-1] + b',"extensions":{"cost":' + orjson.dumps(shown) + b"}}"
 
     def _read(self, text: str, name: str | None) -> Operation:
-        """The operation of a text that is not remembered, by its skeleton if that is known."""
+        """The operation of a text that is not remembered; its normalized document may be."""
         tokens, strings = check_text(text, self._limits), Strings()
-        reading = None if INTROSPECTION.intersection(tokens) else lifting.read(tokens, strings)
-        if reading is not None:
-            key = (reading.skeleton, name)
-            skeleton = self._skeletons.get(key)
-            if skeleton is not None and skeleton.slots is not None:
-                literals = lifting.values(skeleton.slots, reading.literals)
+        found = None if INTROSPECTION.intersection(tokens) else normalize(tokens, strings)
+        if found is not None:
+            key = (found.text, name)
+            normalized = self._normalized_documents.get(key)
+            if normalized is not None and normalized.literal_parameters is not None:
+                literals = literal_values(normalized.literal_parameters, found.literals)
                 if literals is not None:
-                    for literal in lifting.strings_in(reading.literals):
+                    for literal in strings_in(found.literals):
                         refuse_unstorable(literal)
-                    return self._remember(text, name, key, skeleton, literals)
+                    return self._remember(text, name, key, normalized, literals)
         document = valid_document(self._schema, self._rules, text, tokens, strings, self._limits)
         visit(document, _StringChecker())
-        return self._load(text, name, document, reading, len(tokens))
+        return self._load(text, name, document, found, len(tokens))
 
     def _load(
         self,
         text: str,
         name: str | None,
         document: DocumentNode,
-        reading: Reading | None,
+        found: NormalizedText | None,
         token_count: int,
     ) -> Operation:
-        lifted = None if reading is None else self._lifted(document, reading)
+        parameterized = None if found is None else self._parameterized(document, found)
         key: Key = (text, name)
         literals: dict[str, Any] = {}
-        if reading is not None and lifted is not None:
-            key = (reading.skeleton, name)
-            values = lifting.values(lifted.slots, reading.literals)
+        if found is not None and parameterized is not None:
+            key = (found.text, name)
+            values = literal_values(parameterized.literal_parameters, found.literals)
             assert values is not None, "the document is valid"
             literals = values
-        read_tree = partial(self._read_tree, text, name, lifted is not None)
-        skeleton = self._skeleton(document, name, key, lifted, token_count, read_tree)
-        self._skeletons.put(key, skeleton, skeleton.size_bytes)
-        return self._remember(text, name, key, skeleton, literals)
+        read_tree = partial(self._read_tree, text, name, parameterized is not None)
+        normalized = self._normalized(document, name, key, parameterized, token_count, read_tree)
+        self._normalized_documents.put(key, normalized, normalized.size_bytes)
+        return self._remember(text, name, key, normalized, literals)
 
-    def _lifted(self, document: DocumentNode, reading: Reading) -> Lifted | None:
-        """The document lifted; nothing when a literal stands where none can be lifted."""
-        if not reading.literals:
-            return Lifted(document, ())
-        lifted = lifting.lift(self._schema, document)
-        whole = lifted is not None and lifted.literal_count == len(reading.literals)
-        return lifted if whole else None
+    def _parameterized(
+        self, document: DocumentNode, found: NormalizedText
+    ) -> ParameterizedDocument | None:
+        """The document with its literals replaced; nothing when not all of them can be."""
+        if not found.literals:
+            return ParameterizedDocument(document, ())
+        replaced = parameterize(self._schema, document)
+        is_complete = replaced is not None and replaced.literal_count == len(found.literals)
+        return replaced if is_complete else None
 
-    def _skeleton(
+    def _normalized(
         self,
         document: DocumentNode,
         name: str | None,
         key: Key,
-        lifted: Lifted | None,
+        parameterized: ParameterizedDocument | None,
         token_count: int,
         read_tree: Callable[[], Tree],
-    ) -> Skeleton:
-        whole = document if lifted is None else lifted.document
-        tree = _tree(whole, name)
-        return Skeleton(
+    ) -> NormalizedDocument:
+        replaced = document if parameterized is None else parameterized.document
+        tree = _tree(replaced, name)
+        return NormalizedDocument(
             kind=tree.node.operation,
             variable_definitions=tree.node.variable_definitions or (),
-            slots=None if lifted is None else lifted.slots,
+            literal_parameters=(
+                None if parameterized is None else parameterized.literal_parameters
+            ),
             tree=tree,
             read_tree=read_tree,
-            probes=probes_of(whole),
+            plan_key_parts=plan_key_parts(replaced),
             readers=self._coercions.readers(tree.node),
             formula=self._pricing.formula(tree.node, tree.fragments),
             limits=self._limits,
-            resized=partial(self._skeletons.resize, key),
+            resized=partial(self._normalized_documents.resize, key),
             token_count=token_count,
             name=tree.node.name.value if tree.node.name else None,
             label=(
@@ -200,28 +212,28 @@ class Documents:
             ),
         )
 
-    def _read_tree(self, text: str, name: str | None, is_lifted: bool) -> Tree:
+    def _read_tree(self, text: str, name: str | None, is_parameterized: bool) -> Tree:
         document = parse(text, no_location=True)
-        lifted = lifting.lift(self._schema, document) if is_lifted else None
-        return _tree(document if lifted is None else lifted.document, name)
+        replaced = parameterize(self._schema, document) if is_parameterized else None
+        return _tree(document if replaced is None else replaced.document, name)
 
     def _remember(
         self,
         text: str,
         name: str | None,
         key: Key,
-        skeleton: Skeleton,
+        normalized: NormalizedDocument,
         literals: dict[str, Any],
     ) -> Operation:
         variables = None
-        if not skeleton.variable_definitions:
+        if not normalized.variable_definitions:
             # The same for every request of this text.
-            variables = Variables(literals, room_bytes=skeleton.room_bytes(literals))
-        elif not skeleton.formula.lists:
-            skeleton.room_bytes({})
+            variables = Variables(literals, room_bytes=normalized.room_bytes(literals))
+        elif not normalized.formula.lists:
+            normalized.room_bytes({})
         entry = _Text(key, literals, variables)
         self._texts.put((text, name), entry, 2 * sys.getsizeof(text) + TEXT_ENTRY_BYTES)
-        return entry.operation(skeleton)
+        return entry.operation(normalized)
 
 
 def _tree(document: DocumentNode, name: str | None) -> Tree:

@@ -55,20 +55,20 @@ def coerce_variables(
         refuse_unstorable(given)
     if operation.variables is not None:
         return operation.variables
-    skeleton = operation.skeleton
+    normalized = operation.normalized
     try:
-        coerced = read_variables(skeleton.readers, given)
+        coerced = read_variables(normalized.readers, given)
     except Unusual:
         coerced = _by_the_book(schema, operation, given)
     if operation.literals:
         coerced |= operation.literals
-    return Variables(coerced, given, skeleton.room_bytes(coerced))
+    return Variables(coerced, given, normalized.room_bytes(coerced))
 
 
 def _by_the_book(
     schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    definitions = operation.skeleton.variable_definitions
+    definitions = operation.normalized.variable_definitions
     # Without a bound, each wrong item of a long list would be told.
     result = get_variable_values(
         schema, definitions, dict(given), max_errors=MAX_ERRORS, hide_suggestions=True

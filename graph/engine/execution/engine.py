@@ -149,7 +149,7 @@ class Engine:
             if len(text) >= LARGE_TEXT_CHARACTERS:
                 await self._turns.turn(context.network)
             operation = self.documents.operation(text, operation_name)
-        context.skeleton = operation.skeleton
+        context.normalized_document = operation.normalized
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
                 "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
@@ -215,8 +215,8 @@ class Engine:
     ) -> bytes:
         """The answer of an operation some of whose fields fail, or that asks for introspection."""
         signed_in = context.actor.user_id is not None
-        shape = (signed_in, *operation.shape(variables))
-        known = operation.skeleton.partial_plans.get((shape, frozenset(found)))
+        plan_key = (signed_in, *operation.plan_key(variables))
+        known = operation.normalized.partial_plans.get((plan_key, frozenset(found)))
         try:
             if known is not None:
                 request = Request(variables, context.actor.user_id)
@@ -234,7 +234,7 @@ class Engine:
             compiled = {k: n for k, n in fields.items() if k not in asked}
             data, told, plan = await self._read_with_faults(planning, root, compiled, context)
             if found and found.keys() == planning.faults.keys():
-                operation.skeleton.remember_partial((shape, frozenset(found)), plan)
+                operation.normalized.remember_partial((plan_key, frozenset(found)), plan)
             if data is not None and asked:
                 data |= self._introspect(operation, asked, variables)
                 data = {key: data[key] for key in fields}
@@ -278,12 +278,12 @@ class Engine:
         self, operation: Operation, variables: Variables, *, signed_in: bool = True
     ) -> SubscriptionPlan:
         """The plan of a subscription for these variables."""
-        shape = (signed_in, *operation.shape(variables))
-        plan: SubscriptionPlan | None = operation.plans.get(shape)
+        plan_key = (signed_in, *operation.plan_key(variables))
+        plan: SubscriptionPlan | None = operation.plans.get(plan_key)
         if plan is None:
             planning = Planning(self.schema, operation, variables, signed_in=signed_in)
             plan = SubscriptionPlan(planning)
-            operation.skeleton.remember(shape, plan)
+            operation.normalized.remember(plan_key, plan)
         return plan
 
     async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
@@ -298,11 +298,11 @@ class Engine:
         if operation.variables is None:
             return statement.arguments(Request(variables, actor.user_id))
         key = ("arguments", actor.user_id is not None)
-        settled = operation.settled.get(key)
-        if settled is None:
-            settled = statement.arguments(Request(variables, None))
-            operation.settled[key] = settled
-        return statement.for_actor(settled, actor.user_id)
+        arguments = operation.memo.get(key)
+        if arguments is None:
+            arguments = statement.arguments(Request(variables, None))
+            operation.memo[key] = arguments
+        return statement.for_actor(arguments, actor.user_id)
 
     async def _fetch(self, statement: Statement, arguments: list[Any], actor: Actor) -> bytes:
         """The statement's answer, asked for once more if its connection had died."""
@@ -322,7 +322,7 @@ class Engine:
 
     async def _turn(self, operation: Operation, network: str, *, continues: bool = False) -> None:
         """Waits for a turn, if the operation is so large that it needs one of its own."""
-        if operation.skeleton.token_count >= LARGE_DOCUMENT_TOKENS:
+        if operation.normalized.token_count >= LARGE_DOCUMENT_TOKENS:
             await self._turns.turn(network, continues=continues)
 
     async def query_statement(
@@ -330,13 +330,13 @@ class Engine:
     ) -> Statement | None:
         """The operation's statement for these variables; nothing when it asks for introspection."""
         signed_in = actor.user_id is not None
-        shape = (signed_in, *operation.shape(variables))
-        statement = operation.plans.get(shape)
+        plan_key = (signed_in, *operation.plan_key(variables))
+        statement = operation.plans.get(plan_key)
         if statement is None:
             # Whoever gave it no plan yet has just read it, or nearly so.
             await self._turn(operation, network, continues=not operation.plans)
             # Others with the same document may have come first.
-            statement = operation.plans.get(shape)
+            statement = operation.plans.get(plan_key)
         if statement is None:
             planning = Planning(self.schema, operation, variables, signed_in=signed_in)
             root, fields = planning.root()
@@ -346,7 +346,7 @@ class Engine:
             pairs = self._plan_fields(planner, root, fields)
             await self._turn(operation, network, continues=True)
             statement = _statement(planner, pairs, looks_gone(root, fields))
-            operation.skeleton.remember(shape, statement)
+            operation.normalized.remember(plan_key, statement)
         assert isinstance(statement, Statement)
         return statement
 
@@ -360,7 +360,7 @@ class Engine:
     def _introspect(
         self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
     ) -> dict[str, Any]:
-        syntax = operation.skeleton.syntax()
+        syntax = operation.normalized.syntax()
         node = syntax.node
         only = OperationDefinitionNode(
             operation=node.operation,
@@ -401,8 +401,8 @@ class Engine:
         self, operation: Operation, variables: Variables
     ) -> dict[str, MutationField | None]:
         """The planned root fields of a mutation for these variables."""
-        shape = operation.shape(variables)
-        planned: dict[str, MutationField | None] | None = operation.plans.get(shape)
+        plan_key = operation.plan_key(variables)
+        planned: dict[str, MutationField | None] | None = operation.plans.get(plan_key)
         if planned is None:
             planning = Planning(self.schema, operation, variables, signed_in=True)
             root, fields = planning.root()
@@ -410,7 +410,7 @@ class Engine:
                 key: MutationField.plan(planning, self.conversions, root, nodes)
                 for key, nodes in fields.items()
             }
-            operation.skeleton.remember(shape, planned)
+            operation.normalized.remember(plan_key, planned)
         return planned
 
     async def _mutate_field(self, field: MutationField | None, run: Run) -> bytes:

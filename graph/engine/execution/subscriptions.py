@@ -1,4 +1,4 @@
-"""Subscriptions: the state now, then every event as the row was, each shaped by the selection."""
+"""Subscriptions: the state now, then each event's row as it was, rendered by the selection."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from graphql.utilities import coerce_input_literal
 from graphql.utilities.coerce_input_value import coerce_default_value
 
 from graph.engine.documents.operation import Variables
-from graph.engine.documents.probes import has_variables
+from graph.engine.documents.plan_cache_key import has_variables
 
 Read = Callable[[Variables], Any]
 

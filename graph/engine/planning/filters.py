@@ -66,7 +66,7 @@ class Where:
         source = self._planner.source(target)
         matching = (
             select(source.c[remote])
-            .where(source.c[remote] == local, self._planner.lock(target, source))
+            .where(source.c[remote] == local, self._planner.ownership_condition(target, source))
             .where(*self.conditions(target, source, given, path))
         )
         return exists(matching.correlate_except(source))

@@ -314,7 +314,13 @@ class PageBuilder:
         where = Where(self.planner, self.arguments)
         asked = where.conditions(self.item, source, self.where_now, ("where",))
         found = self._found(source)
-        return [*self._below(source), self.planner.lock(self.item, source), *only, *asked, *found]
+        return [
+            *self._below(source),
+            self.planner.ownership_condition(self.item, source),
+            *only,
+            *asked,
+            *found,
+        ]
 
     def _found(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
         """That a search finds the item; all are found when nothing is searched for."""

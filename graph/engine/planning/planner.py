@@ -104,7 +104,7 @@ def _name_of_choice(read: Callable[..., Arguments], argument: str, request: Any)
 
 
 class Planner:
-    """Builds the SQL of one operation's selections for one shape of its variables.
+    """Builds the SQL of one operation's selections for one plan cache key.
 
     `read_arguments(definition, node)` gives a function from a request to the field's arguments;
     `render(definition, nodes)` gives the function that writes a computed value as JSON; `page`
@@ -177,7 +177,7 @@ class Planner:
             *(row.c[c.name] if c.name in deferred else snapshot.c[c.name] for c in columns)
         )
         joined = whole.select_from(snapshot.join(row, row.c[key] == snapshot.c[key]))
-        return joined.where(self.lock(named, row)).subquery(self.next_name())
+        return joined.where(self.ownership_condition(named, row)).subquery(self.next_name())
 
     def reread_source(self, named: GraphQLNamedType, key: ColumnElement[Any]) -> FromClause:
         """The row with this key in the place of the table, as this statement's call has left it."""
@@ -187,8 +187,10 @@ class Planner:
         columns = [sql_column(c.name, c.type) for c in readable]
         return call.table_valued(*columns, name=self.next_name())  # type: ignore[no-any-return]
 
-    def lock(self, named: GraphQLNamedType, source: FromClause) -> ColumnElement[bool]:
-        """The engine's own lock on the rows of `source`."""
+    def ownership_condition(
+        self, named: GraphQLNamedType, source: FromClause
+    ) -> ColumnElement[bool]:
+        """Which rows of `source` the actor may read."""
         model, actor = table_behind(named).model, self.parameters.actor()
         return ownership_predicate(model, source, actor, as_admin=self._as_admin)
 
@@ -309,7 +311,7 @@ class Planner:
             return literal_column("null::json")
         made = self.object(as_object(named), nodes, source, path)
         query: Select[Any] = select(made).select_from(source)
-        query = query.where(*conditions, self.lock(named, source))
+        query = query.where(*conditions, self.ownership_condition(named, source))
         return (query if parent is None else query.correlate(parent)).scalar_subquery()
 
     def rows(
@@ -322,6 +324,10 @@ class Planner:
         """Every readable row of a bounded table, in order."""
         source = self.source(named)
         made = self.object(as_object(named), nodes, source, (*path, None))
-        query = select(made.label("item")).select_from(source).where(self.lock(named, source))
+        query = (
+            select(made.label("item"))
+            .select_from(source)
+            .where(self.ownership_condition(named, source))
+        )
         items = query.order_by(*sorted_by(source, order)).subquery(self.next_name())
         return select(list_of_column(items.name, "item")).select_from(items).scalar_subquery()

@@ -18,7 +18,7 @@ from graph.engine.planning.selection import Selections
 
 
 class Planning:
-    """Everything needed to plan one operation for one shape of its variables."""
+    """Everything needed to plan one operation for one plan cache key."""
 
     def __init__(
         self, schema: GraphQLSchema, operation: Operation, variables: Variables, *, signed_in: bool
@@ -29,7 +29,7 @@ class Planning:
         self.faults: dict[Path, FieldFault] = {}
         self.operation = operation
         self.variables = variables
-        self._syntax = operation.skeleton.syntax()
+        self._syntax = operation.normalized.syntax()
         self.selections = Selections(schema, self._syntax.fragments, variables.coerced)
         self.renderer = Renderer(schema, self.selections)
 
@@ -45,7 +45,7 @@ class Planning:
             self.renderer.for_field,
             build_page,
             signed_in=self._signed_in,
-            answer_bytes=self.operation.skeleton.limits.answer_bytes,
+            answer_bytes=self.operation.normalized.limits.answer_bytes,
             faults=self.faults,
             collected=collected,
         )

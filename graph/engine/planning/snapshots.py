@@ -237,7 +237,7 @@ def _computed(
 
 
 def is_readable(ownership: object, row: Row, actor_user_id: str) -> bool:
-    """The lock on a snapshot: whether the actor may read that row, by its table's declaration.
+    """Whether the actor may read the row of a snapshot, by its table's declaration.
 
     The id is text as in a snapshot, empty for who is not signed in.
     """

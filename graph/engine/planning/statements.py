@@ -1,4 +1,4 @@
-"""Statements: a plan's SQL in the one safe shape, and its answer as bytes."""
+"""Statements: a plan's SQL in the one safe form, and its answer as bytes."""
 
 from __future__ import annotations
 
@@ -77,16 +77,16 @@ class Statement:
         """Where the actor stands among the arguments."""
         return tuple(n for n, getter in enumerate(self.getters) if getter is actor_user_id)
 
-    def for_actor(self, settled: Sequence[Any], user_id: UUID | None) -> list[Any]:
+    def for_actor(self, computed: Sequence[Any], user_id: UUID | None) -> list[Any]:
         """Arguments that another actor's request has computed, for this actor."""
-        arguments = list(settled)
+        arguments = list(computed)
         for position in self.actor_positions:
             arguments[position] = user_id
         return arguments
 
     @cached_property
     def with_claims(self) -> str:
-        """The statement that sets the actor's claim and then reads, in the only safe shape.
+        """The statement that sets the actor's claim and then reads, in the only safe form.
 
         Nothing joins `claims`: with a join, Postgres may check a policy before the claim is set.
         """

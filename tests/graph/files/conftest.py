@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from db.core.actor import Actor
 from db.core.errors import ErrorCode
 from db.core.pool import Database
+from db.files.image_variants import ImageVariants
 from db.files.images import ImageWorker
 from db.files.links import LinkSigner, open_links
 from db.files.storage import (
@@ -26,7 +27,6 @@ from db.files.storage import (
     open_storage,
     upload_path,
 )
-from db.files.widths import SmallerPictures
 from db.uploads.operations import UploadLimits, create_upload
 from db.uploads.receiving import UploadReceiver
 from server.files import Files, routes
@@ -122,7 +122,7 @@ async def house_of(
         storage,
         open_links(settings),
         UploadReceiver(database, storage, images, limits),
-        SmallerPictures(storage, images),
+        ImageVariants(storage, images),
     )
     app = Starlette(routes=routes())
     app.state.files = files

@@ -16,9 +16,9 @@ from db.core.errors import ErrorCode
 from db.core.pool import Database
 from db.files.images import ImageWorker
 from db.files.storage import (
-    WIDTHS_PIXELS,
+    VARIANT_WIDTHS_PIXELS,
     generation_path,
-    width_path,
+    variant_path,
 )
 from graph.uploads import ImageWidth
 from settings import Settings
@@ -78,7 +78,7 @@ async def test_nothing_opens_a_deleted_photo(house: House, photo: bytes) -> None
     await house.put(photo)
     expires_at = time.time() + 600
     whole = house.links.sign_url("GET", house.upload_path, expires_at, "image/jpeg")
-    small = house.links.sign_url("GET", width_path(house.upload_path, 160), expires_at)
+    small = house.links.sign_url("GET", variant_path(house.upload_path, 160), expires_at)
     for url in (whole, small):
         assert (await house.client.get(url)).status_code == 200
     await house.files.uploads.delete(Actor("authenticated", house.user_id), house.upload_id)
@@ -98,14 +98,14 @@ async def test_a_smaller_picture_is_made_once_however_many_ask(
     kind: str,
 ) -> None:
     made = 0
-    narrow = ImageWorker.narrow
+    narrow = ImageWorker.resize
 
     async def counted(worker: ImageWorker, data: bytes, width_pixels: int) -> bytes:
         nonlocal made
         made += 1
         return await narrow(worker, data, width_pixels)
 
-    monkeypatch.setattr(ImageWorker, "narrow", counted)
+    monkeypatch.setattr(ImageWorker, "resize", counted)
     async with house_of(stored_anywhere, database, await make_user(), owner) as house:
         content_type = f"image/{kind.lower()}"
         path = generation_path(house.user_id, house.upload_id, content_type)
@@ -134,19 +134,19 @@ async def test_a_smaller_picture_is_made_once_however_many_ask(
 
         wider = house.files.links.picture_url(path, content_type, time.time() + 600, 1280)
         assert (await house.client.get(wider)).status_code in {200, 307}
-        assert await house.storage.get(width_path(path, 1280)) == await house.storage.get(path)
+        assert await house.storage.get(variant_path(path, 1280)) == await house.storage.get(path)
 
 
 async def test_a_width_that_was_not_signed_is_refused(house: House) -> None:
     await house.storage.put(house.result_path, b"bytes")
     whole = get_url(house)
-    for path in (width_path(house.result_path, 160), f"widths/9999/{house.result_path}"):
+    for path in (variant_path(house.result_path, 160), f"widths/9999/{house.result_path}"):
         assert_refused(
             await house.client.get(whole.replace(house.result_path, path)), 403, ErrorCode.FORBIDDEN
         )
-    gone = house.links.sign_url("GET", width_path(house.upload_path, 160), time.time() + 600)
+    gone = house.links.sign_url("GET", variant_path(house.upload_path, 160), time.time() + 600)
     assert_refused(await house.client.get(gone), 403, ErrorCode.FORBIDDEN)
 
 
 def test_every_width_of_the_schema_can_be_made() -> None:
-    assert {width.value for width in ImageWidth} == set(WIDTHS_PIXELS)
+    assert {width.value for width in ImageWidth} == set(VARIANT_WIDTHS_PIXELS)

@@ -1,4 +1,4 @@
-"""Probes: which properties of a request's variables change the statement that is needed."""
+"""The plan cache key: those properties of a request's variables that change the statement."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ from graphql import (
     visit,
 )
 
-from graph.engine.documents.lifting import is_lifted
+from graph.engine.documents.literal_parameterization import stands_for_literal
 from graph.shared.relay import split_global_id
 
-# Arguments that shape a statement by being there, and by how they are built.
-PLACES = frozenset({"first", "last", "after", "before"})
-IDS = frozenset({"id", "ids"})
-STRUCTURAL = frozenset({"where", "orderBy"})
+# Arguments that change a statement by being given, and by which keys they have.
+PAGE_ARGUMENTS = frozenset({"first", "last", "after", "before"})
+ID_ARGUMENTS = frozenset({"id", "ids"})
+STRUCTURED_ARGUMENTS = frozenset({"where", "orderBy"})
 
-Probe = Callable[[Mapping[str, Any]], Hashable]
+PlanKeyPart = Callable[[Mapping[str, Any]], Hashable]
 
 
-def probes_of(document: DocumentNode) -> tuple[Probe, ...]:
-    """The probes of a document; two requests that all of them find alike share a plan."""
-    finder = _ProbeFinder()
+def plan_key_parts(document: DocumentNode) -> tuple[PlanKeyPart, ...]:
+    """Functions that make the parts of the key; requests with equal parts share a plan."""
+    finder = _PlanKeyPartFinder()
     visit(document, finder)
-    return tuple(finder.probes.values())
+    return tuple(finder.parts.values())
 
 
-class _ProbeFinder(Visitor):
-    """Finds the variables whose values shape a statement."""
+class _PlanKeyPartFinder(Visitor):
+    """Finds the variables whose values change a statement."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.probes: dict[tuple[str, str], Probe] = {}
+        self.parts: dict[tuple[str, str], PlanKeyPart] = {}
 
     def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
         for argument in node.arguments or ():
             if isinstance(argument.value, VariableNode):
                 name = argument.value.name.value
-                self.probes["truth", name] = partial(_truth, name)
+                self.parts["truth", name] = partial(_truth, name)
 
     def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
         argument = node.name.value
         for variable in _variables_in(node.value):
-            if argument in IDS:
-                self.probes["prefixes", variable] = partial(_prefixes, variable)
-            elif is_lifted(variable):
-                continue  # its place and its structure are the skeleton's
-            elif argument in STRUCTURAL:
-                probe = partial(_structure_of, variable, choices=argument == "orderBy")
-                self.probes[argument, variable] = probe
-            elif argument in PLACES:
-                self.probes["given", variable] = partial(_given, variable)
+            if argument in ID_ARGUMENTS:
+                self.parts["prefixes", variable] = partial(_prefixes, variable)
+            elif stands_for_literal(variable):
+                continue  # its place and its structure are part of the normalized document
+            elif argument in STRUCTURED_ARGUMENTS:
+                part = partial(_structure_of, variable, choices=argument == "orderBy")
+                self.parts[argument, variable] = part
+            elif argument in PAGE_ARGUMENTS:
+                self.parts["given", variable] = partial(_given, variable)
 
 
 def _variables_in(value: ValueNode) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Two locks guard every row: each alone keeps strangers out, and no stale claim opens either."""
+"""Predicate and policy guard every row: each alone keeps strangers out, whatever claim is left."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ SPEND = """mutation($amount: Int!) {
   spendCredits(input: {amount: $amount, idempotencyKey: "usage"}) { errors { code } } }"""
 
 
-@pytest.mark.parametrize("lock", ["both", "predicates alone", "row security alone"])
+@pytest.mark.parametrize("guard", ["both", "predicates alone", "row security alone"])
 async def test_usage_and_grants_are_ones_own_whatever_claim_is_left(
-    lock: str,
+    guard: str,
     database: Database,
     ask: Ask,
     ask_by_claims: Ask,
@@ -87,8 +87,8 @@ async def test_usage_and_grants_are_ones_own_whatever_claim_is_left(
     users = {amount: await make_user(credits=10 * amount) for amount in (3, 5)}
     for amount, user in users.items():
         assert (await ask(SPEND, {"amount": amount}, actor=user))["data"]["spendCredits"]
-    asked = ask_by_claims if lock == "row security alone" else ask
-    async with row_security(owner, on=lock != "predicates alone"):
+    asked = ask_by_claims if guard == "row security alone" else ask
+    async with row_security(owner, on=guard != "predicates alone"):
         for amount, user in users.items():
             await stale(database, str(users[8 - amount].user_id))
             data = (await asked(USAGE, actor=user))["data"]
@@ -141,9 +141,9 @@ async def foreign_rows(owner: asyncpg.Connection, victim: Actor) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("lock", ["both", "predicates alone", "row security alone"])
+@pytest.mark.parametrize("guard", ["both", "predicates alone", "row security alone"])
 async def test_foreign_mutations_change_nothing(
-    lock: str,
+    guard: str,
     ask: Ask,
     make_user: MakeUser,
     owner: asyncpg.Connection,
@@ -152,11 +152,11 @@ async def test_foreign_mutations_change_nothing(
     one = await make_user()
     victim, _ = await with_profile(ask, make_user)
     wanted = await foreign_rows(owner, victim)
-    if lock == "row security alone":
+    if guard == "row security alone":
         for module in (profile_operations, notification_operations):
             monkeypatch.setattr(module, "own_rows", lambda *_, **__: true())
     before = [await owner.fetch(f"select * from {table}") for table in WRITABLE]
-    async with row_security(owner, on=lock != "predicates alone"):
+    async with row_security(owner, on=guard != "predicates alone"):
         for write, foreign_id in zip(FOREIGN_WRITES, wanted, strict=True):
             answer = await ask(write, {"id": foreign_id}, actor=one)
             (payload,) = answer["data"].values()

@@ -1,11 +1,12 @@
-"""Literals of a document lifted into variables, so that texts that differ in them share a plan.
+"""Literals of a document replaced by variables, so that texts that differ in them share a plan.
 
-`read` splits a text into its *skeleton*, in which every number and string stands as a mark, and the
-literals themselves. It reads tokens only, so that a text whose skeleton is known is neither parsed
-nor validated. That is safe because of what the skeleton keeps: names, booleans, enum values and the
-kind of each literal, the values of defaults and of directives' arguments, and which literals equal
-one another (fields may share a response key only if their arguments are equal). What is left to
-check of a literal is whether it is a value of its type, and `values` does that.
+`normalize` splits a text into its *normalized text*, in which a placeholder stands for every number
+and string, and the literals themselves. It reads tokens only, so that a text whose normalized form
+is known is neither parsed nor validated. That is safe because of what the normalized text keeps:
+names, booleans, enum values and the kind of each literal, the values of defaults and of directives'
+arguments, and which literals equal one another (fields may share a response key only if their
+arguments are equal). What is left to check of a literal is whether it is a value of its type, and
+`literal_values` does that.
 """
 
 from __future__ import annotations
@@ -55,15 +56,15 @@ LITERALS = (IntValueNode, FloatValueNode, StringValueNode)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A text as its skeleton and its literals, in their order."""
+class NormalizedText:
+    """A text with placeholders for its literals, and the literals in their order."""
 
-    skeleton: str
+    text: str
     literals: tuple[Literal, ...]
 
 
-def read(tokens: Sequence[str], strings: Strings) -> Reading | None:
-    """A document's tokens as skeleton and literals; nothing when a literal cannot be read."""
+def normalize(tokens: Sequence[str], strings: Strings) -> NormalizedText | None:
+    """A document's tokens as normalized text; nothing when a literal cannot be read."""
     code = [token for token in tokens if token[0] != "#"]
     kept: list[str] = []
     literals: list[Literal] = []
@@ -86,7 +87,7 @@ def read(tokens: Sequence[str], strings: Strings) -> Reading | None:
         number = numbers.setdefault((node.kind, node.value, is_block), len(numbers))
         kept.append(f"<{node.kind[0]}{number}>")
         literals.append(node)
-    return Reading(" ".join(kept), tuple(literals))
+    return NormalizedText(" ".join(kept), tuple(literals))
 
 
 def _literal(token: str, strings: Strings) -> Literal | None:
@@ -109,69 +110,73 @@ def _literal(token: str, strings: Strings) -> Literal | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A value that became a variable: its type, its form, and how many literals are in it."""
+class LiteralParameter:
+    """A value that became a variable: its type, its syntax, and how many literals are in it."""
 
     variable: str
     type: GraphQLInputType
-    form: ValueNode
+    value_node: ValueNode
     count: int
 
     def value(self, literals: Iterator[Literal]) -> Any:
         """The value with the next literals in it; `Undefined` when it is not of its type."""
-        return coerce_input_literal(_filled(self.form, literals), self.type)
+        return coerce_input_literal(_filled(self.value_node, literals), self.type)
 
 
-def _filled(form: ValueNode, literals: Iterator[Literal]) -> ValueNode:
-    if isinstance(form, LITERALS):
+def _filled(node: ValueNode, literals: Iterator[Literal]) -> ValueNode:
+    if isinstance(node, LITERALS):
         return next(literals)
-    if isinstance(form, ListValueNode):
-        return ListValueNode(values=tuple(_filled(item, literals) for item in form.values))
-    if isinstance(form, ObjectValueNode):
+    if isinstance(node, ListValueNode):
+        return ListValueNode(values=tuple(_filled(item, literals) for item in node.values))
+    if isinstance(node, ObjectValueNode):
         fields = [
             type(field)(name=field.name, value=_filled(field.value, literals))
-            for field in form.fields
+            for field in node.fields
         ]
         return ObjectValueNode(fields=tuple(fields))
-    return form
+    return node
 
 
 @dataclass(frozen=True, slots=True)
-class Lifted:
+class ParameterizedDocument:
     """A valid document with variables in the places of its literals."""
 
     document: DocumentNode
-    slots: tuple[Slot, ...]
+    literal_parameters: tuple[LiteralParameter, ...]
 
     @property
     def literal_count(self) -> int:
         """How many literals became part of a variable."""
-        return sum(slot.count for slot in self.slots)
+        return sum(parameter.count for parameter in self.literal_parameters)
 
 
-def values(slots: Sequence[Slot], literals: Sequence[Literal]) -> dict[str, Any] | None:
-    """The variables of another text of a skeleton; nothing when one has a wrong value."""
+def literal_values(
+    parameters: Sequence[LiteralParameter], literals: Sequence[Literal]
+) -> dict[str, Any] | None:
+    """The variables that hold a text's literals; nothing when one is no value of its type."""
     following = iter(literals)
-    found = {slot.variable: slot.value(following) for slot in slots}
+    found = {parameter.variable: parameter.value(following) for parameter in parameters}
     return None if Undefined in found.values() else found
 
 
-def lift(schema: GraphQLSchema, document: DocumentNode) -> Lifted | None:
-    """The document lifted; nothing when one of its literals stands where none can be lifted."""
+def parameterize(schema: GraphQLSchema, document: DocumentNode) -> ParameterizedDocument | None:
+    """The document with its literals replaced; nothing when one stands where no variable may."""
     type_info = TypeInfo(schema)
-    lifter = _Lifter(type_info)
-    lifted = visit(document, TypeInfoVisitor(type_info, lifter))
-    return Lifted(lifted, tuple(lifter.slots)) if lifter.is_whole else None
+    visitor = _Parameterizer(type_info)
+    replaced = visit(document, TypeInfoVisitor(type_info, visitor))
+    if not visitor.is_complete:
+        return None
+    return ParameterizedDocument(replaced, tuple(visitor.literal_parameters))
 
 
-class _Lifter(Visitor):
+class _Parameterizer(Visitor):
     """Replaces literals by variables. Literals inside a custom scalar are replaced together."""
 
     def __init__(self, type_info: TypeInfo) -> None:
         super().__init__()
         self._type_info = type_info
-        self.slots: list[Slot] = []
-        self.is_whole = True
+        self.literal_parameters: list[LiteralParameter] = []
+        self.is_complete = True
 
     def enter_variable_definition(self, _: VariableDefinitionNode, *__: Any) -> Any:
         return self.SKIP
@@ -182,7 +187,7 @@ class _Lifter(Visitor):
     def enter_int_value(self, node: IntValueNode, *_: Any) -> Any:
         type_ = self._type_info.get_input_type()
         if type_ is None:
-            self.is_whole = False
+            self.is_complete = False
             return None
         return self._replaced(node, type_, 1)
 
@@ -200,14 +205,14 @@ class _Lifter(Visitor):
             return None  # its parts have types of their own
         parts = list(_leaves(node))
         if any(isinstance(part, VariableNode) for part in parts):
-            self.is_whole = False
+            self.is_complete = False
             return self.SKIP
         count = sum(isinstance(part, LITERALS) for part in parts)
         return self._replaced(node, type_, count) if count else self.SKIP
 
     def _replaced(self, node: ValueNode, type_: GraphQLInputType, count: int) -> VariableNode:
-        name = f"{VARIABLE_PREFIX}{len(self.slots)}"
-        self.slots.append(Slot(name, type_, node, count))
+        name = f"{VARIABLE_PREFIX}{len(self.literal_parameters)}"
+        self.literal_parameters.append(LiteralParameter(name, type_, node, count))
         return VariableNode(name=NameNode(value=name))
 
 
@@ -222,7 +227,7 @@ def _leaves(node: ValueNode) -> Iterator[ValueNode]:
         yield node
 
 
-def is_lifted(variable: str) -> bool:
+def stands_for_literal(variable: str) -> bool:
     """Whether a variable stands for a literal: it is always given, and never null."""
     return variable.startswith(VARIABLE_PREFIX)
 

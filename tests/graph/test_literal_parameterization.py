@@ -1,4 +1,4 @@
-"""Texts that differ in literals share a skeleton, and each still means what it says."""
+"""Texts that differ in literals share a normalized document, and each still means what it says."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from graphql import FieldNode, GraphQLObjectType, GraphQLSchema, get_named_type
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.engine.documents.lifting import read
 from graph.engine.documents.limits import Limits, check_text
+from graph.engine.documents.literal_parameterization import normalize
 from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.parsing import Strings
 from graph.engine.documents.store import Documents
@@ -111,7 +111,7 @@ def meaning(documents: Documents, text: str) -> Any:
 
 
 def _asked(operation: Operation, variables: Variables) -> Iterator[Any]:
-    selections = Selections(SCHEMA, operation.skeleton.syntax().fragments, variables.coerced)
+    selections = Selections(SCHEMA, operation.normalized.syntax().fragments, variables.coerced)
     root = SCHEMA.get_root_type(operation.kind)
     assert root is not None
 
@@ -124,7 +124,7 @@ def _asked(operation: Operation, variables: Variables) -> Iterator[Any]:
                 yield from below(named, selections.collect(named, sub_selections(nodes)))
 
     yield from below(
-        root, selections.collect(root, [operation.skeleton.syntax().node.selection_set])
+        root, selections.collect(root, [operation.normalized.syntax().node.selection_set])
     )
 
 
@@ -152,29 +152,31 @@ def test_a_text_means_the_same_whatever_was_read_before(seed: int, alone: dict[s
         (TEXTS[-6], TEXTS[-5]),
     ],
 )
-def test_texts_that_differ_in_literals_share_one_skeleton(first: str, second: str) -> None:
+def test_texts_that_differ_in_literals_share_one_normalized_document(
+    first: str, second: str
+) -> None:
     documents = fresh()
     one, other = documents.operation(first, None), documents.operation(second, None)
-    assert one.skeleton is other.skeleton
+    assert one.normalized is other.normalized
 
 
 def test_texts_without_literals_share_one_whatever_their_spaces() -> None:
     documents = fresh()
     one = documents.operation("{ viewer { id } }", None)
     other = documents.operation("{viewer{id}} # the same", None)
-    assert one.skeleton is other.skeleton
+    assert one.normalized is other.normalized
 
 
-def test_a_skeleton_keeps_which_literals_are_equal() -> None:
+def test_a_normalized_document_keeps_which_literals_are_equal() -> None:
     equal = "{ viewer { a: generations(first: 1) { totalCount } b: generations(first: %s) { totalCount } } }"
     documents = fresh()
     assert (
-        documents.operation(equal % 1, None).skeleton
-        is not documents.operation(equal % 2, None).skeleton
+        documents.operation(equal % 1, None).normalized
+        is not documents.operation(equal % 2, None).normalized
     )
     assert (
-        documents.operation(equal % 2, None).skeleton
-        is documents.operation(equal % 3, None).skeleton
+        documents.operation(equal % 2, None).normalized
+        is documents.operation(equal % 3, None).normalized
     )
 
 
@@ -187,7 +189,7 @@ def test_a_cost_is_checked_for_each_texts_own_sizes() -> None:
     documents.operation(text % 21, None)
 
 
-def test_an_unknown_text_with_a_known_skeleton_is_not_parsed(
+def test_an_unknown_text_with_a_known_normalized_document_is_not_parsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     documents = fresh()
@@ -196,13 +198,13 @@ def test_an_unknown_text_with_a_known_skeleton_is_not_parsed(
     assert "'first': 2" in meaning(documents, TEXTS[1])[1][1]
 
 
-def test_a_skeleton_that_was_forgotten_is_read_again() -> None:
+def test_a_normalized_document_that_was_forgotten_is_read_again() -> None:
     documents = fresh()
-    before = documents.operation(TEXTS[0], None).skeleton
-    documents._skeletons._entries.clear()
-    after = documents.operation(TEXTS[0], None).skeleton
+    before = documents.operation(TEXTS[0], None).normalized
+    documents._normalized_documents._entries.clear()
+    after = documents.operation(TEXTS[0], None).normalized
     assert after is not before
-    assert documents.operation(TEXTS[1], None).skeleton is after
+    assert documents.operation(TEXTS[1], None).normalized is after
 
 
 @given(
@@ -223,13 +225,13 @@ def _quoted(string: str) -> str:
     return "".join(escapes.get(character, character) for character in string)
 
 
-def test_reading_keeps_defaults_and_directives() -> None:
+def test_normalized_text_keeps_defaults_and_directives() -> None:
     text = 'query($a: Int = 5, $b: ID = "x") { f(n: 1) @d(s: "y") { g(n: 2) } }'
-    reading = read(check_text(text, Limits()), Strings())
-    assert reading is not None
-    assert [node.value for node in reading.literals] == ["1", "2"]
-    assert '"x"' in reading.skeleton
-    assert '"y"' in reading.skeleton
+    normalized = normalize(check_text(text, Limits()), Strings())
+    assert normalized is not None
+    assert [node.value for node in normalized.literals] == ["1", "2"]
+    assert '"x"' in normalized.text
+    assert '"y"' in normalized.text
 
 
 async def test_each_text_is_answered_with_its_own_literals(
