@@ -16,9 +16,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
 from db.core.quotas import Bound
-from db.core.rls import Access, Internal, Owned
 
 
 class User(Base):
@@ -52,7 +52,10 @@ class User(Base):
         Index("ix_users_created_at_id", "created_at", "id"),
     )
     access = Access(
-        Owned("id", admins=True), hidden=("email_key",), update=("display_name", "updated_at")
+        read=AnyOf(Owner("id"), Admin()),
+        write=Owner("id"),
+        hidden=("email_key",),
+        update=("display_name", "updated_at"),
     )
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 
@@ -68,7 +71,7 @@ class Credential(Base):
     password_hash: Mapped[str]
     updated_at: Mapped[Timestamp]
 
-    access = Access(Internal())
+    access = Access(read=Nobody())
     quota = Bound("One for each member.")
 
 
@@ -86,7 +89,7 @@ class Session(Base):
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
 
-    access = Access(Owned())
+    access = Access(read=Owner())
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
 
 
@@ -101,7 +104,7 @@ class DeletedSession(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     deleted_at: Mapped[Timestamp] = mapped_column(index=True)
 
-    access = Access(Internal(), service=("SELECT", "DELETE"))
+    access = Access(read=Nobody(), service=("SELECT", "DELETE"))
     quota = Bound("One for each session that was deleted, kept for 30 days.")
 
 
@@ -119,7 +122,7 @@ class RefreshToken(Base):
     used_at: Mapped[OptionalTimestamp]
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 
-    access = Access(Internal())
+    access = Access(read=Nobody())
     quota = Bound("The 1,000 newest of a session; they go with their session.")
 
 
@@ -137,7 +140,7 @@ class SignUpTerms(Base):
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint("bonus_credits >= 0 and anonymous_bonus_credits >= 0", name="bonus"),
     )
-    access = Access(Internal())
+    access = Access(read=Nobody())
     quota = Bound("One row.")
 
 
@@ -155,7 +158,7 @@ class RateBudget(Base):
     used_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)))
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
-    access = Access(Internal())
+    access = Access(read=Nobody())
     quota = Bound("One for each address and device that signed up within a day.")
 
 
@@ -172,5 +175,5 @@ class AuditEntry(Base):
     detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[Timestamp]
 
-    access = Access(Internal(), service=("SELECT", "INSERT"))
+    access = Access(read=Nobody(), service=("SELECT", "INSERT"))
     quota = Bound("What operators and admins do, and one line for each session that was misused.")

@@ -7,8 +7,8 @@ from typing import ClassVar
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Admin, AnyOf, Public, Watch
 from db.core.base import Base, Json, Slug
-from db.core.rls import Access, Public, Watch
 
 HEX_COLOR = "hex_code ~ '^#[0-9a-f]{6}$'"
 
@@ -33,7 +33,7 @@ class Plan(Base):
         CheckConstraint("monthly_credits >= 0 and max_daily_credits >= 0", name="credits"),
         CheckConstraint("price_cents >= 0 and currency ~ '^[A-Z]{3}$'", name="price"),
     )
-    access = Access(Public())
+    access = Access(read=Public())
 
 
 class Tool(Base):
@@ -64,7 +64,7 @@ class Tool(Base):
         Index("ix_tools_sort_order_id", "sort_order", "id"),
     )
     large: ClassVar = {"parameters_schema": 16_384}
-    access = Access(Public(only_if="is_active", admins=True))
+    access = Access(read=AnyOf(Public(only_if="is_active"), Admin()))
     watch = Watch("tools.changed", deletes=True)
 
 
@@ -82,7 +82,7 @@ class Hairstyle(Base):
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
 
     __table_args__ = (CheckConstraint("gender in ('MALE', 'FEMALE')", name="gender"),)
-    access = Access(Public())
+    access = Access(read=Public())
 
 
 class HairColor(Base):
@@ -94,7 +94,7 @@ class HairColor(Base):
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
 
     __table_args__ = (CheckConstraint(HEX_COLOR, name="hex_code"),)
-    access = Access(Public())
+    access = Access(read=Public())
 
 
 class SkinColor(Base):
@@ -107,4 +107,4 @@ class SkinColor(Base):
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
 
     __table_args__ = (CheckConstraint(HEX_COLOR, name="hex_code"),)
-    access = Access(Public())
+    access = Access(read=Public())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Text, Uuid, text
+from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
+from db.core.access import Access, Group, Watch, declare_group
 from db.core.quotas import Bound, Quota
-from db.core.rls import Access, Watch
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -34,12 +34,34 @@ OptionalTimestamp = Annotated[datetime | None, mapped_column(DateTime(timezone=T
 Json = Annotated[dict[str, object], mapped_column(JSONB)]
 
 
-class Base(DeclarativeBase):
-    """A table: every subclass declares who may do what with it in `access`.
+class Declarations:
+    """What a table's class declares beside its columns.
 
-    One that clients' requests fill says in `quota` how much of it a user may have, or what
-    bounds it.
+    Every one says who may do what in `access`. One that clients' requests fill says in `quota` how
+    much of it a user may have, or what bounds it. Changes of one with a `watch` are events. One
+    with a `group` holds the memberships that other tables' access refers to.
     """
+
+    access: ClassVar[Access]
+    watch: ClassVar[Watch | None] = None
+    group: ClassVar[Group | None] = None
+    # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
+    # them costs by that, and the bytes that an answer really has of them are bounded.
+    large: ClassVar[Mapping[str, int]] = {}
+    quota: ClassVar[Quota | Bound | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Notes with the table what else refers to: its access, and the group it makes."""
+        super().__init_subclass__(**options)
+        table = cls.__dict__.get("__table__")
+        if isinstance(table, Table):
+            table.info["access"] = cls.access
+            if cls.group is not None:
+                declare_group(table, cls.group)
+
+
+class Base(Declarations, DeclarativeBase):
+    """The base of every table of the product."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar = {
@@ -47,9 +69,3 @@ class Base(DeclarativeBase):
         dict[str, object]: JSONB(none_as_null=True),
         datetime: DateTime(timezone=True),
     }
-    access: ClassVar[Access]
-    watch: ClassVar[Watch | None] = None
-    # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
-    # them costs by that, and the bytes that an answer really has of them are bounded.
-    large: ClassVar[Mapping[str, int]] = {}
-    quota: ClassVar[Quota | Bound | None] = None

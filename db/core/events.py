@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
+from db.core.access import Access, Nobody
 from db.core.base import Base, Json, Timestamp
 from db.core.quotas import Bound
-from db.core.rls import Access, Internal
 
 
 class TransactionId(UserDefinedType[int]):
@@ -58,7 +58,7 @@ class Event(Base):
         Index("ix_events_user_id_topic_xid_id", "user_id", "topic", "xid", "id"),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
-    access = Access(Internal(), service=("SELECT",))
+    access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One for each write to a counted table or a wallet; kept for 7 days.")
 
 
@@ -75,4 +75,4 @@ class DatabaseEpoch(Base):
     dropped_xid: Mapped[int] = mapped_column(TransactionId, server_default=text("'0'::xid8"))
     dropped_id: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
-    access = Access(Internal(), service=("SELECT",))
+    access = Access(read=Nobody(), service=("SELECT",))

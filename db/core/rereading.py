@@ -14,8 +14,8 @@ import asyncpg
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
+from db.core.access import Access
 from db.core.registry import models
-from db.core.rls import Access, Internal
 
 _dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
@@ -34,7 +34,7 @@ async def make_reread_functions(owner: asyncpg.Connection) -> None:
     """Makes them for all tables as they are declared."""
     for model in models().values():
         table = model.metadata.tables[model.__tablename__]
-        if not isinstance(model.access.ownership, Internal) and len(table.primary_key) == 1:
+        if not model.access.is_internal and len(table.primary_key) == 1:
             await owner.execute(_function(table, model.access))
 
 

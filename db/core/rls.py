@@ -1,132 +1,109 @@
-"""Who may touch which rows: one declaration yields policies, grants and engine predicates."""
+"""Access declarations as SQL: row-level security policies, grants, event triggers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal
 
-from sqlalchemy import (
-    Table,
+from sqlalchemy import Table
+
+from db.core.access import (
+    WRITES,
+    Access,
+    Admin,
+    AnyOf,
+    Command,
+    Member,
+    Nobody,
+    Owner,
+    Public,
+    Rule,
+    Shared,
+    Through,
+    Watch,
+    parent_of,
+    parts,
+    private_part,
+    public_part,
 )
-
-ServicePrivilege = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
-
-
-@dataclass(frozen=True)
-class Owned:
-    """Rows belong to the user named in `column`; nobody else sees that they exist.
-
-    With `admins`, admins read them too. Nobody but the owner ever writes them.
-    """
-
-    column: str = "user_id"
-    admins: bool = False
-
-
-@dataclass(frozen=True)
-class Public:
-    """Everybody reads the rows for which the boolean column `only_if` is true (all, when empty).
-
-    With `admins`, admins read the others too.
-    """
-
-    only_if: str = ""
-    admins: bool = False
-
-
-@dataclass(frozen=True)
-class AdminOnly:
-    """Admins read every row, and nobody else sees that there are any."""
-
-
-@dataclass(frozen=True)
-class Internal:
-    """Only the server itself (`service`) touches the rows."""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Changes of a table's rows that clients may watch: each writes an event under `topic`.
-
-    `entity` is the column whose value names the row in the event; `inserts`, `updates` and
-    `deletes` say which changes count. Rows without a `user_id` are everybody's to watch. What is in
-    the `deferred` columns is too large to be copied into events: it is read from the row when an
-    event is delivered to somebody who asks for it.
-    """
-
-    topic: str
-    entity: str = "id"
-    inserts: bool = True
-    updates: bool = True
-    deletes: bool = False
-    deferred: tuple[str, ...] = ()
-
-    @property
-    def changes(self) -> tuple[str, ...]:
-        """The changes that count, in SQL's words."""
-        counted = (("insert", self.inserts), ("update", self.updates), ("delete", self.deletes))
-        return tuple(name for name, counts in counted if counts)
-
-
-@dataclass(frozen=True)
-class Access:
-    """The lock on one table.
-
-    `hidden` columns are never readable by a client's role; `insert` and `update` list the columns
-    that `authenticated` may write in its own rows; `service` lists what the server may do.
-    """
-
-    ownership: Owned | Public | AdminOnly | Internal
-    hidden: tuple[str, ...] = ()
-    insert: tuple[str, ...] = ()
-    update: tuple[str, ...] = ()
-    delete: bool = False
-    service: tuple[ServicePrivilege, ...] = field(default=("SELECT", "INSERT", "UPDATE", "DELETE"))
-
 
 # The role is read from the database, not from the token: who is no admin any more sees nothing.
 IS_ADMIN = (
     "exists (select from users admins"
     " where admins.id = (select app.user_id()) and admins.role = 'admin')"
 )
-
-
-# The same for a table that its own policy could not ask: it would be asked again for the answer.
+# The same where the cheap half of a condition comes first, and for the table of users, whose own
+# policy could not ask it: it would be asked again for the answer.
 CALLER_IS_ADMIN = "(select app.is_admin())"
 
 
-def _owner_condition(ownership: Owned) -> str:
-    return f"{ownership.column} = (select app.user_id())"
+def condition(table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0) -> str:
+    """What a rule demands of a row, as the text of a policy.
+
+    `row` qualifies the columns, with its dot. What depends on the caller alone stands in a select
+    of its own, so that it is evaluated once a statement.
+    """
+    texts = []
+    for part in parts(rule):
+        match part:
+            case Owner(column):
+                texts.append(f"{row}{column} = (select app.user_id())")
+            case Member(column, roles, group):
+                texts.append(f"{row}{column} = any ({_group_ids(group, roles)})")
+            case Shared(column, group):
+                texts.append(f"{row}{column} = any ({_group_ids(group, ())})")
+            case Public(only_if):
+                texts.append(f"{row}{only_if}" if only_if else "true")
+            case Admin():
+                texts.append(CALLER_IS_ADMIN)
+            case Through():
+                texts.append(_parent_condition(table, part, command, row, depth))
+            case Nobody() | AnyOf():
+                raise TypeError(f"{part} lets nobody in, so there is no policy of it")
+    return " or ".join(texts)
 
 
-def _authenticated_policies(name: str, access: Access) -> Iterator[tuple[str, str]]:
-    if isinstance(access.ownership, Public):
-        condition = access.ownership.only_if or "true"
-        yield "public_select", f"on {name} for select to anon, authenticated using ({condition})"
-        if access.ownership.admins:
-            yield "admin_select", f"on {name} for select to authenticated using ({CALLER_IS_ADMIN})"
-    if isinstance(access.ownership, AdminOnly):
-        yield "admin_select", f"on {name} for select to authenticated using ({IS_ADMIN})"
-    if isinstance(access.ownership, Owned):
-        own = _owner_condition(access.ownership)
-        # One policy, so that the cheap half is always looked at first.
-        readable = f"{own} or {CALLER_IS_ADMIN}" if access.ownership.admins else own
-        yield "owner_select", f"on {name} for select to authenticated using ({readable})"
-        if access.insert:
-            yield "owner_insert", f"on {name} for insert to authenticated with check ({own})"
-        if access.update:
-            yield (
-                "owner_update",
-                f"on {name} for update to authenticated using ({own}) with check ({own})",
-            )
-        if access.delete:
-            yield "owner_delete", f"on {name} for delete to authenticated using ({own})"
+def _group_ids(group: str, roles: tuple[str, ...]) -> str:
+    return f"(select app.{group}_ids('{{{','.join(roles)}}}'))::uuid[]"
+
+
+def _parent_condition(table: Table, part: Through, command: Command, row: str, depth: int) -> str:
+    parent, name = parent_of(table, part, command), f"parent_{depth + 1}"
+    met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1)
+    leads_to = f"{name}.{parent.key} = {row or f'{table.name}.'}{part.column}"
+    return f"exists (select from {parent.table.name} {name} where {leads_to} and ({met}))"
+
+
+def _named_after(rule: Rule) -> str:
+    """A policy is named after the rule that it puts first."""
+    return type(parts(rule)[0]).__name__.lower()
+
+
+def _client_policies(table: Table, access: Access) -> Iterator[tuple[str, str]]:
+    on = f"on {table.name} for"
+    everybody, signed_in = public_part(table, access.read), private_part(table, access.read)
+    if everybody != Nobody():
+        public = condition(table, everybody, "SELECT")
+        yield "public_select", f"{on} select to anon, authenticated using ({public})"
+    if signed_in != Nobody():
+        is_alone = signed_in == Admin() and everybody == Nobody()
+        own = IS_ADMIN if is_alone else condition(table, signed_in, "SELECT")
+        yield f"{_named_after(signed_in)}_select", f"{on} select to authenticated using ({own})"
+    for command in WRITES:
+        if access.offers(command):
+            rule = access.rule(command)
+            met = condition(table, rule, command)
+            checks = {
+                "INSERT": f"with check ({met})",
+                "UPDATE": f"using ({met}) with check ({met})",
+                "DELETE": f"using ({met})",
+            }[command]
+            lower = command.lower()
+            yield f"{_named_after(rule)}_{lower}", f"{on} {lower} to authenticated {checks}"
 
 
 def policies(table: Table, access: Access) -> dict[str, str]:
     """The policies of a table by name, each the text that follows `create policy <name>`."""
-    found = dict(_authenticated_policies(table.name, access))
+    found = dict(_client_policies(table, access))
     if access.service:
         found["service_all"] = f"on {table.name} for all to service using (true) with check (true)"
     return found
@@ -136,8 +113,9 @@ def grants(table: Table, access: Access) -> list[str]:
     """The grants of a table: columns are always listed for clients' roles."""
     statements: list[str] = []
     readable = ", ".join(c.name for c in table.columns if c.name not in access.hidden)
-    if not isinstance(access.ownership, Internal):
-        readers = "anon, authenticated" if isinstance(access.ownership, Public) else "authenticated"
+    if not access.is_internal:
+        is_public = public_part(table, access.read) != Nobody()
+        readers = "anon, authenticated" if is_public else "authenticated"
         statements.append(f"grant select ({readable}) on {table.name} to {readers}")
     for privilege, columns in (("insert", access.insert), ("update", access.update)):
         if columns:
@@ -152,7 +130,7 @@ def grants(table: Table, access: Access) -> list[str]:
 
 
 def access_statements(table: Table, access: Access) -> list[str]:
-    """All the SQL that puts the lock on a new table, in order."""
+    """All the SQL that puts a new table's access policies in place, in order."""
     created = [f"create policy {name} {rest}" for name, rest in policies(table, access).items()]
     enable = f"alter table {table.name} enable row level security"
     return [enable, *created, *grants(table, access)]

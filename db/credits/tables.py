@@ -18,9 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, BigKey, OptionalTimestamp, Timestamp, UuidKey
 from db.core.quotas import Bound
-from db.core.rls import Access, Internal, Owned, Watch
 
 GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
 EXPIRY_RANK = (
@@ -65,7 +65,7 @@ class Wallet(Base):
         ),
         CheckConstraint("balance <= 1000000000", name="bounded"),
     )
-    access = Access(Owned(admins=True), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     watch = Watch("credits.changed", entity="user_id", inserts=False)
     quota = Bound("One for each user.")
 
@@ -109,7 +109,7 @@ class CreditGrant(Base):
             postgresql_where=text("usable and expires_at is not null"),
         ),
     )
-    access = Access(Owned(admins=True), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     quota = Bound("Given by the server; a client's refunds and transfers are the operator's.")
 
 
@@ -141,7 +141,7 @@ class CreditHold(Base):
         Index("ix_credit_holds_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_credit_holds_open", "expires_at", postgresql_where=text("status = 'OPEN'")),
     )
-    access = Access(Owned(), service=("SELECT",))
+    access = Access(read=Owner(), service=("SELECT",))
     quota = Bound(
         "Each takes a credit, which cancelling gives back: only the pace of requests bounds them."
     )
@@ -160,7 +160,7 @@ class CreditHoldPart(Base):
     amount: Mapped[int]
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
-    access = Access(Internal(), service=("SELECT",))
+    access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One for each grant that a hold takes from.")
 
 
@@ -200,7 +200,7 @@ class CreditTransaction(Base):
         Index("ix_credit_transactions_user_id_type", "user_id", "type", "created_at", "id"),
         index_where_set("credit_transactions", "hold_id"),
     )
-    access = Access(Owned(admins=True), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     quota = Bound(
         "A spend uses a credit up; holds and releases are bounded by the pace of requests."
     )
@@ -236,7 +236,7 @@ class CreditEntry(Base):
         CheckConstraint("(account = 'GRANT') = (grant_id is not null)", name="grant_id"),
         CheckConstraint("(account = 'HOLD') = (hold_id is not null)", name="hold_id"),
     )
-    access = Access(Internal(), service=("SELECT",))
+    access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("Two or more for each movement.")
 
 
@@ -256,7 +256,7 @@ class CreditRefundPart(Base):
     amount: Mapped[int]
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
-    access = Access(Internal(), service=("SELECT",))
+    access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One for each grant that a refund gives back to.")
 
 
@@ -268,7 +268,7 @@ class CreditTransfer(Base):
     sent_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), primary_key=True)
     received_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), unique=True)
 
-    access = Access(Internal(), service=("SELECT",))
+    access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One for each transfer, which an operator makes.")
 
 
@@ -287,7 +287,7 @@ class LedgerProof(Base):
     faults: Mapped[list[dict[str, object]]] = mapped_column(JSONB)
     fault_count: Mapped[int]
 
-    access = Access(Internal(), service=("SELECT", "INSERT", "DELETE"))
+    access = Access(read=Nobody(), service=("SELECT", "INSERT", "DELETE"))
     quota = Bound("One for each proof, by the clock; kept for a year.")
 
 
@@ -305,5 +305,5 @@ class IdempotencyKey(Base):
     result_id: Mapped[UUID]
     created_at: Mapped[Timestamp] = mapped_column(index=True)
 
-    access = Access(Internal(), service=("SELECT", "DELETE"))
+    access = Access(read=Nobody(), service=("SELECT", "DELETE"))
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")

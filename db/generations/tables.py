@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.catalog.tables import Tool
+from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.quotas import Bound, Limit, Quota
-from db.core.rls import Access, AdminOnly, Internal, Owned, Watch
 from db.uploads.tables import Upload
 
 UNFINISHED = "status in ('QUEUED', 'RUNNING')"
@@ -87,7 +87,7 @@ class Generation(Base):
     )
     large: ClassVar = {"parameters": 16_384, "result": 65_536}
     access = Access(
-        Owned(admins=True),
+        read=AnyOf(Owner(), Admin()),
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )
@@ -113,7 +113,7 @@ class CachedResult(Base):
     created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
-    access = Access(Internal())
+    access = Access(read=Nobody())
     quota = Bound("One for each finished generation that was paid for, until it expires.")
 
 
@@ -154,7 +154,7 @@ class GenerationLog(Base):
         Index("ix_ai_generation_logs_outcome", "outcome", "created_at", "id"),
     )
     large: ClassVar = {"usage": 4_096}
-    access = Access(AdminOnly(), service=("SELECT", "DELETE"))
+    access = Access(read=Admin(), service=("SELECT", "DELETE"))
     quota = Bound("At most three for each generation, kept for a year.")
 
 
@@ -177,5 +177,5 @@ class ProviderCircuit(Base):
         CheckConstraint("(state = 'CLOSED') = (retry_at is null)", name="retry_at"),
         CheckConstraint("consecutive_failures >= 0", name="consecutive_failures"),
     )
-    access = Access(AdminOnly(), service=("SELECT",))
+    access = Access(read=Admin(), service=("SELECT",))
     quota = Bound("One for each provider.")

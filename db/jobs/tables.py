@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Admin, Nobody
 from db.core.base import Base, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.quotas import Bound
-from db.core.rls import Access, AdminOnly, Internal
 
 
 class DeadJob(Base):
@@ -36,7 +36,7 @@ class DeadJob(Base):
         CheckConstraint("attempts >= 0", name="attempts"),
         Index("ix_dead_jobs_died_at_id", "died_at", "id"),
     )
-    access = Access(AdminOnly(), hidden=("payload",), service=("SELECT", "DELETE"))
+    access = Access(read=Admin(), hidden=("payload",), service=("SELECT", "DELETE"))
     quota = Bound("One for each job that was given up; kept for 90 days.")
 
 
@@ -62,5 +62,5 @@ class ScheduledRun(Base):
         CheckConstraint("last_result in ('SUCCEEDED', 'FAILED')", name="last_result"),
         CheckConstraint("(last_result = 'FAILED') = (last_error is not null)", name="last_error"),
     )
-    access = Access(Internal(), service=("SELECT", "INSERT", "UPDATE"))
+    access = Access(read=Nobody(), service=("SELECT", "INSERT", "UPDATE"))
     quota = Bound("One for each scheduled work.")

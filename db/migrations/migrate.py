@@ -13,6 +13,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 
+from db.core.groups import make_group_functions
 from db.core.pool import role_url
 from db.core.rereading import make_reread_functions
 from db.core.roles import narrow_reach, write_role_settings
@@ -78,6 +79,7 @@ async def migrate(owner_url: str, settings: Settings) -> None:
         async with lock.transaction():
             for name in FUNCTION_FILES:
                 await lock.execute((DB / name).read_text())
+            await make_group_functions(lock)
             await make_reread_functions(lock)
             await write_declared_limits(lock)
             await publish_limits(lock, UploadLimits.of(settings))

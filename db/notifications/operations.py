@@ -17,7 +17,7 @@ async def mark_read(transaction: Transaction, actor: Actor, notification_id: UUI
     """Marks a notification of the actor's as read; NOT_FOUND for any other."""
     statement = (
         update(Notification)
-        .where(Notification.id == notification_id, own_rows(Notification, actor))
+        .where(Notification.id == notification_id, own_rows(Notification, actor, "UPDATE"))
         .values(read=True)
         .returning(Notification.id)
     )

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Admin, AnyOf, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
 from db.core.quotas import Limit, Quota
-from db.core.rls import Access, Owned, Watch
 
 
 class Notification(Base):
@@ -34,6 +34,6 @@ class Notification(Base):
         Index("ix_notifications_user_id_read", "user_id", "read", "created_at", "id"),
     )
     large: ClassVar = {"data": 4_096}
-    access = Access(Owned(admins=True), update=("read",), delete=True)
+    access = Access(read=AnyOf(Owner(), Admin()), write=Owner(), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)
     quota = Quota(guests=Limit(1_000, 1_000_000), members=Limit(1_000, 1_000_000), excess="FORGET")

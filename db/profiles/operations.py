@@ -17,7 +17,7 @@ async def delete_profile(transaction: Transaction, actor: Actor, profile_id: UUI
     """Deletes a profile of the actor's; NOT_FOUND for any other."""
     statement = (
         delete(Profile)
-        .where(Profile.id == profile_id, own_rows(Profile, actor))
+        .where(Profile.id == profile_id, own_rows(Profile, actor, "DELETE"))
         .returning(Profile.id)
     )
     if await transaction.fetch_value(statement) is None:

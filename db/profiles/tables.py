@@ -9,9 +9,9 @@ from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
 from db.core.quotas import Limit, Quota
-from db.core.rls import Access, Owned, Watch
 
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
 THUMBNAIL_LIMIT_BYTES = 512 * 1024
@@ -51,7 +51,8 @@ class Profile(Base):
         Index("ix_profiles_user_id_updated_at_id", "user_id", "updated_at", "id"),
     )
     access = Access(
-        Owned(),
+        read=Owner(),
+        write=Owner(),
         insert=("user_id", "local_id", "created_at", "updated_at", *WRITABLE),
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Admin, AnyOf, Owner, Public
 from db.core.base import Base, Slug
 from db.core.quotas import Bound
-from db.core.rls import Access, Owned, Public
 
 
 class QuotaLimit(Base):
@@ -29,7 +29,7 @@ class QuotaLimit(Base):
     is_custom: Mapped[bool] = mapped_column(server_default=text("true"))
 
     __table_args__ = (CheckConstraint("rows_limit >= 0 and bytes_limit >= 0", name="limits"),)
-    access = Access(Public(), service=("SELECT",))
+    access = Access(read=Public(), service=("SELECT",))
 
 
 class QuotaUse(Base):
@@ -51,5 +51,5 @@ class QuotaUse(Base):
     bytes_allowed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
     __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
-    access = Access(Owned(admins=True), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     quota = Bound("One row for each user and counted table.")

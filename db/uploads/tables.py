@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index, Interval, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.core.access import Access, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.quotas import Limit, Quota
-from db.core.rls import Access, Internal, Owned, Watch
 
 # What counts toward the quota: what is announced counts at once, what is deleted no more.
 STORED_BYTES = (
@@ -65,7 +65,7 @@ class Upload(Base):
             postgresql_where=text("received_at is null"),
         ),
     )
-    access = Access(Owned())
+    access = Access(read=Owner())
     watch = Watch("upload.updated", inserts=False)
     # Refused by `app.create_upload` and `app.reserve_upload_bytes`: what waits counts for a while.
     quota = Quota(
@@ -94,4 +94,4 @@ class UploadTerms(Base):
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint("waiting_limit > 0 and url_lasts > '0' and waiting > '0'", name="terms"),
     )
-    access = Access(Internal(), service=("SELECT",))
+    access = Access(read=Nobody(), service=("SELECT",))

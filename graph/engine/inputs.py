@@ -15,8 +15,8 @@ import strawberry
 from sqlalchemy import Table
 from strawberry.utils.str_converters import to_camel_case
 
+from db.core.access import owner_columns
 from db.core.base import Base
-from db.core.rls import Owned
 from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId, Search
 from graph.shared.relay import DEFAULT_PAGE_SIZE
 
@@ -35,13 +35,13 @@ def served_columns(model: type[Base]) -> set[str]:
     """The columns an index finds: its first, or its second where the first is the owner's."""
     table = model.__table__
     assert isinstance(table, Table)
-    owner = model.access.ownership.column if isinstance(model.access.ownership, Owned) else None
+    owners = owner_columns(model.access)
     keys: list[list[str]] = [[c.name for c in table.primary_key]]
     keys += [[c.name for c in index.columns] for index in table.indexes]
     served = set()
     for names in keys:
         if names:
-            served.add(names[1] if names[0] == owner and len(names) > 1 else names[0])
+            served.add(names[1] if names[0] in owners and len(names) > 1 else names[0])
     return served
 
 

@@ -12,12 +12,12 @@ from sqlalchemy import Select, Uuid, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.accounts.tables import User
+from db.core.access import Owner
 from db.core.actor import SERVICE
 from db.core.base import Base
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Database, Transaction
 from db.core.registry import models
-from db.core.rls import Owned
 from graph.live.subscriptions import Subscription
 
 # Twice within the five seconds that are promised.
@@ -38,7 +38,7 @@ def owned_by_topic() -> dict[str, type[Base]]:
         model.watch.topic: model
         for model in models().values()
         if model.watch is not None
-        and isinstance(model.access.ownership, Owned)
+        and model.access.find(Owner) is not None
         and "id" in model.__table__.c
     }
 

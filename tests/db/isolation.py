@@ -6,21 +6,37 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from sqlalchemy import Table
 
+from db.core.access import (
+    Access,
+    Admin,
+    Command,
+    Member,
+    Nobody,
+    Owner,
+    Public,
+    Rule,
+    Shared,
+    Through,
+    groups,
+    is_public,
+    parent_of,
+    parts,
+)
 from db.core.actor import NOBODY, SERVICE, Actor
 from db.core.pool import Database
-from db.core.registry import models
-from db.core.rls import Access, AdminOnly, Internal, Owned, Public
+from db.core.registry import metadata, models
 
 from .rows import FIRST, NEWCOMER, SECOND, insert_sql, literal, new_row
 
 # Tables that no class declares: those of the queue are the server's, alembic's is the owner's.
 UNDECLARED = {
-    "public.alembic_version": Access(Internal(), service=()),
-    "queue.pgqueuer": Access(Internal()),
-    "queue.pgqueuer_log": Access(Internal()),
-    "queue.pgqueuer_schedules": Access(Internal()),
-    "queue.pgqueuer_statistics": Access(Internal()),
+    "public.alembic_version": Access(read=Nobody(), service=()),
+    "queue.pgqueuer": Access(read=Nobody()),
+    "queue.pgqueuer_log": Access(read=Nobody()),
+    "queue.pgqueuer_schedules": Access(read=Nobody()),
+    "queue.pgqueuer_statistics": Access(read=Nobody()),
 }
 TABLES_SQL = """
 select c.oid::regclass::text as short_name, n.nspname || '.' || c.relname as name,
@@ -35,6 +51,53 @@ REFUSED = "no privilege"
 FOREIGN = "no policy for this row"
 
 
+def met(table: Table, rule: Rule, actor: Actor, command: Command, row: str) -> str:
+    """What a rule demands of a row called `row`, told by what is in the tables.
+
+    It knows no policy and no claim: who asks stands in it as a literal.
+    """
+    return " or ".join(f"({_met(table, part, actor, command, row)})" for part in parts(rule))
+
+
+def _met(table: Table, part: Rule, actor: Actor, command: Command, row: str) -> str:
+    match part:
+        case Public(only_if):
+            return f"{row}.{only_if}" if only_if else "true"
+        case Admin():
+            return "true" if actor.is_admin else "false"
+        case Owner(column):
+            return f"{row}.{column} = {_literal_id(actor)}"
+        case Member(column, roles, kind):
+            return f"{row}.{column} in ({_group_ids(table, kind, roles, actor)})"
+        case Shared(column, kind):
+            return f"{row}.{column} in ({_group_ids(table, kind, (), actor)})"
+        case Through(column, _):
+            parent = parent_of(table, part, command)
+            inner = f"p{len(row)}"
+            wanted = met(parent.table, parent.rule, actor, command, inner)
+            return (
+                f"exists (select from {parent.table.name} {inner}"
+                f" where {inner}.{parent.key} = {row}.{column} and ({wanted}))"
+            )
+    return "false"
+
+
+def _literal_id(actor: Actor) -> str:
+    return f"'{actor.user_id}'" if actor.user_id else "null"
+
+
+def _group_ids(table: Table, kind: str, roles: tuple[str, ...], actor: Actor) -> str:
+    memberships, group = groups(table.metadata)[kind]
+    counted = [f"{name} in {_texts(values)}" for name, values in group.counts.items()]
+    counted += [f"{group.role} in {_texts(roles)}"] if roles else []
+    is_member = " or ".join(f"{column} = {_literal_id(actor)}" for column in group.users)
+    return f"select {group.key} from {memberships.name} where {' and '.join([f'({is_member})', *counted])}"
+
+
+def _texts(values: tuple[str, ...]) -> str:
+    return f"({', '.join(map(literal, values))})"
+
+
 @dataclass(frozen=True)
 class DeclaredTable:
     """A table of the catalog with what was declared about it."""
@@ -43,47 +106,42 @@ class DeclaredTable:
     access: Access
     columns: tuple[str, ...]
     always_generated: tuple[str, ...]
+    table: Table | None = None
 
     @property
     def owner_column(self) -> str | None:
         """The column that names the owner, also of internal tables that have one."""
-        ownership = self.access.ownership
-        if isinstance(ownership, Owned):
-            return ownership.column
+        owner = self.access.find(Owner)
+        if owner is not None:
+            return owner.column
         return "user_id" if "user_id" in self.columns else None
 
     def readable(self, actor: Actor) -> tuple[str, ...]:
         """The columns that the actor's role may select."""
         if actor.role == "service":
             return self.columns if "SELECT" in self.access.service else ()
-        ownership = self.access.ownership
-        if isinstance(ownership, Internal):
+        if self.table is None or self.access.is_internal:
             return ()
-        if isinstance(ownership, Owned | AdminOnly) and actor is NOBODY:
+        if actor is NOBODY and not is_public(self.table):
             return ()
         return tuple(name for name in self.columns if name not in self.access.hidden)
 
-    def writable(self, actor: Actor, command: str) -> tuple[str, ...]:
+    def writable(self, actor: Actor, command: Command) -> tuple[str, ...]:
         """The columns that the actor's role may write; for DELETE, all or none."""
         if actor.role == "service":
             return self.columns if command in self.access.service else ()
-        if actor.role == "anon":
+        if actor.role == "anon" or not self.access.offers(command):
             return ()
-        deletable = self.columns if self.access.delete else ()
-        return {"INSERT": self.access.insert, "UPDATE": self.access.update}.get(command, deletable)
+        listed = {"INSERT": self.access.insert, "UPDATE": self.access.update}
+        return listed.get(command, self.columns)
 
-    def own(self, actor: Actor, command: str) -> str:
+    def own(self, actor: Actor, command: Command, row: str = "t") -> str:
         """The condition on the rows that the actor may touch with a command they may use at all."""
-        ownership = self.access.ownership
-        if command == "SELECT" and actor.is_admin and getattr(ownership, "admins", False):
-            return "true"
         if actor.role == "service":
             return "true"
-        if isinstance(ownership, Public):
-            return ownership.only_if or "true"
-        if isinstance(ownership, AdminOnly):
-            return "true" if actor.is_admin else "false"
-        return f"{self.owner_column} = '{actor.user_id}'" if actor.user_id else "false"
+        if self.table is None:
+            return "false"
+        return met(self.table, self.access.rule(command), actor, command, row)
 
 
 @dataclass(frozen=True)
@@ -127,9 +185,10 @@ class House:
         return [
             DeclaredTable(
                 row["name"],
-                declared.get(row["name"], Access(Internal(), service=())),
+                declared.get(row["name"], Access(read=Nobody(), service=())),
                 tuple(row["columns"]),
                 tuple(row["always_generated"] or ()),
+                metadata.tables.get(row["short_name"]),
             )
             for row in await self.trusted.fetch(TABLES_SQL)
         ]
@@ -137,7 +196,17 @@ class House:
     async def count(self, table: DeclaredTable, condition: str) -> int:
         """How many rows there really are."""
         return int(
-            await self.trusted.fetchval(f"select count(*) from {table.name} where {condition}")
+            await self.trusted.fetchval(f"select count(*) from {table.name} t where {condition}")
+        )
+
+    async def allows(self, table: DeclaredTable, actor: Actor, row: dict[str, Any]) -> bool:
+        """Whether the actor may insert a row."""
+        named = ", ".join(f"{literal(value)} as {name}" for name, value in row.items())
+        typed = f"(select (jsonb_populate_record(null::{table.name}, to_jsonb(given))).* from (select {named}) given)"
+        return bool(
+            await self.trusted.fetchval(
+                f"select coalesce({table.own(actor, 'INSERT')}, false) from {typed} t"
+            )
         )
 
 
@@ -157,7 +226,7 @@ async def check_select(house: House, table: DeclaredTable, actor: Actor, found: 
             sql = f"select {column}::text from {table.name}"
             found.expect(REFUSED, await house.attempt(actor, sql), sql)
     if readable:
-        sql = f"select row({', '.join(readable)})::text from {table.name}"
+        sql = f"select row({', '.join(readable)})::text from {table.name} t"
         real = await house.trusted.fetch(f"{sql} where {table.own(actor, 'SELECT')}")
         found.expect(sorted(row[0] for row in real), await house.attempt(actor, sql), sql)
     else:
@@ -182,7 +251,7 @@ async def check_insert(house: House, table: DeclaredTable, actor: Actor, found: 
         if row is None:
             found.append(f"{table.name}: tests/db/rows.py knows no row of it")
             continue
-        allowed = user is NEWCOMER if actor is SERVICE else user.user_id == actor.user_id
+        allowed = user is NEWCOMER if actor is SERVICE else await house.allows(table, actor, row)
         if allowed or actor is not SERVICE:
             sql = insert_sql(table.name, row)
             if table.name == "public.sign_up_terms":

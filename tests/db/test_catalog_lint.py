@@ -13,7 +13,7 @@ from db.core.pool import Database
 from db.core.quotas import Quota, quota_statements
 from db.core.registry import models
 from db.core.rereading import reread_name
-from db.core.rls import Internal, access_statements, watch_statements
+from db.core.rls import access_statements, watch_statements
 from db.core.roles import UnsafeRoleError
 from db.embedded.database import EmbeddedDatabase
 from settings import Settings
@@ -27,7 +27,7 @@ REREADING = {
     for model in models().values()
     for table in [model.metadata.tables[model.__tablename__]]
     for key in list(table.primary_key)[:1]
-    if len(table.primary_key) == 1 and not isinstance(model.access.ownership, Internal)
+    if len(table.primary_key) == 1 and not model.access.is_internal
 }
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {

@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from db.core.access import Owner
 from db.core.actor import NOBODY, SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from db.core.rls import Owned
 from db.embedded.database import EmbeddedDatabase
 from db.migrations.migrate import migrate
 from settings import Settings
@@ -73,7 +73,7 @@ async def test_no_row_moves_to_another_owner_even_where_the_column_may_be_writte
 ) -> None:
     tried = 0
     for table in await house.tables():
-        if not (isinstance(table.access.ownership, Owned) and table.access.update):
+        if not (table.access.find(Owner) is not None and table.access.update):
             continue
         column = table.owner_column
         transaction = house.trusted.transaction()

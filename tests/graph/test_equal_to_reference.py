@@ -14,9 +14,9 @@ from graphql import get_named_type, is_leaf_type
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as profile
 
+from db.core.access import Admin
 from db.core.errors import ErrorCode
 from db.core.pool import Database
-from db.core.rls import AdminOnly
 from db.embedded.database import EmbeddedDatabase
 from graph.engine.execution.engine import Engine
 from graph.engine.specs import backing_of
@@ -56,8 +56,7 @@ def backed_fields(engine: Engine) -> set[tuple[str, str]]:
     return {
         (graph_type.name, name)
         for graph_type in engine.schema.type_map.values()
-        if (backing := backing_of(graph_type)) is not None
-        and not isinstance(backing.model.access.ownership, AdminOnly)
+        if (backing := backing_of(graph_type)) is not None and backing.model.access.read != Admin()
         for name in graph_type.fields  # type: ignore[attr-defined]
     }
 

@@ -19,10 +19,10 @@ from graphql import (
 )
 from sqlalchemy import FromClause, cast, func, null
 
+from db.core.access import is_public
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.outages import unavailable
-from db.core.rls import Public
 from graph.engine import specs
 from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.store import Documents
@@ -108,9 +108,9 @@ class SubscriptionPlan:
             self.payload_type, [node.selection_set for node in self.nodes]
         )
         model = table_behind(self.row_type).model
-        self.ownership = model.access.ownership
+        self.rule = model.access.read
         self._deferred = self._asked_for() & set(model.watch.deferred if model.watch else ())
-        self.is_public = isinstance(self.ownership, Public)
+        self.is_public = is_public(table_behind(self.row_type).table)
         seen = cast(func.app.seen_of_events(), TEXT)
         self.now = self._statement(self._current, ("snapshot", seen))
         self.event = self._statement(self._of_event)
@@ -181,7 +181,7 @@ class SubscriptionPlan:
     def is_gone(self, event: Any, actor: Actor) -> bool:
         """Whether the event's row is deleted, or not the actor's to see."""
         return event.change == "DELETE" or not is_readable(
-            self.ownership, event.snapshot, actor.user_claim
+            self.rule, event.snapshot, actor.user_claim
         )
 
     def of_gone(self, event: Any) -> bytes | None:

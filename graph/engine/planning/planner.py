@@ -29,10 +29,10 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as sql_column
 
+from db.core.access import is_public
 from db.core.errors import DomainError
 from db.core.predicates import ownership_predicate
 from db.core.rereading import readable_columns, reread_name
-from db.core.rls import AdminOnly, Owned
 from graph.engine import specs
 from graph.engine.planning.faults import FieldFault, Path, blamed_on, kept
 from graph.engine.planning.json_parts import (
@@ -192,7 +192,9 @@ class Planner:
     ) -> ColumnElement[bool]:
         """Which rows of `source` the actor may read."""
         model, actor = table_behind(named).model, self.parameters.actor()
-        return ownership_predicate(model, source, actor, as_admin=self._as_admin)
+        return ownership_predicate(
+            model, source, actor, as_admin=self._as_admin, rereads=self.rereads
+        )
 
     @contextmanager
     def for_admins_too(self) -> Iterator[None]:
@@ -203,8 +205,7 @@ class Planner:
 
     def may_name(self, named: GraphQLNamedType) -> bool:
         """Whether the asking role may name the table: `anon` only what is public."""
-        private = Owned | AdminOnly
-        return self.signed_in or not isinstance(table_behind(named).model.access.ownership, private)
+        return self.signed_in or is_public(table_behind(named).table)
 
     def object(
         self,

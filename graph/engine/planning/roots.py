@@ -87,7 +87,7 @@ class Roots:
         if not planner.signed_in:
             raise sign_in_first()
         planner.finishers.append(Guard((key,), forbidden))
-        asked = is_admin(table_behind(item).model, planner.parameters.actor())
+        asked = is_admin(table_behind(item).table.metadata, planner.parameters.actor())
         with planner.for_admins_too():
             return case((asked, build()), else_=null())
 

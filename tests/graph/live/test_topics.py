@@ -14,9 +14,9 @@ import pytest
 from graphql import GraphQLObjectType, get_named_type
 from sqlalchemy.dialects.postgresql import JSONB
 
+from db.core.access import Admin, AnyOf, Owner, Public, Rule, Watch
 from db.core.actor import NOBODY, Actor
 from db.core.registry import models
-from db.core.rls import AdminOnly, Owned, Public, Watch
 from graph.engine.checks import SchemaError, check_schema
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine
@@ -378,19 +378,21 @@ async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
 
 
 @pytest.mark.parametrize(
-    ("ownership", "row", "actor", "expected"),
+    ("rule", "row", "actor", "expected"),
     [
-        (Owned(), {"user_id": "a"}, "a", True),
-        (Owned(), {"user_id": "a"}, "b", False),
-        (Owned(), {"user_id": ""}, "", False),
-        (Owned("owner_id"), {"user_id": "a", "owner_id": "b"}, "a", False),
+        (Owner(), {"user_id": "a"}, "a", True),
+        (Owner(), {"user_id": "a"}, "b", False),
+        (Owner(), {"user_id": ""}, "", False),
+        (Owner("owner_id"), {"user_id": "a", "owner_id": "b"}, "a", False),
         (Public(), {}, "", True),
         (Public("is_active"), {"is_active": True}, "", True),
         (Public("is_active"), {"is_active": False}, "a", False),
-        (AdminOnly(), {"user_id": "a"}, "a", False),
+        (Admin(), {"user_id": "a"}, "a", False),
+        (AnyOf(Owner(), Admin()), {"user_id": "a"}, "a", True),
+        (AnyOf(Owner(), Admin()), {"user_id": "a"}, "b", False),
     ],
 )
 def test_the_lock_on_a_snapshot(
-    ownership: object, row: dict[str, Any], actor: str, expected: bool
+    rule: Rule, row: dict[str, Any], actor: str, expected: bool
 ) -> None:
-    assert is_readable(ownership, row, actor) is expected
+    assert is_readable(rule, row, actor) is expected

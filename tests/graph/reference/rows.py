@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
+from db.core.access import Owner, Public, is_public, parts
 from db.core.actor import Actor
 from db.core.base import Base
 from db.core.pool import Transaction
-from db.core.rls import AdminOnly, Owned, Public
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Reader:
         as_admin: bool = False,
     ) -> list[Row]:
         """All rows, or those whose `column` is `value`."""
-        if self.actor.user_id is None and isinstance(model.access.ownership, Owned | AdminOnly):
-            return []  # nobody may not even name the table
         table = model.__table__
         assert isinstance(table, Table)
+        if self.actor.user_id is None and not is_public(table):
+            return []  # nobody may not even name the table
         readable = ", ".join(c.name for c in table.columns if c.name not in model.access.hidden)
         sql = f"select {readable} from {table.name}"
         arguments = []
@@ -64,11 +64,11 @@ class Reader:
         return [row for row in rows if as_admin or self._is_own(model, row.values)]
 
     def _is_own(self, model: type[Base], values: Mapping[str, Any]) -> bool:
-        ownership = model.access.ownership
-        if isinstance(ownership, Owned):
-            return bool(values[ownership.column] == self.actor.user_id)
-        if isinstance(ownership, Public) and ownership.only_if:
-            return bool(values[ownership.only_if])
+        for rule in parts(model.access.read):
+            if isinstance(rule, Owner):
+                return bool(values[rule.column] == self.actor.user_id)
+            if isinstance(rule, Public) and rule.only_if:
+                return bool(values[rule.only_if])
         return True
 
     async def row(
