@@ -12,7 +12,7 @@ import structlog
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from graph.engine.execution.subscriptions import Item
-from graph.live.clients import Clients, Place
+from graph.live.clients import Clients, ConnectionSlot
 from graph.live.protocol import CloseCode
 from graph.live.subscriptions import SubscriptionClosed
 from graph.live.websocket import OperationSource, Receive, RequestErrors, Scope, Send
@@ -48,7 +48,7 @@ class Stream:
         self,
         source: OperationSource,
         clients: Clients,
-        place: Place,
+        slot: ConnectionSlot,
         actor: Actor,
         scope: Scope,
         send: Send,
@@ -56,7 +56,7 @@ class Stream:
         self._source = source
         self._clients = clients
         self._limits = clients.limits
-        self._place = place
+        self._slot = slot
         self._actor = actor
         self._scope = scope
         self._asgi_send = send
@@ -111,7 +111,7 @@ class Stream:
                 self._source.execute(
                     request,
                     lambda: self._actor,
-                    address=self._place.address,
+                    address=self._slot.address,
                     resume_after=self._last_event_id(),
                     mutations=self._scope["method"] == "POST",
                 ),

@@ -75,7 +75,7 @@ class LiveEngine(Protocol):
 
 
 class LiveEvents(Protocol):
-    """A watch on the hub: entered, told what the first read has shown, then iterated."""
+    """A subscription of the hub: entered, told what the first read has shown, then iterated."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: Any) -> None: ...
@@ -84,7 +84,7 @@ class LiveEvents(Protocol):
     def __aiter__(self) -> AsyncIterator[Any]: ...
 
 
-Watch = Callable[..., LiveEvents]
+Subscribe = Callable[..., LiveEvents]
 # Sends a result at once; false when the client has too much to read already.
 SendNow = Callable[[bytes], bool]
 
@@ -232,12 +232,12 @@ class Subscriber:
     def __init__(
         self,
         engine: LiveEngine,
-        watch: Watch,
+        subscribe: Subscribe,
         actor: Callable[[], Actor],
         enter: Callable[..., Awaitable[Room]] | None = None,
     ) -> None:
         self._engine = engine
-        self._watch = watch
+        self._subscribe = subscribe
         self._actor = actor
         self._enter = enter
 
@@ -278,13 +278,13 @@ class Subscriber:
                 ErrorCode.UNAUTHENTICATED,
             )
         entity = self._entity(plan, arguments)
-        watch = self._watch(
+        subscription = self._subscribe(
             topic=plan.spec.topic,
             user_id=None if plan.is_public else actor.user_id,
             entity_id=str(entity) if entity else None,
             after=after,
         )
-        async with watch as events:
+        async with subscription as events:
             now = await self._read(plan.now, Request(variables, None, {(plan.spec.field,): entity}))
             if plan.spec.entity_argument is not None and None in now["rows"].values():
                 raise not_found(plan.spec.field, (plan.spec.entity_argument,))
