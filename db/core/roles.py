@@ -29,13 +29,14 @@ from pg_db_role_setting s, unnest(s.setconfig) entry
 where s.setrole = (select oid from pg_roles where rolname = current_user)
   and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
 """
-# Functions that store outside of tables, or hold what belongs to the whole server. Only a superuser
-# can close them: the embedded database's does.
-CLOSED_FUNCTIONS = "^(lo_|lo(read|write)$|pg_(try_)?advisory_)"
+# Functions that store outside of tables, or hold or send what belongs to the whole server. Only a
+# superuser can close them: the embedded database's does. Our own functions and the worker use some.
+OWN_FUNCTIONS = "^pg_((try_)?advisory_|notify$)"
+CLOSED_FUNCTIONS = f"^(lo_|lo(read|write)$|pg_logical_emit_message$)|{OWN_FUNCTIONS}"
 REACH_SQL = f"""
 select 'temporary tables' as reach where has_database_privilege(current_database(), 'temporary')
 union all
-select 'large objects and advisory locks' where current_user <> 'service' and exists (
+select 'large objects, advisory locks and messages' where current_user <> 'service' and exists (
     select from pg_proc p where p.pronamespace = 'pg_catalog'::regnamespace
     and p.proname ~ '{CLOSED_FUNCTIONS}' and has_function_privilege(p.oid, 'execute'))
 union all
@@ -43,7 +44,7 @@ select 'new tables in the schema ' || n.nspname from pg_namespace n
 where n.nspname !~ '^pg_' and has_schema_privilege(n.oid, 'create')
 """  # noqa: S608 - our own words only
 # Closes the functions to everybody in the database that psql is connected to; the owner may open
-# them for the worker's role.
+# some for the worker's role.
 CLOSE_FUNCTIONS_SQL = f"""
 do $$
 declare
@@ -53,7 +54,7 @@ begin
         where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ '{CLOSED_FUNCTIONS}'
     loop
         execute format('revoke execute on function %s from public', closed);
-        if closed::text ~ '^pg_' then
+        if (select p.proname from pg_proc p where p.oid = closed) ~ '{OWN_FUNCTIONS}' then
             execute format('grant execute on function %s to {{owner}} with grant option', closed);
         end if;
     end loop;
@@ -103,8 +104,9 @@ async def narrow_reach(owner: asyncpg.Connection) -> None:
         await owner.execute(f"revoke temporary, create on database {database} from public")
     grantable = await owner.fetch(
         "select p.oid::regprocedure::text as signature from pg_proc p"
-        " where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ '^pg_(try_)?advisory_'"
-        " and has_function_privilege(p.oid, 'execute with grant option')"
+        " where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ $1"
+        " and has_function_privilege(p.oid, 'execute with grant option')",
+        OWN_FUNCTIONS,
     )
     for row in grantable:
         await owner.execute(f"grant execute on function {row['signature']} to service")

@@ -1,4 +1,4 @@
-"""Helpers that migrations share: SQL scripts of several statements, and lists of statements."""
+"""Helpers that migrations share. What they do never changes: applied migrations stand on them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import op
+from sqlalchemy.types import UserDefinedType
 
-ROOT = Path(__file__).resolve().parents[1]
+VERSIONS = Path(__file__).parent / "versions"
+
+
+class TransactionId(UserDefinedType[int]):
+    """Postgres's 64-bit transaction id, for migrations."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type's name in DDL."""
+        return "xid8"
 
 
 def run_script(name: str) -> None:
-    """Runs a `.sql` file of the db package, all its statements in the migration's transaction."""
-    script = (ROOT / name).read_text()
+    """Runs a `.sql` file that lies beside its migration, in the migration's transaction."""
+    script = (VERSIONS / name).read_text()
     connection = op.get_bind()
     connection.exec_driver_sql("select 1")  # opens the transaction that the script must join
     adapted = connection.connection.dbapi_connection

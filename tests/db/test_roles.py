@@ -20,6 +20,8 @@ OUT_OF_REACH = (
     "select lo_from_bytea(0, 'bytes')",
     "select lo_import('/etc/hostname')",
     "select lo_open(1, 131072)",
+    "select pg_logical_emit_message(false, 'prefix', 'text')",
+    "select pg_logical_emit_message(true, 'prefix', 'bytes'::bytea)",
     "create temporary table mine (id integer)",
     "create table mine (id integer)",
     "create table app.mine (id integer)",
@@ -46,6 +48,7 @@ CLIENTS_ALONE = (
     "select pg_advisory_lock(1)",
     "select pg_try_advisory_lock(1)",
     "select pg_advisory_xact_lock(1)",
+    "select pg_notify('anything', 'text')",
     "truncate events",
     "listen anything; select * from events",
 )

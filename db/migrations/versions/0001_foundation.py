@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.execute("revoke all on schema public from public")
     op.execute("grant usage on schema public to anon, authenticated, service")
     op.execute("alter default privileges revoke execute on functions from public")
-    run_script("migrations/versions/0001_foundation.sql")
+    run_script("0001_foundation.sql")
 
 
 def downgrade() -> None:

@@ -6,8 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.core.events import TransactionId
-from db.migrations.steps import run_all
+from db.migrations.steps import TransactionId, run_all
 
 revision = "0006"
 down_revision = "0005"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from alembic import op
-from pgqueuer.adapters.persistence.schema_ddl import render_install
 
-from db.core.queue import QUEUE_SETTINGS
-from db.migrations.steps import run_all
+from db.migrations.steps import run_all, run_script
 
 revision = "0009"
 down_revision = "0008"
@@ -17,10 +15,7 @@ TABLES = ("pgqueuer", "pgqueuer_log", "pgqueuer_schedules", "pgqueuer_statistics
 
 
 def upgrade() -> None:
-    connection = op.get_bind()
-    connection.exec_driver_sql("select 1")
-    script = render_install(QUEUE_SETTINGS, create_schema=True)
-    connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(script))
+    run_script("0009_queue.sql")
     op.execute("alter function queue.fn_pgqueuer_changed() set search_path = pg_catalog, pg_temp")
     for table in TABLES:
         run_all(

@@ -196,7 +196,28 @@ def create_proofs() -> None:
     )
 
 
+# Without transfers, what was sent is spent and what was received is given: balances stay as they are.
+TRANSFERS_BEFORE = (
+    "update credit_entries e set account = case when t.amount < 0 then 'SPENT' else 'ISSUED' end"
+    " from credit_transactions t where t.id = e.transaction_id and e.account = 'TRANSFER'",
+    "update credit_transactions set type = case when amount < 0 then 'SPEND' else 'ADMIN' end"
+    " where type = 'TRANSFER'",
+)
+
+
+def rewrite_transfers() -> None:
+    history = ("credit_entries", "credit_transactions")
+    run_all(
+        [
+            *(f"alter table {table} disable trigger refuse_change" for table in history),
+            *TRANSFERS_BEFORE,
+            *(f"alter table {table} enable trigger refuse_change" for table in history),
+        ]
+    )
+
+
 def downgrade() -> None:
+    rewrite_transfers()
     for table in ("ledger_proofs", "credit_transfers", "credit_refund_parts"):
         op.drop_table(table)
     for name in ("refuse_change", "refuse_truncate"):

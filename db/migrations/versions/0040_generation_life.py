@@ -59,7 +59,7 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text(f"{UNFINISHED} and follows_id is null"),
     )
-    run_script("generations/life_cycle.sql")
+    run_script("0040_life_cycle.sql")
     op.execute(
         "create trigger check_change before update on generations "
         "for each row execute function app.check_generation_change()"

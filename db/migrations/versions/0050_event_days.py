@@ -68,6 +68,7 @@ WHOLE = (
     "select setval(pg_get_serial_sequence('events', 'id'),"
     " (select coalesce(max(id), 0) + 1 from events))",
     "drop table events_before",
+    "alter sequence events_id_seq1 rename to events_id_seq",
     "drop schema event_days cascade",
     "create index ix_events_user_id on events (user_id)",
     "create index ix_events_xid_id on events (xid, id)",
@@ -76,9 +77,27 @@ WHOLE = (
 )
 
 
+# What records events, for a log that does not say yet what kind of change one was.
+RECORD_EVENT = """
+create or replace function app.record_event() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    row_image jsonb := to_jsonb(new) - tg_argv[2:];
+begin
+    if tg_op = 'UPDATE' and row_image = to_jsonb(old) - tg_argv[2:] then
+        return null;
+    end if;
+    insert into public.events (topic, user_id, entity_id, snapshot)
+    values (tg_argv[0], (row_image ->> 'user_id')::uuid, row_image ->> tg_argv[1], row_image);
+    return null;
+end;
+$$
+"""
+
+
 def upgrade() -> None:
     run_all(PARTITIONED)
 
 
 def downgrade() -> None:
-    run_all(WHOLE)
+    run_all([*WHOLE, RECORD_EVENT])

@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deleted_sessions")),
     )
     op.create_index(op.f("ix_deleted_sessions_deleted_at"), "deleted_sessions", ["deleted_at"])
-    run_script("accounts/sessions.sql")
+    run_script("0130_sessions.sql")
     run_all(LOCK)
 
 

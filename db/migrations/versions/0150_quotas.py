@@ -123,7 +123,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sessions_expires_at"), "sessions", ["expires_at"], unique=False)
     run_all([*LOCKS, *REPLACED])
-    run_script("quotas/quotas.sql")
+    run_script("0150_quotas.sql")
     for table, arguments in ARGUMENTS.items():
         op.execute(
             "insert into quota_use (user_id, slice, rows_used, bytes_used)"
