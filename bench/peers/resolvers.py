@@ -116,7 +116,7 @@ def _resolver(parent: GraphQLObjectType, declared: GraphQLField) -> Resolver:
             assert backing is not None
             prefix, key = backing.prefix, backing.key
             return lambda row, _info: f"{prefix}_{row[key]}"
-        case specs.Edge(local, remote):
+        case specs.RelatedRow(local, remote):
             return _edge(declared, local, remote)
         case specs.Page() as page if backing is not None:
             return _connection(declared, page, backing.key)

@@ -340,7 +340,7 @@ class Subscriber:
     async def _read_event(
         self, plan: SubscriptionPlan, variables: Any, event: Any, actor: Actor
     ) -> dict[str, Any]:
-        """The event's row with its edges, read once for all sockets of an actor."""
+        """The event's row with its related rows, read once for all sockets of an actor."""
         if variables.room_bytes > SMALL_BYTES:
             # Kept for the others, it would take memory as long as the slowest of them.
             return await self._read(plan.event, Request(variables, None, snapshot=event.snapshot))
