@@ -18,7 +18,7 @@ from db.core.base import Base
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Database, Transaction
 from db.core.registry import models
-from graph.live.subscriptions import Subscription
+from graph.live.subscriptions import EventSubscription
 
 # Twice within the five seconds that are promised.
 LOOK_EVERY_SECONDS = 2.0
@@ -49,10 +49,10 @@ class Watched(Protocol):
     def users(self) -> set[UUID]:
         """Who has any that are personal."""
 
-    def of_user(self, user_id: UUID) -> list[Subscription]:
+    def of_user(self, user_id: UUID) -> list[EventSubscription]:
         """Those of one user."""
 
-    def of_one_row(self) -> list[Subscription]:
+    def of_one_row(self) -> list[EventSubscription]:
         """Those that are personal and watch a single row."""
 
 
@@ -88,7 +88,7 @@ class AccessWatch:
             inactive = [row["asked_id"] for row in rows]
             for topic, model in self._models.items():
                 await self._look_at_rows(
-                    transaction, model, [one for one in single if one.watch.topic == topic]
+                    transaction, model, [one for one in single if one.filter.topic == topic]
                 )
         for user_id in inactive:
             for one in self._watched.of_user(user_id):
@@ -96,13 +96,13 @@ class AccessWatch:
 
     @staticmethod
     async def _look_at_rows(
-        transaction: Transaction, model: type[Base], single: list[Subscription]
+        transaction: Transaction, model: type[Base], single: list[EventSubscription]
     ) -> None:
-        keys = list({UUID(one.watch.entity_id) for one in single})
+        keys = list({UUID(one.filter.entity_id) for one in single})
         rows = await transaction.fetch_all(_owners(model), keys=keys) if keys else []
         there = {(row["user_id"], str(row["id"])) for row in rows}
         for one in single:
-            if (one.watch.user_id, one.watch.entity_id) not in there:
+            if (one.filter.user_id, one.filter.entity_id) not in there:
                 one.fail(not_found("object", ("id",)))
 
     async def _watch(self) -> None:
