@@ -15,9 +15,9 @@ from db.core.pool import Transaction
 from db.credits import tables as credit_tables
 from db.credits.administration import give_credits_as_admin
 from db.credits.rules import problems_of_grant
-from graph.accounts import NEWEST_FIRST, User
+from graph.accounts import User
 from graph.credits import CreditTransaction
-from graph.engine.declare import mutation, root_connection
+from graph.engine.declare import NEWEST_FIRST, mutation, root_connection
 from graph.engine.execution.outcomes import Command, Payload, Ref
 from graph.engine.specs import Search, SearchTerm
 from graph.shared.context import Context

@@ -10,9 +10,11 @@ from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_colu
 
 from db.catalog import operations, tables
 from db.core.pool import Transaction
+from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
     column,
+    edge,
     embedded,
     expression,
     global_id,
@@ -21,6 +23,7 @@ from graph.engine.declare import (
     rows,
 )
 from graph.engine.execution.outcomes import Command, Payload, Ref
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -108,6 +111,9 @@ class Plan(Node):
         description="Price of a month; null when it is on request.",
     )
     sort_order: int = column(description="Position among plans of one price, ascending.")
+
+
+extend(User, plan=edge("plan_id", returns=Plan | None, description="The plan subscribed to."))
 
 
 @backed_by(tables.Hairstyle, prefix="hairstyle")

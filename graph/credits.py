@@ -25,10 +25,13 @@ from sqlalchemy import (
 from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
 from db.credits import tables
 from db.credits.rules import problems_of_movement
+from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
+    connection,
     edge,
     expression,
     global_id,
@@ -37,6 +40,7 @@ from graph.engine.declare import (
     report,
 )
 from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.extending import extend
 from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.errors import UserError
@@ -160,6 +164,21 @@ def usable_grants(grant: FromClause) -> ColumnElement[bool]:
     """Grants with something left that has not expired."""
     lasts = or_(grant.c.expires_at.is_(None), grant.c.expires_at > func.now())
     return and_(grant.c.usable, lasts)
+
+
+extend(
+    User,
+    credits=edge("id", "user_id", returns=Credits | None, description="The wallet."),
+    credit_transactions=connection(
+        CreditTransaction, NEWEST_FIRST, description="The wallet's history, newest first."
+    ),
+    credit_grants=connection(
+        CreditGrant,
+        ("expiry_rank", "id"),
+        only=usable_grants,
+        description="Grants with credits left to use, soonest to expire first.",
+    ),
+)
 
 
 @strawberry.enum(description="What usage is summed by.")

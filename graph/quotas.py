@@ -8,7 +8,9 @@ from typing import Any
 import strawberry
 from sqlalchemy import BigInteger, Text
 
+from graph.accounts import User
 from graph.engine.declare import column, report
+from graph.engine.extending import extend
 from graph.engine.specs import Report
 
 
@@ -60,11 +62,14 @@ QUOTAS = Report(
 )
 
 
-def quotas() -> Any:
-    """The field of a user that lists them."""
-    return report(
+extend(
+    User,
+    after="notifications",
+    quotas=report(
         QUOTAS,
         _no_arguments,
+        returns=list[Quota],
         description="How much of each counted kind is stored, and how much may be. What would go "
         "beyond is refused with QUOTA_EXCEEDED.",
-    )
+    ),
+)
