@@ -9,6 +9,6 @@ from db.core.pool import Database
 
 
 async def require_admin(database: Database, actor: Actor) -> None:
-    """Refuses an actor who is no admin at this moment."""
+    """Refuses an actor who is no admin now."""
     async with database.transaction(actor) as transaction:
         await call(transaction, REQUIRED_ADMIN_ID())
