@@ -1,4 +1,4 @@
-"""What the clock does to wallets: which are due, and the function for each of them."""
+"""Scheduled work on wallets: which are due, and the function that is called for each."""
 
 from __future__ import annotations
 

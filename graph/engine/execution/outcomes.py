@@ -13,7 +13,7 @@ from graph.engine.planning.parameters import ACTOR
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A row, by its primary key, in the place of an object that the engine will read."""
+    """A row, by its primary key, instead of an object that the engine will read."""
 
     key: Any
 
