@@ -1,4 +1,4 @@
-"""Facts that stop an operation, each with the stable code that clients read."""
+"""Domain errors: what stops an operation, each with the stable code that clients read."""
 
 from __future__ import annotations
 

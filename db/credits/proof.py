@@ -1,4 +1,4 @@
-"""The proof that the books are sound, wallet by wallet, and the alarm when they are not."""
+"""The check that the ledger is consistent, wallet by wallet, and the alarm when it is not."""
 
 from __future__ import annotations
 

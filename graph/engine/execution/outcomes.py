@@ -15,7 +15,7 @@ __all__ = ["ACTOR", "RESULT", "Outcome", "Payload", "Ref"]
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A row, by its primary key, in the place of an object that the engine will read."""
+    """A row, by its primary key, instead of an object that the engine will read."""
 
     key: Any
 
