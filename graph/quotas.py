@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Text
 
 from db.core.quotas import TableQuota
 from db.core.registry import models
+from db.quotas import operations
 from graph.accounts import User
 from graph.engine.declare import column, report
 from graph.engine.extending import extend
@@ -52,7 +53,7 @@ def _no_arguments(self: Any) -> Any:  # noqa: ARG001 - the engine itself answers
 
 
 QUOTAS = Report(
-    "app.quotas",
+    operations.QUOTAS,
     (),
     (
         ("slice", Text()),
