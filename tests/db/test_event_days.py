@@ -12,7 +12,7 @@ from db.core.pool import Database
 from db.core.retention import turn_event_days
 from db.embedded.database import EmbeddedDatabase
 from db.migrations.migrate import migrate
-from jobs.schedule import SCHEDULE
+from jobs.core.declare import declarations
 from settings import Settings
 
 from .rows import scratch_database
@@ -89,7 +89,7 @@ async def test_old_days_are_dropped_and_the_newest_of_them_marked(
     for kept in (timedelta(days=7), timedelta(0)):
         await log.execute(WRITE, datetime.now(UTC) - kept)
     # As the scheduled work does it.
-    [turning] = [work for work in SCHEDULE if work.name == "turn_days"]
+    turning = declarations().schedule["turn_days"]
     await turning.run(pools, None)  # type: ignore[arg-type]
     assert await log.fetchval("select to_regclass($1)", day_of(old)) is None
     assert tuple(await log.fetchrow(MARK)) == newest_old
