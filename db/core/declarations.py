@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import Table
 
 from db.core.base import Declarations
-from db.core.quotas import Quota, quota_statements
+from db.core.quotas import TableQuota, quota_statements
 from db.core.rls import access_statements, watch_statements
 
 
@@ -16,7 +16,7 @@ def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str
     yield from access_statements(table, model.access)
     if model.watch is not None:
         yield from watch_statements(table, model.watch, model.access)
-    if isinstance(model.quota, Quota):
+    if isinstance(model.quota, TableQuota):
         yield from quota_statements(table, model.quota)
     for trigger in model.triggers:
         yield f"create trigger {trigger}"

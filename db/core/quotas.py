@@ -20,7 +20,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Quota:
+class TableQuota:
     """A table whose rows are counted for each user, by their column `stored_bytes`.
 
     A row whose `stored_bytes` is 0 is not counted. `guests` and `members` are what holds until an
@@ -43,7 +43,7 @@ class Bound:
     reason: str
 
 
-def quota_statements(table: Table, quota: Quota) -> list[str]:
+def quota_statements(table: Table, quota: TableQuota) -> list[str]:
     """The triggers that count a table's rows, whoever writes them."""
     counting = (
         f"for each row {{}}execute function app.count_use('{quota.excess}', '{quota.delete_with}')"
