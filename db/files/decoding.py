@@ -1,4 +1,4 @@
-"""What the picture process does: decodes one photo, writes it anew, and answers on its output."""
+"""The child process for one photo: decodes it, encodes it anew, and writes it to its output."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def inspect_image(
 
 
 def resized_image(data: bytes, width_pixels: int) -> bytes:
-    """A picture of ours at most so wide, in its own format; the same bytes if it is no wider."""
+    """A stored picture at most so wide, in its own format; the same bytes if it is no wider."""
     stored = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
     kind = stored.format
     if stored.width <= width_pixels:

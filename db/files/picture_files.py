@@ -1,4 +1,4 @@
-"""Takes out of a picture's file all that is not the picture: for files whose metadata is broken."""
+"""Strips metadata from image files whose metadata is broken, by their container format alone."""
 
 from __future__ import annotations
 
