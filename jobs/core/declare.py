@@ -94,7 +94,7 @@ class ScheduledWork:
 
 
 @dataclass(frozen=True)
-class Declarations:
+class DeclaredWork:
     """All that the slices have declared."""
 
     jobs: dict[str, DeclaredJob] = field(default_factory=dict)
@@ -103,11 +103,11 @@ class Declarations:
     on_connect: list[Work] = field(default_factory=list)
 
 
-_declared = Declarations()
+_declared = DeclaredWork()
 
 
 @cache
-def declarations() -> Declarations:
+def declared_work() -> DeclaredWork:
     """What every slice declares: a module of `jobs` beside this package is one."""
     for file in sorted(Path(__file__).parents[1].glob("*.py")):
         if file.stem != "__init__":

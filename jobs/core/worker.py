@@ -20,13 +20,13 @@ from db.core.queue import RUN_SCHEDULED, BoundedQueue, connect_queue, open_queue
 from db.files.storage import Storage
 from db.jobs.operations import move_to_dead_letters
 from jobs.core.declare import (
-    Declarations,
     DeclaredJob,
+    DeclaredWork,
     RetryLater,
     UnreadableJob,
     Work,
     WorkerServices,
-    declarations,
+    declared_work,
     make_job,
 )
 from jobs.core.scheduler import Scheduler
@@ -66,12 +66,12 @@ class Worker:
         storage: Storage,
         provider: Provider,
         wake: Callable[[], None],
-        declared: Declarations | None = None,
+        declared: DeclaredWork | None = None,
     ) -> None:
         self._settings = settings
         self._direct_url = direct_url
         self._services = WorkerServices(database, storage, LimitedProvider(provider), wake)
-        self._declared = declared or declarations()
+        self._declared = declared or declared_work()
         self._scheduler = Scheduler(self._services, self._declared.schedule)
         self._scheduled = make_job(RUN_SCHEDULED, self._run_scheduled)
         self._running: dict[int, asyncio.Task[None]] = {}

@@ -14,7 +14,7 @@ from db.core.pool import Database
 from db.core.retention import purge
 from db.credits import proof as proof_module
 from db.credits.proof import Fault, prove_ledger
-from jobs.core.declare import declarations
+from jobs.core.declare import declared_work
 from jobs.credits import expire_credits, give_plan_credits, prove_recent_wallets
 from jobs.generations import end_overdue_work
 
@@ -30,7 +30,7 @@ def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
 
 
 def test_all_of_it_is_scheduled() -> None:
-    assert declarations().schedule.keys() >= {
+    assert declared_work().schedule.keys() >= {
         "end_overdue_work",
         "expire_credits",
         "give_plan_credits",

@@ -229,7 +229,7 @@ async def test_the_operators_guide_names_every_figure(server: Server) -> None:
     page = await ask(server)
     shown = {line.split()[2] for line in page.text.splitlines() if line.startswith("# TYPE")}
     guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    table = guide[guide.index("## Metrics and logs") : guide.index("## When the books are")]
+    table = guide[guide.index("## Metrics and logs") : guide.index("## When the ledger is")]
     rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`(tallygraph_\w+)`", row[1])}
     assert named == shown

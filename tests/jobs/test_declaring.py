@@ -16,11 +16,11 @@ from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from jobs.core import worker as worker_module
 from jobs.core.declare import (
-    Declarations,
     DeclaredJob,
+    DeclaredWork,
     RetryLater,
     UnreadableJob,
-    declarations,
+    declared_work,
     every,
     job,
     make_job,
@@ -64,7 +64,7 @@ def do(
 
     async def done(kind: DeclaredJob, payload: bytes) -> None:
         await owner.execute(PUT, kind.name, payload)
-        declared = Declarations(jobs={kind.name: kind})
+        declared = DeclaredWork(jobs={kind.name: kind})
         provider = OfflineProvider()
         worker = Worker(
             settings, cluster.owner_url, database, storage, provider, lambda: None, declared
@@ -140,7 +140,7 @@ async def test_a_generation_that_cannot_be_begun_fails_and_its_job_is_kept(
     actor = await make_user(credits=5)
     upload_id = await ready_upload(database, storage, actor)
     generation_id = await create_generation(database, actor, upload_id)
-    give_up = declarations().jobs["run_generation"].when_dead
+    give_up = declared_work().jobs["run_generation"].when_dead
     assert give_up is not None
     await services(FakeProvider()).run(give_up, generation_id=generation_id, error=KeyError())
     row = await generation(owner, generation_id)
@@ -188,7 +188,7 @@ async def run_generation(*, generation_id: UUID) -> None:
 def test_what_cannot_work_is_refused_when_it_is_declared(
     declare: Callable[[], Any], message: str
 ) -> None:
-    known = dict(declarations().jobs)
+    known = dict(declared_work().jobs)
     with pytest.raises(TypeError, match=message):
         declare()
-    assert declarations().jobs == known
+    assert declared_work().jobs == known

@@ -13,7 +13,7 @@ from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from db.jobs.operations import enqueue_tick
-from jobs.core.declare import Declarations, ScheduledWork, declarations
+from jobs.core.declare import DeclaredWork, ScheduledWork, declared_work
 from jobs.core.scheduler import Scheduler, next_tick
 from jobs.core.worker import Worker
 from jobs.providers.offline import OfflineProvider
@@ -74,7 +74,7 @@ def test_ticks_are_in_utc_and_always_later(times: str, after: str, expected: str
 
 
 def test_every_work_has_times() -> None:
-    for work in declarations().schedule.values():
+    for work in declared_work().schedule.values():
         assert next_tick(work.times, datetime.now(UTC)) > datetime.now(UTC)
 
 
@@ -163,7 +163,7 @@ async def test_two_workers_run_each_tick_once(
     owner: asyncpg.Connection,
 ) -> None:
     work = Work()
-    declared = Declarations(schedule={NAME: work.scheduled})
+    declared = DeclaredWork(schedule={NAME: work.scheduled})
     workers = [
         Worker(
             settings,
