@@ -58,8 +58,9 @@ class Asking:
     """Who a statement is for, and how it reads what it depends on.
 
     `user_id` is a bound value, or one of the statement's own, never `app.user_id()`: a statement
-    must not depend on when its own claims are set. With `as_admin` it shows what admins may read beside their own; all others stay
-    as simple as they are. One that `rereads` what it has just written reads memberships again too.
+    must not depend on when its own claims are set. With `as_admin` it shows what admins may read
+    beside their own; all others stay as simple as they are. One that `rereads` what it has just
+    written reads memberships again too.
     """
 
     user_id: ColumnElement[Any]

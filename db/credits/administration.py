@@ -62,7 +62,7 @@ where ($1::uuid is null or user_id = $1) and unlimited <> $2 returning user_id
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
+class OperatorAction:
     """Who changes a wallet and why, as the audit log keeps it; the same key does it once."""
 
     by: str
@@ -71,7 +71,7 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class WalletStatement:
     """A wallet as an operator reads it; grants in their order of use, movements newest first."""
 
     wallet: asyncpg.Record
@@ -101,14 +101,14 @@ async def _user(connection: asyncpg.Connection, email: str) -> UUID:
     return found
 
 
-async def read_statement(owner_url: str, email: str, movements: int) -> Statement:
-    """A user's wallet with what is in it and its last movements, all of one moment."""
+async def read_statement(owner_url: str, email: str, movements: int) -> WalletStatement:
+    """A user's wallet with what is in it and its last movements, read in one snapshot."""
     async with (
         _owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         user_id = await _user(connection, email)
-        return Statement(
+        return WalletStatement(
             await connection.fetchrow(_WALLET, user_id),
             await connection.fetch(_GRANTS, user_id),
             await connection.fetch(_HOLDS, user_id),
@@ -125,15 +125,23 @@ async def _in_transaction[T](connection: asyncpg.Connection, work: Callable[[], 
 
 
 async def _audit(
-    connection: asyncpg.Connection, user_id: UUID, action: str, entry: AuditEntry, **detail: Any
+    connection: asyncpg.Connection,
+    user_id: UUID,
+    action: str,
+    operator_action: OperatorAction,
+    **detail: Any,
 ) -> None:
     """Notes a movement in the audit log, once however often it is repeated."""
-    noted = {"by": entry.by, "reason": entry.reason, **detail}
+    noted = {"by": operator_action.by, "reason": operator_action.reason, **detail}
     await connection.execute(_AUDIT, user_id, action, orjson.dumps(noted).decode())
 
 
 async def give_credits(
-    owner_url: str, email: str, amount: int, entry: AuditEntry, last_day: date | None = None
+    owner_url: str,
+    email: str,
+    amount: int,
+    operator_action: OperatorAction,
+    last_day: date | None = None,
 ) -> UUID:
     """Gives a user credits, until the end of a day (UTC) or for good; returns the transaction."""
     async with _owner(owner_url) as connection:
@@ -142,7 +150,13 @@ async def give_credits(
 
         async def work() -> UUID:
             given: UUID = await connection.fetchval(
-                _GRANT, user_id, amount, expires_at, entry.reason, entry.key, entry.by
+                _GRANT,
+                user_id,
+                amount,
+                expires_at,
+                operator_action.reason,
+                operator_action.key,
+                operator_action.by,
             )
             return given
 
@@ -154,14 +168,14 @@ def _end_of(day: date) -> datetime:
 
 
 async def refund_spend(
-    owner_url: str, spend_id: UUID, amount: int | None, entry: AuditEntry
+    owner_url: str, spend_id: UUID, amount: int | None, operator_action: OperatorAction
 ) -> UUID:
     """Gives a spend's credits back, all that are left when no amount is given."""
     async with _owner(owner_url) as connection:
 
         async def work() -> UUID:
             refund: UUID = await connection.fetchval(
-                _REFUND, spend_id, amount, entry.reason, entry.key
+                _REFUND, spend_id, amount, operator_action.reason, operator_action.key
             )
             user_id = await connection.fetchval(
                 "select user_id from credit_transactions where id = $1", refund
@@ -170,7 +184,7 @@ async def refund_spend(
                 connection,
                 user_id,
                 "refund_credits",
-                entry,
+                operator_action,
                 spend=str(spend_id),
                 transaction=str(refund),
             )
@@ -180,7 +194,11 @@ async def refund_spend(
 
 
 async def transfer_credits(
-    owner_url: str, sender_email: str, receiver_email: str, amount: int, entry: AuditEntry
+    owner_url: str,
+    sender_email: str,
+    receiver_email: str,
+    amount: int,
+    operator_action: OperatorAction,
 ) -> UUID:
     """Moves credits from one user to another; returns the sender's transaction."""
     async with _owner(owner_url) as connection:
@@ -189,13 +207,18 @@ async def transfer_credits(
 
         async def work() -> UUID:
             sent: UUID = await connection.fetchval(
-                _TRANSFER, sender_id, receiver_id, amount, entry.reason, entry.key
+                _TRANSFER,
+                sender_id,
+                receiver_id,
+                amount,
+                operator_action.reason,
+                operator_action.key,
             )
             await _audit(
                 connection,
                 sender_id,
                 "transfer_credits",
-                entry,
+                operator_action,
                 amount=amount,
                 receiver=str(receiver_id),
                 transaction=str(sent),

@@ -63,7 +63,7 @@ class Wait:
     seconds: float
 
 
-class AttemptOutcome(StrEnum):
+class AttemptFailure(StrEnum):
     """How an attempt ended that made nothing."""
 
     REFUSED = "REFUSED"
@@ -148,7 +148,7 @@ async def end_attempt(
     database: Database,
     generation: RunnableGeneration,
     provider: str,
-    outcome: AttemptOutcome,
+    outcome: AttemptFailure,
     latency_milliseconds: int,
     error: str | None,
 ) -> None:

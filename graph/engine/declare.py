@@ -15,7 +15,6 @@ from graph.engine.specs import (
     Backing,
     Column,
     Computed,
-    Edge,
     Embedded,
     Expression,
     GlobalId,
@@ -24,6 +23,7 @@ from graph.engine.specs import (
     NodeLookup,
     Page,
     Reference,
+    RelatedRow,
     Report,
     Rows,
     Search,
@@ -72,7 +72,7 @@ def embedded(
 
 def edge(local: str, remote: str = "id", *, description: str) -> Any:
     """A field that leads to one row of another table."""
-    return _field(Edge(local, remote), description)
+    return _field(RelatedRow(local, remote), description)
 
 
 def connection(

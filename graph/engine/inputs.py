@@ -17,7 +17,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from db.core.access import owner_columns
 from db.core.base import Base
-from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId, Search
+from graph.engine.specs import SPEC, Backing, Column, GlobalId, RelatedRow, Search
 from graph.shared.relay import DEFAULT_PAGE_SIZE
 
 _FILTERS: dict[object, type] = {}
@@ -105,7 +105,7 @@ def _declared(cls: Any) -> Iterable[tuple[str, Any, Any]]:
 
 
 def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, str]]:
-    """The conditions on a type; nested below an edge, only which object it is."""
+    """The conditions on a type; nested below a related row, only which object it is."""
     backing: Backing = cls.__backing__
     served = served_columns(backing.model)
     fields: dict[str, tuple[Any, str | None, str]] = {}
@@ -118,7 +118,7 @@ def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, s
         if column in served and (made := _filter_of(python_type)) is not None:
             fields[name] = (made | None, None, f"Condition on `{to_camel_case(name)}`.")
         elif (
-            isinstance(spec, Edge)
+            isinstance(spec, RelatedRow)
             and spec.local in served
             and spec.local != backing.key
             and (made := _where(python_type, nested=True))

@@ -50,7 +50,7 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Edge:
+class RelatedRow:
     """The row of another table whose `remote` column equals this row's `local` column."""
 
     local: str
@@ -167,7 +167,7 @@ Spec = (
     | Reference
     | Expression
     | Embedded
-    | Edge
+    | RelatedRow
     | Page
     | Computed
     | ViewerRow

@@ -18,7 +18,7 @@ from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Database, Transaction
 from db.core.predicates import Asking
 from db.core.registry import metadata
-from graph.live.subscriptions import Subscription
+from graph.live.subscriptions import EventSubscription
 
 # Twice within the five seconds that are promised.
 LOOK_EVERY_SECONDS = 2.0
@@ -49,10 +49,10 @@ class Watched(Protocol):
     def users(self) -> set[UUID]:
         """Who has any that are personal."""
 
-    def of_user(self, user_id: UUID) -> list[Subscription]:
+    def of_user(self, user_id: UUID) -> list[EventSubscription]:
         """Those of one user."""
 
-    def of_one_row(self) -> list[Subscription]:
+    def of_one_row(self) -> list[EventSubscription]:
         """Those that are personal and watch a single row."""
 
 
@@ -62,9 +62,7 @@ class AccessWatch:
     Sessions that end are seen to elsewhere (`Clients`); this is for what no token tells.
     """
 
-    def __init__(
-        self, database: Database, watched: Watched, metadata: MetaData = metadata
-    ) -> None:
+    def __init__(self, database: Database, watched: Watched, metadata: MetaData = metadata) -> None:
         self._database = database
         self._watched = watched
         self._tables = private_by_topic(metadata)
@@ -90,7 +88,7 @@ class AccessWatch:
             inactive = [row["asked_id"] for row in rows]
             for topic, table in self._tables.items():
                 await self._look_at_rows(
-                    transaction, table, [one for one in single if one.watch.topic == topic]
+                    transaction, table, [one for one in single if one.filter.topic == topic]
                 )
         for user_id in inactive:
             for one in self._watched.of_user(user_id):
@@ -98,18 +96,18 @@ class AccessWatch:
 
     @staticmethod
     async def _look_at_rows(
-        transaction: Transaction, table: Table, single: list[Subscription]
+        transaction: Transaction, table: Table, single: list[EventSubscription]
     ) -> None:
         if not single:
             return
-        asked = {(one.watch.user_id, one.watch.entity_id) for one in single}
+        asked = {(one.filter.user_id, one.filter.entity_id) for one in single}
         users, keys = zip(*asked, strict=True)
         rows = await transaction.fetch_all(
             _readable(table), users=users, keys=[UUID(key) for key in keys]
         )
         there = {(row["user_id"], str(row["id"])) for row in rows}
         for one in single:
-            if (one.watch.user_id, one.watch.entity_id) not in there:
+            if (one.filter.user_id, one.filter.entity_id) not in there:
                 one.fail(not_found("object", ("id",)))
 
     async def _watch(self) -> None:

@@ -114,8 +114,8 @@ from pg_control_system(), pg_control_checkpoint()
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """What a subscriber may and wants to see; `user_id` null means public events only."""
+class EventFilter:
+    """The events that a subscriber may and wants to see; `user_id` null means public ones only."""
 
     topic: str
     user_id: UUID | None
@@ -204,11 +204,17 @@ class EventLog:
             return await connection.fetch_rows(sql, (identifiers,), READ_TIMEOUT_SECONDS)
 
     async def backlog(
-        self, watch: Watch, after: Position, until: Position, row_limit: int
+        self, event_filter: EventFilter, after: Position, until: Position, row_limit: int
     ) -> Batch:
         """What one subscriber missed after `after`, up to and including `until`."""
-        watched = (str(until[0]), until[1], watch.topic, watch.entity_id, watch.user_id)
-        sql = self._watched(watch.topic)
+        watched = (
+            str(until[0]),
+            until[1],
+            event_filter.topic,
+            event_filter.entity_id,
+            event_filter.user_id,
+        )
+        sql = self._watched(event_filter.topic)
         async with self._turns:
             return await self._read(
                 self._backlogs, sql, str(after[0]), after[1], row_limit, *watched

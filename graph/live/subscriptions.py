@@ -16,7 +16,7 @@ import orjson
 from graph.engine.execution.event_access import GroupKey
 from graph.live.audiences import Audience, Members
 from graph.live.cursors import Cursor, decode_cursor, encoded_position, expired_cursor
-from graph.live.event_log import Batch, Head, Position, Row, Watch
+from graph.live.event_log import Batch, EventFilter, Head, Position, Row
 
 
 class SubscriptionClosed(Exception):
@@ -36,7 +36,7 @@ class SubscriptionAway(SubscriptionClosed):
 
 
 @dataclass(slots=True)
-class Event:
+class DeliveredEvent:
     """One change, as it was when it happened. `cursor` resumes right after it.
 
     It is for `user_id`, or for everybody when that is null, unless `audiences` says otherwise.
@@ -64,7 +64,7 @@ class Event:
         return self.user_id is None
 
 
-def event_of(row: Row, epoch: int, members: Members) -> Event:
+def event_of(row: Row, epoch: int, members: Members) -> DeliveredEvent:
     """The event in a row of the log.
 
     The position of a change that has several is that of the first thing it wrote: who has seen one
@@ -76,12 +76,14 @@ def event_of(row: Row, epoch: int, members: Members) -> Event:
         event_id, each = audiences.change_id or event_id, audiences.each
     cursor = encoded_position(epoch, xid, event_id)
     row_image = orjson.loads(snapshot)
-    return Event(xid, event_id, topic, change, user_id, entity_id, row_image, cursor, each, members)
+    return DeliveredEvent(
+        xid, event_id, topic, change, user_id, entity_id, row_image, cursor, each, members
+    )
 
 
 # Delivers an event at once; false when that cannot be now.
-Deliver = Callable[[Event], bool]
-_NONE_MISSED: Iterator[Event] = iter(())
+Deliver = Callable[[DeliveredEvent], bool]
+_NONE_MISSED: Iterator[DeliveredEvent] = iter(())
 
 
 class Feed(Protocol):
@@ -92,14 +94,16 @@ class Feed(Protocol):
 
     async def ready(self) -> Head: ...
     async def fresh_head(self) -> Head: ...
-    async def read_backlog(self, watch: Watch, after: Position, until: Position) -> Batch: ...
+    async def read_backlog(
+        self, event_filter: EventFilter, after: Position, until: Position
+    ) -> Batch: ...
     async def know_members(self, group: GroupKey) -> None: ...
-    def register(self, subscription: Subscription) -> None: ...
-    def unregister(self, subscription: Subscription) -> None: ...
+    def register(self, subscription: EventSubscription) -> None: ...
+    def unregister(self, subscription: EventSubscription) -> None: ...
 
 
-class Subscription:
-    """Events of one watch, each exactly once and in order, from `after` or from now.
+class EventSubscription:
+    """The events that pass one filter, each exactly once and in order, from `after` or from now.
 
     Register first, then read what was missed up to where the hub stood: whatever the hub reads
     later arrives in the buffer, so nothing can fall between the two. A burst that overflows the
@@ -122,18 +126,18 @@ class Subscription:
         "_requested",
         "_slow_seconds",
         "_waiting",
-        "watch",
+        "filter",
     )
 
     def __init__(
         self,
         feed: Feed,
-        watch: Watch,
+        event_filter: EventFilter,
         after: Cursor | str | None,
         buffer_size: int,
         slow_seconds: float,
     ) -> None:
-        self.watch = watch
+        self.filter = event_filter
         self._feed = feed
         self._requested = after
         self._after: Cursor | None = None
@@ -142,7 +146,7 @@ class Subscription:
         self._epoch = 0
         self._missed = _NONE_MISSED
         # Made when it is needed: most subscribers never lag, and an empty one has 600 bytes.
-        self._buffer: deque[Event] | None = None
+        self._buffer: deque[DeliveredEvent] | None = None
         self._buffer_size = buffer_size
         self._slow_seconds = slow_seconds
         self._dropping_since: float | None = None
@@ -200,8 +204,8 @@ class Subscription:
         """
         self._deliver = deliver
 
-    def push(self, event: Event) -> None:
-        """Called by the hub for each event of this watch."""
+    def push(self, event: DeliveredEvent) -> None:
+        """Called by the hub for each event that passes the filter."""
         # Whether the consumer only waits: not about to go on, cancelled, or behind its cursor.
         waiting = self._waiting
         is_idle = waiting is not None and self._after is None and not waiting.done()
@@ -217,7 +221,7 @@ class Subscription:
         else:
             self._drop()
 
-    def _is_delivered(self, event: Event) -> bool:
+    def _is_delivered(self, event: DeliveredEvent) -> bool:
         try:
             return self._deliver is not None and self._deliver(event)
         except Exception:
@@ -244,7 +248,7 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> DeliveredEvent:
         while True:
             event = await self._take()
             after = self._after
@@ -260,7 +264,7 @@ class Subscription:
             self._after = advanced
             return replace(event, cursor=advanced.encode(), encoded={})
 
-    async def _take(self) -> Event:
+    async def _take(self) -> DeliveredEvent:
         while True:
             missed = next(self._missed, None)
             if missed is not None:
@@ -286,7 +290,7 @@ class Subscription:
                     self._waiting = None
 
     async def _read_missed(self, until: Position) -> None:
-        batch = await self._feed.read_backlog(self.watch, self._missed_from, until)
+        batch = await self._feed.read_backlog(self.filter, self._missed_from, until)
         if batch.head.expired(Cursor(self._epoch, *self._missed_from)):
             raise expired_cursor()
         members = self._feed.members

@@ -13,7 +13,7 @@ from db.core.pool import Database
 from db.core.quotas import Quota, quota_statements
 from db.core.registry import models
 from db.core.rereading import reread_name
-from db.core.rls import access_statements, watch_statements
+from db.core.rls import access_statements, membership_statements, watch_statements
 from db.core.roles import UnsafeRoleError
 from db.embedded.database import EmbeddedDatabase
 from settings import Settings
@@ -91,7 +91,7 @@ where n.nspname in ('public', 'queue') and g.grantee <> g.relowner
 TRIGGERS_SQL = """
 select c.relname as table_name, t.tgname as name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where (t.tgname = 'record_event' or t.tgname ~ '^count_') and not t.tgisinternal
+where (t.tgname ~ '^record_' or t.tgname ~ '^count_') and not t.tgisinternal
 """
 FUNCTIONS_SQL = f"""
 select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,
@@ -151,6 +151,8 @@ async def declare_again(connection: asyncpg.Connection) -> None:
         statements = access_statements(table, model.access)
         if model.watch:
             statements += watch_statements(table, model.watch, model.access)
+        if model.group:
+            statements += membership_statements(table, model.group)
         if isinstance(model.quota, Quota):
             statements += quota_statements(table, model.quota)
         for statement in statements:

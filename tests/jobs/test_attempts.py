@@ -11,7 +11,7 @@ from db.core.errors import ErrorCode
 from db.core.pool import Database
 from db.files.storage import Storage
 from db.generations.operations import (
-    AttemptOutcome,
+    AttemptFailure,
     RunnableGeneration,
     Wait,
     delete_generation,
@@ -132,7 +132,7 @@ async def test_each_attempt_waits_longer_and_as_long_as_the_provider_asks(
 
 async def fail_attempts(database: Database, running: RunnableGeneration, count: int) -> None:
     for _ in range(count):
-        await end_attempt(database, running, PROVIDER, AttemptOutcome.FAILED, 5, "ProviderFailed")
+        await end_attempt(database, running, PROVIDER, AttemptFailure.FAILED, 5, "ProviderFailed")
 
 
 async def circuit(owner: asyncpg.Connection) -> str:
@@ -148,7 +148,7 @@ async def test_a_failing_provider_gets_a_rest_and_one_generation_tries_it_again(
     running = await begun(database, first)
     await fail_attempts(database, running, 4)
     assert await circuit(owner) == "CLOSED"
-    await end_attempt(database, running, PROVIDER, AttemptOutcome.STORAGE_FAILED, 0, None)
+    await end_attempt(database, running, PROVIDER, AttemptFailure.STORAGE_FAILED, 0, None)
     assert await circuit(owner) == "CLOSED", "the provider is not to blame for the storage"
     await fail_attempts(database, running, 1)
     assert await circuit(owner) == "OPEN"
@@ -219,7 +219,7 @@ async def test_an_attempt_ends_when_its_generation_is_deleted_meanwhile(
     async with database.transaction(actor) as transaction:
         await delete_generation(transaction, generation_id)
         ending = asyncio.create_task(
-            end_attempt(database, running, PROVIDER, AttemptOutcome.CANCELLED, 5, None)
+            end_attempt(database, running, PROVIDER, AttemptFailure.CANCELLED, 5, None)
         )
         async with asyncio.timeout(20):
             while not await owner.fetchval(waiting):  # noqa: ASYNC110

@@ -38,7 +38,7 @@ from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
 from graph.engine.planning.arguments import argument_reader
 from graph.engine.planning.conversion import Conversions
-from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, kept, spread
+from graph.engine.planning.faults import FieldFault, FieldFaults, Path, ResponsePath, kept, spread
 from graph.engine.planning.gone import LooksGone, looks_gone
 from graph.engine.planning.json_parts import Json, build_object
 from graph.engine.planning.parameters import Parameters, Request, faults_of
@@ -248,7 +248,7 @@ class Engine:
         root: GraphQLObjectType,
         fields: dict[str, list[FieldNode]],
         context: Context,
-    ) -> tuple[Any, list[tuple[FieldFault, Place]], PartialPlan]:
+    ) -> tuple[Any, list[tuple[FieldFault, ResponsePath]], PartialPlan]:
         """The data of these fields, null where they fail; what is told of each fault; the plan.
 
         One pass over the document finds every fault of a kind: those of planning, then those of
@@ -426,7 +426,7 @@ def _statement(
     return make_statement(build_object(pairs), planner.parameters, planner.finishers, gone)
 
 
-def _answer(data: Any, told: Sequence[tuple[FieldFault, Place]]) -> bytes:
+def _answer(data: Any, told: Sequence[tuple[FieldFault, ResponsePath]]) -> bytes:
     errors = [top_level(fault, place) for fault, place in told]
     tail = b',"errors":' + orjson.dumps(errors) if errors else b""
     return b'{"data":' + orjson.dumps(data) + tail + b"}"

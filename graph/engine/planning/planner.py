@@ -141,7 +141,7 @@ class Planner:
         self.finishers: list[Finisher | Guard] = []
         # Whether what is planned now shows admins what they may read beside their own.
         self._as_admin = False
-        # Whether edges lead to rows as this statement's function has left them.
+        # Whether related rows are read as this statement's function has left them.
         self.rereads = False
         self._aliases = 0
 
@@ -268,7 +268,7 @@ class Planner:
             case specs.Embedded(present):
                 made = self.object(as_object(named), nodes, source, path)
                 return made if present is None else case((present(source), made), else_=null())
-            case specs.Edge(local, remote):
+            case specs.RelatedRow(local, remote):
                 by_key = self.rereads and remote == table_behind(named).key
                 target = (
                     self.reread_source(named, source.c[local]) if by_key else self.source(named)

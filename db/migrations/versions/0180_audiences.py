@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from db.migrations.steps import run_all, run_script
 
-revision = "0170"
-down_revision = "0160"
+revision = "0180"
+down_revision = "0170"
 branch_labels = None
 depends_on = None
 
@@ -32,7 +32,16 @@ WATCHED = (
         "user",
         "user_id",
     ),
-    ("tools", "insert or update or delete", "tools.changed", "id", "", "", "everybody", "is_active"),
+    (
+        "tools",
+        "insert or update or delete",
+        "tools.changed",
+        "id",
+        "",
+        "",
+        "everybody",
+        "is_active",
+    ),
     ("uploads", "update", "upload.updated", "id", "", "", "user", "user_id"),
     ("wallets", "update", "credits.changed", "user_id", "", "", "user", "user_id"),
 )
@@ -49,19 +58,17 @@ NO_COLUMNS = (
     "drop index ix_events_audience_id_topic_xid_id",
     "alter table events drop column audience_kind, drop column audience_id,"
     " drop column audience_roles, drop column change_id",
-    "drop function app.record_membership()",
-    "drop function app.value_behind(jsonb, text[], text)",
 )
 
 
 def upgrade() -> None:
     run_all(COLUMNS)
-    run_script("0170_audiences.sql")
     run_all([_trigger(*watched) for watched in WATCHED])
 
 
 def downgrade() -> None:
-    run_all([_trigger(*watched, "", "") for watched in (row[:6] for row in WATCHED)])
+    run_script("0180_record_event.sql")
+    run_all([_trigger(*watched[:6], "", "") for watched in WATCHED])
     run_all(NO_COLUMNS)
 
 
