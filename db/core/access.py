@@ -301,7 +301,9 @@ def owner_columns(access: Access) -> set[str]:
 
 def audiences(table: Table, rule: Rule | None = None) -> tuple[Audience, ...]:
     """Who may have the events of a table's rows; admins are no audience of their own."""
-    return tuple(dict.fromkeys(_audiences(table, rule or access_of(table).read)))
+    found = tuple(dict.fromkeys(_audiences(table, rule or access_of(table).read)))
+    # Rows that are hidden from everybody have no secret to keep from anybody.
+    return found if {one.kind for one in found} != {"everybody"} else (Audience("everybody"),)
 
 
 def _audiences(table: Table, rule: Rule) -> Iterator[Audience]:

@@ -124,9 +124,8 @@ class AccessWatch:
 def _readable(table: Table) -> Select[Any]:
     """Which of the rows named by `keys` there are for the users beside them."""
     pairs = (bindparam(name, type_=ARRAY(Uuid())) for name in ("users", "keys"))
-    asked = func.unnest(*pairs).table_valued(
-        column("user_id", Uuid()), column("id", Uuid()), name="asked"
-    )
+    named = column("user_id", Uuid()), column("id", Uuid())
+    asked = func.unnest(*pairs).table_valued(*named, name="asked").render_derived()
     may_read = Asking(asked.c.user_id).condition(table, table, access_of(table).read)
     found = select(asked.c.user_id, asked.c.id)
     return found.select_from(asked.join(table, table.c.id == asked.c.id)).where(may_read)

@@ -91,7 +91,7 @@ where n.nspname in ('public', 'queue') and g.grantee <> g.relowner
 TRIGGERS_SQL = """
 select c.relname as table_name, t.tgname as name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where (t.tgname ~ '^record_' or t.tgname ~ '^count_') and not t.tgisinternal
+where (t.tgname in ('record_event', 'record_membership') or t.tgname ~ '^count_') and not t.tgisinternal
 """
 FUNCTIONS_SQL = f"""
 select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,

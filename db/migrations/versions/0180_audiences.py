@@ -40,7 +40,7 @@ WATCHED = (
         "",
         "",
         "everybody",
-        "is_active",
+        "",
     ),
     ("uploads", "update", "upload.updated", "id", "", "", "user", "user_id"),
     ("wallets", "update", "credits.changed", "user_id", "", "", "user", "user_id"),
