@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import MetaData, Select, Table, Uuid, bindparam, column, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from db.accounts.tables import User
+from db.accounts import tables
 from db.core.access import access_of, audiences
 from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode, not_found
@@ -29,7 +29,9 @@ log = structlog.get_logger(__name__)
 
 _ASKED = func.unnest(bindparam("ids", type_=ARRAY(Uuid()))).column_valued("asked_id")
 # Nearly all are active, so the others are the shorter answer.
-INACTIVE_USERS = select(_ASKED).where(~exists().where(User.id == _ASKED, User.status == "active"))
+INACTIVE_USERS = select(_ASKED).where(
+    ~exists().where(tables.User.id == _ASKED, tables.User.status == "active")
+)
 
 
 def private_by_topic(metadata: MetaData) -> dict[str, Table]:

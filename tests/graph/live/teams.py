@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
 import strawberry
-from sqlalchemy import ForeignKey, MetaData, Table, Uuid
+from sqlalchemy import ForeignKey, MetaData
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 from strawberry.schema.config import StrawberryConfig
 
 from db.core.access import Access, AnyOf, Group, Member, Owner, Shared, Through, Watch
 from db.core.base import NAMING, Base, Declarations, UuidKey
+from db.core.declarations import declared_statements
 from db.core.groups import group_statements
-from db.core.rls import access_statements, membership_statements, watch_statements
 from graph.engine.checks import check_schema
 from graph.engine.declare import backed_by, column, global_id, live
 from graph.shared.relay import Cursor, Node
 from graph.shared.scalars import SCALARS
 
-# Whoever has an account may have these; what goes with an account is deleted with it.
-OptionalUser = Annotated[UUID | None, mapped_column(Uuid)]
 BY_TEAM = Member("team_id", group="team")
 
 
@@ -73,7 +71,7 @@ class Note(Tables):
     __tablename__ = "notes"
 
     id: Mapped[UuidKey]
-    user_id: Mapped[OptionalUser]
+    user_id: Mapped[UUID | None]
     team_id: Mapped[UUID | None] = mapped_column(ForeignKey(Team.id, ondelete="CASCADE"))
     body: Mapped[str]
 
@@ -116,27 +114,16 @@ class Remark(Tables):
 
 async def make_tables(owner: asyncpg.Connection) -> None:
     """Makes the tables as a migration would, with all that follows from their declarations."""
-    mappers = sorted(
-        Tables.registry.mappers, key=lambda mapper: len(mapper.local_table.foreign_keys)
-    )
-    tables = Tables.metadata.sorted_tables
-    models: dict[Table, Any] = {mapper.local_table: mapper.class_ for mapper in mappers}  # type: ignore[misc]
-    for table in tables:
-        await owner.execute(str(CreateTable(table).compile(dialect=postgresql.dialect())))
-        for index in table.indexes:
-            columns = ", ".join(index.columns.keys())
-            await owner.execute(f"create index {index.name} on {table.name} ({columns})")
+    models: dict[Any, Any] = {one.local_table: one.class_ for one in Tables.registry.mappers}
+    for table in Tables.metadata.sorted_tables:
+        for made in (CreateTable(table), *map(CreateIndex, table.indexes)):
+            await owner.execute(str(made.compile(dialect=postgresql.dialect())))
         if models[table].group:
             for statement in group_statements(table, models[table].group):
                 await owner.execute(statement)
-            for statement in membership_statements(table, models[table].group):
-                await owner.execute(statement)
-    for table in tables:
-        for statement in access_statements(table, models[table].access):
+    for table, model in models.items():
+        for statement in declared_statements(table, model):
             await owner.execute(statement)
-        if models[table].watch:
-            for statement in watch_statements(table, models[table].watch, models[table].access):
-                await owner.execute(statement)
     for name in ("notes", "team_members"):
         await owner.execute(
             f"alter table {name} add foreign key (user_id) references users on delete cascade"
