@@ -25,7 +25,7 @@ Roles = tuple[str | None, ...]
 Load = Callable[[str, list[str]], Awaitable[Iterable[Any]]]
 
 
-class Audience(NamedTuple):
+class EventAudience(NamedTuple):
     """One of an event's audiences: of a group, the members who have one of the roles."""
 
     kind: str
@@ -38,19 +38,19 @@ class Audience(NamedTuple):
         return None if self.id is None or self.kind == USER else (self.kind, self.id)
 
 
-class Audiences(NamedTuple):
+class EventAudiences(NamedTuple):
     """All audiences of one change, and what its events have in common."""
 
     change_id: int | None
-    each: tuple[Audience, ...]
+    each: tuple[EventAudience, ...]
 
 
 @lru_cache(1024)
-def audiences_of(text: str) -> Audiences:
+def audiences_of(text: str) -> EventAudiences:
     """The audience of one row of the log."""
     kind, identifier, roles, change_id = orjson.loads(text)
     wanted = None if roles is None else frozenset(roles)
-    return Audiences(change_id, (Audience(kind, identifier, wanted),))
+    return EventAudiences(change_id, (EventAudience(kind, identifier, wanted),))
 
 
 def kinds_by_topic(metadata: MetaData) -> dict[str, frozenset[str]]:

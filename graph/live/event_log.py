@@ -20,7 +20,7 @@ from graph.live.audiences import (
     EVERYBODY,
     MEMBERS_TOPIC,
     USER,
-    Audiences,
+    EventAudiences,
     Topics,
     audiences_of,
 )
@@ -275,7 +275,7 @@ def _changes(rows: list[Row], *, full: bool) -> list[Row]:
         told = audiences_of(row[7]) if row[7] else None
         last = found[-1] if found else None
         if last is not None and told is not None and _is_same_change(last, row, told):
-            merged = Audiences(told.change_id, (*last[7].each, *told.each))
+            merged = EventAudiences(told.change_id, (*last[7].each, *told.each))
             found[-1] = (*row[:7], merged)
         else:
             found.append((*row[:7], told))
@@ -283,7 +283,7 @@ def _changes(rows: list[Row], *, full: bool) -> list[Row]:
     return found[:-1] if is_cut else found
 
 
-def _is_same_change(last: Row, row: Row, told: Audiences) -> bool:
+def _is_same_change(last: Row, row: Row, told: EventAudiences) -> bool:
     if last[0] != row[0] or last[7] is None:
         return False
     return last[1] == row[1] or (told.change_id is not None and last[7].change_id == told.change_id)

@@ -17,7 +17,7 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.core.registry import metadata
 from graph.engine.execution.event_access import GroupKey, MembersUnknown
-from graph.live.audiences import Audience, Members, Topics, has_role
+from graph.live.audiences import EventAudience, Members, Topics, has_role
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor, expired_cursor
 from graph.live.event_log import Batch, EventFilter, EventLog, Head, Position
@@ -387,7 +387,7 @@ def _of_entity(
 
 def _users_watching(
     by_user: dict[UUID | None, set[EventSubscription]],
-    audiences: Iterable[Audience],
+    audiences: Iterable[EventAudience],
     members: Members,
 ) -> Collection[UUID | None]:
     """Who of those that watch a topic belongs to one of an event's audiences, each once."""

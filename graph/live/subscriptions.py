@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from graph.engine.execution.event_access import GroupKey
-from graph.live.audiences import Audience, Members
+from graph.live.audiences import EventAudience, Members
 from graph.live.cursors import Cursor, decode_cursor, encoded_position, expired_cursor
 from graph.live.event_log import Batch, EventFilter, Head, Position, Row
 
@@ -52,7 +52,7 @@ class DeliveredEvent:
     entity_id: str | None
     snapshot: dict[str, Any]
     cursor: str
-    audiences: tuple[Audience, ...]
+    audiences: tuple[EventAudience, ...]
     members: Members
     encoded: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -71,7 +71,7 @@ def event_of(row: Row, epoch: int, members: Members) -> DeliveredEvent:
     of them has seen all.
     """
     xid, event_id, topic, change, user_id, entity_id, snapshot, audiences = row
-    each: tuple[Audience, ...] = ()
+    each: tuple[EventAudience, ...] = ()
     if audiences is not None:
         event_id, each = audiences.change_id or event_id, audiences.each
     cursor = encoded_position(epoch, xid, event_id)

@@ -25,13 +25,13 @@ from db.core.access import (
 )
 from db.core.actor import NOBODY, Actor
 from graph.engine.execution.event_access import EventAccess, MembersUnknown
-from graph.live.audiences import Audience, Audiences, Members
+from graph.live.audiences import EventAudience, EventAudiences, Members
 from graph.live.subscriptions import event_of
 
 ANN, BOB = (Actor("authenticated", uuid4()) for _ in range(2))
 TEAM, UNKNOWN_TEAM = str(uuid4()), str(uuid4())
-OF_TEAM = Audience("team", TEAM, None)
-EVERYBODY = Audience("everybody", None, None)
+OF_TEAM = EventAudience("team", TEAM, None)
+EVERYBODY = EventAudience("everybody", None, None)
 BOBS = {"user_id": BOB.user_claim}
 
 
@@ -90,7 +90,7 @@ SHOWN, GONE, NOTHING = "shown", "gone", "nothing"
             BY_OWNERS,
             "DELETE",
             IN_TEAM,
-            (Audience("team", TEAM, frozenset(("owner",))),),
+            (EventAudience("team", TEAM, frozenset(("owner",))),),
             NOTHING,
             NOTHING,
             NOTHING,
@@ -123,14 +123,14 @@ def test_what_is_shown_of_an_event(
     rule: Rule,
     change: str,
     row: dict[str, Any],
-    audiences: tuple[Audience, ...] | None,
+    audiences: tuple[EventAudience, ...] | None,
     ann: str,
     bob: str,
     nobody: str,
 ) -> None:
     """Where no audiences are told, the event is for its user: Bob, or everybody with `None`."""
     owner: UUID | None = None if audiences is None else BOB.user_id
-    told = Audiences(None, audiences) if audiences else None
+    told = EventAudiences(None, audiences) if audiences else None
     fields = (10, 1, "rows.changed", change, owner, "one", orjson.dumps(row), told)
     event = event_of(fields, 1, members)
     access = EventAccess(table_of(rule))
