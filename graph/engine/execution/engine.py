@@ -459,7 +459,7 @@ def _statement(
 
 
 def report(error: Exception, context: Context) -> DomainError:
-    """The domain error to show; a fault of ours is logged whole and shown masked."""
+    """The domain error to show; an internal error is logged whole and shown masked."""
     known = domain_error(error)
     if known is not None:
         return known

@@ -164,7 +164,7 @@ class Planner:
     def snapshot_source(
         self, named: GraphQLNamedType, deferred: Collection[str] = ()
     ) -> FromClause:
-        """The row of an event in the place of the table, but `deferred` as they are now."""
+        """The row of an event instead of the table, but `deferred` as they are now."""
         table, key = table_behind(named).table, table_behind(named).key
         record = func.jsonb_populate_record(
             literal_column(f"null::{table.name}"), self.parameters.snapshot()
@@ -181,7 +181,7 @@ class Planner:
         return joined.where(self.ownership_condition(named, row)).subquery(self.next_name())
 
     def reread_source(self, named: GraphQLNamedType, key: ColumnElement[Any]) -> FromClause:
-        """The row with this key in the place of the table, as this statement's call has left it."""
+        """The row with this key instead of the table, as this statement's call has left it."""
         backing = table_behind(named)
         call = getattr(func.app, reread_name(backing.table))(key)
         readable = readable_columns(backing.table, backing.model.access)
