@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.core.access import Access, Group, Watch, declare_group
+from db.core.expiry import Expiry
 from db.core.quotas import Bound, TableQuota
 
 NAMING = {
@@ -49,6 +50,8 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    # Rows that are deleted every night.
+    expiries: ClassVar[tuple[Expiry, ...]] = ()
     # Triggers of its own, each the text that follows `create trigger`.
     triggers: ClassVar[tuple[str, ...]] = ()
 

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, BigKey, OptionalTimestamp, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.quotas import Bound
 
 GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
@@ -308,6 +309,9 @@ class LedgerProof(Base):
 
     access = Access(read=Nobody(), service=("SELECT", "INSERT", "DELETE"))
     quota = Bound("One for each scheduled check; kept for a year.")
+    expiries = (
+        Expiry("ledger proofs older than a year", "started_at < now() - interval '1 year'", "id"),
+    )
 
 
 class IdempotencyKey(Base):
@@ -326,3 +330,10 @@ class IdempotencyKey(Base):
 
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")
+    expiries = (
+        Expiry(
+            "idempotency keys older than 30 days",
+            "created_at < now() - interval '30 days'",
+            "created_at",
+        ),
+    )

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, Nobody
 from db.core.base import Base, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.quotas import Bound
 
 
@@ -38,6 +39,11 @@ class DeadJob(Base):
     )
     access = Access(read=Admin(), hidden=("payload",), service=("SELECT", "DELETE"))
     quota = Bound("One for each job that was given up; kept for 90 days.")
+    expiries = (
+        Expiry(
+            "dead jobs older than 90 days", "died_at < now() - interval '90 days'", "died_at, id"
+        ),
+    )
 
 
 class ScheduledRun(Base):
