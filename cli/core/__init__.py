@@ -1,0 +1,1 @@
+"""What commands share: the terminal, sentences for faults, and `tallygraph explain`."""
