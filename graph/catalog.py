@@ -9,7 +9,6 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_column
 
 from db.catalog import operations, tables
-from db.core.pool import Transaction
 from graph.engine.declare import (
     backed_by,
     column,
@@ -20,7 +19,7 @@ from graph.engine.declare import (
     mutation,
     rows,
 )
-from graph.engine.execution.outcomes import Command, Payload, Ref
+from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -183,16 +182,11 @@ class SetToolActivePayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-async def set_tool_active(context: Context, input: SetToolActiveInput) -> Command:
+async def set_tool_active(context: Context, input: SetToolActiveInput) -> Outcome:
     """Switches a tool on or off."""
     context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
-
-    async def run(transaction: Transaction) -> Payload:
-        await operations.set_tool_active(transaction, tool_id, active=input.is_active)
-        return Payload({"tool": Ref(tool_id)})
-
-    return Command(run)
+    return Outcome(operations.set_tool_active(tool_id, active=input.is_active), {"tool": RESULT})
 
 
 @strawberry.type

@@ -22,9 +22,8 @@ from sqlalchemy import (
     or_,
 )
 
-from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
-from db.credits import tables
-from db.credits.rules import problems_of_movement
+from db.core.errors import DomainError, ErrorCode, bad_input
+from db.credits import operations, tables
 from graph.catalog import Tool
 from graph.engine.declare import (
     backed_by,
@@ -36,7 +35,7 @@ from graph.engine.declare import (
     mutation,
     report,
 )
-from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome
 from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.errors import UserError
@@ -230,7 +229,7 @@ def credit_usage_arguments(  # the engine itself answers
 
 
 CREDIT_USAGE = Report(
-    "app.credit_usage",
+    operations.CREDIT_USAGE,
     (
         (Text(), lambda arguments: CreditUsageGrouping(arguments["by"]).value),
         (DateTime(timezone=True), lambda arguments: usage_period(arguments)[0]),
@@ -292,24 +291,16 @@ class SpendCreditsPayload(MutationPayload):
     )
 
 
-async def spend_credits(context: Context, input: SpendCreditsInput) -> FunctionCall:
-    """Spends at once; one statement does the function and reads its payload."""
+async def spend_credits(context: Context, input: SpendCreditsInput) -> Outcome:
+    """Spends at once."""
     context.signed_in()
-    refuse_any(
-        problems_of_movement(
-            input.amount, input.idempotency_key, reason=input.reason, referenceId=input.reference_id
-        )
+    command = operations.spend_credits(
+        amount=input.amount,
+        reason=input.reason,
+        reference_id=input.reference_id,
+        idempotency_key=input.idempotency_key,
     )
-    return FunctionCall(
-        "app.spend_credits",
-        (
-            ("integer", input.amount),
-            ("text", input.reason),
-            ("text", input.reference_id),
-            ("text", input.idempotency_key),
-        ),
-        {"transaction": FunctionCall.RESULT, "credits": FunctionCall.ACTOR},
-    )
+    return Outcome(command, {"transaction": RESULT, "credits": ACTOR})
 
 
 @strawberry.type

@@ -8,6 +8,7 @@ from typing import Any
 import strawberry
 from sqlalchemy import BigInteger, Text
 
+from db.quotas import operations
 from graph.engine.declare import column, report
 from graph.engine.specs import Report
 
@@ -48,7 +49,7 @@ def _no_arguments(self: Any) -> Any:  # noqa: ARG001 - the engine itself answers
 
 
 QUOTAS = Report(
-    "app.quotas",
+    operations.QUOTAS,
     (),
     (
         ("slice", Text()),

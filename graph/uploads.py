@@ -12,8 +12,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
 from db.files.links import Links, open_links
-from db.uploads import tables
-from db.uploads.operations import announced_type
+from db.uploads import operations, tables
 from graph.engine.declare import (
     backed_by,
     column,
@@ -23,7 +22,7 @@ from graph.engine.declare import (
     live,
     mutation,
 )
-from graph.engine.execution.outcomes import FunctionCall, Payload
+from graph.engine.execution.outcomes import RESULT, Outcome, Payload
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -174,16 +173,12 @@ class DeleteUploadPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
-async def create_upload(context: Context, input: CreateUploadInput) -> FunctionCall:
+async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
     """Makes a place for one photo and counts it toward the quota."""
     context.signed_in()
     limits = context.services.uploads.limits
-    content_type = announced_type(input.content_type, input.size_bytes, limits.size_bytes)
-    return FunctionCall(
-        "app.create_upload",
-        (("text", content_type), ("bigint", input.size_bytes)),
-        {"upload": FunctionCall.RESULT},
-    )
+    command = operations.create_upload(input.content_type, input.size_bytes, limits)
+    return Outcome(command, {"upload": RESULT})
 
 
 async def delete_upload(context: Context, input: DeleteUploadInput) -> Payload:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import LRUCache
 
 from db.core.yield_points import yield_point
@@ -57,3 +58,8 @@ def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
         found = (str(compiler), list(compiler.positiontup or ()), dict(parameters))
         _compiled[statement] = found
     return found
+
+
+def sql_type(type_: TypeEngine[Any]) -> str:
+    """A type's name in Postgres."""
+    return type_.compile(dialect=_dialect)

@@ -135,6 +135,10 @@ class Problems:
             self._found.append(error)
         return None
 
+    def add(self, found: Iterable[DomainError]) -> None:
+        """Notes further problems."""
+        self._found += found
+
     def refuse(self) -> None:
         """Raises all that was found; nothing when all is well."""
         refuse_any(self._found)
