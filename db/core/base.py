@@ -49,6 +49,8 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    # Triggers of its own, each the text that follows `create trigger`.
+    triggers: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Notes with the table what else refers to: its access, and the group it makes."""
