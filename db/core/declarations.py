@@ -8,7 +8,7 @@ from sqlalchemy import Table
 
 from db.core.base import Declarations
 from db.core.quotas import TableQuota, quota_statements
-from db.core.rls import access_statements, watch_statements
+from db.core.rls import access_statements, membership_statements, watch_statements
 
 
 def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str]:
@@ -16,6 +16,8 @@ def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str
     yield from access_statements(table, model.access)
     if model.watch is not None:
         yield from watch_statements(table, model.watch, model.access)
+    if model.group:
+        yield from membership_statements(table, model.group)
     if isinstance(model.quota, TableQuota):
         yield from quota_statements(table, model.quota)
     for trigger in model.triggers:
