@@ -26,6 +26,7 @@ DB = Path(__file__).parents[1]
 FUNCTION_FILES = (
     "core/foundation.sql",
     "accounts/admins.sql",
+    "core/lifecycles.sql",
     "core/events.sql",
     "quotas/quotas.sql",
     "credits/ledger.sql",
@@ -35,7 +36,6 @@ FUNCTION_FILES = (
     "accounts/budgets.sql",
     "catalog/catalog.sql",
     "uploads/uploads.sql",
-    "generations/life_cycle.sql",
     "generations/generations.sql",
     "generations/attempts.sql",
     "credits/usage.sql",

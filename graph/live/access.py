@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Select, Uuid, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from db.accounts.tables import User
+from db.accounts.tables import User, UserStatus
 from db.core.access import Owner
 from db.core.actor import SERVICE
 from db.core.base import Base
@@ -29,7 +29,9 @@ log = structlog.get_logger(__name__)
 
 _ASKED = func.unnest(bindparam("ids", type_=ARRAY(Uuid()))).column_valued("asked_id")
 # Nearly all are active, so the others are the shorter answer.
-INACTIVE_USERS = select(_ASKED).where(~exists().where(User.id == _ASKED, User.status == "active"))
+INACTIVE_USERS = select(_ASKED).where(
+    ~exists().where(User.id == _ASKED, User.status == UserStatus.ACTIVE)
+)
 
 
 def owned_by_topic() -> dict[str, type[Base]]:
