@@ -269,14 +269,14 @@ def spends_table(spends: list[Record]) -> Table:
     return table
 
 
-def day(moment: datetime | None) -> str:
-    """A moment as its day."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d}" if moment else ""
+def day(timestamp: datetime | None) -> str:
+    """The day of a timestamp, in UTC."""
+    return f"{timestamp.astimezone(UTC):%Y-%m-%d}" if timestamp else ""
 
 
-def minute(moment: datetime) -> str:
-    """A moment to the minute."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+def minute(timestamp: datetime) -> str:
+    """A timestamp to the minute, in UTC."""
+    return f"{timestamp.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def in_words(name: str) -> str:

@@ -59,6 +59,7 @@ def _refusal(error: BaseException) -> str | None:
     from db.core.pool import UnreachableDatabaseError
     from db.core.roles import UnsafeRoleError
     from db.embedded.database import EmbeddedDatabaseError
+    from db.migrations.functions import OutdatedDatabaseError
     from server.supervising import CannotServeError
     from settings import SettingsError
 
@@ -67,6 +68,7 @@ def _refusal(error: BaseException) -> str | None:
         EmbeddedDatabaseError,
         UnreachableDatabaseError,
         UnsafeRoleError,
+        OutdatedDatabaseError,
         CannotServeError,
     )
     return str(error) if isinstance(error, refusals) else None

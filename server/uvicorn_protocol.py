@@ -1,4 +1,4 @@
-"""Uvicorn's HTTP protocol, minus its patience: with slow senders, long heads and absent readers."""
+"""Uvicorn's HTTP protocol, with limits for slow senders, long heads and absent readers."""
 
 from __future__ import annotations
 

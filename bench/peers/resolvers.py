@@ -57,7 +57,7 @@ class Request:
             return await self.transaction.fetch_all(statement, **parameters)
 
     def load(self, model: type[Base], column: str, key: Any) -> Any:
-        """The row whose `column` is `key`, found together with the others of this moment."""
+        """The row whose `column` is `key`, found with the others of this turn."""
         loader = self.loaders.get((model.__tablename__, column))
         if loader is None:
 

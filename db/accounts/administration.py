@@ -11,6 +11,6 @@ _REQUIRE_ADMIN = text("select app.required_admin_id()")
 
 
 async def require_admin(database: Database, actor: Actor) -> None:
-    """Refuses an actor who is no admin at this moment."""
+    """Refuses an actor who is no admin now."""
     async with database.transaction(actor) as transaction:
         await transaction.fetch_value(_REQUIRE_ADMIN)

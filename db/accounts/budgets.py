@@ -1,4 +1,4 @@
-"""Budgets: how often an address or a device may do what costs the house something."""
+"""Budgets: how often an address or a device may do what is expensive."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ async def list_users(
 
 
 async def read_account(owner_url: str, who: str) -> AccountOverview:
-    """A user's account, all of one moment."""
+    """A user's account, read in one snapshot."""
     async with (
         _owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

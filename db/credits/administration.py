@@ -102,7 +102,7 @@ async def _user(connection: asyncpg.Connection, email: str) -> UUID:
 
 
 async def read_statement(owner_url: str, email: str, movements: int) -> WalletStatement:
-    """A user's wallet with what is in it and its last movements, all of one moment."""
+    """A user's wallet with what is in it and its last movements, read in one snapshot."""
     async with (
         _owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

@@ -49,7 +49,7 @@ async def grant_plan_credits(user_id: UUID, transaction: Transaction) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Wallets for which a moment has come, and what is done to each; it returns how often."""
+    """Wallets for which something is due, and what is done to each; it returns how often."""
 
     due: TextClause
     settle: Callable[[UUID, Transaction], Awaitable[int]]

@@ -71,7 +71,7 @@ class EventHub:
         self._woken = asyncio.Event()
         self._wanted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        # The patience of those who read for themselves while they begin or catch up.
+        # The timeouts of those who read for themselves while they begin or catch up.
         self._waiting: set[asyncio.Timeout] = set()
         self._is_reading = False
         self._subscriptions: dict[str, dict[UUID | None, set[EventSubscription]]] = defaultdict(
@@ -303,18 +303,18 @@ class EventHub:
                 log.warning("live.silent", seconds=SILENT_LOOKS * LOOK_SECONDS)
                 self._end_all(SubscriptionAway("events cannot be read here at the moment"))
                 waiting, self._waiting = self._waiting, set()
-                for patience in waiting:
-                    patience.reschedule(asyncio.get_running_loop().time())
+                for timeout in waiting:
+                    timeout.reschedule(asyncio.get_running_loop().time())
 
     async def _while_the_log_is_read[Answer](self, read: Callable[[], Awaitable[Answer]]) -> Answer:
         """What one subscriber reads for itself; `SERVICE_UNAVAILABLE` once nothing can be read."""
         try:
-            async with asyncio.timeout(None) as patience:
-                self._waiting.add(patience)
+            async with asyncio.timeout(None) as timeout:
+                self._waiting.add(timeout)
                 try:
                     return await self._until_answered(read)
                 finally:
-                    self._waiting.discard(patience)
+                    self._waiting.discard(timeout)
         except TimeoutError:
             raise _away() from None
 

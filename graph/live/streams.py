@@ -18,7 +18,7 @@ from graph.live.subscriptions import SubscriptionClosed
 from graph.live.websocket import OperationSource, Receive, RequestErrors, Scope, Send
 from graph.shared.context import ABORT_KEY
 from graph.shared.errors import top_level
-from graph.shared.slow_readers import HELD_LIMIT_BYTES, patience_seconds
+from graph.shared.slow_readers import HELD_LIMIT_BYTES, read_timeout_seconds
 
 EVENT_STREAM = b"text/event-stream"
 HEADERS = [
@@ -146,7 +146,7 @@ class Stream:
         async with self._turn:
             self._sent_at = self._loop.time()
             # Large ones may take longer.
-            self._sending_since = self._sent_at + patience_seconds(len(data))
+            self._sending_since = self._sent_at + read_timeout_seconds(len(data))
             try:
                 await self._asgi_send(
                     {"type": "http.response.body", "body": data, "more_body": True}

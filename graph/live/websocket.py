@@ -18,7 +18,7 @@ from graph.live import protocol
 from graph.live.clients import Clients, ConnectionSlot
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
 from graph.live.subscriptions import SlowConsumer, SubscriptionAway, SubscriptionClosed
-from graph.shared.slow_readers import patience_seconds
+from graph.shared.slow_readers import read_timeout_seconds
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -331,7 +331,7 @@ class WebSocketConnection:
         async with self._turn:
             content = frame if isinstance(frame, str) else frame.decode()
             # Large ones may take longer.
-            self._sending_since = self._loop.time() + patience_seconds(len(content))
+            self._sending_since = self._loop.time() + read_timeout_seconds(len(content))
             try:
                 await self._asgi_send({"type": "websocket.send", "text": content})
             except OSError:

@@ -49,7 +49,7 @@ from graph.shared.relay import uuid_from_global_id
 
 # A database that restarts is waited for; after that the client is told to come back. No stream may
 # be silent for five seconds while its changes wait.
-PATIENCE_SECONDS = 4.0
+DATABASE_WAIT_SECONDS = 4.0
 RETRY_SECONDS = 0.2
 
 
@@ -356,9 +356,9 @@ class Subscriber:
         return await asyncio.shield(reading)
 
     async def _read(self, statement: Statement, request: Request) -> dict[str, Any]:
-        """One answer as the actor of this moment; waits a while for a database that is away."""
+        """One answer as what the actor may see now; waits a while for a database that is away."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(DATABASE_WAIT_SECONDS):
                 while True:
                     if (found := await self._read_once(statement, request)) is not None:
                         return found

@@ -6,8 +6,8 @@ from alembic import op
 
 from db.migrations.steps import run_all, run_script
 
-revision = "0170"
-down_revision = "0160"
+revision = "0180"
+down_revision = "0170"
 branch_labels = None
 depends_on = None
 
@@ -33,13 +33,13 @@ TRIGGERS = (
 def upgrade() -> None:
     op.execute("drop trigger check_change on generations")
     op.execute("drop function app.check_generation_change()")
-    run_script("0170_lifecycles.sql")
+    run_script("0180_lifecycles.sql")
     run_all(TRIGGERS)
 
 
 def downgrade() -> None:
     op.execute("drop function app.refuse_transition() cascade")
-    run_script("0170_life_cycle_before.sql")
+    run_script("0180_life_cycle_before.sql")
     op.execute(
         "create trigger check_change before update on generations"
         " for each row execute function app.check_generation_change()"
