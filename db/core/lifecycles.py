@@ -88,8 +88,8 @@ class Lifecycle:
 
 def set_once(column: str, states: type[State]) -> Lifecycle:
     """The lifecycle of a row with a timestamp that is null at first and set once, by two states."""
-    first, second = states
-    return Lifecycle(column, states, (first,), {first: (second,)}, dated=True)
+    first, *others = states
+    return Lifecycle(column, states, (first,), {first: tuple(others)}, dated=True)
 
 
 def is_one_of(column: str, *states: State) -> str:
@@ -137,6 +137,8 @@ def _faults(table: Table, lifecycle: Lifecycle) -> Iterator[str]:
 
 def _column_faults(table: Table, lifecycle: Lifecycle) -> Iterator[str]:
     column = table.columns[lifecycle.column]
+    if lifecycle.dated and len(lifecycle.states) != 2:
+        yield f"a timestamp tells two states apart, {lifecycle.states.__name__} has others"
     if column.nullable is not lifecycle.dated:
         must = "must be null at first" if lifecycle.dated else "may not be null"
         yield f"{column.name} {must}: that is how its state is known"

@@ -199,9 +199,9 @@ class CircuitState(State):
 
 
 class ProviderCircuit(Base):
-    """Whether a provider is asked at all: after too many failures in a row it rests a while.
+    """Whether a provider is asked at all: after too many failures in a row it gets a rest.
 
-    `retry_at` is until when.
+    It lasts until `retry_at`; then one generation tries.
     """
 
     __tablename__ = "provider_circuits"

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
+from db.core.lifecycles import lifecycle_statements
 from db.core.pool import Database
 from db.core.quotas import Quota, quota_statements
 from db.core.registry import models
@@ -91,7 +92,7 @@ where n.nspname in ('public', 'queue') and g.grantee <> g.relowner
 TRIGGERS_SQL = """
 select c.relname as table_name, t.tgname as name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where (t.tgname = 'record_event' or t.tgname ~ '^count_') and not t.tgisinternal
+where (t.tgname = 'record_event' or t.tgname ~ '^(count|lifecycle)_') and not t.tgisinternal
 """
 FUNCTIONS_SQL = f"""
 select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,
@@ -153,6 +154,8 @@ async def declare_again(connection: asyncpg.Connection) -> None:
             statements += watch_statements(table, model.watch, model.access)
         if isinstance(model.quota, Quota):
             statements += quota_statements(table, model.quota)
+        if model.lifecycle:
+            statements += lifecycle_statements(table, model.lifecycle)
         for statement in statements:
             await connection.execute(statement)
 
@@ -175,6 +178,8 @@ async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Conn
         "alter table generations disable trigger record_event",
         "drop trigger record_event on wallets",
         "drop trigger count_update on profiles",
+        "drop trigger lifecycle_insert on users",
+        "alter table credit_holds disable trigger lifecycle_update",
     ],
 )
 async def test_a_lock_that_was_not_declared_is_noticed(
