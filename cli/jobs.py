@@ -1,4 +1,4 @@
-"""`tallygraph jobs …`: the schedule, the queue and the providers at a glance, and dead jobs."""
+"""`tallygraph jobs …`: the state of schedule, queue and providers, and dead jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock: turns the schedule into jobs, one for each tick, on any number of workers."""
+"""The scheduler: turns the schedule into jobs, one for each tick, on any number of workers."""
 
 from __future__ import annotations
 

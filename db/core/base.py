@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.core.access import Access, Group, Watch, declare_group
 from db.core.lifecycles import Lifecycle, declare_lifecycle
-from db.core.quotas import Bound, Quota
+from db.core.quotas import Bound, TableQuota
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -50,7 +50,7 @@ class Declarations:
     # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
-    quota: ClassVar[Quota | Bound | None] = None
+    quota: ClassVar[TableQuota | Bound | None] = None
     lifecycle: ClassVar[Lifecycle | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:

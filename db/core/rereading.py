@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Column, Table
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.core.access import Access
+from db.core.compiling import sql_type
 from db.core.registry import models
-
-_dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
 def reread_name(table: Table) -> str:
@@ -48,11 +46,11 @@ def _function(table: Table, access: Access) -> str:
     """
     (key,) = table.primary_key
     read = readable_columns(table, access)
-    signature = f"app.{reread_name(table)}({_type(key)})"
-    returned = ", ".join(f"{column.name} {_type(column)}" for column in read)
+    signature = f"app.{reread_name(table)}({sql_type(key.type)})"
+    returned = ", ".join(f"{column.name} {sql_type(column.type)}" for column in read)
     selected = ", ".join(f"t.{column.name}" for column in read)
     return f"""
-create function app.{reread_name(table)}(wanted {_type(key)}) returns table ({returned})
+create function app.{reread_name(table)}(wanted {sql_type(key.type)}) returns table ({returned})
 language plpgsql volatile rows 1 security invoker set search_path = pg_catalog, pg_temp as $$
 begin
     return query select {selected} from public.{table.name} t where t.{key.name} = wanted;
@@ -60,7 +58,3 @@ end;
 $$;
 grant execute on function {signature} to authenticated;
 """
-
-
-def _type(column: Column[Any]) -> str:
-    return column.type.compile(dialect=_dialect)

@@ -11,12 +11,17 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import text
 
 from db.accounts.emails import email_key
+from db.core.commands import call_on
 from db.core.errors import DomainError, ErrorCode
-from db.core.pool import Transaction
 from db.core.retries import retried
+from db.credits.operations import (
+    GIVE_CREDITS,
+    LOCK_WALLET,
+    REFUND_CREDITS,
+    TRANSFER_CREDITS,
+)
 
 REFUSAL_SQLSTATE = "TG000"
 
@@ -43,12 +48,6 @@ _MOVEMENTS = """
 select id, created_at, type, amount, held_change, used, balance_after, reason, reference_id
 from credit_transactions where user_id = $1 order by created_at desc, id desc limit $2
 """
-_GRANT = "select app.give_credits($1, $2, $3, $4, $5, $6)"
-_GRANT_AS_ADMIN = text(
-    "select app.give_credits_as_admin(:receiver, :amount, :expires_at, :reason, :key)"
-)
-_REFUND = "select app.refund_credits($1, $2, $3, $4)"
-_TRANSFER = "select app.transfer_credits($1, $2, $3, $4, $5)"
 _AUDIT = """
 insert into audit_log (user_id, action, detail)
 select $1::uuid, $2::text, $3::jsonb where not exists (
@@ -149,16 +148,15 @@ async def give_credits(
         expires_at = _end_of(last_day) if last_day else None
 
         async def work() -> UUID:
-            given: UUID = await connection.fetchval(
-                _GRANT,
-                user_id,
-                amount,
-                expires_at,
-                operator_action.reason,
-                operator_action.key,
-                operator_action.by,
+            wanted = GIVE_CREDITS(
+                receiver_id=user_id,
+                amount=amount,
+                expires_at=expires_at,
+                movement_reason=operator_action.reason,
+                idempotency_key=operator_action.key,
+                given_by=operator_action.by,
             )
-            return given
+            return await call_on(connection, wanted)
 
         return await _in_transaction(connection, work)
 
@@ -174,9 +172,13 @@ async def refund_spend(
     async with _owner(owner_url) as connection:
 
         async def work() -> UUID:
-            refund: UUID = await connection.fetchval(
-                _REFUND, spend_id, amount, operator_action.reason, operator_action.key
+            wanted = REFUND_CREDITS(
+                spend_id=spend_id,
+                amount=amount,
+                refund_reason=operator_action.reason,
+                idempotency_key=operator_action.key,
             )
+            refund = await call_on(connection, wanted)
             user_id = await connection.fetchval(
                 "select user_id from credit_transactions where id = $1", refund
             )
@@ -206,14 +208,14 @@ async def transfer_credits(
         receiver_id = await _user(connection, receiver_email)
 
         async def work() -> UUID:
-            sent: UUID = await connection.fetchval(
-                _TRANSFER,
-                sender_id,
-                receiver_id,
-                amount,
-                operator_action.reason,
-                operator_action.key,
+            wanted = TRANSFER_CREDITS(
+                sender_id=sender_id,
+                receiver_id=receiver_id,
+                amount=amount,
+                transfer_reason=operator_action.reason,
+                idempotency_key=operator_action.key,
             )
+            sent = await call_on(connection, wanted)
             await _audit(
                 connection,
                 sender_id,
@@ -237,7 +239,7 @@ async def set_unlimited(
 
         async def work() -> int:
             if user_id is not None:
-                await connection.execute("select app.lock_wallet($1)", user_id)
+                await call_on(connection, LOCK_WALLET(owner_id=user_id))
             changed = await connection.fetch(_SET_UNLIMITED, user_id, unlimited)
             detail = {"by": by, "reason": reason, "unlimited": unlimited}
             await connection.executemany(
@@ -247,23 +249,3 @@ async def set_unlimited(
             return len(changed)
 
         return await _in_transaction(connection, work)
-
-
-async def give_credits_as_admin(
-    transaction: Transaction,
-    receiver_id: UUID,
-    amount: int,
-    expires_at: datetime | None,
-    reason: str,
-    key: str,
-) -> UUID:
-    """Gives a user credits on behalf of the transaction's actor; returns the transaction."""
-    given: UUID = await transaction.fetch_value(
-        _GRANT_AS_ADMIN,
-        receiver=receiver_id,
-        amount=amount,
-        expires_at=expires_at,
-        reason=reason,
-        key=key,
-    )
-    return given

@@ -96,7 +96,7 @@ end;
 $$;
 
 -- Makes jobs of a user's oldest waiting generations while fewer than 3 of theirs are under way.
--- Whoever ends one calls it, so the next begins at once and nobody looks for it by the clock.
+-- Whoever ends one calls it, so the next begins at once and no scheduled job looks for it.
 create or replace function app.enqueue_generations(owner_id uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

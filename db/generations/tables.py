@@ -14,7 +14,7 @@ from db.catalog.tables import Tool
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.lifecycles import Lifecycle, State, is_one_of
-from db.core.quotas import Bound, Limit, Quota
+from db.core.quotas import Bound, Limit, TableQuota
 from db.uploads.tables import Upload
 
 
@@ -124,7 +124,7 @@ class Generation(Base):
         monotonic=("attempts",),
     )
     watch = Watch("generation.updated", deletes=True)
-    quota = Quota(
+    quota = TableQuota(
         guests=Limit(500, 10_000_000),
         members=Limit(20_000, 200_000_000),
         delete_with="deleteGeneration",

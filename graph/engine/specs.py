@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, Table
 from sqlalchemy.types import TypeEngine
 
 from db.core.base import Base
+from db.core.commands import SqlFunction
 
 SPEC = "tallygraph"
 
@@ -121,7 +122,7 @@ class Report:
     returns the `columns`, in the order to be shown.
     """
 
-    function: str
+    function: SqlFunction[Any]
     parameters: tuple[tuple[TypeEngine[Any], Callable[[Mapping[str, Any]], Any]], ...]
     columns: tuple[tuple[str, TypeEngine[Any]], ...]
 

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Select, Uuid, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from db.accounts.tables import User, UserStatus
+from db.accounts import tables
 from db.core.access import Owner
 from db.core.actor import SERVICE
 from db.core.base import Base
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 _ASKED = func.unnest(bindparam("ids", type_=ARRAY(Uuid()))).column_valued("asked_id")
 # Nearly all are active, so the others are the shorter answer.
 INACTIVE_USERS = select(_ASKED).where(
-    ~exists().where(User.id == _ASKED, User.status == UserStatus.ACTIVE)
+    ~exists().where(tables.User.id == _ASKED, tables.User.status == tables.UserStatus.ACTIVE)
 )
 
 

@@ -1,4 +1,4 @@
-"""Everybody who is connected: admitted within limits, watched over, told when the server leaves."""
+"""Connected clients: admitted within limits, checked for silence, told when the server stops."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ LONGEST_RETRY_SECONDS = 1.0
 SILENT_LOOKS = 15
 LOOK_SECONDS = 0.25
 READY_TIMEOUT_SECONDS = SILENT_LOOKS * LOOK_SECONDS
-# Longer than any transaction of ours should take.
+# Longer than any transaction of the server should take.
 HELD_BACK_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""The WebSocket endpoint: accepts sockets, or says in a way clients can read why not."""
+"""The WebSocket endpoint: accepts sockets, or refuses them with a reason that clients can read."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.core.lifecycles import lifecycle_statements
 from db.core.pool import Database
-from db.core.quotas import Quota, quota_statements
+from db.core.quotas import TableQuota, quota_statements
 from db.core.registry import models
 from db.core.rereading import reread_name
 from db.core.rls import access_statements, watch_statements
@@ -152,7 +152,7 @@ async def declare_again(connection: asyncpg.Connection) -> None:
         statements = access_statements(table, model.access)
         if model.watch:
             statements += watch_statements(table, model.watch, model.access)
-        if isinstance(model.quota, Quota):
+        if isinstance(model.quota, TableQuota):
             statements += quota_statements(table, model.quota)
         if model.lifecycle:
             statements += lifecycle_statements(table, model.lifecycle)

@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from db.core.commands import call
 from db.core.errors import ErrorCode
 from db.core.pool import Database
 from db.files.storage import Storage
@@ -217,7 +218,7 @@ async def test_an_attempt_ends_when_its_generation_is_deleted_meanwhile(
     await cancel(database, actor, generation_id)
     waiting = "select count(*) from pg_locks where not granted"
     async with database.transaction(actor) as transaction:
-        await delete_generation(transaction, generation_id)
+        await call(transaction, delete_generation(generation_id))
         ending = asyncio.create_task(
             end_attempt(database, running, PROVIDER, AttemptFailure.CANCELLED, 5, None)
         )

@@ -44,6 +44,7 @@ from graphql import (
     is_object_type,
 )
 
+from db.core.yield_points import yield_point
 from graph.engine import specs
 from graph.engine.documents.limits import Limits, too_complex
 from graph.engine.specs import backing_of, python_name, spec_of
@@ -198,6 +199,7 @@ class _Pricer:
         return total
 
     def _field(self, graph_type: GraphQLObjectType, nodes: list[FieldNode]) -> Formula:
+        yield_point()
         name = nodes[0].name.value
         total = Formula(cost=1, bytes=VALUE_BYTES)
         if name == "__typename":
