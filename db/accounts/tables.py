@@ -73,6 +73,11 @@ class User(Base):
             UserStatus.LOCKED: (UserStatus.ACTIVE,),
         },
     )
+    triggers = (
+        "forget_allowed after update on users for each row"
+        " when (old.plan_id is distinct from new.plan_id or old.is_anonymous <> new.is_anonymous)"
+        " execute function app.forget_allowed()",
+    )
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 
 
@@ -114,6 +119,10 @@ class Session(Base):
 
     access = Access(read=Owner())
     lifecycle = set_once("revoked_at", SessionStatus)
+    triggers = (
+        "record_deleted_session after delete on sessions"
+        " for each row execute function app.record_deleted_session()",
+    )
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
 
 

@@ -52,6 +52,8 @@ class Declarations:
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
     lifecycle: ClassVar[Lifecycle | None] = None
+    # Triggers of its own, each the text that follows `create trigger`.
+    triggers: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Notes with the table what else refers to, and checks its lifecycle."""

@@ -8,6 +8,7 @@ from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import db.migrations.autogenerate  # noqa: F401 -- the operations and what drafts them
 from db.core.registry import metadata
 from settings import get_settings
 

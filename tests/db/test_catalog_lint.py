@@ -9,12 +9,10 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
-from db.core.lifecycles import lifecycle_statements
+from db.core.declarations import declared_statements
 from db.core.pool import Database
-from db.core.quotas import TableQuota, quota_statements
 from db.core.registry import models
 from db.core.rereading import reread_name
-from db.core.rls import access_statements, watch_statements
 from db.core.roles import UnsafeRoleError
 from db.embedded.database import EmbeddedDatabase
 from settings import Settings
@@ -92,7 +90,7 @@ where n.nspname in ('public', 'queue') and g.grantee <> g.relowner
 TRIGGERS_SQL = """
 select c.relname as table_name, t.tgname as name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where (t.tgname = 'record_event' or t.tgname ~ '^(count|lifecycle)_') and not t.tgisinternal
+where c.relnamespace = 'public'::regnamespace and not t.tgisinternal
 """
 FUNCTIONS_SQL = f"""
 select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,
@@ -149,14 +147,7 @@ async def declare_again(connection: asyncpg.Connection) -> None:
     )
     for model in models().values():
         table = model.metadata.tables[model.__tablename__]
-        statements = access_statements(table, model.access)
-        if model.watch:
-            statements += watch_statements(table, model.watch, model.access)
-        if isinstance(model.quota, TableQuota):
-            statements += quota_statements(table, model.quota)
-        if model.lifecycle:
-            statements += lifecycle_statements(table, model.lifecycle)
-        for statement in statements:
+        for statement in declared_statements(table, model):
             await connection.execute(statement)
 
 
@@ -180,6 +171,7 @@ async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Conn
         "drop trigger count_update on profiles",
         "drop trigger lifecycle_insert on users",
         "alter table credit_holds disable trigger lifecycle_update",
+        "drop trigger refuse_truncate on credit_entries",
     ],
 )
 async def test_a_lock_that_was_not_declared_is_noticed(
