@@ -9,7 +9,7 @@ from sqlalchemy import Table
 from db.core.base import Declarations
 from db.core.lifecycles import lifecycle_statements
 from db.core.quotas import TableQuota, quota_statements
-from db.core.rls import access_statements, watch_statements
+from db.core.rls import access_statements, membership_statements, watch_statements
 
 
 def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str]:
@@ -17,6 +17,8 @@ def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str
     yield from access_statements(table, model.access)
     if model.watch is not None:
         yield from watch_statements(table, model.watch, model.access)
+    if model.group:
+        yield from membership_statements(table, model.group)
     if isinstance(model.quota, TableQuota):
         yield from quota_statements(table, model.quota)
     if model.lifecycle is not None:

@@ -120,7 +120,8 @@ async def test_a_changed_declaration_is_drafted_and_nothing_else(
     monkeypatch.setattr(metadata, "tables", left)
     upgrade, downgrade = await asyncio.to_thread(draft, drafting)
     recorded = (
-        "for each row execute function app.record_event('notification.added', 'id', '{data}', '{}')"
+        "for each row execute function"
+        " app.record_event('notification.added', 'id', '{data}', '{}', 'user', 'user_id', '{}', '{}')"
     )
     assert upgrade == [
         ("drop_trigger", "count_delete", "notifications"),
