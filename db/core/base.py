@@ -56,11 +56,7 @@ class Declarations:
     triggers: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
-<<<<<<< HEAD
-        """Notes with the table what else refers to, and checks its lifecycle."""
-=======
-        """Notes with the table what others refer to: its access, its watch, the group it makes."""
->>>>>>> main
+        """Notes with the table what others refer to, and checks its lifecycle."""
         super().__init_subclass__(**options)
         table = cls.__dict__.get("__table__")
         if isinstance(table, Table):
