@@ -6,8 +6,8 @@ from alembic import op
 
 from db.migrations.steps import run_all, run_script
 
-revision = "0180"
-down_revision = "0170"
+revision = "0190"
+down_revision = "0180"
 branch_labels = None
 depends_on = None
 
@@ -43,13 +43,13 @@ $$
 def upgrade() -> None:
     op.execute("drop trigger check_change on generations")
     op.execute(FORGET_BEFORE)
-    run_script("0180_lifecycles.sql")
+    run_script("0190_lifecycles.sql")
     run_all(TRIGGERS)
 
 
 def downgrade() -> None:
     op.execute("drop function app.refuse_transition() cascade")
-    run_script("0180_life_cycle_before.sql")
+    run_script("0190_life_cycle_before.sql")
     op.execute(
         "create trigger check_change before update on generations"
         " for each row execute function app.check_generation_change()"
