@@ -28,21 +28,10 @@ TRIGGERS = (
     "create trigger lifecycle_insert after insert on users for each row when ((new.status = 'active') is not true) execute function app.refuse_transition('status')",
     "create trigger lifecycle_update after update on users for each row when (old.status is distinct from new.status and (old.status = 'active' and (new.status = 'locked') or old.status = 'locked' and (new.status = 'active')) is not true) execute function app.refuse_transition('status')",
 )
-# Servers of the release before look for the function that it noted: `migrate` drops it when they are gone.
-FORGET_BEFORE = """
-do $$
-begin
-    if obj_description('app.check_generation_change()'::regprocedure, 'pg_proc') is null then
-        drop function app.check_generation_change();
-    end if;
-end;
-$$
-"""
 
 
 def upgrade() -> None:
     op.execute("drop trigger check_change on generations")
-    op.execute(FORGET_BEFORE)
     run_script("0190_lifecycles.sql")
     run_all(TRIGGERS)
 
