@@ -29,6 +29,7 @@ from settings import Settings
 
 from .rows import scratch_database
 from .test_migrations import TABLES_SQL, catalog
+from .test_migrations_frozen import living
 
 STOP = """create function app.stop() returns trigger language plpgsql as $$
 begin
@@ -63,6 +64,7 @@ def draft(config: Config) -> tuple[Calls, Calls]:
     folder = config.get_main_option("version_locations", "").rpartition(":")[2]
     command.revision(config, "draft", autogenerate=True, rev_id="9999", version_path=folder)
     (path,) = Path(folder).glob("*.py")
+    assert list(living(path.read_text(), "9999")) == []
     functions = {
         node.name: node
         for node in ast.parse(path.read_text()).body
@@ -212,6 +214,7 @@ BY_HAND = {
         ("add_column", "skin_colors"),
         ("grant", "select (sort_order)", "skin_colors", "anon, authenticated"),
     ],
+    "alter table database_epoch drop column dropped_xid": [("add_column", "database_epoch")],
     "alter table hairstyles add column length text;grant select (length) on hairstyles to anon": [
         ("drop_column", "hairstyles", "length")
     ],
