@@ -49,6 +49,9 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    # The column with the number that a row has in its client's own database, unique for each owner:
+    # who creates a row with the same one again gets the one there is.
+    client_key: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Notes with the table what else refers to: its access, and the group it makes."""

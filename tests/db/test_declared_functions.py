@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.core.commands import SqlFunction, declared_functions
 from db.core.pool import Database
+from db.core.writes import write_functions
 from graph.engine.specs import Report, spec_of
 from graph.schema import build_schema
 from tests.running import ROOT
@@ -61,6 +62,7 @@ def declared() -> dict[str, SqlFunction[Any]]:
     """Every declaration of every slice."""
     for path in operations():
         import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    list(write_functions())  # declares what it makes
     return {function.name: function for function in declared_functions()}
 
 
