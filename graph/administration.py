@@ -14,9 +14,9 @@ from db.accounts.operations import USER_OF_EMAIL_KEY
 from db.core.errors import Problems
 from db.credits import operations as credits
 from db.credits import tables as credit_tables
-from graph.accounts import NEWEST_FIRST, User
+from graph.accounts import User
 from graph.credits import CreditTransaction
-from graph.engine.declare import mutation, root_connection
+from graph.engine.declare import NEWEST_FIRST, mutation, root_connection
 from graph.engine.execution.outcomes import RESULT, Outcome, Ref
 from graph.engine.specs import Search, SearchTerm
 from graph.shared.context import Context

@@ -9,9 +9,11 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_column
 
 from db.catalog import operations, tables
+from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
     column,
+    edge,
     embedded,
     expression,
     global_id,
@@ -20,6 +22,7 @@ from graph.engine.declare import (
     rows,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -107,6 +110,9 @@ class Plan(Node):
         description="Price of a month; null when it is on request.",
     )
     sort_order: int = column(description="Position among plans of one price, ascending.")
+
+
+extend(User, plan=edge("plan_id", returns=Plan | None, description="The plan subscribed to."))
 
 
 @backed_by(tables.Hairstyle, prefix="hairstyle")

@@ -24,10 +24,13 @@ from sqlalchemy import (
 
 from db.core.errors import DomainError, ErrorCode, bad_input
 from db.credits import operations, tables
+from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
+    connection,
     edge,
     expression,
     global_id,
@@ -36,6 +39,7 @@ from graph.engine.declare import (
     report,
 )
 from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome
+from graph.engine.extending import extend
 from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.errors import UserError
@@ -159,6 +163,21 @@ def usable_grants(grant: FromClause) -> ColumnElement[bool]:
     """Grants with something left that has not expired."""
     lasts = or_(grant.c.expires_at.is_(None), grant.c.expires_at > func.now())
     return and_(grant.c.usable, lasts)
+
+
+extend(
+    User,
+    credits=edge("id", "user_id", returns=Credits | None, description="The wallet."),
+    credit_transactions=connection(
+        CreditTransaction, NEWEST_FIRST, description="The wallet's history, newest first."
+    ),
+    credit_grants=connection(
+        CreditGrant,
+        ("expiry_rank", "id"),
+        only=usable_grants,
+        description="Grants with credits left to use, soonest to expire first.",
+    ),
+)
 
 
 @strawberry.enum(description="What usage is summed by.")

@@ -10,11 +10,14 @@ import strawberry
 
 from db.core.errors import ErrorCode, Problems
 from db.generations import operations, tables
+from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
     computed,
+    connection,
     edge,
     embedded,
     global_id,
@@ -25,6 +28,7 @@ from graph.engine.declare import (
     rows,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
@@ -97,6 +101,12 @@ class Generation(Node):
     def image_url(self: Any, width: WidthArgument = None) -> str | None:
         """Signs the link when the row is read."""
         return picture_url(self.result_path, self.result_content_type, width)  # type: ignore[arg-type]
+
+
+extend(
+    User,
+    generations=connection(Generation, NEWEST_FIRST, description="Runs of tools, newest first."),
+)
 
 
 @stored_in(tables.Generation, description="A run of a tool on an uploaded photo.")

@@ -9,8 +9,18 @@ import strawberry
 
 from db.core.errors import Problems
 from db.notifications import operations, tables
-from graph.engine.declare import backed_by, column, global_id, live, mutation
+from graph.accounts import User
+from graph.engine.declare import (
+    NEWEST_FIRST,
+    backed_by,
+    column,
+    connection,
+    global_id,
+    live,
+    mutation,
+)
 from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
@@ -39,6 +49,15 @@ class Notification(Node):
     data: JSON = column(description="Values for the placeholders of the texts.")
     read: bool = column(description="Whether the user has read it.")
     created_at: datetime = column(description="When it was made.")
+
+
+extend(
+    User,
+    after="profiles",
+    notifications=connection(
+        Notification, NEWEST_FIRST, description="Notifications, newest first."
+    ),
+)
 
 
 @strawberry.input(description="Which notification was read.")

@@ -8,8 +8,18 @@ import strawberry
 
 from db.core.errors import Problems
 from db.profiles import operations, tables
-from graph.engine.declare import backed_by, column, global_id, live, mutation
+from graph.accounts import User
+from graph.engine.declare import (
+    NEWEST_FIRST,
+    backed_by,
+    column,
+    connection,
+    global_id,
+    live,
+    mutation,
+)
 from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import given, nulls, stored_in
@@ -35,6 +45,13 @@ class Profile(Node):
         "stored_bytes",
         description="Bytes of its texts and JSON, uncompressed; they count toward the quota.",
     )
+
+
+extend(
+    User,
+    after="uploads",
+    profiles=connection(Profile, NEWEST_FIRST, description="The profiles kept, newest first."),
+)
 
 
 @stored_in(tables.Profile, description="A new profile.")

@@ -13,16 +13,20 @@ from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
 from db.files.links import Links, open_links
 from db.uploads import operations, tables
+from graph.accounts import User
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
     computed,
+    connection,
     expression,
     global_id,
     live,
     mutation,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -132,6 +136,19 @@ class Upload(Node):
     def image_url(self: Any, width: WidthArgument = None) -> str | None:
         """Signs the link when the row is read."""
         return picture_url(self.path, self.stored_content_type, width)  # type: ignore[arg-type]
+
+
+extend(
+    User,
+    after="generations",
+    uploads=connection(
+        Upload,
+        NEWEST_FIRST,
+        only=is_kept,
+        description="Photos that take room, and places announced for more, newest first; deleted "
+        "ones are not among them.",
+    ),
+)
 
 
 @strawberry.input(description="A photo about to be uploaded.")

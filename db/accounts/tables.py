@@ -57,6 +57,11 @@ class User(Base):
         hidden=("email_key",),
         update=("display_name", "updated_at"),
     )
+    triggers = (
+        "forget_allowed after update on users for each row"
+        " when (old.plan_id is distinct from new.plan_id or old.is_anonymous <> new.is_anonymous)"
+        " execute function app.forget_allowed()",
+    )
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 
 
@@ -90,6 +95,10 @@ class Session(Base):
     user_agent: Mapped[str | None]
 
     access = Access(read=Owner())
+    triggers = (
+        "record_deleted_session after delete on sessions"
+        " for each row execute function app.record_deleted_session()",
+    )
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
 
 

@@ -52,13 +52,15 @@ class Declarations:
     # The column with the number that a row has in its client's own database, unique for each owner:
     # who creates a row with the same one again gets the one there is.
     client_key: ClassVar[str | None] = None
+    # Triggers of its own, each the text that follows `create trigger`.
+    triggers: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Notes with the table what else refers to: its access, and the group it makes."""
+        """Notes with the table what others refer to: its access, its watch, the group it makes."""
         super().__init_subclass__(**options)
         table = cls.__dict__.get("__table__")
         if isinstance(table, Table):
-            table.info["access"] = cls.access
+            table.info["access"], table.info["watch"] = cls.access, cls.watch
             if cls.group is not None:
                 declare_group(table, cls.group)
 

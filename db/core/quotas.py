@@ -27,13 +27,25 @@ class TableQuota:
     operator or a plan says otherwise (table `quota_limits`). What happens beyond it is `excess`:
     REFUSE refuses what the user does (never what the server does for them), FORGET deletes the
     user's oldest rows, COUNT only counts: the slice's own functions refuse. `delete_with` is the
-    mutation that makes room.
+    mutation that makes room. `counts` says what is counted where the table's name leaves it open.
     """
 
     guests: Limit
     members: Limit
     excess: Excess = "REFUSE"
     delete_with: str = ""
+    counts: str = ""
+
+    @property
+    def description(self) -> str:
+        """What clients are told of it."""
+        forgets = self.excess == "FORGET"
+        rule = (
+            "Beyond the limit the oldest are forgotten."
+            if forgets
+            else f"Make room with `{self.delete_with}`."
+        )
+        return f"{self.counts} {rule}".strip()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Table
 
@@ -12,6 +12,7 @@ from db.core.access import (
     Admin,
     AnyOf,
     Command,
+    Group,
     Member,
     Nobody,
     Owner,
@@ -20,8 +21,10 @@ from db.core.access import (
     Shared,
     Through,
     Watch,
+    audiences,
     parent_of,
     parts,
+    path_of,
     private_part,
     public_part,
 )
@@ -142,9 +145,26 @@ def access_statements(table: Table, access: Access) -> list[str]:
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
-    lists = (f"{{{','.join(columns)}}}" for columns in (access.hidden, watch.deferred))
-    arguments = ", ".join(f"'{value}'" for value in (watch.topic, watch.entity, *lists))
+    arguments = [watch.topic, watch.entity, _array(access.hidden), _array(watch.deferred)]
+    for audience in audiences(table, access.read):
+        path = path_of(table, audience)
+        arguments += [audience.kind, audience.column, _array(audience.roles), _array(path)]
+    listed = ", ".join(f"'{argument}'" for argument in arguments)
     return [
         f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "
-        f"for each row execute function app.record_event({arguments})"
+        f"for each row execute function app.record_event({listed})"
     ]
+
+
+def membership_statements(table: Table, group: Group) -> list[str]:
+    """The trigger that records who joined or left a group, for the streams of its members."""
+    columns = [group.key, *group.users, *([group.role] if group.role else []), *group.counts]
+    return [
+        f"create trigger record_membership after insert or delete or update of "
+        f"{', '.join(dict.fromkeys(columns))} on {table.name} "
+        f"for each row execute function app.record_membership('{group.kind}', '{group.key}')"
+    ]
+
+
+def _array(values: Sequence[str]) -> str:
+    return f"{{{','.join(values)}}}"

@@ -34,6 +34,16 @@ def index_where_set(table: str, column: str) -> Index:
     return Index(f"ix_{table}_{column}", column, postgresql_where=text(f"{column} is not null"))
 
 
+def never_changed(table: str) -> tuple[str, str]:
+    """The triggers of a table whose rows are history."""
+    return (
+        f"refuse_change before update or delete on {table}"
+        " for each row execute function app.refuse_change()",
+        f"refuse_truncate before truncate on {table}"
+        " for each statement execute function app.refuse_change()",
+    )
+
+
 class Wallet(Base):
     """A user's credits: `balance` is all they own, `held` the part reserved for work under way.
 
@@ -161,6 +171,7 @@ class CreditHoldPart(Base):
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = never_changed("credit_hold_parts")
     quota = Bound("One for each grant that a hold takes from.")
 
 
@@ -201,6 +212,7 @@ class CreditTransaction(Base):
         index_where_set("credit_transactions", "hold_id"),
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
+    triggers = never_changed("credit_transactions")
     quota = Bound(
         "A spend uses a credit up; holds and releases are bounded by the pace of requests."
     )
@@ -237,6 +249,11 @@ class CreditEntry(Base):
         CheckConstraint("(account = 'HOLD') = (hold_id is not null)", name="hold_id"),
     )
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = (
+        *never_changed("credit_entries"),
+        "check_entries_balance after insert on credit_entries referencing new table as new_entries"
+        " for each statement execute function app.check_entries_balance()",
+    )
     quota = Bound("Two or more for each movement.")
 
 
@@ -257,6 +274,7 @@ class CreditRefundPart(Base):
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = never_changed("credit_refund_parts")
     quota = Bound("One for each grant that a refund gives back to.")
 
 
@@ -269,6 +287,7 @@ class CreditTransfer(Base):
     received_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), unique=True)
 
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = never_changed("credit_transfers")
     quota = Bound("One for each transfer, which an operator makes.")
 
 

@@ -91,6 +91,10 @@ class Generation(Base):
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
     )
+    triggers = (
+        "check_change before update on generations"
+        " for each row execute function app.check_generation_change()",
+    )
     watch = Watch("generation.updated", deletes=True)
     quota = TableQuota(
         guests=Limit(500, 10_000_000),

@@ -65,7 +65,7 @@ async def migrate(owner_url: str, settings: Settings) -> None:
     lock = await asyncpg.connect(owner_url)
     try:
         await lock.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
-        is_new = await lock.fetchval("select to_regclass('alembic_version') is null")
+        is_new = not await _has_revision(lock)
         config = alembic_config(owner_url)
         config.attributes["finish"] = partial(_finish, settings=settings, is_new=is_new)
         await _patiently(partial(command.upgrade, config, "head"))
@@ -74,6 +74,13 @@ async def migrate(owner_url: str, settings: Settings) -> None:
             await _prepare_role(lock, owner_url, role, settings)
     finally:
         await lock.close()
+
+
+async def _has_revision(owner: asyncpg.Connection) -> bool:
+    """Whether the database was migrated before, and not undone since."""
+    if await owner.fetchval("select to_regclass('alembic_version') is null"):
+        return False
+    return await owner.fetchval("select version_num from alembic_version") is not None
 
 
 async def _patiently(upgrade: Callable[[], None]) -> None:

@@ -73,6 +73,7 @@ class Upload(Base):
         members=Limit(10_000, 500_000_000),
         excess="COUNT",
         delete_with="deleteUpload",
+        counts="Photos and masks, announced ones too.",
     )
 
 

@@ -29,7 +29,7 @@ def parse_date_time(value: object) -> datetime:
     if not isinstance(value, str):
         raise TypeError("A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z.")
     try:
-        timestamp = datetime.fromisoformat(value)
+        timestamp = datetime.fromisoformat(f"{value[:-1]}Z" if value[-1:] == "z" else value)
     except ValueError:
         raise ValueError(
             "A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z; leap seconds (:60) and days "

@@ -9,11 +9,10 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
+from db.core.declarations import declared_statements
 from db.core.pool import Database
-from db.core.quotas import TableQuota, quota_statements
 from db.core.registry import models
 from db.core.rereading import reread_name
-from db.core.rls import access_statements, watch_statements
 from db.core.roles import UnsafeRoleError
 from db.embedded.database import EmbeddedDatabase
 from settings import Settings
@@ -101,7 +100,7 @@ where n.nspname in ('public', 'queue') and g.grantee <> g.relowner
 TRIGGERS_SQL = """
 select c.relname as table_name, t.tgname as name, pg_get_triggerdef(t.oid) as definition, t.tgenabled
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where (t.tgname = 'record_event' or t.tgname ~ '^count_') and not t.tgisinternal
+where c.relnamespace = 'public'::regnamespace and not t.tgisinternal
 """
 FUNCTIONS_SQL = f"""
 select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,
@@ -158,12 +157,7 @@ async def declare_again(connection: asyncpg.Connection) -> None:
     )
     for model in models().values():
         table = model.metadata.tables[model.__tablename__]
-        statements = access_statements(table, model.access)
-        if model.watch:
-            statements += watch_statements(table, model.watch, model.access)
-        if isinstance(model.quota, TableQuota):
-            statements += quota_statements(table, model.quota)
-        for statement in statements:
+        for statement in declared_statements(table, model):
             await connection.execute(statement)
 
 
@@ -185,6 +179,7 @@ async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Conn
         "alter table generations disable trigger record_event",
         "drop trigger record_event on wallets",
         "drop trigger count_update on profiles",
+        "drop trigger refuse_truncate on credit_entries",
     ],
 )
 async def test_a_lock_that_was_not_declared_is_noticed(

@@ -33,7 +33,8 @@ from pg_proc p where p.pronamespace::regnamespace::text || '.' || p.proname = $1
 PACKAGES = ("auth", "cli", "db", "graph", "jobs", "payments", "server")
 # What every table and every statement is made of, in the modules that make them.
 FOUNDATION = ("db/core/", "db/migrations/", "graph/engine/", "graph/live/")
-CALL = re.compile(r"\bapp\.(\w+)\s*\(|^app\.(\w+)$")
+# Triggers are declared with their table and call their functions themselves.
+CALL = re.compile(r"(?<!execute function )\bapp\.(\w+)\s*\(|^app\.(\w+)$")
 
 
 def operations() -> list[Path]:

@@ -21,7 +21,7 @@ from db.core.seeding import load_seed
 from db.embedded.database import EmbeddedDatabase, destroy_embedded, start_embedded
 from db.files.storage import open_storage
 from db.migrations.migrate import migrate
-from jobs.schedule import end_overdue_work
+from jobs.generations import end_overdue_work
 from settings import Settings
 
 from ..jobs.house import eventually

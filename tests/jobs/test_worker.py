@@ -19,7 +19,7 @@ from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from jobs import generations as generations_job
-from jobs import worker as worker_module
+from jobs.core import worker as worker_module
 from jobs.providers.base import (
     ProviderFailed,
 )
