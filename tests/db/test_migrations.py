@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
+from db.migrations.functions import ForeignDatabaseError, newest_revision
 from db.migrations.migrate import alembic_config, migrate
 from settings import Settings
 
@@ -131,6 +133,19 @@ async def stored(owner: asyncpg.Connection) -> Stored:
         for column, texts in zip(row[1], lists, strict=True):
             found[f"{row[0]}.{column}"] = texts or []
     return found
+
+
+async def test_an_older_release_leaves_a_newer_database_alone(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> None:
+    owner = await asyncpg.connect(cluster.owner_url)
+    try:
+        await owner.execute("update alembic_version set version_num = '9999'")
+        with pytest.raises(ForeignDatabaseError, match=r"9999.*newer"):
+            await migrate(cluster.owner_url, settings)
+    finally:
+        await owner.execute(f"update alembic_version set version_num = '{newest_revision()}'")
+        await owner.close()
 
 
 def changed(before: Stored, after: Stored) -> set[str]:
