@@ -19,6 +19,7 @@ VERSIONS = Path(__file__).parent / "versions"
 FUNCTION_FILES = (
     "core/foundation.sql",
     "accounts/admins.sql",
+    "core/lifecycles.sql",
     "core/events.sql",
     "quotas/quotas.sql",
     "credits/ledger.sql",
@@ -28,7 +29,6 @@ FUNCTION_FILES = (
     "accounts/budgets.sql",
     "catalog/catalog.sql",
     "uploads/uploads.sql",
-    "generations/life_cycle.sql",
     "generations/generations.sql",
     "generations/attempts.sql",
     "credits/usage.sql",

@@ -68,9 +68,10 @@ AWKWARD_ROWS = (
     "insert into users (email) values ('v@münchen.example')",
     "insert into audit_log (user_id, action) select id, 'email_shared_with_older_account' from users"
     " where email = 'v@münchen.example'",
-    "insert into uploads (user_id, content_type, declared_size_bytes, expires_at, status)"
-    " select user_id, content_type, 1, expires_at, 'DELETED' from uploads limit 1",
-    "update uploads u set status = 'DELETED' from generations g where g.upload_id = u.id",
+    "insert into uploads (user_id, content_type, declared_size_bytes, expires_at)"
+    " select user_id, content_type, 1, expires_at from uploads limit 1",
+    "update uploads set status = 'DELETED' where declared_size_bytes = 1"
+    " or id in (select upload_id from generations)",
     # A generation that is running, and one that follows it.
     "update generations set status = 'RUNNING', attempts = 1, mask_upload_id = upload_id, enqueued_at = now()",
     "insert into generations (user_id, tool_id, upload_id, parameters, cache_key, follows_id)"
