@@ -11,6 +11,7 @@ from db.core.access import (
     Access,
     Admin,
     AnyOf,
+    Audience,
     Command,
     Group,
     Member,
@@ -145,15 +146,24 @@ def access_statements(table: Table, access: Access) -> list[str]:
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
-    arguments = [watch.topic, watch.entity, _array(access.hidden), _array(watch.deferred)]
-    for audience in audiences(table, access.read):
-        path = path_of(table, audience)
-        arguments += [audience.kind, audience.column, _array(audience.roles), _array(path)]
+    function, told = _recorder(table, audiences(table, access.read))
+    arguments = (watch.topic, watch.entity, _array(access.hidden), _array(watch.deferred), *told)
     listed = ", ".join(f"'{argument}'" for argument in arguments)
     return [
         f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "
-        f"for each row execute function app.record_event({listed})"
+        f"for each row execute function app.{function}({listed})"
     ]
+
+
+def _recorder(table: Table, found: tuple[Audience, ...]) -> tuple[str, list[str]]:
+    """The function that records events for these audiences, and how it is told of them."""
+    match found:
+        case (Audience("user" | "everybody", column, through=()),):
+            return "record_event", [column]
+    told: list[str] = []
+    for one in found:
+        told += (one.kind, one.column, _array(one.roles), _array(path_of(table, one)))
+    return "record_shared_event", told
 
 
 def membership_statements(table: Table, group: Group) -> list[str]:
