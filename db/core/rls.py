@@ -40,11 +40,13 @@ IS_ADMIN = (
 CALLER_IS_ADMIN = "(select app.is_admin())"
 
 
-def condition(table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0) -> str:
+def condition(
+    table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0, schema: str = ""
+) -> str:
     """What a rule demands of a row, as the text of a policy.
 
-    `row` qualifies the columns, with its dot. What depends on the caller alone stands in a select
-    of its own, so that it is evaluated once a statement.
+    `row` qualifies the columns and `schema` other tables, each with its dot. What depends on the
+    caller alone stands in a select of its own, so that it is evaluated once a statement.
     """
     texts = []
     for part in parts(rule):
@@ -60,7 +62,7 @@ def condition(table: Table, rule: Rule, command: Command, row: str = "", depth: 
             case Admin():
                 texts.append(CALLER_IS_ADMIN)
             case Through():
-                texts.append(_parent_condition(table, part, command, row, depth))
+                texts.append(_parent_condition(table, part, command, row, depth, schema))
             case Nobody() | AnyOf():
                 raise TypeError(f"{part} lets nobody in, so there is no policy of it")
     return " or ".join(texts)
@@ -70,11 +72,13 @@ def _group_ids(group: str, roles: tuple[str, ...]) -> str:
     return f"(select app.{group}_ids('{{{','.join(roles)}}}'))::uuid[]"
 
 
-def _parent_condition(table: Table, part: Through, command: Command, row: str, depth: int) -> str:
+def _parent_condition(
+    table: Table, part: Through, command: Command, row: str, depth: int, schema: str
+) -> str:
     parent, name = parent_of(table, part, command), f"parent_{depth + 1}"
-    met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1)
+    met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1, schema)
     leads_to = f"{name}.{parent.key} = {row or f'{table.name}.'}{part.column}"
-    return f"exists (select from {parent.table.name} {name} where {leads_to} and ({met}))"
+    return f"exists (select from {schema}{parent.table.name} {name} where {leads_to} and ({met}))"
 
 
 def _named_after(rule: Rule) -> str:
