@@ -1,1 +1,1 @@
-"""What commands share: the terminal, sentences for faults, and `tallygraph explain`."""
+"""What commands share and are made of: the terminal, faults, `explain`, lifecycles."""

@@ -14,7 +14,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from bench.house import free_port
+from bench.deployment import free_port
 from db.core.actor import Actor
 from db.core.pool import Database
 from db.core.seeding import load_seed
