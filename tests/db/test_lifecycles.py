@@ -35,7 +35,8 @@ from db.uploads.tables import UploadStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
 
-from .rows import FIRST, LATER, MAKERS, Row, fill, insert_sql, literal
+from ..rows import FIRST, LATER, Row
+from .rows import MAKERS, fill, insert_sql, literal
 
 LIFECYCLES = {name: model.lifecycle for name, model in models().items() if model.lifecycle}
 CONDITIONAL = [
