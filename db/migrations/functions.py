@@ -18,6 +18,7 @@ VERSIONS = Path(__file__).parent / "versions"
 FUNCTION_FILES = (
     "core/foundation.sql",
     "accounts/admins.sql",
+    "core/lifecycles.sql",
     "core/events.sql",
     "quotas/quotas.sql",
     "credits/ledger.sql",
@@ -27,7 +28,6 @@ FUNCTION_FILES = (
     "accounts/budgets.sql",
     "catalog/catalog.sql",
     "uploads/uploads.sql",
-    "generations/life_cycle.sql",
     "generations/generations.sql",
     "generations/attempts.sql",
     "credits/usage.sql",
@@ -46,13 +46,18 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$ select '{}' $
 NAMED = 5
 
 
-class OutdatedDatabaseError(Exception):
-    """A database that was last migrated by an older release; the message says what it lacks."""
+class ForeignDatabaseError(Exception):
+    """A database that another release migrated, older or newer than this one can do with."""
+
+
+def revisions() -> list[str]:
+    """The revisions that this release knows, in order."""
+    return sorted(path.stem.partition("_")[0] for path in VERSIONS.glob("*.py"))
 
 
 def newest_revision() -> str:
     """The revision that this release's migrations lead to."""
-    return max(path.stem.partition("_")[0] for path in VERSIONS.glob("*.py"))
+    return revisions()[-1]
 
 
 @cache
@@ -73,7 +78,8 @@ async def refuse_outdated(connection: asyncpg.Connection) -> None:
     """Refuses a database that has not been migrated to this release, or a newer one."""
     if lacking := await outdated(connection, declared_functions()):
         named = ", ".join(lacking[:NAMED]) + (" and others" if lacking[NAMED:] else "")
-        raise OutdatedDatabaseError(
-            f"The database is older than this server: it lacks {named} as they are in this "
-            "release. Run `tallygraph migrate` first."
+        raise ForeignDatabaseError(
+            f"The database lacks {named} as this release has them: an older release migrated it, "
+            "or one that is newer by more than one. Run `tallygraph migrate` first, or start the "
+            "newer release."
         )

@@ -165,6 +165,8 @@ async def test_a_changed_declaration_is_drafted_and_nothing_else(
         ("grant", "select, delete", "dead_jobs"),
         ("create_policy", "service_all", "dead_jobs"),
         ("create_policy", "admin_select", "dead_jobs"),
+        ("create_trigger", "lifecycle_update", "dead_jobs"),
+        ("create_trigger", "lifecycle_insert", "dead_jobs"),
     ]
     await apply_and_undo(drafting, migrated)
 

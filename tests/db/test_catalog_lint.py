@@ -169,6 +169,8 @@ async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Conn
         "alter table generations disable trigger record_event",
         "drop trigger record_event on wallets",
         "drop trigger count_update on profiles",
+        "drop trigger lifecycle_insert on users",
+        "alter table credit_holds disable trigger lifecycle_update",
         "drop trigger refuse_truncate on credit_entries",
     ],
 )

@@ -15,7 +15,7 @@ from db.embedded.database import EmbeddedDatabase
 from db.migrations.functions import (
     DB,
     FUNCTION_FILES,
-    OutdatedDatabaseError,
+    ForeignDatabaseError,
     declared_functions,
     newest_revision,
     refuse_outdated,
@@ -188,7 +188,7 @@ async def test_a_database_of_an_older_release_is_refused_by_name(
 ) -> None:
     await refuse_outdated(undone)
     await undone.execute(f"comment on function {CREATE_UPLOAD} is null")
-    with pytest.raises(OutdatedDatabaseError, match=r"app\.create_upload .*`tallygraph migrate`"):
+    with pytest.raises(ForeignDatabaseError, match=r"app\.create_upload .*`tallygraph migrate`"):
         await refuse_outdated(undone)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
+from db.migrations.functions import ForeignDatabaseError, newest_revision
 from db.migrations.migrate import alembic_config, migrate
 from settings import Settings
 
@@ -66,9 +68,10 @@ AWKWARD_ROWS = (
     "insert into users (email) values ('v@münchen.example')",
     "insert into audit_log (user_id, action) select id, 'email_shared_with_older_account' from users"
     " where email = 'v@münchen.example'",
-    "insert into uploads (user_id, content_type, declared_size_bytes, expires_at, status)"
-    " select user_id, content_type, 1, expires_at, 'DELETED' from uploads limit 1",
-    "update uploads u set status = 'DELETED' from generations g where g.upload_id = u.id",
+    "insert into uploads (user_id, content_type, declared_size_bytes, expires_at)"
+    " select user_id, content_type, 1, expires_at from uploads limit 1",
+    "update uploads set status = 'DELETED' where declared_size_bytes = 1"
+    " or id in (select upload_id from generations)",
     # A generation that is running, and one that follows it.
     "update generations set status = 'RUNNING', attempts = 1, mask_upload_id = upload_id, enqueued_at = now()",
     "insert into generations (user_id, tool_id, upload_id, parameters, cache_key, follows_id)"
@@ -131,6 +134,19 @@ async def stored(owner: asyncpg.Connection) -> Stored:
         for column, texts in zip(row[1], lists, strict=True):
             found[f"{row[0]}.{column}"] = texts or []
     return found
+
+
+async def test_an_older_release_leaves_a_newer_database_alone(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> None:
+    owner = await asyncpg.connect(cluster.owner_url)
+    try:
+        await owner.execute("update alembic_version set version_num = '9999'")
+        with pytest.raises(ForeignDatabaseError, match=r"9999.*newer"):
+            await migrate(cluster.owner_url, settings)
+    finally:
+        await owner.execute(f"update alembic_version set version_num = '{newest_revision()}'")
+        await owner.close()
 
 
 def changed(before: Stored, after: Stored) -> set[str]:
