@@ -82,8 +82,9 @@ async def test_of_two_photos_at_once_one_is_taken(file_server: FileServer, photo
 async def test_a_crash_between_storing_and_recording_is_mended_by_sending_again(
     file_server: FileServer, photo: bytes
 ) -> None:
-    await file_server.put(photo)
-    await file_server.set("status = 'AWAITING', size_bytes = null, path = ''")
+    stored = inspect_image(photo, 40_000_000).data
+    await file_server.storage.put(file_server.upload_path, stored)
+    assert (await file_server.row())["status"] == "AWAITING"
     assert (await file_server.put(photo)).status_code == 201
     assert await file_server.status() == "READY"
 
