@@ -31,6 +31,8 @@ from settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRAPHILE_FOLDER = ROOT / "bench" / "peers" / "postgraphile"
 START_SECONDS = 60.0
+# A few users do what a deployment's many do, from one address.
+UNLIMITED = {"MUTATIONS_PER_USER": "1000000", "MUTATIONS_PER_ADDRESS": "1000000"}
 STOP_SECONDS = 30.0
 LOG_CHARACTERS = 4_000
 TOKEN_SECONDS = 24 * 3600
@@ -238,6 +240,7 @@ def our_variables(environment: Environment, port: int) -> dict[str, str]:
         "DATA_DIRECTORY": str(environment.settings.data_directory),
         "ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS),
         "LOG_LEVEL": "warning",
+        **UNLIMITED,
     }
 
 

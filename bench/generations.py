@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import ClientConnection, connect
 
-from bench.deployment import ROOT, open_environment, start_tallygraph
+from bench.deployment import ROOT, UNLIMITED, open_environment, start_tallygraph
 from settings import Settings
 
 PHOTO = ROOT / "examples" / "portrait.jpg"
@@ -148,6 +148,7 @@ def sleeping_worker(settings: Settings, url: str, milliseconds: float, log: Path
                 # All users call from one address.
                 "SIGN_UP_BONUSES_PER_HOUR": "1000000",
                 "ACCOUNTS_PER_HOUR": "1000000",
+                **UNLIMITED,
             },
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.attacks.attackers import ATTACKS, Gains, Target
 from bench.attacks.honest import USERS, Seen, honest_users
 from bench.deployment import (
+    UNLIMITED,
     Environment,
     Server,
     free_port,
@@ -121,10 +122,11 @@ async def attack_once(
 
 
 def start_watched(environment: Environment, waits: Path) -> tuple[int, list[str], dict[str, str]]:
-    """The port, command and variables of a server whose event loop is watched."""
+    """The port, command and variables of a server with its usual limits, whose loop is watched."""
     port = free_port()
     command = python("bench.attacks.watched_server", str(waits), "serve")
-    return port, command, our_variables(environment, port)
+    variables = our_variables(environment, port)
+    return port, command, {n: value for n, value in variables.items() if n not in UNLIMITED}
 
 
 async def measure(

@@ -51,6 +51,9 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    # The column with the number that a row has in its client's own database, unique for each owner:
+    # who creates a row with the same one again gets the one there is.
+    client_key: ClassVar[str | None] = None
     lifecycle: ClassVar[Lifecycle | None] = None
     # Triggers of its own, each the text that follows `create trigger`.
     triggers: ClassVar[tuple[str, ...]] = ()

@@ -170,7 +170,7 @@ class CreditHold(Base):
         },
     )
     quota = Bound(
-        "Each takes a credit, which cancelling gives back: only the pace of requests bounds them."
+        "Each takes a credit, which cancelling gives back; MUTATIONS_PER_USER bounds their pace."
     )
 
 
@@ -231,7 +231,7 @@ class CreditTransaction(Base):
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     triggers = never_changed("credit_transactions")
     quota = Bound(
-        "A spend uses a credit up; holds and releases are bounded by the pace of requests."
+        "A spend uses a credit up; MUTATIONS_PER_USER bounds the pace of holds and releases."
     )
 
 

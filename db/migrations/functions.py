@@ -11,6 +11,7 @@ import asyncpg
 from db.core.functions import Function, outdated, read_functions
 from db.core.groups import group_functions
 from db.core.rereading import reread_functions
+from db.core.writes import write_functions
 
 DB = Path(__file__).parents[1]
 VERSIONS = Path(__file__).parent / "versions"
@@ -32,7 +33,6 @@ FUNCTION_FILES = (
     "generations/attempts.sql",
     "credits/usage.sql",
     "jobs/jobs.sql",
-    "profiles/profiles.sql",
     "credits/administration.sql",
     "catalog/administration.sql",
     "notifications/notifications.sql",
@@ -71,6 +71,7 @@ def _texts() -> Iterator[str]:
         yield (DB / name).read_text()
     yield from group_functions()
     yield from reread_functions()
+    yield from write_functions()
     yield _REVISION.format(newest_revision())
 
 

@@ -99,8 +99,8 @@ async def _patiently(upgrade: Callable[[], None]) -> None:
     for pause_seconds in PAUSES_SECONDS:
         try:
             await asyncio.to_thread(upgrade)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in BUSY:
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            if getattr(getattr(error, "orig", error), "sqlstate", None) not in BUSY:
                 raise
             log.warning("migrate.tables_are_busy", tries_again_in_seconds=pause_seconds)
             await asyncio.sleep(pause_seconds)

@@ -215,9 +215,10 @@ def live(
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
 
-    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own, or
-    everybody's of a public table. `starts_empty` begins with a null item instead of the state now.
-    `gone` names the payload's field with the id of a row that is deleted or hidden now.
+    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own and
+    those of the actor's groups, or everybody's of a public table. `starts_empty` begins with a null
+    item instead of the state now. `gone` names the payload's field with the id of a row that is
+    deleted or hidden now.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
     current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None

@@ -123,7 +123,7 @@ async def test_a_changed_declaration_is_drafted_and_nothing_else(
     upgrade, downgrade = await asyncio.to_thread(draft, drafting)
     recorded = (
         "for each row execute function"
-        " app.record_event('notification.added', 'id', '{data}', '{}', 'user', 'user_id', '{}', '{}')"
+        " app.record_event('notification.added', 'id', '{data}', '{}', 'user_id')"
     )
     assert upgrade == [
         ("drop_trigger", "count_delete", "notifications"),

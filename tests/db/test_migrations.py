@@ -8,9 +8,12 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from structlog.testing import capture_logs
 
+from db.core.functions import read_functions
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
+from db.migrations import migrate as migrating
 from db.migrations.functions import ForeignDatabaseError, newest_revision
 from db.migrations.migrate import alembic_config, migrate
 from settings import Settings
@@ -147,6 +150,42 @@ async def test_an_older_release_leaves_a_newer_database_alone(
     finally:
         await owner.execute(f"update alembic_version set version_num = '{newest_revision()}'")
         await owner.close()
+
+
+async def test_a_migration_whose_functions_cannot_be_made_changes_nothing(
+    cluster: EmbeddedDatabase,
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = read_functions(["create function app.broken() returns nowhere language sql return 1;"])
+    async with scratch_database(cluster, "broken") as owner_url:
+        before = await catalog(owner_url)
+        with monkeypatch.context() as patched:
+            patched.setattr(migrating, "declared_functions", lambda: broken)
+            with pytest.raises(asyncpg.UndefinedObjectError):
+                await migrate(owner_url, settings)
+        assert await catalog(owner_url) == before
+        await migrate(owner_url, settings)
+        assert await catalog(owner_url) == await catalog(cluster.owner_url)
+
+
+async def test_what_follows_the_migrations_waits_for_a_busy_table_too(
+    cluster: EmbeddedDatabase,
+    owner: asyncpg.Connection,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrating, "PAUSES_SECONDS", (0, 0, 0))
+    async with owner.transaction():
+        await owner.execute("delete from quota_limits where slice = 'profiles'")
+        migration = asyncio.create_task(migrate(cluster.owner_url, settings))
+        with capture_logs() as logs:
+            while not logs and not migration.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    await migration
+    assert [line["event"] for line in logs][:1] == ["migrate.tables_are_busy"]
+    assert await owner.fetchval("select count(*) from quota_limits where slice = 'profiles'") == 2
 
 
 def changed(before: Stored, after: Stored) -> set[str]:
