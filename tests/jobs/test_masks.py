@@ -24,7 +24,7 @@ from jobs.providers.offline import OfflineProvider
 
 from ..conftest import MakeUser
 from ..pictures import encoded
-from .house import (
+from .helpers import (
     COLOR,
     CREATE,
     Someone,
