@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from server.request_starts import PIECES_PER_TURN
 from server.uvicorn_websocket import FRAMES_PER_MESSAGE, PIECE_BYTES, FlushOrAbortProtocol
 
-from .websocket_server import SUBPROTOCOL, Server, closing, hear, initialise, say, serving
+from .websocket_server import SUBPROTOCOL, Server, closing, hear, initialise, serving
 
 HANDSHAKE = (
     "GET /graphql HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
