@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
+from db.core.errors import ErrorCode
 from db.files.links import Links, open_links
 from db.uploads import operations, tables
+from db.uploads.tables import UploadStatus
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
@@ -24,11 +26,11 @@ from graph.engine.declare import (
     global_id,
     live,
     mutation,
+    state_enum,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
@@ -65,16 +67,7 @@ def picture_url(path: str | None, content_type: str | None, width: str | None) -
     return links().picture_url(path, content_type, expires_at, pixels)
 
 
-@strawberry.enum(description="Where an upload stands.")
-class UploadStatus(Enum):
-    """The life of an upload."""
-
-    AWAITING = strawberry.enum_value("AWAITING", description="No photo was taken in yet.")
-    READY = strawberry.enum_value("READY", description="The photo is there.")
-    REJECTED = strawberry.enum_value(
-        "REJECTED", description="What came was refused; better bytes are taken until it expires."
-    )
-    DELETED = strawberry.enum_value("DELETED", description="Its owner deleted the photo.")
+state_enum(UploadStatus)
 
 
 @strawberry.type(description="A header to send with the PUT.")
@@ -87,7 +80,7 @@ class UploadHeader:
 
 def is_kept(upload: FromClause) -> ColumnElement[bool]:
     """Whether its owner has not deleted it."""
-    return upload.c.status != literal_column("'DELETED'")
+    return upload.c.status != literal_column(f"'{UploadStatus.DELETED}'")
 
 
 @backed_by(tables.Upload, prefix="upload")
@@ -168,9 +161,6 @@ class CreateUploadPayload(MutationPayload):
     """Payload of `createUpload`."""
 
     upload: Upload | None = strawberry.field(description="Where to put the photo.")
-    errors: list[UserError] = strawberry.field(
-        description="BAD_USER_INPUT, EMPTY_FILE, LIMIT_EXCEEDED, QUOTA_EXCEEDED."
-    )
 
 
 @strawberry.input(description="Which upload to delete.")
@@ -187,7 +177,6 @@ class DeleteUploadPayload(MutationPayload):
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
 async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
@@ -213,11 +202,18 @@ class UploadsMutation:
     create_upload: CreateUploadPayload | None = mutation(
         create_upload,
         CreateUploadInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.EMPTY_FILE,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.QUOTA_EXCEEDED,
+        ),
         description="Announce a photo and get a signed URL to PUT it to.",
     )
     delete_upload: DeleteUploadPayload | None = mutation(
         delete_upload,
         DeleteUploadInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
         description="Delete a photo for good. What was made from it stays.",
     )
 

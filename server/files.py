@@ -12,11 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from auth.networks import client_address, network_of
 from db.core.errors import DomainError, ErrorCode
 from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
 from db.files.storage import Storage, variant_of
 from db.uploads.receiving import UploadReceiver, too_large
+from db.uploads.tables import UploadStatus
 from graph.shared.errors import domain_error, top_level
 
 BYTE_TIMEOUT_SECONDS = 10.0
@@ -99,11 +101,12 @@ async def put_upload(request: Request) -> Response:
     except DomainError as refusal:
         await files.uploads.reject(upload_id, refusal)
         raise
-    image = await files.uploads.receive(upload_id, upload, body)
+    network = network_of(client_address(request.scope))
+    image = await files.uploads.receive(upload_id, upload, body, network)
     return JSONResponse(
         {
             "upload": {
-                "status": "READY",
+                "status": UploadStatus.READY,
                 "contentType": image.content_type,
                 "widthPixels": image.width_pixels,
                 "heightPixels": image.height_pixels,
@@ -150,7 +153,8 @@ async def get_file(request: Request) -> Response:
     link = files.links.signer.verify("GET", path, request.query_params, now)
     try:
         if variant := variant_of(path):
-            path = await files.variants.ensure(*variant)
+            network = network_of(client_address(request.scope))
+            path = await files.variants.ensure(*variant, network)
             if files.storage.is_direct:
                 return _to_bucket(files, path, link)
         stored = await files.storage.stream(path)

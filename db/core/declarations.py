@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import Table
 
 from db.core.base import Declarations
+from db.core.lifecycles import lifecycle_statements
 from db.core.quotas import TableQuota, quota_statements
 from db.core.rls import access_statements, membership_statements, watch_statements
 
@@ -20,5 +21,7 @@ def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str
         yield from membership_statements(table, model.group)
     if isinstance(model.quota, TableQuota):
         yield from quota_statements(table, model.quota)
+    if model.lifecycle is not None:
+        yield from lifecycle_statements(table, model.lifecycle)
     for trigger in model.triggers:
         yield f"create trigger {trigger}"

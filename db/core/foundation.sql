@@ -35,12 +35,12 @@ begin
 end;
 $$;
 
--- The value of a column of a row, or of what the row leads to. `path` is a foreign key of it, the table and
--- key that this leads to, a foreign key there, and so on.
+-- The value of a column of a row, or of what the row leads to: `path` is a foreign key of it, the table and
+-- key that this leads to, a foreign key there, and so on. Null once that is gone.
 create or replace function app.value_behind(row_image jsonb, path text[], named text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    found text := row_image ->> path[1];
+    found text := row_image ->> coalesce(path[1], named);
 begin
     for step in 1 .. cardinality(path) by 3 loop
         exit when found is null;
@@ -51,16 +51,44 @@ begin
 end;
 $$;
 
--- Trigger: records the changed row as an event for each of its audiences. Arguments: the topic, the column
--- naming the row, two lists of columns (those that no client may read, and those too large to be copied),
--- then four for each audience: its kind, the column naming it, the roles that may see it, and the path to
--- the column. A write that changes nothing but hidden columns is no event. What goes with its owner's
--- account is none for the owner, and the others are told no more of it than that it is gone.
+-- Trigger: records the changed row as an event, for one user or for everybody. Arguments: the topic, the column
+-- naming the row, two lists of columns (those that no client may read, and those too large to be copied), and
+-- the column naming the user, empty for everybody. A write that changes nothing but hidden columns is no event,
+-- nor is what goes with its owner's account: nobody is left to see it.
 create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hidden text[] := tg_argv[2]::text[];
     deferred text[] := tg_argv[3]::text[];
+    row_image jsonb := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end - hidden;
+    owner_id uuid;
+begin
+    if tg_op = 'UPDATE' and row_image = to_jsonb(old) - hidden then
+        return null;
+    end if;
+    if tg_argv[4] = '' then
+        insert into public.events (topic, change, audience_kind, entity_id, snapshot)
+        values (tg_argv[0], tg_op, 'everybody', row_image ->> tg_argv[1], row_image - deferred);
+        return null;
+    end if;
+    owner_id := (row_image ->> tg_argv[4])::uuid;
+    if owner_id is null
+        or tg_op = 'DELETE' and not exists (select from public.users where id = owner_id) then
+        return null;
+    end if;
+    insert into public.events (topic, change, user_id, audience_kind, audience_id, entity_id, snapshot)
+    values (tg_argv[0], tg_op, owner_id, 'user', owner_id, row_image ->> tg_argv[1], row_image - deferred);
+    return null;
+end;
+$$;
+
+-- Trigger: the same for rows with other audiences, with an event for each. The arguments from the fifth on are
+-- four for each audience: its kind, the column naming it, the roles that may see it, and the path to the column.
+-- Of what goes with its owner's account the others are told only that it is gone.
+create or replace function app.record_shared_event() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hidden text[] := tg_argv[2]::text[];
     whole jsonb := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
     row_image jsonb := whole - hidden;
     named text;
@@ -74,11 +102,7 @@ begin
         return null;
     end if;
     for at in 4 .. tg_nargs - 1 by 4 loop
-        if tg_argv[at + 3] = '{}' then
-            named := whole ->> tg_argv[at + 1];
-        else
-            named := app.value_behind(whole, tg_argv[at + 3]::text[], tg_argv[at + 1]);
-        end if;
+        named := app.value_behind(whole, tg_argv[at + 3]::text[], tg_argv[at + 1]);
         if tg_argv[at] = 'everybody' then
             -- Who can no longer see the row is told that it is gone; who never could, nothing.
             continue when tg_argv[at + 1] <> '' and named is distinct from 'true'
@@ -97,19 +121,14 @@ begin
         ids := ids || named::uuid;
         roles := roles || nullif(tg_argv[at + 2], '{}');
     end loop;
-    if cardinality(kinds) = 1 then
-        insert into public.events (topic, change, user_id, audience_kind, audience_id, audience_roles, entity_id,
-            snapshot)
-        values (tg_argv[0], tg_op, owner_id, kinds[1], ids[1], roles[1]::text[], row_image ->> tg_argv[1],
-            row_image - deferred);
-    else
+    if cardinality(kinds) > 1 then
         shared_id := nextval('public.events_id_seq');
-        insert into public.events (topic, change, user_id, audience_kind, audience_id, audience_roles, change_id,
-            entity_id, snapshot)
-        select tg_argv[0], tg_op, case kind when 'user' then audience_id else owner_id end, kind, audience_id,
-            audience_roles::text[], shared_id, row_image ->> tg_argv[1], row_image - deferred
-        from unnest(kinds, ids, roles) as audience (kind, audience_id, audience_roles);
     end if;
+    insert into public.events (topic, change, user_id, audience_kind, audience_id, audience_roles, change_id,
+        entity_id, snapshot)
+    select tg_argv[0], tg_op, case kind when 'user' then id else owner_id end, kind, id, those::text[],
+        shared_id, row_image ->> tg_argv[1], row_image - tg_argv[3]::text[]
+    from unnest(kinds, ids, roles) as audience (kind, id, those);
     return null;
 end;
 $$;

@@ -11,6 +11,7 @@ from db.core.access import (
     Access,
     Admin,
     AnyOf,
+    Audience,
     Command,
     Group,
     Member,
@@ -39,11 +40,13 @@ IS_ADMIN = (
 CALLER_IS_ADMIN = "(select app.is_admin())"
 
 
-def condition(table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0) -> str:
+def condition(
+    table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0, schema: str = ""
+) -> str:
     """What a rule demands of a row, as the text of a policy.
 
-    `row` qualifies the columns, with its dot. What depends on the caller alone stands in a select
-    of its own, so that it is evaluated once a statement.
+    `row` qualifies the columns and `schema` other tables, each with its dot. What depends on the
+    caller alone stands in a select of its own, so that it is evaluated once a statement.
     """
     texts = []
     for part in parts(rule):
@@ -59,7 +62,7 @@ def condition(table: Table, rule: Rule, command: Command, row: str = "", depth: 
             case Admin():
                 texts.append(CALLER_IS_ADMIN)
             case Through():
-                texts.append(_parent_condition(table, part, command, row, depth))
+                texts.append(_parent_condition(table, part, command, row, depth, schema))
             case Nobody() | AnyOf():
                 raise TypeError(f"{part} lets nobody in, so there is no policy of it")
     return " or ".join(texts)
@@ -69,11 +72,13 @@ def _group_ids(group: str, roles: tuple[str, ...]) -> str:
     return f"(select app.{group}_ids('{{{','.join(roles)}}}'))::uuid[]"
 
 
-def _parent_condition(table: Table, part: Through, command: Command, row: str, depth: int) -> str:
+def _parent_condition(
+    table: Table, part: Through, command: Command, row: str, depth: int, schema: str
+) -> str:
     parent, name = parent_of(table, part, command), f"parent_{depth + 1}"
-    met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1)
+    met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1, schema)
     leads_to = f"{name}.{parent.key} = {row or f'{table.name}.'}{part.column}"
-    return f"exists (select from {parent.table.name} {name} where {leads_to} and ({met}))"
+    return f"exists (select from {schema}{parent.table.name} {name} where {leads_to} and ({met}))"
 
 
 def _named_after(rule: Rule) -> str:
@@ -141,15 +146,24 @@ def access_statements(table: Table, access: Access) -> list[str]:
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
-    arguments = [watch.topic, watch.entity, _array(access.hidden), _array(watch.deferred)]
-    for audience in audiences(table, access.read):
-        path = path_of(table, audience)
-        arguments += [audience.kind, audience.column, _array(audience.roles), _array(path)]
+    function, told = _recorder(table, audiences(table, access.read))
+    arguments = (watch.topic, watch.entity, _array(access.hidden), _array(watch.deferred), *told)
     listed = ", ".join(f"'{argument}'" for argument in arguments)
     return [
         f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "
-        f"for each row execute function app.record_event({listed})"
+        f"for each row execute function app.{function}({listed})"
     ]
+
+
+def _recorder(table: Table, found: tuple[Audience, ...]) -> tuple[str, list[str]]:
+    """The function that records events for these audiences, and how it is told of them."""
+    match found:
+        case (Audience("user" | "everybody", column, through=()),):
+            return "record_event", [column]
+    told: list[str] = []
+    for one in found:
+        told += (one.kind, one.column, _array(one.roles), _array(path_of(table, one)))
+    return "record_shared_event", told
 
 
 def membership_statements(table: Table, group: Group) -> list[str]:

@@ -11,6 +11,7 @@ import structlog
 from db.core.actor import Actor
 from db.core.commands import call
 from db.core.errors import DomainError, ErrorCode
+from db.core.fair_queue import Asker
 from db.core.pool import Database
 from db.files.images import ImageWorker, InspectedImage
 from db.files.storage import Storage, incoming_path, media_type, upload_path, variant_of
@@ -23,6 +24,7 @@ from db.uploads.operations import (
     delete_upload,
     known_files,
 )
+from db.uploads.tables import UploadStatus
 
 AT_ONCE = 500
 # Refusals of the bytes themselves; the upload remembers them until better bytes arrive.
@@ -53,7 +55,7 @@ class UploadReceiver:
         upload = await self._records.find_upload(upload_id)
         if upload is None:
             return None
-        if upload.status == "READY":
+        if upload.status == UploadStatus.READY:
             raise _already_received()
         if upload.expires_at <= datetime.now(UTC):
             raise DomainError(
@@ -62,10 +64,16 @@ class UploadReceiver:
             )
         return upload
 
-    async def receive(self, upload_id: UUID, upload: UploadState, data: bytes) -> InspectedImage:
-        """Take the bytes of an upload's photo, or remember why not."""
+    async def receive(
+        self, upload_id: UUID, upload: UploadState, data: bytes, network: str = ""
+    ) -> InspectedImage:
+        """Take the bytes of an upload's photo, or remember why not.
+
+        Many photos take turns with those of other networks, and there with other users'.
+        """
+        asker = Asker(network, str(upload.user_id))
         try:
-            image = await self._images.inspect(data, upload.content_type)
+            image = await self._images.inspect(data, upload.content_type, asker)
             _check_announced_size(len(data), upload)
         except DomainError as refusal:
             await self.reject(upload_id, refusal)
@@ -87,7 +95,7 @@ class UploadReceiver:
         if not self._storage.is_direct:
             return
         upload = await self._records.find_upload(upload_id)
-        if upload is None or upload.user_id != actor.user_id or upload.status == "READY":
+        if upload is None or upload.user_id != actor.user_id or upload.status == UploadStatus.READY:
             return
         incoming = incoming_path(upload.user_id, upload_id)
         with suppress(FileNotFoundError):  # nothing came, or it was replaced while we looked

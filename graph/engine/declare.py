@@ -7,8 +7,11 @@ from typing import Annotated, Any, Optional, dataclass_transform
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause
+from strawberry.types.enum import StrawberryEnumDefinition
 
 from db.core.base import Base
+from db.core.errors import ErrorCode
+from db.core.lifecycles import State
 from graph.engine.inputs import ListField
 from graph.engine.specs import (
     SPEC,
@@ -39,6 +42,18 @@ from graph.shared.relay import (
 )
 
 NEWEST_FIRST = ("-created_at", "-id")
+
+
+def state_enum(states: type[State]) -> None:
+    """Makes the states of a lifecycle an enum of the schema, with their descriptions."""
+    if odd := [state for state in states if state.name != state]:
+        raise TypeError(
+            f"{odd[0]!r}: clients are sent what the column holds, so name and value must be one"
+        )
+    strawberry.enum(states, description=states.__doc__)
+    definition: StrawberryEnumDefinition = states.__strawberry_definition__  # type: ignore[attr-defined]
+    for shown, state in zip(definition.values, states, strict=True):
+        shown.description = state.description
 
 
 def _field(spec: Spec, description: str, returns: Any = None, **options: Any) -> Any:
@@ -160,6 +175,7 @@ def mutation(
     operation: Callable[..., Awaitable[Any]],
     input_type: type | None = None,
     *,
+    errors: tuple[ErrorCode, ...],
     for_admins: bool = False,
     needs_input: bool = True,
     ignores_dead_token: bool = False,
@@ -167,7 +183,8 @@ def mutation(
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
 
-    Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
+    `errors` are the codes that its payload's `errors` may have, from which their documentation is
+    made. Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
     session, and a token that is no good stops it as little as none.
     """
 
@@ -187,7 +204,8 @@ def mutation(
         resolver = resolve if needs_input else resolve_optional_input
         wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
         resolver.__annotations__ = {"input": Annotated[wanted, described]}
-    return _field(Mutate(operation, for_admins, ignores_dead_token), description, resolver=resolver)
+    spec = Mutate(operation, errors, for_admins, ignores_dead_token)
+    return _field(spec, description, resolver=resolver)
 
 
 def live(
@@ -201,9 +219,10 @@ def live(
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
 
-    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own, or
-    everybody's of a public table. `starts_empty` begins with a null item instead of the state now.
-    `gone` names the payload's field with the id of a row that is deleted or hidden now.
+    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own and
+    those of the actor's groups, or everybody's of a public table. `starts_empty` begins with a null
+    item instead of the state now. `gone` names the payload's field with the id of a row that is
+    deleted or hidden now.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
     current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 _ASKED = func.unnest(bindparam("ids", type_=ARRAY(Uuid()))).column_valued("asked_id")
 # Nearly all are active, so the others are the shorter answer.
 INACTIVE_USERS = select(_ASKED).where(
-    ~exists().where(tables.User.id == _ASKED, tables.User.status == "active")
+    ~exists().where(tables.User.id == _ASKED, tables.User.status == tables.UserStatus.ACTIVE)
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -90,23 +91,25 @@ class Members:
     def __init__(self, load: Load, wake: Callable[[], None]) -> None:
         self._load = load
         self._wake = wake
-        self._known: dict[GroupKey, dict[UUID, Roles]] = {}
+        # By the kind of the groups, then by their ids.
+        self._known: dict[str, dict[str, dict[UUID, Roles]]] = defaultdict(dict)
         self._wanted: dict[GroupKey, asyncio.Future[None]] = {}
 
-    def of(self, group: GroupKey) -> Mapping[UUID, Roles] | None:
-        """The members of a group, if they are known."""
-        return self._known.get(group)
+    def of(self, group: GroupKey) -> Mapping[UUID, Roles]:
+        """The members of a group; raises `MembersUnknown`."""
+        kind, identifier = group
+        members = self._known[kind].get(identifier)
+        if members is None:
+            raise MembersUnknown(group)
+        return members
 
     def belongs(self, group: GroupKey, user_id: UUID, roles: Collection[str] | None) -> bool:
         """Whether a user is in a group with one of the roles; raises `MembersUnknown`."""
-        members = self._known.get(group)
-        if members is None:
-            raise MembersUnknown(group)
-        return has_role(members.get(user_id, ()), roles)
+        return has_role(self.of(group).get(user_id, ()), roles)
 
     async def know(self, group: GroupKey) -> None:
         """Wait until the reader has loaded the members of a group."""
-        if group not in self._known:
+        if group[1] not in self._known[group[0]]:
             wanted = self._wanted.setdefault(group, asyncio.get_running_loop().create_future())
             self._wake()
             # One who leaves must not take it away from the others.
@@ -114,13 +117,15 @@ class Members:
 
     def keep(self, kinds: Collection[str]) -> None:
         """Forget the groups of all other kinds: the next read does not tell how they change."""
-        if any(kind not in kinds for kind, _ in self._known):
-            self._known = {key: one for key, one in self._known.items() if key[0] in kinds}
+        for kind, known in self._known.items():
+            if known and kind not in kinds:
+                known.clear()
 
     async def follow(self, changed: Iterable[GroupKey], needed: Iterable[GroupKey]) -> None:
         """Read again what a read of the log says has changed, and what is asked for."""
-        again = {group for group in changed if self._known.pop(group, None) is not None}
-        asked = again.union((group for group in needed if group not in self._known), self._wanted)
+        asked = {(kind, one) for kind, one in changed if self._known[kind].pop(one, None)}
+        asked |= {(kind, one) for kind, one in needed if one not in self._known[kind]}
+        asked |= self._wanted.keys()
         for kind in {kind for kind, _ in asked}:
             await self._read(kind, [identifier for one, identifier in asked if one == kind])
         for group in asked & self._wanted.keys():
@@ -129,14 +134,13 @@ class Members:
                 wanted.set_result(None)
 
     async def _read(self, kind: str, identifiers: list[str]) -> None:
-        rows = await self._load(kind, identifiers)
-        while self._known and len(self._known) + len(identifiers) > GROUPS_KNOWN:
-            self._known.pop(next(iter(self._known)))
-        found: dict[GroupKey, dict[UUID, Roles]] = {(kind, one): {} for one in identifiers}
+        rows, known = await self._load(kind, identifiers), self._known[kind]
+        while known and len(known) + len(identifiers) > GROUPS_KNOWN:
+            known.pop(next(iter(known)))
+        known |= {identifier: {} for identifier in identifiers}
         for group_id, user_id, role in rows:
-            members = found[kind, str(group_id)]
+            members = known[str(group_id)]
             members[user_id] = (*members.get(user_id, ()), role)
-        self._known |= found
 
 
 def has_role(roles: Roles, wanted: Collection[str] | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
@@ -17,10 +17,11 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.core.registry import metadata
 from graph.engine.execution.event_access import GroupKey, MembersUnknown
-from graph.live.audiences import EventAudience, Members, Topics, has_role
+from graph.live.audiences import Members, Topics
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor, expired_cursor
 from graph.live.event_log import Batch, EventFilter, EventLog, Head, Position
+from graph.live.routing import ByUser, groups_watched, of_entity, recipients
 from graph.live.subscriptions import EventSubscription, HubStopped, SubscriptionAway, event_of
 
 BATCH_ROWS = 500
@@ -81,9 +82,7 @@ class EventHub:
         # The timeouts of those who read for themselves while they begin or catch up.
         self._waiting: set[asyncio.Timeout] = set()
         self._is_reading = False
-        self._subscriptions: dict[str, dict[UUID | None, set[EventSubscription]]] = defaultdict(
-            dict
-        )
+        self._subscriptions: dict[str, ByUser] = defaultdict(dict)
         self._of_one_row: set[EventSubscription] = set()
 
     async def start(self) -> None:
@@ -247,19 +246,13 @@ class EventHub:
             return Batch(batch.head, [], full=True)
         self._head = batch.head
         if self._topics.groups:
-            await self.members.follow(batch.regrouped, self._groups_watched(batch))
+            await self.members.follow(
+                batch.regrouped, groups_watched(batch.rows, self._subscriptions)
+            )
         self._note_progress(batch)
         if not topics:
             return self._pass_over(batch)
         return batch if self._deliver(batch) else replace(batch, full=True)
-
-    def _groups_watched(self, batch: Batch) -> Iterator[GroupKey]:
-        """The groups of a batch's events that somebody here may be watching."""
-        for row in batch.rows:
-            if row[7] is not None and self._subscriptions.get(row[2]):
-                for audience in row[7].each:
-                    if audience.group is not None:
-                        yield audience.group
 
     def _pass_over(self, batch: Batch) -> Batch:
         """Goes on behind what nobody watched, without its rows; who came meanwhile wants them."""
@@ -284,6 +277,7 @@ class EventHub:
         self._head = head
         self.read_at = time.monotonic()
         self.position = _settled(head)
+        self.members.keep(())
         self._ready.set()
 
     def _is_another_history(self, head: Head) -> bool:
@@ -306,14 +300,11 @@ class EventHub:
                 continue
             if snapshot is None:
                 return False
-            if audiences is None:
-                watching = _watching(by_user, user_id, entity_id)
-            else:
-                try:
-                    users = _users_watching(by_user, audiences.each, members)
-                except MembersUnknown:
-                    return False
-                watching = _of_entity((by_user[user] for user in users), entity_id)
+            try:
+                found = recipients(by_user, user_id, audiences, members)
+            except MembersUnknown:
+                return False
+            watching = of_entity(found, entity_id)
             self.position = (xid, event_id)
             if watching:
                 event = event_of(row, epoch, members)
@@ -363,50 +354,6 @@ class EventHub:
                 log.warning("live.read_failed", error=error, retry_seconds=retry_seconds)
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
-
-
-def _watching(
-    by_user: dict[UUID | None, set[EventSubscription]], user_id: UUID | None, entity_id: str | None
-) -> list[EventSubscription]:
-    """Who of a topic's subscriptions is to have an event; of a public one, all users'."""
-    return _of_entity(
-        by_user.values() if user_id is None else (by_user.get(user_id, ()),), entity_id
-    )
-
-
-def _of_entity(
-    found: Iterable[Iterable[EventSubscription]], entity_id: str | None
-) -> list[EventSubscription]:
-    return [
-        one
-        for subscriptions in found
-        for one in subscriptions
-        if (wanted := one.filter.entity_id) is None or wanted == entity_id
-    ]
-
-
-def _users_watching(
-    by_user: dict[UUID | None, set[EventSubscription]],
-    audiences: Iterable[EventAudience],
-    members: Members,
-) -> Collection[UUID | None]:
-    """Who of those that watch a topic belongs to one of an event's audiences, each once."""
-    users = set[UUID | None]()
-    for audience in audiences:
-        if audience.id is None:
-            return by_user.keys()
-        if (group := audience.group) is None:
-            users.add(UUID(audience.id))
-            continue
-        there = members.of(group)
-        if there is None:
-            raise MembersUnknown(group)
-        # The shorter way round: few members among many who watch, or the other way.
-        some = there if len(there) < len(by_user) else by_user
-        users.update(
-            user for user in some if user and has_role(there.get(user, ()), audience.roles)
-        )
-    return users & by_user.keys()
 
 
 def _settled(head: Head) -> Position:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-from auth.fair_queue import Asker, FairQueue
+from db.core.fair_queue import Asker, FairQueue
 
 Begin = Callable[[], None]
 

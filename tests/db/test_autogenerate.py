@@ -29,6 +29,7 @@ from settings import Settings
 
 from .rows import scratch_database
 from .test_migrations import TABLES_SQL, catalog
+from .test_migrations_frozen import living
 
 STOP = """create function app.stop() returns trigger language plpgsql as $$
 begin
@@ -63,6 +64,7 @@ def draft(config: Config) -> tuple[Calls, Calls]:
     folder = config.get_main_option("version_locations", "").rpartition(":")[2]
     command.revision(config, "draft", autogenerate=True, rev_id="9999", version_path=folder)
     (path,) = Path(folder).glob("*.py")
+    assert list(living(path.read_text(), "9999")) == []
     functions = {
         node.name: node
         for node in ast.parse(path.read_text()).body
@@ -121,7 +123,7 @@ async def test_a_changed_declaration_is_drafted_and_nothing_else(
     upgrade, downgrade = await asyncio.to_thread(draft, drafting)
     recorded = (
         "for each row execute function"
-        " app.record_event('notification.added', 'id', '{data}', '{}', 'user', 'user_id', '{}', '{}')"
+        " app.record_event('notification.added', 'id', '{data}', '{}', 'user_id')"
     )
     assert upgrade == [
         ("drop_trigger", "count_delete", "notifications"),
@@ -163,6 +165,8 @@ async def test_a_changed_declaration_is_drafted_and_nothing_else(
         ("grant", "select, delete", "dead_jobs"),
         ("create_policy", "service_all", "dead_jobs"),
         ("create_policy", "admin_select", "dead_jobs"),
+        ("create_trigger", "lifecycle_update", "dead_jobs"),
+        ("create_trigger", "lifecycle_insert", "dead_jobs"),
     ]
     await apply_and_undo(drafting, migrated)
 
@@ -212,6 +216,7 @@ BY_HAND = {
         ("add_column", "skin_colors"),
         ("grant", "select (sort_order)", "skin_colors", "anon, authenticated"),
     ],
+    "alter table database_epoch drop column dropped_xid": [("add_column", "database_epoch")],
     "alter table hairstyles add column length text;grant select (length) on hairstyles to anon": [
         ("drop_column", "hairstyles", "length")
     ],

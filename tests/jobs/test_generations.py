@@ -8,7 +8,8 @@ import pytest
 from db.core.pool import Database
 from db.files.storage import Storage
 from jobs import generations as generations_job
-from jobs.generations import GenerationRun, RetryLater
+from jobs.core.declare import RetryLater
+from jobs.generations import GenerationRun
 from jobs.providers.base import (
     ProviderFailed,
     ProviderLimits,
@@ -17,7 +18,7 @@ from jobs.providers.base import (
 from jobs.providers.offline import OfflineProvider
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     MakeServices,
     create_generation,

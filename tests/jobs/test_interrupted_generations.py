@@ -19,10 +19,10 @@ from db.generations.operations import (
     start_generation,
 )
 from jobs import generations as generations_job
-from jobs.schedule import end_overdue_work
+from jobs.generations import end_overdue_work
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     MakeServices,
     create_generation,

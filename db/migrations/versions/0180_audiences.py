@@ -9,41 +9,30 @@ down_revision = "0170"
 branch_labels = None
 depends_on = None
 
-# Table, changes, topic, entity, hidden columns, deferred columns, the audience's kind and column.
+# Table, changes, topic, entity, hidden columns, deferred columns, the column that names the user.
 WATCHED = (
     (
         "generations",
         "insert or update or delete",
         "generation.updated",
         "id",
-        "cache_key,attempts,enqueued_at,follows_id",
-        "",
-        "user",
+        "{cache_key,attempts,enqueued_at,follows_id}",
+        "{}",
         "user_id",
     ),
-    ("notifications", "insert", "notification.added", "id", "", "", "user", "user_id"),
+    ("notifications", "insert", "notification.added", "id", "{}", "{}", "user_id"),
     (
         "profiles",
         "insert or update or delete",
         "profiles.changed",
         "id",
-        "",
-        "thumbnail,analysis,chat_history",
-        "user",
+        "{}",
+        "{thumbnail,analysis,chat_history}",
         "user_id",
     ),
-    (
-        "tools",
-        "insert or update or delete",
-        "tools.changed",
-        "id",
-        "",
-        "",
-        "everybody",
-        "",
-    ),
-    ("uploads", "update", "upload.updated", "id", "", "", "user", "user_id"),
-    ("wallets", "update", "credits.changed", "user_id", "", "", "user", "user_id"),
+    ("tools", "insert or update or delete", "tools.changed", "id", "{}", "{}", ""),
+    ("uploads", "update", "upload.updated", "id", "{}", "{}", "user_id"),
+    ("wallets", "update", "credits.changed", "user_id", "{}", "{}", "user_id"),
 )
 # No row is written anew: events of before have no kind, and are of their user or everybody's.
 COLUMNS = (
@@ -68,23 +57,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     run_script("0180_record_event.sql")
-    run_all([_trigger(*watched[:6], "", "") for watched in WATCHED])
+    run_all([_trigger(*watched[:-1]) for watched in WATCHED])
     run_all(NO_COLUMNS)
 
 
-def _trigger(
-    table: str,
-    changes: str,
-    topic: str,
-    entity: str,
-    hidden: str,
-    deferred: str,
-    kind: str,
-    column: str,
-) -> str:
-    arguments = [topic, entity, f"{{{hidden}}}", f"{{{deferred}}}"]
-    if kind:
-        arguments += [kind, column, "{}", "{}"]
+def _trigger(table: str, changes: str, *arguments: str) -> str:
     listed = ", ".join(f"'{argument}'" for argument in arguments)
     return (
         f"create or replace trigger record_event after {changes} on {table}"

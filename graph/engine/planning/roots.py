@@ -74,7 +74,7 @@ class Roots:
                 read = planner.read_arguments(definition, nodes[0])
                 now = planner.arguments_now(definition, nodes[0])
                 if not many:
-                    return self._node(planner, nodes, (key,), now["id"], lambda r: read(r)["id"])
+                    return self._node(planner, nodes, (key,), now["id"], partial(_id, read))
                 return self._nodes(planner, nodes, key, now["ids"], read)
             case spec:
                 raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")
@@ -97,7 +97,7 @@ class Roots:
         nodes: Sequence[FieldNode],
         key: str,
         ids: Sequence[str],
-        read: Callable[[Request], dict[str, Any]],
+        read: Callable[[Any], dict[str, Any]],
     ) -> Json:
         if len(ids) > MAX_PAGE_SIZE:
             raise DomainError(
@@ -127,17 +127,22 @@ class Roots:
         source = planner.source(named)
         column = source.c[table_behind(named).key]
 
-        def wanted(request: Request) -> Any:
-            try:
-                text = split_global_id(read_id(request))[1]
-                return cursor_value(text, column.type.python_type)
-            except DomainError:
-                return None  # an id that cannot be: it finds nothing
-
+        wanted = partial(_key, read_id, column.type.python_type)
         condition = column == planner.parameters.add(wanted, column.type)
         with planner.for_admins_too():
             return planner.row(named, nodes, path, source, condition)
 
 
-def _nth_id(read: Callable[[Request], dict[str, Any]], number: int, request: Request) -> str:
-    return str(read(request)["ids"][number])
+def _key(read_id: Callable[[Request], str], python_type: type, request: Request) -> Any:
+    try:
+        return cursor_value(split_global_id(read_id(request))[1], python_type)
+    except DomainError:
+        return None  # an id that cannot be: it finds nothing
+
+
+def _id(read: Callable[[Any], dict[str, Any]], request: Request) -> str:
+    return str(read(request.variables)["id"])
+
+
+def _nth_id(read: Callable[[Any], dict[str, Any]], number: int, request: Request) -> str:
+    return str(read(request.variables)["ids"][number])
