@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
+from db.core.errors import ErrorCode
 from db.files.links import Links, open_links
 from db.uploads import operations, tables
 from db.uploads.tables import UploadStatus
@@ -30,7 +31,6 @@ from graph.engine.declare import (
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
@@ -161,9 +161,6 @@ class CreateUploadPayload(MutationPayload):
     """Payload of `createUpload`."""
 
     upload: Upload | None = strawberry.field(description="Where to put the photo.")
-    errors: list[UserError] = strawberry.field(
-        description="BAD_USER_INPUT, EMPTY_FILE, LIMIT_EXCEEDED, QUOTA_EXCEEDED."
-    )
 
 
 @strawberry.input(description="Which upload to delete.")
@@ -180,7 +177,6 @@ class DeleteUploadPayload(MutationPayload):
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
 async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
@@ -206,11 +202,18 @@ class UploadsMutation:
     create_upload: CreateUploadPayload | None = mutation(
         create_upload,
         CreateUploadInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.EMPTY_FILE,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.QUOTA_EXCEEDED,
+        ),
         description="Announce a photo and get a signed URL to PUT it to.",
     )
     delete_upload: DeleteUploadPayload | None = mutation(
         delete_upload,
         DeleteUploadInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
         description="Delete a photo for good. What was made from it stays.",
     )
 

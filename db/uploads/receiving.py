@@ -11,6 +11,7 @@ import structlog
 from db.core.actor import Actor
 from db.core.commands import call
 from db.core.errors import DomainError, ErrorCode
+from db.core.fair_queue import Asker
 from db.core.pool import Database
 from db.files.images import ImageWorker, InspectedImage
 from db.files.storage import Storage, incoming_path, media_type, upload_path, variant_of
@@ -63,10 +64,16 @@ class UploadReceiver:
             )
         return upload
 
-    async def receive(self, upload_id: UUID, upload: UploadState, data: bytes) -> InspectedImage:
-        """Take the bytes of an upload's photo, or remember why not."""
+    async def receive(
+        self, upload_id: UUID, upload: UploadState, data: bytes, network: str = ""
+    ) -> InspectedImage:
+        """Take the bytes of an upload's photo, or remember why not.
+
+        Many photos take turns with those of other networks, and there with other users'.
+        """
+        asker = Asker(network, str(upload.user_id))
         try:
-            image = await self._images.inspect(data, upload.content_type)
+            image = await self._images.inspect(data, upload.content_type, asker)
             _check_announced_size(len(data), upload)
         except DomainError as refusal:
             await self.reject(upload_id, refusal)

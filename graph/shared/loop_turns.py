@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from auth.fair_queue import Asker, FairQueue
+from db.core.fair_queue import Asker, FairQueue
 
 Begin = Callable[[], None]
 

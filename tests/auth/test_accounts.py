@@ -10,10 +10,10 @@ import argon2
 import pytest
 
 from auth.accounts import SignedIn
-from auth.fair_queue import Asker
 from db.accounts import operations
 from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode
+from db.core.fair_queue import Asker
 from tests.auth.services import PASSWORD, AuthServices, an_email, refused
 
 

@@ -14,10 +14,10 @@ import pytest_asyncio
 
 from auth import attempts as module
 from auth.attempts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_NETWORK, Attempts
-from auth.fair_queue import Asker, FairQueue
 from auth.networks import RateLimit
 from auth.passwords import PasswordHasher
 from db.core.errors import DomainError, ErrorCode, RateLimited
+from db.core.fair_queue import Asker, FairQueue
 from tests.auth.services import PASSWORD, AuthServices, an_email, refused
 
 ATTACKER = "203.0.113.66"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from db.core.actor import Actor
 from db.core.errors import ErrorCode
+from db.core.fair_queue import Asker
 from db.core.pool import Database
 from db.files.images import ImageWorker
 from db.files.storage import (
@@ -110,10 +111,11 @@ async def test_a_smaller_picture_is_made_once_however_many_ask(
     made = 0
     narrow = ImageWorker.resize
 
-    async def counted(worker: ImageWorker, data: bytes, width_pixels: int) -> bytes:
+    async def counted(worker: ImageWorker, data: bytes, width_pixels: int, asker: Asker) -> bytes:
         nonlocal made
         made += 1
-        return await narrow(worker, data, width_pixels)
+        assert asker.network
+        return await narrow(worker, data, width_pixels, asker)
 
     monkeypatch.setattr(ImageWorker, "resize", counted)
     async with file_server_of(stored_anywhere, database, await make_user(), owner) as file_server:
