@@ -10,7 +10,6 @@ import strawberry
 
 from db.core.errors import ErrorCode, Problems
 from db.generations import operations, tables
-from db.generations.tables import CircuitState, GenerationStatus
 from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
@@ -45,8 +44,8 @@ from graph.shared.relay import (
 from graph.shared.scalars import JSON
 from graph.uploads import Upload, WidthArgument, picture_url
 
-state_enum(GenerationStatus)
-state_enum(CircuitState)
+state_enum(tables.GenerationStatus)
+state_enum(tables.CircuitState)
 
 
 @backed_by(tables.Generation)
@@ -62,7 +61,7 @@ class Generation(Node):
     """One run of a tool on one photo."""
 
     id: strawberry.ID = global_id()
-    status: GenerationStatus = column(description="Where it stands.")
+    status: tables.GenerationStatus = column(description="Where it stands.")
     tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
     tool_id: strawberry.ID = reference(
         "tool_id", "tool", description="The tool's global id, also when it is switched off."
@@ -183,7 +182,7 @@ class ProviderCircuit(Node):
 
     id: strawberry.ID = global_id()
     provider: str = column(description="The provider's name.")
-    state: CircuitState = column(description="Whether it is asked.")
+    state: tables.CircuitState = column(description="Whether it is asked.")
     consecutive_failures: int = column(description="How many calls in a row have failed.")
     retry_at: datetime | None = column(description="Until when it rests; null while it is asked.")
     updated_at: datetime = column(description="When this last changed.")

@@ -14,7 +14,6 @@ from sqlalchemy import ColumnElement, FromClause, func, literal_column
 from db.core.errors import ErrorCode
 from db.files.links import Links, open_links
 from db.uploads import operations, tables
-from db.uploads.tables import UploadStatus
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
@@ -67,7 +66,7 @@ def picture_url(path: str | None, content_type: str | None, width: str | None) -
     return links().picture_url(path, content_type, expires_at, pixels)
 
 
-state_enum(UploadStatus)
+state_enum(tables.UploadStatus)
 
 
 @strawberry.type(description="A header to send with the PUT.")
@@ -80,7 +79,7 @@ class UploadHeader:
 
 def is_kept(upload: FromClause) -> ColumnElement[bool]:
     """Whether its owner has not deleted it."""
-    return upload.c.status != literal_column(f"'{UploadStatus.DELETED}'")
+    return upload.c.status != literal_column(f"'{tables.UploadStatus.DELETED}'")
 
 
 @backed_by(tables.Upload, prefix="upload")
@@ -88,7 +87,7 @@ class Upload(Node):
     """A place for a photo or mask: PUT its bytes to `url`, then use `id` in `createGeneration`."""
 
     id: strawberry.ID = global_id()
-    status: UploadStatus = column(description="Where it stands.")
+    status: tables.UploadStatus = column(description="Where it stands.")
     content_type: str = expression(
         lambda upload: func.coalesce(upload.c.stored_content_type, upload.c.content_type),
         description="The photo's media type; as announced until the photo is there.",

@@ -24,7 +24,7 @@ from settings import Settings
 
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
-from ..jobs.house import awaiting_upload, create_generation, finish, ready_upload
+from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
