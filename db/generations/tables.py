@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from db.catalog.tables import Tool
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State, is_one_of
 from db.core.quotas import Bound, Limit, TableQuota
 from db.uploads.tables import Upload
@@ -153,6 +154,7 @@ class CachedResult(Base):
 
     access = Access(read=Nobody())
     quota = Bound("One for each finished generation that was paid for, until it expires.")
+    expiries = (Expiry("expired results", "expires_at <= now()", "expires_at"),)
 
 
 class GenerationLog(Base):
@@ -194,6 +196,13 @@ class GenerationLog(Base):
     large: ClassVar = {"usage": 4_096}
     access = Access(read=Admin(), service=("SELECT", "DELETE"))
     quota = Bound("At most three for each generation, kept for a year.")
+    expiries = (
+        Expiry(
+            "generation logs older than a year",
+            "created_at < now() - interval '1 year'",
+            "created_at, id",
+        ),
+    )
 
 
 class CircuitState(State):

@@ -302,3 +302,14 @@ async def test_the_server_refuses_an_unsafe_role(
         await superuser.close()
     safe = await Database.connect(cluster.owner_url, settings)
     await safe.close()
+
+
+def test_an_index_finds_the_rows_that_have_expired() -> None:
+    declared = [(model, expiry) for model in models().values() for expiry in model.expiries]
+    assert len(declared) >= 9
+    for model, expiry in declared:
+        table = model.metadata.tables[model.__tablename__]
+        keys = [list(table.primary_key.columns), *(list(index.columns) for index in table.indexes)]
+        order = expiry.order.split(", ")
+        found = [columns for columns in keys if [c.name for c in columns][: len(order)] == order]
+        assert found, f"{table.name} has no index on {expiry.order}"
