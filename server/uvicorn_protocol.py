@@ -45,7 +45,7 @@ class _Refused(Exception):
     """Stops the parser; what to answer is kept beside it."""
 
 
-class ImpatientHttpProtocol(HttpToolsProtocol):
+class DeadlineHttpProtocol(HttpToolsProtocol):
     """Closes what is overdue. A request that arrives in one piece starts no timer.
 
     Give it as `http=` in uvicorn's configuration.
