@@ -30,7 +30,10 @@ class GenerationStatus(State):
 
 
 UNFINISHED = is_one_of("status", GenerationStatus.QUEUED, GenerationStatus.RUNNING)
-STORED_BYTES = "octet_length(parameters::text) + coalesce(octet_length(result::text), 0)"
+STORED_BYTES = (
+    "octet_length(parameters::text) + coalesce(octet_length(result::text), 0)"
+    " + case status when 'FAILED' then 0 when 'CANCELLED' then 0 else result_bytes end"
+)
 
 
 class Generation(Base):
@@ -40,6 +43,7 @@ class Generation(Base):
     others. `attempts` counts the workers that began it: a worker may only end the attempt it
     began. `follows_id` names the identical generation whose result it waits for. `mask_upload_id`
     is a picture that is white where the tool works; the tool finds the place itself without one.
+    `result_bytes` is what the picture takes, shared or not; before, as much as the photo.
     """
 
     __tablename__ = "generations"
@@ -55,6 +59,7 @@ class Generation(Base):
     result: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))
     result_path: Mapped[str | None]
     result_content_type: Mapped[str | None]
+    result_bytes: Mapped[int] = mapped_column(server_default=text("0"))
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     credits_charged: Mapped[int] = mapped_column(server_default=text("0"))
@@ -126,8 +131,8 @@ class Generation(Base):
     )
     watch = Watch("generation.updated", deletes=True)
     quota = TableQuota(
-        guests=Limit(500, 10_000_000),
-        members=Limit(20_000, 200_000_000),
+        guests=Limit(500, 100_000_000),
+        members=Limit(20_000, 2_000_000_000),
         delete_with="deleteGeneration",
     )
 
@@ -142,6 +147,7 @@ class CachedResult(Base):
     result: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))
     result_path: Mapped[str | None]
     result_content_type: Mapped[str | None]
+    result_bytes: Mapped[int] = mapped_column(server_default=text("0"))
     made_offline: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(index=True)
