@@ -27,7 +27,7 @@ from graph.engine.declare import (
     mutation,
     state_enum,
 )
-from graph.engine.execution.outcomes import RESULT, Outcome, Payload
+from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
@@ -178,12 +178,12 @@ async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
     return Outcome(command, {"upload": RESULT})
 
 
-async def delete_upload(context: Context, input: DeleteUploadInput) -> Payload:
+async def delete_upload(context: Context, input: DeleteUploadInput) -> Outcome:
     """Deletes a photo of the caller's, then its files."""
     actor = context.signed_in()
     upload_id = uuid_from_global_id(input.id, "upload", "input", "id")
-    await context.services.uploads.delete(actor, upload_id)
-    return Payload({"deleted_id": input.id})
+    command = operations.delete_upload(context.services.uploads.storage, actor, upload_id)
+    return Outcome(command, fields={"deleted_id": input.id})
 
 
 @strawberry.type
