@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from cli.explain import Question, explain, wrapped
+from cli.core.explain import Question, explain, wrapped
 from db.core.actor import NOBODY
 from db.core.errors import DomainError
 from db.core.pool import Database
