@@ -18,7 +18,7 @@ def reminders() -> None:
 
 @commands.command("upkeep")
 def upkeep() -> None:
-    """What is done for them at night and by the clock."""
+    """What is done for them at night and on schedule."""
     from db.core.registry import models
 
     for expiry in models()["reminders"].expiries:
