@@ -27,7 +27,7 @@ from graph.engine.declare import (
     mutation,
     state_enum,
 )
-from graph.engine.execution.outcomes import RESULT, Outcome, Payload
+from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
@@ -145,8 +145,6 @@ extend(
 
 @strawberry.input(description="A photo about to be uploaded.")
 class CreateUploadInput:
-    """Input of `createUpload`."""
-
     content_type: str = strawberry.field(
         description="image/jpeg (image/jpg is the same), image/png or image/webp, in any case."
     )
@@ -157,22 +155,16 @@ class CreateUploadInput:
 
 @strawberry.type(description="Result of `createUpload`.")
 class CreateUploadPayload(MutationPayload):
-    """Payload of `createUpload`."""
-
     upload: Upload | None = strawberry.field(description="Where to put the photo.")
 
 
 @strawberry.input(description="Which upload to delete.")
 class DeleteUploadInput:
-    """Input of `deleteUpload`."""
-
     id: strawberry.ID = strawberry.field(description="The upload's global id.")
 
 
 @strawberry.type(description="Result of `deleteUpload`.")
 class DeleteUploadPayload(MutationPayload):
-    """Payload of `deleteUpload`."""
-
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
@@ -186,12 +178,12 @@ async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
     return Outcome(command, {"upload": RESULT})
 
 
-async def delete_upload(context: Context, input: DeleteUploadInput) -> Payload:
+async def delete_upload(context: Context, input: DeleteUploadInput) -> Outcome:
     """Deletes a photo of the caller's, then its files."""
     actor = context.signed_in()
     upload_id = uuid_from_global_id(input.id, "upload", "input", "id")
-    await context.services.uploads.delete(actor, upload_id)
-    return Payload({"deleted_id": input.id})
+    command = operations.delete_upload(context.services.uploads.storage, actor, upload_id)
+    return Outcome(command, fields={"deleted_id": input.id})
 
 
 @strawberry.type
@@ -219,8 +211,6 @@ class UploadsMutation:
 
 @strawberry.type(description="An upload after a change.")
 class UploadUpdated:
-    """Item of `uploadUpdated`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     upload: Upload = strawberry.field(description="The upload after the change.")
 

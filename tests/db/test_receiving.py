@@ -19,6 +19,7 @@ import pytest
 from db.core.actor import Actor
 from db.core.commands import call
 from db.core.errors import DomainError
+from db.core.outages import unavailable
 from db.core.pool import Database
 from db.files.images import ImageWorker
 from db.files.links import open_links
@@ -39,6 +40,7 @@ from tests.buckets import new_bucket
 from tests.upload_limits import publish, usual_limits_after
 
 from ..conftest import MakeUser
+from ..jobs.helpers import delete_photo
 
 LATER = datetime.now(UTC) + timedelta(days=2)
 PHOTO = pictures.jpeg_with_exif(pictures.portrait(120, 160).picture)
@@ -71,6 +73,9 @@ class PhotoUploads:
         headers = {**links.put_headers(content_type), "Content-Type": content_type}
         async with httpx.AsyncClient() as http:
             (await http.put(url, content=data, headers=headers)).raise_for_status()
+
+    async def delete(self, upload_id: UUID) -> None:
+        await delete_photo(self.database, self.storage, self.actor, upload_id)
 
     async def row(self, upload_id: UUID) -> asyncpg.Record:
         return await self.owner.fetchrow("select * from uploads where id = $1", upload_id)
@@ -236,7 +241,7 @@ async def test_a_photo_without_room_stays_until_there_is_some(bucket: PhotoUploa
     )
     assert await bucket.refusal(upload_id) == "QUOTA_EXCEEDED"
     assert await bucket.files() == {incoming_path(bucket.user_id, upload_id)}
-    await bucket.receiver.delete(bucket.actor, other)
+    await bucket.delete(other)
     assert await bucket.refusal(upload_id) is None
     assert await bucket.files() == {upload_path(bucket.user_id, upload_id)}
 
@@ -269,7 +274,7 @@ async def used_by_a_generation(uploads: PhotoUploads, upload_id: UUID) -> UUID:
 async def test_what_nobody_used_in_a_day_is_swept_with_its_files(anywhere: PhotoUploads) -> None:
     old, fresh, used = [await received(anywhere) for _ in range(3)]
     empty, deleted = await anywhere.announce(), await received(anywhere)
-    await anywhere.receiver.delete(anywhere.actor, deleted)
+    await anywhere.delete(deleted)
     for upload_id in (old, used, empty, deleted):
         await anywhere.age(upload_id)
     await anywhere.age(fresh, hours=23)
@@ -305,18 +310,36 @@ async def test_files_that_nobody_knows_are_swept_after_a_day(
     assert await anywhere.files() == {result, photo, variant_path(photo, 160)}
 
 
+async def test_files_that_cannot_be_removed_now_are_swept(
+    anywhere: PhotoUploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = await received(anywhere)
+
+    async def fail(storage: Storage, path: str) -> None:
+        raise unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete_picture", fail)
+        await anywhere.delete(upload_id)
+    assert (await anywhere.row(upload_id))["status"] == "DELETED"
+    assert upload_path(anywhere.user_id, upload_id) in await anywhere.files()
+    await anywhere.age(upload_id)
+    await sweep_uploads(anywhere.database, anywhere.storage)
+    assert await anywhere.files() == set()
+
+
 async def test_a_photo_that_a_generation_is_made_from_is_not_deleted(
     anywhere: PhotoUploads,
 ) -> None:
     upload_id = await received(anywhere)
     generation_id = await used_by_a_generation(anywhere, upload_id)
     with pytest.raises(asyncpg.PostgresError, match="A generation is being made"):
-        await anywhere.receiver.delete(anywhere.actor, upload_id)
+        await anywhere.delete(upload_id)
     assert len(await anywhere.files()) == 2
     await anywhere.owner.execute(
         "update generations set status = 'CANCELLED' where id = $1", generation_id
     )
-    await anywhere.receiver.delete(anywhere.actor, upload_id)
+    await anywhere.delete(upload_id)
     assert await anywhere.files() == set()
     assert (await anywhere.row(upload_id))["status"] == "DELETED"
 
@@ -326,7 +349,7 @@ async def test_a_photo_is_not_deleted_while_a_generation_begins(anywhere: PhotoU
     await owner.execute("update uploads set used_at = now() where id = $1", upload_id)
     async with owner.transaction():
         await owner.execute("select app.usable_upload($1, $2)", anywhere.user_id, upload_id)
-        deleting = asyncio.create_task(anywhere.receiver.delete(anywhere.actor, upload_id))
+        deleting = asyncio.create_task(anywhere.delete(upload_id))
         await asyncio.sleep(0.3)
         assert not deleting.done()
         await used_by_a_generation(anywhere, upload_id)

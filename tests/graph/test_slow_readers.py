@@ -23,7 +23,7 @@ from db.files.storage import generation_path, open_storage
 from graph.live.bus import WakeBus
 from graph.uploads import links
 from server.app import Server
-from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_protocol import DeadlineHttpProtocol
 from server.uvicorn_websocket import FlushOrAbortProtocol
 from settings import Settings
 
@@ -37,7 +37,7 @@ LARGE = "{ viewer { profiles(first: 100) { nodes { analysis } } } }"
 FILE_BYTES = 12_000_000
 
 
-class HastyProtocol(ImpatientHttpProtocol):
+class HastyProtocol(DeadlineHttpProtocol):
     """The same with shorter timeouts."""
 
     reader_seconds = HASTE

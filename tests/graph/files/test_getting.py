@@ -26,6 +26,7 @@ from settings import Settings
 from tests import pictures
 
 from ...conftest import MakeUser
+from ...jobs.helpers import delete_photo
 from .conftest import LATER, FileServer, assert_refused, file_server_of
 
 
@@ -81,7 +82,9 @@ async def test_other_methods_are_not_there(file_server: FileServer) -> None:
         assert response.status_code == 405
 
 
-async def test_nothing_opens_a_deleted_photo(file_server: FileServer, photo: bytes) -> None:
+async def test_nothing_opens_a_deleted_photo(
+    file_server: FileServer, database: Database, photo: bytes
+) -> None:
     await file_server.put(photo)
     expires_at = time.time() + 600
     whole = file_server.links.sign_url("GET", file_server.upload_path, expires_at, "image/jpeg")
@@ -90,8 +93,11 @@ async def test_nothing_opens_a_deleted_photo(file_server: FileServer, photo: byt
     )
     for url in (whole, small):
         assert (await file_server.client.get(url)).status_code == 200
-    await file_server.files.uploads.delete(
-        Actor("authenticated", file_server.user_id), file_server.upload_id
+    await delete_photo(
+        database,
+        file_server.storage,
+        Actor("authenticated", file_server.user_id),
+        file_server.upload_id,
     )
     for url in (whole, small):
         assert_refused(await file_server.client.get(url), 403, ErrorCode.FORBIDDEN)

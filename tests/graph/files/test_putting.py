@@ -23,6 +23,7 @@ from db.files.storage import (
 from server import files as routes_module
 from tests import photos, pictures
 
+from ...jobs.helpers import delete_photo
 from .conftest import LIMIT_BYTES, QUOTA_BYTES, FileServer, assert_refused, new_upload
 
 
@@ -230,7 +231,9 @@ async def test_a_photo_without_room_in_the_quota_is_refused_and_may_come_later(
     assert_refused(await file_server.put(photo), 413, ErrorCode.QUOTA_EXCEEDED)
     await file_server.assert_nothing_stored()
     assert await file_server.status() == "AWAITING"
-    await file_server.files.uploads.delete(actor, taken)
+    await delete_photo(
+        database, file_server.storage, Actor("authenticated", file_server.user_id), taken
+    )
     assert (await file_server.put(photo)).status_code == 201
 
 
@@ -239,7 +242,12 @@ async def test_photos_that_come_at_once_do_not_pass_the_quota_together(
 ) -> None:
     actor = Actor("authenticated", file_server.user_id)
     photo = pictures.as_jpeg(pictures.portrait(240, 320).picture, quality=40)
-    await file_server.files.uploads.delete(actor, file_server.upload_id)
+    await delete_photo(
+        database,
+        file_server.storage,
+        Actor("authenticated", file_server.user_id),
+        file_server.upload_id,
+    )
     limits = replace(file_server.files.uploads.limits, size_bytes=len(photo))
     uploads = [await new_upload(database, actor, limits) for _ in range(6)]
     stored_bytes = len(inspect_image(photo, 40_000_000).data)
@@ -265,13 +273,16 @@ async def test_photos_that_come_at_once_do_not_pass_the_quota_together(
 
 
 async def test_a_photo_deleted_while_it_arrives_leaves_no_file(
-    file_server: FileServer, photo: bytes, monkeypatch: pytest.MonkeyPatch
+    file_server: FileServer, database: Database, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = Storage.create
 
     async def deleted_meanwhile(storage: Storage, *arguments: Any) -> bool:
-        await file_server.files.uploads.delete(
-            Actor("authenticated", file_server.user_id), file_server.upload_id
+        await delete_photo(
+            database,
+            file_server.storage,
+            Actor("authenticated", file_server.user_id),
+            file_server.upload_id,
         )
         return await create(storage, *arguments)
 
