@@ -28,6 +28,7 @@ from graph.engine.declare import (
 from graph.engine.execution.outcomes import Payload, Ref
 from graph.generations import Generation
 from graph.notifications import Notification
+from graph.organizations import Organization, OrganizationMember
 from graph.profiles import Profile
 from graph.quotas import Quota, quotas
 from graph.shared.context import Context
@@ -80,6 +81,14 @@ class User(Node):
         Notification, NEWEST_FIRST, description="Notifications, newest first."
     )
     quotas: list[Quota] = quotas()
+    memberships: Connection[OrganizationMember] = connection(
+        OrganizationMember,
+        ("joined_at", "id"),
+        description="The user's memberships of organizations, the oldest first.",
+    )
+    selected_organization: Organization | None = edge(
+        "selected_organization_id", description="The organization that the user works in."
+    )
 
 
 @strawberry.type(description="A signed-in session. Keep both tokens secret.")

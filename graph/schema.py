@@ -15,6 +15,7 @@ from graph.engine.checks import check_schema
 from graph.generations import GenerationsMutation, GenerationsQuery, GenerationsSubscription
 from graph.jobs import JobsMutation, JobsQuery
 from graph.notifications import NotificationsMutation, NotificationsSubscription
+from graph.organizations import OrganizationsMutation, OrganizationsQuery
 from graph.profiles import ProfilesMutation, ProfilesSubscription
 from graph.shared.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
 from graph.shared.scalars import SCALARS
@@ -29,6 +30,7 @@ class Query(
     CreditsQuery,
     GenerationsQuery,
     JobsQuery,
+    OrganizationsQuery,
 ):
     """The root of queries."""
 
@@ -42,6 +44,7 @@ class Mutation(
     GenerationsMutation,
     JobsMutation,
     NotificationsMutation,
+    OrganizationsMutation,
     ProfilesMutation,
     UploadsMutation,
 ):

@@ -28,6 +28,7 @@ class User(Base):
     goes there and never to the spelling that a request used. `email_key` is what all spellings of
     it have in common (`db/accounts/emails.py`); who looks for an account by e-mail compares that.
     It is null for who shared an address with an older account before keys were kept.
+    `selected_organization_id` is the organization that they work in, always one of their own.
     """
 
     __tablename__ = "users"
@@ -40,6 +41,9 @@ class User(Base):
     status: Mapped[str] = mapped_column(server_default="active")
     display_name: Mapped[str | None]
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
+    selected_organization_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="SET NULL"), index=True
+    )
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
 

@@ -44,6 +44,7 @@ FUNCTION_FILES = (
     "credits/administration.sql",
     "catalog/administration.sql",
     "notifications/notifications.sql",
+    "organizations/organizations.sql",
 )
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096

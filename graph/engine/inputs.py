@@ -97,11 +97,25 @@ def _bare(annotation: Any) -> Any:
 
 
 def _declared(cls: Any) -> Iterable[tuple[str, Any, Any]]:
-    """A backed type's fields: Python name, declaration, type without null."""
-    hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]), {cls.__name__: cls})
+    """A backed type's fields: Python name, declaration, type without null.
+
+    A field whose type is declared after `cls`, as of an edge back, is not among them.
+    """
+    names = vars(sys.modules[cls.__module__]) | {cls.__name__: cls}
+    annotations = {
+        name: text
+        for base in reversed(cls.__mro__)
+        for name, text in inspect.get_annotations(base).items()
+    }
     for field in cls.__strawberry_definition__.fields:
-        if field.python_name in hints:
-            yield field.python_name, field.metadata.get(SPEC), _bare(hints[field.python_name])
+        annotation = annotations.get(field.python_name)
+        if annotation is None:
+            continue
+        try:
+            found = eval(annotation, names) if isinstance(annotation, str) else annotation  # noqa: S307 - our own source
+        except NameError:
+            continue
+        yield field.python_name, field.metadata.get(SPEC), _bare(found)
 
 
 def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, str]]:

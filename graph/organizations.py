@@ -1,0 +1,444 @@
+"""Organizations in the schema: who works together, in which role, and who is invited."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+import strawberry
+from sqlalchemy import ColumnElement, FromClause, case, func, literal
+
+from auth.invitations import invitation_tokens
+from db.accounts.emails import check_new_email, email_key
+from db.core.errors import Problems, not_found, refuse_any
+from db.core.pool import Transaction
+from db.credits.rules import problems_of_key
+from db.organizations import operations, tables
+from db.organizations.rules import problems_of_name
+from graph.engine.declare import (
+    backed_by,
+    column,
+    computed,
+    connection,
+    edge,
+    embedded,
+    expression,
+    global_id,
+    lookup,
+    mutation,
+    reference,
+)
+from graph.engine.execution.outcomes import Command, FunctionCall, Payload, Ref
+from graph.shared.context import Context
+from graph.shared.errors import UserError
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Connection, Node, uuid_from_global_id
+
+
+@strawberry.enum(description="What a member of an organization may do.")
+class OrganizationRole(Enum):
+    """Roles, the highest first."""
+
+    OWNER = strawberry.enum_value(
+        "OWNER", description="Everything: all roles, ownership, payments. At least one stays."
+    )
+    ADMIN = strawberry.enum_value(
+        "ADMIN", description="Names the organization, invites and manages members and viewers."
+    )
+    MEMBER = strawberry.enum_value("MEMBER", description="Works with what the organization has.")
+    VIEWER = strawberry.enum_value("VIEWER", description="Sees it, and changes nothing.")
+
+
+@strawberry.enum(description="Where an invitation stands.")
+class InvitationStatus(Enum):
+    """The life of an invitation."""
+
+    PENDING = strawberry.enum_value("PENDING", description="It can be accepted.")
+    ACCEPTED = strawberry.enum_value("ACCEPTED", description="The invited person is a member.")
+    REVOKED = strawberry.enum_value("REVOKED", description="It was taken back.")
+    EXPIRED = strawberry.enum_value(
+        "EXPIRED", description="Nobody answered within 7 days. Inviting again renews it."
+    )
+
+
+def status_now(row: FromClause) -> ColumnElement[Any]:
+    """A pending invitation whose time is over has expired."""
+    is_over = (row.c.status == literal("PENDING")) & (row.c.expires_at <= func.now())
+    return case((is_over, literal("EXPIRED")), else_=row.c.status)
+
+
+@backed_by(tables.OrganizationMember)
+class OrganizationUser:
+    """What members of an organization see of one another."""
+
+    id: strawberry.ID = reference("user_id", "user", description="The user's global id.")
+    email: str | None = column(description="The e-mail address.")
+    display_name: str | None = column(description="The name they gave themselves.")
+
+
+@backed_by(tables.OrganizationMember, prefix="organizationMember")
+class OrganizationMember(Node):
+    """A user's membership of an organization."""
+
+    id: strawberry.ID = global_id()
+    user: OrganizationUser = embedded(description="Who it is.")
+    role: OrganizationRole = column(description="What they may do.")
+    joined_at: datetime = column(description="Since when.")
+    organization: Organization | None = edge(
+        "organization_id", description="The organization; null only while it is being deleted."
+    )
+
+
+@backed_by(tables.OrganizationInvitation, prefix="organizationInvitation")
+class OrganizationInvitation(Node):
+    """An invitation to an organization; owners and admins see it."""
+
+    id: strawberry.ID = global_id()
+    email: str = column(description="Whom it was sent to.")
+    role: OrganizationRole = column(description="What they will be.")
+    status: InvitationStatus = expression(status_now, description="Where it stands.")
+    created_at: datetime = column(description="When it was made or renewed.")
+    expires_at: datetime = column(description="Until when it can be accepted: 7 days.")
+
+    @computed(
+        "id",
+        "status",
+        "expires_at",
+        description="What `acceptInvitation` takes; null when it can't be accepted any more. Give "
+        "it to nobody but the invited person.",
+    )
+    def token(self: Any) -> str | None:
+        """Made of the id, so that nothing secret is stored."""
+        is_open = self.status == "PENDING" and self.expires_at > datetime.now(UTC)
+        return invitation_tokens().token(self.id) if is_open else None
+
+
+@backed_by(tables.Organization, prefix="organization")
+class Organization(Node):
+    """People who work with the same things, each in a role."""
+
+    id: strawberry.ID = global_id()
+    name: str = column(description="1 to 100 characters.")
+    created_at: datetime = column(description="When it was made.")
+    updated_at: datetime = column(description="When its name, members or invitations changed.")
+    members: Connection[OrganizationMember] = connection(
+        OrganizationMember,
+        ("joined_at", "id"),
+        key="organization_id",
+        description="Its members, those who joined first at the top.",
+    )
+    invitations: Connection[OrganizationInvitation] = connection(
+        OrganizationInvitation,
+        ("-created_at", "-id"),
+        key="organization_id",
+        description="Its invitations, newest first. Empty for who is neither owner nor admin.",
+    )
+
+
+@strawberry.input(description="A new organization.")
+class CreateOrganizationInput:
+    """Input of `createOrganization`."""
+
+    name: str = strawberry.field(description="1 to 100 characters.")
+    idempotency_key: str = strawberry.field(
+        description="Same key, same input: the same organization again. 1 to 255 characters, kept "
+        "30 days."
+    )
+
+
+@strawberry.input(description="Another name for an organization.")
+class RenameOrganizationInput:
+    """Input of `renameOrganization`."""
+
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+    name: str = strawberry.field(description="1 to 100 characters.")
+
+
+@strawberry.input(description="Whom to invite.")
+class InviteMemberInput:
+    """Input of `inviteMember`."""
+
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+    email: str = strawberry.field(
+        description="The address of the account that may accept. Inviting it again renews the "
+        "invitation."
+    )
+    role: OrganizationRole = strawberry.field(
+        default=OrganizationRole.MEMBER, description="What they will be."
+    )
+
+
+@strawberry.input(description="Which invitation to take back.")
+class RevokeInvitationInput:
+    """Input of `revokeInvitation`."""
+
+    id: strawberry.ID = strawberry.field(description="The invitation's global id.")
+
+
+@strawberry.input(description="An invitation's token.")
+class AcceptInvitationInput:
+    """Input of `acceptInvitation`."""
+
+    token: str = strawberry.field(description="As it stood in the invitation.")
+
+
+@strawberry.input(description="A member's role.")
+class SetMemberRoleInput:
+    """Input of `setMemberRole`."""
+
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+    user_id: strawberry.ID = strawberry.field(description="The member's user id, a global id.")
+    role: OrganizationRole = strawberry.field(description="What they are from now on.")
+
+
+@strawberry.input(description="A member.")
+class MemberInput:
+    """Input of `removeMember` and `transferOwnership`."""
+
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+    user_id: strawberry.ID = strawberry.field(description="The member's user id, a global id.")
+
+
+@strawberry.input(description="An organization.")
+class LeaveOrganizationInput:
+    """Input of `leaveOrganization`."""
+
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+
+
+@strawberry.input(description="The organization to work in.")
+class SelectOrganizationInput:
+    """Input of `selectOrganization`."""
+
+    organization_id: strawberry.ID | None = strawberry.field(
+        description="One of the caller's own, a global id; null for none."
+    )
+
+
+@strawberry.type(description="Result of mutations that change an organization.")
+class OrganizationPayload(MutationPayload):
+    """Payload with an organization."""
+
+    organization: Organization | None = strawberry.field(
+        description="The organization as it is now; null on errors."
+    )
+    errors: list[UserError] = strawberry.field(
+        description="NOT_FOUND, FORBIDDEN, LAST_OWNER, BAD_USER_INPUT, LIMIT_EXCEEDED, "
+        "IDEMPOTENCY_CONFLICT."
+    )
+
+
+@strawberry.type(description="Result of `inviteMember` and `revokeInvitation`.")
+class InvitationPayload(MutationPayload):
+    """Payload with an invitation."""
+
+    invitation: OrganizationInvitation | None = strawberry.field(
+        description="The invitation as it is now; null on errors."
+    )
+    errors: list[UserError] = strawberry.field(
+        description="NOT_FOUND, FORBIDDEN, BAD_USER_INPUT, LIMIT_EXCEEDED."
+    )
+
+
+@strawberry.type(description="Result of `setMemberRole`.")
+class MemberPayload(MutationPayload):
+    """Payload with a member."""
+
+    member: OrganizationMember | None = strawberry.field(
+        description="The membership as it is now; null on errors."
+    )
+    errors: list[UserError] = strawberry.field(description="NOT_FOUND, FORBIDDEN, LAST_OWNER.")
+
+
+@strawberry.type(description="Result of `leaveOrganization` and `selectOrganization`.")
+class MembershipPayload(MutationPayload):
+    """Payload with nothing but the viewer."""
+
+    errors: list[UserError] = strawberry.field(description="NOT_FOUND, LAST_OWNER.")
+
+
+def _organization_id(value: str) -> Any:
+    return uuid_from_global_id(value, "organization", "input", "organizationId")
+
+
+async def create_organization(context: Context, input: CreateOrganizationInput) -> FunctionCall:
+    """Makes an organization that the caller owns, in one statement."""
+    context.signed_in()
+    refuse_any([*problems_of_name(input.name), *problems_of_key(input.idempotency_key)])
+    return FunctionCall(
+        "app.create_organization",
+        (("text", input.name.strip()), ("text", input.idempotency_key)),
+        {"organization": FunctionCall.RESULT},
+    )
+
+
+async def rename_organization(context: Context, input: RenameOrganizationInput) -> Command:
+    """Gives an organization another name."""
+    actor = context.signed_in()
+    refuse_any(problems_of_name(input.name))
+    organization_id = _organization_id(input.organization_id)
+
+    async def run(transaction: Transaction) -> Payload:
+        await operations.rename(transaction, actor, organization_id, input.name.strip())
+        return Payload({"organization": Ref(organization_id)})
+
+    return Command(run)
+
+
+async def invite_member(context: Context, input: InviteMemberInput) -> FunctionCall:
+    """Invites an address, in one statement."""
+    context.signed_in()
+    email = check_new_email(input.email)
+    organization_id = _organization_id(input.organization_id)
+    return FunctionCall(
+        "app.invite_member",
+        (
+            ("uuid", organization_id),
+            ("text", email),
+            ("text", email_key(email)),
+            ("text", input.role.value),
+        ),
+        {"invitation": FunctionCall.RESULT},
+    )
+
+
+async def revoke_invitation(context: Context, input: RevokeInvitationInput) -> FunctionCall:
+    """Takes an invitation back."""
+    context.signed_in()
+    invitation_id = uuid_from_global_id(input.id, "organizationInvitation", "input", "id")
+    return FunctionCall(
+        "app.revoke_invitation",
+        (("uuid", invitation_id),),
+        {"invitation": FunctionCall.RESULT},
+    )
+
+
+async def accept_invitation(context: Context, input: AcceptInvitationInput) -> FunctionCall:
+    """Makes the caller a member."""
+    context.signed_in()
+    invitation_id = invitation_tokens().invitation_id(input.token)
+    if invitation_id is None:
+        raise not_found("invitation", ("input", "token"))
+    return FunctionCall(
+        "app.accept_invitation",
+        (("uuid", invitation_id),),
+        {"organization": FunctionCall.RESULT},
+    )
+
+
+async def set_member_role(context: Context, input: SetMemberRoleInput) -> FunctionCall:
+    """Gives a member another role."""
+    arguments = _member(context, input.organization_id, input.user_id)
+    return FunctionCall(
+        "app.set_member_role",
+        (*arguments, ("text", input.role.value)),
+        {"member": FunctionCall.RESULT},
+    )
+
+
+async def remove_member(context: Context, input: MemberInput) -> FunctionCall:
+    """Ends somebody's membership."""
+    arguments = _member(context, input.organization_id, input.user_id)
+    return FunctionCall("app.remove_member", arguments, {"organization": FunctionCall.RESULT})
+
+
+async def transfer_ownership(context: Context, input: MemberInput) -> FunctionCall:
+    """Makes somebody the owner in the caller's place."""
+    arguments = _member(context, input.organization_id, input.user_id)
+    return FunctionCall("app.transfer_ownership", arguments, {"organization": FunctionCall.RESULT})
+
+
+def _member(
+    context: Context, organization_id: str, user_id: str
+) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    context.signed_in()
+    problems = Problems([])
+    organization = problems.of(_organization_id, organization_id)
+    user = problems.of(uuid_from_global_id, user_id, "user", "input", "userId")
+    problems.refuse()
+    return ("uuid", organization), ("uuid", user)
+
+
+async def leave_organization(context: Context, input: LeaveOrganizationInput) -> FunctionCall:
+    """Ends the caller's own membership."""
+    context.signed_in()
+    return FunctionCall(
+        "app.leave_organization", (("uuid", _organization_id(input.organization_id)),)
+    )
+
+
+async def select_organization(context: Context, input: SelectOrganizationInput) -> FunctionCall:
+    """Sets which organization the caller works in."""
+    context.signed_in()
+    wanted = None if input.organization_id is None else _organization_id(input.organization_id)
+    return FunctionCall("app.select_organization", (("uuid", wanted),))
+
+
+@strawberry.type
+class OrganizationsQuery:
+    """Queries on organizations."""
+
+    organization: Organization | None = lookup(
+        description="An organization of the caller's; null when it is missing or not theirs."
+    )
+
+
+@strawberry.type
+class OrganizationsMutation:
+    """Mutations on organizations."""
+
+    create_organization: OrganizationPayload | None = mutation(
+        create_organization,
+        CreateOrganizationInput,
+        description="Make an organization that the caller owns, and work in it unless they work "
+        "in another. Not for guests. At most 20 are owned.",
+    )
+    rename_organization: OrganizationPayload | None = mutation(
+        rename_organization,
+        RenameOrganizationInput,
+        description="Give an organization another name. For owners and admins.",
+    )
+    invite_member: InvitationPayload | None = mutation(
+        invite_member,
+        InviteMemberInput,
+        description="Invite somebody by e-mail; the invitation's `token` is theirs to accept. "
+        "Owners invite to any role, admins members and viewers.",
+    )
+    revoke_invitation: InvitationPayload | None = mutation(
+        revoke_invitation,
+        RevokeInvitationInput,
+        description="Take an invitation back. For owners and admins.",
+    )
+    accept_invitation: OrganizationPayload | None = mutation(
+        accept_invitation,
+        AcceptInvitationInput,
+        description="Become a member. The caller's account has the address that was invited. "
+        "Accepting again changes nothing more.",
+    )
+    set_member_role: MemberPayload | None = mutation(
+        set_member_role,
+        SetMemberRoleInput,
+        description="Give a member another role. Owners give any, admins those below their own.",
+    )
+    remove_member: OrganizationPayload | None = mutation(
+        remove_member,
+        MemberInput,
+        description="End somebody's membership, from the next statement on. Owners remove "
+        "anybody, admins members and viewers.",
+    )
+    leave_organization: MembershipPayload | None = mutation(
+        leave_organization,
+        LeaveOrganizationInput,
+        description="End the caller's own membership. The last owner stays.",
+    )
+    transfer_ownership: OrganizationPayload | None = mutation(
+        transfer_ownership,
+        MemberInput,
+        description="Make a member the owner in the caller's place, who is an admin then.",
+    )
+    select_organization: MembershipPayload | None = mutation(
+        select_organization,
+        SelectOrganizationInput,
+        description="Set which organization the caller works in, or none.",
+    )
