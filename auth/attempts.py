@@ -1,4 +1,4 @@
-"""Who may try a password now: shares and rates of networks, before anything is looked up.
+"""Limits on password attempts: concurrency and rate for each network, before any lookup.
 
 Nothing here is shared by all who come, so nobody can use it up for others: an address that floods
 loses its own turns, and an account is never closed to its owner by what others guess.

@@ -1,4 +1,4 @@
-"""How much one address or device may have of new accounts, bonuses, and being told who is known."""
+"""Hourly budgets of an address or a device: new accounts, bonuses, answers that show an account."""
 
 from __future__ import annotations
 

@@ -34,6 +34,13 @@ class FairQueue[Item]:
         accounts.setdefault(asker.account, deque()).append(item)
         self._count += 1
 
+    def put_first(self, asker: Asker, item: Item) -> None:
+        """Puts work back before all that its asker has waiting; other networks come before it."""
+        accounts = self._networks.setdefault(asker.network, OrderedDict())
+        accounts.setdefault(asker.account, deque()).appendleft(item)
+        accounts.move_to_end(asker.account, last=False)
+        self._count += 1
+
     def take(self) -> Item:
         """The work whose turn it is; there must be some."""
         network, accounts = next(iter(self._networks.items()))

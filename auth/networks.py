@@ -1,4 +1,4 @@
-"""Where a client calls from, and how much one network may hold of a process or use up in a time."""
+"""A client's network, and how much of a process one network may hold at once or use in a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sessions have ended before their access tokens did, and who wants to know."""
+"""Revoked sessions whose access tokens have not expired, and who is notified of them."""
 
 from __future__ import annotations
 

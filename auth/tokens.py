@@ -23,7 +23,7 @@ from settings import Settings
 ALGORITHM = "EdDSA"
 TOKEN_TYPE = "at+jwt"
 # Exactly these: a token that names its own key (jku, jwk, x5u) or asks for an extension (crit) is
-# no token of ours.
+# no token of this server.
 HEADER_NAMES = frozenset({"alg", "typ", "kid"})
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "sid", "iat", "exp")
 CLOCK_SKEW_SECONDS = 5

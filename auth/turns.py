@@ -1,4 +1,4 @@
-"""One at a time for each key, and a bounded queue: who waits holds no database connection."""
+"""A mutex for each key with a bounded queue: whoever waits holds no database connection."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Disagreement(Exception):
 def plain(value: Any, own: frozenset[str], balance_shift: int = 0, key: str = "") -> Any:
     """An answer without what may differ.
 
-    Ids lose the prefix of our global ids, moments become one format, balances are set back by
+    Ids lose the prefix of our global ids, timestamps become one format, balances are set back by
     what was spent meanwhile, and the keys in `own` and empty lists of errors go.
     """
     if isinstance(value, dict):

@@ -9,11 +9,13 @@ from graphql import OperationType
 
 from bench.documents import NESTED_READ, OURS, PAGE, POINT_READ, SPEND, SPEND_WITH_DETAILS, worded
 from db.core.actor import Actor
+from db.core.commands import FunctionCall
 from db.core.pool import Database
 from graph.engine.documents.operation import Operation
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine
-from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.execution.outcomes import Outcome
+from graph.engine.execution.payloads import Run, call_request
 from graph.engine.planning.parameters import Request
 from graph.schema import build_schema
 from graph.shared.context import Context
@@ -57,14 +59,14 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
     context = Context(actor, None, "export")  # type: ignore[arg-type]
-    function_call = await field.spec.operation(context, **field.arguments(variables))
-    assert isinstance(function_call, FunctionCall)
-    statement = field.payload.call_statement(function_call)
+    outcome = await field.spec.operation(context, **field.arguments(variables))
+    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome.command, FunctionCall)
+    statement = field.payload.call_statement(outcome)
     assert statement is not None, "a hot mutation is one statement"
     names = {value: name for name, value in given.items()}
-    values = [value for _, value in function_call.arguments]
-    request = Request(variables, actor.user_id)
-    bound = statement.arguments(values, request, actor.user_claim)
+    request = call_request(outcome, Run(context, variables))
+    bound = statement.arguments(outcome.command.values, request, actor.user_claim)
     assert not statement.finishers, "the peer finishes nothing in Python"
     return {"sql": statement.sql, "arguments": [_told(value, names, actor) for value in bound]}
 

@@ -22,7 +22,7 @@ from settings import get_settings
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from db.credits.administration import AuditEntry, Statement
+    from db.credits.administration import OperatorAction, WalletStatement
     from db.credits.proof import Proof
 
 credit_commands = typer.Typer(no_args_is_help=True, help="Credits of users.")
@@ -38,13 +38,13 @@ def operator() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def audit_entry(reason: str, key: str | None) -> AuditEntry:
+def operator_action(reason: str, key: str | None) -> OperatorAction:
     """A change of a wallet, with a key of its own unless one was given."""
-    from db.credits.administration import AuditEntry
+    from db.credits.administration import OperatorAction
 
     if not reason.strip():
         fail("--reason needs a text.")
-    return AuditEntry(operator(), reason.strip(), key or str(uuid4()))
+    return OperatorAction(operator(), reason.strip(), key or str(uuid4()))
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:
@@ -84,7 +84,7 @@ def grant(
     from db.credits.administration import give_credits, read_statement
 
     url, last_day = owner_url(get_settings()), expires.date() if expires else None
-    transaction = run(give_credits(url, email, amount, audit_entry(reason, key), last_day))
+    transaction = run(give_credits(url, email, amount, operator_action(reason, key), last_day))
     balance = run(read_statement(url, email, 1)).wallet["balance"]
     console.print(
         f"Given. {email.strip()} has {balance} credits. Transaction {transaction}", soft_wrap=True
@@ -111,7 +111,7 @@ def refund(
     from db.credits.administration import refund_spend
 
     made = run(
-        refund_spend(owner_url(get_settings()), transaction, amount, audit_entry(reason, key))
+        refund_spend(owner_url(get_settings()), transaction, amount, operator_action(reason, key))
     )
     console.print(f"Refunded. Transaction {made}", soft_wrap=True)
 
@@ -128,7 +128,7 @@ def transfer(
     from db.credits.administration import transfer_credits
 
     url = owner_url(get_settings())
-    sent = run(transfer_credits(url, sender, receiver, amount, audit_entry(reason, key)))
+    sent = run(transfer_credits(url, sender, receiver, amount, operator_action(reason, key)))
     console.print(f"Moved. Transaction {sent}", soft_wrap=True)
 
 
@@ -178,7 +178,7 @@ async def proven() -> Proof:
         await database.close()
 
 
-def print_statement(statement: Statement, out: Console) -> None:
+def print_statement(statement: WalletStatement, out: Console) -> None:
     """A wallet for people to read."""
     wallet = statement.wallet
     out.print(Text(wallet["email"], style="bold"))
@@ -269,14 +269,14 @@ def spends_table(spends: list[Record]) -> Table:
     return table
 
 
-def day(moment: datetime | None) -> str:
-    """A moment as its day."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d}" if moment else ""
+def day(timestamp: datetime | None) -> str:
+    """The day of a timestamp, in UTC."""
+    return f"{timestamp.astimezone(UTC):%Y-%m-%d}" if timestamp else ""
 
 
-def minute(moment: datetime) -> str:
-    """A moment to the minute."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+def minute(timestamp: datetime) -> str:
+    """A timestamp to the minute, in UTC."""
+    return f"{timestamp.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def in_words(name: str) -> str:

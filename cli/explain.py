@@ -14,6 +14,7 @@ from sqlalchemy import text as sql_text
 
 from db.accounts.emails import email_key
 from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.commands import FunctionCall
 from db.core.errors import not_found
 from db.core.pool import Database
 from db.files.storage import open_storage
@@ -21,7 +22,8 @@ from graph.engine.documents.limits import Limits
 from graph.engine.documents.operation import Operation
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.engine import Engine, MutationField
-from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.execution.outcomes import Outcome
+from graph.engine.execution.payloads import Run, call_request
 from graph.engine.planning.parameters import Request
 from graph.engine.planning.statements import Statement
 from graph.live.bus import WakeBus
@@ -137,16 +139,14 @@ def _reading(title: str, statement: Statement, request: Request, actor: Actor) -
 async def _mutation_steps(
     key: str, field: MutationField, context: Context, variables: Any
 ) -> list[Step]:
-    # Only an operation that hands back a SQL function has done nothing yet when it returns.
-    if field.spec.operation.__annotations__["return"] in (FunctionCall, FunctionCall.__name__):
-        function_call: FunctionCall = await field.spec.operation(
-            context, **field.arguments(variables)
-        )
-        statement = field.payload.call_statement(function_call)
-        if statement is not None:
-            request = Request(variables, context.actor.user_id)
-            values = [value for _, value in function_call.arguments]
-            arguments = statement.arguments(values, request, context.actor.user_claim)
+    # Only an operation that hands back an outcome has done nothing yet when it returns.
+    if field.spec.operation.__annotations__["return"] in (Outcome, Outcome.__name__):
+        outcome: Outcome = await field.spec.operation(context, **field.arguments(variables))
+        statement = field.payload.call_statement(outcome)
+        if statement is not None and isinstance(outcome.command, FunctionCall):
+            request = call_request(outcome, Run(context, variables))
+            claim = context.actor.user_claim
+            arguments = statement.arguments(outcome.command.values, request, claim)
             title = f"{key}: function and payload, not run"
             return [Step(title, statement.sql, arguments, selection=statement.selection)]
     steps = [Step(f"{key}: done in Python, in a transaction, not run")]

@@ -1,4 +1,4 @@
-"""What an operator can mend, in words: settings, folders and databases that are not as needed."""
+"""Messages for what an operator can fix: wrong settings, folders and databases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Explained = tuple[int, list[str]]
 
 
 def explained(error: BaseException) -> Explained | None:
-    """The exit status and the sentences for an error, or None for a fault of ours."""
+    """The exit status and the sentences for an error, or None for an internal error."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):
@@ -59,6 +59,7 @@ def _refusal(error: BaseException) -> str | None:
     from db.core.pool import UnreachableDatabaseError
     from db.core.roles import UnsafeRoleError
     from db.embedded.database import EmbeddedDatabaseError
+    from db.migrations.functions import OutdatedDatabaseError
     from server.supervising import CannotServeError
     from settings import SettingsError
 
@@ -67,6 +68,7 @@ def _refusal(error: BaseException) -> str | None:
         EmbeddedDatabaseError,
         UnreachableDatabaseError,
         UnsafeRoleError,
+        OutdatedDatabaseError,
         CannotServeError,
     )
     return str(error) if isinstance(error, refusals) else None

@@ -1,4 +1,4 @@
-"""`tallygraph jobs …`: the schedule, the queue and the providers at a glance, and dead jobs."""
+"""`tallygraph jobs …`: the state of schedule, queue and providers, and dead jobs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def dead(
             str(row["id"]),
             what,
             str(row["attempts"]),
-            moment(row["died_at"]),
+            timestamp(row["died_at"]),
             row["email"] or "",
             row["error"],
         )
@@ -105,19 +105,19 @@ def overview_tables(overview: Overview) -> list[Table]:
         schedule.add_row(
             row["name"],
             row["times"],
-            short_moment(row["last_finished_at"]),
+            short_timestamp(row["last_finished_at"]),
             duration(row["last_milliseconds"]),
             result(row),
-            short_moment(row["next_run_at"]),
+            short_timestamp(row["next_run_at"]),
         )
     queue = Table("Queue", "Waiting", "For later", "Running", "Oldest since")
     for row in overview.queue:
         counts = [str(row[name]) for name in ("waiting", "deferred", "running")]
-        queue.add_row(row["entrypoint"], *counts, moment(row["oldest"]))
+        queue.add_row(row["entrypoint"], *counts, timestamp(row["oldest"]))
     circuits = Table("Provider", "Circuit", "Failures in a row", "Rests until")
     for row in overview.circuits:
         failures = str(row["consecutive_failures"])
-        circuits.add_row(row["provider"], row["state"], failures, moment(row["retry_at"]))
+        circuits.add_row(row["provider"], row["state"], failures, timestamp(row["retry_at"]))
     return [table for table in (schedule, queue, circuits) if table.row_count or table is schedule]
 
 
@@ -130,12 +130,12 @@ def result(row: Record) -> str:
     return "[green]succeeded[/green]" if row["last_result"] else ""
 
 
-def moment(value: datetime | None) -> str:
+def timestamp(value: datetime | None) -> str:
     """A time in UTC, to the second."""
     return value.strftime("%Y-%m-%d %H:%M:%S") if value else ""
 
 
-def short_moment(value: datetime | None) -> str:
+def short_timestamp(value: datetime | None) -> str:
     """A time in UTC of this year, to the minute."""
     return value.strftime("%m-%d %H:%M") if value else ""
 

@@ -277,22 +277,22 @@ def database_list() -> None:
 
     One whose data folder was deleted is "left behind".
     """
-    from db.embedded.places import list_places
+    from db.embedded.database_folders import list_database_folders
 
-    places = list_places(get_settings())
-    if not places:
+    databases = list_database_folders(get_settings())
+    if not databases:
         console.print("There are none.")
         return
     table = Table("Id", "Megabytes", "State", "Data folder", box=SIMPLE_HEAD)
     table.columns[1].justify = "right"
-    for place in places:
-        origin = Text(str(place.origin) if place.origin else "not written down")
-        table.add_row(place.id, f"{place.size_bytes / 1e6:.0f}", place.state, origin)
+    for database in databases:
+        origin = Text(str(database.origin) if database.origin else "not written down")
+        table.add_row(database.id, f"{database.size_bytes / 1e6:.0f}", database.state, origin)
     # In a narrow window too: a folder that is cut off names nothing.
     unfolded = paper()
     unfolded.width = UNFOLDED_COLUMNS
     unfolded.print(table)
-    if any(place.state == "left behind" for place in places):
+    if any(database.state == "left behind" for database in databases):
         console.print("`tallygraph db remove ID` deletes one.")
 
 
@@ -302,17 +302,17 @@ def database_remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Deletes an embedded database that nothing uses. It cannot be undone."""
-    from db.embedded.places import list_places, remove_place
+    from db.embedded.database_folders import list_database_folders, remove_database_folder
 
-    place = next((one for one in list_places(get_settings()) if one.id == name), None)
-    if place is None:
+    database = next((one for one in list_database_folders(get_settings()) if one.id == name), None)
+    if database is None:
         fail(f"There is no database {name}. `tallygraph db list` shows those there are.")
-    if place.state in ("running", "in use"):
+    if database.state in ("running", "in use"):
         fail(f"The database {name} is in use: stop the server that runs on it, then try again.")
     if not yes:
-        whose = place.origin or "a folder that was not written down"
+        whose = database.origin or "a folder that was not written down"
         typer.confirm(f"Delete the database of {whose}?", abort=True)
-    remove_place(place)
+    remove_database_folder(database)
     console.print("Gone.")
 
 

@@ -17,7 +17,7 @@ from settings import get_settings
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from db.accounts.operating import Account
+    from db.accounts.operating import AccountOverview
 
 user_commands = typer.Typer(no_args_is_help=True, help="People.")
 
@@ -131,7 +131,7 @@ def address(user: Record) -> Text:
     return Text("a guest" if user["is_anonymous"] else user["email"] or "")
 
 
-def summary(account: Account) -> Table:
+def summary(account: AccountOverview) -> Table:
     """The figures of an account."""
     user = account.user
     table = Table.grid(padding=(0, 2))

@@ -11,7 +11,7 @@ import sys
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 def main(document: str, until: str = "") -> None:
@@ -25,7 +25,7 @@ def main(document: str, until: str = "") -> None:
 
         send(type="connection_init", payload={"Authorization": authorization})
         while True:
-            message = json.loads(socket.recv(PATIENCE_SECONDS))
+            message = json.loads(socket.recv(TIMEOUT_SECONDS))
             if message["type"] == "connection_ack":
                 send(type="subscribe", id="1", payload={"query": document})
             elif message["type"] == "ping":
@@ -43,4 +43,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except TimeoutError:
-        sys.exit(f"Nothing came for {PATIENCE_SECONDS} seconds.")
+        sys.exit(f"Nothing came for {TIMEOUT_SECONDS} seconds.")

@@ -11,13 +11,9 @@ from sqlalchemy import literal_column
 from auth.accounts import SignedIn
 from db.accounts import tables
 from db.core.errors import DomainError, ErrorCode
-from graph.catalog import Plan
-from graph.credits import CreditGrant, Credits, CreditTransaction, usable_grants
 from graph.engine.declare import (
     backed_by,
     column,
-    connection,
-    edge,
     expression,
     global_id,
     mutation,
@@ -26,18 +22,10 @@ from graph.engine.declare import (
     viewer_row,
 )
 from graph.engine.execution.outcomes import Payload, Ref
-from graph.generations import Generation
-from graph.notifications import Notification
-from graph.organizations import Organization, OrganizationMember
-from graph.profiles import Profile
-from graph.quotas import Quota, quotas
 from graph.shared.context import Context
 from graph.shared.errors import UserError, user_error
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Node
-from graph.uploads import Upload, is_kept
-
-NEWEST_FIRST = ("-created_at", "-id")
+from graph.shared.relay import Node
 
 
 @backed_by(tables.User, prefix="user")
@@ -53,42 +41,6 @@ class User(Node):
     )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
-    plan: Plan | None = edge("plan_id", description="The plan subscribed to.")
-    credits: Credits | None = edge("id", "user_id", description="The wallet.")
-    credit_transactions: Connection[CreditTransaction] = connection(
-        CreditTransaction, NEWEST_FIRST, description="The wallet's history, newest first."
-    )
-    credit_grants: Connection[CreditGrant] = connection(
-        CreditGrant,
-        ("expiry_rank", "id"),
-        only=usable_grants,
-        description="Grants with credits left to use, soonest to expire first.",
-    )
-    generations: Connection[Generation] = connection(
-        Generation, NEWEST_FIRST, description="Runs of tools, newest first."
-    )
-    uploads: Connection[Upload] = connection(
-        Upload,
-        NEWEST_FIRST,
-        only=is_kept,
-        description="Photos that take room, and places announced for more, newest first; deleted "
-        "ones are not among them.",
-    )
-    profiles: Connection[Profile] = connection(
-        Profile, NEWEST_FIRST, description="The profiles kept, newest first."
-    )
-    notifications: Connection[Notification] = connection(
-        Notification, NEWEST_FIRST, description="Notifications, newest first."
-    )
-    quotas: list[Quota] = quotas()
-    memberships: Connection[OrganizationMember] = connection(
-        OrganizationMember,
-        ("joined_at", "id"),
-        description="The user's memberships of organizations, the oldest first.",
-    )
-    selected_organization: Organization | None = edge(
-        "selected_organization_id", description="The organization that the user works in."
-    )
 
 
 @strawberry.type(description="A signed-in session. Keep both tokens secret.")

@@ -7,24 +7,23 @@ from datetime import datetime
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import Text, Uuid, func, or_, select
+from sqlalchemy import Text, Uuid, or_, select
 
 from db.accounts.emails import email_key
+from db.accounts.operations import USER_OF_EMAIL_KEY
 from db.core.errors import Problems
-from db.core.pool import Transaction
+from db.credits import operations as credits
 from db.credits import tables as credit_tables
-from db.credits.administration import give_credits_as_admin
-from db.credits.rules import problems_of_grant
-from graph.accounts import NEWEST_FIRST, User
+from graph.accounts import User
 from graph.credits import CreditTransaction
-from graph.engine.declare import mutation, root_connection
-from graph.engine.execution.outcomes import Command, Payload, Ref
+from graph.engine.declare import NEWEST_FIRST, mutation, root_connection
+from graph.engine.execution.outcomes import RESULT, Outcome, Ref
 from graph.engine.specs import Search, SearchTerm
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import stored_in
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, uuid_from_global_id
+from graph.shared.relay import Connection, noted_uuid
 
 
 def part_of(text: str) -> str:
@@ -47,9 +46,7 @@ USER_SEARCH = Search(
         SearchTerm(
             Text(),
             email_key,
-            lambda user, key: (
-                user.c.id == select(func.app.user_of_email_key(key)).scalar_subquery()
-            ),
+            lambda user, key: user.c.id == select(USER_OF_EMAIL_KEY.of(key)).scalar_subquery(),
         ),
         SearchTerm(
             Text(),
@@ -106,26 +103,20 @@ class GrantCreditsPayload(MutationPayload):
     )
 
 
-async def grant_credits(context: Context, input: GrantCreditsInput) -> Command:
+async def grant_credits(context: Context, input: GrantCreditsInput) -> Outcome:
     """Gives a user credits."""
     context.signed_in()
-    problems = Problems(problems_of_grant(input.amount, input.reason, input.idempotency_key))
-    user_id = problems.of(uuid_from_global_id, input.user_id, "user", "input", "userId")
-    problems.refuse()
-    assert user_id is not None
-
-    async def run(transaction: Transaction) -> Payload:
-        given = await give_credits_as_admin(
-            transaction,
-            user_id,
-            input.amount,
-            input.expires_at,
-            input.reason,
-            input.idempotency_key,
-        )
-        return Payload({"transaction": Ref(given), "user": Ref(user_id)})
-
-    return Command(run)
+    problems = Problems()
+    user_id = noted_uuid(problems, input.user_id, "user", "input", "userId")
+    command = credits.give_credits_as_admin(
+        problems,
+        receiver_id=user_id,
+        amount=input.amount,
+        expires_at=input.expires_at,
+        reason=input.reason,
+        idempotency_key=input.idempotency_key,
+    )
+    return Outcome(command, {"transaction": RESULT, "user": Ref(user_id)})
 
 
 @strawberry.type

@@ -9,10 +9,11 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_column
 
 from db.catalog import operations, tables
-from db.core.pool import Transaction
+from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
     column,
+    edge,
     embedded,
     expression,
     global_id,
@@ -20,7 +21,8 @@ from graph.engine.declare import (
     mutation,
     rows,
 )
-from graph.engine.execution.outcomes import Command, Payload, Ref
+from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -110,6 +112,9 @@ class Plan(Node):
     sort_order: int = column(description="Position among plans of one price, ascending.")
 
 
+extend(User, plan=edge("plan_id", returns=Plan | None, description="The plan subscribed to."))
+
+
 @backed_by(tables.Hairstyle, prefix="hairstyle")
 class Hairstyle(Node):
     """A hairstyle the hairstyle tool can give."""
@@ -183,16 +188,11 @@ class SetToolActivePayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-async def set_tool_active(context: Context, input: SetToolActiveInput) -> Command:
+async def set_tool_active(context: Context, input: SetToolActiveInput) -> Outcome:
     """Switches a tool on or off."""
     context.signed_in()
     tool_id = slug_from_global_id(input.tool_id, "tool")
-
-    async def run(transaction: Transaction) -> Payload:
-        await operations.set_tool_active(transaction, tool_id, active=input.is_active)
-        return Payload({"tool": Ref(tool_id)})
-
-    return Command(run)
+    return Outcome(operations.set_tool_active(tool_id, active=input.is_active), {"tool": RESULT})
 
 
 @strawberry.type

@@ -22,13 +22,15 @@ from sqlalchemy import (
     or_,
 )
 
-from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
-from db.credits import tables
-from db.credits.rules import problems_of_movement
+from db.core.errors import DomainError, ErrorCode, bad_input
+from db.credits import operations, tables
+from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
+    connection,
     edge,
     expression,
     global_id,
@@ -36,7 +38,8 @@ from graph.engine.declare import (
     mutation,
     report,
 )
-from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome
+from graph.engine.extending import extend
 from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.errors import UserError
@@ -162,6 +165,21 @@ def usable_grants(grant: FromClause) -> ColumnElement[bool]:
     return and_(grant.c.usable, lasts)
 
 
+extend(
+    User,
+    credits=edge("id", "user_id", returns=Credits | None, description="The wallet."),
+    credit_transactions=connection(
+        CreditTransaction, NEWEST_FIRST, description="The wallet's history, newest first."
+    ),
+    credit_grants=connection(
+        CreditGrant,
+        ("expiry_rank", "id"),
+        only=usable_grants,
+        description="Grants with credits left to use, soonest to expire first.",
+    ),
+)
+
+
 @strawberry.enum(description="What usage is summed by.")
 class CreditUsageGrouping(Enum):
     """Groupings of usage."""
@@ -230,7 +248,7 @@ def credit_usage_arguments(  # the engine itself answers
 
 
 CREDIT_USAGE = Report(
-    "app.credit_usage",
+    operations.CREDIT_USAGE,
     (
         (Text(), lambda arguments: CreditUsageGrouping(arguments["by"]).value),
         (DateTime(timezone=True), lambda arguments: usage_period(arguments)[0]),
@@ -292,24 +310,16 @@ class SpendCreditsPayload(MutationPayload):
     )
 
 
-async def spend_credits(context: Context, input: SpendCreditsInput) -> FunctionCall:
-    """Spends at once; one statement does the function and reads its payload."""
+async def spend_credits(context: Context, input: SpendCreditsInput) -> Outcome:
+    """Spends at once."""
     context.signed_in()
-    refuse_any(
-        problems_of_movement(
-            input.amount, input.idempotency_key, reason=input.reason, referenceId=input.reference_id
-        )
+    command = operations.spend_credits(
+        amount=input.amount,
+        reason=input.reason,
+        reference_id=input.reference_id,
+        idempotency_key=input.idempotency_key,
     )
-    return FunctionCall(
-        "app.spend_credits",
-        (
-            ("integer", input.amount),
-            ("text", input.reason),
-            ("text", input.reference_id),
-            ("text", input.idempotency_key),
-        ),
-        {"transaction": FunctionCall.RESULT, "credits": FunctionCall.ACTOR},
-    )
+    return Outcome(command, {"transaction": RESULT, "credits": ACTOR})
 
 
 @strawberry.type

@@ -8,17 +8,16 @@ from typing import Any
 
 import strawberry
 
-from db.catalog import operations as catalog
-from db.catalog.rules import accepted_parameters
 from db.core.errors import ErrorCode, Problems
-from db.core.pool import Transaction
-from db.credits.rules import problems_of_key
 from db.generations import operations, tables
+from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
     computed,
+    connection,
     edge,
     embedded,
     global_id,
@@ -28,12 +27,20 @@ from graph.engine.declare import (
     root_connection,
     rows,
 )
-from graph.engine.execution.outcomes import Command, FunctionCall, Payload
+from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
+from graph.shared.relay import (
+    Connection,
+    Cursor,
+    Node,
+    noted_uuid,
+    slug_from_global_id,
+    uuid_from_global_id,
+)
 from graph.shared.scalars import JSON
 from graph.uploads import Upload, WidthArgument, picture_url
 
@@ -94,6 +101,12 @@ class Generation(Node):
     def image_url(self: Any, width: WidthArgument = None) -> str | None:
         """Signs the link when the row is read."""
         return picture_url(self.result_path, self.result_content_type, width)  # type: ignore[arg-type]
+
+
+extend(
+    User,
+    generations=connection(Generation, NEWEST_FIRST, description="Runs of tools, newest first."),
+)
 
 
 @stored_in(tables.Generation, description="A run of a tool on an uploaded photo.")
@@ -259,61 +272,43 @@ class DeleteGenerationPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
-async def create_generation(context: Context, input: CreateGenerationInput) -> FunctionCall:
-    """Holds the tool's price and takes its turn in line, in one statement."""
+async def create_generation(context: Context, input: CreateGenerationInput) -> Outcome:
+    """Holds the tool's price and takes its turn in line."""
     actor = context.signed_in()
-    tool_id = slug_from_global_id(input.tool_id, "tool")
-    problems = Problems([*nulls(input), *problems_of_key(input.idempotency_key)])
-    upload_id = problems.of(uuid_from_global_id, input.upload_id, "upload", "input", "uploadId")
-    mask_id = None
+    problems = Problems(nulls(input))
+    upload_id = noted_uuid(problems, input.upload_id, "upload", "input", "uploadId")
+    mask_upload_id = None
     if input.mask_upload_id is not None:
         mask = (input.mask_upload_id, "upload", "input", "maskUploadId")
-        mask_id = problems.of(uuid_from_global_id, *mask)
-    parameters: Any = {} if input.parameters is strawberry.UNSET else input.parameters
-    if parameters is not None:
-        database = context.services.database
-        rules = await catalog.parameter_rules(database, context.actor, tool_id, parameters)
-        if rules is not None:  # an unknown tool is the function's to refuse
-            parameters = problems.of(accepted_parameters, rules, parameters)
-    problems.refuse()
-    for wanted in filter(None, (upload_id, mask_id)):
-        await context.services.uploads.collect(actor, wanted)
-    return FunctionCall(
-        "app.create_generation",
-        (
-            ("text", tool_id),
-            ("uuid", upload_id),
-            ("jsonb", parameters),
-            ("text", input.idempotency_key),
-            ("uuid", mask_id),
-        ),
-        {"generation": FunctionCall.RESULT},
+        mask_upload_id = noted_uuid(problems, *mask)
+    command = await operations.create_generation(
+        problems,
+        context.services.database,
+        context.services.uploads,
+        actor,
+        tool_id=slug_from_global_id(input.tool_id, "tool"),
+        upload_id=upload_id,
+        mask_upload_id=mask_upload_id,
+        parameters={} if input.parameters is strawberry.UNSET else input.parameters,
+        idempotency_key=input.idempotency_key,
     )
+    return Outcome(command, {"generation": RESULT})
 
 
-async def cancel_generation(context: Context, input: CancelGenerationInput) -> FunctionCall:
-    """Calls a generation off, in one statement."""
+async def cancel_generation(context: Context, input: CancelGenerationInput) -> Outcome:
+    """Calls a generation off."""
     context.signed_in()
-    return FunctionCall(
-        "app.cancel_generation",
-        (
-            ("uuid", uuid_from_global_id(input.id, "generation", "input", "id")),
-            ("text", input.idempotency_key),
-        ),
-        {"generation": FunctionCall.RESULT},
-    )
+    generation_id = uuid_from_global_id(input.id, "generation", "input", "id")
+    command = operations.cancel_generation(generation_id, input.idempotency_key)
+    return Outcome(command, {"generation": RESULT})
 
 
-async def delete_generation(context: Context, input: DeleteGenerationInput) -> Command:
+async def delete_generation(context: Context, input: DeleteGenerationInput) -> Outcome:
     """Deletes a generation of the caller's that has ended."""
     context.signed_in()
     generation_id = uuid_from_global_id(input.id, "generation", "input", "id")
-
-    async def run(transaction: Transaction) -> Payload:
-        await operations.delete_generation(transaction, generation_id)
-        return Payload({"deleted_id": input.id})
-
-    return Command(run)
+    command = operations.delete_generation(generation_id)
+    return Outcome(command, fields={"deleted_id": input.id})
 
 
 @strawberry.type

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import strawberry
 
-from db.jobs import tables
+from db.jobs import operations, tables
 from graph.engine.declare import (
     backed_by,
     column,
@@ -15,7 +15,7 @@ from graph.engine.declare import (
     reference,
     root_connection,
 )
-from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -66,14 +66,11 @@ class RetryJobPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-async def retry_job(context: Context, input: RetryJobInput) -> FunctionCall:
+async def retry_job(context: Context, input: RetryJobInput) -> Outcome:
     """Puts a dead job in line once more."""
     context.signed_in()
-    return FunctionCall(
-        "app.retry_dead_job",
-        (("uuid", uuid_from_global_id(input.id, "deadJob", "input", "id")),),
-        {"job": FunctionCall.RESULT},
-    )
+    job_id = uuid_from_global_id(input.id, "deadJob", "input", "id")
+    return Outcome(operations.retry_dead_job(job_id), {"job": RESULT})
 
 
 @strawberry.type

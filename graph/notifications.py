@@ -8,17 +8,24 @@ from enum import Enum
 import strawberry
 
 from db.core.errors import Problems
-from db.core.pool import Transaction
-from db.credits.rules import problems_of_key
 from db.notifications import operations, tables
-from db.notifications.rules import problems_of_message
-from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.execution.outcomes import Command, FunctionCall, Payload, Ref
+from graph.accounts import User
+from graph.engine.declare import (
+    NEWEST_FIRST,
+    backed_by,
+    column,
+    connection,
+    global_id,
+    live,
+    mutation,
+)
+from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Cursor, Node, uuid_from_global_id
+from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
 from graph.shared.scalars import JSON
 
 
@@ -44,6 +51,15 @@ class Notification(Node):
     created_at: datetime = column(description="When it was made.")
 
 
+extend(
+    User,
+    after="profiles",
+    notifications=connection(
+        Notification, NEWEST_FIRST, description="Notifications, newest first."
+    ),
+)
+
+
 @strawberry.input(description="Which notification was read.")
 class MarkNotificationReadInput:
     """Input of `markNotificationRead`."""
@@ -64,16 +80,11 @@ class MarkNotificationReadPayload(MutationPayload):
 async def mark_notification_read(
     context: Context,
     input: MarkNotificationReadInput,
-) -> Command:
+) -> Outcome:
     """Marks one of the caller's notifications; doing it twice changes nothing more."""
     actor = context.signed_in()
     notification_id = uuid_from_global_id(input.id, "notification", "input", "id")
-
-    async def run(transaction: Transaction) -> Payload:
-        await operations.mark_read(transaction, actor, notification_id)
-        return Payload({"notification": Ref(notification_id)})
-
-    return Command(run)
+    return Outcome(operations.mark_read(actor, notification_id), {"notification": RESULT})
 
 
 @stored_in(tables.Notification, description="A message from an admin to one user.")
@@ -105,28 +116,20 @@ class SendNotificationPayload(MutationPayload):
     )
 
 
-async def send_notification(context: Context, input: SendNotificationInput) -> FunctionCall:
-    """Sends one user a message, in one statement."""
+async def send_notification(context: Context, input: SendNotificationInput) -> Outcome:
+    """Sends one user a message."""
     context.signed_in()
-    data: object = {} if input.data is strawberry.UNSET else input.data
-    texts = {"titleKey": input.title_key, "messageKey": input.message_key}
-    problems = Problems(
-        [*nulls(input), *problems_of_message(data, texts), *problems_of_key(input.idempotency_key)]
+    problems = Problems(nulls(input))
+    command = operations.send_notification(
+        problems,
+        receiver_id=noted_uuid(problems, input.user_id, "user", "input", "userId"),
+        notification_type=input.type.value,
+        title_key=input.title_key,
+        message_key=input.message_key,
+        data={} if input.data is strawberry.UNSET else input.data,
+        idempotency_key=input.idempotency_key,
     )
-    user_id = problems.of(uuid_from_global_id, input.user_id, "user", "input", "userId")
-    problems.refuse()
-    return FunctionCall(
-        "app.send_notification",
-        (
-            ("uuid", user_id),
-            ("text", input.type.value),
-            ("text", input.title_key),
-            ("text", input.message_key),
-            ("jsonb", data),
-            ("text", input.idempotency_key),
-        ),
-        {"notification": FunctionCall.RESULT},
-    )
+    return Outcome(command, {"notification": RESULT})
 
 
 @strawberry.type

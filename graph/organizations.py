@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, case, func, literal
+from sqlalchemy import ColumnElement, FromClause, case, func, literal_column
 
 from auth.invitations import invitation_tokens
-from db.accounts.emails import check_new_email, email_key
-from db.core.errors import Problems, not_found, refuse_any
-from db.core.pool import Transaction
-from db.credits.rules import problems_of_key
+from db.core.errors import Problems, not_found
 from db.organizations import operations, tables
-from db.organizations.rules import problems_of_name
+from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
     column,
@@ -29,11 +27,12 @@ from graph.engine.declare import (
     mutation,
     reference,
 )
-from graph.engine.execution.outcomes import Command, FunctionCall, Payload, Ref
+from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Node, uuid_from_global_id
+from graph.shared.relay import Connection, Node, noted_uuid, uuid_from_global_id
 
 
 @strawberry.enum(description="What a member of an organization may do.")
@@ -64,8 +63,8 @@ class InvitationStatus(Enum):
 
 def status_now(row: FromClause) -> ColumnElement[Any]:
     """A pending invitation whose time is over has expired."""
-    is_over = (row.c.status == literal("PENDING")) & (row.c.expires_at <= func.now())
-    return case((is_over, literal("EXPIRED")), else_=row.c.status)
+    is_over = (row.c.status == literal_column("'PENDING'")) & (row.c.expires_at <= func.now())
+    return case((is_over, literal_column("'EXPIRED'")), else_=row.c.status)
 
 
 @backed_by(tables.OrganizationMember)
@@ -85,9 +84,6 @@ class OrganizationMember(Node):
     user: OrganizationUser = embedded(description="Who it is.")
     role: OrganizationRole = column(description="What they may do.")
     joined_at: datetime = column(description="Since when.")
-    organization: Organization | None = edge(
-        "organization_id", description="The organization; null only while it is being deleted."
-    )
 
 
 @backed_by(tables.OrganizationInvitation, prefix="organizationInvitation")
@@ -134,6 +130,29 @@ class Organization(Node):
         key="organization_id",
         description="Its invitations, newest first. Empty for who is neither owner nor admin.",
     )
+
+
+extend(
+    OrganizationMember,
+    organization=edge(
+        "organization_id",
+        returns=Organization | None,
+        description="The organization; null only while it is being deleted.",
+    ),
+)
+extend(
+    User,
+    memberships=connection(
+        OrganizationMember,
+        ("joined_at", "id"),
+        description="The user's memberships of organizations, the oldest first.",
+    ),
+    selected_organization=edge(
+        "selected_organization_id",
+        returns=Organization | None,
+        description="The organization that the user works in.",
+    ),
+)
 
 
 @strawberry.input(description="A new organization.")
@@ -258,121 +277,89 @@ class MembershipPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND, LAST_OWNER.")
 
 
-def _organization_id(value: str) -> Any:
+def _organization_id(value: str) -> UUID:
     return uuid_from_global_id(value, "organization", "input", "organizationId")
 
 
-async def create_organization(context: Context, input: CreateOrganizationInput) -> FunctionCall:
-    """Makes an organization that the caller owns, in one statement."""
+async def create_organization(context: Context, input: CreateOrganizationInput) -> Outcome:
+    """Makes an organization that the caller owns."""
     context.signed_in()
-    refuse_any([*problems_of_name(input.name), *problems_of_key(input.idempotency_key)])
-    return FunctionCall(
-        "app.create_organization",
-        (("text", input.name.strip()), ("text", input.idempotency_key)),
-        {"organization": FunctionCall.RESULT},
-    )
+    command = operations.create(name=input.name, idempotency_key=input.idempotency_key)
+    return Outcome(command, {"organization": RESULT})
 
 
-async def rename_organization(context: Context, input: RenameOrganizationInput) -> Command:
+async def rename_organization(context: Context, input: RenameOrganizationInput) -> Outcome:
     """Gives an organization another name."""
-    actor = context.signed_in()
-    refuse_any(problems_of_name(input.name))
-    organization_id = _organization_id(input.organization_id)
-
-    async def run(transaction: Transaction) -> Payload:
-        await operations.rename(transaction, actor, organization_id, input.name.strip())
-        return Payload({"organization": Ref(organization_id)})
-
-    return Command(run)
-
-
-async def invite_member(context: Context, input: InviteMemberInput) -> FunctionCall:
-    """Invites an address, in one statement."""
-    context.signed_in()
-    email = check_new_email(input.email)
-    organization_id = _organization_id(input.organization_id)
-    return FunctionCall(
-        "app.invite_member",
-        (
-            ("uuid", organization_id),
-            ("text", email),
-            ("text", email_key(email)),
-            ("text", input.role.value),
-        ),
-        {"invitation": FunctionCall.RESULT},
+    actor, problems = context.signed_in(), Problems()
+    organization_id = noted_uuid(
+        problems, input.organization_id, "organization", "input", "organizationId"
     )
+    command = operations.rename(problems, actor, organization_id, input.name)
+    return Outcome(command, {"organization": RESULT})
 
 
-async def revoke_invitation(context: Context, input: RevokeInvitationInput) -> FunctionCall:
+async def invite_member(context: Context, input: InviteMemberInput) -> Outcome:
+    """Invites an address."""
+    context.signed_in()
+    organization_id = _organization_id(input.organization_id)
+    command = operations.invite(organization_id, email=input.email, role=input.role.name)
+    return Outcome(command, {"invitation": RESULT})
+
+
+async def revoke_invitation(context: Context, input: RevokeInvitationInput) -> Outcome:
     """Takes an invitation back."""
     context.signed_in()
     invitation_id = uuid_from_global_id(input.id, "organizationInvitation", "input", "id")
-    return FunctionCall(
-        "app.revoke_invitation",
-        (("uuid", invitation_id),),
-        {"invitation": FunctionCall.RESULT},
-    )
+    return Outcome(operations.revoke_invitation(invitation_id), {"invitation": RESULT})
 
 
-async def accept_invitation(context: Context, input: AcceptInvitationInput) -> FunctionCall:
+async def accept_invitation(context: Context, input: AcceptInvitationInput) -> Outcome:
     """Makes the caller a member."""
     context.signed_in()
     invitation_id = invitation_tokens().invitation_id(input.token)
     if invitation_id is None:
         raise not_found("invitation", ("input", "token"))
-    return FunctionCall(
-        "app.accept_invitation",
-        (("uuid", invitation_id),),
-        {"organization": FunctionCall.RESULT},
-    )
+    return Outcome(operations.accept_invitation(invitation_id), {"organization": RESULT})
 
 
-async def set_member_role(context: Context, input: SetMemberRoleInput) -> FunctionCall:
+async def set_member_role(context: Context, input: SetMemberRoleInput) -> Outcome:
     """Gives a member another role."""
-    arguments = _member(context, input.organization_id, input.user_id)
-    return FunctionCall(
-        "app.set_member_role",
-        (*arguments, ("text", input.role.value)),
-        {"member": FunctionCall.RESULT},
-    )
+    member = _member(context, input.organization_id, input.user_id)
+    return Outcome(operations.set_member_role(*member, input.role.name), {"member": RESULT})
 
 
-async def remove_member(context: Context, input: MemberInput) -> FunctionCall:
+async def remove_member(context: Context, input: MemberInput) -> Outcome:
     """Ends somebody's membership."""
-    arguments = _member(context, input.organization_id, input.user_id)
-    return FunctionCall("app.remove_member", arguments, {"organization": FunctionCall.RESULT})
+    member = _member(context, input.organization_id, input.user_id)
+    return Outcome(operations.remove_member(*member), {"organization": RESULT})
 
 
-async def transfer_ownership(context: Context, input: MemberInput) -> FunctionCall:
+async def transfer_ownership(context: Context, input: MemberInput) -> Outcome:
     """Makes somebody the owner in the caller's place."""
-    arguments = _member(context, input.organization_id, input.user_id)
-    return FunctionCall("app.transfer_ownership", arguments, {"organization": FunctionCall.RESULT})
+    member = _member(context, input.organization_id, input.user_id)
+    return Outcome(operations.transfer_ownership(*member), {"organization": RESULT})
 
 
-def _member(
-    context: Context, organization_id: str, user_id: str
-) -> tuple[tuple[str, Any], tuple[str, Any]]:
+def _member(context: Context, organization_id: str, user_id: str) -> tuple[UUID, UUID]:
     context.signed_in()
-    problems = Problems([])
-    organization = problems.of(_organization_id, organization_id)
-    user = problems.of(uuid_from_global_id, user_id, "user", "input", "userId")
+    problems = Problems()
+    organization = noted_uuid(problems, organization_id, "organization", "input", "organizationId")
+    user = noted_uuid(problems, user_id, "user", "input", "userId")
     problems.refuse()
-    return ("uuid", organization), ("uuid", user)
+    return organization, user
 
 
-async def leave_organization(context: Context, input: LeaveOrganizationInput) -> FunctionCall:
+async def leave_organization(context: Context, input: LeaveOrganizationInput) -> Outcome:
     """Ends the caller's own membership."""
     context.signed_in()
-    return FunctionCall(
-        "app.leave_organization", (("uuid", _organization_id(input.organization_id)),)
-    )
+    return Outcome(operations.leave(_organization_id(input.organization_id)))
 
 
-async def select_organization(context: Context, input: SelectOrganizationInput) -> FunctionCall:
+async def select_organization(context: Context, input: SelectOrganizationInput) -> Outcome:
     """Sets which organization the caller works in."""
     context.signed_in()
     wanted = None if input.organization_id is None else _organization_id(input.organization_id)
-    return FunctionCall("app.select_organization", (("uuid", wanted),))
+    return Outcome(operations.select_organization(wanted))
 
 
 @strawberry.type

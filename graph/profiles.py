@@ -6,16 +6,25 @@ from datetime import datetime
 
 import strawberry
 
-from db.core.errors import Problems, refuse_any
-from db.core.pool import Transaction
-from db.profiles import operations, rules, tables
-from graph.engine.declare import backed_by, column, global_id, live, mutation
-from graph.engine.execution.outcomes import Command, FunctionCall, Payload
+from db.core.errors import Problems
+from db.profiles import operations, tables
+from graph.accounts import User
+from graph.engine.declare import (
+    NEWEST_FIRST,
+    backed_by,
+    column,
+    connection,
+    global_id,
+    live,
+    mutation,
+)
+from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Cursor, Node, uuid_from_global_id
+from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
 from graph.shared.scalars import JSON
 
 
@@ -36,6 +45,13 @@ class Profile(Node):
         "stored_bytes",
         description="Bytes of its texts and JSON, uncompressed; they count toward the quota.",
     )
+
+
+extend(
+    User,
+    after="uploads",
+    profiles=connection(Profile, NEWEST_FIRST, description="The profiles kept, newest first."),
+)
 
 
 @stored_in(tables.Profile, description="A new profile.")
@@ -114,40 +130,28 @@ class DeleteProfilePayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
-async def create_profile(context: Context, input: CreateProfileInput) -> FunctionCall:
-    """Creates a profile of the caller's, in one statement."""
+async def create_profile(context: Context, input: CreateProfileInput) -> Outcome:
+    """Creates a profile of the caller's."""
     context.signed_in()
-    values = given(input)
-    refuse_any([*nulls(input), *rules.problems_of_profile(values)])
-    return FunctionCall(
-        "app.create_profile", (("jsonb", values),), {"profile": FunctionCall.RESULT}
-    )
+    command = operations.create_profile(Problems(nulls(input)), given(input))
+    return Outcome(command, {"profile": RESULT})
 
 
-async def update_profile(context: Context, input: UpdateProfileInput) -> FunctionCall:
-    """Changes a profile of the caller's, in one statement."""
+async def update_profile(context: Context, input: UpdateProfileInput) -> Outcome:
+    """Changes a profile of the caller's."""
     context.signed_in()
-    values = given(input)
-    problems = Problems([*nulls(input), *rules.problems_of_profile(values)])
-    profile_id = problems.of(uuid_from_global_id, input.id, "profile", "input", "id")
-    problems.refuse()
-    return FunctionCall(
-        "app.update_profile",
-        (("uuid", profile_id), ("jsonb", values)),
-        {"profile": FunctionCall.RESULT},
-    )
+    problems = Problems(nulls(input))
+    profile_id = noted_uuid(problems, input.id, "profile", "input", "id")
+    command = operations.update_profile(problems, profile_id, given(input))
+    return Outcome(command, {"profile": RESULT})
 
 
-async def delete_profile(context: Context, input: DeleteProfileInput) -> Command:
+async def delete_profile(context: Context, input: DeleteProfileInput) -> Outcome:
     """Deletes a profile of the caller's."""
     actor = context.signed_in()
     profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
-
-    async def run(transaction: Transaction) -> Payload:
-        await operations.delete_profile(transaction, actor, profile_id)
-        return Payload({"deleted_id": input.id})
-
-    return Command(run)
+    command = operations.delete_profile(actor, profile_id)
+    return Outcome(command, fields={"deleted_id": input.id})
 
 
 @strawberry.type

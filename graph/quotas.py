@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 from sqlalchemy import BigInteger, Text
 
+from db.core.quotas import TableQuota
+from db.core.registry import models
+from db.quotas import operations
+from graph.accounts import User
 from graph.engine.declare import column, report
+from graph.engine.extending import extend
 from graph.engine.specs import Report
 
 
-@strawberry.enum(description="What is counted: everything of one kind that a user keeps.")
-class QuotaSlice(Enum):
-    """The counted tables."""
+def _counted_tables() -> Iterator[tuple[str, Any]]:
+    for table, model in sorted(models().items()):
+        if isinstance(model.quota, TableQuota):
+            name = table.upper()
+            yield name, strawberry.enum_value(name, description=model.quota.description)
 
-    GENERATIONS = strawberry.enum_value(
-        "GENERATIONS", description="Make room with `deleteGeneration`."
-    )
-    NOTIFICATIONS = strawberry.enum_value(
-        "NOTIFICATIONS", description="Beyond the limit the oldest are forgotten."
-    )
-    PROFILES = strawberry.enum_value("PROFILES", description="Make room with `deleteProfile`.")
-    UPLOADS = strawberry.enum_value(
-        "UPLOADS",
-        description="Photos and masks, announced ones too. Make room with `deleteUpload`.",
+
+if TYPE_CHECKING:
+    QuotaSlice = Enum
+else:
+    QuotaSlice = strawberry.enum(
+        Enum("QuotaSlice", list(_counted_tables())),
+        description="What is counted: everything of one kind that a user keeps.",
     )
 
 
@@ -48,7 +53,7 @@ def _no_arguments(self: Any) -> Any:  # noqa: ARG001 - the engine itself answers
 
 
 QUOTAS = Report(
-    "app.quotas",
+    operations.QUOTAS,
     (),
     (
         ("slice", Text()),
@@ -60,11 +65,14 @@ QUOTAS = Report(
 )
 
 
-def quotas() -> Any:
-    """The field of a user that lists them."""
-    return report(
+extend(
+    User,
+    after="notifications",
+    quotas=report(
         QUOTAS,
         _no_arguments,
+        returns=list[Quota],
         description="How much of each counted kind is stored, and how much may be. What would go "
         "beyond is refused with QUOTA_EXCEEDED.",
-    )
+    ),
+)

@@ -1,76 +1,70 @@
-"""Assembles the slices into one schema; a new slice is one line in each class here."""
+"""Assembles the slices into one schema: every module beside this one is a slice."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from graph.accounts import AccountsMutation, AccountsQuery
-from graph.administration import AdministrationMutation, AdministrationQuery
-from graph.catalog import CatalogMutation, CatalogQuery, CatalogSubscription
-from graph.credits import CreditsMutation, CreditsQuery, CreditsSubscription
-from graph.engine.checks import check_schema
-from graph.generations import GenerationsMutation, GenerationsQuery, GenerationsSubscription
-from graph.jobs import JobsMutation, JobsQuery
-from graph.notifications import NotificationsMutation, NotificationsSubscription
-from graph.organizations import OrganizationsMutation, OrganizationsQuery
-from graph.profiles import ProfilesMutation, ProfilesSubscription
-from graph.shared.errors import DailyLimitReachedError, InsufficientCreditsError, OperationError
+from graph.engine.checks import SchemaError, check_schema
+from graph.engine.extending import apply_extensions
+from graph.shared.errors import UserError
 from graph.shared.scalars import SCALARS
-from graph.uploads import UploadsMutation, UploadsSubscription
+
+ROOTS = {
+    "Query": "What can be asked.",
+    "Mutation": "What can be done. Fields run one after the other.",
+    "Subscription": "What can be watched.",
+}
 
 
-@strawberry.type(description="What can be asked.")
-class Query(
-    AccountsQuery,
-    AdministrationQuery,
-    CatalogQuery,
-    CreditsQuery,
-    GenerationsQuery,
-    JobsQuery,
-    OrganizationsQuery,
-):
-    """The root of queries."""
+@cache
+def slices() -> tuple[ModuleType, ...]:
+    """The slices, loaded, in the order of their names."""
+    names = sorted(file.stem for file in Path(__file__).parent.glob("*.py"))
+    loaded = tuple(
+        import_module(f"graph.{name}") for name in names if name not in ("__init__", "schema")
+    )
+    apply_extensions()
+    return loaded
 
 
-@strawberry.type(description="What can be done. Fields run one after the other.")
-class Mutation(
-    AccountsMutation,
-    AdministrationMutation,
-    CatalogMutation,
-    CreditsMutation,
-    GenerationsMutation,
-    JobsMutation,
-    NotificationsMutation,
-    OrganizationsMutation,
-    ProfilesMutation,
-    UploadsMutation,
-):
-    """The root of mutations."""
+def root_type(name: str) -> Any:
+    """A root type, made of the slices' parts: `CreditsQuery` is what credits give to `Query`."""
+    parts = tuple(_parts(name))
+    fields = [
+        field.python_name for part in parts for field in part.__strawberry_definition__.fields
+    ]
+    if twice := sorted({field for field in fields if fields.count(field) > 1}):
+        raise SchemaError(f"Two slices give {name} the same field: {', '.join(twice)}")
+    return strawberry.type(type(name, parts, {}), description=ROOTS[name])
 
 
-@strawberry.type(description="What can be watched.")
-class Subscription(
-    CatalogSubscription,
-    CreditsSubscription,
-    GenerationsSubscription,
-    NotificationsSubscription,
-    ProfilesSubscription,
-    UploadsSubscription,
-):
-    """The root of subscriptions."""
+def _parts(root: str) -> Iterator[Any]:
+    for module in slices():
+        expected = f"{module.__name__.rpartition('.')[2].title().replace('_', '')}{root}"
+        for name, value in vars(module).items():
+            if not name.endswith(root) or getattr(value, "__module__", "") != module.__name__:
+                continue
+            if name != expected:
+                raise SchemaError(f"{module.__name__}.{name} is to be called {expected}")
+            yield value
 
 
 @cache
 def build_schema() -> strawberry.Schema:
     """The whole schema, checked against the tables it reads."""
     schema = strawberry.Schema(
-        query=Query,
-        mutation=Mutation,
-        subscription=Subscription,
-        types=[OperationError, InsufficientCreditsError, DailyLimitReachedError],
+        query=root_type("Query"),
+        mutation=root_type("Mutation"),
+        subscription=root_type("Subscription"),
+        types=UserError.__subclasses__(),
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     check_schema(schema._schema)

@@ -12,18 +12,21 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
 from db.files.links import Links, open_links
-from db.uploads import tables
-from db.uploads.operations import announced_type
+from db.uploads import operations, tables
+from graph.accounts import User
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
     computed,
+    connection,
     expression,
     global_id,
     live,
     mutation,
 )
-from graph.engine.execution.outcomes import FunctionCall, Payload
+from graph.engine.execution.outcomes import RESULT, Outcome, Payload
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
@@ -135,6 +138,19 @@ class Upload(Node):
         return picture_url(self.path, self.stored_content_type, width)  # type: ignore[arg-type]
 
 
+extend(
+    User,
+    after="generations",
+    uploads=connection(
+        Upload,
+        NEWEST_FIRST,
+        only=is_kept,
+        description="Photos that take room, and places announced for more, newest first; deleted "
+        "ones are not among them.",
+    ),
+)
+
+
 @strawberry.input(description="A photo about to be uploaded.")
 class CreateUploadInput:
     """Input of `createUpload`."""
@@ -174,16 +190,12 @@ class DeleteUploadPayload(MutationPayload):
     errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
-async def create_upload(context: Context, input: CreateUploadInput) -> FunctionCall:
+async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
     """Makes a place for one photo and counts it toward the quota."""
     context.signed_in()
     limits = context.services.uploads.limits
-    content_type = announced_type(input.content_type, input.size_bytes, limits.size_bytes)
-    return FunctionCall(
-        "app.create_upload",
-        (("text", content_type), ("bigint", input.size_bytes)),
-        {"upload": FunctionCall.RESULT},
-    )
+    command = operations.create_upload(input.content_type, input.size_bytes, limits)
+    return Outcome(command, {"upload": RESULT})
 
 
 async def delete_upload(context: Context, input: DeleteUploadInput) -> Payload:

@@ -16,7 +16,7 @@ from db.core.outages import cannot_serve
 from db.core.pool import Database
 from db.files.storage import EXTENSIONS, Storage, generation_path
 from db.generations.operations import (
-    AttemptOutcome,
+    AttemptFailure,
     MadeGeneration,
     RunnableGeneration,
     Wait,
@@ -111,7 +111,7 @@ class GenerationRun:
         except asyncio.CancelledError:
             if not self._called_off:
                 raise
-            await self._end(begun, watch, AttemptOutcome.CANCELLED, None)
+            await self._end(begun, watch, AttemptFailure.CANCELLED, None)
         else:
             await _finish_patiently(services, begun, made)
             await _forget_earlier_attempts(services.storage, begun)
@@ -121,7 +121,7 @@ class GenerationRun:
     ) -> None:
         outcome = _outcome_of(error)
         await self._end(generation, watch, outcome, describe(error))
-        if outcome is AttemptOutcome.REFUSED:
+        if outcome is AttemptFailure.REFUSED:
             await self._fail(generation, ErrorCode.PROVIDER_REFUSED, error, None)
         elif generation.attempts_left > 0:
             raise RetryLater(_retry_delay(generation, error), describe(error)) from error
@@ -133,7 +133,7 @@ class GenerationRun:
         self,
         generation: RunnableGeneration,
         watch: Stopwatch,
-        outcome: AttemptOutcome,
+        outcome: AttemptFailure,
         error: str | None,
     ) -> None:
         services = self._services
@@ -179,16 +179,16 @@ def describe(error: Exception) -> str:
     return f"{kind}: {error.public_message}" if isinstance(error, ProviderError) else kind
 
 
-def _outcome_of(error: Exception) -> AttemptOutcome:
+def _outcome_of(error: Exception) -> AttemptFailure:
     match error:
         case ProviderRefused():
-            return AttemptOutcome.REFUSED
+            return AttemptFailure.REFUSED
         case ProviderTimedOut():
-            return AttemptOutcome.TIMED_OUT
+            return AttemptFailure.TIMED_OUT
         case StorageFailed():
-            return AttemptOutcome.STORAGE_FAILED
+            return AttemptFailure.STORAGE_FAILED
         case _:
-            return AttemptOutcome.FAILED
+            return AttemptFailure.FAILED
 
 
 def _retry_delay(generation: RunnableGeneration, error: Exception) -> float:

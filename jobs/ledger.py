@@ -1,4 +1,4 @@
-"""What the clock does for the ledger: credits that run out, plans' credits, and the proof."""
+"""Scheduled work on the ledger: credits that expire, plans' credits, and the consistency check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker answers to who watches over its process."""
+"""The worker's health and readiness endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work that is done by the clock, all of it."""
+"""All scheduled work, with its cron expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock: turns the schedule into jobs, one for each tick, on any number of workers."""
+"""The scheduler: turns the schedule into jobs, one for each tick, on any number of workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 def next_tick(times: str, after: datetime) -> datetime:
-    """The first moment of a cron expression, in UTC, that is later than `after`."""
+    """The first time of a cron expression, in UTC, that is later than `after`."""
     found: datetime = croniter(times, after.astimezone(UTC)).get_next(datetime)
     return found
 

@@ -29,7 +29,8 @@ from db.core.queue import (
     open_queue,
 )
 from db.files.storage import Storage
-from db.generations.operations import bury_job, fail_generation, is_cancelled
+from db.generations.operations import fail_generation, is_cancelled
+from db.jobs.operations import move_to_dead_letters
 from jobs.generations import GenerationRun, GenerationServices, RetryLater
 from jobs.providers.base import LimitedProvider, Provider
 from jobs.schedule import SCHEDULE
@@ -208,7 +209,7 @@ class Worker:
             raise RetryRequested(timedelta(seconds=later.seconds), str(later)) from later
         except Unreadable:
             log.error("job cannot be read; it is kept for an admin", job_id=job.id)
-            await bury_job(
+            await move_to_dead_letters(
                 self._services.database, job.entrypoint, job.payload or b"", 1, "cannot be read"
             )
         except Exception as error:

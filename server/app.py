@@ -33,8 +33,7 @@ from graph.engine.execution.engine import Engine
 from graph.graphiql import routes as graphiql
 from graph.live.access import AccessWatch
 from graph.live.bus import WakeBus
-from graph.live.clients import Clients
-from graph.live.clients import Limits as LiveLimits
+from graph.live.clients import ClientLimits, Clients
 from graph.live.hub import EventHub
 from graph.live.source import LiveOperations
 from graph.live.transport import GraphQLWebSocket
@@ -81,7 +80,7 @@ class Server:
             trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
         self._access = AccessWatch(database, self.services.hub)
-        self.clients = Clients(LiveLimits.of(settings))
+        self.clients = Clients(ClientLimits.of(settings))
         operations, is_origin_allowed = (
             LiveOperations(self.engine, self.services),
             origin_check(settings),

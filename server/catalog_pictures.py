@@ -1,4 +1,4 @@
-"""The pictures that the seeds come with: small files of ours, for everybody and every page."""
+"""The pictures of the seeds: small public files, served to every origin."""
 
 from __future__ import annotations
 

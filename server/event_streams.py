@@ -44,10 +44,10 @@ class EventStreams:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one stream; what is no request, or one too many, is refused in HTTP's words."""
-        place = self._clients.place(client_address(scope))
+        slot = self._clients.slot(client_address(scope))
         try:
             actor, request = await self._read(scope, receive)
-            place.enter()
+            slot.enter()
         except Refusal as refusal:
             await _refuse(send, refusal.status, refusal.error, refusal.headers)
             return
@@ -55,15 +55,15 @@ class EventStreams:
             await _refuse(send, 429, error, ((b"retry-after", b"5"),))
             return
         try:
-            place.belong_to(actor.user_id)
-            place.begin_subscription()
+            slot.belong_to(actor.user_id)
+            slot.begin_subscription()
             await self._serve(
-                Stream(self._source, self._clients, place, actor, scope, send), request, receive
+                Stream(self._source, self._clients, slot, actor, scope, send), request, receive
             )
         except DomainError as error:
             await _refuse(send, 429, error, ((b"retry-after", b"5"),))
         finally:
-            place.leave()
+            slot.leave()
 
     async def _read(self, scope: Scope, receive: Receive) -> tuple[Actor, dict[str, Any]]:
         headers = dict(scope["headers"])

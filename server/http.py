@@ -17,7 +17,7 @@ import orjson
 import structlog
 from graphql import OperationType
 
-from auth.networks import client_address
+from auth.networks import client_address, network_of
 from auth.tokens import bearer_token
 from db.core.actor import NOBODY, Actor
 from db.core.errors import DomainError, ErrorCode
@@ -183,9 +183,9 @@ class GraphQLHttp:
         )
         scope[CONTEXT_KEY] = context
         try:
-            text = self._engine.persisted.text(asked.request, name)
+            text = await self._engine.text(asked.request, name, context.network)
             if scope["method"] == "GET":
-                self._refuse_get_mutation(text, name)
+                await self._refuse_get_mutation(text, name, context.network)
             answer = await self._engine.run(text, variables, name, context)
             if asks_for_cost(asked.request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
@@ -206,7 +206,8 @@ class GraphQLHttp:
             try:
                 actor = self._authenticate(headers)
             except DeadToken:
-                if not self._engine.ignores_dead_token(known.request, known.name):
+                network = network_of(client_address(scope))
+                if not await self._engine.ignores_dead_token(known.request, known.name, network):
                     raise
                 actor = NOBODY
             _check_post(headers)
@@ -243,7 +244,9 @@ class GraphQLHttp:
             _, name = parts_of(request)
         except Refusal:
             return None
-        return request if self._engine.ignores_dead_token(request, name) else None
+        network = network_of(client_address(scope))
+        is_ignored = await self._engine.ignores_dead_token(request, name, network)
+        return request if is_ignored else None
 
     async def _read_request(
         self, scope: Scope, receive: Receive, headers: Headers
@@ -266,8 +269,9 @@ class GraphQLHttp:
             challenge = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
             raise DeadToken(401, error, challenge) from None
 
-    def _refuse_get_mutation(self, text: str, name: str | None) -> None:
-        if self._engine.documents.operation(text, name).kind is OperationType.MUTATION:
+    async def _refuse_get_mutation(self, text: str, name: str | None, network: str) -> None:
+        operation = await self._engine.operation(text, name, network)
+        if operation.kind is OperationType.MUTATION:
             raise _refuse(405, "Send mutations with POST.", headers=((b"allow", b"POST"),))
 
     async def _read_post(self, scope: Scope, receive: Receive, headers: Headers) -> Any:

@@ -1,4 +1,4 @@
-"""Closes a connection so that its last answer is read, and says in JSON why a request is none.
+"""Closes a connection so that its last answer is read; answers malformed requests in JSON.
 
 Closing on bytes that nobody has read resets the connection, and takes the answer away from a
 client that is still sending (RFC 9112, section 9.6).

@@ -46,6 +46,20 @@ def head_fault(headers: list[tuple[bytes, bytes]], method: bytes, version: str) 
     return None if coding is None else _coding_fault(coding, single, version)
 
 
+def without_upgrade(
+    method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]]
+) -> bytes:
+    """The head once more, without its offer to speak another protocol (RFC 9110, section 7.8)."""
+    lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
+    for name, value in headers:
+        if name == b"connection":
+            kept = [option for option in value.split(b",") if option.strip().lower() != b"upgrade"]
+            value = b",".join(kept)  # noqa: PLW2901 -- without the one word
+        if name != b"upgrade":
+            lines.append(b"%s: %s" % (name, value))
+    return b"\r\n".join([*lines, b"", b""])
+
+
 def _coding_fault(coding: bytes, single: dict[bytes, bytes], version: str) -> str | None:
     if coding.lower() != b"chunked":
         return "The only Transfer-Encoding that is read is chunked."

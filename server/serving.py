@@ -20,6 +20,7 @@ from db.core.pool import Database, role_url
 from db.core.seeding import load_seed
 from db.embedded.database import EmbeddedDatabase, start_embedded
 from db.files.storage import open_storage
+from db.migrations.functions import refuse_outdated
 from db.migrations.migrate import migrate
 from graph.live.bus import WakeBus
 from jobs.probes import probes
@@ -165,6 +166,18 @@ def make_bus(settings: Settings, url: str) -> WakeBus:
     return WakeBus.postgres(service_url(settings.database_direct_url or url, settings))
 
 
+async def open_database(url: str, settings: Settings) -> Database:
+    """The database's pools, if it has been migrated to this release or a newer one."""
+    database = await Database.connect(url, settings)
+    try:
+        async with database.pools["service"].connection() as connection:
+            await refuse_outdated(connection.raw)
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
 async def serve(
     settings: Settings,
     url: str,
@@ -185,7 +198,7 @@ async def serve(
         if supervised:
             end_with_the_parent()
         stack.callback(listener.close)
-        database = await Database.connect(url, settings)
+        database = await open_database(url, settings)
         stack.push_async_callback(database.close)
         storage, bus = open_storage(settings), make_bus(settings, url)
         server = Server(settings, database, storage, bus, ProcessGroup(group_socket))
@@ -253,7 +266,7 @@ async def answering_probes(settings: Settings, worker: Worker) -> AsyncIterator[
 
 async def work(settings: Settings, url: str) -> None:
     """Runs jobs until a signal."""
-    database = await Database.connect(url, settings)
+    database = await open_database(url, settings)
     bus = make_bus(settings, url)
     await bus.start(lambda: None)
     worker = make_worker(settings, url, database, bus.publish)

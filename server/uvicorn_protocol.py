@@ -1,10 +1,11 @@
-"""Uvicorn's HTTP protocol, minus its patience: with slow senders, long heads and absent readers."""
+"""Uvicorn's HTTP protocol, with limits for slow senders, long heads and absent readers."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -22,7 +23,7 @@ from server.lingering import (
     LingeringTransport,
     bad_request,
 )
-from server.request_heads import BODY_HEADERS, head_fault
+from server.request_heads import BODY_HEADERS, head_fault, without_upgrade
 from server.request_starts import starts_of
 from server.uvicorn_websocket import FlushOrAbortProtocol
 
@@ -56,6 +57,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
     _in_head = False
     _in_message = False
     _is_upgraded = False
+    # Whether the head offers a protocol that is not spoken here, such as HTTP/2.
+    _is_offer = False
     _received_bytes = 0
     _chunks = 0
     _body_bytes = 0
@@ -163,6 +166,9 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             self.headers, self.parser.get_method(), self.parser.get_http_version()
         ):
             self._stop_parsing(bad_request(fault))
+        self._is_offer = self.parser.should_upgrade() and not self._should_upgrade()
+        if self._is_offer:
+            return
         self._in_head = False
         self.scope[ABORT_KEY] = self.transport.abort  # type: ignore[literal-required]
         super().on_headers_complete()
@@ -188,6 +194,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request has arrived whole."""
+        if self._is_offer:
+            return
         self._in_message = False
         if self.cycle is not None and len(self.cycle.body) <= SMALL_BODY_BYTES:
             self.cycle.scope[BODY_KEY] = bytes(self.cycle.body)  # type: ignore[literal-required]
@@ -201,8 +209,35 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             return
         self._received_bytes = self._received_bytes + len(data) if self._in_head else len(data)
         self._framing_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade:
+            self.handle_websocket_upgrade()
         self._look_at_the_rest()
+
+    def _parse(self, data: bytes) -> None:
+        """Has the parser read. It reads no body behind an offer, so the head goes without it."""
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._is_offer:
+                    raise
+                rest = memoryview(rest)[upgrade.args[0] :]
+                self._read_without_offer()
+
+    def _read_without_offer(self) -> None:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        head = without_upgrade(method, self.url, version, self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(head)
 
     def _look_at_the_rest(self) -> None:
         if self._is_refused:

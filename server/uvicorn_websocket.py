@@ -1,4 +1,4 @@
-"""Uvicorn's WebSocket protocol, minus its patience with peers that never read what was sent."""
+"""Uvicorn's WebSocket protocol, with a timeout for peers that never read what was sent."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def write_text(self, payload: bytes) -> bool:
-        """Writes a text in a moment; false when the client has to read first, or has gone.
+        """Writes a text at once; false when the client has to read first, or has gone.
 
         What is written in one go of the loop leaves together: one system call for each socket, and
         nothing between those of different sockets that would push them out of the caches.
@@ -335,7 +335,7 @@ class FlushOrAbortProtocol(WebSocketsSansIOProtocol):
             self.start_keepalive()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        """The application is done with this socket: what is unsent gets a last moment."""
+        """The application is done with this socket: what is unsent gets a last attempt."""
         super().on_task_complete(task)
         if self.transport.get_write_buffer_size():
             self.loop.call_later(FLUSH_SECONDS, self.transport.abort)

@@ -262,6 +262,38 @@ def truncated() -> list[bytes]:
     return [data[: len(data) * part // 3] for data in whole for part in (1, 2)]
 
 
+def without_ends() -> list[bytes]:
+    """JPEG files that lack their last marker and no pixel: baseline, progressive, of several scans."""
+    whole = (jpeg(), jpeg(progressive=True), jpeg(restart_marker_rows=1))
+    return [
+        *(data[: -len(lost)] for data in whole for lost in (b"\xd9", b"\xff\xd9")),
+        turned(6)[:-2],
+        with_segments(jpeg(), segment(0xE0, b"JFIF\0"))[:-2],
+    ]
+
+
+def cut_within_the_last_rows() -> list[bytes]:
+    """JPEG files that end a few bytes too early, with a marker behind them or none."""
+    whole = (jpeg(), jpeg(progressive=True))
+    return [data[:-lost] for data in whole for lost in (6, 12, 30)]
+
+
+def short_transparency() -> list[bytes]:
+    """PNG files whose see-through colour has too few bytes to be one."""
+    return [
+        with_chunks(png(picture), pictures.chunk(b"tRNS", bytes(size)))
+        for picture, sizes in ((photo(), (0, 1, 5)), (grey(), (0, 1)))
+        for size in sizes
+    ]
+
+
+def unpadded_webp() -> list[bytes]:
+    """A WebP whose only chunk has an odd number of bytes, without the one that makes it even."""
+    files = (webp(lossless=True, quality=quality) for quality in range(100))
+    data = next(data for data in files if data[16] % 2)
+    return [data[:4] + struct.pack("<I", len(data) - 9) + data[8:-1], data[:-1]]
+
+
 def damaged() -> list[bytes]:
     """Files whose picture itself is broken, or missing."""
     return [
@@ -345,6 +377,10 @@ SENT = [
     Sent("JPEG with segments that are cut off", "", JPEG, cut_off_segments, None),
     Sent("Comments of any kind", "markup, code and broken ones too", JPEG, comments, None),
     Sent("Bytes behind the picture", "text, a video, an archive", JPEG, trailing_bytes, None),
+    Sent("JPEG without its end marker", "no pixel lost", JPEG, without_ends),
+    Sent("PNG with a see-through colour that is cut off", "left out", JPEG, short_transparency,
+         "image/png"),
+    Sent("WebP without its last byte of padding", "", JPEG, unpadded_webp, "image/webp"),
     Sent("1 × 1", "", JPEG, lambda: each("JPEG", "PNG", "WEBP"), None, size=(1, 1), alike=False),
     Sent("40 megapixels", "", JPEG, large_photos, None, size=(8000, 5000), alike=False),
     Sent("More than 40 megapixels", "refused by its header", TOO_LARGE,
@@ -352,6 +388,7 @@ SENT = [
     Sent("A side of more than 65,500 pixels", "", TOO_LARGE,
          lambda: [png(Image.new("L", (70_000, 2)))], "image/png"),
     Sent("Truncated JPEG, PNG or WebP", "", DAMAGED, truncated, None),
+    Sent("JPEG that lacks the last of its pixels", "", DAMAGED, cut_within_the_last_rows),
     Sent("Damaged JPEG, PNG or WebP", "", DAMAGED, damaged, None),
     Sent("GIF, BMP, TIFF, PDF, SVG, ZIP, text", "", NOT_A_PHOTO, other_files),
     Sent("Another type than announced", "", OTHER_TYPE, lambda: [png(), webp()]),

@@ -191,6 +191,27 @@ async def test_production_refuses_roles_that_could_see_too_much(
     assert_one_clear_line(done.stderr, "anon", "LOGIN role")
 
 
+@pytest.mark.parametrize("command", ["serve", "worker"])
+async def test_a_database_that_an_older_release_migrated_is_refused_by_name(
+    empty: Path,
+    owner: asyncpg.Connection,
+    cluster: EmbeddedDatabase,
+    roles: dict[str, str],
+    command: str,
+) -> None:
+    function = "app.create_upload(text, bigint)"
+    note = await owner.fetchval(f"select obj_description('{function}'::regprocedure, 'pg_proc')")
+    variables = {**PRODUCTION, "DATABASE_URL": cluster.owner_url, **roles}
+    try:
+        await owner.execute(f"comment on function {function} is null")
+        done = run_command(empty, command, **variables, SIGNED_URL_KEY=secrets.token_hex(32))
+    finally:
+        await owner.execute(f"comment on function {function} is '{note}'")
+    assert done.returncode == 1
+    *_, said = done.stderr.splitlines()
+    assert_one_clear_line(said, "older", "app.create_upload", "`tallygraph migrate`")
+
+
 def test_a_wrong_password_of_a_role_is_one_clear_line(
     empty: Path, cluster: EmbeddedDatabase, roles: dict[str, str]
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from cli.faults import explained
 from db.embedded.cluster import Lock
-from db.embedded.places import list_places, remove_place
+from db.embedded.database_folders import list_database_folders, remove_database_folder
 from db.embedded.process import EmbeddedDatabaseError
 from settings import Settings
 from tests.running import ROOT, RunningServer, environment, run_command
@@ -158,13 +158,13 @@ def test_what_a_deleted_clone_left_is_told_and_removed(tmp_path: Path) -> None:
     folder = tmp_path / "system" / ("0" * 16)
     folder.mkdir(parents=True)
     (folder / "origin").write_text(f"{tmp_path}/gone/.tallygraph\n")
-    (place,) = list_places(settings, tmp_path / "system")
-    assert (place.state, place.origin) == ("left behind", tmp_path / "gone" / ".tallygraph")
+    (database,) = list_database_folders(settings, tmp_path / "system")
+    assert (database.state, database.origin) == ("left behind", tmp_path / "gone" / ".tallygraph")
     lock = Lock(folder / "lock")
     assert lock.acquire()
-    assert list_places(settings, tmp_path / "system")[0].state == "in use"
+    assert list_database_folders(settings, tmp_path / "system")[0].state == "in use"
     with pytest.raises(EmbeddedDatabaseError, match="in use"):
-        remove_place(place)
+        remove_database_folder(database)
     lock.release()
-    remove_place(place)
-    assert list_places(settings, tmp_path / "system") == []
+    remove_database_folder(database)
+    assert list_database_folders(settings, tmp_path / "system") == []

@@ -54,7 +54,7 @@ class Crowd:
 
     mark: bytes = b""
     numbers: array[int] = field(default_factory=lambda: array("I"))
-    moments: array[float] = field(default_factory=lambda: array("d"))
+    arrival_times: array[float] = field(default_factory=lambda: array("d"))
     failure: str = ""
     last: bytes = b""
     expected: int = 0
@@ -63,7 +63,7 @@ class Crowd:
     def note(self, number: int, now: float) -> None:
         """A message of an event arrived."""
         self.numbers.append(number)
-        self.moments.append(now)
+        self.arrival_times.append(now)
         if len(self.numbers) == self.expected:
             self.all_there.set()
 
@@ -229,7 +229,7 @@ class Client:
     async def record(self, mark: str, expected: int) -> dict[str, Any]:
         """Notes from now on the number behind `mark` in each message, until so many are there."""
         self._crowd.mark = mark.encode()
-        self._crowd.numbers, self._crowd.moments = array("I"), array("d")
+        self._crowd.numbers, self._crowd.arrival_times = array("I"), array("d")
         self._crowd.expected = expected
         self._crowd.all_there.clear()
         self._began, self._cpu_seconds = time.monotonic(), time.process_time()
@@ -246,7 +246,7 @@ class Client:
         share = (time.process_time() - self._cpu_seconds) / (time.monotonic() - self._began)
         with self._answers.open("wb") as file:
             crowd.numbers.tofile(file)
-            crowd.moments.tofile(file)
+            crowd.arrival_times.tofile(file)
         return {**self._state(), "count": len(crowd.numbers), "cpu_share": share}
 
     async def leave(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Trouble(Exception):
 
 @dataclass(frozen=True)
 class Received:
-    """Messages as (number of the event, moment of arrival), and the busiest client's share."""
+    """Messages as (number of the event, time of arrival), and the busiest client's share."""
 
     messages: list[tuple[int, float]]
     client_share: float
@@ -63,11 +63,11 @@ class Crowd:
         self.last = answers[0]["last"]
         messages: list[tuple[int, float]] = []
         for answer, path in zip(answers, self._answers, strict=True):
-            numbers, moments = array("I"), array("d")
+            numbers, arrival_times = array("I"), array("d")
             with path.open("rb") as file:
                 numbers.fromfile(file, answer["count"])
-                moments.fromfile(file, answer["count"])
-            messages += zip(numbers, moments, strict=True)
+                arrival_times.fromfile(file, answer["count"])
+            messages += zip(numbers, arrival_times, strict=True)
         return Received(messages, max(one["cpu_share"] for one in answers))
 
     async def leave(self) -> None:

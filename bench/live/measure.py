@@ -41,7 +41,7 @@ from bench.rounds import percentile
 # Users beside the subscribers, who make a server's code run before anything is measured.
 WARM_UP_SUBSCRIBERS = 20
 WARM_UP_MESSAGES = 400
-# Of one server's turn, so that a percentile is not the luck of one moment.
+# Of one server's turn, so that a percentile is not the luck of one second.
 LEAST_COMMITS = 3
 SETTLE_SECONDS = 0.5
 # Keys whose values differ from one row to the next.
@@ -74,7 +74,9 @@ def expected_of(pattern: str, messages: int, subscribers: int) -> list[int]:
 
 def delivery(received: Received, committed_at: dict[int, float], server_seconds: float) -> Delivery:
     """The figures of what was received."""
-    latencies = sorted(moment - committed_at[number] for number, moment in received.messages)
+    latencies = sorted(
+        arrived_at - committed_at[number] for number, arrived_at in received.messages
+    )
     return Delivery(
         messages=len(latencies),
         p50_milliseconds=percentile(latencies, 0.5) * 1000,
@@ -155,7 +157,7 @@ def messages_of(pattern: str, subscribers: int, options: Options) -> int:
 
 
 def shape(message: Any, key: str = "") -> Any:
-    """A message without what differs from row to row: its id, its moment and its cursor."""
+    """A message without what differs from row to row: its id, its timestamp and its cursor."""
     if isinstance(message, dict):
         return {name: shape(value, name) for name, value in message.items()}
     if key in OWN_VALUES:

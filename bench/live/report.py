@@ -229,9 +229,9 @@ PAGE = """# Benchmarks of live delivery
 
 What does it cost to keep subscribers informed, and how late are they? Three servers deliver the
 same events of one database over `graphql-transport-ws`, in one run. That they send the same JSON,
-but for the values of ids, moments, cursors and counters, is checked in every turn before anything
-is measured. All messages arrived: a number of them that is not the expected one, or one that comes
-twice or out of order, ends the run.
+but for the values of ids, timestamps, cursors and counters, is checked in every turn before
+anything is measured. All messages arrived: a number of them that is not the expected one, or one
+that comes twice or out of order, ends the run.
 
 ![Processor time for each delivered message](benchmarks-live.svg)
 

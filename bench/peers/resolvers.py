@@ -57,7 +57,7 @@ class Request:
             return await self.transaction.fetch_all(statement, **parameters)
 
     def load(self, model: type[Base], column: str, key: Any) -> Any:
-        """The row whose `column` is `key`, found together with the others of this moment."""
+        """The row whose `column` is `key`, found with the others of this turn."""
         loader = self.loaders.get((model.__tablename__, column))
         if loader is None:
 
@@ -116,7 +116,7 @@ def _resolver(parent: GraphQLObjectType, declared: GraphQLField) -> Resolver:
             assert backing is not None
             prefix, key = backing.prefix, backing.key
             return lambda row, _info: f"{prefix}_{row[key]}"
-        case specs.Edge(local, remote):
+        case specs.RelatedRow(local, remote):
             return _edge(declared, local, remote)
         case specs.Page() as page if backing is not None:
             return _connection(declared, page, backing.key)

@@ -18,7 +18,7 @@ from auth.tokens import AccessTokens, bearer_token
 from bench.peers.bare import HEADERS, serve
 from bench.peers.resolvers import Request, attach
 from db.core.pool import Database
-from graph.schema import Mutation, Query
+from graph.schema import root_type
 from graph.shared.errors import InsufficientCreditsError, OperationError
 from graph.shared.scalars import SCALARS
 from settings import Settings, get_settings
@@ -30,8 +30,8 @@ REMEMBERED_DOCUMENTS = 4_000
 def make_schema() -> strawberry.Schema:
     """Our types with resolvers."""
     schema = strawberry.Schema(
-        query=Query,
-        mutation=Mutation,
+        query=root_type("Query"),
+        mutation=root_type("Mutation"),
         types=[OperationError, InsufficientCreditsError],
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=[

@@ -1,4 +1,4 @@
-"""Budgets: how often an address or a device may do what costs the house something."""
+"""Budgets: how often an address or a device may do what is expensive."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import TextClause, text
-
+from db.accounts.operations import BUDGET_WAIT, TAKE_FROM_BUDGET
+from db.core.commands import SqlFunction, call
 from db.core.pool import Transaction
-
-_TAKE = text("select app.take_from_budget(:kind, :holder_hash, :most, :span)")
-_LOOK = text("select app.budget_wait(:kind, :holder_hash, :most, :span)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +22,22 @@ class Budget:
 
 async def take(transaction: Transaction, budget: Budget, holder_hash: bytes) -> int | None:
     """Uses a budget once; how many seconds to wait when nothing is left of it."""
-    return await _seconds(transaction, _TAKE, budget, holder_hash)
+    return await _seconds(transaction, TAKE_FROM_BUDGET, budget, holder_hash)
 
 
 async def look(transaction: Transaction, budget: Budget, holder_hash: bytes) -> int | None:
     """The same answer, nothing used."""
-    return await _seconds(transaction, _LOOK, budget, holder_hash)
+    return await _seconds(transaction, BUDGET_WAIT, budget, holder_hash)
 
 
 async def _seconds(
-    transaction: Transaction, statement: TextClause, budget: Budget, holder_hash: bytes
+    transaction: Transaction,
+    function: SqlFunction[float | None],
+    budget: Budget,
+    holder_hash: bytes,
 ) -> int | None:
-    wait: float | None = await transaction.fetch_value(
-        statement,
-        kind=budget.kind,
-        holder_hash=holder_hash,
-        most=budget.most,
-        span=budget.span,
+    wanted = function(
+        budget_kind=budget.kind, budget_holder=holder_hash, most=budget.most, span=budget.span
     )
+    wait = await call(transaction, wanted)
     return None if wait is None else max(1, math.ceil(wait))

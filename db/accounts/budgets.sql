@@ -43,7 +43,7 @@ begin
             return null;
         end if;
     end if;
-    -- Not null, though a use may have stopped counting this very moment.
+    -- Not null, though a use may have stopped counting just now.
     return coalesce(app.budget_wait(budget_kind, budget_holder, most, span), 0);
 end;
 $$;

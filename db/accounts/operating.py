@@ -47,7 +47,7 @@ order by last_used_at desc, id desc
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountOverview:
     """A user with the figures of what is theirs, and the devices that are signed in."""
 
     user: asyncpg.Record
@@ -102,13 +102,13 @@ async def list_users(
         return found
 
 
-async def read_account(owner_url: str, who: str) -> Account:
-    """A user's account, all of one moment."""
+async def read_account(owner_url: str, who: str) -> AccountOverview:
+    """A user's account, read in one snapshot."""
     async with (
         _owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         user_id = await _user_id(connection, who)
-        return Account(
+        return AccountOverview(
             await connection.fetchrow(_USER, user_id), await connection.fetch(_SESSIONS, user_id)
         )

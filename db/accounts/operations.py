@@ -10,15 +10,38 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import exists, func, insert, select, text, update
+from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.emails import email_key
 from db.accounts.rules import RefreshDecision, decide_refresh
 from db.accounts.tables import AuditEntry, Credential, DeletedSession, RefreshToken, Session, User
+from db.core.commands import SqlFunction, call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Transaction
+
+BUDGET_WAIT = SqlFunction[float | None](
+    "app.budget_wait",
+    "double precision",
+    budget_kind="text",
+    budget_holder="bytea",
+    most="integer",
+    span="interval",
+)
+TAKE_FROM_BUDGET = SqlFunction[float | None](
+    "app.take_from_budget",
+    "double precision",
+    budget_kind="text",
+    budget_holder="bytea",
+    most="integer",
+    span="interval",
+)
+REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
+USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
+_GRANT_SIGN_UP_BONUS = SqlFunction[int](
+    "app.grant_sign_up_bonus", "integer", new_user_id="uuid", with_bonus="boolean"
+)
 
 ACTIVE = "active"
 LOCKED = "locked"
@@ -114,12 +137,8 @@ async def grant_sign_up_bonus(
     transaction: Transaction, user_id: UUID, *, with_bonus: bool = True
 ) -> int:
     """Grant the plan and the credits that the terms still owe this user; returns how many."""
-    granted: int = await transaction.fetch_value(
-        text("select app.grant_sign_up_bonus(:user_id, :with_bonus)"),
-        user_id=user_id,
-        with_bonus=with_bonus,
-    )
-    return granted
+    wanted = _GRANT_SIGN_UP_BONUS(new_user_id=user_id, with_bonus=with_bonus)
+    return await call(transaction, wanted)
 
 
 async def find_credentials(transaction: Transaction, email: str) -> Credentials | None:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.catalog.rules import ParameterRules
-from db.core.actor import SERVICE, Actor
-from db.core.pool import Database, Transaction
+from db.catalog.tables import Tool
+from db.core.actor import Actor
+from db.core.commands import FunctionCall, SqlFunction, call_as_service
+from db.core.compiling import compiled_once
+from db.core.pool import Database
 
-_PARAMETER_RULES = (
-    "select json_build_array(parameters_schema, app.unknown_references(parameters_schema, $2))"
-    " from tools where id = $1"
+_UNKNOWN_REFERENCES = SqlFunction[list[str]](
+    "app.unknown_references", "text[]", parameters_schema="jsonb", parameters="jsonb"
 )
-_NOTE_MADE_TOOLS = "select app.note_made_tools($1)"
-_SET_TOOL_ACTIVE = text("select app.set_tool_active(:tool, :active)")
+_NOTE_MADE_TOOLS = SqlFunction[None]("app.note_made_tools", "void", made="text[]")
+_SET_TOOL_ACTIVE = SqlFunction[str]("app.set_tool_active", "text", wanted="text", active="boolean")
+
+_RULES_SQL, _RULES_PARAMETERS = compiled_once(
+    select(
+        func.json_build_array(
+            Tool.parameters_schema,
+            _UNKNOWN_REFERENCES.of(Tool.parameters_schema, bindparam("given", type_=JSONB())),
+        )
+    ).where(Tool.id == bindparam("tool"))
+)
 
 
 async def parameter_rules(
@@ -25,7 +37,9 @@ async def parameter_rules(
     One statement without claims: everybody may read the active tools and what they offer.
     """
     async with database.pools[actor.role].connection() as connection:
-        found = await connection.fetch_value(_PARAMETER_RULES, (tool_id, parameters))
+        given = {"tool": tool_id, "given": parameters}
+        arguments = [given[name] for name in _RULES_PARAMETERS]
+        found = await connection.fetch_value(_RULES_SQL, arguments)
     if found is None:
         return None
     schema, unknown = orjson.loads(found)
@@ -34,10 +48,9 @@ async def parameter_rules(
 
 async def note_made_tools(database: Database, made: frozenset[str] | None) -> None:
     """Mark all tools but those that the provider makes as previews; None: it makes every tool."""
-    async with database.pools[SERVICE.role].connection() as connection:
-        await connection.raw.execute(_NOTE_MADE_TOOLS, None if made is None else sorted(made))
+    await call_as_service(database, _NOTE_MADE_TOOLS(made=None if made is None else sorted(made)))
 
 
-async def set_tool_active(transaction: Transaction, tool_id: str, *, active: bool) -> None:
-    """Switches a tool on or off on behalf of the transaction's actor, an admin."""
-    await transaction.fetch_value(_SET_TOOL_ACTIVE, tool=tool_id, active=active)
+def set_tool_active(tool_id: str, *, active: bool) -> FunctionCall[str]:
+    """Switches a tool on or off on behalf of an admin; gives the tool."""
+    return _SET_TOOL_ACTIVE(wanted=tool_id, active=active)

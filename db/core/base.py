@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.core.access import Access, Group, Watch, declare_group
-from db.core.quotas import Bound, Quota
+from db.core.quotas import Bound, TableQuota
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -48,7 +48,7 @@ class Declarations:
     # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
-    quota: ClassVar[Quota | Bound | None] = None
+    quota: ClassVar[TableQuota | Bound | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Notes with the table what else refers to: its access, and the group it makes."""

@@ -1,4 +1,4 @@
-"""How values travel between Python and Postgres, where asyncpg's own way is not ours."""
+"""Type codecs between Python and Postgres, where asyncpg's defaults do not fit."""
 
 from __future__ import annotations
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import LRUCache
+
+from db.core.yield_points import yield_point
 
 STRUCTURES = 500
 
+
+class _Compiler(PGCompiler_asyncpg):
+    """Compiles one select after another, and may be suspended before each."""
+
+    def visit_select(self, *arguments: Any, **options: Any) -> str:
+        """A select, which may stand inside of another."""
+        yield_point()
+        found: str = super().visit_select(*arguments, **options)  # type: ignore[no-untyped-call]
+        return found
+
+
 _dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
+_dialect.statement_compiler = _Compiler
 _compiled: WeakKeyDictionary[ClauseElement, tuple[str, list[str], dict[str, Any]]] = (
     WeakKeyDictionary()
 )
@@ -42,3 +58,8 @@ def compiled(statement: ClauseElement) -> tuple[str, list[str], dict[str, Any]]:
         found = (str(compiler), list(compiler.positiontup or ()), dict(parameters))
         _compiled[statement] = found
     return found
+
+
+def sql_type(type_: TypeEngine[Any]) -> str:
+    """A type's name in Postgres."""
+    return type_.compile(dialect=_dialect)

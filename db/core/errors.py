@@ -1,4 +1,4 @@
-"""Facts that stop an operation, each with the stable code that clients read."""
+"""Domain errors: what stops an operation, each with the stable code that clients read."""
 
 from __future__ import annotations
 
@@ -135,6 +135,10 @@ class Problems:
         except DomainError as error:
             self._found.append(error)
         return None
+
+    def add(self, found: Iterable[DomainError]) -> None:
+        """Notes further problems."""
+        self._found += found
 
     def refuse(self) -> None:
         """Raises all that was found; nothing when all is well."""

@@ -73,5 +73,3 @@ revoke execute on function app.make_event_days(integer), app.drop_event_days(int
 from public;
 grant execute on function app.make_event_days(integer), app.drop_event_days(integer) to service;
 grant execute on function app.seen_of_events() to anon, authenticated, service;
-
-select app.make_event_days(3);

@@ -1,5 +1,4 @@
 -- What every table and function stands on: the claims, ids ordered in time, refusals, and recorded events.
-create schema if not exists app;
 
 -- The user a statement runs for, from its transaction's claims; null for nobody. The claim may be
 -- an empty string after a transaction-local setting ends, hence nullif. Bound when it is made and
@@ -112,3 +111,8 @@ begin
     return payload;
 end;
 $$;
+
+grant execute on function app.user_id(), app.uuid_v7() to anon, authenticated, service;
+grant execute on function app.required_user_id(), app.refuse(text, text, jsonb) to authenticated, service;
+grant execute on function app.answer(uuid, text, jsonb) to authenticated;
+grant execute on function app.measured(anyelement, integer), app.refuse(text, text, jsonb) to anon, authenticated, service;

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncpg
+from collections.abc import Iterator
+
 from sqlalchemy import Table
 
 from db.core.access import Group, groups
@@ -60,8 +61,7 @@ def group_statements(table: Table, group: Group) -> list[str]:
     ]
 
 
-async def make_group_functions(owner: asyncpg.Connection) -> None:
-    """Makes them for all groups as they are declared."""
+def group_functions() -> Iterator[str]:
+    """The functions of all groups, as they are declared."""
     for table, group in groups(metadata).values():
-        for statement in group_statements(table, group):
-            await owner.execute(statement)
+        yield ";\n".join(group_statements(table, group))

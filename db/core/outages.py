@@ -1,4 +1,4 @@
-"""Outages: how a database that is away or short of something shows, and what clients hear of it."""
+"""Outages: which errors mean that the database is unavailable, and what clients are told."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 # How long an answer may stay out after the statement timeout before its connection is given up:
 # a machine that vanished says nothing, not even that it is gone.
 SILENCE_SECONDS = 2.0
-START_PATIENCE_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 30.0
 START_RETRY_SECONDS = 0.5
 PREPARED_LIMIT = 500
 PROBE_NAME = "tallygraph_probe"
@@ -98,7 +98,7 @@ class Pool:
         self._open = 0
         # In the order of their deadlines, which one timer watches: one each would cost every wait.
         self._waiting: deque[_Waiter] = deque()
-        self._patience: asyncio.TimerHandle | None = None
+        self._wait_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def take(self) -> PooledConnection | None:
@@ -139,7 +139,7 @@ class Pool:
         """The next connection given back; nothing when there is only room to open one."""
         waiter = _Waiter(deadline, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
-        if self._patience is None:
+        if self._wait_timer is None:
             self._watch(deadline)
         try:
             return await waiter.given
@@ -152,10 +152,10 @@ class Pool:
             raise
 
     def _watch(self, deadline: float) -> None:
-        self._patience = asyncio.get_running_loop().call_at(deadline, self._refuse_overdue)
+        self._wait_timer = asyncio.get_running_loop().call_at(deadline, self._refuse_overdue)
 
     def _refuse_overdue(self) -> None:
-        self._patience = None
+        self._wait_timer = None
         now = asyncio.get_running_loop().time()
         while self._waiting:
             waiter = self._waiting[0]
@@ -303,7 +303,7 @@ class Database:
         named = self._settings.database_prepared_statements
 
         async def connect() -> PooledConnection:
-            # Its own deadline is not enough: what is asked next has the patience of statements.
+            # Its own deadline is not enough: what is asked next has the timeout of statements.
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 raw = await asyncpg.connect(
                     dsn,
@@ -319,11 +319,11 @@ class Database:
 
     @classmethod
     async def connect(
-        cls, url: str, settings: Settings, patience_seconds: float = START_PATIENCE_SECONDS
+        cls, url: str, settings: Settings, timeout_seconds: float = START_TIMEOUT_SECONDS
     ) -> Self:
         """Opens the pools, waiting for a database that is starting, and refuses unsafe roles."""
         database = cls(url, settings)
-        deadline = asyncio.get_running_loop().time() + patience_seconds
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
         try:
             for role in database.pools:
                 await database._patiently(role, database._refuse_unsafe, deadline)

@@ -20,20 +20,32 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Quota:
+class TableQuota:
     """A table whose rows are counted for each user, by their column `stored_bytes`.
 
     A row whose `stored_bytes` is 0 is not counted. `guests` and `members` are what holds until an
     operator or a plan says otherwise (table `quota_limits`). What happens beyond it is `excess`:
     REFUSE refuses what the user does (never what the server does for them), FORGET deletes the
     user's oldest rows, COUNT only counts: the slice's own functions refuse. `delete_with` is the
-    mutation that makes room.
+    mutation that makes room. `counts` says what is counted where the table's name leaves it open.
     """
 
     guests: Limit
     members: Limit
     excess: Excess = "REFUSE"
     delete_with: str = ""
+    counts: str = ""
+
+    @property
+    def description(self) -> str:
+        """What clients are told of it."""
+        forgets = self.excess == "FORGET"
+        rule = (
+            "Beyond the limit the oldest are forgotten."
+            if forgets
+            else f"Make room with `{self.delete_with}`."
+        )
+        return f"{self.counts} {rule}".strip()
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Bound:
     reason: str
 
 
-def quota_statements(table: Table, quota: Quota) -> list[str]:
+def quota_statements(table: Table, quota: TableQuota) -> list[str]:
     """The triggers that count a table's rows, whoever writes them."""
     counting = (
         f"for each row {{}}execute function app.count_use('{quota.excess}', '{quota.delete_with}')"

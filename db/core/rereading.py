@@ -8,16 +8,14 @@ it, is planned in every call.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-import asyncpg
 from sqlalchemy import Column, Table
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.core.access import Access
+from db.core.compiling import sql_type
 from db.core.registry import models
-
-_dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
 def reread_name(table: Table) -> str:
@@ -30,12 +28,12 @@ def readable_columns(table: Table, access: Access) -> list[Column[Any]]:
     return [column for column in table.columns if column.name not in access.hidden]
 
 
-async def make_reread_functions(owner: asyncpg.Connection) -> None:
-    """Makes them for all tables as they are declared."""
+def reread_functions() -> Iterator[str]:
+    """Those of all tables, as they are declared."""
     for model in models().values():
         table = model.metadata.tables[model.__tablename__]
         if not model.access.is_internal and len(table.primary_key) == 1:
-            await owner.execute(_function(table, model.access))
+            yield _function(table, model.access)
 
 
 def _function(table: Table, access: Access) -> str:
@@ -48,21 +46,15 @@ def _function(table: Table, access: Access) -> str:
     """
     (key,) = table.primary_key
     read = readable_columns(table, access)
-    signature = f"app.{reread_name(table)}({_type(key)})"
-    returned = ", ".join(f"{column.name} {_type(column)}" for column in read)
+    signature = f"app.{reread_name(table)}({sql_type(key.type)})"
+    returned = ", ".join(f"{column.name} {sql_type(column.type)}" for column in read)
     selected = ", ".join(f"t.{column.name}" for column in read)
     return f"""
-drop function if exists {signature};
-create function app.{reread_name(table)}(wanted {_type(key)}) returns table ({returned})
+create function app.{reread_name(table)}(wanted {sql_type(key.type)}) returns table ({returned})
 language plpgsql volatile rows 1 security invoker set search_path = pg_catalog, pg_temp as $$
 begin
     return query select {selected} from public.{table.name} t where t.{key.name} = wanted;
 end;
 $$;
-revoke execute on function {signature} from public;
 grant execute on function {signature} to authenticated;
 """
-
-
-def _type(column: Column[Any]) -> str:
-    return column.type.compile(dialect=_dialect)

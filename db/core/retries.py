@@ -1,4 +1,4 @@
-"""Trying again what lost against another transaction, a few times, with growing pauses."""
+"""Retries what lost to a concurrent transaction, a few times, with growing pauses."""
 
 from __future__ import annotations
 

@@ -11,12 +11,17 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import text
 
 from db.accounts.emails import email_key
+from db.core.commands import call_on
 from db.core.errors import DomainError, ErrorCode
-from db.core.pool import Transaction
 from db.core.retries import retried
+from db.credits.operations import (
+    GIVE_CREDITS,
+    LOCK_WALLET,
+    REFUND_CREDITS,
+    TRANSFER_CREDITS,
+)
 
 REFUSAL_SQLSTATE = "TG000"
 
@@ -43,12 +48,6 @@ _MOVEMENTS = """
 select id, created_at, type, amount, held_change, used, balance_after, reason, reference_id
 from credit_transactions where user_id = $1 order by created_at desc, id desc limit $2
 """
-_GRANT = "select app.give_credits($1, $2, $3, $4, $5, $6)"
-_GRANT_AS_ADMIN = text(
-    "select app.give_credits_as_admin(:receiver, :amount, :expires_at, :reason, :key)"
-)
-_REFUND = "select app.refund_credits($1, $2, $3, $4)"
-_TRANSFER = "select app.transfer_credits($1, $2, $3, $4, $5)"
 _AUDIT = """
 insert into audit_log (user_id, action, detail)
 select $1::uuid, $2::text, $3::jsonb where not exists (
@@ -62,7 +61,7 @@ where ($1::uuid is null or user_id = $1) and unlimited <> $2 returning user_id
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
+class OperatorAction:
     """Who changes a wallet and why, as the audit log keeps it; the same key does it once."""
 
     by: str
@@ -71,7 +70,7 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class WalletStatement:
     """A wallet as an operator reads it; grants in their order of use, movements newest first."""
 
     wallet: asyncpg.Record
@@ -101,14 +100,14 @@ async def _user(connection: asyncpg.Connection, email: str) -> UUID:
     return found
 
 
-async def read_statement(owner_url: str, email: str, movements: int) -> Statement:
-    """A user's wallet with what is in it and its last movements, all of one moment."""
+async def read_statement(owner_url: str, email: str, movements: int) -> WalletStatement:
+    """A user's wallet with what is in it and its last movements, read in one snapshot."""
     async with (
         _owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         user_id = await _user(connection, email)
-        return Statement(
+        return WalletStatement(
             await connection.fetchrow(_WALLET, user_id),
             await connection.fetch(_GRANTS, user_id),
             await connection.fetch(_HOLDS, user_id),
@@ -125,15 +124,23 @@ async def _in_transaction[T](connection: asyncpg.Connection, work: Callable[[], 
 
 
 async def _audit(
-    connection: asyncpg.Connection, user_id: UUID, action: str, entry: AuditEntry, **detail: Any
+    connection: asyncpg.Connection,
+    user_id: UUID,
+    action: str,
+    operator_action: OperatorAction,
+    **detail: Any,
 ) -> None:
     """Notes a movement in the audit log, once however often it is repeated."""
-    noted = {"by": entry.by, "reason": entry.reason, **detail}
+    noted = {"by": operator_action.by, "reason": operator_action.reason, **detail}
     await connection.execute(_AUDIT, user_id, action, orjson.dumps(noted).decode())
 
 
 async def give_credits(
-    owner_url: str, email: str, amount: int, entry: AuditEntry, last_day: date | None = None
+    owner_url: str,
+    email: str,
+    amount: int,
+    operator_action: OperatorAction,
+    last_day: date | None = None,
 ) -> UUID:
     """Gives a user credits, until the end of a day (UTC) or for good; returns the transaction."""
     async with _owner(owner_url) as connection:
@@ -141,10 +148,15 @@ async def give_credits(
         expires_at = _end_of(last_day) if last_day else None
 
         async def work() -> UUID:
-            given: UUID = await connection.fetchval(
-                _GRANT, user_id, amount, expires_at, entry.reason, entry.key, entry.by
+            wanted = GIVE_CREDITS(
+                receiver_id=user_id,
+                amount=amount,
+                expires_at=expires_at,
+                movement_reason=operator_action.reason,
+                idempotency_key=operator_action.key,
+                given_by=operator_action.by,
             )
-            return given
+            return await call_on(connection, wanted)
 
         return await _in_transaction(connection, work)
 
@@ -154,15 +166,19 @@ def _end_of(day: date) -> datetime:
 
 
 async def refund_spend(
-    owner_url: str, spend_id: UUID, amount: int | None, entry: AuditEntry
+    owner_url: str, spend_id: UUID, amount: int | None, operator_action: OperatorAction
 ) -> UUID:
     """Gives a spend's credits back, all that are left when no amount is given."""
     async with _owner(owner_url) as connection:
 
         async def work() -> UUID:
-            refund: UUID = await connection.fetchval(
-                _REFUND, spend_id, amount, entry.reason, entry.key
+            wanted = REFUND_CREDITS(
+                spend_id=spend_id,
+                amount=amount,
+                refund_reason=operator_action.reason,
+                idempotency_key=operator_action.key,
             )
+            refund = await call_on(connection, wanted)
             user_id = await connection.fetchval(
                 "select user_id from credit_transactions where id = $1", refund
             )
@@ -170,7 +186,7 @@ async def refund_spend(
                 connection,
                 user_id,
                 "refund_credits",
-                entry,
+                operator_action,
                 spend=str(spend_id),
                 transaction=str(refund),
             )
@@ -180,7 +196,11 @@ async def refund_spend(
 
 
 async def transfer_credits(
-    owner_url: str, sender_email: str, receiver_email: str, amount: int, entry: AuditEntry
+    owner_url: str,
+    sender_email: str,
+    receiver_email: str,
+    amount: int,
+    operator_action: OperatorAction,
 ) -> UUID:
     """Moves credits from one user to another; returns the sender's transaction."""
     async with _owner(owner_url) as connection:
@@ -188,14 +208,19 @@ async def transfer_credits(
         receiver_id = await _user(connection, receiver_email)
 
         async def work() -> UUID:
-            sent: UUID = await connection.fetchval(
-                _TRANSFER, sender_id, receiver_id, amount, entry.reason, entry.key
+            wanted = TRANSFER_CREDITS(
+                sender_id=sender_id,
+                receiver_id=receiver_id,
+                amount=amount,
+                transfer_reason=operator_action.reason,
+                idempotency_key=operator_action.key,
             )
+            sent = await call_on(connection, wanted)
             await _audit(
                 connection,
                 sender_id,
                 "transfer_credits",
-                entry,
+                operator_action,
                 amount=amount,
                 receiver=str(receiver_id),
                 transaction=str(sent),
@@ -214,7 +239,7 @@ async def set_unlimited(
 
         async def work() -> int:
             if user_id is not None:
-                await connection.execute("select app.lock_wallet($1)", user_id)
+                await call_on(connection, LOCK_WALLET(owner_id=user_id))
             changed = await connection.fetch(_SET_UNLIMITED, user_id, unlimited)
             detail = {"by": by, "reason": reason, "unlimited": unlimited}
             await connection.executemany(
@@ -224,23 +249,3 @@ async def set_unlimited(
             return len(changed)
 
         return await _in_transaction(connection, work)
-
-
-async def give_credits_as_admin(
-    transaction: Transaction,
-    receiver_id: UUID,
-    amount: int,
-    expires_at: datetime | None,
-    reason: str,
-    key: str,
-) -> UUID:
-    """Gives a user credits on behalf of the transaction's actor; returns the transaction."""
-    given: UUID = await transaction.fetch_value(
-        _GRANT_AS_ADMIN,
-        receiver=receiver_id,
-        amount=amount,
-        expires_at=expires_at,
-        reason=reason,
-        key=key,
-    )
-    return given

@@ -1,4 +1,4 @@
--- Credits that come and go between users and the house: grants, plans' credits, refunds, transfers.
+-- Credits that come and go between users and the operator: grants, plans' credits, refunds, transfers.
 
 create or replace function app.check_wallet_bound(wallet public.wallets, amount integer) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

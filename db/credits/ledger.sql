@@ -441,12 +441,6 @@ begin
 end;
 $$;
 
-revoke execute on all functions in schema app from public;
-grant usage on schema app to anon, authenticated, service;
-grant execute on function app.user_id(), app.uuid_v7() to anon, authenticated, service;
-grant execute on function app.required_user_id(), app.refuse(text, text, jsonb) to authenticated, service;
-grant execute on function app.answer(uuid, text, jsonb) to authenticated;
-grant execute on function app.measured(anyelement, integer), app.refuse(text, text, jsonb) to anon, authenticated, service;
 grant execute on function app.spend_credits(integer, text, text, text) to authenticated;
 grant execute on function
     app.hold_credits(uuid, integer, text, interval, text), app.capture_hold(uuid, integer),

@@ -1,14 +1,79 @@
-"""What the clock does to wallets: which are due, and the function for each of them."""
+"""Commands on wallets: what their users and admins do, and what the clock does."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from db.core.commands import FunctionCall, SqlFunction, call
+from db.core.errors import Problems, refuse_any
 from db.core.pool import Transaction
+from db.credits.rules import problems_of_grant, problems_of_movement
+
+CREDIT_USAGE = SqlFunction[Any](
+    "app.credit_usage",
+    "table(day timestamp with time zone, tool_id text, tool_slug text, used integer,"
+    " refunded integer, movements integer)",
+    actor_id="uuid",
+    summed_by="text",
+    from_at="timestamptz",
+    to_at="timestamptz",
+)
+LEDGER_FAULTS = SqlFunction[Any](
+    "app.ledger_faults", "table(user_id uuid, fault text)", wallet_ids="uuid[]"
+)
+LOCK_WALLET = SqlFunction[Any]("app.lock_wallet", "wallets", owner_id="uuid")
+GIVE_CREDITS = SqlFunction[UUID](
+    "app.give_credits",
+    "uuid",
+    receiver_id="uuid",
+    amount="integer",
+    expires_at="timestamptz",
+    movement_reason="text",
+    idempotency_key="text",
+    given_by="text",
+)
+REFUND_CREDITS = SqlFunction[UUID](
+    "app.refund_credits",
+    "uuid",
+    spend_id="uuid",
+    amount="integer",
+    refund_reason="text",
+    idempotency_key="text",
+)
+TRANSFER_CREDITS = SqlFunction[UUID](
+    "app.transfer_credits",
+    "uuid",
+    sender_id="uuid",
+    receiver_id="uuid",
+    amount="integer",
+    transfer_reason="text",
+    idempotency_key="text",
+)
+_SPEND_CREDITS = SqlFunction[UUID](
+    "app.spend_credits",
+    "uuid",
+    amount="integer",
+    reason="text",
+    reference_id="text",
+    idempotency_key="text",
+)
+_GIVE_CREDITS_AS_ADMIN = SqlFunction[UUID](
+    "app.give_credits_as_admin",
+    "uuid",
+    receiver_id="uuid",
+    amount="integer",
+    expires_at="timestamptz",
+    movement_reason="text",
+    idempotency_key="text",
+)
+_EXPIRE_HOLDS = SqlFunction[int]("app.expire_holds", "integer", owner_id="uuid")
+_GRANT_PLAN_CREDITS = SqlFunction[bool]("app.grant_plan_credits", "boolean", owner_id="uuid")
 
 _HOLDS_DUE = text("""
     select distinct user_id from credit_holds
@@ -24,32 +89,63 @@ _PLAN_CREDITS_DUE = text("""
     select user_id from wallets where plan_credits_due_at <= now() and user_id > :after
     order by user_id limit :at_most
 """)
-_EXPIRE_HOLDS = text("select app.expire_holds(:user_id)")
-_LOCK_WALLET = text("select from app.lock_wallet(:user_id)")
-_GRANT_PLAN_CREDITS = text("select app.grant_plan_credits(:user_id)")
+
+
+def spend_credits(
+    *, amount: int, reason: str | None, reference_id: str | None, idempotency_key: str
+) -> FunctionCall[UUID]:
+    """Spends credits of the actor's at once; gives the movement."""
+    refuse_any(
+        problems_of_movement(amount, idempotency_key, reason=reason, referenceId=reference_id)
+    )
+    return _SPEND_CREDITS(
+        amount=amount, reason=reason, reference_id=reference_id, idempotency_key=idempotency_key
+    )
+
+
+def give_credits_as_admin(
+    problems: Problems,
+    *,
+    receiver_id: UUID,
+    amount: int,
+    expires_at: datetime | None,
+    reason: str,
+    idempotency_key: str,
+) -> FunctionCall[UUID]:
+    """Gives a user credits on behalf of an admin; gives the movement.
+
+    What is wrong is told together with the `problems` found before.
+    """
+    problems.add(problems_of_grant(amount, reason, idempotency_key))
+    problems.refuse()
+    return _GIVE_CREDITS_AS_ADMIN(
+        receiver_id=receiver_id,
+        amount=amount,
+        expires_at=expires_at,
+        movement_reason=reason,
+        idempotency_key=idempotency_key,
+    )
 
 
 async def expire_holds(user_id: UUID, transaction: Transaction) -> int:
     """Releases a user's holds whose time is over; returns how many."""
-    expired: int = await transaction.fetch_value(_EXPIRE_HOLDS, user_id=user_id)
-    return expired
+    return await call(transaction, _EXPIRE_HOLDS(owner_id=user_id))
 
 
 async def expire_grants(user_id: UUID, transaction: Transaction) -> int:
     """Takes a user's grants whose time is over out of the wallet, as every lock of it does."""
-    await transaction.execute(_LOCK_WALLET, user_id=user_id)
+    await call(transaction, LOCK_WALLET(owner_id=user_id))
     return 1
 
 
 async def grant_plan_credits(user_id: UUID, transaction: Transaction) -> int:
     """Gives the month's credits of a user's plan; 0 when none are due or the plan has none."""
-    given: bool = await transaction.fetch_value(_GRANT_PLAN_CREDITS, user_id=user_id)
-    return int(given)
+    return int(await call(transaction, _GRANT_PLAN_CREDITS(owner_id=user_id)))
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Wallets for which a moment has come, and what is done to each; it returns how often."""
+    """Wallets for which something is due, and what is done to each; it returns how often."""
 
     due: TextClause
     settle: Callable[[UUID, Transaction], Awaitable[int]]

@@ -1,4 +1,4 @@
-"""The proof that the books are sound, wallet by wallet, and the alarm when they are not."""
+"""The check that the ledger is consistent, wallet by wallet, and the alarm when it is not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import asyncpg
 from sqlalchemy import text
 
 from db.core.actor import SERVICE
+from db.core.commands import call_rows
 from db.core.pool import Database, Transaction
+from db.credits.operations import LEDGER_FAULTS
 
 WALLETS_AT_ONCE = 200
 UNPROVEN = "the history is too long to be proven before the statement timeout"
@@ -24,7 +26,6 @@ _NEXT_WALLETS = text("""
     select user_id from wallets where user_id > :after and updated_at >= :changed_since
     order by user_id limit :at_most
 """)
-_FAULTS = text("select user_id, fault from app.ledger_faults(:wallet_ids)")
 _RECORD = text("""
     insert into ledger_proofs (started_at, wallets, faults, fault_count)
     values (:started_at, :wallets, :faults, :fault_count)
@@ -76,7 +77,7 @@ async def prove_ledger(
 
     `tell` is told after each part how many wallets have been looked at.
 
-    Each part is one statement, so that it sees the books at one moment. A fault is also told to
+    Each part is one statement, so that it sees the books in one snapshot. A fault is also told to
     every admin.
     """
     started_at = datetime.now(UTC)
@@ -115,7 +116,7 @@ async def _faults_of(database: Database, ids: list[UUID]) -> list[Fault]:
 
 async def _find(database: Database, ids: list[UUID]) -> list[Fault]:
     async with database.transaction(SERVICE) as transaction:
-        rows = await transaction.fetch_all(_FAULTS, wallet_ids=ids)
+        rows = await call_rows(transaction, LEDGER_FAULTS(wallet_ids=ids))
     return [Fault(row["user_id"], row["fault"]) for row in rows]
 
 

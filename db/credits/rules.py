@@ -1,4 +1,4 @@
-"""What a movement of credits may say: pure decisions, no I/O. The ledger makes the same ones."""
+"""Rules for the inputs of a movement of credits, without I/O. The ledger's SQL has the same."""
 
 from __future__ import annotations
 

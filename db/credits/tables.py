@@ -288,7 +288,7 @@ class LedgerProof(Base):
     fault_count: Mapped[int]
 
     access = Access(read=Nobody(), service=("SELECT", "INSERT", "DELETE"))
-    quota = Bound("One for each proof, by the clock; kept for a year.")
+    quota = Bound("One for each scheduled check; kept for a year.")
 
 
 class IdempotencyKey(Base):

@@ -1,4 +1,4 @@
--- What the clock does to the ledger: holds and grants that run out, and the proof that books are sound.
+-- Scheduled work on the ledger: expiry of holds and grants, and the check of its consistency.
 
 -- Releases a user's holds whose time is over. Returns how many.
 create or replace function app.expire_holds(owner_id uuid) returns integer

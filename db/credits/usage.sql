@@ -1,6 +1,6 @@
 -- What a user's credits were used for, summed for a chart.
 
--- One row for each UTC day that begins or lies between the two moments, days without use included;
+-- One row for each UTC day that begins or lies between the two timestamps, days without use included;
 -- or one for each tool. Without an end it is now, without a beginning 30 days before the end. It
 -- reads with its caller's rights, and of `actor_id` alone.
 create or replace function app.credit_usage(

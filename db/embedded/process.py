@@ -1,4 +1,4 @@
-"""The processes of the embedded PostgreSQL: its user, binaries, start, tether and stop."""
+"""The processes of the embedded PostgreSQL: user, binaries, start and stop, end with the parent."""
 
 # ruff: noqa: S603 - the programs run are PostgreSQL's own, never named by a client
 from __future__ import annotations

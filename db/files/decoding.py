@@ -1,4 +1,4 @@
-"""What the picture process does: decodes one photo, writes it anew, and answers on its output."""
+"""The child process for one photo: decodes it, encodes it anew, and writes it to its output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from db.core.errors import DomainError, ErrorCode
 from db.files.images import DAMAGED, InspectedImage, invalid_image, too_costly
-from db.files.picture_files import without_metadata
+from db.files.picture_files import with_ends, without_metadata
 
 # Longer sides cannot be written as JPEG.
 LONGEST_SIDE_PIXELS = 65_500
@@ -25,6 +25,7 @@ JPEG_QUALITY = 92
 # A lossy photo with alpha grows tenfold as a PNG; the server holds what is written in memory.
 WRITTEN_LIMIT_BYTES = 40_000_000
 
+_STRIP_PIXELS = 64
 _NOT_A_PHOTO = "This is not a photo we can read. Send a JPEG, PNG or WebP photo."
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT_BY = {
@@ -74,7 +75,7 @@ def inspect_image(
 
 
 def resized_image(data: bytes, width_pixels: int) -> bytes:
-    """A picture of ours at most so wide, in its own format; the same bytes if it is no wider."""
+    """A stored picture at most so wide, in its own format; the same bytes if it is no wider."""
     stored = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
     kind = stored.format
     if stored.width <= width_pixels:
@@ -107,11 +108,37 @@ def _decoded(
 ) -> Image.Image:
     """The photo as 8-bit RGB or RGBA in sRGB, upright; without metadata that stops its decoder."""
     try:
-        return _pixels(data, media_type, limit_pixels, announced_type)
+        return _whole(data, media_type, limit_pixels, announced_type)
     except (DomainError, MemoryError):
         raise
     except Exception:  # broken metadata raises as much as broken pixels do
-        return _pixels(without_metadata(data), media_type, limit_pixels, announced_type)
+        return _whole(without_metadata(data), media_type, limit_pixels, announced_type)
+
+
+def _whole(
+    data: bytes, media_type: str, limit_pixels: int, announced_type: str | None
+) -> Image.Image:
+    """The photo's pixels, also those of a JPEG that lacks nothing but its end."""
+    try:
+        return _pixels(data, media_type, limit_pixels, announced_type)
+    except OSError:
+        if (ended := with_ends(data)) is None:
+            raise
+    first, second = ended
+    expected = _digest(_pixels(second, media_type, limit_pixels, announced_type))
+    picture = _pixels(first, media_type, limit_pixels, announced_type)
+    if _digest(picture) != expected:
+        raise invalid_image(DAMAGED)
+    return picture
+
+
+def _digest(picture: Image.Image) -> bytes:
+    """What two pictures of the same pixels have in common, in little memory."""
+    digest = hashlib.sha256()
+    for top in range(0, picture.height, _STRIP_PIXELS):
+        strip = picture.crop((0, top, picture.width, min(top + _STRIP_PIXELS, picture.height)))
+        digest.update(strip.tobytes())
+    return digest.digest()
 
 
 def _pixels(

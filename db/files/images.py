@@ -1,4 +1,4 @@
-"""Hands photos to a picture process, one each, with bounds on memory, time and number."""
+"""Decodes photos in child processes, one each, with limits on memory, time and their number."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ImageWorker:
         return InspectedImage(**answer, data=body)
 
     async def resize(self, data: bytes, width_pixels: int) -> bytes:
-        """A picture of ours at most so wide."""
+        """A stored picture at most so wide."""
         _, body = await self._asked("resize", str(width_pixels), data)
         return body
 

@@ -43,7 +43,7 @@ class SignedLink:
 
 
 class LinkSigner:
-    """Makes and checks links to one file for one method until one moment. No I/O, no clock."""
+    """Makes and checks links to one file for one method until a given time. No I/O, no clock."""
 
     def __init__(self, base_url: str, key: str) -> None:
         self._prefix = f"{base_url}/files/"

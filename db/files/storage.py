@@ -215,11 +215,11 @@ class Storage:
         for width in VARIANT_WIDTHS_PIXELS:
             await self.delete(variant_path(path, width))
 
-    async def older_than(self, moment: datetime) -> AsyncIterator[list[str]]:
-        """The paths of all files last written before `moment`, in chunks."""
+    async def older_than(self, written_before: datetime) -> AsyncIterator[list[str]]:
+        """The paths of all files last written before `written_before`, in chunks."""
         with _reached():
             async for objects in obstore.list(self._store):
-                old = [item["path"] for item in objects if item["last_modified"] < moment]
+                old = [item["path"] for item in objects if item["last_modified"] < written_before]
                 yield [path for path in old if is_storage_path(path)]
 
 

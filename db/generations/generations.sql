@@ -96,7 +96,7 @@ end;
 $$;
 
 -- Makes jobs of a user's oldest waiting generations while fewer than 3 of theirs are under way.
--- Whoever ends one calls it, so the next begins at once and nobody looks for it by the clock.
+-- Whoever ends one calls it, so the next begins at once and no scheduled job looks for it.
 create or replace function app.enqueue_generations(owner_id uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -129,8 +129,8 @@ begin
         (id, user_id, tool_id, upload_id, mask_upload_id, status, parameters, cache_key, result, result_path,
          result_content_type, made_offline, from_cache, created_at, finished_at)
     select new_generation, owner_id, tool_id, upload_id, mask_upload_id, 'SUCCEEDED', parameters, new_cache_key,
-           c.result, c.result_path, c.result_content_type, c.made_offline, true, now.moment, now.moment
-    from public.result_cache c, (select clock_timestamp() as moment) as now
+           c.result, c.result_path, c.result_content_type, c.made_offline, true, clock.now, clock.now
+    from public.result_cache c, (select clock_timestamp() as now) as clock
     where c.cache_key = new_cache_key and c.expires_at > now();
     return found;
 end;

@@ -1,4 +1,4 @@
-"""The commands of generations: their only writers once they are created."""
+"""The commands of generations: their only writers."""
 
 from __future__ import annotations
 
@@ -8,22 +8,74 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import text
 
-from db.core.actor import SERVICE
-from db.core.errors import ErrorCode
-from db.core.pool import Database, Transaction
+from db.catalog.operations import parameter_rules
+from db.catalog.rules import accepted_parameters
+from db.core.actor import SERVICE, Actor
+from db.core.commands import FunctionCall, SqlFunction, call_as_service
+from db.core.errors import ErrorCode, Problems
+from db.core.pool import Database
+from db.credits.rules import problems_of_key
+from db.uploads.receiving import UploadReceiver
 
 _WAITED_TOO_LONG = (
     "The generation waited too long and was given up. No credit was spent; start it again."
 )
 
-_START = "select * from app.start_generation($1, $2, $3)"
-_FINISH = "select app.finish_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-_END_ATTEMPT = "select app.end_attempt($1, $2, $3, $4, $5, $6)"
-_FAIL = "select app.fail_generation($1, $2, $3, $4, $5)"
-_MOVE_TO_DEAD_LETTERS = "select app.move_to_dead_letters($1, $2, null, $3, $4)"
-_DELETE = text("select app.delete_generation(:id)")
+_CREATE = SqlFunction[UUID](
+    "app.create_generation",
+    "uuid",
+    tool_id="text",
+    upload_id="uuid",
+    parameters="jsonb",
+    idempotency_key="text",
+    mask_upload_id="uuid",
+)
+_CANCEL = SqlFunction[UUID]("app.cancel_generation", "uuid", wanted="uuid", idempotency_key="text")
+_DELETE = SqlFunction[UUID]("app.delete_generation", "uuid", wanted="uuid")
+_START = SqlFunction[Any](
+    "app.start_generation",
+    "record(action text, wait_seconds double precision, attempt integer, attempts_left integer,"
+    " user_id uuid, tool_id text, parameters jsonb, upload_path text, upload_content_type text,"
+    " mask_path text)",
+    wanted="uuid",
+    provider_name="text",
+    attempts_allowed="integer",
+)
+_FINISH = SqlFunction[bool](
+    "app.finish_generation",
+    "boolean",
+    wanted="uuid",
+    fenced_attempt="integer",
+    provider_name="text",
+    milliseconds="integer",
+    used="jsonb",
+    cost="integer",
+    made_result="jsonb",
+    made_path="text",
+    made_content_type="text",
+    offline="boolean",
+    preview="boolean",
+)
+_END_ATTEMPT = SqlFunction[None](
+    "app.end_attempt",
+    "void",
+    wanted="uuid",
+    ended_attempt="integer",
+    provider_name="text",
+    attempt_outcome="text",
+    milliseconds="integer",
+    reason="text",
+)
+_FAIL = SqlFunction[bool](
+    "app.fail_generation",
+    "boolean",
+    wanted="uuid",
+    fenced_attempt="integer",
+    code="text",
+    message="text",
+    dead_error="text",
+)
 _IS_CANCELLED = """
     select exists (select from generations where id = $1 and status = 'CANCELLED')
 """
@@ -63,7 +115,7 @@ class Wait:
     seconds: float
 
 
-class AttemptOutcome(StrEnum):
+class AttemptFailure(StrEnum):
     """How an attempt ended that made nothing."""
 
     REFUSED = "REFUSED"
@@ -91,8 +143,52 @@ class MadeGeneration:
     is_preview: bool = False
 
 
-async def _call(database: Database, sql: str, *arguments: Any) -> asyncpg.Record:
-    """One function call as the server, a transaction of its own in one round trip."""
+async def create_generation(
+    problems: Problems,
+    database: Database,
+    uploads: UploadReceiver,
+    actor: Actor,
+    *,
+    tool_id: str,
+    upload_id: UUID,
+    mask_upload_id: UUID | None,
+    parameters: Any,
+    idempotency_key: str,
+) -> FunctionCall[UUID]:
+    """Runs a tool on a photo of the actor's: holds the price, takes its turn; gives the generation.
+
+    What is wrong is told together with the `problems` found before. Photos that lie in a bucket are
+    taken in first, with no transaction open.
+    """
+    problems.add(problems_of_key(idempotency_key))
+    if parameters is not None:  # null is among the problems
+        rules = await parameter_rules(database, actor, tool_id, parameters)
+        if rules is not None:  # an unknown tool is the function's to refuse
+            parameters = problems.of(accepted_parameters, rules, parameters)
+    problems.refuse()
+    for wanted in filter(None, (upload_id, mask_upload_id)):
+        await uploads.collect(actor, wanted)
+    return _CREATE(
+        tool_id=tool_id,
+        upload_id=upload_id,
+        parameters=parameters,
+        idempotency_key=idempotency_key,
+        mask_upload_id=mask_upload_id,
+    )
+
+
+def cancel_generation(generation_id: UUID, idempotency_key: str | None) -> FunctionCall[UUID]:
+    """Calls a generation of the actor's off; gives it."""
+    return _CANCEL(wanted=generation_id, idempotency_key=idempotency_key)
+
+
+def delete_generation(generation_id: UUID) -> FunctionCall[UUID]:
+    """Forgets a generation of the actor's that has ended; its picture is swept. Gives its id."""
+    return _DELETE(wanted=generation_id)
+
+
+async def _row(database: Database, sql: str, *arguments: Any) -> asyncpg.Record:
+    """One statement as the server, a transaction of its own in one round trip."""
     async with database.pools[SERVICE.role].connection() as connection:
         return await connection.raw.fetchrow(sql, *arguments)
 
@@ -104,7 +200,8 @@ async def start_generation(
 
     A generation that is RUNNING already was left behind by a worker that died, and is run again.
     """
-    row = await _call(database, _START, generation_id, provider, attempts)
+    started = _START(wanted=generation_id, provider_name=provider, attempts_allowed=attempts)
+    row = await _row(database, started.sql, *started.values)
     if row["action"] == "DONE":
         return None
     if row["action"] == "WAIT":
@@ -126,43 +223,40 @@ async def finish_generation(
     database: Database, generation: RunnableGeneration, made: MadeGeneration
 ) -> bool:
     """Capture the hold and record the result; False when somebody else ended it or took over."""
-    (finished,) = await _call(
-        database,
-        _FINISH,
-        generation.id,
-        generation.attempt,
-        made.provider,
-        made.latency_milliseconds,
-        made.usage,
-        made.cost_micro_usd,
-        made.result,
-        made.result_path,
-        made.result_content_type,
-        made.made_offline,
-        made.is_preview,
+    finished = _FINISH(
+        wanted=generation.id,
+        fenced_attempt=generation.attempt,
+        provider_name=made.provider,
+        milliseconds=made.latency_milliseconds,
+        used=made.usage,
+        cost=made.cost_micro_usd,
+        made_result=made.result,
+        made_path=made.result_path,
+        made_content_type=made.result_content_type,
+        offline=made.made_offline,
+        preview=made.is_preview,
     )
-    return bool(finished)
+    return await call_as_service(database, finished)
 
 
 async def end_attempt(
     database: Database,
     generation: RunnableGeneration,
     provider: str,
-    outcome: AttemptOutcome,
+    outcome: AttemptFailure,
     latency_milliseconds: int,
     error: str | None,
 ) -> None:
     """Note an attempt that made nothing; `error` is for admins."""
-    await _call(
-        database,
-        _END_ATTEMPT,
-        generation.id,
-        generation.attempt,
-        provider,
-        outcome.value,
-        latency_milliseconds,
-        error,
+    ended = _END_ATTEMPT(
+        wanted=generation.id,
+        ended_attempt=generation.attempt,
+        provider_name=provider,
+        attempt_outcome=outcome.value,
+        milliseconds=latency_milliseconds,
+        reason=error,
     )
+    await call_as_service(database, ended)
 
 
 async def fail_generation(
@@ -179,34 +273,26 @@ async def fail_generation(
     `message` is shown to the user. With `attempt`, only that attempt may be the one that fails.
     `dead_error` keeps its job for an admin, who reads there what happened.
     """
-    (failed,) = await _call(
-        database, _FAIL, generation_id, attempt, code.value, message, dead_error
+    failed = _FAIL(
+        wanted=generation_id,
+        fenced_attempt=attempt,
+        code=code.value,
+        message=message,
+        dead_error=dead_error,
     )
-    return bool(failed)
+    return await call_as_service(database, failed)
 
 
 async def recorded_result_path(database: Database, generation_id: UUID) -> str | None:
     """Where the generation's result lies, if it has one."""
-    row = await _call(database, _RESULT_PATH, generation_id)
+    row = await _row(database, _RESULT_PATH, generation_id)
     path: str | None = row["result_path"] if row else None
     return path
 
 
-async def bury_job(
-    database: Database, entrypoint: str, payload: bytes, attempts: int, error: str
-) -> None:
-    """Keep a job that cannot be done for an admin, who reads the error and may retry it."""
-    await _call(database, _MOVE_TO_DEAD_LETTERS, entrypoint, payload, attempts, error)
-
-
-async def delete_generation(transaction: Transaction, generation_id: UUID) -> None:
-    """Forgets a generation of the actor's that has ended; its picture is swept."""
-    await transaction.fetch_value(_DELETE, id=generation_id)
-
-
 async def is_cancelled(database: Database, generation_id: UUID) -> bool:
     """Whether a generation was called off."""
-    return bool((await _call(database, _IS_CANCELLED, generation_id))[0])
+    return bool((await _row(database, _IS_CANCELLED, generation_id))[0])
 
 
 async def give_up_overdue_generations(database: Database, at_most: int) -> int:

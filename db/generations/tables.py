@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from db.catalog.tables import Tool
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
-from db.core.quotas import Bound, Limit, Quota
+from db.core.quotas import Bound, Limit, TableQuota
 from db.uploads.tables import Upload
 
 UNFINISHED = "status in ('QUEUED', 'RUNNING')"
@@ -92,7 +92,7 @@ class Generation(Base):
         service=("SELECT",),
     )
     watch = Watch("generation.updated", deletes=True)
-    quota = Quota(
+    quota = TableQuota(
         guests=Limit(500, 10_000_000),
         members=Limit(20_000, 200_000_000),
         delete_with="deleteGeneration",

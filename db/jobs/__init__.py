@@ -1,1 +1,1 @@
-"""Jobs: those that were given up, and the work that is done by the clock."""
+"""Jobs: dead letters, and scheduled work."""

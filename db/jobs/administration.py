@@ -7,6 +7,9 @@ from uuid import UUID
 
 import asyncpg
 
+from db.core.commands import call_on
+from db.jobs.operations import REQUEUE_DEAD_JOB
+
 _SCHEDULE = """
     select s.*, exists (
         select from queue.pgqueuer q
@@ -29,7 +32,6 @@ _DEAD = """
     left join users u on u.id = g.user_id
     where d.retried_at is null order by d.died_at desc, d.id desc limit $1
 """
-_RETRY = "select app.requeue_dead_job($1, null)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ async def retry_dead_job(owner_url: str, job_id: UUID) -> None:
     """Put a dead job in line once more, and note it; `UnknownJobError` when there is none."""
     owner = await asyncpg.connect(owner_url)
     try:
-        await owner.execute(_RETRY, job_id)
+        await call_on(owner, REQUEUE_DEAD_JOB(wanted=job_id, admin_id=None))
     except asyncpg.PostgresError as error:
         if error.sqlstate != "TG000":
             raise

@@ -14,7 +14,6 @@ begin
     return dead;
 end;
 $$;
-drop function if exists app.bury_job(text, bytea, uuid, integer, text);  -- its former name
 
 -- Puts a failed generation in line once more. It is free: the credits went back when it failed, and
 -- nobody asks its user again.

@@ -1,17 +1,30 @@
-"""What workers write and read of the schedule."""
+"""Commands on jobs that were given up, and what workers write and read of the schedule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 
 from db.core.actor import SERVICE
+from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.pool import Database
 from db.core.queue import RUN_SCHEDULED
 
+_MOVE_TO_DEAD_LETTERS = SqlFunction[UUID](
+    "app.move_to_dead_letters",
+    "uuid",
+    job_entrypoint="text",
+    job_payload="bytea",
+    of_generation="uuid",
+    attempts_made="integer",
+    reason="text",
+)
+REQUEUE_DEAD_JOB = SqlFunction[UUID]("app.requeue_dead_job", "uuid", wanted="uuid", admin_id="uuid")
+_RETRY_DEAD_JOB = SqlFunction[UUID]("app.retry_dead_job", "uuid", wanted="uuid")
 _READ_SCHEDULE = text("""
     select clock.now, s.name, s.times, s.next_run_at
     from (select clock_timestamp() as now) clock left join scheduled_runs s on true
@@ -42,6 +55,25 @@ _RECORD_END = text("""
         last_error = :error
     where name = :name
 """)
+
+
+def retry_dead_job(job_id: UUID) -> FunctionCall[UUID]:
+    """Puts a dead job in line once more on behalf of an admin; gives the job."""
+    return _RETRY_DEAD_JOB(wanted=job_id)
+
+
+async def move_to_dead_letters(
+    database: Database, entrypoint: str, payload: bytes, attempts: int, error: str
+) -> None:
+    """Keeps a job that cannot be done for an admin, who reads the error and may retry it."""
+    given_up = _MOVE_TO_DEAD_LETTERS(
+        job_entrypoint=entrypoint,
+        job_payload=payload,
+        of_generation=None,
+        attempts_made=attempts,
+        reason=error,
+    )
+    await call_as_service(database, given_up)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from db.core.registry import metadata
 from settings import get_settings
 
-LOCK_TIMEOUT_SECONDS = 5
+# How long a migration may hold up those who queue behind its wait for a lock.
+LOCK_TIMEOUT_SECONDS = 2
 
 
 def owner_url() -> str:
@@ -23,7 +24,11 @@ def owner_url() -> str:
 
 
 def run(connection: Connection) -> None:
-    """Runs the migrations that alembic chose, each in its own transaction."""
+    """Runs the migrations that alembic chose, each in its own transaction.
+
+    With something to `finish`, as `tallygraph migrate` has, all are one transaction with it.
+    """
+    finish = context.config.attributes.get("finish")
     connection.execute(text(f"set lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
     connection.commit()
     context.configure(
@@ -31,10 +36,15 @@ def run(connection: Connection) -> None:
         target_metadata=metadata,
         compare_type=True,
         compare_server_default=True,
-        transaction_per_migration=True,
+        transaction_per_migration=finish is None,
     )
     with context.begin_transaction():
         context.run_migrations()
+        if finish is not None:
+            connection.exec_driver_sql("select 1")  # opens the transaction when nothing has yet
+            driver = connection.connection.dbapi_connection
+            assert driver is not None
+            driver.run_async(finish)
 
 
 async def main() -> None:

@@ -7,47 +7,32 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
 
-from db.core.groups import make_group_functions
+from db.core.functions import replace_functions
 from db.core.pool import role_url
-from db.core.rereading import make_reread_functions
+from db.core.retention import EVENT_DAYS_AHEAD
 from db.core.roles import narrow_reach, write_role_settings
+from db.migrations.functions import declared_functions, newest_revision
 from db.quotas.administration import write_declared_limits
 from db.uploads.operations import UploadLimits, publish_limits
 from settings import ROLES, Settings
 
-DB = Path(__file__).parents[1]
-# Functions are replaced on every run, after the tables they use; the order is that of their calls.
-FUNCTION_FILES = (
-    "core/foundation.sql",
-    "accounts/admins.sql",
-    "core/events.sql",
-    "quotas/quotas.sql",
-    "credits/ledger.sql",
-    "credits/grants.sql",
-    "credits/upkeep.sql",
-    "accounts/sessions.sql",
-    "accounts/budgets.sql",
-    "catalog/catalog.sql",
-    "uploads/uploads.sql",
-    "generations/life_cycle.sql",
-    "generations/generations.sql",
-    "generations/attempts.sql",
-    "credits/usage.sql",
-    "jobs/jobs.sql",
-    "profiles/profiles.sql",
-    "credits/administration.sql",
-    "catalog/administration.sql",
-    "notifications/notifications.sql",
-    "organizations/organizations.sql",
-)
+ROOT = Path(__file__).parents[2]
+# Postgres gave up waiting for a lock, or ended a deadlock.
+BUSY = ("55P03", "40P01")
+PAUSES_SECONDS = (1, 2, 4, 8, 15)
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096
+log = structlog.get_logger("tallygraph.db")
 
 
 def scram_verifier(password: str) -> str:
@@ -66,29 +51,53 @@ def scram_verifier(password: str) -> str:
 
 def alembic_config(owner_url: str) -> Config:
     """Alembic's configuration, wherever the process was started."""
-    config = Config(str(DB.parent / "alembic.ini"))
+    config = Config(str(ROOT / "alembic.ini"))
     config.attributes["owner_url"] = owner_url
     return config
 
 
 async def migrate(owner_url: str, settings: Settings) -> None:
-    """Migrates to the newest revision; only one process at a time does."""
+    """Migrates to the newest revision; only one process at a time does.
+
+    Migrations, functions and what is written from declarations and settings are one transaction: no
+    server sees a table without the functions that belong to it.
+    """
     lock = await asyncpg.connect(owner_url)
     try:
         await lock.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
-        await asyncio.to_thread(command.upgrade, alembic_config(owner_url), "head")
-        async with lock.transaction():
-            for name in FUNCTION_FILES:
-                await lock.execute((DB / name).read_text())
-            await make_group_functions(lock)
-            await make_reread_functions(lock)
-            await write_declared_limits(lock)
-            await publish_limits(lock, UploadLimits.of(settings))
+        is_new = await lock.fetchval("select to_regclass('alembic_version') is null")
+        config = alembic_config(owner_url)
+        config.attributes["finish"] = partial(_finish, settings=settings, is_new=is_new)
+        await _patiently(partial(command.upgrade, config, "head"))
         await narrow_reach(lock)
         for role in ROLES:
             await _prepare_role(lock, owner_url, role, settings)
     finally:
         await lock.close()
+
+
+async def _patiently(upgrade: Callable[[], None]) -> None:
+    """Tries again when tables were too busy to be locked: nothing has been changed then."""
+    for pause_seconds in PAUSES_SECONDS:
+        try:
+            await asyncio.to_thread(upgrade)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in BUSY:
+                raise
+            log.warning("migrate.tables_are_busy", tries_again_in_seconds=pause_seconds)
+            await asyncio.sleep(pause_seconds)
+        else:
+            return
+    await asyncio.to_thread(upgrade)
+
+
+async def _finish(owner: asyncpg.Connection, *, settings: Settings, is_new: bool) -> None:
+    """What follows the migrations, in their transaction."""
+    release = "" if is_new else newest_revision()
+    await replace_functions(owner, declared_functions(), release)
+    await owner.execute("select app.make_event_days($1)", EVENT_DAYS_AHEAD)
+    await write_declared_limits(owner)
+    await publish_limits(owner, UploadLimits.of(settings))
 
 
 async def _prepare_role(

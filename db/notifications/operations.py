@@ -2,24 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import update
 
 from db.core.actor import Actor
-from db.core.errors import not_found
+from db.core.commands import Command, FunctionCall, SqlFunction
+from db.core.errors import Problems, not_found
 from db.core.pool import Transaction
 from db.core.predicates import own_rows
+from db.credits.rules import problems_of_key
+from db.notifications.rules import problems_of_message
 from db.notifications.tables import Notification
 
+_SEND = SqlFunction[UUID](
+    "app.send_notification",
+    "uuid",
+    receiver_id="uuid",
+    notification_type="text",
+    title="text",
+    message="text",
+    placeholders="jsonb",
+    idempotency_key="text",
+)
 
-async def mark_read(transaction: Transaction, actor: Actor, notification_id: UUID) -> None:
-    """Marks a notification of the actor's as read; NOT_FOUND for any other."""
-    statement = (
-        update(Notification)
-        .where(Notification.id == notification_id, own_rows(Notification, actor, "UPDATE"))
-        .values(read=True)
-        .returning(Notification.id)
+
+def mark_read(actor: Actor, notification_id: UUID) -> Command[UUID]:
+    """Marks a notification of the actor's as read; NOT_FOUND for any other. Gives its id."""
+
+    async def run(transaction: Transaction) -> UUID:
+        statement = (
+            update(Notification)
+            .where(Notification.id == notification_id, own_rows(Notification, actor, "UPDATE"))
+            .values(read=True)
+            .returning(Notification.id)
+        )
+        if await transaction.fetch_value(statement) is None:
+            raise not_found("notification", ("input", "id"))
+        return notification_id
+
+    return Command(run)
+
+
+def send_notification(
+    problems: Problems,
+    *,
+    receiver_id: UUID,
+    notification_type: str,
+    title_key: str,
+    message_key: str,
+    data: object,
+    idempotency_key: str,
+) -> FunctionCall[UUID]:
+    """Sends a user a message on behalf of an admin; gives the notification.
+
+    What is wrong is told together with the `problems` found before.
+    """
+    texts: Mapping[str, str] = {"titleKey": title_key, "messageKey": message_key}
+    problems.add(problems_of_message(data, texts))
+    problems.add(problems_of_key(idempotency_key))
+    problems.refuse()
+    return _SEND(
+        receiver_id=receiver_id,
+        notification_type=notification_type,
+        title=title_key,
+        message=message_key,
+        placeholders=data,
+        idempotency_key=idempotency_key,
     )
-    if await transaction.fetch_value(statement) is None:
-        raise not_found("notification", ("input", "id"))

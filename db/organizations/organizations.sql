@@ -62,12 +62,12 @@ end;
 $$;
 
 -- Makes an organization whose first owner is the caller, and returns it; the same key the same one.
-create or replace function app.create_organization(name text, idempotency_key text) returns uuid
+create or replace function app.create_organization(wanted_name text, idempotency_key text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     owned_limit constant integer := 20;
     actor_id uuid := app.required_user_id();
-    fingerprint bytea := sha256(convert_to(name, 'UTF8'));
+    fingerprint bytea := sha256(convert_to(wanted_name, 'UTF8'));
     made uuid;
     is_guest boolean;
 begin
@@ -85,7 +85,7 @@ begin
         perform app.refuse('LIMIT_EXCEEDED', format('You own %s organizations, which is the most. Transfer one first.',
             owned_limit));
     end if;
-    insert into public.organizations (name) values (create_organization.name) returning id into made;
+    insert into public.organizations (name) values (wanted_name) returning id into made;
     insert into public.organization_members (organization_id, user_id, role) values (made, actor_id, 'OWNER');
     update public.users u set selected_organization_id = coalesce(u.selected_organization_id, made)
     where u.id = actor_id;

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
-from db.core.quotas import Limit, Quota
+from db.core.quotas import Limit, TableQuota
 
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
 THUMBNAIL_LIMIT_BYTES = 512 * 1024
@@ -65,7 +65,7 @@ class Profile(Base):
     watch = Watch(
         "profiles.changed", deletes=True, deferred=("thumbnail", "analysis", "chat_history")
     )
-    quota = Quota(
+    quota = TableQuota(
         guests=Limit(200, 25_000_000),
         members=Limit(5_000, 250_000_000),
         delete_with="deleteProfile",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from db.core.quotas import Quota
+from db.core.quotas import TableQuota
 from db.core.registry import models
 
 AUDIENCES = ("GUEST", "MEMBER")
@@ -40,12 +40,12 @@ class UnknownQuotaError(Exception):
     """There is no such slice or audience; the message lists those there are."""
 
 
-def declared() -> Mapping[str, Quota]:
+def declared() -> Mapping[str, TableQuota]:
     """The quotas that tables declare, by slice."""
     return {
         name: model.quota
         for name, model in sorted(models().items())
-        if isinstance(model.quota, Quota)
+        if isinstance(model.quota, TableQuota)
     }
 
 

@@ -12,8 +12,9 @@ import asyncpg
 from sqlalchemy import text
 
 from db.core.actor import SERVICE
+from db.core.commands import FunctionCall, SqlFunction, call, call_on
 from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
-from db.core.pool import Database, Transaction
+from db.core.pool import Database
 from db.files.images import InspectedImage
 from db.files.storage import EXTENSIONS, media_type, upload_path
 
@@ -25,10 +26,19 @@ UNUSED_LASTS = timedelta(hours=24)
 # A PUT that begins in the last second of its link may take this long to be stored.
 RECEIVING_LASTS = timedelta(minutes=15)
 
-_CREATE = text("select app.create_upload(:content_type, :size_bytes)")
-_RESERVE = text("select app.reserve_upload_bytes(:id, :size_bytes)")
-_SET_TERMS = "select app.set_upload_terms($1, $2, $3, $4)"
-_DELETE = text("select app.delete_upload(:id)")
+_CREATE = SqlFunction[UUID]("app.create_upload", "uuid", content_type="text", size_bytes="bigint")
+_DELETE = SqlFunction[UUID]("app.delete_upload", "uuid", wanted_upload="uuid")
+_RESERVE = SqlFunction[bool](
+    "app.reserve_upload_bytes", "boolean", wanted_upload="uuid", photo_bytes="bigint"
+)
+_SET_TERMS = SqlFunction[None](
+    "app.set_upload_terms",
+    "void",
+    link_lasts="interval",
+    announced_counts="interval",
+    waiting_uploads="integer",
+    members_bytes="bigint",
+)
 _FIND = text("""
     select user_id, status, content_type, declared_size_bytes, expires_at
     from uploads where id = :id and status <> 'DELETED'
@@ -96,15 +106,13 @@ class UploadLimits:
 
 async def publish_limits(connection: asyncpg.Connection, limits: UploadLimits) -> None:
     """Tells the database, as `service` or its owner, how uploads are announced from now on."""
-    await connection.execute(
-        _SET_TERMS, limits.url_lasts, limits.waiting, limits.waiting_uploads, limits.quota_bytes
+    terms = _SET_TERMS(
+        link_lasts=limits.url_lasts,
+        announced_counts=limits.waiting,
+        waiting_uploads=limits.waiting_uploads,
+        members_bytes=limits.quota_bytes,
     )
-
-
-def announced_type(content_type: str, size_bytes: int, limit_bytes: int) -> str:
-    """The media type of a photo to come; what no photo can be is refused before it arrives."""
-    refuse_any(_problems_announced(media_type(content_type), size_bytes, limit_bytes))
-    return media_type(content_type)
+    await call_on(connection, terms)
 
 
 def _problems_announced(found: str, size_bytes: int, limit_bytes: int) -> Iterator[DomainError]:
@@ -124,20 +132,19 @@ def _problems_announced(found: str, size_bytes: int, limit_bytes: int) -> Iterat
         )
 
 
-async def create_upload(
-    transaction: Transaction, content_type: str, size_bytes: int, limits: UploadLimits
-) -> UUID:
-    """A place for one photo of the actor's; QUOTA_EXCEEDED when there is no room for one more."""
-    content_type = announced_type(content_type, size_bytes, limits.size_bytes)
-    upload_id: UUID = await transaction.fetch_value(
-        _CREATE, content_type=content_type, size_bytes=size_bytes
-    )
-    return upload_id
+def create_upload(content_type: str, size_bytes: int, limits: UploadLimits) -> FunctionCall[UUID]:
+    """A place for one photo of the actor's; QUOTA_EXCEEDED when there is no room for one more.
+
+    What no photo can be is refused before it arrives.
+    """
+    found = media_type(content_type)
+    refuse_any(_problems_announced(found, size_bytes, limits.size_bytes))
+    return _CREATE(content_type=found, size_bytes=size_bytes)
 
 
-async def delete_upload(transaction: Transaction, upload_id: UUID) -> None:
+def delete_upload(upload_id: UUID) -> FunctionCall[UUID]:
     """Forgets the actor's photo; its files are to be removed once this is committed."""
-    await transaction.fetch_value(_DELETE, id=upload_id)
+    return _DELETE(wanted_upload=upload_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +173,8 @@ class UploadRecords:
     async def reserve(self, upload_id: UUID, size_bytes: int) -> bool:
         """Count what is about to be stored. False when the upload takes no photo any more."""
         async with self._database.transaction(SERVICE) as transaction:
-            reserved: bool = await transaction.fetch_value(
-                _RESERVE, id=upload_id, size_bytes=size_bytes
-            )
-        return reserved
+            reserved = _RESERVE(wanted_upload=upload_id, photo_bytes=size_bytes)
+            return await call(transaction, reserved)
 
     async def mark_ready(
         self,

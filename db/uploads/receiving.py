@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from db.core.actor import Actor
+from db.core.commands import call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.files.images import ImageWorker, InspectedImage
@@ -130,7 +131,7 @@ class UploadReceiver:
     async def delete(self, actor: Actor, upload_id: UUID) -> None:
         """Delete the actor's photo and its files; what a fault leaves of them is swept."""
         async with self._database.transaction(actor) as transaction:
-            await delete_upload(transaction, upload_id)
+            await call(transaction, delete_upload(upload_id))
         assert actor.user_id is not None
         try:
             await delete_upload_files(self._storage, actor.user_id, upload_id)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
-from db.core.quotas import Limit, Quota
+from db.core.quotas import Limit, TableQuota
 
 # What counts toward the quota: what is announced counts at once, what is deleted no more.
 STORED_BYTES = (
@@ -68,11 +68,12 @@ class Upload(Base):
     access = Access(read=Owner())
     watch = Watch("upload.updated", inserts=False)
     # Refused by `app.create_upload` and `app.reserve_upload_bytes`: what waits counts for a while.
-    quota = Quota(
+    quota = TableQuota(
         guests=Limit(500, 100_000_000),
         members=Limit(10_000, 500_000_000),
         excess="COUNT",
         delete_with="deleteUpload",
+        counts="Photos and masks, announced ones too.",
     )
 
 

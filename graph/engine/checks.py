@@ -45,7 +45,7 @@ def _field_faults(
                 yield f"{place} names no column of {backing.table.name}"
             elif is_non_null_type(field.type) and source.nullable:
                 yield f"{place} is non-null, but its column may be null"
-        case specs.Edge():
+        case specs.RelatedRow():
             if is_non_null_type(field.type):
                 yield f"{place} leads to a row that may be hidden, so it must be nullable"
         case specs.Computed(names):

@@ -9,13 +9,12 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause
 
 from db.core.base import Base
-from graph.engine.inputs import page_resolver
+from graph.engine.inputs import ListField
 from graph.engine.specs import (
     SPEC,
     Backing,
     Column,
     Computed,
-    Edge,
     Embedded,
     Expression,
     GlobalId,
@@ -24,6 +23,7 @@ from graph.engine.specs import (
     NodeLookup,
     Page,
     Reference,
+    RelatedRow,
     Report,
     Rows,
     Search,
@@ -31,16 +31,20 @@ from graph.engine.specs import (
     ViewerRow,
 )
 from graph.shared.relay import (
-    Cursor,
+    Connection,
     node_arguments,
     nodes_arguments,
     watch_arguments,
     watch_entity_arguments,
 )
 
+NEWEST_FIRST = ("-created_at", "-id")
 
-def _field(spec: Spec, description: str, **options: Any) -> Any:
-    return strawberry.field(description=description, metadata={SPEC: spec}, **options)
+
+def _field(spec: Spec, description: str, returns: Any = None, **options: Any) -> Any:
+    return strawberry.field(
+        description=description, metadata={SPEC: spec}, graphql_type=returns, **options
+    )
 
 
 def column(name: str | None = None, *, description: str) -> Any:
@@ -58,9 +62,14 @@ def reference(column: str, prefix: str, *, description: str) -> Any:
     return _field(Reference(column, prefix), description)
 
 
-def expression(build: Callable[[FromClause], ColumnElement[Any]], *, description: str) -> Any:
-    """A field that is a total SQL expression over the row."""
-    return _field(Expression(build), description)
+def expression(
+    build: Callable[[FromClause], ColumnElement[Any]], *, returns: Any = None, description: str
+) -> Any:
+    """A field that is a total SQL expression over the row.
+
+    Here and below: `returns` is its type, where no annotation says so (`extend`).
+    """
+    return _field(Expression(build), description, returns)
 
 
 def embedded(
@@ -70,9 +79,9 @@ def embedded(
     return _field(Embedded(present), description)
 
 
-def edge(local: str, remote: str = "id", *, description: str) -> Any:
+def edge(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:
     """A field that leads to one row of another table."""
-    return _field(Edge(local, remote), description)
+    return _field(RelatedRow(local, remote), description, returns)
 
 
 def connection(
@@ -89,16 +98,15 @@ def connection(
     can be filtered and ordered by follows from the item's fields and its table's indexes. `only`
     says which of the rows are items at all.
     """
-    return _field(Page(order, key, only), description, resolver=page_resolver(item, Cursor))
+    returns = Connection[item]  # type: ignore[valid-type]
+    return ListField(item, Page(order, key, only), description, returns)
 
 
 def root_connection(
     item: type, order: tuple[str, ...], *, search: Search | None = None, description: str
 ) -> Any:
     """A root field for admins that is a keyset page of all the `item`s; `search` finds some."""
-    spec = Page(order, None, search=search, for_admins=True)
-    resolver = page_resolver(item, Cursor, search)
-    return _field(spec, description, resolver=resolver)
+    return ListField(item, Page(order, None, search=search, for_admins=True), description)
 
 
 def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
@@ -123,12 +131,14 @@ def rows(order: tuple[str, ...], *, for_admins: bool = False, description: str) 
     return _field(Rows(order, for_admins), description)
 
 
-def report(spec: Report, resolver: Callable[..., Any], *, description: str) -> Any:
+def report(
+    spec: Report, resolver: Callable[..., Any], *, returns: Any = None, description: str
+) -> Any:
     """A field of the root or of a user: rows that a SQL function makes.
 
     `resolver` declares the field's arguments.
     """
-    return _field(spec, description, resolver=resolver)
+    return _field(spec, description, returns, resolver=resolver)
 
 
 def nodes_lookup(*, description: str) -> Any:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any
+from functools import cache
+from typing import Any
 
 import strawberry
 from sqlalchemy import Table
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.utils.str_converters import to_camel_case
 
 from db.core.access import owner_columns
 from db.core.base import Base
-from graph.engine.specs import SPEC, Backing, Column, Edge, GlobalId, Search
-from graph.shared.relay import DEFAULT_PAGE_SIZE
+from graph.engine.specs import SPEC, Backing, Column, GlobalId, Page, RelatedRow, Search
+from graph.shared.relay import DEFAULT_PAGE_SIZE, Cursor
 
 _FILTERS: dict[object, type] = {}
 
@@ -97,29 +101,15 @@ def _bare(annotation: Any) -> Any:
 
 
 def _declared(cls: Any) -> Iterable[tuple[str, Any, Any]]:
-    """A backed type's fields: Python name, declaration, type without null.
-
-    A field whose type is declared after `cls`, as of an edge back, is not among them.
-    """
-    names = vars(sys.modules[cls.__module__]) | {cls.__name__: cls}
-    annotations = {
-        name: text
-        for base in reversed(cls.__mro__)
-        for name, text in inspect.get_annotations(base).items()
-    }
+    """A backed type's fields: Python name, declaration, type without null."""
+    hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]), {cls.__name__: cls})
     for field in cls.__strawberry_definition__.fields:
-        annotation = annotations.get(field.python_name)
-        if annotation is None:
-            continue
-        try:
-            found = eval(annotation, names) if isinstance(annotation, str) else annotation  # noqa: S307 - our own source
-        except NameError:
-            continue
-        yield field.python_name, field.metadata.get(SPEC), _bare(found)
+        if field.python_name in hints:
+            yield field.python_name, field.metadata.get(SPEC), _bare(hints[field.python_name])
 
 
 def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, str]]:
-    """The conditions on a type; nested below an edge, only which object it is."""
+    """The conditions on a type; nested below a related row, only which object it is."""
     backing: Backing = cls.__backing__
     served = served_columns(backing.model)
     fields: dict[str, tuple[Any, str | None, str]] = {}
@@ -132,7 +122,7 @@ def _conditions(cls: Any, *, nested: bool) -> dict[str, tuple[Any, str | None, s
         if column in served and (made := _filter_of(python_type)) is not None:
             fields[name] = (made | None, None, f"Condition on `{to_camel_case(name)}`.")
         elif (
-            isinstance(spec, Edge)
+            isinstance(spec, RelatedRow)
             and spec.local in served
             and spec.local != backing.key
             and (made := _where(python_type, nested=True))
@@ -150,11 +140,13 @@ def _where(cls: Any, *, nested: bool) -> Any:
     return _made(name, fields, f"Which {cls.__name__} to list; all given conditions must hold.")
 
 
+@cache
 def where_input(cls: Any) -> Any:
     """The `where` input of a list of `cls`."""
     return _where(cls, nested=False)
 
 
+@cache
 def order_input(cls: Any) -> Any:
     """The `orderBy` input of a list of `cls`; nothing when there is only one sensible order."""
     backing: Backing = cls.__backing__
@@ -184,43 +176,61 @@ def order_input(cls: Any) -> Any:
     )
 
 
-def _argument(annotation: Any, description: str) -> Any:
-    return Annotated[annotation, strawberry.argument(description=description)]
+class ListField(StrawberryField):
+    """A field that is a list of `item`s.
 
+    Its arguments follow from all fields of the item, to which other slices may add some, so they
+    are made when the schema is.
+    """
 
-def page_resolver(cls: Any, cursor: Any, searched: Search | None = None) -> Any:
-    """A function with the arguments of a list of `cls`; the engine itself answers."""
-
-    def page(  # the arguments exist to be declared
-        self: Any,  # noqa: ARG001
-        first: Any = DEFAULT_PAGE_SIZE,  # noqa: ARG001
-        after: Any = None,  # noqa: ARG001
-        last: Any = None,  # noqa: ARG001
-        before: Any = None,  # noqa: ARG001
-        search: Any = None,  # noqa: ARG001
-        where: Any = None,  # noqa: ARG001
-        order_by: Any = None,  # noqa: ARG001
-    ) -> Any:
-        raise AssertionError("the engine answers pages")  # pragma: no cover
-
-    annotations = {
-        "first": _argument(int | None, "How many items from the start, 1 to 100."),
-        "after": _argument(cursor | None, "Continue behind this cursor."),
-        "last": _argument(int | None, "How many items from the end, 1 to 100; leave `first` out."),
-        "before": _argument(cursor | None, "Continue before this cursor."),
-    }
-    if searched is not None:
-        annotations["search"] = _argument(str | None, searched.description)
-    if where := where_input(cls):
-        annotations["where"] = _argument(where | None, "Which items; all, when left out.")
-    if order := order_input(cls):
-        annotations["order_by"] = _argument(
-            order | None, "In which order; the list's own if unsaid."
+    def __init__(self, item: type, spec: Page, description: str, returns: Any = None) -> None:
+        super().__init__(
+            type_annotation=StrawberryAnnotation.from_annotation(returns),
+            description=description,
+            base_resolver=StrawberryResolver(_answered_by_the_engine),
+            metadata={SPEC: spec},
         )
-    page.__annotations__ = annotations
-    parameters = inspect.signature(page).parameters
-    kept = [p for name, p in parameters.items() if name == "self" or name in annotations]
-    page.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [p.replace(annotation=annotations.get(p.name, Any)) for p in kept]
+        self._item = item
+        self._search = spec.search
+
+    @property
+    def arguments(self) -> list[StrawberryArgument]:
+        """What the list takes."""
+        if self._arguments is None:
+            self._arguments = list(_list_arguments(self._item, self._search))
+        return self._arguments
+
+    @arguments.setter
+    def arguments(self, value: list[StrawberryArgument]) -> None:
+        self._arguments = value
+
+
+def _answered_by_the_engine(self: Any) -> Any:  # noqa: ARG001 - a resolver makes it a field
+    raise AssertionError("the engine answers lists")  # pragma: no cover
+
+
+def _list_arguments(item: type, search: Search | None) -> Iterator[StrawberryArgument]:
+    yield _argument(
+        "first", int | None, "How many items from the start, 1 to 100.", DEFAULT_PAGE_SIZE
     )
-    return page
+    yield _argument("after", Cursor | None, "Continue behind this cursor.")
+    yield _argument("last", int | None, "How many items from the end, 1 to 100; leave `first` out.")
+    yield _argument("before", Cursor | None, "Continue before this cursor.")
+    if search is not None:
+        yield _argument("search", str | None, search.description)
+    if where := where_input(item):
+        yield _argument("where", where | None, "Which items; all, when left out.")
+    if order := order_input(item):
+        yield _argument("order_by", order | None, "In which order; the list's own if unsaid.")
+
+
+def _argument(
+    name: str, annotation: Any, description: str, default: Any = None
+) -> StrawberryArgument:
+    return StrawberryArgument(
+        python_name=name,
+        graphql_name=None,
+        type_annotation=StrawberryAnnotation(annotation),
+        description=description,
+        default=default,
+    )

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, Table
 from sqlalchemy.types import TypeEngine
 
 from db.core.base import Base
+from db.core.commands import SqlFunction
 
 SPEC = "tallygraph"
 
@@ -50,7 +51,7 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Edge:
+class RelatedRow:
     """The row of another table whose `remote` column equals this row's `local` column."""
 
     local: str
@@ -121,7 +122,7 @@ class Report:
     returns the `columns`, in the order to be shown.
     """
 
-    function: str
+    function: SqlFunction[Any]
     parameters: tuple[tuple[TypeEngine[Any], Callable[[Mapping[str, Any]], Any]], ...]
     columns: tuple[tuple[str, TypeEngine[Any]], ...]
 
@@ -171,7 +172,7 @@ Spec = (
     | Reference
     | Expression
     | Embedded
-    | Edge
+    | RelatedRow
     | Page
     | Computed
     | ViewerRow

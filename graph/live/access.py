@@ -11,14 +11,14 @@ import structlog
 from sqlalchemy import Select, Uuid, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from db.accounts.tables import User
+from db.accounts import tables
 from db.core.access import Owner
 from db.core.actor import SERVICE
 from db.core.base import Base
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Database, Transaction
 from db.core.registry import models
-from graph.live.subscriptions import Subscription
+from graph.live.subscriptions import EventSubscription
 
 # Twice within the five seconds that are promised.
 LOOK_EVERY_SECONDS = 2.0
@@ -29,7 +29,9 @@ log = structlog.get_logger(__name__)
 
 _ASKED = func.unnest(bindparam("ids", type_=ARRAY(Uuid()))).column_valued("asked_id")
 # Nearly all are active, so the others are the shorter answer.
-INACTIVE_USERS = select(_ASKED).where(~exists().where(User.id == _ASKED, User.status == "active"))
+INACTIVE_USERS = select(_ASKED).where(
+    ~exists().where(tables.User.id == _ASKED, tables.User.status == "active")
+)
 
 
 def owned_by_topic() -> dict[str, type[Base]]:
@@ -49,10 +51,10 @@ class Watched(Protocol):
     def users(self) -> set[UUID]:
         """Who has any that are personal."""
 
-    def of_user(self, user_id: UUID) -> list[Subscription]:
+    def of_user(self, user_id: UUID) -> list[EventSubscription]:
         """Those of one user."""
 
-    def of_one_row(self) -> list[Subscription]:
+    def of_one_row(self) -> list[EventSubscription]:
         """Those that are personal and watch a single row."""
 
 
@@ -88,7 +90,7 @@ class AccessWatch:
             inactive = [row["asked_id"] for row in rows]
             for topic, model in self._models.items():
                 await self._look_at_rows(
-                    transaction, model, [one for one in single if one.watch.topic == topic]
+                    transaction, model, [one for one in single if one.filter.topic == topic]
                 )
         for user_id in inactive:
             for one in self._watched.of_user(user_id):
@@ -96,13 +98,13 @@ class AccessWatch:
 
     @staticmethod
     async def _look_at_rows(
-        transaction: Transaction, model: type[Base], single: list[Subscription]
+        transaction: Transaction, model: type[Base], single: list[EventSubscription]
     ) -> None:
-        keys = list({UUID(one.watch.entity_id) for one in single})
+        keys = list({UUID(one.filter.entity_id) for one in single})
         rows = await transaction.fetch_all(_owners(model), keys=keys) if keys else []
         there = {(row["user_id"], str(row["id"])) for row in rows}
         for one in single:
-            if (one.watch.user_id, one.watch.entity_id) not in there:
+            if (one.filter.user_id, one.filter.entity_id) not in there:
                 one.fail(not_found("object", ("id",)))
 
     async def _watch(self) -> None:

@@ -46,7 +46,7 @@ class ReconnectingBackend(BroadcastBackend):
         self.is_alone = False
 
     def tell(self, on_message: Callable[[str], None]) -> None:
-        """Call this for each message at once, in the place of queueing it for two tasks."""
+        """Call this for each message at once, instead of queueing it for two tasks."""
         self._on_message = on_message
 
     async def connect(self) -> None:

@@ -1,4 +1,4 @@
-"""Everybody who is connected: admitted within limits, watched over, told when the server leaves."""
+"""Connected clients: admitted within limits, checked for silence, told when the server stops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """How long one connection may take, and how much one user or address may hold here."""
 
     initialisation_seconds: float = 10.0
@@ -48,7 +48,7 @@ class Limits:
     subscriptions_per_user: int = 200
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> ClientLimits:
         """The limits of a deployment."""
         return cls(
             connections_per_address=settings.live_connections_per_address,
@@ -57,7 +57,7 @@ class Limits:
         )
 
 
-class Place:
+class ConnectionSlot:
     """What one connection holds of the limits; given back when it leaves."""
 
     __slots__ = ("_clients", "_network", "_subscriptions", "_user_id", "address")
@@ -124,7 +124,7 @@ class Clients:
     messages.
     """
 
-    def __init__(self, limits: Limits, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
+    def __init__(self, limits: ClientLimits, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
         self.limits = limits
         # Connections by network and by user; subscriptions by user, or network without one.
         self.networks = Shares[str](limits.connections_per_address)
@@ -141,9 +141,9 @@ class Clients:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def place(self, address: str) -> Place:
-        """A place for a connection from an address, not entered yet."""
-        return Place(self, address)
+    def slot(self, address: str) -> ConnectionSlot:
+        """A slot for a connection from an address, not entered yet."""
+        return ConnectionSlot(self, address)
 
     def add(self, client: Client) -> None:
         """Watch over a client from now on."""

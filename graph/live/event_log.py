@@ -78,8 +78,8 @@ from pg_control_system(), pg_control_checkpoint()
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """What a subscriber may and wants to see; `user_id` null means public events only."""
+class EventFilter:
+    """The events that a subscriber may and wants to see; `user_id` null means public ones only."""
 
     topic: str
     user_id: UUID | None
@@ -143,10 +143,16 @@ class EventLog:
         )
 
     async def backlog(
-        self, watch: Watch, after: Position, until: Position, row_limit: int
+        self, event_filter: EventFilter, after: Position, until: Position, row_limit: int
     ) -> Batch:
         """What one subscriber missed after `after`, up to and including `until`."""
-        watched = (str(until[0]), until[1], watch.topic, watch.entity_id, watch.user_id)
+        watched = (
+            str(until[0]),
+            until[1],
+            event_filter.topic,
+            event_filter.entity_id,
+            event_filter.user_id,
+        )
         async with self._turns:
             return await self._read(
                 self._backlogs, READ_WATCHED, str(after[0]), after[1], row_limit, *watched

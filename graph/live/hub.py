@@ -16,8 +16,8 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor, expired_cursor
-from graph.live.event_log import Batch, EventLog, Head, Position, Watch
-from graph.live.subscriptions import HubStopped, Subscription, SubscriptionAway, event_of
+from graph.live.event_log import Batch, EventFilter, EventLog, Head, Position
+from graph.live.subscriptions import EventSubscription, HubStopped, SubscriptionAway, event_of
 
 BATCH_ROWS = 500
 BACKLOG_ROWS = 200
@@ -37,7 +37,7 @@ LONGEST_RETRY_SECONDS = 1.0
 SILENT_LOOKS = 15
 LOOK_SECONDS = 0.25
 READY_TIMEOUT_SECONDS = SILENT_LOOKS * LOOK_SECONDS
-# Longer than any transaction of ours should take.
+# Longer than any transaction of the server should take.
 HELD_BACK_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -71,11 +71,13 @@ class EventHub:
         self._woken = asyncio.Event()
         self._wanted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        # The patience of those who read for themselves while they begin or catch up.
+        # The timeouts of those who read for themselves while they begin or catch up.
         self._waiting: set[asyncio.Timeout] = set()
         self._is_reading = False
-        self._subscriptions: dict[str, dict[UUID | None, set[Subscription]]] = defaultdict(dict)
-        self._of_one_row: set[Subscription] = set()
+        self._subscriptions: dict[str, dict[UUID | None, set[EventSubscription]]] = defaultdict(
+            dict
+        )
+        self._of_one_row: set[EventSubscription] = set()
 
     async def start(self) -> None:
         """Begin reading; a database that is away is waited for in the background."""
@@ -107,10 +109,10 @@ class EventHub:
         user_id: UUID | None,
         entity_id: str | None = None,
         after: Cursor | str | None = None,
-    ) -> Subscription:
+    ) -> EventSubscription:
         """Events of `topic` for this user and for everybody; an async context manager."""
-        watch = Watch(topic, user_id, entity_id)
-        return Subscription(self, watch, after, self._buffer_events, self._slow_seconds)
+        event_filter = EventFilter(topic, user_id, entity_id)
+        return EventSubscription(self, event_filter, after, self._buffer_events, self._slow_seconds)
 
     def snapshot_cursor(self, snapshot_text: str) -> str:
         """The cursor of a state read in the statement whose `app.seen_of_events()` this is."""
@@ -131,33 +133,35 @@ class EventHub:
         """The head of the log as it is now."""
         return await self._while_the_log_is_read(self._log.head)
 
-    async def read_backlog(self, watch: Watch, after: Position, until: Position) -> Batch:
+    async def read_backlog(
+        self, event_filter: EventFilter, after: Position, until: Position
+    ) -> Batch:
         """A piece of what one subscriber missed; waits through short outages of the database."""
         return await self._while_the_log_is_read(
-            lambda: self._log.backlog(watch, after, until, BACKLOG_ROWS)
+            lambda: self._log.backlog(event_filter, after, until, BACKLOG_ROWS)
         )
 
-    def register(self, subscription: Subscription) -> None:
+    def register(self, subscription: EventSubscription) -> None:
         """Deliver to this subscription from the next event on."""
-        watch = subscription.watch
-        self._subscriptions[watch.topic].setdefault(watch.user_id, set()).add(subscription)
-        if watch.user_id is not None and watch.entity_id is not None:
+        wanted = subscription.filter
+        self._subscriptions[wanted.topic].setdefault(wanted.user_id, set()).add(subscription)
+        if wanted.user_id is not None and wanted.entity_id is not None:
             self._of_one_row.add(subscription)
         self._wanted.set()
 
-    def unregister(self, subscription: Subscription) -> None:
+    def unregister(self, subscription: EventSubscription) -> None:
         """Deliver nothing more to it."""
-        watch = subscription.watch
-        by_user = self._subscriptions[watch.topic]
-        found = by_user.get(watch.user_id, set())
+        wanted = subscription.filter
+        by_user = self._subscriptions[wanted.topic]
+        found = by_user.get(wanted.user_id, set())
         found.discard(subscription)
         self._of_one_row.discard(subscription)
         if not found:
-            by_user.pop(watch.user_id, None)
+            by_user.pop(wanted.user_id, None)
         if not any(self._subscriptions.values()):
             self._wanted.clear()
 
-    def subscriptions(self) -> list[Subscription]:
+    def subscriptions(self) -> list[EventSubscription]:
         """All subscriptions that run in this process."""
         by_users = self._subscriptions.values()
         return [one for by_user in by_users for found in by_user.values() for one in found]
@@ -167,12 +171,12 @@ class EventHub:
         found = set[UUID | None]().union(*self._subscriptions.values())
         return {user_id for user_id in found if user_id is not None}
 
-    def of_user(self, user_id: UUID) -> list[Subscription]:
+    def of_user(self, user_id: UUID) -> list[EventSubscription]:
         """The subscriptions of one user."""
         by_users = self._subscriptions.values()
         return [one for by_user in by_users for one in by_user.get(user_id, ())]
 
-    def of_one_row(self) -> list[Subscription]:
+    def of_one_row(self) -> list[EventSubscription]:
         """The subscriptions of users that watch a single row."""
         return list(self._of_one_row)
 
@@ -299,18 +303,18 @@ class EventHub:
                 log.warning("live.silent", seconds=SILENT_LOOKS * LOOK_SECONDS)
                 self._end_all(SubscriptionAway("events cannot be read here at the moment"))
                 waiting, self._waiting = self._waiting, set()
-                for patience in waiting:
-                    patience.reschedule(asyncio.get_running_loop().time())
+                for timeout in waiting:
+                    timeout.reschedule(asyncio.get_running_loop().time())
 
     async def _while_the_log_is_read[Answer](self, read: Callable[[], Awaitable[Answer]]) -> Answer:
         """What one subscriber reads for itself; `SERVICE_UNAVAILABLE` once nothing can be read."""
         try:
-            async with asyncio.timeout(None) as patience:
-                self._waiting.add(patience)
+            async with asyncio.timeout(None) as timeout:
+                self._waiting.add(timeout)
                 try:
                     return await self._until_answered(read)
                 finally:
-                    self._waiting.discard(patience)
+                    self._waiting.discard(timeout)
         except TimeoutError:
             raise _away() from None
 
@@ -332,15 +336,15 @@ class EventHub:
 
 
 def _watching(
-    by_user: dict[UUID | None, set[Subscription]], user_id: UUID | None, entity_id: str | None
-) -> list[Subscription]:
+    by_user: dict[UUID | None, set[EventSubscription]], user_id: UUID | None, entity_id: str | None
+) -> list[EventSubscription]:
     """Who of a topic's subscriptions is to have an event; of a public one, all users'."""
     groups = by_user.values() if user_id is None else (by_user.get(user_id, ()),)
     return [
         one
         for found in groups
         for one in found
-        if (wanted := one.watch.entity_id) is None or wanted == entity_id
+        if (wanted := one.filter.entity_id) is None or wanted == entity_id
     ]
 
 

@@ -1,4 +1,4 @@
-"""The words of `graphql-transport-ws`: messages are checked coming in, frames built going out."""
+"""The messages of `graphql-transport-ws`: checked on the way in, built on the way out."""
 
 from __future__ import annotations
 

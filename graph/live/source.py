@@ -74,8 +74,9 @@ class LiveOperations:
         variables, name = payload.get("variables") or {}, payload.get("operationName")
         documents, tells_cost = self._engine.documents, asks_for_cost(payload)
         try:
-            text = self._engine.persisted.text(payload, name)
-            operation = documents.operation(text, name)
+            network = network_of(address)
+            text = await self._engine.text(payload, name, network)
+            operation = await self._engine.operation(text, name, network)
             if operation.kind is not OperationType.SUBSCRIPTION:
                 context = Context(
                     actor(),
@@ -95,7 +96,8 @@ class LiveOperations:
                 finally:
                     context.leave_room()
                 return
-            rooms = partial(self._services.answers.enter, network=network_of(address))
+            await self._engine.plan_subscription(operation, variables, actor(), network)
+            rooms = partial(self._services.answers.enter, network=network)
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor, rooms)
             async for item in subscriber.stream(text, variables, name, resume_after, send_now):
                 if tells_cost:

@@ -12,13 +12,13 @@ import structlog
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from graph.engine.execution.subscriptions import Item
-from graph.live.clients import Clients, Place
+from graph.live.clients import Clients, ConnectionSlot
 from graph.live.protocol import CloseCode
 from graph.live.subscriptions import SubscriptionClosed
 from graph.live.websocket import OperationSource, Receive, RequestErrors, Scope, Send
 from graph.shared.context import ABORT_KEY
 from graph.shared.errors import top_level
-from graph.shared.slow_readers import HELD_LIMIT_BYTES, patience_seconds
+from graph.shared.slow_readers import HELD_LIMIT_BYTES, read_timeout_seconds
 
 EVENT_STREAM = b"text/event-stream"
 HEADERS = [
@@ -48,7 +48,7 @@ class Stream:
         self,
         source: OperationSource,
         clients: Clients,
-        place: Place,
+        slot: ConnectionSlot,
         actor: Actor,
         scope: Scope,
         send: Send,
@@ -56,7 +56,7 @@ class Stream:
         self._source = source
         self._clients = clients
         self._limits = clients.limits
-        self._place = place
+        self._slot = slot
         self._actor = actor
         self._scope = scope
         self._asgi_send = send
@@ -111,7 +111,7 @@ class Stream:
                 self._source.execute(
                     request,
                     lambda: self._actor,
-                    address=self._place.address,
+                    address=self._slot.address,
                     resume_after=self._last_event_id(),
                     mutations=self._scope["method"] == "POST",
                 ),
@@ -146,7 +146,7 @@ class Stream:
         async with self._turn:
             self._sent_at = self._loop.time()
             # Large ones may take longer.
-            self._sending_since = self._sent_at + patience_seconds(len(data))
+            self._sending_since = self._sent_at + read_timeout_seconds(len(data))
             try:
                 await self._asgi_send(
                     {"type": "http.response.body", "body": data, "more_body": True}

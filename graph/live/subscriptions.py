@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from graph.live.cursors import Cursor, decode_cursor, encoded_position, expired_cursor
-from graph.live.event_log import Batch, Head, Position, Watch
+from graph.live.event_log import Batch, EventFilter, Head, Position
 
 
 class SubscriptionClosed(Exception):
@@ -34,7 +34,7 @@ class SubscriptionAway(SubscriptionClosed):
 
 
 @dataclass(slots=True)
-class Event:
+class DeliveredEvent:
     """One change, as it was when it happened. `cursor` resumes right after it.
 
     `encoded` keeps what was made of it, so that all who want the same share it.
@@ -51,16 +51,18 @@ class Event:
     encoded: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-def event_of(row: Any, epoch: int) -> Event:
+def event_of(row: Any, epoch: int) -> DeliveredEvent:
     """The event in a row of the log."""
     xid, event_id, topic, change, user_id, entity_id, snapshot = row
     cursor = encoded_position(epoch, xid, event_id)
-    return Event(xid, event_id, topic, change, user_id, entity_id, orjson.loads(snapshot), cursor)
+    return DeliveredEvent(
+        xid, event_id, topic, change, user_id, entity_id, orjson.loads(snapshot), cursor
+    )
 
 
 # Delivers an event at once; false when that cannot be now.
-Deliver = Callable[[Event], bool]
-_NONE_MISSED: Iterator[Event] = iter(())
+Deliver = Callable[[DeliveredEvent], bool]
+_NONE_MISSED: Iterator[DeliveredEvent] = iter(())
 
 
 class Feed(Protocol):
@@ -70,13 +72,15 @@ class Feed(Protocol):
 
     async def ready(self) -> Head: ...
     async def fresh_head(self) -> Head: ...
-    async def read_backlog(self, watch: Watch, after: Position, until: Position) -> Batch: ...
-    def register(self, subscription: Subscription) -> None: ...
-    def unregister(self, subscription: Subscription) -> None: ...
+    async def read_backlog(
+        self, event_filter: EventFilter, after: Position, until: Position
+    ) -> Batch: ...
+    def register(self, subscription: EventSubscription) -> None: ...
+    def unregister(self, subscription: EventSubscription) -> None: ...
 
 
-class Subscription:
-    """Events of one watch, each exactly once and in order, from `after` or from now.
+class EventSubscription:
+    """The events that pass one filter, each exactly once and in order, from `after` or from now.
 
     Register first, then read what was missed up to where the hub stood: whatever the hub reads
     later arrives in the buffer, so nothing can fall between the two. A burst that overflows the
@@ -99,18 +103,18 @@ class Subscription:
         "_requested",
         "_slow_seconds",
         "_waiting",
-        "watch",
+        "filter",
     )
 
     def __init__(
         self,
         feed: Feed,
-        watch: Watch,
+        event_filter: EventFilter,
         after: Cursor | str | None,
         buffer_size: int,
         slow_seconds: float,
     ) -> None:
-        self.watch = watch
+        self.filter = event_filter
         self._feed = feed
         self._requested = after
         self._after: Cursor | None = None
@@ -119,7 +123,7 @@ class Subscription:
         self._epoch = 0
         self._missed = _NONE_MISSED
         # Made when it is needed: most subscribers never lag, and an empty one has 600 bytes.
-        self._buffer: deque[Event] | None = None
+        self._buffer: deque[DeliveredEvent] | None = None
         self._buffer_size = buffer_size
         self._slow_seconds = slow_seconds
         self._dropping_since: float | None = None
@@ -173,8 +177,8 @@ class Subscription:
         """
         self._deliver = deliver
 
-    def push(self, event: Event) -> None:
-        """Called by the hub for each event of this watch."""
+    def push(self, event: DeliveredEvent) -> None:
+        """Called by the hub for each event that passes the filter."""
         # Whether the consumer only waits: not about to go on, cancelled, or behind its cursor.
         waiting = self._waiting
         is_idle = waiting is not None and self._after is None and not waiting.done()
@@ -190,7 +194,7 @@ class Subscription:
         else:
             self._drop()
 
-    def _is_delivered(self, event: Event) -> bool:
+    def _is_delivered(self, event: DeliveredEvent) -> bool:
         try:
             return self._deliver is not None and self._deliver(event)
         except Exception:
@@ -217,7 +221,7 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> DeliveredEvent:
         while True:
             event = await self._take()
             after = self._after
@@ -233,7 +237,7 @@ class Subscription:
             self._after = advanced
             return replace(event, cursor=advanced.encode(), encoded={})
 
-    async def _take(self) -> Event:
+    async def _take(self) -> DeliveredEvent:
         while True:
             missed = next(self._missed, None)
             if missed is not None:
@@ -259,7 +263,7 @@ class Subscription:
                     self._waiting = None
 
     async def _read_missed(self, until: Position) -> None:
-        batch = await self._feed.read_backlog(self.watch, self._missed_from, until)
+        batch = await self._feed.read_backlog(self.filter, self._missed_from, until)
         if batch.head.expired(Cursor(self._epoch, *self._missed_from)):
             raise expired_cursor()
         self._missed = iter([event_of(row, self._epoch) for row in batch.rows])

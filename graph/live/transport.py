@@ -1,4 +1,4 @@
-"""The WebSocket endpoint: accepts sockets, or says in a way clients can read why not."""
+"""The WebSocket endpoint: accepts sockets, or refuses them with a reason that clients can read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auth.networks import client_address
 from db.core.errors import DomainError
 from graph.live.clients import Clients
 from graph.live.protocol import LEGACY_SUBPROTOCOL, SUBPROTOCOL, CloseCode
-from graph.live.websocket import Connection, OperationSource, Receive, Scope, Send
+from graph.live.websocket import OperationSource, Receive, Scope, Send, WebSocketConnection
 from graph.shared.context import WRITE_KEY
 from graph.shared.errors import top_level
 
@@ -42,19 +42,19 @@ class GraphQLWebSocket:
         if not self._is_origin_allowed(origin):
             await send({"type": "websocket.close", "code": int(CloseCode.FORBIDDEN)})
             return
-        place = self._clients.place(client_address(scope))
+        slot = self._clients.slot(client_address(scope))
         try:
-            place.enter()
+            slot.enter()
         except DomainError as refused:
             await _deny(send, refused)
             return
         try:
             with suppress(OSError):
                 if await _accept(scope, send):
-                    connection = Connection(
+                    connection = WebSocketConnection(
                         self._source,
                         self._clients,
-                        place,
+                        slot,
                         authorization,
                         receive,
                         send,
@@ -62,9 +62,9 @@ class GraphQLWebSocket:
                     )
                     await self._serve(connection)
         finally:
-            place.leave()
+            slot.leave()
 
-    async def _serve(self, connection: Connection) -> None:
+    async def _serve(self, connection: WebSocketConnection) -> None:
         self._clients.add(connection)
         try:
             await connection.run()

@@ -15,10 +15,10 @@ from db.core.actor import NOBODY, Actor
 from db.core.errors import DomainError, ErrorCode
 from graph.engine.execution.subscriptions import Item, SendNow
 from graph.live import protocol
-from graph.live.clients import Clients, Place
+from graph.live.clients import Clients, ConnectionSlot
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
 from graph.live.subscriptions import SlowConsumer, SubscriptionAway, SubscriptionClosed
-from graph.shared.slow_readers import patience_seconds
+from graph.shared.slow_readers import read_timeout_seconds
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -69,7 +69,7 @@ class _ClientLeft(Exception):
     """There is nobody to send to any more."""
 
 
-class Connection:
+class WebSocketConnection:
     """One socket. Everything that ends it goes through `close_soon`, so it ends once."""
 
     __slots__ = (
@@ -86,9 +86,9 @@ class Connection:
         "_opened_at",
         "_operations",
         "_pinged_at",
-        "_place",
         "_receive",
         "_sending_since",
+        "_slot",
         "_source",
         "_turn",
         "_unnamed",
@@ -99,7 +99,7 @@ class Connection:
         self,
         source: OperationSource,
         clients: Clients,
-        place: Place,
+        slot: ConnectionSlot,
         header_authorization: str | None,
         receive: Receive,
         send: Send,
@@ -107,7 +107,7 @@ class Connection:
     ) -> None:
         self._source = source
         self._clients = clients
-        self._place = place
+        self._slot = slot
         self._limits = clients.limits
         self._header_authorization = header_authorization
         self._receive = receive
@@ -218,7 +218,7 @@ class Connection:
         token = protocol.authorization_of(protocol.optional_payload(message))
         self._actor = await self._authenticate(token or self._header_authorization)
         try:
-            self._place.belong_to(self._actor.user_id)
+            self._slot.belong_to(self._actor.user_id)
         except DomainError as error:
             reason = f"{error.code.value}: {error.message}"
             raise CloseSocket(CloseCode.TRY_AGAIN, reason) from None
@@ -252,12 +252,12 @@ class Connection:
                 CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {identifier} already exists"
             )
         try:
-            self._place.begin_subscription()
+            self._slot.begin_subscription()
         except DomainError as error:
             await self._refuse(identifier, error.code, error.message)
             return
         task = asyncio.create_task(self._operate(identifier, payload))
-        task.add_done_callback(lambda _: self._place.end_subscription())
+        task.add_done_callback(lambda _: self._slot.end_subscription())
         self._operations[identifier] = task
 
     def _cancel(self, identifier: str) -> None:
@@ -288,7 +288,7 @@ class Connection:
         start = protocol.next_frame_start(identifier)
         try:
             send_now = partial(self._send_now, self._write, start) if self._write else None
-            address = self._place.address
+            address = self._slot.address
             results = cast(
                 Any,
                 self._source.execute(
@@ -331,7 +331,7 @@ class Connection:
         async with self._turn:
             content = frame if isinstance(frame, str) else frame.decode()
             # Large ones may take longer.
-            self._sending_since = self._loop.time() + patience_seconds(len(content))
+            self._sending_since = self._loop.time() + read_timeout_seconds(len(content))
             try:
                 await self._asgi_send({"type": "websocket.send", "text": content})
             except OSError:

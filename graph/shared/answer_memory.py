@@ -83,7 +83,7 @@ class AnswerMemory:
             if entry in self._waiting:
                 self._waiting.remove(entry)
             else:
-                room.leave()  # it was given in the same moment
+                room.leave()  # it was given meanwhile
             if isinstance(error, TimeoutError):
                 raise self._refusal(room) from None
             raise

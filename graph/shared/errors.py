@@ -108,7 +108,7 @@ def top_level(error: DomainError, path: Sequence[str | int] | None = None) -> di
 
 
 def masked(request_id: str) -> DomainError:
-    """What a client learns of a fault of ours: only how to refer to it."""
+    """What a client learns of an internal error: only how to refer to it."""
     return DomainError(
         ErrorCode.INTERNAL,
         f"Something went wrong on our side. When you report it, name request {request_id}.",
@@ -116,7 +116,7 @@ def masked(request_id: str) -> DomainError:
 
 
 def domain_error(error: Exception) -> DomainError | None:
-    """The domain error that an exception stands for; nothing when it is a fault of ours."""
+    """The domain error that an exception stands for; nothing for an internal error."""
     if isinstance(error, DomainError):
         return error
     if isinstance(error, PostgresError):

@@ -12,11 +12,12 @@ from uuid import UUID
 import orjson
 import strawberry
 
-from db.core.errors import DomainError, bad_input, not_found
+from db.core.errors import DomainError, Problems, bad_input, not_found
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 CURSOR_VERSION = "1"
+NO_ROW = UUID(int=0)
 
 Cursor = NewType("Cursor", str)
 # Strawberry resolves annotations from the module, so the variable must be found there.
@@ -136,6 +137,11 @@ def uuid_from_global_id(value: str, prefix: str, *path: str) -> UUID:
     except ValueError:
         pass
     raise not_found(in_words(prefix), path)
+
+
+def noted_uuid(problems: Problems, value: str, prefix: str, *path: str) -> UUID:
+    """The same; an id of nothing is noted as a problem, and stands for a row that cannot be."""
+    return problems.of(uuid_from_global_id, value, prefix, *path) or NO_ROW
 
 
 def slug_from_global_id(value: str, prefix: str) -> str:

@@ -19,9 +19,9 @@ JSON = NewType("JSON", object)
 POSTGRES_DATE_TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
-def format_date_time(moment: datetime) -> str:
-    """A moment as the schema writes it: UTC, ISO 8601, microseconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def format_date_time(timestamp: datetime) -> str:
+    """A timestamp as the schema writes it: UTC, ISO 8601, microseconds, `Z`."""
+    return timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse_date_time(value: object) -> datetime:
@@ -29,16 +29,16 @@ def parse_date_time(value: object) -> datetime:
     if not isinstance(value, str):
         raise TypeError("A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z.")
     try:
-        moment = datetime.fromisoformat(value)
+        timestamp = datetime.fromisoformat(f"{value[:-1]}Z" if value[-1:] == "z" else value)
     except ValueError:
         raise ValueError(
             "A DateTime is ISO 8601 text such as 2026-01-31T12:00:00Z; leap seconds (:60) and days "
             "that no calendar has are not taken."
         ) from None
-    if moment.tzinfo is None:
+    if timestamp.tzinfo is None:
         raise ValueError("A DateTime needs its offset from UTC, such as a Z at its end.")
     try:
-        return moment.astimezone(UTC)
+        return timestamp.astimezone(UTC)
     except OverflowError:
         raise ValueError(
             "In UTC this DateTime lies outside of the years 1 to 9999: "
@@ -89,7 +89,7 @@ def _json_literal(node: ValueNode, variables: Any = None) -> Any:
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment in UTC as ISO 8601 with microseconds: 2026-01-31T12:00:00.000000Z.",
+        description="A UTC timestamp in ISO 8601 with microseconds: 2026-01-31T12:00:00.000000Z.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
         serialize=format_date_time,
         parse_value=parse_date_time,

@@ -21,7 +21,7 @@ CHECKS = 4
 log = structlog.get_logger("tallygraph.http")
 
 
-def patience_seconds(size_bytes: int) -> float:
+def read_timeout_seconds(size_bytes: int) -> float:
     """How long a client may take to read so many bytes, beyond what is allowed for a few."""
     return size_bytes / BYTES_PER_SECOND
 
@@ -62,7 +62,7 @@ class ReaderWatch:
         if self._timer is None:
             self._unread = unread_bytes(self._transport)
             self._moved_at = self._loop.time()
-            self._deadline = self._moved_at + self._seconds + patience_seconds(self._unread)
+            self._deadline = self._moved_at + self._seconds + read_timeout_seconds(self._unread)
             self._arm()
 
     def stop(self) -> None:

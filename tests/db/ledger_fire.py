@@ -237,7 +237,7 @@ class Client:
             self.promised.operations += 1
 
     async def hold_and_forget(self) -> None:
-        """Holds and dies: the clock must end it."""
+        """Holds and dies: the scheduler must end it."""
         await self._hold(1)
 
     async def refund(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.core.pool import Database
-from db.core.quotas import Quota, quota_statements
+from db.core.quotas import TableQuota, quota_statements
 from db.core.registry import models
 from db.core.rereading import reread_name
 from db.core.rls import access_statements, watch_statements
@@ -151,7 +151,7 @@ async def declare_again(connection: asyncpg.Connection) -> None:
         statements = access_statements(table, model.access)
         if model.watch:
             statements += watch_statements(table, model.watch, model.access)
-        if isinstance(model.quota, Quota):
+        if isinstance(model.quota, TableQuota):
             statements += quota_statements(table, model.quota)
         for statement in statements:
             await connection.execute(statement)

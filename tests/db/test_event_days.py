@@ -88,7 +88,7 @@ async def test_old_days_are_dropped_and_the_newest_of_them_marked(
     newest_old = tuple(await log.fetchrow(NEWEST))
     for kept in (timedelta(days=7), timedelta(0)):
         await log.execute(WRITE, datetime.now(UTC) - kept)
-    # As the clock does it.
+    # As the scheduled work does it.
     [turning] = [work for work in SCHEDULE if work.name == "turn_days"]
     await turning.run(pools, None)  # type: ignore[arg-type]
     assert await log.fetchval("select to_regclass($1)", day_of(old)) is None

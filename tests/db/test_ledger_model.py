@@ -1,7 +1,7 @@
 """Whatever the order of everything that can happen to credits, a plain model agrees with the ledger.
 
 Each sequence runs in one transaction that is rolled back, each step under a savepoint, so that a
-refusal undoes the step and nothing else. Time passes by moving the moments of all rows back.
+refusal undoes the step and nothing else. Time passes by moving the timestamps of all rows back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .ledger_seeds import SEEDS
 
 SEQUENCES, NIGHTLY_SEQUENCES, STEPS = 500, 10_000, 12
 SAID_EVERY = 1_000
-# The clock runs on within a transaction, though `now()` does not: each spend is a moment later.
+# The clock runs on within a transaction, though `now()` does not: each spend is a little later.
 MOMENT_DAYS = 1e-4
 
 MAKE_USERS = f"""

@@ -361,7 +361,7 @@ async def test_no_mixture_of_faults_costs_the_pool_any_room(
 async def test_a_start_without_a_database_says_where_it_looked(migrated: Deployment) -> None:
     with pytest.raises(UnreachableDatabaseError, match=r"127\.0\.0\.1:1/nowhere as anon"):
         await Database.connect(
-            "postgresql://127.0.0.1:1/nowhere", migrated.settings, patience_seconds=0
+            "postgresql://127.0.0.1:1/nowhere", migrated.settings, timeout_seconds=0
         )
 
 

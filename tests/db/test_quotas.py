@@ -13,6 +13,7 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
+from db.core.access import Public, parts
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 from db.core.quotas import Limit
@@ -300,7 +301,7 @@ async def filled_by_clients(owner: asyncpg.Connection) -> set[str]:
     public = {
         name
         for name, model in models().items()
-        if type(model.access.ownership).__name__ == "Public"
+        if any(isinstance(rule, Public) for rule in parts(model.access.read))
     }
     tables = {
         row["table_name"]

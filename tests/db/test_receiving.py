@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from db.core.actor import Actor
+from db.core.commands import call
 from db.core.errors import DomainError
 from db.core.pool import Database
 from db.files.images import ImageWorker
@@ -60,7 +61,8 @@ class House:
     ) -> UUID:
         await publish(self.database, self.receiver.limits)
         async with self.database.transaction(self.actor) as transaction:
-            return await create_upload(transaction, content_type, size_bytes, self.receiver.limits)
+            created = create_upload(content_type, size_bytes, self.receiver.limits)
+            return await call(transaction, created)
 
     async def put(self, upload_id: UUID, data: bytes, content_type: str = "image/jpeg") -> None:
         """What a client does with the link it was given."""

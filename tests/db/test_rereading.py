@@ -8,9 +8,11 @@ import asyncpg
 import pytest
 
 from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.functions import replace_functions
 from db.core.pool import Database
 from db.core.registry import models
-from db.core.rereading import make_reread_functions, readable_columns, reread_name
+from db.core.rereading import readable_columns, reread_name
+from db.migrations.functions import declared_functions
 
 from ..conftest import MakeUser
 
@@ -44,7 +46,8 @@ async def test_a_server_goes_on_while_they_are_made_again(
             row = await prepared.fetchrow(str(uuid4()), str(actor.user_id))
             assert tuple(row) == (balance, None)
             async with owner.transaction():
-                await make_reread_functions(owner)
+                await owner.execute("drop function app.reread_credit_transactions(uuid)")
+                await replace_functions(owner, declared_functions(), "next")
 
 
 async def test_row_level_security_guards_it(database: Database, make_user: MakeUser) -> None:

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from db.core.actor import SERVICE, Actor
+from db.core.commands import call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.files.storage import upload_path
@@ -42,7 +43,7 @@ async def announced(
 ) -> UUID:
     await publish(database, limits)
     async with database.transaction(actor) as transaction:
-        return await create_upload(transaction, "image/jpeg", size_bytes, limits)
+        return await call(transaction, create_upload("image/jpeg", size_bytes, limits))
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ async def test_a_user_gets_a_place_for_a_photo(
 ) -> None:
     actor = await make_user()
     async with database.transaction(actor) as transaction:
-        upload_id = await create_upload(transaction, announced, 15 * MEBIBYTE, LIMITS)
+        upload_id = await call(transaction, create_upload(announced, 15 * MEBIBYTE, LIMITS))
     row = await owner.fetchrow("select * from uploads where id = $1", upload_id)
     assert (row["user_id"], row["status"], row["content_type"], row["declared_size_bytes"]) == (
         actor.user_id,
@@ -114,7 +115,7 @@ async def test_what_no_photo_can_be_is_refused(
     actor = await make_user()
     with pytest.raises(DomainError) as refusal:
         async with database.transaction(actor) as transaction:
-            await create_upload(transaction, content_type, size_bytes, LIMITS)
+            await call(transaction, create_upload(content_type, size_bytes, LIMITS))
     assert (refusal.value.code, refusal.value.path) == (code, ("input", field))
     assert not await owner.fetchval(
         "select count(*) from uploads where user_id = $1", actor.user_id
@@ -245,7 +246,7 @@ async def test_photos_that_arrive_at_once_only_fit_so_many(
 
 async def deleting(database: Database, actor: Actor, upload_id: UUID) -> None:
     async with database.transaction(actor) as transaction:
-        await delete_upload(transaction, upload_id)
+        await call(transaction, delete_upload(upload_id))
 
 
 async def test_a_deleted_photo_is_forgotten_and_frees_its_room(

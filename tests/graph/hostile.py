@@ -148,5 +148,5 @@ HOSTILE_VARIABLES: dict[str, tuple[str, Any]] = {
     "conditions joined 80 deep": (LIST, chain(80, "and")),
     "4,000 digits": (FREE, int("9" * 4_000)),
     "40,000 integers of 19 digits": (FREE, [10**18 + n for n in range(40_000)]),
-    "60,000 moments that are none": (LIST, {"createdAt": {"gt": ["x"] * 60_000}}),
+    "60,000 timestamps that are none": (LIST, {"createdAt": {"gt": ["x"] * 60_000}}),
 }

@@ -20,8 +20,8 @@ PATHS = {
     ],
     'updateProfile(input: {id: "profile_0", analysis: null, thumbnail: "no base64!"})': [
         "analysis",
-        "thumbnail",
         "id",
+        "thumbnail",
     ],
     'createUpload(input: {contentType: "text/html", sizeBytes: 0})': ["contentType", "sizeBytes"],
     'spendCredits(input: {amount: 0, reason: "%s", idempotencyKey: ""})' % ("x" * 256): [
@@ -31,9 +31,9 @@ PATHS = {
     ],
     """createGeneration(input: {toolId: "hair-color", uploadId: "x", maskUploadId: "y",
       parameters: {color: "no colour"}, idempotencyKey: ""})""": [
-        "idempotencyKey",
         "uploadId",
         "maskUploadId",
+        "idempotencyKey",
         "parameters",
     ],
 }

@@ -46,7 +46,7 @@ async def world(cluster: EmbeddedDatabase, database: Database) -> World:
 
 @pytest.fixture
 def both(engine: Engine, services: Services, world: World, monkeypatch: pytest.MonkeyPatch) -> Both:
-    """Both ways of answering, at one moment, so that signed links are the same."""
+    """Both ways of answering, at one time, so that signed links are the same."""
     monkeypatch.setattr("graph.uploads.time", lambda: NOW)
     return Both(engine, services)
 
@@ -198,10 +198,10 @@ async def test_what_the_cases_are_about_is_there(both: Both) -> None:
     tools = [node["toolId"] for node in switched_off["data"]["viewer"]["generations"]["nodes"]]
     assert None in tools
     assert {"id": "tool_halloween"} in tools
-    moments = await both.same("{ viewer { notifications { nodes { createdAt titleKey } } } }")
-    shown = [node["createdAt"] for node in moments["data"]["viewer"]["notifications"]["nodes"]]
+    timestamps = await both.same("{ viewer { notifications { nodes { createdAt titleKey } } } }")
+    shown = [node["createdAt"] for node in timestamps["data"]["viewer"]["notifications"]["nodes"]]
     for ending in (".000000Z", ".500000Z", ".000001Z", ".999999Z", "1969-12-31T23:59:59.120000Z"):
-        assert any(moment.endswith(ending) for moment in shown) or ending.startswith("1969")
+        assert any(timestamp.endswith(ending) for timestamp in shown) or ending.startswith("1969")
     numbers = await both.same("{ viewer { profiles { nodes { localId name } } } }")
     nodes = numbers["data"]["viewer"]["profiles"]["nodes"]
     assert {2**31 - 1, -(2**31), None} <= {node["localId"] for node in nodes}

@@ -1,4 +1,4 @@
-"""A function_call's payload is read in the function_call's own statement, in one of two ways that say the same."""
+"""A function call's payload is read in the call's own statement, in one of two ways that say the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from db.files.storage import open_storage
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution import payloads
 from graph.engine.execution.engine import Engine
-from graph.engine.execution.outcomes import FunctionCall
+from graph.engine.execution.outcomes import Outcome
 from graph.engine.planning.function_calls import FunctionCallStatement
 from graph.schema import build_schema
 from graph.shared.context import Context
@@ -65,11 +65,11 @@ async def statement_of(
     variables = coerce_variables(engine.schema, operation, {"input": given})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    function_call = await field.spec.operation(
+    outcome = await field.spec.operation(
         Context(actor, services, "test"), **field.arguments(variables)
     )
-    assert isinstance(function_call, FunctionCall)
-    statement = field.payload.call_statement(function_call)
+    assert isinstance(outcome, Outcome)
+    statement = field.payload.call_statement(outcome)
     assert statement is not None
     return statement
 

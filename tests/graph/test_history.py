@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 import orjson
 
+from db.core.commands import call
 from db.core.pool import Database
 from db.files.storage import open_storage
 from db.generations import operations
@@ -106,7 +107,7 @@ async def test_all_of_the_callers_generations_can_be_watched(
     again = orjson.loads((await anext(resumed)).body)["data"]["generationsChanged"]
     assert again == seen[-1]
     async with database.transaction(actor) as transaction:
-        await operations.delete_generation(transaction, made[0])
+        await call(transaction, operations.delete_generation(made[0]))
     services.hub.wake()
     gone = orjson.loads((await anext(stream)).body)["data"]["generationsChanged"]
     assert (gone["generation"], gone["deletedId"]) == (None, own["id"])

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-import pytest
-
 from graph.shared.loop_turns import LoopTurns
 
 PER_TURN = 8
 
 
-@pytest.mark.parametrize("rest_seconds", [0.0, 0.001])
-async def test_a_turn_begins_only_so_many_and_networks_take_turns(rest_seconds: float) -> None:
-    turns, begun, seen = LoopTurns(PER_TURN, rest_seconds), list[str](), list[int]()
+async def test_a_turn_begins_only_so_many_and_networks_take_turns() -> None:
+    turns, begun, seen = LoopTurns(PER_TURN), list[str](), list[int]()
     for _ in range(10 * PER_TURN):
         turns.begin("flood", lambda: begun.append("flood"))
     turns.begin("elsewhere", lambda: begun.append("elsewhere"))
@@ -36,17 +33,3 @@ async def test_a_quiet_loop_begins_at_once_again() -> None:
     await asyncio.sleep(0)
     turns.begin("one", lambda: begun.append(-1))
     assert begun == [*range(3 * PER_TURN), -1]
-
-
-async def test_who_leaves_while_waiting_takes_no_turn_from_others() -> None:
-    turns, done = LoopTurns(1), list[int]()
-
-    async def work(number: int) -> None:
-        await turns.turn("one")
-        done.append(number)
-
-    tasks = [asyncio.create_task(work(number)) for number in range(5)]
-    await asyncio.sleep(0)
-    tasks[2].cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert done == [0, 1, 3, 4]

@@ -75,10 +75,10 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-MOMENTS = st.datetimes().map(lambda moment: f"{moment.isoformat()}Z")
+TIMESTAMPS = st.datetimes().map(lambda timestamp: f"{timestamp.isoformat()}Z")
 schemathesis.graphql.scalar("JSON", VALUES.map(as_node))
 schemathesis.graphql.scalar("Cursor", st.text().map(as_node))
-schemathesis.graphql.scalar("DateTime", MOMENTS.map(as_node))
+schemathesis.graphql.scalar("DateTime", TIMESTAMPS.map(as_node))
 
 
 @pytest.fixture(scope="module")

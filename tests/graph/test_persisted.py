@@ -92,7 +92,7 @@ async def test_a_hash_is_unknown_then_sent_with_its_text_then_enough(
     assert_refused(unknown, "PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND")
     sent = await post(http, query=TEXT, extensions=extensions)
     assert sent["data"]["tools"]
-    with patch.object(documents, "parse", side_effect=AssertionError("parsed again")):
+    with patch.object(documents, "valid_document", side_effect=AssertionError("parsed again")):
         assert await post(http, extensions=extensions) == sent
         query = {"extensions": json.dumps(extensions)}
         assert (await http.get("/graphql", params=query)).json() == sent

@@ -39,7 +39,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class HastyProtocol(ImpatientHttpProtocol):
-    """The same with less patience."""
+    """The same with shorter timeouts."""
 
     head_seconds = HASTE
     unread_body_seconds = HASTE

@@ -38,13 +38,13 @@ FILE_BYTES = 12_000_000
 
 
 class HastyProtocol(ImpatientHttpProtocol):
-    """The same with less patience."""
+    """The same with shorter timeouts."""
 
     reader_seconds = HASTE
 
 
 class HastySockets(FlushOrAbortProtocol):
-    """The same with less patience."""
+    """The same with shorter timeouts."""
 
     reader_seconds = HASTE
 

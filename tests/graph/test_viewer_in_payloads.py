@@ -55,7 +55,7 @@ def reachable() -> Iterator[tuple[str, GraphQLObjectType]]:
         for name, field in graph_type.fields.items():
             named = get_named_type(field.type)
             match spec_of(field):
-                case specs.Edge() | specs.ViewerRow() | specs.Rows():
+                case specs.RelatedRow() | specs.ViewerRow() | specs.Rows():
                     assert isinstance(named, GraphQLObjectType)
                     yield f"{graph_type.name}.{name}", named
                 case specs.Page():

@@ -12,6 +12,7 @@ import asyncpg
 from sqlalchemy import text
 
 from db.core.actor import Actor
+from db.core.commands import call
 from db.core.pool import Database
 from db.files.decoding import inspect_image
 from db.files.images import InspectedImage
@@ -55,7 +56,8 @@ def photo() -> InspectedImage:
 async def awaiting_upload(database: Database, actor: Actor) -> UUID:
     """An upload that has no photo yet."""
     async with database.transaction(actor) as transaction:
-        return await create_upload(transaction, "image/jpeg", 5_000, UploadLimits.of(Settings()))
+        created = create_upload("image/jpeg", 5_000, UploadLimits.of(Settings()))
+        return await call(transaction, created)
 
 
 async def ready_upload(

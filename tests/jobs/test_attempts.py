@@ -7,11 +7,12 @@ import asyncio
 import asyncpg
 import pytest
 
+from db.core.commands import call
 from db.core.errors import ErrorCode
 from db.core.pool import Database
 from db.files.storage import Storage
 from db.generations.operations import (
-    AttemptOutcome,
+    AttemptFailure,
     RunnableGeneration,
     Wait,
     delete_generation,
@@ -132,7 +133,7 @@ async def test_each_attempt_waits_longer_and_as_long_as_the_provider_asks(
 
 async def fail_attempts(database: Database, running: RunnableGeneration, count: int) -> None:
     for _ in range(count):
-        await end_attempt(database, running, PROVIDER, AttemptOutcome.FAILED, 5, "ProviderFailed")
+        await end_attempt(database, running, PROVIDER, AttemptFailure.FAILED, 5, "ProviderFailed")
 
 
 async def circuit(owner: asyncpg.Connection) -> str:
@@ -148,7 +149,7 @@ async def test_a_failing_provider_gets_a_rest_and_one_generation_tries_it_again(
     running = await begun(database, first)
     await fail_attempts(database, running, 4)
     assert await circuit(owner) == "CLOSED"
-    await end_attempt(database, running, PROVIDER, AttemptOutcome.STORAGE_FAILED, 0, None)
+    await end_attempt(database, running, PROVIDER, AttemptFailure.STORAGE_FAILED, 0, None)
     assert await circuit(owner) == "CLOSED", "the provider is not to blame for the storage"
     await fail_attempts(database, running, 1)
     assert await circuit(owner) == "OPEN"
@@ -217,9 +218,9 @@ async def test_an_attempt_ends_when_its_generation_is_deleted_meanwhile(
     await cancel(database, actor, generation_id)
     waiting = "select count(*) from pg_locks where not granted"
     async with database.transaction(actor) as transaction:
-        await delete_generation(transaction, generation_id)
+        await call(transaction, delete_generation(generation_id))
         ending = asyncio.create_task(
-            end_attempt(database, running, PROVIDER, AttemptOutcome.CANCELLED, 5, None)
+            end_attempt(database, running, PROVIDER, AttemptFailure.CANCELLED, 5, None)
         )
         async with asyncio.timeout(20):
             while not await owner.fetchval(waiting):  # noqa: ASYNC110

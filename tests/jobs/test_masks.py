@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from db.core.actor import Actor
+from db.core.commands import call
 from db.core.pool import Database
 from db.files.decoding import inspect_image
 from db.files.images import InspectedImage
@@ -124,7 +125,7 @@ async def test_a_mask_stays_while_a_generation_needs_it(
 
     async def delete() -> None:
         async with database.transaction(actor) as transaction:
-            await delete_upload(transaction, kept)
+            await call(transaction, delete_upload(kept))
 
     with pytest.raises(asyncpg.PostgresError, match="A generation is being made"):
         await delete()

@@ -1,4 +1,4 @@
-"""Variables that are as they should be, coerced by functions made once for each input type.
+"""Coercion of well-formed variables, by functions made once for each input type.
 
 graphql-core interprets the types anew for every request. These functions do the same for usual
 values and raise `Unusual` for all others, which graphql-core then coerces or refuses in its words.

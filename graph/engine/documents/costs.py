@@ -44,6 +44,7 @@ from graphql import (
     is_object_type,
 )
 
+from db.core.yield_points import yield_point
 from graph.engine import specs
 from graph.engine.documents.limits import Limits, too_complex
 from graph.engine.specs import backing_of, python_name, spec_of
@@ -198,6 +199,7 @@ class _Pricer:
         return total
 
     def _field(self, graph_type: GraphQLObjectType, nodes: list[FieldNode]) -> Formula:
+        yield_point()
         name = nodes[0].name.value
         total = Formula(cost=1, bytes=VALUE_BYTES)
         if name == "__typename":
@@ -213,7 +215,7 @@ class _Pricer:
             case specs.NodeLookup(many=True):
                 total.add(self._below(definition, nodes, rows=1), size_of(nodes[0], "ids"))
                 return total
-            case specs.Edge() | specs.ViewerRow() | specs.NodeLookup() | specs.Live():
+            case specs.RelatedRow() | specs.ViewerRow() | specs.NodeLookup() | specs.Live():
                 total.rows += 1
             case specs.Column(column):
                 total.add(_column_weight(graph_type, column or python_name(definition)))

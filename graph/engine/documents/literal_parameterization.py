@@ -42,6 +42,7 @@ from graphql import (
 )
 from graphql.utilities import coerce_input_literal
 
+from db.core.yield_points import yield_point
 from graph.engine.documents.parsing import Strings
 
 # What GraphQL calls Int and Float (GraphQL specification, 2.9.1 and 2.9.2).
@@ -177,6 +178,9 @@ class _Parameterizer(Visitor):
         self._type_info = type_info
         self.literal_parameters: list[LiteralParameter] = []
         self.is_complete = True
+
+    def enter_field(self, *_: Any) -> None:
+        yield_point()
 
     def enter_variable_definition(self, _: VariableDefinitionNode, *__: Any) -> Any:
         return self.SKIP

@@ -6,10 +6,20 @@ import re
 from collections.abc import Iterator, Sequence
 
 import orjson
-from graphql import DocumentNode, GraphQLError, Lexer, Node, Source, Token, TokenKind
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    Lexer,
+    Node,
+    SelectionNode,
+    Source,
+    Token,
+    TokenKind,
+)
 from graphql.language.parser import Parser
 
 from db.core.errors import ErrorCode
+from db.core.yield_points import yield_point
 from graph.engine.documents.limits import Limits, check_document, too_complex
 from graph.shared.errors import RequestError
 
@@ -66,6 +76,15 @@ class _Lexer(Lexer):
         return self.create_token(TokenKind.STRING, start, found.end(), known)
 
 
+class _Parser(Parser):
+    """Parses one selection after another, and may be suspended before each."""
+
+    def parse_selection(self) -> SelectionNode:
+        """A field or a fragment."""
+        yield_point()
+        return super().parse_selection()
+
+
 def parsed(text: str, strings: Strings, limits: Limits) -> DocumentNode:
     """The document without locations, once it is known to be small enough to validate.
 
@@ -119,7 +138,7 @@ def _tree(text: str, strings: Strings, limits: Limits, *, is_located: bool) -> D
     lexer = _Lexer(Source(text), strings)
     first = lexer.token
     try:
-        return Parser(
+        return _Parser(
             lexer.source, no_location=not is_located, max_tokens=limits.tokens, lexer=lexer
         ).parse_document()
     finally:

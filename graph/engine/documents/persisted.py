@@ -57,6 +57,13 @@ class PersistedDocuments:
             self._trusted = {**by_hash, **trusted}
             self._trusted_texts = frozenset(trusted.values())
 
+    def reads(self, request: Mapping[str, Any]) -> bool:
+        """Whether finding the text of this request reads its document."""
+        return self._trusted is None and bool(
+            isinstance(request.get("query"), str)
+            and "persistedQuery" in request.get("extensions", ())
+        )
+
     def text(self, request: Mapping[str, Any], operation_name: str | None) -> str:
         """The text of the document a request sends or names; `RequestError` without one."""
         query: str | None = request.get("query")

@@ -21,13 +21,13 @@ from graphql import (
     SelectionSetNode,
     StringValueNode,
     Visitor,
-    parse,
     specified_rules,
     visit,
 )
 from graphql.validation import NoSchemaIntrospectionCustomRule, ValuesOfCorrectTypeRule
 
 from db.core.errors import ErrorCode
+from db.core.yield_points import yield_point
 from graph.engine.documents.cache import ByteBoundedCache
 from graph.engine.documents.coercion import Coercions
 from graph.engine.documents.costs import Pricing
@@ -42,7 +42,7 @@ from graph.engine.documents.literal_parameterization import (
     strings_in,
 )
 from graph.engine.documents.operation import NormalizedDocument, Operation, Tree, Variables
-from graph.engine.documents.parsing import Strings
+from graph.engine.documents.parsing import Strings, parsed
 from graph.engine.documents.plan_cache_key import plan_key_parts
 from graph.engine.documents.validation import Rule, valid_document
 from graph.engine.documents.variables import coerce_variables, refuse_unstorable
@@ -68,6 +68,17 @@ class _Text:
 
     def operation(self, normalized: NormalizedDocument) -> Operation:
         return Operation(normalized, self.literals, self.variables, self.memo)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadDocument:
+    """A text that is new here, and its tokens."""
+
+    text: str
+    name: str | None
+    tokens: list[str]
+    strings: Strings
+    normalized: NormalizedText | None
 
 
 def _first_field(
@@ -121,7 +132,8 @@ class Documents:
 
     def operation(self, text: str, name: str | None) -> Operation:
         """The operation to run; `RequestError` when the document is not valid."""
-        return self.known(text, name) or self._read(text, name)
+        found = self.recognized(text, name)
+        return found if isinstance(found, Operation) else self.read(found)
 
     def with_cost(
         self, answer: bytes, text: str, name: str | None, given: Mapping[str, Any]
@@ -132,22 +144,43 @@ class Documents:
         shown = operation.normalized.formula.estimate(variables.coerced).shown(self._limits)
         return answer[:-1] + b',"extensions":{"cost":' + orjson.dumps(shown) + b"}}"
 
-    def _read(self, text: str, name: str | None) -> Operation:
-        """The operation of a text that is not remembered; its normalized document may be."""
+    def recognized(self, text: str, name: str | None) -> Operation | UnreadDocument:
+        """The operation of a text that is remembered, or whose normalized document is."""
+        known = self.known(text, name)
+        if known is not None:
+            return known
         tokens, strings = check_text(text, self._limits), Strings()
         found = None if INTROSPECTION.intersection(tokens) else normalize(tokens, strings)
-        if found is not None:
-            key = (found.text, name)
-            normalized = self._normalized_documents.get(key)
-            if normalized is not None and normalized.literal_parameters is not None:
-                literals = literal_values(normalized.literal_parameters, found.literals)
-                if literals is not None:
-                    for literal in strings_in(found.literals):
-                        refuse_unstorable(literal)
-                    return self._remember(text, name, key, normalized, literals)
+        unread = UnreadDocument(text, name, tokens, strings, found)
+        return self._with_its_literals(unread) or unread
+
+    def _with_its_literals(self, unread: UnreadDocument) -> Operation | None:
+        """The operation of a document that is remembered with other literals."""
+        found = unread.normalized
+        if found is None:
+            return None
+        key = (found.text, unread.name)
+        normalized = self._normalized_documents.get(key)
+        if normalized is None or normalized.literal_parameters is None:
+            return None
+        literals = literal_values(normalized.literal_parameters, found.literals)
+        if literals is None:
+            return None
+        for literal in strings_in(found.literals):
+            refuse_unstorable(literal)
+        return self._remember(unread.text, unread.name, key, normalized, literals)
+
+    def read(self, unread: UnreadDocument) -> Operation:
+        """The operation of a document that is not remembered; a long computation."""
+        # Others with the same document may have come first.
+        known = self.known(unread.text, unread.name) or self._with_its_literals(unread)
+        if known is not None:
+            return known
+        text, tokens, strings = unread.text, unread.tokens, unread.strings
         document = valid_document(self._schema, self._rules, text, tokens, strings, self._limits)
+        yield_point()
         visit(document, _StringChecker())
-        return self._load(text, name, document, found, len(tokens))
+        return self._load(text, unread.name, document, unread.normalized, len(tokens))
 
     def _load(
         self,
@@ -190,6 +223,7 @@ class Documents:
         read_tree: Callable[[], Tree],
     ) -> NormalizedDocument:
         replaced = document if parameterized is None else parameterized.document
+        yield_point()
         tree = _tree(replaced, name)
         return NormalizedDocument(
             kind=tree.node.operation,
@@ -213,7 +247,7 @@ class Documents:
         )
 
     def _read_tree(self, text: str, name: str | None, is_parameterized: bool) -> Tree:
-        document = parse(text, no_location=True)
+        document = parsed(text, Strings(), self._limits)
         replaced = parameterize(self._schema, document) if is_parameterized else None
         return _tree(document if replaced is None else replaced.document, name)
 

@@ -30,6 +30,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from graphql.validation.validate import ValidationAbortedError
 
 from db.core.errors import ErrorCode
+from db.core.yield_points import yield_point
 from graph.engine.documents.limits import Limits, too_complex
 from graph.engine.documents.parsing import Strings, located, parsed
 from graph.shared.errors import RequestError
@@ -55,6 +56,15 @@ ONLY_WITH: dict[Rule, str] = {
 }
 
 
+class _Pauses(ASTValidationRule):
+    """Finds nothing: where validation may be suspended."""
+
+    def enter_field(self, *_: Any) -> None:
+        yield_point()
+
+    enter_argument = enter_object_field = enter_field
+
+
 def valid_document(
     schema: GraphQLSchema,
     rules: Sequence[Rule],
@@ -67,6 +77,7 @@ def valid_document(
     document = parsed(text, strings, limits)
     marks = {mark for mark in "$@" if mark in tokens}
     needed = [rule for rule in rules if rule not in ONLY_WITH or ONLY_WITH[rule] in marks]
+    needed.append(_Pauses)
     errors = _faults(schema, needed, document)
     if not errors:
         return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -38,7 +39,7 @@ from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
 from graph.engine.planning.arguments import argument_reader
 from graph.engine.planning.conversion import Conversions
-from graph.engine.planning.faults import FieldFault, FieldFaults, Path, Place, kept, spread
+from graph.engine.planning.faults import FieldFault, FieldFaults, Path, kept, spread
 from graph.engine.planning.gone import LooksGone, looks_gone
 from graph.engine.planning.json_parts import Json, build_object
 from graph.engine.planning.parameters import Parameters, Request, faults_of
@@ -51,22 +52,22 @@ from graph.engine.specs import spec_of
 from graph.shared.answer_memory import SMALL_BYTES
 from graph.shared.context import Context
 from graph.shared.errors import RequestError, domain_error, masked, top_level
-from graph.shared.loop_turns import LoopTurns
-
-# Reading, planning and compiling the largest documents take some 25 ms each. Each of these waits
-# for a turn of its own, and where several wait, half of the time is left to everything else.
-LARGE_DOCUMENT_TOKENS, LARGE_TEXT_CHARACTERS = 300, 1_000
-REST_SECONDS = 0.025
+from graph.shared.steps import Steps
 
 log = structlog.get_logger("tallygraph.engine")
 
 
 @dataclass(frozen=True, slots=True)
 class PartialPlan:
-    """A statement without the fields at fault, and which of all fields may be null."""
+    """A statement without the fields at fault, and which of all fields may be null.
+
+    Beside it, in the order of the answer, all root fields, and those that ask for introspection.
+    """
 
     statement: Statement
     nullable: Mapping[Path, bool]
+    keys: Sequence[str]
+    introspected: Mapping[str, list[FieldNode]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,33 @@ class Engine:
         self.documents = Documents(self.schema, introspection=introspection, limits=self.limits)
         self.persisted = PersistedDocuments(self.documents, trusted)
         self.conversions = Conversions(strawberry_schema)
-        self._turns = LoopTurns(1, REST_SECONDS)
+        # Reading, planning and compiling the largest documents takes some 60 ms.
+        self._steps = Steps()
         self._roots = Roots(self.schema)
         self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
 
-    def ignores_dead_token(self, request: Mapping[str, Any], operation_name: str | None) -> bool:
+    async def operation(self, text: str, operation_name: str | None, network: str) -> Operation:
+        """The operation of a text; `RequestError` when its document is not valid."""
+        found = self.documents.recognized(text, operation_name)
+        if isinstance(found, Operation):
+            return found
+        return await self._steps.run(network, partial(self.documents.read, found))
+
+    async def text(
+        self, request: Mapping[str, Any], operation_name: str | None, network: str
+    ) -> str:
+        """The text of the document that a request sends or names; `RequestError` without one."""
+        if request.get("extensions") and self.persisted.reads(request):
+            await self.operation(request["query"], operation_name, network)
+        return self.persisted.text(request, operation_name)
+
+    async def ignores_dead_token(
+        self, request: Mapping[str, Any], operation_name: str | None, network: str
+    ) -> bool:
         """Whether a request runs without the dead token that it was sent with."""
         try:
-            text = self.persisted.text(request, operation_name)
-            operation = self.documents.operation(text, operation_name)
+            text = await self.text(request, operation_name, network)
+            operation = await self.operation(text, operation_name, network)
         except RequestError:
             return False
         return ignores_dead_token(self.schema.mutation_type, operation)
@@ -146,9 +165,7 @@ class Engine:
         """One query or mutation as the bytes of its response."""
         operation = self.documents.known(text, operation_name)
         if operation is None:
-            if len(text) >= LARGE_TEXT_CHARACTERS:
-                await self._turns.turn(context.network)
-            operation = self.documents.operation(text, operation_name)
+            operation = await self.operation(text, operation_name, context.network)
         context.normalized_document = operation.normalized
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
@@ -189,7 +206,7 @@ class Engine:
                 operation, variables, context.actor, context.network
             )
             if statement is None:
-                return await self._with_faults(operation, variables, context, {})
+                return await self._with_faults(operation, variables, context)
             arguments = self._arguments(operation, statement, variables, context.actor)
             answer = await self._fetch(statement, arguments, context.actor)
             if statement.looks_gone and context.actor.user_id and statement.looks_gone(answer):
@@ -199,80 +216,79 @@ class Engine:
             kept(first)
         except Exception as error:  # every other fault leaves no data
             return failed(error, context)
-        # Many faults take long to find and to tell, and nobody needs them told at full speed.
-        await self._turn(operation, context.network)
-        # A plan that is known finds what is wrong with its arguments without being made again.
-        request = Request(variables, context.actor.user_id)
-        found = {} if statement is None else faults_of(statement.getters, request)
-        return await self._with_faults(operation, variables, context, found)
+        return await self._with_faults(operation, variables, context, statement)
 
     async def _with_faults(
         self,
         operation: Operation,
         variables: Variables,
         context: Context,
-        found: Mapping[Path, FieldFault],
+        statement: Statement | None = None,
     ) -> bytes:
-        """The answer of an operation some of whose fields fail, or that asks for introspection."""
-        signed_in = context.actor.user_id is not None
-        plan_key = (signed_in, *operation.plan_key(variables))
-        known = operation.normalized.partial_plans.get((plan_key, frozenset(found)))
-        try:
-            if known is not None:
-                request = Request(variables, context.actor.user_id)
-                answer = await self.read(known.statement, request, context.actor)
-                return _answer(*spread(orjson.loads(answer), found, known.nullable))
-        except FieldFaults:
-            pass  # the rows show more of them
-        except Exception as error:
-            return failed(error, context)
-        planning = Planning(self.schema, operation, variables, signed_in=signed_in)
-        planning.faults |= found
-        try:
-            root, fields = planning.root()
-            asked = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
-            compiled = {k: n for k, n in fields.items() if k not in asked}
-            data, told, plan = await self._read_with_faults(planning, root, compiled, context)
-            if found and found.keys() == planning.faults.keys():
-                operation.normalized.remember_partial((plan_key, frozenset(found)), plan)
-            if data is not None and asked:
-                data |= self._introspect(operation, asked, variables)
-                data = {key: data[key] for key in fields}
-        except Exception as error:
-            return failed(error, context)
-        return _answer(data, told)
+        """The answer of an operation some of whose fields fail, or that asks for introspection.
 
-    async def _read_with_faults(
-        self,
-        planning: Planning,
-        root: GraphQLObjectType,
-        fields: dict[str, list[FieldNode]],
-        context: Context,
-    ) -> tuple[Any, list[tuple[FieldFault, Place]], PartialPlan]:
-        """The data of these fields, null where they fail; what is told of each fault; the plan.
+        A plan that is known finds what is wrong with its arguments without being made again.
+        """
+        request = Request(variables, context.actor.user_id)
+        planning = self._planning(operation, variables, context.actor)
+        try:
+            while True:
+                plan = await self._steps.run(
+                    context.network, partial(self._partial_plan, planning, request, statement)
+                )
+                try:
+                    answer = await self.read(plan.statement, request, context.actor)
+                    break
+                except FieldFaults as refused:
+                    planning.faults |= refused.faults
+            return await self._steps.run(
+                context.network, partial(self._told, planning, plan, answer)
+            )
+        except Exception as error:
+            return failed(error, context)
+
+    def _partial_plan(
+        self, planning: Planning, request: Request, statement: Statement | None
+    ) -> PartialPlan:
+        """The plan without the fields at fault, all of which are in `planning` from then on.
 
         One pass over the document finds every fault of a kind: those of planning, then those of
         arguments, then what the answer shows to be refused. The fields at fault are planned as
         null from then on, so no pass comes twice.
         """
-        request = Request(planning.variables, context.actor.user_id)
+        if statement is not None and not planning.faults:
+            planning.faults |= faults_of(statement.getters, request)
+        operation, known_faults = planning.operation, frozenset(planning.faults)
+        key = (planning.plan_key, known_faults)
+        known: PartialPlan | None = operation.normalized.partial_plans.get(key)
+        if known is not None:
+            return known
+        root, fields = planning.root()
+        introspected = {k: n for k, n in fields.items() if n[0].name.value in INTROSPECTION}
+        compiled = {key: nodes for key, nodes in fields.items() if key not in introspected}
         while True:
             found: dict[Path, FieldFault] = {}
             planner = planning.planner(Parameters(), found)
-            await self._turn(planning.operation, context.network)
-            pairs = self._plan_fields(planner, root, fields)
+            pairs = self._plan_fields(planner, root, compiled)
             found = found or faults_of(planner.parameters.getters.values(), request)
             if not found:
-                await self._turn(planning.operation, context.network, continues=True)
-                statement = _statement(planner, pairs)
-                try:
-                    answer = await self.read(statement, request, context.actor)
-                    break
-                except FieldFaults as refused:
-                    found.update(refused.faults)
+                break
             planning.faults |= found
-        data, told = spread(orjson.loads(answer), planning.faults, planner.nullable)
-        return data, told, PartialPlan(statement, planner.nullable)
+        statement = _statement(planner, pairs)
+        plan = PartialPlan(statement, planner.nullable, tuple(fields), introspected)
+        if known_faults and known_faults == planning.faults.keys():
+            operation.normalized.remember_partial(key, plan)
+        return plan
+
+    def _told(self, planning: Planning, plan: PartialPlan, answer: bytes) -> bytes:
+        """The response: the data, null where a field fails, and what is wrong with each."""
+        data, told = spread(orjson.loads(answer), planning.faults, plan.nullable)
+        if data is not None and plan.introspected:
+            data |= self._introspect(planning.operation, plan.introspected, planning.variables)
+            data = {key: data[key] for key in plan.keys}
+        errors = [top_level(fault, place) for fault, place in told]
+        tail = b',"errors":' + orjson.dumps(errors) if errors else b""
+        return b'{"data":' + orjson.dumps(data) + tail + b"}"
 
     def subscription_plan(
         self, operation: Operation, variables: Variables, *, signed_in: bool = True
@@ -285,6 +301,20 @@ class Engine:
             plan = SubscriptionPlan(planning)
             operation.normalized.remember(plan_key, plan)
         return plan
+
+    async def plan_subscription(
+        self,
+        operation: Operation,
+        given_variables: Mapping[str, Any],
+        actor: Actor,
+        network: str,
+    ) -> None:
+        """Makes the plan of a subscription, so that `subscription_plan()` has it at once."""
+        variables = coerce_variables(self.schema, operation, given_variables)
+        signed_in = actor.user_id is not None
+        if (signed_in, *operation.plan_key(variables)) not in operation.plans:
+            plan = partial(self.subscription_plan, operation, variables, signed_in=signed_in)
+            await self._steps.run(network, plan)
 
     async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
         """Runs a statement for an actor."""
@@ -320,34 +350,33 @@ class Engine:
                 break
         return statement.finished(answer)
 
-    async def _turn(self, operation: Operation, network: str, *, continues: bool = False) -> None:
-        """Waits for a turn, if the operation is so large that it needs one of its own."""
-        if operation.normalized.token_count >= LARGE_DOCUMENT_TOKENS:
-            await self._turns.turn(network, continues=continues)
-
     async def query_statement(
         self, operation: Operation, variables: Variables, actor: Actor, network: str = ""
     ) -> Statement | None:
         """The operation's statement for these variables; nothing when it asks for introspection."""
+        plan_key = (actor.user_id is not None, *operation.plan_key(variables))
+        statement: Statement | None = operation.plans.get(plan_key)
+        if statement is None:
+            planning = self._planning(operation, variables, actor)
+            statement = await self._steps.run(network, partial(self._query_plan, planning))
+        return statement
+
+    def _planning(self, operation: Operation, variables: Variables, actor: Actor) -> Planning:
         signed_in = actor.user_id is not None
-        plan_key = (signed_in, *operation.plan_key(variables))
-        statement = operation.plans.get(plan_key)
-        if statement is None:
-            # Whoever gave it no plan yet has just read it, or nearly so.
-            await self._turn(operation, network, continues=not operation.plans)
-            # Others with the same document may have come first.
-            statement = operation.plans.get(plan_key)
-        if statement is None:
-            planning = Planning(self.schema, operation, variables, signed_in=signed_in)
-            root, fields = planning.root()
-            if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
-                return None
-            planner = planning.planner(Parameters())
-            pairs = self._plan_fields(planner, root, fields)
-            await self._turn(operation, network, continues=True)
-            statement = _statement(planner, pairs, looks_gone(root, fields))
-            operation.normalized.remember(plan_key, statement)
-        assert isinstance(statement, Statement)
+        return Planning(self.schema, operation, variables, signed_in=signed_in)
+
+    def _query_plan(self, planning: Planning) -> Statement | None:
+        # Others with the same document may have come first.
+        known: Statement | None = planning.operation.plans.get(planning.plan_key)
+        if known is not None:
+            return known
+        root, fields = planning.root()
+        if any(nodes[0].name.value in INTROSPECTION for nodes in fields.values()):
+            return None
+        planner = planning.planner(Parameters())
+        pairs = self._plan_fields(planner, root, fields)
+        statement = _statement(planner, pairs, looks_gone(root, fields))
+        planning.operation.normalized.remember(planning.plan_key, statement)
         return statement
 
     def _plan_fields(
@@ -358,7 +387,7 @@ class Engine:
         ]
 
     def _introspect(
-        self, operation: Operation, asked: dict[str, list[FieldNode]], variables: Variables
+        self, operation: Operation, asked: Mapping[str, list[FieldNode]], variables: Variables
     ) -> dict[str, Any]:
         syntax = operation.normalized.syntax()
         node = syntax.node
@@ -383,7 +412,10 @@ class Engine:
         parts: list[bytes] = []
         errors: list[dict[str, Any]] = []
         run, room_bytes = Run(context, variables), self.limits.answer_bytes
-        for key, field in self.mutation_fields(operation, variables).items():
+        plan = partial(self.mutation_fields, operation, variables)
+        is_planned = operation.plan_key(variables) in operation.plans
+        fields = plan() if is_planned else await self._steps.run(context.network, plan)
+        for key, field in fields.items():
             try:
                 answer = await self._mutate_field(field, run)
                 room_bytes -= len(answer)
@@ -426,14 +458,8 @@ def _statement(
     return make_statement(build_object(pairs), planner.parameters, planner.finishers, gone)
 
 
-def _answer(data: Any, told: Sequence[tuple[FieldFault, Place]]) -> bytes:
-    errors = [top_level(fault, place) for fault, place in told]
-    tail = b',"errors":' + orjson.dumps(errors) if errors else b""
-    return b'{"data":' + orjson.dumps(data) + tail + b"}"
-
-
 def report(error: Exception, context: Context) -> DomainError:
-    """The domain error to show; a fault of ours is logged whole and shown masked."""
+    """The domain error to show; an internal error is logged whole and shown masked."""
     known = domain_error(error)
     if known is not None:
         return known

@@ -1,26 +1,41 @@
-"""What a mutation's operation hands back to the engine."""
+"""What a mutation's operation hands back to the engine: the command, and what its payload shows."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from db.core.actor import Actor
-from db.core.pool import Transaction
-from graph.engine.planning.parameters import ACTOR
+from db.core.commands import Command, FunctionCall
+from graph.engine.planning.parameters import ACTOR, RESULT
+
+__all__ = ["ACTOR", "RESULT", "Outcome", "Payload", "Ref"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A row, by its primary key, in the place of an object that the engine will read."""
+    """A row, by its primary key, instead of an object that the engine will read."""
 
     key: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A command that is still to be run, and its payload.
+
+    `rows` says for each row of the payload what its primary key is: the command's `RESULT`, the
+    `ACTOR`, or a `Ref`. `fields` are those of the payload's fields that are no rows.
+    """
+
+    command: FunctionCall[Any] | Command[Any]
+    rows: Mapping[str, str | Ref] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Payload:
-    """The fields of a mutation's payload; rows as `Ref`, errors empty on success.
+    """The fields of a payload whose command has been done; rows as `Ref`, errors empty on success.
 
     `reader` is who the payload's rows are read for, when it is not the caller: whoever has just
     signed in.
@@ -28,26 +43,3 @@ class Payload:
 
     fields: Mapping[str, Any]
     reader: Actor | None = None
-
-
-@dataclass(frozen=True)
-class Command:
-    """Work to do in one transaction of the caller's, the payload read in the same one."""
-
-    run: Callable[[Transaction], Awaitable[Payload]]
-
-
-@dataclass(frozen=True)
-class FunctionCall:
-    """A function written in SQL: it and its payload are one statement.
-
-    `function` is called with `arguments`, each a cast such as `integer`, and its value. `keys`
-    says for each row of the payload what its primary key is: the `RESULT`, or the `ACTOR`.
-    """
-
-    RESULT: ClassVar[str] = "result"
-    ACTOR: ClassVar[str] = ACTOR
-
-    function: str
-    arguments: tuple[tuple[str, Any], ...]
-    keys: Mapping[str, str] = field(default_factory=dict)

@@ -11,13 +11,14 @@ from typing import Any
 import orjson
 from asyncpg import IntegrityConstraintViolationError
 from graphql import FieldNode, GraphQLObjectType, get_named_type
-from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy import ColumnElement, func, literal_column
 
 from db.core.actor import Actor
+from db.core.commands import FunctionCall, SqlFunction, call
 from db.core.errors import ErrorCode
 from db.core.pool import Database, Transaction
 from db.core.retries import retried
-from graph.engine.execution.outcomes import Command, FunctionCall, Payload, Ref
+from graph.engine.execution.outcomes import Outcome, Payload, Ref
 from graph.engine.planning.function_calls import (
     AnswerParameters,
     FunctionCallStatement,
@@ -28,7 +29,7 @@ from graph.engine.planning.function_calls import (
     reads_tables,
 )
 from graph.engine.planning.json_parts import Json, build_object, text_literal
-from graph.engine.planning.parameters import ACTOR, Parameters, Request
+from graph.engine.planning.parameters import ACTOR, GIVEN, RESULT, Parameters, Request
 from graph.engine.planning.planner import Planner
 from graph.engine.planning.planning import Planning
 from graph.engine.planning.render import read
@@ -92,7 +93,7 @@ class PayloadPlan:
         self.type = payload_type
         self.nodes = nodes
         self.parts = list(self._parts(payload_type, nodes, (), ()))
-        self._calls: dict[str, FunctionCallStatement | None] = {}
+        self._calls: dict[SqlFunction[Any], FunctionCallStatement | None] = {}
 
     def _parts(
         self,
@@ -181,31 +182,41 @@ class PayloadPlan:
                 keys[part.attributes] = value.key
         return keys
 
-    def call_statement(self, function_call: FunctionCall) -> FunctionCallStatement | None:
-        """Call and payload as one statement; nothing when some of it is no row of the call's."""
-        if function_call.function not in self._calls:
-            self._calls[function_call.function] = self._call_statement(function_call)
-        return self._calls[function_call.function]
+    def call_statement(self, outcome: Outcome) -> FunctionCallStatement | None:
+        """Call and payload as one statement; nothing when that cannot be."""
+        command = outcome.command
+        if not isinstance(command, FunctionCall):
+            return None
+        if command.function not in self._calls:
+            self._calls[command.function] = self._call_statement(command.function, outcome)
+        return self._calls[command.function]
 
-    def _call_statement(self, function_call: FunctionCall) -> FunctionCallStatement | None:
-        keys: Keys = {(name,): key for name, key in {VIEWER: ACTOR, **function_call.keys}.items()}
-        casts = [cast for cast, _ in function_call.arguments]
+    def _call_statement(
+        self, function: SqlFunction[Any], outcome: Outcome
+    ) -> FunctionCallStatement | None:
+        keys: dict[tuple[str, ...], str] = {(VIEWER,): ACTOR}
+        for name, key in outcome.rows.items():
+            keys[name,] = GIVEN if isinstance(key, Ref) else key
         reread = RereadParameters(keys)
         planner = self._planning.planner(reread)
         planner.rereads = True
-        value = self._verb_payload(planner, keys, reread=True)
+        value = self._call_payload(planner, keys, outcome.fields, reread=True)
         if value is None:
             return None
         if not reads_tables(value):
-            return call_and_rows(value, reread, planner.finishers, function_call.function, casts)
+            return call_and_rows(value, reread, planner.finishers, function)
+        if function.returns != "uuid":  # which `app.answer()` takes
+            return None
         answer = AnswerParameters(keys)
         planner = self._planning.planner(answer)
-        value = self._verb_payload(planner, keys, reread=False)
+        value = self._call_payload(planner, keys, outcome.fields, reread=False)
         assert value is not None, "the keys are the same"
-        return call_and_answer(value, answer, planner.finishers, function_call.function, casts)
+        return call_and_answer(value, answer, planner.finishers, function)
 
-    def _verb_payload(self, planner: Planner, keys: Keys, *, reread: bool) -> Json | None:
-        """The payload as SQL; nothing when some of it is no row of the function's."""
+    def _call_payload(
+        self, planner: Planner, keys: Keys, fields: Mapping[str, Any], *, reread: bool
+    ) -> Json | None:
+        """The payload as SQL; nothing when some of it is neither a row with a key nor a text."""
         by_path = {part.path: part for part in self.parts}
         pairs: list[tuple[str, ColumnElement[Any]]] = []
         for key, nodes in planner.collect(self.type, self.nodes).items():
@@ -217,6 +228,8 @@ class PayloadPlan:
             elif (key,) in by_path and by_path[key,].attributes in keys:
                 row = self._row(planner, by_path[key,], (key,), reread=reread)
                 pairs.append((key, row))
+            elif isinstance(fields.get(given := python_name(self.type.fields[name])), str):
+                pairs.append((key, func.to_json(planner.parameters.given(given))))
             else:
                 return None
         return build_object(pairs)
@@ -266,24 +279,28 @@ def _refusal(error: Exception) -> Payload | None:
     return Payload({"errors": user_errors(known)})
 
 
-async def _finish(database: Database, plan: PayloadPlan, outcome: Any, run: Run) -> bytes:
+async def _finish(
+    database: Database, plan: PayloadPlan, outcome: Outcome | Payload, run: Run
+) -> bytes:
+    if isinstance(outcome, Payload):
+        return await _show(database, plan, outcome, run)
+    statement = plan.call_statement(outcome)
+    if statement is not None:
+        return await _run_call(database, statement, outcome, run)
     actor = run.context.actor
-    if isinstance(outcome, FunctionCall):
-        statement = plan.call_statement(outcome)
-        if statement is not None:
-            return await _run_call(database, statement, outcome, run)
-        function_call = outcome
-        outcome = Command(lambda transaction: _call(transaction, function_call, actor))
-    if isinstance(outcome, Command):
-        async with database.transaction(actor) as transaction:
-            payload = _with_viewer(await outcome.run(transaction), actor)
-            return await plan.read(transaction, payload, _request(plan, payload, run))
-    assert isinstance(outcome, Payload)
-    outcome = _with_viewer(outcome, actor)
-    if not plan.keys(outcome):
-        return plan.without_rows(outcome.fields)
-    async with database.transaction(outcome.reader or actor) as transaction:
-        return await plan.read(transaction, outcome, _request(plan, outcome, run))
+    async with database.transaction(actor) as transaction:
+        payload = _with_viewer(await _run_command(transaction, outcome, actor), actor)
+        return await plan.read(transaction, payload, _request(plan, payload, run))
+
+
+async def _show(database: Database, plan: PayloadPlan, payload: Payload, run: Run) -> bytes:
+    """The payload of a command that has been done."""
+    actor = run.context.actor
+    payload = _with_viewer(payload, actor)
+    if not plan.keys(payload):
+        return plan.without_rows(payload.fields)
+    async with database.transaction(payload.reader or actor) as transaction:
+        return await plan.read(transaction, payload, _request(plan, payload, run))
 
 
 def _with_viewer(payload: Payload, actor: Actor) -> Payload:
@@ -299,25 +316,32 @@ def _request(plan: PayloadPlan, payload: Payload, run: Run) -> Request:
 
 
 async def _run_call(
-    database: Database, statement: FunctionCallStatement, function_call: FunctionCall, run: Run
+    database: Database, statement: FunctionCallStatement, outcome: Outcome, run: Run
 ) -> bytes:
+    assert isinstance(outcome.command, FunctionCall)
     actor = run.context.actor
-    request = Request(run.variables, actor.user_id)
-    values = [value for _, value in function_call.arguments]
-    arguments = statement.arguments(values, request, actor.user_claim)
+    request = call_request(outcome, run)
+    arguments = statement.arguments(outcome.command.values, request, actor.user_claim)
     async with database.pools[actor.role].connection() as connection:
         answer = await connection.fetch_value(statement.sql, arguments)
     return finished(answer, statement.finishers)
 
 
-async def _call(transaction: Transaction, function_call: FunctionCall, actor: Actor) -> Payload:
-    """A SQL function in a transaction, for payloads that one statement cannot read."""
-    call = ", ".join(
-        f"${n}::{cast}" for n, (cast, _) in enumerate(function_call.arguments, start=1)
-    )
-    values = [value for _, value in function_call.arguments]
-    result = await transaction.connection.fetchval(
-        f"select {function_call.function}({call})", *values
-    )
-    sources = {FunctionCall.RESULT: result, ACTOR: actor.user_id}
-    return Payload({name: Ref(sources[key]) for name, key in function_call.keys.items()})
+def call_request(outcome: Outcome, run: Run) -> Request:
+    """What the parameters of a call's statement are computed from."""
+    keys: dict[tuple[str, ...], Any] = {
+        (name,): key.key for name, key in outcome.rows.items() if isinstance(key, Ref)
+    }
+    return Request(run.variables, run.context.actor.user_id, keys, outcome.fields)
+
+
+async def _run_command(transaction: Transaction, outcome: Outcome, actor: Actor) -> Payload:
+    """A command in a transaction, and the payload that is to be read in the same one."""
+    command = outcome.command
+    if isinstance(command, FunctionCall):
+        result = await call(transaction, command)
+    else:
+        result = await command.run(transaction)
+    known = {RESULT: Ref(result), ACTOR: Ref(actor.user_id)}
+    rows = {name: key if isinstance(key, Ref) else known[key] for name, key in outcome.rows.items()}
+    return Payload({**outcome.fields, **rows})

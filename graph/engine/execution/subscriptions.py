@@ -49,7 +49,7 @@ from graph.shared.relay import uuid_from_global_id
 
 # A database that restarts is waited for; after that the client is told to come back. No stream may
 # be silent for five seconds while its changes wait.
-PATIENCE_SECONDS = 4.0
+DATABASE_WAIT_SECONDS = 4.0
 RETRY_SECONDS = 0.2
 
 
@@ -75,7 +75,7 @@ class LiveEngine(Protocol):
 
 
 class LiveEvents(Protocol):
-    """A watch on the hub: entered, told what the first read has shown, then iterated."""
+    """A subscription of the hub: entered, told what the first read has shown, then iterated."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: Any) -> None: ...
@@ -84,7 +84,7 @@ class LiveEvents(Protocol):
     def __aiter__(self) -> AsyncIterator[Any]: ...
 
 
-Watch = Callable[..., LiveEvents]
+Subscribe = Callable[..., LiveEvents]
 # Sends a result at once; false when the client has too much to read already.
 SendNow = Callable[[bytes], bool]
 
@@ -232,12 +232,12 @@ class Subscriber:
     def __init__(
         self,
         engine: LiveEngine,
-        watch: Watch,
+        subscribe: Subscribe,
         actor: Callable[[], Actor],
         enter: Callable[..., Awaitable[Room]] | None = None,
     ) -> None:
         self._engine = engine
-        self._watch = watch
+        self._subscribe = subscribe
         self._actor = actor
         self._enter = enter
 
@@ -278,13 +278,13 @@ class Subscriber:
                 ErrorCode.UNAUTHENTICATED,
             )
         entity = self._entity(plan, arguments)
-        watch = self._watch(
+        subscription = self._subscribe(
             topic=plan.spec.topic,
             user_id=None if plan.is_public else actor.user_id,
             entity_id=str(entity) if entity else None,
             after=after,
         )
-        async with watch as events:
+        async with subscription as events:
             now = await self._read(plan.now, Request(variables, None, {(plan.spec.field,): entity}))
             if plan.spec.entity_argument is not None and None in now["rows"].values():
                 raise not_found(plan.spec.field, (plan.spec.entity_argument,))
@@ -340,7 +340,7 @@ class Subscriber:
     async def _read_event(
         self, plan: SubscriptionPlan, variables: Any, event: Any, actor: Actor
     ) -> dict[str, Any]:
-        """The event's row with its edges, read once for all sockets of an actor."""
+        """The event's row with its related rows, read once for all sockets of an actor."""
         if variables.room_bytes > SMALL_BYTES:
             # Kept for the others, it would take memory as long as the slowest of them.
             return await self._read(plan.event, Request(variables, None, snapshot=event.snapshot))
@@ -356,9 +356,9 @@ class Subscriber:
         return await asyncio.shield(reading)
 
     async def _read(self, statement: Statement, request: Request) -> dict[str, Any]:
-        """One answer as the actor of this moment; waits a while for a database that is away."""
+        """One answer as what the actor may see now; waits a while for a database that is away."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(DATABASE_WAIT_SECONDS):
                 while True:
                     if (found := await self._read_once(statement, request)) is not None:
                         return found

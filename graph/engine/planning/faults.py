@@ -13,7 +13,7 @@ from db.core.errors import DomainError, bad_input
 # Response keys; a number stands for one item of a list, None for every item.
 Path = tuple[str | int | None, ...]
 # The same with every item's number.
-Place = tuple[str | int, ...]
+ResponsePath = tuple[str | int, ...]
 
 
 class FieldFault(DomainError):
@@ -91,13 +91,13 @@ def _places(
 
 def spread(
     data: Any, faults: Mapping[Path, FieldFault], nullable: Mapping[Path, bool]
-) -> tuple[Any, list[tuple[FieldFault, Place]]]:
+) -> tuple[Any, list[tuple[FieldFault, ResponsePath]]]:
     """The data with its nulls, and each fault that stands in it with its place.
 
     `nullable` tells of every planned field, in the document's order, whether it may be null; of
     faults that end in the same null, the first is told (GraphQL specification, 6.4.4).
     """
-    told: dict[Place, tuple[FieldFault, Place]] = {}
+    told: dict[ResponsePath, tuple[FieldFault, ResponsePath]] = {}
     for field in nullable:
         if field not in faults:
             continue
@@ -109,7 +109,7 @@ def spread(
     return data, list(told.values())
 
 
-def _with_null(data: Any, place: Place) -> Any:
+def _with_null(data: Any, place: ResponsePath) -> Any:
     if not place:
         return None
     node = data

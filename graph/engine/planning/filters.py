@@ -14,7 +14,7 @@ from db.core.errors import DomainError, bad_input
 from graph.engine.planning.parameters import Request
 from graph.engine.planning.planner import Planner
 from graph.engine.planning.rows import cursor_value
-from graph.engine.specs import Column, Edge, GlobalId, backing_of, python_name, spec_of
+from graph.engine.specs import Column, GlobalId, RelatedRow, backing_of, python_name, spec_of
 from graph.shared.relay import split_global_id
 
 LIST_LIMIT = 100
@@ -39,7 +39,7 @@ class Where:
                 raise bad_input("A condition may not be null; leave it out.", *here)
             field = graph_type.fields[name]
             match spec_of(field):
-                case Edge(local, remote):
+                case RelatedRow(local, remote):
                     target = get_named_type(field.type)
                     assert isinstance(target, GraphQLObjectType)
                     yield self._related(target, source.c[local], remote, operators, here)

@@ -15,14 +15,24 @@ from sqlalchemy import ColumnElement, Table, cast, literal_column, select
 from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import TypeEngine
 
-from db.core.compiling import compiled_once
-from graph.engine.planning.parameters import ACTOR, JSONB_TYPE, Getter, Parameters, Request
+from db.core.commands import SqlFunction
+from db.core.compiling import compiled_once, sql_type
+from graph.engine.planning.parameters import (
+    ACTOR,
+    GIVEN,
+    JSONB_TYPE,
+    RESULT,
+    Getter,
+    Parameters,
+    Request,
+)
 from graph.engine.planning.planner import Finisher, Guard
 
+# Which of `RESULT`, `ACTOR` and `GIVEN` the key of each row is, by the row's path in the payload.
 Keys = Mapping[tuple[str, ...], str]
 
-# The row that a function's statement selects from: what the function returned, and who asked.
-DONE, RESULT = "done", "result"
+# The row that a function's statement selects from: what the function returned, and the other keys.
+DONE = "done"
 # What a selection that `app.answer()` runs calls the function's result, and all else it needs.
 ANSWER_RESULT, ANSWER_PARAMETERS = "$1", "$2"
 
@@ -49,25 +59,29 @@ class FunctionCallStatement:
 
 
 class RereadParameters(Parameters):
-    """Parameters beside rows that are read again; `keys` says what each row's key is.
+    """Parameters beside rows that are read again.
 
     A key comes from the row of the call, so that nothing can be read before the function has run.
     """
 
     def __init__(self, keys: Keys) -> None:
         super().__init__()
+        self.given_keys: dict[str, tuple[Getter, str]] = {}
         self._keys = keys
 
     def key(self, path: tuple[str, ...], type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        """The function's result, or the actor."""
-        return literal_column(f"{DONE}.{ACTOR if self._keys[path] == ACTOR else RESULT}", type_)
+        """A column of the call's row."""
+        name = self._keys[path]
+        if name == GIVEN:
+            name = f"key_{len(self.given_keys)}"
+            self.given_keys[name] = lambda request: request.keys.get(path), sql_type(type_)
+        return literal_column(f"{DONE}.{name}", type_)
 
 
 class AnswerParameters(Parameters):
     """Parameters inside the selection that `app.answer()` runs.
 
-    `$1` is the function's result; everything else comes as one jsonb object in `$2`. `keys` says
-    for each object of the payload whether the function's result or the actor is its primary key.
+    `$1` is the function's result; everything else comes as one jsonb object in `$2`.
     """
 
     def __init__(self, keys: Keys) -> None:
@@ -75,10 +89,10 @@ class AnswerParameters(Parameters):
         self._keys = keys
 
     def key(self, path: tuple[str, ...], type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        """The function's result, or the actor."""
-        if self._keys[path] == ACTOR:
-            return self.actor()
-        return literal_column(ANSWER_RESULT, type_)
+        """The function's result, the actor, or what was given."""
+        if self._keys[path] == RESULT:
+            return literal_column(ANSWER_RESULT, type_)
+        return self.actor() if self._keys[path] == ACTOR else super().key(path, type_)
 
     def values(self, request: Request) -> dict[str, Any]:
         """The jsonb parameter."""
@@ -100,16 +114,20 @@ def call_and_rows(
     value: ColumnElement[Any],
     parameters: RereadParameters,
     finishers: Sequence[Finisher | Guard],
-    function: str,
-    casts: Sequence[str],
+    function: SqlFunction[Any],
 ) -> FunctionCallStatement:
     """Runs a function, then selects from rows that are read again."""
     sql, names = compiled_once(select(value))
-    head, call = _head_and_call(function, casts, len(names))
-    done = f"select {call} as {RESULT}, user_id::uuid as {ACTOR} from claims"
+    getters = [parameters.getters[name] for name in names]
+    columns = [f"user_id::uuid as {ACTOR}"]
+    for name, (getter, cast_to) in parameters.given_keys.items():
+        getters.append(getter)
+        columns.append(f"${len(getters)}::{cast_to} as {name}")
+    head, call = _head_and_call(function, len(getters))
+    done = f"select {call} as {RESULT}, {', '.join(columns)} from claims"
     return FunctionCallStatement(
         f"{head}, {DONE} as materialized ({done}) select ({sql}) from {DONE}",
-        tuple(parameters.getters[name] for name in names),
+        tuple(getters),
         tuple(finishers),
     )
 
@@ -118,13 +136,12 @@ def call_and_answer(
     value: ColumnElement[Any],
     parameters: AnswerParameters,
     finishers: Sequence[Finisher | Guard],
-    function: str,
-    casts: Sequence[str],
+    function: SqlFunction[Any],
 ) -> FunctionCallStatement:
     """Runs a function, then lets `app.answer()` select whatever is wanted."""
     selection, names = compiled_once(select(value))
     assert not names, "inside this selection nothing is bound by the driver"
-    head, call = _head_and_call(function, casts, 2)
+    head, call = _head_and_call(function, 2)
     return FunctionCallStatement(
         f"{head} select app.answer({call}, $1::text, $2::jsonb) from claims",
         (lambda _: selection, parameters.values),
@@ -133,8 +150,8 @@ def call_and_answer(
     )
 
 
-def _head_and_call(function: str, casts: Sequence[str], before: int) -> tuple[str, str]:
+def _head_and_call(function: SqlFunction[Any], before: int) -> tuple[str, str]:
     """The claim's part of the statement, and the call; `before` parameters stand before its own."""
-    call = ", ".join(f"${n}::{cast}" for n, cast in enumerate(casts, start=before + 1))
-    claim = f"set_config('app.user_id', ${before + len(casts) + 1}::text, true) as user_id"
-    return f"with claims as materialized (select {claim})", f"{function}({call})"
+    last = before + len(function.casts) + 1
+    claim = f"set_config('app.user_id', ${last}::text, true) as user_id"
+    return f"with claims as materialized (select {claim})", function.call(before + 1)

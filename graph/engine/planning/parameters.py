@@ -7,27 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam
+from sqlalchemy import ColumnElement, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from graph.engine.planning.faults import FieldFault, Path, blaming, kept
 
-ACTOR = "actor_user_id"
-UUID_TYPE, JSONB_TYPE = Uuid(), JSONB()
+# What the key of a payload's row can be: the result of its command, who asked, or given beforehand.
+RESULT, ACTOR, GIVEN = "result", "actor_user_id", "given"
+UUID_TYPE, JSONB_TYPE, TEXT_TYPE = Uuid(), JSONB(), Text()
 
 
 @dataclass(slots=True)
 class Request:
     """What one run of a plan computes its parameters from.
 
-    `keys` holds the primary keys an operation returned, by their path in the payload;
-    `snapshot` is the row of an event.
+    `keys` holds the primary keys an operation gave, by their path in the payload, `fields` what it
+    gave for those of the payload's fields that are no rows; `snapshot` is the row of an event.
     """
 
     variables: Any
     actor_user_id: UUID | None
     keys: Mapping[tuple[str, ...], Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
     snapshot: Mapping[str, Any] | None = None
 
 
@@ -59,8 +61,12 @@ class Parameters:
         return self._bound("snapshot", lambda request: request.snapshot, JSONB_TYPE)
 
     def key(self, path: tuple[str, ...], type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        """The primary key an operation returned for the object at `path` of its payload."""
+        """The primary key an operation gave for the object at `path` of its payload."""
         return self.add(lambda request: request.keys.get(path), type_)
+
+    def given(self, name: str) -> ColumnElement[Any]:
+        """The text that an operation gave for a field of its payload."""
+        return self.add(lambda request: request.fields[name], TEXT_TYPE)
 
     def _bound(self, name: str, getter: Getter, type_: TypeEngine[Any]) -> ColumnElement[Any]:
         self.getters[name] = getter

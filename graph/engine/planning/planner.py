@@ -33,6 +33,7 @@ from db.core.access import is_public
 from db.core.errors import DomainError
 from db.core.predicates import ownership_predicate
 from db.core.rereading import readable_columns, reread_name
+from db.core.yield_points import yield_point
 from graph.engine import specs
 from graph.engine.planning.faults import FieldFault, Path, blamed_on, kept
 from graph.engine.planning.json_parts import (
@@ -141,7 +142,7 @@ class Planner:
         self.finishers: list[Finisher | Guard] = []
         # Whether what is planned now shows admins what they may read beside their own.
         self._as_admin = False
-        # Whether edges lead to rows as this statement's function has left them.
+        # Whether related rows are read as this statement's function has left them.
         self.rereads = False
         self._aliases = 0
 
@@ -163,7 +164,7 @@ class Planner:
     def snapshot_source(
         self, named: GraphQLNamedType, deferred: Collection[str] = ()
     ) -> FromClause:
-        """The row of an event in the place of the table, but `deferred` as they are now."""
+        """The row of an event instead of the table, but `deferred` as they are now."""
         table, key = table_behind(named).table, table_behind(named).key
         record = func.jsonb_populate_record(
             literal_column(f"null::{table.name}"), self.parameters.snapshot()
@@ -180,7 +181,7 @@ class Planner:
         return joined.where(self.ownership_condition(named, row)).subquery(self.next_name())
 
     def reread_source(self, named: GraphQLNamedType, key: ColumnElement[Any]) -> FromClause:
-        """The row with this key in the place of the table, as this statement's call has left it."""
+        """The row with this key instead of the table, as this statement's call has left it."""
         backing = table_behind(named)
         call = getattr(func.app, reread_name(backing.table))(key)
         readable = readable_columns(backing.table, backing.model.access)
@@ -227,6 +228,7 @@ class Planner:
 
     def field(self, definition: GraphQLField, path: Path, value: Callable[[], Json]) -> Json:
         """The value of one field, which answers for what is wrong in it; null when known to be."""
+        yield_point()
         self.nullable[path] = is_nullable_type(definition.type)
         if path in self._faults:
             return literal_column("null::json")
@@ -268,7 +270,7 @@ class Planner:
             case specs.Embedded(present):
                 made = self.object(as_object(named), nodes, source, path)
                 return made if present is None else case((present(source), made), else_=null())
-            case specs.Edge(local, remote):
+            case specs.RelatedRow(local, remote):
                 by_key = self.rereads and remote == table_behind(named).key
                 target = (
                     self.reread_source(named, source.c[local]) if by_key else self.source(named)
@@ -308,6 +310,7 @@ class Planner:
         parent: FromClause | None = None,
     ) -> Json:
         """The one readable row of `source` that meets the conditions, or null."""
+        yield_point()
         if not self.may_name(named):
             return literal_column("null::json")
         made = self.object(as_object(named), nodes, source, path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import cached_property
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema
 
-from graph.engine.documents.operation import Operation, Variables
+from graph.engine.documents.operation import Operation, Tree, Variables
 from graph.engine.planning.arguments import argument_reader, argument_values
 from graph.engine.planning.faults import FieldFault, Path
 from graph.engine.planning.pages import build_page
@@ -29,9 +30,25 @@ class Planning:
         self.faults: dict[Path, FieldFault] = {}
         self.operation = operation
         self.variables = variables
-        self._syntax = operation.normalized.syntax()
-        self.selections = Selections(schema, self._syntax.fragments, variables.coerced)
-        self.renderer = Renderer(schema, self.selections)
+
+    @cached_property
+    def plan_key(self) -> tuple[Hashable, ...]:
+        """What a plan for these variables is remembered by."""
+        return (self._signed_in, *self.operation.plan_key(self.variables))
+
+    @cached_property
+    def _syntax(self) -> Tree:
+        return self.operation.normalized.syntax()
+
+    @cached_property
+    def selections(self) -> Selections:
+        """The fields of the operation."""
+        return Selections(self._schema, self._syntax.fragments, self.variables.coerced)
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """How computed values are written."""
+        return Renderer(self._schema, self.selections)
 
     def planner(
         self, parameters: Parameters, collected: dict[Path, FieldFault] | None = None

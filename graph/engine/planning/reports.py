@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, get_named_type
-from sqlalchemy import ColumnElement, column, func, literal_column, select
+from sqlalchemy import ColumnElement, column, literal_column, select
 
 from graph.engine import specs
 from graph.engine.planning.faults import Path
@@ -38,9 +38,8 @@ def report(
         planner.parameters.add(partial(_value, read, make), type_)
         for type_, make in spec.parameters
     ]
-    schema, name = spec.function.split(".")
     whose = planner.parameters.actor() if owner is None else owner
-    call = getattr(getattr(func, schema), name)(whose, *parameters)
+    call = spec.function.of(whose, *parameters)
     columns = [column(name, type_) for name, type_ in spec.columns]
     rows = call.table_valued(*columns, with_ordinality=POSITION)
     # Its columns are named here: an ordinality has no name of its own.

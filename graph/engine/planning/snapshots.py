@@ -54,7 +54,7 @@ _STRICT: dict[Any, Callable[[Any, Any], Any]] = {
 # A whole number or a text, as SQL writes them.
 _LITERAL = re.compile(r"[0-9]+|'(?:[^']|'')*'")
 _UTC = "+00:00"
-_WHOLE_MOMENT = len("2026-01-31T12:00:00.000000+00:00")
+_WHOLE_TIMESTAMP = len("2026-01-31T12:00:00.000000+00:00")
 
 
 class NeedsDatabase(Exception):
@@ -128,13 +128,13 @@ def _strict(compute: Callable[[Any, Any], Any], left: Read, right: Read) -> Read
     return strict
 
 
-def _moment(name: str) -> Read:
+def _timestamp(name: str) -> Read:
     def read(row: Row) -> str | None:
         value = row.get(name)
         if value is None:
             return None
         text: str = value
-        if len(text) == _WHOLE_MOMENT and text.endswith(_UTC):
+        if len(text) == _WHOLE_TIMESTAMP and text.endswith(_UTC):
             # As nearly all come: only the zone is written otherwise.
             return text[: -len(_UTC)] + "Z"
         return format_date_time(datetime.fromisoformat(text))
@@ -164,7 +164,9 @@ class SnapshotReader:
         match spec_of(definition):
             case specs.Column(column):
                 source = column or python_name(definition)
-                return _moment(source) if named.name == "DateTime" else lambda row: row.get(source)
+                return (
+                    _timestamp(source) if named.name == "DateTime" else lambda row: row.get(source)
+                )
             case specs.GlobalId():
                 return global_id_of(graph_type)
             case specs.Reference(column, prefix):

@@ -16,6 +16,7 @@ import pytest
 from starlette.applications import Starlette
 
 from db.core.actor import Actor
+from db.core.commands import call
 from db.core.errors import ErrorCode
 from db.core.pool import Database
 from db.files.image_variants import ImageVariants
@@ -88,7 +89,7 @@ async def new_upload(
 ) -> UUID:
     await publish(database, limits)
     async with database.transaction(actor) as transaction:
-        return await create_upload(transaction, content_type, limits.size_bytes, limits)
+        return await call(transaction, create_upload(content_type, limits.size_bytes, limits))
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from db.embedded.database import EmbeddedDatabase, start_embedded
 from db.embedded.process import make_public_directory
 from graph.live.bus import WakeBus
 from graph.live.hub import EventHub
-from graph.live.subscriptions import Event, Subscription
+from graph.live.subscriptions import DeliveredEvent, EventSubscription
 from settings import Settings
 
 TOPIC = "credits.changed"
@@ -92,12 +92,14 @@ async def write(
     return int(await connection.fetchval(WRITE, TOPIC, user_id, entity_id, snapshot))
 
 
-async def take(subscription: Subscription, count: int, seconds: float = 10) -> list[Event]:
+async def take(
+    subscription: EventSubscription, count: int, seconds: float = 10
+) -> list[DeliveredEvent]:
     async with asyncio.timeout(seconds):
         return [await anext(subscription) for _ in range(count)]
 
 
-async def nothing_comes(subscription: Subscription, seconds: float = 0.15) -> bool:
+async def nothing_comes(subscription: EventSubscription, seconds: float = 0.15) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await anext(subscription)

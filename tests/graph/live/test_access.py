@@ -11,7 +11,7 @@ import pytest
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from graph.live.access import LOOK_EVERY_SECONDS, LOOK_TIMEOUT_SECONDS, AccessWatch
-from graph.live.subscriptions import Subscription
+from graph.live.subscriptions import EventSubscription
 from server.services import Services
 from tests.conftest import MakeUser
 
@@ -20,7 +20,7 @@ def test_two_looks_fit_into_what_is_promised() -> None:
     assert LOOK_EVERY_SECONDS + LOOK_TIMEOUT_SECONDS < 5
 
 
-async def end_of(subscription: Subscription) -> ErrorCode:
+async def end_of(subscription: EventSubscription) -> ErrorCode:
     """How a subscription ends that gives no event any more."""
     with pytest.raises(DomainError) as ended:
         async with asyncio.timeout(10):

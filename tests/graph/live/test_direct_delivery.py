@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from graph.live.cursors import Cursor
-from graph.live.event_log import Batch, Head, Position, Watch
-from graph.live.subscriptions import Event, Subscription, event_of
+from graph.live.event_log import Batch, EventFilter, Head, Position
+from graph.live.subscriptions import DeliveredEvent, EventSubscription, event_of
 
 HEAD = Head(epoch=1, xmin=10, xmax=10, newest=9, unsettled=False, dropped=(0, 0))
 
@@ -26,15 +26,17 @@ class Feed:
 
     fresh_head = ready
 
-    async def read_backlog(self, _watch: Watch, _after: Position, _until: Position) -> Batch:
+    async def read_backlog(
+        self, _event_filter: EventFilter, _after: Position, _until: Position
+    ) -> Batch:
         raise AssertionError("nothing was missed")
 
-    def register(self, subscription: Subscription) -> None: ...
+    def register(self, subscription: EventSubscription) -> None: ...
 
-    def unregister(self, subscription: Subscription) -> None: ...
+    def unregister(self, subscription: EventSubscription) -> None: ...
 
 
-def event(number: int) -> Event:
+def event(number: int) -> DeliveredEvent:
     row = (10, number, "direct.tested", "UPDATE", uuid4(), "one", b"{}")
     return event_of(row, HEAD.epoch)
 
@@ -42,7 +44,7 @@ def event(number: int) -> Event:
 class Consumer:
     """Takes what is not delivered past it; `ways` tells by which way each event came."""
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: EventSubscription) -> None:
         self.subscription = subscription
         self.ways: list[tuple[str, int]] = []
         self.is_open = True
@@ -50,7 +52,7 @@ class Consumer:
         subscription.deliver_past(self.deliver)
         self.task = asyncio.create_task(self.consume())
 
-    def deliver(self, event: Event) -> bool:
+    def deliver(self, event: DeliveredEvent) -> bool:
         if self.is_broken:
             raise RuntimeError("it cannot be made")
         if self.is_open:
@@ -68,8 +70,8 @@ class Consumer:
 
 @pytest.fixture
 async def consumer() -> AsyncIterator[Consumer]:
-    watch = Watch("direct.tested", uuid4(), None)
-    async with Subscription(Feed(), watch, None, 10, 1.0) as subscription:
+    event_filter = EventFilter("direct.tested", uuid4(), None)
+    async with EventSubscription(Feed(), event_filter, None, 10, 1.0) as subscription:
         consumer = Consumer(subscription)
         await consumer.settle()
         yield consumer

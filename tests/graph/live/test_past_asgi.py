@@ -21,7 +21,7 @@ from auth.tokens import AccessTokens
 from db.core.actor import Actor
 from db.core.pool import Database
 from graph.live.bus import WakeBus
-from graph.live.clients import Clients, Limits
+from graph.live.clients import ClientLimits, Clients
 from server.app import Server
 from server.serving import server_config
 from server.uvicorn_websocket import HELD_LIMIT_SOCKETS, FlushOrAbortProtocol
@@ -65,7 +65,7 @@ class Writes:
 async def running(database: Database, settings: Settings) -> AsyncIterator[tuple[Server, int]]:
     """The application, which soon gives up who does not read, and its port."""
     server = Server(settings, database, None, WakeBus.memory())  # type: ignore[arg-type]
-    limits = replace(Limits(), send_seconds=SEND_SECONDS)
+    limits = replace(ClientLimits(), send_seconds=SEND_SECONDS)
     server.clients = server.sockets._clients = Clients(limits, sweep_seconds=0.05)
     await server.start()
     async with run_uvicorn(server_config(server, settings)) as (port, _):

@@ -15,7 +15,7 @@ from db.core.retention import turn_event_days
 from graph.live.bus import WakeBus
 from graph.live.cursors import decode_cursor
 from graph.live.hub import EventHub
-from graph.live.subscriptions import Event
+from graph.live.subscriptions import DeliveredEvent
 from tests.graph.live.deployment import TOPIC, Deployment, nothing_comes, running, take, write
 
 
@@ -65,7 +65,12 @@ async def write_many(deployment: Deployment, user_id: UUID, count: int, seed: in
 
 
 async def follow(
-    hubs: list[EventHub], user_id: UUID, cursor: str, seen: list[Event], wanted: int, seed: int
+    hubs: list[EventHub],
+    user_id: UUID,
+    cursor: str,
+    seen: list[DeliveredEvent],
+    wanted: int,
+    seed: int,
 ) -> None:
     """A client that leaves after a few events and resumes with its cursor, on any node."""
     chance = random.Random(seed)
@@ -89,7 +94,7 @@ async def test_resuming_among_concurrent_writers_leaves_no_gap_and_no_double(
     ):
         snapshot = await writer.fetchval("select app.seen_of_events()")
         start = first.snapshot_cursor(snapshot)
-        followers: list[list[Event]] = [[] for _ in range(4)]
+        followers: list[list[DeliveredEvent]] = [[] for _ in range(4)]
         following = [
             asyncio.create_task(follow([first, second], user_id, start, seen, -1, number))
             for number, seen in enumerate(followers)

@@ -21,7 +21,7 @@ from db.core.pool import Database
 from graph.live import clients as clients_module
 from graph.live import streams
 from graph.live.bus import WakeBus
-from graph.live.clients import Clients, Limits
+from graph.live.clients import ClientLimits, Clients
 from server.app import Server
 from server.uvicorn_protocol import ImpatientHttpProtocol
 from settings import Settings
@@ -98,7 +98,7 @@ class Events:
 async def running(database: Database, settings: Settings, **limits: Any) -> AsyncIterator[Running]:
     """The whole application on a port of its own; its limits may be other ones."""
     server = Server(settings, database, None, WakeBus.memory())  # type: ignore[arg-type]
-    clients = Clients(replace(Limits(), **limits), sweep_seconds=0.05)
+    clients = Clients(replace(ClientLimits(), **limits), sweep_seconds=0.05)
     server.clients = server._streams._clients = clients
     await server.start()
     config = uvicorn.Config(

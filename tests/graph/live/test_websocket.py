@@ -13,7 +13,7 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from graph.live.clients import Limits
+from graph.live.clients import ClientLimits
 from server import uvicorn_websocket as uvicorn_protocol
 from tests.graph.live.websocket_server import (
     ALICE,
@@ -316,12 +316,15 @@ async def test_a_slow_subscription_closes_the_socket_resumably(server: Server) -
 
 
 async def test_no_initialisation_closes_4408() -> None:
-    async with serving(Limits(initialisation_seconds=0.3)) as server, server.connect() as client:
+    async with (
+        serving(ClientLimits(initialisation_seconds=0.3)) as server,
+        server.connect() as client,
+    ):
         assert await closing(client) == (4408, "Connection initialisation timeout")
 
 
 async def test_a_quiet_client_is_pinged_and_a_silent_one_closed() -> None:
-    async with serving(Limits(keep_alive_seconds=0.3)) as server, server.connect() as client:
+    async with serving(ClientLimits(keep_alive_seconds=0.3)) as server, server.connect() as client:
         await initialise(client)
         for _ in range(4):
             assert await hear(client) == {"type": "ping"}
@@ -390,7 +393,7 @@ async def test_a_foreign_origin_is_refused_at_the_handshake() -> None:
 
 
 async def test_connections_of_one_address_are_capped_before_the_handshake() -> None:
-    async with serving(Limits(connections_per_address=2)) as server:
+    async with serving(ClientLimits(connections_per_address=2)) as server:
         forged = {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"}
         async with server.connect(), server.connect():
             with pytest.raises(InvalidStatus) as refused:
@@ -407,7 +410,7 @@ async def test_connections_of_one_address_are_capped_before_the_handshake() -> N
 
 async def test_connections_of_one_user_are_capped_wherever_they_come_from() -> None:
     async with (
-        serving(Limits(connections_per_user=1)) as server,
+        serving(ClientLimits(connections_per_user=1)) as server,
         server.connect() as first,
         server.connect() as second,
         server.connect() as other,
@@ -421,7 +424,7 @@ async def test_connections_of_one_user_are_capped_wherever_they_come_from() -> N
 
 async def test_subscriptions_of_one_user_are_capped_over_all_their_sockets() -> None:
     async with (
-        serving(Limits(subscriptions_per_user=2)) as server,
+        serving(ClientLimits(subscriptions_per_user=2)) as server,
         server.connect() as first,
         server.connect() as second,
     ):

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 from db.core.actor import NOBODY, Actor
 from db.core.errors import DomainError, ErrorCode, bad_input
 from graph.engine.execution.subscriptions import Item, SendNow
-from graph.live.clients import Clients, Limits
+from graph.live.clients import ClientLimits, Clients
 from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
 from graph.live.websocket import RequestErrors
@@ -143,13 +143,14 @@ async def run_uvicorn(
 
 @contextlib.asynccontextmanager
 async def serving(
-    limits: Limits | None = None, is_origin_allowed: Callable[[str | None], bool] | None = None
+    limits: ClientLimits | None = None,
+    is_origin_allowed: Callable[[str | None], bool] | None = None,
 ) -> AsyncIterator[Server]:
     source = Source()
     options: dict[str, Any] = {}
     if is_origin_allowed:
         options["is_origin_allowed"] = is_origin_allowed
-    clients = Clients(limits or Limits(), sweep_seconds=0.05)
+    clients = Clients(limits or ClientLimits(), sweep_seconds=0.05)
     endpoint = GraphQLWebSocket(source, clients, **options)
     config = uvicorn.Config(
         endpoint,

@@ -206,7 +206,7 @@ async def _of_row(
         case specs.Embedded():
             present = PRESENT[parent.name, name](row.values)
             return replace(row, type_name=object_type(field.type).name) if present else None
-        case specs.Edge(local, remote):
+        case specs.RelatedRow(local, remote):
             target = object_type(field.type)
             behind = backing_of(target)
             assert behind is not None

@@ -167,7 +167,7 @@ class Arguments:
         slugs = [text.partition("_")[2] for text in ids] if item.name in ("Tool", "Plan") else []
         choices: dict[str, list[Any]] = {
             "ID": [*ids, *ids, *slugs, *self._world.foreign, *MALFORMED],
-            "DateTime": self._world.moments,
+            "DateTime": self._world.timestamps,
             "Boolean": [True, False],
             "Int": INTEGERS,
             "String": TEXTS,

@@ -14,7 +14,7 @@ from uuid import UUID
 from graphql import GraphQLObjectType
 
 from db.core.errors import DomainError, ErrorCode, bad_input
-from graph.engine.specs import Column, Edge, GlobalId, backing_of, python_name, spec_of
+from graph.engine.specs import Column, GlobalId, RelatedRow, backing_of, python_name, spec_of
 
 from .rows import Reader, Row, key_from_text
 
@@ -156,7 +156,7 @@ class List:
                 raise bad_input("null")
             field = graph_type.fields[name]
             spec = spec_of(field)
-            if isinstance(spec, Edge):
+            if isinstance(spec, RelatedRow):
                 holds &= await self._related(object_type(field.type), spec, row, given)
                 continue
             assert isinstance(spec, Column | GlobalId)
@@ -167,7 +167,9 @@ class List:
                 holds &= found is not None and value is not None and COMPARE[word](found, value)
         return holds
 
-    async def _related(self, target: GraphQLObjectType, edge: Edge, row: Row, given: Any) -> bool:
+    async def _related(
+        self, target: GraphQLObjectType, edge: RelatedRow, row: Row, given: Any
+    ) -> bool:
         backing = backing_of(target)
         assert backing is not None
         related = await self._reader.row(

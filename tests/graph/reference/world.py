@@ -21,8 +21,8 @@ STRANGER = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000c0"))
 ACTORS = {"ada": ADA, "guest": GUEST, "nobody": NOBODY}
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-# Whole seconds, halves, one microsecond, all of them, and two rows of the same moment.
-MOMENTS = [
+# Whole seconds, halves, one microsecond, all of them, and two rows of the same timestamp.
+TIMESTAMPS = [
     START,
     START + timedelta(microseconds=500_000),
     START + timedelta(seconds=1, microseconds=1),
@@ -31,7 +31,7 @@ MOMENTS = [
     datetime(1969, 12, 31, 23, 59, 59, 120_000, tzinfo=UTC),
 ]
 # The same for rows that are deleted when they are old.
-LASTING = [moment.replace(year=2100) for moment in MOMENTS]
+LASTING = [timestamp.replace(year=2100) for timestamp in TIMESTAMPS]
 OWN_PAGES = (
     "creditGrants",
     "creditTransactions",
@@ -62,7 +62,7 @@ class World:
     foreign: list[str] = field(default_factory=list)
     cursors: dict[str, list[str]] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
-    moments: list[str] = field(default_factory=list)
+    timestamps: list[str] = field(default_factory=list)
 
     def every_cursor(self) -> set[str]:
         """All cursors of all lists."""
@@ -94,8 +94,8 @@ async def _profiles(owner: asyncpg.Connection, user: Actor) -> None:
             thumbnail=None if n % 2 else "aGk=",
             analysis=DOCUMENT if n % 2 else {},
             chat_history=[DOCUMENT, None] if n % 3 else [],
-            created_at=MOMENTS[n % len(MOMENTS)],
-            updated_at=MOMENTS[-n % len(MOMENTS)],
+            created_at=TIMESTAMPS[n % len(TIMESTAMPS)],
+            updated_at=TIMESTAMPS[-n % len(TIMESTAMPS)],
             synced_at=START,
         )
 
@@ -118,8 +118,8 @@ async def _uploads(owner: asyncpg.Connection, user: Actor) -> None:
             height_pixels=480 if ready else None,
             size_bytes=2**20 + n if ready else None,
             rejected_code="INVALID_IMAGE" if status == "REJECTED" else None,
-            expires_at=MOMENTS[2],
-            created_at=MOMENTS[n],
+            expires_at=TIMESTAMPS[2],
+            created_at=TIMESTAMPS[n],
         )
 
 
@@ -145,9 +145,9 @@ async def _generations(owner: asyncpg.Connection, user: Actor) -> None:
             credits_charged=2**31 - 1 if n == 2 else n,
             from_cache=n % 2 == 0,
             made_offline=n % 3 == 0,
-            created_at=MOMENTS[n % len(MOMENTS)],
-            started_at=MOMENTS[n % len(MOMENTS)] if n else None,
-            finished_at=MOMENTS[-1] if status in ("FAILED", "SUCCEEDED") else None,
+            created_at=TIMESTAMPS[n % len(TIMESTAMPS)],
+            started_at=TIMESTAMPS[n % len(TIMESTAMPS)] if n else None,
+            finished_at=TIMESTAMPS[-1] if status in ("FAILED", "SUCCEEDED") else None,
         )
 
 
@@ -163,7 +163,7 @@ async def _notifications(owner: asyncpg.Connection, user: Actor) -> None:
             message_key=f"m{n}",
             data=DOCUMENT if n == 3 else {"n": n},
             read=n % 2 == 0,
-            created_at=MOMENTS[n],
+            created_at=TIMESTAMPS[n],
         )
 
 
@@ -197,7 +197,7 @@ async def _for_admins(owner: asyncpg.Connection) -> None:
             attempts=n,
             error=TEXTS[n],
             died_at=LASTING[n],
-            retried_at=MOMENTS[n] if n % 2 else None,
+            retried_at=TIMESTAMPS[n] if n % 2 else None,
         )
     for n, state in enumerate(("CLOSED", "OPEN", "HALF_OPEN")):
         await _add(
@@ -206,8 +206,8 @@ async def _for_admins(owner: asyncpg.Connection) -> None:
             provider=f"{TEXTS[3]} {n}",
             state=state,
             consecutive_failures=n,
-            retry_at=MOMENTS[n] if n else None,
-            updated_at=MOMENTS[n + 1],
+            retry_at=TIMESTAMPS[n] if n else None,
+            updated_at=TIMESTAMPS[n + 1],
         )
 
 
@@ -251,7 +251,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
             display_name=TEXTS[3] if email else None,
             plan_id="pro" if email else None,
             role="admin" if user is ADA else "user",
-            created_at=MOMENTS[2],
+            created_at=TIMESTAMPS[2],
         )
     for user in (ADA, STRANGER):
         await _profiles(owner, user)
@@ -338,5 +338,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         f"generation_{known(STRANGER, 'generation', 0)}",
         f"upload_{known(STRANGER, 'upload', 0)}",
     ]
-    moments = [moment.isoformat() for moment in MOMENTS] + ["2026-03-01T14:00:00.5+02:00"]
-    return World(ids, foreign, moments=moments)
+    timestamps = [timestamp.isoformat() for timestamp in TIMESTAMPS] + [
+        "2026-03-01T14:00:00.5+02:00"
+    ]
+    return World(ids, foreign, timestamps=timestamps)

@@ -20,7 +20,7 @@ _ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
-class Place:
+class DatabaseFolder:
     """One database's folder; `origin` is the data folder it belongs to, where that is known."""
 
     id: str
@@ -30,14 +30,16 @@ class Place:
     state: State
 
 
-def list_places(settings: Settings, system: Path = SYSTEM_DIRECTORY) -> list[Place]:
+def list_database_folders(
+    settings: Settings, system: Path = SYSTEM_DIRECTORY
+) -> list[DatabaseFolder]:
     """The databases in the system's folder and this deployment's own, by name of their origin."""
     own = Cluster.of(settings)
     folders = [folder for folder in _entries(system) if _ID.fullmatch(folder.name)]
-    places = [_place(folder.name, folder, _origin(folder, own)) for folder in folders]
+    databases = [_database_folder(folder.name, folder, _origin(folder, own)) for folder in folders]
     if own.directory not in folders and own.directory.exists():
-        places.append(_place(own.id, own.directory, own.home))
-    return sorted(places, key=lambda place: (str(place.origin or ""), place.id))
+        databases.append(_database_folder(own.id, own.directory, own.home))
+    return sorted(databases, key=lambda database: (str(database.origin or ""), database.id))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -55,8 +57,8 @@ def _origin(folder: Path, own: Cluster) -> Path | None:
     return None
 
 
-def _place(name: str, folder: Path, origin: Path | None) -> Place:
-    return Place(name, folder, origin, _size_bytes(folder), _state(folder, origin))
+def _database_folder(name: str, folder: Path, origin: Path | None) -> DatabaseFolder:
+    return DatabaseFolder(name, folder, origin, _size_bytes(folder), _state(folder, origin))
 
 
 def _size_bytes(folder: Path) -> int:
@@ -80,17 +82,17 @@ def _state(folder: Path, origin: Path | None) -> State:
     return "left behind" if origin is not None and not origin.exists() else "stopped"
 
 
-def remove_place(place: Place) -> None:
+def remove_database_folder(database: DatabaseFolder) -> None:
     """Deletes a database for good; refused while any process uses it."""
     in_use = EmbeddedDatabaseError(
-        f"The database {place.id} is in use: stop the server that runs on it, then try again."
+        f"The database {database.id} is in use: stop the server that runs on it, then try again."
     )
-    lock = Lock(place.directory / "lock")
+    lock = Lock(database.directory / "lock")
     if not lock.acquire():
         raise in_use
     try:
-        if read_pid_file(place.directory / "data"):
+        if read_pid_file(database.directory / "data"):
             raise in_use
-        shutil.rmtree(place.directory)
+        shutil.rmtree(database.directory)
     finally:
         lock.release()

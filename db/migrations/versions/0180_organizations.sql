@@ -79,9 +79,9 @@ grant select (id, organization_id, email, role, status, invited_by, accepted_by,
 grant select on organization_invitations to service;
 
 -- The bodies of these come with the SQL functions, which are replaced in the same run.
-create function app.name_member() returns trigger language plpgsql as $$ begin return new; end; $$;
-create function app.rename_member() returns trigger language plpgsql as $$ begin return null; end; $$;
-create function app.end_membership() returns trigger language plpgsql as $$ begin return null; end; $$;
+create or replace function app.name_member() returns trigger language plpgsql as $$ begin return new; end; $$;
+create or replace function app.rename_member() returns trigger language plpgsql as $$ begin return null; end; $$;
+create or replace function app.end_membership() returns trigger language plpgsql as $$ begin return null; end; $$;
 create trigger name_member before insert on organization_members
     for each row execute function app.name_member();
 create trigger rename_member after update on users for each row

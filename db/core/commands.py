@@ -1,0 +1,99 @@
+"""Commands: what a slice's operations offer to be done, each a typed value until somebody runs it.
+
+`db/<slice>/operations.py` declares the SQL functions that Python calls, and makes commands of them;
+nothing else names a function of the database. A test compares every declaration with the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import asyncpg
+from sqlalchemy import func
+
+from db.core.actor import SERVICE
+from db.core.pool import Database, Transaction
+
+_declared: dict[str, SqlFunction[Any]] = {}
+
+
+class SqlFunction[Result]:
+    """A function of the database: its name, the type it returns, its arguments and their types.
+
+    A function that returns columns names them, as in `table(user_id uuid, fault text)` for any
+    number of rows and `record(action text)` for one. `Result` is what Python receives.
+    """
+
+    def __init__(self, name: str, returns: str, **arguments: str) -> None:
+        if name in _declared:
+            raise ValueError(f"{name} is declared twice")
+        self.name = name
+        self.returns = returns
+        self.arguments = arguments
+        self.casts = tuple(arguments.values())
+        self.sql = f"select * from {self.call(1)}"
+        _declared[name] = self
+
+    def __call__(self, **values: Any) -> FunctionCall[Result]:
+        """A call with these values, by the arguments' names."""
+        if values.keys() != self.arguments.keys():
+            raise TypeError(f"{self.name} takes {', '.join(self.arguments)}")
+        return FunctionCall(self, tuple(values[name] for name in self.arguments))
+
+    def call(self, first: int) -> str:
+        """The call as SQL, its parameters numbered from `first`."""
+        arguments = (f"${n}::{cast}" for n, cast in enumerate(self.casts, start=first))
+        return f"{self.name}({', '.join(arguments)})"
+
+    def of(self, *arguments: Any) -> Any:
+        """The call as an expression of a larger statement."""
+        schema, _, name = self.name.partition(".")
+        return getattr(getattr(func, schema), name)(*arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall[Result]:
+    """A command that a SQL function does: with its payload it is one statement."""
+
+    function: SqlFunction[Result]
+    values: tuple[Any, ...]
+
+    @property
+    def sql(self) -> str:
+        """The call as a statement of its own."""
+        return self.function.sql
+
+
+@dataclass(frozen=True, slots=True)
+class Command[Result]:
+    """A command that Python does, in one transaction of the caller's."""
+
+    run: Callable[[Transaction], Awaitable[Result]]
+
+
+def declared_functions() -> Iterator[SqlFunction[Any]]:
+    """Every function that the modules imported so far declare."""
+    yield from _declared.values()
+
+
+async def call[Result](transaction: Transaction, wanted: FunctionCall[Result]) -> Result:
+    """Calls a function in a transaction."""
+    return await call_on(transaction.connection, wanted)
+
+
+async def call_rows(transaction: Transaction, wanted: FunctionCall[Any]) -> list[asyncpg.Record]:
+    """Calls a function that returns rows in a transaction."""
+    return list(await transaction.connection.fetch(wanted.sql, *wanted.values))
+
+
+async def call_on[Result](connection: asyncpg.Connection, wanted: FunctionCall[Result]) -> Result:
+    """Calls a function on a connection, such as the owner's."""
+    return cast(Result, await connection.fetchval(wanted.sql, *wanted.values))
+
+
+async def call_as_service[Result](database: Database, wanted: FunctionCall[Result]) -> Result:
+    """Calls a function as the server, a transaction of its own in one round trip."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        return await call_on(connection.raw, wanted)
