@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     accounts_per_hour: Annotated[int, Field(ge=1)] = 500
     email_in_use_answers_per_hour: Annotated[int, Field(ge=0)] = 100
 
+    mutations_per_user: Annotated[int, Field(ge=1)] = 20
+    mutations_per_address: Annotated[int, Field(ge=1)] = 200
+
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
     connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_address: Annotated[int, Field(ge=1)] = 500

@@ -6,16 +6,15 @@ loses its own turns, and an account is never closed to its owner by what others 
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from random import uniform
 
 from auth.fair_queue import Asker
 from auth.networks import RateLimit, Shares
+from auth.pacing import Pace
 from db.core.errors import ErrorCode, RateLimited
 
 # At the same time, from one network; and of these for one account.
@@ -41,8 +40,7 @@ class Attempts:
         self._failures = RateLimit[str | tuple[str, str]](
             failures_per_minute, FAILURES_SECONDS, clock
         )
-        self._refusals = RateLimit[str](REFUSALS_PER_SECOND, 1.0)
-        self._paused = Shares[str](PAUSED_PER_NETWORK)
+        self._pace = Pace[str](REFUSALS_PER_SECOND, LONGEST_PAUSE_SECONDS, PAUSED_PER_NETWORK)
         self._places: OrderedDict[tuple[str, str], None] = OrderedDict()
         self.refused = 0
 
@@ -85,15 +83,7 @@ class Attempts:
 
     async def _refuse(self, network: str, wait_seconds: float) -> None:
         self.refused += 1
-        pause_seconds = self._refusals.reserve(network, LONGEST_PAUSE_SECONDS)
-        if pause_seconds == LONGEST_PAUSE_SECONDS:
-            # Otherwise all that wait for so long would come back together.
-            pause_seconds *= uniform(0.5, 1)  # noqa: S311 -- no secret
-        if pause_seconds and self._paused.take(network):
-            try:
-                await asyncio.sleep(pause_seconds)
-            finally:
-                self._paused.give_back(network)
+        await self._pace.wait(network)
         raise too_many_attempts(math.ceil(wait_seconds))
 
     def _remember(self, place: tuple[str, str]) -> None:

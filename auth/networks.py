@@ -57,6 +57,12 @@ class RateLimit[Key: Hashable]:
         self._set(key, free_at, now)
         return 0.0
 
+    def wait(self, key: Key) -> float:
+        """In how many seconds there is one; 0 when there is one now."""
+        now = self._clock()
+        wait = max(self._free_at.get(key, now), now) + self._each_seconds - now - self._seconds
+        return wait if wait > ROUNDING_SECONDS else 0.0
+
     def reserve(self, key: Key, most_seconds: float) -> float:
         """Takes one even if there is none yet: in how many seconds it is there, or `most`."""
         now = self._clock()

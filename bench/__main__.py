@@ -11,8 +11,8 @@ import typer
 import uvloop
 from rich.console import Console
 
+from bench.deployment import Deployment, MissingPeerError, open_deployment
 from bench.figures import Options, Round
-from bench.house import House, MissingPeerError, open_house
 from bench.measure import measure
 from bench.memory import measure_memory
 from bench.report import show, write
@@ -47,15 +47,15 @@ def say(line: str) -> None:
 
 def run[Found](
     options: Options,
-    measurement: Callable[[House], Coroutine[Any, Any, Found]],
+    measurement: Callable[[Deployment], Coroutine[Any, Any, Found]],
     peers: tuple[str, ...] = (),
 ) -> Found:
     """Starts everything and runs a measurement to its end."""
 
     async def whole() -> Found:
         say("Starting and filling a database, starting the servers")
-        async with open_house(options.users, options.busy_users, peers) as house:
-            return await measurement(house)
+        async with open_deployment(options.users, options.busy_users, peers) as deployment:
+            return await measurement(deployment)
 
     try:
         found = asyncio.run(whole(), loop_factory=uvloop.new_event_loop)
@@ -100,7 +100,7 @@ def main(
     )
     if context.invoked_subcommand is not None:
         return
-    report = run(options, lambda house: measure(house, options, say), options.peers)
+    report = run(options, lambda deployment: measure(deployment, options, say), options.peers)
     show(report, console)
     if write_files:
         write(report)
@@ -113,7 +113,7 @@ def memory(
     documents: Annotated[int, typer.Option(help="How many different documents.")] = 100_000,
 ) -> None:
     """How much our memory grows over documents that were never seen before."""
-    before, after = run(context.obj, lambda house: measure_memory(house, documents, say))
+    before, after = run(context.obj, lambda deployment: measure_memory(deployment, documents, say))
     console.print(
         f"{documents:,} different documents: {before:.1f} MiB before, {after:.1f} MiB after, "
         f"{after - before:+.1f} MiB"
@@ -127,7 +127,9 @@ def slow_clients(
 ) -> None:
     """The p99 of Q1 while others send their requests a byte a second, and without them."""
     options = context.obj
-    result = run(options, lambda house: measure_slow_clients(house, options, clients, say))
+    result = run(
+        options, lambda deployment: measure_slow_clients(deployment, options, clients, say)
+    )
 
     def p99(one: Round) -> float:
         return one.p99_milliseconds

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from bench.data import Person
-from bench.house import House
+from bench.deployment import Deployment
 from bench.load import ask
 from bench.workloads import TALLYGRAPH, Workload, words_of
 
@@ -40,10 +40,14 @@ def plain(value: Any, own: frozenset[str], balance_shift: int = 0, key: str = ""
     return value
 
 
-async def check_same_answers(house: House, workload: Workload, people: list[Person]) -> int:
+async def check_same_answers(
+    deployment: Deployment, workload: Workload, people: list[Person]
+) -> int:
     """Asks every server for the same; returns how many answers were compared with ours."""
     servers = [
-        house.servers[name] for name in (TALLYGRAPH, *workload.peers) if name in house.servers
+        deployment.servers[name]
+        for name in (TALLYGRAPH, *workload.peers)
+        if name in deployment.servers
     ]
     sources = {server.name: workload.source(words_of(server.name)) for server in servers}
     compared = 0

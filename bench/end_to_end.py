@@ -13,8 +13,8 @@ import httpx
 
 from bench import documents
 from bench.data import Person
+from bench.deployment import ROOT, Deployment, Server, start_worker
 from bench.figures import Options, Result
-from bench.house import ROOT, House, Server, start_worker
 from bench.processes import Postgres
 from bench.rounds import measure_round
 from bench.workloads import GENERATION, TALLYGRAPH
@@ -94,13 +94,13 @@ async def _load(clients: list[Client], seconds: float) -> list[float]:
 
 
 async def measure_generations(
-    house: House, postgres: Postgres, options: Options, say: Callable[[str], None]
+    deployment: Deployment, postgres: Postgres, options: Options, say: Callable[[str], None]
 ) -> Result:
     """Rounds of our server together with a worker."""
-    server, photo, colors = house.servers[TALLYGRAPH], PHOTO.read_bytes(), count(0x101010)
+    server, photo, colors = deployment.servers[TALLYGRAPH], PHOTO.read_bytes(), count(0x101010)
     result = Result(GENERATION, {TALLYGRAPH: []})
-    with start_worker(house.ground) as worker:
-        clients = [Client(server, person, colors) for person in house.people[:CLIENTS]]
+    with start_worker(deployment.environment) as worker:
+        clients = [Client(server, person, colors) for person in deployment.people[:CLIENTS]]
         say(f"{GENERATION.name}: warming up")
         for client in clients:
             await client.upload(photo)

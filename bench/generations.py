@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import ClientConnection, connect
 
-from bench.house import ROOT, open_ground, start_tallygraph
+from bench.deployment import ROOT, UNLIMITED, open_environment, start_tallygraph
 from settings import Settings
 
 PHOTO = ROOT / "examples" / "portrait.jpg"
@@ -148,6 +148,7 @@ def sleeping_worker(settings: Settings, url: str, milliseconds: float, log: Path
                 # All users call from one address.
                 "SIGN_UP_BONUSES_PER_HOUR": "1000000",
                 "ACCOUNTS_PER_HOUR": "1000000",
+                **UNLIMITED,
             },
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -209,13 +210,15 @@ async def measure_clients(port: int, url: str, clients: int, seconds: float) -> 
 
 async def measure(clients: int, seconds: float, provider_milliseconds: float) -> Figures:
     """Starts everything in a folder of its own, measures, and takes it all away."""
-    async with open_ground(users=0, busy_users=0) as ground:
-        log = ground.folder / "worker.log"
+    async with open_environment(users=0, busy_users=0) as environment:
+        log = environment.folder / "worker.log"
         with (
-            start_tallygraph(ground) as server,
-            sleeping_worker(ground.settings, ground.owner_url, provider_milliseconds, log),
+            start_tallygraph(environment) as server,
+            sleeping_worker(
+                environment.settings, environment.owner_url, provider_milliseconds, log
+            ),
         ):
-            return await measure_clients(server.port, ground.owner_url, clients, seconds)
+            return await measure_clients(server.port, environment.owner_url, clients, seconds)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -18,7 +18,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from bench.house import Server, on_core, open_ground, start_tallygraph
+from bench.deployment import Server, on_core, open_environment, start_tallygraph
 from bench.load import HEAD_END, LENGTH, request_bytes
 from bench.processes import busy_seconds
 from tests.graph.hostile import HOSTILE, HOSTILE_VARIABLES
@@ -143,8 +143,8 @@ async def measured(server: Server, runs: int = RUNS) -> list[Found]:
 
 async def main() -> None:
     """Prints the table."""
-    async with open_ground(2, 1) as ground:
-        with start_tallygraph(ground) as server, on_core(-1):
+    async with open_environment(2, 1) as environment:
+        with start_tallygraph(environment) as server, on_core(-1):
             rows = await measured(server)
     table = Table(
         "Request", "CPU ms, least", "median", "Refused in ms", "Others wait ms", "longest"

@@ -32,8 +32,8 @@ from rich.table import Table
 from auth.keys import SigningKeys
 from auth.tokens import AccessTokens
 from bench.data import Person
+from bench.deployment import Environment, Server, on_core, open_environment, start_tallygraph
 from bench.documents import OURS, SPEND, worded
-from bench.house import Ground, Server, on_core, open_ground, start_tallygraph
 from bench.load import run_load
 from bench.processes import Postgres, cpu_seconds
 from bench.statements import USER_CLAIM, USER_ID, export_statements
@@ -81,7 +81,7 @@ class Turn:
 class Arena:
     """A filled database, the API over it, and what both need."""
 
-    ground: Ground
+    environment: Environment
     server: Server
     postgres: Postgres
     pgbench: str
@@ -99,12 +99,12 @@ def find_pgbench() -> str:
     return found
 
 
-async def fill(ground: Ground, wallets: int) -> list[Person]:
+async def fill(environment: Environment, wallets: int) -> list[Person]:
     """Makes users with a wallet each; returns them with a token each."""
-    owner = await asyncpg.connect(ground.owner_url)
+    owner = await asyncpg.connect(environment.owner_url)
     await owner.execute(FILL.format(start=ID_START, first=FIRST_NUMBER, wallets=wallets))
     await owner.close()
-    issuer = AccessTokens(SigningKeys.load(ground.settings), ground.settings)
+    issuer = AccessTokens(SigningKeys.load(environment.settings), environment.settings)
     users = [UUID(f"{ID_START}{FIRST_NUMBER + n}") for n in range(wallets)]
     return [
         Person(
@@ -141,10 +141,10 @@ def pgbench_script(statement: dict[str, Any], wallets: int) -> str:
 
 async def pgbench_spends(arena: Arena, wallets: int, seconds: float) -> int:
     """Spends with pgbench for a while; returns how many."""
-    path = arena.ground.folder / "spend.sql"
+    path = arena.environment.folder / "spend.sql"
     path.write_text(pgbench_script(arena.statement, wallets))
-    url = role_url(arena.ground.owner_url, "authenticated", arena.ground.password)
-    connections = arena.ground.settings.pool_size
+    url = role_url(arena.environment.owner_url, "authenticated", arena.environment.password)
+    connections = arena.environment.settings.pool_size
     options = f"-n -M prepared -c {connections} -j 1 -T {round(seconds)} -f {path}".split()
     done = await asyncio.to_thread(
         subprocess.run, [arena.pgbench, *options, url], capture_output=True, text=True, check=True
@@ -194,14 +194,14 @@ async def measure(
 ) -> dict[str, dict[str, list[Turn]]]:
     """The turns of both, by case."""
     pgbench, measured = find_pgbench(), {}
-    async with open_ground(0, 0) as ground:
+    async with open_environment(0, 0) as environment:
         say(f"Filling a database with {wallets} wallets; pgbench is {pgbench}")
-        people = await fill(ground, wallets)
-        statements = await export_statements(ground.owner_url, ground.settings)
-        postgres = await Postgres.find(ground.owner_url)
+        people = await fill(environment, wallets)
+        statements = await export_statements(environment.owner_url, environment.settings)
+        postgres = await Postgres.find(environment.owner_url)
         postgres.keep_to_middle_cores(CORES)
-        with start_tallygraph(ground) as server, on_core(-1):
-            arena = Arena(ground, server, postgres, pgbench, statements[DOCUMENT])
+        with start_tallygraph(environment) as server, on_core(-1):
+            arena = Arena(environment, server, postgres, pgbench, statements[DOCUMENT])
             for case in GOALS:
                 say(case)
                 chosen = people[:1] if case == "one hot wallet" else people

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.answers import check_same_answers
+from bench.deployment import Deployment, Server, on_core
 from bench.end_to_end import measure_generations
 from bench.figures import Options, Report, Result
-from bench.house import House, Server, on_core
 from bench.load import run_load
 from bench.processes import Postgres, memory_mebibytes
 from bench.rounds import measure_round
@@ -20,8 +20,10 @@ Say = Callable[[str], None]
 class Loader:
     """Keeps one server busy with one workload; its requests go on from turn to turn."""
 
-    def __init__(self, house: House, workload: Workload, server: Server, connections: int) -> None:
-        self._house = house
+    def __init__(
+        self, deployment: Deployment, workload: Workload, server: Server, connections: int
+    ) -> None:
+        self._deployment = deployment
         self._workload = workload
         self._connections = min(connections, workload.most_connections)
         self._source: Source = workload.source(words_of(server.name))
@@ -31,7 +33,7 @@ class Loader:
         """The latencies in seconds."""
         return await run_load(
             self.server.port,
-            self._house.people,
+            self._deployment.people,
             self._source,
             seconds,
             self._connections,
@@ -41,15 +43,15 @@ class Loader:
 
 
 async def measure_workload(
-    house: House, workload: Workload, postgres: Postgres, options: Options, say: Say
+    deployment: Deployment, workload: Workload, postgres: Postgres, options: Options, say: Say
 ) -> Result:
     """Warms all servers, then measures them in turn; who is first changes every round."""
-    compared = await check_same_answers(house, workload, house.people[:CHECKED_PEOPLE])
+    compared = await check_same_answers(deployment, workload, deployment.people[:CHECKED_PEOPLE])
     say(f"{workload.name}: {compared} answers of peers are equal to ours")
     loaders = [
-        Loader(house, workload, house.servers[name], options.connections)
+        Loader(deployment, workload, deployment.servers[name], options.connections)
         for name in (TALLYGRAPH, *workload.peers)
-        if name in house.servers
+        if name in deployment.servers
     ]
     result = Result(workload, {loader.server.name: [] for loader in loaders})
     for loader in loaders:
@@ -66,21 +68,21 @@ async def measure_workload(
     return result
 
 
-def memory(house: House) -> dict[str, float]:
+def memory(deployment: Deployment) -> dict[str, float]:
     """The servers' resident memory in MiB."""
-    return {name: memory_mebibytes(server) for name, server in house.servers.items()}
+    return {name: memory_mebibytes(server) for name, server in deployment.servers.items()}
 
 
-async def measure(house: House, options: Options, say: Say) -> Report:
+async def measure(deployment: Deployment, options: Options, say: Say) -> Report:
     """Every workload that was chosen."""
-    report = Report(options, idle_memory=memory(house))
-    postgres = await Postgres.find(house.owner_url)
+    report = Report(options, idle_memory=memory(deployment))
+    postgres = await Postgres.find(deployment.owner_url)
     with on_core(-1):
         for workload in all_workloads(options.different_documents):
             if workload.name in options.workloads:
-                measured = await measure_workload(house, workload, postgres, options, say)
+                measured = await measure_workload(deployment, workload, postgres, options, say)
                 report.results.append(measured)
-        report.loaded_memory = memory(house)
+        report.loaded_memory = memory(deployment)
         if GENERATION.name in options.workloads:
-            report.results.append(await measure_generations(house, postgres, options, say))
+            report.results.append(await measure_generations(deployment, postgres, options, say))
     return report

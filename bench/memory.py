@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bench.deployment import Deployment, on_core
 from bench.documents import OURS, never_seen_documents
-from bench.house import House, on_core
 from bench.load import run_load
 from bench.measure import Say
 from bench.processes import memory_mebibytes
@@ -14,13 +14,15 @@ FIRST_DOCUMENTS = 100
 STEPS = 10
 
 
-async def measure_memory(house: House, number: int, say: Say) -> tuple[float, float]:
+async def measure_memory(deployment: Deployment, number: int, say: Say) -> tuple[float, float]:
     """Sends so many documents that were never seen before; resident MiB before and after."""
-    server = house.servers[TALLYGRAPH]
+    server = deployment.servers[TALLYGRAPH]
     source = each_its_own(never_seen_documents)(OURS)
 
     async def send(documents: int) -> float:
-        await run_load(server.port, house.people, source, 0, COLD_CONNECTIONS, at_least=documents)
+        await run_load(
+            server.port, deployment.people, source, 0, COLD_CONNECTIONS, at_least=documents
+        )
         return memory_mebibytes(server)
 
     with on_core(-1):

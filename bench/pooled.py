@@ -15,18 +15,18 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.figures import Round, speed
-from bench.house import (
-    Ground,
-    House,
+from bench.deployment import (
+    Deployment,
+    Environment,
     Server,
     free_port,
     on_core,
-    open_ground,
+    open_environment,
     our_variables,
     python,
     running,
 )
+from bench.figures import Round, speed
 from bench.measure import Loader, Say
 from bench.processes import Postgres, cpu_seconds
 from bench.rounds import measure_round
@@ -76,18 +76,18 @@ class Way:
         self.between_microseconds.setdefault(name, []).append(spent)
 
 
-async def open_ways(ground: Ground, stack: ExitStack) -> list[Way]:
+async def open_ways(environment: Environment, stack: ExitStack) -> list[Way]:
     """A server for each way, on one database."""
-    users = await userlist(ground.database)
+    users = await userlist(environment.database)
     ways = []
     for name, preparing in ((DIRECT, None), (PREPARED, True), (UNPREPARED, False)):
         port = free_port()
-        variables = our_variables(ground, port)
+        variables = our_variables(environment, port)
         bouncer = None
         if preparing is not None:
             bouncer = stack.enter_context(
                 running_bouncer(
-                    ground.database,
+                    environment.database,
                     users,
                     preparing=preparing,
                     default_pool_size=str(SERVER_CONNECTIONS),
@@ -95,25 +95,27 @@ async def open_ways(ground: Ground, stack: ExitStack) -> list[Way]:
             )
             variables |= {
                 "DATABASE_URL": bouncer.url,
-                "DATABASE_DIRECT_URL": ground.owner_url,
+                "DATABASE_DIRECT_URL": environment.owner_url,
                 "DATABASE_PREPARED_STATEMENTS": str(preparing).lower(),
             }
         command = python("cli", "serve")
-        server = stack.enter_context(running(name, port, command, ground.folder, **variables))
+        server = stack.enter_context(running(name, port, command, environment.folder, **variables))
         ways.append(Way(server, bouncer))
     return ways
 
 
 async def measure(rounds: int, seconds: float, users: int, say: Say) -> list[Way]:
     """All ways in turn, several times over; who is first changes every round."""
-    async with open_ground(users, users) as ground:
+    async with open_environment(users, users) as environment:
         with ExitStack() as stack:
-            ways = await open_ways(ground, stack)
-            house = House(ground, {way.server.name: way.server for way in ways})
-            postgres = await Postgres.find(ground.owner_url)
+            ways = await open_ways(environment, stack)
+            deployment = Deployment(environment, {way.server.name: way.server for way in ways})
+            postgres = await Postgres.find(environment.owner_url)
             with on_core(-1):
                 for workload in (one for one in WORKLOADS if one.name in CHOSEN):
-                    loaders = [Loader(house, workload, way.server, CONNECTIONS) for way in ways]
+                    loaders = [
+                        Loader(deployment, workload, way.server, CONNECTIONS) for way in ways
+                    ]
                     for loader in loaders:
                         await loader.load(seconds / 2)
                     for number in range(rounds):

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from bench.house import Server
+from bench.deployment import Server
 
 MEBIBYTE = 1024 * 1024
 

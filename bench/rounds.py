@@ -8,8 +8,8 @@ from time import perf_counter
 
 import psutil
 
+from bench.deployment import Server
 from bench.figures import Round
-from bench.house import Server
 from bench.processes import Postgres, cpu_seconds
 
 

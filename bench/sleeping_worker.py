@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from db.core.pool import Database
 from db.files.storage import open_storage
+from jobs.core.worker import Worker
 from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits
-from jobs.worker import Worker
 from server.logs import configure_logs
 from server.serving import make_bus, run
 from settings import Settings, get_settings

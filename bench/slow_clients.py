@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bench.deployment import Deployment, on_core
 from bench.figures import Options, Result
-from bench.house import House, on_core
 from bench.measure import Loader, Say
 from bench.processes import Postgres
 from bench.rounds import measure_round
@@ -51,11 +51,13 @@ async def slow_clients(port: int, number: int) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def measure_slow_clients(house: House, options: Options, number: int, say: Say) -> Result:
+async def measure_slow_clients(
+    deployment: Deployment, options: Options, number: int, say: Say
+) -> Result:
     """Rounds of Q1 with so many slow clients and without any, in turn."""
-    server, nested_read = house.servers[TALLYGRAPH], WORKLOADS[0]
-    postgres = await Postgres.find(house.owner_url)
-    loader = Loader(house, nested_read, server, options.connections)
+    server, nested_read = deployment.servers[TALLYGRAPH], WORKLOADS[0]
+    postgres = await Postgres.find(deployment.owner_url)
+    loader = Loader(deployment, nested_read, server, options.connections)
     result = Result(nested_read, {WITH: [], WITHOUT: []})
     with on_core(-1):
         await loader.load(options.seconds / 2)

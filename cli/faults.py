@@ -59,7 +59,7 @@ def _refusal(error: BaseException) -> str | None:
     from db.core.pool import UnreachableDatabaseError
     from db.core.roles import UnsafeRoleError
     from db.embedded.database import EmbeddedDatabaseError
-    from db.migrations.functions import OutdatedDatabaseError
+    from db.migrations.functions import ForeignDatabaseError
     from server.supervising import CannotServeError
     from settings import SettingsError
 
@@ -68,7 +68,7 @@ def _refusal(error: BaseException) -> str | None:
         EmbeddedDatabaseError,
         UnreachableDatabaseError,
         UnsafeRoleError,
-        OutdatedDatabaseError,
+        ForeignDatabaseError,
         CannotServeError,
     )
     return str(error) if isinstance(error, refusals) else None

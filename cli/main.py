@@ -216,6 +216,15 @@ def schema(
     console.print(f"Wrote {path.name}")
 
 
+@app.command("lifecycles")
+def lifecycles_command() -> None:
+    """Writes docs/lifecycles.md from the code."""
+    from cli.lifecycles import DOCUMENT, lifecycles_text
+
+    DOCUMENT.write_text(lifecycles_text())
+    console.print(f"Wrote docs/{DOCUMENT.name}")
+
+
 @app.command("explain")
 def explain_command(
     file: Annotated[Path, typer.Argument(help="A GraphQL document.", exists=True, dir_okay=False)],

@@ -10,6 +10,7 @@ import strawberry
 
 from db.core.errors import ErrorCode, Problems
 from db.generations import operations, tables
+from db.generations.tables import CircuitState, GenerationStatus
 from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
@@ -26,6 +27,7 @@ from graph.engine.declare import (
     reference,
     root_connection,
     rows,
+    state_enum,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
@@ -44,16 +46,8 @@ from graph.shared.relay import (
 from graph.shared.scalars import JSON
 from graph.uploads import Upload, WidthArgument, picture_url
 
-
-@strawberry.enum(description="Where a generation stands.")
-class GenerationStatus(Enum):
-    """The life of a generation."""
-
-    QUEUED = strawberry.enum_value("QUEUED", description="Waiting for its turn; credits held.")
-    RUNNING = strawberry.enum_value("RUNNING", description="A worker is at it.")
-    SUCCEEDED = strawberry.enum_value("SUCCEEDED", description="Done; the credits are spent.")
-    FAILED = strawberry.enum_value("FAILED", description="It failed; the credits are back.")
-    CANCELLED = strawberry.enum_value("CANCELLED", description="Called off; the credits are back.")
+state_enum(GenerationStatus)
+state_enum(CircuitState)
 
 
 @backed_by(tables.Generation)
@@ -186,15 +180,6 @@ class GenerationLog(Node):
     )
     error: str | None = column(description="What went wrong; null when nothing did.")
     created_at: datetime = column(description="When it ended.")
-
-
-@strawberry.enum(description="Whether a provider is asked.")
-class CircuitState(Enum):
-    """States of a circuit breaker."""
-
-    CLOSED = strawberry.enum_value("CLOSED", description="It is asked.")
-    OPEN = strawberry.enum_value("OPEN", description="It rests after 5 failures in a row.")
-    HALF_OPEN = strawberry.enum_value("HALF_OPEN", description="One generation tries it again.")
 
 
 @backed_by(tables.ProviderCircuit, prefix="providerCircuit")

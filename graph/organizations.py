@@ -8,11 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, case, func, literal_column
+from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column
 
 from auth.invitations import invitation_tokens
 from db.core.errors import Problems, not_found
 from db.organizations import operations, tables
+from db.organizations.tables import InvitationStatus
 from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
@@ -23,16 +24,18 @@ from graph.engine.declare import (
     embedded,
     expression,
     global_id,
+    live,
     lookup,
     mutation,
     reference,
+    state_enum,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Node, noted_uuid, uuid_from_global_id
+from graph.shared.relay import Connection, Cursor, Node, noted_uuid, uuid_from_global_id
 
 
 @strawberry.enum(description="What a member of an organization may do.")
@@ -49,22 +52,12 @@ class OrganizationRole(Enum):
     VIEWER = strawberry.enum_value("VIEWER", description="Sees it, and changes nothing.")
 
 
-@strawberry.enum(description="Where an invitation stands.")
-class InvitationStatus(Enum):
-    """The life of an invitation."""
-
-    PENDING = strawberry.enum_value("PENDING", description="It can be accepted.")
-    ACCEPTED = strawberry.enum_value("ACCEPTED", description="The invited person is a member.")
-    REVOKED = strawberry.enum_value("REVOKED", description="It was taken back.")
-    EXPIRED = strawberry.enum_value(
-        "EXPIRED", description="Nobody answered within 7 days. Inviting again renews it."
-    )
+state_enum(InvitationStatus)
 
 
-def status_now(row: FromClause) -> ColumnElement[Any]:
-    """A pending invitation whose time is over has expired."""
-    is_over = (row.c.status == literal_column("'PENDING'")) & (row.c.expires_at <= func.now())
-    return case((is_over, literal_column("'EXPIRED'")), else_=row.c.status)
+def is_expired(row: FromClause) -> ColumnElement[Any]:
+    """Whether nobody answered an invitation in time."""
+    return and_(row.c.status == literal_column("'PENDING'"), row.c.expires_at <= func.now())
 
 
 @backed_by(tables.OrganizationMember)
@@ -93,7 +86,10 @@ class OrganizationInvitation(Node):
     id: strawberry.ID = global_id()
     email: str = column(description="Whom it was sent to.")
     role: OrganizationRole = column(description="What they will be.")
-    status: InvitationStatus = expression(status_now, description="Where it stands.")
+    status: InvitationStatus = column(description="Where it stands.")
+    is_expired: bool = expression(
+        is_expired, description="Whether nobody answered in time. Inviting again renews it."
+    )
     created_at: datetime = column(description="When it was made or renewed.")
     expires_at: datetime = column(description="Until when it can be accepted: 7 days.")
 
@@ -428,4 +424,29 @@ class OrganizationsMutation:
         select_organization,
         SelectOrganizationInput,
         description="Set which organization the caller works in, or none.",
+    )
+
+
+@strawberry.type(description="An organization that changed.")
+class OrganizationChanged:
+    """Item of `organizationChanged`."""
+
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    organization: Organization | None = strawberry.field(
+        description="The organization right after the change; its lists as they are when the item "
+        "is sent."
+    )
+
+
+@strawberry.type
+class OrganizationsSubscription:
+    """Subscriptions on organizations."""
+
+    organization_changed: OrganizationChanged = live(
+        "organization.changed",
+        "organization",
+        entity=True,
+        description="An organization of the caller's: as it is now, then whenever its name, "
+        "members or invitations change. It ends with NOT_FOUND when the caller is no member any "
+        "more.",
     )

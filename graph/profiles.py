@@ -148,10 +148,9 @@ async def update_profile(context: Context, input: UpdateProfileInput) -> Outcome
 
 async def delete_profile(context: Context, input: DeleteProfileInput) -> Outcome:
     """Deletes a profile of the caller's."""
-    actor = context.signed_in()
+    context.signed_in()
     profile_id = uuid_from_global_id(input.id, "profile", "input", "id")
-    command = operations.delete_profile(actor, profile_id)
-    return Outcome(command, fields={"deleted_id": input.id})
+    return Outcome(operations.delete_profile(profile_id), fields={"deleted_id": input.id})
 
 
 @strawberry.type

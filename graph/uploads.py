@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
 from db.files.links import Links, open_links
 from db.uploads import operations, tables
+from db.uploads.tables import UploadStatus
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
@@ -24,6 +25,7 @@ from graph.engine.declare import (
     global_id,
     live,
     mutation,
+    state_enum,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload
 from graph.engine.extending import extend
@@ -65,16 +67,7 @@ def picture_url(path: str | None, content_type: str | None, width: str | None) -
     return links().picture_url(path, content_type, expires_at, pixels)
 
 
-@strawberry.enum(description="Where an upload stands.")
-class UploadStatus(Enum):
-    """The life of an upload."""
-
-    AWAITING = strawberry.enum_value("AWAITING", description="No photo was taken in yet.")
-    READY = strawberry.enum_value("READY", description="The photo is there.")
-    REJECTED = strawberry.enum_value(
-        "REJECTED", description="What came was refused; better bytes are taken until it expires."
-    )
-    DELETED = strawberry.enum_value("DELETED", description="Its owner deleted the photo.")
+state_enum(UploadStatus)
 
 
 @strawberry.type(description="A header to send with the PUT.")
@@ -87,7 +80,7 @@ class UploadHeader:
 
 def is_kept(upload: FromClause) -> ColumnElement[bool]:
     """Whether its owner has not deleted it."""
-    return upload.c.status != literal_column("'DELETED'")
+    return upload.c.status != literal_column(f"'{UploadStatus.DELETED}'")
 
 
 @backed_by(tables.Upload, prefix="upload")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -23,13 +21,16 @@ from db.generations.operations import (
     end_attempt,
     fail_generation,
     finish_generation,
+    give_up_overdue_generations,
+    is_cancelled,
     recorded_result_path,
     start_generation,
 )
+from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
+from jobs.credits import expire_holds
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
-    LimitedProvider,
     ProviderError,
     ProviderFailed,
     ProviderRefused,
@@ -38,6 +39,9 @@ from jobs.providers.base import (
 )
 
 ATTEMPTS = 3
+# A generation that still cannot even be begun after so many tries, about ten minutes, is given up.
+JOB_ATTEMPTS = 16
+AT_ONCE = 500
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 60.0
 # A result that was paid for waits this long, in all about 15 s, for a database that restarts.
@@ -48,26 +52,8 @@ _FAILED = "The generation could not be made. No credit was spent; try again in a
 log = structlog.get_logger(__name__)
 
 
-class RetryLater(Exception):
-    """The generation is to be run again after some seconds."""
-
-    def __init__(self, seconds: float, reason: str) -> None:
-        super().__init__(reason)
-        self.seconds = seconds
-
-
 class StorageFailed(Exception):
     """The storage did not give the photo or take the result; the provider is not to blame."""
-
-
-@dataclass(frozen=True)
-class GenerationServices:
-    """What running a generation needs; `wake` tells this process that events were committed."""
-
-    database: Database
-    storage: Storage
-    provider: LimitedProvider
-    wake: Callable[[], None]
 
 
 def result_path(generation: RunnableGeneration, attempt: int, content_type: str) -> str:
@@ -79,7 +65,7 @@ def result_path(generation: RunnableGeneration, attempt: int, content_type: str)
 class GenerationRun:
     """One run of a generation by this worker; safe to repeat, whatever happened before."""
 
-    def __init__(self, services: GenerationServices, generation_id: UUID) -> None:
+    def __init__(self, services: WorkerServices, generation_id: UUID) -> None:
         self.generation_id = generation_id
         self._services = services
         self._making: asyncio.Task[MadeGeneration] | None = None
@@ -200,7 +186,7 @@ def _retry_delay(generation: RunnableGeneration, error: Exception) -> float:
 
 
 async def _made(
-    services: GenerationServices, generation: RunnableGeneration, watch: Stopwatch
+    services: WorkerServices, generation: RunnableGeneration, watch: Stopwatch
 ) -> MadeGeneration:
     try:
         image = await services.storage.get(generation.upload_path)
@@ -250,7 +236,7 @@ async def _forget_earlier_attempts(storage: Storage, generation: RunnableGenerat
 
 
 async def _finish_patiently(
-    services: GenerationServices, generation: RunnableGeneration, made: MadeGeneration
+    services: WorkerServices, generation: RunnableGeneration, made: MadeGeneration
 ) -> None:
     for delay in FINISH_DELAYS_SECONDS:
         try:
@@ -271,7 +257,7 @@ def _passes(error: Exception) -> bool:
 
 
 async def _finish(
-    services: GenerationServices, generation: RunnableGeneration, made: MadeGeneration
+    services: WorkerServices, generation: RunnableGeneration, made: MadeGeneration
 ) -> None:
     finished = await finish_generation(services.database, generation, made)
     services.wake()
@@ -280,3 +266,47 @@ async def _finish(
     # It may be recorded all the same: by our own try before, whose answer was lost.
     if await recorded_result_path(services.database, generation.id) != made.result_path:
         await services.storage.delete(made.result_path)
+
+
+class RunsUnderWay(dict[str, GenerationRun]):
+    """A worker's runs, by the ids of their generations."""
+
+
+async def give_up(services: WorkerServices, *, generation_id: UUID, error: Exception) -> None:
+    """No attempt could be begun: the generation fails, and its job is kept for an admin."""
+    await fail_generation(
+        services.database,
+        generation_id,
+        ErrorCode.PROVIDER_FAILED,
+        _FAILED,
+        dead_error=type(error).__name__,
+    )
+    services.wake()
+
+
+@job("run_generation", attempts=JOB_ATTEMPTS, when_dead=give_up)
+async def run_generation(services: WorkerServices, *, generation_id: UUID) -> None:
+    """Make an attempt at a generation."""
+    runs = services.state(RunsUnderWay)
+    run = runs[str(generation_id)] = GenerationRun(services, generation_id)
+    try:
+        await run.run()
+    finally:
+        del runs[str(generation_id)]
+
+
+@listener("generation_cancelled")
+async def call_off_cancelled(services: WorkerServices, payload: str) -> None:
+    """Leave the provider alone when a user has called a generation off: its row says whether."""
+    run = services.state(RunsUnderWay).get(payload)
+    if run is not None and await is_cancelled(services.database, run.generation_id):
+        run.call_off()
+
+
+@every("* * * * *")
+async def end_overdue_work(database: Database) -> None:
+    """End generations that took too long, then release every other hold whose time is over."""
+    ended = await give_up_overdue_generations(database, AT_ONCE)
+    expired = await expire_holds(database)
+    if ended or expired:
+        log.warning("overdue work ended", generations=ended, holds=expired)

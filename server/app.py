@@ -17,6 +17,7 @@ from starlette.routing import Route
 from auth.accounts import Accounts
 from auth.attempts import Attempts
 from auth.keys import SigningKeys
+from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens
@@ -221,6 +222,7 @@ def make_services(
         images=images,
         uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
         answers=AnswerMemory.of(settings),
+        mutations=MutationRates(settings),
     )
 
 

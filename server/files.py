@@ -17,6 +17,7 @@ from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
 from db.files.storage import Storage, variant_of
 from db.uploads.receiving import UploadReceiver, too_large
+from db.uploads.tables import UploadStatus
 from graph.shared.errors import domain_error, top_level
 
 BYTE_TIMEOUT_SECONDS = 10.0
@@ -103,7 +104,7 @@ async def put_upload(request: Request) -> Response:
     return JSONResponse(
         {
             "upload": {
-                "status": "READY",
+                "status": UploadStatus.READY,
                 "contentType": image.content_type,
                 "widthPixels": image.width_pixels,
                 "heightPixels": image.height_pixels,

@@ -20,7 +20,7 @@ from graphql import OperationType
 from auth.networks import client_address, network_of
 from auth.tokens import bearer_token
 from db.core.actor import NOBODY, Actor
-from db.core.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode, RateLimited
 from graph.engine.documents.cache import ByteBoundedCache
 from graph.engine.documents.costs import asks_for_cost
 from graph.engine.documents.persisted import names_document
@@ -42,6 +42,8 @@ Headers = dict[bytes, bytes]
 BODY_TIMEOUT_SECONDS = 30.0
 REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
+# What declares 100,000 bytes or more.
+LARGE_BODY_DIGITS = 6
 KNOWN_BODIES_BYTES = 4 * 1024 * 1024
 # A known body, what was read from it, and the objects around them.
 KNOWN_BODY_COPIES = 4
@@ -256,8 +258,20 @@ class GraphQLHttp:
             raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
         actor = self._authenticate(headers)
         if method == "POST":
+            await self._refuse_early(scope, headers, actor)
             return actor, await self._read_post(scope, receive, headers)
         return actor, _read_get(scope["query_string"])
+
+    async def _refuse_early(self, scope: Scope, headers: Headers, actor: Actor) -> None:
+        """Reads no large body of who has made too many changes: it is hardly a query."""
+        if len(headers.get(b"content-length", b"")) < LARGE_BODY_DIGITS:
+            return
+        try:
+            network = network_of(client_address(scope))
+            await self._services.mutations.refuse_early(actor, network)
+        except RateLimited as error:
+            lines = ((b"retry-after", b"%d" % error.retry_after_seconds), *CLOSING)
+            raise Refusal(429, error, lines) from None
 
     def _authenticate(self, headers: Headers) -> Any:
         authorization = headers.get(b"authorization")

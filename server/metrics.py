@@ -109,6 +109,11 @@ REFUSED_ATTEMPTS = Figure(
     "Attempts to sign in or up that were refused before a look, for what their address does.",
     kind=CounterMetricFamily,
 )
+REFUSED_MUTATIONS = Figure(
+    "mutations_refused",
+    "Mutations that were refused because their user or address made too many.",
+    kind=CounterMetricFamily,
+)
 HTTP_CONNECTIONS = Figure(
     "http_connections", "Connections over HTTP that are open, those of trusted proxies left out."
 )
@@ -131,6 +136,7 @@ FIGURES = (
     ERRORS,
     PASSWORDS,
     REFUSED_ATTEMPTS,
+    REFUSED_MUTATIONS,
 )
 # A column's figure and what is said of it.
 Names = dict[str, tuple[str, str]]
@@ -172,6 +178,7 @@ class ProcessFigures:
             (PASSWORDS.name, ["running"], services.passwords.running),
             (PASSWORDS.name, ["waiting"], services.passwords.waiting),
             (REFUSED_ATTEMPTS.name, [], services.attempts.refused),
+            (REFUSED_MUTATIONS.name, [], services.mutations.refused),
         ]
         behind = services.hub.behind_seconds(time.monotonic())
         if behind is not None:

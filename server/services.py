@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from auth.accounts import Accounts
 from auth.attempts import Attempts
 from auth.keys import SigningKeys
+from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens
@@ -36,6 +37,7 @@ class Services:
     images: ImageWorker
     uploads: UploadReceiver
     answers: AnswerMemory
+    mutations: MutationRates
 
     def wake(self) -> None:
         """Something was committed: subscribers should look."""

@@ -23,9 +23,9 @@ from db.files.storage import open_storage
 from db.migrations.functions import refuse_outdated
 from db.migrations.migrate import migrate
 from graph.live.bus import WakeBus
-from jobs.probes import probes
+from jobs.core.probes import probes
+from jobs.core.worker import Worker
 from jobs.providers import choose_provider
-from jobs.worker import Worker
 from server.app import Server, running
 from server.connections import raise_open_files
 from server.process_group import ProcessGroup

@@ -25,6 +25,8 @@ os.environ |= dict.fromkeys(
         "SIGN_UP_BONUSES_PER_HOUR",
         "ACCOUNTS_PER_HOUR",
         "EMAIL_IN_USE_ANSWERS_PER_HOUR",
+        "MUTATIONS_PER_USER",
+        "MUTATIONS_PER_ADDRESS",
     ),
     "100000",
 )

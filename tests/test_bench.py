@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.chart import chart
+from bench.deployment import MissingPeerError, node, open_deployment
 from bench.figures import Options
-from bench.house import MissingPeerError, node, open_house
 from bench.measure import measure
 from bench.memory import measure_memory
 from bench.report import page
@@ -26,11 +26,11 @@ async def test_every_measurement_runs() -> None:
         node()
     except MissingPeerError as missing:
         pytest.skip(str(missing))
-    async with open_house(OPTIONS.users, OPTIONS.busy_users, OPTIONS.peers) as house:
+    async with open_deployment(OPTIONS.users, OPTIONS.busy_users, OPTIONS.peers) as deployment:
         # It compares the answers of the servers, and refuses any that is not whole.
-        report = await measure(house, OPTIONS, print)
-        before, _ = await measure_memory(house, 20, print)
-        slow = await measure_slow_clients(house, OPTIONS, 3, print)
+        report = await measure(deployment, OPTIONS, print)
+        before, _ = await measure_memory(deployment, 20, print)
+        slow = await measure_slow_clients(deployment, OPTIONS, 3, print)
     assert [result.workload.name for result in report.results] == list(NAMES)
     for result in report.results:
         assert result.servers == [TALLYGRAPH, *result.workload.peers]

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.house import MissingPeerError, node
+from bench.deployment import MissingPeerError, node
 from bench.live.figures import ALONE, NOTIFIED, PATTERNS, QUIET, SERVERS, WATCHED, WOKEN, Options
 from bench.live.measure import measure
 from bench.live.report import chart, page

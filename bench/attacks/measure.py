@@ -11,12 +11,13 @@ from pathlib import Path
 
 from bench.attacks.attackers import ATTACKS, Gains, Target
 from bench.attacks.honest import USERS, Seen, honest_users
-from bench.house import (
-    Ground,
+from bench.deployment import (
+    UNLIMITED,
+    Environment,
     Server,
     free_port,
     on_core,
-    open_ground,
+    open_environment,
     our_variables,
     python,
     running,
@@ -95,10 +96,10 @@ def _size_bytes(file: Path) -> int:
 
 
 async def attack_once(
-    ground: Ground, server: Server, waits: Path, name: str, lengths: Lengths
+    environment: Environment, server: Server, waits: Path, name: str, lengths: Lengths
 ) -> Felt:
     """A quiet while, then the same users beside the attacker."""
-    people, gains, attack = ground.people, Gains(), ATTACKS[name]
+    people, gains, attack = environment.people, Gains(), ATTACKS[name]
     target = Target(server.port, people[USERS + list(ATTACKS).index(name)])
     if attack.prepare is not None:
         await attack.prepare(target, gains)
@@ -106,7 +107,7 @@ async def attack_once(
         await asyncio.sleep(lengths.warm_up_seconds)
         quiet.forget()
         await asyncio.sleep(lengths.quiet_seconds)
-    memory = Memory(server, await Postgres.find(ground.owner_url))
+    memory = Memory(server, await Postgres.find(environment.owner_url))
     begins = _size_bytes(waits)
     async with memory.sampled(), honest_users(server.port, people) as attacked:
         with suppress(TimeoutError):
@@ -120,11 +121,12 @@ async def attack_once(
     )
 
 
-def start_watched(ground: Ground, waits: Path) -> tuple[int, list[str], dict[str, str]]:
-    """The port, command and variables of a server whose event loop is watched."""
+def start_watched(environment: Environment, waits: Path) -> tuple[int, list[str], dict[str, str]]:
+    """The port, command and variables of a server with its usual limits, whose loop is watched."""
     port = free_port()
     command = python("bench.attacks.watched_server", str(waits), "serve")
-    return port, command, our_variables(ground, port)
+    variables = our_variables(environment, port)
+    return port, command, {n: value for n, value in variables.items() if n not in UNLIMITED}
 
 
 async def measure(
@@ -138,13 +140,13 @@ async def measure(
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, most), most))
     felt: list[Felt] = []
-    async with open_ground(USERS + len(ATTACKS), USERS + len(ATTACKS)) as ground:
+    async with open_environment(USERS + len(ATTACKS), USERS + len(ATTACKS)) as environment:
         for names in [chosen] if one_server else [(name,) for name in chosen]:
-            waits = ground.folder / f"waits-{len(felt)}"
+            waits = environment.folder / f"waits-{len(felt)}"
             waits.touch()
-            port, command, variables = start_watched(ground, waits)
+            port, command, variables = start_watched(environment, waits)
             with (
-                running("attacked", port, command, ground.folder, **variables) as server,
+                running("attacked", port, command, environment.folder, **variables) as server,
                 on_core(-1),
             ):
                 await asyncio.sleep(SETTLE_SECONDS)
@@ -153,5 +155,5 @@ async def measure(
                         f"{name}: {lengths.quiet_seconds:g} s quiet, "
                         f"{lengths.attack_seconds:g} s attacked"
                     )
-                    felt.append(await attack_once(ground, server, waits, name, lengths))
+                    felt.append(await attack_once(environment, server, waits, name, lengths))
     return felt

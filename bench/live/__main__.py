@@ -10,7 +10,7 @@ import uvloop
 from rich.console import Console
 
 from bench.__main__ import chosen, say
-from bench.house import MissingPeerError
+from bench.deployment import MissingPeerError
 from bench.live.figures import SERVERS, WRITERS, Options
 from bench.live.measure import measure
 from bench.live.report import show, write

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench.house import ROOT, Ground, on_core
+from bench.deployment import ROOT, Environment, on_core
 from bench.processes import usable_cores
 
 COLLECT_SECONDS = 30.0
@@ -96,13 +96,13 @@ def client_cores() -> list[int]:
 
 
 @asynccontextmanager
-async def gathered(ground: Ground, port: int, tokens: list[str]) -> AsyncIterator[Crowd]:
+async def gathered(environment: Environment, port: int, tokens: list[str]) -> AsyncIterator[Crowd]:
     """Client processes for a block, the tokens dealt out to them in turn."""
     cores = client_cores()
     processes, answers = [], []
     try:
         for position, core in enumerate(cores):
-            answers.append(ground.folder / f"client-{position}.answers")
+            answers.append(environment.folder / f"client-{position}.answers")
             mine = tokens[position :: len(cores)]
             config = {"port": port, "tokens": mine, "answers": str(answers[-1])}
             with on_core(core):
@@ -110,7 +110,7 @@ async def gathered(ground: Ground, port: int, tokens: list[str]) -> AsyncIterato
                     sys.executable,
                     "-m",
                     "bench.live.client",
-                    ground.write(f"client-{position}", config),
+                    environment.write(f"client-{position}", config),
                     cwd=ROOT,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,

@@ -62,7 +62,7 @@ class Writer:
     async def opened(cls, stage: Stage, subscribers: int) -> AsyncIterator[Self]:
         """A writer for a block."""
         bus = WakeBus.postgres(stage.service_url)
-        connection = await asyncpg.connect(stage.ground.owner_url)
+        connection = await asyncpg.connect(stage.environment.owner_url)
         await bus.start(lambda: None)
         try:
             yield cls(connection, bus, subscribers)

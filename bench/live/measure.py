@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import psutil
 
-from bench.house import Server, open_ground
+from bench.deployment import Server, open_environment
 from bench.ledger import fill
 from bench.live.crowd import Crowd, Received, Trouble, client_cores, gathered
 from bench.live.events import (
@@ -52,8 +52,8 @@ Say = Callable[[str], None]
 @asynccontextmanager
 async def open_stage(users: int) -> AsyncIterator[Stage]:
     """A database with so many users and their wallets; takes it all away again."""
-    async with open_ground(0, 0) as ground:
-        yield Stage(ground, await fill(ground, users))
+    async with open_environment(0, 0) as environment:
+        yield Stage(environment, await fill(environment, users))
 
 
 def resident_kilobytes(server: Server) -> float:
@@ -106,7 +106,7 @@ async def warm_up(server: Server, stage: Stage, per_second: int) -> dict[str, An
     tokens = stage.tokens[:WARM_UP_SUBSCRIBERS]
     shapes: dict[str, Any] = {}
     async with (
-        gathered(stage.ground, server.port, tokens) as crowd,
+        gathered(stage.environment, server.port, tokens) as crowd,
         Writer.opened(stage, len(tokens)) as writer,
     ):
         await crowd.connect()
@@ -131,7 +131,7 @@ async def take_turn(
         before = resident_kilobytes(server)
         tokens = stage.tokens[:subscribers]
         async with (
-            gathered(stage.ground, server.port, tokens) as crowd,
+            gathered(stage.environment, server.port, tokens) as crowd,
             Writer.opened(stage, subscribers) as writer,
         ):
             seconds = await crowd.connect()

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from auth.keys import SigningKeys
 from bench.data import Person
-from bench.house import ROOT, Ground, Server, free_port, node, our_variables, python, running
+from bench.deployment import (
+    ROOT,
+    Environment,
+    Server,
+    free_port,
+    node,
+    our_variables,
+    python,
+    running,
+)
 from bench.live.figures import GRAPHQL_WS, STRAWBERRY, TALLYGRAPH
 from db.core.pool import Database
 from graph.live.bus import WAKE_CHANNEL
@@ -26,7 +35,7 @@ SPARE_FILES = 200
 class Stage:
     """A filled database, and its users in the order of their numbers."""
 
-    ground: Ground
+    environment: Environment
     people: list[Person]
 
     @property
@@ -37,7 +46,7 @@ class Stage:
     @property
     def service_url(self) -> str:
         """The database, as the role that reads the log of events."""
-        return service_url(self.ground.owner_url, self.ground.settings)
+        return service_url(self.environment.owner_url, self.environment.settings)
 
 
 def allow_files(number: int) -> None:
@@ -62,8 +71,8 @@ async def started(name: str, stage: Stage) -> AsyncIterator[Server]:
 
 
 async def _head(stage: Stage) -> Head:
-    settings = stage.ground.settings
-    database = await Database.connect(stage.ground.owner_url, settings)
+    settings = stage.environment.settings
+    database = await Database.connect(stage.environment.owner_url, settings)
     log = EventLog(database)
     try:
         return await log.head()
@@ -74,7 +83,7 @@ async def _head(stage: Stage) -> Head:
 
 def _variables(stage: Stage, port: int) -> dict[str, str]:
     return {
-        **our_variables(stage.ground, port),
+        **our_variables(stage.environment, port),
         # Each socket begins as one, and writers have some of their own.
         "CONNECTIONS_PER_ADDRESS": str(2 * len(stage.tokens) + 100),
         "LIVE_CONNECTIONS_PER_ADDRESS": str(len(stage.tokens) + 1),
@@ -82,19 +91,19 @@ def _variables(stage: Stage, port: int) -> dict[str, str]:
 
 
 def _tallygraph(stage: Stage, _head: Head) -> AbstractContextManager[Server]:
-    port, folder = free_port(), stage.ground.folder
+    port, folder = free_port(), stage.environment.folder
     command = python("cli", "serve")
     return running(TALLYGRAPH, port, command, folder, **_variables(stage, port))
 
 
 def _strawberry(stage: Stage, _head: Head) -> AbstractContextManager[Server]:
-    port, folder = free_port(), stage.ground.folder
+    port, folder = free_port(), stage.environment.folder
     command = python("bench.peers.strawberry_live", str(port))
     return running(STRAWBERRY, port, command, folder, **_variables(stage, port))
 
 
 def _graphql_ws(stage: Stage, head: Head) -> AbstractContextManager[Server]:
-    port, settings = free_port(), stage.ground.settings
+    port, settings = free_port(), stage.environment.settings
     config = {
         "port": port,
         "url": stage.service_url,
@@ -112,5 +121,5 @@ def _graphql_ws(stage: Stage, head: Head) -> AbstractContextManager[Server]:
         "position": [str(head.xmin), "0"],
     }
     script = str(GRAPHQL_WS_FOLDER / "server.mjs")
-    command = [node(GRAPHQL_WS_FOLDER), script, stage.ground.write(GRAPHQL_WS, config)]
-    return running(GRAPHQL_WS, port, command, stage.ground.folder, NODE_ENV="production")
+    command = [node(GRAPHQL_WS_FOLDER), script, stage.environment.write(GRAPHQL_WS, config)]
+    return running(GRAPHQL_WS, port, command, stage.environment.folder, NODE_ENV="production")

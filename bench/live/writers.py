@@ -9,7 +9,7 @@ from time import perf_counter
 
 import asyncpg
 
-from bench.house import Server, on_core
+from bench.deployment import Server, on_core
 from bench.ledger import DOCUMENT, Arena, find_pgbench, our_spends, pgbench_spends
 from bench.live.crowd import gathered
 from bench.live.figures import ALONE, NOTIFIED, QUIET, THROUGH_API, WATCHED, WOKEN, Options
@@ -57,7 +57,7 @@ async def waking(stage: Stage) -> AsyncIterator[None]:
 @asynccontextmanager
 async def notifying(stage: Stage) -> AsyncIterator[None]:
     """What the product does not do: NOTIFY in the writers' transactions, for each event."""
-    owner = await asyncpg.connect(stage.ground.owner_url)
+    owner = await asyncpg.connect(stage.environment.owner_url)
     await owner.execute(_NOTIFY_EACH)
     try:
         yield
@@ -69,7 +69,7 @@ async def notifying(stage: Stage) -> AsyncIterator[None]:
 @asynccontextmanager
 async def watching(stage: Stage, server: Server, subscribers: int) -> AsyncIterator[None]:
     """So many who each watch their wallet."""
-    async with gathered(stage.ground, server.port, stage.tokens[:subscribers]) as crowd:
+    async with gathered(stage.environment, server.port, stage.tokens[:subscribers]) as crowd:
         await crowd.connect()
         await crowd.subscribe("credits", CREDITS_DOCUMENT)
         yield
@@ -81,10 +81,10 @@ async def measure_writers(
 ) -> dict[str, list[float]]:
     """Spends a second by case: through the API, then by pgbench calling the same function."""
     spenders = stage.people[: options.watchers_of_writers]
-    ground = stage.ground
-    statements = await export_statements(ground.owner_url, ground.settings)
-    postgres = await Postgres.find(ground.owner_url)
-    arena = Arena(ground, server, postgres, find_pgbench(), statements[DOCUMENT])
+    environment = stage.environment
+    statements = await export_statements(environment.owner_url, environment.settings)
+    postgres = await Postgres.find(environment.owner_url)
+    arena = Arena(environment, server, postgres, find_pgbench(), statements[DOCUMENT])
     # It counts whole seconds.
     pgbench_seconds = max(1.0, options.seconds)
     spends: dict[str, list[float]] = {}

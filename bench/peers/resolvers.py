@@ -35,7 +35,7 @@ from graph.engine.planning.rows import as_object
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.shared.relay import DEFAULT_PAGE_SIZE, uuid_from_global_id
 
-RENAME = text("select app.update_profile(:id, :given)")
+RENAME = text("select app.update_profiles(:id, :given)")
 SPEND = text("select app.spend_credits(:amount, :reason, :reference_id, :idempotency_key)")
 Row = Mapping[str, Any]
 Resolver = Callable[..., Any]

@@ -13,11 +13,13 @@ SESSIONS_PER_USER = 100
 # one; to end its session, the theft must be noticed by a newer one.
 TOKENS_PER_SESSION = 1_000
 
+# Of two who sign in at once, the second waits for a row and sees then that the first has ended it.
 _END_OLDEST = text("""
     update sessions set revoked_at = clock_timestamp(), revoked_reason = 'too_many_sessions'
-    where id in (select id from sessions
-                 where user_id = :user_id and revoked_at is null and expires_at > now()
-                 order by last_used_at desc, id desc offset :kept)
+    where revoked_at is null and id in (
+        select id from sessions
+        where user_id = :user_id and revoked_at is null and expires_at > now()
+        order by last_used_at desc, id desc offset :kept)
 """)
 _FORGET_OLDEST = text("""
     delete from refresh_tokens where token_hash in (

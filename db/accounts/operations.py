@@ -16,7 +16,15 @@ from sqlalchemy.orm import aliased
 from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.emails import email_key
 from db.accounts.rules import RefreshDecision, decide_refresh
-from db.accounts.tables import AuditEntry, Credential, DeletedSession, RefreshToken, Session, User
+from db.accounts.tables import (
+    AuditEntry,
+    Credential,
+    DeletedSession,
+    RefreshToken,
+    Session,
+    User,
+    UserStatus,
+)
 from db.core.commands import SqlFunction, call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Transaction
@@ -42,9 +50,6 @@ USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", ke
 _GRANT_SIGN_UP_BONUS = SqlFunction[int](
     "app.grant_sign_up_bonus", "integer", new_user_id="uuid", with_bonus="boolean"
 )
-
-ACTIVE = "active"
-LOCKED = "locked"
 
 # The clock itself, not the transaction's start, which lies before any wait for a lock.
 CLOCK = func.clock_timestamp()
@@ -103,7 +108,9 @@ async def convert_anonymous_user(
     )
     statement = (
         update(User)
-        .where(User.id == user_id, User.is_anonymous, User.status == ACTIVE, session_alive)
+        .where(
+            User.id == user_id, User.is_anonymous, User.status == UserStatus.ACTIVE, session_alive
+        )
         .values(**_address(email), is_anonymous=False, updated_at=CLOCK)
         .returning(*_account_columns())
     )
@@ -161,7 +168,7 @@ async def lock_account_for_share(
         .join(Credential, Credential.user_id == User.id)
         .where(
             User.id == credentials.user_id,
-            User.status == ACTIVE,
+            User.status == UserStatus.ACTIVE,
             Credential.updated_at == credentials.changed_at,
         )
         .with_for_update(read=True, of=User)
@@ -267,7 +274,7 @@ async def revoke_user_sessions(transaction: Transaction, user_id: UUID, reason: 
 async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
     """Lock an account out: no sign-in, no refresh; returns the sessions that end with it."""
     await transaction.execute(
-        update(User).where(User.id == user_id).values(status=LOCKED, updated_at=CLOCK)
+        update(User).where(User.id == user_id).values(status=UserStatus.LOCKED, updated_at=CLOCK)
     )
     await record_audit(transaction, user_id, "account_locked")
     return await revoke_user_sessions(transaction, user_id, "account_locked")
@@ -341,7 +348,7 @@ def _refresh_state(presented_hash: bytes, successor_hash: bytes, reuse_window: t
     return (
         select(
             *_account_columns(),
-            (User.status == ACTIVE).label("account_active"),
+            (User.status == UserStatus.ACTIVE).label("account_active"),
             (
                 Session.revoked_at.is_(None)
                 & (Session.expires_at > CLOCK)

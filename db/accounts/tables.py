@@ -18,7 +18,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.quotas import Bound
+
+
+class UserStatus(State):
+    """Whether an account may be used."""
+
+    ACTIVE = "active", "Its owner may sign in."
+    LOCKED = "locked", "Nobody may sign in, and its sessions have ended."
 
 
 class User(Base):
@@ -38,7 +46,7 @@ class User(Base):
     email_key: Mapped[str | None]
     is_anonymous: Mapped[bool] = mapped_column(server_default=text("false"))
     role: Mapped[str] = mapped_column(server_default="user")
-    status: Mapped[str] = mapped_column(server_default="active")
+    status: Mapped[str] = mapped_column(server_default=UserStatus.ACTIVE)
     display_name: Mapped[str | None]
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
     selected_organization_id: Mapped[UUID | None] = mapped_column(
@@ -49,7 +57,6 @@ class User(Base):
 
     __table_args__ = (
         CheckConstraint("role in ('user', 'admin')", name="role"),
-        CheckConstraint("status in ('active', 'locked')", name="status"),
         CheckConstraint("is_anonymous or email is not null", name="email_unless_anonymous"),
         CheckConstraint("email is not null or email_key is null", name="key_of_email"),
         Index("uq_users_email_key", "email_key", unique=True),
@@ -60,6 +67,24 @@ class User(Base):
         write=Owner("id"),
         hidden=("email_key",),
         update=("display_name", "updated_at"),
+    )
+    lifecycle = Lifecycle(
+        "status",
+        UserStatus,
+        initial=(UserStatus.ACTIVE,),
+        transitions={
+            UserStatus.ACTIVE: (UserStatus.LOCKED,),
+            UserStatus.LOCKED: (UserStatus.ACTIVE,),
+        },
+    )
+    triggers = (
+        "forget_allowed after update on users for each row"
+        " when (old.plan_id is distinct from new.plan_id or old.is_anonymous <> new.is_anonymous)"
+        " execute function app.forget_allowed()",
+        "rename_member after update on users for each row"
+        " when (old.email is distinct from new.email"
+        " or old.display_name is distinct from new.display_name)"
+        " execute function app.rename_member()",
     )
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 
@@ -79,6 +104,13 @@ class Credential(Base):
     quota = Bound("One for each member.")
 
 
+class SessionStatus(State):
+    """Whether a session's tokens are good, until they expire."""
+
+    OPEN = "OPEN", "Its device is signed in."
+    REVOKED = "REVOKED", "It was ended: its tokens are dead."
+
+
 class Session(Base):
     """One signed-in device. Revoking it kills its access and refresh tokens."""
 
@@ -94,6 +126,11 @@ class Session(Base):
     user_agent: Mapped[str | None]
 
     access = Access(read=Owner())
+    lifecycle = set_once("revoked_at", SessionStatus)
+    triggers = (
+        "record_deleted_session after delete on sessions"
+        " for each row execute function app.record_deleted_session()",
+    )
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
 
 

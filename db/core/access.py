@@ -7,7 +7,7 @@ One declaration yields the policies and grants (`db/core/rls.py`), the predicate
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sqlalchemy import MetaData, Table
@@ -105,13 +105,16 @@ class PerCommand:
 class Audience:
     """Who may have the events of a row: the group of `kind` that `column` names.
 
-    Of the kind `user` it is one user, of `everybody` anyone, and `column` is empty. `through` names
-    the foreign keys that lead to the table with the column, outermost first.
+    Of the kind `user` it is one user; of `everybody` it is anyone, for rows where the boolean
+    `column` is or was true (all, when empty). Of a group it is the members with one of the `roles`
+    (any, when empty). `through` names the foreign keys that lead to the table with the column,
+    outermost first.
     """
 
     kind: str
     column: str = ""
     through: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -298,7 +301,9 @@ def owner_columns(access: Access) -> set[str]:
 
 def audiences(table: Table, rule: Rule | None = None) -> tuple[Audience, ...]:
     """Who may have the events of a table's rows; admins are no audience of their own."""
-    return tuple(dict.fromkeys(_audiences(table, rule or access_of(table).read)))
+    found = tuple(dict.fromkeys(_audiences(table, rule or access_of(table).read)))
+    # Rows that are hidden from everybody have no secret to keep from anybody.
+    return found if {one.kind for one in found} != {"everybody"} else (Audience("everybody"),)
 
 
 def _audiences(table: Table, rule: Rule) -> Iterator[Audience]:
@@ -306,13 +311,25 @@ def _audiences(table: Table, rule: Rule) -> Iterator[Audience]:
         match part:
             case Owner(column):
                 yield Audience("user", column)
-            case Member(column, _, group) | Shared(column, group):
+            case Member(column, roles, group):
+                yield Audience(group, column, roles=roles)
+            case Shared(column, group):
                 yield Audience(group, column)
-            case Public():
-                yield Audience("everybody")
+            case Public(only_if):
+                yield Audience("everybody", only_if)
             case Through(column, _):
                 parent = parent_of(table, part, "SELECT")
                 for found in _audiences(parent.table, parent.rule):
-                    yield Audience(found.kind, found.column, (column, *found.through))
+                    yield replace(found, through=(column, *found.through))
             case Admin() | Nobody() | AnyOf():
                 continue
+
+
+def path_of(table: Table, audience: Audience) -> tuple[str, ...]:
+    """How a row leads to an audience's column: a foreign key, its table and key, and so on."""
+    steps: list[str] = []
+    for column in audience.through:
+        (foreign_key,) = table.c[column].foreign_keys
+        table = foreign_key.column.table
+        steps += (column, table.name, foreign_key.column.name)
+    return tuple(steps)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.core.access import Access, Group, Watch, declare_group
+from db.core.lifecycles import Lifecycle, declare_lifecycle
 from db.core.quotas import Bound, TableQuota
 
 NAMING = {
@@ -39,7 +40,8 @@ class Declarations:
 
     Every one says who may do what in `access`. One that clients' requests fill says in `quota` how
     much of it a user may have, or what bounds it. Changes of one with a `watch` are events. One
-    with a `group` holds the memberships that other tables' access refers to.
+    with a `group` holds the memberships that other tables' access refers to. One whose rows have
+    states says in `lifecycle` how they may change.
     """
 
     access: ClassVar[Access]
@@ -49,15 +51,23 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    # The column with the number that a row has in its client's own database, unique for each owner:
+    # who creates a row with the same one again gets the one there is.
+    client_key: ClassVar[str | None] = None
+    lifecycle: ClassVar[Lifecycle | None] = None
+    # Triggers of its own, each the text that follows `create trigger`.
+    triggers: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Notes with the table what else refers to: its access, and the group it makes."""
+        """Notes with the table what others refer to, and checks its lifecycle."""
         super().__init_subclass__(**options)
         table = cls.__dict__.get("__table__")
         if isinstance(table, Table):
-            table.info["access"] = cls.access
+            table.info["access"], table.info["watch"] = cls.access, cls.watch
             if cls.group is not None:
                 declare_group(table, cls.group)
+            if cls.lifecycle is not None:
+                declare_lifecycle(table, cls.lifecycle)
 
 
 class Base(Declarations, DeclarativeBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -28,7 +28,12 @@ ischema_names["xid8"] = TransactionId
 
 
 class Event(Base):
-    """One change that clients may watch. `user_id` is null when everybody may see it.
+    """One change that clients may watch, for one of its audiences.
+
+    The audience is everybody, a user, or the members of a group who have one of the roles; a change
+    has an event for each, with a `change_id` that they share. An event goes with the account of
+    `user_id`, who is the audience or owns the row. Events of before there were audiences have no
+    kind: they are of that user, or everybody's.
 
     `change` is INSERT, UPDATE or DELETE. `snapshot` holds the row's columns as they were (before
     a DELETE), but neither hidden nor large ones (`Watch.deferred`); `xid` and `id` order events the
@@ -48,6 +53,10 @@ class Event(Base):
     topic: Mapped[str]
     change: Mapped[str] = mapped_column(server_default="UPDATE")
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    audience_kind: Mapped[str | None]
+    audience_id: Mapped[UUID | None]
+    audience_roles: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    change_id: Mapped[int | None] = mapped_column(BigInteger)
     entity_id: Mapped[str | None]
     snapshot: Mapped[Json]
     created_at: Mapped[Timestamp] = mapped_column(primary_key=True)
@@ -56,6 +65,15 @@ class Event(Base):
         CheckConstraint("change in ('INSERT', 'UPDATE', 'DELETE')", name="change"),
         # Serves who comes back after a while, and the purge of a deleted user's snapshots.
         Index("ix_events_user_id_topic_xid_id", "user_id", "topic", "xid", "id"),
+        # The same for the groups that somebody is in.
+        Index(
+            "ix_events_audience_id_topic_xid_id",
+            "audience_id",
+            "topic",
+            "xid",
+            "id",
+            postgresql_where=text("audience_kind not in ('user', 'everybody')"),
+        ),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
     access = Access(read=Nobody(), service=("SELECT",))

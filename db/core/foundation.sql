@@ -35,10 +35,26 @@ begin
 end;
 $$;
 
--- Trigger: records the changed row as an event. Arguments: the topic, the column naming the row,
--- and two lists of columns: those that no client may read, and those too large to be copied. A write
--- that changes nothing but hidden ones is no event, nor is what goes with its owner's account: nobody
--- is left to see it.
+-- The value of a column of a row, or of what the row leads to: `path` is a foreign key of it, the table and
+-- key that this leads to, a foreign key there, and so on. Null once that is gone.
+create or replace function app.value_behind(row_image jsonb, path text[], named text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    found text := row_image ->> coalesce(path[1], named);
+begin
+    for step in 1 .. cardinality(path) by 3 loop
+        exit when found is null;
+        execute format('select %I::text from public.%I where %I = %L',
+            coalesce(path[step + 3], named), path[step + 1], path[step + 2], found) into found;
+    end loop;
+    return found;
+end;
+$$;
+
+-- Trigger: records the changed row as an event, for one user or for everybody. Arguments: the topic, the column
+-- naming the row, two lists of columns (those that no client may read, and those too large to be copied), and
+-- the column naming the user, empty for everybody. A write that changes nothing but hidden columns is no event,
+-- nor is what goes with its owner's account: nobody is left to see it.
 create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -50,13 +66,84 @@ begin
     if tg_op = 'UPDATE' and row_image = to_jsonb(old) - hidden then
         return null;
     end if;
-    owner_id := (row_image ->> 'user_id')::uuid;
-    if tg_op = 'DELETE' and owner_id is not null
-        and not exists (select from public.users where id = owner_id) then
+    if tg_argv[4] = '' then
+        insert into public.events (topic, change, audience_kind, entity_id, snapshot)
+        values (tg_argv[0], tg_op, 'everybody', row_image ->> tg_argv[1], row_image - deferred);
         return null;
     end if;
-    insert into public.events (topic, change, user_id, entity_id, snapshot)
-    values (tg_argv[0], tg_op, owner_id, row_image ->> tg_argv[1], row_image - deferred);
+    owner_id := (row_image ->> tg_argv[4])::uuid;
+    if owner_id is null
+        or tg_op = 'DELETE' and not exists (select from public.users where id = owner_id) then
+        return null;
+    end if;
+    insert into public.events (topic, change, user_id, audience_kind, audience_id, entity_id, snapshot)
+    values (tg_argv[0], tg_op, owner_id, 'user', owner_id, row_image ->> tg_argv[1], row_image - deferred);
+    return null;
+end;
+$$;
+
+-- Trigger: the same for rows with other audiences, with an event for each. The arguments from the fifth on are
+-- four for each audience: its kind, the column naming it, the roles that may see it, and the path to the column.
+-- Of what goes with its owner's account the others are told only that it is gone.
+create or replace function app.record_shared_event() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hidden text[] := tg_argv[2]::text[];
+    whole jsonb := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
+    row_image jsonb := whole - hidden;
+    named text;
+    owner_id uuid;
+    kinds text[] := '{}';
+    ids uuid[] := '{}';
+    roles text[] := '{}';
+    shared_id bigint;
+begin
+    if tg_op = 'UPDATE' and row_image = to_jsonb(old) - hidden then
+        return null;
+    end if;
+    for at in 4 .. tg_nargs - 1 by 4 loop
+        named := app.value_behind(whole, tg_argv[at + 3]::text[], tg_argv[at + 1]);
+        if tg_argv[at] = 'everybody' then
+            -- Who can no longer see the row is told that it is gone; who never could, nothing.
+            continue when tg_argv[at + 1] <> '' and named is distinct from 'true'
+                and (tg_op <> 'UPDATE' or to_jsonb(old) ->> tg_argv[at + 1] is distinct from 'true');
+            named := null;
+        elsif named is null then
+            continue;
+        elsif tg_argv[at] = 'user' then
+            if tg_op = 'DELETE' and not exists (select from public.users where id = named::uuid) then
+                row_image := jsonb_build_object(tg_argv[1], row_image -> tg_argv[1]);
+                continue;
+            end if;
+            owner_id := coalesce(owner_id, named::uuid);
+        end if;
+        kinds := kinds || tg_argv[at];
+        ids := ids || named::uuid;
+        roles := roles || nullif(tg_argv[at + 2], '{}');
+    end loop;
+    if cardinality(kinds) > 1 then
+        shared_id := nextval('public.events_id_seq');
+    end if;
+    insert into public.events (topic, change, user_id, audience_kind, audience_id, audience_roles, change_id,
+        entity_id, snapshot)
+    select tg_argv[0], tg_op, case kind when 'user' then id else owner_id end, kind, id, those::text[],
+        shared_id, row_image ->> tg_argv[1], row_image - tg_argv[3]::text[]
+    from unnest(kinds, ids, roles) as audience (kind, id, those);
+    return null;
+end;
+$$;
+
+-- Trigger: records that a group has other members than before. Arguments: its kind, and the column naming it.
+-- No client sees such an event: it tells the servers to look at the members again. It names no member, so it
+-- may outlive their accounts.
+create or replace function app.record_membership() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.events (topic, change, audience_kind, audience_id, snapshot)
+    select 'members.' || tg_argv[0], tg_op, tg_argv[0], changed.id, '{}'
+    from (select (to_jsonb(new) ->> tg_argv[1])::uuid union select (to_jsonb(old) ->> tg_argv[1])::uuid)
+        as changed (id)
+    where changed.id is not null;
     return null;
 end;
 $$;

@@ -1,4 +1,4 @@
-"""Groups of users as SQL: the function that tells a policy which groups the caller is in."""
+"""Groups of users as SQL: who is in which, for policies and for the delivery of events."""
 
 from __future__ import annotations
 
@@ -12,11 +12,35 @@ from db.core.registry import metadata
 
 def membership_conditions(group: Group, row: str) -> list[str]:
     """What makes a row of the table of memberships count, whoever the member is."""
-    found = [f"(roles = '{{}}' or {row}{group.role} = any (roles))"] if group.role else []
-    for column, values in group.counts.items():
-        listed = ", ".join(f"'{value}'" for value in values)
-        found.append(f"{row}{column} in ({listed})")
-    return found
+    asked = [f"(roles = '{{}}' or {row}{group.role} = any (roles))"] if group.role else []
+    return [*asked, *_counted(group, row)]
+
+
+def _counted(group: Group, row: str) -> list[str]:
+    return [
+        f"{row}{column} in ({', '.join(f"'{value}'" for value in values)})"
+        for column, values in group.counts.items()
+    ]
+
+
+def members_of_groups(table: Table, group: Group) -> str:
+    """The memberships of the groups `$1`, as (group_id, user_id, role)."""
+    found = f"m.{group.key} = any ($1::uuid[])"
+    return " union all ".join(_memberships(table, group, user, found) for user in group.users)
+
+
+def groups_of_user(table: Table, group: Group, user_id: str) -> str:
+    """The memberships of one user, as (group_id, user_id, role)."""
+    return " union all ".join(
+        _memberships(table, group, user, f"m.{user} = {user_id}") for user in group.users
+    )
+
+
+def _memberships(table: Table, group: Group, user: str, condition: str) -> str:
+    role = f"m.{group.role}::text" if group.role else "null::text"
+    met = " and ".join([condition, *_counted(group, "m.")])
+    columns = f"m.{group.key} as group_id, m.{user} as user_id, {role} as role"
+    return f"select {columns} from public.{table.name} m where {met}"
 
 
 def reread_ids_name(kind: str) -> str:

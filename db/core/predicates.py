@@ -57,9 +57,10 @@ def is_admin(metadata: MetaData, actor_user_id: ColumnElement[Any]) -> ColumnEle
 class Asking:
     """Who a statement is for, and how it reads what it depends on.
 
-    `user_id` is a bound value, never `app.user_id()`: a statement must not depend on when its own
-    claims are set. With `as_admin` it shows what admins may read beside their own; all others stay
-    as simple as they are. One that `rereads` what it has just written reads memberships again too.
+    `user_id` is a bound value, or one of the statement's own, never `app.user_id()`: a statement
+    must not depend on when its own claims are set. With `as_admin` it shows what admins may read
+    beside their own; all others stay as simple as they are. One that `rereads` what it has just
+    written reads memberships again too.
     """
 
     user_id: ColumnElement[Any]
@@ -92,7 +93,7 @@ class Asking:
                 met = self.condition(parent.table, row, parent.rule)
                 leads_to = row.c[parent.key] == source.c[column]
                 found: Select[Any] = select(row.c[parent.key]).where(leads_to, met)
-                return found.correlate(source).exists()
+                return found.correlate_except(row).exists()
             case Admin():
                 return is_admin(table.metadata, self.user_id)
             case Nobody() | AnyOf():
@@ -118,7 +119,7 @@ class Asking:
             found = found.where(_is_one_of(row.c[group.role], roles))
         for name, values in group.counts.items():
             found = found.where(_is_one_of(row.c[name], values))
-        return found.correlate(None)
+        return found.correlate_except(row)
 
 
 def _is_one_of(column: ColumnElement[Any], values: tuple[str, ...]) -> ColumnElement[bool]:

@@ -24,10 +24,7 @@ from db.core.pool import CONNECT_TIMEOUT_SECONDS, role_url
 from settings import Settings
 
 SCHEMA = "queue"
-RUN_GENERATION = "run_generation"
 RUN_SCHEDULED = "run_scheduled"
-# The channel on which workers hear that a user called a generation off; its id is the payload.
-GENERATION_CANCELLED = "generation_cancelled"
 COMMAND_TIMEOUT_SECONDS = 10.0
 
 # Constructed, not validated: pgqueuer would take names from variables like FUNCTION or TRIGGER,

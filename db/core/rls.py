@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Table
 
@@ -11,7 +11,9 @@ from db.core.access import (
     Access,
     Admin,
     AnyOf,
+    Audience,
     Command,
+    Group,
     Member,
     Nobody,
     Owner,
@@ -20,8 +22,10 @@ from db.core.access import (
     Shared,
     Through,
     Watch,
+    audiences,
     parent_of,
     parts,
+    path_of,
     private_part,
     public_part,
 )
@@ -36,11 +40,13 @@ IS_ADMIN = (
 CALLER_IS_ADMIN = "(select app.is_admin())"
 
 
-def condition(table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0) -> str:
+def condition(
+    table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0, schema: str = ""
+) -> str:
     """What a rule demands of a row, as the text of a policy.
 
-    `row` qualifies the columns, with its dot. What depends on the caller alone stands in a select
-    of its own, so that it is evaluated once a statement.
+    `row` qualifies the columns and `schema` other tables, each with its dot. What depends on the
+    caller alone stands in a select of its own, so that it is evaluated once a statement.
     """
     texts = []
     for part in parts(rule):
@@ -56,7 +62,7 @@ def condition(table: Table, rule: Rule, command: Command, row: str = "", depth: 
             case Admin():
                 texts.append(CALLER_IS_ADMIN)
             case Through():
-                texts.append(_parent_condition(table, part, command, row, depth))
+                texts.append(_parent_condition(table, part, command, row, depth, schema))
             case Nobody() | AnyOf():
                 raise TypeError(f"{part} lets nobody in, so there is no policy of it")
     return " or ".join(texts)
@@ -66,11 +72,13 @@ def _group_ids(group: str, roles: tuple[str, ...]) -> str:
     return f"(select app.{group}_ids('{{{','.join(roles)}}}'))::uuid[]"
 
 
-def _parent_condition(table: Table, part: Through, command: Command, row: str, depth: int) -> str:
+def _parent_condition(
+    table: Table, part: Through, command: Command, row: str, depth: int, schema: str
+) -> str:
     parent, name = parent_of(table, part, command), f"parent_{depth + 1}"
-    met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1)
+    met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1, schema)
     leads_to = f"{name}.{parent.key} = {row or f'{table.name}.'}{part.column}"
-    return f"exists (select from {parent.table.name} {name} where {leads_to} and ({met}))"
+    return f"exists (select from {schema}{parent.table.name} {name} where {leads_to} and ({met}))"
 
 
 def _named_after(rule: Rule) -> str:
@@ -138,9 +146,35 @@ def access_statements(table: Table, access: Access) -> list[str]:
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
-    lists = (f"{{{','.join(columns)}}}" for columns in (access.hidden, watch.deferred))
-    arguments = ", ".join(f"'{value}'" for value in (watch.topic, watch.entity, *lists))
+    function, told = _recorder(table, audiences(table, access.read))
+    arguments = (watch.topic, watch.entity, _array(access.hidden), _array(watch.deferred), *told)
+    listed = ", ".join(f"'{argument}'" for argument in arguments)
     return [
         f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "
-        f"for each row execute function app.record_event({arguments})"
+        f"for each row execute function app.{function}({listed})"
     ]
+
+
+def _recorder(table: Table, found: tuple[Audience, ...]) -> tuple[str, list[str]]:
+    """The function that records events for these audiences, and how it is told of them."""
+    match found:
+        case (Audience("user" | "everybody", column, through=()),):
+            return "record_event", [column]
+    told: list[str] = []
+    for one in found:
+        told += (one.kind, one.column, _array(one.roles), _array(path_of(table, one)))
+    return "record_shared_event", told
+
+
+def membership_statements(table: Table, group: Group) -> list[str]:
+    """The trigger that records who joined or left a group, for the streams of its members."""
+    columns = [group.key, *group.users, *([group.role] if group.role else []), *group.counts]
+    return [
+        f"create trigger record_membership after insert or delete or update of "
+        f"{', '.join(dict.fromkeys(columns))} on {table.name} "
+        f"for each row execute function app.record_membership('{group.kind}', '{group.key}')"
+    ]
+
+
+def _array(values: Sequence[str]) -> str:
+    return f"{{{','.join(values)}}}"

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, BigKey, OptionalTimestamp, Timestamp, UuidKey
+from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Bound
 
 GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
@@ -32,6 +33,16 @@ EXPIRY_RANK = (
 def index_where_set(table: str, column: str) -> Index:
     """The index of a foreign key that most rows leave empty."""
     return Index(f"ix_{table}_{column}", column, postgresql_where=text(f"{column} is not null"))
+
+
+def never_changed(table: str) -> tuple[str, str]:
+    """The triggers of a table whose rows are history."""
+    return (
+        f"refuse_change before update or delete on {table}"
+        " for each row execute function app.refuse_change()",
+        f"refuse_truncate before truncate on {table}"
+        " for each statement execute function app.refuse_change()",
+    )
 
 
 class Wallet(Base):
@@ -113,6 +124,15 @@ class CreditGrant(Base):
     quota = Bound("Given by the server; a client's refunds and transfers are the operator's.")
 
 
+class HoldStatus(State):
+    """Whether a hold still keeps its credits."""
+
+    OPEN = "OPEN", "The credits are held for work under way."
+    CAPTURED = "CAPTURED", "The work was done: all or some of the credits are spent."
+    RELEASED = "RELEASED", "The work was not done: the credits are back."
+    EXPIRED = "EXPIRED", "Its time was over: the credits are back."
+
+
 class CreditHold(Base):
     """Credits reserved until the work they pay for ends; a hold resolves at most once.
 
@@ -127,7 +147,7 @@ class CreditHold(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("wallets.user_id"))
     amount: Mapped[int]
     captured_amount: Mapped[int] = mapped_column(server_default=text("0"))
-    status: Mapped[str] = mapped_column(server_default="OPEN")
+    status: Mapped[str] = mapped_column(server_default=HoldStatus.OPEN)
     reference_id: Mapped[str | None]
     unlimited: Mapped[bool] = mapped_column(server_default=text("false"))
     expires_at: Mapped[datetime]
@@ -135,15 +155,22 @@ class CreditHold(Base):
     resolved_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
-        CheckConstraint("status in ('OPEN', 'CAPTURED', 'RELEASED', 'EXPIRED')", name="status"),
         CheckConstraint("amount > 0 and captured_amount between 0 and amount", name="amount"),
         CheckConstraint("(status = 'OPEN') = (resolved_at is null)", name="resolved"),
         Index("ix_credit_holds_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_credit_holds_open", "expires_at", postgresql_where=text("status = 'OPEN'")),
     )
     access = Access(read=Owner(), service=("SELECT",))
+    lifecycle = Lifecycle(
+        "status",
+        HoldStatus,
+        initial=(HoldStatus.OPEN,),
+        transitions={
+            HoldStatus.OPEN: (HoldStatus.CAPTURED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
+        },
+    )
     quota = Bound(
-        "Each takes a credit, which cancelling gives back: only the pace of requests bounds them."
+        "Each takes a credit, which cancelling gives back; MUTATIONS_PER_USER bounds their pace."
     )
 
 
@@ -161,6 +188,7 @@ class CreditHoldPart(Base):
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = never_changed("credit_hold_parts")
     quota = Bound("One for each grant that a hold takes from.")
 
 
@@ -201,8 +229,9 @@ class CreditTransaction(Base):
         index_where_set("credit_transactions", "hold_id"),
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
+    triggers = never_changed("credit_transactions")
     quota = Bound(
-        "A spend uses a credit up; holds and releases are bounded by the pace of requests."
+        "A spend uses a credit up; MUTATIONS_PER_USER bounds the pace of holds and releases."
     )
 
 
@@ -237,6 +266,11 @@ class CreditEntry(Base):
         CheckConstraint("(account = 'HOLD') = (hold_id is not null)", name="hold_id"),
     )
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = (
+        *never_changed("credit_entries"),
+        "check_entries_balance after insert on credit_entries referencing new table as new_entries"
+        " for each statement execute function app.check_entries_balance()",
+    )
     quota = Bound("Two or more for each movement.")
 
 
@@ -257,6 +291,7 @@ class CreditRefundPart(Base):
 
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = never_changed("credit_refund_parts")
     quota = Bound("One for each grant that a refund gives back to.")
 
 
@@ -269,6 +304,7 @@ class CreditTransfer(Base):
     received_id: Mapped[UUID] = mapped_column(ForeignKey("credit_transactions.id"), unique=True)
 
     access = Access(read=Nobody(), service=("SELECT",))
+    triggers = never_changed("credit_transfers")
     quota = Bound("One for each transfer, which an operator makes.")
 
 

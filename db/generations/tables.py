@@ -13,10 +13,22 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from db.catalog.tables import Tool
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.lifecycles import Lifecycle, State, is_one_of
 from db.core.quotas import Bound, Limit, TableQuota
 from db.uploads.tables import Upload
 
-UNFINISHED = "status in ('QUEUED', 'RUNNING')"
+
+class GenerationStatus(State):
+    """Where a generation stands."""
+
+    QUEUED = "QUEUED", "Waiting for its turn; credits held."
+    RUNNING = "RUNNING", "A worker is at it."
+    SUCCEEDED = "SUCCEEDED", "Done; the credits are spent."
+    FAILED = "FAILED", "It failed; the credits are back."
+    CANCELLED = "CANCELLED", "Called off; the credits are back."
+
+
+UNFINISHED = is_one_of("status", GenerationStatus.QUEUED, GenerationStatus.RUNNING)
 STORED_BYTES = "octet_length(parameters::text) + coalesce(octet_length(result::text), 0)"
 
 
@@ -36,7 +48,7 @@ class Generation(Base):
     tool_id: Mapped[str] = mapped_column(ForeignKey("tools.id"), index=True)
     upload_id: Mapped[UUID] = mapped_column(ForeignKey("uploads.id"), index=True)
     mask_upload_id: Mapped[UUID | None] = mapped_column(ForeignKey("uploads.id"), index=True)
-    status: Mapped[str] = mapped_column(server_default="QUEUED")
+    status: Mapped[str] = mapped_column(server_default=GenerationStatus.QUEUED)
     parameters: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     cache_key: Mapped[str]
     result: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))
@@ -60,9 +72,6 @@ class Generation(Base):
     upload: Mapped[Upload] = relationship(lazy="raise", foreign_keys=upload_id)
 
     __table_args__ = (
-        CheckConstraint(
-            "status in ('QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED')", name="status"
-        ),
         CheckConstraint("(status = 'FAILED') = (error_code is not null)", name="error"),
         CheckConstraint("credits_charged >= 0", name="credits_charged"),
         CheckConstraint("attempts >= 0", name="attempts"),
@@ -90,6 +99,29 @@ class Generation(Base):
         read=AnyOf(Owner(), Admin()),
         hidden=("cache_key", "attempts", "enqueued_at", "follows_id"),
         service=("SELECT",),
+    )
+    lifecycle = Lifecycle(
+        "status",
+        GenerationStatus,
+        initial=(
+            GenerationStatus.QUEUED,
+            GenerationStatus.SUCCEEDED.when("new.from_cache", "the cache has its result"),
+        ),
+        transitions={
+            GenerationStatus.QUEUED: (
+                GenerationStatus.RUNNING.when("new.attempts > old.attempts", "an attempt begins"),
+                GenerationStatus.SUCCEEDED.when("new.from_cache", "the one it follows does"),
+                GenerationStatus.FAILED,
+                GenerationStatus.CANCELLED,
+            ),
+            GenerationStatus.RUNNING: (
+                GenerationStatus.SUCCEEDED,
+                GenerationStatus.FAILED,
+                GenerationStatus.CANCELLED,
+            ),
+            GenerationStatus.FAILED: (GenerationStatus.QUEUED,),
+        },
+        monotonic=("attempts",),
     )
     watch = Watch("generation.updated", deletes=True)
     quota = TableQuota(
@@ -158,24 +190,41 @@ class GenerationLog(Base):
     quota = Bound("At most three for each generation, kept for a year.")
 
 
+class CircuitState(State):
+    """Whether a provider is asked."""
+
+    CLOSED = "CLOSED", "It is asked."
+    OPEN = "OPEN", "It rests after 5 failures in a row."
+    HALF_OPEN = "HALF_OPEN", "One generation tries it again."
+
+
 class ProviderCircuit(Base):
     """Whether a provider is asked at all: after too many failures in a row it gets a rest.
 
-    CLOSED: it is asked. OPEN: nobody asks it until `retry_at`. HALF_OPEN: one generation tries.
+    It lasts until `retry_at`; then one generation tries.
     """
 
     __tablename__ = "provider_circuits"
 
     provider: Mapped[Slug]
-    state: Mapped[str] = mapped_column(server_default="CLOSED")
+    state: Mapped[str] = mapped_column(server_default=CircuitState.CLOSED)
     consecutive_failures: Mapped[int] = mapped_column(server_default=text("0"))
     retry_at: Mapped[OptionalTimestamp]
     updated_at: Mapped[Timestamp]
 
     __table_args__ = (
-        CheckConstraint("state in ('CLOSED', 'OPEN', 'HALF_OPEN')", name="state"),
         CheckConstraint("(state = 'CLOSED') = (retry_at is null)", name="retry_at"),
         CheckConstraint("consecutive_failures >= 0", name="consecutive_failures"),
     )
     access = Access(read=Admin(), service=("SELECT",))
+    lifecycle = Lifecycle(
+        "state",
+        CircuitState,
+        initial=(CircuitState.CLOSED,),
+        transitions={
+            CircuitState.CLOSED: (CircuitState.OPEN,),
+            CircuitState.OPEN: (CircuitState.HALF_OPEN, CircuitState.CLOSED),
+            CircuitState.HALF_OPEN: (CircuitState.OPEN, CircuitState.CLOSED),
+        },
+    )
     quota = Bound("One for each provider.")

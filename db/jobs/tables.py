@@ -10,7 +10,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, Nobody
 from db.core.base import Base, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.lifecycles import State, set_once
 from db.core.quotas import Bound
+
+
+class DeadJobStatus(State):
+    """Whether a job that was given up was tried again."""
+
+    DEAD = "DEAD", "No attempt could finish it; an admin may retry it."
+    RETRIED = "RETRIED", "An admin put it in line once more."
 
 
 class DeadJob(Base):
@@ -36,6 +44,7 @@ class DeadJob(Base):
         CheckConstraint("attempts >= 0", name="attempts"),
         Index("ix_dead_jobs_died_at_id", "died_at", "id"),
     )
+    lifecycle = set_once("retried_at", DeadJobStatus)
     access = Access(read=Admin(), hidden=("payload",), service=("SELECT", "DELETE"))
     quota = Bound("One for each job that was given up; kept for 90 days.")
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import db.migrations.autogenerate  # noqa: F401 -- the operations and what drafts them
+from db.core.events import TransactionId
 from db.core.registry import metadata
 from settings import get_settings
 
@@ -35,6 +39,7 @@ def run(connection: Connection) -> None:
         connection=connection,
         target_metadata=metadata,
         compare_type=True,
+        render_item=render_item,
         compare_server_default=True,
         transaction_per_migration=finish is None,
     )
@@ -45,6 +50,14 @@ def run(connection: Connection) -> None:
             driver = connection.connection.dbapi_connection
             assert driver is not None
             driver.run_async(finish)
+
+
+def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
+    """How a draft writes what is of our own making: as a migration may have it."""
+    if kind == "type" and isinstance(item, TransactionId):
+        context.imports.add("from db.migrations.steps import TransactionId")
+        return "TransactionId()"
+    return False
 
 
 async def main() -> None:

@@ -11,6 +11,7 @@ import asyncpg
 from db.core.functions import Function, outdated, read_functions
 from db.core.groups import group_functions
 from db.core.rereading import reread_functions
+from db.core.writes import write_functions
 
 DB = Path(__file__).parents[1]
 VERSIONS = Path(__file__).parent / "versions"
@@ -18,6 +19,7 @@ VERSIONS = Path(__file__).parent / "versions"
 FUNCTION_FILES = (
     "core/foundation.sql",
     "accounts/admins.sql",
+    "core/lifecycles.sql",
     "core/events.sql",
     "quotas/quotas.sql",
     "credits/ledger.sql",
@@ -27,15 +29,14 @@ FUNCTION_FILES = (
     "accounts/budgets.sql",
     "catalog/catalog.sql",
     "uploads/uploads.sql",
-    "generations/life_cycle.sql",
     "generations/generations.sql",
     "generations/attempts.sql",
     "credits/usage.sql",
     "jobs/jobs.sql",
-    "profiles/profiles.sql",
     "credits/administration.sql",
     "catalog/administration.sql",
     "notifications/notifications.sql",
+    "organizations/organizations.sql",
 )
 # Its text is another one in each release that has a new migration, so that a database which lacks
 # only that is known to be older, too.
@@ -46,13 +47,18 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$ select '{}' $
 NAMED = 5
 
 
-class OutdatedDatabaseError(Exception):
-    """A database that was last migrated by an older release; the message says what it lacks."""
+class ForeignDatabaseError(Exception):
+    """A database that another release migrated, older or newer than this one can do with."""
+
+
+def revisions() -> list[str]:
+    """The revisions that this release knows, in order."""
+    return sorted(path.stem.partition("_")[0] for path in VERSIONS.glob("*.py"))
 
 
 def newest_revision() -> str:
     """The revision that this release's migrations lead to."""
-    return max(path.stem.partition("_")[0] for path in VERSIONS.glob("*.py"))
+    return revisions()[-1]
 
 
 @cache
@@ -66,6 +72,7 @@ def _texts() -> Iterator[str]:
         yield (DB / name).read_text()
     yield from group_functions()
     yield from reread_functions()
+    yield from write_functions()
     yield _REVISION.format(newest_revision())
 
 
@@ -73,7 +80,8 @@ async def refuse_outdated(connection: asyncpg.Connection) -> None:
     """Refuses a database that has not been migrated to this release, or a newer one."""
     if lacking := await outdated(connection, declared_functions()):
         named = ", ".join(lacking[:NAMED]) + (" and others" if lacking[NAMED:] else "")
-        raise OutdatedDatabaseError(
-            f"The database is older than this server: it lacks {named} as they are in this "
-            "release. Run `tallygraph migrate` first."
+        raise ForeignDatabaseError(
+            f"The database lacks {named} as this release has them: an older release migrated it, "
+            "or one that is newer by more than one. Run `tallygraph migrate` first, or start the "
+            "newer release."
         )

@@ -21,7 +21,12 @@ from db.core.functions import replace_functions
 from db.core.pool import role_url
 from db.core.retention import EVENT_DAYS_AHEAD
 from db.core.roles import narrow_reach, write_role_settings
-from db.migrations.functions import declared_functions, newest_revision
+from db.migrations.functions import (
+    ForeignDatabaseError,
+    declared_functions,
+    newest_revision,
+    revisions,
+)
 from db.quotas.administration import write_declared_limits
 from db.uploads.operations import UploadLimits, publish_limits
 from settings import ROLES, Settings
@@ -65,9 +70,14 @@ async def migrate(owner_url: str, settings: Settings) -> None:
     lock = await asyncpg.connect(owner_url)
     try:
         await lock.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
-        is_new = await lock.fetchval("select to_regclass('alembic_version') is null")
+        revision = await _revision(lock)
+        if revision is not None and revision not in revisions():
+            raise ForeignDatabaseError(
+                f"The database is at revision {revision}, which this release does not know: a newer "
+                "one migrated it. Start that one, or have it downgrade the database first."
+            )
         config = alembic_config(owner_url)
-        config.attributes["finish"] = partial(_finish, settings=settings, is_new=is_new)
+        config.attributes["finish"] = partial(_finish, settings=settings, is_new=revision is None)
         await _patiently(partial(command.upgrade, config, "head"))
         await narrow_reach(lock)
         for role in ROLES:
@@ -76,13 +86,21 @@ async def migrate(owner_url: str, settings: Settings) -> None:
         await lock.close()
 
 
+async def _revision(owner: asyncpg.Connection) -> str | None:
+    """What the database was migrated to; nothing when it is new, or all was undone."""
+    if await owner.fetchval("select to_regclass('alembic_version') is null"):
+        return None
+    found: str | None = await owner.fetchval("select version_num from alembic_version")
+    return found
+
+
 async def _patiently(upgrade: Callable[[], None]) -> None:
     """Tries again when tables were too busy to be locked: nothing has been changed then."""
     for pause_seconds in PAUSES_SECONDS:
         try:
             await asyncio.to_thread(upgrade)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in BUSY:
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            if getattr(getattr(error, "orig", error), "sqlstate", None) not in BUSY:
                 raise
             log.warning("migrate.tables_are_busy", tries_again_in_seconds=pause_seconds)
             await asyncio.sleep(pause_seconds)

@@ -1,3 +1,8 @@
+<%!
+def plain(drafted):
+    """Without Alembic's own remarks."""
+    return "\n".join(line for line in drafted.splitlines() if "# ###" not in line).strip()
+%>\
 """${message}"""
 
 from __future__ import annotations
@@ -13,8 +18,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    ${upgrades or "pass" | plain}
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${downgrades or "pass" | plain}

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import update
-
-from db.core.actor import Actor
-from db.core.commands import Command, FunctionCall, SqlFunction
-from db.core.errors import Problems, not_found
-from db.core.pool import Transaction
-from db.core.predicates import own_rows
+from db.core.commands import FunctionCall, SqlFunction
+from db.core.errors import Problems
+from db.core.writes import update_row
 from db.credits.rules import problems_of_key
 from db.notifications.rules import problems_of_message
 from db.notifications.tables import Notification
@@ -28,21 +24,9 @@ _SEND = SqlFunction[UUID](
 )
 
 
-def mark_read(actor: Actor, notification_id: UUID) -> Command[UUID]:
+def mark_read(notification_id: UUID) -> FunctionCall[UUID]:
     """Marks a notification of the actor's as read; NOT_FOUND for any other. Gives its id."""
-
-    async def run(transaction: Transaction) -> UUID:
-        statement = (
-            update(Notification)
-            .where(Notification.id == notification_id, own_rows(Notification, actor, "UPDATE"))
-            .values(read=True)
-            .returning(Notification.id)
-        )
-        if await transaction.fetch_value(statement) is None:
-            raise not_found("notification", ("input", "id"))
-        return notification_id
-
-    return Command(run)
+    return update_row(Notification, notification_id, {"read": True})
 
 
 def send_notification(

@@ -8,9 +8,19 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, Admin, AnyOf, Group, Member, Owner
+from db.core.access import Access, Admin, AnyOf, Group, Member, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Bound
+
+
+class InvitationStatus(State):
+    """Where an invitation stands; one that nobody answers within 7 days is as good as none."""
+
+    PENDING = "PENDING", "Nobody has answered it."
+    ACCEPTED = "ACCEPTED", "The invited person is a member."
+    REVOKED = "REVOKED", "It was taken back."
+
 
 MANAGERS = ("OWNER", "ADMIN")
 
@@ -32,6 +42,7 @@ class Organization(Base):
         update=("name", "updated_at"),
         service=("SELECT",),
     )
+    watch = Watch("organization.changed", inserts=False)
     quota = Bound("A user may own 20; `app.create_organization()` counts them.")
 
 
@@ -61,6 +72,12 @@ class OrganizationMember(Base):
     )
     access = Access(read=AnyOf(Owner(), Member("organization_id"), Admin()), service=("SELECT",))
     group = Group("organization", key="organization_id", role="role")
+    triggers = (
+        "name_member before insert on organization_members for each row"
+        " execute function app.name_member()",
+        "end_membership after delete on organization_members for each row"
+        " execute function app.end_membership()",
+    )
     quota = Bound("An organization has at most 1,000; `app.accept_invitation()` counts them.")
 
 
@@ -93,7 +110,6 @@ class OrganizationInvitation(Base):
 
     __table_args__ = (
         CheckConstraint("role in ('OWNER', 'ADMIN', 'MEMBER', 'VIEWER')", name="role"),
-        CheckConstraint("status in ('PENDING', 'ACCEPTED', 'REVOKED')", name="status"),
         Index(
             "uq_organization_invitations_pending",
             "organization_id",
@@ -107,5 +123,13 @@ class OrganizationInvitation(Base):
         read=AnyOf(Member("organization_id", MANAGERS), Admin()),
         hidden=("email_key",),
         service=("SELECT",),
+    )
+    lifecycle = Lifecycle(
+        "status",
+        InvitationStatus,
+        initial=(InvitationStatus.PENDING,),
+        transitions={
+            InvitationStatus.PENDING: (InvitationStatus.ACCEPTED, InvitationStatus.REVOKED)
+        },
     )
     quota = Bound("200 of an organization may be pending; what has ended goes after 90 days.")

@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete
-
-from db.core.actor import Actor
-from db.core.commands import Command, FunctionCall, SqlFunction
-from db.core.errors import Problems, not_found
-from db.core.pool import Transaction
-from db.core.predicates import own_rows
+from db.core.commands import FunctionCall
+from db.core.errors import Problems
+from db.core.writes import create_row, delete_row, update_row
 from db.profiles.rules import problems_of_profile
 from db.profiles.tables import Profile
-
-_CREATE = SqlFunction[UUID]("app.create_profile", "uuid", given="jsonb")
-_UPDATE = SqlFunction[UUID]("app.update_profile", "uuid", profile_id="uuid", given="jsonb")
 
 
 def create_profile(problems: Problems, given: Mapping[str, Any]) -> FunctionCall[UUID]:
@@ -27,7 +20,7 @@ def create_profile(problems: Problems, given: Mapping[str, Any]) -> FunctionCall
     """
     problems.add(problems_of_profile(given))
     problems.refuse()
-    return _CREATE(given=given)
+    return create_row(Profile, given)
 
 
 def update_profile(
@@ -36,20 +29,9 @@ def update_profile(
     """Changes what is given of a profile of the actor's; NOT_FOUND for any other. Gives its id."""
     problems.add(problems_of_profile(given))
     problems.refuse()
-    return _UPDATE(profile_id=profile_id, given=given)
+    return update_row(Profile, profile_id, given)
 
 
-def delete_profile(actor: Actor, profile_id: UUID) -> Command[UUID]:
+def delete_profile(profile_id: UUID) -> FunctionCall[UUID]:
     """Deletes a profile of the actor's; NOT_FOUND for any other. Gives its id."""
-
-    async def run(transaction: Transaction) -> UUID:
-        statement = (
-            delete(Profile)
-            .where(Profile.id == profile_id, own_rows(Profile, actor, "DELETE"))
-            .returning(Profile.id)
-        )
-        if await transaction.fetch_value(statement) is None:
-            raise not_found("profile", ("input", "id"))
-        return profile_id
-
-    return Command(run)
+    return delete_row(Profile, profile_id)

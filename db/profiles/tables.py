@@ -41,8 +41,8 @@ class Profile(Base):
     analysis: Mapped[Json]
     chat_history: Mapped[list[object]] = mapped_column(JSONB, server_default=text("'[]'"))
     created_at: Mapped[Timestamp]
-    updated_at: Mapped[Timestamp]
-    synced_at: Mapped[Timestamp]
+    updated_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
+    synced_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
     stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
 
     __table_args__ = (
@@ -57,6 +57,7 @@ class Profile(Base):
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,
     )
+    client_key = "local_id"
     large: ClassVar = {
         "thumbnail": THUMBNAIL_LIMIT_BYTES,
         "analysis": JSON_LIMIT_BYTES,

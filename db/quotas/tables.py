@@ -30,6 +30,10 @@ class QuotaLimit(Base):
 
     __table_args__ = (CheckConstraint("rows_limit >= 0 and bytes_limit >= 0", name="limits"),)
     access = Access(read=Public(), service=("SELECT",))
+    triggers = (
+        "forget_allowed after insert or update or delete on quota_limits"
+        " for each row execute function app.forget_allowed()",
+    )
 
 
 class QuotaUse(Base):

@@ -23,6 +23,7 @@ from db.uploads.operations import (
     delete_upload,
     known_files,
 )
+from db.uploads.tables import UploadStatus
 
 AT_ONCE = 500
 # Refusals of the bytes themselves; the upload remembers them until better bytes arrive.
@@ -53,7 +54,7 @@ class UploadReceiver:
         upload = await self._records.find_upload(upload_id)
         if upload is None:
             return None
-        if upload.status == "READY":
+        if upload.status == UploadStatus.READY:
             raise _already_received()
         if upload.expires_at <= datetime.now(UTC):
             raise DomainError(
@@ -87,7 +88,7 @@ class UploadReceiver:
         if not self._storage.is_direct:
             return
         upload = await self._records.find_upload(upload_id)
-        if upload is None or upload.user_id != actor.user_id or upload.status == "READY":
+        if upload is None or upload.user_id != actor.user_id or upload.status == UploadStatus.READY:
             return
         incoming = incoming_path(upload.user_id, upload_id)
         with suppress(FileNotFoundError):  # nothing came, or it was replaced while we looked

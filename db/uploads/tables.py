@@ -10,12 +10,22 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Limit, TableQuota
 
 # What counts toward the quota: what is announced counts at once, what is deleted no more.
 STORED_BYTES = (
     "case status when 'DELETED' then 0 when 'READY' then size_bytes else declared_size_bytes end"
 )
+
+
+class UploadStatus(State):
+    """Where an upload stands."""
+
+    AWAITING = "AWAITING", "No photo was taken in yet."
+    READY = "READY", "The photo is there."
+    REJECTED = "REJECTED", "What came was refused; better bytes are taken until it expires."
+    DELETED = "DELETED", "Its owner deleted the photo."
 
 
 class Upload(Base):
@@ -31,7 +41,7 @@ class Upload(Base):
 
     id: Mapped[UuidKey]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    status: Mapped[str] = mapped_column(server_default="AWAITING")
+    status: Mapped[str] = mapped_column(server_default=UploadStatus.AWAITING)
     content_type: Mapped[str]
     declared_size_bytes: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(server_default="")
@@ -49,7 +59,6 @@ class Upload(Base):
     stored_bytes: Mapped[int] = mapped_column(BigInteger, Computed(STORED_BYTES, persisted=True))
 
     __table_args__ = (
-        CheckConstraint("status in ('AWAITING', 'READY', 'REJECTED', 'DELETED')", name="status"),
         CheckConstraint(
             "status <> 'READY' or (original_sha256 is not null and stored_content_type is not null"
             " and width_pixels > 0 and height_pixels > 0 and size_bytes > 0)",
@@ -66,6 +75,20 @@ class Upload(Base):
         ),
     )
     access = Access(read=Owner())
+    lifecycle = Lifecycle(
+        "status",
+        UploadStatus,
+        initial=(UploadStatus.AWAITING,),
+        transitions={
+            UploadStatus.AWAITING: (
+                UploadStatus.READY,
+                UploadStatus.REJECTED,
+                UploadStatus.DELETED,
+            ),
+            UploadStatus.REJECTED: (UploadStatus.READY, UploadStatus.DELETED),
+            UploadStatus.READY: (UploadStatus.DELETED,),
+        },
+    )
     watch = Watch("upload.updated", inserts=False)
     # Refused by `app.create_upload` and `app.reserve_upload_bytes`: what waits counts for a while.
     quota = TableQuota(

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Optional, dataclass_transform
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause
+from strawberry.types.enum import StrawberryEnumDefinition
 
 from db.core.base import Base
+from db.core.lifecycles import State
 from graph.engine.inputs import ListField
 from graph.engine.specs import (
     SPEC,
@@ -39,6 +41,18 @@ from graph.shared.relay import (
 )
 
 NEWEST_FIRST = ("-created_at", "-id")
+
+
+def state_enum(states: type[State]) -> None:
+    """Makes the states of a lifecycle an enum of the schema, with their descriptions."""
+    if odd := [state for state in states if state.name != state]:
+        raise TypeError(
+            f"{odd[0]!r}: clients are sent what the column holds, so name and value must be one"
+        )
+    strawberry.enum(states, description=states.__doc__)
+    definition: StrawberryEnumDefinition = states.__strawberry_definition__  # type: ignore[attr-defined]
+    for shown, state in zip(definition.values, states, strict=True):
+        shown.description = state.description
 
 
 def _field(spec: Spec, description: str, returns: Any = None, **options: Any) -> Any:
@@ -206,9 +220,10 @@ def live(
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
 
-    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own, or
-    everybody's of a public table. `starts_empty` begins with a null item instead of the state now.
-    `gone` names the payload's field with the id of a row that is deleted or hidden now.
+    With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own and
+    those of the actor's groups, or everybody's of a public table. `starts_empty` begins with a null
+    item instead of the state now. `gone` names the payload's field with the id of a row that is
+    deleted or hidden now.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
     current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None

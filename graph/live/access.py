@@ -1,4 +1,4 @@
-"""Ends the streams of who may not watch any more: a locked or deleted user, a row taken away."""
+"""Ends the streams of who may not watch any more: a locked user, a row or membership taken away."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Select, Uuid, any_, bindparam, exists, func, select
+from sqlalchemy import MetaData, Select, Table, Uuid, bindparam, column, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.accounts import tables
-from db.core.access import Owner
+from db.core.access import access_of, audiences
 from db.core.actor import SERVICE
-from db.core.base import Base
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Database, Transaction
-from db.core.registry import models
+from db.core.predicates import Asking
+from db.core.registry import metadata
 from graph.live.subscriptions import EventSubscription
 
 # Twice within the five seconds that are promised.
@@ -30,18 +30,18 @@ log = structlog.get_logger(__name__)
 _ASKED = func.unnest(bindparam("ids", type_=ARRAY(Uuid()))).column_valued("asked_id")
 # Nearly all are active, so the others are the shorter answer.
 INACTIVE_USERS = select(_ASKED).where(
-    ~exists().where(tables.User.id == _ASKED, tables.User.status == "active")
+    ~exists().where(tables.User.id == _ASKED, tables.User.status == tables.UserStatus.ACTIVE)
 )
 
 
-def owned_by_topic() -> dict[str, type[Base]]:
-    """The tables whose rows are watched one by one, by topic."""
+def private_by_topic(metadata: MetaData) -> dict[str, Table]:
+    """The tables whose rows are watched one by one and not by everybody, by topic."""
     return {
-        model.watch.topic: model
-        for model in models().values()
-        if model.watch is not None
-        and model.access.find(Owner) is not None
-        and "id" in model.__table__.c
+        watch.topic: table
+        for table in metadata.tables.values()
+        if (watch := table.info.get("watch")) is not None
+        and any(audience.kind != "everybody" for audience in audiences(table))
+        and "id" in table.c
     }
 
 
@@ -64,10 +64,10 @@ class AccessWatch:
     Sessions that end are seen to elsewhere (`Clients`); this is for what no token tells.
     """
 
-    def __init__(self, database: Database, watched: Watched) -> None:
+    def __init__(self, database: Database, watched: Watched, metadata: MetaData = metadata) -> None:
         self._database = database
         self._watched = watched
-        self._models = owned_by_topic()
+        self._tables = private_by_topic(metadata)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -88,9 +88,9 @@ class AccessWatch:
         async with self._database.transaction(SERVICE) as transaction:
             rows = await transaction.fetch_all(INACTIVE_USERS, ids=users)
             inactive = [row["asked_id"] for row in rows]
-            for topic, model in self._models.items():
+            for topic, table in self._tables.items():
                 await self._look_at_rows(
-                    transaction, model, [one for one in single if one.filter.topic == topic]
+                    transaction, table, [one for one in single if one.filter.topic == topic]
                 )
         for user_id in inactive:
             for one in self._watched.of_user(user_id):
@@ -98,10 +98,15 @@ class AccessWatch:
 
     @staticmethod
     async def _look_at_rows(
-        transaction: Transaction, model: type[Base], single: list[EventSubscription]
+        transaction: Transaction, table: Table, single: list[EventSubscription]
     ) -> None:
-        keys = list({UUID(one.filter.entity_id) for one in single})
-        rows = await transaction.fetch_all(_owners(model), keys=keys) if keys else []
+        if not single:
+            return
+        asked = {(one.filter.user_id, one.filter.entity_id) for one in single}
+        users, keys = zip(*asked, strict=True)
+        rows = await transaction.fetch_all(
+            _readable(table), users=users, keys=[UUID(key) for key in keys]
+        )
         there = {(row["user_id"], str(row["id"])) for row in rows}
         for one in single:
             if (one.filter.user_id, one.filter.entity_id) not in there:
@@ -118,11 +123,14 @@ class AccessWatch:
 
 
 @cache
-def _owners(model: type[Base]) -> Select[Any]:
-    """Which of the rows named by `keys` there are, and whose they are."""
-    columns = model.__table__.c
-    keys = bindparam("keys", type_=ARRAY(Uuid()))
-    return select(columns.user_id, columns.id).where(columns.id == any_(keys))
+def _readable(table: Table) -> Select[Any]:
+    """Which of the rows named by `keys` there are for the users beside them."""
+    pairs = (bindparam(name, type_=ARRAY(Uuid())) for name in ("users", "keys"))
+    named = column("user_id", Uuid()), column("id", Uuid())
+    asked = func.unnest(*pairs).table_valued(*named, name="asked").render_derived()
+    may_read = Asking(asked.c.user_id).condition(table, table, access_of(table).read)
+    found = select(asked.c.user_id, asked.c.id)
+    return found.select_from(asked.join(table, table.c.id == asked.c.id)).where(may_read)
 
 
 def _no_user() -> DomainError:

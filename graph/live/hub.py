@@ -11,12 +11,17 @@ from dataclasses import replace
 from uuid import UUID
 
 import structlog
+from sqlalchemy import MetaData
 
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
+from db.core.registry import metadata
+from graph.engine.execution.event_access import GroupKey, MembersUnknown
+from graph.live.audiences import Members, Topics
 from graph.live.bus import WakeBus
 from graph.live.cursors import Cursor, expired_cursor
 from graph.live.event_log import Batch, EventFilter, EventLog, Head, Position
+from graph.live.routing import ByUser, groups_watched, of_entity, recipients
 from graph.live.subscriptions import EventSubscription, HubStopped, SubscriptionAway, event_of
 
 BATCH_ROWS = 500
@@ -54,6 +59,7 @@ class EventHub:
         buffer_events: int = BUFFER_EVENTS,
         slow_seconds: float = SLOW_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        metadata: MetaData = metadata,
     ) -> None:
         self.position: Position = (0, 0)
         self.read_at: float | None = None
@@ -61,7 +67,8 @@ class EventHub:
         self.held_since: float | None = None
         self._held_by = 0
         self._held_was_told = False
-        self._log = EventLog(database)
+        self._topics = Topics(metadata)
+        self._log = EventLog(database, self._topics)
         self._bus = bus
         self._buffer_events = buffer_events
         self._slow_seconds = slow_seconds
@@ -69,14 +76,13 @@ class EventHub:
         self._head: Head | None = None
         self._ready = asyncio.Event()
         self._woken = asyncio.Event()
+        self.members = Members(self._log.members, self._woken.set)
         self._wanted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         # The timeouts of those who read for themselves while they begin or catch up.
         self._waiting: set[asyncio.Timeout] = set()
         self._is_reading = False
-        self._subscriptions: dict[str, dict[UUID | None, set[EventSubscription]]] = defaultdict(
-            dict
-        )
+        self._subscriptions: dict[str, ByUser] = defaultdict(dict)
         self._of_one_row: set[EventSubscription] = set()
 
     async def start(self) -> None:
@@ -110,7 +116,7 @@ class EventHub:
         entity_id: str | None = None,
         after: Cursor | str | None = None,
     ) -> EventSubscription:
-        """Events of `topic` for this user and for everybody; an async context manager."""
+        """Events of `topic` for everybody, this user and their groups; an async context manager."""
         event_filter = EventFilter(topic, user_id, entity_id)
         return EventSubscription(self, event_filter, after, self._buffer_events, self._slow_seconds)
 
@@ -140,6 +146,10 @@ class EventHub:
         return await self._while_the_log_is_read(
             lambda: self._log.backlog(event_filter, after, until, BACKLOG_ROWS)
         )
+
+    async def know_members(self, group: GroupKey) -> None:
+        """Wait until it is known who is in a group; as long as the log is read."""
+        await self._while_the_log_is_read(lambda: self.members.know(group))
 
     def register(self, subscription: EventSubscription) -> None:
         """Deliver to this subscription from the next event on."""
@@ -227,12 +237,18 @@ class EventHub:
             head = await self._log.head()
             self._begin_at(head)
         topics = [topic for topic, by_user in self._subscriptions.items() if by_user]
-        batch = await self._log.after(self.position, topics, BATCH_ROWS if topics else 0)
+        groups = self._topics.groups_of(topics) if self._topics.groups else ()
+        self.members.keep(groups)
+        batch = await self._log.after(self.position, topics, BATCH_ROWS if topics else 0, groups)
         if self._is_another_history(batch.head):
             self._begin_at(batch.head)
             self._end_all(expired_cursor())
             return Batch(batch.head, [], full=True)
         self._head = batch.head
+        if self._topics.groups:
+            await self.members.follow(
+                batch.regrouped, groups_watched(batch.rows, self._subscriptions)
+            )
         self._note_progress(batch)
         if not topics:
             return self._pass_over(batch)
@@ -261,6 +277,7 @@ class EventHub:
         self._head = head
         self.read_at = time.monotonic()
         self.position = _settled(head)
+        self.members.keep(())
         self._ready.set()
 
     def _is_another_history(self, head: Head) -> bool:
@@ -274,19 +291,23 @@ class EventHub:
 
     def _deliver(self, batch: Batch) -> bool:
         """Hands events over; false when one must be read again, since its topic is new here."""
-        epoch, watched = batch.head.epoch, self._subscriptions
+        epoch, watched, members = batch.head.epoch, self._subscriptions, self.members
         for row in batch.rows:
-            xid, event_id, topic, _, user_id, entity_id, snapshot = row
+            xid, event_id, topic, _, user_id, entity_id, snapshot, audiences = row
             by_user = watched.get(topic)
             if not by_user:
                 self.position = (xid, event_id)
                 continue
             if snapshot is None:
                 return False
+            try:
+                found = recipients(by_user, user_id, audiences, members)
+            except MembersUnknown:
+                return False
+            watching = of_entity(found, entity_id)
             self.position = (xid, event_id)
-            watching = _watching(by_user, user_id, entity_id)
             if watching:
-                event = event_of(row, epoch)
+                event = event_of(row, epoch, members)
                 for subscription in watching:
                     subscription.push(event)
         return True
@@ -333,19 +354,6 @@ class EventHub:
                 log.warning("live.read_failed", error=error, retry_seconds=retry_seconds)
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
-
-
-def _watching(
-    by_user: dict[UUID | None, set[EventSubscription]], user_id: UUID | None, entity_id: str | None
-) -> list[EventSubscription]:
-    """Who of a topic's subscriptions is to have an event; of a public one, all users'."""
-    groups = by_user.values() if user_id is None else (by_user.get(user_id, ()),)
-    return [
-        one
-        for found in groups
-        for one in found
-        if (wanted := one.filter.entity_id) is None or wanted == entity_id
-    ]
 
 
 def _settled(head: Head) -> Position:

@@ -13,8 +13,10 @@ from uuid import UUID
 
 import orjson
 
+from graph.engine.execution.event_access import GroupKey
+from graph.live.audiences import EventAudience, Members
 from graph.live.cursors import Cursor, decode_cursor, encoded_position, expired_cursor
-from graph.live.event_log import Batch, EventFilter, Head, Position
+from graph.live.event_log import Batch, EventFilter, Head, Position, Row
 
 
 class SubscriptionClosed(Exception):
@@ -37,7 +39,9 @@ class SubscriptionAway(SubscriptionClosed):
 class DeliveredEvent:
     """One change, as it was when it happened. `cursor` resumes right after it.
 
-    `encoded` keeps what was made of it, so that all who want the same share it.
+    It is for `user_id`, or for everybody when that is null, unless `audiences` says otherwise.
+    `members` tells who is in the groups among them now. `encoded` keeps what was made of it, so
+    that all who want the same share it.
     """
 
     xid: int
@@ -48,15 +52,32 @@ class DeliveredEvent:
     entity_id: str | None
     snapshot: dict[str, Any]
     cursor: str
+    audiences: tuple[EventAudience, ...]
+    members: Members
     encoded: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def is_for_everybody(self) -> bool:
+        """Whether everybody is among its audiences."""
+        if self.audiences:
+            return any(audience.id is None for audience in self.audiences)
+        return self.user_id is None
 
-def event_of(row: Any, epoch: int) -> DeliveredEvent:
-    """The event in a row of the log."""
-    xid, event_id, topic, change, user_id, entity_id, snapshot = row
+
+def event_of(row: Row, epoch: int, members: Members) -> DeliveredEvent:
+    """The event in a row of the log.
+
+    The position of a change that has several is that of the first thing it wrote: who has seen one
+    of them has seen all.
+    """
+    xid, event_id, topic, change, user_id, entity_id, snapshot, audiences = row
+    each: tuple[EventAudience, ...] = ()
+    if audiences is not None:
+        event_id, each = audiences.change_id or event_id, audiences.each
     cursor = encoded_position(epoch, xid, event_id)
+    row_image = orjson.loads(snapshot)
     return DeliveredEvent(
-        xid, event_id, topic, change, user_id, entity_id, orjson.loads(snapshot), cursor
+        xid, event_id, topic, change, user_id, entity_id, row_image, cursor, each, members
     )
 
 
@@ -69,12 +90,14 @@ class Feed(Protocol):
     """What a subscription needs of the hub."""
 
     position: Position
+    members: Members
 
     async def ready(self) -> Head: ...
     async def fresh_head(self) -> Head: ...
     async def read_backlog(
         self, event_filter: EventFilter, after: Position, until: Position
     ) -> Batch: ...
+    async def know_members(self, group: GroupKey) -> None: ...
     def register(self, subscription: EventSubscription) -> None: ...
     def unregister(self, subscription: EventSubscription) -> None: ...
 
@@ -169,6 +192,10 @@ class EventSubscription:
         """
         self._after = Cursor.from_snapshot(self._epoch, snapshot_text)
         return self._after.encode()
+
+    async def know_members(self, group: GroupKey) -> None:
+        """Wait until it is known who is in a group."""
+        await self._feed.know_members(group)
 
     def deliver_past(self, deliver: Deliver) -> None:
         """Offer events to `deliver` from now on while the consumer only waits.
@@ -266,8 +293,10 @@ class EventSubscription:
         batch = await self._feed.read_backlog(self.filter, self._missed_from, until)
         if batch.head.expired(Cursor(self._epoch, *self._missed_from)):
             raise expired_cursor()
-        self._missed = iter([event_of(row, self._epoch) for row in batch.rows])
+        members = self._feed.members
+        events = [event_of(row, self._epoch, members) for row in batch.rows]
+        self._missed = iter(events)
         if batch.full:
-            self._missed_from = (batch.rows[-1]["xid"], batch.rows[-1]["id"])
+            self._missed_from = (events[-1].xid, events[-1].id)
         else:
             self._missed_until = None

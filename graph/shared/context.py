@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from auth.accounts import Accounts
+from auth.mutation_rates import MutationRates
 from auth.networks import network_of
 from db.accounts.administration import require_admin
 from db.core.actor import Actor
@@ -45,6 +46,8 @@ class OperationServices(Protocol):
     def uploads(self) -> UploadReceiver: ...
     @property
     def answers(self) -> AnswerMemory: ...
+    @property
+    def mutations(self) -> MutationRates: ...
     def wake(self) -> None:
         """Something was committed: subscribers should look."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from datetime import timedelta
 from uuid import uuid4
@@ -48,6 +49,27 @@ async def test_the_session_used_longest_ago_ends(
     assert [row["id"] for row in await owner.fetch(ended, actor.user_id)] == [sessions[1]]
     assert newest != sessions[1]
     assert await owner.fetchval("select revoked_at from sessions where id = $1", kept) is None
+
+
+async def test_two_who_sign_in_at_once_end_a_session_once(
+    database: Database,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounds, "SESSIONS_PER_USER", 2)
+    actor = await make_user()
+    assert actor.user_id is not None
+    sessions = [await opened(database, actor) for _ in range(2)]
+    async with database.transaction(SERVICE) as first:
+        await open_session(first, actor.user_id, b"1", session_life=LIFE, user_agent=None)
+        second = asyncio.create_task(opened(database, actor, b"2"))
+        waits = "select exists (select from pg_locks where not granted)"
+        while not await owner.fetchval(waits):  # noqa: ASYNC110 -- only Postgres knows
+            await asyncio.sleep(0.01)
+    await second
+    ended = "select id from sessions where user_id = $1 and revoked_at is not null"
+    assert [row["id"] for row in await owner.fetch(ended, actor.user_id)] == sessions[:1]
 
 
 async def test_a_session_forgets_its_oldest_tokens(

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.core.commands import SqlFunction, declared_functions
 from db.core.pool import Database
+from db.core.writes import write_functions
 from graph.engine.specs import Report, spec_of
 from graph.schema import build_schema
 from tests.running import ROOT
@@ -32,7 +33,8 @@ from pg_proc p where p.pronamespace::regnamespace::text || '.' || p.proname = $1
 PACKAGES = ("auth", "cli", "db", "graph", "jobs", "payments", "server")
 # What every table and every statement is made of, in the modules that make them.
 FOUNDATION = ("db/core/", "db/migrations/", "graph/engine/", "graph/live/")
-CALL = re.compile(r"\bapp\.(\w+)\s*\(|^app\.(\w+)$")
+# Triggers are declared with their table and call their functions themselves.
+CALL = re.compile(r"(?<!execute function )\bapp\.(\w+)\s*\(|^app\.(\w+)$")
 
 
 def operations() -> list[Path]:
@@ -61,6 +63,7 @@ def declared() -> dict[str, SqlFunction[Any]]:
     """Every declaration of every slice."""
     for path in operations():
         import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    list(write_functions())  # declares what it makes
     return {function.name: function for function in declared_functions()}
 
 

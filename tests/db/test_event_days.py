@@ -12,7 +12,7 @@ from db.core.pool import Database
 from db.core.retention import turn_event_days
 from db.embedded.database import EmbeddedDatabase
 from db.migrations.migrate import migrate
-from jobs.schedule import SCHEDULE
+from jobs.core.declare import declared_work
 from settings import Settings
 
 from .rows import scratch_database
@@ -89,8 +89,8 @@ async def test_old_days_are_dropped_and_the_newest_of_them_marked(
     for kept in (timedelta(days=7), timedelta(0)):
         await log.execute(WRITE, datetime.now(UTC) - kept)
     # As the scheduled work does it.
-    [turning] = [work for work in SCHEDULE if work.name == "turn_days"]
-    await turning.run(pools, None)  # type: ignore[arg-type]
+    turning = declared_work().schedule["turn_days"]
+    await turning.run(pools)
     assert await log.fetchval("select to_regclass($1)", day_of(old)) is None
     assert tuple(await log.fetchrow(MARK)) == newest_old
     assert await log.fetchval("select count(*) from events") == 2

@@ -11,11 +11,12 @@ from alembic.script import ScriptDirectory
 from db.core.functions import Function, outdated, read_functions, replace_functions, statements
 from db.core.groups import group_functions
 from db.core.rereading import reread_functions
+from db.core.writes import write_functions
 from db.embedded.database import EmbeddedDatabase
 from db.migrations.functions import (
     DB,
     FUNCTION_FILES,
-    OutdatedDatabaseError,
+    ForeignDatabaseError,
     declared_functions,
     newest_revision,
     refuse_outdated,
@@ -53,7 +54,7 @@ async def run_the_files(connection: asyncpg.Connection) -> None:
     await connection.execute(OPEN)
     for name in FUNCTION_FILES:
         await connection.execute((DB / name).read_text())
-    for text in (*group_functions(), *reread_functions()):
+    for text in (*group_functions(), *reread_functions(), *write_functions()):
         await connection.execute(text.replace("create function", "create or replace function"))
 
 
@@ -188,7 +189,7 @@ async def test_a_database_of_an_older_release_is_refused_by_name(
 ) -> None:
     await refuse_outdated(undone)
     await undone.execute(f"comment on function {CREATE_UPLOAD} is null")
-    with pytest.raises(OutdatedDatabaseError, match=r"app\.create_upload .*`tallygraph migrate`"):
+    with pytest.raises(ForeignDatabaseError, match=r"app\.create_upload .*`tallygraph migrate`"):
         await refuse_outdated(undone)
 
 

@@ -14,14 +14,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from bench.house import free_port
+from bench.deployment import free_port
 from db.core.actor import Actor
 from db.core.pool import Database
 from db.core.seeding import load_seed
 from db.embedded.database import EmbeddedDatabase, destroy_embedded, start_embedded
 from db.files.storage import open_storage
 from db.migrations.migrate import migrate
-from jobs.schedule import end_overdue_work
+from jobs.generations import end_overdue_work
 from settings import Settings
 
 from ..jobs.house import eventually

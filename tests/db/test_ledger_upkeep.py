@@ -14,8 +14,9 @@ from db.core.pool import Database
 from db.core.retention import purge
 from db.credits import proof as proof_module
 from db.credits.proof import Fault, prove_ledger
-from jobs.ledger import expire_credits, give_plan_credits, prove_recent
-from jobs.schedule import SCHEDULE, end_overdue_work
+from jobs.core.declare import declared_work
+from jobs.credits import expire_credits, give_plan_credits, prove_recent_wallets
+from jobs.generations import end_overdue_work
 
 from ..conftest import MakeUser
 from ..running import ROOT
@@ -29,7 +30,7 @@ def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
 
 
 def test_all_of_it_is_scheduled() -> None:
-    assert {work.name for work in SCHEDULE} >= {
+    assert declared_work().schedule.keys() >= {
         "end_overdue_work",
         "expire_credits",
         "give_plan_credits",
@@ -59,7 +60,7 @@ async def test_a_sweep_ends_more_than_it_looks_up_at_once(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobs.ledger.AT_ONCE", 2)
+    monkeypatch.setattr("jobs.credits.AT_ONCE", 2)
     actors = [await make_user(credits=3) for _ in range(5)]
     for actor in actors:
         await ledger.hold(actor, 1, "0 seconds")
@@ -251,7 +252,7 @@ async def test_a_proof_is_recorded_and_a_fault_told_to_the_admins(
     await owner.execute("update wallets set balance = 11 where user_id = $1", victim.user_id)
     try:
         with capture_logs() as logs:
-            await prove_recent(database)
+            await prove_recent_wallets(database)
     finally:
         await owner.execute("update wallets set balance = 10 where user_id = $1", victim.user_id)
         await owner.execute("update users set role = 'user' where id = $1", admin.user_id)

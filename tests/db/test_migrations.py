@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from structlog.testing import capture_logs
 
+from db.core.functions import read_functions
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
+from db.migrations import migrate as migrating
+from db.migrations.functions import ForeignDatabaseError, newest_revision
 from db.migrations.migrate import alembic_config, migrate
 from settings import Settings
 
@@ -66,9 +71,10 @@ AWKWARD_ROWS = (
     "insert into users (email) values ('v@münchen.example')",
     "insert into audit_log (user_id, action) select id, 'email_shared_with_older_account' from users"
     " where email = 'v@münchen.example'",
-    "insert into uploads (user_id, content_type, declared_size_bytes, expires_at, status)"
-    " select user_id, content_type, 1, expires_at, 'DELETED' from uploads limit 1",
-    "update uploads u set status = 'DELETED' from generations g where g.upload_id = u.id",
+    "insert into uploads (user_id, content_type, declared_size_bytes, expires_at)"
+    " select user_id, content_type, 1, expires_at from uploads limit 1",
+    "update uploads set status = 'DELETED' where declared_size_bytes = 1"
+    " or id in (select upload_id from generations)",
     # A generation that is running, and one that follows it.
     "update generations set status = 'RUNNING', attempts = 1, mask_upload_id = upload_id, enqueued_at = now()",
     "insert into generations (user_id, tool_id, upload_id, parameters, cache_key, follows_id)"
@@ -131,6 +137,55 @@ async def stored(owner: asyncpg.Connection) -> Stored:
         for column, texts in zip(row[1], lists, strict=True):
             found[f"{row[0]}.{column}"] = texts or []
     return found
+
+
+async def test_an_older_release_leaves_a_newer_database_alone(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> None:
+    owner = await asyncpg.connect(cluster.owner_url)
+    try:
+        await owner.execute("update alembic_version set version_num = '9999'")
+        with pytest.raises(ForeignDatabaseError, match=r"9999.*newer"):
+            await migrate(cluster.owner_url, settings)
+    finally:
+        await owner.execute(f"update alembic_version set version_num = '{newest_revision()}'")
+        await owner.close()
+
+
+async def test_a_migration_whose_functions_cannot_be_made_changes_nothing(
+    cluster: EmbeddedDatabase,
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = read_functions(["create function app.broken() returns nowhere language sql return 1;"])
+    async with scratch_database(cluster, "broken") as owner_url:
+        before = await catalog(owner_url)
+        with monkeypatch.context() as patched:
+            patched.setattr(migrating, "declared_functions", lambda: broken)
+            with pytest.raises(asyncpg.UndefinedObjectError):
+                await migrate(owner_url, settings)
+        assert await catalog(owner_url) == before
+        await migrate(owner_url, settings)
+        assert await catalog(owner_url) == await catalog(cluster.owner_url)
+
+
+async def test_what_follows_the_migrations_waits_for_a_busy_table_too(
+    cluster: EmbeddedDatabase,
+    owner: asyncpg.Connection,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrating, "PAUSES_SECONDS", (0, 0, 0))
+    async with owner.transaction():
+        await owner.execute("delete from quota_limits where slice = 'profiles'")
+        migration = asyncio.create_task(migrate(cluster.owner_url, settings))
+        with capture_logs() as logs:
+            while not logs and not migration.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    await migration
+    assert [line["event"] for line in logs][:1] == ["migrate.tables_are_busy"]
+    assert await owner.fetchval("select count(*) from quota_limits where slice = 'profiles'") == 2
 
 
 def changed(before: Stored, after: Stored) -> set[str]:

@@ -61,6 +61,35 @@ def test_what_changes_is_noticed(line: str) -> None:
     assert len(list(living(line, "0170"))) == 1
 
 
+def dropped(source: str) -> bool:
+    """Whether a migration's upgrade, or a text it names, drops a function."""
+    body = ast.parse(source).body
+    (upgrade,) = (one for one in body if isinstance(one, ast.FunctionDef) and one.name == "upgrade")
+    named = {node.id for node in ast.walk(upgrade) if isinstance(node, ast.Name)}
+    texts = [
+        ast.unparse(one.value)
+        for one in body
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) in named
+    ]
+    return any(
+        "drop function" in text or "drop_function" in text
+        for text in (ast.unparse(upgrade), *texts)
+    )
+
+
+@pytest.mark.parametrize("migration", MIGRATIONS, ids=lambda path: path.stem)
+def test_functions_are_left_to_servers_that_may_call_them(migration: Path) -> None:
+    """`migrate` drops them, a release later. Older migrations did it themselves."""
+    if migration.stem > "0170":
+        assert not dropped(migration.read_text())
+
+
+def test_a_dropped_function_is_noticed() -> None:
+    assert dropped((VERSIONS / "0120_rate_budgets.py").read_text())
+    assert dropped("def upgrade():\n    op.drop_function('app.greet(text)')")
+    assert not dropped((VERSIONS / "0140_admins.py").read_text())  # only when it is undone
+
+
 def test_every_script_belongs_to_a_migration() -> None:
     sources = {path.stem.split("_")[0]: path.read_text() for path in MIGRATIONS}
     for script in VERSIONS.glob("*.sql"):

@@ -27,8 +27,8 @@ from settings import Settings
 from ..conftest import MakeUser
 from .rows import FIRST, fill, scratch_database
 
-CREATE = text("select app.create_profile(:given)")
-UPDATE = text("select app.update_profile(:id, :given)")
+CREATE = text("select app.insert_profiles(:given)")
+UPDATE = text("select app.update_profiles(:id, :given)")
 DELETE = text("delete from profiles where id = :id")
 NOTIFY = """
 insert into notifications (user_id, type, title_key, message_key, data, created_at)

@@ -6,12 +6,19 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import orjson
 import pytest
+from sqlalchemy import update
 
 from db.core.actor import Actor
-from db.core.pool import Database
+from db.core.commands import Command
+from db.core.errors import not_found
+from db.core.pool import Database, Transaction
+from db.core.predicates import own_rows
 from db.files.storage import open_storage
+from db.notifications import operations
+from db.notifications.tables import Notification
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution import payloads
 from graph.engine.execution.engine import Engine
@@ -148,3 +155,98 @@ async def test_a_refused_verb_leaves_its_rows_null(ask: Ask, make_user: MakeUser
         "again": None,
         "errors": [{"code": "INSUFFICIENT_CREDITS"}],
     }
+
+
+# What a command is given, what its payload shows, and whether `app.answer()` selects that: who is
+# an admin is read from a table.
+ONE_STATEMENT: dict[str, tuple[dict[str, Any], str, bool]] = {
+    "deleteProfile": ({"id": f"profile_{UUID(int=1)}"}, "deletedId viewer { id }", False),
+    "deleteGeneration": ({"id": f"generation_{UUID(int=1)}"}, "deletedId", False),
+    "markNotificationRead": ({"id": f"notification_{UUID(int=1)}"}, "notification { read }", False),
+    "retryJob": ({"id": f"deadJob_{UUID(int=1)}"}, "job { attempts }", True),
+    "grantCredits": (
+        {"userId": f"user_{UUID(int=1)}", "amount": 1, "reason": "r", "idempotencyKey": "k"},
+        "transaction { id amount } user { id }",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONE_STATEMENT)
+async def test_a_simple_command_and_its_payload_are_one_statement(
+    engine: Engine, services: Services, make_user: MakeUser, name: str
+) -> None:
+    given, shown, is_answered = ONE_STATEMENT[name]
+    text = f"""mutation($input: {name[0].upper()}{name[1:]}Input!) {{
+      {name}(input: $input) {{ {shown} errors {{ code }} }} }}"""
+    statement = await statement_of(engine, services, text, given, await make_user())
+    assert bool(statement.selection) == is_answered
+
+
+GRANT = """mutation($input: GrantCreditsInput!) { grantCredits(input: $input) {
+  user { id credits { balance } creditTransactions { nodes { id } } } transaction { id } } }"""
+DELETE = """mutation($input: DeleteProfileInput!) { deleteProfile(input: $input) {
+  gone: deletedId deletedId __typename viewer { profiles { nodes { id } } } errors { code } } }"""
+
+
+async def test_keys_and_texts_that_were_given_are_in_an_answer_too(
+    ask: Ask, engine: Engine, services: Services, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    admin, user = await make_user(), await make_user(credits=1)
+    await owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
+    given = {"userId": f"user_{user.user_id}", "amount": 4, "reason": "r", "idempotencyKey": "k"}
+    assert (await statement_of(engine, services, GRANT, given, admin)).selection
+    granted = (await ask(GRANT, {"input": given}, actor=admin))["data"]["grantCredits"]
+    assert granted["user"]["credits"] == {"balance": 5}
+    assert granted["user"]["creditTransactions"]["nodes"][0] == granted["transaction"]
+    create = "mutation { createProfile(input: {analysis: {}}) { profile { id } } }"
+    profile = (await ask(create, actor=user))["data"]["createProfile"]["profile"]["id"]
+    assert (await statement_of(engine, services, DELETE, {"id": profile}, user)).selection
+    deleted = await ask(DELETE, {"input": {"id": profile}}, actor=user)
+    assert deleted["data"]["deleteProfile"] == {
+        "gone": profile,
+        "deletedId": profile,
+        "__typename": "DeleteProfilePayload",
+        "viewer": {"profiles": {"nodes": []}},
+        "errors": [],
+    }
+
+
+READ = """mutation($input: MarkNotificationReadInput!) { markNotificationRead(input: $input) {
+  notification { id read } viewer { id } errors { code } } }"""
+
+
+@pytest.mark.parametrize("whose", ["own", "foreign"])
+async def test_a_command_in_python_and_its_payload_are_one_transaction(
+    ask: Ask,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    whose: str,
+) -> None:
+    def mark_read(notification_id: UUID) -> Command[UUID]:
+        async def run(transaction: Transaction) -> UUID:
+            own = own_rows(Notification, actor, "UPDATE")
+            statement = update(Notification).where(Notification.id == notification_id, own)
+            marked = statement.values(read=True).returning(Notification.id)
+            if await transaction.fetch_value(marked) is None:
+                raise not_found("notification")
+            return notification_id
+
+        return Command(run)
+
+    monkeypatch.setattr(operations, "mark_read", mark_read)
+    actor, other = await make_user(), await make_user()
+    wanted = await owner.fetchval(
+        "insert into notifications (user_id, type, title_key, message_key)"
+        " values ($1, 'GENERAL', 't', 'm') returning id",
+        (actor if whose == "own" else other).user_id,
+    )
+    given = {"input": {"id": f"notification_{wanted}"}}
+    payload = (await ask(READ, given, actor=actor))["data"]["markNotificationRead"]
+    read = {"id": given["input"]["id"], "read": True}
+    assert payload["notification"] == (read if whose == "own" else None)
+    assert payload["viewer"] == {"id": f"user_{actor.user_id}"}
+    assert payload["errors"] == ([] if whose == "own" else [{"code": "NOT_FOUND"}])
+    is_read = await owner.fetchval("select read from notifications where id = $1", wanted)
+    assert is_read == (whose == "own")

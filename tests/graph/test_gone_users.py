@@ -175,8 +175,12 @@ async def test_sessions_whose_tokens_have_ended_anyway_are_not_remembered(
 ) -> None:
     user = await make_user(credits=0)
     await owner.execute(
-        "insert into sessions (user_id, expires_at, revoked_at) values"
-        " ($1, now() - interval '1 s', null), ($1, now() + interval '1 day', now())",
+        "insert into sessions (user_id, expires_at) values"
+        " ($1, now() - interval '1 s'), ($1, now() + interval '1 day')",
+        user.user_id,
+    )
+    await owner.execute(
+        "update sessions set revoked_at = now() where user_id = $1 and expires_at > now()",
         user.user_id,
     )
     count = "select count(*) from deleted_sessions"

@@ -15,8 +15,8 @@ import orjson
 import pytest
 
 from bench import hostile_http
+from bench.deployment import Server
 from bench.hostile import measured
-from bench.house import Server
 from db.core.actor import NOBODY
 from graph.engine.execution.engine import Engine
 from graph.live.source import LiveOperations

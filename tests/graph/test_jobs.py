@@ -73,9 +73,10 @@ async def test_an_admin_sees_dead_jobs_and_attempts(
     ask: Ask, admin: Actor, dead: tuple[UUID, str], owner: asyncpg.Connection
 ) -> None:
     generation_id, job_id = dead
+    await owner.execute("insert into provider_circuits (provider) values ($1)", job_id)
     await owner.execute(
-        "insert into provider_circuits (provider, state, consecutive_failures, retry_at)"
-        " values ($1, 'OPEN', 5, now() + interval '30 seconds')",
+        "update provider_circuits set state = 'OPEN', consecutive_failures = 5,"
+        " retry_at = now() + interval '30 seconds' where provider = $1",
         job_id,
     )
     answer = await ask(LISTS, actor=admin)

@@ -20,7 +20,7 @@ from db.core.outages import unavailable
 from db.core.pool import Database
 from graph.live.bus import WakeBus
 from graph.shared.traffic import errors_told
-from jobs.ledger import prove_recent
+from jobs.credits import prove_recent_wallets
 from server.app import Server
 from server.process_group import ProcessGroup
 from settings import Settings
@@ -135,9 +135,9 @@ async def test_it_says_when_the_books_are_unsound(
     victim = await make_user(credits=10)
     spoil = "update wallets set balance = $2, updated_at = now() where user_id = $1"
     await owner.execute(spoil, victim.user_id, 11)
-    await prove_recent(server.services.database)
+    await prove_recent_wallets(server.services.database)
     await owner.execute(spoil, victim.user_id, 10)
-    await prove_recent(server.services.database)
+    await prove_recent_wallets(server.services.database)
     found = await figures()
     assert found["ledger_faults", None] >= 2
     assert 0 <= found["ledger_proof_age_seconds", None] < 60
@@ -225,11 +225,11 @@ async def test_the_log_says_who_asks_for_what_and_no_value(
 
 async def test_the_operators_guide_names_every_figure(server: Server) -> None:
     await post(server, QUERY, key="x")
-    await prove_recent(server.services.database)
+    await prove_recent_wallets(server.services.database)
     page = await ask(server)
     shown = {line.split()[2] for line in page.text.splitlines() if line.startswith("# TYPE")}
     guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    table = guide[guide.index("## Metrics and logs") : guide.index("## When the books are")]
+    table = guide[guide.index("## Metrics and logs") : guide.index("## When the ledger is")]
     rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`(tallygraph_\w+)`", row[1])}
     assert named == shown

@@ -11,10 +11,10 @@ import orjson
 import pytest
 from sqlalchemy import text, true
 
+from db.core import writes
 from db.core.actor import Actor
 from db.core.pool import Database
-from db.notifications import operations as notification_operations
-from db.profiles import operations as profile_operations
+from db.core.writes import write_functions
 from graph.engine.execution.engine import Engine
 from graph.engine.planning import planner as planning
 from graph.shared.context import Context
@@ -43,6 +43,21 @@ async def row_security(owner: asyncpg.Connection, *, on: bool) -> AsyncIterator[
     finally:
         if not on:
             await switch("enable")
+
+
+@asynccontextmanager
+async def written(owner: asyncpg.Connection, without: str) -> AsyncIterator[None]:
+    """The functions that write rows, `without` their predicates or as they are."""
+    if not without:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writes, "condition", lambda *_, **__: "true")
+        await owner.execute("".join(write_functions()))
+    try:
+        yield
+    finally:
+        await owner.execute("".join(write_functions()))
 
 
 async def test_without_row_security_the_plans_alone_deny(
@@ -152,16 +167,42 @@ async def test_foreign_mutations_change_nothing(
     one = await make_user()
     victim, _ = await with_profile(ask, make_user)
     wanted = await foreign_rows(owner, victim)
-    if guard == "row security alone":
-        for module in (profile_operations, notification_operations):
-            monkeypatch.setattr(module, "own_rows", lambda *_, **__: true())
     before = [await owner.fetch(f"select * from {table}") for table in WRITABLE]
-    async with row_security(owner, on=guard != "predicates alone"):
+    without = "predicates" if guard == "row security alone" else ""
+    async with row_security(owner, on=guard != "predicates alone"), written(owner, without):
         for write, foreign_id in zip(FOREIGN_WRITES, wanted, strict=True):
             answer = await ask(write, {"id": foreign_id}, actor=one)
             (payload,) = answer["data"].values()
             assert payload["errors"] == [{"code": "NOT_FOUND"}]
     assert [await owner.fetch(f"select * from {table}") for table in WRITABLE] == before
+
+
+async def test_without_both_guards_a_foreign_row_is_written(
+    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    one = await make_user()
+    victim, _ = await with_profile(ask, make_user)
+    wanted = await foreign_rows(owner, victim)
+    async with row_security(owner, on=False), written(owner, "predicates"):
+        for write, foreign_id in zip(FOREIGN_WRITES[:3], wanted, strict=False):
+            answer = await ask(write, {"id": foreign_id}, actor=one)
+            (payload,) = answer["data"].values()
+            assert payload["errors"] == []
+
+
+async def test_a_stale_claim_writes_no_foreign_row(
+    database: Database, ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    one = await make_user()
+    victim, _ = await with_profile(ask, make_user)
+    wanted = await foreign_rows(owner, victim)
+    for without in ("", "predicates"):
+        async with written(owner, without):
+            for write, foreign_id in zip(FOREIGN_WRITES, wanted, strict=True):
+                await stale(database, str(victim.user_id))
+                answer = await ask(write, {"id": foreign_id}, actor=one)
+                (payload,) = answer["data"].values()
+                assert payload["errors"] == [{"code": "NOT_FOUND"}]
 
 
 @pytest.fixture

@@ -73,10 +73,14 @@ async def new_generation(owner: asyncpg.Connection, actor: Actor, status: str) -
         actor.user_id,
     )
     generation_id = await owner.fetchval(
-        "insert into generations (user_id, tool_id, upload_id, cache_key, status)"
-        " values ($1, 'halloween', $2, gen_random_uuid(), $3) returning id",
+        "insert into generations (user_id, tool_id, upload_id, cache_key)"
+        " values ($1, 'halloween', $2, gen_random_uuid()) returning id",
         actor.user_id,
         upload_id,
+    )
+    await owner.execute(
+        "update generations set status = $2, from_cache = true, attempts = 1 where id = $1",
+        generation_id,
         status,
     )
     await owner.execute(

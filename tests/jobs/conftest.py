@@ -11,9 +11,9 @@ import pytest
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage, open_storage
-from jobs.generations import GenerationServices
+from jobs.core.declare import WorkerServices
+from jobs.core.worker import Worker
 from jobs.providers.base import LimitedProvider, Provider
-from jobs.worker import Worker
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -46,7 +46,7 @@ async def clean_queue(owner: asyncpg.Connection) -> AsyncIterator[None]:
 async def services(owner: asyncpg.Connection, database: Database, storage: Storage) -> MakeServices:
     """What a generation is run with, by its provider; nothing is known against one."""
     await owner.execute("delete from provider_circuits where provider = $1", PROVIDER)
-    return lambda provider: GenerationServices(
+    return lambda provider: WorkerServices(
         database, storage, LimitedProvider(provider), lambda: None
     )
 

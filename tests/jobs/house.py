@@ -24,7 +24,9 @@ from db.generations.operations import (
     start_generation,
 )
 from db.uploads.operations import UploadLimits, UploadRecords, create_upload
-from jobs.generations import GenerationRun, GenerationServices, RetryLater
+from jobs.core.declare import RetryLater, WorkerServices
+from jobs.core.worker import Worker
+from jobs.generations import GenerationRun
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
@@ -32,7 +34,6 @@ from jobs.providers.base import (
     ProviderError,
     ProviderLimits,
 )
-from jobs.worker import Worker
 from settings import Settings
 
 from ..pictures import as_jpeg, portrait
@@ -44,7 +45,7 @@ COLOR = {"color": "#8b3a62"}
 # A user with ten credits, and the photo of theirs that is ready.
 Someone = tuple[Actor, UUID]
 Start = Callable[[Provider], Worker]
-MakeServices = Callable[[Provider], GenerationServices]
+MakeServices = Callable[[Provider], WorkerServices]
 
 
 @cache
@@ -225,7 +226,7 @@ async def enqueued(database: Database, storage: Storage, actor: Actor, n: int = 
     return await create_generation(database, actor, upload_id, parameters={"color": f"#00000{n}"})
 
 
-async def run_generation(services: GenerationServices, generation_id: UUID) -> None:
+async def run_generation(services: WorkerServices, generation_id: UUID) -> None:
     """Runs a generation to its end, as a worker does, without its pauses."""
     while True:
         try:

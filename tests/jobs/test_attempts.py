@@ -21,7 +21,8 @@ from db.generations.operations import (
     finish_generation,
     start_generation,
 )
-from jobs.generations import GenerationRun, GenerationServices, RetryLater
+from jobs.core.declare import RetryLater, WorkerServices
+from jobs.generations import GenerationRun
 from jobs.providers.base import LimitedProvider, ProviderFailed
 
 from .house import (
@@ -71,7 +72,7 @@ async def test_a_stale_workers_picture_replaces_nobodys(
     slow, quick = FakeProvider(seconds=0.5), FakeProvider()
     runs = [
         GenerationRun(
-            GenerationServices(database, storage, LimitedProvider(provider), lambda: None),
+            WorkerServices(database, storage, LimitedProvider(provider), lambda: None),
             generation_id,
         )
         for provider in (slow, quick)
@@ -122,7 +123,7 @@ async def test_each_attempt_waits_longer_and_as_long_as_the_provider_asks(
     busy, very_busy = ProviderFailed("Busy."), ProviderFailed("Busy.", retry_after_seconds=30)
     for error, waits in ((busy, [(0.8, 1.2), (1.6, 2.4)]), (very_busy, [(30, 30), (30, 30)])):
         provider = LimitedProvider(FakeProvider(error, failures=9))
-        services = GenerationServices(database, storage, provider, lambda: None)
+        services = WorkerServices(database, storage, provider, lambda: None)
         color = {"color": f"#{len(str(error.retry_after_seconds)):06x}"}
         generation_id = await create_generation(database, actor, upload_id, parameters=color)
         for shortest, longest in waits:

@@ -8,7 +8,8 @@ import pytest
 from db.core.pool import Database
 from db.files.storage import Storage
 from jobs import generations as generations_job
-from jobs.generations import GenerationRun, RetryLater
+from jobs.core.declare import RetryLater
+from jobs.generations import GenerationRun
 from jobs.providers.base import (
     ProviderFailed,
     ProviderLimits,

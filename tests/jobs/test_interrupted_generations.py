@@ -19,7 +19,7 @@ from db.generations.operations import (
     start_generation,
 )
 from jobs import generations as generations_job
-from jobs.schedule import end_overdue_work
+from jobs.generations import end_overdue_work
 
 from ..conftest import MakeUser
 from .house import (

@@ -17,7 +17,8 @@ from db.files.images import InspectedImage
 from db.files.storage import Storage
 from db.uploads.operations import delete_upload
 from db.uploads.receiving import sweep_uploads
-from jobs.generations import GenerationRun, GenerationServices
+from jobs.core.declare import WorkerServices
+from jobs.generations import GenerationRun
 from jobs.providers.base import LimitedProvider
 from jobs.providers.offline import OfflineProvider
 
@@ -63,7 +64,7 @@ async def test_a_mask_decides_where_a_worker_lets_the_colour_go(
     quarter = await ready_upload(database, storage, actor, mask(0.25))
     generation_id = await create_generation(database, actor, upload_id, mask=quarter)
     provider = LimitedProvider(OfflineProvider())
-    services = GenerationServices(database, storage, provider, lambda: None)
+    services = WorkerServices(database, storage, provider, lambda: None)
     await GenerationRun(services, generation_id).run()
     row = await generation(owner, generation_id)
     assert row["status"] == "SUCCEEDED"

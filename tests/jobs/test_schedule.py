@@ -13,11 +13,11 @@ from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from db.jobs.operations import enqueue_tick
-from jobs import worker as worker_module
+from jobs.core.declare import DeclaredWork, ScheduledWork, declared_work
+from jobs.core.scheduler import Scheduler, next_tick
+from jobs.core.worker import Worker
 from jobs.providers.offline import OfflineProvider
-from jobs.schedule import SCHEDULE, ScheduledWork, purge_old_rows
-from jobs.scheduler import Scheduler, next_tick
-from jobs.worker import Worker
+from jobs.upkeep import purge_old_rows
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -50,10 +50,15 @@ class Work:
         self.error: Exception | None = None
         self.scheduled = ScheduledWork(NAME, times, self.run)
 
-    async def run(self, _: Database, __: Storage) -> None:
+    async def run(self) -> None:
         self.runs.append(datetime.now(UTC))
         if self.error is not None:
             raise self.error
+
+
+def node_of(work: Work, services: MakeServices) -> Scheduler:
+    """The clock of one worker, which knows one work."""
+    return Scheduler(services(FakeProvider()), {NAME: work.scheduled})
 
 
 @pytest.mark.parametrize(
@@ -68,9 +73,8 @@ def test_ticks_are_in_utc_and_always_later(times: str, after: str, expected: str
     assert next_tick(times, datetime.fromisoformat(after)) == datetime.fromisoformat(expected)
 
 
-def test_every_work_has_times_and_a_name_of_its_own() -> None:
-    assert len({work.name for work in SCHEDULE}) == len(SCHEDULE)
-    for work in SCHEDULE:
+def test_every_work_has_times() -> None:
+    for work in declared_work().schedule.values():
         assert next_tick(work.times, datetime.now(UTC)) > datetime.now(UTC)
 
 
@@ -86,10 +90,10 @@ async def jobs(owner: asyncpg.Connection) -> int:
 
 
 async def test_of_many_nodes_one_takes_the_tick(
-    database: Database, storage: Storage, owner: asyncpg.Connection
+    services: MakeServices, owner: asyncpg.Connection
 ) -> None:
     work = Work("0 0 1 * *")
-    nodes = [Scheduler(database, storage, [work.scheduled]) for _ in range(8)]
+    nodes = [node_of(work, services) for _ in range(8)]
     await asyncio.gather(*(node.tick() for node in nodes))
     assert await jobs(owner) == 0, "nothing is due when the schedule is new"
     for missed in (timedelta(seconds=1), timedelta(days=400)):
@@ -105,21 +109,23 @@ async def test_of_many_nodes_one_takes_the_tick(
 
 
 async def test_a_node_that_saw_the_tick_long_ago_takes_it_no_more(
-    database: Database, storage: Storage, owner: asyncpg.Connection
+    services: MakeServices, owner: asyncpg.Connection
 ) -> None:
-    await Scheduler(database, storage, [Work("0 0 1 1 *").scheduled]).tick()
+    await node_of(Work("0 0 1 1 *"), services).tick()
     await due(owner, timedelta(seconds=1))
     due_at = await owner.fetchval("select next_run_at from scheduled_runs")
     for taken in (1, 0):
-        await enqueue_tick(database, NAME, due_at, due_at + timedelta(days=1))
+        await enqueue_tick(
+            services(FakeProvider()).database, NAME, due_at, due_at + timedelta(days=1)
+        )
         assert await jobs(owner) == taken
         await owner.execute("delete from queue.pgqueuer")  # it was done meanwhile
 
 
 async def test_a_tick_that_meets_its_own_last_run_does_not_pile_up(
-    database: Database, storage: Storage, owner: asyncpg.Connection
+    services: MakeServices, owner: asyncpg.Connection
 ) -> None:
-    node = Scheduler(database, storage, [Work("0 0 1 1 *").scheduled])
+    node = node_of(Work("0 0 1 1 *"), services)
     await node.tick()
     for _ in range(3):
         await due(owner, timedelta(seconds=1))
@@ -127,20 +133,18 @@ async def test_a_tick_that_meets_its_own_last_run_does_not_pile_up(
     assert await jobs(owner) == 1
 
 
-async def test_new_times_count_at_once(
-    database: Database, storage: Storage, owner: asyncpg.Connection
-) -> None:
-    await Scheduler(database, storage, [Work("0 0 1 1 *").scheduled]).tick()
-    await Scheduler(database, storage, [Work("* * * * *").scheduled]).tick()
+async def test_new_times_count_at_once(services: MakeServices, owner: asyncpg.Connection) -> None:
+    await node_of(Work("0 0 1 1 *"), services).tick()
+    await node_of(Work("* * * * *"), services).tick()
     row = await owner.fetchrow("select times, next_run_at - now() as rest from scheduled_runs")
     assert (row["times"], row["rest"] <= timedelta(minutes=1)) == ("* * * * *", True)
 
 
 async def test_what_came_of_a_run_is_written_down(
-    database: Database, storage: Storage, owner: asyncpg.Connection
+    services: MakeServices, owner: asyncpg.Connection
 ) -> None:
     work = Work("0 0 1 1 *")
-    node = Scheduler(database, storage, [work.scheduled])
+    node = node_of(work, services)
     await node.tick()
     for error, result in ((None, "SUCCEEDED"), (ValueError("a canary secret"), "FAILED")):
         work.error = error
@@ -157,12 +161,19 @@ async def test_two_workers_run_each_tick_once(
     database: Database,
     storage: Storage,
     owner: asyncpg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work = Work()
-    monkeypatch.setattr(worker_module, "SCHEDULE", (work.scheduled,))
+    declared = DeclaredWork(schedule={NAME: work.scheduled})
     workers = [
-        Worker(settings, cluster.owner_url, database, storage, OfflineProvider(), lambda: None)
+        Worker(
+            settings,
+            cluster.owner_url,
+            database,
+            storage,
+            OfflineProvider(),
+            lambda: None,
+            declared,
+        )
         for _ in range(2)
     ]
     running = [asyncio.create_task(worker.run()) for worker in workers]

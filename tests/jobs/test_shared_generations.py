@@ -13,7 +13,8 @@ from db.core.errors import ErrorCode
 from db.core.pool import Database
 from db.files.storage import Storage
 from db.generations.operations import fail_generation, finish_generation
-from jobs.generations import GenerationRun, GenerationServices
+from jobs.core.declare import WorkerServices
+from jobs.generations import GenerationRun
 from jobs.providers.base import LimitedProvider
 
 from ..conftest import MakeUser
@@ -40,7 +41,7 @@ async def test_identical_generations_at_once_are_one_call_and_one_charge(
     actor = await make_user(credits=1)
     upload_id = await ready_upload(database, storage, actor)
     provider = FakeProvider()
-    services = GenerationServices(database, storage, LimitedProvider(provider), lambda: None)
+    services = WorkerServices(database, storage, LimitedProvider(provider), lambda: None)
     ids = await asyncio.gather(*(create_generation(database, actor, upload_id) for _ in range(10)))
     (leader,) = await queued(owner)
     await asyncio.gather(*(GenerationRun(services, one).run() for one in ids))

@@ -19,7 +19,7 @@ from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from jobs import generations as generations_job
-from jobs import worker as worker_module
+from jobs.core import worker as worker_module
 from jobs.providers.base import (
     ProviderFailed,
 )
@@ -317,9 +317,10 @@ async def test_a_job_goes_on_when_the_provider_has_rested(
     start: Start,
 ) -> None:
     actor = await make_user()
+    await owner.execute("insert into provider_circuits (provider) values ('fake')")
     await owner.execute(
-        "insert into provider_circuits (provider, state, consecutive_failures, retry_at)"
-        " values ('fake', 'OPEN', 5, now() + interval '1 second')"
+        "update provider_circuits set state = 'OPEN', consecutive_failures = 5,"
+        " retry_at = now() + interval '1 second' where provider = 'fake'"
     )
     provider = FakeProvider()
     start(provider)

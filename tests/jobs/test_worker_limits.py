@@ -13,8 +13,8 @@ from pgqueuer.adapters.persistence.queries import Queries
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
+from jobs.core.worker import Worker
 from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits
-from jobs.worker import Worker
 from settings import Settings
 
 from ..conftest import MakeUser

@@ -10,7 +10,7 @@ import sys
 
 from db.core.pool import Database
 from db.files.storage import open_storage
-from jobs.worker import Worker
+from jobs.core.worker import Worker
 from settings import get_settings
 
 from .house import FakeProvider

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -59,6 +60,8 @@ COST_BYTES = 16_384
 # A key, a value and what stands between them; and a character of a text in UTF-8.
 VALUE_BYTES = 100
 CHARACTER_BYTES = 4
+# Lists that differ in nothing but where they stand share what is known of them.
+ALIKE_KEPT = 4_096
 META_FIELDS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 Variables = Mapping[str, Any]
@@ -115,19 +118,19 @@ class Formula:
     rows: float = 0
     bytes: float = 0
     large_bytes: float = 0
-    lists: list[tuple[Size, Formula]] = field(default_factory=list)
+    lists: tuple[tuple[Size, Formula], ...] = ()
 
     def add(self, inner: Formula, size: float | Size = 1) -> None:
         """Adds another formula, times a size."""
         if callable(size):
-            self.lists.append((size, inner))
+            self.lists += (_sized(size, inner),)
             return
         self.cost += size * inner.cost
         self.rows += size * inner.rows
         self.bytes += size * inner.bytes
         self.large_bytes += size * inner.large_bytes
         for inner_size, nested in inner.lists:
-            self.lists.append((_times(inner_size, size), nested))
+            self.lists += ((_times(inner_size, size), nested),)
 
     def at(self, variables: Variables) -> tuple[float, float, float, float]:
         """The cost, the rows, and the bytes, the large ones apart, for these variables."""
@@ -144,6 +147,20 @@ class Formula:
     def estimate(self, variables: Variables) -> Estimate:
         """The estimate for these variables."""
         return Estimate(*map(ceil, self.at(variables)))
+
+
+def _sized(size: Size, inner: Formula) -> tuple[Size, Formula]:
+    """The same pair for what is alike, which a document of many lists repeats."""
+    if inner.lists:
+        return size, inner
+    return _alike(size, inner.cost, inner.rows, inner.bytes, inner.large_bytes)
+
+
+@lru_cache(ALIKE_KEPT)
+def _alike(
+    size: Size, cost: float, rows: float, size_bytes: float, large_bytes: float
+) -> tuple[Size, Formula]:
+    return size, Formula(cost, rows, size_bytes, large_bytes)
 
 
 def _times(size: Size, factor: float) -> Size:
@@ -310,6 +327,13 @@ def size_of(node: FieldNode, *sizing: str) -> float | Size:
     fixed = max((count for count in literals if count is not None), default=None)
     if not names:
         return DEFAULT_PAGE_SIZE if fixed is None else fixed
+
+    return _size_in(names, fixed)
+
+
+@lru_cache(ALIKE_KEPT)
+def _size_in(names: tuple[str, ...], fixed: int | None) -> Size:
+    """The size that these variables give; the same function for the same names."""
 
     def size(variables: Variables) -> float:
         sizes = [_possible(value) for name in names if (value := variables.get(name)) is not None]

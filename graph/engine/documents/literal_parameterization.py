@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from graphql import (
@@ -51,6 +52,8 @@ _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _FIRST_OF_LITERAL = frozenset('-0123456789"')
 # No name of a document may begin with a digit, so no variable of a client can be meant.
 VARIABLE_PREFIX = "0literal"
+
+ALIKE_KEPT = 4_096
 
 Literal = IntValueNode | FloatValueNode | StringValueNode
 LITERALS = (IntValueNode, FloatValueNode, StringValueNode)
@@ -170,6 +173,12 @@ def parameterize(schema: GraphQLSchema, document: DocumentNode) -> Parameterized
     return ParameterizedDocument(replaced, tuple(visitor.literal_parameters))
 
 
+@lru_cache(ALIKE_KEPT)
+def _of_one(name: str, type_: GraphQLInputType, kind: int) -> LiteralParameter:
+    """The parameter in the place of one literal: documents share those of the same number."""
+    return LiteralParameter(name, type_, LITERALS[kind](value=""), 1)
+
+
 class _Parameterizer(Visitor):
     """Replaces literals by variables. Literals inside a custom scalar are replaced together."""
 
@@ -216,7 +225,11 @@ class _Parameterizer(Visitor):
 
     def _replaced(self, node: ValueNode, type_: GraphQLInputType, count: int) -> VariableNode:
         name = f"{VARIABLE_PREFIX}{len(self.literal_parameters)}"
-        self.literal_parameters.append(LiteralParameter(name, type_, node, count))
+        self.literal_parameters.append(
+            _of_one(name, type_, LITERALS.index(type(node)))
+            if isinstance(node, LITERALS)
+            else LiteralParameter(name, type_, node, count)
+        )
         return VariableNode(name=NameNode(value=name))
 
 

@@ -48,7 +48,7 @@ from graph.engine.documents.validation import Rule, valid_document
 from graph.engine.documents.variables import coerce_variables, refuse_unstorable
 from graph.shared.errors import RequestError
 
-NORMALIZED_BYTES = 32 * 1024 * 1024
+NORMALIZED_BYTES = 12 * 1024 * 1024
 TEXT_BYTES = 4 * 1024 * 1024
 # What is kept of a text beside the text itself.
 TEXT_ENTRY_BYTES = 600

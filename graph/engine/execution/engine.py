@@ -448,6 +448,7 @@ class Engine:
     async def _mutate_field(self, field: MutationField | None, run: Run) -> bytes:
         if field is None:
             return self._mutation_name
+        await run.context.services.mutations.admit(run.context.actor, run.context.network)
         arguments = field.arguments(run.variables)
         return await run_mutation(self.database, field.payload, field.spec, arguments, run)
 

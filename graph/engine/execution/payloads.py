@@ -250,11 +250,13 @@ async def run_mutation(
         outcome = await mutate.operation(run.context, **arguments)
         return await retried(lambda: _finish(database, plan, outcome, run))
     except Exception as error:
-        refusal = _refusal(error)
+        refusal, is_full = _refusal(error), _is_full(error)
         if _may_miss_user(error) and not mutate.ignores_dead_token:
             await run.context.services.accounts.refuse_gone(run.context.actor)
         if refusal is None:
             raise
+    if is_full:
+        await run.context.services.mutations.slow_down(run.context.actor, run.context.network)
     if plan.shows_viewer and run.context.actor.user_id is not None:
         return await retried(lambda: _finish(database, plan, refusal, run))
     return plan.without_rows(refusal.fields)
@@ -266,6 +268,12 @@ def _may_miss_user(error: Exception) -> bool:
     if known is None:
         return isinstance(error, IntegrityConstraintViolationError)
     return known.code is ErrorCode.FORBIDDEN or known.code not in TOP_LEVEL_CODES
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether an operation failed because its actor stores as much as they may."""
+    known = domain_error(error)
+    return known is not None and known.code is ErrorCode.QUOTA_EXCEEDED
 
 
 def _refusal(error: Exception) -> Payload | None:

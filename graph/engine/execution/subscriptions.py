@@ -27,6 +27,7 @@ from graph.engine import specs
 from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.store import Documents
 from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.event_access import EventAccess, GroupKey, MembersUnknown
 from graph.engine.planning.arguments import argument_values
 from graph.engine.planning.json_parts import TEXT, Json, build_object
 from graph.engine.planning.parameters import Parameters, Request
@@ -39,7 +40,6 @@ from graph.engine.planning.snapshots import (
     SnapshotReader,
     columns_asked_for,
     global_id_of,
-    is_readable,
 )
 from graph.engine.planning.statements import Statement, make_statement
 from graph.engine.specs import spec_of
@@ -81,6 +81,7 @@ class LiveEvents(Protocol):
     async def __aexit__(self, *_: Any) -> None: ...
     def skip_seen(self, snapshot_text: str) -> str: ...
     def deliver_past(self, deliver: Callable[[Any], bool]) -> None: ...
+    async def know_members(self, group: GroupKey) -> None: ...
     def __aiter__(self) -> AsyncIterator[Any]: ...
 
 
@@ -108,7 +109,7 @@ class SubscriptionPlan:
             self.payload_type, [node.selection_set for node in self.nodes]
         )
         model = table_behind(self.row_type).model
-        self.rule = model.access.read
+        self.access = EventAccess(table_behind(self.row_type).table)
         self._deferred = self._asked_for() & set(model.watch.deferred if model.watch else ())
         self.is_public = is_public(table_behind(self.row_type).table)
         seen = cast(func.app.seen_of_events(), TEXT)
@@ -178,12 +179,6 @@ class SubscriptionPlan:
         }
         return {name: value for name, value in variables.items() if name not in own}
 
-    def is_gone(self, event: Any, actor: Actor) -> bool:
-        """Whether the event's row is deleted, or not the actor's to see."""
-        return event.change == "DELETE" or not is_readable(
-            self.rule, event.snapshot, actor.user_claim
-        )
-
     def of_gone(self, event: Any) -> bytes | None:
         """The item of a row that is gone; nothing where the payload cannot say so."""
         if self.spec.gone is None:
@@ -193,16 +188,17 @@ class SubscriptionPlan:
     def of_snapshot(self, event: Any, actor: Actor) -> bytes | None:
         """The item of an event whose snapshot holds all that was selected; made once for all."""
         made: dict[Any, bytes | None] = event.encoded
-        if self.is_public:
+        if self.access.is_for_all and self in made:
             # Gone or not, it is the same for everybody.
+            return made[self]
+        if self.access.may_read(event, actor):
             if self not in made:
-                is_gone = self.is_gone(event, actor)
-                made[self] = self.of_gone(event) if is_gone else self._shaped(event)
-        elif self.is_gone(event, actor):
-            return self.of_gone(event)
-        elif self not in made:
-            made[self] = self._shaped(event)
-        return made[self]
+                made[self] = self._shaped(event)
+            return made[self]
+        gone = self.of_gone(event) if self.access.may_know(event, actor) else None
+        if self.access.is_for_all:
+            made[self] = gone
+        return gone
 
     def _shaped(self, event: Any) -> bytes:
         assert self.from_snapshot is not None
@@ -280,7 +276,7 @@ class Subscriber:
         entity = self._entity(plan, arguments)
         subscription = self._subscribe(
             topic=plan.spec.topic,
-            user_id=None if plan.is_public else actor.user_id,
+            user_id=None if plan.access.is_for_all else actor.user_id,
             entity_id=str(entity) if entity else None,
             after=after,
         )
@@ -296,7 +292,7 @@ class Subscriber:
             async for event in events:
                 room = await self._room(variables)
                 try:
-                    body = await self._shown(plan, variables, event)
+                    body = await self._shown(plan, variables, event, events)
                     if body is not None:
                         yield Item(body, event.cursor)
                 finally:
@@ -320,16 +316,26 @@ class Subscriber:
             return None
         return uuid_from_global_id(arguments[name], table_behind(plan.row_type).prefix, name)
 
-    async def _shown(self, plan: SubscriptionPlan, variables: Any, event: Any) -> bytes | None:
+    async def _shown(
+        self, plan: SubscriptionPlan, variables: Any, event: Any, events: LiveEvents
+    ) -> bytes | None:
         """The item of an event, made once for all who may see it and select the same."""
+        while True:
+            try:
+                return await self._item(plan, variables, event)
+            except MembersUnknown as unknown:
+                await events.know_members(unknown.group)
+
+    async def _item(self, plan: SubscriptionPlan, variables: Any, event: Any) -> bytes | None:
         actor = self._actor()
         if plan.from_snapshot is not None:
             return plan.of_snapshot(event, actor)
-        if plan.is_gone(event, actor):
-            return plan.of_gone(event)
+        if not plan.access.may_read(event, actor):
+            return plan.of_gone(event) if plan.access.may_know(event, actor) else None
         shown = await self._read_event(plan, variables, event, actor)
         if None in shown["rows"].values():
-            return plan.of_gone(event)
+            # Deleted meanwhile; or the actor has left a group, and is told nothing more of it.
+            return None if plan.access.has_groups else plan.of_gone(event)
         return plan.response(shown["rows"], event.cursor)
 
     def _deliver(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from graphql import (
@@ -11,6 +13,7 @@ from graphql import (
     GraphQLArgument,
     GraphQLError,
     GraphQLField,
+    NameNode,
     Undefined,
     VariableNode,
     is_non_null_type,
@@ -38,6 +41,114 @@ def argument_reader(
 ) -> Callable[[Variables], dict[str, Any]]:
     """The function from a request's variables to a field's arguments, as graphql-core has them."""
     given = {one.name.value: one for one in node.arguments or ()}
+    variables = {n: one for n, one in given.items() if isinstance(one.value, VariableNode)}
+    others = {n: one for n, one in given.items() if n not in variables}
+    if not any(has_variables(one.value) for one in others.values()):
+        names = tuple(variables)
+        known = _ALIKE.get((id(definition), names))
+        if known is None:
+            known = _ALIKE[id(definition), names] = ArgumentVariables.of(definition, names)
+        if not (others and known.may_refuse):
+            return known.reader(variables, others)
+    return _careful_reader(definition, node, given)
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentVariables:
+    """How a field is read whose arguments are variables or known beforehand.
+
+    It is the same for all fields that give the same arguments. `given` has, for each variable, its
+    argument's key, whether it must be given, whether it may not be null, and what it is when it is
+    not given; `fixed` has all other arguments as they are when they are not given.
+    """
+
+    definition: GraphQLField
+    names: tuple[str, ...]
+    given: tuple[tuple[str, bool, bool, Any], ...]
+    fixed: dict[str, Any]
+
+    @classmethod
+    def of(cls, definition: GraphQLField, names: tuple[str, ...]) -> ArgumentVariables:
+        """That of a field and the names of the arguments for which it gives variables."""
+        fixed = {
+            argument.out_name or name: default
+            for name, argument in definition.args.items()
+            if name not in names and (default := coerce_default_value(argument)) is not Undefined
+        }
+        given = tuple(
+            (
+                argument.out_name or name,
+                is_required_argument(argument),
+                is_non_null_type(argument.type),
+                coerce_default_value(argument),
+            )
+            for name in names
+            for argument in (definition.args[name],)
+        )
+        return cls(definition, names, given, fixed)
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether some variable's value could be one that its argument does not take."""
+        return any(required or non_null for _, required, non_null, _ in self.given)
+
+    def reader(
+        self, variables: Mapping[str, ArgumentNode], others: Mapping[str, ArgumentNode]
+    ) -> Callable[[Variables], dict[str, Any]]:
+        """The function for one such field. It keeps nothing of the document but names."""
+        fixed = self.fixed
+        for name, node in others.items():
+            argument = self.definition.args[name]
+            fixed = {**fixed, argument.out_name or name: _fixed(argument, node)}
+        names = (cast("VariableNode", one.value).name.value for one in variables.values())
+        if not variables:
+            return partial(_same, fixed)
+        return partial(_read_variables, self, fixed, tuple(names))
+
+    def refused(self, variable_names: tuple[str, ...], variables: Variables) -> dict[str, Any]:
+        """Lets graphql-core say what is wrong."""
+        arguments = (
+            ArgumentNode(
+                name=NameNode(value=name), value=VariableNode(name=NameNode(value=variable))
+            )
+            for name, variable in zip(self.names, variable_names, strict=True)
+        )
+        node = FieldNode(name=NameNode(value=""), arguments=tuple(arguments))
+        return argument_values(self.definition, node, variables)
+
+
+# By the field, which is kept, and the names of the arguments that are variables.
+_ALIKE: dict[tuple[int, tuple[str, ...]], ArgumentVariables] = {}
+
+
+def _read_variables(
+    known: ArgumentVariables,
+    fixed: dict[str, Any],
+    variable_names: tuple[str, ...],
+    variables: Variables,
+) -> dict[str, Any]:
+    values, coerced = fixed.copy(), variables.coerced
+    for (key, required, non_null, default), name in zip(known.given, variable_names, strict=True):
+        value = coerced.get(name, Undefined)
+        if value is Undefined:
+            if required:
+                return known.refused(variable_names, variables)
+            value = default
+        elif value is None and non_null:
+            return known.refused(variable_names, variables)
+        if value is not Undefined:
+            values[key] = value
+    return values
+
+
+def _same(arguments: dict[str, Any], _: Variables) -> dict[str, Any]:
+    return arguments
+
+
+def _careful_reader(
+    definition: GraphQLField, node: FieldNode, given: Mapping[str, ArgumentNode]
+) -> Callable[[Variables], dict[str, Any]]:
+    """The function for a field with variables inside of an argument, or that may be refused."""
     fixed: dict[str, Any] = {}
     read: list[tuple[str, Read]] = []
     for name, argument in definition.args.items():
@@ -47,9 +158,6 @@ def argument_reader(
             read.append((key, _reader(argument, found)))
         elif (value := _fixed(argument, found)) is not Undefined:
             fixed[key] = value
-    if not read:
-        return lambda _: fixed
-
     # A plan lives longer than the tree, so it keeps of the field only what it needs.
     alone = FieldNode(name=node.name, arguments=node.arguments)
 

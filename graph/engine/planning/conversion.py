@@ -35,9 +35,17 @@ class Conversions:
         self._config = schema.config
         self._scalars = schema.schema_converter.scalar_registry
         self._inputs: dict[type, Convert] = {}
+        # By the field, which the schema keeps.
+        self._fields: dict[int, Callable[[Mapping[str, Any]], Any]] = {}
 
     def of_arguments(self, definition: GraphQLField) -> Callable[[Mapping[str, Any]], Any]:
         """The function from a field's coerced arguments to those of its operation."""
+        known = self._fields.get(id(definition))
+        if known is None:
+            known = self._fields[id(definition)] = self._of_field(definition)
+        return known
+
+    def _of_field(self, definition: GraphQLField) -> Callable[[Mapping[str, Any]], Any]:
         arguments = definition.extensions["strawberry-definition"].arguments
         parts = [
             (self._names.from_argument(one), one.python_name, self.of(one.type))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLError
@@ -61,15 +62,15 @@ def blamed_on(field: Path) -> Iterator[None]:
 
 def blaming[Given, Made](field: Path, function: Callable[[Given], Made]) -> Callable[[Given], Made]:
     """The function, its refusals blamed on `field`."""
+    return partial(_blamed, field, function)
 
-    def guarded(given: Given) -> Made:
-        try:
-            return function(given)
-        except (DomainError, GraphQLError):
-            with blamed_on(field):
-                raise
 
-    return guarded
+def _blamed[Given, Made](field: Path, function: Callable[[Given], Made], given: Given) -> Made:
+    try:
+        return function(given)
+    except (DomainError, GraphQLError):
+        with blamed_on(field):
+            raise
 
 
 def _places(

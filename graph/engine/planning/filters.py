@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLObjectType, get_named_type
@@ -19,7 +20,7 @@ from graph.shared.relay import split_global_id
 
 LIST_LIMIT = 100
 Path = tuple[str, ...]
-Read = Callable[[Request], Mapping[str, Any]]
+Read = Callable[[Any], Mapping[str, Any]]
 
 
 class Where:
@@ -80,25 +81,27 @@ class Where:
                 raise bad_input("A condition may not be null; leave it out.", *here)
             many = operator == "in"
             type_: TypeEngine[Any] = ARRAY(column.type) if many else column.type
-            bound = self._planner.parameters.add(self._getter(here, decode, many=many), type_)
+            getter = partial(_values if many else _value, self._read, here, decode)
+            bound = self._planner.parameters.add(getter, type_)
             yield _COMPARE[operator](column, bound)
 
-    def _getter(
-        self, path: Path, decode: Callable[[Any], Any], *, many: bool
-    ) -> Callable[[Request], Any]:
-        read = self._read
 
-        def get(request: Request) -> Any:
-            value: Any = read(request)
-            for step in path:
-                value = value[step]
-            if not many:
-                return decode(value)
-            if len(value) > LIST_LIMIT:
-                raise bad_input(f"A list of values has at most {LIST_LIMIT}.", *path)
-            return [decode(item) for item in value]
+def _value(read: Read, path: Path, decode: Callable[[Any], Any], request: Request) -> Any:
+    value: Any = read(request.variables)
+    for step in path:
+        value = value[step]
+    return decode(value)
 
-        return get
+
+def _values(read: Read, path: Path, decode: Callable[[Any], Any], request: Request) -> Any:
+    values = _value(read, path, _same, request)
+    if len(values) > LIST_LIMIT:
+        raise bad_input(f"A list of values has at most {LIST_LIMIT}.", *path)
+    return [decode(value) for value in values]
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -107,15 +110,15 @@ def _plain(value: Any) -> Any:
 
 def _key_of(prefix: str, type_: TypeEngine[Any]) -> Callable[[Any], Any]:
     """Reads a global id, or a catalog's slug, as the key of its row; an impossible id is null."""
+    return partial(_decoded_key, prefix, type_.python_type)
 
-    def decode(value: str) -> Any:
-        found, key = split_global_id(value)
-        try:
-            return cursor_value(key if found == prefix else value, type_.python_type)
-        except DomainError:
-            return None
 
-    return decode
+def _decoded_key(prefix: str, python_type: type, value: str) -> Any:
+    found, key = split_global_id(value)
+    try:
+        return cursor_value(key if found == prefix else value, python_type)
+    except DomainError:
+        return None
 
 
 _COMPARE: dict[str, Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[bool]]] = {

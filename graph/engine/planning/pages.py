@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from graphql import FieldNode, GraphQLArgument, GraphQLField, GraphQLObjectType, get_named_type
@@ -58,29 +58,30 @@ COUNT_LIMIT = literal_column(str(TOTAL_COUNT_LIMIT), INTEGER)
 Part = Callable[[FromClause], Json]
 
 
-@dataclass(frozen=True)
-class Direction:
-    """From which end a page is counted, and the name of the argument that says how many."""
+class Direction(Enum):
+    """From which end a page is counted, by the argument that says how many."""
 
-    backward: bool
-
-    @property
-    def size_argument(self) -> str:
-        """`last` from the end, `first` from the start."""
-        return "last" if self.backward else "first"
+    FORWARD = "first"
+    BACKWARD = "last"
 
 
-def page_size(arguments: Mapping[str, Any], direction: Direction) -> int:
+# What a plan keeps for each of its pages is plain: 99 pages of closures were 4,500 objects to the
+# garbage collector.
+Read = Callable[[Any], Mapping[str, Any]]
+
+
+def page_size(read: Read, direction: Direction, request: Request) -> int:
     """`first` or `last`; `LIMIT_EXCEEDED` when it is not between 1 and 100."""
+    arguments = read(request.variables)
     if arguments["first"] is not None and arguments["last"] is not None:
         raise bad_input("Use `first` or `last`, not both.", "last")
-    size = arguments[direction.size_argument]
+    size = arguments[direction.value]
     if size is None:
         return DEFAULT_PAGE_SIZE
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise DomainError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"`{direction.size_argument}` must be between 1 and {MAX_PAGE_SIZE}. "
+            f"`{direction.value}` must be between 1 and {MAX_PAGE_SIZE}. "
             "Page through longer lists with cursors.",
         )
     return int(size)
@@ -101,11 +102,19 @@ def behind(
     return or_(*branches)
 
 
+# By the field, which is kept so that no other can have its place in memory.
+_AS_GIVEN: dict[int, tuple[GraphQLField, GraphQLField]] = {}
+
+
 def _as_given(definition: GraphQLField) -> GraphQLField:
     """A list's field without the default of `first`, which holds only where `last` is not given."""
-    arguments = dict(definition.args)
-    arguments["first"] = GraphQLArgument(arguments["first"].type, default_value=None)
-    return GraphQLField(definition.type, arguments)
+    known = _AS_GIVEN.get(id(definition))
+    if known is None:
+        arguments = dict(definition.args)
+        arguments["first"] = GraphQLArgument(arguments["first"].type, default_value=None)
+        known = definition, GraphQLField(definition.type, arguments)
+        _AS_GIVEN[id(definition)] = known
+    return known[1]
 
 
 def build_page(
@@ -146,7 +155,9 @@ class PageBuilder:
         asked = _as_given(definition)
         self.arguments = planner.read_arguments(asked, nodes[0])
         now = planner.arguments_now(asked, nodes[0])
-        self.direction = Direction(now["last"] is not None and now["first"] is None)
+        is_backward = now["last"] is not None and now["first"] is None
+        self.direction = Direction.BACKWARD if is_backward else Direction.FORWARD
+        self._is_backward = is_backward
         self.given = [name for name in ("after", "before") if now.get(name) is not None]
         self.where_now = now.get("where") or {}
         self.order = self._order(now.get("orderBy"))
@@ -167,13 +178,13 @@ class PageBuilder:
     def _ordered(self) -> list[tuple[ColumnElement[Any], bool]]:
         """The order to read in: from the end when paging backward."""
         found = ordering(self.source, self.order)
-        return [(column, down is not self.direction.backward) for column, down in found]
+        return [(column, down is not self._is_backward) for column, down in found]
 
     def build(self) -> Json:
         """The whole connection object."""
         selected = self.planner.collect(self.type, self.nodes)
         names = {found[0].name.value for found in selected.values()}
-        self.counted = "pageInfo" in names or self.direction.backward
+        self.counted = "pageInfo" in names or self._is_backward
         parts = [
             (key, self._part(found[0].name.value, found, (*self.path, key)))
             for key, found in selected.items()
@@ -198,7 +209,7 @@ class PageBuilder:
     def _shown(self, inner: FromClause) -> ColumnElement[Any]:
         """The order of the page as it is shown, whichever end it was read from."""
         position = inner.c[POSITION]
-        return position.desc() if self.direction.backward else position.asc()
+        return position.desc() if self._is_backward else position.asc()
 
     def _total(self) -> Json:
         source = self.planner.source(self.item)
@@ -250,7 +261,7 @@ class PageBuilder:
             more = func.count() > self.first()
             before, after = (literal_true(name in self.given) for name in ("before", "after"))
             nearest, farthest = self._ends(inner, label)
-            back = self.direction.backward
+            back = self._is_backward
             values: dict[str, Json] = {
                 "hasNextPage": before if back else more,
                 "hasPreviousPage": more if back else after,
@@ -275,10 +286,8 @@ class PageBuilder:
     def first(self) -> ColumnElement[Any]:
         """The bound page size."""
         if self._first is None:
-            arguments, direction = self.arguments, self.direction
-            self._first = self.planner.parameters.add(
-                lambda request: page_size(arguments(request), direction), INTEGER
-            )
+            size = partial(page_size, self.arguments, self.direction)
+            self._first = self.planner.parameters.add(size, INTEGER)
         return self._first
 
     @property
@@ -326,21 +335,11 @@ class PageBuilder:
         """That a search finds the item; all are found when nothing is searched for."""
         if self.page.search is None:
             return
-        arguments, parameters = self.arguments, self.planner.parameters
-
-        def nothing(request: Request) -> bool:
-            return not arguments(request).get("search")
-
-        def reads(term: SearchTerm) -> Getter:
-            return lambda request: None if nothing(request) else term.value(_searched(request))
-
-        def _searched(request: Request) -> str:
-            return str(arguments(request)["search"]).strip()
-
+        read, parameters = self.arguments, self.planner.parameters
         yield or_(
-            parameters.add(nothing, Boolean()),
+            parameters.add(partial(_searches_nothing, read), Boolean()),
             *(
-                term.finds(source, parameters.add(reads(term), term.type))
+                term.finds(source, parameters.add(partial(_search_value, read, term), term.type))
                 for term in self.page.search.terms
             ),
         )
@@ -364,13 +363,23 @@ class PageBuilder:
 
     def _cursor_getter(self, argument: str, index: int, column: ColumnElement[Any]) -> Getter:
         python_type, length = column.type.python_type, len(self.order)
-        arguments, order_name = self.arguments, self.order_name
+        place = (argument, self.order_name, length, index, python_type)
+        return partial(_cursor_part, self.arguments, place)
 
-        def get(request: Request) -> Any:
-            values = decode_cursor(arguments(request)[argument], order_name, length)
-            return cursor_value(values[index], python_type)
 
-        return get
+def _searches_nothing(read: Read, request: Request) -> bool:
+    return not read(request.variables).get("search")
+
+
+def _search_value(read: Read, term: SearchTerm, request: Request) -> Any:
+    search = read(request.variables).get("search")
+    return term.value(str(search).strip()) if search else None
+
+
+def _cursor_part(read: Read, place: tuple[str, str, int, int, type], request: Request) -> Any:
+    argument, order_name, length, index, python_type = place
+    values = decode_cursor(read(request.variables)[argument], order_name, length)
+    return cursor_value(values[index], python_type)
 
 
 def literal_true(value: bool) -> ColumnElement[bool]:

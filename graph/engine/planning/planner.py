@@ -100,14 +100,14 @@ class Guard:
 
 
 def _name_of_choice(read: Callable[..., Arguments], argument: str, request: Any) -> str | None:
-    choice = read(request).get(argument)
+    choice = read(request.variables).get(argument)
     return None if choice is None else str(choice.name)
 
 
 class Planner:
     """Builds the SQL of one operation's selections for one plan cache key.
 
-    `read_arguments(definition, node)` gives a function from a request to the field's arguments;
+    `read_arguments(definition, node)` gives a function from the variables to the field's arguments;
     `render(definition, nodes)` gives the function that writes a computed value as JSON; `page`
     builds a connection (`build_page()` of pages.py).
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from graph.engine.documents.operation import Operation, Tree, Variables
 from graph.engine.planning.arguments import argument_reader, argument_values
 from graph.engine.planning.faults import FieldFault, Path
 from graph.engine.planning.pages import build_page
-from graph.engine.planning.parameters import Parameters, Request
+from graph.engine.planning.parameters import Parameters
 from graph.engine.planning.planner import Planner
 from graph.engine.planning.render import Renderer
 from graph.engine.planning.selection import Selections
@@ -57,7 +57,7 @@ class Planning:
         return Planner(
             self.selections,
             parameters,
-            self._argument_reader,
+            argument_reader,
             self._arguments_now,
             self.renderer.for_field,
             build_page,
@@ -66,13 +66,6 @@ class Planning:
             faults=self.faults,
             collected=collected,
         )
-
-    @staticmethod
-    def _argument_reader(
-        definition: GraphQLField, node: FieldNode
-    ) -> Callable[[Request], dict[str, Any]]:
-        read = argument_reader(definition, node)
-        return lambda request: read(request.variables)
 
     def _arguments_now(self, definition: GraphQLField, node: FieldNode) -> dict[str, Any]:
         return argument_values(definition, node, self.variables)

@@ -16,6 +16,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
+    get_nullable_type,
     is_abstract_type,
     is_leaf_type,
 )
@@ -56,6 +57,8 @@ class Renderer:
         self, definition: GraphQLField, nodes: Sequence[FieldNode]
     ) -> Callable[[Any], Any]:
         """The function that writes the values of one field."""
+        if is_leaf_type(get_nullable_type(definition.type)):
+            return leaf  # it needs nothing of the document, which a plan would keep
         return lambda value: self.value(definition.type, nodes, value, (), {})
 
     def value(

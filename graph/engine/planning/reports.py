@@ -54,8 +54,8 @@ def report(
 
 
 def _value(
-    read: Callable[[Request], Mapping[str, Any]],
+    read: Callable[[Any], Mapping[str, Any]],
     make: Callable[[Mapping[str, Any]], Any],
     request: Request,
 ) -> Any:
-    return make(read(request))
+    return make(read(request.variables))

@@ -76,7 +76,7 @@ class Roots:
                 if of_type and split_global_id(now["id"])[0] != table_behind(named).prefix:
                     return literal_column("null::json")
                 if not many:
-                    return self._node(planner, nodes, (key,), now["id"], lambda r: read(r)["id"])
+                    return self._node(planner, nodes, (key,), now["id"], partial(_id, read))
                 return self._nodes(planner, nodes, key, now["ids"], read)
             case spec:
                 raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")
@@ -99,7 +99,7 @@ class Roots:
         nodes: Sequence[FieldNode],
         key: str,
         ids: Sequence[str],
-        read: Callable[[Request], dict[str, Any]],
+        read: Callable[[Any], dict[str, Any]],
     ) -> Json:
         if len(ids) > MAX_PAGE_SIZE:
             raise DomainError(
@@ -129,17 +129,22 @@ class Roots:
         source = planner.source(named)
         column = source.c[table_behind(named).key]
 
-        def wanted(request: Request) -> Any:
-            try:
-                text = split_global_id(read_id(request))[1]
-                return cursor_value(text, column.type.python_type)
-            except DomainError:
-                return None  # an id that cannot be: it finds nothing
-
+        wanted = partial(_key, read_id, column.type.python_type)
         condition = column == planner.parameters.add(wanted, column.type)
         with planner.for_admins_too():
             return planner.row(named, nodes, path, source, condition)
 
 
-def _nth_id(read: Callable[[Request], dict[str, Any]], number: int, request: Request) -> str:
-    return str(read(request)["ids"][number])
+def _key(read_id: Callable[[Request], str], python_type: type, request: Request) -> Any:
+    try:
+        return cursor_value(split_global_id(read_id(request))[1], python_type)
+    except DomainError:
+        return None  # an id that cannot be: it finds nothing
+
+
+def _id(read: Callable[[Any], dict[str, Any]], request: Request) -> str:
+    return str(read(request.variables)["id"])
+
+
+def _nth_id(read: Callable[[Any], dict[str, Any]], number: int, request: Request) -> str:
+    return str(read(request.variables)["ids"][number])

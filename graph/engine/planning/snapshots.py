@@ -24,7 +24,6 @@ from sqlalchemy.sql.elements import False_, Grouping, Null, True_
 from sqlalchemy.sql.functions import Function, coalesce
 from sqlalchemy.sql.visitors import iterate
 
-from db.core.access import Owner, Public, Rule, parts
 from graph.engine import specs
 from graph.engine.planning.planner import ColumnsOfRow
 from graph.engine.planning.rows import as_object, table_behind
@@ -236,20 +235,3 @@ def _computed(
         return render(function(ColumnsOfRow(columns, [row.get(column) for column in columns])))
 
     return read
-
-
-def is_readable(rule: Rule, row: Row, actor_user_id: str) -> bool:
-    """Whether the actor may read the row of a snapshot, by its table's rule for reading.
-
-    The id is text as in a snapshot, empty for who is not signed in. What admins may read is no
-    event of theirs.
-    """
-    return any(_lets_in(part, row, actor_user_id) for part in parts(rule))
-
-
-def _lets_in(part: Rule, row: Row, actor_user_id: str) -> bool:
-    if isinstance(part, Owner):
-        return bool(actor_user_id) and row.get(part.column) == actor_user_id
-    if isinstance(part, Public):
-        return not part.only_if or row.get(part.only_if) is True
-    return False

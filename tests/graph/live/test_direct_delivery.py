@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from graph.engine.execution.event_access import GroupKey
+from graph.live.audiences import Members
 from graph.live.cursors import Cursor
 from graph.live.event_log import Batch, EventFilter, Head, Position
 from graph.live.subscriptions import DeliveredEvent, EventSubscription, event_of
@@ -16,10 +18,15 @@ from graph.live.subscriptions import DeliveredEvent, EventSubscription, event_of
 HEAD = Head(epoch=1, xmin=10, xmax=10, newest=9, unsettled=False, dropped=(0, 0))
 
 
+async def nobody_asks(_kind: str, _identifiers: list[str]) -> list[Any]:
+    raise AssertionError("these are no events of groups")
+
+
 class Feed:
     """A hub without a database."""
 
     position: Position = (9, 0)
+    members = Members(nobody_asks, lambda: None)
 
     async def ready(self) -> Head:
         return HEAD
@@ -31,14 +38,16 @@ class Feed:
     ) -> Batch:
         raise AssertionError("nothing was missed")
 
+    async def know_members(self, _group: GroupKey) -> None: ...
+
     def register(self, subscription: EventSubscription) -> None: ...
 
     def unregister(self, subscription: EventSubscription) -> None: ...
 
 
 def event(number: int) -> DeliveredEvent:
-    row = (10, number, "direct.tested", "UPDATE", uuid4(), "one", b"{}")
-    return event_of(row, HEAD.epoch)
+    row = (10, number, "direct.tested", "UPDATE", uuid4(), "one", b"{}", None)
+    return event_of(row, HEAD.epoch, Feed.members)
 
 
 class Consumer:
@@ -132,4 +141,5 @@ async def test_nothing_is_delivered_past_a_consumer_that_was_cancelled(consumer:
 def test_a_position_is_written_like_its_cursor() -> None:
     unpadded: Any = Cursor(2**63, 10, 7).encode()
     assert "=" not in unpadded
-    assert event_of((10, 7, "t", "UPDATE", None, None, b"{}"), 2**63).cursor == unpadded
+    row = (10, 7, "t", "UPDATE", None, None, b"{}", None)
+    assert event_of(row, 2**63, Feed.members).cursor == unpadded

@@ -14,7 +14,7 @@ import pytest
 from graphql import GraphQLObjectType, get_named_type
 from sqlalchemy.dialects.postgresql import JSONB
 
-from db.core.access import Admin, AnyOf, Owner, Public, Rule, Watch
+from db.core.access import Watch
 from db.core.actor import NOBODY, Actor
 from db.core.registry import models
 from graph.engine.checks import SchemaError, check_schema
@@ -23,7 +23,6 @@ from graph.engine.execution.engine import Engine
 from graph.engine.execution.subscriptions import Item, Subscriber
 from graph.engine.planning.parameters import Request
 from graph.engine.planning.rows import table_behind
-from graph.engine.planning.snapshots import is_readable
 from graph.engine.specs import Column, Live, RelatedRow, backing_of, python_name, spec_of
 from graph.schema import build_schema
 from server.services import Services
@@ -375,24 +374,3 @@ async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
     request = Request(variables, user.user_id, snapshot=snapshot)
     by_sql = orjson.loads(await engine.read(plan.event, request, user))["rows"]
     assert {key: read(snapshot) for key, read in plan.from_snapshot.items()} == by_sql
-
-
-@pytest.mark.parametrize(
-    ("rule", "row", "actor", "expected"),
-    [
-        (Owner(), {"user_id": "a"}, "a", True),
-        (Owner(), {"user_id": "a"}, "b", False),
-        (Owner(), {"user_id": ""}, "", False),
-        (Owner("owner_id"), {"user_id": "a", "owner_id": "b"}, "a", False),
-        (Public(), {}, "", True),
-        (Public("is_active"), {"is_active": True}, "", True),
-        (Public("is_active"), {"is_active": False}, "a", False),
-        (Admin(), {"user_id": "a"}, "a", False),
-        (AnyOf(Owner(), Admin()), {"user_id": "a"}, "a", True),
-        (AnyOf(Owner(), Admin()), {"user_id": "a"}, "b", False),
-    ],
-)
-def test_the_lock_on_a_snapshot(
-    rule: Rule, row: dict[str, Any], actor: str, expected: bool
-) -> None:
-    assert is_readable(rule, row, actor) is expected

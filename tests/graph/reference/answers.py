@@ -194,7 +194,7 @@ async def _of_row(
     backing = backing_of(parent)
     assert backing is not None
     match spec:
-        case specs.Report("app.quotas"):
+        case specs.Report(function) if function.name == "app.quotas":
             return await _quotas(reader, row.values)
         case specs.GlobalId():
             return f"{backing.prefix}_{row.values[backing.key]}"

@@ -13,6 +13,7 @@ import asyncpg
 from db.core.actor import NOBODY, SERVICE, Actor
 from db.core.pool import Database
 
+from ...db.states import rows_with_a_past
 from .answers import answer, reference_schema
 
 ADA = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000ad"), is_admin=True)
@@ -255,11 +256,13 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         )
     for user in (ADA, STRANGER):
         await _profiles(owner, user)
-        await _uploads(owner, user)
-        await _generations(owner, user)
+        async with rows_with_a_past(owner, "uploads", "generations"):
+            await _uploads(owner, user)
+            await _generations(owner, user)
         await _notifications(owner, user)
         await _credits(database, user)
-    await _for_admins(owner)
+    async with rows_with_a_past(owner, "dead_jobs", "provider_circuits"):
+        await _for_admins(owner)
     world = await _described(owner)
     for page in (*OWN_PAGES, *ROOT_PAGES):
         await _cursors(database, world, page)

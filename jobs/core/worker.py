@@ -9,32 +9,28 @@ from contextlib import suppress
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 import asyncpg
-import orjson
 import structlog
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 
-from db.catalog.operations import note_made_tools
-from db.core.errors import ErrorCode
 from db.core.pool import Database
-from db.core.queue import (
-    GENERATION_CANCELLED,
-    RUN_GENERATION,
-    RUN_SCHEDULED,
-    BoundedQueue,
-    connect_queue,
-    open_queue,
-)
+from db.core.queue import RUN_SCHEDULED, BoundedQueue, connect_queue, open_queue
 from db.files.storage import Storage
-from db.generations.operations import fail_generation, is_cancelled
 from db.jobs.operations import move_to_dead_letters
-from jobs.generations import GenerationRun, GenerationServices, RetryLater
+from jobs.core.declare import (
+    DeclaredJob,
+    DeclaredWork,
+    RetryLater,
+    UnreadableJob,
+    Work,
+    WorkerServices,
+    declared_work,
+    make_job,
+)
+from jobs.core.scheduler import Scheduler
 from jobs.providers.base import LimitedProvider, Provider
-from jobs.schedule import SCHEDULE
-from jobs.scheduler import Scheduler
 from settings import Settings
 
 # A killed worker's job is taken over when its heartbeat is this old and somebody looks.
@@ -42,20 +38,13 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=3)
 DEQUEUE_TIMEOUT = timedelta(seconds=2)
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 60.0
-# A job that still cannot even be begun after so many tries, about ten minutes, is given up.
-JOB_ATTEMPTS = 15
 RECONNECT_DELAY_SECONDS = 0.2
 LONGEST_RECONNECT_DELAY_SECONDS = 5.0
 # A connection that lasted this long was a good one: the next is tried soon again.
 STEADY_SECONDS = 10.0
 DRAIN_SECONDS = 20.0
 
-_FAILED = "The generation could not be made. No credit was spent; try again in a moment."
-
 log = structlog.get_logger(__name__)
-
-
-Run = Callable[[Job], Coroutine[Any, Any, None]]
 
 
 class WorkerState(StrEnum):
@@ -64,10 +53,6 @@ class WorkerState(StrEnum):
     READY = "ready"
     NO_QUEUE = "queue unavailable"
     DRAINING = "draining"
-
-
-class Unreadable(Exception):
-    """A job whose payload is not what its kind of job has."""
 
 
 class Worker:
@@ -81,14 +66,16 @@ class Worker:
         storage: Storage,
         provider: Provider,
         wake: Callable[[], None],
+        declared: DeclaredWork | None = None,
     ) -> None:
         self._settings = settings
         self._direct_url = direct_url
-        self._services = GenerationServices(database, storage, LimitedProvider(provider), wake)
-        self._scheduler = Scheduler(database, storage, SCHEDULE)
+        self._services = WorkerServices(database, storage, LimitedProvider(provider), wake)
+        self._declared = declared or declared_work()
+        self._scheduler = Scheduler(self._services, self._declared.schedule)
+        self._scheduled = make_job(RUN_SCHEDULED, self._run_scheduled)
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._runs: dict[UUID, GenerationRun] = {}
-        self._asking: set[asyncio.Task[None]] = set()
+        self._hearing: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -153,8 +140,9 @@ class Worker:
             queue.shutdown.set()
 
         connection.add_termination_listener(when_lost)
-        await note_made_tools(self._services.database, self._services.provider.makes)
-        await connection.add_listener(GENERATION_CANCELLED, self._call_off)
+        for connected in self._declared.on_connect:
+            await self._services.run(connected)
+        await self._listen(connection)
         self._connection, self._queue = connection, queue
         self._register(queue, lost)
         if self._stopping.is_set():
@@ -173,45 +161,41 @@ class Worker:
                 await connection.close(timeout=2)
 
     def _register(self, queue: BoundedQueue, lost: asyncio.Event) -> None:
-        kinds: dict[str, Run] = {
-            RUN_GENERATION: self._run_generation,
-            RUN_SCHEDULED: self._run_scheduled,
-        }
-        for name, run in kinds.items():
+        for kind in (self._scheduled, *self._declared.jobs.values()):
 
-            async def handle(job: Job, run: Run = run) -> None:
-                await self._handle(job, run, lost)
+            async def handle(job: Job, kind: DeclaredJob = kind) -> None:
+                await self._handle(job, kind, lost)
 
-            queue.entrypoint(name, accepts_context=False)(handle)
+            queue.entrypoint(kind.name, accepts_context=False)(handle)
 
-    def _call_off(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        with suppress(ValueError):
-            if (run := self._runs.get(UUID(str(payload)))) is not None:
-                asking = asyncio.create_task(self._call_off_cancelled(run))
-                self._asking.add(asking)
-                asking.add_done_callback(self._asking.discard)
+    async def _listen(self, connection: asyncpg.Connection) -> None:
+        for channel, heard in self._declared.listeners.items():
 
-    async def _call_off_cancelled(self, run: GenerationRun) -> None:
-        """Anybody may send a notification: only the row says what was called off."""
+            def note(*notified: object, heard: Work = heard) -> None:
+                *_, channel, payload = notified
+                hearing = asyncio.create_task(self._hear(heard, str(channel), str(payload)))
+                self._hearing.add(hearing)
+                hearing.add_done_callback(self._hearing.discard)
+
+            await connection.add_listener(channel, note)
+
+    async def _hear(self, heard: Work, channel: str, payload: str) -> None:
         try:
-            if await is_cancelled(self._services.database, run.generation_id):
-                run.call_off()
-        except Exception as error:  # the attempt goes on, and ends as one that came too late
-            log.warning("cannot tell whether a generation was called off", exc_info=error)
+            await self._services.run(heard, payload=payload)
+        except Exception as error:  # a hint was lost; what it hinted at is in the database
+            log.warning("a notification was not heard", channel=channel, exc_info=error)
 
-    async def _handle(self, job: Job, run: Run, lost: asyncio.Event) -> None:
+    async def _handle(self, job: Job, kind: DeclaredJob, lost: asyncio.Event) -> None:
         """Do a job; the same one, taken again after a lost connection, is waited for."""
-        work = self._running.get(job.id) or self._begin(job.id, run(job))
+        work = self._running.get(job.id) or self._begin(job.id, self._run_job(job, kind))
         await _ended_or_lost(work, lost)
         try:
             await work
         except RetryLater as later:
             raise RetryRequested(timedelta(seconds=later.seconds), str(later)) from later
-        except Unreadable:
+        except UnreadableJob:
             log.error("job cannot be read; it is kept for an admin", job_id=job.id)
-            await move_to_dead_letters(
-                self._services.database, job.entrypoint, job.payload or b"", 1, "cannot be read"
-            )
+            await self._keep(job, 1, "cannot be read")
         except Exception as error:
             log.warning("job will be tried again", entrypoint=job.entrypoint, exc_info=error)
             delay = min(RETRY_DELAY_SECONDS * 2**job.attempts, LONGEST_RETRY_DELAY_SECONDS)
@@ -230,39 +214,29 @@ class Worker:
         work.add_done_callback(ended)
         return work
 
-    async def _run_generation(self, job: Job) -> None:
-        generation_id = UUID(str(_payload_value(job, "generation_id")))
-        run = self._runs[generation_id] = GenerationRun(self._services, generation_id)
+    async def _run_job(self, job: Job, kind: DeclaredJob) -> None:
+        arguments = kind.arguments(job.payload)
         try:
-            await run.run()
+            await self._services.run(kind.run, **arguments)
         except RetryLater:
             raise
         except Exception as error:
-            if job.attempts < JOB_ATTEMPTS:
+            if job.attempts + 1 < kind.attempts:
                 raise
-            log.error("generation given up", generation_id=str(generation_id), exc_info=error)
-            await fail_generation(
-                self._services.database,
-                generation_id,
-                ErrorCode.PROVIDER_FAILED,
-                _FAILED,
-                dead_error=type(error).__name__,
-            )
-            self._services.wake()
-        finally:
-            del self._runs[generation_id]
+            log.error("job given up", entrypoint=job.entrypoint, job_id=job.id, exc_info=error)
+            if kind.when_dead is None:
+                await self._keep(job, job.attempts + 1, type(error).__name__)
+            else:
+                await self._services.run(kind.when_dead, error=error, **arguments)
 
-    async def _run_scheduled(self, job: Job) -> None:
-        await self._scheduler.run_work(str(_payload_value(job, "name")))
+    async def _keep(self, job: Job, attempts: int, error: str) -> None:
+        await move_to_dead_letters(
+            self._services.database, job.entrypoint, job.payload or b"", attempts, error
+        )
+
+    async def _run_scheduled(self, *, name: str) -> None:
+        await self._scheduler.run_work(name)
         self._services.wake()
-
-
-def _payload_value(job: Job, name: str) -> Any:
-    try:
-        value = orjson.loads(job.payload or b"")[name]
-        return UUID(value) if name.endswith("_id") else value
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unreadable from error
 
 
 async def _ended_or_lost(work: asyncio.Task[None], lost: asyncio.Event) -> None:

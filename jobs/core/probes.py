@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from jobs.worker import Worker, WorkerState
+from jobs.core.worker import Worker, WorkerState
 
 
 def probes(worker: Worker) -> Starlette:

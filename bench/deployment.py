@@ -1,4 +1,4 @@
-"""What the measurements stand on: a database with people in it, and the servers over it."""
+"""The deployment under measurement: a database with people in it, and the servers over it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRAPHILE_FOLDER = ROOT / "bench" / "peers" / "postgraphile"
 START_SECONDS = 60.0
+# A few users do what a deployment's many do, from one address.
+UNLIMITED = {"MUTATIONS_PER_USER": "1000000", "MUTATIONS_PER_ADDRESS": "1000000"}
 STOP_SECONDS = 30.0
 LOG_CHARACTERS = 4_000
 TOKEN_SECONDS = 24 * 3600
@@ -52,7 +54,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Environment:
     """What every server is started with."""
 
     folder: Path
@@ -78,21 +80,21 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class House:
+class Deployment:
     """Everything that runs."""
 
-    ground: Ground
+    environment: Environment
     servers: dict[str, Server]
 
     @property
     def people(self) -> list[Person]:
         """Who sends requests."""
-        return self.ground.people
+        return self.environment.people
 
     @property
     def owner_url(self) -> str:
         """The database, as its owner."""
-        return self.ground.owner_url
+        return self.environment.owner_url
 
 
 def free_port() -> int:
@@ -164,7 +166,7 @@ def _await_listening(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 @asynccontextmanager
-async def open_ground(users: int, busy_users: int) -> AsyncIterator[Ground]:
+async def open_environment(users: int, busy_users: int) -> AsyncIterator[Environment]:
     """A filled database in a folder of its own; takes it all away again."""
     with tempfile.TemporaryDirectory(prefix="tallygraph-bench-") as folder:
         settings = Settings(
@@ -175,32 +177,36 @@ async def open_ground(users: int, busy_users: int) -> AsyncIterator[Ground]:
             await migrate(database.owner_url, settings)
             await load_seed(database.owner_url, "demo")
             people = await fill(database.owner_url, settings, users, busy_users)
-            yield Ground(Path(folder), settings, database, people)
+            yield Environment(Path(folder), settings, database, people)
         finally:
             database.stop()
             destroy_embedded(settings)
 
 
 @asynccontextmanager
-async def open_house(users: int, busy_users: int, peers: tuple[str, ...]) -> AsyncIterator[House]:
+async def open_deployment(
+    users: int, busy_users: int, peers: tuple[str, ...]
+) -> AsyncIterator[Deployment]:
     """The database, our server and the peers."""
-    starts: dict[str, Callable[[Ground], AbstractContextManager[Server]]] = {
+    starts: dict[str, Callable[[Environment], AbstractContextManager[Server]]] = {
         TALLYGRAPH: start_tallygraph,
         STRAWBERRY: start_strawberry,
         POSTGRAPHILE: start_postgraphile,
     }
-    async with open_ground(users, busy_users) as ground:
+    async with open_environment(users, busy_users) as environment:
         with ExitStack() as stack:
             servers = {}
             for name in (TALLYGRAPH, *peers):
                 if name == BARE:
-                    statements = await export_statements(ground.owner_url, ground.settings)
+                    statements = await export_statements(
+                        environment.owner_url, environment.settings
+                    )
                     servers[name] = stack.enter_context(
-                        start_bare(ground, statements, await hash_password())
+                        start_bare(environment, statements, await hash_password())
                     )
                 else:
-                    servers[name] = stack.enter_context(starts[name](ground))
-            yield House(ground, servers)
+                    servers[name] = stack.enter_context(starts[name](environment))
+            yield Deployment(environment, servers)
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -208,74 +214,85 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def start_tallygraph(ground: Ground) -> AbstractContextManager[Server]:
+def start_tallygraph(environment: Environment) -> AbstractContextManager[Server]:
     """`tallygraph serve`, as a user starts it, and quiet."""
     port = free_port()
     return running(
-        TALLYGRAPH, port, python("cli", "serve"), ground.folder, **our_variables(ground, port)
+        TALLYGRAPH,
+        port,
+        python("cli", "serve"),
+        environment.folder,
+        **our_variables(environment, port),
     )
 
 
-def start_worker(ground: Ground) -> AbstractContextManager[Server]:
+def start_worker(environment: Environment) -> AbstractContextManager[Server]:
     """`tallygraph worker`, which answers no requests."""
     command = python("cli", "worker")
-    return running("worker", 0, command, ground.folder, **our_variables(ground, 0))
+    return running("worker", 0, command, environment.folder, **our_variables(environment, 0))
 
 
-def our_variables(ground: Ground, port: int) -> dict[str, str]:
+def our_variables(environment: Environment, port: int) -> dict[str, str]:
     """The settings of a process of ours."""
     return {
         "PORT": str(port),
-        "DATABASE_URL": ground.owner_url,
-        "DATA_DIRECTORY": str(ground.settings.data_directory),
+        "DATABASE_URL": environment.owner_url,
+        "DATA_DIRECTORY": str(environment.settings.data_directory),
         "ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS),
         "LOG_LEVEL": "warning",
+        **UNLIMITED,
     }
 
 
 def start_bare(
-    ground: Ground, statements: dict[str, Any], password_hash: str
+    environment: Environment, statements: dict[str, Any], password_hash: str
 ) -> AbstractContextManager[Server]:
     """The application without GraphQL."""
     port = free_port()
     config = {
-        "url": ground.owner_url,
+        "url": environment.owner_url,
         "port": port,
-        "password": ground.password,
-        "pool_size": ground.settings.pool_size,
-        "users": {person.token: str(person.user_id) for person in ground.people},
+        "password": environment.password,
+        "pool_size": environment.settings.pool_size,
+        "users": {person.token: str(person.user_id) for person in environment.people},
         "statements": statements,
         "sign_in": SIGN_IN,
         "password_hash": password_hash,
     }
-    command = python("bench.peers.bare", ground.write(BARE, config))
-    return running(BARE, port, command, ground.folder)
+    command = python("bench.peers.bare", environment.write(BARE, config))
+    return running(BARE, port, command, environment.folder)
 
 
-def start_strawberry(ground: Ground) -> AbstractContextManager[Server]:
+def start_strawberry(environment: Environment) -> AbstractContextManager[Server]:
     """Strawberry's own executor over our schema."""
     port = free_port()
     command = python("bench.peers.strawberry_server", str(port))
-    return running(STRAWBERRY, port, command, ground.folder, **our_variables(ground, port))
+    return running(
+        STRAWBERRY, port, command, environment.folder, **our_variables(environment, port)
+    )
 
 
-def start_postgraphile(ground: Ground) -> AbstractContextManager[Server]:
+def start_postgraphile(environment: Environment) -> AbstractContextManager[Server]:
     """PostGraphile, logged in as the role that our server uses."""
-    port, settings = free_port(), ground.settings
+    port, settings = free_port(), environment.settings
     config = {
-        "url": role_url(ground.owner_url, "authenticated", ground.password),
+        "url": role_url(environment.owner_url, "authenticated", environment.password),
         "port": port,
         "pool_size": settings.pool_size,
         "jwks": SigningKeys.load(settings).jwks(),
         "issuer": settings.token_issuer,
         "audience": settings.token_audience,
     }
-    command = [node(), str(POSTGRAPHILE_FOLDER / "server.mjs"), ground.write(POSTGRAPHILE, config)]
+    command = [
+        node(),
+        str(POSTGRAPHILE_FOLDER / "server.mjs"),
+        environment.write(POSTGRAPHILE, config),
+    ]
     return running(
         POSTGRAPHILE,
         port,
         command,
-        ground.folder,
+        environment.folder,
         NODE_ENV="production",
         GRAPHILE_ENV="production",
         DATAPLAN_PG_PREPARED_STATEMENT_CACHE_SIZE=str(PREPARED_STATEMENTS),

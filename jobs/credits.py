@@ -16,6 +16,7 @@ from db.core.pool import Database, Transaction
 from db.core.retries import retried
 from db.credits.operations import EXPIRED_GRANTS, OVERDUE_HOLDS, PLANS_MONTHS, Sweep
 from db.credits.proof import Proof, prove_ledger
+from jobs.core.declare import every
 
 # So many wallets are looked up together; each is locked by itself.
 AT_ONCE = 500
@@ -67,24 +68,28 @@ async def expire_holds(database: Database) -> int:
     return await settle_all(database, OVERDUE_HOLDS)
 
 
+@every("* * * * *")
 async def expire_credits(database: Database) -> None:
     """Take the grants whose time is over out of their wallets."""
     if wallets := await settle_all(database, EXPIRED_GRANTS):
         log.info("credits expired", wallets=wallets)
 
 
+@every("*/5 * * * *")
 async def give_plan_credits(database: Database) -> None:
     """Give every user whose plan's month is over the next month's credits."""
     if users := await settle_all(database, PLANS_MONTHS):
         log.info("plan credits given", users=users)
 
 
-async def prove_recent(database: Database) -> None:
+@every("23 * * * *")
+async def prove_recent_wallets(database: Database) -> None:
     """Prove the wallets that changed in the last hour."""
     report(await prove_ledger(database, datetime.now(UTC) - RECENT))
 
 
-async def prove_all(database: Database) -> None:
+@every("41 2 * * *")
+async def prove_all_wallets(database: Database) -> None:
     """Prove every wallet."""
     report(await prove_ledger(database))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import perf_counter
@@ -11,10 +11,8 @@ from time import perf_counter
 import structlog
 from croniter import croniter
 
-from db.core.pool import Database
-from db.files.storage import Storage
 from db.jobs import operations
-from jobs.schedule import ScheduledWork
+from jobs.core.declare import ScheduledWork, WorkerServices
 
 # Every node looks this often even when nothing is due: an hour may pass before the clock is right.
 LONGEST_SLEEP_SECONDS = 60.0
@@ -37,12 +35,10 @@ class Scheduler:
     Only the database's clock counts. What was missed while no worker ran is made up for once.
     """
 
-    def __init__(
-        self, database: Database, storage: Storage, schedule: Sequence[ScheduledWork]
-    ) -> None:
-        self._database = database
-        self._storage = storage
-        self._schedule = {work.name: work for work in schedule}
+    def __init__(self, services: WorkerServices, schedule: Mapping[str, ScheduledWork]) -> None:
+        self._services = services
+        self._database = services.database
+        self._schedule = schedule
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, through every loss of the database."""
@@ -81,7 +77,7 @@ class Scheduler:
         started = perf_counter()
         error: str | None = None
         try:
-            await work.run(self._database, self._storage)
+            await self._services.run(work.run)
         except Exception as failure:
             log.exception("scheduled work failed", name=name)
             error = type(failure).__name__
