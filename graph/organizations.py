@@ -102,8 +102,11 @@ class OrganizationInvitation(Node):
     )
     def token(self: Any) -> str | None:
         """Made of the id, so that nothing secret is stored."""
-        is_open = self.status == "PENDING" and self.expires_at > datetime.now(UTC)
-        return invitation_tokens().token(self.id) if is_open else None
+        # Columns come as JSON has them.
+        is_over = datetime.fromisoformat(self.expires_at) <= datetime.now(UTC)
+        if is_over or self.status != InvitationStatus.PENDING:
+            return None
+        return invitation_tokens().token(UUID(self.id))
 
 
 @backed_by(tables.Organization, prefix="organization")
