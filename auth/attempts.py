@@ -12,10 +12,10 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from auth.fair_queue import Asker
 from auth.networks import RateLimit, Shares
 from auth.pacing import Pace
 from db.core.errors import ErrorCode, RateLimited
+from db.core.fair_queue import Asker
 
 # At the same time, from one network; and of these for one account.
 ATTEMPTS_PER_NETWORK = 16

@@ -20,7 +20,7 @@ import argon2
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from auth.attempts import too_many_attempts
-from auth.fair_queue import Asker, FairQueue
+from db.core.fair_queue import Asker, FairQueue
 
 # OWASP's Password Storage Cheat Sheet asks for argon2id with at least 19 MiB, 2 passes and 1 lane;
 # the memory is what makes guessing on graphics cards dear, so that is where we give more.

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal import console, fail, id_of, owner_url, paper, serving_url
+from cli.core.terminal import console, fail, id_of, owner_url, paper, serving_url
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from db.credits.administration import OperatorAction, WalletStatement
     from db.credits.proof import Proof
 
-credit_commands = typer.Typer(no_args_is_help=True, help="Credits of users.")
+commands = typer.Typer(no_args_is_help=True, help="Credits of users.")
 
 Reason = Annotated[str, typer.Option(help="Why; it stands in the history and the audit log.")]
 Key = Annotated[str | None, typer.Option(help="The same key does it once, however often it runs.")]
@@ -57,7 +57,7 @@ def run[T](work: Coroutine[Any, Any, T]) -> T:
         fail(refusal.message)
 
 
-@credit_commands.command("show")
+@commands.command("show")
 def show(
     email: Email,
     movements: Annotated[int, typer.Option(min=1, max=1000, help="How many movements.")] = 15,
@@ -69,7 +69,7 @@ def show(
     print_statement(statement, paper())
 
 
-@credit_commands.command("grant")
+@commands.command("grant")
 def grant(
     email: Email,
     amount: Amount,
@@ -91,7 +91,7 @@ def grant(
     )
 
 
-@credit_commands.command("refund")
+@commands.command("refund")
 def refund(
     transaction: Annotated[
         UUID,
@@ -116,7 +116,7 @@ def refund(
     console.print(f"Refunded. Transaction {made}", soft_wrap=True)
 
 
-@credit_commands.command("transfer")
+@commands.command("transfer")
 def transfer(
     sender: Annotated[str, typer.Argument(help="From whom, by e-mail.")],
     receiver: Annotated[str, typer.Argument(help="To whom, by e-mail.")],
@@ -132,7 +132,7 @@ def transfer(
     console.print(f"Moved. Transaction {sent}", soft_wrap=True)
 
 
-@credit_commands.command("unlimited")
+@commands.command("unlimited")
 def unlimited(
     reason: Reason,
     email: Annotated[str | None, typer.Argument(help="Whose wallet, by e-mail.")] = None,
@@ -151,7 +151,7 @@ def unlimited(
     console.print(f"Changed {changed} wallet{'' if changed == 1 else 's'}.")
 
 
-@credit_commands.command("prove")
+@commands.command("prove")
 def prove() -> None:
     """Proves that all balances equal the sums of their entries; ends with 1 when one does not."""
     proof = asyncio.run(proven())

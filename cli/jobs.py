@@ -11,7 +11,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from cli.terminal import fail, id_of, owner_url, paper
+from cli.core.terminal import fail, id_of, owner_url, paper
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from db.jobs.administration import Overview
 
-job_commands = typer.Typer(help="Jobs: what runs when, what waits, what was given up.")
+commands = typer.Typer(help="Jobs: what runs when, what waits, what was given up.")
 
 
-@job_commands.callback(invoke_without_command=True)
+@commands.callback(invoke_without_command=True)
 def jobs(context: typer.Context) -> None:
     """Shows the schedule, the queue and the providers."""
     if context.invoked_subcommand is not None:
@@ -37,7 +37,7 @@ def jobs(context: typer.Context) -> None:
         console.print(f"[red]{overview.dead} dead jobs[/red]: `tallygraph jobs dead` lists them.")
 
 
-@job_commands.command("dead")
+@commands.command("dead")
 def dead(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
 ) -> None:
@@ -64,7 +64,7 @@ def dead(
     console.print("`tallygraph jobs retry ID` tries one again; a generation is free then.")
 
 
-@job_commands.command("retry")
+@commands.command("retry")
 def retry(
     job: Annotated[
         UUID,

@@ -6,23 +6,27 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
-from cli.credits import credit_commands
-from cli.jobs import job_commands
-from cli.quotas import quota_commands
-from cli.terminal import UNFOLDED_COLUMNS, console, fail, owner_url, paper, say, serving_url
-from cli.users import user_commands
+from cli.core.terminal import console, fail, owner_url, say, serving_url
 from server.logs import is_plain
 from settings import Settings, get_settings
+
+
+def command_groups() -> Iterator[tuple[str, typer.Typer]]:
+    """The groups of commands: each module beside this one is one, and has its name."""
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        if file.stem not in ("__init__", "__main__", "main"):
+            yield file.stem, import_module(f"cli.{file.stem}").commands
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,12 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if is_plain(sys.stdout) else "rich",
 )
-database_commands = typer.Typer(no_args_is_help=True, help="The database in use.")
-app.add_typer(database_commands, name="db")
-app.add_typer(user_commands, name="users")
-app.add_typer(credit_commands, name="credits")
-app.add_typer(job_commands, name="jobs")
-app.add_typer(quota_commands, name="quotas")
+for name, commands in command_groups():
+    app.add_typer(commands, name=name)
 
 
 def print_version(asked: bool) -> None:
@@ -219,7 +219,7 @@ def schema(
 @app.command("lifecycles")
 def lifecycles_command() -> None:
     """Writes docs/lifecycles.md from the code."""
-    from cli.lifecycles import DOCUMENT, lifecycles_text
+    from cli.core.lifecycles import DOCUMENT, lifecycles_text
 
     DOCUMENT.write_text(lifecycles_text())
     console.print(f"Wrote docs/{DOCUMENT.name}")
@@ -234,7 +234,7 @@ def explain_command(
     analyze: Annotated[bool, typer.Option("--analyze", help="Run it too, if it reads.")] = False,
 ) -> None:
     """Prints the SQL of an operation, its parameters and Postgres's plan; writes nothing."""
-    from cli.explain import Question, explain_here
+    from cli.core.explain import Question, explain_here
     from db.core.errors import DomainError
     from graph.shared.errors import RequestError
 
@@ -252,82 +252,9 @@ def explain_command(
     typer.echo(answer, nl=False)
 
 
-@database_commands.command("url")
-def database_url() -> None:
-    """Prints the URL of the database in use, as its owner; for psql and tools."""
-    typer.echo(owner_url(get_settings()))
-
-
-@database_commands.command("reset")
-def database_reset(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Deletes the embedded database and all uploaded files. It cannot be undone."""
-    import shutil
-
-    from db.embedded.database import EmbeddedDatabaseError, destroy_embedded
-
-    settings = get_settings()
-    if settings.production:
-        fail("This is a production deployment; drop its database by hand if you mean it.")
-    if not yes:
-        typer.confirm(f"Delete all data under {settings.data_directory}?", abort=True)
-    try:
-        destroy_embedded(settings)
-    except EmbeddedDatabaseError as error:
-        fail(str(error))
-    shutil.rmtree(settings.data_directory.absolute() / "storage", ignore_errors=True)
-    console.print("Gone. script/server makes a new one.")
-
-
-@database_commands.command("list")
-def database_list() -> None:
-    """Lists the embedded databases of this machine's system folder, and this folder's own.
-
-    One whose data folder was deleted is "left behind".
-    """
-    from db.embedded.database_folders import list_database_folders
-
-    databases = list_database_folders(get_settings())
-    if not databases:
-        console.print("There are none.")
-        return
-    table = Table("Id", "Megabytes", "State", "Data folder", box=SIMPLE_HEAD)
-    table.columns[1].justify = "right"
-    for database in databases:
-        origin = Text(str(database.origin) if database.origin else "not written down")
-        table.add_row(database.id, f"{database.size_bytes / 1e6:.0f}", database.state, origin)
-    # In a narrow window too: a folder that is cut off names nothing.
-    unfolded = paper()
-    unfolded.width = UNFOLDED_COLUMNS
-    unfolded.print(table)
-    if any(database.state == "left behind" for database in databases):
-        console.print("`tallygraph db remove ID` deletes one.")
-
-
-@database_commands.command("remove")
-def database_remove(
-    name: Annotated[str, typer.Argument(metavar="ID", help="Which one, as `db list` gives it.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Deletes an embedded database that nothing uses. It cannot be undone."""
-    from db.embedded.database_folders import list_database_folders, remove_database_folder
-
-    database = next((one for one in list_database_folders(get_settings()) if one.id == name), None)
-    if database is None:
-        fail(f"There is no database {name}. `tallygraph db list` shows those there are.")
-    if database.state in ("running", "in use"):
-        fail(f"The database {name} is in use: stop the server that runs on it, then try again.")
-    if not yes:
-        whose = database.origin or "a folder that was not written down"
-        typer.confirm(f"Delete the database of {whose}?", abort=True)
-    remove_database_folder(database)
-    console.print("Gone.")
-
-
 def main() -> None:
     """The entry point; what an operator can mend is a sentence, not a stack trace."""
-    from cli.faults import explained
+    from cli.core.faults import explained
 
     try:
         app()

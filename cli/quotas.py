@@ -9,18 +9,18 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from cli.terminal import fail, owner_url, paper
+from cli.core.terminal import fail, owner_url, paper
 from settings import get_settings
 
 BYTES_IN_MEGABYTE = 1_000_000
 
-quota_commands = typer.Typer(help="Quotas: how much of each slice a user may store.")
+commands = typer.Typer(help="Quotas: how much of each slice a user may store.")
 
 Slice = Annotated[str, typer.Argument(help="What is counted, such as profiles.")]
 Audience = Annotated[str, typer.Argument(help="GUEST, MEMBER, or a plan's id.")]
 
 
-@quota_commands.callback(invoke_without_command=True)
+@commands.callback(invoke_without_command=True)
 def quotas(context: typer.Context) -> None:
     """Lists the limits. A member has their plan's where there is one, else MEMBER's."""
     if context.invoked_subcommand is not None:
@@ -46,7 +46,7 @@ def quotas(context: typer.Context) -> None:
     paper().print(table)
 
 
-@quota_commands.command("set")
+@commands.command("set")
 def set_quota(
     slice_name: Slice,
     audience: Audience,
@@ -70,7 +70,7 @@ def set_quota(
     )
 
 
-@quota_commands.command("reset")
+@commands.command("reset")
 def reset_quota(slice_name: Slice, audience: Audience) -> None:
     """Takes a limit of yours back: the default holds again, for a plan that of members."""
     from db.quotas.administration import reset_limit

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal import console, fail, owner_url, paper
+from cli.core.terminal import console, fail, owner_url, paper
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from db.accounts.operating import AccountOverview
 
-user_commands = typer.Typer(no_args_is_help=True, help="People.")
+commands = typer.Typer(no_args_is_help=True, help="People.")
 
 Who = Annotated[str, typer.Argument(help="Whose account: an e-mail, or an id as the API gives it.")]
 
@@ -34,7 +34,7 @@ def run[T](work: Coroutine[Any, Any, T]) -> T:
         fail(refusal.message)
 
 
-@user_commands.command("list")
+@commands.command("list")
 def users_list(
     search: Annotated[
         str | None, typer.Option(help="Only those whose e-mail has this text in it.")
@@ -57,7 +57,7 @@ def users_list(
         console.print(f"There are more: --after user_{found[limit - 1]['id']}", soft_wrap=True)
 
 
-@user_commands.command("show")
+@commands.command("show")
 def users_show(who: Who) -> None:
     """Shows an account: its wallet in short and the devices that are signed in."""
     from db.accounts.operating import read_account
@@ -71,7 +71,7 @@ def users_show(who: Who) -> None:
         console.print("The wallet in full: `tallygraph credits show E-MAIL`.")
 
 
-@user_commands.command("promote")
+@commands.command("promote")
 def users_promote(who: Who) -> None:
     """Makes a user an admin; it shows in their next access token."""
     from db.accounts.operating import set_role
@@ -86,7 +86,7 @@ def users_promote(who: Who) -> None:
     )
 
 
-@user_commands.command("demote")
+@commands.command("demote")
 def users_demote(who: Who) -> None:
     """Takes an admin's rights away; a token that has them keeps them until it expires."""
     from db.accounts.operating import set_role

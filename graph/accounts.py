@@ -23,7 +23,7 @@ from graph.engine.declare import (
 )
 from graph.engine.execution.outcomes import Payload, Ref
 from graph.shared.context import Context
-from graph.shared.errors import UserError, user_error
+from graph.shared.errors import user_error
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Node
 
@@ -101,10 +101,6 @@ class SessionPayload(MutationPayload):
         description="Credits that came with the account just opened: 0 when its address or device "
         "has had its bonuses for now. Null when no account was opened."
     )
-    errors: list[UserError] = strawberry.field(
-        description="EMAIL_IN_USE, INVALID_CREDENTIALS, BAD_USER_INPUT; UNAUTHENTICATED from "
-        "`refreshSession` when the token is used up or revoked."
-    )
 
 
 @strawberry.type(description="Result of `signOut`.")
@@ -112,7 +108,6 @@ class SignOutPayload(MutationPayload):
     """Payload of `signOut`."""
 
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
-    errors: list[UserError] = strawberry.field(description="Always empty.")
 
 
 def _session(signed_in: SignedIn) -> Payload:
@@ -202,6 +197,7 @@ class AccountsMutation:
     sign_up: SessionPayload | None = mutation(
         sign_up,
         SignUpInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.EMAIL_IN_USE),
         ignores_dead_token=True,
         description="Open an account. Sent with a guest's token, it turns the guest into a "
         "member who keeps profiles, generations and credits.",
@@ -209,12 +205,14 @@ class AccountsMutation:
     sign_in: SessionPayload | None = mutation(
         sign_in,
         SignInInput,
+        errors=(ErrorCode.INVALID_CREDENTIALS,),
         ignores_dead_token=True,
         description="Sign in with e-mail and password.",
     )
     sign_in_anonymously: SessionPayload | None = mutation(
         sign_in_anonymously,
         SignInAnonymouslyInput,
+        errors=(ErrorCode.BAD_USER_INPUT,),
         needs_input=False,
         ignores_dead_token=True,
         description="Begin as a guest, without e-mail or password.",
@@ -222,10 +220,11 @@ class AccountsMutation:
     refresh_session: SessionPayload | None = mutation(
         refresh_session,
         RefreshSessionInput,
+        errors=(ErrorCode.UNAUTHENTICATED,),
         ignores_dead_token=True,
         description="Exchange a refresh token for new tokens. Each works once; using one again "
         "later ends the whole session.",
     )
     sign_out: SignOutPayload | None = mutation(
-        sign_out, description="End the session of the token this is sent with."
+        sign_out, errors=(), description="End the session of the token this is sent with."
     )

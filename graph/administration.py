@@ -11,7 +11,7 @@ from sqlalchemy import Text, Uuid, or_, select
 
 from db.accounts.emails import email_key
 from db.accounts.operations import USER_OF_EMAIL_KEY
-from db.core.errors import Problems
+from db.core.errors import ErrorCode, Problems
 from db.credits import operations as credits
 from db.credits import tables as credit_tables
 from graph.accounts import User
@@ -20,7 +20,6 @@ from graph.engine.declare import NEWEST_FIRST, mutation, root_connection
 from graph.engine.execution.outcomes import RESULT, Outcome, Ref
 from graph.engine.specs import Search, SearchTerm
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.inputs import stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Connection, noted_uuid
@@ -98,9 +97,6 @@ class GrantCreditsPayload(MutationPayload):
         description="The movement; null when nothing was given."
     )
     user: User | None = strawberry.field(description="Whose credits they are now.")
-    errors: list[UserError] = strawberry.field(
-        description="NOT_FOUND, BAD_USER_INPUT, LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT."
-    )
 
 
 async def grant_credits(context: Context, input: GrantCreditsInput) -> Outcome:
@@ -126,6 +122,12 @@ class AdministrationMutation:
     grant_credits: GrantCreditsPayload | None = mutation(
         grant_credits,
         GrantCreditsInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
         for_admins=True,
         description="Give a user credits. For admins; FORBIDDEN for others.",
     )

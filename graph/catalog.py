@@ -9,6 +9,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, Text, case, func, literal_column
 
 from db.catalog import operations, tables
+from db.core.errors import ErrorCode
 from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
@@ -24,7 +25,6 @@ from graph.engine.declare import (
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, slug_from_global_id
 from graph.shared.scalars import JSON
@@ -185,7 +185,6 @@ class SetToolActivePayload(MutationPayload):
     """Payload of `setToolActive`."""
 
     tool: Tool | None = strawberry.field(description="The tool as it is now.")
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
 async def set_tool_active(context: Context, input: SetToolActiveInput) -> Outcome:
@@ -202,6 +201,7 @@ class CatalogMutation:
     set_tool_active: SetToolActivePayload | None = mutation(
         set_tool_active,
         SetToolActiveInput,
+        errors=(ErrorCode.NOT_FOUND,),
         for_admins=True,
         description="Switch a tool on or off: one that is off is in no list and takes no new "
         "generations; those under way end as usual. For admins; FORBIDDEN for others.",

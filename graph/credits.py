@@ -42,7 +42,6 @@ from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome
 from graph.engine.extending import extend
 from graph.engine.specs import Report
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.inputs import stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node
@@ -304,10 +303,6 @@ class SpendCreditsPayload(MutationPayload):
     credits: Credits | None = strawberry.field(
         description="The wallet as it is now; null when nothing was spent."
     )
-    errors: list[UserError] = strawberry.field(
-        description="Why nothing was spent: INSUFFICIENT_CREDITS, DAILY_LIMIT_REACHED, "
-        "IDEMPOTENCY_CONFLICT, BAD_USER_INPUT."
-    )
 
 
 async def spend_credits(context: Context, input: SpendCreditsInput) -> Outcome:
@@ -329,6 +324,12 @@ class CreditsMutation:
     spend_credits: SpendCreditsPayload | None = mutation(
         spend_credits,
         SpendCreditsInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.INSUFFICIENT_CREDITS,
+            ErrorCode.DAILY_LIMIT_REACHED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
         description="Spend the caller's credits at once. Needs a signed-in user.",
     )
 

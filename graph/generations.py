@@ -10,7 +10,6 @@ import strawberry
 
 from db.core.errors import ErrorCode, Problems
 from db.generations import operations, tables
-from db.generations.tables import CircuitState, GenerationStatus
 from graph.accounts import User
 from graph.catalog import Tool
 from graph.engine.declare import (
@@ -32,7 +31,6 @@ from graph.engine.declare import (
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import (
@@ -46,8 +44,8 @@ from graph.shared.relay import (
 from graph.shared.scalars import JSON
 from graph.uploads import Upload, WidthArgument, picture_url
 
-state_enum(GenerationStatus)
-state_enum(CircuitState)
+state_enum(tables.GenerationStatus)
+state_enum(tables.CircuitState)
 
 
 @backed_by(tables.Generation)
@@ -63,7 +61,7 @@ class Generation(Node):
     """One run of a tool on one photo."""
 
     id: strawberry.ID = global_id()
-    status: GenerationStatus = column(description="Where it stands.")
+    status: tables.GenerationStatus = column(description="Where it stands.")
     tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
     tool_id: strawberry.ID = reference(
         "tool_id", "tool", description="The tool's global id, also when it is switched off."
@@ -133,10 +131,6 @@ class CreateGenerationPayload(MutationPayload):
     generation: Generation | None = strawberry.field(
         description="QUEUED, or SUCCEEDED at once when the cache had it; free then."
     )
-    errors: list[UserError] = strawberry.field(
-        description="NOT_FOUND, TOOL_INACTIVE, UPLOAD_MISSING, UPLOAD_EXPIRED, EMPTY_FILE, "
-        "INVALID_IMAGE, QUOTA_EXCEEDED, BAD_USER_INPUT, INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT."
-    )
 
 
 @strawberry.enum(description="How an attempt at a generation ended.")
@@ -188,7 +182,7 @@ class ProviderCircuit(Node):
 
     id: strawberry.ID = global_id()
     provider: str = column(description="The provider's name.")
-    state: CircuitState = column(description="Whether it is asked.")
+    state: tables.CircuitState = column(description="Whether it is asked.")
     consecutive_failures: int = column(description="How many calls in a row have failed.")
     retry_at: datetime | None = column(description="Until when it rests; null while it is asked.")
     updated_at: datetime = column(description="When this last changed.")
@@ -235,9 +229,6 @@ class CancelGenerationPayload(MutationPayload):
     generation: Generation | None = strawberry.field(
         description="The generation, CANCELLED; null when it was not."
     )
-    errors: list[UserError] = strawberry.field(
-        description="NOT_FOUND, GENERATION_ENDED, BAD_USER_INPUT, IDEMPOTENCY_CONFLICT."
-    )
 
 
 @strawberry.input(description="Which generation to delete.")
@@ -254,7 +245,6 @@ class DeleteGenerationPayload(MutationPayload):
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
 async def create_generation(context: Context, input: CreateGenerationInput) -> Outcome:
@@ -303,6 +293,20 @@ class GenerationsMutation:
     create_generation: CreateGenerationPayload | None = mutation(
         create_generation,
         CreateGenerationInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.TOOL_INACTIVE,
+            ErrorCode.UPLOAD_MISSING,
+            ErrorCode.UPLOAD_EXPIRED,
+            ErrorCode.EMPTY_FILE,
+            ErrorCode.INVALID_IMAGE,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.QUOTA_EXCEEDED,
+            ErrorCode.INSUFFICIENT_CREDITS,
+            ErrorCode.DAILY_LIMIT_REACHED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
         description="Run a tool on an uploaded photo. Its price is held now, spent on success, "
         "and given back on failure. Three of a user's run at once, the others wait in order; one "
         "that equals another under way shares its result, free.",
@@ -310,12 +314,19 @@ class GenerationsMutation:
     cancel_generation: CancelGenerationPayload | None = mutation(
         cancel_generation,
         CancelGenerationInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.GENERATION_ENDED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
         description="Call off a generation that has not ended. Its credits come back; what is made "
         "of it after that is thrown away.",
     )
     delete_generation: DeleteGenerationPayload | None = mutation(
         delete_generation,
         DeleteGenerationInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
         description="Delete a generation that has ended, for good. What was paid for it stays in "
         "the wallet's history, and its idempotency key may be used again.",
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import strawberry
 
+from db.core.errors import ErrorCode
 from db.jobs import operations, tables
 from graph.engine.declare import (
     backed_by,
@@ -17,7 +18,6 @@ from graph.engine.declare import (
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Connection, Node, uuid_from_global_id
 
@@ -63,7 +63,6 @@ class RetryJobPayload(MutationPayload):
     """Payload of `retryJob`."""
 
     job: DeadJob | None = strawberry.field(description="The job, with the time of its retry.")
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
 async def retry_job(context: Context, input: RetryJobInput) -> Outcome:
@@ -80,6 +79,7 @@ class JobsMutation:
     retry_job: RetryJobPayload | None = mutation(
         retry_job,
         RetryJobInput,
+        errors=(ErrorCode.NOT_FOUND,),
         for_admins=True,
         description="Try a dead job again, once: a second call changes nothing. A generation runs "
         "free: its credits went back when it failed. For admins; FORBIDDEN for others.",

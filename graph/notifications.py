@@ -7,7 +7,7 @@ from enum import Enum
 
 import strawberry
 
-from db.core.errors import Problems
+from db.core.errors import ErrorCode, Problems
 from db.notifications import operations, tables
 from graph.accounts import User
 from graph.engine.declare import (
@@ -22,7 +22,6 @@ from graph.engine.declare import (
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.inputs import nulls, stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
@@ -74,7 +73,6 @@ class MarkNotificationReadPayload(MutationPayload):
     notification: Notification | None = strawberry.field(
         description="The notification as it is now."
     )
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
 async def mark_notification_read(
@@ -111,9 +109,6 @@ class SendNotificationPayload(MutationPayload):
     """Payload of `sendNotification`."""
 
     notification: Notification | None = strawberry.field(description="What was sent.")
-    errors: list[UserError] = strawberry.field(
-        description="NOT_FOUND, BAD_USER_INPUT, IDEMPOTENCY_CONFLICT."
-    )
 
 
 async def send_notification(context: Context, input: SendNotificationInput) -> Outcome:
@@ -139,11 +134,13 @@ class NotificationsMutation:
     mark_notification_read: MarkNotificationReadPayload | None = mutation(
         mark_notification_read,
         MarkNotificationReadInput,
+        errors=(ErrorCode.NOT_FOUND,),
         description="Mark a notification as read.",
     )
     send_notification: SendNotificationPayload | None = mutation(
         send_notification,
         SendNotificationInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
         for_admins=True,
         description="Send one user a notification. For admins; FORBIDDEN for others.",
     )

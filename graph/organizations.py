@@ -11,7 +11,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column
 
 from auth.invitations import invitation_tokens
-from db.core.errors import Problems, not_found
+from db.core.errors import ErrorCode, Problems, not_found
 from db.organizations import operations, tables
 from db.organizations.tables import InvitationStatus
 from graph.accounts import User
@@ -33,7 +33,6 @@ from graph.engine.declare import (
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Connection, Cursor, Node, noted_uuid, uuid_from_global_id
 
@@ -210,9 +209,17 @@ class SetMemberRoleInput:
     role: OrganizationRole = strawberry.field(description="What they are from now on.")
 
 
-@strawberry.input(description="A member.")
-class MemberInput:
-    """Input of `removeMember` and `transferOwnership`."""
+@strawberry.input(description="Whose membership ends.")
+class RemoveMemberInput:
+    """Input of `removeMember`."""
+
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+    user_id: strawberry.ID = strawberry.field(description="The member's user id, a global id.")
+
+
+@strawberry.input(description="The owner to be.")
+class TransferOwnershipInput:
+    """Input of `transferOwnership`."""
 
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
     user_id: strawberry.ID = strawberry.field(description="The member's user id, a global id.")
@@ -241,10 +248,6 @@ class OrganizationPayload(MutationPayload):
     organization: Organization | None = strawberry.field(
         description="The organization as it is now; null on errors."
     )
-    errors: list[UserError] = strawberry.field(
-        description="NOT_FOUND, FORBIDDEN, LAST_OWNER, BAD_USER_INPUT, LIMIT_EXCEEDED, "
-        "IDEMPOTENCY_CONFLICT."
-    )
 
 
 @strawberry.type(description="Result of `inviteMember` and `revokeInvitation`.")
@@ -253,9 +256,6 @@ class InvitationPayload(MutationPayload):
 
     invitation: OrganizationInvitation | None = strawberry.field(
         description="The invitation as it is now; null on errors."
-    )
-    errors: list[UserError] = strawberry.field(
-        description="NOT_FOUND, FORBIDDEN, BAD_USER_INPUT, LIMIT_EXCEEDED."
     )
 
 
@@ -266,14 +266,11 @@ class MemberPayload(MutationPayload):
     member: OrganizationMember | None = strawberry.field(
         description="The membership as it is now; null on errors."
     )
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND, FORBIDDEN, LAST_OWNER.")
 
 
 @strawberry.type(description="Result of `leaveOrganization` and `selectOrganization`.")
 class MembershipPayload(MutationPayload):
     """Payload with nothing but the viewer."""
-
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND, LAST_OWNER.")
 
 
 def _organization_id(value: str) -> UUID:
@@ -327,13 +324,13 @@ async def set_member_role(context: Context, input: SetMemberRoleInput) -> Outcom
     return Outcome(operations.set_member_role(*member, input.role.name), {"member": RESULT})
 
 
-async def remove_member(context: Context, input: MemberInput) -> Outcome:
+async def remove_member(context: Context, input: RemoveMemberInput) -> Outcome:
     """Ends somebody's membership."""
     member = _member(context, input.organization_id, input.user_id)
     return Outcome(operations.remove_member(*member), {"organization": RESULT})
 
 
-async def transfer_ownership(context: Context, input: MemberInput) -> Outcome:
+async def transfer_ownership(context: Context, input: TransferOwnershipInput) -> Outcome:
     """Makes somebody the owner in the caller's place."""
     member = _member(context, input.organization_id, input.user_id)
     return Outcome(operations.transfer_ownership(*member), {"organization": RESULT})
@@ -377,55 +374,65 @@ class OrganizationsMutation:
     create_organization: OrganizationPayload | None = mutation(
         create_organization,
         CreateOrganizationInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.LIMIT_EXCEEDED, ErrorCode.IDEMPOTENCY_CONFLICT),
         description="Make an organization that the caller owns, and work in it unless they work "
         "in another. Not for guests. At most 20 are owned.",
     )
     rename_organization: OrganizationPayload | None = mutation(
         rename_organization,
         RenameOrganizationInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND),
         description="Give an organization another name. For owners and admins.",
     )
     invite_member: InvitationPayload | None = mutation(
         invite_member,
         InviteMemberInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
         description="Invite somebody by e-mail; the invitation's `token` is theirs to accept. "
         "Owners invite to any role, admins members and viewers.",
     )
     revoke_invitation: InvitationPayload | None = mutation(
         revoke_invitation,
         RevokeInvitationInput,
+        errors=(ErrorCode.NOT_FOUND,),
         description="Take an invitation back. For owners and admins.",
     )
     accept_invitation: OrganizationPayload | None = mutation(
         accept_invitation,
         AcceptInvitationInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
         description="Become a member. The caller's account has the address that was invited. "
         "Accepting again changes nothing more.",
     )
     set_member_role: MemberPayload | None = mutation(
         set_member_role,
         SetMemberRoleInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_OWNER),
         description="Give a member another role. Owners give any, admins those below their own.",
     )
     remove_member: OrganizationPayload | None = mutation(
         remove_member,
-        MemberInput,
+        RemoveMemberInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_OWNER),
         description="End somebody's membership, from the next statement on. Owners remove "
         "anybody, admins members and viewers.",
     )
     leave_organization: MembershipPayload | None = mutation(
         leave_organization,
         LeaveOrganizationInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_OWNER),
         description="End the caller's own membership. The last owner stays.",
     )
     transfer_ownership: OrganizationPayload | None = mutation(
         transfer_ownership,
-        MemberInput,
+        TransferOwnershipInput,
+        errors=(ErrorCode.NOT_FOUND,),
         description="Make a member the owner in the caller's place, who is an admin then.",
     )
     select_organization: MembershipPayload | None = mutation(
         select_organization,
         SelectOrganizationInput,
+        errors=(ErrorCode.NOT_FOUND,),
         description="Set which organization the caller works in, or none.",
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import strawberry
 
-from db.core.errors import Problems
+from db.core.errors import ErrorCode, Problems
 from db.profiles import operations, tables
 from graph.accounts import User
 from graph.engine.declare import (
@@ -21,7 +21,6 @@ from graph.engine.declare import (
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
@@ -117,7 +116,6 @@ class ProfilePayload(MutationPayload):
     """Payload with a profile."""
 
     profile: Profile | None = strawberry.field(description="The profile as it is now.")
-    errors: list[UserError] = strawberry.field(description="BAD_USER_INPUT, NOT_FOUND.")
 
 
 @strawberry.type(description="Result of `deleteProfile`.")
@@ -127,7 +125,6 @@ class DeleteProfilePayload(MutationPayload):
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND.")
 
 
 async def create_profile(context: Context, input: CreateProfileInput) -> Outcome:
@@ -158,13 +155,22 @@ class ProfilesMutation:
     """Mutations on profiles."""
 
     create_profile: ProfilePayload | None = mutation(
-        create_profile, CreateProfileInput, description="Create a profile."
+        create_profile,
+        CreateProfileInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.QUOTA_EXCEEDED),
+        description="Create a profile.",
     )
     update_profile: ProfilePayload | None = mutation(
-        update_profile, UpdateProfileInput, description="Change a profile."
+        update_profile,
+        UpdateProfileInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.QUOTA_EXCEEDED),
+        description="Change a profile.",
     )
     delete_profile: DeleteProfilePayload | None = mutation(
-        delete_profile, DeleteProfileInput, description="Delete a profile."
+        delete_profile,
+        DeleteProfileInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="Delete a profile.",
     )
 
 

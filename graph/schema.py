@@ -14,6 +14,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from graph.engine.checks import SchemaError, check_schema
 from graph.engine.extending import apply_extensions
+from graph.engine.payload_errors import document_errors
 from graph.shared.errors import UserError
 from graph.shared.scalars import SCALARS
 
@@ -67,6 +68,7 @@ def build_schema() -> strawberry.Schema:
         types=UserError.__subclasses__(),
         config=StrawberryConfig(scalar_map=SCALARS),
     )
+    document_errors(schema._schema)
     check_schema(schema._schema)
     return schema
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, func, literal_column
 
+from db.core.errors import ErrorCode
 from db.files.links import Links, open_links
 from db.uploads import operations, tables
-from db.uploads.tables import UploadStatus
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
@@ -27,10 +27,9 @@ from graph.engine.declare import (
     mutation,
     state_enum,
 )
-from graph.engine.execution.outcomes import RESULT, Outcome, Payload
+from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
-from graph.shared.errors import UserError
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
@@ -67,7 +66,7 @@ def picture_url(path: str | None, content_type: str | None, width: str | None) -
     return links().picture_url(path, content_type, expires_at, pixels)
 
 
-state_enum(UploadStatus)
+state_enum(tables.UploadStatus)
 
 
 @strawberry.type(description="A header to send with the PUT.")
@@ -80,7 +79,7 @@ class UploadHeader:
 
 def is_kept(upload: FromClause) -> ColumnElement[bool]:
     """Whether its owner has not deleted it."""
-    return upload.c.status != literal_column(f"'{UploadStatus.DELETED}'")
+    return upload.c.status != literal_column(f"'{tables.UploadStatus.DELETED}'")
 
 
 @backed_by(tables.Upload, prefix="upload")
@@ -88,7 +87,7 @@ class Upload(Node):
     """A place for a photo or mask: PUT its bytes to `url`, then use `id` in `createGeneration`."""
 
     id: strawberry.ID = global_id()
-    status: UploadStatus = column(description="Where it stands.")
+    status: tables.UploadStatus = column(description="Where it stands.")
     content_type: str = expression(
         lambda upload: func.coalesce(upload.c.stored_content_type, upload.c.content_type),
         description="The photo's media type; as announced until the photo is there.",
@@ -161,9 +160,6 @@ class CreateUploadPayload(MutationPayload):
     """Payload of `createUpload`."""
 
     upload: Upload | None = strawberry.field(description="Where to put the photo.")
-    errors: list[UserError] = strawberry.field(
-        description="BAD_USER_INPUT, EMPTY_FILE, LIMIT_EXCEEDED, QUOTA_EXCEEDED."
-    )
 
 
 @strawberry.input(description="Which upload to delete.")
@@ -180,7 +176,6 @@ class DeleteUploadPayload(MutationPayload):
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
-    errors: list[UserError] = strawberry.field(description="NOT_FOUND, BAD_USER_INPUT.")
 
 
 async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
@@ -191,12 +186,12 @@ async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
     return Outcome(command, {"upload": RESULT})
 
 
-async def delete_upload(context: Context, input: DeleteUploadInput) -> Payload:
+async def delete_upload(context: Context, input: DeleteUploadInput) -> Outcome:
     """Deletes a photo of the caller's, then its files."""
     actor = context.signed_in()
     upload_id = uuid_from_global_id(input.id, "upload", "input", "id")
-    await context.services.uploads.delete(actor, upload_id)
-    return Payload({"deleted_id": input.id})
+    command = operations.delete_upload(context.services.uploads.storage, actor, upload_id)
+    return Outcome(command, fields={"deleted_id": input.id})
 
 
 @strawberry.type
@@ -206,11 +201,18 @@ class UploadsMutation:
     create_upload: CreateUploadPayload | None = mutation(
         create_upload,
         CreateUploadInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.EMPTY_FILE,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.QUOTA_EXCEEDED,
+        ),
         description="Announce a photo and get a signed URL to PUT it to.",
     )
     delete_upload: DeleteUploadPayload | None = mutation(
         delete_upload,
         DeleteUploadInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
         description="Delete a photo for good. What was made from it stays.",
     )
 

@@ -212,6 +212,7 @@ async def _made(
         usage=outcome.usage,
         cost_micro_usd=outcome.cost_micro_usd,
         is_preview=outcome.is_preview,
+        result_bytes=len(outcome.image) if path and outcome.image else 0,
     )
 
 

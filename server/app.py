@@ -46,7 +46,7 @@ from server import catalog_pictures, files
 from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
-from server.metrics import MetricsPage, ProcessFigures
+from server.metrics import MetricsPage, ProcessMetrics
 from server.process_group import ProcessGroup
 from server.services import Services
 from settings import DEMO_ORIGINS, Settings
@@ -91,7 +91,7 @@ class Server:
         )
         self.process_group = process_group or ProcessGroup()
         self.shares = ConnectionShares(settings.connections_per_address, settings.trusted_proxies)
-        self.figures = ProcessFigures(self.services, self.clients, self.shares)
+        self.process_metrics = ProcessMetrics(self.services, self.clients, self.shares)
         self.draining = False
         self._http = GraphQLHttp(self.engine, self.services)
         self._streams = EventStreams(
@@ -107,7 +107,7 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
-        await self.process_group.start(self.figures.tell)
+        await self.process_group.start(self.process_metrics.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
@@ -157,7 +157,7 @@ class Server:
 
     def _make_pages(self, storage: Storage) -> Starlette:
         settings, database = self.services.settings, self.services.database
-        metrics = MetricsPage(settings, database, self.figures, self.process_group)
+        metrics = MetricsPage(settings, database, self.process_metrics, self.process_group)
         pages = Starlette(
             routes=[
                 Route(

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from auth.networks import client_address, network_of
 from db.core.errors import DomainError, ErrorCode
 from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
@@ -100,7 +101,8 @@ async def put_upload(request: Request) -> Response:
     except DomainError as refusal:
         await files.uploads.reject(upload_id, refusal)
         raise
-    image = await files.uploads.receive(upload_id, upload, body)
+    network = network_of(client_address(request.scope))
+    image = await files.uploads.receive(upload_id, upload, body, network)
     return JSONResponse(
         {
             "upload": {
@@ -151,7 +153,8 @@ async def get_file(request: Request) -> Response:
     link = files.links.signer.verify("GET", path, request.query_params, now)
     try:
         if variant := variant_of(path):
-            path = await files.variants.ensure(*variant)
+            network = network_of(client_address(request.scope))
+            path = await files.variants.ensure(*variant, network)
             if files.storage.is_direct:
                 return _to_bucket(files, path, link)
         stored = await files.storage.stream(path)

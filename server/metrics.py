@@ -50,7 +50,7 @@ def may_read(request: Request, settings: Settings) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Metric:
     """One number a process tells of itself; a count only ever grows, a histogram is several."""
 
     name: str
@@ -68,56 +68,56 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 # than each bound, and all their seconds.
 Told = list[tuple[str, list[str], Any]]
 
-CONNECTIONS = Figure("live_connections", "Sockets and event streams that are open.")
-SUBSCRIPTIONS = Figure("live_subscriptions", "Subscriptions that run.")
-BEHIND = Figure(
+CONNECTIONS = Metric("live_connections", "Sockets and event streams that are open.")
+SUBSCRIPTIONS = Metric("live_subscriptions", "Subscriptions that run.")
+BEHIND = Metric(
     "live_behind_seconds",
     "How long the log has not been read to its end, or is held back by an open writer.",
 )
-DELIVERED = Figure(
+DELIVERED = Metric(
     "live_delivered", "Results sent over sockets and event streams.", kind=CounterMetricFamily
 )
-ANSWERS = Figure("large_answers_bytes", "Bytes of large answers that were not read yet.")
-DATABASE = Figure(
+ANSWERS = Metric("large_answers_bytes", "Bytes of large answers that were not read yet.")
+DATABASE = Metric(
     "database_connections",
     "Connections to the database, by role and whether a request holds them.",
     labels=("role", "state"),
 )
-RESPONSES = Figure(
+RESPONSES = Metric(
     "http_responses",
     "Answers over HTTP, by route (graphql, files, pages) and status.",
     labels=("route", "status"),
     kind=CounterMetricFamily,
 )
-OPERATIONS = Figure(
+OPERATIONS = Metric(
     "operation_seconds",
     "How long queries and mutations took, by kind and first root field.",
     labels=("kind", "field"),
     kind=HistogramMetricFamily,
 )
-ERRORS = Figure(
+ERRORS = Metric(
     "errors",
     "Errors that clients were told, UserErrors among them, by code.",
     labels=("code",),
     kind=CounterMetricFamily,
 )
-PASSWORDS = Figure(
+PASSWORDS = Metric(
     "password_hashes", "Passwords being hashed, and those that wait for it.", labels=("state",)
 )
-REFUSED_ATTEMPTS = Figure(
+REFUSED_ATTEMPTS = Metric(
     "sign_in_attempts_refused",
     "Attempts to sign in or up that were refused before a look, for what their address does.",
     kind=CounterMetricFamily,
 )
-REFUSED_MUTATIONS = Figure(
+REFUSED_MUTATIONS = Metric(
     "mutations_refused",
     "Mutations that were refused because their user or address made too many.",
     kind=CounterMetricFamily,
 )
-HTTP_CONNECTIONS = Figure(
+HTTP_CONNECTIONS = Metric(
     "http_connections", "Connections over HTTP that are open, those of trusted proxies left out."
 )
-REFUSED_CONNECTIONS = Figure(
+REFUSED_CONNECTIONS = Metric(
     "http_connections_refused",
     "Connections that were refused because their address held too many.",
     kind=CounterMetricFamily,
@@ -157,7 +157,7 @@ LEDGER: Names = {
 }
 
 
-class ProcessFigures:
+class ProcessMetrics:
     """What one process knows of itself."""
 
     def __init__(self, services: Services, clients: Clients, shares: ConnectionShares) -> None:
@@ -166,7 +166,7 @@ class ProcessFigures:
         self._clients = clients
 
     def now(self) -> Told:
-        """The figures as they are."""
+        """The metrics as they are now."""
         services = self._services
         told: Told = [
             (CONNECTIONS.name, [], len(self._clients)),
@@ -227,19 +227,19 @@ class MetricsPage:
         self,
         settings: Settings,
         database: Database,
-        figures: ProcessFigures,
+        process_metrics: ProcessMetrics,
         process_group: ProcessGroup,
     ) -> None:
         self._settings = settings
         self._database = database
-        self._figures = figures
+        self._process_metrics = process_metrics
         self._group = process_group
 
     async def __call__(self, request: Request) -> Response:
         """404 for who may not read: the page then looks like none at all."""
         if not may_read(request, self._settings):
             return PlainTextResponse("Not Found", 404)
-        told: dict[str, Told | None] = {self._group.name: self._figures.now()}
+        told: dict[str, Told | None] = {self._group.name: self._process_metrics.now()}
         for name, answer in (await self._group.ask()).items():
             told[name] = orjson.loads(answer) if answer else None
         registry = CollectorRegistry()
@@ -304,9 +304,9 @@ def _of_processes(told: dict[str, Told | None]) -> list[Family]:
     up = GaugeMetricFamily(
         "tallygraph_process_up", "Whether a process answered for this page.", labels=("process",)
     )
-    for process, figures in sorted(told.items()):
-        up.add_metric((process,), float(figures is not None))
-        for name, labels, value in figures or ():
+    for process, metrics in sorted(told.items()):
+        up.add_metric((process,), float(metrics is not None))
+        for name, labels, value in metrics or ():
             family = families[name]
             if isinstance(family, HistogramMetricFamily):
                 counts, seconds = value

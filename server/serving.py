@@ -30,7 +30,7 @@ from server.app import Server, running
 from server.connections import raise_open_files
 from server.process_group import ProcessGroup
 from server.supervising import end_with_the_parent
-from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_protocol import DeadlineHttpProtocol
 from server.uvicorn_websocket import FlushOrAbortProtocol
 from settings import Settings, SettingsError
 
@@ -135,7 +135,7 @@ def server_config(server: Server, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         server.app,
         interface="asgi3",
-        http=type("CountedProtocol", (ImpatientHttpProtocol,), {"shares": server.shares}),
+        http=type("CountedProtocol", (DeadlineHttpProtocol,), {"shares": server.shares}),
         loop="auto",
         ws=FlushOrAbortProtocol,
         ws_max_size=MESSAGE_LIMIT_BYTES,

@@ -33,6 +33,8 @@ UNREAD_BODY_SECONDS = 30.0
 HEAD_LIMIT_BYTES = 65_536
 HEADER_LIMIT = 100
 SMALL_BODY_BYTES = 65_536
+# Requests that wait behind one that is being answered, on one connection.
+PIPELINE_LIMIT = 64
 # Chunks beyond the first ones have so many bytes on average, since each costs as much as a large
 # one; and what stands between the bytes of a body is no longer than a head.
 FREE_CHUNKS = 1_000
@@ -43,7 +45,7 @@ class _Refused(Exception):
     """Stops the parser; what to answer is kept beside it."""
 
 
-class ImpatientHttpProtocol(HttpToolsProtocol):
+class DeadlineHttpProtocol(HttpToolsProtocol):
     """Closes what is overdue. A request that arrives in one piece starts no timer.
 
     Give it as `http=` in uvicorn's configuration.
@@ -166,6 +168,8 @@ class ImpatientHttpProtocol(HttpToolsProtocol):
             self.headers, self.parser.get_method(), self.parser.get_http_version()
         ):
             self._stop_parsing(bad_request(fault))
+        if len(self.pipeline) >= PIPELINE_LIMIT:
+            self._stop_parsing(bad_request("Read some answers before you send more requests."))
         self._is_offer = self.parser.should_upgrade() and not self._should_upgrade()
         if self._is_offer:
             return

@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from cli.faults import explained
+from cli.core.faults import explained
 from db.embedded.cluster import Lock
 from db.embedded.database_folders import list_database_folders, remove_database_folder
 from db.embedded.process import EmbeddedDatabaseError

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.quotas import Bound
 
@@ -132,6 +133,15 @@ class Session(Base):
         " for each row execute function app.record_deleted_session()",
     )
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
+    # Longer than any access token lives: a revoked session must be known as revoked until then.
+    expiries = (
+        Expiry(
+            "sessions revoked a week ago", "revoked_at < now() - interval '7 days'", "revoked_at"
+        ),
+        Expiry(
+            "sessions expired a week ago", "expires_at < now() - interval '7 days'", "expires_at"
+        ),
+    )
 
 
 class DeletedSession(Base):
@@ -147,6 +157,14 @@ class DeletedSession(Base):
 
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
     quota = Bound("One for each session that was deleted, kept for 30 days.")
+    # Long after the last access token of the session.
+    expiries = (
+        Expiry(
+            "deleted sessions older than 30 days",
+            "deleted_at < now() - interval '30 days'",
+            "deleted_at",
+        ),
+    )
 
 
 class RefreshToken(Base):
@@ -201,6 +219,7 @@ class RateBudget(Base):
 
     access = Access(read=Nobody())
     quota = Bound("One for each address and device that signed up within a day.")
+    expiries = (Expiry("budgets that are whole again", "expires_at <= now()", "expires_at"),)
 
 
 class AuditEntry(Base):

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.core.access import Access, Group, Watch, declare_group
+from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, declare_lifecycle
 from db.core.quotas import Bound, TableQuota
 
@@ -51,6 +52,8 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    # Rows that are deleted every night.
+    expiries: ClassVar[tuple[Expiry, ...]] = ()
     # The column with the number that a row has in its client's own database, unique for each owner:
     # who creates a row with the same one again gets the one there is.
     client_key: ClassVar[str | None] = None

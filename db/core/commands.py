@@ -55,10 +55,14 @@ class SqlFunction[Result]:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall[Result]:
-    """A command that a SQL function does: with its payload it is one statement."""
+    """A command that a SQL function does: with its payload it is one statement.
+
+    `after` is what follows its commit and can be lost to a crash, such as removing files.
+    """
 
     function: SqlFunction[Result]
     values: tuple[Any, ...]
+    after: Callable[[], Awaitable[None]] | None = None
 
     @property
     def sql(self) -> str:

@@ -8,19 +8,31 @@ it, is planned in every call.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Table
 
-from db.core.access import Access
+from db.core.access import Access, access_of
 from db.core.compiling import sql_type
 from db.core.registry import models
 
 
 def reread_name(table: Table) -> str:
-    """The function's name in the schema `app`."""
-    return f"reread_{table.name}"
+    """The function's name in the schema `app`: another one when it returns other columns.
+
+    So a table that gets a column gets a function, beside the one that servers of the release before
+    call. To replace that one would fail the statements that are calling it.
+    """
+    return f"reread_{table.name}_{_fingerprint(table, access_of(table))}"
+
+
+@cache
+def _fingerprint(table: Table, access: Access) -> str:
+    returned = ",".join(f"{c.name} {sql_type(c.type)}" for c in readable_columns(table, access))
+    return hashlib.sha256(returned.encode()).hexdigest()[:6]
 
 
 def readable_columns(table: Table, access: Access) -> list[Column[Any]]:

@@ -75,11 +75,11 @@ def delete_row(model: type[Base], key: UUID) -> FunctionCall[UUID]:
 
 
 @cache
-def _function(model: type[Base], verb: str) -> SqlFunction[UUID]:
+def _function(model: type[Base], command: str) -> SqlFunction[UUID]:
     arguments = {"wanted": "uuid", "given": "jsonb"}
-    unused = {"insert": "wanted", "delete": "given"}.get(verb)
+    unused = {"insert": "wanted", "delete": "given"}.get(command)
     taken = {name: type_ for name, type_ in arguments.items() if name != unused}
-    return SqlFunction[UUID](f"app.{verb}_{model.__tablename__}", "uuid", **taken)
+    return SqlFunction[UUID](f"app.{command}_{model.__tablename__}", "uuid", **taken)
 
 
 def write_functions() -> Iterator[str]:
@@ -98,9 +98,9 @@ def write_functions() -> Iterator[str]:
             yield _sql(model, "delete", start + _of_wanted(model, "DELETE"))
 
 
-def _sql(model: type[Base], verb: str, body: str) -> str:
+def _sql(model: type[Base], command: str, body: str) -> str:
     """A function with its caller's rights: grants and policies say what it may touch."""
-    function = _function(model, verb)
+    function = _function(model, command)
     return _FUNCTION.format(
         name=function.name,
         takes=", ".join(f"{name} {type_}" for name, type_ in function.arguments.items()),

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, BigKey, OptionalTimestamp, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Bound
 
@@ -325,6 +326,9 @@ class LedgerProof(Base):
 
     access = Access(read=Nobody(), service=("SELECT", "INSERT", "DELETE"))
     quota = Bound("One for each scheduled check; kept for a year.")
+    expiries = (
+        Expiry("ledger proofs older than a year", "started_at < now() - interval '1 year'", "id"),
+    )
 
 
 class IdempotencyKey(Base):
@@ -343,3 +347,10 @@ class IdempotencyKey(Base):
 
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")
+    expiries = (
+        Expiry(
+            "idempotency keys older than 30 days",
+            "created_at < now() - interval '30 days'",
+            "created_at",
+        ),
+    )

@@ -7,16 +7,19 @@ import json
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from db.core.errors import DomainError, ErrorCode
+from db.core.fair_queue import Asker, FairSlots
 
 CHILD_MEMORY_BYTES = 1 << 30
 CHILD_CPU_SECONDS = 20
 CHILD_TIMEOUT_SECONDS = 30.0
 QUEUE_TIMEOUT_SECONDS = 60.0
+NOBODY = Asker()
 
 DAMAGED = "The photo is damaged or incomplete. Send the original JPEG, PNG or WebP file."
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
@@ -44,7 +47,7 @@ def too_costly(limit: str) -> DomainError:
 
 
 class ImageWorker:
-    """Works on photos in child processes, in each on one.
+    """Works on photos in child processes, in each on one; networks and their users take turns.
 
     A child costs about 0.1 s to start; for that the server keeps no decoder in memory, a crash
     or a bomb takes only its own child along, and no secret is in the child's environment.
@@ -61,27 +64,29 @@ class ImageWorker:
         self._limit_pixels = limit_pixels
         self._memory_bytes = memory_bytes
         self._timeout_seconds = timeout_seconds
-        self._slots = asyncio.Semaphore(children)
+        self._slots = FairSlots(children)
 
-    async def inspect(self, data: bytes, announced_type: str | None = None) -> InspectedImage:
+    async def inspect(
+        self, data: bytes, announced_type: str | None = None, asker: Asker = NOBODY
+    ) -> InspectedImage:
         """The sound photo in `data`, or a refusal that says what to do."""
-        answer, body = await self._asked("inspect", announced_type or "", data)
+        answer, body = await self._asked("inspect", announced_type or "", data, asker)
         return InspectedImage(**answer, data=body)
 
-    async def resize(self, data: bytes, width_pixels: int) -> bytes:
+    async def resize(self, data: bytes, width_pixels: int, asker: Asker = NOBODY) -> bytes:
         """A stored picture at most so wide."""
-        _, body = await self._asked("resize", str(width_pixels), data)
+        _, body = await self._asked("resize", str(width_pixels), data, asker)
         return body
 
-    async def _asked(self, task: str, argument: str, data: bytes) -> tuple[dict[str, Any], bytes]:
-        try:
-            await asyncio.wait_for(self._slots.acquire(), QUEUE_TIMEOUT_SECONDS)
-        except TimeoutError:
-            raise _unavailable() from None
-        try:
+    async def _asked(
+        self, task: str, argument: str, data: bytes, asker: Asker
+    ) -> tuple[dict[str, Any], bytes]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._slots.slot(asker, QUEUE_TIMEOUT_SECONDS))
+            except TimeoutError:
+                raise _unavailable() from None
             return await self._in_child(task, argument, data)
-        finally:
-            self._slots.release()
 
     async def _in_child(
         self, task: str, argument: str, data: bytes

@@ -194,7 +194,7 @@ $$;
 -- thrown away and nothing is charged.
 create or replace function app.finish_generation(
     wanted uuid, fenced_attempt integer, provider_name text, milliseconds integer, used jsonb, cost integer,
-    made_result jsonb, made_path text, made_content_type text, offline boolean, preview boolean
+    made_result jsonb, made_path text, made_content_type text, made_bytes integer, offline boolean, preview boolean
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -221,17 +221,18 @@ begin
     end if;
     update public.generations g
     set status = 'SUCCEEDED', result = made_result, result_path = made_path,
-        result_content_type = made_content_type, made_offline = offline,
+        result_content_type = made_content_type, result_bytes = made_bytes, made_offline = offline,
         credits_charged = case when preview then 0 else coalesce(hold.amount, 0) end, finished_at = clock_timestamp()
     where g.id = wanted returning * into generation;
     insert into public.result_cache as c
-        (cache_key, user_id, result, result_path, result_content_type, made_offline, expires_at)
-    select generation.cache_key, generation.user_id, made_result, made_path, made_content_type, offline,
+        (cache_key, user_id, result, result_path, result_content_type, result_bytes, made_offline, expires_at)
+    select generation.cache_key, generation.user_id, made_result, made_path, made_content_type, made_bytes, offline,
            now() + interval '24 hours'
     where not preview
     on conflict (cache_key) do update
     set result = excluded.result, result_path = excluded.result_path,
-        result_content_type = excluded.result_content_type, made_offline = excluded.made_offline,
+        result_content_type = excluded.result_content_type, result_bytes = excluded.result_bytes,
+        made_offline = excluded.made_offline,
         created_at = excluded.created_at, expires_at = excluded.expires_at;
     perform app.settle_generation(generation);
     return true;
@@ -244,10 +245,10 @@ revoke execute on function
     app.note_provider_outcome(text, text), app.wait_for_circuit(text),
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
     app.end_attempt(uuid, integer, text, text, integer, text),
-    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean, boolean)
+    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 from public;
 grant execute on function
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
     app.end_attempt(uuid, integer, text, text, integer, text),
-    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, boolean, boolean)
+    app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 to service;

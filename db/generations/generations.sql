@@ -127,9 +127,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into public.generations
         (id, user_id, tool_id, upload_id, mask_upload_id, status, parameters, cache_key, result, result_path,
-         result_content_type, made_offline, from_cache, created_at, finished_at)
+         result_content_type, result_bytes, made_offline, from_cache, created_at, finished_at)
     select new_generation, owner_id, tool_id, upload_id, mask_upload_id, 'SUCCEEDED', parameters, new_cache_key,
-           c.result, c.result_path, c.result_content_type, c.made_offline, true, clock.now, clock.now
+           c.result, c.result_path, c.result_content_type, c.result_bytes, c.made_offline, true, clock.now, clock.now
     from public.result_cache c, (select clock_timestamp() as now) as clock
     where c.cache_key = new_cache_key and c.expires_at > now();
     return found;
@@ -178,9 +178,10 @@ begin
         -- Not the transaction's start: who waited longer for the wallet's lock comes later in line.
         insert into public.generations
             (id, user_id, tool_id, upload_id, mask_upload_id, parameters, cache_key, hold_id, follows_id,
-             created_at)
+             result_bytes, created_at)
+        -- Its picture takes about as much as the photo: who has no room for it is refused before the work.
         values (new_generation, actor_id, tool.id, upload.id, mask.id, parameters, new_cache_key, new_hold,
-                leader, clock_timestamp());
+                leader, coalesce(upload.size_bytes, 0), clock_timestamp());
         perform app.enqueue_generations(actor_id);
     end if;
     perform app.remember_result(actor_id, 'create_generation', idempotency_key, fingerprint, new_generation);
@@ -278,6 +279,7 @@ begin
             update public.generations g
             set status = ended.status, from_cache = ended.status = 'SUCCEEDED', result = ended.result,
                 result_path = ended.result_path, result_content_type = ended.result_content_type,
+                result_bytes = ended.result_bytes,
                 made_offline = ended.made_offline, error_code = ended.error_code,
                 error_message = ended.error_message, finished_at = ended.finished_at
             where g.follows_id = ended.id and g.status = 'QUEUED' returning *

@@ -54,6 +54,7 @@ _FINISH = SqlFunction[bool](
     made_result="jsonb",
     made_path="text",
     made_content_type="text",
+    made_bytes="integer",
     offline="boolean",
     preview="boolean",
 )
@@ -141,6 +142,7 @@ class MadeGeneration:
     usage: dict[str, Any]
     cost_micro_usd: int
     is_preview: bool = False
+    result_bytes: int = 0
 
 
 async def create_generation(
@@ -233,6 +235,7 @@ async def finish_generation(
         made_result=made.result,
         made_path=made.result_path,
         made_content_type=made.result_content_type,
+        made_bytes=made.result_bytes,
         offline=made.made_offline,
         preview=made.is_preview,
     )

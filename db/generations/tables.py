@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from db.catalog.tables import Tool
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State, is_one_of
 from db.core.quotas import Bound, Limit, TableQuota
 from db.uploads.tables import Upload
@@ -29,7 +30,10 @@ class GenerationStatus(State):
 
 
 UNFINISHED = is_one_of("status", GenerationStatus.QUEUED, GenerationStatus.RUNNING)
-STORED_BYTES = "octet_length(parameters::text) + coalesce(octet_length(result::text), 0)"
+STORED_BYTES = (
+    "octet_length(parameters::text) + coalesce(octet_length(result::text), 0)"
+    " + case status when 'FAILED' then 0 when 'CANCELLED' then 0 else result_bytes end"
+)
 
 
 class Generation(Base):
@@ -39,6 +43,7 @@ class Generation(Base):
     others. `attempts` counts the workers that began it: a worker may only end the attempt it
     began. `follows_id` names the identical generation whose result it waits for. `mask_upload_id`
     is a picture that is white where the tool works; the tool finds the place itself without one.
+    `result_bytes` is what the picture takes, shared or not; before, as much as the photo.
     """
 
     __tablename__ = "generations"
@@ -54,6 +59,7 @@ class Generation(Base):
     result: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))
     result_path: Mapped[str | None]
     result_content_type: Mapped[str | None]
+    result_bytes: Mapped[int] = mapped_column(server_default=text("0"))
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     credits_charged: Mapped[int] = mapped_column(server_default=text("0"))
@@ -125,8 +131,8 @@ class Generation(Base):
     )
     watch = Watch("generation.updated", deletes=True)
     quota = TableQuota(
-        guests=Limit(500, 10_000_000),
-        members=Limit(20_000, 200_000_000),
+        guests=Limit(500, 100_000_000),
+        members=Limit(20_000, 2_000_000_000),
         delete_with="deleteGeneration",
     )
 
@@ -141,12 +147,14 @@ class CachedResult(Base):
     result: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))
     result_path: Mapped[str | None]
     result_content_type: Mapped[str | None]
+    result_bytes: Mapped[int] = mapped_column(server_default=text("0"))
     made_offline: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(read=Nobody())
     quota = Bound("One for each finished generation that was paid for, until it expires.")
+    expiries = (Expiry("expired results", "expires_at <= now()", "expires_at"),)
 
 
 class GenerationLog(Base):
@@ -188,6 +196,13 @@ class GenerationLog(Base):
     large: ClassVar = {"usage": 4_096}
     access = Access(read=Admin(), service=("SELECT", "DELETE"))
     quota = Bound("At most three for each generation, kept for a year.")
+    expiries = (
+        Expiry(
+            "generation logs older than a year",
+            "created_at < now() - interval '1 year'",
+            "created_at, id",
+        ),
+    )
 
 
 class CircuitState(State):

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, Nobody
 from db.core.base import Base, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.lifecycles import State, set_once
 from db.core.quotas import Bound
 
@@ -47,6 +48,11 @@ class DeadJob(Base):
     lifecycle = set_once("retried_at", DeadJobStatus)
     access = Access(read=Admin(), hidden=("payload",), service=("SELECT", "DELETE"))
     quota = Bound("One for each job that was given up; kept for 90 days.")
+    expiries = (
+        Expiry(
+            "dead jobs older than 90 days", "died_at < now() - interval '90 days'", "died_at, id"
+        ),
+    )
 
 
 class ScheduledRun(Base):

@@ -36,7 +36,7 @@ from db.migrations.operations import (
     EnableRowLevelSecurity,
     Grant,
     Revoke,
-    Statement,
+    StatementOperation,
 )
 
 DECLARED = "declared"
@@ -141,7 +141,7 @@ def compare_declarations(context: AutogenContext, upgrade: UpgradeOps, _: object
     with _undone(connection):
         declared = _declare(connection, metadata)
     removed: list[MigrateOperation] = []
-    added: list[Statement] = []
+    added: list[StatementOperation] = []
     for table in sorted(present.keys() | declared.found.keys()):
         before, after = present.get(table), declared.found.get(table)
         removed += _removals(table, before or Beside(), after or Beside(), implied=after is None)
@@ -243,7 +243,9 @@ def _make_missing_functions(connection: Connection) -> list[Function]:
     return missing
 
 
-def _functions(missing: list[Function], added: list[Statement]) -> Iterator[Statement]:
+def _functions(
+    missing: list[Function], added: list[StatementOperation]
+) -> Iterator[StatementOperation]:
     """The missing functions that new policies and triggers call."""
     texts = " ".join(" ".join(statement.arguments) for statement in added)
     called = set(_CALLED.findall(texts))
@@ -252,7 +254,9 @@ def _functions(missing: list[Function], added: list[Statement]) -> Iterator[Stat
             yield CreateFunction(function.signature, function.text)
 
 
-def _removals(table: str, before: Beside, after: Beside, *, implied: bool) -> Iterator[Statement]:
+def _removals(
+    table: str, before: Beside, after: Beside, *, implied: bool
+) -> Iterator[StatementOperation]:
     """What the database has and the declarations do not; `implied` when the table goes."""
     for name, trigger in sorted(before.triggers.items()):
         if after.triggers.get(name) != trigger:
@@ -276,7 +280,7 @@ def _removals(table: str, before: Beside, after: Beside, *, implied: bool) -> It
 
 def _additions(
     table: str, before: Beside, after: Beside, written: Beside, *, vanishes: bool
-) -> Iterator[Statement]:
+) -> Iterator[StatementOperation]:
     """What is declared and the database does not have; it `vanishes` with a table that is new."""
     if not before.secured:
         yield EnableRowLevelSecurity(table, vanishes=vanishes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import asyncpg
@@ -15,29 +17,10 @@ from db.core.writes import write_functions
 
 DB = Path(__file__).parents[1]
 VERSIONS = Path(__file__).parent / "versions"
-# In the order of their calls.
-FUNCTION_FILES = (
-    "core/foundation.sql",
-    "accounts/admins.sql",
-    "core/lifecycles.sql",
-    "core/events.sql",
-    "quotas/quotas.sql",
-    "credits/ledger.sql",
-    "credits/grants.sql",
-    "credits/upkeep.sql",
-    "accounts/sessions.sql",
-    "accounts/budgets.sql",
-    "catalog/catalog.sql",
-    "uploads/uploads.sql",
-    "generations/generations.sql",
-    "generations/attempts.sql",
-    "credits/usage.sql",
-    "jobs/jobs.sql",
-    "credits/administration.sql",
-    "catalog/administration.sql",
-    "notifications/notifications.sql",
-    "organizations/organizations.sql",
-)
+# Those of every slice, and of what slices build on.
+FUNCTION_FILES = tuple(sorted(file.relative_to(DB).as_posix() for file in DB.glob("*/*.sql")))
+_CALL = re.compile(r"\bapp\.\w+(?=\s*\()")
+_IN_SQL = re.compile(r"\blanguage\s+sql\b", re.IGNORECASE)
 # Its text is another one in each release that has a new migration, so that a database which lacks
 # only that is known to be older, too.
 _REVISION = """
@@ -64,7 +47,23 @@ def newest_revision() -> str:
 @cache
 def declared_functions() -> tuple[Function, ...]:
     """What the files and the tables' declarations make, in the order to make it in."""
-    return tuple(read_functions(_texts()))
+    return tuple(in_order(read_functions(_texts())))
+
+
+def in_order(functions: Sequence[Function]) -> Iterable[Function]:
+    """Puts each function written in SQL after those that it calls, which must be there for it.
+
+    Those in PL/pgSQL find what they call when they run.
+    """
+    overloads: dict[str, list[Function]] = {}
+    for function in functions:
+        overloads.setdefault(function.name, []).append(function)
+    sorter: TopologicalSorter[Function] = TopologicalSorter()
+    for function in functions:
+        calls = set(_CALL.findall(function.text)) if _IN_SQL.search(function.text) else set()
+        called = sorted(calls & overloads.keys() - {function.name})
+        sorter.add(function, *(one for name in called for one in overloads[name]))
+    return sorter.static_order()
 
 
 def _texts() -> Iterator[str]:

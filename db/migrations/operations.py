@@ -12,7 +12,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 
 
-class Statement(MigrateOperation):
+class StatementOperation(MigrateOperation):
     """A statement. `undo` names the operation that undoes it, which takes the same arguments.
 
     One that is `implied` runs with another operation, as a table's policies go with the table; what
@@ -35,7 +35,7 @@ class Statement(MigrateOperation):
         OPERATIONS[cls.operation] = cls
         Operations.register_operation(cls.operation, "run")(cls)
 
-    def reverse(self) -> Statement:
+    def reverse(self) -> StatementOperation:
         """What undoes it."""
         kind = OPERATIONS[self.undo]
         return kind(*self.arguments, implied=self.vanishes, vanishes=self.implied)
@@ -45,10 +45,10 @@ class Statement(MigrateOperation):
         return (self.operation, *self.arguments)
 
 
-OPERATIONS: dict[str, type[Statement]] = {}
+OPERATIONS: dict[str, type[StatementOperation]] = {}
 
 
-class CreatePolicy(Statement):
+class CreatePolicy(StatementOperation):
     """`text` is what follows the table: for select to … using (…)."""
 
     operation, undo, sql = "create_policy", "drop_policy", "create policy {0} on {1} {2}"
@@ -59,7 +59,7 @@ class CreatePolicy(Statement):
         operations.invoke(cls(name, table, text))
 
 
-class DropPolicy(Statement):
+class DropPolicy(StatementOperation):
     """The opposite."""
 
     operation, undo, sql, needs = "drop_policy", "create_policy", "drop policy {0} on {1}", 2
@@ -70,7 +70,7 @@ class DropPolicy(Statement):
         operations.invoke(cls(name, table))
 
 
-class Grant(Statement):
+class Grant(StatementOperation):
     """`privileges` may list columns: select (id, name)."""
 
     operation, undo, sql = "grant", "revoke", "grant {0} on {1} to {2}"
@@ -81,7 +81,7 @@ class Grant(Statement):
         operations.invoke(cls(privileges, table, roles))
 
 
-class Revoke(Statement):
+class Revoke(StatementOperation):
     """The opposite."""
 
     operation, undo, sql = "revoke", "grant", "revoke {0} on {1} from {2}"
@@ -92,7 +92,7 @@ class Revoke(Statement):
         operations.invoke(cls(privileges, table, roles))
 
 
-class CreateTrigger(Statement):
+class CreateTrigger(StatementOperation):
     """`change` is what stands before the table (after insert), `action` what follows it."""
 
     operation, undo, sql = "create_trigger", "drop_trigger", "create trigger {0} {2} on {1} {3}"
@@ -104,7 +104,7 @@ class CreateTrigger(Statement):
         operations.invoke(cls(name, table, change, action))
 
 
-class DropTrigger(Statement):
+class DropTrigger(StatementOperation):
     """The opposite."""
 
     operation, undo, sql, needs = "drop_trigger", "create_trigger", "drop trigger {0} on {1}", 2
@@ -115,7 +115,7 @@ class DropTrigger(Statement):
         operations.invoke(cls(name, table))
 
 
-class EnableRowLevelSecurity(Statement):
+class EnableRowLevelSecurity(StatementOperation):
     """Closes a table to everybody but its owner, up to its policies."""
 
     operation, undo, needs = "enable_row_level_security", "disable_row_level_security", 1
@@ -127,7 +127,7 @@ class EnableRowLevelSecurity(Statement):
         operations.invoke(cls(table))
 
 
-class DisableRowLevelSecurity(Statement):
+class DisableRowLevelSecurity(StatementOperation):
     """The opposite."""
 
     operation, undo, needs = "disable_row_level_security", "enable_row_level_security", 1
@@ -139,7 +139,7 @@ class DisableRowLevelSecurity(Statement):
         operations.invoke(cls(table))
 
 
-class AddCheck(Statement):
+class AddCheck(StatementOperation):
     """`condition` with its parentheses; Alembic compares no conditions."""
 
     operation, undo = "add_check", "drop_check"
@@ -151,7 +151,7 @@ class AddCheck(Statement):
         operations.invoke(cls(name, table, condition))
 
 
-class DropCheck(Statement):
+class DropCheck(StatementOperation):
     """The opposite."""
 
     operation, undo, needs = "drop_check", "add_check", 2
@@ -163,7 +163,7 @@ class DropCheck(Statement):
         operations.invoke(cls(name, table))
 
 
-class CreateFunction(Statement):
+class CreateFunction(StatementOperation):
     """A function that a new policy or trigger calls; `tallygraph migrate` keeps it up to date."""
 
     operation, undo, sql, needs = "create_function", "drop_function", "{1}", 2
@@ -174,7 +174,7 @@ class CreateFunction(Statement):
         operations.invoke(cls(signature, text))
 
 
-class DropFunction(Statement):
+class DropFunction(StatementOperation):
     """The opposite."""
 
     operation, undo, sql, needs = (
@@ -190,13 +190,13 @@ class DropFunction(Statement):
         operations.invoke(cls(signature))
 
 
-@Operations.implementation_for(Statement)
-def _run(operations: Operations, statement: Statement) -> None:
+@Operations.implementation_for(StatementOperation)
+def _run(operations: Operations, statement: StatementOperation) -> None:
     operations.get_bind().exec_driver_sql(statement.sql.format(*statement.arguments))
 
 
-@renderers.dispatch_for(Statement)
-def _render(_: AutogenContext, statement: Statement) -> list[str]:
+@renderers.dispatch_for(StatementOperation)
+def _render(_: AutogenContext, statement: StatementOperation) -> list[str]:
     if statement.implied:
         return []
     arguments = ", ".join(repr(argument) for argument in statement.arguments[: statement.needs])

@@ -43,7 +43,7 @@ class Organization(Base):
         service=("SELECT",),
     )
     watch = Watch("organization.changed", inserts=False)
-    quota = Bound("A user may own 20; `app.create_organization()` counts them.")
+    quota = Bound("A user may own 20; creating one counts them.")
 
 
 class OrganizationMember(Base):
@@ -78,7 +78,7 @@ class OrganizationMember(Base):
         "end_membership after delete on organization_members for each row"
         " execute function app.end_membership()",
     )
-    quota = Bound("An organization has at most 1,000; `app.accept_invitation()` counts them.")
+    quota = Bound("An organization has at most 1,000; accepting counts them.")
 
 
 class OrganizationInvitation(Base):

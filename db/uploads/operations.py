@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
+import structlog
 from sqlalchemy import text
 
-from db.core.actor import SERVICE
+from db.core.actor import SERVICE, Actor
 from db.core.commands import FunctionCall, SqlFunction, call, call_on
 from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
 from db.core.pool import Database
 from db.files.images import InspectedImage
-from db.files.storage import EXTENSIONS, media_type, upload_path
+from db.files.storage import EXTENSIONS, Storage, incoming_path, media_type, upload_path
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 UNUSED_LASTS = timedelta(hours=24)
 # A PUT that begins in the last second of its link may take this long to be stored.
 RECEIVING_LASTS = timedelta(minutes=15)
+
+log = structlog.get_logger(__name__)
 
 _CREATE = SqlFunction[UUID]("app.create_upload", "uuid", content_type="text", size_bytes="bigint")
 _DELETE = SqlFunction[UUID]("app.delete_upload", "uuid", wanted_upload="uuid")
@@ -142,9 +145,27 @@ def create_upload(content_type: str, size_bytes: int, limits: UploadLimits) -> F
     return _CREATE(content_type=found, size_bytes=size_bytes)
 
 
-def delete_upload(upload_id: UUID) -> FunctionCall[UUID]:
-    """Forgets the actor's photo; its files are to be removed once this is committed."""
-    return _DELETE(wanted_upload=upload_id)
+def delete_upload(storage: Storage, actor: Actor, upload_id: UUID) -> FunctionCall[UUID]:
+    """Forgets the actor's photo, then removes its files; gives its id.
+
+    What a fault leaves of the files is swept.
+    """
+
+    async def remove_files() -> None:
+        assert actor.user_id is not None
+        try:
+            await delete_upload_files(storage, actor.user_id, upload_id)
+        except DomainError as error:
+            log.warning("files of a deleted upload remain", upload=str(upload_id), error=error)
+
+    return replace(_DELETE(wanted_upload=upload_id), after=remove_files)
+
+
+async def delete_upload_files(storage: Storage, user_id: UUID, upload_id: UUID) -> None:
+    """Remove all that can lie in storage for an upload."""
+    if storage.is_direct:
+        await storage.delete(incoming_path(user_id, upload_id))
+    await storage.delete_picture(upload_path(user_id, upload_id))
 
 
 @dataclass(frozen=True, slots=True)

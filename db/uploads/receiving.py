@@ -9,8 +9,8 @@ from uuid import UUID
 import structlog
 
 from db.core.actor import Actor
-from db.core.commands import call
 from db.core.errors import DomainError, ErrorCode
+from db.core.fair_queue import Asker
 from db.core.pool import Database
 from db.files.images import ImageWorker, InspectedImage
 from db.files.storage import Storage, incoming_path, media_type, upload_path, variant_of
@@ -20,7 +20,7 @@ from db.uploads.operations import (
     UploadRecords,
     UploadState,
     delete_unused_uploads,
-    delete_upload,
+    delete_upload_files,
     known_files,
 )
 from db.uploads.tables import UploadStatus
@@ -46,7 +46,7 @@ class UploadReceiver:
         self.limits = limits
         self._database = database
         self._records = UploadRecords(database)
-        self._storage = storage
+        self.storage = storage
         self._images = images
 
     async def awaited(self, upload_id: UUID) -> UploadState | None:
@@ -63,10 +63,16 @@ class UploadReceiver:
             )
         return upload
 
-    async def receive(self, upload_id: UUID, upload: UploadState, data: bytes) -> InspectedImage:
-        """Take the bytes of an upload's photo, or remember why not."""
+    async def receive(
+        self, upload_id: UUID, upload: UploadState, data: bytes, network: str = ""
+    ) -> InspectedImage:
+        """Take the bytes of an upload's photo, or remember why not.
+
+        Many photos take turns with those of other networks, and there with other users'.
+        """
+        asker = Asker(network, str(upload.user_id))
         try:
-            image = await self._images.inspect(data, upload.content_type)
+            image = await self._images.inspect(data, upload.content_type, asker)
             _check_announced_size(len(data), upload)
         except DomainError as refusal:
             await self.reject(upload_id, refusal)
@@ -85,7 +91,7 @@ class UploadReceiver:
         The bucket's link signs neither size nor type: both are looked at before the bytes are
         fetched, and what breaks the announcement is deleted.
         """
-        if not self._storage.is_direct:
+        if not self.storage.is_direct:
             return
         upload = await self._records.find_upload(upload_id)
         if upload is None or upload.user_id != actor.user_id or upload.status == UploadStatus.READY:
@@ -94,17 +100,17 @@ class UploadReceiver:
         with suppress(FileNotFoundError):  # nothing came, or it was replaced while we looked
             try:
                 version = await self._checked_version(incoming, upload)
-                data = await self._storage.get(incoming, version)
+                data = await self.storage.get(incoming, version)
                 await self.receive(upload_id, upload, data)
             except DomainError as refusal:
                 if refusal.code in REJECTIONS:
                     await self.reject(upload_id, refusal)
-                    await self._storage.delete(incoming)
+                    await self.storage.delete(incoming)
                 raise
-            await self._storage.delete(incoming)
+            await self.storage.delete(incoming)
 
     async def _checked_version(self, incoming: str, upload: UploadState) -> str | None:
-        found = await self._storage.head(incoming)
+        found = await self.storage.head(incoming)
         if found.size_bytes > self.limits.size_bytes:
             raise too_large(self.limits.size_bytes)
         _check_announced_size(found.size_bytes, upload)
@@ -122,22 +128,12 @@ class UploadReceiver:
             raise _already_received()
         # The first to create the file wins. A file that is there while the upload is not ready was
         # left by a crash in between or by a request running now: the same photo may go on.
-        created = await self._storage.create(path, image.data, image.content_type)
-        if not created and await self._storage.get(path) != image.data:
+        created = await self.storage.create(path, image.data, image.content_type)
+        if not created and await self.storage.get(path) != image.data:
             raise _already_received()
         if not await self._records.mark_inspected(upload_id, image):
-            await self._storage.delete(path)  # deleted meanwhile: nobody can make it ready again
+            await self.storage.delete(path)  # deleted meanwhile: nobody can make it ready again
             raise _already_received()
-
-    async def delete(self, actor: Actor, upload_id: UUID) -> None:
-        """Delete the actor's photo and its files; what a fault leaves of them is swept."""
-        async with self._database.transaction(actor) as transaction:
-            await call(transaction, delete_upload(upload_id))
-        assert actor.user_id is not None
-        try:
-            await delete_upload_files(self._storage, actor.user_id, upload_id)
-        except DomainError as error:
-            log.warning("files of a deleted upload remain", upload=str(upload_id), error=error)
 
 
 def _check_announced_size(size_bytes: int, upload: UploadState) -> None:
@@ -162,13 +158,6 @@ def _already_received() -> DomainError:
         ErrorCode.BAD_USER_INPUT,
         "This upload has its photo already; create a new upload for another one.",
     )
-
-
-async def delete_upload_files(storage: Storage, user_id: UUID, upload_id: UUID) -> None:
-    """Remove all that can lie in storage for an upload."""
-    if storage.is_direct:
-        await storage.delete(incoming_path(user_id, upload_id))
-    await storage.delete_picture(upload_path(user_id, upload_id))
 
 
 async def sweep_uploads(database: Database, storage: Storage) -> int:

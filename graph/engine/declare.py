@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, FromClause
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from db.core.base import Base
+from db.core.errors import ErrorCode
 from db.core.lifecycles import State
 from graph.engine.inputs import ListField
 from graph.engine.specs import (
@@ -179,6 +180,7 @@ def mutation(
     operation: Callable[..., Awaitable[Any]],
     input_type: type | None = None,
     *,
+    errors: tuple[ErrorCode, ...],
     for_admins: bool = False,
     needs_input: bool = True,
     ignores_dead_token: bool = False,
@@ -186,7 +188,8 @@ def mutation(
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
 
-    Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
+    `errors` are the codes that its payload's `errors` may have, from which their documentation is
+    made. Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
     session, and a token that is no good stops it as little as none.
     """
 
@@ -206,7 +209,8 @@ def mutation(
         resolver = resolve if needs_input else resolve_optional_input
         wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
         resolver.__annotations__ = {"input": Annotated[wanted, described]}
-    return _field(Mutate(operation, for_admins, ignores_dead_token), description, resolver=resolver)
+    spec = Mutate(operation, errors, for_admins, ignores_dead_token)
+    return _field(spec, description, resolver=resolver)
 
 
 def live(

@@ -12,6 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.core.base import Base
 from db.core.commands import SqlFunction
+from db.core.errors import ErrorCode
 
 SPEC = "tallygraph"
 
@@ -142,11 +143,13 @@ class NodeLookup:
 class Mutate:
     """Root of a mutation: the operation that does it, `for_admins` or for whoever it takes.
 
-    One that `ignores_dead_token` is what a client renews its session with, or begins one: sent with
-    an expired, revoked or malformed token, it runs as if there were none.
+    `errors` are the codes that its payload's `errors` may have. One that `ignores_dead_token` is
+    what a client renews its session with, or begins one: sent with an expired, revoked or malformed
+    token, it runs as if there were none.
     """
 
     operation: Callable[..., Awaitable[Any]]
+    errors: tuple[ErrorCode, ...]
     for_admins: bool = False
     ignores_dead_token: bool = False
 

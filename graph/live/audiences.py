@@ -54,21 +54,21 @@ def audiences_of(text: str) -> EventAudiences:
     return EventAudiences(change_id, (EventAudience(kind, identifier, wanted),))
 
 
-def kinds_by_topic(metadata: MetaData) -> dict[str, frozenset[str]]:
-    """The kinds of audiences that the events of each watched table have."""
-    return {
-        watch.topic: frozenset(audience.kind for audience in audiences(table))
-        for table in metadata.tables.values()
-        if (watch := table.info.get("watch")) is not None
-    }
-
-
 class Topics:
-    """What topics there are, and whose events they have."""
+    """What topics there are, and whom their events are for."""
 
     def __init__(self, metadata: MetaData) -> None:
         self.groups = groups(metadata)
-        self._kinds = kinds_by_topic(metadata)
+        self._kinds = {
+            watch.topic: frozenset(audience.kind for audience in audiences(table))
+            for table in metadata.tables.values()
+            if (watch := table.info.get("watch")) is not None
+        }
+        self._groups = {
+            topic: found
+            for topic, kinds in self._kinds.items()
+            if (found := kinds & self.groups.keys())
+        }
 
     def kinds(self, topic: str) -> frozenset[str]:
         """The kinds of audiences of a topic."""
@@ -76,8 +76,8 @@ class Topics:
 
     def groups_of(self, topics: Iterable[str]) -> list[str]:
         """The kinds of groups among the audiences of these topics."""
-        kinds = frozenset[str]().union(*map(self.kinds, topics))
-        return sorted(kinds & self.groups.keys())
+        found = [self._groups[topic] for topic in topics if topic in self._groups]
+        return sorted(frozenset[str]().union(*found))
 
 
 class Members:

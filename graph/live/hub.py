@@ -237,7 +237,7 @@ class EventHub:
             head = await self._log.head()
             self._begin_at(head)
         topics = [topic for topic, by_user in self._subscriptions.items() if by_user]
-        groups = self._topics.groups_of(topics) if self._topics.groups else ()
+        groups = self._topics.groups_of(topics)
         self.members.keep(groups)
         batch = await self._log.after(self.position, topics, BATCH_ROWS if topics else 0, groups)
         if self._is_another_history(batch.head):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from auth.fair_queue import Asker, FairQueue
+from db.core.fair_queue import Asker, FairQueue
 from db.core.yield_points import Suspendable
 
 # What others wait for one step at most; they have as long until the next.

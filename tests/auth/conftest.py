@@ -8,15 +8,15 @@ import pytest_asyncio
 
 from db.core.pool import Database
 from settings import Settings
-from tests.auth.house import House, build
+from tests.auth.services import AuthServices, build
 
 
 @pytest_asyncio.fixture
-async def house(database: Database, settings: Settings) -> AsyncIterator[House]:
-    house = build(database, settings)
-    await house.all(
+async def services(database: Database, settings: Settings) -> AsyncIterator[AuthServices]:
+    services = build(database, settings)
+    await services.all(
         "insert into sign_up_terms (id, bonus_credits, anonymous_bonus_credits) values (1, 10, 3) "
         "on conflict do nothing returning id"
     )
-    yield house
-    house.passwords.close()
+    yield services
+    services.passwords.close()

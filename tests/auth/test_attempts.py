@@ -14,11 +14,11 @@ import pytest_asyncio
 
 from auth import attempts as module
 from auth.attempts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_NETWORK, Attempts
-from auth.fair_queue import Asker, FairQueue
 from auth.networks import RateLimit
 from auth.passwords import PasswordHasher
 from db.core.errors import DomainError, ErrorCode, RateLimited
-from tests.auth.house import PASSWORD, House, an_email, refused
+from db.core.fair_queue import Asker, FairQueue
+from tests.auth.services import PASSWORD, AuthServices, an_email, refused
 
 ATTACKER = "203.0.113.66"
 OWNER = "198.51.100.7"
@@ -52,9 +52,9 @@ def stopped() -> float:
 
 
 @pytest.fixture
-def house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
-    monkeypatch.setattr(house.accounts, "_attempts", Attempts(FAILURES, stopped))
-    return house
+def services(services: AuthServices, monkeypatch: pytest.MonkeyPatch) -> AuthServices:
+    monkeypatch.setattr(services.accounts, "_attempts", Attempts(FAILURES, stopped))
+    return services
 
 
 async def guess(attempts: Attempts, network: str, account: str) -> ErrorCode:
@@ -219,11 +219,11 @@ async def test_a_full_queue_has_room_for_newcomers(one_thread: PasswordHasher) -
 
 
 async def test_a_thousand_guesses_leave_the_sign_ins_of_others_alone(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: AuthServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emails = [an_email() for _ in range(10)]
     for number, email in enumerate(emails):
-        await house.accounts.sign_up(email, PASSWORD, network=f"198.51.100.{number}")
+        await services.accounts.sign_up(email, PASSWORD, network=f"198.51.100.{number}")
     hashed = 0
     verify = argon2.PasswordHasher.verify
 
@@ -235,15 +235,17 @@ async def test_a_thousand_guesses_leave_the_sign_ins_of_others_alone(
     monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
     victims = chain.from_iterable(repeat((emails[0], an_email())))
     guesses = [
-        asyncio.create_task(refused(house.accounts.sign_in(email, "wrong horse", network=ATTACKER)))
+        asyncio.create_task(
+            refused(services.accounts.sign_in(email, "wrong horse", network=ATTACKER))
+        )
         for email, _ in zip(victims, range(1000), strict=False)
     ]
     await asyncio.sleep(0)
     honest = await asyncio.gather(
         # The owner of the account that is guessed at is among them, from a new address too.
-        house.accounts.sign_in(emails[0], PASSWORD, network="192.0.2.1"),
+        services.accounts.sign_in(emails[0], PASSWORD, network="192.0.2.1"),
         *(
-            house.accounts.sign_in(email, PASSWORD, network=f"198.51.100.{number}")
+            services.accounts.sign_in(email, PASSWORD, network=f"198.51.100.{number}")
             for number, email in enumerate(emails)
         ),
     )
@@ -253,15 +255,15 @@ async def test_a_thousand_guesses_leave_the_sign_ins_of_others_alone(
     assert hashed <= FAILURES
 
 
-async def test_known_and_unknown_addresses_are_limited_alike(house: House) -> None:
+async def test_known_and_unknown_addresses_are_limited_alike(services: AuthServices) -> None:
     known = an_email()
-    await house.accounts.sign_up(known, PASSWORD, network=OWNER)
+    await services.accounts.sign_up(known, PASSWORD, network=OWNER)
     said = []
     for network, email in (("192.0.2.10", known), ("192.0.2.11", an_email())):
         answers = []
         for _ in range(FAILURES + 2):
             with pytest.raises(DomainError) as error:
-                await house.accounts.sign_in(email, "wrong horse", network=network)
+                await services.accounts.sign_in(email, "wrong horse", network=network)
             answers.append((error.value.code, error.value.message))
         said.append(answers)
     assert said[0] == said[1]

@@ -22,14 +22,14 @@ from db.core.errors import DomainError, ErrorCode, RateLimited
 from db.core.pool import Database
 from db.core.retention import purge
 from settings import Settings
-from tests.auth.house import PASSWORD, House, an_email, build, refused
+from tests.auth.services import PASSWORD, AuthServices, an_email, build, refused
 
 GUESTS, SIGN_UPS, ACCOUNTS, TOLD = 4, 3, 12, 2
 Make = Callable[..., Awaitable[SignedIn]]
 
 
 @pytest_asyncio.fixture
-async def nodes(house: House, settings: Settings) -> AsyncIterator[list[House]]:
+async def nodes(services: AuthServices, settings: Settings) -> AsyncIterator[list[AuthServices]]:
     """Two processes of one deployment whose budgets are small."""
     limits = {
         "guest_bonuses_per_hour": GUESTS,
@@ -38,7 +38,7 @@ async def nodes(house: House, settings: Settings) -> AsyncIterator[list[House]]:
         "email_in_use_answers_per_hour": TOLD,
     }
     small = settings.model_copy(update=limits)
-    nodes = [build(house.database, small) for _ in range(2)]
+    nodes = [build(services.database, small) for _ in range(2)]
     yield nodes
     for node in nodes:
         node.passwords.close()
@@ -48,15 +48,15 @@ def an_address() -> str:
     return f"address {uuid4()}"
 
 
-async def balance(house: House, user_id: UUID) -> int:
+async def balance(services: AuthServices, user_id: UUID) -> int:
     select = "select coalesce(sum(balance), 0)::int from wallets where user_id = :id"
-    found: int = await house.value(select, id=user_id)
+    found: int = await services.value(select, id=user_id)
     return found
 
 
-async def wait_for(house: House, **time: int) -> None:
+async def wait_for(services: AuthServices, **time: int) -> None:
     """Lets time go by for all budgets."""
-    await house.all(
+    await services.all(
         "update rate_budgets set expires_at = expires_at - cast(:interval as interval), used_at ="
         " array(select u - cast(:interval as interval) from unnest(used_at) u) returning 1",
         interval=timedelta(**time),
@@ -71,17 +71,17 @@ async def at_once(makers: list[Awaitable[SignedIn]]) -> tuple[list[SignedIn], Co
     return made, Counter(other.code for other in others if isinstance(other, DomainError))
 
 
-def guest(node: House, network: str, **more: Any) -> Awaitable[SignedIn]:
+def guest(node: AuthServices, network: str, **more: Any) -> Awaitable[SignedIn]:
     return node.accounts.sign_in_anonymously(network=network, **more)
 
 
-def member(node: House, network: str, **more: Any) -> Awaitable[SignedIn]:
+def member(node: AuthServices, network: str, **more: Any) -> Awaitable[SignedIn]:
     return node.accounts.sign_up(an_email(), PASSWORD, network=network, **more)
 
 
 @pytest.mark.parametrize(("make", "most", "bonus"), [(guest, GUESTS, 3), (member, SIGN_UPS, 10)])
 async def test_of_many_at_once_exactly_as_many_get_a_bonus_as_may(
-    nodes: list[House], make: Make, most: int, bonus: int
+    nodes: list[AuthServices], make: Make, most: int, bonus: int
 ) -> None:
     address = an_address()
     made, errors = await at_once([make(node, address) for node in nodes for _ in range(10)])
@@ -94,7 +94,7 @@ async def test_of_many_at_once_exactly_as_many_get_a_bonus_as_may(
     assert (await make(nodes[0], an_address())).bonus_credits == bonus
 
 
-async def test_a_use_counts_for_an_hour(nodes: list[House]) -> None:
+async def test_a_use_counts_for_an_hour(nodes: list[AuthServices]) -> None:
     node, address = nodes[0], an_address()
     for _ in range(GUESTS - 1):
         await guest(node, address)
@@ -107,7 +107,9 @@ async def test_a_use_counts_for_an_hour(nodes: list[House]) -> None:
     assert given == [3] * (GUESTS - 1) + [0]
 
 
-async def test_who_opens_too_many_accounts_is_told_when_to_come_back(nodes: list[House]) -> None:
+async def test_who_opens_too_many_accounts_is_told_when_to_come_back(
+    nodes: list[AuthServices],
+) -> None:
     node, address = nodes[0], an_address()
     for _ in range(ACCOUNTS):
         await guest(node, address)
@@ -122,7 +124,7 @@ async def test_who_opens_too_many_accounts_is_told_when_to_come_back(nodes: list
     assert (await member(node, address)).bonus_credits == 10
 
 
-async def test_becoming_a_member_doubles_no_bonus(nodes: list[House]) -> None:
+async def test_becoming_a_member_doubles_no_bonus(nodes: list[AuthServices]) -> None:
     node, address = nodes[0], an_address()
     one = await guest(node, address)
     assert one.bonus_credits == 3
@@ -142,7 +144,7 @@ async def test_becoming_a_member_doubles_no_bonus(nodes: list[House]) -> None:
     assert await balance(node, late.user_id) == 10
 
 
-async def test_a_device_gets_one_bonus_wherever_it_is(nodes: list[House]) -> None:
+async def test_a_device_gets_one_bonus_wherever_it_is(nodes: list[AuthServices]) -> None:
     device, address = str(uuid4()), an_address()
     made, errors = await at_once(
         [guest(node, an_address(), device_id=device) for node in nodes for _ in range(5)]
@@ -156,12 +158,12 @@ async def test_a_device_gets_one_bonus_wherever_it_is(nodes: list[House]) -> Non
 
 
 @pytest.mark.parametrize("device_id", ["", "short", "x" * 129, "an id with blanks", "ünicode-id"])
-async def test_a_device_id_is_one(house: House, device_id: str) -> None:
-    code = await refused(guest(house, an_address(), device_id=device_id))
+async def test_a_device_id_is_one(services: AuthServices, device_id: str) -> None:
+    code = await refused(guest(services, an_address(), device_id=device_id))
     assert code is ErrorCode.BAD_USER_INPUT
 
 
-async def test_nobody_learns_without_limit_who_has_an_account(nodes: list[House]) -> None:
+async def test_nobody_learns_without_limit_who_has_an_account(nodes: list[AuthServices]) -> None:
     address, known = an_address(), an_email()
     await nodes[0].accounts.sign_up(known, PASSWORD)
     made, errors = await at_once(
@@ -203,7 +205,7 @@ async def test_a_flood_of_one_address_holds_one_connection_and_waits_in_a_bounde
 
 
 async def test_who_was_told_to_wait_and_does_not_costs_no_statement(
-    nodes: list[House], monkeypatch: pytest.MonkeyPatch
+    nodes: list[AuthServices], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, address, known = nodes[0], an_address(), an_email()
     await node.accounts.sign_up(known, PASSWORD)
@@ -218,16 +220,16 @@ async def test_who_was_told_to_wait_and_does_not_costs_no_statement(
         assert 3500 < limited.value.retry_after_seconds <= 3600
 
 
-async def test_a_budget_of_nothing_lets_nobody_in(house: House) -> None:
+async def test_a_budget_of_nothing_lets_nobody_in(services: AuthServices) -> None:
     nothing = Budget("nothing", 0)
-    async with house.database.transaction(SERVICE) as transaction:
+    async with services.database.transaction(SERVICE) as transaction:
         for ask in (budgets.take, budgets.look):
             assert await ask(transaction, nothing, b"x") == 3600
-    assert await house.value("select count(*) from rate_budgets where kind = 'nothing'") == 0
+    assert await services.value("select count(*) from rate_budgets where kind = 'nothing'") == 0
 
 
 async def test_addresses_are_not_stored_and_what_is_goes_when_it_no_longer_counts(
-    nodes: list[House], database: Database, settings: Settings
+    nodes: list[AuthServices], database: Database, settings: Settings
 ) -> None:
     node, address, device = nodes[0], an_address(), str(uuid4())
     await guest(node, address, device_id=device)

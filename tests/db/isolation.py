@@ -145,7 +145,7 @@ class DeclaredTable:
 
 
 @dataclass(frozen=True)
-class House:
+class FilledDatabase:
     """A filled database, and how statements are tried in it: as real logins, or by SET ROLE."""
 
     trusted: asyncpg.Connection
@@ -219,30 +219,34 @@ class Complaints(list[str]):
             self.append(f"{' '.join(map(str, about))}: expected {expected!r}, found {found!r}")
 
 
-async def check_select(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
+async def check_select(
+    filled_database: FilledDatabase, table: DeclaredTable, actor: Actor, found: Complaints
+) -> None:
     readable = table.readable(actor)
     for column in table.columns:
         if column not in readable:
             sql = f"select {column}::text from {table.name}"
-            found.expect(REFUSED, await house.attempt(actor, sql), sql)
+            found.expect(REFUSED, await filled_database.attempt(actor, sql), sql)
     if readable:
         sql = f"select row({', '.join(readable)})::text from {table.name} t"
-        real = await house.trusted.fetch(f"{sql} where {table.own(actor, 'SELECT')}")
-        found.expect(sorted(row[0] for row in real), await house.attempt(actor, sql), sql)
+        real = await filled_database.trusted.fetch(f"{sql} where {table.own(actor, 'SELECT')}")
+        found.expect(sorted(row[0] for row in real), await filled_database.attempt(actor, sql), sql)
     else:
         sql = f"select count(*) from {table.name}"
-        found.expect(REFUSED, await house.attempt(actor, sql), sql)
+        found.expect(REFUSED, await filled_database.attempt(actor, sql), sql)
 
 
-async def check_insert(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
+async def check_insert(
+    filled_database: FilledDatabase, table: DeclaredTable, actor: Actor, found: Complaints
+) -> None:
     writable = table.writable(actor, "INSERT")
     for column in table.columns:
         if column not in writable:
             sql = f"insert into {table.name} ({column}) values (default)"
-            found.expect(REFUSED, await house.attempt(actor, sql), sql)
+            found.expect(REFUSED, await filled_database.attempt(actor, sql), sql)
     if not writable:
         sql = f"insert into {table.name} default values"
-        found.expect(REFUSED, await house.attempt(actor, sql), sql)
+        found.expect(REFUSED, await filled_database.attempt(actor, sql), sql)
         return
     for user in (FIRST, SECOND, NEWCOMER):
         assert user.user_id
@@ -251,46 +255,62 @@ async def check_insert(house: House, table: DeclaredTable, actor: Actor, found: 
         if row is None:
             found.append(f"{table.name}: tests/db/rows.py knows no row of it")
             continue
-        allowed = user is NEWCOMER if actor is SERVICE else await house.allows(table, actor, row)
+        allowed = (
+            user is NEWCOMER
+            if actor is SERVICE
+            else await filled_database.allows(table, actor, row)
+        )
         if allowed or actor is not SERVICE:
             sql = insert_sql(table.name, row)
             if table.name == "public.sign_up_terms":
                 sql += " on conflict (id) do update set bonus_credits = excluded.bonus_credits"
-            found.expect(1 if allowed else FOREIGN, await house.attempt(actor, sql), sql)
+            found.expect(1 if allowed else FOREIGN, await filled_database.attempt(actor, sql), sql)
 
 
-async def check_update(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
+async def check_update(
+    filled_database: FilledDatabase, table: DeclaredTable, actor: Actor, found: Complaints
+) -> None:
     writable = table.writable(actor, "UPDATE")
     own = table.own(actor, "UPDATE")
     for column in table.columns:
         if column not in writable:
             sql = f"update {table.name} set {column} = default"
-            found.expect(REFUSED, await house.attempt(actor, sql), sql)
+            found.expect(REFUSED, await filled_database.attempt(actor, sql), sql)
         elif column not in table.always_generated:
             # A client's update reads nothing, so that only the policy for UPDATE guards it.
-            known = await house.trusted.fetchval(f"select {column}::text from {table.name}")
+            known = await filled_database.trusted.fetchval(
+                f"select {column}::text from {table.name}"
+            )
             value = column if actor is SERVICE else literal(known)
             sql = f"update {table.name} set {column} = {value}"
-            found.expect(await house.count(table, own), await house.attempt(actor, sql), sql)
+            found.expect(
+                await filled_database.count(table, own),
+                await filled_database.attempt(actor, sql),
+                sql,
+            )
 
 
-async def check_delete(house: House, table: DeclaredTable, actor: Actor, found: Complaints) -> None:
+async def check_delete(
+    filled_database: FilledDatabase, table: DeclaredTable, actor: Actor, found: Complaints
+) -> None:
     sql = f"delete from {table.name}"
-    outcome = await house.attempt(actor, sql)
+    outcome = await filled_database.attempt(actor, sql)
     if actor is SERVICE and str(outcome).startswith("23"):
         # Only a foreign key kept the rows: the policy let the command through.
-        outcome = await house.count(table, "true")
+        outcome = await filled_database.count(table, "true")
     allowed = table.writable(actor, "DELETE")
     found.expect(
-        await house.count(table, table.own(actor, "DELETE")) if allowed else REFUSED, outcome, sql
+        await filled_database.count(table, table.own(actor, "DELETE")) if allowed else REFUSED,
+        outcome,
+        sql,
     )
 
 
 async def check_truncate(
-    house: House, table: DeclaredTable, actor: Actor, found: Complaints
+    filled_database: FilledDatabase, table: DeclaredTable, actor: Actor, found: Complaints
 ) -> None:
     sql = f"truncate {table.name} cascade"
-    found.expect(REFUSED, await house.attempt(actor, sql), sql)
+    found.expect(REFUSED, await filled_database.attempt(actor, sql), sql)
 
 
 CHECKS = {
@@ -302,25 +322,25 @@ CHECKS = {
 }
 
 
-async def complaints(house: House, command: str, actor: Actor) -> Complaints:
+async def complaints(filled_database: FilledDatabase, command: str, actor: Actor) -> Complaints:
     """Tries a command as an actor on every table of the catalog."""
     found = Complaints()
-    for table in await house.tables():
-        await CHECKS[command](house, table, actor, found)
+    for table in await filled_database.tables():
+        await CHECKS[command](filled_database, table, actor, found)
     return found
 
 
-async def untaught(house: House) -> Complaints:
+async def untaught(filled_database: FilledDatabase) -> Complaints:
     """Tables without a declaration, or without rows of both users to try."""
     found = Complaints()
     declared = {f"public.{name}" for name in models()} | UNDECLARED.keys()
-    tables = await house.tables()
+    tables = await filled_database.tables()
     found.expect(sorted(declared), [table.name for table in tables], "the tables")
     for table in tables:
         column = table.owner_column
         for user in (FIRST, SECOND) if column else ():
-            if not await house.count(table, f"{column} = '{user.user_id}'"):
+            if not await filled_database.count(table, f"{column} = '{user.user_id}'"):
                 found.append(f"{table.name} has no row of {user.user_id}")
-        if not await house.count(table, "true"):
+        if not await filled_database.count(table, "true"):
             found.append(f"{table.name} is empty")
     return found

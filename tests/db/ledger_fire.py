@@ -32,7 +32,7 @@ from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from settings import Settings
 
-from ..jobs.house import ready_upload
+from ..jobs.helpers import ready_upload
 from ..running import ROOT
 from .ledger import CAPTURE, REFUND, RELEASE, refusal
 

@@ -2,185 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 import asyncpg
 
-from db.core.actor import Actor
 from db.core.registry import metadata
 from db.embedded.database import EmbeddedDatabase
 
-FIRST = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000a"))
-SECOND = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000b"))
-# Has a session and nothing else, so that a new row of theirs meets no unique key.
-NEWCOMER = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000c"))
-ADMIN = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000d"), is_admin=True)
+from ..rows import ADMIN, FIRST, NEWCOMER, SECOND, Row, known_id, makers
+
 USERS = (FIRST, SECOND, NEWCOMER, ADMIN)
-
-Row = dict[str, Any]
-LATER = datetime.now(UTC) + timedelta(days=1)
-FORMAT = "image/jpeg"
-
-
-def known_id(user_id: UUID, table: str) -> UUID:
-    """The id of the row that `fill` gives a user in a table."""
-    return uuid5(user_id, table)
-
-
-def _serial(key: UUID) -> int:
-    return int(key) % 1_000_000_000
-
-
-# A new row of a user, by table: each maker takes the user's id and a key that no row has yet.
-MAKERS: dict[str, Callable[[UUID, UUID], Row]] = {
-    "public.users": lambda user, key: {
-        "id": key,
-        "email": f"{key}@example.test",
-        "role": "admin" if key == ADMIN.user_id else "user",
-    },
-    "public.credentials": lambda user, key: {"user_id": user, "password_hash": f"$argon2id${key}"},
-    "public.sessions": lambda user, key: {"id": key, "user_id": user, "expires_at": LATER},
-    "public.refresh_tokens": lambda user, key: {
-        "token_hash": f"\\x{key.hex}",
-        "session_id": known_id(user, "public.sessions"),
-        "expires_at": LATER,
-    },
-    "public.sign_up_terms": lambda user, key: {
-        "id": 1,
-        "bonus_credits": 10,
-        "anonymous_bonus_credits": 3,
-    },
-    "public.deleted_sessions": lambda user, key: {"id": key},
-    "public.rate_budgets": lambda user, key: {
-        "kind": str(key),
-        "holder_hash": f"\\x{key.hex}",
-        "used_at": f"{{{LATER.isoformat()}}}",
-        "expires_at": LATER,
-    },
-    "public.audit_log": lambda user, key: {"user_id": user, "action": "test"},
-    "public.quota_limits": lambda user, key: {
-        "audience": key,
-        "slice": "profiles",
-        "rows_limit": 10,
-        "bytes_limit": 1_000,
-    },
-    "public.upload_terms": lambda user, key: {
-        "id": 1,
-        "url_lasts": "15 minutes",
-        "waiting": "1 hour",
-        "waiting_limit": 200,
-    },
-    "public.ledger_proofs": lambda user, key: {
-        "started_at": LATER,
-        "wallets": 1,
-        "faults": "[]",
-        "fault_count": 0,
-    },
-    "public.plans": lambda user, key: {
-        "id": key,
-        "name": key,
-        "monthly_credits": 10,
-        "max_daily_credits": 5,
-    },
-    "public.tools": lambda user, key: {
-        "id": key,
-        "name_key": "name",
-        "description_key": "description",
-        "type": "FILTER",
-        "icon_name": "icon",
-        "is_active": user == FIRST.user_id,
-    },
-    "public.hairstyles": lambda user, key: {
-        "id": key,
-        "name": "Bob",
-        "image_url": "https://example.test/bob.jpg",
-        "gender": "FEMALE",
-        "category": "short",
-    },
-    "public.hair_colors": lambda user, key: {"hex_code": f"#{key.hex[:6]}"},
-    "public.skin_colors": lambda user, key: {"hex_code": f"#{key.hex[:6]}", "name": "Tan"},
-    "public.profiles": lambda user, key: {
-        "id": key,
-        "user_id": user,
-        "local_id": _serial(key),
-        "name": f"Profile of {user}",
-        "analysis": "{}",
-    },
-    "public.uploads": lambda user, key: {
-        "id": key,
-        "user_id": user,
-        "content_type": FORMAT,
-        "declared_size_bytes": 10,
-        "expires_at": LATER,
-    },
-    "public.generations": lambda user, key: {
-        "id": key,
-        "user_id": user,
-        "tool_id": known_id(user, "public.tools"),
-        "upload_id": known_id(user, "public.uploads"),
-        "cache_key": key.hex,
-    },
-    "public.result_cache": lambda user, key: {
-        "cache_key": key.hex,
-        "user_id": user,
-        "expires_at": LATER,
-    },
-    "public.ai_generation_logs": lambda user, key: {
-        "id": key,
-        "generation_id": known_id(user, "public.generations"),
-        "user_id": user,
-        "tool_id": known_id(user, "public.tools"),
-        "attempt": _serial(key),
-        "provider": "offline",
-        "outcome": "SUCCEEDED",
-        "latency_milliseconds": 5,
-    },
-    "public.provider_circuits": lambda user, key: {"provider": key},
-    "public.dead_jobs": lambda user, key: {
-        "id": key,
-        "entrypoint": "run_generation",
-        "payload": f"\\x{key.hex}",
-        "generation_id": known_id(user, "public.generations"),
-        "attempts": 3,
-        "error": "ProviderFailed",
-    },
-    "public.scheduled_runs": lambda user, key: {
-        "name": key,
-        "times": "* * * * *",
-        "next_run_at": LATER,
-    },
-    "public.notifications": lambda user, key: {
-        "id": key,
-        "user_id": user,
-        "type": "GENERAL",
-        "title_key": "title",
-        "message_key": "message",
-    },
-    "queue.pgqueuer": lambda user, key: {
-        "priority": 0,
-        "status": "queued",
-        "entrypoint": "test",
-        "dedupe_key": key,
-    },
-    "queue.pgqueuer_log": lambda user, key: {
-        "job_id": _serial(key),
-        "status": "queued",
-        "priority": 0,
-        "entrypoint": "test",
-    },
-    "queue.pgqueuer_schedules": lambda user, key: {"expression": key, "entrypoint": "test"},
-    "queue.pgqueuer_statistics": lambda user, key: {
-        "count": 1,
-        "priority": _serial(key),
-        "status": "successful",
-        "entrypoint": "test",
-    },
-}
+MAKERS = makers()
 
 # The ledger's rows come from its own functions: its entries must balance.
 LEDGER = """

@@ -30,14 +30,14 @@ REREADING = {
 }
 # Each runs with its caller's rights and writes one row of the table it is named after.
 WRITING = {
-    f"app.{verb}_{model.__tablename__}({','.join(takes)})"
+    f"app.{command}_{model.__tablename__}({','.join(takes)})"
     for model in models().values()
-    for verb, takes in {
+    for command, takes in {
         "insert": ["jsonb"],
         "update": ["uuid", "jsonb"],
         "delete": ["uuid"],
     }.items()
-    if model.access.offers(verb.upper())
+    if model.access.offers(command.upper())
 }
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
@@ -50,6 +50,17 @@ CALLABLE = {
     },
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
+        "app.accept_invitation(uuid)",
+        "app.create_organization(text,text)",
+        "app.invite_member(uuid,text,text,text)",
+        "app.leave_organization(uuid)",
+        "app.organization_ids(text[])",
+        "app.remove_member(uuid,uuid)",
+        "app.reread_organization_ids(uuid,text[])",
+        "app.revoke_invitation(uuid)",
+        "app.select_organization(uuid)",
+        "app.set_member_role(uuid,uuid,text)",
+        "app.transfer_ownership(uuid,uuid)",
         "app.cancel_generation(uuid,text)",
         "app.create_generation(text,uuid,jsonb,text,uuid)",
         "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
@@ -140,14 +151,14 @@ async def superuser(
     await connection.close()
 
 
-async def locks(connection: asyncpg.Connection) -> dict[str, set[str]]:
+async def access_objects(connection: asyncpg.Connection) -> dict[str, set[str]]:
     """The policies, privileges and watching triggers of every table."""
     queries = {"policies": POLICIES_SQL, "grants": PRIVILEGES_SQL, "triggers": TRIGGERS_SQL}
     return {name: as_set(await connection.fetch(sql)) for name, sql in queries.items()}
 
 
 async def declare_again(connection: asyncpg.Connection) -> None:
-    """Takes every lock off the declared tables and puts on what the declarations say."""
+    """Drops all access objects of the declared tables and makes what the declarations say."""
     for policy in await connection.fetch("select * from pg_policies where schemaname = 'public'"):
         await connection.execute(f"drop policy {policy['policyname']} on {policy['tablename']}")
     for trigger in await connection.fetch(TRIGGERS_SQL):
@@ -161,10 +172,12 @@ async def declare_again(connection: asyncpg.Connection) -> None:
             await connection.execute(statement)
 
 
-async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Connection) -> None:
-    migrated = await locks(superuser)
+async def test_policies_privileges_and_triggers_are_the_declared_ones(
+    superuser: asyncpg.Connection,
+) -> None:
+    migrated = await access_objects(superuser)
     await declare_again(superuser)
-    assert migrated == await locks(superuser)
+    assert migrated == await access_objects(superuser)
     assert all(migrated.values())
 
 
@@ -184,13 +197,13 @@ async def test_the_databases_locks_are_the_declared_ones(superuser: asyncpg.Conn
         "drop trigger refuse_truncate on credit_entries",
     ],
 )
-async def test_a_lock_that_was_not_declared_is_noticed(
+async def test_what_was_not_declared_is_noticed(
     superuser: asyncpg.Connection, mutation: str
 ) -> None:
     await superuser.execute(mutation)
-    migrated = await locks(superuser)
+    migrated = await access_objects(superuser)
     await declare_again(superuser)
-    assert migrated != await locks(superuser)
+    assert migrated != await access_objects(superuser)
 
 
 async def test_the_queues_tables_are_open_to_the_service_alone(
@@ -302,3 +315,14 @@ async def test_the_server_refuses_an_unsafe_role(
         await superuser.close()
     safe = await Database.connect(cluster.owner_url, settings)
     await safe.close()
+
+
+def test_an_index_finds_the_rows_that_have_expired() -> None:
+    declared = [(model, expiry) for model in models().values() for expiry in model.expiries]
+    assert len(declared) >= 9
+    for model, expiry in declared:
+        table = model.metadata.tables[model.__tablename__]
+        keys = [list(table.primary_key.columns), *(list(index.columns) for index in table.indexes)]
+        order = expiry.order.split(", ")
+        found = [columns for columns in keys if [c.name for c in columns][: len(order)] == order]
+        assert found, f"{table.name} has no index on {expiry.order}"

@@ -18,6 +18,7 @@ from db.migrations.functions import (
     FUNCTION_FILES,
     ForeignDatabaseError,
     declared_functions,
+    in_order,
     newest_revision,
     refuse_outdated,
 )
@@ -56,6 +57,19 @@ async def run_the_files(connection: asyncpg.Connection) -> None:
         await connection.execute((DB / name).read_text())
     for text in (*group_functions(), *reread_functions(), *write_functions()):
         await connection.execute(text.replace("create function", "create or replace function"))
+
+
+def test_a_function_in_sql_is_made_after_those_it_calls() -> None:
+    header = "create function app.{}() returns integer language {} as $$ {} $$"
+    texts = (
+        header.format("a", "sql", "select app.c()"),
+        header.format("b", "plpgsql", "begin return app.d(); end"),
+        header.format("c", "SQL", "select app.b() + app.b () + app.e()"),
+        header.format("d", "sql", "select 1"),
+    )
+    made = [function.name.removeprefix("app.") for function in in_order(read_functions(texts))]
+    assert sorted(made) == ["a", "b", "c", "d"]
+    assert made.index("b") < made.index("c") < made.index("a")
 
 
 async def test_the_databases_functions_are_those_of_the_files(undone: asyncpg.Connection) -> None:

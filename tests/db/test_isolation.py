@@ -21,7 +21,7 @@ from db.embedded.database import EmbeddedDatabase
 from db.migrations.migrate import migrate
 from settings import Settings
 
-from .isolation import CHECKS, FOREIGN, House, complaints, untaught
+from .isolation import CHECKS, FOREIGN, FilledDatabase, complaints, untaught
 from .rows import ADMIN, FIRST, SECOND, fill, other_database, scratch_database
 
 ACTORS = {
@@ -53,34 +53,42 @@ async def filled(
 
 
 @pytest.fixture
-def house(filled: tuple[Database, asyncpg.Connection]) -> House:
+def filled_database(filled: tuple[Database, asyncpg.Connection]) -> FilledDatabase:
     """The filled database, statements tried as real logins."""
-    return House(filled[1], filled[0])
+    return FilledDatabase(filled[1], filled[0])
 
 
-async def test_every_table_is_declared_and_holds_rows_of_both_users(house: House) -> None:
-    assert await untaught(house) == []
+async def test_every_table_is_declared_and_holds_rows_of_both_users(
+    filled_database: FilledDatabase,
+) -> None:
+    assert await untaught(filled_database) == []
 
 
 @pytest.mark.parametrize("command", CHECKS)
 @pytest.mark.parametrize("name", ACTORS)
-async def test_what_is_declared_is_what_happens(house: House, name: str, command: str) -> None:
-    assert await complaints(house, command, ACTORS[name]) == []
+async def test_what_is_declared_is_what_happens(
+    filled_database: FilledDatabase, name: str, command: str
+) -> None:
+    assert await complaints(filled_database, command, ACTORS[name]) == []
 
 
 async def test_no_row_moves_to_another_owner_even_where_the_column_may_be_written(
-    house: House,
+    filled_database: FilledDatabase,
 ) -> None:
     tried = 0
-    for table in await house.tables():
+    for table in await filled_database.tables():
         if not (table.access.find(Owner) is not None and table.access.update):
             continue
         column = table.owner_column
-        transaction = house.trusted.transaction()
+        transaction = filled_database.trusted.transaction()
         await transaction.start()
-        await house.trusted.execute(f"grant update ({column}) on {table.name} to authenticated")
+        await filled_database.trusted.execute(
+            f"grant update ({column}) on {table.name} to authenticated"
+        )
         sql = f"update {table.name} set {column} = '{SECOND.user_id}'"
-        assert await replace(house, logins=None).attempt(FIRST, sql) == FOREIGN, table.name
+        assert await replace(filled_database, logins=None).attempt(FIRST, sql) == FOREIGN, (
+            table.name
+        )
         await transaction.rollback()
         tried += 1
     assert tried >= 3
@@ -119,13 +127,13 @@ MUTATIONS = [
 
 @pytest.mark.parametrize(("command", "actor", "mutation"), MUTATIONS)
 async def test_the_checks_notice_a_broken_policy(
-    house: House, command: str, actor: Actor, mutation: str
+    filled_database: FilledDatabase, command: str, actor: Actor, mutation: str
 ) -> None:
-    by_role = replace(house, logins=None)
-    transaction = house.trusted.transaction()
+    by_role = replace(filled_database, logins=None)
+    transaction = filled_database.trusted.transaction()
     await transaction.start()
     try:
-        await house.trusted.execute(mutation)
+        await filled_database.trusted.execute(mutation)
         assert await complaints(by_role, command, actor)
     finally:
         await transaction.rollback()
@@ -141,12 +149,14 @@ async def test_the_checks_notice_a_broken_policy(
         f"delete from profiles where user_id = '{SECOND.user_id}'",
     ],
 )
-async def test_a_new_or_an_empty_table_is_noticed(house: House, mutation: str) -> None:
-    transaction = house.trusted.transaction()
+async def test_a_new_or_an_empty_table_is_noticed(
+    filled_database: FilledDatabase, mutation: str
+) -> None:
+    transaction = filled_database.trusted.transaction()
     await transaction.start()
     try:
-        await house.trusted.execute(mutation)
-        assert await untaught(house)
+        await filled_database.trusted.execute(mutation)
+        assert await untaught(filled_database)
     finally:
         await transaction.rollback()
 

@@ -24,7 +24,7 @@ from db.migrations.migrate import migrate
 from jobs.generations import end_overdue_work
 from settings import Settings
 
-from ..jobs.house import eventually
+from ..jobs.helpers import eventually
 from .ledger_fire import (
     GRANTED,
     Acknowledged,

@@ -19,6 +19,7 @@ import pytest
 from db.core.actor import Actor
 from db.core.commands import call
 from db.core.errors import DomainError
+from db.core.outages import unavailable
 from db.core.pool import Database
 from db.files.images import ImageWorker
 from db.files.links import open_links
@@ -39,13 +40,14 @@ from tests.buckets import new_bucket
 from tests.upload_limits import publish, usual_limits_after
 
 from ..conftest import MakeUser
+from ..jobs.helpers import delete_photo
 
 LATER = datetime.now(UTC) + timedelta(days=2)
 PHOTO = pictures.jpeg_with_exif(pictures.portrait(120, 160).picture)
 
 
 @dataclass
-class House:
+class PhotoUploads:
     """A user's way to bring photos in, and what is behind it."""
 
     settings: Settings
@@ -71,6 +73,9 @@ class House:
         headers = {**links.put_headers(content_type), "Content-Type": content_type}
         async with httpx.AsyncClient() as http:
             (await http.put(url, content=data, headers=headers)).raise_for_status()
+
+    async def delete(self, upload_id: UUID) -> None:
+        await delete_photo(self.database, self.storage, self.actor, upload_id)
 
     async def row(self, upload_id: UUID) -> asyncpg.Record:
         return await self.owner.fetchrow("select * from uploads where id = $1", upload_id)
@@ -104,17 +109,17 @@ async def usual_limits(database: Database) -> AsyncIterator[None]:
 
 async def made(
     settings: Settings, database: Database, make_user: MakeUser, owner: asyncpg.Connection
-) -> House:
+) -> PhotoUploads:
     storage, actor = open_storage(settings), await make_user()
     receiver = UploadReceiver(database, storage, ImageWorker(40_000_000), UploadLimits.of(settings))
     assert actor.user_id is not None
-    return House(settings, database, storage, receiver, owner, actor, actor.user_id)
+    return PhotoUploads(settings, database, storage, receiver, owner, actor, actor.user_id)
 
 
 @pytest.fixture
 async def bucket(
     bucket_endpoint: str, database: Database, make_user: MakeUser, owner: asyncpg.Connection
-) -> House:
+) -> PhotoUploads:
     settings = Settings(
         storage_url=new_bucket(bucket_endpoint),
         upload_limit_bytes=50_000,
@@ -126,12 +131,12 @@ async def bucket(
 @pytest.fixture
 async def anywhere(
     stored_anywhere: Settings, database: Database, make_user: MakeUser, owner: asyncpg.Connection
-) -> House:
+) -> PhotoUploads:
     await owner.execute("update uploads set used_at = now() where used_at is null")
     return await made(stored_anywhere, database, make_user, owner)
 
 
-async def test_a_photo_in_the_bucket_is_taken_in_cleaned_and_recorded(bucket: House) -> None:
+async def test_a_photo_in_the_bucket_is_taken_in_cleaned_and_recorded(bucket: PhotoUploads) -> None:
     upload_id = await bucket.announce()
     await bucket.put(upload_id, PHOTO)
     assert await bucket.refusal(upload_id) is None
@@ -148,7 +153,7 @@ async def test_a_photo_in_the_bucket_is_taken_in_cleaned_and_recorded(bucket: Ho
 
 
 async def test_nothing_is_collected_where_nothing_came_or_for_strangers(
-    bucket: House, make_user: MakeUser
+    bucket: PhotoUploads, make_user: MakeUser
 ) -> None:
     upload_id = await bucket.announce()
     assert await bucket.refusal(upload_id) is None
@@ -171,7 +176,7 @@ async def test_nothing_is_collected_where_nothing_came_or_for_strangers(
     ids=["larger", "too large", "other type", "page", "svg", "truncated", "empty"],
 )
 async def test_what_breaks_the_announcement_is_refused_and_deleted(
-    bucket: House, data: bytes, content_type: str, code: str
+    bucket: PhotoUploads, data: bytes, content_type: str, code: str
 ) -> None:
     upload_id = await bucket.announce()
     await bucket.put(upload_id, data, content_type)
@@ -192,7 +197,7 @@ async def test_what_breaks_the_announcement_is_refused_and_deleted(
 
 
 async def test_a_large_file_is_refused_unread(
-    bucket: House, monkeypatch: pytest.MonkeyPatch
+    bucket: PhotoUploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id = await bucket.announce()
     await bucket.put(upload_id, bytes(60_000))
@@ -201,7 +206,7 @@ async def test_a_large_file_is_refused_unread(
 
 
 async def test_a_photo_replaced_while_it_is_looked_at_is_not_taken_unseen(
-    bucket: House, monkeypatch: pytest.MonkeyPatch
+    bucket: PhotoUploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id, head = await bucket.announce(), Storage.head
 
@@ -218,7 +223,7 @@ async def test_a_photo_replaced_while_it_is_looked_at_is_not_taken_unseen(
     assert await bucket.refusal(upload_id) == "INVALID_IMAGE"
 
 
-async def test_many_who_collect_at_once_take_one_photo_in(bucket: House) -> None:
+async def test_many_who_collect_at_once_take_one_photo_in(bucket: PhotoUploads) -> None:
     upload_id = await bucket.announce()
     await bucket.put(upload_id, PHOTO)
     refusals = await asyncio.gather(*(bucket.refusal(upload_id) for _ in range(6)))
@@ -227,7 +232,7 @@ async def test_many_who_collect_at_once_take_one_photo_in(bucket: House) -> None
     assert await bucket.files() == {upload_path(bucket.user_id, upload_id)}
 
 
-async def test_a_photo_without_room_stays_until_there_is_some(bucket: House) -> None:
+async def test_a_photo_without_room_stays_until_there_is_some(bucket: PhotoUploads) -> None:
     upload_id = await bucket.announce(10_000)
     await bucket.put(upload_id, PHOTO)
     other = await bucket.announce(50_000)
@@ -236,40 +241,40 @@ async def test_a_photo_without_room_stays_until_there_is_some(bucket: House) -> 
     )
     assert await bucket.refusal(upload_id) == "QUOTA_EXCEEDED"
     assert await bucket.files() == {incoming_path(bucket.user_id, upload_id)}
-    await bucket.receiver.delete(bucket.actor, other)
+    await bucket.delete(other)
     assert await bucket.refusal(upload_id) is None
     assert await bucket.files() == {upload_path(bucket.user_id, upload_id)}
 
 
-async def received(house: House) -> UUID:
+async def received(uploads: PhotoUploads) -> UUID:
     """An upload with its photo and a smaller form of it."""
-    upload_id = await house.announce()
-    if house.storage.is_direct:
-        await house.put(upload_id, PHOTO)
-        await house.receiver.collect(house.actor, upload_id)
+    upload_id = await uploads.announce()
+    if uploads.storage.is_direct:
+        await uploads.put(upload_id, PHOTO)
+        await uploads.receiver.collect(uploads.actor, upload_id)
     else:
-        upload = await house.receiver.awaited(upload_id)
+        upload = await uploads.receiver.awaited(upload_id)
         assert upload
-        await house.receiver.receive(upload_id, upload, PHOTO)
-    path = upload_path(house.user_id, upload_id)
-    await house.storage.put(variant_path(path, 160), b"smaller")
+        await uploads.receiver.receive(upload_id, upload, PHOTO)
+    path = upload_path(uploads.user_id, upload_id)
+    await uploads.storage.put(variant_path(path, 160), b"smaller")
     return upload_id
 
 
-async def used_by_a_generation(house: House, upload_id: UUID) -> UUID:
-    generation_id: UUID = await house.owner.fetchval(
+async def used_by_a_generation(uploads: PhotoUploads, upload_id: UUID) -> UUID:
+    generation_id: UUID = await uploads.owner.fetchval(
         "insert into generations (user_id, tool_id, upload_id, cache_key)"
         " values ($1, 'hair-color', $2, gen_random_uuid()::text) returning id",
-        house.user_id,
+        uploads.user_id,
         upload_id,
     )
     return generation_id
 
 
-async def test_what_nobody_used_in_a_day_is_swept_with_its_files(anywhere: House) -> None:
+async def test_what_nobody_used_in_a_day_is_swept_with_its_files(anywhere: PhotoUploads) -> None:
     old, fresh, used = [await received(anywhere) for _ in range(3)]
     empty, deleted = await anywhere.announce(), await received(anywhere)
-    await anywhere.receiver.delete(anywhere.actor, deleted)
+    await anywhere.delete(deleted)
     for upload_id in (old, used, empty, deleted):
         await anywhere.age(upload_id)
     await anywhere.age(fresh, hours=23)
@@ -283,7 +288,7 @@ async def test_what_nobody_used_in_a_day_is_swept_with_its_files(anywhere: House
 
 
 async def test_files_that_nobody_knows_are_swept_after_a_day(
-    anywhere: House, monkeypatch: pytest.MonkeyPatch
+    anywhere: PhotoUploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, gone = await received(anywhere), await received(anywhere)
     generation_id = await used_by_a_generation(anywhere, kept)
@@ -305,26 +310,46 @@ async def test_files_that_nobody_knows_are_swept_after_a_day(
     assert await anywhere.files() == {result, photo, variant_path(photo, 160)}
 
 
-async def test_a_photo_that_a_generation_is_made_from_is_not_deleted(anywhere: House) -> None:
+async def test_files_that_cannot_be_removed_now_are_swept(
+    anywhere: PhotoUploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = await received(anywhere)
+
+    async def fail(storage: Storage, path: str) -> None:
+        raise unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete_picture", fail)
+        await anywhere.delete(upload_id)
+    assert (await anywhere.row(upload_id))["status"] == "DELETED"
+    assert upload_path(anywhere.user_id, upload_id) in await anywhere.files()
+    await anywhere.age(upload_id)
+    await sweep_uploads(anywhere.database, anywhere.storage)
+    assert await anywhere.files() == set()
+
+
+async def test_a_photo_that_a_generation_is_made_from_is_not_deleted(
+    anywhere: PhotoUploads,
+) -> None:
     upload_id = await received(anywhere)
     generation_id = await used_by_a_generation(anywhere, upload_id)
     with pytest.raises(asyncpg.PostgresError, match="A generation is being made"):
-        await anywhere.receiver.delete(anywhere.actor, upload_id)
+        await anywhere.delete(upload_id)
     assert len(await anywhere.files()) == 2
     await anywhere.owner.execute(
         "update generations set status = 'CANCELLED' where id = $1", generation_id
     )
-    await anywhere.receiver.delete(anywhere.actor, upload_id)
+    await anywhere.delete(upload_id)
     assert await anywhere.files() == set()
     assert (await anywhere.row(upload_id))["status"] == "DELETED"
 
 
-async def test_a_photo_is_not_deleted_while_a_generation_begins(anywhere: House) -> None:
+async def test_a_photo_is_not_deleted_while_a_generation_begins(anywhere: PhotoUploads) -> None:
     upload_id, owner = await received(anywhere), anywhere.owner
     await owner.execute("update uploads set used_at = now() where id = $1", upload_id)
     async with owner.transaction():
         await owner.execute("select app.usable_upload($1, $2)", anywhere.user_id, upload_id)
-        deleting = asyncio.create_task(anywhere.receiver.delete(anywhere.actor, upload_id))
+        deleting = asyncio.create_task(anywhere.delete(upload_id))
         await asyncio.sleep(0.3)
         assert not deleting.done()
         await used_by_a_generation(anywhere, upload_id)
@@ -361,7 +386,7 @@ asyncio.run(main())
 
 
 async def test_a_process_killed_in_mid_upload_leaves_nothing_behind_the_sweep(
-    anywhere: House, cluster: object, settings: Settings, tmp_path: Path
+    anywhere: PhotoUploads, cluster: object, settings: Settings, tmp_path: Path
 ) -> None:
     upload_id, photo = await anywhere.announce(), tmp_path / "photo.jpg"
     photo.write_bytes(PHOTO)
@@ -390,7 +415,7 @@ async def test_a_process_killed_in_mid_upload_leaves_nothing_behind_the_sweep(
     assert await anywhere.row(upload_id) is None
 
 
-async def test_two_sweeps_at_once_delete_each_upload_once(anywhere: House) -> None:
+async def test_two_sweeps_at_once_delete_each_upload_once(anywhere: PhotoUploads) -> None:
     uploads = [await anywhere.announce() for _ in range(20)]
     for upload_id in uploads:
         await anywhere.age(upload_id)

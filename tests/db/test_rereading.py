@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, Text
 
+from db.core.access import Access, Public
 from db.core.actor import NOBODY, SERVICE, Actor
-from db.core.functions import replace_functions
 from db.core.pool import Database
-from db.core.registry import models
+from db.core.registry import metadata, models
 from db.core.rereading import readable_columns, reread_name
-from db.migrations.functions import declared_functions
 
 from ..conftest import MakeUser
 
-SPEND_AND_READ = """
+
+def name_of(table: str) -> str:
+    """The function that reads a table's row again."""
+    return f"app.{reread_name(metadata.tables[table])}"
+
+
+SPEND_AND_READ = f"""
 with claims as materialized (select set_config('app.user_id', $2::text, true) as user_id),
 done as materialized (select app.spend_credits(4, null, null, $1) as result from claims)
-select (select t.balance_after from app.reread_credit_transactions(done.result) t),
+select (select t.balance_after from {name_of("credit_transactions")}(done.result) t),
        (select t.balance_after from credit_transactions t where t.id = done.result) from done
 """
-READ_WALLET = "select user_id, balance from app.reread_wallets($1)"
+READ_WALLET = f"select user_id, balance from {name_of('wallets')}($1)"
 
 
 async def test_what_a_verb_wrote_is_there_though_the_table_still_seems_without_it(
@@ -36,18 +43,22 @@ async def test_what_a_verb_wrote_is_there_though_the_table_still_seems_without_i
     assert tuple(row) == (6, None)
 
 
-async def test_a_server_goes_on_while_they_are_made_again(
-    database: Database, make_user: MakeUser, owner: asyncpg.Connection
-) -> None:
-    actor = await make_user(credits=10)
-    async with database.pools[actor.role].connection() as connection:
-        prepared = await connection.raw.prepare(SPEND_AND_READ)
-        for balance in (6, 2):
-            row = await prepared.fetchrow(str(uuid4()), str(actor.user_id))
-            assert tuple(row) == (balance, None)
-            async with owner.transaction():
-                await owner.execute("drop function app.reread_credit_transactions(uuid)")
-                await replace_functions(owner, declared_functions(), "next")
+def test_other_columns_make_another_function() -> None:
+    def named(*columns: Column[Any], hidden: tuple[str, ...] = ()) -> str:
+        table = Table("kites", MetaData(), Column("id", Integer, primary_key=True), *columns)
+        table.info["access"] = Access(read=Public(), hidden=hidden)
+        return reread_name(table)
+
+    kinds = (
+        named(),
+        named(Column("name", Text)),
+        named(Column("name", Integer)),
+        named(Column("title", Text)),
+        named(Column("name", Text), Column("length", Integer)),
+    )
+    assert len(set(kinds)) == len(kinds)
+    assert named(Column("name", Text), hidden=("name",)) == named()
+    assert all(name.startswith("reread_kites_") for name in kinds)
 
 
 async def test_row_level_security_guards_it(database: Database, make_user: MakeUser) -> None:

@@ -15,7 +15,7 @@ from db.core.actor import SERVICE, Actor
 from db.core.commands import call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from db.files.storage import upload_path
+from db.files.storage import open_storage, upload_path
 from db.uploads.operations import (
     UploadLimits,
     UploadRecords,
@@ -246,7 +246,7 @@ async def test_photos_that_arrive_at_once_only_fit_so_many(
 
 async def deleting(database: Database, actor: Actor, upload_id: UUID) -> None:
     async with database.transaction(actor) as transaction:
-        await call(transaction, delete_upload(upload_id))
+        await call(transaction, delete_upload(open_storage(Settings()), actor, upload_id))
 
 
 async def test_a_deleted_photo_is_forgotten_and_frees_its_room(

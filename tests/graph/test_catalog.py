@@ -22,7 +22,7 @@ from server.catalog_pictures import routes
 from settings import Settings, get_settings
 
 from ..conftest import MakeUser
-from ..jobs.house import ready_upload, wallet
+from ..jobs.helpers import ready_upload, wallet
 from .conftest import Ask
 
 CREATE = """mutation($tool: ID!, $upload: ID!, $parameters: JSON) {

@@ -26,7 +26,7 @@ from tests.running import ROOT
 
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
-from ..jobs.house import awaiting_upload, create_generation, finish, ready_upload
+from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
 from .conftest import Ask
 
 DOCS = (ROOT / "docs" / "errors.md").read_text()

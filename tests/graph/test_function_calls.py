@@ -30,7 +30,7 @@ from server.services import Services
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..jobs.house import ready_upload
+from ..jobs.helpers import ready_upload
 from .conftest import Ask
 
 SPEND = """mutation($input: SpendCreditsInput!) { spendCredits(input: $input) {

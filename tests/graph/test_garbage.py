@@ -15,7 +15,7 @@ from db.core.pool import Database
 from db.files.storage import open_storage
 from graph.live.bus import WakeBus
 from server.app import Server
-from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_protocol import DeadlineHttpProtocol
 from settings import Settings
 from tests.graph.live.websocket_server import run_uvicorn
 
@@ -41,7 +41,7 @@ async def connection(database: Database, settings: Settings) -> AsyncIterator[Co
     config = uvicorn.Config(
         server.app,
         interface="asgi3",
-        http=ImpatientHttpProtocol,
+        http=DeadlineHttpProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

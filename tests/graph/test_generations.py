@@ -21,7 +21,7 @@ from db.uploads.receiving import UploadReceiver
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..jobs.house import ready_upload, wallet
+from ..jobs.helpers import ready_upload, wallet
 from .conftest import Ask
 
 CREATE = """mutation($upload: ID!, $color: String!, $key: String!) {

@@ -15,7 +15,7 @@ from server.services import Services
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..jobs.house import awaiting_upload, create_generation, finish, photo, ready_upload
+from ..jobs.helpers import awaiting_upload, create_generation, finish, photo, ready_upload
 from .conftest import Ask
 
 UPLOADS = """{ viewer { uploads(first: 10) { totalCount

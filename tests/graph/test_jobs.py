@@ -16,7 +16,7 @@ from db.generations.operations import fail_generation, start_generation
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..jobs.house import create_generation, ready_upload
+from ..jobs.helpers import create_generation, ready_upload
 from .conftest import Ask
 
 LISTS = """query($generation: GenerationLogWhere) {

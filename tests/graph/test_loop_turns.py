@@ -33,3 +33,14 @@ async def test_a_quiet_loop_begins_at_once_again() -> None:
     await asyncio.sleep(0)
     turns.begin("one", lambda: begun.append(-1))
     assert begun == [*range(3 * PER_TURN), -1]
+
+
+async def test_a_turn_whose_time_is_over_begins_no_more() -> None:
+    turns, begun, seen = LoopTurns(PER_TURN, seconds=0), list[int](), list[int]()
+    for number in range(PER_TURN):
+        turns.begin("one", lambda number=number: begun.append(number))  # type: ignore[misc]
+    while len(begun) < PER_TURN:
+        seen.append(len(begun))
+        await asyncio.sleep(0)
+    assert seen == [*range(1, PER_TURN)]
+    assert begun == [*range(PER_TURN)]

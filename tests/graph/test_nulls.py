@@ -18,7 +18,7 @@ from graph.schema import build_schema
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..jobs.house import create_generation, ready_upload
+from ..jobs.helpers import create_generation, ready_upload
 from .conftest import Ask
 
 SCHEMA = build_schema()._schema

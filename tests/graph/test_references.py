@@ -14,7 +14,7 @@ from settings import Settings
 
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
-from ..jobs.house import create_generation, finish, ready_upload
+from ..jobs.helpers import create_generation, finish, ready_upload
 from .conftest import Ask
 
 HISTORY = """{ viewer {

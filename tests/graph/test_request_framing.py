@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from server.uvicorn_protocol import PIPELINE_LIMIT
+
 from ..running import RunningServer
 from .over_http import GUEST, ask
 
@@ -162,6 +164,16 @@ async def test_an_offer_of_another_protocol_changes_nothing_else(server_url: str
     assert said.count(b"HTTP/1.1 200") == 3
     assert b"user_" in said.split(b"HTTP/1.1")[1]
     assert b'"status"' in said.split(b"HTTP/1.1")[2]
+
+
+async def test_requests_that_nobody_reads_the_answers_of_end_the_connection(
+    server_url: str,
+) -> None:
+    one = post(HOST, TYPE, LENGTH)
+    said = await exchange(server_url, one * 60, until=b"\r\n\r\n" + NOBODY)
+    assert b"connection: close" not in said
+    said = await exchange(server_url, one * 1_000)
+    assert 1 <= said.count(b"HTTP/1.1 200") <= 2 * PIPELINE_LIMIT
 
 
 async def test_an_offer_does_not_hide_a_head_of_two_meanings(server_url: str) -> None:

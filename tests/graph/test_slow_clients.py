@@ -21,7 +21,7 @@ from server.uvicorn_protocol import (
     HEAD_LIMIT_BYTES,
     HEAD_SECONDS,
     HEADER_LIMIT,
-    ImpatientHttpProtocol,
+    DeadlineHttpProtocol,
 )
 
 from ..running import RunningServer
@@ -38,7 +38,7 @@ HALF_A_HEAD = b"POST /graphql HTTP/1.1\r\nhost: te"
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class HastyProtocol(ImpatientHttpProtocol):
+class HastyProtocol(DeadlineHttpProtocol):
     """The same with shorter timeouts."""
 
     head_seconds = HASTE

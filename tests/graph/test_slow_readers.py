@@ -23,7 +23,7 @@ from db.files.storage import generation_path, open_storage
 from graph.live.bus import WakeBus
 from graph.uploads import links
 from server.app import Server
-from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_protocol import DeadlineHttpProtocol
 from server.uvicorn_websocket import FlushOrAbortProtocol
 from settings import Settings
 
@@ -37,7 +37,7 @@ LARGE = "{ viewer { profiles(first: 100) { nodes { analysis } } } }"
 FILE_BYTES = 12_000_000
 
 
-class HastyProtocol(ImpatientHttpProtocol):
+class HastyProtocol(DeadlineHttpProtocol):
     """The same with shorter timeouts."""
 
     reader_seconds = HASTE
@@ -50,7 +50,7 @@ class HastySockets(FlushOrAbortProtocol):
 
 
 @dataclass
-class House:
+class ServedUser:
     """A server in this process, and somebody who has much to read."""
 
     server: Server
@@ -67,13 +67,13 @@ class House:
         return issued.token.encode()
 
 
-Request = Callable[[House], bytes]
+Request = Callable[[ServedUser], bytes]
 
 
 @pytest.fixture
-async def house(
+async def served(
     database: Database, settings: Settings, make_user: MakeUser, owner: asyncpg.Connection
-) -> AsyncIterator[House]:
+) -> AsyncIterator[ServedUser]:
     user = await make_user()
     assert user.user_id
     await owner.execute(
@@ -99,17 +99,17 @@ async def house(
         proxy_headers=False,
     )
     async with run_uvicorn(config) as (port, connections):
-        yield House(server, port, connections, user, path)
+        yield ServedUser(server, port, connections, user, path)
         await server.clients.shutdown()
     await server.stop()
 
 
-def posted(house: House, *more: bytes) -> bytes:
+def posted(served: ServedUser, *more: bytes) -> bytes:
     body = orjson.dumps({"query": LARGE})
     head = [
         b"POST /graphql HTTP/1.1",
         b"host: test",
-        b"authorization: Bearer " + house.token,
+        b"authorization: Bearer " + served.token,
         b"content-type: application/json",
         b"content-length: %d" % len(body),
         *more,
@@ -117,25 +117,25 @@ def posted(house: House, *more: bytes) -> bytes:
     return b"\r\n".join([*head, b"", body])
 
 
-def streamed(house: House) -> bytes:
-    return posted(house, b"accept: text/event-stream")
+def streamed(served: ServedUser) -> bytes:
+    return posted(served, b"accept: text/event-stream")
 
 
-def closing(house: House) -> bytes:
-    return posted(house, b"connection: close")
+def closing(served: ServedUser) -> bytes:
+    return posted(served, b"connection: close")
 
 
-def downloaded(house: House) -> bytes:
-    url = links().signer.sign_url("GET", house.path, time.time() + 600, "image/jpeg")
+def downloaded(served: ServedUser) -> bytes:
+    url = links().signer.sign_url("GET", served.path, time.time() + 600, "image/jpeg")
     target = url.partition("/files/")[2].encode()
     return b"GET /files/" + target + b" HTTP/1.1\r\nhost: test\r\n\r\n"
 
 
-def over_a_socket(house: House) -> bytes:
+def over_a_socket(served: ServedUser) -> bytes:
     head = [
         b"GET /graphql HTTP/1.1",
         b"host: test",
-        b"authorization: Bearer " + house.token,
+        b"authorization: Bearer " + served.token,
         b"connection: Upgrade",
         b"upgrade: websocket",
         b"sec-websocket-version: 13",
@@ -176,24 +176,24 @@ async def gone(connections: Collection[Any]) -> None:
 
 
 @pytest.mark.parametrize("request_of", [posted, closing, streamed, over_a_socket, downloaded])
-async def test_who_reads_nothing_is_dropped(house: House, request_of: Request) -> None:
+async def test_who_reads_nothing_is_dropped(served: ServedUser, request_of: Request) -> None:
     loop = asyncio.get_running_loop()
-    clients = [narrow_socket(house.port) for _ in range(3)]
+    clients = [narrow_socket(served.port) for _ in range(3)]
     for client in clients:
-        await loop.sock_sendall(client, request_of(house))
+        await loop.sock_sendall(client, request_of(served))
     if request_of is over_a_socket:
         for client in clients:
             assert b" 101 " in await loop.sock_recv(client, 4096)
             await loop.sock_sendall(client, b"".join(masked(one) for one in MESSAGES))
     async with asyncio.timeout(20):
-        while len(house.connections) < len(clients):  # noqa: ASYNC110
+        while len(served.connections) < len(clients):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    answers = house.server.services.answers
+    answers = served.server.services.answers
     if request_of is not downloaded:
         async with asyncio.timeout(20):
             while not answers.held_bytes:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-    await gone(house.connections)
+    await gone(served.connections)
     async with asyncio.timeout(5):
         while answers.held_bytes:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -207,14 +207,14 @@ async def test_who_reads_nothing_is_dropped(house: House, request_of: Request) -
 
 
 async def test_who_has_not_read_gets_no_more_but_what_is_small(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    served: ServedUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graph.shared.answer_memory.WAIT_SECONDS", 0.05)
-    answers = house.server.services.answers
-    held = await answers.enter(house.user.user_id, "elsewhere", answers.user_bytes)
-    headers = {"authorization": f"Bearer {house.token.decode()}"}
+    answers = served.server.services.answers
+    held = await answers.enter(served.user.user_id, "elsewhere", answers.user_bytes)
+    headers = {"authorization": f"Bearer {served.token.decode()}"}
     async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{house.port}", headers=headers, timeout=20
+        base_url=f"http://127.0.0.1:{served.port}", headers=headers, timeout=20
     ) as http:
         refused = await http.post("/graphql", json={"query": LARGE})
         (error,) = refused.json()["errors"]
@@ -228,10 +228,10 @@ async def test_who_has_not_read_gets_no_more_but_what_is_small(
 
 
 @pytest.mark.parametrize("request_of", [closing, streamed])
-async def test_who_reads_slowly_gets_all(house: House, request_of: Request) -> None:
+async def test_who_reads_slowly_gets_all(served: ServedUser, request_of: Request) -> None:
     loop = asyncio.get_running_loop()
-    client = narrow_socket(house.port)
-    await loop.sock_sendall(client, request_of(house))
+    client = narrow_socket(served.port)
+    await loop.sock_sendall(client, request_of(served))
     received = 0
     started = loop.time()
     while chunk := await loop.sock_recv(client, 100_000):

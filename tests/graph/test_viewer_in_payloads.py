@@ -21,7 +21,7 @@ from server.services import Services
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..jobs.house import create_generation, ready_upload
+from ..jobs.helpers import create_generation, ready_upload
 from .conftest import Ask
 from .test_function_calls import statement_of
 

@@ -17,7 +17,7 @@ from jobs.providers.base import LimitedProvider, Provider
 from settings import Settings
 
 from ..conftest import MakeUser
-from .house import PROVIDER, MakeServices, Someone, Start, ready_upload
+from .helpers import PROVIDER, MakeServices, Someone, Start, ready_upload
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 from server import serving
 from settings import get_settings
 
-from .house import FakeProvider
+from .helpers import FakeProvider
 
 
 def main(seconds: float) -> None:

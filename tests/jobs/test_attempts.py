@@ -25,7 +25,7 @@ from jobs.core.declare import RetryLater, WorkerServices
 from jobs.generations import GenerationRun
 from jobs.providers.base import LimitedProvider, ProviderFailed
 
-from .house import (
+from .helpers import (
     PROVIDER,
     FakeProvider,
     Someone,

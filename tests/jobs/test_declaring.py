@@ -30,7 +30,7 @@ from jobs.providers.offline import OfflineProvider
 from settings import Settings
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     MakeServices,
     create_generation,

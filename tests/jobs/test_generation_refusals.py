@@ -14,7 +14,7 @@ from db.files.storage import Storage
 from db.uploads.operations import UploadRecords
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     awaiting_upload,
     create_generation,
     movements,

@@ -18,7 +18,7 @@ from jobs.providers.base import (
 from jobs.providers.offline import OfflineProvider
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     MakeServices,
     create_generation,

@@ -22,7 +22,7 @@ from jobs import generations as generations_job
 from jobs.generations import end_overdue_work
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     MakeServices,
     create_generation,

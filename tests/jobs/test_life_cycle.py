@@ -23,7 +23,7 @@ from db.generations.operations import (
 )
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     PROVIDER,
     Someone,
     begun,

@@ -24,7 +24,7 @@ from jobs.providers.offline import OfflineProvider
 
 from ..conftest import MakeUser
 from ..pictures import encoded
-from .house import (
+from .helpers import (
     COLOR,
     CREATE,
     Someone,
@@ -126,7 +126,7 @@ async def test_a_mask_stays_while_a_generation_needs_it(
 
     async def delete() -> None:
         async with database.transaction(actor) as transaction:
-            await call(transaction, delete_upload(kept))
+            await call(transaction, delete_upload(storage, actor, kept))
 
     with pytest.raises(asyncpg.PostgresError, match="A generation is being made"):
         await delete()

@@ -25,7 +25,7 @@ from jobs.providers.base import (
 )
 from jobs.providers.offline import OfflineProvider
 
-from .house import COLOR, FakeProvider, photo
+from .helpers import COLOR, FakeProvider, photo
 
 PROVIDERS: dict[str, Callable[[], Provider]] = {"offline": OfflineProvider}
 PICTURES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}

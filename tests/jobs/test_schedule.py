@@ -21,7 +21,7 @@ from jobs.upkeep import purge_old_rows
 from settings import Settings
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     MakeServices,
     create_generation,

@@ -18,7 +18,7 @@ from jobs.generations import GenerationRun
 from jobs.providers.base import LimitedProvider
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     Someone,
     begun,

@@ -27,7 +27,7 @@ from jobs.providers.offline import OfflineProvider
 from settings import Settings
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     Someone,
     Start,

@@ -18,7 +18,7 @@ from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLi
 from settings import Settings
 
 from ..conftest import MakeUser
-from .house import (
+from .helpers import (
     FakeProvider,
     Start,
     create_generation,

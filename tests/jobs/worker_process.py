@@ -13,7 +13,7 @@ from db.files.storage import open_storage
 from jobs.core.worker import Worker
 from settings import get_settings
 
-from .house import FakeProvider
+from .helpers import FakeProvider
 
 
 async def main(url: str, seconds: float) -> None:

@@ -20,7 +20,7 @@ from db.files.storage import open_storage
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..jobs.house import create_generation, ended, eventually, ready_upload, wallet
+from ..jobs.helpers import create_generation, ended, eventually, ready_upload, wallet
 from ..running import ROOT, environment
 
 

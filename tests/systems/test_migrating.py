@@ -16,6 +16,8 @@ from alembic.config import Config
 from structlog.testing import capture_logs
 
 from db.core.functions import Function
+from db.core.registry import metadata
+from db.core.rereading import reread_name
 from db.migrations import migrate as migrating
 from db.migrations.functions import declared_functions, newest_revision
 from db.migrations.migrate import alembic_config, migrate
@@ -41,6 +43,7 @@ def downgrade():
     op.drop_column("wallets", "motto")
 """
 OVERLOAD = "app.spend_credits(text, integer, text, text, text)"
+REREAD = "app.reread_wallets_next"
 READ = "{ viewer { id credits { balance } creditTransactions(first: 3) { nodes { amount } } } }"
 SPEND = """mutation($key: String!) {
   spendCredits(input: {amount: 1, idempotencyKey: $key}) {
@@ -57,9 +60,10 @@ def next_release() -> tuple[Function, ...]:
             case "app.spend_credits":
                 text = function.text.replace("spend_credits(", "spend_credits(note text, ", 1)
                 return replace(function, signature=OVERLOAD, text=text)
-            case "app.reread_wallets":
+            case name if name == f"app.{reread_name(metadata.tables['wallets'])}":
                 text = function.text.replace("returns table (", "returns table (motto text, ")
-                return replace(function, text=text.replace("select ", "select t.motto, ", 1))
+                text = text.replace("select ", "select t.motto, ", 1).replace(name, REREAD)
+                return replace(function, signature=f"{REREAD}(uuid)", text=text)
             case "app.schema_revision":
                 return replace(function, text=function.text.replace(newest_revision(), "9999"))
         return function
@@ -105,7 +109,7 @@ async def prepared(
     config = with_next(server.owner_url)
     await asyncio.to_thread(command.downgrade, config, newest_revision())
     await migrate(server.owner_url, settings_there)
-    await owner.execute(f"drop function if exists {OVERLOAD}")
+    await owner.execute(f"drop function if exists {OVERLOAD}, {REREAD}(uuid)")
 
 
 async def use(client: Client, ended: asyncio.Event, done: list[int]) -> None:
@@ -152,5 +156,5 @@ async def test_requests_are_answered_before_during_and_after_a_migration(
         await asyncio.gather(*users)
     assert await owner.fetchval("select app.schema_revision()") == "9999"
     assert await owner.fetchval(f"select '{OVERLOAD}'::regprocedure::oid > 0")
-    assert await owner.fetchval("select count(motto) from app.reread_wallets(null)") == 0
+    assert await owner.fetchval(f"select count(motto) from {REREAD}(null)") == 0
     assert len(done) > before

@@ -248,7 +248,9 @@ async def run_mutation(
         if mutate.for_admins:
             await run.context.admin()
         outcome = await mutate.operation(run.context, **arguments)
-        return await retried(lambda: _finish(database, plan, outcome, run))
+        answer = await retried(lambda: _finish(database, plan, outcome, run))
+        await _follow(outcome)
+        return answer
     except Exception as error:
         refusal, is_full = _refusal(error), _is_full(error)
         if _may_miss_user(error) and not mutate.ignores_dead_token:
@@ -299,6 +301,13 @@ async def _finish(
     async with database.transaction(actor) as transaction:
         payload = _with_viewer(await _run_command(transaction, outcome, actor), actor)
         return await plan.read(transaction, payload, _request(plan, payload, run))
+
+
+async def _follow(outcome: Outcome | Payload) -> None:
+    """Does what follows a command's commit."""
+    command = outcome.command if isinstance(outcome, Outcome) else None
+    if isinstance(command, FunctionCall) and command.after is not None:
+        await command.after()
 
 
 async def _show(database: Database, plan: PayloadPlan, payload: Payload, run: Run) -> bytes:

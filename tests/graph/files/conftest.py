@@ -43,7 +43,7 @@ LATER = datetime.now(UTC) + timedelta(days=1)
 
 
 @dataclass
-class House:
+class FileServer:
     """The routes with all that they work with, and an upload that waits for its photo."""
 
     client: httpx.AsyncClient
@@ -100,23 +100,23 @@ async def usual_limits(database: Database) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def house(
+async def file_server(
     tmp_path: Path, database: Database, make_user: MakeUser, owner: asyncpg.Connection
-) -> AsyncIterator[House]:
+) -> AsyncIterator[FileServer]:
     settings = Settings(
         data_directory=tmp_path,
         public_url="http://api.test",
         upload_limit_bytes=LIMIT_BYTES,
         upload_quota_bytes=QUOTA_BYTES,
     )
-    async with house_of(settings, database, await make_user(), owner) as made:
+    async with file_server_of(settings, database, await make_user(), owner) as made:
         yield made
 
 
 @asynccontextmanager
-async def house_of(
+async def file_server_of(
     settings: Settings, database: Database, actor: Actor, owner: asyncpg.Connection
-) -> AsyncIterator[House]:
+) -> AsyncIterator[FileServer]:
     storage, images = open_storage(settings), ImageWorker(40_000_000)
     limits = UploadLimits.of(settings)
     files = Files(
@@ -130,7 +130,7 @@ async def house_of(
     upload_id = await new_upload(database, actor, limits)
     assert actor.user_id is not None
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-        yield House(client, files, storage, owner, actor.user_id, upload_id)
+        yield FileServer(client, files, storage, owner, actor.user_id, upload_id)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from db.core.actor import Actor
 from db.core.errors import ErrorCode
+from db.core.fair_queue import Asker
 from db.core.pool import Database
 from db.files.images import ImageWorker
 from db.files.storage import (
@@ -25,17 +26,20 @@ from settings import Settings
 from tests import pictures
 
 from ...conftest import MakeUser
-from .conftest import LATER, House, assert_refused, house_of
+from ...jobs.helpers import delete_photo
+from .conftest import LATER, FileServer, assert_refused, file_server_of
 
 
-def get_url(house: House, content_type: str | None = "image/jpeg") -> str:
-    return house.links.sign_url("GET", house.result_path, time.time() + 600, content_type)
+def get_url(file_server: FileServer, content_type: str | None = "image/jpeg") -> str:
+    return file_server.links.sign_url(
+        "GET", file_server.result_path, time.time() + 600, content_type
+    )
 
 
-async def test_a_result_is_sent_so_that_a_browser_only_shows_it(house: House) -> None:
+async def test_a_result_is_sent_so_that_a_browser_only_shows_it(file_server: FileServer) -> None:
     data = bytes(range(256)) * 4000
-    await house.storage.put(house.result_path, data)
-    response = await house.client.get(get_url(house))
+    await file_server.storage.put(file_server.result_path, data)
+    response = await file_server.client.get(get_url(file_server))
     assert response.status_code == 200
     assert response.content == data
     headers = response.headers
@@ -43,49 +47,62 @@ async def test_a_result_is_sent_so_that_a_browser_only_shows_it(house: House) ->
     assert headers["content-length"] == str(len(data))
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"] == "default-src 'none'; sandbox"
-    assert headers["content-disposition"] == f'inline; filename="{house.upload_id}.jpg"'
+    assert headers["content-disposition"] == f'inline; filename="{file_server.upload_id}.jpg"'
     kind, age, _ = headers["cache-control"].split(", ")
     assert kind == "private"
     assert 590 <= int(age.removeprefix("max-age=")) <= 900
 
 
-async def test_head_tells_the_same_without_the_bytes(house: House) -> None:
-    await house.storage.put(house.result_path, b"x" * 1234)
-    response = await house.client.head(get_url(house))
+async def test_head_tells_the_same_without_the_bytes(file_server: FileServer) -> None:
+    await file_server.storage.put(file_server.result_path, b"x" * 1234)
+    response = await file_server.client.head(get_url(file_server))
     assert response.status_code == 200
     assert response.headers["content-length"] == "1234"
     assert response.headers["content-type"] == "image/jpeg"
     assert response.content == b""
 
 
-async def test_a_link_to_a_deleted_file_is_refused_like_an_altered_one(house: House) -> None:
-    missing = await house.client.get(get_url(house))
-    altered = await house.client.get(get_url(house).replace("image%2Fjpeg", "text%2Fhtml"))
+async def test_a_link_to_a_deleted_file_is_refused_like_an_altered_one(
+    file_server: FileServer,
+) -> None:
+    missing = await file_server.client.get(get_url(file_server))
+    altered = await file_server.client.get(
+        get_url(file_server).replace("image%2Fjpeg", "text%2Fhtml")
+    )
     assert_refused(missing, 403, ErrorCode.FORBIDDEN)
     assert missing.text == altered.text
-    await house.storage.put(house.result_path, b"bytes")
-    put_link = house.links.sign_url("PUT", house.result_path, time.time() + 600)
-    assert_refused(await house.client.get(put_link), 403, ErrorCode.FORBIDDEN)
+    await file_server.storage.put(file_server.result_path, b"bytes")
+    put_link = file_server.links.sign_url("PUT", file_server.result_path, time.time() + 600)
+    assert_refused(await file_server.client.get(put_link), 403, ErrorCode.FORBIDDEN)
 
 
-async def test_other_methods_are_not_there(house: House) -> None:
+async def test_other_methods_are_not_there(file_server: FileServer) -> None:
     for method in ("POST", "DELETE", "PATCH"):
-        response = await house.client.request(method, get_url(house))
+        response = await file_server.client.request(method, get_url(file_server))
         assert response.status_code == 405
 
 
-async def test_nothing_opens_a_deleted_photo(house: House, photo: bytes) -> None:
-    await house.put(photo)
+async def test_nothing_opens_a_deleted_photo(
+    file_server: FileServer, database: Database, photo: bytes
+) -> None:
+    await file_server.put(photo)
     expires_at = time.time() + 600
-    whole = house.links.sign_url("GET", house.upload_path, expires_at, "image/jpeg")
-    small = house.links.sign_url("GET", variant_path(house.upload_path, 160), expires_at)
+    whole = file_server.links.sign_url("GET", file_server.upload_path, expires_at, "image/jpeg")
+    small = file_server.links.sign_url(
+        "GET", variant_path(file_server.upload_path, 160), expires_at
+    )
     for url in (whole, small):
-        assert (await house.client.get(url)).status_code == 200
-    await house.files.uploads.delete(Actor("authenticated", house.user_id), house.upload_id)
+        assert (await file_server.client.get(url)).status_code == 200
+    await delete_photo(
+        database,
+        file_server.storage,
+        Actor("authenticated", file_server.user_id),
+        file_server.upload_id,
+    )
     for url in (whole, small):
-        assert_refused(await house.client.get(url), 403, ErrorCode.FORBIDDEN)
-    assert_refused(await house.put(photo), 403, ErrorCode.FORBIDDEN)
-    assert not [path async for chunk in house.storage.older_than(LATER) for path in chunk]
+        assert_refused(await file_server.client.get(url), 403, ErrorCode.FORBIDDEN)
+    assert_refused(await file_server.put(photo), 403, ErrorCode.FORBIDDEN)
+    assert not [path async for chunk in file_server.storage.older_than(LATER) for path in chunk]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -100,23 +117,24 @@ async def test_a_smaller_picture_is_made_once_however_many_ask(
     made = 0
     narrow = ImageWorker.resize
 
-    async def counted(worker: ImageWorker, data: bytes, width_pixels: int) -> bytes:
+    async def counted(worker: ImageWorker, data: bytes, width_pixels: int, asker: Asker) -> bytes:
         nonlocal made
         made += 1
-        return await narrow(worker, data, width_pixels)
+        assert asker.network
+        return await narrow(worker, data, width_pixels, asker)
 
     monkeypatch.setattr(ImageWorker, "resize", counted)
-    async with house_of(stored_anywhere, database, await make_user(), owner) as house:
+    async with file_server_of(stored_anywhere, database, await make_user(), owner) as file_server:
         content_type = f"image/{kind.lower()}"
-        path = generation_path(house.user_id, house.upload_id, content_type)
+        path = generation_path(file_server.user_id, file_server.upload_id, content_type)
         see_through = Image.new("RGBA", (700, 500), (200, 40, 40, 128))
         picture = see_through if kind == "PNG" else pictures.portrait(700, 500).picture
-        await house.storage.put(path, pictures.encoded(picture, kind))
-        url = house.files.links.picture_url(path, content_type, time.time() + 600, 320)
+        await file_server.storage.put(path, pictures.encoded(picture, kind))
+        url = file_server.files.links.picture_url(path, content_type, time.time() + 600, 320)
 
         async def fetched() -> tuple[bytes, str]:
-            answer = await house.client.get(url)
-            if house.storage.is_direct:
+            answer = await file_server.client.get(url)
+            if file_server.storage.is_direct:
                 assert answer.status_code == 307
                 async with httpx.AsyncClient() as http:
                     answer = await http.get(answer.headers["location"])
@@ -132,20 +150,29 @@ async def test_a_smaller_picture_is_made_once_however_many_ask(
         assert small.mode == picture.mode
         assert made == 1
 
-        wider = house.files.links.picture_url(path, content_type, time.time() + 600, 1280)
-        assert (await house.client.get(wider)).status_code in {200, 307}
-        assert await house.storage.get(variant_path(path, 1280)) == await house.storage.get(path)
+        wider = file_server.files.links.picture_url(path, content_type, time.time() + 600, 1280)
+        assert (await file_server.client.get(wider)).status_code in {200, 307}
+        assert await file_server.storage.get(
+            variant_path(path, 1280)
+        ) == await file_server.storage.get(path)
 
 
-async def test_a_width_that_was_not_signed_is_refused(house: House) -> None:
-    await house.storage.put(house.result_path, b"bytes")
-    whole = get_url(house)
-    for path in (variant_path(house.result_path, 160), f"widths/9999/{house.result_path}"):
+async def test_a_width_that_was_not_signed_is_refused(file_server: FileServer) -> None:
+    await file_server.storage.put(file_server.result_path, b"bytes")
+    whole = get_url(file_server)
+    for path in (
+        variant_path(file_server.result_path, 160),
+        f"widths/9999/{file_server.result_path}",
+    ):
         assert_refused(
-            await house.client.get(whole.replace(house.result_path, path)), 403, ErrorCode.FORBIDDEN
+            await file_server.client.get(whole.replace(file_server.result_path, path)),
+            403,
+            ErrorCode.FORBIDDEN,
         )
-    gone = house.links.sign_url("GET", variant_path(house.upload_path, 160), time.time() + 600)
-    assert_refused(await house.client.get(gone), 403, ErrorCode.FORBIDDEN)
+    gone = file_server.links.sign_url(
+        "GET", variant_path(file_server.upload_path, 160), time.time() + 600
+    )
+    assert_refused(await file_server.client.get(gone), 403, ErrorCode.FORBIDDEN)
 
 
 def test_every_width_of_the_schema_can_be_made() -> None:

@@ -270,6 +270,40 @@ async def test_only_roles_that_may_read_a_row_are_told_of_it(
             await again.until(f"gone secret_{made}", "for owners again", "for both")
 
 
+@pytest.mark.parametrize("change", ["DELETE", "INSERT"])
+async def test_what_waits_for_a_slow_client_is_not_shown_to_who_has_left_meanwhile(
+    engine: Engine, make_team: MakeTeam, make_user: Any, hub: EventHub, change: str
+) -> None:
+    leaves, stays = await make_user(), await make_user()
+    team = await make_team(leaves, stays)
+    made = await team.note("before")
+    items = {
+        user_id: Subscriber(engine, hub.subscribe, lambda one=user_id: Actor("authenticated", one))
+        .stream(NOTES, {}, None)
+        for user_id in (leaves, stays)
+    }  # fmt: skip
+    for stream in items.values():
+        await anext(stream)
+    if change == "DELETE":
+        await team.writer.execute("delete from notes where id = $1", made)
+    else:
+        await team.note("waiting")
+    await settle(hub, team.writer)
+    await team.leave(leaves)
+    await team.note("mine", leaves)
+    await settle(hub, team.writer)
+    shown = {}
+    for user_id, stream in items.items():
+        async with asyncio.timeout(10):
+            shown[user_id] = orjson.loads((await anext(stream)).body)["data"]["notesChanged"]
+        await stream.aclose()
+    assert shown[leaves]["row"] == {"body": "mine"}
+    first = shown[stays]
+    assert (first["row"], first["deletedId"]) == (
+        (None, f"note_{made}") if change == "DELETE" else ({"body": "waiting"}, None)
+    )
+
+
 async def test_who_is_in_two_audiences_is_shown_each_change_once(
     stream: Callable[..., Stream],
     make_team: MakeTeam,

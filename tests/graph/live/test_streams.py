@@ -23,7 +23,7 @@ from graph.live import streams
 from graph.live.bus import WakeBus
 from graph.live.clients import ClientLimits, Clients
 from server.app import Server
-from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_protocol import DeadlineHttpProtocol
 from settings import Settings
 from tests.conftest import MakeUser
 from tests.graph.live.websocket_server import run_uvicorn
@@ -106,7 +106,7 @@ async def running(database: Database, settings: Settings, **limits: Any) -> Asyn
         interface="asgi3",
         lifespan="off",
         log_level="warning",
-        http=ImpatientHttpProtocol,
+        http=DeadlineHttpProtocol,
         ws="none",
         proxy_headers=False,
     )
@@ -272,7 +272,7 @@ async def test_who_does_not_read_is_dropped(
 ) -> None:
     huge = b"data: " + b"x" * 1_000_000 + b"\n\n"
     monkeypatch.setattr(streams, "next_event", lambda _: huge * 30)
-    monkeypatch.setattr(ImpatientHttpProtocol, "reader_seconds", 0.3)
+    monkeypatch.setattr(DeadlineHttpProtocol, "reader_seconds", 0.3)
     async with running(database, settings, close_seconds=0.2) as live:
         port = live.http.base_url.port
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)

@@ -21,7 +21,7 @@ from graph.live.clients import ClientLimits, Clients
 from graph.live.subscriptions import SlowConsumer
 from graph.live.transport import GraphQLWebSocket
 from graph.live.websocket import RequestErrors
-from server.uvicorn_protocol import ImpatientHttpProtocol
+from server.uvicorn_protocol import DeadlineHttpProtocol
 from server.uvicorn_websocket import FlushOrAbortProtocol
 
 ALICE = Actor("authenticated", user_id=uuid4(), session_id=uuid4())
@@ -156,7 +156,7 @@ async def serving(
         endpoint,
         lifespan="off",
         log_level="warning",
-        http=ImpatientHttpProtocol,
+        http=DeadlineHttpProtocol,
         ws=FlushOrAbortProtocol,
         ws_per_message_deflate=False,
         proxy_headers=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from db.core.lifecycles import ALWAYS, Conditional, Lifecycle
 from db.core.registry import models
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "lifecycles.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "lifecycles.md"
 MARK = "<!-- Below this line, `tallygraph lifecycles` writes. -->\n\n"
 
 

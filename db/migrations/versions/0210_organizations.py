@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0200"
-down_revision = "0190"
+revision = "0210"
+down_revision = "0200"
 branch_labels = None
 depends_on = None
 

@@ -23,7 +23,7 @@ from db.generations.operations import (
     finish_generation,
     start_generation,
 )
-from db.uploads.operations import UploadLimits, UploadRecords, create_upload
+from db.uploads.operations import UploadLimits, UploadRecords, create_upload, delete_upload
 from jobs.core.declare import RetryLater, WorkerServices
 from jobs.core.worker import Worker
 from jobs.generations import GenerationRun
@@ -78,6 +78,15 @@ async def ready_upload(
         content_type=image.content_type,
     )
     return upload_id
+
+
+async def delete_photo(database: Database, storage: Storage, actor: Actor, upload_id: UUID) -> None:
+    """Deletes a photo of a user's, then its files."""
+    command = delete_upload(storage, actor, upload_id)
+    async with database.transaction(actor) as transaction:
+        await call(transaction, command)
+    assert command.after is not None
+    await command.after()
 
 
 async def create_generation(

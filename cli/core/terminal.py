@@ -82,7 +82,7 @@ def no_database(settings: Settings) -> str:
     from db.embedded.database import find_embedded
 
     looked = settings.data_directory.absolute()
-    beside = Path(__file__).resolve().parent / ".tallygraph"
+    beside = Path(__file__).resolve().parents[2] / ".tallygraph"
     said = f"No database is running for {looked}, and DATABASE_OWNER_URL is not set. "
     if looked != beside and find_embedded(settings.model_copy(update={"data_directory": beside})):
         return (

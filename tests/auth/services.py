@@ -24,7 +24,7 @@ PASSWORD = "correct horse battery"
 
 
 @dataclass
-class House:
+class AuthServices:
     """One process: its accounts, tokens and database."""
 
     accounts: Accounts
@@ -47,10 +47,10 @@ class House:
         return [row["action"] for row in rows]
 
 
-def build(database: Database, settings: Settings) -> House:
+def build(database: Database, settings: Settings) -> AuthServices:
     tokens = AccessTokens(SigningKeys.load(settings), settings)
     passwords, attempts = PasswordHasher(), Attempts(settings.failed_sign_ins_per_address)
-    return House(
+    return AuthServices(
         Accounts(database, passwords, attempts, tokens, settings), tokens, passwords, database
     )
 
@@ -65,7 +65,7 @@ async def refused(awaitable: Any) -> ErrorCode:
     return error.value.code
 
 
-async def refreshes(house: House, *tokens: str) -> list[SignedIn | BaseException]:
+async def refreshes(services: AuthServices, *tokens: str) -> list[SignedIn | BaseException]:
     return await asyncio.gather(
-        *(house.accounts.refresh(token) for token in tokens), return_exceptions=True
+        *(services.accounts.refresh(token) for token in tokens), return_exceptions=True
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who wants a password hashed: the network that calls, and the account that it names.
+    """Who wants work done: the network that calls, and the account that it names or has.
 
     `is_known` when that account was signed in to from there before.
     """
@@ -78,3 +81,43 @@ class FairQueue[Item]:
 
     def _waiting(self, network: str) -> int:
         return sum(map(len, self._networks.get(network, {}).values()))
+
+
+class FairSlots:
+    """So many work at a time; who waits for that takes turns as in a `FairQueue`."""
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
+
+    @asynccontextmanager
+    async def slot(self, asker: Asker, patience_seconds: float) -> AsyncIterator[None]:
+        """A block within a slot; `TimeoutError` when it is not this asker's turn in time."""
+        await self._take(asker, patience_seconds)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    async def _take(self, asker: Asker, patience_seconds: float) -> None:
+        if self.free:
+            self.free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put(asker, turn)
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self._give_back()  # it was given in the same moment
+            turn.cancel()
+            raise
+
+    def _give_back(self) -> None:
+        while self._waiting:
+            turn = self._waiting.take()
+            if not turn.done():  # who waits no longer has cancelled it
+                turn.set_result(None)
+                return
+        self.free += 1

@@ -1,0 +1,487 @@
+"""Each error that a mutation declares is provoked, and none comes back that it does not declare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from graphql import GraphQLObjectType, build_schema, get_named_type
+
+from auth.invitations import invitation_tokens
+from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from db.files.storage import open_storage
+from db.uploads.operations import UploadRecords
+from graph.engine.payload_errors import document_errors
+from graph.engine.specs import Mutate, spec_of
+from graph.schema import build_schema as build_product_schema
+from server.services import Services
+from settings import Settings
+
+from ..conftest import MakeUser
+from ..db.ledger import Ledger
+from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
+from .conftest import Ask
+
+SCHEMA = build_product_schema()._schema
+HAIR = 'toolId: "hair-color", parameters: {color: "#123456"}'
+MESSAGE = 'type: OFFER, titleKey: "t", messageKey: "m"'
+LONG = "x" * 256
+
+
+@dataclass
+class Stage:
+    """An admin with 10 credits, and everything that refuses them something."""
+
+    ask: Ask
+    actor: Actor
+    database: Database
+    settings: Settings
+    owner: asyncpg.Connection
+    services: Services
+
+    async def codes(self, mutation: str, given: str) -> list[str]:
+        """The codes of a mutation's errors."""
+        call = f"{mutation}(input: {given})" if given else mutation
+        answer = await self.ask(f"mutation {{ {call} {{ errors {{ code }} }} }}", actor=self.actor)
+        assert "errors" not in answer, answer
+        return [error["code"] for error in answer["data"][mutation]["errors"]]
+
+    async def uses(self, slice_name: str, rows: int, stored_bytes: int) -> None:
+        """Has the user fill a quota."""
+        await self.owner.execute(
+            "insert into quota_use (user_id, slice, rows_used, bytes_used) values ($1, $2, $3, $4)"
+            " on conflict (user_id, slice) do update set rows_used = $3, bytes_used = $4,"
+            " rows_allowed = 0, bytes_allowed = 0",
+            self.actor.user_id, slice_name, rows, stored_bytes,
+        )  # fmt: skip
+
+    async def photo(self) -> UUID:
+        """A photo of the user's."""
+        return await ready_upload(self.database, open_storage(self.settings), self.actor)
+
+    async def generation(self) -> tuple[UUID, UUID]:
+        """A photo, and a generation from it that has not ended."""
+        photo = await self.photo()
+        return photo, await create_generation(self.database, self.actor, photo)
+
+
+@pytest.fixture
+async def stage(
+    ask: Ask,
+    make_user: MakeUser,
+    database: Database,
+    settings: Settings,
+    owner: asyncpg.Connection,
+    services: Services,
+) -> Stage:
+    """Everything that provocations need."""
+    actor = await make_user(credits=10)
+    await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
+    return Stage(ask, actor, database, settings, owner, services)
+
+
+# Makes the input that is refused.
+Provocation = str | Callable[[Stage], Awaitable[str]]
+
+
+def repeated(mutation: str, given: str, other: str) -> Provocation:
+    """An input that is refused because the same mutation was sent with another one."""
+
+    async def provoke(stage: Stage) -> str:
+        assert await stage.codes(mutation, given) == []
+        return other
+
+    return provoke
+
+
+def filled(slice_name: str, given: str) -> Provocation:
+    """An input that is refused because the user has stored so much."""
+
+    async def provoke(stage: Stage) -> str:
+        await stage.uses(slice_name, 10**9, 0)
+        return given
+
+    return provoke
+
+
+def of_photo(make: Callable[[Stage], Awaitable[UUID]]) -> Provocation:
+    """A generation from a photo."""
+
+    async def provoke(stage: Stage) -> str:
+        upload = await make(stage)
+        return f'{{{HAIR}, uploadId: "upload_{upload}", idempotencyKey: "k"}}'
+
+    return provoke
+
+
+async def awaited(stage: Stage) -> UUID:
+    return await awaiting_upload(stage.database, stage.actor)
+
+
+async def expired(stage: Stage) -> UUID:
+    upload = await awaited(stage)
+    await stage.owner.execute("update uploads set expires_at = now() where id = $1", upload)
+    return upload
+
+
+def rejected(data: bytes) -> Callable[[Stage], Awaitable[UUID]]:
+    """A photo whose bytes were refused."""
+
+    async def make(stage: Stage) -> UUID:
+        upload = await awaited(stage)
+        state = await UploadRecords(stage.database).find_upload(upload)
+        assert state is not None
+        with pytest.raises(DomainError):
+            await stage.services.uploads.receive(upload, state, data)
+        return upload
+
+    return make
+
+
+async def too_large(stage: Stage) -> UUID:
+    upload = await awaited(stage)
+    records = UploadRecords(stage.database)
+    await records.mark_rejected(upload, ErrorCode.LIMIT_EXCEEDED, "too large")
+    return upload
+
+
+async def without_credits(stage: Stage) -> UUID:
+    assert await stage.codes("spendCredits", '{amount: 10, idempotencyKey: "all"}') == []
+    return await stage.photo()
+
+
+async def capped(stage: Stage) -> None:
+    """Has the user no credits but those that the plan gave, all of them used for today."""
+    await stage.owner.execute(
+        "update users set plan_id = 'free' where id = $1", stage.actor.user_id
+    )
+    await stage.codes("spendCredits", '{amount: 10, idempotencyKey: "all"}')
+    await Ledger(stage.database, stage.owner).grant(stage.actor, 50, "PLAN", days=30)
+    daily = await stage.owner.fetchval("select max_daily_credits from plans where id = 'free'")
+    assert await stage.codes("spendCredits", f'{{amount: {daily}, idempotencyKey: "day"}}') == []
+
+
+async def capped_photo(stage: Stage) -> UUID:
+    await capped(stage)
+    return await stage.photo()
+
+
+async def capped_spend(stage: Stage) -> str:
+    await capped(stage)
+    return '{amount: 1, idempotencyKey: "k"}'
+
+
+async def full_of_generations(stage: Stage) -> UUID:
+    photo = await stage.photo()
+    await stage.uses("generations", 10**9, 0)
+    return photo
+
+
+async def used_key(stage: Stage) -> str:
+    photo = await stage.photo()
+    given = f'{{{HAIR}, uploadId: "upload_{photo}", idempotencyKey: "k"}}'
+    assert await stage.codes("createGeneration", given) == []
+    return given.replace("#123456", "#654321")
+
+
+async def inactive(stage: Stage) -> str:
+    return f'{{toolId: "beard", uploadId: "upload_{await stage.photo()}", idempotencyKey: "k"}}'
+
+
+async def ended(stage: Stage) -> str:
+    _, made = await stage.generation()
+    await finish(stage.database, made)
+    return f'{{id: "generation_{made}"}}'
+
+
+async def cancelled_key(stage: Stage) -> str:
+    _, one = await stage.generation()
+    _, other = await stage.generation()
+    cancel = '{{id: "generation_{}", idempotencyKey: "k"}}'
+    assert await stage.codes("cancelGeneration", cancel.format(one)) == []
+    return cancel.format(other)
+
+
+async def under_way(stage: Stage) -> str:
+    return f'{{id: "generation_{(await stage.generation())[1]}"}}'
+
+
+async def photo_in_use(stage: Stage) -> str:
+    return f'{{id: "upload_{(await stage.generation())[0]}"}}'
+
+
+async def known_email(stage: Stage) -> str:
+    given = f'{{email: "{uuid4()}@example.test", password: "correct horse"}}'
+    assert await stage.codes("signUp", given) == []
+    return given
+
+
+async def full_profile(stage: Stage) -> str:
+    create = "mutation { createProfile(input: {analysis: {}}) { profile { id } } }"
+    answer = await stage.ask(create, actor=stage.actor)
+    await stage.uses("profiles", 1, 10**12)
+    profile = answer["data"]["createProfile"]["profile"]["id"]
+    return f'{{id: "{profile}", name: "longer than before"}}'
+
+
+def to_oneself(template: str) -> Provocation:
+    """An input that names the user; `%s` is their id."""
+
+    async def provoke(stage: Stage) -> str:
+        return template.replace("%s", f"user_{stage.actor.user_id}")
+
+    return provoke
+
+
+def to_oneself_again(mutation: str, template: str, other: str) -> Provocation:
+    """The same, refused because the same mutation was sent with another input."""
+
+    async def provoke(stage: Stage) -> str:
+        user = f"user_{stage.actor.user_id}"
+        assert await stage.codes(mutation, template.replace("%s", user)) == []
+        return other.replace("%s", user)
+
+    return provoke
+
+
+async def full_wallet(stage: Stage) -> str:
+    await stage.owner.execute(
+        "update wallets set balance = 1000000000 where user_id = $1", stage.actor.user_id
+    )
+    return f'{{userId: "user_{stage.actor.user_id}", amount: 1, reason: "r", idempotencyKey: "k"}}'
+
+
+async def organization(stage: Stage) -> str:
+    """The global id of an organization that the user owns."""
+    create = """mutation { createOrganization(input: {name: "Acme", idempotencyKey: "acme"}) {
+      organization { id } } }"""
+    answer = await stage.ask(create, actor=stage.actor)
+    return str(answer["data"]["createOrganization"]["organization"]["id"])
+
+
+def of_organization(template: str) -> Provocation:
+    """An input that names an organization of the user's (`%o`), and the user (`%s`)."""
+
+    async def provoke(stage: Stage) -> str:
+        named = template.replace("%o", await organization(stage))
+        return named.replace("%s", f"user_{stage.actor.user_id}")
+
+    return provoke
+
+
+async def owns_many(stage: Stage) -> str:
+    await stage.owner.execute(
+        "with made as (insert into organizations (name) select n::text from generate_series(1, 20) n"
+        " returning id) insert into organization_members (organization_id, user_id, role)"
+        " select id, $1, 'OWNER' from made",
+        stage.actor.user_id,
+    )
+    return '{name: "one more", idempotencyKey: "k"}'
+
+
+async def invited_many(stage: Stage) -> str:
+    wanted = await organization(stage)
+    await stage.owner.execute(
+        "insert into organization_invitations (organization_id, email, email_key, role, expires_at)"
+        " select $1, n::text, n::text, 'VIEWER', now() + interval '1 day'"
+        " from generate_series(1, 200) n",
+        UUID(wanted.partition("_")[2]),
+    )
+    return f'{{organizationId: "{wanted}", email: "one@more.test"}}'
+
+
+async def invited_to_many(stage: Stage) -> str:
+    wanted = UUID((await organization(stage)).partition("_")[2])
+    await stage.owner.execute(
+        "with made as (insert into users (email) select n || '@' || $1::text || '.test'"
+        " from generate_series(1, 1000) n returning id)"
+        " insert into organization_members (organization_id, user_id, role)"
+        " select $1, id, 'VIEWER' from made",
+        wanted,
+    )
+    invited = await stage.owner.fetchval(
+        "insert into organization_invitations (organization_id, email, email_key, role, expires_at)"
+        " select $1, email, email_key, 'VIEWER', now() + interval '1 day' from users where id = $2"
+        " returning id",
+        wanted, stage.actor.user_id,
+    )  # fmt: skip
+    return f'{{token: "{invitation_tokens().token(invited)}"}}'
+
+
+NO_ORGANIZATION = f"organization_{UUID(int=1)}"
+NOBODY = f"user_{UUID(int=1)}"
+PROVOKED: dict[str, dict[str, Provocation]] = {
+    "signUp": {
+        "BAD_USER_INPUT": '{email: "none", password: "short"}',
+        "EMAIL_IN_USE": known_email,
+    },
+    "signIn": {"INVALID_CREDENTIALS": '{email: "a@b.test", password: "wrong one"}'},
+    "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
+    "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
+    "signOut": {},
+    "createProfile": {
+        "BAD_USER_INPUT": "{analysis: []}",
+        "QUOTA_EXCEEDED": filled("profiles", "{analysis: {}}"),
+    },
+    "updateProfile": {
+        "BAD_USER_INPUT": f'{{id: "profile_{UUID(int=1)}", analysis: []}}',
+        "NOT_FOUND": f'{{id: "profile_{UUID(int=1)}"}}',
+        "QUOTA_EXCEEDED": full_profile,
+    },
+    "deleteProfile": {"NOT_FOUND": f'{{id: "profile_{UUID(int=1)}"}}'},
+    "markNotificationRead": {"NOT_FOUND": f'{{id: "notification_{UUID(int=1)}"}}'},
+    "sendNotification": {
+        "BAD_USER_INPUT": to_oneself(f'{{userId: "%s", {MESSAGE}, idempotencyKey: ""}}'),
+        "NOT_FOUND": f'{{userId: "{NOBODY}", {MESSAGE}, idempotencyKey: "k"}}',
+        "IDEMPOTENCY_CONFLICT": to_oneself_again(
+            "sendNotification",
+            f'{{userId: "%s", {MESSAGE}, idempotencyKey: "k"}}',
+            f'{{userId: "%s", {MESSAGE}, idempotencyKey: "k", data: {{a: 1}}}}',
+        ),
+    },
+    "createUpload": {
+        "BAD_USER_INPUT": '{contentType: "text/html", sizeBytes: 1}',
+        "EMPTY_FILE": '{contentType: "image/png", sizeBytes: 0}',
+        "LIMIT_EXCEEDED": '{contentType: "image/png", sizeBytes: 99999999}',
+        "QUOTA_EXCEEDED": filled("uploads", '{contentType: "image/png", sizeBytes: 1}'),
+    },
+    "deleteUpload": {
+        "NOT_FOUND": f'{{id: "upload_{UUID(int=1)}"}}',
+        "BAD_USER_INPUT": photo_in_use,
+    },
+    "createGeneration": {
+        "BAD_USER_INPUT": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: ""}}',
+        "NOT_FOUND": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: "k"}}',
+        "TOOL_INACTIVE": inactive,
+        "UPLOAD_MISSING": of_photo(awaited),
+        "UPLOAD_EXPIRED": of_photo(expired),
+        "EMPTY_FILE": of_photo(rejected(b"")),
+        "INVALID_IMAGE": of_photo(rejected(b"no picture")),
+        "LIMIT_EXCEEDED": of_photo(too_large),
+        "QUOTA_EXCEEDED": of_photo(full_of_generations),
+        "INSUFFICIENT_CREDITS": of_photo(without_credits),
+        "DAILY_LIMIT_REACHED": of_photo(capped_photo),
+        "IDEMPOTENCY_CONFLICT": used_key,
+    },
+    "cancelGeneration": {
+        "BAD_USER_INPUT": f'{{id: "generation_{UUID(int=1)}", idempotencyKey: "{LONG}"}}',
+        "NOT_FOUND": f'{{id: "generation_{UUID(int=1)}"}}',
+        "GENERATION_ENDED": ended,
+        "IDEMPOTENCY_CONFLICT": cancelled_key,
+    },
+    "deleteGeneration": {
+        "NOT_FOUND": f'{{id: "generation_{UUID(int=1)}"}}',
+        "BAD_USER_INPUT": under_way,
+    },
+    "spendCredits": {
+        "BAD_USER_INPUT": '{amount: 0, idempotencyKey: "k"}',
+        "INSUFFICIENT_CREDITS": '{amount: 11, idempotencyKey: "k"}',
+        "DAILY_LIMIT_REACHED": capped_spend,
+        "IDEMPOTENCY_CONFLICT": repeated(
+            "spendCredits",
+            '{amount: 1, idempotencyKey: "k"}',
+            '{amount: 2, idempotencyKey: "k"}',
+        ),
+    },
+    "grantCredits": {
+        "BAD_USER_INPUT": to_oneself('{userId: "%s", amount: 0, reason: "r", idempotencyKey: "k"}'),
+        "NOT_FOUND": f'{{userId: "{NOBODY}", amount: 1, reason: "r", idempotencyKey: "k"}}',
+        "LIMIT_EXCEEDED": full_wallet,
+        "IDEMPOTENCY_CONFLICT": to_oneself_again(
+            "grantCredits",
+            '{userId: "%s", amount: 1, reason: "r", idempotencyKey: "k"}',
+            '{userId: "%s", amount: 2, reason: "r", idempotencyKey: "k"}',
+        ),
+    },
+    "retryJob": {"NOT_FOUND": f'{{id: "deadJob_{UUID(int=1)}"}}'},
+    "createOrganization": {
+        "BAD_USER_INPUT": '{name: " ", idempotencyKey: "k"}',
+        "LIMIT_EXCEEDED": owns_many,
+        "IDEMPOTENCY_CONFLICT": repeated(
+            "createOrganization",
+            '{name: "one", idempotencyKey: "k"}',
+            '{name: "other", idempotencyKey: "k"}',
+        ),
+    },
+    "renameOrganization": {
+        "BAD_USER_INPUT": f'{{organizationId: "{NO_ORGANIZATION}", name: "{LONG}"}}',
+        "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}", name: "new"}}',
+    },
+    "inviteMember": {
+        "BAD_USER_INPUT": f'{{organizationId: "{NO_ORGANIZATION}", email: "none"}}',
+        "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}", email: "a@b.test"}}',
+        "LIMIT_EXCEEDED": invited_many,
+    },
+    "revokeInvitation": {"NOT_FOUND": f'{{id: "organizationInvitation_{UUID(int=1)}"}}'},
+    "acceptInvitation": {"NOT_FOUND": '{token: "none"}', "LIMIT_EXCEEDED": invited_to_many},
+    "setMemberRole": {
+        "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
+        "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s", role: ADMIN}'),
+    },
+    "removeMember": {
+        "NOT_FOUND": to_oneself(f'{{organizationId: "{NO_ORGANIZATION}", userId: "%s"}}'),
+        "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s"}'),
+    },
+    "transferOwnership": {
+        "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}"}}')
+    },
+    "leaveOrganization": {
+        "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}',
+        "LAST_OWNER": of_organization('{organizationId: "%o"}'),
+    },
+    "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
+    "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
+}
+
+
+def declared() -> dict[str, list[str]]:
+    """The codes that each mutation declares."""
+    mutations = SCHEMA.mutation_type
+    assert mutations is not None
+    found = {}
+    for name, field in mutations.fields.items():
+        spec = spec_of(field)
+        assert isinstance(spec, Mutate)
+        found[name] = [code.value for code in spec.errors]
+    return found
+
+
+def test_every_declared_code_has_a_provocation_and_no_other() -> None:
+    assert {name: sorted(codes) for name, codes in declared().items()} == {
+        name: sorted(provocations) for name, provocations in PROVOKED.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("mutation", "code"), [(name, code) for name, codes in PROVOKED.items() for code in codes]
+)
+async def test_a_declared_code_comes_back_and_no_other(
+    stage: Stage, mutation: str, code: str
+) -> None:
+    provocation = PROVOKED[mutation][code]
+    given = provocation if isinstance(provocation, str) else await provocation(stage)
+    codes = await stage.codes(mutation, given)
+    assert code in codes
+    assert set(codes) <= set(declared()[mutation])
+
+
+def test_a_payload_says_which_errors_it_may_have() -> None:
+    mutations = SCHEMA.mutation_type
+    assert mutations is not None
+    for name, codes in declared().items():
+        payload = get_named_type(mutations.fields[name].type)
+        assert isinstance(payload, GraphQLObjectType)
+        said = payload.fields["errors"].description or ""
+        own = re.search(rf"`{name}`: (.*?)\.", said) or re.search(r": (.*)\.$", said)
+        assert (own[1].split(", ") if own else []) == codes, said
+        assert own or said == "Always empty."
+
+
+def test_a_schema_without_mutations_has_nothing_to_say() -> None:
+    document_errors(build_schema("type Query { a: Int }"))

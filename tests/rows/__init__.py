@@ -1,0 +1,43 @@
+"""New rows of users, for tests that need one in every table: a module here for each slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from db.core.actor import Actor
+
+FIRST = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000a"))
+SECOND = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000b"))
+# Has a session and nothing else, so that a new row of theirs meets no unique key.
+NEWCOMER = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000c"))
+ADMIN = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000d"), is_admin=True)
+
+Row = dict[str, Any]
+# Takes the user's id and a key that no row has yet.
+Maker = Callable[[UUID, UUID], Row]
+LATER = datetime.now(UTC) + timedelta(days=1)
+FORMAT = "image/jpeg"
+
+
+def known_id(user_id: UUID, table: str) -> UUID:
+    """The id of the row that every user with rows has in a table."""
+    return uuid5(user_id, table)
+
+
+def serial(key: UUID) -> int:
+    """A number for a key."""
+    return int(key) % 1_000_000_000
+
+
+def makers() -> dict[str, Maker]:
+    """What makes a new row, by table: the `ROWS` of every module beside this text."""
+    found: dict[str, Maker] = {}
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        if file.stem != "__init__":
+            found |= import_module(f"tests.rows.{file.stem}").ROWS
+    return found
