@@ -299,10 +299,10 @@ async def invited_many(stage: Stage) -> str:
 async def invited_to_many(stage: Stage) -> str:
     wanted = UUID((await organization(stage)).partition("_")[2])
     await stage.owner.execute(
-        "with made as (insert into users (email) select n || '@' || $1::text || '.test'"
+        "with made as (insert into users (email) select n || '@' || $1::uuid || '.test'"
         " from generate_series(1, 1000) n returning id)"
         " insert into organization_members (organization_id, user_id, role)"
-        " select $1, id, 'VIEWER' from made",
+        " select $1::uuid, id, 'VIEWER' from made",
         wanted,
     )
     invited = await stage.owner.fetchval(
