@@ -146,7 +146,7 @@ def write(report: Report) -> None:
 
 PAGE = """# Benchmarks
 
-How fast is Tallygraph next to what one would take in its place? All servers answer the same
+How fast is Tallygraph next to its alternatives? All servers answer the same
 operations over one database, in one run, with the same tables, roles and row-level security; that
 their answers are equal is checked before anything is measured.
 
@@ -164,8 +164,8 @@ median over the rounds.
   the token, and runs the very SQL that Tallygraph's engine builds. Its sign-in is argon2 alone.
 - **strawberry** is Strawberry's own executor over our types, behind the same HTTP server:
   `bench/peers/resolvers.py` gives every field a resolver as it is usually written, and tuned.
-  Documents are parsed and validated once, statements made once, edges read through dataloaders,
-  and each operation has one transaction with its claims.
+  Documents are parsed and validated once, statements made once, related rows read through
+  dataloaders, and each operation has one transaction with its claims.
 - **postgraphile** is PostGraphile 5 on Node 24 (`bench/peers/postgraphile/`, both pinned), in
   production mode. It logs in as the role that our server uses, verifies the same tokens (each
   once) and sets the claim that the policies read. `spendCredits` calls the same SQL function. Smart
@@ -176,7 +176,7 @@ median over the rounds.
 
 {table}
 
-{memory}. CPU is per request. A dash: the peer has no such thing. The bare application knows no
+{memory}. CPU is per request. A dash: the peer does not support it. The bare application knows no
 documents, and puts no input together as `updateProfile` needs it; the other peers have no
 accounts and no worker, so nobody but us signs in users and runs generations. For G1 the server's
 CPU includes the worker's, and "Requests/s" are finished generations of 4 users at a time.

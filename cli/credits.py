@@ -1,4 +1,4 @@
-"""`tallygraph credits …`: read a wallet, give, refund and move credits, prove the books."""
+"""`tallygraph credits …`: read a wallet, give, refund and move credits, verify the ledger."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ async def proven() -> Proof:
     settings = get_settings()
     database = await Database.connect(serving_url(settings), settings)
     try:
-        with console.status("Proving the books") as status:
+        with console.status("Verifying the ledger") as status:
             return await prove_ledger(
                 database, tell=lambda wallets: status.update(f"{wallets} wallets proven so far")
             )

@@ -1,1 +1,1 @@
-"""State and its lawful changes: tables with policies, operations, rules."""
+"""State and its allowed changes: tables with policies, operations, rules."""

@@ -57,8 +57,6 @@ class AuthSession:
 
 @strawberry.input(description="An e-mail address and a password.")
 class SignUpInput:
-    """Input of `signUp`."""
-
     email: str = strawberry.field(
         description="At most 254 bytes, in one alphabet. It is kept as it is typed; all spellings "
         "of an address (case, accents, `münchen.example` or `xn--mnchen-3ya.example`) are one."
@@ -68,16 +66,12 @@ class SignUpInput:
 
 @strawberry.input(description="An e-mail address and a password.")
 class SignInInput:
-    """Input of `signIn`."""
-
     email: str = strawberry.field(description="The address signed up with.")
     password: str = strawberry.field(description="The password.")
 
 
 @strawberry.input(description="What is known of a guest's device.")
 class SignInAnonymouslyInput:
-    """Input of `signInAnonymously`."""
-
     device_id: str | None = strawberry.field(
         default=None,
         description="An id of the installation, such as a UUID that the app keeps. A device gets "
@@ -87,15 +81,11 @@ class SignInAnonymouslyInput:
 
 @strawberry.input(description="A refresh token.")
 class RefreshSessionInput:
-    """Input of `refreshSession`."""
-
     refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
 
 
 @strawberry.type(description="Result of signing up or in, or of renewing a session.")
 class SessionPayload(MutationPayload):
-    """Payload with a session."""
-
     session: AuthSession | None = strawberry.field(description="The session; null on errors.")
     bonus_credits: int | None = strawberry.field(
         description="Credits that came with the account just opened: 0 when its address or device "
@@ -105,8 +95,6 @@ class SessionPayload(MutationPayload):
 
 @strawberry.type(description="Result of `signOut`.")
 class SignOutPayload(MutationPayload):
-    """Payload of `signOut`."""
-
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
 
 

@@ -73,8 +73,6 @@ class AdministrationQuery:
 
 @stored_in(credit_tables.CreditGrant, description="Credits for a user, from an admin.")
 class GrantCreditsInput:
-    """Input of `grantCredits`."""
-
     user_id: strawberry.ID = strawberry.field(description="The user's global id.")
     amount: int = strawberry.field(description="Credits to give, 1 to 1000000.")
     reason: str = strawberry.field(
@@ -91,8 +89,6 @@ class GrantCreditsInput:
 
 @strawberry.type(description="Result of `grantCredits`.")
 class GrantCreditsPayload(MutationPayload):
-    """Payload of `grantCredits`."""
-
     transaction: CreditTransaction | None = strawberry.field(
         description="The movement; null when nothing was given."
     )

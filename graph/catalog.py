@@ -14,12 +14,12 @@ from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
     column,
-    edge,
     embedded,
     expression,
     global_id,
     live,
     mutation,
+    related_row,
     rows,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
@@ -112,7 +112,9 @@ class Plan(Node):
     sort_order: int = column(description="Position among plans of one price, ascending.")
 
 
-extend(User, plan=edge("plan_id", returns=Plan | None, description="The plan subscribed to."))
+extend(
+    User, plan=related_row("plan_id", returns=Plan | None, description="The plan subscribed to.")
+)
 
 
 @backed_by(tables.Hairstyle, prefix="hairstyle")
@@ -174,16 +176,12 @@ class CatalogQuery:
 
 @strawberry.input(description="Which tool to switch, and how.")
 class SetToolActiveInput:
-    """Input of `setToolActive`."""
-
     tool_id: strawberry.ID = strawberry.field(description="The tool's global id or slug.")
     is_active: bool = strawberry.field(description="Whether it can be run from now on.")
 
 
 @strawberry.type(description="Result of `setToolActive`.")
 class SetToolActivePayload(MutationPayload):
-    """Payload of `setToolActive`."""
-
     tool: Tool | None = strawberry.field(description="The tool as it is now.")
 
 
@@ -210,8 +208,6 @@ class CatalogMutation:
 
 @strawberry.type(description="A tool that was added, changed or taken away.")
 class ToolsChanged:
-    """Item of `toolsChanged`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     tool: Tool | None = strawberry.field(
         description="The tool right after the change; null when it was taken away, and in the "

@@ -31,11 +31,11 @@ from graph.engine.declare import (
     backed_by,
     column,
     connection,
-    edge,
     expression,
     global_id,
     live,
     mutation,
+    related_row,
     report,
 )
 from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome
@@ -166,7 +166,7 @@ def usable_grants(grant: FromClause) -> ColumnElement[bool]:
 
 extend(
     User,
-    credits=edge("id", "user_id", returns=Credits | None, description="The wallet."),
+    credits=related_row("id", "user_id", returns=Credits | None, description="The wallet."),
     credit_transactions=connection(
         CreditTransaction, NEWEST_FIRST, description="The wallet's history, newest first."
     ),
@@ -195,7 +195,7 @@ class CreditUsage:
     tool_id: strawberry.ID | None = column(
         description="The tool's global id; null by DAY, and for spends that were for no tool."
     )
-    tool: Tool | None = edge(
+    tool: Tool | None = related_row(
         "tool_slug", description="The tool; null as well when it is switched off."
     )
     used: int = column(description="Credits used up.")
@@ -236,10 +236,10 @@ def credit_usage_arguments(  # the engine itself answers
     self: Any,  # noqa: ARG001
     by: Annotated[CreditUsageGrouping, _argument("What to sum by.")],  # noqa: ARG001
     from_: Annotated[  # noqa: ARG001
-        datetime | None, _argument("The first moment; 30 days before `to` if unsaid.", "from")
+        datetime | None, _argument("Start of the period; 30 days before `to` if left out.", "from")
     ] = None,
     to: Annotated[  # noqa: ARG001
-        datetime | None, _argument("The moment after the last; now if unsaid.")
+        datetime | None, _argument("End of the period, itself not part of it; now if left out.")
     ] = None,
 ) -> Any:
     """The arguments of `creditUsage`."""
@@ -278,8 +278,6 @@ class CreditsQuery:
 
 @stored_in(tables.CreditTransaction, description="A spend of the caller's own credits.")
 class SpendCreditsInput:
-    """Input of `spendCredits`."""
-
     amount: int = strawberry.field(description="Credits to spend, 1 to 1000000.")
     reason: str | None = strawberry.field(
         default=None, description="Shown in the history; at most 255 characters."
@@ -295,8 +293,6 @@ class SpendCreditsInput:
 
 @strawberry.type(description="Result of `spendCredits`.")
 class SpendCreditsPayload(MutationPayload):
-    """Payload of `spendCredits`."""
-
     transaction: CreditTransaction | None = strawberry.field(
         description="The movement; null when nothing was spent."
     )
@@ -336,8 +332,6 @@ class CreditsMutation:
 
 @strawberry.type(description="The wallet after a change.")
 class CreditsChanged:
-    """Item of `creditsChanged`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     credits: Credits = strawberry.field(description="The wallet right after the change.")
 

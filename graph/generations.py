@@ -18,12 +18,12 @@ from graph.engine.declare import (
     column,
     computed,
     connection,
-    edge,
     embedded,
     global_id,
     live,
     mutation,
     reference,
+    related_row,
     root_connection,
     rows,
     state_enum,
@@ -62,11 +62,13 @@ class Generation(Node):
 
     id: strawberry.ID = global_id()
     status: tables.GenerationStatus = column(description="Where it stands.")
-    tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
+    tool: Tool | None = related_row(
+        "tool_id", description="The tool; null when it was switched off."
+    )
     tool_id: strawberry.ID = reference(
         "tool_id", "tool", description="The tool's global id, also when it is switched off."
     )
-    upload: Upload | None = edge(
+    upload: Upload | None = related_row(
         "upload_id", description="The photo; DELETED when its owner has deleted it since."
     )
     parameters: JSON = column(
@@ -103,8 +105,6 @@ extend(
 
 @stored_in(tables.Generation, description="A run of a tool on an uploaded photo.")
 class CreateGenerationInput:
-    """Input of `createGeneration`."""
-
     tool_id: strawberry.ID = strawberry.field(description="The tool's global id or slug.")
     upload_id: strawberry.ID = strawberry.field(description="The upload's global id.")
     parameters: JSON | None = strawberry.field(
@@ -126,8 +126,6 @@ class CreateGenerationInput:
 
 @strawberry.type(description="Result of `createGeneration`.")
 class CreateGenerationPayload(MutationPayload):
-    """Payload of `createGeneration`."""
-
     generation: Generation | None = strawberry.field(
         description="QUEUED, or SUCCEEDED at once when the cache had it; free then."
     )
@@ -160,7 +158,9 @@ class GenerationLog(Node):
     user_id: strawberry.ID = reference(
         "user_id", "user", description="Whose generation it was: a global id."
     )
-    tool: Tool | None = edge("tool_id", description="The tool; null when it was switched off.")
+    tool: Tool | None = related_row(
+        "tool_id", description="The tool; null when it was switched off."
+    )
     tool_id: strawberry.ID = reference(
         "tool_id", "tool", description="The tool's global id, also when it is switched off."
     )
@@ -212,8 +212,6 @@ class GenerationsQuery:
     description="A generation that is not wanted any more.",
 )
 class CancelGenerationInput:
-    """Input of `cancelGeneration`."""
-
     id: strawberry.ID = strawberry.field(description="The generation's global id.")
     idempotency_key: str | None = strawberry.field(
         default=None,
@@ -224,8 +222,6 @@ class CancelGenerationInput:
 
 @strawberry.type(description="Result of `cancelGeneration`.")
 class CancelGenerationPayload(MutationPayload):
-    """Payload of `cancelGeneration`."""
-
     generation: Generation | None = strawberry.field(
         description="The generation, CANCELLED; null when it was not."
     )
@@ -233,15 +229,11 @@ class CancelGenerationPayload(MutationPayload):
 
 @strawberry.input(description="Which generation to delete.")
 class DeleteGenerationInput:
-    """Input of `deleteGeneration`."""
-
     id: strawberry.ID = strawberry.field(description="The generation's global id.")
 
 
 @strawberry.type(description="Result of `deleteGeneration`.")
 class DeleteGenerationPayload(MutationPayload):
-    """Payload of `deleteGeneration`."""
-
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
@@ -334,16 +326,12 @@ class GenerationsMutation:
 
 @strawberry.type(description="A generation after a change.")
 class GenerationUpdated:
-    """Item of `generationUpdated`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     generation: Generation = strawberry.field(description="The generation after the change.")
 
 
 @strawberry.type(description="A generation of the caller's after a change.")
 class GenerationsChanged:
-    """Item of `generationsChanged`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     generation: Generation | None = strawberry.field(
         description="The generation right after the change; null when it was deleted, and in the "

@@ -53,15 +53,11 @@ class JobsQuery:
 
 @strawberry.input(description="A dead job to try again.")
 class RetryJobInput:
-    """Input of `retryJob`."""
-
     id: strawberry.ID = strawberry.field(description="The dead job's global id.")
 
 
 @strawberry.type(description="Result of `retryJob`.")
 class RetryJobPayload(MutationPayload):
-    """Payload of `retryJob`."""
-
     job: DeadJob | None = strawberry.field(description="The job, with the time of its retry.")
 
 

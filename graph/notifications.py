@@ -61,15 +61,11 @@ extend(
 
 @strawberry.input(description="Which notification was read.")
 class MarkNotificationReadInput:
-    """Input of `markNotificationRead`."""
-
     id: strawberry.ID = strawberry.field(description="The notification's global id.")
 
 
 @strawberry.type(description="Result of `markNotificationRead`.")
 class MarkNotificationReadPayload(MutationPayload):
-    """Payload of `markNotificationRead`."""
-
     notification: Notification | None = strawberry.field(
         description="The notification as it is now."
     )
@@ -87,8 +83,6 @@ async def mark_notification_read(
 
 @stored_in(tables.Notification, description="A message from an admin to one user.")
 class SendNotificationInput:
-    """Input of `sendNotification`."""
-
     user_id: strawberry.ID = strawberry.field(description="The user's global id.")
     type: NotificationType = strawberry.field(description="What it is about.")
     title_key: str = strawberry.field(description="i18n key of the title, 1 to 255 characters.")
@@ -106,8 +100,6 @@ class SendNotificationInput:
 
 @strawberry.type(description="Result of `sendNotification`.")
 class SendNotificationPayload(MutationPayload):
-    """Payload of `sendNotification`."""
-
     notification: Notification | None = strawberry.field(description="What was sent.")
 
 
@@ -148,8 +140,6 @@ class NotificationsMutation:
 
 @strawberry.type(description="A new notification.")
 class NotificationAdded:
-    """Item of `notificationAdded`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     notification: Notification | None = strawberry.field(
         description="The notification; null in the first item, which only gives the cursor."

@@ -55,8 +55,6 @@ extend(
 
 @stored_in(tables.Profile, description="A new profile.")
 class CreateProfileInput:
-    """Input of `createProfile`."""
-
     local_id: int | None = strawberry.field(
         default=strawberry.UNSET,
         description="The client's own number for it. Creating the same number again returns the "
@@ -83,8 +81,6 @@ class CreateProfileInput:
 
 @stored_in(tables.Profile, description="Changes to a profile; what is left out stays.")
 class UpdateProfileInput:
-    """Input of `updateProfile`."""
-
     id: strawberry.ID = strawberry.field(description="The profile's global id.")
     name: str | None = strawberry.field(
         default=strawberry.UNSET, description="At most 255 characters."
@@ -106,22 +102,16 @@ class UpdateProfileInput:
 
 @strawberry.input(description="Which profile to delete.")
 class DeleteProfileInput:
-    """Input of `deleteProfile`."""
-
     id: strawberry.ID = strawberry.field(description="The profile's global id.")
 
 
 @strawberry.type(description="Result of `createProfile` and `updateProfile`.")
 class ProfilePayload(MutationPayload):
-    """Payload with a profile."""
-
     profile: Profile | None = strawberry.field(description="The profile as it is now.")
 
 
 @strawberry.type(description="Result of `deleteProfile`.")
 class DeleteProfilePayload(MutationPayload):
-    """Payload of `deleteProfile`."""
-
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
@@ -176,8 +166,6 @@ class ProfilesMutation:
 
 @strawberry.type(description="A profile that was made, changed or deleted.")
 class ProfilesChanged:
-    """Item of `profilesChanged`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     profile: Profile | None = strawberry.field(
         description="The profile right after the change; null when it was deleted, and in the "

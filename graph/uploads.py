@@ -145,8 +145,6 @@ extend(
 
 @strawberry.input(description="A photo about to be uploaded.")
 class CreateUploadInput:
-    """Input of `createUpload`."""
-
     content_type: str = strawberry.field(
         description="image/jpeg (image/jpg is the same), image/png or image/webp, in any case."
     )
@@ -157,22 +155,16 @@ class CreateUploadInput:
 
 @strawberry.type(description="Result of `createUpload`.")
 class CreateUploadPayload(MutationPayload):
-    """Payload of `createUpload`."""
-
     upload: Upload | None = strawberry.field(description="Where to put the photo.")
 
 
 @strawberry.input(description="Which upload to delete.")
 class DeleteUploadInput:
-    """Input of `deleteUpload`."""
-
     id: strawberry.ID = strawberry.field(description="The upload's global id.")
 
 
 @strawberry.type(description="Result of `deleteUpload`.")
 class DeleteUploadPayload(MutationPayload):
-    """Payload of `deleteUpload`."""
-
     deleted_id: strawberry.ID | None = strawberry.field(
         description="The global id of what is gone; null when nothing was deleted."
     )
@@ -219,8 +211,6 @@ class UploadsMutation:
 
 @strawberry.type(description="An upload after a change.")
 class UploadUpdated:
-    """Item of `uploadUpdated`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     upload: Upload = strawberry.field(description="The upload after the change.")
 

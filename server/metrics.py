@@ -148,11 +148,11 @@ EVENT_LOG: Names = {
 LEDGER: Names = {
     "faults": (
         "ledger_faults",
-        "Most faults that a proof of the books found in the last day; 0 is sound.",
+        "Most inconsistent wallets that a check of the ledger found in the last day.",
     ),
     "age_seconds": (
         "ledger_proof_age_seconds",
-        "Seconds since the last proof of the books; it is made every hour.",
+        "Seconds since the last check of the ledger; it is made every hour.",
     ),
 }
 

@@ -44,12 +44,12 @@ def environment(data_directory: Path, **variables: str) -> dict[str, str]:
 
 
 def run_command(
-    data_directory: Path, *arguments: str, **variables: str
+    data_directory: Path, *arguments: str, root: Path = ROOT, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `tallygraph …` to its end."""
+    """Runs `tallygraph …` to its end, of the code in `root`."""
     return subprocess.run(
         [sys.executable, "-m", "cli", *arguments],
-        cwd=ROOT,
+        cwd=root,
         env=environment(data_directory, **variables),
         capture_output=True,
         text=True,
@@ -58,14 +58,14 @@ def run_command(
     )
 
 
-def start_server(data_directory: Path, **variables: str) -> RunningServer:
+def start_server(data_directory: Path, root: Path = ROOT, **variables: str) -> RunningServer:
     """`tallygraph dev` on a free port, once it has said that it is ready."""
     data_directory.mkdir(parents=True, exist_ok=True)
     log = data_directory / "server.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", "dev"],
-            cwd=ROOT,
+            cwd=root,
             env=environment(data_directory, **variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -88,9 +88,11 @@ def start_server(data_directory: Path, **variables: str) -> RunningServer:
 
 
 @contextmanager
-def running_server(data_directory: Path, **variables: str) -> Iterator[RunningServer]:
+def running_server(
+    data_directory: Path, root: Path = ROOT, **variables: str
+) -> Iterator[RunningServer]:
     """A server for a block."""
-    server = start_server(data_directory, **variables)
+    server = start_server(data_directory, root, **variables)
     try:
         yield server
     finally:

@@ -152,7 +152,7 @@ def _column_faults(table: Table, lifecycle: Lifecycle) -> Iterator[str]:
 def lifecycle_statements(table: Table, lifecycle: Lifecycle) -> list[str]:
     """The triggers that refuse every row and every change which the lifecycle does not allow.
 
-    Their conditions hold all of it: what is lawful calls no function. They fire after the change,
+    Their conditions hold all of it: allowed changes call no function. They fire after the change,
     since a trigger before it would make Postgres lock the row a second time.
     """
     column = lifecycle.column

@@ -77,7 +77,7 @@ async def prove_ledger(
 
     `tell` is told after each part how many wallets have been looked at.
 
-    Each part is one statement, so that it sees the books in one snapshot. A fault is also told to
+    Each part is one statement, so that it sees the ledger in one snapshot. A fault is also told to
     every admin.
     """
     started_at = datetime.now(UTC)

@@ -20,7 +20,7 @@ begin
 end;
 $$;
 
--- Every way in which the books of these users are wrong; sound books give no row. Each is a join of
+-- Every inconsistency in the ledger of these users; none gives no row. Each is a join of
 -- sums: to sum for each row anew would take hours for who has used credits for years.
 create or replace function app.ledger_faults(wallet_ids uuid[]) returns table (user_id uuid, fault text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -94,7 +94,7 @@ def embedded(
     return _field(Embedded(present), description)
 
 
-def edge(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:
+def related_row(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:
     """A field that leads to one row of another table."""
     return _field(RelatedRow(local, remote), description, returns)
 
@@ -237,7 +237,9 @@ def live(
     )
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(column, edge, connection, expression))
+@dataclass_transform(
+    kw_only_default=True, field_specifiers=(column, related_row, connection, expression)
+)
 def backed_by[T](
     model: type[Base], *, prefix: str = "", name: str | None = None
 ) -> Callable[[type[T]], type[T]]:

@@ -1,4 +1,4 @@
-"""How a slice declares its jobs, its work by the clock, and what it does when a worker connects."""
+"""How a slice declares its jobs, its scheduled work, and what it does when a worker connects."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def job[F: Work](name: str, *, attempts: int, when_dead: Work | None = None) -> 
 
 
 def every[F: Work](times: str) -> Callable[[F], F]:
-    """Declares work by the clock, named as its function; `times` is a cron expression in UTC."""
+    """Declares scheduled work, named as its function; `times` is a cron expression in UTC."""
 
     def declare(run: F) -> F:
         name = run.__name__

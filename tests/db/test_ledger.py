@@ -22,7 +22,7 @@ CONCURRENT = 50
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The functions, and the books as their owner reads them."""
+    """The functions, and the ledger as its owner reads it."""
     return Ledger(database, owner)
 
 

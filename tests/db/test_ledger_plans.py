@@ -19,7 +19,7 @@ FREE_MONTHLY, FREE_DAILY = 10, 5
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The functions, and the books as their owner reads them."""
+    """The functions, and the ledger as its owner reads it."""
     return Ledger(database, owner)
 
 

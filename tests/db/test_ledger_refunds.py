@@ -18,7 +18,7 @@ from .ledger import Ledger, refusal, refused_with
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The functions, and the books as their owner reads them."""
+    """The functions, and the ledger as its owner reads it."""
     return Ledger(database, owner)
 
 

@@ -1,4 +1,4 @@
-"""The clock keeps the ledger: credits run out, plans give theirs, keys go, and the books are proven."""
+"""Scheduled work on the ledger: credits run out, plans give theirs, keys go, and the ledger is verified."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .ledger import Ledger, refused_with
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The functions, and the books as their owner reads them."""
+    """The functions, and the ledger as its owner reads it."""
     return Ledger(database, owner)
 
 
@@ -78,7 +78,7 @@ STUCK = [
 
 
 @pytest.mark.parametrize(("damage", "sweep"), STUCK)
-async def test_unsound_books_stop_no_other_wallets_sweep(
+async def test_an_inconsistent_wallet_stops_no_other_wallets_sweep(
     ledger: Ledger,
     make_user: MakeUser,
     database: Database,

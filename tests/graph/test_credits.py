@@ -27,7 +27,7 @@ GRANTS = """query($first: Int, $after: Cursor) { viewer { creditGrants(first: $f
 
 @pytest.fixture
 def ledger(database: Database, owner: asyncpg.Connection) -> Ledger:
-    """The functions, and the books as their owner reads them."""
+    """The functions, and the ledger as its owner reads it."""
     return Ledger(database, owner)
 
 

@@ -123,7 +123,7 @@ async def test_it_is_answered_while_the_database_is_away(
     assert "tallygraph_events_bytes" not in page.text
 
 
-async def test_it_says_when_the_books_are_unsound(
+async def test_it_says_when_the_ledger_is_inconsistent(
     server: Server, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
     async def figures() -> dict[tuple[str, str | None], float]:

@@ -20,7 +20,7 @@ from graphql import (
 from db.generations.tables import Generation as GenerationRow
 from db.profiles.tables import Profile as ProfileRow
 from graph.engine.checks import SchemaError, check_schema
-from graph.engine.declare import backed_by, column, edge
+from graph.engine.declare import backed_by, column, related_row
 from graph.engine.specs import backing_of
 from graph.schema import build_schema, schema_text
 from tests.running import ROOT
@@ -294,7 +294,7 @@ def test_an_edge_may_meet_a_row_that_is_hidden() -> None:
     class Probe:
         """A probe."""
 
-        other: Other = edge("upload_id", description="Never missing, it says.")
+        other: Other = related_row("upload_id", description="Never missing, it says.")
 
     assert faults_of(Probe) == [
         "Probe.other leads to a row that may be hidden, so it must be nullable"

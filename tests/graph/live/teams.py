@@ -242,6 +242,9 @@ class Subscription:
     letters_changed: LetterChanged = live(
         "letters.changed", "row", starts_empty=True, description="All letters."
     )
+    remark_changed: RemarkChanged = live(
+        "remarks.changed", "row", entity=True, description="One remark."
+    )
     remarks_changed: RemarkChanged = live(
         "remarks.changed", "row", starts_empty=True, description="All remarks."
     )

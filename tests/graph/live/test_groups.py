@@ -431,15 +431,24 @@ async def test_a_stream_of_one_row_ends_with_the_membership_and_others_go_on(
     team = await make_team(leaves, stays, role="owner")
     await team.join(demoted, "admin")
     secret, note = await team.secret("secret"), await team.note("note", leaves)
+    remark, of_all = [
+        await team.writer.fetchval(
+            "insert into remarks (note_id, body) values ($1, 'remark') returning id", about
+        )
+        for about in (note, await team.note("for all"))
+    ]
     of_team = 'subscription { teamChanged(id: "team_%s") { row { body: name } deletedId } }'
     of_secret = 'subscription { secretChanged(id: "secret_%s") { row { body } deletedId } }'
     of_note = 'subscription { noteChanged(id: "note_%s") { cursor row { body } deletedId } }'
+    of_remark = 'subscription { remarkChanged(id: "remark_%s") { cursor row { body } } }'
     ends = [
+        stream(leaves, of_remark % of_all),
         stream(leaves, of_team % team.id),
         stream(leaves, of_secret % secret),
         stream(demoted, of_secret % secret),
     ]
     goes_on = [
+        stream(leaves, of_remark % remark),
         stream(leaves, of_note % note),  # it is still theirs
         stream(demoted, of_team % team.id),
         stream(stays, of_secret % secret),

@@ -1,0 +1,1 @@
+"""Reminders: what a user asked to be told."""
