@@ -20,7 +20,6 @@ from graph.engine.declare import (
     column,
     computed,
     connection,
-    edge,
     embedded,
     expression,
     global_id,
@@ -28,6 +27,7 @@ from graph.engine.declare import (
     lookup,
     mutation,
     reference,
+    related_row,
     state_enum,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
@@ -132,7 +132,7 @@ class Organization(Node):
 
 extend(
     OrganizationMember,
-    organization=edge(
+    organization=related_row(
         "organization_id",
         returns=Organization | None,
         description="The organization; null only while it is being deleted.",
@@ -145,7 +145,7 @@ extend(
         ("joined_at", "id"),
         description="The user's memberships of organizations, the oldest first.",
     ),
-    selected_organization=edge(
+    selected_organization=related_row(
         "selected_organization_id",
         returns=Organization | None,
         description="The organization that the user works in.",

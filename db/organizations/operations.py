@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from db.accounts.emails import check_new_email, email_key
 from db.core.actor import Actor
-from db.core.commands import Command, FunctionCall, SqlFunction
+from db.core.commands import FunctionCall, PythonCommand, SqlFunction
 from db.core.errors import DomainError, ErrorCode, Problems, not_found, refuse_any
 from db.core.pool import Transaction
 from db.core.predicates import own_rows
@@ -39,7 +39,9 @@ def create(*, name: str, idempotency_key: str) -> FunctionCall[UUID]:
     return _CREATE(wanted_name=name.strip(), idempotency_key=idempotency_key)
 
 
-def rename(problems: Problems, actor: Actor, organization_id: UUID, name: str) -> Command[UUID]:
+def rename(
+    problems: Problems, actor: Actor, organization_id: UUID, name: str
+) -> PythonCommand[UUID]:
     """Gives an organization another name; FORBIDDEN for other members, NOT_FOUND for strangers.
 
     What is wrong is told together with the `problems` found before.
@@ -62,7 +64,7 @@ def rename(problems: Problems, actor: Actor, organization_id: UUID, name: str) -
             raise not_found("organization", ("input", "organizationId"))
         raise DomainError(ErrorCode.FORBIDDEN, "Only owners and admins name an organization.")
 
-    return Command(run)
+    return PythonCommand(run)
 
 
 def invite(organization_id: UUID, *, email: str, role: str) -> FunctionCall[UUID]:
