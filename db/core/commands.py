@@ -38,9 +38,12 @@ class SqlFunction[Result]:
 
     def __call__(self, **values: Any) -> FunctionCall[Result]:
         """A call with these values, by the arguments' names."""
-        if values.keys() != self.arguments.keys():
-            raise TypeError(f"{self.name} takes {', '.join(self.arguments)}")
-        return FunctionCall(self, tuple(values[name] for name in self.arguments))
+        try:
+            if len(values) == len(self.arguments):
+                return FunctionCall(self, tuple([values[name] for name in self.arguments]))
+        except KeyError:
+            pass
+        raise TypeError(f"{self.name} takes {', '.join(self.arguments)}")
 
     def call(self, first: int) -> str:
         """The call as SQL, its parameters numbered from `first`."""
@@ -53,7 +56,8 @@ class SqlFunction[Result]:
         return getattr(getattr(func, schema), name)(*arguments)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as that doubles what it costs to make one, which every mutation does.
+@dataclass(slots=True)
 class FunctionCall[Result]:
     """A command that a SQL function does: with its payload it is one statement.
 
@@ -71,7 +75,7 @@ class FunctionCall[Result]:
 
 
 @dataclass(frozen=True, slots=True)
-class Command[Result]:
+class PythonCommand[Result]:
     """A command that Python does, in one transaction of the caller's."""
 
     run: Callable[[Transaction], Awaitable[Result]]

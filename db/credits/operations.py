@@ -140,7 +140,8 @@ async def expire_grants(user_id: UUID, transaction: Transaction) -> int:
 
 async def grant_plan_credits(user_id: UUID, transaction: Transaction) -> int:
     """Gives the month's credits of a user's plan; 0 when none are due or the plan has none."""
-    return int(await call(transaction, _GRANT_PLAN_CREDITS(owner_id=user_id)))
+    given = await call(transaction, _GRANT_PLAN_CREDITS(owner_id=user_id))
+    return int(given)
 
 
 @dataclass(frozen=True, slots=True)

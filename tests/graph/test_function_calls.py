@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from db.core.actor import Actor
-from db.core.commands import Command
+from db.core.commands import PythonCommand
 from db.core.errors import not_found
 from db.core.pool import Database, Transaction
 from db.core.predicates import own_rows
@@ -224,7 +224,7 @@ async def test_a_command_in_python_and_its_payload_are_one_transaction(
     monkeypatch: pytest.MonkeyPatch,
     whose: str,
 ) -> None:
-    def mark_read(notification_id: UUID) -> Command[UUID]:
+    def mark_read(notification_id: UUID) -> PythonCommand[UUID]:
         async def run(transaction: Transaction) -> UUID:
             own = own_rows(Notification, actor, "UPDATE")
             statement = update(Notification).where(Notification.id == notification_id, own)
@@ -233,7 +233,7 @@ async def test_a_command_in_python_and_its_payload_are_one_transaction(
                 raise not_found("notification")
             return notification_id
 
-        return Command(run)
+        return PythonCommand(run)
 
     monkeypatch.setattr(operations, "mark_read", mark_read)
     actor, other = await make_user(), await make_user()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.core.actor import Actor
-from db.core.commands import Command, FunctionCall
+from db.core.commands import FunctionCall, PythonCommand
 from graph.engine.planning.parameters import ACTOR, RESULT
 
 __all__ = ["ACTOR", "RESULT", "Outcome", "Payload", "Ref"]
@@ -20,7 +20,8 @@ class Ref:
     key: Any
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, for the same reason as `FunctionCall`.
+@dataclass(slots=True)
 class Outcome:
     """A command that is still to be run, and its payload.
 
@@ -28,7 +29,7 @@ class Outcome:
     `ACTOR`, or a `Ref`. `fields` are those of the payload's fields that are no rows.
     """
 
-    command: FunctionCall[Any] | Command[Any]
+    command: FunctionCall[Any] | PythonCommand[Any]
     rows: Mapping[str, str | Ref] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -249,7 +249,8 @@ async def run_mutation(
             await run.context.admin()
         outcome = await mutate.operation(run.context, **arguments)
         answer = await retried(lambda: _finish(database, plan, outcome, run))
-        await _follow(outcome)
+        if (follow := _after(outcome)) is not None:
+            await follow()
         return answer
     except Exception as error:
         refusal, is_full = _refusal(error), _is_full(error)
@@ -303,11 +304,10 @@ async def _finish(
         return await plan.read(transaction, payload, _request(plan, payload, run))
 
 
-async def _follow(outcome: Outcome | Payload) -> None:
-    """Does what follows a command's commit."""
+def _after(outcome: Outcome | Payload) -> Callable[[], Awaitable[None]] | None:
+    """What follows a command's commit."""
     command = outcome.command if isinstance(outcome, Outcome) else None
-    if isinstance(command, FunctionCall) and command.after is not None:
-        await command.after()
+    return command.after if isinstance(command, FunctionCall) else None
 
 
 async def _show(database: Database, plan: PayloadPlan, payload: Payload, run: Run) -> bytes:
@@ -346,9 +346,10 @@ async def _run_call(
 
 def call_request(outcome: Outcome, run: Run) -> Request:
     """What the parameters of a call's statement are computed from."""
-    keys: dict[tuple[str, ...], Any] = {
-        (name,): key.key for name, key in outcome.rows.items() if isinstance(key, Ref)
-    }
+    keys: dict[tuple[str, ...], Any] = {}
+    for name, key in outcome.rows.items():
+        if isinstance(key, Ref):
+            keys[name,] = key.key
     return Request(run.variables, run.context.actor.user_id, keys, outcome.fields)
 
 
