@@ -32,7 +32,7 @@ from auth.tokens import AccessTokens, bearer_token
 from db.core.errors import DomainError
 from db.core.pool import Database
 from graph.live.bus import WakeBus
-from graph.live.cursors import Cursor as Position
+from graph.live.cursors import EventCursor as Position
 from graph.live.event_log import EventLog
 from graph.live.hub import BATCH_ROWS, HEARTBEAT_SECONDS, UNSETTLED_POLL_SECONDS
 from graph.shared.relay import Cursor

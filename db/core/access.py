@@ -12,8 +12,8 @@ from typing import Literal
 
 from sqlalchemy import MetaData, Table
 
-Command = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
-WRITES: tuple[Command, ...] = ("INSERT", "UPDATE", "DELETE")
+SqlCommand = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
+WRITES: tuple[SqlCommand, ...] = ("INSERT", "UPDATE", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Access:
     insert: tuple[str, ...] = ()
     update: tuple[str, ...] = ()
     delete: bool = False
-    service: tuple[Command, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
+    service: tuple[SqlCommand, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
     def __post_init__(self) -> None:
         for command in WRITES:
@@ -185,7 +185,7 @@ class Access:
             if any(isinstance(one, Public | Admin) for one in parts(rule)):
                 raise ValueError(f"{command}: clients write as owners, members or parties only")
 
-    def rule(self, command: Command) -> Rule:
+    def rule(self, command: SqlCommand) -> Rule:
         """The rule for a command."""
         if command == "SELECT":
             return self.read
@@ -197,7 +197,7 @@ class Access:
             }[command]
         return self.write
 
-    def offers(self, command: Command) -> bool:
+    def offers(self, command: SqlCommand) -> bool:
         """Whether a client's role may run the command at all."""
         if command == "SELECT":
             return self.read != Nobody()
@@ -244,11 +244,11 @@ class Parent:
     rule: Rule
 
 
-def parent_of(table: Table, through: Through, command: Command) -> Parent:
+def parent_of(table: Table, through: Through, command: SqlCommand) -> Parent:
     """Where a rule leads from a table, for a command on that table."""
     (foreign_key,) = table.c[through.column].foreign_keys
     parent = foreign_key.column.table
-    asked: Command = "SELECT" if command == "SELECT" else "UPDATE"
+    asked: SqlCommand = "SELECT" if command == "SELECT" else "UPDATE"
     rule = through.rule or access_of(parent).rule(asked)
     if rule == Nobody():
         raise TypeError(f"{table.name}: clients may not {asked} {parent.name}; name a rule instead")

@@ -26,7 +26,6 @@ from sqlalchemy.sql import ColumnElement
 from db.core.access import (
     Admin,
     AnyOf,
-    Command,
     Group,
     Member,
     Nobody,
@@ -34,6 +33,7 @@ from db.core.access import (
     Public,
     Rule,
     Shared,
+    SqlCommand,
     Through,
     access_of,
     groups,
@@ -64,7 +64,7 @@ class Asking:
     """
 
     user_id: ColumnElement[Any]
-    command: Command = "SELECT"
+    command: SqlCommand = "SELECT"
     as_admin: bool = False
     rereads: bool = False
 
@@ -131,7 +131,7 @@ def ownership_predicate(
     source: FromClause,
     actor_user_id: ColumnElement[Any],
     *,
-    command: Command = "SELECT",
+    command: SqlCommand = "SELECT",
     as_admin: bool = False,
     rereads: bool = False,
 ) -> ColumnElement[bool]:
@@ -142,7 +142,9 @@ def ownership_predicate(
     return Asking(actor_user_id, command, as_admin, rereads).condition(table, source, rule)
 
 
-def own_rows(model: type[Base], actor: Actor, command: Command = "SELECT") -> ColumnElement[bool]:
+def own_rows(
+    model: type[Base], actor: Actor, command: SqlCommand = "SELECT"
+) -> ColumnElement[bool]:
     """The same for an operation that writes: only rows on which the actor may run the command."""
     actor_user_id = literal(actor.user_id, Uuid())
     return ownership_predicate(model, model.__table__, actor_user_id, command=command)

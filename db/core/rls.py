@@ -12,7 +12,6 @@ from db.core.access import (
     Admin,
     AnyOf,
     Audience,
-    Command,
     Group,
     Member,
     Nobody,
@@ -20,6 +19,7 @@ from db.core.access import (
     Public,
     Rule,
     Shared,
+    SqlCommand,
     Through,
     Watch,
     audiences,
@@ -41,7 +41,7 @@ CALLER_IS_ADMIN = "(select app.is_admin())"
 
 
 def condition(
-    table: Table, rule: Rule, command: Command, row: str = "", depth: int = 0, schema: str = ""
+    table: Table, rule: Rule, command: SqlCommand, row: str = "", depth: int = 0, schema: str = ""
 ) -> str:
     """What a rule demands of a row, as the text of a policy.
 
@@ -73,7 +73,7 @@ def _group_ids(group: str, roles: tuple[str, ...]) -> str:
 
 
 def _parent_condition(
-    table: Table, part: Through, command: Command, row: str, depth: int, schema: str
+    table: Table, part: Through, command: SqlCommand, row: str, depth: int, schema: str
 ) -> str:
     parent, name = parent_of(table, part, command), f"parent_{depth + 1}"
     met = condition(parent.table, parent.rule, command, f"{name}.", depth + 1, schema)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, JSON, Column, String, Table, Uuid
 
-from db.core.access import Command, Owner, parts
+from db.core.access import Owner, SqlCommand, parts
 from db.core.base import Base
 from db.core.commands import FunctionCall, SqlFunction
 from db.core.compiling import sql_type
@@ -131,7 +131,7 @@ def _inserting(model: type[Base]) -> str:
     return insert + repeated
 
 
-def _of_wanted(model: type[Base], command: Command) -> str:
+def _of_wanted(model: type[Base], command: SqlCommand) -> str:
     """To which row a command is done, and the refusal where there is none."""
     table, rule = _table(model), model.access.rule(command)
     return _WANTED.format(

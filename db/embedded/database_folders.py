@@ -14,7 +14,7 @@ from db.embedded.cluster import Cluster, Lock
 from db.embedded.process import SYSTEM_DIRECTORY, EmbeddedDatabaseError, read_pid_file
 from settings import Settings
 
-State = Literal["running", "in use", "stopped", "left behind"]
+DatabaseState = Literal["running", "in use", "stopped", "left behind"]
 
 _ID = re.compile(r"[0-9a-f]{16}")
 
@@ -27,7 +27,7 @@ class DatabaseFolder:
     directory: Path
     origin: Path | None
     size_bytes: int
-    state: State
+    state: DatabaseState
 
 
 def list_database_folders(
@@ -71,7 +71,7 @@ def _size_bytes(folder: Path) -> int:
     return total
 
 
-def _state(folder: Path, origin: Path | None) -> State:
+def _state(folder: Path, origin: Path | None) -> DatabaseState:
     if read_pid_file(folder / "data"):
         return "running"
     if (folder / "lock").exists():

@@ -239,8 +239,33 @@ begin
 end;
 $$;
 
+-- Tries a generation's dead job again. It is free: the credits went back when it failed, and nobody
+-- asks its user again. A job that could not be read names no generation.
+create or replace function app.retry_run_generation(job public.dead_jobs, admin_id uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    -- Wallets are locked before anything else.
+    generation public.generations := app.lock_generation(job.generation_id);
+begin
+    if not app.take_dead_job(job.id, admin_id) then
+        return;
+    elsif job.generation_id is null then
+        perform app.enqueue_dead_job(job);
+    elsif generation.status = 'FAILED' then
+        update public.generations g
+        set status = 'QUEUED', error_code = null, error_message = null, hold_id = null, enqueued_at = null,
+            started_at = null, finished_at = null,
+            follows_id = (select l.id from public.generations l
+                          where l.cache_key = g.cache_key and l.status in ('QUEUED', 'RUNNING')
+                            and l.follows_id is null)
+        where g.id = generation.id;
+        perform app.enqueue_generations(generation.user_id);
+    end if;
+end;
+$$;
+
 revoke execute on function
-    app.lock_generation(uuid),
+    app.lock_generation(uuid), app.retry_run_generation(public.dead_jobs, uuid),
     app.log_attempt(public.generations, integer, text, text, integer, jsonb, integer, text),
     app.note_provider_outcome(text, text), app.wait_for_circuit(text),
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),

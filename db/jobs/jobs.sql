@@ -15,49 +15,51 @@ begin
 end;
 $$;
 
--- Puts a failed generation in line once more. It is free: the credits went back when it failed, and
--- nobody asks its user again.
-create or replace function app.requeue_generation(wanted uuid) returns void
+-- Notes that an admin tries a dead job again; false when one has before.
+create or replace function app.take_dead_job(wanted uuid, admin_id uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    generation public.generations := app.lock_generation(wanted);
+    taken public.dead_jobs;
 begin
-    if generation.status <> 'FAILED' then
-        return;
+    update public.dead_jobs d set retried_at = clock_timestamp() where d.id = wanted and d.retried_at is null
+    returning * into taken;
+    if not found then
+        return false;
     end if;
-    update public.generations g
-    set status = 'QUEUED', error_code = null, error_message = null, hold_id = null, enqueued_at = null,
-        started_at = null, finished_at = null,
-        follows_id = (select l.id from public.generations l
-                      where l.cache_key = g.cache_key and l.status in ('QUEUED', 'RUNNING') and l.follows_id is null)
-    where g.id = wanted;
-    perform app.enqueue_generations(generation.user_id);
+    insert into public.audit_log (user_id, action, detail)
+    values (admin_id, 'retry_job', jsonb_build_object('jobId', wanted, 'generationId', taken.generation_id));
+    return true;
 end;
 $$;
 
--- Tries a dead job again, once; a second call changes nothing. Returns the job.
+-- Puts a dead job in line as it was.
+create or replace function app.enqueue_dead_job(job public.dead_jobs) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
+    values (0, job.entrypoint, job.payload, 'dead:' || job.id, 'queued');
+end;
+$$;
+
+-- Tries a dead job again, once; a second call changes nothing. Returns the job. A slice whose jobs
+-- need more than to be put in line has a function `app.retry_<entrypoint>(job, admin_id)`, which
+-- calls `app.take_dead_job()` when it has locked what it must lock before.
 create or replace function app.requeue_dead_job(wanted uuid, admin_id uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     job public.dead_jobs;
+    retry text;
 begin
     select * into job from public.dead_jobs d where d.id = wanted;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such dead job.', '{"path": ["input", "id"]}');
     end if;
-    perform app.lock_generation(job.generation_id);  -- wallets are locked before anything else
-    update public.dead_jobs d set retried_at = clock_timestamp() where d.id = wanted and d.retried_at is null;
-    if not found then
-        return wanted;
+    retry := format('app.%I', 'retry_' || job.entrypoint);
+    if to_regprocedure(retry || '(public.dead_jobs, uuid)') is not null then
+        execute format('select %s($1, $2)', retry) using job, admin_id;
+    elsif app.take_dead_job(wanted, admin_id) then
+        perform app.enqueue_dead_job(job);
     end if;
-    if job.generation_id is null then
-        insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
-        values (0, job.entrypoint, job.payload, 'dead:' || job.id, 'queued');
-    else
-        perform app.requeue_generation(job.generation_id);
-    end if;
-    insert into public.audit_log (user_id, action, detail)
-    values (admin_id, 'retry_job', jsonb_build_object('jobId', wanted, 'generationId', job.generation_id));
     return wanted;
 end;
 $$;
@@ -71,8 +73,8 @@ end;
 $$;
 
 revoke execute on function
-    app.move_to_dead_letters(text, bytea, uuid, integer, text), app.requeue_generation(uuid),
-    app.requeue_dead_job(uuid, uuid), app.retry_dead_job(uuid)
+    app.move_to_dead_letters(text, bytea, uuid, integer, text), app.take_dead_job(uuid, uuid),
+    app.enqueue_dead_job(public.dead_jobs), app.requeue_dead_job(uuid, uuid), app.retry_dead_job(uuid)
 from public;
 grant execute on function app.retry_dead_job(uuid) to authenticated;
 grant execute on function app.move_to_dead_letters(text, bytea, uuid, integer, text) to service;

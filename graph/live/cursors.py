@@ -17,7 +17,7 @@ _LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class EventCursor:
     """Everything at or before (xid, id) has been seen, and all that a snapshot showed.
 
     A client that starts from the current state has seen some transactions beyond the oldest open
@@ -32,7 +32,7 @@ class Cursor:
     in_progress: tuple[int, ...] = ()
 
     @classmethod
-    def from_snapshot(cls, epoch: int, snapshot: str) -> Cursor:
+    def from_snapshot(cls, epoch: int, snapshot: str) -> EventCursor:
         """The cursor of a read whose `app.seen_of_events()` was `snapshot` (`xmin:xmax:xip,…`)."""
         xmin, xmax, listed = snapshot.split(":")
         in_progress = tuple(sorted(int(xid) for xid in listed.split(",") if xid))
@@ -51,10 +51,10 @@ class Cursor:
             return True
         return xid < self.xmax and xid not in self.in_progress
 
-    def advance(self, xid: int, event_id: int) -> Cursor:
+    def advance(self, xid: int, event_id: int) -> EventCursor:
         """The cursor after that event was delivered too."""
         if xid + 1 >= self.xmax:
-            return Cursor(self.epoch, xid, event_id)
+            return EventCursor(self.epoch, xid, event_id)
         still_open = tuple(open_xid for open_xid in self.in_progress if open_xid >= xid)
         return replace(self, xid=xid, id=event_id, in_progress=still_open)
 
@@ -93,7 +93,7 @@ def expired_cursor() -> DomainError:
     )
 
 
-def decode_cursor(text: str) -> Cursor:
+def decode_cursor(text: str) -> EventCursor:
     """Read a client's cursor; anything that `encode` would not have written is refused."""
     cursor = _unpack(_bytes_of(text))
     if cursor is None or cursor.encode() != text:
@@ -111,7 +111,7 @@ def _bytes_of(text: str) -> bytes:
         raise malformed_cursor() from error
 
 
-def _unpack(packed: bytes) -> Cursor | None:
+def _unpack(packed: bytes) -> EventCursor | None:
     tail_bytes = len(packed) - _HEAD.size
     if tail_bytes < 0 or tail_bytes % 8:
         return None
@@ -119,9 +119,9 @@ def _unpack(packed: bytes) -> Cursor | None:
     if version != _VERSION or event_id > _LARGEST_ID:
         return None
     if not tail_bytes:
-        return Cursor(epoch, xid, event_id)
+        return EventCursor(epoch, xid, event_id)
     xmax, *in_progress = struct.unpack_from(f"!{tail_bytes // 8}Q", packed, _HEAD.size)
     bounds = [xid - 1, *in_progress, xmax]
     if xmax <= xid + 1 or any(low >= high for low, high in pairwise(bounds)):
         return None
-    return Cursor(epoch, xid, event_id, xmax, tuple(in_progress))
+    return EventCursor(epoch, xid, event_id, xmax, tuple(in_progress))

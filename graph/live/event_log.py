@@ -24,7 +24,7 @@ from graph.live.audiences import (
     Topics,
     audiences_of,
 )
-from graph.live.cursors import Cursor
+from graph.live.cursors import EventCursor
 
 Position = tuple[int, int]
 
@@ -133,7 +133,7 @@ class Head:
     unsettled: bool
     dropped: Position
 
-    def expired(self, cursor: Cursor) -> bool:
+    def expired(self, cursor: EventCursor) -> bool:
         """Whether rows after `cursor` may be gone, or `cursor` belongs to another history."""
         if cursor.epoch != self.epoch or cursor.xid > self.xmax:
             return True

@@ -19,7 +19,7 @@ from db.core.registry import metadata
 from graph.engine.execution.event_access import GroupKey, MembersUnknown
 from graph.live.audiences import Members, Topics
 from graph.live.bus import WakeBus
-from graph.live.cursors import Cursor, expired_cursor
+from graph.live.cursors import EventCursor, expired_cursor
 from graph.live.event_log import Batch, EventFilter, EventLog, Head, Position
 from graph.live.routing import ByUser, groups_watched, of_entity, recipients
 from graph.live.subscriptions import EventSubscription, HubStopped, SubscriptionAway, event_of
@@ -114,7 +114,7 @@ class EventHub:
         topic: str,
         user_id: UUID | None,
         entity_id: str | None = None,
-        after: Cursor | str | None = None,
+        after: EventCursor | str | None = None,
     ) -> EventSubscription:
         """Events of `topic` for everybody, this user and their groups; an async context manager."""
         event_filter = EventFilter(topic, user_id, entity_id)
@@ -124,7 +124,7 @@ class EventHub:
         """The cursor of a state read in the statement whose `app.seen_of_events()` this is."""
         if self._head is None:
             raise _away()
-        return Cursor.from_snapshot(self._head.epoch, snapshot_text).encode()
+        return EventCursor.from_snapshot(self._head.epoch, snapshot_text).encode()
 
     async def ready(self) -> Head:
         """The last known head of the log, once there is one."""

@@ -15,7 +15,7 @@ import orjson
 
 from graph.engine.execution.event_access import GroupKey
 from graph.live.audiences import EventAudience, Members
-from graph.live.cursors import Cursor, decode_cursor, encoded_position, expired_cursor
+from graph.live.cursors import EventCursor, decode_cursor, encoded_position, expired_cursor
 from graph.live.event_log import Batch, EventFilter, Head, Position, Row
 
 
@@ -133,14 +133,14 @@ class EventSubscription:
         self,
         feed: Feed,
         event_filter: EventFilter,
-        after: Cursor | str | None,
+        after: EventCursor | str | None,
         buffer_size: int,
         slow_seconds: float,
     ) -> None:
         self.filter = event_filter
         self._feed = feed
         self._requested = after
-        self._after: Cursor | None = None
+        self._after: EventCursor | None = None
         self._missed_until: Position | None = None
         self._missed_from: Position = (0, 0)
         self._epoch = 0
@@ -190,7 +190,7 @@ class EventSubscription:
         `snapshot_text` is `app.seen_of_events()` of the very statement that read the state. The
         read came after this subscription was registered, so no backlog is needed.
         """
-        self._after = Cursor.from_snapshot(self._epoch, snapshot_text)
+        self._after = EventCursor.from_snapshot(self._epoch, snapshot_text)
         return self._after.encode()
 
     async def know_members(self, group: GroupKey) -> None:
@@ -291,7 +291,7 @@ class EventSubscription:
 
     async def _read_missed(self, until: Position) -> None:
         batch = await self._feed.read_backlog(self.filter, self._missed_from, until)
-        if batch.head.expired(Cursor(self._epoch, *self._missed_from)):
+        if batch.head.expired(EventCursor(self._epoch, *self._missed_from)):
             raise expired_cursor()
         members = self._feed.members
         events = [event_of(row, self._epoch, members) for row in batch.rows]

@@ -11,13 +11,13 @@ from sqlalchemy import Table
 from db.core.access import (
     Access,
     Admin,
-    Command,
     Member,
     Nobody,
     Owner,
     Public,
     Rule,
     Shared,
+    SqlCommand,
     Through,
     groups,
     is_public,
@@ -51,7 +51,7 @@ REFUSED = "no privilege"
 FOREIGN = "no policy for this row"
 
 
-def met(table: Table, rule: Rule, actor: Actor, command: Command, row: str) -> str:
+def met(table: Table, rule: Rule, actor: Actor, command: SqlCommand, row: str) -> str:
     """What a rule demands of a row called `row`, told by what is in the tables.
 
     It knows no policy and no claim: who asks stands in it as a literal.
@@ -59,7 +59,7 @@ def met(table: Table, rule: Rule, actor: Actor, command: Command, row: str) -> s
     return " or ".join(f"({_met(table, part, actor, command, row)})" for part in parts(rule))
 
 
-def _met(table: Table, part: Rule, actor: Actor, command: Command, row: str) -> str:
+def _met(table: Table, part: Rule, actor: Actor, command: SqlCommand, row: str) -> str:
     match part:
         case Public(only_if):
             return f"{row}.{only_if}" if only_if else "true"
@@ -126,7 +126,7 @@ class DeclaredTable:
             return ()
         return tuple(name for name in self.columns if name not in self.access.hidden)
 
-    def writable(self, actor: Actor, command: Command) -> tuple[str, ...]:
+    def writable(self, actor: Actor, command: SqlCommand) -> tuple[str, ...]:
         """The columns that the actor's role may write; for DELETE, all or none."""
         if actor.role == "service":
             return self.columns if command in self.access.service else ()
@@ -135,7 +135,7 @@ class DeclaredTable:
         listed = {"INSERT": self.access.insert, "UPDATE": self.access.update}
         return listed.get(command, self.columns)
 
-    def own(self, actor: Actor, command: Command, row: str = "t") -> str:
+    def own(self, actor: Actor, command: SqlCommand, row: str = "t") -> str:
         """The condition on the rows that the actor may touch with a command they may use at all."""
         if actor.role == "service":
             return "true"

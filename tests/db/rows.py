@@ -13,10 +13,10 @@ import asyncpg
 from db.core.registry import metadata
 from db.embedded.database import EmbeddedDatabase
 
-from ..rows import ADMIN, FIRST, NEWCOMER, SECOND, Row, known_id, makers
+from ..rows import ADMIN, FIRST, NEWCOMER, SECOND, Maker, Row, gathered, known_id
 
 USERS = (FIRST, SECOND, NEWCOMER, ADMIN)
-MAKERS = makers()
+MAKERS: dict[str, Maker] = gathered("ROWS")
 
 # The ledger's rows come from its own functions: its entries must balance.
 LEDGER = """

@@ -192,3 +192,23 @@ def test_what_cannot_work_is_refused_when_it_is_declared(
     with pytest.raises(TypeError, match=message):
         declare()
     assert declared_work().jobs == known
+
+
+async def test_a_dead_letter_is_tried_again_once_as_its_slice_says(
+    owner: asyncpg.Connection, clean_queue: None
+) -> None:
+    """A job that no slice retries in its own way, and one of a generation's that was not readable."""
+    for entrypoint in (NAME, "run_generation", 'it\'s "odd"'):
+        payload = uuid4().bytes
+        dead = await owner.fetchval(
+            "select app.move_to_dead_letters($1, $2, null, 1, 'a reason')", entrypoint, payload
+        )
+        for _ in range(2):
+            assert await owner.fetchval("select app.requeue_dead_job($1, null)", dead) == dead
+        queued = await owner.fetch(
+            "delete from queue.pgqueuer where payload = $1 returning entrypoint, dedupe_key",
+            payload,
+        )
+        assert [tuple(row) for row in queued] == [(entrypoint, f"dead:{dead}")]
+        noted = "select count(*) from audit_log where detail ->> 'jobId' = $1"
+        assert await owner.fetchval(noted, str(dead)) == 1

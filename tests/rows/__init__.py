@@ -34,10 +34,13 @@ def serial(key: UUID) -> int:
     return int(key) % 1_000_000_000
 
 
-def makers() -> dict[str, Maker]:
-    """What makes a new row, by table: the `ROWS` of every module beside this text."""
-    found: dict[str, Maker] = {}
+def gathered(name: str) -> dict[str, Any]:
+    """What the modules beside this text say under one name, by table.
+
+    `ROWS` make a new row each; `CHANGES` are what an update of a watched table sets.
+    """
+    found: dict[str, Any] = {}
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.stem != "__init__":
-            found |= import_module(f"tests.rows.{file.stem}").ROWS
+            found |= getattr(import_module(f"tests.rows.{file.stem}"), name, {})
     return found

@@ -27,3 +27,5 @@ ROWS: dict[str, Maker] = {
     "public.hair_colors": lambda user, key: {"hex_code": f"#{key.hex[:6]}"},
     "public.skin_colors": lambda user, key: {"hex_code": f"#{key.hex[:6]}", "name": "Tan"},
 }
+
+CHANGES = {"tools": "sort_order = sort_order + 1"}

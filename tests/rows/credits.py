@@ -10,3 +10,5 @@ ROWS: dict[str, Maker] = {
         "fault_count": 0,
     },
 }
+
+CHANGES = {"wallets": "updated_at = now() + interval '1 second'"}

@@ -27,3 +27,5 @@ ROWS: dict[str, Maker] = {
     },
     "public.provider_circuits": lambda user, key: {"provider": key},
 }
+
+CHANGES = {"generations": "status = 'CANCELLED'"}

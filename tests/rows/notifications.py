@@ -11,3 +11,5 @@ ROWS: dict[str, Maker] = {
         "message_key": "message",
     },
 }
+
+CHANGES = {"notifications": "read = true"}

@@ -11,3 +11,5 @@ ROWS: dict[str, Maker] = {
         "analysis": "{}",
     },
 }
+
+CHANGES = {"profiles": "name = 'Another'"}

@@ -17,3 +17,5 @@ ROWS: dict[str, Maker] = {
         "expires_at": LATER,
     },
 }
+
+CHANGES = {"uploads": "status = 'REJECTED', rejected_code = 'INVALID_IMAGE'"}

@@ -64,8 +64,8 @@ CHARACTER_BYTES = 4
 ALIKE_KEPT = 4_096
 META_FIELDS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
-Variables = Mapping[str, Any]
-Size = Callable[[Variables], float]
+CoercedVariables = Mapping[str, Any]
+Size = Callable[[CoercedVariables], float]
 
 
 def asks_for_cost(request: Mapping[str, Any]) -> bool:
@@ -132,7 +132,7 @@ class Formula:
         for inner_size, nested in inner.lists:
             self.lists += ((_times(inner_size, size), nested),)
 
-    def at(self, variables: Variables) -> tuple[float, float, float, float]:
+    def at(self, variables: CoercedVariables) -> tuple[float, float, float, float]:
         """The cost, the rows, and the bytes, the large ones apart, for these variables."""
         cost, rows, size_bytes, large_bytes = self.cost, self.rows, self.bytes, self.large_bytes
         for size, inner in self.lists:
@@ -144,7 +144,7 @@ class Formula:
             large_bytes += count * inner_large_bytes
         return cost, rows, size_bytes, large_bytes
 
-    def estimate(self, variables: Variables) -> Estimate:
+    def estimate(self, variables: CoercedVariables) -> Estimate:
         """The estimate for these variables."""
         return Estimate(*map(ceil, self.at(variables)))
 
@@ -168,7 +168,7 @@ def _times(size: Size, factor: float) -> Size:
 
 
 class _Largest(Mapping[str, Any]):
-    """Variables of an unknown request: every page as large as it can be."""
+    """CoercedVariables of an unknown request: every page as large as it can be."""
 
     def __getitem__(self, name: str) -> int:
         return MAX_PAGE_SIZE
@@ -335,7 +335,7 @@ def size_of(node: FieldNode, *sizing: str) -> float | Size:
 def _size_in(names: tuple[str, ...], fixed: int | None) -> Size:
     """The size that these variables give; the same function for the same names."""
 
-    def size(variables: Variables) -> float:
+    def size(variables: CoercedVariables) -> float:
         sizes = [_possible(value) for name in names if (value := variables.get(name)) is not None]
         if fixed is not None:
             sizes.append(fixed)

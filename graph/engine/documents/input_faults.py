@@ -30,8 +30,8 @@ from graphql.utilities import coerce_input_literal
 from graphql.validation import ValuesOfCorrectTypeRule
 
 # Where a value stands below its variable or argument, and what is wrong with it.
-Step = str | int
-Fault = tuple[tuple[Step, ...], str]
+PathStep = str | int
+InputFault = tuple[tuple[PathStep, ...], str]
 # What each of GraphQL's own scalars takes (GraphQL specification, 3.5).
 _SCALARS = {
     "Int": "a whole number from -2147483648 to 2147483647 is needed here.",
@@ -44,8 +44,8 @@ NAME_CHARACTERS = 64
 
 
 def faults_of_value(
-    value: Any, type_: GraphQLInputType, at: tuple[Step, ...] = ()
-) -> Iterator[Fault]:
+    value: Any, type_: GraphQLInputType, at: tuple[PathStep, ...] = ()
+) -> Iterator[InputFault]:
     """Everything that is wrong with a value out of JSON."""
     if isinstance(type_, GraphQLNonNull):
         if value is None:
@@ -66,7 +66,9 @@ def faults_of_value(
         yield at, message
 
 
-def _of_object(value: Any, type_: GraphQLInputObjectType, at: tuple[Step, ...]) -> Iterator[Fault]:
+def _of_object(
+    value: Any, type_: GraphQLInputObjectType, at: tuple[PathStep, ...]
+) -> Iterator[InputFault]:
     if not isinstance(value, Mapping):
         yield at, f"an object with fields of {type_.name} is needed here."
         return
@@ -186,7 +188,7 @@ class ValuesOfTheirTypes(ValuesOfCorrectTypeRule):
         return self.SKIP
 
 
-def described(name: str, at: Sequence[Step]) -> str:
+def described(name: str, at: Sequence[PathStep]) -> str:
     """A variable and the place within it, as it is written in JavaScript and in JSON paths."""
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at)
     return f"${name}{steps}"

@@ -44,7 +44,7 @@ from graph.engine.documents.literal_parameterization import (
 from graph.engine.documents.operation import NormalizedDocument, Operation, Tree, Variables
 from graph.engine.documents.parsing import Strings, parsed
 from graph.engine.documents.plan_cache_key import plan_key_parts
-from graph.engine.documents.validation import Rule, valid_document
+from graph.engine.documents.validation import ValidationRule, valid_document
 from graph.engine.documents.variables import coerce_variables, refuse_unstorable
 from graph.shared.errors import RequestError
 
@@ -110,7 +110,7 @@ class Documents:
         self._limits = limits or Limits()
         self._pricing = Pricing(schema)
         self._coercions = Coercions(schema)
-        rules: list[Rule] = [
+        rules: list[ValidationRule] = [
             ValuesOfTheirTypes if rule is ValuesOfCorrectTypeRule else rule
             for rule in specified_rules
         ]

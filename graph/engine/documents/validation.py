@@ -39,9 +39,9 @@ MAX_ERRORS = 20
 # Comparing fields that share a name grows with their square: this much takes about 10 ms.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 15_000
 
-Rule = type[ASTValidationRule]
+ValidationRule = type[ASTValidationRule]
 # What a document must have for a rule to find anything. Those of variables walk all of it anew.
-ONLY_WITH: dict[Rule, str] = {
+ONLY_WITH: dict[ValidationRule, str] = {
     NoUndefinedVariablesRule: "$",
     NoUnusedVariablesRule: "$",
     UniqueVariableNamesRule: "$",
@@ -67,7 +67,7 @@ class _Pauses(ASTValidationRule):
 
 def valid_document(
     schema: GraphQLSchema,
-    rules: Sequence[Rule],
+    rules: Sequence[ValidationRule],
     text: str,
     tokens: Collection[str],
     strings: Strings,
@@ -88,11 +88,11 @@ def valid_document(
 
 
 def _faults(
-    schema: GraphQLSchema, rules: Sequence[Rule], document: DocumentNode
+    schema: GraphQLSchema, rules: Sequence[ValidationRule], document: DocumentNode
 ) -> list[GraphQLError]:
     made: list[ASTValidationRule] = []
 
-    def remembering(rule: Rule) -> Callable[[ValidationContext], ASTValidationRule]:
+    def remembering(rule: ValidationRule) -> Callable[[ValidationContext], ASTValidationRule]:
         def make(context: ValidationContext) -> ASTValidationRule:
             made.append(cast("Any", rule)(context))
             return made[-1]

@@ -55,7 +55,7 @@ ONE = literal_column("1", INTEGER)
 TOTAL_COUNT_LIMIT = 10_000
 COUNT_LIMIT = literal_column(str(TOTAL_COUNT_LIMIT), INTEGER)
 # Makes an expression of the connection object from the inner query.
-Part = Callable[[FromClause], Json]
+PagePart = Callable[[FromClause], Json]
 
 
 class Direction(Enum):
@@ -194,7 +194,7 @@ class PageBuilder:
         # HAVING makes one row of it even where nothing is aggregated, as in `{ totalCount }`.
         return select(made).select_from(inner).having(literal_true(True)).scalar_subquery()
 
-    def _part(self, name: str, found: Sequence[FieldNode], path: Path) -> Part:
+    def _part(self, name: str, found: Sequence[FieldNode], path: Path) -> PagePart:
         if name == "__typename":
             return lambda _: text_literal(self.type.name)
         if name == "nodes":
@@ -223,7 +223,7 @@ class PageBuilder:
         self.columns[label] = value
         return label
 
-    def _items(self, label: str) -> Part:
+    def _items(self, label: str) -> PagePart:
         def part(inner: FromClause) -> Json:
             if not self.counted:
                 return list_of_column(inner.name, label)  # type: ignore[attr-defined]
@@ -248,7 +248,7 @@ class PageBuilder:
                     pairs.append((key, made))
         return build_object(pairs)
 
-    def _page_info(self, found: Sequence[FieldNode]) -> Part:
+    def _page_info(self, found: Sequence[FieldNode]) -> PagePart:
         info_type = as_object(get_named_type(self.type.fields["pageInfo"].type))
         wanted = {
             key: nodes[0].name.value

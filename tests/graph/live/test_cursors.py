@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.core.errors import DomainError, ErrorCode
-from graph.live.cursors import Cursor, decode_cursor
+from graph.live.cursors import EventCursor, decode_cursor
 
 EPOCH = 0xFEDCBA9876543210
 xids = st.integers(3, 2**62)
@@ -34,13 +34,13 @@ def text_of(snapshot: tuple[int, int, list[int]]) -> str:
 
 @given(st.integers(0, 2**64 - 1), xids, ids)
 def test_a_position_survives_the_round_trip(epoch: int, xid: int, event_id: int) -> None:
-    cursor = Cursor(epoch, xid, event_id)
+    cursor = EventCursor(epoch, xid, event_id)
     assert decode_cursor(cursor.encode()) == cursor
 
 
 @given(snapshots())
 def test_a_snapshot_survives_the_round_trip(snapshot: tuple[int, int, list[int]]) -> None:
-    cursor = Cursor.from_snapshot(EPOCH, text_of(snapshot))
+    cursor = EventCursor.from_snapshot(EPOCH, text_of(snapshot))
     assert decode_cursor(cursor.encode()) == cursor
 
 
@@ -49,7 +49,7 @@ def test_exactly_what_the_snapshot_showed_is_skipped_at_every_resume(
     snapshot: tuple[int, int, list[int]], events: list[tuple[int, int]]
 ) -> None:
     _, xmax, in_progress = snapshot
-    cursor = Cursor.from_snapshot(EPOCH, text_of(snapshot))
+    cursor = EventCursor.from_snapshot(EPOCH, text_of(snapshot))
     delivered = []
     for xid, event_id in sorted(set(events)):
         if not cursor.seen(xid, event_id):
@@ -61,11 +61,11 @@ def test_exactly_what_the_snapshot_showed_is_skipped_at_every_resume(
 
 
 def test_past_the_snapshot_a_cursor_is_a_plain_position() -> None:
-    cursor = Cursor.from_snapshot(EPOCH, "10:13:10,12").advance(10, 7)
-    assert cursor == Cursor(EPOCH, 10, 7, 12, (10,))
+    cursor = EventCursor.from_snapshot(EPOCH, "10:13:10,12").advance(10, 7)
+    assert cursor == EventCursor(EPOCH, 10, 7, 12, (10,))
     assert cursor.seen(11, 9)
     assert not cursor.seen(10, 8)
-    assert cursor.advance(12, 10) == Cursor(EPOCH, 12, 10)
+    assert cursor.advance(12, 10) == EventCursor(EPOCH, 12, 10)
 
 
 @given(st.text(max_size=120))
@@ -80,7 +80,7 @@ def repacked(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-GOOD = base64.urlsafe_b64decode(Cursor(EPOCH, 10, 7).encode() + "==")
+GOOD = base64.urlsafe_b64decode(EventCursor(EPOCH, 10, 7).encode() + "==")
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ GOOD = base64.urlsafe_b64decode(Cursor(EPOCH, 10, 7).encode() + "==")
         "A",
         "é",
         "a\x00b",
-        Cursor(EPOCH, 10, 7).encode() + "=",
-        Cursor(EPOCH, 10, 7).encode() + "\n",
-        Cursor(EPOCH, 10, 7).encode()[:-1],
+        EventCursor(EPOCH, 10, 7).encode() + "=",
+        EventCursor(EPOCH, 10, 7).encode() + "\n",
+        EventCursor(EPOCH, 10, 7).encode()[:-1],
         repacked(b"\x02" + GOOD[1:]),
         repacked(GOOD + b"\x00" * 7),
         repacked(GOOD + (10).to_bytes(8, "big")),

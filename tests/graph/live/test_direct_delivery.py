@@ -11,7 +11,7 @@ import pytest
 
 from graph.engine.execution.event_access import GroupKey
 from graph.live.audiences import Members
-from graph.live.cursors import Cursor
+from graph.live.cursors import EventCursor
 from graph.live.event_log import Batch, EventFilter, Head, Position
 from graph.live.subscriptions import DeliveredEvent, EventSubscription, event_of
 
@@ -139,7 +139,7 @@ async def test_nothing_is_delivered_past_a_consumer_that_was_cancelled(consumer:
 
 
 def test_a_position_is_written_like_its_cursor() -> None:
-    unpadded: Any = Cursor(2**63, 10, 7).encode()
+    unpadded: Any = EventCursor(2**63, 10, 7).encode()
     assert "=" not in unpadded
     row = (10, 7, "t", "UPDATE", None, None, b"{}", None)
     assert event_of(row, 2**63, Feed.members).cursor == unpadded

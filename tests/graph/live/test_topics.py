@@ -28,6 +28,7 @@ from graph.schema import build_schema
 from server.services import Services
 from tests.conftest import MakeUser
 from tests.db.rows import MAKERS, insert_sql, literal
+from tests.rows import gathered
 
 # Types with ids whose changes nobody can watch, each for a reason.
 UNWATCHED = {
@@ -128,14 +129,7 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
     return key, f"{key} = {literal(made)}"
 
 
-CHANGED = {
-    "generations": "status = 'CANCELLED'",
-    "notifications": "read = true",
-    "profiles": "name = 'Another'",
-    "tools": "sort_order = sort_order + 1",
-    "uploads": "status = 'REJECTED', rejected_code = 'INVALID_IMAGE'",
-    "wallets": "updated_at = now() + interval '1 second'",
-}
+CHANGED: dict[str, str] = gathered("CHANGES")
 
 
 @pytest.mark.parametrize(("table", "watch"), sorted(WATCHED.items(), key=itemgetter(0)))
