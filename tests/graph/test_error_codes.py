@@ -193,6 +193,18 @@ async def ended(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+async def last_owner(stage: Stage) -> list[dict[str, Any]]:
+    made = await stage.ask(
+        """mutation { createOrganization(input: {name: "Acme", idempotencyKey: "k"}) {
+          organization { id } } }""",
+        actor=stage.actor,
+    )
+    wanted = made["data"]["createOrganization"]["organization"]["id"]
+    return await stage.errors(
+        f'mutation {{ leaveOrganization(input: {{organizationId: "{wanted}"}}) {{ errors {{ code message }} }} }}'
+    )
+
+
 def watch_after(cursor: Callable[[Stage, str], str]) -> Provoke:
     """A subscription behind a cursor of another history."""
 
@@ -272,6 +284,7 @@ PROVOKED: dict[str, Provoke] = {
     "INVALID_IMAGE": invalid_image,
     "QUOTA_EXCEEDED": quota,
     "GENERATION_ENDED": ended,
+    "LAST_OWNER": last_owner,
     "CURSOR_EXPIRED": watch_after(of_another_history),
     "PROVIDER_REFUSED": no_person,
     "PROVIDER_FAILED": said(DomainError(ErrorCode.PROVIDER_FAILED, generations._FAILED)),
