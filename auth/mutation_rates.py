@@ -1,4 +1,4 @@
-"""How often one user and one network may change something: what is written has a pace.
+"""Rate limits on mutations, for each user and each network.
 
 Quotas bound what is stored, not how often it is written, and each write is an event as well, and a
 movement of credits two lines of the ledger.

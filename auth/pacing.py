@@ -1,4 +1,4 @@
-"""Refusals at a pace: who comes again at once is told no slowly, so that telling costs little."""
+"""Delayed refusals: a client that repeats a refused request at once is answered slowly."""
 
 from __future__ import annotations
 

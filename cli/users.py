@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="People.")
 
+# What a page of users takes in one line each, with e-mails of usual length.
+WIDE_COLUMNS = 120
 Who = Annotated[str, typer.Argument(help="Whose account: an e-mail, or an id as the API gives it.")]
 
 
@@ -52,7 +54,8 @@ def users_list(
     if not found:
         console.print("Nobody.")
         return
-    paper().print(users_table(found[:limit]))
+    out = paper()
+    out.print(users_table(found[:limit], is_narrow=out.width < WIDE_COLUMNS))
     if len(found) > limit:
         console.print(f"There are more: --after user_{found[limit - 1]['id']}", soft_wrap=True)
 
@@ -73,12 +76,12 @@ def users_show(who: Who) -> None:
 
 @commands.command("promote")
 def users_promote(who: Who) -> None:
-    """Makes a user an admin; it shows in their next access token."""
+    """Makes a user an admin, from their next request on."""
     from db.accounts.operating import set_role
 
     changed = run(set_role(owner_url(get_settings()), who, "admin"))
     console.print(
-        f"{who.strip()} is an admin. Their tokens say so after the next refreshSession."
+        f"{who.strip()} is an admin from now on."
         if changed
         else f"{who.strip()} is an admin already.",
         markup=False,
@@ -88,36 +91,30 @@ def users_promote(who: Who) -> None:
 
 @commands.command("demote")
 def users_demote(who: Who) -> None:
-    """Takes an admin's rights away; a token that has them keeps them until it expires."""
+    """Takes an admin's rights away, from their next request on."""
     from db.accounts.operating import set_role
 
-    settings = get_settings()
-    changed = run(set_role(owner_url(settings), who, "user"))
-    minutes = -(-settings.access_token_seconds // 60)
+    changed = run(set_role(owner_url(get_settings()), who, "user"))
     console.print(
-        f"{who.strip()} is no admin any more, {minutes} minutes from now at the latest."
-        if changed
-        else f"{who.strip()} is no admin.",
+        f"{who.strip()} is no admin any more." if changed else f"{who.strip()} is no admin.",
         markup=False,
         soft_wrap=True,
     )
 
 
-def users_table(users: list[Record]) -> Table:
-    """A page of users."""
+def users_table(users: list[Record], *, is_narrow: bool) -> Table:
+    """A page of users; where there is little room, ids stand below e-mails."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("Id", "E-mail", "Role", "Plan", "Credits", "Since (UTC)"):
-        table.add_column(
-            name,
-            justify="right" if name == "Credits" else "left",
-            no_wrap=name in ("Id", "Since (UTC)"),
-            overflow="fold",
-        )
+    if not is_narrow:
+        table.add_column("Id", no_wrap=True)
+    table.add_column("E-mail and id" if is_narrow else "E-mail", overflow="fold")
+    for name in ("Role", "Plan", "Credits", "Since (UTC)"):
+        table.add_column(name, justify="right" if name == "Credits" else "left", no_wrap=True)
     for user in users:
+        identifier, mail = f"user_{user['id']}", address(user)
         role = user["role"] if user["status"] == "active" else f"{user['role']}, {user['status']}"
         table.add_row(
-            f"user_{user['id']}",
-            address(user),
+            *((mail.append(f"\n{identifier}"),) if is_narrow else (identifier, mail)),
             role,
             user["plan_id"] or "",
             str(user["balance"]),
@@ -135,6 +132,8 @@ def summary(account: AccountOverview) -> Table:
     """The figures of an account."""
     user = account.user
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_row("E-mail", address(user))
     table.add_row("Id", f"user_{user['id']}")
     table.add_row("Name", Text(user["display_name"] or ""))
@@ -146,7 +145,8 @@ def summary(account: AccountOverview) -> Table:
     table.add_row("Credits", f"{credits}, unlimited" if user["unlimited"] else credits)
     table.add_row("Generations", str(user["generations"]))
     table.add_row("Uploads", str(user["uploads"]))
-    table.add_row("Signed in", f"on {len(account.sessions)} devices")
+    devices = len(account.sessions)
+    table.add_row("Signed in", f"on {devices} device{'' if devices == 1 else 's'}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""What a worker does for the catalog: saying which tools its provider really makes."""
+"""A worker's report to the catalog: which tools its provider implements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the clock does for all tables: rows that nobody may ask for any more, and days of events."""
+"""Scheduled work on all tables: deleting expired rows, daily partitions of events."""
 
 from __future__ import annotations
 

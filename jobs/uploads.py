@@ -1,4 +1,4 @@
-"""What the clock does for uploads: photos that nobody used, and files that belong to nobody."""
+"""Scheduled work on uploads: deletes photos that nobody used, and files without a row."""
 
 from __future__ import annotations
 

@@ -110,6 +110,11 @@ def in_terminal(folder: Path, arguments: list[str], variables: dict[str, str]) -
     return written
 
 
+def first_column(table: str) -> str:
+    """What stands in it, put together again."""
+    return "".join(line.split()[0] for line in table.splitlines() if line.strip())
+
+
 async def test_accounts_are_listed_shown_and_demoted(server: RunningServer) -> None:
     mark = uuid4().hex
     owner = await asyncpg.connect(server.owner_url)
@@ -130,11 +135,15 @@ async def test_accounts_are_listed_shown_and_demoted(server: RunningServer) -> N
     assert "ada-" in rest.stdout
     assert "bob-" not in rest.stdout
 
+    narrow = run_command(where, "users", "list", "--search", mark, COLUMNS="80").stdout
+    assert f"ada-{mark}@example.testuser_{ids[0]}" in first_column(narrow)
+
     assert run_command(where, "users", "promote", f"user_{ids[0]}").returncode == 0
     for _ in range(2):
         assert run_command(where, "users", "demote", f"ada-{mark}@EXAMPLE.test").returncode == 0
-    shown = run_command(where, "users", "show", str(ids[0]))
+    shown = run_command(where, "users", "show", str(ids[0]), COLUMNS="60")
     assert f"user_{ids[0]}" in shown.stdout
+    assert f"ada-{mark}@example.test" in "".join(shown.stdout.removeprefix("E-mail").split())
     audited = await owner.fetch("select action from audit_log where user_id = $1", ids[0])
     assert sorted(row["action"] for row in audited) == ["demote", "promote"]
     await owner.close()

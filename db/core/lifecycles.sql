@@ -1,5 +1,5 @@
 -- Trigger of tables with a lifecycle (`lifecycle_statements()`), whose condition has decided already:
--- refuses what it is called for. No client asked for it, so it is a fault of the program's and no refusal.
+-- refuses what it is called for. No client asked for it, so it is a bug and no refusal.
 create or replace function app.refuse_transition() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

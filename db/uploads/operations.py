@@ -127,10 +127,12 @@ def _problems_announced(found: str, size_bytes: int, limit_bytes: int) -> Iterat
         yield DomainError(
             ErrorCode.EMPTY_FILE, "The file is empty. Choose another.", ("input", "sizeBytes")
         )
-    elif not 0 < size_bytes <= limit_bytes:
+    elif size_bytes < 0:
+        yield bad_input("A photo has at least 1 byte.", "input", "sizeBytes")
+    elif size_bytes > limit_bytes:
         yield DomainError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"A photo may have 1 byte to {limit_bytes / 1_048_576:g} MiB. Send a smaller one.",
+            f"A photo may have {limit_bytes / 1_048_576:g} MiB. Send a smaller one.",
             ("input", "sizeBytes"),
         )
 

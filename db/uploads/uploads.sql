@@ -81,6 +81,13 @@ declare
     actor_id uuid := app.required_user_id();
     new_upload uuid;
 begin
+    -- A photo of less than nothing would make room for others.
+    if size_bytes is null or size_bytes < 1 then
+        perform app.refuse('BAD_USER_INPUT', 'A photo has at least 1 byte.', '{"path": ["input", "sizeBytes"]}');
+    elsif content_type is null or content_type not in ('image/jpeg', 'image/png', 'image/webp') then
+        perform app.refuse('BAD_USER_INPUT', 'A photo is image/jpeg, image/png or image/webp.',
+            '{"path": ["input", "contentType"]}');
+    end if;
     perform app.lock_uploads(actor_id);
     perform app.refuse_over_quota(actor_id, size_bytes);
     perform app.refuse_many_waiting(actor_id);

@@ -1,4 +1,4 @@
-"""Which subscriptions are to have an event: of those in its audiences, who watch its row."""
+"""Which subscriptions receive an event: those in its audiences that subscribe to its row."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What runs jobs: how slices declare them, the worker, and its clock. It knows no slice."""
+"""What runs jobs: how slices declare them, the worker, and the scheduler. It knows no slice."""

@@ -99,7 +99,7 @@ async def test_a_user_gets_a_place_for_a_photo(
         ("image/svg+xml", 10, ErrorCode.BAD_USER_INPUT, "contentType"),
         ("", 10, ErrorCode.BAD_USER_INPUT, "contentType"),
         ("image/png", 0, ErrorCode.EMPTY_FILE, "sizeBytes"),
-        ("image/png", -1, ErrorCode.LIMIT_EXCEEDED, "sizeBytes"),
+        ("image/png", -1, ErrorCode.BAD_USER_INPUT, "sizeBytes"),
         ("image/png", 15 * MEBIBYTE + 1, ErrorCode.LIMIT_EXCEEDED, "sizeBytes"),
     ],
 )
@@ -120,6 +120,31 @@ async def test_what_no_photo_can_be_is_refused(
     assert not await owner.fetchval(
         "select count(*) from uploads where user_id = $1", actor.user_id
     )
+
+
+async def test_the_function_itself_takes_no_size_that_makes_room(
+    database: Database, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    """A client's role may call it with anything, past what Python refuses."""
+    actor = await make_user()
+    for content_type, size_bytes in (
+        ("image/jpeg", -(2**63)),
+        ("image/jpeg", -1),
+        ("image/jpeg", 0),
+        ("image/jpeg", None),
+        ("image/gif", 9),
+        ("x" * 10_000, 9),
+        ("", 9),
+        (None, 9),
+    ):
+        with pytest.raises(asyncpg.PostgresError) as refusal:
+            async with database.transaction(actor) as transaction:
+                await transaction.connection.fetchval(
+                    "select app.create_upload($1, $2)", content_type, size_bytes
+                )
+        assert refusal.value.hint == ErrorCode.BAD_USER_INPUT
+    counted = "select bytes_used from quota_use where user_id = $1 and slice = 'uploads'"
+    assert not await owner.fetchval(counted, actor.user_id)
 
 
 async def test_nobody_makes_an_upload_without_the_verb(
