@@ -187,6 +187,18 @@ async def ended(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+async def last_owner(stage: Stage) -> list[dict[str, Any]]:
+    made = await stage.ask(
+        """mutation { createOrganization(input: {name: "Acme", idempotencyKey: "k"}) {
+          organization { id } } }""",
+        actor=stage.actor,
+    )
+    wanted = made["data"]["createOrganization"]["organization"]["id"]
+    return await stage.errors(
+        f'mutation {{ leaveOrganization(input: {{organizationId: "{wanted}"}}) {{ errors {{ code message }} }} }}'
+    )
+
+
 def watch_after(cursor: Callable[[Stage, str], str]) -> Provoke:
     """A subscription behind a cursor of another history."""
 
@@ -247,6 +259,7 @@ PROVOKED: dict[str, Provoke] = {
     "INVALID_IMAGE": invalid_image,
     "QUOTA_EXCEEDED": quota,
     "GENERATION_ENDED": ended,
+    "LAST_OWNER": last_owner,
     "CURSOR_EXPIRED": watch_after(of_another_history),
     "SERVICE_UNAVAILABLE": said(unavailable()),
     "INTERNAL": said(masked("…")),
