@@ -139,7 +139,7 @@ def _reading(title: str, statement: Statement, request: Request, actor: Actor) -
 async def _mutation_steps(
     key: str, field: MutationField, context: Context, variables: Any
 ) -> list[Step]:
-    # Only an operation that hands back an outcome has done nothing yet when it returns.
+    # Only an operation that hands back an outcome has not run its command yet when it returns.
     if field.spec.operation.__annotations__["return"] in (Outcome, Outcome.__name__):
         outcome: Outcome = await field.spec.operation(context, **field.arguments(variables))
         statement = field.payload.call_statement(outcome)

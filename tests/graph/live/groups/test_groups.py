@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,185 +22,18 @@ from graph.live.audiences import Topics
 from graph.live.bus import WakeBus
 from graph.live.hub import EventHub
 from tests.graph.live.deployment import Deployment, running
-from tests.graph.live.teams import Tables, build_schema, make_tables
-
-NOTES = "subscription ($after: Cursor) { notesChanged(after: $after) { cursor row { body } deletedId } }"
-SECRETS = NOTES.replace("notesChanged", "secretsChanged")
-LETTERS = NOTES.replace("notesChanged", "lettersChanged").replace("deletedId", "")
-REMARKS = LETTERS.replace("lettersChanged", "remarksChanged")
-
-
-@pytest.fixture(scope="session")
-async def tables(deployment: Deployment, pool: Database) -> None:
-    owner = await deployment.connect()
-    await make_tables(owner)
-    await owner.close()
-
-
-@pytest.fixture
-async def hub(pool: Database, tables: None) -> AsyncIterator[EventHub]:
-    async with running(pool, metadata=Tables.metadata) as hub:
-        yield hub
-
-
-@pytest.fixture(scope="session")
-def engine(pool: Database) -> Engine:
-    return Engine(build_schema(), pool, introspection=False)
-
-
-@pytest.fixture
-def stream(engine: Engine, hub: EventHub) -> Callable[..., Stream]:
-    return partial(Stream, engine, hub)
-
-
-class Stream:
-    """What one client is shown, by its own task or past it."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        hub: EventHub,
-        user_id: UUID,
-        text: str,
-        *,
-        past: bool = False,
-        **variables: Any,
-    ) -> None:
-        self.shown: list[str] = []
-        self.cursors: list[str] = []
-        self.began = asyncio.Event()
-        actor = Actor("authenticated", user_id)
-        subscriber = Subscriber(engine, hub.subscribe, lambda: actor)
-        self._items = subscriber.stream(text, variables, None, None, self.take if past else None)
-        if "after" in variables:
-            self.began.set()
-        self.task = asyncio.create_task(self._run())
-
-    def take(self, body: bytes) -> bool:
-        ((_, payload),) = orjson.loads(body)["data"].items()
-        if not self.began.is_set():
-            self.began.set()
-            return True
-        row = payload.get("row")
-        self.shown.append(f"gone {payload['deletedId']}" if row is None else row["body"])
-        self.cursors.append(payload["cursor"])
-        return True
-
-    async def _run(self) -> None:
-        async for item in self._items:
-            self.take(item.body)
-
-    async def until(self, *shown: str) -> None:
-        """Wait until exactly this was shown, and nothing else."""
-        await self._wait(lambda: len(self.shown) >= len(shown))
-        assert self.shown == list(shown)
-
-    async def until_last(self, shown: str) -> None:
-        """Wait until this was shown last."""
-        await self._wait(lambda: self.shown[-1:] == [shown])
-
-    async def _wait(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not condition():
-                assert not self.task.done(), self.task.exception()
-                await asyncio.sleep(0.002)
-
-    async def close(self) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-
-@dataclass
-class Team:
-    """A team and what happens in it."""
-
-    writer: asyncpg.Connection
-    id: UUID = field(default_factory=uuid4)
-
-    async def make(self) -> Team:
-        await self.writer.execute("insert into teams (id, name) values ($1, 'One')", self.id)
-        return self
-
-    async def join(self, user_id: UUID, role: str = "member") -> None:
-        await self.writer.execute(
-            "insert into team_members (team_id, user_id, role, status) values ($1, $2, $3, 'ACTIVE')",
-            self.id,
-            user_id,
-            role,
-        )
-
-    async def change(self, user_id: UUID, **columns: str) -> None:
-        for name, value in columns.items():
-            await self.writer.execute(
-                f"update team_members set {name} = $3 where team_id = $1 and user_id = $2",
-                self.id,
-                user_id,
-                value,
-            )
-
-    async def leave(self, user_id: UUID) -> None:
-        await self.writer.execute(
-            "delete from team_members where team_id = $1 and user_id = $2", self.id, user_id
-        )
-
-    async def note(self, body: str, user_id: UUID | None = None) -> UUID:
-        sql = "insert into notes (team_id, user_id, body) values ($1, $2, $3) returning id"
-        found: UUID = await self.writer.fetchval(sql, self.id, user_id, body)
-        return found
-
-    async def secret(self, body: str) -> UUID:
-        sql = "insert into secrets (team_id, body) values ($1, $2) returning id"
-        found: UUID = await self.writer.fetchval(sql, self.id, body)
-        return found
-
-
-MakeTeam = Callable[..., Awaitable[Team]]
-
-
-@pytest.fixture
-def make_team(writer: asyncpg.Connection, tables: None) -> MakeTeam:
-    async def make(*members: UUID, role: str = "member") -> Team:
-        team = await Team(writer).make()
-        for user_id in members:
-            await team.join(user_id, role)
-        return team
-
-    return make
-
-
-@pytest.fixture
-def make_user(writer: asyncpg.Connection) -> Callable[[], Awaitable[UUID]]:
-    async def make() -> UUID:
-        identifier = uuid4()
-        await writer.execute(
-            "insert into users (id, email) values ($1, $2)", identifier, f"{identifier}@one.test"
-        )
-        return identifier
-
-    return make
-
-
-@asynccontextmanager
-async def watching(*streams: Stream) -> AsyncIterator[None]:
-    for one in streams:
-        async with asyncio.timeout(10):
-            await one.began.wait()
-    try:
-        yield
-    finally:
-        for one in streams:
-            await one.close()
-
-
-async def settle(hub: EventHub, writer: asyncpg.Connection) -> None:
-    """Wait until the hub has read all that was committed."""
-    async with writer.transaction():
-        xid = int(await writer.fetchval("select pg_current_xact_id()::text"))
-        await writer.execute("insert into events (topic, snapshot) values ('no.one', '{}')")
-    async with asyncio.timeout(10):
-        while hub.position[0] < xid:
-            hub.wake()
-            await asyncio.sleep(0.002)
+from tests.graph.live.groups.tables import Tables
+from tests.graph.live.groups.watching import (
+    LETTERS,
+    NOTES,
+    POSTERS,
+    REMARKS,
+    SECRETS,
+    MakeTeam,
+    Stream,
+    settle,
+    watching,
+)
 
 
 async def test_who_joins_leaves_and_comes_back_is_shown_what_happens_meanwhile(
@@ -420,6 +248,33 @@ async def test_rows_that_belong_to_another_row_are_told_to_its_audiences(
         await streams[2].until()
 
 
+async def test_everybody_is_told_of_what_is_hidden_and_nobody_of_what_was_hidden_before(
+    stream: Callable[..., Stream],
+    make_team: MakeTeam,
+    make_user: Any,
+    hub: EventHub,
+    writer: asyncpg.Connection,
+) -> None:
+    member, stranger = await make_user(), await make_user()
+    team = await make_team(member)
+    streams = [
+        stream(one, POSTERS, past=past) for one in (member, stranger, None) for past in (0, 1)
+    ]
+    async with watching(*streams):
+        made = await writer.fetchval(
+            "insert into posters (team_id, is_shown, body) values ($1, false, '1') returning id",
+            team.id,
+        )
+        changes = ("body = '2'", "is_shown = true", "is_shown = false", "body = '3'")
+        for change in (*changes, "is_shown = true"):
+            await writer.execute(f"update posters set {change} where id = $1", made)
+        hub.wake()
+        for one in streams[:2]:
+            await one.until("1", "2", "2", "2", "3", "3")
+        for one in streams[2:]:
+            await one.until("2", f"gone poster_{made}", "3")
+
+
 async def test_a_stream_of_one_row_ends_with_the_membership_and_others_go_on(
     stream: Callable[..., Stream],
     make_team: MakeTeam,
@@ -505,194 +360,6 @@ async def test_reading_for_groups_walks_the_indexes(
         assert "Seq Scan on on_" not in plan, plan
     assert plans[0].count("user_id_topic_xid_id_idx on on_") > 1, plans[0]
     assert plans[1].count("audience_id_topic_xid_id_idx on on_") > 1, plans[1]
-
-
-@pytest.mark.parametrize("leaves", [True, False])
-async def test_the_order_of_commits_decides_and_not_that_of_beginnings(
-    stream: Callable[..., Stream],
-    make_team: MakeTeam,
-    make_user: Any,
-    hub: EventHub,
-    deployment: Deployment,
-    *,
-    leaves: bool,
-) -> None:
-    """The log puts the note before the membership's change, which was committed before the note."""
-    user, member = await make_user(), await make_user()
-    team, other = await make_team(member), await make_team()
-    if leaves:
-        await team.join(user)
-    connections = [await deployment.connect() for _ in range(2)]
-    older, open_still = (connection.transaction() for connection in connections)
-    streams = stream(user, NOTES), stream(member, NOTES)
-    async with watching(*streams):
-        await team.note("first", member)
-        hub.wake()
-        await streams[1].until("first")
-        await older.start()
-        await Team(connections[0], team.id).note("older")
-        await open_still.start()
-        await Team(connections[1], other.id).note("elsewhere")
-        await (team.leave if leaves else team.join)(user)
-        await older.commit()
-        hub.wake()
-        await streams[1].until("first", "older")
-        await open_still.commit()
-        await settle(hub, team.writer)
-        await streams[0].until(*(["first"] if leaves else ["older"]))
-    for connection in connections:
-        await connection.close()
-
-
-# What happens at a step of an interleaving; those that begin leave a transaction open.
-STEPS = (
-    *("note", "begin note", "commit") * 2,
-    *("rollback", "join", "leave", "begin leave", "settle"),
-)
-MARK = "mark"
-
-
-@dataclass
-class Truth:
-    """What was committed, in the order of the commits."""
-
-    is_member: bool = True
-    # For each note, whether the user was a member at its commit and at every change since then.
-    notes: dict[str, list[bool]] = field(default_factory=dict)
-    settled: set[str] = field(default_factory=set)
-
-    def commit(self, *, body: str | None = None, is_member: bool | None = None) -> None:
-        if is_member is not None:
-            self.is_member = is_member
-            for name in self.notes.keys() - self.settled:
-                self.notes[name].append(is_member)
-        if body is not None:
-            self.notes[body] = [self.is_member]
-
-    def settle(self) -> None:
-        self.settled |= self.notes.keys()
-
-    def faults(self, shown: list[str]) -> dict[str, list[str]]:
-        """What must have been shown and was not, and what was and must not have been."""
-        found = defaultdict(list)
-        for name, memberships in self.notes.items():
-            if all(memberships) and name not in shown:
-                found["missed"].append(name)
-            if not any(memberships) and name in shown:
-                found["shown to who had left"].append(name)
-        if len(set(shown)) < len(shown):
-            found["doubled"] = shown
-        return dict(found)
-
-
-class Interleaving:
-    """Transactions of three connections that overlap as chance wants it, and one who watches."""
-
-    def __init__(
-        self, seed: int, team: Team, user_id: UUID, hub: EventHub, streams: list[Stream]
-    ) -> None:
-        self.truth = Truth()
-        self._streams = streams
-        self._random = random.Random(seed)
-        self._team, self._user_id, self._hub = team, user_id, hub
-        self._open: list[tuple[asyncpg.Connection, Any, dict[str, Any]]] = []
-        self._number = 0
-
-    async def run(self, connections: list[asyncpg.Connection], steps: int) -> None:
-        for _ in range(steps):
-            await self._step(self._random.choice(STEPS), connections)
-            self._hub.wake()
-            if self._random.random() < 0.3:
-                await asyncio.sleep(self._random.random() * 0.01)
-        while self._open:
-            await self._end("commit", connections)
-        await self._settle()
-
-    async def _step(self, step: str, connections: list[asyncpg.Connection]) -> None:
-        match step:
-            case "note":
-                self.truth.commit(body=await self._note(self._team.writer))
-            case "begin note" if connections:
-                await self._begin(connections, self._note)
-            case "begin leave" if connections and not self._is_leaving:
-                await self._begin(connections, self._leave)
-            case "commit" | "rollback" if self._open:
-                await self._end(step, connections)
-            case "join" if not self._is_leaving and not self.truth.is_member:
-                await self._team.join(self._user_id)
-                self.truth.commit(is_member=True)
-            case "leave" if not self._is_leaving and self.truth.is_member:
-                await self._team.leave(self._user_id)
-                self.truth.commit(is_member=False)
-            case "settle" if not self._open:
-                await self._settle()
-
-    @property
-    def _is_leaving(self) -> bool:
-        return any("is_member" in told for _, _, told in self._open)
-
-    async def _begin(
-        self,
-        connections: list[asyncpg.Connection],
-        write: Callable[[asyncpg.Connection], Awaitable[str | bool]],
-    ) -> None:
-        connection = connections.pop()
-        transaction = connection.transaction()
-        await transaction.start()
-        written = await write(connection)
-        told = {"body": written} if isinstance(written, str) else {"is_member": written}
-        self._open.append((connection, transaction, told))
-
-    async def _end(self, how: str, connections: list[asyncpg.Connection]) -> None:
-        place = self._random.randrange(len(self._open))
-        connection, transaction, told = self._open.pop(place)
-        connections.append(connection)
-        await getattr(transaction, how)()
-        if how == "commit":
-            self.truth.commit(**told)
-
-    async def _note(self, connection: asyncpg.Connection) -> str:
-        self._number += 1
-        await Team(connection, self._team.id).note(f"{self._number}")
-        return f"{self._number}"
-
-    async def _leave(self, connection: asyncpg.Connection) -> bool:
-        await Team(connection, self._team.id).leave(self._user_id)
-        return False
-
-    async def _settle(self) -> None:
-        """Wait until everything was shown that is to be shown, by a row of the user's own behind it."""
-        sql = "insert into notes (user_id, body) values ($1, $2)"
-        self._number += 1
-        await self._team.writer.execute(sql, self._user_id, f"{MARK} {self._number}")
-        self._hub.wake()
-        for one in self._streams:
-            await one.until_last(f"{MARK} {self._number}")
-        self.truth.settle()
-
-
-@pytest.mark.parametrize("seed", range(10))
-async def test_who_was_removed_is_shown_nothing_committed_later_however_transactions_overlap(
-    stream: Callable[..., Stream],
-    make_team: MakeTeam,
-    make_user: Any,
-    hub: EventHub,
-    deployment: Deployment,
-    seed: int,
-) -> None:
-    user = await make_user()
-    team = await make_team(user, await make_user())
-    connections = [await deployment.connect() for _ in range(3)]
-    streams = [stream(user, NOTES, past=past) for past in (False, True)]
-    interleaving = Interleaving(seed, team, user, hub, streams)
-    async with watching(*streams):
-        await interleaving.run(list(connections), steps=60)
-    for connection in connections:
-        await connection.close()
-    assert len(interleaving.truth.notes) > 5
-    for one in streams:
-        shown = [body for body in one.shown if not body.startswith(MARK)]
-        assert interleaving.truth.faults(shown) == {}
 
 
 async def test_two_processes_and_a_restart_of_one_lose_nothing_of_a_team(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import CreateIndex, CreateTable
 from strawberry.schema.config import StrawberryConfig
 
-from db.core.access import Access, AnyOf, Group, Member, Owner, Shared, Through, Watch
+from db.core.access import Access, AnyOf, Group, Member, Owner, Public, Shared, Through, Watch
 from db.core.base import NAMING, Base, Declarations, UuidKey
 from db.core.declarations import declared_statements
 from db.core.groups import group_statements
@@ -99,6 +99,18 @@ class Letter(Tables):
 
     access = Access(read=Shared("pair_id", "pair"))
     watch = Watch("letters.changed")
+
+
+class Poster(Tables):
+    __tablename__ = "posters"
+
+    id: Mapped[UuidKey]
+    team_id: Mapped[UUID]
+    is_shown: Mapped[bool]
+    body: Mapped[str]
+
+    access = Access(read=AnyOf(Public("is_shown"), BY_TEAM))
+    watch = Watch("posters.changed")
 
 
 class Remark(Tables):
@@ -213,6 +225,23 @@ class RemarkChanged:
     row: RemarkType | None = strawberry.field(description="The remark.")
 
 
+@backed_by(Poster, prefix="poster")
+class PosterType(Node):
+    """What everybody sees while it is shown, and its team always."""
+
+    id: strawberry.ID = global_id()
+    body: str = column(description="What it says.")
+
+
+@strawberry.type(description="A change of a poster.")
+class PosterChanged:
+    """An item."""
+
+    cursor: Cursor = strawberry.field(description="Resumes behind it.")
+    row: PosterType | None = strawberry.field(description="The poster.")
+    deleted_id: strawberry.ID | None = strawberry.field(description="Of one that is gone.")
+
+
 @strawberry.type(description="What can be asked.")
 class Query:
     """Nothing."""
@@ -241,6 +270,9 @@ class Subscription:
     )
     letters_changed: LetterChanged = live(
         "letters.changed", "row", starts_empty=True, description="All letters."
+    )
+    posters_changed: PosterChanged = live(
+        "posters.changed", "row", starts_empty=True, gone="deletedId", description="All posters."
     )
     remark_changed: RemarkChanged = live(
         "remarks.changed", "row", entity=True, description="One remark."
