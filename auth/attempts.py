@@ -95,4 +95,7 @@ class Attempts:
 
 def too_many_attempts(retry_after_seconds: int = 1) -> RateLimited:
     """The refusal of an attempt that was not made."""
-    return RateLimited("Too many sign-ins at once; try again in a moment.", retry_after_seconds)
+    return RateLimited(
+        "There were too many attempts to sign in from this address; try again in a moment.",
+        retry_after_seconds,
+    )

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 from graph.shared.loop_turns import LoopTurns
 
-# Some 0.2 ms each, before they first wait for something.
-STARTS_PER_TURN = 32
+# Some 0.3 ms each, before they first wait for something.
+STARTS_PER_TURN = 8
 # Some 1 ms each when they are full of the smallest frames, 0.1 ms with a message of a client's.
 PIECES_PER_TURN = 32
 PIECES_SECONDS = 0.002

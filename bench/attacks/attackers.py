@@ -63,6 +63,14 @@ class Gains:
     closed: int = 0
     gained: dict[str, float] = field(default_factory=dict)
 
+    def update(self, more: Gains) -> None:
+        """Counts what was got in another process as well."""
+        self.requests += more.requests
+        self.refused += more.refused
+        self.closed += more.closed
+        for what, much in more.gained.items():
+            self.add(what, much)
+
     def add(self, what: str, much: float) -> None:
         """Counts something it got."""
         self.gained[what] = self.gained.get(what, 0) + much

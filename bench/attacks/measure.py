@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.attacks.attacker import attacker
 from bench.attacks.attackers import ATTACKS, Gains, Target
 from bench.attacks.honest import USERS, Seen, honest_users
 from bench.deployment import (
@@ -68,6 +69,10 @@ class Memory:
         self.server_mebibytes = 0.0
         self.backend_mebibytes = 0.0
 
+    def forget(self) -> None:
+        """Begins anew."""
+        self.server_mebibytes = self.backend_mebibytes = 0.0
+
     def sample(self) -> None:
         """Looks once."""
         self.server_mebibytes = max(self.server_mebibytes, memory_mebibytes(self._server))
@@ -80,7 +85,7 @@ class Memory:
 
         async def look() -> None:
             while True:
-                self.sample()
+                await asyncio.to_thread(self.sample)
                 await asyncio.sleep(SAMPLE_SECONDS)
 
         task = asyncio.create_task(look())
@@ -103,16 +108,16 @@ async def attack_once(
     target = Target(server.port, people[USERS + list(ATTACKS).index(name)])
     if attack.prepare is not None:
         await attack.prepare(target, gains)
-    async with honest_users(server.port, people) as quiet:
-        await asyncio.sleep(lengths.warm_up_seconds)
-        quiet.forget()
-        await asyncio.sleep(lengths.quiet_seconds)
     memory = Memory(server, await Postgres.find(environment.owner_url))
-    begins = _size_bytes(waits)
-    async with memory.sampled(), honest_users(server.port, people) as attacked:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(lengths.attack_seconds):
-                await attack.act(target, gains)
+    async with attacker(name, target, lengths.attack_seconds) as begin, memory.sampled():
+        async with honest_users(server.port, people) as quiet:
+            await asyncio.sleep(lengths.warm_up_seconds)
+            quiet.forget()
+            await asyncio.sleep(lengths.quiet_seconds)
+        memory.forget()
+        begins = _size_bytes(waits)
+        async with honest_users(server.port, people) as attacked:
+            gains.update(await begin())
     with waits.open() as lines:
         lines.seek(begins)
         longest = max((float(line) for line in lines if line.endswith("\n")), default=0.0)

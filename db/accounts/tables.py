@@ -37,6 +37,7 @@ class User(Base):
     goes there and never to the spelling that a request used. `email_key` is what all spellings of
     it have in common (`db/accounts/emails.py`); who looks for an account by e-mail compares that.
     It is null for who shared an address with an older account before keys were kept.
+    `selected_organization_id` is the organization that they work in, always one of their own.
     """
 
     __tablename__ = "users"
@@ -49,6 +50,9 @@ class User(Base):
     status: Mapped[str] = mapped_column(server_default=UserStatus.ACTIVE)
     display_name: Mapped[str | None]
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
+    selected_organization_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="SET NULL"), index=True
+    )
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
 
@@ -78,6 +82,10 @@ class User(Base):
         "forget_allowed after update on users for each row"
         " when (old.plan_id is distinct from new.plan_id or old.is_anonymous <> new.is_anonymous)"
         " execute function app.forget_allowed()",
+        "rename_member after update on users for each row"
+        " when (old.email is distinct from new.email"
+        " or old.display_name is distinct from new.display_name)"
+        " execute function app.rename_member()",
     )
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -44,9 +44,15 @@ class FairQueue[Item]:
         accounts.move_to_end(asker.account, last=False)
         self._count += 1
 
-    def take(self) -> Item:
-        """The work whose turn it is; there must be some."""
-        network, accounts = next(iter(self._networks.items()))
+    def networks(self) -> Iterable[str]:
+        """Those that have work waiting, whose turn it is first."""
+        return self._networks
+
+    def take(self, network: str | None = None) -> Item:
+        """The work whose turn it is, of all or of one network; there must be some."""
+        if network is None:
+            network = next(iter(self._networks))
+        accounts = self._networks[network]
         account, items = next(iter(accounts.items()))
         item = items.popleft()
         # Both go to the end of their lines, or leave when they want nothing more.

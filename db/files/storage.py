@@ -27,6 +27,7 @@ from settings import SettingsError, given, written
 if TYPE_CHECKING:
     from settings import Settings
 
+WHY_CHARACTERS = 300
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 # Other names that clients send for the same types.
 _SAME_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
@@ -97,6 +98,8 @@ def _reached() -> Iterator[None]:
     except (AlreadyExistsError, PreconditionError):
         raise
     except BaseError as error:
+        # What follows its first line shows how the library keeps it.
+        log.warning("storage.failed", why=str(error).partition("\n")[0][:WHY_CHARACTERS])
         raise DomainError(
             ErrorCode.SERVICE_UNAVAILABLE,
             "The file storage does not answer. Try again in a moment.",

@@ -166,6 +166,11 @@ def node_lookup(*, description: str) -> Any:
     return _field(NodeLookup(), description, resolver=node_arguments)
 
 
+def lookup(*, description: str) -> Any:
+    """A root field: the row of its own type that a global id names."""
+    return _field(NodeLookup(of_type=True), description, resolver=node_arguments)
+
+
 def _description_of(input_type: Any) -> str:
     """What an input says of itself, which is also what to say of the argument."""
     return str(input_type.__strawberry_definition__.description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ class ExtensionError(Exception):
 
 @dataclass(frozen=True)
 class Extension:
-    """Fields of a type, in their order, and the field behind which they stand."""
+    """Fields of a type, in their order: the slice that adds them, and what they stand behind."""
 
+    slice: str
     owner: type
     fields: dict[str, StrawberryField]
     after: str | None
@@ -30,12 +32,13 @@ def extend(owner: type, *, after: str | None = None, **fields: Any) -> None:
     They stand behind the type's own, in the order of the slices' names, or behind the field that
     `after` names.
     """
-    _declared.append(Extension(owner, fields, after))
+    adding = str(sys._getframe(1).f_globals["__name__"])
+    _declared.append(Extension(adding, owner, fields, after))
 
 
 def apply_extensions() -> None:
     """Adds the fields declared since the last call. Call it when all slices are loaded."""
-    waiting = sorted(_declared, key=lambda extension: extension.after is not None)
+    waiting = sorted(_declared, key=lambda one: (one.after is not None, one.slice))
     _declared.clear()
     while waiting:
         placed = [one for one in waiting if one.after is None or one.after in _names(one.owner)]

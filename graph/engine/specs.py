@@ -130,9 +130,13 @@ class Report:
 
 @dataclass(frozen=True)
 class NodeLookup:
-    """Root: the row that a global id names, or with `many` a list of rows for a list of ids."""
+    """Root: the row that a global id names, or with `many` a list of rows for a list of ids.
+
+    With `of_type`, only if it is of the field's own type.
+    """
 
     many: bool = False
+    of_type: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from time import time
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 import settings as settings_module
 from db.core.errors import DomainError, ErrorCode
@@ -142,10 +143,14 @@ async def test_a_storage_that_is_away_says_so(
     folder = open_storage(Settings(data_directory=tmp_path))
     (tmp_path / "storage").chmod(0o500)
     (tmp_path / "storage" / "uploads").write_text("no folder")
-    for storage in (away, folder):
-        with pytest.raises(DomainError) as refusal:
+    for storage, why in ((away, "127.0.0.1:9"), (folder, "Not a directory")):
+        with capture_logs() as logs, pytest.raises(DomainError) as refusal:
             await storage.put(upload_path(ANNA, FILE), b"bytes")
         assert refusal.value.code == ErrorCode.SERVICE_UNAVAILABLE
+        (line,) = logs
+        assert line["event"] == "storage.failed"
+        assert why in line["why"]
+        assert "\n" not in line["why"]
 
 
 async def test_a_bucket_that_may_not_be_listed_says_no_more_than_that_nothing_is_there(

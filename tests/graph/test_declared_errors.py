@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from graphql import GraphQLObjectType, build_schema, get_named_type
 
+from auth.invitations import invitation_tokens
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
@@ -256,6 +257,64 @@ async def full_wallet(stage: Stage) -> str:
     return f'{{userId: "user_{stage.actor.user_id}", amount: 1, reason: "r", idempotencyKey: "k"}}'
 
 
+async def organization(stage: Stage) -> str:
+    """The global id of an organization that the user owns."""
+    create = """mutation { createOrganization(input: {name: "Acme", idempotencyKey: "acme"}) {
+      organization { id } } }"""
+    answer = await stage.ask(create, actor=stage.actor)
+    return str(answer["data"]["createOrganization"]["organization"]["id"])
+
+
+def of_organization(template: str) -> Provocation:
+    """An input that names an organization of the user's (`%o`), and the user (`%s`)."""
+
+    async def provoke(stage: Stage) -> str:
+        named = template.replace("%o", await organization(stage))
+        return named.replace("%s", f"user_{stage.actor.user_id}")
+
+    return provoke
+
+
+async def owns_many(stage: Stage) -> str:
+    await stage.owner.execute(
+        "with made as (insert into organizations (name) select n::text from generate_series(1, 20) n"
+        " returning id) insert into organization_members (organization_id, user_id, role)"
+        " select id, $1, 'OWNER' from made",
+        stage.actor.user_id,
+    )
+    return '{name: "one more", idempotencyKey: "k"}'
+
+
+async def invited_many(stage: Stage) -> str:
+    wanted = await organization(stage)
+    await stage.owner.execute(
+        "insert into organization_invitations (organization_id, email, email_key, role, expires_at)"
+        " select $1, n::text, n::text, 'VIEWER', now() + interval '1 day'"
+        " from generate_series(1, 200) n",
+        UUID(wanted.partition("_")[2]),
+    )
+    return f'{{organizationId: "{wanted}", email: "one@more.test"}}'
+
+
+async def invited_to_many(stage: Stage) -> str:
+    wanted = UUID((await organization(stage)).partition("_")[2])
+    await stage.owner.execute(
+        "with made as (insert into users (email) select n || '@' || $1::uuid || '.test'"
+        " from generate_series(1, 1000) n returning id)"
+        " insert into organization_members (organization_id, user_id, role)"
+        " select $1::uuid, id, 'VIEWER' from made",
+        wanted,
+    )
+    invited = await stage.owner.fetchval(
+        "insert into organization_invitations (organization_id, email, email_key, role, expires_at)"
+        " select $1, email, email_key, 'VIEWER', now() + interval '1 day' from users where id = $2"
+        " returning id",
+        wanted, stage.actor.user_id,
+    )  # fmt: skip
+    return f'{{token: "{invitation_tokens().token(invited)}"}}'
+
+
+NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
     "signUp": {
@@ -341,6 +400,42 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         ),
     },
     "retryJob": {"NOT_FOUND": f'{{id: "deadJob_{UUID(int=1)}"}}'},
+    "createOrganization": {
+        "BAD_USER_INPUT": '{name: " ", idempotencyKey: "k"}',
+        "LIMIT_EXCEEDED": owns_many,
+        "IDEMPOTENCY_CONFLICT": repeated(
+            "createOrganization",
+            '{name: "one", idempotencyKey: "k"}',
+            '{name: "other", idempotencyKey: "k"}',
+        ),
+    },
+    "renameOrganization": {
+        "BAD_USER_INPUT": f'{{organizationId: "{NO_ORGANIZATION}", name: "{LONG}"}}',
+        "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}", name: "new"}}',
+    },
+    "inviteMember": {
+        "BAD_USER_INPUT": f'{{organizationId: "{NO_ORGANIZATION}", email: "none"}}',
+        "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}", email: "a@b.test"}}',
+        "LIMIT_EXCEEDED": invited_many,
+    },
+    "revokeInvitation": {"NOT_FOUND": f'{{id: "organizationInvitation_{UUID(int=1)}"}}'},
+    "acceptInvitation": {"NOT_FOUND": '{token: "none"}', "LIMIT_EXCEEDED": invited_to_many},
+    "setMemberRole": {
+        "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
+        "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s", role: ADMIN}'),
+    },
+    "removeMember": {
+        "NOT_FOUND": to_oneself(f'{{organizationId: "{NO_ORGANIZATION}", userId: "%s"}}'),
+        "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s"}'),
+    },
+    "transferOwnership": {
+        "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}"}}')
+    },
+    "leaveOrganization": {
+        "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}',
+        "LAST_OWNER": of_organization('{organizationId: "%o"}'),
+    },
+    "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
 }
 

@@ -10,7 +10,9 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from PIL import Image
 
+from auth.attempts import Attempts
 from db.core.actor import NOBODY, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.outages import unavailable
@@ -20,8 +22,12 @@ from db.uploads.operations import UploadRecords
 from graph.engine.execution.engine import Engine
 from graph.live.cursors import decode_cursor
 from graph.shared.errors import RequestError, masked
+from jobs import generations
+from jobs.providers import GenerationRequest, ProviderRefused
+from jobs.providers.offline import OfflineProvider
 from server.services import Services
 from settings import Settings
+from tests import pictures
 from tests.running import ROOT
 
 from ..conftest import MakeUser
@@ -187,6 +193,18 @@ async def ended(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+async def last_owner(stage: Stage) -> list[dict[str, Any]]:
+    made = await stage.ask(
+        """mutation { createOrganization(input: {name: "Acme", idempotencyKey: "k"}) {
+          organization { id } } }""",
+        actor=stage.actor,
+    )
+    wanted = made["data"]["createOrganization"]["organization"]["id"]
+    return await stage.errors(
+        f'mutation {{ leaveOrganization(input: {{organizationId: "{wanted}"}}) {{ errors {{ code message }} }} }}'
+    )
+
+
 def watch_after(cursor: Callable[[Stage, str], str]) -> Provoke:
     """A subscription behind a cursor of another history."""
 
@@ -215,6 +233,25 @@ def said(error: DomainError) -> Provoke:
         return [{"code": error.code, "message": error.message}]
 
     return provoke
+
+
+async def too_many_wrong_passwords(_: Stage) -> list[dict[str, Any]]:
+    attempts, refusals = Attempts(failures_per_minute=1), list[DomainError]()
+    for _number in range(2):
+        try:
+            async with attempts.attempt("203.0.113.9", "a@b.test"):
+                raise DomainError(ErrorCode.INVALID_CREDENTIALS, "")
+        except DomainError as error:
+            refusals.append(error)
+    return [{"code": refusals[-1].code, "message": refusals[-1].message}]
+
+
+async def no_person(_: Stage) -> list[dict[str, Any]]:
+    wall = pictures.as_jpeg(Image.new("RGB", (60, 80), "grey"))
+    request = GenerationRequest("hair-color", {"color": "#8e44ad"}, wall, "image/jpeg")
+    with pytest.raises(ProviderRefused) as refusal:
+        await OfflineProvider().generate(request)
+    return [{"code": "PROVIDER_REFUSED", "message": refusal.value.public_message}]
 
 
 DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
@@ -247,26 +284,22 @@ PROVOKED: dict[str, Provoke] = {
     "INVALID_IMAGE": invalid_image,
     "QUOTA_EXCEEDED": quota,
     "GENERATION_ENDED": ended,
+    "LAST_OWNER": last_owner,
     "CURSOR_EXPIRED": watch_after(of_another_history),
+    "PROVIDER_REFUSED": no_person,
+    "PROVIDER_FAILED": said(DomainError(ErrorCode.PROVIDER_FAILED, generations._FAILED)),
+    "RATE_LIMITED": too_many_wrong_passwords,
     "SERVICE_UNAVAILABLE": said(unavailable()),
     "INTERNAL": said(masked("…")),
 }  # fmt: skip
-# Provoked where it can be without shutting other tests out.
-ELSEWHERE = {
-    "PROVIDER_FAILED": "tests/jobs/test_attempts.py",
-    "PROVIDER_REFUSED": "tests/jobs/test_generations.py",
-    "RATE_LIMITED": "tests/graph/test_account_budgets.py",
-}
 
 
 def test_every_code_is_documented_and_every_documented_code_is_provoked() -> None:
     codes = {code.value for code in ErrorCode}
     assert codes == DOCUMENTED
-    assert codes == PROVOKED.keys() | ELSEWHERE.keys() | RESERVED
+    assert codes == PROVOKED.keys() | RESERVED
     assert not PROVOKED.keys() & RESERVED, "it is sent"
     assert SENTENCES.keys() == PROVOKED.keys()
-    for code, file in ELSEWHERE.items():
-        assert code in (ROOT / file).read_text()
 
 
 def fits(sentence: str, pattern: str) -> bool:

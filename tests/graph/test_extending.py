@@ -47,6 +47,16 @@ def test_fields_stand_in_the_order_of_their_declaration_or_after_the_one_they_na
     assert names(person) == ["name", "nickname", "born", "died", "buried", "likes"]
 
 
+def test_the_order_of_fields_is_that_of_the_slices_names(person: Any) -> None:
+    for name in ("uploads", "credits", "generations"):  # as imports of one another have it
+        given = {"__name__": f"graph.{name}", "extend": extend, "person": person, "field": field}
+        exec(f"extend(person, {name}_1=field(), {name}_0=field())", given)
+    apply_extensions()
+    slices_of_fields = [name[:-2] for name in names(person)[1:]]
+    assert slices_of_fields == sorted(slices_of_fields)
+    assert names(person)[1:3] == ["credits_1", "credits_0"]
+
+
 @pytest.mark.parametrize(
     ("declare", "message"),
     [

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from time import perf_counter
 
 import pytest
 
+from auth.pacing import Pace
 from db.core.yield_points import yield_point
 from graph.engine.execution.engine import Engine
 from graph.shared import steps as module
@@ -79,6 +81,20 @@ async def test_networks_take_turns_and_each_finishes_what_it_began(
     assert done.index("elsewhere ends") < done.index("flood 2 ends")
     shared = taken[: 2 * POINTS]
     assert Counter(shared) == {"flood": POINTS, "elsewhere": POINTS}
+
+
+async def test_who_has_used_much_comes_after_the_others(
+    every_point: None, taken: list[str]
+) -> None:
+    steps, done = Steps(), list[str]()
+    steps._use("flood", perf_counter(), 100.0)
+    flood = asyncio.create_task(steps.run("flood", lambda: long_work(done, "flood")))
+    while not taken:  # noqa: ASYNC110 -- its first step is what is waited for
+        await asyncio.sleep(0)
+    await steps.run("elsewhere", lambda: long_work(done, "elsewhere"))
+    assert done == ["flood begins", "elsewhere begins", "elsewhere ends"]
+    assert "flood" not in taken[taken.index("elsewhere") : -1]
+    assert await flood == "flood"
 
 
 async def test_a_fault_is_raised_where_the_result_is_waited_for_and_leaves_no_garbage(
@@ -155,3 +171,21 @@ async def test_a_large_document_takes_many_steps_and_is_planned_once_for_all_who
     # Each page is parsed, validated, parameterized, weighed, planned and compiled.
     assert len(taken) > 99 * 6
     assert plans == (1 if pages is PAGES else 2)
+
+
+async def test_many_faults_are_told_at_a_pace_and_few_at_once(
+    ask: Ask, make_user: MakeUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = 0
+
+    async def noted(_: object, network: str) -> None:
+        nonlocal paused
+        paused += 1
+
+    monkeypatch.setattr(Pace, "wait", noted)
+    actor = await make_user()
+    few = 'viewer { profiles(first: 5, after: "none") { nodes { id } } }'
+    assert len((await ask(f"{{ {few} }}", actor=actor))["errors"]) == 1
+    assert paused == 0
+    await ask(f"{{ viewer {{ {MALFORMED} }} }}", actor=actor)
+    assert paused == 1

@@ -24,6 +24,7 @@ from graphql import (
 )
 from strawberry import Schema
 
+from auth.pacing import Pace
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.outages import worth_another_try
@@ -53,6 +54,9 @@ from graph.shared.answer_memory import SMALL_BYTES
 from graph.shared.context import Context
 from graph.shared.errors import RequestError, domain_error, masked, top_level
 from graph.shared.steps import Steps
+
+# Many faults take long to find and to tell, and nobody needs them told at full speed.
+FEW_FAULTS, FAULTY_PER_SECOND, LONGEST_PAUSE_SECONDS, PAUSED = 10, 20, 2.0, 100
 
 log = structlog.get_logger("tallygraph.engine")
 
@@ -124,6 +128,7 @@ class Engine:
         self.conversions = Conversions(strawberry_schema)
         # Reading, planning and compiling the largest documents takes some 60 ms.
         self._steps = Steps()
+        self._fault_pace = Pace[str](FAULTY_PER_SECOND, LONGEST_PAUSE_SECONDS, PAUSED)
         self._roots = Roots(self.schema)
         self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
 
@@ -241,6 +246,8 @@ class Engine:
                     break
                 except FieldFaults as refused:
                     planning.faults |= refused.faults
+            if len(planning.faults) > FEW_FAULTS:
+                await self._fault_pace.wait(context.network)
             return await self._steps.run(
                 context.network, partial(self._told, planning, plan, answer)
             )

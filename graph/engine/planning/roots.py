@@ -70,9 +70,11 @@ class Roots:
                 )
             case specs.Report() as made:
                 return report(planner, made, definition, nodes, (key,))
-            case specs.NodeLookup(many):
+            case specs.NodeLookup(many, of_type):
                 read = planner.read_arguments(definition, nodes[0])
                 now = planner.arguments_now(definition, nodes[0])
+                if of_type and split_global_id(now["id"])[0] != table_behind(named).prefix:
+                    return literal_column("null::json")
                 if not many:
                     return self._node(planner, nodes, (key,), now["id"], partial(_id, read))
                 return self._nodes(planner, nodes, key, now["ids"], read)
