@@ -127,6 +127,10 @@ class SubscriptionPlan:
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
+        if not rows and self.spec.entity_argument is not None:
+            # Who asks for the cursor alone still learns that there is no such row. No response key
+            # is empty.
+            rows.append(("", make(planner, "", [])))
         # Response keys may be anything, so the rows stand in an object of their own.
         whole = build_object([("rows", build_object(rows)), *beside])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
