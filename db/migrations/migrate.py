@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.core.functions import replace_functions
 from db.core.pool import role_url
-from db.core.retention import EVENT_DAYS_AHEAD
+from db.core.retention import make_event_days
 from db.core.roles import narrow_reach, write_role_settings
 from db.migrations.functions import (
     ForeignDatabaseError,
@@ -78,7 +78,7 @@ async def migrate(owner_url: str, settings: Settings) -> None:
             )
         config = alembic_config(owner_url)
         config.attributes["finish"] = partial(_finish, settings=settings, is_new=revision is None)
-        await _patiently(partial(command.upgrade, config, "head"))
+        await _with_retries(partial(command.upgrade, config, "head"))
         await narrow_reach(lock)
         for role in ROLES:
             await _prepare_role(lock, owner_url, role, settings)
@@ -94,7 +94,7 @@ async def _revision(owner: asyncpg.Connection) -> str | None:
     return found
 
 
-async def _patiently(upgrade: Callable[[], None]) -> None:
+async def _with_retries(upgrade: Callable[[], None]) -> None:
     """Tries again when tables were too busy to be locked: nothing has been changed then."""
     for pause_seconds in PAUSES_SECONDS:
         try:
@@ -113,7 +113,7 @@ async def _finish(owner: asyncpg.Connection, *, settings: Settings, is_new: bool
     """What follows the migrations, in their transaction."""
     release = "" if is_new else newest_revision()
     await replace_functions(owner, declared_functions(), release)
-    await owner.execute("select app.make_event_days($1)", EVENT_DAYS_AHEAD)
+    await make_event_days(owner)
     await write_declared_limits(owner)
     await publish_limits(owner, UploadLimits.of(settings))
 
