@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import func
+from sqlalchemy.types import TypeEngine
 
 from db.core.actor import SERVICE
 from db.core.pool import Database, Transaction
@@ -50,10 +51,10 @@ class SqlFunction[Result]:
         arguments = (f"${n}::{cast}" for n, cast in enumerate(self.casts, start=first))
         return f"{self.name}({', '.join(arguments)})"
 
-    def of(self, *arguments: Any) -> Any:
-        """The call as an expression of a larger statement."""
+    def of(self, *arguments: Any, type_: TypeEngine[Any] | None = None) -> Any:
+        """The call as an expression of a larger statement, of the type that SQLAlchemy is told."""
         schema, _, name = self.name.partition(".")
-        return getattr(getattr(func, schema), name)(*arguments)
+        return getattr(getattr(func, schema), name)(*arguments, type_=type_)
 
 
 # Not frozen, as that doubles what it costs to make one, which every mutation does.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-from sqlalchemy import Table, TextClause, text
+import asyncpg
+from sqlalchemy import Table, TextClause
 
 from db.core.actor import SERVICE
+from db.core.commands import SqlFunction, call, call_on
 from db.core.expiry import deleting, purge_statement
 from db.core.pool import Database
 from db.core.registry import models
@@ -16,8 +18,8 @@ CHUNK_ROWS = 5_000
 EVENT_DAYS_KEPT = 7
 # Enough for a long weekend without a worker; after that events wait in the default partition.
 EVENT_DAYS_AHEAD = 3
-MAKE_EVENT_DAYS = text("select app.make_event_days(:days)")
-DROP_EVENT_DAYS = text("select app.drop_event_days(:days)")
+_MAKE_EVENT_DAYS = SqlFunction[None]("app.make_event_days", "void", days_ahead="integer")
+_DROP_EVENT_DAYS = SqlFunction[int]("app.drop_event_days", "integer", days_kept="integer")
 
 
 def _low_end(table: str, age: str) -> TextClause:
@@ -57,10 +59,14 @@ async def purge(database: Database) -> AsyncIterator[tuple[str, int]]:
         yield name, total
 
 
+async def make_event_days(connection: asyncpg.Connection) -> None:
+    """Makes the coming days of the event log, as `service` or the database's owner."""
+    await call_on(connection, _MAKE_EVENT_DAYS(days_ahead=EVENT_DAYS_AHEAD))
+
+
 async def turn_event_days(database: Database) -> int:
     """Makes the coming days of the event log, then drops the old ones; returns how many went."""
     async with database.transaction(SERVICE) as transaction:
-        await transaction.execute(MAKE_EVENT_DAYS, days=EVENT_DAYS_AHEAD)
+        await make_event_days(transaction.connection)
     async with database.transaction(SERVICE) as transaction:
-        dropped: int = await transaction.fetch_value(DROP_EVENT_DAYS, days=EVENT_DAYS_KEPT)
-    return dropped
+        return await call(transaction, _DROP_EVENT_DAYS(days_kept=EVENT_DAYS_KEPT))

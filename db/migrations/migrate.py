@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.core.functions import replace_functions
 from db.core.pool import role_url
-from db.core.retention import EVENT_DAYS_AHEAD
+from db.core.retention import make_event_days
 from db.core.roles import narrow_reach, write_role_settings
 from db.migrations.functions import (
     ForeignDatabaseError,
@@ -113,7 +113,7 @@ async def _finish(owner: asyncpg.Connection, *, settings: Settings, is_new: bool
     """What follows the migrations, in their transaction."""
     release = "" if is_new else newest_revision()
     await replace_functions(owner, declared_functions(), release)
-    await owner.execute("select app.make_event_days($1)", EVENT_DAYS_AHEAD)
+    await make_event_days(owner)
     await write_declared_limits(owner)
     await publish_limits(owner, UploadLimits.of(settings))
 

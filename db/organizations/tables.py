@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Group, Member, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Bound
 
@@ -118,11 +119,19 @@ class OrganizationInvitation(Base):
             postgresql_where=text("status = 'PENDING'"),
         ),
         Index("ix_organization_invitations_organization_id", "organization_id", "created_at", "id"),
+        Index("ix_organization_invitations_expires_at", "expires_at"),
     )
     access = Access(
         read=AnyOf(Member("organization_id", MANAGERS), Admin()),
         hidden=("email_key",),
-        service=("SELECT",),
+        service=("SELECT", "DELETE"),
+    )
+    expiries = (
+        Expiry(
+            "invitations that ended 90 days ago",
+            "expires_at < now() - interval '90 days'",
+            "expires_at",
+        ),
     )
     lifecycle = Lifecycle(
         "status",
@@ -132,4 +141,4 @@ class OrganizationInvitation(Base):
             InvitationStatus.PENDING: (InvitationStatus.ACCEPTED, InvitationStatus.REVOKED)
         },
     )
-    quota = Bound("200 of an organization may be pending; what has ended goes after 90 days.")
+    quota = Bound("200 of an organization may be pending; they go 90 days after their time.")

@@ -17,12 +17,13 @@ from graphql import (
     VariableNode,
     get_named_type,
 )
-from sqlalchemy import FromClause, cast, func, null
+from sqlalchemy import FromClause, cast, null
 
 from db.core.access import is_public
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.outages import unavailable
+from db.core.statement_functions import SEEN_OF_EVENTS
 from graph.engine import specs
 from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.store import Documents
@@ -112,7 +113,7 @@ class SubscriptionPlan:
         self.access = EventAccess(table_behind(self.row_type).table)
         self._deferred = self._asked_for() & set(model.watch.deferred if model.watch else ())
         self.is_public = is_public(table_behind(self.row_type).table)
-        seen = cast(func.app.seen_of_events(), TEXT)
+        seen = cast(SEEN_OF_EVENTS.of(), TEXT)
         self.now = self._statement(self._current, ("snapshot", seen))
         self.event = self._statement(self._of_event)
         self.from_snapshot = self._snapshot_readers()

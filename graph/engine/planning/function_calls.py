@@ -17,6 +17,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.core.commands import SqlFunction
 from db.core.compiling import compiled_once, sql_type
+from db.core.statement_functions import ANSWER
 from graph.engine.planning.parameters import (
     ACTOR,
     GIVEN,
@@ -143,7 +144,7 @@ def call_and_answer(
     assert not names, "inside this selection nothing is bound by the driver"
     head, call = _head_and_call(function, 2)
     return FunctionCallStatement(
-        f"{head} select app.answer({call}, $1::text, $2::jsonb) from claims",
+        f"{head} select {ANSWER.name}({call}, $1::text, $2::jsonb) from claims",
         (lambda _: selection, parameters.values),
         tuple(finishers),
         selection,

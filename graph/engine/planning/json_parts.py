@@ -15,6 +15,7 @@ from sqlalchemy import ColumnClause, ColumnElement, FromClause, Table, Text, cas
 from sqlalchemy import literal_column as literal
 from sqlalchemy.dialects.postgresql import JSON
 
+from db.core.statement_functions import MEASURED
 from graph.engine.specs import Backing
 from graph.shared.scalars import POSTGRES_DATE_TIME
 
@@ -45,7 +46,8 @@ def leaf(source: str, column: str, type_name: str) -> Json:
 
 def measured(value: ColumnElement[Any], limit_bytes: int) -> Json:
     """A large value as JSON; the statement stops when all of them are larger than the limit."""
-    return func.app.measured(value, literal(str(limit_bytes)), type_=JSON_TYPE)
+    measured_value: Json = MEASURED.of(value, literal(str(limit_bytes)), type_=JSON_TYPE)
+    return measured_value
 
 
 def formatted(value: ColumnElement[Any], named: GraphQLNamedType) -> ColumnElement[Any]:
