@@ -154,7 +154,7 @@ class PasswordHasher:
 
 
 def _make_room(lane: FairQueue[_Waiting], newcomer: Asker) -> None:
-    dropped = lane.drop_from_the_greediest(newcomer.network)
+    dropped = lane.drop_from_longest_line(newcomer.network)
     if dropped is None:
         raise too_many_attempts()
     if not dropped.done.done():

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, id_of, owner_url, paper, serving_url
+from cli.core.terminal import console, fail, id_of, owner_url, result_console, serving_url
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def show(
     from db.credits.administration import read_statement
 
     statement = run(read_statement(owner_url(get_settings()), email, movements))
-    print_statement(statement, paper())
+    print_statement(statement, result_console())
 
 
 @commands.command("grant")

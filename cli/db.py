@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import UNFOLDED_COLUMNS, console, fail, owner_url, paper
+from cli.core.terminal import UNFOLDED_COLUMNS, console, fail, owner_url, result_console
 from settings import get_settings
 
 commands = typer.Typer(no_args_is_help=True, help="The database in use.")
@@ -61,7 +61,7 @@ def database_list() -> None:
         origin = Text(str(database.origin) if database.origin else "not written down")
         table.add_row(database.id, f"{database.size_bytes / 1e6:.0f}", database.state, origin)
     # In a narrow window too: a folder that is cut off names nothing.
-    unfolded = paper()
+    unfolded = result_console()
     unfolded.width = UNFOLDED_COLUMNS
     unfolded.print(table)
     if any(database.state == "left behind" for database in databases):

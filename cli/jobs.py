@@ -11,7 +11,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from cli.core.terminal import fail, id_of, owner_url, paper
+from cli.core.terminal import fail, id_of, owner_url, result_console
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def jobs(context: typer.Context) -> None:
     from db.jobs.administration import read_overview
 
     overview = asyncio.run(read_overview(owner_url(get_settings())))
-    console = paper()
+    console = result_console()
     for table in overview_tables(overview):
         console.print(table)
     if overview.dead:
@@ -45,7 +45,7 @@ def dead(
     from db.jobs.administration import read_dead_jobs
 
     found = asyncio.run(read_dead_jobs(owner_url(get_settings()), limit))
-    console = paper()
+    console = result_console()
     if not found:
         console.print("No dead jobs.")
         return
@@ -82,7 +82,7 @@ def retry(
         asyncio.run(retry_dead_job(owner_url(get_settings()), job))
     except UnknownJobError:
         fail(f"There is no dead job {job}. `tallygraph jobs dead` lists them.")
-    paper().print("It is in line again.")
+    result_console().print("It is in line again.")
 
 
 def overview_tables(overview: Overview) -> list[Table]:

@@ -9,7 +9,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from cli.core.terminal import fail, owner_url, paper
+from cli.core.terminal import fail, owner_url, result_console
 from settings import get_settings
 
 BYTES_IN_MEGABYTE = 1_000_000
@@ -43,7 +43,7 @@ def quotas(context: typer.Context) -> None:
             f"{row['bytes_limit'] / BYTES_IN_MEGABYTE:,.1f}",
             "you" if row["is_custom"] else "default",
         )
-    paper().print(table)
+    result_console().print(table)
 
 
 @commands.command("set")

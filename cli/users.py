@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, owner_url, paper
+from cli.core.terminal import console, fail, owner_url, result_console
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def users_list(
     if not found:
         console.print("Nobody.")
         return
-    out = paper()
+    out = result_console()
     out.print(users_table(found[:limit], is_narrow=out.width < WIDE_COLUMNS))
     if len(found) > limit:
         console.print(f"There are more: --after user_{found[limit - 1]['id']}", soft_wrap=True)
@@ -66,7 +66,7 @@ def users_show(who: Who) -> None:
     from db.accounts.operating import read_account
 
     account = run(read_account(owner_url(get_settings()), who))
-    out = paper()
+    out = result_console()
     out.print(summary(account))
     if account.sessions:
         out.print(sessions_table(account.sessions))

@@ -155,8 +155,6 @@ extend(
 
 @strawberry.input(description="A new organization.")
 class CreateOrganizationInput:
-    """Input of `createOrganization`."""
-
     name: str = strawberry.field(description="1 to 100 characters.")
     idempotency_key: str = strawberry.field(
         description="Same key, same input: the same organization again. 1 to 255 characters, kept "
@@ -166,16 +164,12 @@ class CreateOrganizationInput:
 
 @strawberry.input(description="Another name for an organization.")
 class RenameOrganizationInput:
-    """Input of `renameOrganization`."""
-
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
     name: str = strawberry.field(description="1 to 100 characters.")
 
 
 @strawberry.input(description="Whom to invite.")
 class InviteMemberInput:
-    """Input of `inviteMember`."""
-
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
     email: str = strawberry.field(
         description="The address of the account that may accept. Inviting it again renews the "
@@ -188,22 +182,16 @@ class InviteMemberInput:
 
 @strawberry.input(description="Which invitation to take back.")
 class RevokeInvitationInput:
-    """Input of `revokeInvitation`."""
-
     id: strawberry.ID = strawberry.field(description="The invitation's global id.")
 
 
 @strawberry.input(description="An invitation's token.")
 class AcceptInvitationInput:
-    """Input of `acceptInvitation`."""
-
     token: str = strawberry.field(description="As it stood in the invitation.")
 
 
 @strawberry.input(description="A member's role.")
 class SetMemberRoleInput:
-    """Input of `setMemberRole`."""
-
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
     user_id: strawberry.ID = strawberry.field(description="The member's user id, a global id.")
     role: OrganizationRole = strawberry.field(description="What they are from now on.")
@@ -211,31 +199,23 @@ class SetMemberRoleInput:
 
 @strawberry.input(description="Whose membership ends.")
 class RemoveMemberInput:
-    """Input of `removeMember`."""
-
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
     user_id: strawberry.ID = strawberry.field(description="The member's user id, a global id.")
 
 
 @strawberry.input(description="The owner to be.")
 class TransferOwnershipInput:
-    """Input of `transferOwnership`."""
-
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
     user_id: strawberry.ID = strawberry.field(description="The member's user id, a global id.")
 
 
 @strawberry.input(description="An organization.")
 class LeaveOrganizationInput:
-    """Input of `leaveOrganization`."""
-
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
 
 
 @strawberry.input(description="The organization to work in.")
 class SelectOrganizationInput:
-    """Input of `selectOrganization`."""
-
     organization_id: strawberry.ID | None = strawberry.field(
         description="One of the caller's own, a global id; null for none."
     )
@@ -243,8 +223,6 @@ class SelectOrganizationInput:
 
 @strawberry.type(description="Result of mutations that change an organization.")
 class OrganizationPayload(MutationPayload):
-    """Payload with an organization."""
-
     organization: Organization | None = strawberry.field(
         description="The organization as it is now; null on errors."
     )
@@ -252,8 +230,6 @@ class OrganizationPayload(MutationPayload):
 
 @strawberry.type(description="Result of `inviteMember` and `revokeInvitation`.")
 class InvitationPayload(MutationPayload):
-    """Payload with an invitation."""
-
     invitation: OrganizationInvitation | None = strawberry.field(
         description="The invitation as it is now; null on errors."
     )
@@ -261,8 +237,6 @@ class InvitationPayload(MutationPayload):
 
 @strawberry.type(description="Result of `setMemberRole`.")
 class MemberPayload(MutationPayload):
-    """Payload with a member."""
-
     member: OrganizationMember | None = strawberry.field(
         description="The membership as it is now; null on errors."
     )
@@ -439,8 +413,6 @@ class OrganizationsMutation:
 
 @strawberry.type(description="An organization that changed.")
 class OrganizationChanged:
-    """Item of `organizationChanged`."""
-
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     organization: Organization | None = strawberry.field(
         description="The organization right after the change; its lists as they are when the item "

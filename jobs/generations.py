@@ -99,7 +99,7 @@ class GenerationRun:
                 raise
             await self._end(begun, watch, AttemptFailure.CANCELLED, None)
         else:
-            await _finish_patiently(services, begun, made)
+            await _finish_with_retries(services, begun, made)
             await _forget_earlier_attempts(services.storage, begun)
 
     async def _not_made(
@@ -236,7 +236,7 @@ async def _forget_earlier_attempts(storage: Storage, generation: RunnableGenerat
             await storage.delete(result_path(generation, attempt, content_type))
 
 
-async def _finish_patiently(
+async def _finish_with_retries(
     services: WorkerServices, generation: RunnableGeneration, made: MadeGeneration
 ) -> None:
     for delay in FINISH_DELAYS_SECONDS:

@@ -206,11 +206,11 @@ async def serve(
         if with_worker:
             worker = make_worker(settings, url, database, server.services.hub.wake)
             await stack.enter_async_context(working(worker))
-        spare_from_collection()
+        exempt_from_garbage_collection()
         await DrainingServer(server_config(server, settings), server, on_ready).serve([listener])
 
 
-def spare_from_collection() -> None:
+def exempt_from_garbage_collection() -> None:
     """Keeps what was made at start out of garbage collection: it lives as long as the process.
 
     Looking through the schema and the libraries took a third of each new document's time.

@@ -32,7 +32,7 @@ def _console(stream: TextIO, *, stderr: bool) -> Console:
 console = _console(sys.stderr, stderr=True)
 
 
-def paper() -> Console:
+def result_console() -> Console:
     """Where a command's result goes: standard output, styled only where somebody looks at it."""
     return _console(sys.stdout, stderr=False)
 

@@ -67,7 +67,7 @@ class FairQueue[Item]:
         self._count -= 1
         return item
 
-    def drop_from_the_greediest(self, newcomer: str) -> Item | None:
+    def drop_from_longest_line(self, newcomer: str) -> Item | None:
         """Takes out the last work of the network with most; none if a newcomer's has as much.
 
         It is for a queue that is full. Within that network it is the account with most that loses.

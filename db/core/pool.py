@@ -326,15 +326,17 @@ class Database:
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         try:
             for role in database.pools:
-                await database._patiently(role, database._refuse_unsafe, deadline)
+                await database._until_deadline(role, database._refuse_unsafe, deadline)
             if settings.database_prepared_statements:
-                await database._patiently("service", database._refuse_forgetful_pooler, deadline)
+                await database._until_deadline(
+                    "service", database._refuse_forgetful_pooler, deadline
+                )
         except BaseException:
             await database.close()
             raise
         return database
 
-    async def _patiently(
+    async def _until_deadline(
         self, role: Role, check: Callable[[Role], Awaitable[None]], deadline: float
     ) -> None:
         while True:

@@ -231,7 +231,7 @@ def _start_with_retries(
             remembered.write_text(str(port))
             report(f"PostgreSQL is running on port {port}")
             return server, port
-        said = _last_words(cluster)
+        said = _end_of_log(cluster)
         # Between our look and its own, another database may have taken the port.
         is_transient = not is_free(port) or any(part in said for part in TRANSIENT_FAILURES)
         if time.monotonic() > deadline or not is_transient:
@@ -261,7 +261,7 @@ def _await_ready(cluster: Cluster, server: ServerProcess, report: Report) -> boo
     return False
 
 
-def _last_words(cluster: Cluster) -> str:
+def _end_of_log(cluster: Cluster) -> str:
     """The end of what the failed server wrote, wherever it got to write it."""
     texts = []
     # What it wrote last: once it has ended, it no longer tells which file that is.

@@ -78,7 +78,7 @@ async def migrate(owner_url: str, settings: Settings) -> None:
             )
         config = alembic_config(owner_url)
         config.attributes["finish"] = partial(_finish, settings=settings, is_new=revision is None)
-        await _patiently(partial(command.upgrade, config, "head"))
+        await _with_retries(partial(command.upgrade, config, "head"))
         await narrow_reach(lock)
         for role in ROLES:
             await _prepare_role(lock, owner_url, role, settings)
@@ -94,7 +94,7 @@ async def _revision(owner: asyncpg.Connection) -> str | None:
     return found
 
 
-async def _patiently(upgrade: Callable[[], None]) -> None:
+async def _with_retries(upgrade: Callable[[], None]) -> None:
     """Tries again when tables were too busy to be locked: nothing has been changed then."""
     for pause_seconds in PAUSES_SECONDS:
         try:

@@ -137,19 +137,19 @@ class EventHub:
 
     async def fresh_head(self) -> Head:
         """The head of the log as it is now."""
-        return await self._while_the_log_is_read(self._log.head)
+        return await self._if_readable(self._log.head)
 
     async def read_backlog(
         self, event_filter: EventFilter, after: Position, until: Position
     ) -> Batch:
         """A piece of what one subscriber missed; waits through short outages of the database."""
-        return await self._while_the_log_is_read(
+        return await self._if_readable(
             lambda: self._log.backlog(event_filter, after, until, BACKLOG_ROWS)
         )
 
     async def know_members(self, group: GroupKey) -> None:
         """Wait until it is known who is in a group; as long as the log is read."""
-        await self._while_the_log_is_read(lambda: self.members.know(group))
+        await self._if_readable(lambda: self.members.know(group))
 
     def register(self, subscription: EventSubscription) -> None:
         """Deliver to this subscription from the next event on."""
@@ -327,7 +327,7 @@ class EventHub:
                 for timeout in waiting:
                     timeout.reschedule(asyncio.get_running_loop().time())
 
-    async def _while_the_log_is_read[Answer](self, read: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _if_readable[Answer](self, read: Callable[[], Awaitable[Answer]]) -> Answer:
         """What one subscriber reads for itself; `SERVICE_UNAVAILABLE` once nothing can be read."""
         try:
             async with asyncio.timeout(None) as timeout:

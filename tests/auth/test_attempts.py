@@ -97,8 +97,8 @@ def test_who_has_most_waiting_makes_room() -> None:
         ("b", "x", "4"),
     ):
         queue.put(Asker(network, account), name)
-    assert queue.drop_from_the_greediest("new") == "2"
-    assert queue.drop_from_the_greediest("a") is None
+    assert queue.drop_from_longest_line("new") == "2"
+    assert queue.drop_from_longest_line("a") is None
     assert len(queue) == 3
     assert [queue.take() for _ in range(3)] == ["1", "4", "3"]
 

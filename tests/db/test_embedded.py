@@ -78,7 +78,7 @@ def test_a_port_that_another_database_takes_meanwhile_is_left_to_it(
 
     monkeypatch.setattr(embedded, "free_port", look)
     # What it said of the port is written by a process of its own, and may come too late.
-    monkeypatch.setattr(embedded, "_last_words", lambda _: "")
+    monkeypatch.setattr(embedded, "_end_of_log", lambda _: "")
     try:
         second = start_embedded(settings, durable=False)
         assert second.port != first.port

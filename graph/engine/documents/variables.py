@@ -59,13 +59,13 @@ def coerce_variables(
     try:
         coerced = read_variables(normalized.readers, given)
     except Unusual:
-        coerced = _by_the_book(schema, operation, given)
+        coerced = _coerced_by_graphql_core(schema, operation, given)
     if operation.literals:
         coerced |= operation.literals
     return Variables(coerced, given, normalized.room_bytes(coerced))
 
 
-def _by_the_book(
+def _coerced_by_graphql_core(
     schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     definitions = operation.normalized.variable_definitions

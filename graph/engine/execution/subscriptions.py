@@ -194,14 +194,14 @@ class SubscriptionPlan:
             return made[self]
         if self.access.may_read(event, actor):
             if self not in made:
-                made[self] = self._shaped(event)
+                made[self] = self._rendered(event)
             return made[self]
         gone = self.of_gone(event) if self.access.may_know(event, actor) else None
         if self.access.is_for_all:
             made[self] = gone
         return gone
 
-    def _shaped(self, event: Any) -> bytes:
+    def _rendered(self, event: Any) -> bytes:
         assert self.from_snapshot is not None
         rows = {key: read(event.snapshot) for key, read in self.from_snapshot.items()}
         return self.response(rows, event.cursor)
