@@ -34,7 +34,7 @@ def token_hash(token: str) -> bytes:
 
 
 def is_refresh_token(token: str) -> bool:
-    """Whether this has the shape of a refresh token."""
+    """Whether this has the form of a refresh token."""
     return _SHAPE.fullmatch(token) is not None
 
 

@@ -1,4 +1,4 @@
-"""Work that waits its turn: networks take turns, and within a network the accounts it asks for."""
+"""A fair queue: networks are served in turn, and within a network the accounts it asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletes in chunks what tables declare as expired, and turns the days of the event log."""
+"""Deletes in chunks what tables declare as expired, and rotates the event log's partitions."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ TAKE = """mutation($id: ID!) { updateProfile(input: {id: $id, name: "taken"}) {
 SPEND = """mutation($key: String!) {
   spendCredits(input: {amount: 1, reason: "hostile", idempotencyKey: $key}) {
     transaction { id } credits { balance } errors { code } } }"""
-# The engine's own shape, around a fault that Postgres meets after the claim was set.
+# The engine's own form of a statement, around a fault that Postgres meets after the claim was set.
 CLAIMED = """with claims as materialized (select set_config('app.user_id', $1::text, true))
 select (select {fault}) from claims"""
 DIVISION = CLAIMED.format(fault="(1 / (length($1::text) - 36))::text")
