@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
 
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+# An integer beyond them has so many digits at least. Looking for those takes less than looking at
+# each value of a text that may have half a million.
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
+LARGE_TEXT_BYTES = 16_384
 
 
 class InvalidJson(ValueError):
@@ -21,13 +26,18 @@ def parse_json(text: bytes | str) -> Any:
     """
     try:
         value = orjson.loads(text)
-        if _holds_large_float(value):
+        if _may_hold_large(text) and _holds_large_float(value):
             json.loads(text, parse_int=_refuse_beyond_64_bits)
     except InvalidJson:
         raise
     except (ValueError, RecursionError):
         raise InvalidJson("not valid JSON") from None
     return value
+
+
+def _may_hold_large(text: bytes | str) -> bool:
+    is_large = isinstance(text, bytes) and len(text) > LARGE_TEXT_BYTES
+    return not is_large or _MANY_DIGITS.search(text) is not None  # type: ignore[arg-type]
 
 
 def _holds_large_float(value: Any) -> bool:

@@ -33,6 +33,20 @@ class LoopTurns:
             self._count()
             begin()
 
+    async def turn(self, network: str) -> None:
+        """Waits until something may begin that the caller does then, without waiting again."""
+        if not self._waiting and self._has_room():
+            self._count()
+            return
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def begin() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        self._waiting.put(Asker(network), begin)
+        await ready
+
     def _has_room(self) -> bool:
         if self._begun_in_this_turn == 0:
             return True

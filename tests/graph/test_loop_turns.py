@@ -44,3 +44,19 @@ async def test_a_turn_whose_time_is_over_begins_no_more() -> None:
         await asyncio.sleep(0)
     assert seen == [*range(1, PER_TURN)]
     assert begun == [*range(PER_TURN)]
+
+
+async def test_who_waits_for_a_turn_has_it_alone() -> None:
+    turns, seen, turn = LoopTurns(1), list[int](), 0
+
+    async def one() -> None:
+        await turns.turn("one")
+        seen.append(turn)
+
+    tasks = [asyncio.create_task(one()) for _ in range(6)]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    while len(seen) < 5:
+        turn += 1
+        await asyncio.sleep(0)
+    assert len(set(seen)) == 5

@@ -13,7 +13,9 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLSchema,
+    NameNode,
     OperationType,
+    SelectionSetNode,
     VariableNode,
     get_named_type,
 )
@@ -60,6 +62,12 @@ class Item:
 
     body: bytes
     cursor: str | None = None
+
+
+_NOTHING_BUT_THE_ROW = FieldNode(
+    name=NameNode(value="row"),
+    selection_set=SelectionSetNode(selections=(FieldNode(name=NameNode(value="__typename")),)),
+)
 
 
 class LiveEngine(Protocol):
@@ -128,6 +136,10 @@ class SubscriptionPlan:
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
+        if not rows and self.spec.entity_argument is not None:
+            # Who asks for the cursor alone still learns that there is no such row. No response key
+            # begins with a digit.
+            rows.append(("0", make(planner, "0", [_NOTHING_BUT_THE_ROW])))
         # Response keys may be anything, so the rows stand in an object of their own.
         whole = build_object([("rows", build_object(rows)), *beside])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]

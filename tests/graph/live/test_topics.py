@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from db.core.access import Watch
 from db.core.actor import NOBODY, Actor
+from db.core.errors import DomainError, ErrorCode
 from db.core.registry import models
 from graph.engine.checks import SchemaError, check_schema
 from graph.engine.documents.variables import coerce_variables
@@ -28,6 +29,7 @@ from graph.schema import build_schema
 from server.services import Services
 from tests.conftest import MakeUser
 from tests.db.rows import MAKERS, insert_sql, literal
+from tests.graph.live.test_access import make_upload
 from tests.rows import gathered
 
 # Types with ids whose changes nobody can watch, each for a reason.
@@ -315,6 +317,33 @@ async def test_an_upload_is_watched_until_its_photo_is_there(
     services.wake()
     statuses.append((await stream.item())[0]["upload"]["status"])
     assert statuses == ["AWAITING", "REJECTED"]
+    await stream.close()
+
+
+@pytest.mark.parametrize("selection", ["cursor", "__typename", "cursor upload { id }"])
+async def test_what_is_not_there_is_not_watched_whatever_is_asked_of_it(
+    engine: Engine,
+    services: Services,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    selection: str,
+) -> None:
+    user, stranger = await make_user(), await make_user()
+    made = await make_upload(owner, user)
+    for actor, upload in ((stranger, made), (user, uuid4())):
+        text = f'subscription {{ uploadUpdated(id: "upload_{upload}") {{ {selection} }} }}'
+        stream = Stream(engine, services, actor, text)
+        with pytest.raises(DomainError) as refusal:
+            await stream.item()
+        assert refusal.value.code is ErrorCode.NOT_FOUND
+        await stream.close()
+    stream = Stream(
+        engine,
+        services,
+        user,
+        f'subscription {{ uploadUpdated(id: "upload_{made}") {{ {selection} }} }}',
+    )
+    assert (await stream.item())[0]
     await stream.close()
 
 
