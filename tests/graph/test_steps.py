@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from contextlib import suppress
 from time import perf_counter
 
 import pytest
 
 from auth.pacing import Pace
+from db.core.actor import NOBODY
 from db.core.yield_points import yield_point
 from graph.engine.execution.engine import Engine
 from graph.shared import steps as module
+from graph.shared.context import Context
+from graph.shared.errors import RequestError
 from graph.shared.steps import Steps
+from server.services import Services
 
 from ..conftest import MakeUser
 from .conftest import Ask
@@ -189,3 +194,30 @@ async def test_many_faults_are_told_at_a_pace_and_few_at_once(
     assert paused == 0
     await ask(f"{{ viewer {{ {MALFORMED} }} }}", actor=actor)
     assert paused == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "least"),
+    [
+        ("{ __schema { types { name fields { name } } } }", {}, 500),
+        (
+            "query($ids: [ID!]!) { nodes(ids: $ids) { id } }",
+            {"ids": ["x"] * 200 + [True] * 20},
+            200,
+        ),
+    ],
+    ids=["introspection", "faulty variables"],
+)
+async def test_what_takes_long_beside_planning_takes_steps_too(
+    engine: Engine,
+    services: Services,
+    every_point: None,
+    taken: list[str],
+    text: str,
+    variables: dict[str, object],
+    least: int,
+) -> None:
+    context = Context(NOBODY, services, "test", address="10.0.0.5")
+    with suppress(RequestError):
+        await engine.run(text, variables, None, context)
+    assert taken.count("10.0.0.5") > least

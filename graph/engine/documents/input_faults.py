@@ -29,6 +29,8 @@ from graphql import (
 from graphql.utilities import coerce_input_literal
 from graphql.validation import ValuesOfCorrectTypeRule
 
+from db.core.yield_points import yield_point
+
 # Where a value stands below its variable or argument, and what is wrong with it.
 PathStep = str | int
 InputFault = tuple[tuple[PathStep, ...], str]
@@ -59,6 +61,7 @@ def faults_of_value(
             yield from faults_of_value(value, type_.of_type, at)
             return
         for index, item in enumerate(value):
+            yield_point()
             yield from faults_of_value(item, type_.of_type, (*at, index))
     elif isinstance(type_, GraphQLInputObjectType):
         yield from _of_object(value, type_, at)

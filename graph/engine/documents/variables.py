@@ -47,9 +47,16 @@ def is_plain(text: bytes) -> bool:
 
 
 def coerce_variables(
-    schema: GraphQLSchema, operation: Operation, given: Mapping[str, Any]
+    schema: GraphQLSchema,
+    operation: Operation,
+    given: Mapping[str, Any],
+    *,
+    only_usual: bool = False,
 ) -> Variables:
-    """The operation's variables by the specification's rules, within the limits."""
+    """The operation's variables by the specification's rules, within the limits.
+
+    With `only_usual` values that take long, since they may have to be refused, raise `Unusual`.
+    """
     if given and type(given) is not PlainVariables:
         check_variables(given)
         refuse_unstorable(given)
@@ -59,6 +66,8 @@ def coerce_variables(
     try:
         coerced = read_variables(normalized.readers, given)
     except Unusual:
+        if only_usual:
+            raise
         coerced = _coerced_by_graphql_core(schema, operation, given)
     if operation.literals:
         coerced |= operation.literals
