@@ -328,7 +328,8 @@ class GraphQLHttp:
     def _too_large(self) -> Refusal:
         return _refuse(
             413,
-            f"A request may have {self._limit_bytes} bytes. Upload files with createUpload.",
+            f"A request may have at most {self._limit_bytes} bytes. "
+            "Upload files with createUpload.",
             ErrorCode.LIMIT_EXCEEDED,
             CLOSING,
         )

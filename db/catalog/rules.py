@@ -18,7 +18,7 @@ from db.core.errors import DomainError, InputRefused, bad_input
 _GLOBAL_ID_PREFIXES = {"hairstyles": "hairstyle_"}
 _MOST_PROBLEMS = 20
 _KINDS = {
-    "string": "a text", "number": "a number", "integer": "a whole number",
+    "string": "text", "number": "a number", "integer": "a whole number",
     "boolean": "true or false",
     "array": "a list", "object": "an object", "null": "null",
 }  # fmt: skip

@@ -79,6 +79,8 @@ class AnyOf:
     rules: tuple[Rule, ...]
 
     def __init__(self, *rules: Rule) -> None:
+        if not rules:
+            raise ValueError("AnyOf: no rule lets anybody in")
         object.__setattr__(self, "rules", rules)
 
 
@@ -90,6 +92,14 @@ def parts(rule: Rule) -> tuple[Rule, ...]:
     if isinstance(rule, AnyOf):
         return tuple(part for each in rule.rules for part in parts(each))
     return (rule,)
+
+
+def _named(rule: Rule) -> Iterator[Rule]:
+    """The parts of a rule, and of what it names for the rows that it leads to."""
+    for part in parts(rule):
+        yield part
+        if isinstance(part, Through) and part.rule:
+            yield from _named(part.rule)
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,7 @@ class Access:
                 raise ValueError(f"{command}: no rule says who may")
             if isinstance(self.write, PerCommand) and rule != Nobody() and not self.offers(command):
                 raise ValueError(f"{command}: there is a rule and nothing that may be written")
-            if any(isinstance(one, Public | Admin) for one in parts(rule)):
+            if any(isinstance(one, Public | Admin) for one in _named(rule)):
                 raise ValueError(f"{command}: clients write as owners, members or parties only")
 
     def rule(self, command: SqlCommand) -> Rule:

@@ -18,7 +18,7 @@ def problems_of_movement(
         yield bad_input(f"amount must be between 1 and {AMOUNT_LIMIT} credits.", "input", "amount")
     for field, value in texts.items():
         if value is not None and len(value) > TEXT_LIMIT_CHARACTERS:
-            yield bad_input(f"{field} may have 255 characters.", "input", field)
+            yield bad_input(f"{field} may have at most 255 characters.", "input", field)
     yield from problems_of_key(idempotency_key)
 
 

@@ -20,4 +20,4 @@ def problems_of_message(data: object, texts: Mapping[str, str]) -> Iterator[Doma
     if data is not None and not isinstance(data, dict):
         yield bad_input("data must be a JSON object.", "input", "data")
     elif len(orjson.dumps(data)) > DATA_LIMIT_BYTES:
-        yield bad_input("data may have 4 KiB of JSON.", "input", "data")
+        yield bad_input("data may have at most 4 KiB of JSON.", "input", "data")

@@ -20,10 +20,12 @@ def problems_of_profile(values: Mapping[str, Any]) -> Iterator[DomainError]:
     """What is wrong with values, each under its column's name; null is not judged here."""
     there = {name: value for name, value in values.items() if value is not None}
     if len(there.get("name", "")) > NAME_LIMIT_CHARACTERS:
-        yield bad_input(f"name may have {NAME_LIMIT_CHARACTERS} characters.", "input", "name")
+        yield bad_input(
+            f"name may have at most {NAME_LIMIT_CHARACTERS} characters.", "input", "name"
+        )
     thumbnail = there.get("thumbnail", "")
     if len(thumbnail) > THUMBNAIL_LIMIT_BYTES:
-        yield bad_input("thumbnail may have 512 KiB.", "input", "thumbnail")
+        yield bad_input("thumbnail may have at most 512 KiB.", "input", "thumbnail")
     elif not _is_base64(thumbnail):
         yield bad_input("thumbnail must be base64.", "input", "thumbnail")
     if not isinstance(there.get("analysis", {}), dict):
@@ -32,7 +34,7 @@ def problems_of_profile(values: Mapping[str, Any]) -> Iterator[DomainError]:
         yield bad_input("chatHistory must be a JSON list.", "input", "chatHistory")
     for column, field in (("analysis", "analysis"), ("chat_history", "chatHistory")):
         if column in there and len(orjson.dumps(there[column])) > JSON_LIMIT_BYTES:
-            yield bad_input(f"{field} may have 256 KiB of JSON.", "input", field)
+            yield bad_input(f"{field} may have at most 256 KiB of JSON.", "input", field)
 
 
 def _is_base64(thumbnail: str) -> bool:

@@ -132,7 +132,7 @@ def _problems_announced(found: str, size_bytes: int, limit_bytes: int) -> Iterat
     elif size_bytes > limit_bytes:
         yield DomainError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"A photo may have {limit_bytes / 1_048_576:g} MiB. Send a smaller one.",
+            f"A photo may have at most {limit_bytes / 1_048_576:g} MiB. Send a smaller one.",
             ("input", "sizeBytes"),
         )
 

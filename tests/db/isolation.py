@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from db.core.access import (
+    WRITES,
     Access,
     Admin,
     Member,
@@ -115,6 +116,15 @@ class DeclaredTable:
         if owner is not None:
             return owner.column
         return "user_id" if "user_id" in self.columns else None
+
+    @property
+    def names_group(self) -> bool:
+        """Whether what somebody may do with its rows depends on what groups they are in."""
+        return self.table is not None and any(
+            isinstance(part, Member | Shared | Through)
+            for command in (*WRITES, "SELECT")
+            for part in parts(self.access.rule(command))
+        )
 
     def readable(self, actor: Actor) -> tuple[str, ...]:
         """The columns that the actor's role may select."""
@@ -322,10 +332,13 @@ CHECKS = {
 }
 
 
-async def complaints(filled_database: FilledDatabase, command: str, actor: Actor) -> Complaints:
-    """Tries a command as an actor on every table of the catalog."""
+async def complaints(
+    filled_database: FilledDatabase, command: str, actor: Actor, *, of_groups: bool = False
+) -> Complaints:
+    """Tries a command as an actor on every table of the catalog, or on those of groups alone."""
     found = Complaints()
-    for table in await filled_database.tables():
+    tables = await filled_database.tables()
+    for table in [each for each in tables if each.names_group or not of_groups]:
         await CHECKS[command](filled_database, table, actor, found)
     return found
 

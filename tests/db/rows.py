@@ -13,7 +13,21 @@ import asyncpg
 from db.core.registry import metadata
 from db.embedded.database import EmbeddedDatabase
 
-from ..rows import ADMIN, FIRST, NEWCOMER, SECOND, Maker, Row, gathered, known_id
+from ..rows import (
+    ADMIN,
+    EX_MEMBER,
+    FIRST,
+    GUEST,
+    MANAGER,
+    MEMBER,
+    NEWCOMER,
+    SECOND,
+    VIEWER,
+    Maker,
+    Row,
+    gathered,
+    known_id,
+)
 
 USERS = (FIRST, SECOND, NEWCOMER, ADMIN)
 MAKERS: dict[str, Maker] = gathered("ROWS")
@@ -64,6 +78,21 @@ async def fill(owner: asyncpg.Connection) -> None:
         async with owner.transaction():
             await owner.execute("select set_config('app.user_id', $1, true)", actor.user_claim)
             await owner.execute(LEDGER, actor.user_id, NEWCOMER.user_id)
+
+
+async def add_members(owner: asyncpg.Connection) -> None:
+    """Gives the first user's organization members of each role and one who has left; and a guest."""
+    assert FIRST.user_id
+    roles = {MANAGER: "ADMIN", MEMBER: "MEMBER", VIEWER: "VIEWER", EX_MEMBER: "ADMIN"}
+    for actor, role in roles.items():
+        assert actor.user_id
+        await _insert_known(owner, "public.users", actor.user_id)
+        made = MAKERS["public.organization_members"](FIRST.user_id, actor.user_id)
+        row = made | {"user_id": actor.user_id, "role": role}
+        await owner.execute(insert_sql("public.organization_members", row))
+    left = "delete from organization_members where user_id = $1"
+    await owner.execute(left, EX_MEMBER.user_id)
+    await owner.execute("insert into users (id, is_anonymous) values ($1, true)", GUEST.user_id)
 
 
 @asynccontextmanager

@@ -21,8 +21,9 @@ from db.embedded.database import EmbeddedDatabase
 from db.migrations.migrate import migrate
 from settings import Settings
 
+from ..rows import EX_MEMBER, GUEST, MANAGER, MEMBER, VIEWER
 from .isolation import CHECKS, FOREIGN, FilledDatabase, complaints, untaught
-from .rows import ADMIN, FIRST, SECOND, fill, other_database, scratch_database
+from .rows import ADMIN, FIRST, SECOND, add_members, fill, other_database, scratch_database
 
 ACTORS = {
     "anon": NOBODY,
@@ -31,6 +32,14 @@ ACTORS = {
     "admin": ADMIN,
     "without claims": Actor("authenticated"),
     "service": SERVICE,
+}
+# To tables that name no group they are strangers like the second user, and not tried again.
+ACTORS_OF_GROUPS = {
+    "manager": MANAGER,
+    "member": MEMBER,
+    "viewer": VIEWER,
+    "ex-member": EX_MEMBER,
+    "guest": GUEST,
 }
 
 
@@ -43,6 +52,7 @@ async def filled(
         await migrate(owner_url, settings)
         owner = await asyncpg.connect(owner_url)
         await fill(owner)
+        await add_members(owner)
         await owner.close()
         # One connection for each role, so that every transaction meets the traces of the last.
         logins = await Database.connect(owner_url, settings.model_copy(update={"pool_size": 1}))
@@ -70,6 +80,15 @@ async def test_what_is_declared_is_what_happens(
     filled_database: FilledDatabase, name: str, command: str
 ) -> None:
     assert await complaints(filled_database, command, ACTORS[name]) == []
+
+
+@pytest.mark.parametrize("command", CHECKS)
+@pytest.mark.parametrize("name", ACTORS_OF_GROUPS)
+async def test_members_do_what_their_role_may_and_who_has_left_nothing(
+    filled_database: FilledDatabase, name: str, command: str
+) -> None:
+    actor = ACTORS_OF_GROUPS[name]
+    assert await complaints(filled_database, command, actor, of_groups=True) == []
 
 
 async def test_no_row_moves_to_another_owner_even_where_the_column_may_be_written(
@@ -111,12 +130,28 @@ MUTATIONS = [
     ("SELECT", NOBODY, "create policy leak on tools for select to anon using (true)"),
     ("SELECT", NOBODY, "grant select (password_hash) on credentials to anon"),
     ("SELECT", SERVICE, "drop policy service_all on queue.pgqueuer"),
+    ("SELECT", VIEWER, "drop policy member_select on organizations"),
+    (
+        "SELECT",
+        MEMBER,
+        "alter policy member_select on organization_invitations"
+        " using (organization_id = any ((select app.organization_ids('{}'))::uuid[]))",
+    ),
+    ("SELECT", EX_MEMBER, "create policy leak on organizations for select using (true)"),
+    ("SELECT", GUEST, "alter table organization_members disable row level security"),
     ("INSERT", FIRST, "alter policy owner_insert on profiles with check (true)"),
     ("INSERT", FIRST, "drop policy owner_insert on profiles"),
     ("INSERT", FIRST, "grant insert (user_id) on uploads to authenticated"),
     ("INSERT", SERVICE, "grant insert (user_id) on wallets to service"),
     ("UPDATE", FIRST, "create policy leak on profiles for update to authenticated using (true)"),
     ("UPDATE", FIRST, "grant update (balance) on wallets to authenticated"),
+    ("UPDATE", MANAGER, "drop policy member_update on organizations"),
+    (
+        "UPDATE",
+        MEMBER,
+        "alter policy member_update on organizations"
+        " using (id = any ((select app.organization_ids('{}'))::uuid[]))",
+    ),
     ("UPDATE", SERVICE, "revoke update on sessions from service"),
     ("DELETE", FIRST, "create policy leak on profiles for delete to authenticated using (true)"),
     ("DELETE", FIRST, "drop policy owner_delete on notifications"),
@@ -130,14 +165,15 @@ async def test_the_checks_notice_a_broken_policy(
     filled_database: FilledDatabase, command: str, actor: Actor, mutation: str
 ) -> None:
     by_role = replace(filled_database, logins=None)
+    of_groups = actor in ACTORS_OF_GROUPS.values()
     transaction = filled_database.trusted.transaction()
     await transaction.start()
     try:
         await filled_database.trusted.execute(mutation)
-        assert await complaints(by_role, command, actor)
+        assert await complaints(by_role, command, actor, of_groups=of_groups)
     finally:
         await transaction.rollback()
-    assert await complaints(by_role, command, actor) == []
+    assert await complaints(by_role, command, actor, of_groups=of_groups) == []
 
 
 @pytest.mark.parametrize(

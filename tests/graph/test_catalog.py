@@ -60,7 +60,7 @@ PROBLEMS: list[tuple[str, Any, dict[str, str]]] = [
         {"hairstyle": CANARY * 9},
         {"hairstyle": "hairstyle may have at most 64 characters."},
     ),
-    ("hairstyle", {"hairstyle": [CANARY]}, {"hairstyle": "hairstyle must be a text."}),
+    ("hairstyle", {"hairstyle": [CANARY]}, {"hairstyle": "hairstyle must be text."}),
     ("hairstyle", {}, {"hairstyle": "hairstyle is missing."}),
     ("hair-color", {"color": CANARY}, {"color": HEX}),
     ("hair-color", {"color": "#12345g"}, {"color": HEX}),

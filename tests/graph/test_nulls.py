@@ -153,7 +153,7 @@ async def test_null_empties_what_a_profile_has(ask: Ask, make_user: MakeUser) ->
         "analysis": "analysis cannot be null; leave it out instead.",
         "chatHistory": "chatHistory cannot be null; leave it out instead.",
         "updatedAt": "updatedAt cannot be null; leave it out instead.",
-        "name": "name may have 255 characters.",
+        "name": "name may have at most 255 characters.",
     }
 
 

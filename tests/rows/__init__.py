@@ -16,6 +16,12 @@ SECOND = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000b"))
 # Has a session and nothing else, so that a new row of theirs meets no unique key.
 NEWCOMER = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000c"))
 ADMIN = Actor("authenticated", UUID("00000000-0000-7000-8000-00000000000d"), is_admin=True)
+# Of the first user's organization, which is its owner; one was a member, and one is a guest.
+MANAGER = Actor("authenticated", UUID("00000000-0000-7000-8000-000000000010"))
+MEMBER = Actor("authenticated", UUID("00000000-0000-7000-8000-000000000011"))
+VIEWER = Actor("authenticated", UUID("00000000-0000-7000-8000-000000000012"))
+EX_MEMBER = Actor("authenticated", UUID("00000000-0000-7000-8000-000000000013"))
+GUEST = Actor("authenticated", UUID("00000000-0000-7000-8000-000000000014"))
 
 Row = dict[str, Any]
 # Takes the user's id and a key that no row has yet.

@@ -104,7 +104,7 @@ class Roots:
         if len(ids) > MAX_PAGE_SIZE:
             raise DomainError(
                 ErrorCode.LIMIT_EXCEEDED,
-                f"`ids` may have {MAX_PAGE_SIZE} items; it has {len(ids)}.",
+                f"`ids` may have at most {MAX_PAGE_SIZE} items; it has {len(ids)}.",
             )
         planner.nullable.update({(key, n): True for n in range(len(ids))})
         return func.json_build_array(
