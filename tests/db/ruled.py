@@ -298,10 +298,15 @@ Predicate = Callable[[Table, FromClause, Actor, SqlCommand], ColumnElement[bool]
 
 
 def predicate(
-    table: Table, source: FromClause, actor: Actor, command: SqlCommand
+    table: Table,
+    source: FromClause,
+    actor: Actor,
+    command: SqlCommand,
+    *,
+    rereads: bool = False,
 ) -> ColumnElement[bool]:
     """The engine's, for an admin's list too: the database knows who is one."""
-    asking = Asking(literal(actor.user_id, Uuid()), command, as_admin=True)
+    asking = Asking(literal(actor.user_id, Uuid()), command, as_admin=True, rereads=rereads)
     return asking.condition(table, source, access_of(table).rule(command))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -51,6 +52,9 @@ from .ruled import (
 COMMANDS: tuple[SqlCommand, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
 GUARDS = {
     "the predicate alone": Guards(predicate, policies=False, claims=False),
+    "that of payloads alone": Guards(
+        partial(predicate, rereads=True), policies=False, claims=False
+    ),
     "policies alone": Guards(),
     "both": Guards(predicate),
 }
