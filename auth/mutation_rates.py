@@ -18,7 +18,7 @@ from settings import Settings
 
 # Whoever has done nothing for so long may do as much of it at once.
 BURST_SECONDS = 10
-REFUSALS_PER_SECOND = 10
+REFUSALS_PER_SECOND = 2
 LONGEST_PAUSE_SECONDS = 5.0
 # A request that waits holds its body.
 PAUSED = 32
