@@ -217,7 +217,7 @@ class LeaveOrganizationInput:
 @strawberry.input(description="The organization to work in.")
 class SelectOrganizationInput:
     organization_id: strawberry.ID | None = strawberry.field(
-        description="One of the caller's own, a global id; null for none."
+        description="One of the caller's own, a global id. Null empties it."
     )
 
 

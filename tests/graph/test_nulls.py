@@ -29,10 +29,13 @@ TABLES = {
     "cancelGeneration": "generations",
     "createGeneration": "generations",
     "createProfile": "profiles",
+    "selectOrganization": "users",
     "signInAnonymously": "users",
     "spendCredits": "credit_transactions",
     "updateProfile": "profiles",
 }
+# Fields whose columns have other names.
+COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
 # Fields that are kept nowhere: null is as good as leaving them out.
 NOT_STORED = {("cancelGeneration", "idempotencyKey"), ("signInAnonymously", "deviceId")}
 NULLABLE_SQL = """
@@ -97,6 +100,7 @@ async def valid(
             "messageKey": "m",
             "idempotencyKey": "k",
         },
+        "selectOrganization": {},
         "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
         "updateProfile": {"id": made["profile"]["id"]},
@@ -113,7 +117,7 @@ async def test_null_empties_or_is_refused(
 ) -> None:
     actor, inputs = valid
     may_be_empty = (name, field) in NOT_STORED or await owner.fetchval(
-        NULLABLE_SQL, TABLES[name], to_snake_case(field)
+        NULLABLE_SQL, TABLES[name], COLUMNS.get((name, field), to_snake_case(field))
     )
     assert may_be_empty is not None, f"{TABLES[name]} has no column for {field}"
     given = inputs[name] | {field: None}

@@ -19,3 +19,4 @@ ROWS: dict[str, Maker] = {
         "expires_at": LATER,
     },
 }
+CHANGES = {"organizations": "name = 'Another'"}
