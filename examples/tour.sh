@@ -63,3 +63,17 @@ answer=$(gql '{ viewer {
 } }')
 printf '%s\n' "$answer"
 curl -sS -o /tmp/blond.jpg "$(pick data.viewer.generations.nodes.0.imageUrl "$answer")"
+
+answer=$(gql 'mutation {
+  createOrganization(input: {name: "Acme", idempotencyKey: "tour-2"}) {
+    organization { id }
+    errors { code message }
+  }
+}')
+organization=$(pick data.createOrganization.organization.id "$answer")
+gql "mutation {
+  inviteMember(input: {organizationId: \"$organization\", email: \"grace@example.com\", role: MEMBER}) {
+    invitation { email role status expiresAt token }
+    errors { code message }
+  }
+}"
