@@ -363,7 +363,7 @@ class OrganizationsMutation:
         InviteMemberInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
         description="Invite somebody by e-mail; the invitation's `token` is theirs to accept. "
-        "Owners invite to any role, admins members and viewers.",
+        "Owners invite admins, members and viewers, admins members and viewers.",
     )
     revoke_invitation: InvitationPayload | None = mutation(
         revoke_invitation,

@@ -24,6 +24,8 @@ _DEFAULT = re.compile(r"\s+(?:default\s|=|:=).*$", re.IGNORECASE | re.DOTALL)
 # What begins the comment of a function of ours, and what marks one that is no longer declared.
 NOTE = "tallygraph"
 RETIRED = "retired:"
+# Stands for what is not known of a function that somebody else made.
+UNKNOWN = "-"
 EARLIER_KEPT = 20
 _FOUND = """
 select p.oid, p.oid::regprocedure::text as signature,
@@ -161,13 +163,16 @@ class Note:
         if words[:1] != [NOTE]:
             return cls()
         retired = words.pop() if words[-1].startswith(RETIRED) else ""
-        return cls(words[1], words[2], tuple(words[3:]), retired.removeprefix(RETIRED))
+        told = ["" if word == UNKNOWN else word for word in words[1:]]
+        checksum, state = [*told, "", ""][:2]
+        return cls(checksum, state, tuple(told[2:]), retired.removeprefix(RETIRED))
 
     @property
     def comment(self) -> str:
         """As the database keeps it."""
         retired = (RETIRED + self.retired,) if self.retired else ()
-        return " ".join((NOTE, self.checksum, self.state, *self.earlier, *retired))
+        known = (self.checksum or UNKNOWN, self.state or UNKNOWN)
+        return " ".join((NOTE, *known, *self.earlier, *retired))
 
     def succeeded_by(self, checksum: str, state: str) -> Note:
         """The note of what replaces it. What came after the same text is forgotten."""

@@ -104,6 +104,11 @@ declare
     lasts constant interval := '7 days';
     invited uuid;
 begin
+    -- Whoever manages invitations sees their tokens: none may lead to more than they are themselves.
+    if invite_member.role is null or invite_member.role not in ('ADMIN', 'MEMBER', 'VIEWER') then
+        perform app.refuse('BAD_USER_INPUT', 'Invite to another role; an owner can make a member an owner.',
+            '{"path": ["input", "role"]}');
+    end if;
     perform app.require_rank_above(app.enter_organization(wanted), invite_member.role);
     if exists (select from public.organization_members m join public.users u on u.id = m.user_id
         where m.organization_id = wanted and u.email_key = invite_member.email_key) then

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from db.core import retention  # noqa: F401 -- declares some
 from db.core.commands import SqlFunction, declared_functions
+from db.core.functions import Note
 from db.core.pool import Database
 from db.core.writes import write_functions
 from graph.engine.specs import Report, spec_of
@@ -171,3 +172,9 @@ def test_reports_show_the_columns_that_their_functions_return() -> None:
     assert list(shown.values()) == [
         r.replace("timestamptz", "timestamp with time zone") for r in shown
     ]
+
+
+def test_a_note_of_a_function_that_somebody_else_made_can_be_read_again() -> None:
+    for note in (Note(retired="0200"), Note("a", "b", ("c",), "0200"), Note("a", "b"), Note()):
+        assert Note.of(note.comment) == note
+    assert Note.of("tallygraph retired:0200") == Note(retired="0200")

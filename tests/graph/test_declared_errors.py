@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -79,11 +79,17 @@ async def stage(
     settings: Settings,
     owner: asyncpg.Connection,
     services: Services,
-) -> Stage:
+) -> AsyncIterator[Stage]:
     """Everything that provocations need."""
     actor = await make_user(credits=10)
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
-    return Stage(ask, actor, database, settings, owner, services)
+    yield Stage(ask, actor, database, settings, owner, services)
+    # What a provocation set by hand would be a fault to whoever proves the ledger.
+    await owner.execute(
+        "update wallets set balance = (select sum(amount) from credit_transactions t"
+        " where t.user_id = wallets.user_id) where user_id = $1",
+        actor.user_id,
+    )
 
 
 # Makes the input that is refused.
