@@ -98,8 +98,10 @@ def _reached() -> Iterator[None]:
     except (AlreadyExistsError, PreconditionError):
         raise
     except BaseError as error:
-        # What follows its first line shows how the library keeps it.
-        log.warning("storage.failed", why=str(error).partition("\n")[0][:WHY_CHARACTERS])
+        # The library names a path or a bucket and no value of a client's; what follows its first
+        # line shows how it keeps the error.
+        told, _, _ = str(error).partition("\n")
+        log.warning("storage.failed", why=told[:WHY_CHARACTERS])
         raise DomainError(
             ErrorCode.SERVICE_UNAVAILABLE,
             "The file storage does not answer. Try again in a moment.",

@@ -297,8 +297,10 @@ begin
                 '{"path": ["input", "organizationId"]}');
         end if;
     end if;
-    update public.users u set selected_organization_id = wanted
-    where u.id = actor_id and u.selected_organization_id is distinct from wanted;
+    update public.users u set selected_organization_id = wanted where u.id = actor_id;
+    if not found then
+        perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+    end if;
     return actor_id;
 end;
 $$;

@@ -125,6 +125,12 @@ async def test_migrating_repairs_a_roles_settings(
 LIMITS = re.compile(
     r"limit|quota|last|expir|until|lifetime|ttl|timeout|waiting|max|price|cost|bonus|plan|role"
 )
+# Which role a member gets: who may give it is looked up in the same function.
+GIVEN_ROLES = {
+    "app.invite_member(uuid,text,text,text): role text",
+    "app.organization_ids(text[]): roles text[]",
+    "app.set_member_role(uuid,uuid,text): role text",
+}
 DURATIONS = {"interval", "timestamp with time zone", "timestamp without time zone"}
 PARAMETERS = r"""
 select p.oid::regprocedure::text as signature, coalesce(a.name, '') as name, format_type(a.type, null) as type
@@ -136,11 +142,12 @@ where p.prosecdef and p.pronamespace = 'app'::regnamespace and p.prosrc !~ 'app.
 
 
 async def limits_from_callers(owner: asyncpg.Connection) -> list[str]:
-    return [
+    found = [
         f"{row['signature']}: {row['name']} {row['type']}"
         for row in await owner.fetch(PARAMETERS)
         if row["type"] in DURATIONS or LIMITS.search(row["name"])
     ]
+    return [parameter for parameter in found if parameter not in GIVEN_ROLES]
 
 
 async def test_no_function_takes_its_limits_from_who_calls_it(

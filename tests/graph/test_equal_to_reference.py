@@ -31,7 +31,11 @@ NOW = 1_800_000_000.0
 EXAMPLES = 210
 MOST_ROUNDS = 8
 # What chance seldom reaches: objects with few fields, deep inside others.
-RARE = "{ viewer { generations(first: 100) { nodes { error { code message } } } } }"
+RARE = """{ viewer {
+  generations(first: 100) { nodes { error { code message } upload { id } } }
+  memberships { nodes { user { id email displayName } organization {
+    members { nodes { id role joinedAt } }
+    invitations { nodes { id email role status isExpired createdAt expiresAt token } } } } } } }"""
 NIGHTLY_EXAMPLES = 5_200
 
 

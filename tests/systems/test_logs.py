@@ -24,6 +24,8 @@ UPDATE = """mutation($input: UpdateProfileInput!) {
   updateProfile(input: $input) { profile { id } errors { code message } } }"""
 # What stands in the way of a second row, as an operator might put it there. The server does not
 # know it, so it is a fault of ours, and what Postgres says of it holds the row.
+# Profiles may be called by the bare canary already.
+TAKEN = f"{CANARY} taken"
 OBSTACLE = f"create unique index obstacle on profiles (name) where name like '{CANARY}%'"
 
 
@@ -80,13 +82,13 @@ async def test_a_fault_of_ours_is_logged_without_the_row_it_met(
     owner = await asyncpg.connect(server.owner_url)
     try:
         await owner.execute(OBSTACLE)
-        await client.ask(CREATE, {"input": {"name": CANARY, "analysis": {}}})
+        await client.ask(CREATE, {"input": {"name": TAKEN, "analysis": {}}})
         other = await client.ask(CREATE, {"input": {"name": "other", "analysis": {}}})
-        renamed = {"id": other["createProfile"]["profile"]["id"], "name": CANARY}
+        renamed = {"id": other["createProfile"]["profile"]["id"], "name": TAKEN}
         response = await client.post(UPDATE, {"input": renamed})
         # Policies keep the row out of what Postgres says to a client's role, but not to its owner.
         with pytest.raises(asyncpg.UniqueViolationError, match="obstacle"):
-            await owner.execute("update profiles set name = $1 where name = 'other'", CANARY)
+            await owner.execute("update profiles set name = $1 where name = 'other'", TAKEN)
         await owner.execute("drop index obstacle")
     finally:
         await owner.close()

@@ -70,6 +70,9 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Upload", "contentType"): lambda upload: (
         upload["stored_content_type"] or upload["content_type"]
     ),
+    ("OrganizationInvitation", "isExpired"): lambda invitation: (
+        invitation["status"] == "PENDING" and invitation["expires_at"] <= datetime.now(UTC)
+    ),
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
     ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
@@ -85,6 +88,7 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
+    ("OrganizationMember", "user"): lambda member: True,
     ("Plan", "price"): lambda plan: plan["price_cents"] is not None,
 }
 
@@ -129,8 +133,10 @@ async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dic
     match spec_of(field):
         case specs.ViewerRow():
             return await _by_key(reader, object_type(field.type), reader.actor.user_id)
-        case specs.NodeLookup(many=False):
-            return await _by_global_id(reader, info.schema, arguments["id"])
+        case specs.NodeLookup(many=False, of_type=of_type):
+            found = await _by_global_id(reader, info.schema, arguments["id"])
+            is_wanted = found is None or found.type_name == get_named_type(field.type).name
+            return found if is_wanted or not of_type else None
         case specs.NodeLookup(many=True):
             if len(arguments["ids"]) > 100:
                 raise DomainError(ErrorCode.LIMIT_EXCEEDED, "ids")

@@ -126,13 +126,14 @@ class Arguments:
 
     def _places(self, page: str, fault: str) -> dict[str, Any]:
         given: dict[str, Any] = {}
-        good = self._world.cursors[page]
+        # Lists that are empty in this world have none.
+        good = self._world.cursors.get(page, [])
         for name in ("after", "before"):
             if fault == "cursor" and not given:
                 self._features.add("bad cursor")
                 other = "notifications" if not page.startswith("notifications") else "profiles"
                 given[name] = self._pick([*BAD_CURSORS, *self._world.cursors[other]])
-            elif self._one_in(4):
+            elif good and self._one_in(4):
                 self._features.add(name)
                 given[name] = self._pick(good)
                 if given[name] in self._world.stale:

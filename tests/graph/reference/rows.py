@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from db.core.access import Owner, Public, is_public, parts
+from db.core.access import Member, Owner, Public, is_public, parts
 from db.core.actor import Actor
 from db.core.base import Base
 from db.core.pool import Transaction
@@ -28,6 +28,9 @@ class Row:
     as_admin: bool = False
 
 
+ROLES = "select organization_id, role from organization_members where user_id = $1"
+
+
 class Reader:
     """Reads whole rows for one actor; of those that row-level security shows, the actor's own."""
 
@@ -35,6 +38,8 @@ class Reader:
         self._connection = transaction.connection
         self._one_at_a_time = asyncio.Lock()
         self.actor = actor
+        # The roles of the actor by organization, once they have been read.
+        self._roles: dict[UUID, str] | None = {} if actor.user_id is None else None
         # Every field that was answered, as type and field.
         self.answered: set[tuple[str, str]] = set()
 
@@ -60,16 +65,23 @@ class Reader:
             arguments.append(value)
         async with self._one_at_a_time:
             found = await self._connection.fetch(sql, *arguments)
+            if self._roles is None:
+                self._roles = dict(await self._connection.fetch(ROLES, self.actor.user_id))
         rows = [Row(type_name, dict(record), as_admin) for record in found]
         return [row for row in rows if as_admin or self._is_own(model, row.values)]
 
     def _is_own(self, model: type[Base], values: Mapping[str, Any]) -> bool:
+        assert self._roles is not None
         for rule in parts(model.access.read):
-            if isinstance(rule, Owner):
-                return bool(values[rule.column] == self.actor.user_id)
-            if isinstance(rule, Public) and rule.only_if:
-                return bool(values[rule.only_if])
-        return True
+            match rule:
+                case Owner(column) if values[column] == self.actor.user_id:
+                    return True
+                case Member(column, roles) if values[column] in self._roles:
+                    if not roles or self._roles[values[column]] in roles:
+                        return True
+                case Public(only_if) if not only_if or values[only_if]:
+                    return True
+        return False
 
     async def row(
         self,

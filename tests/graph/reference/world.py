@@ -37,6 +37,7 @@ OWN_PAGES = (
     "creditGrants",
     "creditTransactions",
     "generations",
+    "memberships",
     "notifications",
     "profiles",
     "uploads",
@@ -240,6 +241,46 @@ async def _credits(database: Database, user: Actor) -> None:
             )
 
 
+async def _organizations(
+    owner: asyncpg.Connection, user: Actor, *others: tuple[Actor, str]
+) -> None:
+    organization = known(user, "organization", 0)
+    await _add(
+        owner,
+        "organizations",
+        id=organization,
+        name=TEXTS[3],
+        created_at=TIMESTAMPS[1],
+        updated_at=TIMESTAMPS[2],
+    )
+    for n, (member, role) in enumerate(((user, "OWNER"), *others)):
+        await _add(
+            owner,
+            "organization_members",
+            id=known(user, "member", n),
+            organization_id=organization,
+            user_id=member.user_id,
+            role=role,
+            joined_at=TIMESTAMPS[n],
+        )
+    for n, status in enumerate(("PENDING", "PENDING", "ACCEPTED", "REVOKED")):
+        await _add(
+            owner,
+            "organization_invitations",
+            id=known(user, "invitation", n),
+            organization_id=organization,
+            email=f"{n}@example.test",
+            email_key=f"{n}@example.test",
+            role="MEMBER",
+            status=status,
+            created_at=TIMESTAMPS[n],
+            expires_at=datetime(2999 if n else 2001, 1, 1, tzinfo=UTC),
+        )
+    await owner.execute(
+        "update users set selected_organization_id = $1 where id = $2", organization, user.user_id
+    )
+
+
 async def fill(owner: asyncpg.Connection, database: Database) -> World:
     """Makes the users and their rows, and says what there is to ask for."""
     for user, email in ((ADA, "Ada@Example.test"), (GUEST, None), (STRANGER, "s@example.test")):
@@ -261,6 +302,9 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
             await _generations(owner, user)
         await _notifications(owner, user)
         await _credits(database, user)
+    async with rows_with_a_past(owner, "organization_invitations"):
+        await _organizations(owner, ADA, (GUEST, "VIEWER"))
+        await _organizations(owner, STRANGER)
     async with rows_with_a_past(owner, "dead_jobs", "provider_circuits"):
         await _for_admins(owner)
     world = await _described(owner)
@@ -324,6 +368,11 @@ async def _described(owner: asyncpg.Connection) -> World:
         "Notification": [f"notification_{known(ADA, 'notification', n)}" for n in range(6)],
         "CreditTransaction": [f"transaction_{row['id']}" for row in rows],
         "CreditGrant": [f"grant_{row['id']}" for row in grants],
+        "Organization": [f"organization_{known(ADA, 'organization', 0)}"],
+        "OrganizationMember": [f"organizationMember_{known(ADA, 'member', n)}" for n in range(2)],
+        "OrganizationInvitation": [
+            f"organizationInvitation_{known(ADA, 'invitation', n)}" for n in range(4)
+        ],
         "Upload": [f"upload_{known(ADA, 'upload', 0)}"],
         "GenerationLog": [f"generationLog_{known(ADA, 'log', 0)}"],
         "DeadJob": [f"deadJob_{known(ADA, 'dead job', 2)}"],
