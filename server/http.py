@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Hashable, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -19,6 +19,7 @@ from graphql import OperationType
 
 from auth.networks import client_address, network_of
 from auth.tokens import bearer_token
+from auth.turns import Turns
 from db.core.actor import NOBODY, Actor
 from db.core.errors import DomainError, ErrorCode, RateLimited
 from graph.engine.documents.cache import ByteBoundedCache
@@ -45,6 +46,8 @@ REMEMBERED_HEADERS = 4096
 OBJECT = (dict, type(None))
 # What declares 100,000 bytes or more.
 LARGE_BODY_DIGITS = 6
+# Of one user; each is up to a megabyte.
+LARGE_BODIES_WAITING = 32
 # A megabyte of the smallest values takes 50 ms to read: one of these is read in a turn of the loop.
 LARGE_BODY_BYTES = 65_536
 KNOWN_BODIES_BYTES = 4 * 1024 * 1024
@@ -112,6 +115,7 @@ class GraphQLHttp:
         self._limit_bytes = services.settings.body_limit_bytes
         self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
         self._large_bodies = LoopTurns(1)
+        self._large_writes = Turns[Hashable](LARGE_BODIES_WAITING)
         self._traffic = services.traffic
         self._logs_requests = log.is_enabled_for(logging.INFO)
 
@@ -192,7 +196,7 @@ class GraphQLHttp:
             text = await self._engine.text(asked.request, name, context.network)
             if scope["method"] == "GET":
                 await self._refuse_get_mutation(text, name, context.network)
-            answer = await self._engine.run(text, variables, name, context)
+            answer = await self._run(headers, text, variables, context, name)
             if asks_for_cost(asked.request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
             return 200, answer
@@ -203,6 +207,23 @@ class GraphQLHttp:
             # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
             status = 400 if media == RESPONSE_TYPE else 200
             return status, b'{"errors":' + orjson.dumps(error.formatted()) + b"}"
+
+    async def _run(
+        self,
+        headers: Headers,
+        text: str,
+        variables: dict[str, Any],
+        context: Context,
+        name: str | None,
+    ) -> bytes:
+        """The answer. Of large bodies, which take Postgres long, each user has one at a time."""
+        if len(headers.get(b"content-length", b"")) < LARGE_BODY_DIGITS:
+            return await self._engine.run(text, variables, name, context)
+        try:
+            async with self._large_writes.of(context.actor.user_id or context.network):
+                return await self._engine.run(text, variables, name, context)
+        except RateLimited as error:
+            raise _too_many(error) from None
 
     async def _ask(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[Actor, Asked]:
         """Who asks what. A body without variables is the same from many, and read only once."""
@@ -274,8 +295,7 @@ class GraphQLHttp:
             network = network_of(client_address(scope))
             await self._services.mutations.refuse_early(actor, network)
         except RateLimited as error:
-            lines = ((b"retry-after", b"%d" % error.retry_after_seconds), *CLOSING)
-            raise Refusal(429, error, lines) from None
+            raise _too_many(error) from None
 
     def _authenticate(self, headers: Headers) -> Any:
         authorization = headers.get(b"authorization")
@@ -333,6 +353,11 @@ class GraphQLHttp:
             ErrorCode.LIMIT_EXCEEDED,
             CLOSING,
         )
+
+
+def _too_many(error: RateLimited) -> Refusal:
+    lines = ((b"retry-after", b"%d" % error.retry_after_seconds), *CLOSING)
+    return Refusal(429, error, lines)
 
 
 def _check_post(headers: Headers) -> None:

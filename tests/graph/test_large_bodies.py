@@ -63,3 +63,25 @@ def test_other_numbers_are_kept_in_a_large_text(value: str) -> None:
     assert read["n"] == (
         float(value) if "e" in value else value.strip('"') if value[0] == '"' else int(value)
     )
+
+
+async def test_of_one_user_one_runs_at_a_time_and_others_do_not_wait_for_it(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most, run = 0, 0, Engine.run
+
+    async def noted(engine: Engine, *arguments: Any, **options: Any) -> bytes:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return await run(engine, *arguments, **options)
+
+    monkeypatch.setattr(Engine, "run", noted)
+    large = {"query": "{ __typename }", "variables": {"a": "x" * 200_000}}
+    for body, at_once in ((large, 1), ({"query": "{ __typename }"}, 5)):
+        most = 0
+        answers = await asyncio.gather(*(http.post("/graphql", json=body) for _ in range(5)))
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert most == at_once
