@@ -63,3 +63,32 @@ answer=$(gql '{ viewer {
 } }')
 printf '%s\n' "$answer"
 curl -sS -o /tmp/blond.jpg "$(pick data.viewer.generations.nodes.0.imageUrl "$answer")"
+
+answer=$(gql 'mutation {
+  createOrganization(input: {name: "Analytical Engines", idempotencyKey: "tour-2"}) {
+    organization { id }
+    errors { code message }
+  }
+}')
+organization=$(pick data.createOrganization.organization.id "$answer")
+invited="bob-$(date +%s)@example.com"
+answer=$(gql "mutation {
+  inviteMember(input: {organizationId: \"$organization\", email: \"$invited\"}) {
+    invitation { token }
+    errors { code message }
+  }
+}")
+invitation=$(pick data.inviteMember.invitation.token "$answer")
+answer=$(gql "mutation {
+  signUp(input: {email: \"$invited\", password: \"correct horse\"}) {
+    session { accessToken }
+    errors { code message }
+  }
+}")
+TOKEN=$(pick data.signUp.session.accessToken "$answer")
+gql "mutation {
+  acceptInvitation(input: {token: \"$invitation\"}) {
+    organization { name members { nodes { role } } }
+    errors { code message }
+  }
+}"

@@ -31,6 +31,9 @@ $$;
 create or replace function app.require_rank_above(own_role text, other_role text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
+    if app.organization_rank(other_role) is null then
+        perform app.refuse('BAD_USER_INPUT', 'There is no such role.', '{"path": ["input", "role"]}');
+    end if;
     if own_role <> 'OWNER' and (own_role <> 'ADMIN'
         or app.organization_rank(other_role) >= app.organization_rank(own_role)) then
         perform app.refuse('FORBIDDEN', format('Your role is %s. %s', own_role,
@@ -96,18 +99,26 @@ end;
 $$;
 
 -- Invites an e-mail address and returns the invitation, good for 7 days. One that is pending for the
--- same address is renewed.
+-- same address is renewed, by who may take it back.
 create or replace function app.invite_member(wanted uuid, email text, email_key text, role text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     pending_limit constant integer := 200;
     lasts constant interval := '7 days';
+    own_role text := app.enter_organization(wanted);
     invited uuid;
+    given_role text;
 begin
-    perform app.require_rank_above(app.enter_organization(wanted), invite_member.role);
+    perform app.require_rank_above(own_role, invite_member.role);
     if exists (select from public.organization_members m join public.users u on u.id = m.user_id
         where m.organization_id = wanted and u.email_key = invite_member.email_key) then
         perform app.refuse('BAD_USER_INPUT', 'This address belongs to a member already.', '{"path": ["input", "email"]}');
+    end if;
+    select i.role into given_role from public.organization_invitations i
+    where i.organization_id = wanted and i.email_key = invite_member.email_key and i.status = 'PENDING'
+        and i.expires_at > now();
+    if found then
+        perform app.require_rank_above(own_role, given_role);
     end if;
     update public.organization_invitations i set email = invite_member.email, role = invite_member.role,
         invited_by = app.user_id(), created_at = now(), expires_at = now() + lasts
