@@ -31,6 +31,9 @@ $$;
 create or replace function app.require_rank_above(own_role text, other_role text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
+    if app.organization_rank(other_role) is null then
+        perform app.refuse('BAD_USER_INPUT', 'There is no such role.', '{"path": ["input", "role"]}');
+    end if;
     if own_role <> 'OWNER' and (own_role <> 'ADMIN'
         or app.organization_rank(other_role) >= app.organization_rank(own_role)) then
         perform app.refuse('FORBIDDEN', format('Your role is %s. %s', own_role,
@@ -61,11 +64,26 @@ begin
 end;
 $$;
 
+-- Refuses to make somebody the owner of more organizations than one may own. Their row is locked, so
+-- that two organizations cannot do it at once.
+create or replace function app.require_room_to_own(owner_id uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    owned_limit constant integer := 20;
+begin
+    perform from public.users u where u.id = owner_id for no key update;
+    if (select count(*) from public.organization_members m
+        where m.user_id = owner_id and m.role = 'OWNER') >= owned_limit then
+        perform app.refuse('LIMIT_EXCEEDED', format('One person owns at most %s organizations. Transfer one first.',
+            owned_limit));
+    end if;
+end;
+$$;
+
 -- Makes an organization whose first owner is the caller, and returns it; the same key the same one.
 create or replace function app.create_organization(wanted_name text, idempotency_key text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    owned_limit constant integer := 20;
     actor_id uuid := app.required_user_id();
     fingerprint bytea := sha256(convert_to(wanted_name, 'UTF8'));
     made uuid;
@@ -80,11 +98,7 @@ begin
     if is_guest then
         perform app.refuse('FORBIDDEN', 'Guests have no organizations. Sign up first; what you have stays yours.');
     end if;
-    if (select count(*) from public.organization_members m
-        where m.user_id = actor_id and m.role = 'OWNER') >= owned_limit then
-        perform app.refuse('LIMIT_EXCEEDED', format('You own %s organizations, which is the most. Transfer one first.',
-            owned_limit));
-    end if;
+    perform app.require_room_to_own(actor_id);
     insert into public.organizations (name) values (wanted_name) returning id into made;
     insert into public.organization_members (organization_id, user_id, role) values (made, actor_id, 'OWNER');
     update public.users u set selected_organization_id = coalesce(u.selected_organization_id, made)
@@ -96,23 +110,31 @@ end;
 $$;
 
 -- Invites an e-mail address and returns the invitation, good for 7 days. One that is pending for the
--- same address is renewed.
+-- same address is renewed, by who may take it back.
 create or replace function app.invite_member(wanted uuid, email text, email_key text, role text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     pending_limit constant integer := 200;
     lasts constant interval := '7 days';
+    own_role text := app.enter_organization(wanted);
     invited uuid;
+    given_role text;
 begin
     -- Whoever manages invitations sees their tokens: none may lead to more than they are themselves.
     if invite_member.role is null or invite_member.role not in ('ADMIN', 'MEMBER', 'VIEWER') then
         perform app.refuse('BAD_USER_INPUT', 'Invite to another role; an owner can make a member an owner.',
             '{"path": ["input", "role"]}');
     end if;
-    perform app.require_rank_above(app.enter_organization(wanted), invite_member.role);
+    perform app.require_rank_above(own_role, invite_member.role);
     if exists (select from public.organization_members m join public.users u on u.id = m.user_id
         where m.organization_id = wanted and u.email_key = invite_member.email_key) then
         perform app.refuse('BAD_USER_INPUT', 'This address belongs to a member already.', '{"path": ["input", "email"]}');
+    end if;
+    select i.role into given_role from public.organization_invitations i
+    where i.organization_id = wanted and i.email_key = invite_member.email_key and i.status = 'PENDING'
+        and i.expires_at > now();
+    if found then
+        perform app.require_rank_above(own_role, given_role);
     end if;
     update public.organization_invitations i set email = invite_member.email, role = invite_member.role,
         invited_by = app.user_id(), created_at = now(), expires_at = now() + lasts
@@ -228,6 +250,9 @@ begin
         perform app.require_other_owner(wanted, member_id);
     end if;
     if membership.role <> set_member_role.role then
+        if set_member_role.role = 'OWNER' then
+            perform app.require_room_to_own(member_id);
+        end if;
         update public.organization_members m set role = set_member_role.role where m.id = membership.id;
         perform app.note_organization_change(wanted, 'set_member_role',
             jsonb_build_object('member', 'user_' || member_id, 'role', set_member_role.role));
@@ -277,6 +302,9 @@ begin
         perform app.refuse('FORBIDDEN', format('Your role is %s. Only an owner can transfer an organization.', own_role));
     end if;
     if member_id <> app.user_id() then
+        if membership.role <> 'OWNER' then
+            perform app.require_room_to_own(member_id);
+        end if;
         update public.organization_members m
         set role = case m.user_id when member_id then 'OWNER' else 'ADMIN' end
         where m.organization_id = wanted and m.user_id in (member_id, app.user_id());
@@ -355,7 +383,7 @@ end;
 $$;
 
 revoke execute on function app.organization_rank(text), app.enter_organization(uuid),
-    app.require_rank_above(text, text), app.require_other_owner(uuid, uuid),
+    app.require_rank_above(text, text), app.require_other_owner(uuid, uuid), app.require_room_to_own(uuid),
     app.note_organization_change(uuid, text, jsonb), app.required_member(uuid, uuid),
     app.create_organization(text, text),
     app.invite_member(uuid, text, text, text), app.revoke_invitation(uuid), app.accept_invitation(uuid),

@@ -124,6 +124,30 @@ async def test_who_makes_an_organization_owns_it_and_works_in_it(people: People)
     assert other["viewer"]["selectedOrganization"]["id"] == made["organization"]["id"]
 
 
+@pytest.mark.parametrize(
+    ("name", "is_taken"),
+    [
+        *(
+            (blank, False)
+            for blank in ("", " \u00a0", "\u200b\u200d", "\u3164", "\u2800", "\u0301")
+        ),
+        *((odd, False) for odd in ("a\x07b", "a\nb", "a\u2028b", "a\u202eb", "\U0001f600" * 101)),
+        *(
+            (seen, True)
+            for seen in ("\U0001f600" * 100, "\U0001f468\u200d\U0001f467", "e\u0301", "1")
+        ),
+    ],
+)
+async def test_a_name_is_one_line_that_can_be_seen(
+    people: People, name: str, *, is_taken: bool
+) -> None:
+    one = await people.make_user()
+    refused = [] if is_taken else ["BAD_USER_INPUT"]
+    assert await people.codes("create", one, name=name, key="k") == refused
+    wanted = await people.found(one)
+    assert await people.codes("rename", one, o=wanted, name=name) == refused
+
+
 async def test_guests_make_none(people: People) -> None:
     guest = await people.make_user()
     await people.owner.execute(
@@ -235,6 +259,19 @@ async def test_what_members_see_and_name_follows_from_their_role(
         # Who sees an invitation's token could become what it is for.
         refused = ["BAD_USER_INPUT"] if role == "OWNER" else ["FORBIDDEN"]
         assert codes == ([] if may and role != "OWNER" else refused), role
+
+
+async def test_an_admin_does_not_change_what_an_owner_offered(people: People) -> None:
+    wanted, actors = await people.staffed()
+    given = {"o": wanted, "email": "new@example.test"}
+    sent = await people("invite", actors["OWNER"], role="ADMIN", **given)
+    assert await people.codes("invite", actors["ADMIN"], role="VIEWER", **given) == ["FORBIDDEN"]
+    assert await people.codes("revoke", actors["ADMIN"], id=sent["invitation"]["id"]) == [
+        "FORBIDDEN"
+    ]
+    # What nobody answered in time is as good as none.
+    await people.owner.execute("update organization_invitations set expires_at = now()")
+    assert await people.codes("invite", actors["ADMIN"], role="VIEWER", **given) == []
 
 
 async def test_two_owners_who_leave_at_once_leave_one(people: People) -> None:
