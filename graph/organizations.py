@@ -381,7 +381,7 @@ class OrganizationsMutation:
     set_member_role: MemberPayload | None = mutation(
         set_member_role,
         SetMemberRoleInput,
-        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_OWNER),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_OWNER, ErrorCode.LIMIT_EXCEEDED),
         description="Give a member another role. Owners give any, admins those below their own.",
     )
     remove_member: OrganizationPayload | None = mutation(
@@ -400,7 +400,7 @@ class OrganizationsMutation:
     transfer_ownership: OrganizationPayload | None = mutation(
         transfer_ownership,
         TransferOwnershipInput,
-        errors=(ErrorCode.NOT_FOUND,),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
         description="Make a member the owner in the caller's place, who is an admin then.",
     )
     select_organization: MembershipPayload | None = mutation(

@@ -10,12 +10,6 @@ from db.core.access import Group, groups
 from db.core.registry import metadata
 
 
-def membership_conditions(group: Group, row: str) -> list[str]:
-    """What makes a row of the table of memberships count, whoever the member is."""
-    asked = [f"(roles = '{{}}' or {row}{group.role} = any (roles))"] if group.role else []
-    return [*asked, *_counted(group, row)]
-
-
 def _counted(group: Group, row: str) -> list[str]:
     return [
         f"{row}{column} in ({', '.join(f"'{value}'" for value in values)})"
@@ -57,14 +51,11 @@ def group_statements(table: Table, group: Group) -> list[str]:
     so that it sees a membership which its own statement has made.
     """
     own, reread = f"app.{group.kind}_ids", f"app.{reread_ids_name(group.kind)}"
-    counted = membership_conditions(group, "m.")
 
     def selected(member: str) -> str:
-        return " union all ".join(
-            f"select m.{group.key} from public.{table.name} m where "
-            + " and ".join([f"m.{column} = {member}", *counted])
-            for column in group.users
-        )
+        found = groups_of_user(table, group, member)
+        asked = "roles = '{}' or g.role = any (roles)"
+        return f"select g.group_id from ({found}) g where {asked}"
 
     settings = "set search_path = pg_catalog, pg_temp"
     return [

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from db.accounts.emails import check_new_email, email_key
 from db.core.actor import Actor
 from db.core.commands import FunctionCall, PythonCommand, SqlFunction
-from db.core.errors import DomainError, ErrorCode, Problems, bad_input, not_found, refuse_any
+from db.core.errors import DomainError, ErrorCode, Problems, not_found, refuse_any
 from db.core.pool import Transaction
 from db.core.predicates import own_rows
 from db.credits.rules import problems_of_key
@@ -69,10 +69,6 @@ def rename(
 
 def invite(organization_id: UUID, *, email: str, role: str) -> FunctionCall[UUID]:
     """Invites an address, or renews its invitation; gives the invitation."""
-    if role == "OWNER":
-        raise bad_input(
-            "Invite to another role; an owner can make a member an owner.", "input", "role"
-        )
     address = check_new_email(email)
     return _INVITE(wanted=organization_id, email=address, email_key=email_key(address), role=role)
 

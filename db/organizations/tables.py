@@ -44,7 +44,7 @@ class Organization(Base):
         service=("SELECT",),
     )
     watch = Watch("organization.changed", inserts=False)
-    quota = Bound("A user may own 20; creating one counts them.")
+    quota = Bound("A user may own 20; making somebody an owner counts them.")
 
 
 class OrganizationMember(Base):

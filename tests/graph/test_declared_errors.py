@@ -291,6 +291,24 @@ async def owns_many(stage: Stage) -> str:
     return '{name: "one more", idempotencyKey: "k"}'
 
 
+def owned_by_many(template: str) -> Provocation:
+    """An input that makes a member (`%m`) an owner, who owns as many organizations as one may."""
+
+    async def provoke(stage: Stage) -> str:
+        wanted = await organization(stage)
+        member = await stage.owner.fetchval(
+            "with member as (insert into users (email) values ($2) returning id), made as ("
+            " insert into organizations (name) select n::text from generate_series(1, 20) n"
+            " returning id) insert into organization_members (organization_id, user_id, role)"
+            " select $1::uuid, id, 'MEMBER' from member union all"
+            " select made.id, member.id, 'OWNER' from made, member returning user_id",
+            UUID(wanted.partition("_")[2]), f"{uuid4()}@example.test",
+        )  # fmt: skip
+        return template.replace("%o", wanted).replace("%m", f"user_{member}")
+
+    return provoke
+
+
 async def invited_many(stage: Stage) -> str:
     wanted = await organization(stage)
     await stage.owner.execute(
@@ -429,13 +447,15 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setMemberRole": {
         "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
         "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s", role: ADMIN}'),
+        "LIMIT_EXCEEDED": owned_by_many('{organizationId: "%o", userId: "%m", role: OWNER}'),
     },
     "removeMember": {
         "NOT_FOUND": to_oneself(f'{{organizationId: "{NO_ORGANIZATION}", userId: "%s"}}'),
         "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s"}'),
     },
     "transferOwnership": {
-        "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}"}}')
+        "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}"}}'),
+        "LIMIT_EXCEEDED": owned_by_many('{organizationId: "%o", userId: "%m"}'),
     },
     "leaveOrganization": {
         "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}',

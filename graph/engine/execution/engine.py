@@ -11,18 +11,12 @@ from typing import Any
 import orjson
 import structlog
 from graphql import (
-    DocumentNode,
-    ExecutionResult,
     FieldNode,
     GraphQLError,
     GraphQLObjectType,
-    OperationDefinitionNode,
     OperationType,
-    SelectionSetNode,
-    execute,
     get_named_type,
 )
-from graphql.execution import Executor
 from strawberry import Schema
 
 from auth.pacing import Pace
@@ -30,7 +24,6 @@ from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.outages import worth_another_try
 from db.core.pool import Database
-from db.core.yield_points import yield_point
 from graph.engine import specs
 from graph.engine.documents.coercion import Unusual
 from graph.engine.documents.dead_tokens import ignores_dead_token
@@ -39,6 +32,7 @@ from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.persisted import PersistedDocuments
 from graph.engine.documents.store import INTROSPECTION, Documents
 from graph.engine.documents.variables import coerce_variables
+from graph.engine.execution.introspection import introspect
 from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
 from graph.engine.planning.arguments import argument_reader
@@ -107,15 +101,6 @@ class MutationField:
             lambda variables: convert(read(variables)),
             PayloadPlan(planning, payload_type, nodes, for_admins=spec.for_admins),
         )
-
-
-class PausingExecutor(Executor[Any]):
-    """Executes introspection, and may be suspended before each field: all of it takes 100 ms."""
-
-    def execute_field(self, *arguments: Any, **options: Any) -> Any:
-        """One field of one object."""
-        yield_point()
-        return super().execute_field(*arguments, **options)
 
 
 class Engine:
@@ -315,7 +300,9 @@ class Engine:
         """The response: the data, null where a field fails, and what is wrong with each."""
         data, told = spread(orjson.loads(answer), planning.faults, plan.nullable)
         if data is not None and plan.introspected:
-            data |= self._introspect(planning.operation, plan.introspected, planning.variables)
+            data |= introspect(
+                self.schema, planning.operation, plan.introspected, planning.variables
+            )
             data = {key: data[key] for key in plan.keys}
         errors = [top_level(fault, place) for fault, place in told]
         tail = b',"errors":' + orjson.dumps(errors) if errors else b""
@@ -416,33 +403,6 @@ class Engine:
         return [
             (key, self._roots.field(planner, root, key, nodes)) for key, nodes in fields.items()
         ]
-
-    def _introspect(
-        self, operation: Operation, asked: Mapping[str, list[FieldNode]], variables: Variables
-    ) -> dict[str, Any]:
-        syntax = operation.normalized.syntax()
-        node = syntax.node
-        only = OperationDefinitionNode(
-            operation=node.operation,
-            name=node.name,
-            variable_definitions=node.variable_definitions,
-            directives=(),
-            selection_set=SelectionSetNode(
-                selections=tuple(node for nodes in asked.values() for node in nodes)
-            ),
-        )
-        document = DocumentNode(definitions=(only, *syntax.fragments.values()))
-        # As they were given: what is coerced cannot be coerced again.
-        result = execute(
-            self.schema,
-            document,
-            variable_values=dict(variables.given),
-            executor_class=PausingExecutor,
-        )
-        assert isinstance(result, ExecutionResult)
-        if result.errors:
-            raise RequestError(result.errors, ErrorCode.BAD_USER_INPUT)
-        return dict(result.data or {})
 
     async def _mutate(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         parts: list[bytes] = []
