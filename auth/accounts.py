@@ -5,14 +5,13 @@ No transaction is open while a password is hashed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
 from auth.passwords import PasswordHasher
-from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
+from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
+from auth.sessions import OpenedSession, Sessions, SignedIn
 from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
@@ -26,22 +25,6 @@ from settings import Settings
 WAITING_PER_NETWORK = 64
 
 
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A session as its owner receives it; `expires_at` is the access token's.
-
-    `bonus_credits` is what the account was opened with; null when it was there before.
-    """
-
-    user_id: UUID
-    session_id: UUID
-    access_token: str
-    refresh_token: str
-    expires_at: datetime
-    actor: Actor
-    bonus_credits: int | None = None
-
-
 class Accounts:
     """The ways into and out of an account."""
 
@@ -51,16 +34,17 @@ class Accounts:
         passwords: PasswordHasher,
         attempts: Attempts,
         tokens: AccessTokens,
+        sessions: Sessions,
         settings: Settings,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
+        self._sessions = sessions
         self._attempts = attempts
         self._budgets = AccountBudgets(settings)
         self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
-        self._session_life = timedelta(days=settings.refresh_token_days)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
 
     async def sign_up(
@@ -106,9 +90,9 @@ class Accounts:
             account = await operations.create_user(transaction, email=email)
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
-            session = await self._open_session(transaction, account, user_agent)
+            session = await self._sessions.open(transaction, account, user_agent=user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up")
-        return self._signed_in(account, *session, bonus)
+        return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in_anonymously(
         self, *, network: str = "", device_id: str | None = None, user_agent: str | None = None
@@ -121,9 +105,9 @@ class Accounts:
             await self._budgets.open_account(transaction, network, is_guest=True)
             account = await operations.create_user(transaction, email=None)
             bonus = await self._grant_bonus(transaction, account, network, device_id)
-            session = await self._open_session(transaction, account, user_agent)
+            session = await self._sessions.open(transaction, account, user_agent=user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
-        return self._signed_in(account, *session, bonus)
+        return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in(
         self, email: str, password: str, *, network: str = "", user_agent: str | None = None
@@ -155,9 +139,9 @@ class Accounts:
                 raise _invalid_credentials()
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
-            session = await self._open_session(transaction, account, user_agent)
+            session = await self._sessions.open(transaction, account, user_agent=user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_in")
-        return self._signed_in(account, *session)
+        return self._sessions.signed_in(account, session)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
         """Trade a refresh token for its successor and a fresh access token."""
@@ -169,7 +153,7 @@ class Accounts:
                 transaction,
                 token_hash(refresh_token),
                 token_hash(successor),
-                session_life=self._session_life,
+                session_life=self._sessions.life,
                 reuse_window=self._reuse_window,
             )
         # Only here, with the end of a replayed family committed, may the refusal be raised.
@@ -177,7 +161,8 @@ class Accounts:
             if refreshed.ended_session_id is not None:
                 self._tokens.revoke_session(refreshed.ended_session_id)
             raise _refresh_refused()
-        return self._signed_in(refreshed.account, refreshed.session_id, successor)
+        renewed = OpenedSession(refreshed.session_id, successor)
+        return self._sessions.signed_in(refreshed.account, renewed)
 
     async def sign_out(self, actor: Actor) -> None:
         """End the actor's session; ending it twice, or having none, changes nothing."""
@@ -244,55 +229,10 @@ class Accounts:
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
-            session = await self._open_session(transaction, account, user_agent)
+            session = await self._sessions.open(transaction, account, user_agent=user_agent)
             await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
-        for session_id in ended:
-            self._tokens.revoke_session(session_id)
-        return self._signed_in(account, *session, bonus)
-
-    async def _open_session(
-        self, transaction: Transaction, account: Account, user_agent: str | None
-    ) -> tuple[UUID, str]:
-        refresh_token = new_refresh_token()
-        session_id = await operations.open_session(
-            transaction,
-            account.user_id,
-            token_hash(refresh_token),
-            session_life=self._session_life,
-            user_agent=rules.clean_user_agent(user_agent),
-        )
-        return session_id, refresh_token
-
-    def _signed_in(
-        self,
-        account: Account,
-        session_id: UUID,
-        refresh_token: str,
-        bonus_credits: int | None = None,
-    ) -> SignedIn:
-        issued = self._tokens.issue(
-            account.user_id,
-            session_id,
-            is_anonymous=account.is_anonymous,
-            is_admin=account.is_admin,
-        )
-        actor = Actor(
-            "authenticated",
-            user_id=account.user_id,
-            session_id=session_id,
-            is_anonymous=account.is_anonymous,
-            is_admin=account.is_admin,
-            expires_at=int(issued.expires_at.timestamp()),
-        )
-        return SignedIn(
-            account.user_id,
-            session_id,
-            issued.token,
-            refresh_token,
-            issued.expires_at,
-            actor,
-            bonus_credits,
-        )
+        self._sessions.ended(ended)
+        return self._sessions.signed_in(account, session, bonus)
 
 
 def _invalid_credentials() -> DomainError:

@@ -8,7 +8,7 @@ from typing import Any
 import strawberry
 from sqlalchemy import literal_column
 
-from auth.accounts import SignedIn
+from auth.sessions import SignedIn
 from db.accounts import tables
 from db.core.errors import DomainError, ErrorCode
 from graph.engine.declare import (
@@ -98,7 +98,8 @@ class SignOutPayload(MutationPayload):
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
 
 
-def _session(signed_in: SignedIn) -> Payload:
+def session_payload(signed_in: SignedIn) -> Payload:
+    """What every way into an account answers with."""
     session: dict[str, Any] = {
         "access_token": signed_in.access_token,
         "refresh_token": signed_in.refresh_token,
@@ -113,7 +114,7 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     """Opens an account; a signed-in guest keeps everything they have."""
     guest = context.actor if context.actor.is_anonymous else None
     accounts = context.services.accounts
-    return _session(
+    return session_payload(
         await accounts.sign_up(
             input.email,
             input.password,
@@ -127,7 +128,7 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
 async def sign_in(context: Context, input: SignInInput) -> Payload:
     """Opens a session of an existing account."""
     accounts = context.services.accounts
-    return _session(
+    return session_payload(
         await accounts.sign_in(
             input.email, input.password, network=context.network, user_agent=context.user_agent
         )
@@ -138,7 +139,7 @@ async def sign_in_anonymously(
     context: Context, input: SignInAnonymouslyInput | None = None
 ) -> Payload:
     """Opens a guest's account and session."""
-    return _session(
+    return session_payload(
         await context.services.accounts.sign_in_anonymously(
             network=context.network,
             device_id=input.device_id if input else None,
@@ -150,7 +151,7 @@ async def sign_in_anonymously(
 async def refresh_session(context: Context, input: RefreshSessionInput) -> Payload:
     """Renews a session. A dead token is the input's fault here, so it is a UserError."""
     try:
-        return _session(await context.services.accounts.refresh(input.refresh_token))
+        return session_payload(await context.services.accounts.refresh(input.refresh_token))
     except DomainError as error:
         if error.code is not ErrorCode.UNAUTHENTICATED:
             raise

@@ -217,7 +217,7 @@ def usage_period(arguments: Mapping[str, Any]) -> tuple[datetime | None, datetim
     try:
         start = arguments["from"] or end - timedelta(days=USAGE_DAYS)
     except OverflowError:
-        start = end
+        raise bad_input("There is no time 30 days before `to`: give `from`, too.", "to") from None
     if not start < end:
         raise bad_input("`from` must be before `to`.", "from")
     if end - start > timedelta(days=USAGE_LIMIT_DAYS):

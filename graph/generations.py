@@ -265,8 +265,9 @@ async def create_generation(context: Context, input: CreateGenerationInput) -> O
 async def cancel_generation(context: Context, input: CancelGenerationInput) -> Outcome:
     """Calls a generation off."""
     context.signed_in()
-    generation_id = uuid_from_global_id(input.id, "generation", "input", "id")
-    command = operations.cancel_generation(generation_id, input.idempotency_key)
+    problems = Problems()
+    generation_id = noted_uuid(problems, input.id, "generation", "input", "id")
+    command = operations.cancel_generation(problems, generation_id, input.idempotency_key)
     return Outcome(command, {"generation": RESULT})
 
 

@@ -286,7 +286,7 @@ async def revoke_invitation(context: Context, input: RevokeInvitationInput) -> O
 async def accept_invitation(context: Context, input: AcceptInvitationInput) -> Outcome:
     """Makes the caller a member."""
     context.signed_in()
-    invitation_id = invitation_tokens().invitation_id(input.token)
+    invitation_id = invitation_tokens().row_id(input.token)
     if invitation_id is None:
         raise not_found("invitation", ("input", "token"))
     return Outcome(operations.accept_invitation(invitation_id), {"organization": RESULT})

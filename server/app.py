@@ -20,6 +20,7 @@ from auth.keys import SigningKeys
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
+from auth.sessions import Sessions
 from auth.tokens import AccessTokens
 from db.core.actor import SERVICE
 from db.core.pool import Database
@@ -207,6 +208,7 @@ def make_services(
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
     attempts = Attempts(settings.failed_sign_ins_per_address)
+    sessions = Sessions(tokens, settings)
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,
@@ -216,7 +218,8 @@ def make_services(
         tokens=tokens,
         passwords=passwords,
         attempts=attempts,
-        accounts=Accounts(database, passwords, attempts, tokens, settings),
+        sessions=sessions,
+        accounts=Accounts(database, passwords, attempts, tokens, sessions, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
         images=images,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from auth.accounts import Accounts
 from auth.attempts import Attempts
@@ -10,6 +12,8 @@ from auth.keys import SigningKeys
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
+from auth.services import AccountServices
+from auth.sessions import Sessions
 from auth.tokens import AccessTokens
 from db.core.pool import Database
 from db.files.images import ImageWorker
@@ -31,6 +35,7 @@ class Services:
     tokens: AccessTokens
     passwords: PasswordHasher
     attempts: Attempts
+    sessions: Sessions
     accounts: Accounts
     revocations: RevocationWatch
     hub: EventHub
@@ -38,7 +43,15 @@ class Services:
     uploads: UploadReceiver
     answers: AnswerMemory
     mutations: MutationRates
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def wake(self) -> None:
         """Something was committed: subscribers should look."""
         self.hub.wake()
+
+    def of[T](self, make: Callable[[AccountServices], T]) -> T:
+        """A service that a slice needs: made once, by the function that names it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made

@@ -179,8 +179,13 @@ async def create_generation(
     )
 
 
-def cancel_generation(generation_id: UUID, idempotency_key: str | None) -> FunctionCall[UUID]:
-    """Calls a generation of the actor's off; gives it."""
+def cancel_generation(
+    problems: Problems, generation_id: UUID, idempotency_key: str | None
+) -> FunctionCall[UUID]:
+    """Calls a generation of the actor's off; gives it. Tells the `problems` found before, too."""
+    if idempotency_key is not None:
+        problems.add(problems_of_key(idempotency_key))
+    problems.refuse()
     return _CANCEL(wanted=generation_id, idempotency_key=idempotency_key)
 
 

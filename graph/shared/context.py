@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from auth.accounts import Accounts
 from auth.mutation_rates import MutationRates
 from auth.networks import network_of
+from auth.services import AccountServices
 from db.accounts.administration import require_admin
 from db.core.actor import Actor
 from db.core.errors import sign_in_first
@@ -48,6 +50,10 @@ class OperationServices(Protocol):
     def answers(self) -> AnswerMemory: ...
     @property
     def mutations(self) -> MutationRates: ...
+    def of[T](self, make: Callable[[AccountServices], T]) -> T:
+        """A service that a slice needs: made once, by the function that names it."""
+        ...
+
     def wake(self) -> None:
         """Something was committed: subscribers should look."""
 

@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from auth.accounts import Accounts, SignedIn
+from auth.accounts import Accounts
 from auth.attempts import Attempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
+from auth.sessions import Sessions, SignedIn
 from auth.tokens import AccessTokens
 from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode
@@ -50,9 +51,8 @@ class AuthServices:
 def build(database: Database, settings: Settings) -> AuthServices:
     tokens = AccessTokens(SigningKeys.load(settings), settings)
     passwords, attempts = PasswordHasher(), Attempts(settings.failed_sign_ins_per_address)
-    return AuthServices(
-        Accounts(database, passwords, attempts, tokens, settings), tokens, passwords, database
-    )
+    accounts = Accounts(database, passwords, attempts, tokens, Sessions(tokens, settings), settings)
+    return AuthServices(accounts, tokens, passwords, database)
 
 
 def an_email() -> str:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import argon2
 import pytest
 
-from auth.accounts import SignedIn
+from auth.sessions import SignedIn
 from db.accounts import operations
 from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode

@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from auth.accounts import SignedIn
 from auth.budgets import AccountBudgets
+from auth.sessions import SignedIn
 from auth.turns import Turns
 from db.accounts import budgets
 from db.accounts.budgets import Budget

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from auth.accounts import SignedIn
 from auth.refresh_tokens import new_refresh_token
 from auth.revocation_watch import RevocationWatch
+from auth.sessions import SignedIn
 from db.accounts import operations
 from db.core.actor import NOBODY, SERVICE
 from db.core.errors import DomainError, ErrorCode

@@ -33,6 +33,7 @@ def small(services: Services, settings: Settings) -> Services:
         services.passwords,
         services.attempts,
         services.tokens,
+        services.sessions,
         settings.model_copy(update=limits),
     )
     return replace(services, accounts=accounts)

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from auth.invitations import InvitationTokens, invitation_tokens
+from auth.invitations import invitation_tokens
+from auth.signed_ids import SignedIds
 from db.core.actor import Actor
 from settings import Settings
 
@@ -195,10 +196,10 @@ async def test_an_invitation_that_is_over_makes_nobody_a_member(people: People, 
 
 
 def test_a_token_that_was_changed_is_of_nothing(settings: Settings) -> None:
-    tokens, invitation = InvitationTokens(settings), uuid4()
+    tokens, invitation = SignedIds(settings, "organization-invitation"), uuid4()
     token = tokens.token(invitation)
     assert len(token) == 43
-    assert tokens.invitation_id(token) == invitation
+    assert tokens.row_id(token) == invitation
     swapped = ("B" if token[5] == "A" else "A").join((token[:5], token[6:]))
     for wrong in (
         swapped,
@@ -208,8 +209,8 @@ def test_a_token_that_was_changed_is_of_nothing(settings: Settings) -> None:
         "é" * 43,
         token[:22] + "\0" + token[23:],
     ):
-        assert tokens.invitation_id(wrong) is None, wrong
-    assert invitation_tokens().invitation_id(token) == invitation
+        assert tokens.row_id(wrong) is None, wrong
+    assert invitation_tokens().row_id(token) == invitation
 
 
 # Who may do what to whom: the call, its role argument, and the roles that may, by the target's role.

@@ -1,0 +1,29 @@
+"""What the ways into an account are made of; a process makes each once."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from auth.attempts import Attempts
+from auth.passwords import PasswordHasher
+from auth.sessions import Sessions
+from auth.tokens import AccessTokens
+from db.core.pool import Database
+from settings import Settings
+
+
+class AccountServices(Protocol):
+    """What a service of accounts may take."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def tokens(self) -> AccessTokens: ...
+    @property
+    def passwords(self) -> PasswordHasher: ...
+    @property
+    def attempts(self) -> Attempts: ...
+    @property
+    def sessions(self) -> Sessions: ...
