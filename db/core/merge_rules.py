@@ -20,12 +20,13 @@ class Move:
     """The guest's rows become the member's.
 
     `clear` names columns that are emptied in a row that moves when the member has a row with the
-    same value. `changes` sets columns: a SQL expression of `t`, the row as it was, and of
-    `guest` and `member`.
+    same value. `changes` sets columns to SQL expressions of `t`, the row as it was. `remade` names
+    the function, `app.<function>(row, member uuid)`, that makes a column anew.
     """
 
     clear: tuple[str, ...] = ()
     changes: Mapping[str, str] = field(default_factory=dict)
+    remade: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class KeepTheMembers:
 
 @dataclass(frozen=True)
 class MergedBy:
-    """A function of the slice does it: `function(guest uuid, member uuid)`.
+    """A function of the slice does it: `app.<function>(guest uuid, member uuid)`.
 
     It returns how many rows moved. These functions run before everything else, so they see the
     guest's rows where they were.

@@ -32,7 +32,7 @@ $$;
 """
 _NOTE = """    moved := moved || jsonb_build_object('{table}', rows_moved);
 """
-_CALL = """    rows_moved := {function}(guest, member);
+_CALL = """    rows_moved := app.{function}(guest, member);
 """
 _JOIN = """    delete from public.{table} t where t.{owner} = guest and exists (
         select from public.{table} kept where kept.{owner} = member and {same});
@@ -121,6 +121,8 @@ def _values(table: Table, rule: Move) -> Iterator[tuple[str, str]]:
         )
         yield name, f"case when not {taken} then t.{name} end"
     yield from rule.changes.items()
+    for name, function in rule.remade.items():
+        yield name, f"app.{function}(t, member)"
 
 
 def _of_guest(table: Table) -> str:

@@ -82,7 +82,7 @@ class Wallet(Base):
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     watch = Watch("credits.changed", entity="user_id", inserts=False)
-    on_merge = MergedBy("app.merge_wallets")
+    on_merge = MergedBy("merge_wallets")
     quota = Bound("One for each user.")
 
 
@@ -353,7 +353,7 @@ class IdempotencyKey(Base):
     created_at: Mapped[Timestamp] = mapped_column(index=True)
 
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
-    on_merge = MergedBy("app.copy_idempotency_keys")
+    on_merge = MergedBy("copy_idempotency_keys")
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")
     expiries = (
         Expiry(

@@ -131,7 +131,7 @@ class Generation(Base):
         monotonic=("attempts",),
     )
     watch = Watch("generation.updated", deletes=True)
-    on_merge = Move(changes={"cache_key": "app.moved_cache_key(t, member)"})
+    on_merge = Move(remade={"cache_key": "moved_cache_key"})
     quota = TableQuota(
         guests=Limit(500, 100_000_000),
         members=Limit(20_000, 2_000_000_000),
@@ -155,7 +155,7 @@ class CachedResult(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(read=Nobody())
-    on_merge = MergedBy("app.merge_results")
+    on_merge = MergedBy("merge_results")
     quota = Bound("One for each finished generation that was paid for, until it expires.")
     expiries = (Expiry("expired results", "expires_at <= now()", "expires_at"),)
 

@@ -74,7 +74,7 @@ class OrganizationMember(Base):
     )
     access = Access(read=AnyOf(Owner(), Member("organization_id"), Admin()), service=("SELECT",))
     group = Group("organization", key="organization_id", role="role")
-    on_merge = MergedBy("app.merge_memberships")
+    on_merge = MergedBy("merge_memberships")
     triggers = (
         "name_member before insert on organization_members for each row"
         " execute function app.name_member()",
