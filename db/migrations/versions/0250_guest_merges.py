@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_with_verbs
 
-revision = "0230"
-down_revision = "0220"
+revision = "0250"
+down_revision = "0240"
 branch_labels = None
 depends_on = None
 
