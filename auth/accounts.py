@@ -9,12 +9,14 @@ from datetime import timedelta
 
 from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
+from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
 from auth.sessions import OpenedSession, Sessions, SignedIn
 from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
+from db.accounts.audit import AuditAction
 from db.accounts.operations import Account, Credentials
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, Problems
@@ -33,6 +35,7 @@ class Accounts:
         database: Database,
         passwords: PasswordHasher,
         attempts: Attempts,
+        failures: FailedAttempts,
         tokens: AccessTokens,
         sessions: Sessions,
         settings: Settings,
@@ -42,6 +45,7 @@ class Accounts:
         self._tokens = tokens
         self._sessions = sessions
         self._attempts = attempts
+        self._failures = failures
         self._budgets = AccountBudgets(settings)
         self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
@@ -91,7 +95,9 @@ class Accounts:
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
             session = await self._sessions.open(transaction, account, user_agent=user_agent)
-            await operations.record_audit(transaction, account.user_id, "sign_up")
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="password"
+            )
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in_anonymously(
@@ -106,7 +112,9 @@ class Accounts:
             account = await operations.create_user(transaction, email=None)
             bonus = await self._grant_bonus(transaction, account, network, device_id)
             session = await self._sessions.open(transaction, account, user_agent=user_agent)
-            await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="guest", anonymous=True
+            )
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in(
@@ -126,6 +134,8 @@ class Accounts:
             stored_hash = credentials.password_hash if credentials else None
             verified = await self._passwords.verify(stored_hash, password, asker)
             if credentials is None or not verified.ok:
+                user_id = credentials.user_id if credentials else None
+                self._failures.note(user_id, AuditAction.SIGN_IN_FAILED, "password")
                 raise _invalid_credentials()
             return await self._open_verified(credentials, verified.new_hash, user_agent)
 
@@ -136,11 +146,14 @@ class Accounts:
             # Locked, deleted or given another password while this one was being verified?
             account = await operations.lock_account_for_share(transaction, credentials)
             if account is None:
+                self._failures.note(credentials.user_id, AuditAction.SIGN_IN_REFUSED, "password")
                 raise _invalid_credentials()
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
             session = await self._sessions.open(transaction, account, user_agent=user_agent)
-            await operations.record_audit(transaction, account.user_id, "sign_in")
+            await operations.record_audit(
+                transaction, account.user_id, "sign_in", method="password"
+            )
         return self._sessions.signed_in(account, session)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
@@ -230,7 +243,9 @@ class Accounts:
             bonus = await self._grant_bonus(transaction, account, network)
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
             session = await self._sessions.open(transaction, account, user_agent=user_agent)
-            await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="password", converted=True
+            )
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)
 

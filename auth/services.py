@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
 from auth.sessions import Sessions
 from auth.tokens import AccessTokens
@@ -25,5 +26,7 @@ class AccountServices(Protocol):
     def passwords(self) -> PasswordHasher: ...
     @property
     def attempts(self) -> Attempts: ...
+    @property
+    def failures(self) -> FailedAttempts: ...
     @property
     def sessions(self) -> Sessions: ...
