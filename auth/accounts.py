@@ -16,8 +16,8 @@ from auth.sessions import OpenedSession, Sessions, SignedIn
 from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
-from db.accounts.audit import AuditAction
 from db.accounts.operations import Account, Credentials
+from db.audit.actions import AuditAction
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, Problems
 from db.core.pool import Database, Transaction

@@ -16,8 +16,9 @@ from uuid import UUID
 
 import structlog
 
-from db.accounts.audit import AuditAction, Failures, record_failures
 from db.accounts.rules import clean_user_agent
+from db.audit.actions import AuditAction
+from db.audit.operations import Failures, record_failures
 from db.core.actor import SERVICE
 from db.core.origin import coarse_network, current_origin
 from db.core.pool import Database

@@ -14,7 +14,7 @@ from cli.core.terminal import console, fail, owner_url, result_console
 from settings import get_settings
 
 if TYPE_CHECKING:
-    from db.accounts.audit_reading import AuditFilter, AuditLine
+    from db.audit.reading import AuditFilter, AuditLine
 
 commands = typer.Typer(help="The audit log.")
 
@@ -34,7 +34,7 @@ def since_when(text: str) -> datetime:
 
 def action_named(text: str) -> str:
     """An action as its column holds it."""
-    from db.accounts.audit import AuditAction
+    from db.audit.actions import AuditAction
 
     wanted = text.strip().lower().replace("-", "_")
     if wanted not in {action.value for action in AuditAction}:
@@ -64,7 +64,7 @@ def audit(
     """Prints the audit log, a line for each entry, the newest last."""
     if context.invoked_subcommand is not None:
         return
-    from db.accounts.audit_reading import AuditFilter, read_audit
+    from db.audit.reading import AuditFilter, read_audit
     from db.core.errors import DomainError
 
     wanted, url = AuditFilter(user, action, since), owner_url(get_settings())
@@ -85,7 +85,7 @@ def audit(
 @commands.command("actions")
 def actions() -> None:
     """Lists what entries tell of."""
-    from db.accounts.audit import AuditAction
+    from db.audit.actions import AuditAction
 
     for action in AuditAction:
         result_console().print(
@@ -94,7 +94,7 @@ def actions() -> None:
 
 
 async def _follow(url: str, wanted: AuditFilter, limit: int) -> None:
-    from db.accounts.audit_reading import follow_audit
+    from db.audit.reading import follow_audit
 
     async for line in follow_audit(url, wanted, limit):
         _print(line)

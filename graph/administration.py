@@ -12,9 +12,9 @@ import strawberry
 from sqlalchemy import Text, Uuid, or_, select
 
 from auth.ended_sessions import EndedSessions
-from db.accounts import administration
 from db.accounts.emails import email_key
 from db.accounts.operations import USER_OF_EMAIL_KEY
+from db.administration import operations as administration
 from db.core.commands import FunctionCall
 from db.core.errors import ErrorCode, Problems
 from db.core.origin import Origin
@@ -117,8 +117,23 @@ async def grant_credits(context: Context, input: GrantCreditsInput) -> Outcome:
     return Outcome(command, {"transaction": RESULT, "user": Ref(user_id)})
 
 
-@strawberry.input(description="A user.")
-class AdministeredUserInput:
+@strawberry.input(description="Whom to make an admin.")
+class PromoteUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.input(description="Whose rights of an admin to take away.")
+class DemoteUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.input(description="Whose account to lock.")
+class LockUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.input(description="Whose account to unlock.")
+class UnlockUserInput:
     id: strawberry.ID = strawberry.field(description="The user's global id.")
 
 
@@ -127,38 +142,38 @@ class AdministeredUserPayload(MutationPayload):
     user: User | None = strawberry.field(description="The user as they are now; null on errors.")
 
 
-async def promote_user(context: Context, input: AdministeredUserInput) -> Outcome:
+async def promote_user(context: Context, input: PromoteUserInput) -> Outcome:
     """Makes a user an admin."""
-    return Outcome(administration.promote(_user_id(context, input), context), {"user": RESULT})
+    return Outcome(administration.promote(_user_id(context, input.id), context), {"user": RESULT})
 
 
-async def demote_user(context: Context, input: AdministeredUserInput) -> Outcome:
+async def demote_user(context: Context, input: DemoteUserInput) -> Outcome:
     """Takes an admin's rights away."""
-    return _ending_sessions(context, input, administration.demote)
+    return _ending_sessions(context, input.id, administration.demote)
 
 
-async def lock_user(context: Context, input: AdministeredUserInput) -> Outcome:
+async def lock_user(context: Context, input: LockUserInput) -> Outcome:
     """Locks an account."""
-    return _ending_sessions(context, input, administration.lock)
+    return _ending_sessions(context, input.id, administration.lock)
 
 
-async def unlock_user(context: Context, input: AdministeredUserInput) -> Outcome:
+async def unlock_user(context: Context, input: UnlockUserInput) -> Outcome:
     """Unlocks an account."""
-    return Outcome(administration.unlock(_user_id(context, input), context), {"user": RESULT})
+    return Outcome(administration.unlock(_user_id(context, input.id), context), {"user": RESULT})
 
 
-def _user_id(context: Context, input: AdministeredUserInput) -> UUID:
+def _user_id(context: Context, wanted: str) -> UUID:
     context.signed_in()
-    return uuid_from_global_id(input.id, "user", "input", "id")
+    return uuid_from_global_id(wanted, "user", "input", "id")
 
 
 def _ending_sessions(
     context: Context,
-    input: AdministeredUserInput,
+    wanted: str,
     make: Callable[[UUID, Origin], FunctionCall[UUID]],
 ) -> Outcome:
     """A command by which the user's sessions end, here without a delay."""
-    user_id = _user_id(context, input)
+    user_id = _user_id(context, wanted)
     command = make(user_id, context)
     command.after = partial(context.services.of(EndedSessions.of).learn, user_id)
     return Outcome(command, {"user": RESULT})
@@ -182,7 +197,7 @@ class AdministrationMutation:
     )
     promote_user: AdministeredUserPayload | None = mutation(
         promote_user,
-        AdministeredUserInput,
+        PromoteUserInput,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
         for_admins=True,
         description="Make a user an admin; a guest cannot be one. For admins; FORBIDDEN for "
@@ -190,7 +205,7 @@ class AdministrationMutation:
     )
     demote_user: AdministeredUserPayload | None = mutation(
         demote_user,
-        AdministeredUserInput,
+        DemoteUserInput,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_ADMIN),
         for_admins=True,
         description="Take an admin's rights away and end their sessions. For admins; FORBIDDEN for "
@@ -198,7 +213,7 @@ class AdministrationMutation:
     )
     lock_user: AdministeredUserPayload | None = mutation(
         lock_user,
-        AdministeredUserInput,
+        LockUserInput,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_ADMIN),
         for_admins=True,
         description="Lock an account: its sessions end, and nobody signs in until it is unlocked. "
@@ -206,7 +221,7 @@ class AdministrationMutation:
     )
     unlock_user: AdministeredUserPayload | None = mutation(
         unlock_user,
-        AdministeredUserInput,
+        UnlockUserInput,
         errors=(ErrorCode.NOT_FOUND,),
         for_admins=True,
         description="Let an account's owner sign in again. For admins; FORBIDDEN for others.",

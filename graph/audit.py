@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import func
 
 from db.accounts import tables
-from db.accounts.audit import AuditAction
+from db.audit.actions import AuditAction
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from db.accounts.audit import FORGET_OLD_ENTRIES
+from db.audit.operations import FORGET_OLD_ENTRIES
 from db.core.commands import call_as_service
 from db.core.pool import Database
 from db.core.retention import CHUNK_ROWS

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from db.accounts.administration import SET_USER_LOCKED, SET_USER_ROLE
 from db.accounts.emails import clean_email, email_key
+from db.administration.operations import SET_USER_LOCKED, SET_USER_ROLE
 from db.core.commands import call_on
 from db.core.errors import REFUSAL_SQLSTATE, DomainError, ErrorCode
 

@@ -13,7 +13,6 @@ import asyncpg
 from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
-from db.accounts.audit import record_audit as record_audit  # noqa: PLC0414 - called from here
 from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.emails import email_key
 from db.accounts.rules import RefreshDecision, decide_refresh
@@ -25,6 +24,7 @@ from db.accounts.tables import (
     User,
     UserStatus,
 )
+from db.audit.operations import record_audit as record_audit  # noqa: PLC0414 - called from here
 from db.core.commands import SqlFunction, call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Transaction

@@ -10,7 +10,7 @@ import pytest
 
 from auth import failed_attempts
 from auth.failed_attempts import FailedAttempts
-from db.accounts.audit import AuditAction
+from db.audit.actions import AuditAction
 from db.core.origin import asked_from
 from db.core.pool import Database
 

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 from graphql import GraphQLEnumType
 
-from db.accounts.audit import FORGET_OLD_ENTRIES, AuditAction, record_audit
+from db.audit.actions import AuditAction
+from db.audit.operations import FORGET_OLD_ENTRIES, record_audit
 from db.core.actor import NOBODY, SERVICE, Actor
 from db.core.commands import call_as_service
 from db.core.origin import coarse_network
