@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import run_all
 
-revision = "0230"
-down_revision = "0220"
+revision = "0250"
+down_revision = "0240"
 branch_labels = None
 depends_on = None
 
