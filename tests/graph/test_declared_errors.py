@@ -379,6 +379,17 @@ async def last_admin(stage: Stage) -> str:
     return f'{{id: "user_{stage.actor.user_id}"}}'
 
 
+async def members_token(stage: Stage) -> str:
+    other = await stage.services.accounts.sign_up(f"{uuid4()}@example.test", "correct horse")
+    return f'{{anonymousRefreshToken: "{other.refresh_token}"}}'
+
+
+async def guest_beyond_the_wallet(stage: Stage) -> str:
+    await full_wallet(stage)
+    guest = await stage.services.accounts.sign_in_anonymously()
+    return f'{{anonymousRefreshToken: "{guest.refresh_token}"}}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
@@ -390,6 +401,11 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "mergeAnonymousAccount": {
+        "UNAUTHENTICATED": '{anonymousRefreshToken: "dead"}',
+        "BAD_USER_INPUT": members_token,
+        "LIMIT_EXCEEDED": guest_beyond_the_wallet,
+    },
     "reauthenticate": {"INVALID_CREDENTIALS": reauthenticated('{password: "wrong one"}')},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",

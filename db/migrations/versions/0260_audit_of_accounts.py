@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import run_all
 
-revision = "0250"
-down_revision = "0240"
+revision = "0260"
+down_revision = "0250"
 branch_labels = None
 depends_on = None
 
