@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import run_all
 
-revision = "0260"
-down_revision = "0250"
+revision = "0270"
+down_revision = "0260"
 branch_labels = None
 depends_on = None
 
