@@ -15,6 +15,7 @@ from auth.sessions import OpenedSession, Sessions, SignedIn
 from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
+from db.accounts.devices import coarse_address
 from db.accounts.operations import Account, Credentials
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, Problems
@@ -90,7 +91,9 @@ class Accounts:
             account = await operations.create_user(transaction, email=email)
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
+            session = await self._sessions.open(
+                transaction, account, user_agent=user_agent, network=network
+            )
             await operations.record_audit(transaction, account.user_id, "sign_up")
         return self._sessions.signed_in(account, session, bonus)
 
@@ -105,7 +108,9 @@ class Accounts:
             await self._budgets.open_account(transaction, network, is_guest=True)
             account = await operations.create_user(transaction, email=None)
             bonus = await self._grant_bonus(transaction, account, network, device_id)
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
+            session = await self._sessions.open(
+                transaction, account, user_agent=user_agent, network=network
+            )
             await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
         return self._sessions.signed_in(account, session, bonus)
 
@@ -127,10 +132,14 @@ class Accounts:
             verified = await self._passwords.verify(stored_hash, password, asker)
             if credentials is None or not verified.ok:
                 raise _invalid_credentials()
-            return await self._open_verified(credentials, verified.new_hash, user_agent)
+            return await self._open_verified(credentials, verified.new_hash, network, user_agent)
 
     async def _open_verified(
-        self, credentials: Credentials, new_hash: str | None, user_agent: str | None
+        self,
+        credentials: Credentials,
+        new_hash: str | None,
+        network: str,
+        user_agent: str | None,
     ) -> SignedIn:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
@@ -139,11 +148,13 @@ class Accounts:
                 raise _invalid_credentials()
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
+            session = await self._sessions.open(
+                transaction, account, user_agent=user_agent, network=network
+            )
             await operations.record_audit(transaction, account.user_id, "sign_in")
         return self._sessions.signed_in(account, session)
 
-    async def refresh(self, refresh_token: str) -> SignedIn:
+    async def refresh(self, refresh_token: str, *, network: str = "") -> SignedIn:
         """Trade a refresh token for its successor and a fresh access token."""
         if not is_refresh_token(refresh_token):
             raise _refresh_refused()
@@ -155,6 +166,7 @@ class Accounts:
                 token_hash(successor),
                 session_life=self._sessions.life,
                 reuse_window=self._reuse_window,
+                address=coarse_address(network),
             )
         # Only here, with the end of a replayed family committed, may the refusal be raised.
         if isinstance(refreshed, operations.RefreshRefused):
@@ -229,7 +241,9 @@ class Accounts:
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
+            session = await self._sessions.open(
+                transaction, account, user_agent=user_agent, network=network
+            )
             await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)

@@ -10,6 +10,7 @@ from uuid import UUID
 from auth.refresh_tokens import new_refresh_token, token_hash
 from auth.tokens import AccessTokens
 from db.accounts import operations, rules
+from db.accounts.devices import coarse_address
 from db.accounts.operations import Account
 from db.core.actor import Actor
 from db.core.pool import Transaction
@@ -53,9 +54,12 @@ class Sessions:
         account: Account,
         *,
         user_agent: str | None = None,
+        network: str = "",
     ) -> OpenedSession:
         """A session for an account that has just been proven to be the asker's.
 
+        `user_agent` and `network` are kept so that its owner knows the device again, of the network
+        only about where it is (`coarse_address()`).
         Part of the caller's transaction: only when that has committed may the tokens be told.
         """
         refresh_token = new_refresh_token()
@@ -65,6 +69,7 @@ class Sessions:
             token_hash(refresh_token),
             session_life=self.life,
             user_agent=rules.clean_user_agent(user_agent),
+            address=coarse_address(network),
         )
         return OpenedSession(session_id, refresh_token)
 

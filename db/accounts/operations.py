@@ -198,11 +198,17 @@ async def open_session(
     *,
     session_life: timedelta,
     user_agent: str | None,
+    address: str | None = None,
 ) -> UUID:
     """A new session with its first refresh token."""
     session_id: UUID = await transaction.fetch_value(
         insert(Session)
-        .values(user_id=user_id, expires_at=CLOCK + session_life, user_agent=user_agent)
+        .values(
+            user_id=user_id,
+            expires_at=CLOCK + session_life,
+            user_agent=user_agent,
+            address=address,
+        )
         .returning(Session.id)
     )
     await _store_refresh_token(transaction, session_id, refresh_token_hash, session_life)
@@ -217,10 +223,12 @@ async def rotate_refresh_token(
     *,
     session_life: timedelta,
     reuse_window: timedelta,
+    address: str | None = None,
 ) -> Refreshed | RefreshRefused:
     """Use up a refresh token in favour of its successor; a replayed one ends its session.
 
-    It never raises for a bad token: the transaction must commit what a replay revokes.
+    `address` is where the session is now. It never raises for a bad token: the transaction must
+    commit what a replay revokes.
     """
     session_id = await _lock_session_of(transaction, presented_hash)
     if session_id is None:
@@ -245,7 +253,7 @@ async def rotate_refresh_token(
         await _use_up(transaction, presented_hash, successor_hash)
         await _store_refresh_token(transaction, session_id, successor_hash, session_life)
         await forget_oldest_tokens(transaction, session_id)
-        await _prolong_session(transaction, session_id, session_life)
+        await _prolong_session(transaction, session_id, session_life, address)
     return Refreshed(session_id, account)
 
 
@@ -401,10 +409,14 @@ async def _store_refresh_token(
 
 
 async def _prolong_session(
-    transaction: Transaction, session_id: UUID, session_life: timedelta
+    transaction: Transaction, session_id: UUID, session_life: timedelta, address: str | None
 ) -> None:
     await transaction.execute(
         update(Session)
         .where(Session.id == session_id)
-        .values(last_used_at=CLOCK, expires_at=CLOCK + session_life)
+        .values(
+            last_used_at=CLOCK,
+            expires_at=CLOCK + session_life,
+            address=func.coalesce(address, Session.address),
+        )
     )

@@ -30,6 +30,7 @@ from graph.engine.specs import (
     Report,
     Rows,
     Search,
+    SessionExpression,
     Spec,
     ViewerRow,
 )
@@ -85,6 +86,13 @@ def expression(
     Here and below: `returns` is its type, where no annotation says so (`extend`).
     """
     return _field(Expression(build), description, returns)
+
+
+def session_expression(
+    build: Callable[[FromClause, ColumnElement[Any]], ColumnElement[Any]], *, description: str
+) -> Any:
+    """A field that is a total SQL expression over the row and the id of the asking session."""
+    return _field(SessionExpression(build), description)
 
 
 def embedded(
@@ -184,13 +192,15 @@ def mutation(
     for_admins: bool = False,
     needs_input: bool = True,
     ignores_dead_token: bool = False,
+    for_api_keys: bool = False,
     description: str,
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
 
     `errors` are the codes that its payload's `errors` may have, from which their documentation is
     made. Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
-    session, and a token that is no good stops it as little as none.
+    session, and a token that is no good stops it as little as none. An API key with the scope WRITE
+    may send what is `for_api_keys`: never what is about accounts and who gets into them.
     """
 
     def resolve(self: Any, input: Any) -> Any:  # noqa: ARG001
@@ -209,7 +219,7 @@ def mutation(
         resolver = resolve if needs_input else resolve_optional_input
         wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
         resolver.__annotations__ = {"input": Annotated[wanted, described]}
-    spec = Mutate(operation, errors, for_admins, ignores_dead_token)
+    spec = Mutate(operation, errors, for_admins, ignores_dead_token, for_api_keys)
     return _field(spec, description, resolver=resolver)
 
 
