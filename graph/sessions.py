@@ -84,8 +84,8 @@ class RevokeSessionInput:
 
 @strawberry.input(description="Which sessions to end.")
 class SignOutEverywhereInput:
-    keep_current: bool = strawberry.field(
-        default=False, description="Whether the session that asks goes on."
+    keep_current: bool | None = strawberry.field(
+        default=None, description="Whether the session that asks goes on; it ends when left out."
     )
 
 
@@ -123,7 +123,7 @@ async def sign_out_everywhere(
 ) -> Payload:
     """Ends the caller's sessions; the one that asks too, unless it is to be kept."""
     actor = context.signed_in()
-    keeps_current = input is not None and input.keep_current
+    keeps_current = input is not None and bool(input.keep_current)
     kept = actor.session_id if keeps_current else None
     ended = await own_sessions.end_all(context.services.database, actor, kept=kept)
     context.services.of(_sessions).ended(ended)

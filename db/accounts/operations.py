@@ -45,6 +45,8 @@ TAKE_FROM_BUDGET = SqlFunction[float | None](
     most="integer",
     span="interval",
 )
+REVOKE_OWN_SESSION = SqlFunction[UUID]("app.revoke_own_session", "uuid", wanted="uuid")
+END_OWN_SESSIONS = SqlFunction[list[UUID]]("app.end_own_sessions", "uuid[]", kept="uuid")
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
 _GRANT_SIGN_UP_BONUS = SqlFunction[int](

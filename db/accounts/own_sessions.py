@@ -6,25 +6,24 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from db.accounts.operations import END_OWN_SESSIONS, REVOKE_OWN_SESSION
 from db.core.actor import Actor
-from db.core.commands import FunctionCall, SqlFunction, call
+from db.core.commands import FunctionCall, call
 from db.core.pool import Database, Transaction
 
-_REVOKE = SqlFunction[UUID]("app.revoke_own_session", "uuid", wanted="uuid")
-_END_ALL = SqlFunction[list[UUID]]("app.end_own_sessions", "uuid[]", kept="uuid")
 # No column of an index: the row stays on its page.
 _NOTE = text("update sessions set last_used_at = clock_timestamp() where id = any(:ids)")
 
 
 def revoke(session_id: UUID) -> FunctionCall[UUID]:
     """Ends a session of the caller's; gives it."""
-    return _REVOKE(wanted=session_id)
+    return REVOKE_OWN_SESSION(wanted=session_id)
 
 
 async def end_all(database: Database, actor: Actor, *, kept: UUID | None) -> list[UUID]:
     """Ends the actor's sessions but one, if that is to be kept; gives those that were open."""
     async with database.transaction(actor) as transaction:
-        return await call(transaction, _END_ALL(kept=kept))
+        return await call(transaction, END_OWN_SESSIONS(kept=kept))
 
 
 async def note_sessions(transaction: Transaction, session_ids: list[UUID]) -> None:

@@ -341,7 +341,7 @@ async def invited_to_many(stage: Stage) -> str:
 async def has_many_keys(stage: Stage) -> str:
     await stage.owner.execute(
         "insert into api_keys (user_id, name, prefix, secret_hash, scopes)"
-        " select $1, n::text, $1::text || n, $1::text::bytea, '{READ}'"
+        " select $1::uuid, n::text, $1::uuid::text || n, '\\x00', '{READ}'"
         " from generate_series(1, 50) n",
         stage.actor.user_id,
     )
