@@ -9,6 +9,7 @@ from typing import Any
 import strawberry
 
 from auth.api_keys import ApiKeys, NewSecret
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN
 from db.api_keys import operations, tables
 from db.core.actor import Scope
 from db.core.errors import ErrorCode, Problems
@@ -172,6 +173,7 @@ class ApiKeysMutation:
         create_api_key,
         CreateApiKeyInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.LIMIT_EXCEEDED),
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Make an API key that acts as the caller within its scopes. Not for guests. At "
         "most 50 work at a time. Its secret is shown in this answer only.",
     )
@@ -179,6 +181,7 @@ class ApiKeysMutation:
         rotate_api_key,
         RotateApiKeyInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND),
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Give an API key another secret. The one before works for some hours more, so "
         "that servers can change over.",
     )

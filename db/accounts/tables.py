@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    Text,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -121,6 +122,8 @@ class Session(Base):
 
     `address` is the network around where it was last seen, never the address itself
     (`db/accounts/devices.py`); it goes with the row.
+    `methods` are the ways in which its owner proved who they are (`db/accounts/assurance.py`), and
+    `authenticated_at` is when they last did; refreshing changes neither.
     """
 
     __tablename__ = "sessions"
@@ -134,6 +137,8 @@ class Session(Base):
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
     address: Mapped[str | None]
+    methods: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    authenticated_at: Mapped[Timestamp]
 
     __table_args__ = (Index("ix_sessions_user_id", "user_id", "created_at", "id"),)
     access = Access(read=Owner())

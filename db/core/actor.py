@@ -32,7 +32,9 @@ class Actor:
     """Who is asking. `role` is also the name of the Postgres LOGIN role that asks for them.
 
     `expires_at` is when the token or API key stops working, in Unix seconds; 0 means never (no
-    token, a key without an end, or a job). Who came with an API key has its `grant` and no session.
+    token, a key without an end, or a job). `assurance_level` says with how many factors they signed
+    in (`db/accounts/assurance.py`), and `authenticated_at` when they last did, in Unix seconds; 0
+    means that nobody knows. Who came with an API key has its `grant` and no session.
 
     `user_claim` is what a statement sets as `app.user_id`: the user's id, empty for nobody. With an
     API key it stands in braces, which Postgres reads as the same UUID and `app.is_admin()` as
@@ -45,6 +47,8 @@ class Actor:
     is_anonymous: bool = False
     is_admin: bool = False
     expires_at: int = 0
+    assurance_level: int = 1
+    authenticated_at: int = 0
     grant: KeyGrant | None = None
     user_text: str = field(init=False, repr=False, compare=False)
     user_claim: str = field(init=False, repr=False, compare=False)

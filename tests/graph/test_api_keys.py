@@ -18,6 +18,7 @@ from websockets.typing import Subprotocol
 
 from auth.api_keys import ApiKeys, NewSecret
 from auth.last_seen import LastSeen
+from db.accounts.assurance import Assurance, SignInMethod
 from db.core.actor import Actor
 from db.core.pool import Database
 from db.files.storage import open_storage
@@ -74,7 +75,11 @@ class Node:
         """A session's token."""
         assert actor.user_id
         issued = self.server.services.tokens.issue(
-            actor.user_id, uuid4(), is_anonymous=False, is_admin=False
+            actor.user_id,
+            uuid4(),
+            is_anonymous=False,
+            is_admin=False,
+            assurance=Assurance((SignInMethod.PASSWORD,), datetime.now(UTC)),
         )
         return issued.token
 
