@@ -20,6 +20,7 @@ from db.core.access import Access, Owner
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.expiry import Expiry
 from db.core.lifecycles import State, set_once
+from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
 
@@ -69,6 +70,8 @@ class ApiKey(Base):
         hidden=("secret_hash", "previous_secret_hash"),
         service=("SELECT", "UPDATE", "DELETE"),
     )
+    # A guest has none.
+    on_merge = KeepTheMembers()
     lifecycle = set_once("revoked_at", ApiKeyStatus)
     triggers = (
         "record_ended_secrets after update or delete on api_keys"

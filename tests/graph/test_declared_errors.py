@@ -375,6 +375,17 @@ async def has_many_keys(stage: Stage) -> str:
     return '{name: "one more", scopes: [READ]}'
 
 
+async def members_token(stage: Stage) -> str:
+    other = await stage.services.accounts.sign_up(f"{uuid4()}@example.test", "correct horse")
+    return f'{{anonymousRefreshToken: "{other.refresh_token}"}}'
+
+
+async def guest_beyond_the_wallet(stage: Stage) -> str:
+    await full_wallet(stage)
+    guest = await stage.services.accounts.sign_in_anonymously()
+    return f'{{anonymousRefreshToken: "{guest.refresh_token}"}}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
@@ -397,6 +408,11 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
     "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},
     "signOutEverywhere": {},
+    "mergeAnonymousAccount": {
+        "UNAUTHENTICATED": '{anonymousRefreshToken: "dead"}',
+        "BAD_USER_INPUT": members_token,
+        "LIMIT_EXCEEDED": guest_beyond_the_wallet,
+    },
     "reauthenticate": {"INVALID_CREDENTIALS": reauthenticated('{password: "wrong one"}')},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
