@@ -18,6 +18,7 @@ from auth.accounts import Accounts
 from auth.attempts import Attempts
 from auth.failed_attempts import FailedAttempts
 from auth.keys import SigningKeys
+from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
@@ -109,11 +110,13 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
+        self.services.of(LastSeen.of).start()
         await self.process_group.start(self.process_metrics.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.process_group.stop()
+        await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
         await self.services.failures.stop()
         await self._access.stop()
