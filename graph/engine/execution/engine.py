@@ -27,6 +27,7 @@ from db.core.pool import Database
 from graph.engine import specs
 from graph.engine.documents.coercion import Unusual
 from graph.engine.documents.dead_tokens import ignores_dead_token
+from graph.engine.documents.key_scopes import refuse_key
 from graph.engine.documents.limits import Limits
 from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.persisted import PersistedDocuments
@@ -175,6 +176,8 @@ class Engine:
         if operation is None:
             operation = await self.operation(text, operation_name, context.network)
         context.normalized_document = operation.normalized
+        if context.actor.grant is not None:
+            refuse_key(self.schema, operation, context.actor.grant)
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
                 "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
@@ -250,7 +253,8 @@ class Engine:
 
         A plan that is known finds what is wrong with its arguments without being made again.
         """
-        request = Request(variables, context.actor.user_id)
+        actor = context.actor
+        request = Request(variables, actor.user_id, session_id=actor.session_id)
         planning = self._planning(operation, variables, context.actor)
         try:
             while True:
@@ -335,6 +339,8 @@ class Engine:
         network: str,
     ) -> None:
         """Makes the plan of a subscription, so that `subscription_plan()` has it at once."""
+        if actor.grant is not None:
+            refuse_key(self.schema, operation, actor.grant)
         variables = coerce_variables(self.schema, operation, given_variables)
         signed_in = actor.user_id is not None
         if (signed_in, *operation.plan_key(variables)) not in operation.plans:
@@ -351,13 +357,14 @@ class Engine:
     ) -> list[Any]:
         """The statement's arguments; of a text without variables, computed once."""
         if operation.variables is None:
-            return statement.arguments(Request(variables, actor.user_id))
+            request = Request(variables, actor.user_id, session_id=actor.session_id)
+            return statement.arguments(request)
         key = ("arguments", actor.user_id is not None)
         arguments = operation.memo.get(key)
         if arguments is None:
             arguments = statement.arguments(Request(variables, None))
             operation.memo[key] = arguments
-        return statement.for_actor(arguments, actor.user_id)
+        return statement.for_actor(arguments, actor)
 
     async def _fetch(self, statement: Statement, arguments: list[Any], actor: Actor) -> bytes:
         """The statement's answer, asked for once more if its connection had died."""
