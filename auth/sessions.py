@@ -13,6 +13,7 @@ from db.accounts import operations, rules
 from db.accounts.operations import Account
 from db.core.actor import Actor
 from db.core.pool import Transaction
+from db.leaving.operations import cancel_deletion
 from settings import Settings
 
 
@@ -56,8 +57,10 @@ class Sessions:
     ) -> OpenedSession:
         """A session for an account that has just been proven to be the asker's.
 
-        Part of the caller's transaction: only when that has committed may the tokens be told.
+        Part of the caller's transaction: only when that has committed may the tokens be told. It
+        keeps an account that was to be deleted.
         """
+        await cancel_deletion(transaction, account.user_id)
         refresh_token = new_refresh_token()
         session_id = await operations.open_session(
             transaction,

@@ -159,6 +159,15 @@ async def find_credentials(transaction: Transaction, email: str) -> Credentials 
     return Credentials(row["user_id"], row["password_hash"], row["updated_at"]) if row else None
 
 
+async def find_credentials_of(transaction: Transaction, user_id: UUID) -> Credentials | None:
+    """The credentials of a user."""
+    statement = select(Credential.user_id, Credential.password_hash, Credential.updated_at).where(
+        Credential.user_id == user_id
+    )
+    row = await transaction.fetch_one(statement)
+    return Credentials(row["user_id"], row["password_hash"], row["updated_at"]) if row else None
+
+
 async def lock_account_for_share(
     transaction: Transaction, credentials: Credentials
 ) -> Account | None:

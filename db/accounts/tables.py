@@ -18,7 +18,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Anonymise, Delete, GoesWith
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.quotas import Bound
 
@@ -86,7 +88,10 @@ class User(Base):
         " when (old.email is distinct from new.email"
         " or old.display_name is distinct from new.display_name)"
         " execute function app.rename_member()",
+        "refuse_open_wallet before delete on users"
+        " for each row execute function app.refuse_open_wallet()",
     )
+    on_erase = Delete("id")
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
 
 
@@ -102,6 +107,8 @@ class Credential(Base):
     updated_at: Mapped[Timestamp]
 
     access = Access(read=Nobody())
+    on_erase = Delete()
+    export = NotExported("A secret.")
     quota = Bound("One for each member.")
 
 
@@ -132,6 +139,7 @@ class Session(Base):
         "record_deleted_session after delete on sessions"
         " for each row execute function app.record_deleted_session()",
     )
+    on_erase = Delete()
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
     # Longer than any access token lives: a revoked session must be known as revoked until then.
     expiries = (
@@ -182,6 +190,8 @@ class RefreshToken(Base):
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     access = Access(read=Nobody())
+    on_erase = GoesWith("session_id")
+    export = NotExported("Secrets.")
     quota = Bound("The 1,000 newest of a session; they go with their session.")
 
 
@@ -236,4 +246,6 @@ class AuditEntry(Base):
     created_at: Mapped[Timestamp]
 
     access = Access(read=Nobody(), service=("SELECT", "INSERT"))
+    on_erase = Anonymise("user_id")
+    export = NotExported("The operator's.")
     quota = Bound("What operators and admins do, and one line for each session that was misused.")

@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.core.access import Access, Group, Watch, declare_group
+from db.core.erasing import ErasingRule
 from db.core.expiry import Expiry
+from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, declare_lifecycle
 from db.core.quotas import Bound, TableQuota
 
@@ -42,7 +44,8 @@ class Declarations:
     Every one says who may do what in `access`. One that clients' requests fill says in `quota` how
     much of it a user may have, or what bounds it. Changes of one with a `watch` are events. One
     with a `group` holds the memberships that other tables' access refers to. One whose rows have
-    states says in `lifecycle` how they may change.
+    states says in `lifecycle` how they may change. One that names users says in `on_erase` what
+    becomes of their rows when an account is deleted, and in `export` what of them its owner gets.
     """
 
     access: ClassVar[Access]
@@ -52,6 +55,9 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    on_erase: ClassVar[ErasingRule | tuple[ErasingRule, ...]] = ()
+    # Left out, it is what a row's owner may read.
+    export: ClassVar[Export | NotExported | None] = None
     # Rows that are deleted every night.
     expiries: ClassVar[tuple[Expiry, ...]] = ()
     # The column with the number that a row has in its client's own database, unique for each owner:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.quotas import Limit, TableQuota
 
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
@@ -57,6 +58,7 @@ class Profile(Base):
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,
     )
+    on_erase = Delete()
     client_key = "local_id"
     large: ClassVar = {
         "thumbnail": THUMBNAIL_LIMIT_BYTES,

@@ -74,6 +74,8 @@ _KNOWN_FILES = text("""
                   where u.user_id = cast(split_part(file, '/', 2) as uuid) and u.path = file)
        or exists (select from generations g
                   where g.user_id = cast(split_part(file, '/', 2) as uuid) and g.result_path = file)
+       or exists (select from data_exports e
+                  where e.user_id = cast(split_part(file, '/', 2) as uuid) and e.path = file)
 """)
 
 
@@ -255,7 +257,7 @@ async def delete_unused_uploads(database: Database, at_most: int) -> list[tuple[
 
 
 async def known_files(database: Database, paths: list[str]) -> set[str]:
-    """Those of the paths where an upload or a generation keeps its picture."""
+    """Those of the paths where an upload, a generation or an archive keeps its file."""
     async with database.transaction(SERVICE) as transaction:
         rows = await transaction.fetch_all(_KNOWN_FILES, paths=paths)
     return {row["file"] for row in rows}

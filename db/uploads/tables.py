@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Delete
+from db.core.exporting import Export
 from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Limit, TableQuota
 
@@ -90,6 +92,8 @@ class Upload(Base):
         },
     )
     watch = Watch("upload.updated", inserts=False)
+    on_erase = Delete()
+    export = Export(files={"path": "stored_content_type"})
     # Refused by `app.create_upload` and `app.reserve_upload_bytes`: what waits counts for a while.
     quota = TableQuota(
         guests=Limit(500, 100_000_000),

@@ -338,6 +338,22 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
+async def last_owner(stage: Stage) -> str:
+    wanted = UUID((await organization(stage)).partition("_")[2])
+    await stage.owner.execute(
+        "with member as (insert into users (email) values ($2) returning id)"
+        " insert into organization_members (organization_id, user_id, role)"
+        " select $1::uuid, id, 'MEMBER' from member",
+        wanted, f"{uuid4()}@example.test",
+    )  # fmt: skip
+    password_hash = await stage.services.passwords.hash("correct horse")
+    await stage.owner.execute(
+        "insert into credentials (user_id, password_hash) values ($1, $2)",
+        stage.actor.user_id, password_hash,
+    )  # fmt: skip
+    return '{password: "correct horse"}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
@@ -349,6 +365,12 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "deleteAccount": {
+        "BAD_USER_INPUT": "{}",
+        "INVALID_CREDENTIALS": '{password: "wrong one"}',
+        "LAST_OWNER": last_owner,
+    },
+    "exportMyData": {},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
         "QUOTA_EXCEEDED": filled("profiles", "{analysis: {}}"),
