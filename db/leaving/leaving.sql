@@ -23,18 +23,32 @@ begin
 end;
 $$;
 
+-- Queues an e-mail to the owner of an account; to nobody, when it has no address. It goes with the
+-- account while it waits, unless it is about one that is gone.
+create or replace function app.mail_owner(owner_id uuid, template text, parameters jsonb, is_gone boolean default false)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.queue_email(template, u.email, to_jsonb(u) ->> 'locale', case when not is_gone then u.id end, parameters)
+    from public.users u where u.id = owner_id and u.email is not null;
+end;
+$$;
+
 -- Schedules the deletion of an account and ends its sessions, which it returns. One that is scheduled
 -- already keeps its time, unless the new one is earlier. Without grace the erasing is queued at once.
 create or replace function app.schedule_deletion(
     leaving uuid, grace interval, out deletes_at timestamptz, out ended_sessions uuid[]
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before timestamptz;
 begin
     perform from public.users u where u.id = leaving for no key update;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such user.');
     end if;
     perform app.require_no_organization_left(leaving);
+    select d.deletes_at into before from public.account_deletions d where d.user_id = leaving;
     insert into public.account_deletions as d (user_id, deletes_at) values (leaving, now() + grace)
     on conflict (user_id) do update set deletes_at = least(d.deletes_at, excluded.deletes_at)
     returning d.deletes_at into schedule_deletion.deletes_at;
@@ -46,6 +60,9 @@ begin
     values (leaving, 'deletion_scheduled', jsonb_build_object('deletesAt', schedule_deletion.deletes_at));
     if schedule_deletion.deletes_at <= now() then
         perform app.enqueue_erasing(leaving);
+    elsif before is distinct from schedule_deletion.deletes_at then
+        perform app.mail_owner(leaving, 'account_deletion_scheduled',
+            jsonb_build_object('delete_at', schedule_deletion.deletes_at));
     end if;
 end;
 $$;
@@ -57,6 +74,7 @@ begin
     delete from public.account_deletions d where d.user_id = returning_user and d.began_at is null;
     if found then
         insert into public.audit_log (user_id, action) values (returning_user, 'deletion_cancelled');
+        perform app.mail_owner(returning_user, 'account_deletion_cancelled', '{}');
         return true;
     end if;
     return false;
@@ -120,6 +138,7 @@ begin
     end if;
     while app.erase_rows(leaving, 1000) > 0 loop
     end loop;
+    perform app.mail_owner(leaving, 'account_deleted', '{}', true);
     delete from public.users u where u.id = leaving;
     insert into public.audit_log (action) values ('account_erased');
     insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
@@ -181,6 +200,7 @@ begin
     if not found then
         return null;
     end if;
+    perform app.mail_owner(finished.user_id, 'export_ready', jsonb_build_object('expires_at', finished.expires_at));
     with earlier as (
         select e.id, e.path from public.data_exports e
         where e.user_id = finished.user_id and e.status = 'READY' and e.id <> wanted for update),
@@ -207,7 +227,8 @@ begin
 end;
 $$;
 
-revoke execute on function app.require_no_organization_left(uuid), app.schedule_deletion(uuid, interval),
+revoke execute on function app.mail_owner(uuid, text, jsonb, boolean),
+    app.require_no_organization_left(uuid), app.schedule_deletion(uuid, interval),
     app.cancel_deletion(uuid), app.enqueue_erasing(uuid), app.enqueue_due_erasings(), app.begin_erasing(uuid),
     app.finish_erasing(uuid), app.request_export(), app.finish_export(uuid, integer, text, bigint),
     app.expire_exports(integer)

@@ -67,6 +67,15 @@ async def audit(owner: asyncpg.Connection, actor: Actor) -> list[str]:
     return [row["action"] for row in rows]
 
 
+async def mails(owner: asyncpg.Connection, person: Person) -> list[str]:
+    """The mails about leaving that were queued for somebody."""
+    rows = await owner.fetch(
+        "select template from emails where recipient = $1 and (template ~ '^account_' or template = 'export_ready')"
+        " order by id", person.email,
+    )  # fmt: skip
+    return [row["template"] for row in rows]
+
+
 async def test_it_is_scheduled_and_signed_out_at_once_and_signing_in_takes_it_back(
     person: Person, services: Services, owner: asyncpg.Connection
 ) -> None:
@@ -87,6 +96,8 @@ async def test_it_is_scheduled_and_signed_out_at_once_and_signing_in_takes_it_ba
     answer = await person.ask(refresh)
     assert answer["data"]["refreshSession"]["errors"] == [{"code": "UNAUTHENTICATED"}]
 
+    assert await mails(owner, person) == ["account_deletion_scheduled"]
+
     back = await person.sign_in()
     assert back["session"]["user"]["email"] == person.email
     assert (
@@ -95,6 +106,10 @@ async def test_it_is_scheduled_and_signed_out_at_once_and_signing_in_takes_it_ba
         )
         == 0
     )
+    assert await mails(owner, person) == [
+        "account_deletion_scheduled",
+        "account_deletion_cancelled",
+    ]
     assert (await audit(owner, person.actor))[-3:] == [
         "deletion_scheduled",
         "deletion_cancelled",
@@ -171,6 +186,7 @@ async def test_who_is_erased_cannot_sign_in_and_the_address_is_free_again(
     )
     assert person.actor.user_id
     await erase_account(database, user_id=person.actor.user_id)
+    assert await mails(owner, person) == ["account_deleted"]
     assert (await person.sign_in())["errors"] == [{"code": "INVALID_CREDENTIALS"}]
     again = await services.accounts.sign_up(person.email, PASSWORD, network=str(uuid4()))
     assert again.user_id != person.actor.user_id
@@ -284,17 +300,12 @@ async def test_an_archive_is_its_owners_alone(
         assert answer["data"]["node"] is None
 
 
-async def test_archives_have_a_budget(person: Person, ask: Ask, owner: asyncpg.Connection) -> None:
+async def test_archives_have_a_budget(
+    person: Person, ask: Ask, database: Database, settings: Settings
+) -> None:
     for _ in range(2):
-        made = await exported(person)
-        await owner.execute(
-            "update data_exports set status = 'RUNNING', attempts = 1 where id = $1",
-            UUID(made["id"].removeprefix("dataExport_")),
-        )
-        await owner.execute(
-            "update data_exports set status = 'READY', path = 'p', expires_at = now() where user_id = $1 and status = 'RUNNING'",
-            person.actor.user_id,
-        )
+        export_id = UUID((await exported(person))["id"].removeprefix("dataExport_"))
+        await export_data(database, open_storage(settings), export_id=export_id)
     answer = await ask(EXPORT, actor=person.actor)
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "RATE_LIMITED"
