@@ -7,13 +7,14 @@ from typing import Self
 from uuid import UUID
 
 from auth.attempts import Attempts
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, Demands
 from auth.passwords import PasswordHasher
 from auth.services import AccountServices
 from auth.sessions import Sessions
 from auth.tokens import unauthenticated
 from db.accounts import operations, rules
 from db.core.actor import SERVICE, Actor
-from db.core.errors import DomainError, ErrorCode, bad_input, sign_in_first
+from db.core.errors import DomainError, ErrorCode, sign_in_first
 from db.core.pool import Database
 from db.leaving.operations import schedule_deletion
 from settings import Settings
@@ -28,12 +29,14 @@ class Leaving:
         passwords: PasswordHasher,
         attempts: Attempts,
         sessions: Sessions,
+        demands: Demands,
         settings: Settings,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._attempts = attempts
         self._sessions = sessions
+        self._demands = demands
         self._grace = timedelta(days=settings.account_deletion_days)
 
     @classmethod
@@ -44,6 +47,7 @@ class Leaving:
             services.passwords,
             services.attempts,
             services.sessions,
+            Demands.of(services),
             services.settings,
         )
 
@@ -52,21 +56,23 @@ class Leaving:
     ) -> datetime:
         """Has the actor's account deleted; returns when. All its sessions end now.
 
-        A guest has nothing to prove it with and no way to sign in again, and is deleted at once.
+        With the password, or within minutes of signing in; and with the second factor, if there is
+        one. A guest proves nothing, cannot sign in again, and is deleted at once.
         """
         if actor.user_id is None:
             raise sign_in_first()
-        if not actor.is_anonymous:
+        if password is None:
+            await self._demands.meet(actor, FRESH_SIGN_IN | STRONG_SIGN_IN)
+        else:
             await self._prove(actor.user_id, password, network)
+            await self._demands.meet(actor, STRONG_SIGN_IN)
         grace = timedelta(0) if actor.is_anonymous else self._grace
         async with self._database.transaction(SERVICE) as transaction:
             scheduled = await schedule_deletion(transaction, actor.user_id, grace)
         self._sessions.ended(scheduled.ended_sessions)
         return scheduled.deletes_at
 
-    async def _prove(self, user_id: UUID, password: str | None, network: str) -> None:
-        if password is None:
-            raise bad_input("Give your password.", "input", "password")
+    async def _prove(self, user_id: UUID, password: str, network: str) -> None:
         password = rules.normalise_password(password)
         if not rules.is_hashable_password(password):
             raise _wrong_password()

@@ -8,6 +8,7 @@ from typing import Any
 
 import strawberry
 
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, errors_of
 from auth.leaving import Leaving
 from db.core.errors import ErrorCode
 from db.files.storage import ARCHIVE_TYPE
@@ -72,7 +73,9 @@ extend(
 @strawberry.input(description="What proves that it is the account's owner who asks.")
 class DeleteAccountInput:
     password: str | None = strawberry.field(
-        default=None, description="The account's password. A guest gives none."
+        default=None,
+        description="The account's password; not needed by a guest, nor within minutes of signing "
+        "in or `reauthenticate`.",
     )
 
 
@@ -111,9 +114,9 @@ class LeavingMutation:
         delete_account,
         DeleteAccountInput,
         errors=(
-            ErrorCode.BAD_USER_INPUT,
             ErrorCode.INVALID_CREDENTIALS,
             ErrorCode.LAST_OWNER,
+            *errors_of(FRESH_SIGN_IN | STRONG_SIGN_IN),
         ),
         needs_input=False,
         description="Delete the caller's account after a grace period (30 days by default; a "

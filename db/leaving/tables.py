@@ -13,15 +13,8 @@ from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete, GoesWith
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
-from db.core.lifecycles import Lifecycle, State, set_once
+from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Bound
-
-
-class DeletionStatus(State):
-    """How far the deletion of an account is; one that is taken back has no row any more."""
-
-    SCHEDULED = "SCHEDULED", "Its owner takes it back by signing in."
-    ERASING = "ERASING", "Its time has come: its rows go, and nobody can sign in."
 
 
 class AccountDeletion(Base):
@@ -40,7 +33,6 @@ class AccountDeletion(Base):
     began_at: Mapped[OptionalTimestamp]
 
     access = Access(read=Nobody())
-    lifecycle = set_once("began_at", DeletionStatus)
     on_erase = GoesWith("user_id")
     export = NotExported("Who has it cannot ask for an archive.")
     quota = Bound("One for each user.")
@@ -81,12 +73,6 @@ class DataExport(Base):
         Index("ix_data_exports_created_at", "created_at"),
         Index(
             "ix_data_exports_expires_at", "expires_at", postgresql_where=text("status = 'READY'")
-        ),
-        Index(
-            "uq_data_exports_unfinished",
-            "user_id",
-            unique=True,
-            postgresql_where=text("status in ('QUEUED', 'RUNNING')"),
         ),
     )
     access = Access(read=Owner(), hidden=("attempts",))

@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from auth.demands import Demands
+from auth.leaving import Leaving
 from auth.sessions import SignedIn
 from db.core.actor import NOBODY, Actor
 from db.core.pool import Database
@@ -120,14 +122,24 @@ async def test_it_is_scheduled_and_signed_out_at_once_and_signing_in_takes_it_ba
 @pytest.mark.parametrize(
     ("given", "code", "path"),
     [
-        ({}, "BAD_USER_INPUT", ["input", "password"]),
+        ({}, "FRESH_SIGN_IN_REQUIRED", None),
         ({"password": "not my password"}, "INVALID_CREDENTIALS", ["input", "password"]),
         ({"password": "x" * 2000}, "INVALID_CREDENTIALS", ["input", "password"]),
     ],
 )
 async def test_without_proof_nothing_happens(
-    person: Person, owner: asyncpg.Connection, given: dict[str, str], code: str, path: list[str]
+    person: Person,
+    owner: asyncpg.Connection,
+    given: dict[str, str],
+    code: str,
+    path: list[str] | None,
 ) -> None:
+    long_ago = replace(person.actor, authenticated_at=0)
+    person.session = replace(person.session, actor=long_ago)
+    await owner.execute(
+        "update sessions set authenticated_at = now() - interval '1 day' where user_id = $1",
+        long_ago.user_id,
+    )
     told = await person.delete(**given)
     assert told["errors"] == [{"code": code, "path": path}]
     assert told["deletesAt"] is None
@@ -144,6 +156,10 @@ async def test_without_proof_nothing_happens(
         )
         == 1
     )
+
+
+async def test_who_has_just_signed_in_needs_no_password(person: Person) -> None:
+    assert (await person.delete())["errors"] == []
 
 
 async def test_a_second_request_keeps_the_time(person: Person, owner: asyncpg.Connection) -> None:
@@ -216,13 +232,11 @@ async def test_without_days_it_is_erased_as_soon_as_a_worker_comes(
     owner: asyncpg.Connection,
     engine: Any,
 ) -> None:
-    from auth.leaving import Leaving
-
     session = await services.accounts.sign_up(
         f"{uuid4()}@example.test", PASSWORD, network=str(uuid4())
     )
     leaving = Leaving(
-        database, services.passwords, services.attempts, services.sessions,
+        database, services.passwords, services.attempts, services.sessions, Demands.of(services),
         settings.model_copy(update={"account_deletion_days": 0}),
     )  # fmt: skip
     await leaving.delete_account(session.actor, PASSWORD, network=str(uuid4()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0240"
-down_revision = "0230"
+revision = "0250"
+down_revision = "0240"
 branch_labels = None
 depends_on = None
 
@@ -76,13 +76,6 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "uq_data_exports_unfinished",
-        "data_exports",
-        ["user_id"],
-        unique=True,
-        postgresql_where=sa.text("status in ('QUEUED', 'RUNNING')"),
-    )
-    op.create_index(
         "ix_organization_invitations_email_key",
         "organization_invitations",
         ["email_key"],
@@ -103,18 +96,6 @@ def upgrade() -> None:
         "service_all", "account_deletions", "for all to service using (true) with check (true)"
     )
     op.grant("select, insert, update, delete", "account_deletions", "service")
-    op.create_trigger(
-        "lifecycle_insert",
-        "account_deletions",
-        "after insert",
-        "for each row when ((new.began_at is null) is not true) execute function app.refuse_transition('began_at')",
-    )
-    op.create_trigger(
-        "lifecycle_update",
-        "account_deletions",
-        "after update",
-        "for each row when (old.began_at is distinct from new.began_at and (old.began_at is null and (new.began_at is not null)) is not true) execute function app.refuse_transition('began_at')",
-    )
     op.create_trigger(
         "refuse_change",
         "credit_transactions",
@@ -189,11 +170,6 @@ def downgrade() -> None:
     )
     op.drop_column("wallets", "closed_at")
     op.drop_index("ix_organization_invitations_email_key", table_name="organization_invitations")
-    op.drop_index(
-        "uq_data_exports_unfinished",
-        table_name="data_exports",
-        postgresql_where=sa.text("status in ('QUEUED', 'RUNNING')"),
-    )
     op.drop_index("ix_data_exports_user_id_created_at_id", table_name="data_exports")
     op.drop_index(
         "ix_data_exports_expires_at",
