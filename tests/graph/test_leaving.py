@@ -114,8 +114,8 @@ async def test_it_is_scheduled_and_signed_out_at_once_and_signing_in_takes_it_ba
     ]
     assert (await audit(owner, person.actor))[-3:] == [
         "deletion_scheduled",
-        "deletion_cancelled",
         "sign_in",
+        "deletion_cancelled",
     ]
 
 
