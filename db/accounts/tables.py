@@ -23,6 +23,7 @@ from db.core.erasing import Anonymise, Delete, GoesWith
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State, set_once
+from db.core.merge_rules import KeepTheMembers, Stay
 from db.core.quotas import Bound
 
 
@@ -31,6 +32,7 @@ class UserStatus(State):
 
     ACTIVE = "active", "Its owner may sign in."
     LOCKED = "locked", "Nobody may sign in, and its sessions have ended."
+    MERGED = "merged", "A guest's: what they had is another account's, and nobody may sign in."
 
 
 class User(Base):
@@ -77,7 +79,10 @@ class User(Base):
         UserStatus,
         initial=(UserStatus.ACTIVE,),
         transitions={
-            UserStatus.ACTIVE: (UserStatus.LOCKED,),
+            UserStatus.ACTIVE: (
+                UserStatus.LOCKED,
+                UserStatus.MERGED.when("new.is_anonymous", "a guest was merged into an account"),
+            ),
             UserStatus.LOCKED: (UserStatus.ACTIVE,),
         },
     )
@@ -94,6 +99,7 @@ class User(Base):
     )
     on_erase = Delete("id")
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
+    on_merge = Stay("The ledger's lines name the guest for ever; the account is MERGED.")
 
 
 class Credential(Base):
@@ -110,6 +116,7 @@ class Credential(Base):
     access = Access(read=Nobody())
     on_erase = Delete()
     export = NotExported("A secret.")
+    on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
 
@@ -148,6 +155,7 @@ class Session(Base):
     )
     on_erase = Delete()
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
+    on_merge = Stay("The guest's end: each process must know that they did.")
     # Longer than any access token lives: a revoked session must be known as revoked until then.
     expiries = (
         Expiry(
@@ -255,4 +263,5 @@ class AuditEntry(Base):
     access = Access(read=Nobody(), service=("SELECT", "INSERT"))
     on_erase = Anonymise("user_id")
     export = NotExported("The operator's.")
+    on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
     quota = Bound("What operators and admins do, and one line for each session that was misused.")

@@ -16,6 +16,7 @@ from db.core.erasing import ErasingRule
 from db.core.expiry import Expiry
 from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, declare_lifecycle
+from db.core.merge_rules import MergeRule
 from db.core.quotas import Bound, TableQuota
 
 NAMING = {
@@ -42,10 +43,12 @@ class Declarations:
     """What a table's class declares beside its columns.
 
     Every one says who may do what in `access`. One that clients' requests fill says in `quota` how
-    much of it a user may have, or what bounds it. Changes of one with a `watch` are events. One
-    with a `group` holds the memberships that other tables' access refers to. One whose rows have
-    states says in `lifecycle` how they may change. One that names users says in `on_erase` what
-    becomes of their rows when an account is deleted, and in `export` what of them its owner gets.
+    much of it a user may have, or what bounds it. One with a column that leads to a user says in
+    `on_merge` what becomes of a guest's rows when the guest is merged into an account, in
+    `on_erase` what becomes of a user's when their account is deleted, and in `export` what of them
+    their owner is given. Changes of one with a `watch` are events. One with a `group` holds the
+    memberships that other tables' access refers to. One whose rows have states says in `lifecycle`
+    how they may change.
     """
 
     access: ClassVar[Access]
@@ -58,6 +61,7 @@ class Declarations:
     on_erase: ClassVar[ErasingRule | tuple[ErasingRule, ...]] = ()
     # Left out, it is what a row's owner may read.
     export: ClassVar[Export | NotExported | None] = None
+    on_merge: ClassVar[MergeRule | None] = None
     # Rows that are deleted every night.
     expiries: ClassVar[tuple[Expiry, ...]] = ()
     # The column with the number that a row has in its client's own database, unique for each owner:

@@ -24,6 +24,7 @@ from db.core.erasing import Call, Delete, Keep
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import MergedBy, Stay
 from db.core.quotas import Bound
 
 GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
@@ -32,9 +33,11 @@ EXPIRY_RANK = (
     " 9223372036854775807)"
 )
 
+BOOKS = Stay("The guest's books are history; a transfer moves what is left.")
+
 
 # An account that is deleted leaves its wallet behind, which nobody owns: the id leads to no person.
-BOOKS = Keep("The books: what was issued and spent stays, of nobody any more.")
+KEPT_BOOKS = Keep("The books: what was issued and spent stays, of nobody any more.")
 OTHER_SIDE = NotExported("The other side of the user's transactions.")
 
 
@@ -87,8 +90,9 @@ class Wallet(Base):
         CheckConstraint("closed_at is null or balance = 0", name="closed"),
     )
     access = Access(read=AnyOf(Owner(), Admin()), hidden=("closed_at",), service=("SELECT",))
-    on_erase = (Call("close_wallet"), BOOKS)
+    on_erase = (Call("close_wallet"), KEPT_BOOKS)
     watch = Watch("credits.changed", entity="user_id", inserts=False)
+    on_merge = MergedBy("merge_wallets")
     quota = Bound("One for each user.")
 
 
@@ -132,7 +136,8 @@ class CreditGrant(Base):
         ),
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
-    on_erase = BOOKS
+    on_erase = KEPT_BOOKS
+    on_merge = BOOKS
     quota = Bound("Given by the server; a client's refunds and transfers are the operator's.")
 
 
@@ -173,7 +178,7 @@ class CreditHold(Base):
         Index("ix_credit_holds_open", "expires_at", postgresql_where=text("status = 'OPEN'")),
     )
     access = Access(read=Owner(), service=("SELECT",))
-    on_erase = BOOKS
+    on_erase = KEPT_BOOKS
     lifecycle = Lifecycle(
         "status",
         HoldStatus,
@@ -182,6 +187,7 @@ class CreditHold(Base):
             HoldStatus.OPEN: (HoldStatus.CAPTURED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
         },
     )
+    on_merge = BOOKS
     quota = Bound(
         "Each takes a credit, which cancelling gives back; MUTATIONS_PER_USER bounds their pace."
     )
@@ -202,7 +208,7 @@ class CreditHoldPart(Base):
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
     triggers = never_changed("credit_hold_parts")
-    on_erase = Keep(BOOKS.reason, ())
+    on_erase = Keep(KEPT_BOOKS.reason, ())
     export = OTHER_SIDE
     quota = Bound("One for each grant that a hold takes from.")
 
@@ -251,7 +257,8 @@ class CreditTransaction(Base):
         " for each statement execute function app.refuse_change()",
     )
     # A transfer names the other side, whose account may be another one that is deleted.
-    on_erase = (Call("forget_reasons"), Keep(BOOKS.reason, ("user_id", "reference_id")))
+    on_erase = (Call("forget_reasons"), Keep(KEPT_BOOKS.reason, ("user_id", "reference_id")))
+    on_merge = BOOKS
     quota = Bound(
         "A spend uses a credit up; MUTATIONS_PER_USER bounds the pace of holds and releases."
     )
@@ -293,7 +300,7 @@ class CreditEntry(Base):
         "check_entries_balance after insert on credit_entries referencing new table as new_entries"
         " for each statement execute function app.check_entries_balance()",
     )
-    on_erase = Keep(BOOKS.reason, ())
+    on_erase = Keep(KEPT_BOOKS.reason, ())
     export = OTHER_SIDE
     quota = Bound("Two or more for each movement.")
 
@@ -316,7 +323,7 @@ class CreditRefundPart(Base):
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
     triggers = never_changed("credit_refund_parts")
-    on_erase = Keep(BOOKS.reason, ())
+    on_erase = Keep(KEPT_BOOKS.reason, ())
     export = OTHER_SIDE
     quota = Bound("One for each grant that a refund gives back to.")
 
@@ -331,7 +338,7 @@ class CreditTransfer(Base):
 
     access = Access(read=Nobody(), service=("SELECT",))
     triggers = never_changed("credit_transfers")
-    on_erase = Keep(BOOKS.reason, ())
+    on_erase = Keep(KEPT_BOOKS.reason, ())
     export = OTHER_SIDE
     quota = Bound("One for each transfer, which an operator makes.")
 
@@ -377,6 +384,7 @@ class IdempotencyKey(Base):
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
     on_erase = Delete()
     export = NotExported("It says nothing that its results do not.")
+    on_merge = MergedBy("copy_idempotency_keys")
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")
     expiries = (
         Expiry(

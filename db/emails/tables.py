@@ -13,6 +13,7 @@ from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import Move
 from db.core.quotas import Bound
 
 
@@ -66,6 +67,7 @@ class Email(Base):
     # The last one, about an account that is gone, is nobody's; once sent it has no address.
     on_erase = Delete()
     export = NotExported("What was sent to the user.")
+    on_merge = Move()
     lifecycle = Lifecycle(
         "status",
         EmailStatus,

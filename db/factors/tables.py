@@ -13,6 +13,7 @@ from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
+from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
 
@@ -35,6 +36,7 @@ class TotpFactor(Base):
 
     access = Access(read=Owner(), hidden=("sealed_secret", "last_step"))
     on_erase = Delete()
+    on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
 
@@ -55,6 +57,7 @@ class RecoveryCodes(Base):
     )
     access = Access(read=Owner(), hidden=("code_hashes",))
     on_erase = Delete()
+    on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
 
@@ -75,6 +78,7 @@ class SecondFactorChallenge(Base):
     access = Access(read=Nobody())
     on_erase = Delete()
     export = NotExported("What an unfinished sign-in waits for.")
+    on_merge = KeepTheMembers()
     quota = Bound("One for each right password in ten minutes; whoever sends none makes none.")
     expiries = (
         Expiry("challenges that are over", "expires_at < now() - interval '1 day'", "expires_at"),

@@ -17,6 +17,7 @@ from db.core.erasing import Call, Delete
 from db.core.expiry import Expiry
 from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State, is_one_of
+from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound, Limit, TableQuota
 from db.uploads.tables import Upload
 
@@ -134,6 +135,7 @@ class Generation(Base):
     watch = Watch("generation.updated", deletes=True)
     on_erase = (Call("end_generations"), Delete())
     export = Export(files={"result_path": "result_content_type"})
+    on_merge = Move(remade={"cache_key": "moved_cache_key"})
     quota = TableQuota(
         guests=Limit(500, 100_000_000),
         members=Limit(20_000, 2_000_000_000),
@@ -159,6 +161,7 @@ class CachedResult(Base):
     access = Access(read=Nobody())
     on_erase = Delete()
     export = NotExported("Copies of the user's generations.")
+    on_merge = MergedBy("merge_results")
     quota = Bound("One for each finished generation that was paid for, until it expires.")
     expiries = (Expiry("expired results", "expires_at <= now()", "expires_at"),)
 
@@ -203,6 +206,7 @@ class GenerationLog(Base):
     access = Access(read=Admin(), service=("SELECT", "DELETE"))
     on_erase = Delete()
     export = NotExported("The operator's: what providers took.")
+    on_merge = Move()
     quota = Bound("At most three for each generation, kept for a year.")
     expiries = (
         Expiry(

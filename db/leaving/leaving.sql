@@ -42,10 +42,13 @@ create or replace function app.schedule_deletion(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     before timestamptz;
+    is_merged boolean;
 begin
-    perform from public.users u where u.id = leaving for no key update;
+    select u.status = 'merged' into is_merged from public.users u where u.id = leaving for no key update;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such user.');
+    elsif is_merged then
+        perform app.refuse('INVALID_STATE', 'This guest is part of another account, and goes with that one.');
     end if;
     perform app.require_no_organization_left(leaving);
     select d.deletes_at into before from public.account_deletions d where d.user_id = leaving;
@@ -110,7 +113,8 @@ end;
 $$;
 
 -- Begins to erase an account whose time has come, so that nobody can sign in any more; true, too, when
--- that had begun. Whoever is signing in right now has either cancelled it before, or is refused.
+-- that had begun. Whoever is signing in right now has either cancelled it before, or is refused. With it
+-- go the guests who were merged into it, each by a job of its own: of the account's files some are theirs.
 create or replace function app.begin_erasing(leaving uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -120,7 +124,11 @@ begin
     if not found then
         return false;
     end if;
-    update public.users u set status = 'locked' where u.id = leaving and u.status <> 'locked';
+    update public.users u set status = 'locked' where u.id = leaving and u.status = 'active';
+    insert into public.account_deletions (user_id, deletes_at, began_at)
+    select m.guest_id, now(), clock_timestamp() from public.guest_merges m where m.user_id = leaving
+    on conflict do nothing;
+    perform app.enqueue_erasing(m.guest_id) from public.guest_merges m where m.user_id = leaving;
     update public.sessions s set revoked_at = clock_timestamp(), revoked_reason = 'account_deleted'
     where s.user_id = leaving and s.revoked_at is null;
     return true;

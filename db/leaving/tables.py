@@ -14,6 +14,7 @@ from db.core.erasing import Delete, GoesWith
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
 
@@ -34,6 +35,7 @@ class AccountDeletion(Base):
 
     access = Access(read=Nobody())
     on_erase = GoesWith("user_id")
+    on_merge = KeepTheMembers()
     export = NotExported("Who has it cannot ask for an archive.")
     quota = Bound("One for each user.")
 
@@ -91,6 +93,7 @@ class DataExport(Base):
         monotonic=("attempts",),
     )
     on_erase = Delete()
+    on_merge = KeepTheMembers()
     export = NotExported("The archives themselves.")
     quota = Bound("Two a day, one at a time; the last 90 days'.")
     expiries = (

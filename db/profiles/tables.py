@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
 from db.core.erasing import Delete
+from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
@@ -60,6 +61,8 @@ class Profile(Base):
     )
     on_erase = Delete()
     client_key = "local_id"
+    # Each device counts from 1: another profile may have the number.
+    on_merge = Move(clear=("local_id",))
     large: ClassVar = {
         "thumbnail": THUMBNAIL_LIMIT_BYTES,
         "analysis": JSON_LIMIT_BYTES,

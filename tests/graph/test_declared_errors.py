@@ -389,6 +389,22 @@ async def with_second_factor(stage: Stage) -> str:
     return "{}"
 
 
+async def stale(stage: Stage) -> str:
+    stage.actor = replace(stage.actor, authenticated_at=0)
+    return "{}"
+
+
+async def members_token(stage: Stage) -> str:
+    other = await stage.services.accounts.sign_up(f"{uuid4()}@example.test", "correct horse")
+    return f'{{anonymousRefreshToken: "{other.refresh_token}"}}'
+
+
+async def guest_beyond_the_wallet(stage: Stage) -> str:
+    await full_wallet(stage)
+    guest = await stage.services.accounts.sign_in_anonymously()
+    return f'{{anonymousRefreshToken: "{guest.refresh_token}"}}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
@@ -403,10 +419,15 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "deleteAccount": {
         "INVALID_CREDENTIALS": '{password: "wrong one"}',
         "LAST_OWNER": last_owner,
-        "FRESH_SIGN_IN_REQUIRED": "{}",
+        "FRESH_SIGN_IN_REQUIRED": stale,
         "SECOND_FACTOR_REQUIRED": with_second_factor,
     },
     "exportMyData": {},
+    "mergeAnonymousAccount": {
+        "UNAUTHENTICATED": '{anonymousRefreshToken: "dead"}',
+        "BAD_USER_INPUT": members_token,
+        "LIMIT_EXCEEDED": guest_beyond_the_wallet,
+    },
     "reauthenticate": {"INVALID_CREDENTIALS": reauthenticated('{password: "wrong one"}')},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
