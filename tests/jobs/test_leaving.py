@@ -475,3 +475,35 @@ async def test_what_no_attempt_can_make_has_failed_and_may_be_asked_for_again(
     await leaving.give_up_export(database, export_id=export_id, error=OSError("full"))
     assert (await export_row(owner, export_id))["status"] == "FAILED"
     assert await requested(database, actor) != export_id
+
+
+async def test_a_guest_who_was_merged_goes_with_the_account(
+    database: Database, owner: asyncpg.Connection, storage: Storage, make_user: MakeUser
+) -> None:
+    member, guest = await make_user(), await make_user()
+    assert member.user_id
+    assert guest.user_id
+    await owner.execute(
+        "update users set is_anonymous = true, email = null, email_key = null where id = $1",
+        guest.user_id,
+    )
+    photo = await ready_upload(database, storage, guest)
+    async with database.transaction(SERVICE) as transaction:
+        for step in ("lock_for_merge", "merge_guest"):
+            await transaction.connection.execute(
+                f"select count(*) from app.{step}($1, $2)", guest.user_id, member.user_id
+            )
+    with pytest.raises(asyncpg.PostgresError, match="part of another account"):
+        await schedule(database, guest)
+    await schedule(database, member)
+    await erase_account(database, user_id=member.user_id)
+    assert await storage.exists(upload_path(guest.user_id, photo))
+    queued = await owner.fetch(
+        "select dedupe_key from queue.pgqueuer where dedupe_key like '%' || $1", str(guest.user_id)
+    )
+    assert [row["dedupe_key"] for row in queued] == [f"erase:{guest.user_id}"]
+    await erase_account(database, user_id=guest.user_id)
+    await delete_user_files(storage, user_id=guest.user_id)
+    assert await is_gone(owner, guest)
+    assert await stored(storage, guest) == []
+    assert (await prove_ledger(database)).faults == []
