@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0260"
-down_revision = "0250"
+revision = "0270"
+down_revision = "0260"
 branch_labels = None
 depends_on = None
 
@@ -73,12 +73,6 @@ def upgrade() -> None:
         "ix_data_exports_user_id_created_at_id",
         "data_exports",
         ["user_id", "created_at", "id"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_organization_invitations_email_key",
-        "organization_invitations",
-        ["email_key"],
         unique=False,
     )
     op.add_column("wallets", sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
@@ -169,7 +163,6 @@ def downgrade() -> None:
         op.f("fk_wallets_user_id"), "wallets", "users", ["user_id"], ["id"], ondelete="RESTRICT"
     )
     op.drop_column("wallets", "closed_at")
-    op.drop_index("ix_organization_invitations_email_key", table_name="organization_invitations")
     op.drop_index("ix_data_exports_user_id_created_at_id", table_name="data_exports")
     op.drop_index(
         "ix_data_exports_expires_at",
