@@ -16,6 +16,7 @@ from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
 from db.accounts.assurance import SignInMethod
+from db.accounts.devices import coarse_address
 from db.accounts.operations import Account, Credentials
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, Problems
@@ -96,6 +97,7 @@ class Accounts:
                 account,
                 method=SignInMethod.PASSWORD,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
             await operations.record_audit(transaction, account.user_id, "sign_up")
@@ -117,6 +119,7 @@ class Accounts:
                 account,
                 method=SignInMethod.GUEST,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
             await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
@@ -140,10 +143,14 @@ class Accounts:
             verified = await self._passwords.verify(stored_hash, password, asker)
             if credentials is None or not verified.ok:
                 raise _invalid_credentials()
-            return await self._open_verified(credentials, verified.new_hash, user_agent)
+            return await self._open_verified(credentials, verified.new_hash, network, user_agent)
 
     async def _open_verified(
-        self, credentials: Credentials, new_hash: str | None, user_agent: str | None
+        self,
+        credentials: Credentials,
+        new_hash: str | None,
+        network: str,
+        user_agent: str | None,
     ) -> SignInResult:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
@@ -153,11 +160,15 @@ class Accounts:
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
             session = await self._sessions.open(
-                transaction, account, method=SignInMethod.PASSWORD, user_agent=user_agent
+                transaction,
+                account,
+                method=SignInMethod.PASSWORD,
+                user_agent=user_agent,
+                network=network,
             )
         return self._sessions.signed_in(account, session)
 
-    async def refresh(self, refresh_token: str) -> SignedIn:
+    async def refresh(self, refresh_token: str, *, network: str = "") -> SignedIn:
         """Trade a refresh token for its successor and a fresh access token."""
         if not is_refresh_token(refresh_token):
             raise _refresh_refused()
@@ -169,6 +180,7 @@ class Accounts:
                 token_hash(successor),
                 session_life=self._sessions.life,
                 reuse_window=self._reuse_window,
+                address=coarse_address(network),
             )
         # Only here, with the end of a replayed family committed, may the refusal be raised.
         if isinstance(refreshed, operations.RefreshRefused):
@@ -248,6 +260,7 @@ class Accounts:
                 account,
                 method=SignInMethod.PASSWORD,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
             await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)

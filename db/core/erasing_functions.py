@@ -18,9 +18,13 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     done integer;
 begin
-    perform from public.account_deletions d where d.user_id = leaving and d.began_at is not null;
-    if not found then
+    -- Locked, so that of two workers one waits for the other's piece.
+    perform from public.account_deletions d where d.user_id = leaving and d.began_at is not null
+    for no key update;
+    if not found and exists (select from public.users u where u.id = leaving) then
         raise exception 'this account is not to be erased' using errcode = 'restrict_violation';
+    elsif not found then
+        return 0;
     end if;
 {steps}
     return 0;

@@ -34,7 +34,7 @@ begin
 end;
 $$;
 
--- Schedules the deletion of an account and ends its sessions, which it returns. One that is scheduled
+-- Schedules the deletion of an account and ends its API keys and its sessions, which it returns. One that is scheduled
 -- already keeps its time, unless the new one is earlier. Without grace the erasing is queued at once.
 create or replace function app.schedule_deletion(
     leaving uuid, grace interval, out deletes_at timestamptz, out ended_sessions uuid[]
@@ -59,6 +59,7 @@ begin
         update public.sessions s set revoked_at = clock_timestamp(), revoked_reason = 'account_deleted'
         where s.user_id = leaving and s.revoked_at is null returning s.id)
     select coalesce(array_agg(e.id), '{}') into ended_sessions from ended e;
+    update public.api_keys k set revoked_at = clock_timestamp() where k.user_id = leaving and k.revoked_at is null;
     insert into public.audit_log (user_id, action, detail)
     values (leaving, 'deletion_scheduled', jsonb_build_object('deletesAt', schedule_deletion.deletes_at));
     if schedule_deletion.deletes_at <= now() then
