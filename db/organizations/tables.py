@@ -12,6 +12,7 @@ from db.core.access import Access, Admin, AnyOf, Group, Member, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound
 
 
@@ -73,6 +74,7 @@ class OrganizationMember(Base):
     )
     access = Access(read=AnyOf(Owner(), Member("organization_id"), Admin()), service=("SELECT",))
     group = Group("organization", key="organization_id", role="role")
+    on_merge = MergedBy("merge_memberships")
     triggers = (
         "name_member before insert on organization_members for each row"
         " execute function app.name_member()",
@@ -141,4 +143,5 @@ class OrganizationInvitation(Base):
             InvitationStatus.PENDING: (InvitationStatus.ACCEPTED, InvitationStatus.REVOKED)
         },
     )
+    on_merge = Move()
     quota = Bound("200 of an organization may be pending; they go 90 days after their time.")
