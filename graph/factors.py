@@ -12,29 +12,32 @@ from auth.second_factors import SecondFactors
 from db.core.errors import ErrorCode, bad_input
 from db.factors import tables
 from graph.accounts import SessionPayload, User, session_payload
-from graph.engine.declare import backed_by, column, mutation, related_row
+from graph.engine.declare import backed_by, column, global_id, mutation, related_row
 from graph.engine.execution.outcomes import Payload
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Node
 
 CODE = "Six digits of the authenticator app, or a recovery code; blanks and dashes do not matter."
 
 
-@backed_by(tables.TotpFactor)
-class Totp:
+@backed_by(tables.TotpFactor, prefix="totp")
+class Totp(Node):
     """An authenticator app. A code of it works once."""
 
+    id: strawberry.ID = global_id()
     created_at: datetime = column(description="When it was begun.")
     confirmed_at: datetime | None = column(
         description="Since when the account asks for its codes; null until `confirmTotp`."
     )
 
 
-@backed_by(tables.RecoveryCodes)
-class RecoveryCodes:
+@backed_by(tables.RecoveryCodes, prefix="recoveryCodes")
+class RecoveryCodes(Node):
     """Codes to sign in with when the second factor is lost. Each works once."""
 
+    id: strawberry.ID = global_id()
     codes_left: int = column(description="How many were not used yet.")
     created_at: datetime = column(description="When they were made.")
 
