@@ -56,8 +56,25 @@ _DELETE = """    delete from public.{table} t where {found};
 """
 
 
+def undeclared() -> list[str]:
+    """Tables with a column that leads to a user and without a rule; and the other way round."""
+    return [
+        table.name
+        for table in metadata.sorted_tables
+        if table.name in models() and bool(user_columns(table)) != (_rule(table) is not None)
+    ]
+
+
 def merge_functions() -> Iterator[str]:
-    """The function, of all tables as they are declared."""
+    """The function, of all tables as they are declared; a table with an owner and no rule stops it.
+
+    A guest's rows in such a table would be forgotten, and nobody would notice.
+    """
+    if missing := undeclared():
+        raise TypeError(
+            f"{', '.join(missing)}: `on_merge` says what becomes of a guest's rows, and is declared"
+            " where a column leads to a user (db/core/merge_rules.py)"
+        )
     yield _FUNCTION.format(body="".join(_steps()))
 
 

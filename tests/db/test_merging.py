@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Table, UniqueConstraint
 
 from db.core.merge_rules import Join, KeepTheMembers, MergedBy, Move, Stay, user_columns
+from db.core.merging import merge_functions, undeclared
 from db.core.pool import Database
 from db.core.quotas import TableQuota
 from db.core.registry import metadata, models
@@ -38,16 +39,6 @@ def ruled() -> Iterator[tuple[Table, Any]]:
             yield table, models()[table.name].on_merge
 
 
-def undeclared() -> list[str]:
-    """Tables with an owner and no rule, and tables with a rule and no owner."""
-    missing = [table.name for table, rule in ruled() if rule is None]
-    owned = {table.name for table, _ in ruled()}
-    needless = [
-        name for name, model in models().items() if model.on_merge is not None and name not in owned
-    ]
-    return missing + needless
-
-
 async def test_every_table_with_an_owner_says_what_becomes_of_its_rows(
     database: Database, owner: asyncpg.Connection
 ) -> None:
@@ -60,6 +51,8 @@ async def test_every_table_with_an_owner_says_what_becomes_of_its_rows(
 def test_a_table_without_a_rule_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Profile, "on_merge", None)
     assert undeclared() == ["profiles"]
+    with pytest.raises(TypeError, match=r"^profiles: `on_merge` says"):
+        list(merge_functions())
 
 
 @dataclass
