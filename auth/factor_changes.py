@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from db.accounts.operations import record_audit
+from db.audit.operations import record_audit
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
 from db.factors.operations import find_email

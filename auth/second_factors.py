@@ -19,7 +19,8 @@ from auth.services import AccountServices
 from auth.sessions import Sessions, SignedIn, challenge_ids
 from auth.tokens import IssuedToken
 from db.accounts.assurance import SignInMethod
-from db.accounts.operations import lock_active_account, record_audit
+from db.accounts.operations import lock_active_account
+from db.audit.operations import record_audit
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database, Transaction
@@ -128,7 +129,7 @@ class SecondFactors:
             if method is None:
                 await operations.fail_challenge(transaction, known_id)
             else:
-                opened = await self._sessions.meet(transaction, challenge, method)
+                opened = await self._sessions.meet(transaction, challenge, method, network)
         if method is None:
             raise code_invalid()
         return self._sessions.signed_in(challenge.account, opened)
