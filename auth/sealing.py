@@ -30,7 +30,7 @@ class Sealing:
 
     def __init__(self, settings: Settings) -> None:
         written = settings.secret("vault-master-key").split(",")
-        keys = [_Key(one.strip()) for one in written if one.strip()]
+        keys = [_SealingKey(one.strip()) for one in written if one.strip()]
         self._first = keys[0]
         self._by_id = {key.id: key for key in keys}
 
@@ -57,7 +57,7 @@ class Sealing:
         return sealed[1 : 1 + _KEY_ID_BYTES] == self._first.id
 
 
-class _Key:
+class _SealingKey:
     def __init__(self, written: str) -> None:
         derived = HKDF(SHA256(), 32, salt=None, info=b"tallygraph sealing").derive(written.encode())
         self.id = hashlib.sha256(derived).digest()[:_KEY_ID_BYTES]
