@@ -197,7 +197,7 @@ class Sessions:
         )
 
     async def meet(
-        self, transaction: Transaction, challenge: Challenge, method: SignInMethod
+        self, transaction: Transaction, challenge: Challenge, method: SignInMethod, network: str
     ) -> OpenedSession:
         """The session that waited for a second factor, which `method` has just proven."""
         user_id = challenge.account.user_id
@@ -206,8 +206,9 @@ class Sessions:
             transaction, user_id, "sign_in", method=challenge.method, second_factor=method
         )
         methods = (challenge.method, method)
-        account = challenge.account
-        opened = await self.open_proven(transaction, account, methods, challenge.user_agent)
+        opened = await self.open_proven(
+            transaction, challenge.account, methods, challenge.user_agent, network
+        )
         await tell_new_device(transaction, user_id, opened.session_id)
         return opened
 
