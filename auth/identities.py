@@ -35,7 +35,7 @@ TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class Caller:
     """From where somebody asks, with what, and the guest who they are until now."""
 
     network: str = ""
@@ -67,7 +67,7 @@ class Identities:
         """The one of a process."""
         return cls(services)
 
-    async def sign_in_with_code(self, code: str, verifier: str | None, asking: Asking) -> SignedIn:
+    async def sign_in_with_code(self, code: str, verifier: str | None, caller: Caller) -> SignedIn:
         """Signs in who brought a code back from a provider.
 
         Only a code that the asker can prove to have begun makes the asking guest a member:
@@ -75,14 +75,14 @@ class Identities:
         """
         external = await self.browsers.identity_of_code(code, verifier)
         if verifier is None:
-            asking = Asking(asking.network, asking.user_agent)
-        return await self._sign_in(external, asking)
+            caller = Caller(caller.network, caller.user_agent)
+        return await self._sign_in(external, caller)
 
     async def sign_in_with_token(
-        self, provider: str, id_token: str, nonce: str, asking: Asking
+        self, provider: str, id_token: str, nonce: str, caller: Caller
     ) -> SignedIn:
         """Signs in whom an ID token names that an app got for itself; a token works once."""
-        return await self._sign_in(await self._identity_of_token(provider, id_token, nonce), asking)
+        return await self._sign_in(await self._identity_of_token(provider, id_token, nonce), caller)
 
     async def link_token(self, actor: Actor, provider: str, id_token: str, nonce: str) -> UUID:
         """Links whom an ID token names to the actor's account; gives the identity."""
@@ -128,27 +128,27 @@ class Identities:
             )
         return owned
 
-    async def _sign_in(self, external: ExternalIdentity, asking: Asking) -> SignedIn:
+    async def _sign_in(self, external: ExternalIdentity, caller: Caller) -> SignedIn:
         """Whoever comes first with an identity opens its account; a second at once signs in."""
         for _ in range(TRIES):
             try:
-                async with self._turns.of(asking.network):
-                    return await self._enter(external, asking)
+                async with self._turns.of(caller.network):
+                    return await self._enter(external, caller)
             except asyncpg.UniqueViolationError:
                 continue
         raise bad_input("Somebody else signs in with the same identity; try again.", "input")
 
-    async def _enter(self, external: ExternalIdentity, asking: Asking) -> SignedIn:
+    async def _enter(self, external: ExternalIdentity, caller: Caller) -> SignedIn:
         async with self._database.transaction(SERVICE) as transaction:
-            arrived = await self._arrive(transaction, external, asking)
+            arrived = await self._arrive(transaction, external, caller)
             opened = await self._sessions.open(
-                transaction, arrived.account, user_agent=asking.user_agent
+                transaction, arrived.account, user_agent=caller.user_agent
             )
         self._sessions.ended(arrived.ended)
         return self._sessions.signed_in(arrived.account, opened, arrived.bonus_credits)
 
     async def _arrive(
-        self, transaction: Transaction, external: ExternalIdentity, asking: Asking
+        self, transaction: Transaction, external: ExternalIdentity, caller: Caller
     ) -> _Arrived:
         known = await operations.find_by_identity(transaction, external)
         if known is not None:
@@ -159,9 +159,9 @@ class Identities:
             has_account=owner is not None, is_confirmed=owner is not None and owner.is_confirmed
         )
         if owner is None:
-            arrived = await self._open(transaction, external, asking)
+            arrived = await self._open(transaction, external, caller)
         else:
-            arrived = await self._join(transaction, owner, arrival, asking)
+            arrived = await self._join(transaction, owner, arrival, caller)
         user_id = arrived.account.user_id
         if await operations.add_identity(transaction, user_id, external) is None:
             raise asyncpg.UniqueViolationError("the identity has just been linked")
@@ -181,35 +181,35 @@ class Identities:
         return _Arrived(known.account)
 
     async def _join(
-        self, transaction: Transaction, owner: Owned, arrival: Arrival, asking: Asking
+        self, transaction: Transaction, owner: Owned, arrival: Arrival, caller: Caller
     ) -> _Arrived:
         """Into an account that has the same address, which the provider has verified."""
         _refuse_locked(owner)
         if arrival is Arrival.LINK:
             return _Arrived(owner.account)
         ended = await operations.end_unconfirmed_ways_in(transaction, owner)
-        bonus = await self._grant_bonus(transaction, owner.account, asking)
+        bonus = await self._grant_bonus(transaction, owner.account, caller)
         return _Arrived(owner.account, bonus or None, tuple(ended))
 
     async def _open(
-        self, transaction: Transaction, external: ExternalIdentity, asking: Asking
+        self, transaction: Transaction, external: ExternalIdentity, caller: Caller
     ) -> _Arrived:
-        await self._budgets.open_account(transaction, asking.network, is_guest=False)
-        guest = asking.guest
+        await self._budgets.open_account(transaction, caller.network, is_guest=False)
+        guest = caller.guest
         if guest is None or guest.user_id is None or guest.session_id is None:
             account = await operations.open_account(transaction, external)
-            return _Arrived(account, await self._grant_bonus(transaction, account, asking))
+            return _Arrived(account, await self._grant_bonus(transaction, account, caller))
         converted = await operations.convert_guest(
             transaction, guest.user_id, guest.session_id, external
         )
         if converted is None:
             raise unauthenticated("This anonymous session has ended; sign in again.")
-        bonus = await self._grant_bonus(transaction, converted, asking)
+        bonus = await self._grant_bonus(transaction, converted, caller)
         ended = await revoke_user_sessions(transaction, converted.user_id, "converted")
         return _Arrived(converted, bonus, tuple(ended))
 
-    async def _grant_bonus(self, transaction: Transaction, account: Account, asking: Asking) -> int:
-        with_bonus = await self._budgets.allows_bonus(transaction, asking.network, is_guest=False)
+    async def _grant_bonus(self, transaction: Transaction, account: Account, caller: Caller) -> int:
+        with_bonus = await self._budgets.allows_bonus(transaction, caller.network, is_guest=False)
         return await grant_sign_up_bonus(transaction, account.user_id, with_bonus=with_bonus)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import strawberry
 
-from auth.identities import Asking, Identities
+from auth.identities import Caller, Identities
 from db.core.errors import ErrorCode
 from db.identities import tables
 from graph.accounts import SessionPayload, User, session_payload
@@ -102,16 +102,16 @@ class UnlinkIdentityPayload(MutationPayload):
     )
 
 
-def _asking(context: Context) -> Asking:
+def _caller(context: Context) -> Caller:
     guest = context.actor if context.actor.is_anonymous else None
-    return Asking(context.network, context.user_agent, guest)
+    return Caller(context.network, context.user_agent, guest)
 
 
 async def exchange_sign_in_code(context: Context, input: ExchangeSignInCodeInput) -> Payload:
     """Opens a session for who came back from a provider."""
     identities = context.services.of(Identities.of)
     return session_payload(
-        await identities.sign_in_with_code(input.code, input.code_verifier, _asking(context))
+        await identities.sign_in_with_code(input.code, input.code_verifier, _caller(context))
     )
 
 
@@ -120,7 +120,7 @@ async def sign_in_with_id_token(context: Context, input: SignInWithIdTokenInput)
     identities = context.services.of(Identities.of)
     return session_payload(
         await identities.sign_in_with_token(
-            input.provider, input.id_token, input.nonce, _asking(context)
+            input.provider, input.id_token, input.nonce, _caller(context)
         )
     )
 

@@ -12,7 +12,7 @@ import jwt
 
 from auth.providers.base import Authorization
 from auth.providers.discovery import Issuer
-from auth.providers.openid import Client, OpenIdProvider
+from auth.providers.openid import ProviderClient, OpenIdProvider
 from db.identities.rules import ExternalIdentity, clean_name
 
 # Apple takes secrets of up to six months; one for each use needs no renewing.
@@ -34,7 +34,7 @@ class AppleProvider(OpenIdProvider):
     posts_back = True
     scope = "openid email name"
 
-    def __init__(self, client: Client, issuer: Issuer, key: AppleKey | None) -> None:
+    def __init__(self, client: ProviderClient, issuer: Issuer, key: AppleKey | None) -> None:
         super().__init__("apple", client, issuer)
         self._key = key
 

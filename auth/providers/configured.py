@@ -12,7 +12,7 @@ from auth.providers.base import SignInProvider
 from auth.providers.discord import DiscordProvider
 from auth.providers.discovery import Issuer
 from auth.providers.facebook import FacebookProvider
-from auth.providers.openid import Client, OpenIdProvider
+from auth.providers.openid import ProviderClient, OpenIdProvider
 from settings import Settings, SettingsError, given
 
 GOOGLE_OTHER_NAME = "accounts.google.com"
@@ -74,8 +74,8 @@ def _discord(settings: Settings) -> SignInProvider:
     return DiscordProvider(client, _checked("DISCORD_API_URL", settings.discord_api_url))
 
 
-def _client(settings: Settings, name: str) -> Client:
-    return Client(
+def _client(settings: Settings, name: str) -> ProviderClient:
+    return ProviderClient(
         getattr(settings, f"{name}_client_id"),
         getattr(settings, f"{name}_client_secret").get_secret_value(),
         tuple(getattr(settings, f"{name}_app_client_ids", ())),
@@ -97,7 +97,7 @@ def _named(settings: Settings) -> Iterator[OpenIdProvider]:
                 f"OIDC_PROVIDERS names {name}: set {variable}_ISSUER and {variable}_CLIENT_ID"
             )
         app_ids = (given(f"{variable}_APP_CLIENT_IDS") or "").split(",")
-        client = Client(
+        client = ProviderClient(
             client_id,
             given(f"{variable}_CLIENT_SECRET") or "",
             tuple(one.strip() for one in app_ids if one.strip()),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from auth.providers.base import Authorization, ProvenByToken, provider_failed, with_query
 from auth.providers.http import call_provider
-from auth.providers.openid import Client, token_answer
+from auth.providers.openid import ProviderClient, token_answer
 from db.core.errors import bad_input
 from db.identities.rules import ExternalIdentity, external_identity
 
@@ -20,7 +20,7 @@ class DiscordProvider:
     posts_back = False
     issuer = "https://discord.com"
 
-    def __init__(self, client: Client, api_url: str = API_URL) -> None:
+    def __init__(self, client: ProviderClient, api_url: str = API_URL) -> None:
         self._client = client
         self._api_url = api_url
 

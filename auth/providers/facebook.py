@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from auth.providers.base import Authorization, ProvenByToken, provider_failed, with_query
 from auth.providers.discovery import Issuer
 from auth.providers.http import call_provider
-from auth.providers.openid import Client, OpenIdProvider, token_answer
+from auth.providers.openid import ProviderClient, OpenIdProvider, token_answer
 from db.identities.rules import ExternalIdentity, external_identity
 
 SITE_URL = "https://www.facebook.com"
@@ -24,7 +24,7 @@ class FacebookProvider:
     posts_back = False
     issuer = SITE_URL
 
-    def __init__(self, client: Client, api_url: str = API_URL) -> None:
+    def __init__(self, client: ProviderClient, api_url: str = API_URL) -> None:
         self._client = client
         self._api_url = f"{api_url}/{VERSION}"
         # Somebody else's API has its pages beside it.

@@ -24,7 +24,7 @@ from db.identities.rules import ExternalIdentity, external_identity
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ProviderClient:
     """What this server is at a provider; `app_ids` are its apps, which get their own tokens."""
 
     id: str
@@ -41,7 +41,7 @@ class OpenIdProvider:
     def __init__(
         self,
         name: str,
-        client: Client,
+        client: ProviderClient,
         issuer: Issuer,
         *other_names: str,
         vouches_for_emails: bool = True,

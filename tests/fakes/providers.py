@@ -8,12 +8,22 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from auth.providers.base import (
+    Authorization,
+    ProvenByToken,
+    provider_failed,
+    token_refused,
+)
+from db.identities.rules import ExternalIdentity
 
 from .http_stub import Stub, StubAnswer, StubRequest
 
@@ -190,3 +200,27 @@ def facebook(stub: Stub) -> PlainOAuth:
 
 def discord(stub: Stub) -> PlainOAuth:
     return PlainOAuth(stub, "/oauth2/token", "/users/@me")
+
+
+class TokenProvider:
+    """A provider whose ID tokens are told apart by their text: good ones are the subject itself."""
+
+    name = issuer = "fake"
+    posts_back = False
+
+    async def authorization_url(self, authorization: Authorization) -> str:
+        return f"https://fake.example/authorize?state={authorization.state}"
+
+    async def identity_of_code(
+        self, code: str, authorization: Authorization, answer: Mapping[str, str]
+    ) -> ExternalIdentity:
+        return ExternalIdentity(self.name, code)
+
+    async def identity_of_token(self, id_token: str, nonce: str) -> ProvenByToken:
+        if id_token == "away":
+            raise provider_failed(self.name, "it is away")
+        if id_token == "forged":
+            raise token_refused(self.name, "signature")
+        return ProvenByToken(
+            ExternalIdentity(self.name, id_token), datetime.now(UTC) + timedelta(minutes=5)
+        )

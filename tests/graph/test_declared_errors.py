@@ -26,6 +26,7 @@ from settings import Settings
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
+from . import identity_errors
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
@@ -349,6 +350,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    **identity_errors.PROVOKED,
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
         "QUOTA_EXCEEDED": filled("profiles", "{analysis: {}}"),

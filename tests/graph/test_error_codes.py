@@ -33,6 +33,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
+from . import identity_errors
 from .conftest import Ask
 
 DOCS = (ROOT / "docs" / "errors.md").read_text()
@@ -205,6 +206,32 @@ async def last_owner(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+def of_identities(name: str) -> Provoke:
+    """Provokes the code that a mutation of identities alone gives."""
+    code = {"linkIdentity": "IDENTITY_IN_USE", "unlinkIdentity": "LAST_IDENTITY"}[name]
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        given = await identity_errors.PROVOKED[name][code](stage)
+        return await stage.errors(
+            f"mutation {{ {name}(input: {given}) {{ errors {{ code message }} }} }}"
+        )
+
+    return provoke
+
+
+async def redirect_not_allowed(stage: Stage) -> list[dict[str, Any]]:
+    with pytest.raises(DomainError) as refusal:
+        await identity_errors.browsers(stage).begin(
+            "fake",
+            "https://evil.example/",
+            code_challenge=None,
+            method=None,
+            browser=None,
+            network="a",
+        )
+    return [{"code": refusal.value.code, "message": refusal.value.message}]
+
+
 def watch_after(cursor: Callable[[Stage, str], str]) -> Provoke:
     """A subscription behind a cursor of another history."""
 
@@ -258,6 +285,13 @@ DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
 PROVOKED: dict[str, Provoke] = {
     "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
     "EMAIL_IN_USE": email_in_use,
+    "CODE_INVALID": mutation('exchangeSignInCode(input: {code: "x"})', actor=NOBODY),
+    "REDIRECT_NOT_ALLOWED": redirect_not_allowed,
+    "PROVIDER_NOT_CONFIGURED": mutation(
+        'signInWithIdToken(input: {provider: "x", idToken: "x", nonce: "x"})', actor=NOBODY
+    ),
+    "IDENTITY_IN_USE": of_identities("linkIdentity"),
+    "LAST_IDENTITY": of_identities("unlinkIdentity"),
     "UNAUTHENTICATED": mutation('spendCredits(input: {amount: 1, idempotencyKey: "k"})', actor=NOBODY),
     "FORBIDDEN": query("{ deadJobs { totalCount } }"),
     "NOT_FOUND": mutation('markNotificationRead(input: {id: "notification_0"})'),
