@@ -165,8 +165,10 @@ class Identities:
         user_id = arrived.account.user_id
         if await operations.add_identity(transaction, user_id, external) is None:
             raise asyncpg.UniqueViolationError("the identity has just been linked")
-        action = "sign_up" if owner is None else "identity_linked"
-        await record_audit(transaction, user_id, action, provider=external.provider)
+        if owner is None:
+            await record_audit(transaction, user_id, "sign_up", provider=external.provider)
+        else:
+            await operations.note_link(transaction, user_id, external)
         return arrived
 
     async def _come_again(

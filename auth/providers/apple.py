@@ -12,7 +12,7 @@ import jwt
 
 from auth.providers.base import Authorization
 from auth.providers.discovery import Issuer
-from auth.providers.openid import ProviderClient, OpenIdProvider
+from auth.providers.openid import OpenIdProvider, ProviderClient
 from db.identities.rules import ExternalIdentity, clean_name
 
 # Apple takes secrets of up to six months; one for each use needs no renewing.

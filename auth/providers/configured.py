@@ -12,7 +12,7 @@ from auth.providers.base import SignInProvider
 from auth.providers.discord import DiscordProvider
 from auth.providers.discovery import Issuer
 from auth.providers.facebook import FacebookProvider
-from auth.providers.openid import ProviderClient, OpenIdProvider
+from auth.providers.openid import OpenIdProvider, ProviderClient
 from settings import Settings, SettingsError, given
 
 GOOGLE_OTHER_NAME = "accounts.google.com"

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from auth.providers.base import Authorization, ProvenByToken, provider_failed, with_query
 from auth.providers.discovery import Issuer
 from auth.providers.http import call_provider
-from auth.providers.openid import ProviderClient, OpenIdProvider, token_answer
+from auth.providers.openid import OpenIdProvider, ProviderClient, token_answer
 from db.identities.rules import ExternalIdentity, external_identity
 
 SITE_URL = "https://www.facebook.com"

@@ -15,6 +15,7 @@ from db.accounts.operations import CLOCK, Account, record_audit, revoke_user_ses
 from db.accounts.tables import Credential, Session, User, UserStatus
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Transaction
+from db.emails.operations import queue_email
 from db.identities.rules import MOST_IDENTITIES, ExternalIdentity, email_follows
 from db.identities.tables import OAuthState, SignInCode, UsedIdToken, UserIdentity
 
@@ -223,10 +224,8 @@ async def note_use(transaction: Transaction, external: ExternalIdentity) -> None
     )
 
 
-async def follow_email(
-    transaction: Transaction, owned: Owned, external: ExternalIdentity
-) -> str | None:
-    """Gives the account the provider's new address; returns the old one where it changed.
+async def follow_email(transaction: Transaction, owned: Owned, external: ExternalIdentity) -> None:
+    """Gives the account the provider's new address, and tells the old one.
 
     Nothing changes when another account has the address.
     """
@@ -234,7 +233,7 @@ async def follow_email(
     if email is None or not email_follows(
         external, known_email=owned.known_email, account_email_key=owned.email_key
     ):
-        return None
+        return
     old: str | None = await transaction.fetch_value(select(User.email).where(User.id == user_id))
     is_taken = exists(select(User.id).where(User.email_key == email_key(email)).correlate(None))
     moved = await transaction.fetch_value(
@@ -244,9 +243,10 @@ async def follow_email(
         .returning(User.id)
     )
     if moved is None:
-        return None
+        return
     await record_audit(transaction, user_id, "email_followed", provider=external.provider)
-    return old
+    if old is not None:
+        await queue_email(transaction, template="email_changed", recipient=old, user_id=user_id)
 
 
 async def end_unconfirmed_ways_in(transaction: Transaction, owned: Owned) -> list[UUID]:
@@ -290,8 +290,22 @@ async def link(transaction: Transaction, user_id: UUID, external: ExternalIdenti
             ErrorCode.IDENTITY_IN_USE,
             "This identity belongs to another account; sign in with it, and unlink it there first.",
         )
-    await record_audit(transaction, user_id, "identity_linked", provider=external.provider)
+    await note_link(transaction, user_id, external)
     return added
+
+
+async def note_link(transaction: Transaction, user_id: UUID, external: ExternalIdentity) -> None:
+    """Notes a new way into an account, and tells its owner."""
+    await record_audit(transaction, user_id, "identity_linked", provider=external.provider)
+    address = await transaction.fetch_value(select(User.email).where(User.id == user_id))
+    if address is not None:
+        await queue_email(
+            transaction,
+            template="identity_linked",
+            recipient=address,
+            user_id=user_id,
+            parameters={"provider": external.provider},
+        )
 
 
 async def unlink(transaction: Transaction, user_id: UUID, identity_id: UUID) -> None:

@@ -16,7 +16,10 @@ VERIFIER = "v" * 43
 def browsers(stage: Any) -> BrowserSignIn:
     """Those of the stage's process, which has a provider now."""
     found: BrowserSignIn = stage.services.of(BrowserSignIn.of)
-    found.providers |= {"fake": TokenProvider(), "discord": DiscordProvider(ProviderClient("client"))}
+    found.providers |= {
+        "fake": TokenProvider(),
+        "discord": DiscordProvider(ProviderClient("client")),
+    }
     return found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0230"
-down_revision = "0220"
+revision = "0240"
+down_revision = "0230"
 branch_labels = None
 depends_on = None
 
