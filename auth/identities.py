@@ -12,9 +12,10 @@ import asyncpg
 from auth.browser_sign_in import BrowserSignIn
 from auth.budgets import AccountBudgets
 from auth.services import AccountServices
-from auth.sessions import SignedIn
+from auth.sessions import SignInResult
 from auth.tokens import unauthenticated
 from auth.turns import Turns
+from db.accounts.assurance import SignInMethod
 from db.accounts.operations import (
     Account,
     grant_sign_up_bonus,
@@ -48,6 +49,7 @@ class _Arrived:
     """The account that somebody has come into, its bonus where it is new, and what ends by it."""
 
     account: Account
+    is_new: bool = False
     bonus_credits: int | None = None
     ended: tuple[UUID, ...] = ()
 
@@ -67,7 +69,9 @@ class Identities:
         """The one of a process."""
         return cls(services)
 
-    async def sign_in_with_code(self, code: str, verifier: str | None, caller: Caller) -> SignedIn:
+    async def sign_in_with_code(
+        self, code: str, verifier: str | None, caller: Caller
+    ) -> SignInResult:
         """Signs in who brought a code back from a provider.
 
         Only a code that the asker can prove to have begun makes the asking guest a member:
@@ -80,7 +84,7 @@ class Identities:
 
     async def sign_in_with_token(
         self, provider: str, id_token: str, nonce: str, caller: Caller
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Signs in whom an ID token names that an app got for itself; a token works once."""
         return await self._sign_in(await self._identity_of_token(provider, id_token, nonce), caller)
 
@@ -128,7 +132,7 @@ class Identities:
             )
         return owned
 
-    async def _sign_in(self, external: ExternalIdentity, caller: Caller) -> SignedIn:
+    async def _sign_in(self, external: ExternalIdentity, caller: Caller) -> SignInResult:
         """Whoever comes first with an identity opens its account; a second at once signs in."""
         for _ in range(TRIES):
             try:
@@ -138,11 +142,15 @@ class Identities:
                 continue
         raise bad_input("Somebody else signs in with the same identity; try again.", "input")
 
-    async def _enter(self, external: ExternalIdentity, caller: Caller) -> SignedIn:
+    async def _enter(self, external: ExternalIdentity, caller: Caller) -> SignInResult:
         async with self._database.transaction(SERVICE) as transaction:
             arrived = await self._arrive(transaction, external, caller)
             opened = await self._sessions.open(
-                transaction, arrived.account, user_agent=caller.user_agent
+                transaction,
+                arrived.account,
+                method=SignInMethod.PROVIDER,
+                user_agent=caller.user_agent,
+                is_new=arrived.is_new,
             )
         self._sessions.ended(arrived.ended)
         return self._sessions.signed_in(arrived.account, opened, arrived.bonus_credits)
@@ -177,9 +185,6 @@ class Identities:
         _refuse_locked(known)
         await operations.follow_email(transaction, known, external)
         await operations.note_use(transaction, external)
-        await record_audit(
-            transaction, known.account.user_id, "sign_in", provider=external.provider
-        )
         return _Arrived(known.account)
 
     async def _join(
@@ -191,7 +196,7 @@ class Identities:
             return _Arrived(owner.account)
         ended = await operations.end_unconfirmed_ways_in(transaction, owner)
         bonus = await self._grant_bonus(transaction, owner.account, caller)
-        return _Arrived(owner.account, bonus or None, tuple(ended))
+        return _Arrived(owner.account, False, bonus or None, tuple(ended))
 
     async def _open(
         self, transaction: Transaction, external: ExternalIdentity, caller: Caller
@@ -200,7 +205,7 @@ class Identities:
         guest = caller.guest
         if guest is None or guest.user_id is None or guest.session_id is None:
             account = await operations.open_account(transaction, external)
-            return _Arrived(account, await self._grant_bonus(transaction, account, caller))
+            return _Arrived(account, True, await self._grant_bonus(transaction, account, caller))
         converted = await operations.convert_guest(
             transaction, guest.user_id, guest.session_id, external
         )
@@ -208,7 +213,7 @@ class Identities:
             raise unauthenticated("This anonymous session has ended; sign in again.")
         bonus = await self._grant_bonus(transaction, converted, caller)
         ended = await revoke_user_sessions(transaction, converted.user_id, "converted")
-        return _Arrived(converted, bonus, tuple(ended))
+        return _Arrived(converted, True, bonus, tuple(ended))
 
     async def _grant_bonus(self, transaction: Transaction, account: Account, caller: Caller) -> int:
         with_bonus = await self._budgets.allows_bonus(transaction, caller.network, is_guest=False)

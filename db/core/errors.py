@@ -11,6 +11,9 @@ class ErrorCode(StrEnum):
     """Every code a client can meet, as a UserError or in a top-level error's extensions."""
 
     INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+    CODE_INVALID = "CODE_INVALID"
+    FRESH_SIGN_IN_REQUIRED = "FRESH_SIGN_IN_REQUIRED"
+    SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
     EMAIL_IN_USE = "EMAIL_IN_USE"
     CODE_INVALID = "CODE_INVALID"
     REDIRECT_NOT_ALLOWED = "REDIRECT_NOT_ALLOWED"

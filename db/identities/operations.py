@@ -16,10 +16,13 @@ from db.accounts.tables import Credential, Session, User, UserStatus
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
+from db.factors.tables import RecoveryCodes, SecondFactorChallenge, TotpFactor
 from db.identities.rules import MOST_IDENTITIES, ExternalIdentity, email_follows
 from db.identities.tables import OAuthState, SignInCode, UsedIdToken, UserIdentity
 
 STATE_LIFE = timedelta(minutes=10)
+# What lets somebody into an account, or keeps its owner out.
+WAYS_IN = (Credential, UserIdentity, TotpFactor, RecoveryCodes, SecondFactorChallenge)
 CODE_LIFE = timedelta(seconds=60)
 
 
@@ -255,8 +258,8 @@ async def end_unconfirmed_ways_in(transaction: Transaction, owned: Owned) -> lis
     Returns the sessions that end.
     """
     user_id = owned.account.user_id
-    await transaction.execute(delete(Credential).where(Credential.user_id == user_id))
-    await transaction.execute(delete(UserIdentity).where(UserIdentity.user_id == user_id))
+    for table in WAYS_IN:
+        await transaction.execute(delete(table).where(table.user_id == user_id))
     await record_audit(transaction, user_id, "unconfirmed_account_claimed")
     return await revoke_user_sessions(transaction, user_id, "unconfirmed_account_claimed")
 
