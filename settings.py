@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 
+    provider_sign_ins_per_address: Annotated[int, Field(ge=1)] = 60
     redirect_origins: Annotated[list[str], NoDecode] = []
     google_client_id: str = ""
     google_client_secret: SecretStr = SecretStr("")

@@ -31,7 +31,6 @@ from db.identities import operations, rules
 from db.identities.operations import PendingSignIn
 from db.identities.rules import ExternalIdentity
 
-BEGUN_PER_MINUTE = 60
 CODE_PREFIX = "tgo_"
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _PURPOSE = "sign-in-code"
@@ -59,7 +58,7 @@ class BrowserSignIn:
         self._base_url = settings.base_url
         self._origins = settings.redirect_origins
         self._lets_demo_in = not settings.production
-        self._begun = RateLimit[str](BEGUN_PER_MINUTE, 60.0)
+        self._begun = RateLimit[str](settings.provider_sign_ins_per_address, 60.0)
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:

@@ -58,7 +58,7 @@ class OAuthState(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
     access = Access(read=Nobody())
-    quota = Bound("60 a minute of one address; they go when they are used, or within a day.")
+    quota = Bound("A budget of each address; they go when they are used, or within a day.")
     expiries = (Expiry("sign-ins that were not finished", "expires_at < now()", "expires_at"),)
 
 

@@ -199,6 +199,7 @@ async def sign_in_server(
     secret = SecretStr(CLIENT_SECRET)
     configured = settings.model_copy(
         update={
+            "provider_sign_ins_per_address": 100_000,
             "redirect_origins": [APP, "com.example.app://sign-in"],
             "google_client_id": CLIENT_ID,
             "google_client_secret": secret,
