@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Nobody, Owner
 from db.core.base import Base, Timestamp, UuidKey
 from db.core.expiry import Expiry
+from db.core.merge_rules import Move
 from db.core.quotas import Bound
 
 
@@ -38,6 +39,7 @@ class UserIdentity(Base):
         Index("ix_user_identities_user_id_created_at_id", "user_id", "created_at", "id"),
     )
     access = Access(read=Owner())
+    on_merge = Move()
     quota = Bound("A user has at most 20; linking counts them.")
 
 
