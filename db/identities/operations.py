@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql
 from db.accounts.emails import email_key
 from db.accounts.operations import CLOCK, Account, record_audit, revoke_user_sessions
 from db.accounts.tables import Credential, Session, User, UserStatus
+from db.api_keys.tables import ApiKey
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
@@ -22,7 +23,7 @@ from db.identities.tables import OAuthState, SignInCode, UsedIdToken, UserIdenti
 
 STATE_LIFE = timedelta(minutes=10)
 # What lets somebody into an account, or keeps its owner out.
-WAYS_IN = (Credential, UserIdentity, TotpFactor, RecoveryCodes, SecondFactorChallenge)
+WAYS_IN = (Credential, UserIdentity, TotpFactor, RecoveryCodes, SecondFactorChallenge, ApiKey)
 CODE_LIFE = timedelta(seconds=60)
 
 
