@@ -121,7 +121,7 @@ class Issuer:
         """An endpoint; as safe as the issuer itself, so that TLS is not lost on the way."""
         if value is None:
             return ""
-        needed = urlsplit(self.url).scheme
-        if not isinstance(value, str) or urlsplit(value).scheme not in {"https", needed}:
+        safe = ("https://", f"{urlsplit(self.url).scheme}://")
+        if not isinstance(value, str) or not value.startswith(safe):
             raise provider_failed(self._provider, "an endpoint without TLS")
         return value

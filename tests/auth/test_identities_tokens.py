@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 import pytest_asyncio
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from auth.providers import http as provider_http
 from auth.providers.discovery import LOOK_AGAIN_SECONDS, Issuer
@@ -28,7 +29,7 @@ NONCE = "a nonce"
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeIssuer]:
     with stub_server() as stub:
-        yield FakeIssuer(stub, [SigningKey("rsa"), SigningKey("ec", "ES256")])
+        yield FakeIssuer(stub, [SigningKey("rsa"), SigningKey("ec", "ES256"), SigningKey("rsa-2")])
 
 
 class Clock:
@@ -84,7 +85,7 @@ GOOD: dict[str, Callable[[FakeIssuer], str]] = {
     "one audience in a list": lambda fake: fake.id_token(sub="1", nonce=NONCE, aud=[CLIENT_ID]),
     "another name": lambda fake: fake.id_token(sub="1", nonce=NONCE, iss="https://other-name.example"),
     "the hash of the nonce": lambda fake: fake.id_token(
-        sub="1", nonce="cb0cea4ffc9d19fe3e2f0e7bdd0a6c5dd6dafbc0a0c14c0b9fc2f0c1e8b7a5a7"
+        sub="1", nonce=hashlib.sha256(NONCE.encode()).hexdigest()
     ),
     "a clock that is slow": lambda fake: fake.id_token(sub="1", nonce=NONCE, iat=int(time.time()) + 20),
     "just over": lambda fake: fake.id_token(sub="1", nonce=NONCE, exp=int(time.time()) - 20),
@@ -105,8 +106,8 @@ BAD: dict[str, Callable[[FakeIssuer], str]] = {
     ),
     "an extension": lambda fake: fake.keys[0].sign(fake.claims(nonce=NONCE), crit=["b64"]),
     "a key's id that is no text": lambda fake: with_head(fake.id_token(nonce=NONCE), kid=["rsa"]),
-    "no key's id, of two keys": lambda fake: SigningKey("x", private=fake.keys[0].private).sign(
-        fake.claims(nonce=NONCE), kid=None
+    "no key's id, of two keys": lambda fake: jwt.encode(
+        fake.claims(nonce=NONCE), fake.keys[0].private, algorithm="RS256"
     ),
     "another issuer": lambda fake: fake.id_token(nonce=NONCE, iss="https://evil.example"),
     "an issuer that begins alike": lambda fake: fake.id_token(nonce=NONCE, iss=f"{fake.url}.evil.example"),
@@ -129,12 +130,7 @@ BAD: dict[str, Callable[[FakeIssuer], str]] = {
 
 @pytest.mark.parametrize("name", GOOD)
 async def test_good_tokens(tokens: IdTokens, fake: FakeIssuer, name: str) -> None:
-    token = GOOD[name](fake)
-    if name == "the hash of the nonce":
-        import hashlib
-
-        token = fake.id_token(sub="1", nonce=hashlib.sha256(NONCE.encode()).hexdigest())
-    assert await verdict(tokens, token) == "1"
+    assert await verdict(tokens, GOOD[name](fake)) == "1"
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -147,23 +143,12 @@ async def test_nonces_that_are_none(tokens: IdTokens, fake: FakeIssuer, nonce: s
     assert await verdict(tokens, fake.id_token(nonce=nonce), nonce) == "INVALID_CREDENTIALS"
 
 
-@pytest.mark.parametrize(
-    ("private", "algorithm"),
-    [
-        (rsa.generate_private_key(65537, 1024), "RS256"),
-        (ec.generate_private_key(ec.SECP384R1()), "ES256"),
-    ],
-)
-async def test_keys_that_are_weak_or_wrong(clock: Clock, private: Any, algorithm: str) -> None:
-    key = SigningKey("weak", algorithm, private)
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+async def test_a_weak_key_proves_nothing(clock: Clock) -> None:
     with stub_server() as stub:
-        fake = FakeIssuer(stub, [key])
+        fake = FakeIssuer(stub, [SigningKey("weak", private=rsa.generate_private_key(65537, 1024))])
         tokens = IdTokens("fake", Issuer("fake", fake.url, clock=clock))
-        try:
-            token = fake.id_token(nonce=NONCE)
-        except jwt.PyJWTError:
-            return  # it cannot even be signed
-        assert await verdict(tokens, token) == "INVALID_CREDENTIALS"
+        assert await verdict(tokens, fake.id_token(nonce=NONCE)) == "INVALID_CREDENTIALS"
 
 
 async def test_eddsa_and_a_key_without_an_id(clock: Clock) -> None:
@@ -327,13 +312,13 @@ async def test_a_provider_that_fails_sends_the_browser_back_with_an_error(
 
 
 async def test_a_person_who_says_no_comes_back_with_an_error(place: Place) -> None:
-    for told in ({"error": "access_denied", "error_description": "<script>"}, {}, {"code": ""}):
+    for told in ({"error": "access_denied", "error_description": "<b>no</b>"}, {}, {"code": ""}):
         browser = place.browser()
         taken = await browser.start("acme")
         answer = await browser.come_back("acme", state=taken["state"], **told)
         found = parameters(answer.headers["location"])
         assert found["error"] == "PROVIDER_REFUSED"
-        assert "script" not in answer.headers["location"]
+        assert "%3Cb" not in answer.headers["location"]
 
 
 async def test_a_provider_that_nobody_set_up(place: Place) -> None:
