@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody, Owner
 from db.core.base import Base, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.merge_rules import Move
 from db.core.quotas import Bound
@@ -40,6 +41,7 @@ class UserIdentity(Base):
     )
     access = Access(read=Owner())
     on_merge = Move()
+    on_erase = Delete()
     quota = Bound("A user has at most 20; linking counts them.")
 
 
