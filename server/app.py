@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from auth.accounts import Accounts
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.keys import SigningKeys
 from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
@@ -123,6 +124,7 @@ class Server:
         await self._rate_reports.stop()
         await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
+        await self.services.failures.stop()
         await self._access.stop()
         await self.services.hub.stop()
         self.services.passwords.close()
@@ -219,6 +221,7 @@ def make_services(
     rates = SharedRates.of(settings)
     bus.hear_reports(rates.hear)
     attempts = Attempts(settings.failed_sign_ins_per_address, shared=rates)
+    failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
@@ -229,8 +232,9 @@ def make_services(
         tokens=tokens,
         passwords=passwords,
         attempts=attempts,
+        failures=failures,
         sessions=sessions,
-        accounts=Accounts(database, passwords, attempts, tokens, sessions, settings),
+        accounts=Accounts(database, passwords, attempts, failures, tokens, sessions, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
         images=images,

@@ -19,7 +19,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Anonymise, Delete, GoesWith
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.merge_rules import KeepTheMembers, Stay
 from db.core.quotas import Bound
@@ -92,11 +94,14 @@ class User(Base):
         " when (old.email is distinct from new.email"
         " or old.display_name is distinct from new.display_name)"
         " execute function app.rename_member()",
+        "refuse_open_wallet before delete on users"
+        " for each row execute function app.refuse_open_wallet()",
         "end_api_keys after update on users for each row"
         " when (new.status <> 'active' and old.status = 'active'"
         " or old.role = 'admin' and new.role <> 'admin')"
         " execute function app.end_api_keys()",
     )
+    on_erase = Delete("id")
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
     on_merge = Stay("The ledger's lines name the guest for ever; the account is MERGED.")
 
@@ -113,6 +118,8 @@ class Credential(Base):
     updated_at: Mapped[Timestamp]
 
     access = Access(read=Nobody())
+    on_erase = Delete()
+    export = NotExported("A secret.")
     on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
@@ -154,6 +161,7 @@ class Session(Base):
         "record_deleted_session after delete on sessions"
         " for each row execute function app.record_deleted_session()",
     )
+    on_erase = Delete()
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
     on_merge = Stay("The guest's end: each process must know that they did.")
     # Longer than any access token lives: a revoked session must be known as revoked until then.
@@ -206,6 +214,8 @@ class RefreshToken(Base):
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     access = Access(read=Nobody())
+    on_erase = GoesWith("session_id")
+    export = NotExported("Secrets.")
     quota = Bound("The 1,000 newest of a session; they go with their session.")
 
 
@@ -247,18 +257,41 @@ class RateBudget(Base):
 
 
 class AuditEntry(Base):
-    """What happened to accounts and money, for the operator. Never holds a secret."""
+    """What happened to accounts and money; never a secret. Written once, and never changed.
+
+    `user_id` is whose account it concerns: they read it, but for `detail`, which is the operator's.
+    `subject` is what of it they are shown, `network` and `device` are where it was asked for, as
+    far as that was a request. `times` is more than one for failures that came close together.
+    """
 
     __tablename__ = "audit_log"
 
     id: Mapped[BigKey]
-    user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL"), index=True
-    )
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     action: Mapped[str]
     detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[Timestamp]
+    subject: Mapped[str | None]
+    network: Mapped[str | None]
+    device: Mapped[str | None]
+    times: Mapped[int] = mapped_column(server_default=text("1"))
 
-    access = Access(read=Nobody(), service=("SELECT", "INSERT"))
+    __table_args__ = (
+        CheckConstraint("times >= 1", name="times"),
+        Index("ix_audit_log_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_audit_log_created_at_id", "created_at", "id"),
+    )
+    access = Access(read=Owner(), hidden=("detail",), service=("SELECT", "INSERT"))
+    triggers = (
+        "show_audit_subject before insert on audit_log for each row when (new.subject is null)"
+        " execute function app.show_audit_subject()",
+        "forget_audited_person before update on audit_log for each row"
+        " when (new.user_id is null and old.user_id is not null)"
+        " execute function app.forget_audited_person()",
+    )
+    on_erase = Anonymise("user_id")
     on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
-    quota = Bound("What operators and admins do, and one line for each session that was misused.")
+    quota = Bound(
+        "One for each sign-in and change; failures are counted together, by account and minute. "
+        "Kept for 400 days, what concerns credits for ten years."
+    )
