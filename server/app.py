@@ -23,6 +23,7 @@ from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.query_rates import QueryRates
 from auth.revocation_watch import RevocationWatch
+from auth.sealing import Sealing
 from auth.sessions import Sessions
 from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
@@ -223,6 +224,7 @@ def make_services(
     attempts = Attempts(settings.failed_sign_ins_per_address, shared=rates)
     failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
+    Sealing(settings)  # Its key is missed now, or by the first who needs it.
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,
