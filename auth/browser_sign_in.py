@@ -23,8 +23,8 @@ from auth.providers.base import (
     with_query,
 )
 from auth.providers.configured import configured_providers
-from auth.sealing import seal, unseal
 from auth.services import AccountServices
+from auth.token_sealing import seal, unseal
 from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode, RateLimited
 from db.identities import operations, rules

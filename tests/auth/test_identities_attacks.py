@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from auth.browser_sign_in import BrowserSignIn
-from auth.sealing import seal, unseal
+from auth.token_sealing import seal, unseal
 from db.core.errors import RateLimited
 from db.identities.rules import answers_challenge, is_allowed_redirect
 from tests.auth.services import AuthServices

@@ -134,6 +134,13 @@ async def email_in_use(stage: Stage) -> list[dict[str, Any]]:
     return await stage.errors(text, NOBODY)
 
 
+async def confirm_nothing(stage: Stage) -> list[dict[str, Any]]:
+    actor = replace(stage.actor, session_id=uuid4())
+    return await stage.errors(
+        'mutation { confirmTotp(input: {code: "123456"}) { errors { code message } } }', actor
+    )
+
+
 @refused
 async def signed_in_long_ago(stage: Stage) -> None:
     demands = Demands(stage.database, stage.settings)
@@ -312,10 +319,11 @@ async def no_person(_: Stage) -> list[dict[str, Any]]:
 DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
 PROVOKED: dict[str, Provoke] = {
     "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
+    "CODE_INVALID": mutation('verifySecondFactor(input: {challengeId: "none", code: "1"})', actor=NOBODY),
+    "INVALID_STATE": confirm_nothing,
     "FRESH_SIGN_IN_REQUIRED": signed_in_long_ago,
     "SECOND_FACTOR_REQUIRED": with_one_factor,
     "EMAIL_IN_USE": email_in_use,
-    "CODE_INVALID": mutation('exchangeSignInCode(input: {code: "x"})', actor=NOBODY),
     "REDIRECT_NOT_ALLOWED": redirect_not_allowed,
     "PROVIDER_NOT_CONFIGURED": mutation(
         'signInWithIdToken(input: {provider: "x", idToken: "x", nonce: "x"})', actor=NOBODY
