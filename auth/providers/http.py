@@ -23,7 +23,7 @@ _HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """What a provider answered: a JSON object, whatever the status."""
 
     status: int
@@ -36,7 +36,7 @@ async def call_provider(
     *,
     form: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> ProviderAnswer:
     """GETs, or POSTs a form; PROVIDER_FAILED unless a JSON object comes in time.
 
     No redirect is followed: what is asked for and sent along stays with who was meant.
@@ -52,7 +52,7 @@ async def call_provider(
         raise provider_failed(provider, type(error).__name__) from None
     finally:
         _calls.give_back(provider)
-    return Answer(status, _json_object(provider, status, body))
+    return ProviderAnswer(status, _json_object(provider, status, body))
 
 
 async def _exchange(
