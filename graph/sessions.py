@@ -85,7 +85,9 @@ class RevokeSessionInput:
 @strawberry.input(description="Which sessions to end.")
 class SignOutEverywhereInput:
     keep_current: bool | None = strawberry.field(
-        default=None, description="Whether the session that asks goes on; it ends when left out."
+        default=None,
+        description="Whether the session that asks goes on; it ends when left out. Null is as good "
+        "as leaving it out.",
     )
 
 
