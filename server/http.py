@@ -196,10 +196,15 @@ class GraphQLHttp:
         )
         scope[CONTEXT_KEY] = context
         try:
-            text = await self._engine.text(asked.request, name, context.network)
+            text = self._engine.text_at_once(asked.request, name)
+            if text is None:
+                text = await self._engine.text(asked.request, name, context.network)
             if scope["method"] == "GET":
                 await self._refuse_get_mutation(text, name, context.network)
-            answer = await self._run(headers, text, variables, context, name)
+            if len(headers.get(b"content-length", b"")) < LARGE_BODY_DIGITS:
+                answer = await self._engine.run(text, variables, name, context)
+            else:
+                answer = await self._run_large(text, variables, context, name)
             if asks_for_cost(asked.request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
             return 200, answer
@@ -211,17 +216,10 @@ class GraphQLHttp:
             status = 400 if media == RESPONSE_TYPE else 200
             return status, b'{"errors":' + orjson.dumps(error.formatted()) + b"}"
 
-    async def _run(
-        self,
-        headers: Headers,
-        text: str,
-        variables: dict[str, Any],
-        context: Context,
-        name: str | None,
+    async def _run_large(
+        self, text: str, variables: dict[str, Any], context: Context, name: str | None
     ) -> bytes:
-        """The answer. Of large bodies, which take Postgres long, each user has one at a time."""
-        if len(headers.get(b"content-length", b"")) < LARGE_BODY_DIGITS:
-            return await self._engine.run(text, variables, name, context)
+        """The answer to a large body, which takes Postgres long: a user has one at a time."""
         try:
             async with self._large_writes.of(context.actor.user_id or context.network):
                 return await self._engine.run(text, variables, name, context)
