@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets as random_secrets
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, model_validator
@@ -63,6 +65,7 @@ class Settings(BaseSettings):
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     fresh_sign_in_seconds: Annotated[int, Field(ge=30)] = 900
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
+    account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 
@@ -165,6 +168,11 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def product_name(self) -> str:
+        """What people know the product by: the name in MAIL_FROM, else the server's host."""
+        return parseaddr(self.mail_from)[0] or urlsplit(self.base_url).hostname or "Tallygraph"
 
     @property
     def secrets_directory(self) -> Path:

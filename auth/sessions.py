@@ -27,6 +27,7 @@ from db.factors.operations import (
     use_challenge,
 )
 from db.factors.rules import SecondFactor
+from db.leaving.operations import cancel_deletion
 from settings import Settings
 
 
@@ -121,7 +122,11 @@ class Sessions:
         user_agent: str | None,
         network: str = "",
     ) -> OpenedSession:
-        """A session that nothing more is asked for, whatever the account asks for."""
+        """A session that nothing more is asked for, whatever the account asks for.
+
+        It keeps an account that was to be deleted.
+        """
+        await cancel_deletion(transaction, account.user_id)
         refresh_token = new_refresh_token()
         session_id, assurance = await operations.open_session(
             transaction,
@@ -189,7 +194,7 @@ class Sessions:
         )
 
     async def meet(
-        self, transaction: Transaction, challenge: Challenge, method: SignInMethod
+        self, transaction: Transaction, challenge: Challenge, method: SignInMethod, network: str
     ) -> OpenedSession:
         """The session that waited for a second factor, which `method` has just proven."""
         user_id = challenge.account.user_id
@@ -198,7 +203,9 @@ class Sessions:
             transaction, user_id, "sign_in", method=challenge.method, second_factor=method
         )
         methods = (challenge.method, method)
-        return await self.open_proven(transaction, challenge.account, methods, challenge.user_agent)
+        return await self.open_proven(
+            transaction, challenge.account, methods, challenge.user_agent, network
+        )
 
     async def strengthen(
         self, transaction: Transaction, user_id: UUID, session_id: UUID, method: SignInMethod

@@ -240,7 +240,7 @@ async def known_email(stage: Stage) -> str:
     return given
 
 
-def reauthenticated(given: str) -> Provocation:
+def in_a_session(given: str) -> Provocation:
     """An input that is refused in a session."""
 
     async def provoke(stage: Stage) -> str:
@@ -253,6 +253,23 @@ def reauthenticated(given: str) -> Provocation:
         return given
 
     return provoke
+
+
+async def as_guest(stage: Stage) -> str:
+    await stage.owner.execute(
+        "update users set is_anonymous = true where id = $1", stage.actor.user_id
+    )
+    provoke = in_a_session("")
+    assert callable(provoke)
+    return await provoke(stage)
+
+
+async def with_app_to_confirm(stage: Stage) -> str:
+    provoke = in_a_session('{code: "12345"}')
+    assert callable(provoke)
+    given = await provoke(stage)
+    assert await stage.codes("beginTotp", "") == []
+    return given
 
 
 async def full_profile(stage: Stage) -> str:
@@ -365,6 +382,35 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
+async def last_owner(stage: Stage) -> str:
+    wanted = UUID((await organization(stage)).partition("_")[2])
+    await stage.owner.execute(
+        "with member as (insert into users (email) values ($2) returning id)"
+        " insert into organization_members (organization_id, user_id, role)"
+        " select $1::uuid, id, 'MEMBER' from member",
+        wanted, f"{uuid4()}@example.test",
+    )  # fmt: skip
+    password_hash = await stage.services.passwords.hash("correct horse")
+    await stage.owner.execute(
+        "insert into credentials (user_id, password_hash) values ($1, $2)",
+        stage.actor.user_id, password_hash,
+    )  # fmt: skip
+    return '{password: "correct horse"}'
+
+
+async def with_second_factor(stage: Stage) -> str:
+    await stage.owner.execute(
+        "insert into totp_factors (user_id, sealed_secret, confirmed_at) values ($1, '', now())",
+        stage.actor.user_id,
+    )
+    return "{}"
+
+
+async def stale(stage: Stage) -> str:
+    stage.actor = replace(stage.actor, authenticated_at=0)
+    return "{}"
+
+
 async def guest(stage: Stage) -> str:
     made = await stage.owner.fetchval(
         "insert into users (is_anonymous) values (true) returning id::text"
@@ -382,7 +428,8 @@ async def last_admin(stage: Stage) -> str:
 async def has_many_keys(stage: Stage) -> str:
     await stage.owner.execute(
         "insert into api_keys (user_id, name, prefix, secret_hash, scopes)"
-        " select $1::uuid, n::text, $1::uuid::text || n, '\\x00', '{READ}'"
+        " select $1::uuid, n::text, $1::uuid::text || n,"
+        " sha256(convert_to($1::uuid::text || n, 'UTF8')), '{READ}'"
         " from generate_series(1, 50) n",
         stage.actor.user_id,
     )
@@ -419,6 +466,26 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "reauthenticate": {
+        "BAD_USER_INPUT": '{password: "both", code: "123456"}',
+        "INVALID_CREDENTIALS": in_a_session('{password: "wrong one"}'),
+        "CODE_INVALID": in_a_session('{code: "123456"}'),
+    },
+    "beginTotp": {"INVALID_STATE": as_guest},
+    "confirmTotp": {
+        "CODE_INVALID": with_app_to_confirm,
+        "INVALID_STATE": in_a_session('{code: "123456"}'),
+    },
+    "removeTotp": {"CODE_INVALID": in_a_session('{code: "123456"}')},
+    "regenerateRecoveryCodes": {"INVALID_STATE": in_a_session("")},
+    "verifySecondFactor": {"CODE_INVALID": '{challengeId: "none", code: "123456"}'},
+    "deleteAccount": {
+        "INVALID_CREDENTIALS": '{password: "wrong one"}',
+        "LAST_OWNER": last_owner,
+        "FRESH_SIGN_IN_REQUIRED": stale,
+        "SECOND_FACTOR_REQUIRED": with_second_factor,
+    },
+    "exportMyData": {},
     "createApiKey": {
         "BAD_USER_INPUT": '{name: "", scopes: [READ]}',
         "LIMIT_EXCEEDED": has_many_keys,
@@ -441,7 +508,6 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "BAD_USER_INPUT": members_token,
         "LIMIT_EXCEEDED": guest_beyond_the_wallet,
     },
-    "reauthenticate": {"INVALID_CREDENTIALS": reauthenticated('{password: "wrong one"}')},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
         "QUOTA_EXCEEDED": filled("profiles", "{analysis: {}}"),
