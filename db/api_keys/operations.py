@@ -60,7 +60,7 @@ _NOTE_KEYS = text("""
         select k.id, k.user_id, k.last_used_at from api_keys k where k.id = any(:ids) for update
     ), noted as (
         insert into audit_log (user_id, action, detail)
-        select u.user_id, 'use_api_key', jsonb_build_object('api_key', 'apiKey_' || u.id)
+        select u.user_id, 'api_key_used', jsonb_build_object('api_key', 'apiKey_' || u.id)
         from used u where coalesce(u.last_used_at < now() - interval '1 day', true)
     )
     update api_keys k set last_used_at = clock_timestamp() from used u where k.id = u.id

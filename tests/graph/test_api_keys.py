@@ -452,7 +452,7 @@ async def test_the_last_use_is_written_beside_requests(
     key_id = await owner.fetchval("select id from api_keys where user_id = $1", user.user_id)
     async with node.server.services.database.transaction(SERVICE) as transaction:
         await note_keys(transaction, [key_id])
-    noted = "select count(*) from audit_log where user_id = $1 and action = 'use_api_key'"
+    noted = "select count(*) from audit_log where user_id = $1 and action = 'api_key_used'"
     assert await owner.fetchval(noted, user.user_id) == 1
     (shown,) = (await node.ask(LIST, node.token(user)))["viewer"]["apiKeys"]["nodes"]
     assert shown["lastUsedAt"] is not None
