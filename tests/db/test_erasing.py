@@ -18,7 +18,9 @@ from db.core.erasing import (
     GoesWith,
     Keep,
     erasing_rules,
+    rule_for,
 )
+from db.core.erasing_functions import erasing_functions
 from db.core.exporting import NotExported
 from db.core.pool import Database
 from db.core.registry import models
@@ -55,15 +57,6 @@ def rules_of(table: str) -> tuple[ErasingRule, ...]:
     return erasing_rules(model.on_erase) if model else ()
 
 
-def rule_for(table: str, column: str) -> ErasingRule | None:
-    """The rule that names a column."""
-    for rule in rules_of(table):
-        named = rule.columns if isinstance(rule, Keep) else (getattr(rule, "column", ""),)
-        if column in named:
-            return rule
-    return None
-
-
 async def faults(owner: asyncpg.Connection) -> list[str]:
     """What names users without a rule, or with one that its foreign key does not keep."""
     links = await owner.fetch(LINKS)
@@ -71,7 +64,7 @@ async def faults(owner: asyncpg.Connection) -> list[str]:
     for link in links:
         table, column = link["table_name"], link["column_name"]
         place = f"{table}.{column}"
-        rule = rule_for(table, column)
+        rule = rule_for(rules_of(table), column)
         if link["leads_to"] in USERS and rule is None:
             found.append(f"{place}: no rule")
         elif link["leads_to"] == "users" and link["on_delete"] not in ON_DELETE[type(rule)]:
@@ -109,6 +102,12 @@ async def test_one_without_a_rule_is_noticed(
         assert await faults(owner) == [found]
     finally:
         await transaction.rollback()
+
+
+def test_one_without_a_rule_stops_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models()["profiles"], "on_erase", ())
+    with pytest.raises(TypeError, match=r"profiles\.user_id leads to a user"):
+        list(erasing_functions())
 
 
 def test_every_table_that_names_users_says_what_of_it_is_exported() -> None:
