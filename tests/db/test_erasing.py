@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -177,6 +178,16 @@ async def test_nothing_is_left_of_who_leaves(
     assert (await prove_ledger(database)).faults == []
     assert await totals(owner) == sums
 
+    noted = await owner.fetch(
+        "select user_id, action, detail from audit_log where detail <> '{}' order by id"
+    )
+    assert [(row["user_id"], json.loads(row["detail"])) for row in noted] == [
+        (STAYING.user_id, {"role": "ADMIN", "member": "user_gone"}),
+        (STAYING.user_id, {"older_account": "gone"}),
+        (None, {"by": f"user_{STAYING.user_id}"}),
+        (None, {"deletesAt": json.loads(noted[-1]["detail"])["deletesAt"]}),
+    ]
+
     # Each table that says its rows go had some of theirs, and the one who stays has lost nothing.
     lost = {place.table for place in before} - {place.table for place in after}
     assert {name for name in models() if goes(name)} - lost == set()
@@ -185,8 +196,8 @@ async def test_nothing_is_left_of_who_leaves(
     }
 
 
-# An invitation of who stays was for who leaves.
-CHANGED = {"public.organization_invitations"}
+# An invitation of who stays was for who leaves, and entries of the audit log name both.
+CHANGED = {"public.organization_invitations", "public.audit_log"}
 
 
 def goes(table: str) -> bool:
