@@ -36,6 +36,13 @@ insert into credentials (user_id, password_hash)
 select r.id, r.password_hash from jsonb_to_recordset($1::jsonb) as r (id uuid, password_hash text)
 where r.password_hash is not null
 """
+_IDENTITIES = """
+insert into user_identities (user_id, provider, subject, email, is_email_verified, name)
+select r.user_id, r.provider, r.subject, r.email, r.is_email_verified, r.name
+from jsonb_to_recordset($1::jsonb) as r (user_id uuid, provider text, subject text, email text,
+    is_email_verified boolean, name text)
+on conflict do nothing
+"""
 # Who chose another password there in the meantime has that one here, unless they have been here.
 _LATER_PASSWORDS = """
 update credentials c set password_hash = r.password_hash, updated_at = now()
@@ -151,6 +158,7 @@ class _Importing:
         rows, ids = _as_json(new), [one.id for one in new]
         await connection.execute(_IMPORTED, rows, SOURCE)
         await connection.execute(_CREDENTIALS, rows)
+        await connection.execute(_IDENTITIES, _identities(new))
         await connection.execute(_TERMS, ids, options.with_bonus)
         await connection.execute(_LOCK, [one.id for one in new if one.is_locked])
         await connection.execute(_AUDIT, ids, SOURCE, options.operator)
@@ -172,6 +180,11 @@ class _Importing:
 
     def _refuse(self, one: NewImport, reason: str) -> None:
         self._report.refused.append(Refused(str(one.id), reason))
+
+
+def _identities(rows: Iterable[NewImport]) -> str:
+    shown = [{"user_id": one.id, **asdict(each)} for one in rows for each in one.identities]
+    return orjson.dumps(shown).decode()
 
 
 def _as_json(rows: Iterable[NewImport]) -> str:

@@ -20,6 +20,7 @@ HIGHEST_COST = 14
 # Of one user; what the metadata has beyond is left out.
 METADATA_LIMIT_BYTES = 65_536
 NAME_LIMIT_CHARACTERS = 100
+SUBJECT_LIMIT_CHARACTERS = 255
 
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _DISPLAY_NAMES = ("display_name", "full_name", "name")
@@ -183,7 +184,11 @@ def _identities(rows: Sequence[Mapping[str, Any]]) -> Iterator[ImportedIdentity]
         data = _json(row, "identity_data")
         # Before `provider_id` there was, the id itself was the provider's.
         subject = _given(row, "provider_id") or data.get("sub") or _given(row, "id")
-        if provider in _OF_NO_PROVIDER or not subject:
+        if (
+            provider in _OF_NO_PROVIDER
+            or not subject
+            or len(str(subject)) > SUBJECT_LIMIT_CHARACTERS
+        ):
             continue
         name = _display_name(data)
         email = data.get("email") if isinstance(data.get("email"), str) else None

@@ -153,6 +153,24 @@ async def test_addresses_and_ids_of_others_stay_theirs(
     )
 
 
+async def test_identities_come_along_and_none_is_taken_from_another_account(
+    bring: Any, cluster: EmbeddedDatabase, owner: asyncpg.Connection
+) -> None:
+    subject = uuid4().hex
+    of_ada = {"provider": "google", "provider_id": subject, "identity_data": {"name": "Ada"}}
+    ada, thief = row(), row()
+
+    async def batches() -> AsyncIterator[list[SourceRow]]:
+        yield [(ada, (of_ada,))]
+        yield [(thief, (of_ada,))]
+
+    assert (await import_users(cluster.owner_url, batches(), OPTIONS)).imported == 2
+    found = await owner.fetch(
+        "select user_id, provider, name from user_identities where subject = $1", subject
+    )
+    assert [tuple(one) for one in found] == [(UUID(ada["id"]), "google", "Ada")]
+
+
 async def test_guests_come_as_guests_and_who_is_banned_comes_locked(
     bring: Any, owner: asyncpg.Connection
 ) -> None:
