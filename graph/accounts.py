@@ -9,7 +9,9 @@ import strawberry
 from sqlalchemy import literal_column
 
 from auth.sessions import SignedIn
+from auth.sign_ups import SignUps
 from db.accounts import tables
+from db.accounts.new_accounts import check_new_account
 from db.core.errors import DomainError, ErrorCode
 from graph.engine.declare import (
     backed_by,
@@ -26,6 +28,7 @@ from graph.shared.context import Context
 from graph.shared.errors import user_error
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Node
+from graph.shared.scalars import JSON
 
 
 @backed_by(tables.User, prefix="user")
@@ -41,6 +44,21 @@ class User(Node):
     )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
+    username: str = column(description="Names them to others; made up for who chose none.")
+    locale: str | None = column(
+        description="The language that they chose, as a tag of RFC 5646 such as `pt-BR`."
+    )
+    time_zone: str | None = column(
+        description="The time zone that they chose, as the IANA database names it."
+    )
+    notification_preferences: JSON = column(
+        description="A switch for each kind of notification that the product has. What is not "
+        "named is on."
+    )
+    email_confirmed_at: datetime | None = column(
+        description="When they last proved that they read what is sent to `email`; null while "
+        "they have not."
+    )
 
 
 @strawberry.type(description="A signed-in session. Keep both tokens secret.")
@@ -55,13 +73,25 @@ class AuthSession:
     user: User | None = strawberry.field(description="Who is signed in.")
 
 
-@strawberry.input(description="An e-mail address and a password.")
+@strawberry.input(description="What an account is opened with.")
 class SignUpInput:
     email: str = strawberry.field(
         description="At most 254 bytes, in one alphabet. It is kept as it is typed; all spellings "
         "of an address (case, accents, `münchen.example` or `xn--mnchen-3ya.example`) are one."
     )
-    password: str = strawberry.field(description="At least 8 characters, not all the same.")
+    password: str = strawberry.field(
+        description="8 to 256 characters of any kind, and none of the most common passwords."
+    )
+    username: str | None = strawberry.field(
+        default=None,
+        description="3 to 30 letters and digits of ASCII, with single `.`, `_` or `-` between "
+        "them; made up when left out or null.",
+    )
+    locale: str | None = strawberry.field(
+        default=None,
+        description="The language of mails, as a tag of RFC 5646 such as `pt-BR`; English when "
+        "left out or null.",
+    )
 
 
 @strawberry.input(description="An e-mail address and a password.")
@@ -86,7 +116,10 @@ class RefreshSessionInput:
 
 @strawberry.type(description="Result of signing up or in, or of renewing a session.")
 class SessionPayload(MutationPayload):
-    session: AuthSession | None = strawberry.field(description="The session; null on errors.")
+    session: AuthSession | None = strawberry.field(
+        description="The session; null on errors, and while the e-mail address waits to be "
+        "confirmed."
+    )
     bonus_credits: int | None = strawberry.field(
         description="Credits that came with the account just opened: 0 when its address or device "
         "has had its bonuses for now. Null when no account was opened."
@@ -113,14 +146,14 @@ def session_payload(signed_in: SignedIn) -> Payload:
 async def sign_up(context: Context, input: SignUpInput) -> Payload:
     """Opens an account; a signed-in guest keeps everything they have."""
     guest = context.actor if context.actor.is_anonymous else None
-    accounts = context.services.accounts
+    given = (input.email, input.password, input.username, input.locale)
+    if context.services.settings.confirms_email:
+        sign_ups = context.services.of(SignUps.of)
+        await sign_ups.begin(check_new_account(*given), network=context.network, anonymous=guest)
+        return Payload({"session": None, "bonus_credits": None})
     return session_payload(
-        await accounts.sign_up(
-            input.email,
-            input.password,
-            network=context.network,
-            user_agent=context.user_agent,
-            anonymous=guest,
+        await context.services.accounts.sign_up(
+            *given, network=context.network, user_agent=context.user_agent, anonymous=guest
         )
     )
 
@@ -186,15 +219,22 @@ class AccountsMutation:
     sign_up: SessionPayload | None = mutation(
         sign_up,
         SignUpInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.EMAIL_IN_USE),
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.PASSWORD_TOO_WEAK,
+            ErrorCode.USERNAME_IN_USE,
+            ErrorCode.EMAIL_IN_USE,
+        ),
         ignores_dead_token=True,
         description="Open an account. Sent with a guest's token, it turns the guest into a "
-        "member who keeps profiles, generations and credits.",
+        "member who keeps profiles, generations and credits. Where addresses are confirmed, the "
+        "session is null, whether the address has an account or not, and a mail says how to go on: "
+        "`confirmEmail` opens the account and the session. Until then a guest's session stays.",
     )
     sign_in: SessionPayload | None = mutation(
         sign_in,
         SignInInput,
-        errors=(ErrorCode.INVALID_CREDENTIALS,),
+        errors=(ErrorCode.INVALID_CREDENTIALS, ErrorCode.EMAIL_NOT_CONFIRMED),
         ignores_dead_token=True,
         description="Sign in with e-mail and password.",
     )
