@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     worker_health_port: Annotated[int, Field(ge=0, le=65535)] = 0
     drain_notice_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
 
+    smtp_url: Annotated[str, Field(pattern=r"^(smtps?://\S+)?$")] = ""
+    mail_from: Annotated[str, Field(pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$")] = ""
+    link_url: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*://\S*\{token\}\S*)?$")] = ""
+
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
@@ -125,6 +129,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _mail_has_a_sender(self) -> Self:
+        if self.smtp_url and not self.mail_from:
+            raise ValueError("SMTP_URL needs MAIL_FROM, such as Example <no-reply@example.com>")
+        return self
+
+    @model_validator(mode="after")
     def _photos_fit_into_memory(self) -> Self:
         needed = PICTURE_BASE_BYTES + PICTURE_BYTES_PER_PIXEL * self.upload_limit_pixels
         needed += 2 * self.upload_limit_bytes
@@ -167,6 +177,11 @@ class Settings(BaseSettings):
     def secrets_directory(self) -> Path:
         """Where generated secrets live, one file each, mode 0600."""
         return self.data_directory.absolute() / "secrets"
+
+    @property
+    def outbox_directory(self) -> Path:
+        """Where e-mails land while there is no SMTP_URL."""
+        return self.data_directory.absolute() / "outbox"
 
     def secret(self, name: str) -> str:
         """A secret by name: the environment first, then its file, made at first start.

@@ -6,11 +6,10 @@ import asyncio
 import random
 from uuid import UUID, uuid5
 
-import asyncpg
 import structlog
 
-from db.core.errors import DomainError, ErrorCode
-from db.core.outages import cannot_serve
+from db.core.errors import ErrorCode
+from db.core.outages import passes_soon
 from db.core.pool import Database
 from db.files.storage import EXTENSIONS, Storage, generation_path
 from db.generations.operations import (
@@ -243,18 +242,11 @@ async def _finish_with_retries(
         try:
             return await _finish(services, generation, made)
         except Exception as error:
-            if not _passes(error):
+            if not passes_soon(error):
                 raise
             log.warning("generation not recorded yet", error=error, retry_seconds=delay)
             await asyncio.sleep(delay)
     return await _finish(services, generation, made)
-
-
-def _passes(error: Exception) -> bool:
-    """Whether the database will soon take what it refused: it is away, busy, or had a deadlock."""
-    if isinstance(error, DomainError):
-        return error.code is ErrorCode.SERVICE_UNAVAILABLE
-    return cannot_serve(error) or isinstance(error, asyncpg.TransactionRollbackError)
 
 
 async def _finish(

@@ -34,6 +34,13 @@ def cannot_serve(error: BaseException) -> bool:
     return connection_lost(error)
 
 
+def passes_soon(error: BaseException) -> bool:
+    """Whether the database will soon take what it refused: it is away, busy, or had a deadlock."""
+    if isinstance(error, DomainError):
+        return error.code is ErrorCode.SERVICE_UNAVAILABLE
+    return cannot_serve(error) or isinstance(error, asyncpg.TransactionRollbackError)
+
+
 def answered(error: BaseException) -> bool:
     """Whether Postgres itself refused, so that its connection is ready for the next statement.
 

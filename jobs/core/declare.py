@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from db.core.pool import Database
 from db.files.storage import Storage
 from jobs.providers.base import LimitedProvider
+from settings import Settings, get_settings
 
 Work = Callable[..., Awaitable[None]]
 
@@ -43,6 +44,7 @@ class WorkerServices:
     storage: Storage
     provider: LimitedProvider
     wake: Callable[[], None]
+    settings: Settings = field(default_factory=get_settings, repr=False)
     _states: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def state[T](self, make: Callable[[], T]) -> T:
@@ -51,6 +53,13 @@ class WorkerServices:
             self._states[make] = make()
         state: T = self._states[make]
         return state
+
+    def of[T](self, make: Callable[[WorkerServices], T]) -> T:
+        """The same for what is made of these services."""
+        if make not in self._states:
+            self._states[make] = make(self)
+        made: T = self._states[make]
+        return made
 
     async def run(self, work: Work, **arguments: Any) -> None:
         """Calls a declared function with what it takes, and the arguments that it names."""

@@ -70,7 +70,9 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._direct_url = direct_url
-        self._services = WorkerServices(database, storage, LimitedProvider(provider), wake)
+        self._services = WorkerServices(
+            database, storage, LimitedProvider(provider), wake, settings
+        )
         self._declared = declared or declared_work()
         self._scheduler = Scheduler(self._services, self._declared.schedule)
         self._scheduled = make_job(RUN_SCHEDULED, self._run_scheduled)

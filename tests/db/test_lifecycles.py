@@ -29,6 +29,7 @@ from db.core.lifecycles import (
 from db.core.pool import Database
 from db.core.registry import models
 from db.credits.tables import HoldStatus
+from db.emails.tables import EmailStatus
 from db.embedded.database import EmbeddedDatabase
 from db.generations.tables import CircuitState, GenerationStatus
 from db.uploads.tables import UploadStatus
@@ -59,6 +60,11 @@ def new_hold(user: UUID, key: UUID) -> Row:
 # What a row has beside its state, by table, where the state asks for it.
 BESIDE: dict[str, Callable[[State], Row]] = {
     "credit_holds": lambda state: {"resolved_at": None if state is HoldStatus.OPEN else LATER},
+    "emails": lambda state: (
+        {"ended_at": None, "recipient": "ada@example.test"}
+        if state in (EmailStatus.QUEUED, EmailStatus.SENDING)
+        else {"ended_at": LATER, "recipient": None}
+    ),
     "generations": lambda state: {
         "error_code": "INTERNAL" if state is GenerationStatus.FAILED else None,
         "attempts": next(numbers),

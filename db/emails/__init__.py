@@ -1,0 +1,1 @@
+"""E-mails: what is queued, in the transaction that caused it, until it is sent."""

@@ -1,0 +1,93 @@
+-- E-mails: queued in the transaction that causes them, handed over at most once.
+
+-- Queues an e-mail and its job; returns it. Both are there when the caller's transaction commits.
+-- Codes do not wait behind generations.
+create or replace function app.queue_email(
+    template text, recipient text, locale text, user_id uuid, parameters jsonb
+) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    queued uuid;
+begin
+    insert into public.emails (template, recipient, locale, user_id, parameters)
+    values (queue_email.template, queue_email.recipient, queue_email.locale, queue_email.user_id,
+            coalesce(queue_email.parameters, '{}'))
+    returning id into queued;
+    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
+    values (5, 'send_email', convert_to(jsonb_build_object('email_id', queued)::text, 'UTF8'),
+            'email:' || queued, 'queued');
+    return queued;
+end;
+$$;
+
+-- Begins an attempt. `action` says what the worker does: SEND it, WAIT because another may still be
+-- handing it over, or nothing (DONE). One that was left SENDING for ten minutes ends as UNCERTAIN:
+-- no attempt lasts as long, and its server may have taken it.
+create or replace function app.begin_email(
+    wanted uuid, out action text, out attempt integer, out template text, out recipient text,
+    out locale text, out parameters jsonb, out queued_at timestamptz, out age interval
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    longest constant interval := '10 minutes';
+    email public.emails;
+begin
+    select * into email from public.emails e where e.id = wanted for update;
+    action := 'DONE';
+    if email.status = 'SENDING' then
+        if email.claimed_at > clock_timestamp() - longest then
+            action := 'WAIT';
+        else
+            perform app.end_email(wanted, email.attempts, 'UNCERTAIN', 'the worker died');
+            action := 'LOST';
+        end if;
+    elsif email.status = 'QUEUED' then
+        update public.emails e set attempts = e.attempts + 1 where e.id = wanted returning * into email;
+        action := 'SEND';
+        attempt := email.attempts;
+        template := email.template;
+        recipient := email.recipient;
+        locale := email.locale;
+        parameters := email.parameters;
+        queued_at := email.created_at;
+        age := clock_timestamp() - email.created_at;
+    end if;
+end;
+$$;
+
+-- Notes that an attempt is about to hand the e-mail over; false when it may not, since a later one
+-- has begun or it has ended.
+create or replace function app.claim_email(wanted uuid, fenced_attempt integer) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.emails e set status = 'SENDING', claimed_at = clock_timestamp()
+    where e.id = wanted and e.attempts = fenced_attempt and e.status = 'QUEUED';
+    return found;
+end;
+$$;
+
+-- Ends an attempt with an outcome: SENT, FAILED, UNCERTAIN, or QUEUED for another attempt. Without
+-- `fenced_attempt`, whichever is the last; what is being handed over is then UNCERTAIN. False when it
+-- has ended already or a later attempt has begun.
+create or replace function app.end_email(wanted uuid, fenced_attempt integer, outcome text, reason text)
+returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if outcome = 'QUEUED' then
+        update public.emails e set status = 'QUEUED', claimed_at = null, error = reason
+        where e.id = wanted and e.attempts = fenced_attempt and e.status in ('QUEUED', 'SENDING');
+    else
+        update public.emails e
+        set status = case when fenced_attempt is null and e.status = 'SENDING' then 'UNCERTAIN' else outcome end,
+            error = reason, ended_at = clock_timestamp(), recipient = null, parameters = '{}'
+        where e.id = wanted and e.attempts = coalesce(fenced_attempt, e.attempts)
+            and e.status in ('QUEUED', 'SENDING');
+    end if;
+    return found;
+end;
+$$;
+
+revoke execute on function app.queue_email(text, text, text, uuid, jsonb), app.begin_email(uuid),
+    app.claim_email(uuid, integer), app.end_email(uuid, integer, text, text) from public;
+grant execute on function app.queue_email(text, text, text, uuid, jsonb), app.begin_email(uuid),
+    app.claim_email(uuid, integer), app.end_email(uuid, integer, text, text) to service;

@@ -1,0 +1,72 @@
+"""The values in mails, as a reader sees them: names, times and durations in their language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from babel.dates import format_datetime, format_timedelta
+from markupsafe import Markup, escape
+
+from jobs.mailing.addresses import one_line, unlinked
+from jobs.mailing.texts import Texts
+
+# Around a value in a line of the other direction: first strong isolate, and its end (UAX 9).
+_ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
+
+
+class Values:
+    """The values of one mail, and the sentences that they are put into."""
+
+    def __init__(
+        self, given: Mapping[str, object], texts: Texts, product: str, happened_at: datetime
+    ) -> None:
+        self._texts = texts
+        self._shown: dict[str, str] = {"product": product, "time": self._time(happened_at)}
+        for name, value in given.items():
+            self._shown[name] = self._readers().get(name, unlinked)(value)
+        # Sentences of their own, which have the product's name in them.
+        change = str(given.get("change", "other"))
+        self._shown["change"] = self.in_text(texts.changes.get(change, texts.changes["other"]))
+
+    def get(self, name: str) -> str:
+        """A value; empty where none was given."""
+        return self._shown.get(name, "")
+
+    def in_text(self, sentence: str) -> str:
+        """A sentence of plain text with its values; KeyError for one that is missing."""
+        if self._texts.direction == "ltr":
+            return sentence.format_map(self._shown)
+        isolated = {
+            name: f"{_ISOLATE}{value}{_END_OF_ISOLATE}" for name, value in self._shown.items()
+        }
+        return sentence.format_map(isolated)
+
+    def in_html(self, sentence: str) -> Markup:
+        """The same for HTML: every value is escaped, and has a direction of its own."""
+        isolated = {
+            name: Markup("<bdi>{}</bdi>").format(value) for name, value in self._shown.items()
+        }
+        return escape(sentence).format(**isolated)
+
+    def _readers(self) -> Mapping[str, Callable[[object], str]]:
+        return {
+            "delete_at": self._time,
+            "expires_at": self._time,
+            "valid_minutes": self._minutes,
+            "address": one_line,
+            "role": lambda role: self._texts.roles.get(str(role).lower(), unlinked(role)),
+        }
+
+    def _time(self, value: object) -> str:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return format_datetime(time.astimezone(UTC), "long", locale=self._texts.language)
+
+    def _minutes(self, value: object) -> str:
+        lasts = timedelta(minutes=int(str(value)))
+        # Above the threshold of a larger unit, ninety minutes would become two hours.
+        unit: Literal["hour", "minute"] = "hour" if lasts >= timedelta(hours=2) else "minute"
+        return format_timedelta(
+            lasts, granularity=unit, threshold=1000, locale=self._texts.language
+        )
