@@ -38,7 +38,7 @@ _DIGITS = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class CodeProof:
     """Codes that somebody has named rightly; the first to use one of them wins."""
 
     purpose: CodePurpose
@@ -102,7 +102,7 @@ class Codes:
         *,
         email: str | None = None,
         user_id: UUID | None = None,
-    ) -> Proof:
+    ) -> CodeProof:
         """Compares a code with those of an address or a user; CODE_INVALID when it is none.
 
         The token of a link is no guess, and names its code, so that it works without an address and
@@ -117,7 +117,9 @@ class Codes:
             raise code_invalid()
         return await self._follow_link(purpose, code_id, network, email, user_id)
 
-    async def _guess(self, purpose: CodePurpose, given: str, network: str, whose: Whose) -> Proof:
+    async def _guess(
+        self, purpose: CodePurpose, given: str, network: str, whose: Whose
+    ) -> CodeProof:
         network_hash = self._places.network_hash(network)
         async with self._database.transaction(SERVICE) as transaction:
             budget, holder = self._budget(WRONG_CODES, network)
@@ -131,7 +133,7 @@ class Codes:
             async with self._database.transaction(SERVICE) as transaction:
                 await self._take(transaction, WRONG_CODES, network)
             raise code_invalid()
-        return Proof(purpose, whose, right, network_hash)
+        return CodeProof(purpose, whose, right, network_hash)
 
     async def _follow_link(
         self,
@@ -140,7 +142,7 @@ class Codes:
         network: str,
         email: str | None,
         user_id: UUID | None,
-    ) -> Proof:
+    ) -> CodeProof:
         async with self._database.transaction(SERVICE) as transaction:
             whose = await operations.owner_of_code(transaction, code_id)
         is_others = user_id is not None and (whose is None or whose.user_id != user_id)
@@ -149,7 +151,7 @@ class Codes:
         )
         if whose is None or is_others or is_of_another:
             raise code_invalid()
-        return Proof(purpose, whose, (code_id,), self._places.network_hash(network))
+        return CodeProof(purpose, whose, (code_id,), self._places.network_hash(network))
 
     async def _take(self, transaction: Transaction, kind: str, network: str) -> None:
         wait = await budgets.take(transaction, *self._budget(kind, network))

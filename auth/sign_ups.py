@@ -17,6 +17,8 @@ from db.accounts.users import free_username, refuse_taken_username
 from db.codes import operations as codes_operations
 from db.codes.operations import CodePurpose, SignUp, UsedCode
 from db.core.actor import SERVICE, Actor
+from db.core.errors import DomainError, ErrorCode
+from db.core.outages import unavailable
 from db.core.pool import Transaction
 
 # Sign-ups of one network that wait to be kept.
@@ -79,6 +81,15 @@ class SignUps:
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)
 
+    async def _create(self, transaction: Transaction, new: dict[str, Any]) -> Account:
+        try:
+            return await operations.create_user(transaction, **new)
+        except DomainError as error:
+            if error.code is ErrorCode.USERNAME_IN_USE:
+                # Taken since it was looked at; the next attempt makes another one up.
+                raise unavailable() from None
+            raise
+
     async def _open(
         self, transaction: Transaction, used: UsedCode, network_hash: bytes
     ) -> tuple[Account, list[UUID]]:
@@ -100,7 +111,7 @@ class SignUps:
         if sign_up.guest_id is not None:
             account = await operations.convert_guest(transaction, sign_up.guest_id, **new)
         is_converted = account is not None
-        account = account or await operations.create_user(transaction, **new)
+        account = account or await self._create(transaction, new)
         if is_converted:
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
         await operations.create_credentials(transaction, account.user_id, sign_up.password_hash)

@@ -181,7 +181,7 @@ class CodesMutation:
     confirm_email: SessionPayload | None = mutation(
         confirm_email,
         ConfirmEmailInput,
-        errors=(*_CODE_ERRORS, ErrorCode.EMAIL_IN_USE, ErrorCode.USERNAME_IN_USE),
+        errors=(*_CODE_ERRORS, ErrorCode.EMAIL_IN_USE),
         ignores_dead_token=True,
         description="Confirm an address: it opens the account that was signed up for, with its "
         "bonus, and a session.",

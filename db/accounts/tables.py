@@ -25,8 +25,10 @@ from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.quotas import Bound
 
 PREFERENCES_LIMIT_BYTES = 4_096
-# For who chose none: 60 random bits, which say nothing of them.
-NEW_USERNAME = "'user_' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 16)"
+# For who chose none: 60 random bits, which say nothing of them. Written as Postgres writes it.
+NEW_USERNAME = (
+    "('user_'::text || substr(replace((gen_random_uuid())::text, '-'::text, ''::text), 1, 16))"
+)
 
 
 class UserStatus(State):

@@ -33,6 +33,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
+from .asking import Client, confirming
 from .conftest import Ask
 
 DOCS = (ROOT / "docs" / "errors.md").read_text()
@@ -130,6 +131,24 @@ async def email_in_use(stage: Stage) -> list[dict[str, Any]]:
     )
     await stage.errors(text, NOBODY)
     return await stage.errors(text, NOBODY)
+
+
+async def not_confirmed(stage: Stage) -> list[dict[str, Any]]:
+    given = f'(input: {{email: "{uuid4()}@example.test", password: "correct horse"}})'
+    await stage.errors(f"mutation {{ signUp{given} {{ errors {{ code }} }} }}", NOBODY)
+    client = Client(stage.engine, confirming(stage.services))
+    answer = await client.ask(f"mutation {{ signIn{given} {{ errors {{ code message }} }} }}")
+    errors: list[dict[str, Any]] = answer["data"]["signIn"]["errors"]
+    return errors
+
+
+async def name_in_use(stage: Stage) -> list[dict[str, Any]]:
+    text = (
+        f'mutation {{ signUp(input: {{email: "%s@example.test", username: "u{uuid4().hex[:16]}",'
+        ' password: "correct horse"}) { errors { code message path } } }'
+    )
+    await stage.errors(text % uuid4(), NOBODY)
+    return await stage.errors(text % uuid4(), NOBODY)
 
 
 async def key_conflict(stage: Stage) -> list[dict[str, Any]]:
@@ -258,6 +277,10 @@ DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
 PROVOKED: dict[str, Provoke] = {
     "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
     "EMAIL_IN_USE": email_in_use,
+    "EMAIL_NOT_CONFIRMED": not_confirmed,
+    "CODE_INVALID": mutation('signInWithCode(input: {email: "a@b.test", code: "000000"})', actor=NOBODY),
+    "PASSWORD_TOO_WEAK": mutation('signUp(input: {email: "a@b.test", password: "password1"})', actor=NOBODY),
+    "USERNAME_IN_USE": name_in_use,
     "UNAUTHENTICATED": mutation('spendCredits(input: {amount: 1, idempotencyKey: "k"})', actor=NOBODY),
     "FORBIDDEN": query("{ deadJobs { totalCount } }"),
     "NOT_FOUND": mutation('markNotificationRead(input: {id: "notification_0"})'),

@@ -19,7 +19,7 @@ def upgrade() -> None:
             "username",
             sa.Text(),
             server_default=sa.text(
-                "'user_' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 16)"
+                "('user_'::text || substr(replace((gen_random_uuid())::text, '-'::text, ''::text), 1, 16))"
             ),
             nullable=False,
         ),
