@@ -13,10 +13,11 @@ from auth.budgets import AccountBudgets
 from auth.passwords import PasswordHasher
 from auth.places import Places
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
-from auth.sessions import OpenedSession, Sessions, SignedIn
+from auth.sessions import OpenedSession, Sessions, SignedIn, SignInResult
 from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
+from db.accounts.assurance import SignInMethod
 from db.accounts.new_accounts import NewAccount, check_new_account
 from db.accounts.operations import Account, Credentials
 from db.accounts.users import refuse_taken_username
@@ -65,7 +66,7 @@ class Accounts:
         network: str = "",
         user_agent: str | None = None,
         anonymous: Actor | None = None,
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Open an account; an anonymous actor keeps id, data and wallet and gains the e-mail.
 
         `network` is where it is opened from, and what pays for it.
@@ -86,7 +87,7 @@ class Accounts:
         network: str,
         user_agent: str | None,
         anonymous: Actor | None,
-    ) -> SignedIn:
+    ) -> SignInResult:
         if anonymous is not None and anonymous.is_anonymous:
             return await self._convert(anonymous, new, password_hash, network, user_agent)
         async with self._database.transaction(SERVICE) as transaction:
@@ -96,13 +97,19 @@ class Accounts:
             )
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
+            session = await self._sessions.open(
+                transaction,
+                account,
+                method=SignInMethod.PASSWORD,
+                user_agent=user_agent,
+                is_new=True,
+            )
             await operations.record_audit(transaction, account.user_id, "sign_up")
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in_anonymously(
         self, *, network: str = "", device_id: str | None = None, user_agent: str | None = None
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Open an account without e-mail or password."""
         if device_id is not None:
             rules.check_device_id(device_id)
@@ -111,13 +118,19 @@ class Accounts:
             await self._budgets.open_account(transaction, network, is_guest=True)
             account = await operations.create_user(transaction, email=None)
             bonus = await self._grant_bonus(transaction, account, network, device_id)
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
+            session = await self._sessions.open(
+                transaction,
+                account,
+                method=SignInMethod.GUEST,
+                user_agent=user_agent,
+                is_new=True,
+            )
             await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in(
         self, email: str, password: str, *, network: str = "", user_agent: str | None = None
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Open a session; a wrong password, an unknown e-mail and a locked account look alike."""
         forms = rules.hashed_forms(password)
         if not forms:
@@ -157,7 +170,7 @@ class Accounts:
 
     async def _open_verified(
         self, credentials: Credentials, new_hash: str | None, user_agent: str | None
-    ) -> SignedIn:
+    ) -> SignInResult:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
             account = await operations.lock_account_for_share(transaction, credentials)
@@ -165,8 +178,9 @@ class Accounts:
                 raise _invalid_credentials()
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
-            await operations.record_audit(transaction, account.user_id, "sign_in")
+            session = await self._sessions.open(
+                transaction, account, method=SignInMethod.PASSWORD, user_agent=user_agent
+            )
         return self._sessions.signed_in(account, session)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
@@ -187,7 +201,7 @@ class Accounts:
             if refreshed.ended_session_id is not None:
                 self._tokens.revoke_session(refreshed.ended_session_id)
             raise _refresh_refused()
-        renewed = OpenedSession(refreshed.session_id, successor)
+        renewed = OpenedSession(refreshed.session_id, successor, refreshed.assurance)
         return self._sessions.signed_in(refreshed.account, renewed)
 
     async def sign_out(self, actor: Actor) -> None:
@@ -243,7 +257,7 @@ class Accounts:
         password_hash: str,
         network: str,
         user_agent: str | None,
-    ) -> SignedIn:
+    ) -> SignInResult:
         assert anonymous.user_id is not None
         assert anonymous.session_id is not None
         async with self._database.transaction(SERVICE) as transaction:
@@ -261,7 +275,13 @@ class Accounts:
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
-            session = await self._sessions.open(transaction, account, user_agent=user_agent)
+            session = await self._sessions.open(
+                transaction,
+                account,
+                method=SignInMethod.PASSWORD,
+                user_agent=user_agent,
+                is_new=True,
+            )
             await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)

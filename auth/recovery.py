@@ -6,8 +6,9 @@ from typing import Self
 
 from auth.codes import Codes, active_account
 from auth.services import AccountServices
-from auth.sessions import SignedIn
+from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
+from db.accounts.assurance import SignInMethod
 from db.codes.operations import CodePurpose, end_codes
 from db.core.actor import SERVICE
 from db.emails.operations import queue_email
@@ -30,14 +31,15 @@ class Recovery:
 
     async def sign_in(
         self, email: str | None, code: str, *, network: str = "", user_agent: str | None = None
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Opens a session for who reads what is sent to the account's address."""
         async with self._attempts.attempt(network, _account_key(email)):
             proof = await self._codes.prove(CodePurpose.SIGN_IN, code, network, email=email)
             async with self._database.transaction(SERVICE) as transaction:
                 account = await active_account(transaction, await proof.use(transaction))
-                session = await self._sessions.open(transaction, account, user_agent=user_agent)
-                await operations.record_audit(transaction, account.user_id, "sign_in", by="code")
+                session = await self._sessions.open(
+                    transaction, account, method=SignInMethod.EMAIL, user_agent=user_agent
+                )
         return self._sessions.signed_in(account, session)
 
     async def reset_password(
@@ -48,7 +50,7 @@ class Recovery:
         *,
         network: str = "",
         user_agent: str | None = None,
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Sets a new password; every other session ends, and so does every other code."""
         password = rules.normalise_password(password)
         rules.check_new_password(password, "newPassword", (email,))
@@ -72,7 +74,9 @@ class Recovery:
                     locale=await operations.find_locale(transaction, account.user_id),
                     user_id=account.user_id,
                 )
-                session = await self._sessions.open(transaction, account, user_agent=user_agent)
+                session = await self._sessions.open(
+                    transaction, account, method=SignInMethod.EMAIL, user_agent=user_agent
+                )
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session)
 

@@ -8,9 +8,10 @@ from uuid import UUID
 from auth.budgets import AccountBudgets
 from auth.codes import Codes, active_account, code_invalid
 from auth.services import AccountServices
-from auth.sessions import SignedIn
+from auth.sessions import SignInResult
 from auth.turns import Turns
 from db.accounts import emails, operations
+from db.accounts.assurance import SignInMethod
 from db.accounts.new_accounts import NewAccount
 from db.accounts.operations import Account
 from db.accounts.users import free_username, refuse_taken_username
@@ -60,7 +61,7 @@ class SignUps:
 
     async def confirm(
         self, email: str | None, code: str, *, network: str = "", user_agent: str | None = None
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Opens the account that waits for this code, or confirms the address of one, and signs in.
 
         The bonus comes with it: a confirmed address answers for itself.
@@ -77,7 +78,13 @@ class SignUps:
                 else:
                     account, ended = await self._open(transaction, used, proof.network_hash)
                 bonus = await operations.grant_sign_up_bonus(transaction, account.user_id)
-                session = await self._sessions.open(transaction, account, user_agent=user_agent)
+                session = await self._sessions.open(
+                    transaction,
+                    account,
+                    method=SignInMethod.EMAIL,
+                    user_agent=user_agent,
+                    is_new=used.user_id is None,
+                )
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)
 

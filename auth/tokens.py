@@ -16,6 +16,7 @@ import jwt
 
 from auth.keys import SigningKeys
 from auth.revocation import RevokedSessions
+from db.accounts.assurance import Assurance
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from settings import Settings
@@ -25,6 +26,10 @@ TOKEN_TYPE = "at+jwt"
 # Exactly these: a token that names its own key (jku, jwk, x5u) or asks for an extension (crit) is
 # no token of this server.
 HEADER_NAMES = frozenset({"alg", "typ", "kid"})
+# `aal`, as Supabase writes it; `auth_time` is OpenID Connect's. Tokens issued before there were
+# these have neither, and pass for the lowest level and an old sign-in.
+LEVEL_NAMES = {1: "aal1", 2: "aal2"}
+LEVELS = {name: level for level, name in LEVEL_NAMES.items()}
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "sid", "iat", "exp")
 CLOCK_SKEW_SECONDS = 5
 LONGEST_TOKEN = 2048
@@ -90,12 +95,13 @@ class AccessTokens:
         *,
         is_anonymous: bool,
         is_admin: bool,
+        assurance: Assurance | None = None,
         now: datetime | None = None,
     ) -> IssuedToken:
-        """A token for one session of one user."""
+        """A token for one session of one user, and what that session was proven with."""
         issued_at = int(now.timestamp() if now else self._clock())
         expires_at = issued_at + self._life_seconds
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": self._audience,
             "sub": str(user_id),
@@ -106,6 +112,9 @@ class AccessTokens:
             "anon": is_anonymous,
             "adm": is_admin,
         }
+        if assurance is not None:
+            claims["aal"] = LEVEL_NAMES[assurance.level]
+            claims["auth_time"] = int(assurance.authenticated_at.timestamp())
         key = self._keys.signing
         headers = {"typ": TOKEN_TYPE, "kid": key.kid}
         token = jwt.encode(claims, key.private, algorithm=ALGORITHM, headers=headers)
@@ -174,6 +183,9 @@ class AccessTokens:
             raise jwt.InvalidTokenError("iat")
         if type(anonymous) is not bool or type(admin) is not bool:
             raise jwt.InvalidTokenError("anon or adm")
+        level, authenticated_at = LEVELS.get(claims.get("aal", "aal1")), claims.get("auth_time", 0)
+        if level is None or type(authenticated_at) is not int:
+            raise jwt.InvalidTokenError("aal or auth_time")
         return Actor(
             "authenticated",
             user_id=UUID(claims["sub"]),
@@ -181,6 +193,8 @@ class AccessTokens:
             is_anonymous=anonymous,
             is_admin=admin,
             expires_at=expires_at,
+            assurance_level=level,
+            authenticated_at=authenticated_at,
         )
 
 

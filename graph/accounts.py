@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 import strawberry
 from sqlalchemy import literal_column
 
-from auth.sessions import SignedIn
+from auth.sessions import SecondFactorNeeded, SignInResult
 from auth.sign_ups import SignUps
 from db.accounts import tables
 from db.accounts.new_accounts import check_new_account
@@ -114,11 +115,39 @@ class RefreshSessionInput:
     refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
 
 
+@strawberry.enum(description="What can be given as a second factor.")
+class SecondFactorMethod(Enum):
+    """By the names of `SecondFactor`."""
+
+    TOTP = strawberry.enum_value("TOTP", description="The six digits of an authenticator app.")
+    RECOVERY_CODE = strawberry.enum_value(
+        "RECOVERY_CODE", description="One of the codes that were shown once, to be kept."
+    )
+    PASSKEY = strawberry.enum_value("PASSKEY", description="A passkey of the account.")
+
+
+@strawberry.type(description="A sign-in whose first factor was right, and which needs another.")
+class SecondFactorRequest:
+    """What `verifySecondFactor` is about."""
+
+    challenge_id: strawberry.ID = strawberry.field(
+        description="For `verifySecondFactor`. Good for 10 minutes and 5 guesses."
+    )
+    methods: list[SecondFactorMethod] = strawberry.field(
+        description="What the account has. `verifySecondFactor` takes the codes, "
+        "`beginPasskeySignIn` the id for a passkey."
+    )
+    expires_at: datetime = strawberry.field(description="Until when.")
+
+
 @strawberry.type(description="Result of signing up or in, or of renewing a session.")
 class SessionPayload(MutationPayload):
     session: AuthSession | None = strawberry.field(
-        description="The session; null on errors, and while the e-mail address waits to be "
-        "confirmed."
+        description="The session; null on errors, while the e-mail address waits to be confirmed, "
+        "and while a second factor is needed."
+    )
+    second_factor: SecondFactorRequest | None = strawberry.field(
+        description="Set when the account asks for a second factor before there is a session."
     )
     bonus_credits: int | None = strawberry.field(
         description="Credits that came with the account just opened: 0 when its address or device "
@@ -131,15 +160,26 @@ class SignOutPayload(MutationPayload):
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
 
 
-def session_payload(signed_in: SignedIn) -> Payload:
+def session_payload(signed_in: SignInResult) -> Payload:
     """What every way into an account answers with."""
+    if isinstance(signed_in, SecondFactorNeeded):
+        waiting = {
+            "challenge_id": signed_in.challenge_id,
+            "methods": [SecondFactorMethod[factor.name] for factor in signed_in.factors],
+            "expires_at": signed_in.expires_at,
+        }
+        return Payload({"session": None, "second_factor": waiting, "bonus_credits": None})
     session: dict[str, Any] = {
         "access_token": signed_in.access_token,
         "refresh_token": signed_in.refresh_token,
         "expires_at": signed_in.expires_at,
         "user": Ref(signed_in.user_id),
     }
-    fields = {"session": session, "bonus_credits": signed_in.bonus_credits}
+    fields = {
+        "session": session,
+        "second_factor": None,
+        "bonus_credits": signed_in.bonus_credits,
+    }
     return Payload(fields, reader=signed_in.actor)
 
 
@@ -150,7 +190,7 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     if context.services.settings.confirms_email:
         sign_ups = context.services.of(SignUps.of)
         await sign_ups.begin(check_new_account(*given), network=context.network, anonymous=guest)
-        return Payload({"session": None, "bonus_credits": None})
+        return Payload({"session": None, "second_factor": None, "bonus_credits": None})
     return session_payload(
         await context.services.accounts.sign_up(
             *given, network=context.network, user_agent=context.user_agent, anonymous=guest
@@ -188,8 +228,14 @@ async def refresh_session(context: Context, input: RefreshSessionInput) -> Paylo
     except DomainError as error:
         if error.code is not ErrorCode.UNAUTHENTICATED:
             raise
-        refused = {"session": None, "bonus_credits": None, "errors": [user_error(error)]}
-        return Payload(refused)
+        return Payload(
+            {
+                "session": None,
+                "second_factor": None,
+                "bonus_credits": None,
+                "errors": [user_error(error)],
+            }
+        )
 
 
 async def sign_out(context: Context) -> Payload:
@@ -236,7 +282,8 @@ class AccountsMutation:
         SignInInput,
         errors=(ErrorCode.INVALID_CREDENTIALS, ErrorCode.EMAIL_NOT_CONFIRMED),
         ignores_dead_token=True,
-        description="Sign in with e-mail and password.",
+        description="Sign in with e-mail and password. Where the account has a second factor, the "
+        "session is null and `secondFactor` says how to go on.",
     )
     sign_in_anonymously: SessionPayload | None = mutation(
         sign_in_anonymously,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from auth.codes import Codes
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN
 from auth.own_account import OwnAccount
 from auth.recovery import Recovery
 from auth.sign_ups import SignUps
@@ -229,6 +230,7 @@ class CodesMutation:
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.PASSWORD_TOO_WEAK,
         ),
+        demands=STRONG_SIGN_IN,
         description="Set a new password. All sessions but this one end. Who has no password yet "
         "sets one with `resetPassword`.",
     )
@@ -236,6 +238,7 @@ class CodesMutation:
         request_email_change,
         RequestEmailChangeInput,
         errors=(ErrorCode.BAD_USER_INPUT,),
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Mail a code to another address, for `confirmEmailChange`. The answer is the "
         "same for an address that has an account; its owner is told by mail.",
     )

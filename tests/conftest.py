@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -139,7 +140,7 @@ async def owner(cluster: EmbeddedDatabase, database: Database) -> AsyncIterator[
 
 @pytest.fixture
 def make_user(database: Database) -> MakeUser:
-    """Makes users with a wallet: `await make_user(credits=10)`."""
+    """Makes users with a wallet: `await make_user(credits=10)`. They have signed in just now."""
 
     async def make(credits: int = 10) -> Actor:
         from sqlalchemy import text
@@ -157,6 +158,6 @@ def make_user(database: Database) -> MakeUser:
                     id=user_id,
                     credits=credits,
                 )
-        return Actor("authenticated", user_id)
+        return Actor("authenticated", user_id, authenticated_at=int(time.time()))
 
     return make

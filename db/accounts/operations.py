@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.orm import aliased
 
+from db.accounts.assurance import Assurance, SignInMethod, assurance_level
 from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.emails import email_key
 from db.accounts.rules import RefreshDecision, decide_refresh
@@ -92,6 +93,7 @@ class Refreshed:
 
     session_id: UUID
     account: Account
+    assurance: Assurance
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,18 +279,12 @@ async def grant_sign_up_bonus(
 
 async def find_credentials(transaction: Transaction, email: str) -> Credentials | None:
     """The credentials behind an e-mail, however it is spelled; a locked account's too."""
-    statement = (
-        select(
-            Credential.user_id,
-            Credential.password_hash,
-            Credential.updated_at,
-            User.email_confirmed_at.is_not(None),
-        )
-        .join(User, User.id == Credential.user_id)
-        .where(User.email_key == email_key(email))
-    )
-    row = await transaction.fetch_one(statement)
-    return Credentials(*row) if row else None
+    return await _find_credentials(transaction, User.email_key == email_key(email))
+
+
+async def find_credentials_of(transaction: Transaction, user_id: UUID) -> Credentials | None:
+    """The credentials of a user; None for one without a password."""
+    return await _find_credentials(transaction, User.id == user_id)
 
 
 async def lock_account_for_share(
@@ -304,6 +300,17 @@ async def lock_account_for_share(
             Credential.updated_at == credentials.changed_at,
         )
         .with_for_update(read=True, of=User)
+    )
+    row = await transaction.fetch_one(statement)
+    return _account(row) if row else None
+
+
+async def lock_active_account(transaction: Transaction, user_id: UUID) -> Account | None:
+    """A user whom nobody has locked out, row locked `for share`."""
+    statement = (
+        select(*_account_columns())
+        .where(User.id == user_id, User.status == UserStatus.ACTIVE)
+        .with_for_update(read=True)
     )
     row = await transaction.fetch_one(statement)
     return _account(row) if row else None
@@ -330,16 +337,45 @@ async def open_session(
     *,
     session_life: timedelta,
     user_agent: str | None,
-) -> UUID:
-    """A new session with its first refresh token."""
-    session_id: UUID = await transaction.fetch_value(
+    methods: Sequence[SignInMethod],
+) -> tuple[UUID, Assurance]:
+    """A new session with its first refresh token, and what it was proven with."""
+    row = await transaction.fetch_one(
         insert(Session)
-        .values(user_id=user_id, expires_at=CLOCK + session_life, user_agent=user_agent)
-        .returning(Session.id)
+        .values(
+            user_id=user_id,
+            expires_at=CLOCK + session_life,
+            user_agent=user_agent,
+            methods=list(methods),
+            authenticated_at=CLOCK,
+        )
+        .returning(Session.id, *_assurance_columns())
     )
-    await _store_refresh_token(transaction, session_id, refresh_token_hash, session_life)
+    assert row is not None
+    await _store_refresh_token(transaction, row["id"], refresh_token_hash, session_life)
     await end_oldest_sessions(transaction, user_id)
-    return session_id
+    return row["id"], _assurance(row)
+
+
+async def add_proof(
+    transaction: Transaction, session_id: UUID, user_id: UUID, method: SignInMethod
+) -> Assurance | None:
+    """Note that a session's owner has just proven themselves again; None when it has ended."""
+    row = await transaction.fetch_one(
+        update(Session)
+        .where(
+            Session.id == session_id,
+            Session.user_id == user_id,
+            Session.revoked_at.is_(None),
+            Session.expires_at > CLOCK,
+        )
+        .values(
+            methods=func.array_append(func.array_remove(Session.methods, method), method),
+            authenticated_at=CLOCK,
+        )
+        .returning(*_assurance_columns())
+    )
+    return _assurance(row) if row else None
 
 
 async def rotate_refresh_token(
@@ -378,7 +414,7 @@ async def rotate_refresh_token(
         await _store_refresh_token(transaction, session_id, successor_hash, session_life)
         await forget_oldest_tokens(transaction, session_id)
         await _prolong_session(transaction, session_id, session_life)
-    return Refreshed(session_id, account)
+    return Refreshed(session_id, account, _assurance(row))
 
 
 async def revoke_session(transaction: Transaction, session_id: UUID, reason: str) -> bool:
@@ -403,6 +439,19 @@ async def revoke_user_sessions(
         .returning(Session.id)
     )
     return [row["id"] for row in rows]
+
+
+async def revoke_weaker_sessions(
+    transaction: Transaction, user_id: UUID, kept_id: UUID, reason: str
+) -> list[UUID]:
+    """End the open sessions of a user that one factor opened, but one; returns those."""
+    rows = await transaction.fetch_all(
+        select(Session.id, Session.methods).where(
+            Session.user_id == user_id, Session.id != kept_id, Session.revoked_at.is_(None)
+        )
+    )
+    weaker = [row["id"] for row in rows if assurance_level(row["methods"]) < 2]
+    return [key for key in weaker if await revoke_session(transaction, key, reason)]
 
 
 async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
@@ -432,6 +481,20 @@ async def record_audit(
     )
 
 
+async def _find_credentials(transaction: Transaction, is_wanted: Any) -> Credentials | None:
+    row = await transaction.fetch_one(
+        select(
+            Credential.user_id,
+            Credential.password_hash,
+            Credential.updated_at,
+            User.email_confirmed_at.is_not(None),
+        )
+        .join(User, User.id == Credential.user_id)
+        .where(is_wanted)
+    )
+    return Credentials(*row) if row else None
+
+
 def _address(email: str | None, is_confirmed: bool = False) -> dict[str, Any]:
     """All columns of an address."""
     return {
@@ -452,6 +515,14 @@ def _said(username: str | None, locale: str | None) -> dict[str, str]:
 
 def _account_columns() -> tuple[Any, ...]:
     return (User.id.label("user_id"), User.is_anonymous, (User.role == "admin").label("is_admin"))
+
+
+def _assurance_columns() -> tuple[Any, ...]:
+    return (Session.methods, Session.authenticated_at)
+
+
+def _assurance(row: Any) -> Assurance:
+    return Assurance(tuple(row["methods"]), row["authenticated_at"])
 
 
 def _account(row: Any) -> Account:
@@ -505,6 +576,7 @@ def _refresh_state(presented_hash: bytes, successor_hash: bytes, reuse_window: t
     return (
         select(
             *_account_columns(),
+            *_assurance_columns(),
             (User.status == UserStatus.ACTIVE).label("account_active"),
             (
                 Session.revoked_at.is_(None)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    Text,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -139,7 +140,11 @@ class SessionStatus(State):
 
 
 class Session(Base):
-    """One signed-in device. Revoking it kills its access and refresh tokens."""
+    """One signed-in device. Revoking it kills its access and refresh tokens.
+
+    `methods` are the ways in which its owner proved who they are (`db/accounts/assurance.py`), and
+    `authenticated_at` is when they last did; refreshing changes neither.
+    """
 
     __tablename__ = "sessions"
 
@@ -151,6 +156,8 @@ class Session(Base):
     revoked_at: Mapped[OptionalTimestamp] = mapped_column(index=True)
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
+    methods: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    authenticated_at: Mapped[Timestamp]
 
     access = Access(read=Owner())
     lifecycle = set_once("revoked_at", SessionStatus)

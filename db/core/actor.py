@@ -14,6 +14,8 @@ class Actor:
     """Who is asking. `role` is also the name of the Postgres LOGIN role that asks for them.
 
     `expires_at` is the access token's `exp` in Unix seconds; 0 means never (no token, or a job).
+    `assurance_level` says with how many factors they signed in (`db/accounts/assurance.py`), and
+    `authenticated_at` when they last did, in Unix seconds; 0 means that nobody knows.
     """
 
     role: Role
@@ -22,6 +24,8 @@ class Actor:
     is_anonymous: bool = False
     is_admin: bool = False
     expires_at: int = 0
+    assurance_level: int = 1
+    authenticated_at: int = 0
     user_claim: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import strawberry
 from sqlalchemy import ColumnElement, FromClause
 from strawberry.types.enum import StrawberryEnumDefinition
 
+from auth.demands import NOTHING_MORE, STRONG_SIGN_IN, Demand, errors_of
 from db.core.base import Base
 from db.core.errors import ErrorCode
 from db.core.lifecycles import State
@@ -184,14 +185,18 @@ def mutation(
     for_admins: bool = False,
     needs_input: bool = True,
     ignores_dead_token: bool = False,
+    demands: Demand = NOTHING_MORE,
     description: str,
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
 
     `errors` are the codes that its payload's `errors` may have, from which their documentation is
     made. Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
-    session, and a token that is no good stops it as little as none.
+    session, and a token that is no good stops it as little as none. It `demands` a sign-in that is
+    fresh, or strong, or both; what is for admins always demands a strong one. Whoever has none is
+    refused before the operation begins, with codes that need not be among the `errors`.
     """
+    demands |= STRONG_SIGN_IN if for_admins else NOTHING_MORE
 
     def resolve(self: Any, input: Any) -> Any:  # noqa: ARG001
         raise AssertionError("the engine runs mutations")  # pragma: no cover
@@ -209,7 +214,8 @@ def mutation(
         resolver = resolve if needs_input else resolve_optional_input
         wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
         resolver.__annotations__ = {"input": Annotated[wanted, described]}
-    spec = Mutate(operation, errors, for_admins, ignores_dead_token)
+    errors = (*errors, *errors_of(demands))
+    spec = Mutate(operation, errors, for_admins, ignores_dead_token, demands)
     return _field(spec, description, resolver=resolver)
 
 

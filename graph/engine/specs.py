@@ -10,6 +10,7 @@ from graphql import GraphQLField, GraphQLObjectType
 from sqlalchemy import ColumnElement, FromClause, Table
 from sqlalchemy.types import TypeEngine
 
+from auth.demands import NOTHING_MORE, Demand
 from db.core.base import Base
 from db.core.commands import SqlFunction
 from db.core.errors import ErrorCode
@@ -145,13 +146,14 @@ class Mutate:
 
     `errors` are the codes that its payload's `errors` may have. One that `ignores_dead_token` is
     what a client renews its session with, or begins one: sent with an expired, revoked or malformed
-    token, it runs as if there were none.
+    token, it runs as if there were none. `demands` is how the actor must have signed in.
     """
 
     operation: Callable[..., Awaitable[Any]]
     errors: tuple[ErrorCode, ...]
     for_admins: bool = False
     ignores_dead_token: bool = False
+    demands: Demand = NOTHING_MORE
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from auth.accounts import Accounts
+from auth.demands import Demand, Demands
 from auth.mutation_rates import MutationRates
 from auth.networks import network_of
 from auth.services import AccountServices
@@ -109,6 +110,10 @@ class Context:
         if self.actor.user_id is None:
             raise sign_in_first()
         return self.actor
+
+    async def meet(self, demands: Demand) -> None:
+        """Refuses an actor who did not sign in as it is demanded; nobody is refused elsewhere."""
+        await self.services.of(Demands.of).meet(self.actor, demands)
 
     async def admin(self) -> Actor:
         """The actor, refused unless the database knows them as an admin."""

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from graphql import GraphQLObjectType, build_schema, get_named_type
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLObjectType,
+    build_schema,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+    is_required_input_field,
+)
 
+from auth.demands import errors_of
 from auth.invitations import invitation_tokens
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
@@ -269,6 +281,21 @@ def of_name_in_use(template: str) -> Provocation:
     return provoke
 
 
+def reauthenticated(given: str) -> Provocation:
+    """An input that is refused in a session."""
+
+    async def provoke(stage: Stage) -> str:
+        session = await stage.owner.fetchval(
+            "insert into sessions (user_id, expires_at) values ($1, now() + interval '1 day')"
+            " returning id",
+            stage.actor.user_id,
+        )
+        stage.actor = replace(stage.actor, session_id=session)
+        return given
+
+    return provoke
+
+
 async def full_profile(stage: Stage) -> str:
     create = "mutation { createProfile(input: {analysis: {}}) { profile { id } } }"
     answer = await stage.ask(create, actor=stage.actor)
@@ -424,6 +451,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "reauthenticate": {"INVALID_CREDENTIALS": reauthenticated('{password: "wrong one"}')},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
         "QUOTA_EXCEEDED": filled("profiles", "{analysis: {}}"),
@@ -541,22 +569,80 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
 }
 
 
-def declared() -> dict[str, list[str]]:
-    """The codes that each mutation declares."""
-    mutations = SCHEMA.mutation_type
-    assert mutations is not None
+def mutations() -> dict[str, tuple[GraphQLField, Mutate]]:
+    """Every mutation with its declaration."""
+    root = SCHEMA.mutation_type
+    assert root is not None
     found = {}
-    for name, field in mutations.fields.items():
+    for name, field in root.fields.items():
         spec = spec_of(field)
         assert isinstance(spec, Mutate)
-        found[name] = [code.value for code in spec.errors]
+        found[name] = field, spec
     return found
 
 
+def declared() -> dict[str, list[str]]:
+    """The codes that each mutation declares."""
+    return {name: [code.value for code in spec.errors] for name, (_, spec) in mutations().items()}
+
+
+def demanded() -> list[tuple[str, str]]:
+    """The mutations that demand something of the sign-in, each with the code that says so."""
+    return [
+        (name, code.value)
+        for name, (_, spec) in mutations().items()
+        for code in errors_of(spec.demands)
+    ]
+
+
 def test_every_declared_code_has_a_provocation_and_no_other() -> None:
-    assert {name: sorted(codes) for name, codes in declared().items()} == {
-        name: sorted(provocations) for name, provocations in PROVOKED.items()
-    }
+    provoked = [(name, code) for name, codes in PROVOKED.items() for code in codes]
+    wanted = [(name, code) for name, codes in declared().items() for code in codes]
+    assert sorted(wanted) == sorted(provoked + demanded())
+
+
+async def with_authenticator(stage: Stage) -> Actor:
+    """The user with a second factor, signed in with the first alone."""
+    await stage.owner.execute(
+        "insert into totp_factors (user_id, sealed_secret, confirmed_at) values ($1, '', now())",
+        stage.actor.user_id,
+    )
+    return stage.actor
+
+
+async def long_signed_in(stage: Stage) -> Actor:
+    """The user, long after having signed in."""
+    return replace(stage.actor, authenticated_at=0)
+
+
+DEMANDED = {
+    "FRESH_SIGN_IN_REQUIRED": long_signed_in,
+    "SECOND_FACTOR_REQUIRED": with_authenticator,
+}
+
+
+def least_input(kind: GraphQLInputType) -> str:
+    """The shortest value of an input type."""
+    named = get_named_type(kind)
+    if is_list_type(get_nullable_type(kind)):
+        return "[]"
+    if isinstance(named, GraphQLInputObjectType):
+        fields = named.fields.items()
+        return f"{{{', '.join(f'{n}: {least_input(f.type)}' for n, f in fields if is_required_input_field(f))}}}"
+    if isinstance(named, GraphQLEnumType):
+        return next(iter(named.values))
+    values = {"Int": "1", "Boolean": "true", "JSON": "{}", "DateTime": '"2030-01-01T00:00:00Z"'}
+    return values.get(named.name, '"x"')
+
+
+@pytest.mark.parametrize(("mutation", "code"), demanded())
+async def test_a_sign_in_is_demanded_before_anything_is_done(
+    stage: Stage, mutation: str, code: str
+) -> None:
+    stage.actor = await DEMANDED[code](stage)
+    field, _ = mutations()[mutation]
+    given = least_input(field.args["input"].type) if "input" in field.args else ""
+    assert await stage.codes(mutation, given) == [code]
 
 
 @pytest.mark.parametrize(
@@ -573,10 +659,8 @@ async def test_a_declared_code_comes_back_and_no_other(
 
 
 def test_a_payload_says_which_errors_it_may_have() -> None:
-    mutations = SCHEMA.mutation_type
-    assert mutations is not None
     for name, codes in declared().items():
-        payload = get_named_type(mutations.fields[name].type)
+        payload = get_named_type(mutations()[name][0].type)
         assert isinstance(payload, GraphQLObjectType)
         said = payload.fields["errors"].description or ""
         own = re.search(rf"`{name}`: (.*?)\.", said) or re.search(r": (.*)\.$", said)

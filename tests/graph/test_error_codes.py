@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from auth.attempts import Attempts
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, Demands
 from db.core.actor import NOBODY, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.outages import unavailable
@@ -151,6 +152,21 @@ async def name_in_use(stage: Stage) -> list[dict[str, Any]]:
     return await stage.errors(text % uuid4(), NOBODY)
 
 
+@refused
+async def signed_in_long_ago(stage: Stage) -> None:
+    demands = Demands(stage.database, stage.settings)
+    await demands.meet(replace(stage.actor, authenticated_at=0), FRESH_SIGN_IN)
+
+
+@refused
+async def with_one_factor(stage: Stage) -> None:
+    await stage.owner.execute(
+        "insert into totp_factors (user_id, sealed_secret, confirmed_at) values ($1, '', now())",
+        stage.actor.user_id,
+    )
+    await Demands(stage.database, stage.settings).meet(stage.actor, STRONG_SIGN_IN)
+
+
 async def key_conflict(stage: Stage) -> list[dict[str, Any]]:
     spend = 'mutation { spendCredits(input: {amount: %d, idempotencyKey: "k"}) { errors { code message } } }'
     await stage.errors(spend % 1)
@@ -276,6 +292,8 @@ async def no_person(_: Stage) -> list[dict[str, Any]]:
 DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
 PROVOKED: dict[str, Provoke] = {
     "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
+    "FRESH_SIGN_IN_REQUIRED": signed_in_long_ago,
+    "SECOND_FACTOR_REQUIRED": with_one_factor,
     "EMAIL_IN_USE": email_in_use,
     "EMAIL_NOT_CONFIRMED": not_confirmed,
     "CODE_INVALID": mutation('signInWithCode(input: {email: "a@b.test", code: "000000"})', actor=NOBODY),

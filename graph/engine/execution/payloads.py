@@ -13,6 +13,7 @@ from asyncpg import IntegrityConstraintViolationError
 from graphql import FieldNode, GraphQLObjectType, get_named_type
 from sqlalchemy import ColumnElement, func, literal_column
 
+from auth.demands import NOTHING_MORE
 from db.core.actor import Actor
 from db.core.commands import FunctionCall, SqlFunction, call
 from db.core.errors import ErrorCode
@@ -247,6 +248,8 @@ async def run_mutation(
     try:
         if mutate.for_admins:
             await run.context.admin()
+        if mutate.demands is not NOTHING_MORE:
+            await run.context.meet(mutate.demands)
         outcome = await mutate.operation(run.context, **arguments)
         answer = await retried(lambda: _finish(database, plan, outcome, run))
         if (follow := _after(outcome)) is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0250"
-down_revision = "0240"
+revision = "0260"
+down_revision = "0250"
 branch_labels = None
 depends_on = None
 

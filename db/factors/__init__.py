@@ -1,0 +1,1 @@
+"""Factors: what proves who one is beside a password."""
