@@ -290,7 +290,7 @@ async def check_update(
             # A client's update reads nothing, so that only the policy for UPDATE guards it.
             # Their own value, if they have one, since it may be unique.
             known = await filled_database.trusted.fetchval(
-                f"select {column}::text from {table.name} order by ({own}) is true desc"
+                f"select {column}::text from {table.name} t order by ({own}) is true desc"
             )
             value = column if actor is SERVICE else literal(known)
             sql = f"update {table.name} set {column} = {value}"
