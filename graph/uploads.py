@@ -102,11 +102,11 @@ class Upload(Node):
     width_pixels: int | None = column(description="Width of the photo; null until it is there.")
     height_pixels: int | None = column(description="Height of the photo; null until it is there.")
 
-    @computed("id", "user_id", "expires_at", description="Where to PUT the bytes.")
+    @computed("id", "user_id", "folder_id", "expires_at", description="Where to PUT the bytes.")
     def url(self: Any) -> str:
         """Signs the link when the row is read."""
         expires_at = datetime.fromisoformat(self.expires_at).timestamp()
-        return links().put_url(self.user_id, self.id, expires_at)
+        return links().put_url(self.folder_id or self.user_id, self.id, expires_at)
 
     @computed(description="The HTTP method to use: PUT.")
     def method(self: Any) -> str:
@@ -180,9 +180,11 @@ async def create_upload(context: Context, input: CreateUploadInput) -> Outcome:
 
 async def delete_upload(context: Context, input: DeleteUploadInput) -> Outcome:
     """Deletes a photo of the caller's, then its files."""
-    actor = context.signed_in()
+    context.signed_in()
     upload_id = uuid_from_global_id(input.id, "upload", "input", "id")
-    command = operations.delete_upload(context.services.uploads.storage, actor, upload_id)
+    command = operations.delete_upload(
+        context.services.database, context.services.uploads.storage, upload_id
+    )
     return Outcome(command, fields={"deleted_id": input.id})
 
 

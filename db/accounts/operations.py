@@ -97,6 +97,17 @@ class Refreshed:
 
 
 @dataclass(frozen=True, slots=True)
+class PresentedToken:
+    """A refresh token that somebody holds, its session's row locked; and what becomes of it."""
+
+    session_id: UUID
+    account: Account
+    decision: RefreshDecision
+    assurance: Assurance
+    is_used: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshRefused:
     """No new tokens; `ended_session_id` names the session that this refresh revoked, if it did."""
 
@@ -390,12 +401,37 @@ async def rotate_refresh_token(
 
     It never raises for a bad token: the transaction must commit what a replay revokes.
     """
+    token = await present_refresh_token(transaction, presented_hash, successor_hash, reuse_window)
+    if token is None or token.decision is RefreshDecision.REFUSE:
+        return RefreshRefused()
+    session_id, account = token.session_id, token.account
+    if token.decision is RefreshDecision.END_FAMILY:
+        await end_family(transaction, token)
+        return RefreshRefused(session_id)
+    if token.decision is RefreshDecision.ROTATE:
+        await _use_up(transaction, presented_hash, successor_hash)
+        await _store_refresh_token(transaction, session_id, successor_hash, session_life)
+        await forget_oldest_tokens(transaction, session_id)
+        await _prolong_session(transaction, session_id, session_life)
+    return Refreshed(session_id, account, token.assurance)
+
+
+async def present_refresh_token(
+    transaction: Transaction,
+    presented_hash: bytes,
+    successor_hash: bytes,
+    reuse_window: timedelta,
+) -> PresentedToken | None:
+    """What becomes of a refresh token, which nobody else touches until the transaction ends.
+
+    None when there is no such token.
+    """
     session_id = await _lock_session_of(transaction, presented_hash)
     if session_id is None:
-        return RefreshRefused()
+        return None
     row = await transaction.fetch_one(_refresh_state(presented_hash, successor_hash, reuse_window))
     if row is None:
-        return RefreshRefused()
+        return None
     decision = decide_refresh(
         session_alive=row["session_alive"],
         account_active=row["account_active"],
@@ -403,18 +439,14 @@ async def rotate_refresh_token(
         within_reuse_window=row["within_reuse_window"],
         successor_unused=row["successor_unused"],
     )
-    account = _account(row)
-    if decision is RefreshDecision.REFUSE:
-        return RefreshRefused()
-    if decision is RefreshDecision.END_FAMILY:
-        await _end_family(transaction, session_id, account.user_id, replayed=row["token_used"])
-        return RefreshRefused(session_id)
-    if decision is RefreshDecision.ROTATE:
-        await _use_up(transaction, presented_hash, successor_hash)
-        await _store_refresh_token(transaction, session_id, successor_hash, session_life)
-        await forget_oldest_tokens(transaction, session_id)
-        await _prolong_session(transaction, session_id, session_life)
-    return Refreshed(session_id, account, _assurance(row))
+    return PresentedToken(session_id, _account(row), decision, _assurance(row), row["token_used"])
+
+
+async def end_family(transaction: Transaction, token: PresentedToken) -> None:
+    """Ends the session of a token that came back, or whose account is locked."""
+    reason = "refresh_token_reused" if token.is_used else "account_locked"
+    await revoke_session(transaction, token.session_id, reason)
+    await record_audit(transaction, token.account.user_id, reason, session_id=str(token.session_id))
 
 
 async def revoke_session(transaction: Transaction, session_id: UUID, reason: str) -> bool:
@@ -601,14 +633,6 @@ def _refresh_state(presented_hash: bytes, successor_hash: bytes, reuse_window: t
         )
         .where(RefreshToken.token_hash == presented_hash)
     )
-
-
-async def _end_family(
-    transaction: Transaction, session_id: UUID, user_id: UUID, *, replayed: bool
-) -> None:
-    reason = "refresh_token_reused" if replayed else "account_locked"
-    await revoke_session(transaction, session_id, reason)
-    await record_audit(transaction, user_id, reason, session_id=str(session_id))
 
 
 async def _use_up(transaction: Transaction, presented_hash: bytes, successor_hash: bytes) -> None:

@@ -23,6 +23,7 @@ from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State, set_once
+from db.core.merge_rules import KeepTheMembers, Stay
 from db.core.quotas import Bound
 
 PREFERENCES_LIMIT_BYTES = 4_096
@@ -37,6 +38,7 @@ class UserStatus(State):
 
     ACTIVE = "active", "Its owner may sign in."
     LOCKED = "locked", "Nobody may sign in, and its sessions have ended."
+    MERGED = "merged", "A guest's: what they had is another account's, and nobody may sign in."
 
 
 class User(Base):
@@ -101,7 +103,10 @@ class User(Base):
         UserStatus,
         initial=(UserStatus.ACTIVE,),
         transitions={
-            UserStatus.ACTIVE: (UserStatus.LOCKED,),
+            UserStatus.ACTIVE: (
+                UserStatus.LOCKED,
+                UserStatus.MERGED.when("new.is_anonymous", "a guest was merged into an account"),
+            ),
             UserStatus.LOCKED: (UserStatus.ACTIVE,),
         },
     )
@@ -115,6 +120,7 @@ class User(Base):
         " execute function app.rename_member()",
     )
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
+    on_merge = Stay("The ledger's lines name the guest for ever; the account is MERGED.")
 
 
 class Credential(Base):
@@ -129,6 +135,7 @@ class Credential(Base):
     updated_at: Mapped[Timestamp]
 
     access = Access(read=Nobody())
+    on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
 
@@ -166,6 +173,7 @@ class Session(Base):
         " for each row execute function app.record_deleted_session()",
     )
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
+    on_merge = Stay("The guest's end: each process must know that they did.")
     # Longer than any access token lives: a revoked session must be known as revoked until then.
     expiries = (
         Expiry(
@@ -269,4 +277,5 @@ class AuditEntry(Base):
     created_at: Mapped[Timestamp]
 
     access = Access(read=Nobody(), service=("SELECT", "INSERT"))
+    on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
     quota = Bound("What operators and admins do, and one line for each session that was misused.")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, mapped_column
 from db.core.access import Access, Group, Watch, declare_group
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, declare_lifecycle
+from db.core.merge_rules import MergeRule
 from db.core.quotas import Bound, TableQuota
 
 NAMING = {
@@ -40,9 +41,10 @@ class Declarations:
     """What a table's class declares beside its columns.
 
     Every one says who may do what in `access`. One that clients' requests fill says in `quota` how
-    much of it a user may have, or what bounds it. Changes of one with a `watch` are events. One
-    with a `group` holds the memberships that other tables' access refers to. One whose rows have
-    states says in `lifecycle` how they may change.
+    much of it a user may have, or what bounds it. One with a column that leads to a user says in
+    `on_merge` what becomes of a guest's rows when the guest is merged into an account. Changes of
+    one with a `watch` are events. One with a `group` holds the memberships that other tables'
+    access refers to. One whose rows have states says in `lifecycle` how they may change.
     """
 
     access: ClassVar[Access]
@@ -52,6 +54,7 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    on_merge: ClassVar[MergeRule | None] = None
     # Rows that are deleted every night.
     expiries: ClassVar[tuple[Expiry, ...]] = ()
     # The column with the number that a row has in its client's own database, unique for each owner:

@@ -11,6 +11,7 @@ from sqlalchemy.types import UserDefinedType
 
 from db.core.access import Access, Nobody
 from db.core.base import Base, Json, Timestamp
+from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
 
@@ -77,6 +78,8 @@ class Event(Base):
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
     access = Access(read=Nobody(), service=("SELECT",))
+    # What moves is an event of the member's.
+    on_merge = KeepTheMembers()
     quota = Bound("One for each write to a counted table or a wallet; kept for 7 days.")
 
 

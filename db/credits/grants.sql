@@ -50,12 +50,14 @@ begin
     if idempotency_key is not null then
         perform app.remember_result(owner_id, 'grant_credits', idempotency_key, fingerprint, movement);
     end if;
+    perform app.follow_merge(owner_id);
     return movement;
 end;
 $$;
 
 -- The bonus of signing up, by the deployment's terms, given once in a user's life: a guest who
--- becomes a member gets what a member gets beyond what the guest got. It stands for the plan's
+-- becomes a member gets what a member gets beyond what the guest got, and who takes a guest's account
+-- over what is beyond what that guest used. It stands for the plan's
 -- first month: a member's plan gives its first credits a month later, a guest's none. Without
 -- `with_bonus` the user gets the plan and is still owed the credits. Returns how many were granted.
 create or replace function app.grant_sign_up_bonus(new_user_id uuid, with_bonus boolean default true)
@@ -71,8 +73,7 @@ begin
     select u.is_anonymous into guest from public.users u where u.id = new_user_id;
     if with_bonus then
         bonus := case when guest then terms.anonymous_bonus_credits else terms.bonus_credits end
-            - coalesce((select sum(g.amount) from public.credit_grants g
-                        where g.user_id = new_user_id and g.source = 'SIGNUP_BONUS'), 0);
+            - app.sign_up_bonus_had(new_user_id);
     end if;
     if not guest and terms.plan_id is not null then
         update public.wallets w set plan_credits_due_at = now() + interval '1 month'
@@ -216,6 +217,7 @@ begin
     select movement, p.position, spend.id, p.grant_id, p.amount
     from unnest(origins, parts) with ordinality as p (grant_id, amount, position);
     perform app.remember_result(spend.user_id, 'refund_credits', idempotency_key, fingerprint, movement);
+    perform app.follow_merge(spend.user_id);
     return movement;
 end;
 $$;
@@ -267,6 +269,7 @@ begin
     received := app.record_movement(receiver_id, 'TRANSFER', entries, transfer_reason, sender_id::text);
     insert into public.credit_transfers (sent_id, received_id) values (sent, received);
     perform app.remember_result(sender_id, 'transfer_credits', idempotency_key, fingerprint, sent);
+    perform app.follow_merge(receiver_id);
     return sent;
 end;
 $$;

@@ -22,6 +22,7 @@ from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, BigKey, OptionalTimestamp, Timestamp, UuidKey
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import MergedBy, Stay
 from db.core.quotas import Bound
 
 GRANT_SOURCES = "SIGNUP_BONUS,PLAN,PURCHASE,REFERRAL,REFUND,ADMIN"
@@ -29,6 +30,8 @@ EXPIRY_RANK = (
     "coalesce((extract(epoch from expires_at at time zone 'UTC') * 1000000)::bigint,"
     " 9223372036854775807)"
 )
+
+BOOKS = Stay("The guest's books are history; a transfer moves what is left.")
 
 
 def index_where_set(table: str, column: str) -> Index:
@@ -79,6 +82,7 @@ class Wallet(Base):
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     watch = Watch("credits.changed", entity="user_id", inserts=False)
+    on_merge = MergedBy("merge_wallets")
     quota = Bound("One for each user.")
 
 
@@ -122,6 +126,7 @@ class CreditGrant(Base):
         ),
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
+    on_merge = BOOKS
     quota = Bound("Given by the server; a client's refunds and transfers are the operator's.")
 
 
@@ -170,6 +175,7 @@ class CreditHold(Base):
             HoldStatus.OPEN: (HoldStatus.CAPTURED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
         },
     )
+    on_merge = BOOKS
     quota = Bound(
         "Each takes a credit, which cancelling gives back; MUTATIONS_PER_USER bounds their pace."
     )
@@ -231,6 +237,7 @@ class CreditTransaction(Base):
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     triggers = never_changed("credit_transactions")
+    on_merge = BOOKS
     quota = Bound(
         "A spend uses a credit up; MUTATIONS_PER_USER bounds the pace of holds and releases."
     )
@@ -346,6 +353,7 @@ class IdempotencyKey(Base):
     created_at: Mapped[Timestamp] = mapped_column(index=True)
 
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
+    on_merge = MergedBy("copy_idempotency_keys")
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")
     expiries = (
         Expiry(

@@ -11,6 +11,7 @@ from db.core.access import Access, Nobody
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import Move
 from db.core.quotas import Bound
 
 
@@ -61,6 +62,7 @@ class Email(Base):
         Index("ix_emails_created_at", "created_at"),
     )
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
+    on_merge = Move()
     lifecycle = Lifecycle(
         "status",
         EmailStatus,

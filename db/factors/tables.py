@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Nobody, Owner
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.expiry import Expiry
+from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
 
@@ -32,6 +33,7 @@ class TotpFactor(Base):
     confirmed_at: Mapped[OptionalTimestamp]
 
     access = Access(read=Owner(), hidden=("sealed_secret", "last_step"))
+    on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
 
@@ -51,6 +53,7 @@ class RecoveryCodes(Base):
         CheckConstraint("codes_left = cardinality(code_hashes)", name="count_of_codes"),
     )
     access = Access(read=Owner(), hidden=("code_hashes",))
+    on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
 
@@ -69,6 +72,7 @@ class SecondFactorChallenge(Base):
     used_at: Mapped[OptionalTimestamp]
 
     access = Access(read=Nobody())
+    on_merge = KeepTheMembers()
     quota = Bound("One for each right password in ten minutes; whoever sends none makes none.")
     expiries = (
         Expiry("challenges that are over", "expires_at < now() - interval '1 day'", "expires_at"),

@@ -6,12 +6,18 @@ create or replace function app.lock_generation(wanted uuid) returns public.gener
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     generation public.generations;
+    owner_id uuid;
 begin
     select * into generation from public.generations g where g.id = wanted;
     if not found then
         return null;
     end if;
     perform app.lock_wallet(generation.user_id);
+    -- While this waited, a guest may have been merged into a member, whose generation it is now.
+    select g.user_id into owner_id from public.generations g where g.id = wanted;
+    if owner_id <> generation.user_id then
+        perform app.lock_wallet(owner_id);
+    end if;
     select * into generation from public.generations g where g.id = wanted for update;
     return generation;
 end;

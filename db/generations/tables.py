@@ -15,6 +15,7 @@ from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State, is_one_of
+from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound, Limit, TableQuota
 from db.uploads.tables import Upload
 
@@ -130,6 +131,7 @@ class Generation(Base):
         monotonic=("attempts",),
     )
     watch = Watch("generation.updated", deletes=True)
+    on_merge = Move(remade={"cache_key": "moved_cache_key"})
     quota = TableQuota(
         guests=Limit(500, 100_000_000),
         members=Limit(20_000, 2_000_000_000),
@@ -153,6 +155,7 @@ class CachedResult(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(read=Nobody())
+    on_merge = MergedBy("merge_results")
     quota = Bound("One for each finished generation that was paid for, until it expires.")
     expiries = (Expiry("expired results", "expires_at <= now()", "expires_at"),)
 
@@ -195,6 +198,7 @@ class GenerationLog(Base):
     )
     large: ClassVar = {"usage": 4_096}
     access = Access(read=Admin(), service=("SELECT", "DELETE"))
+    on_merge = Move()
     quota = Bound("At most three for each generation, kept for a year.")
     expiries = (
         Expiry(

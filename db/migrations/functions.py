@@ -12,6 +12,7 @@ import asyncpg
 
 from db.core.functions import Function, outdated, read_functions
 from db.core.groups import group_functions
+from db.core.merging import merge_functions
 from db.core.rereading import reread_functions
 from db.core.writes import write_functions
 
@@ -72,6 +73,7 @@ def _texts() -> Iterator[str]:
     yield from group_functions()
     yield from reread_functions()
     yield from write_functions()
+    yield from merge_functions()
     yield _REVISION.format(newest_revision())
 
 

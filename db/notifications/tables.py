@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
+from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
 
@@ -36,6 +37,7 @@ class Notification(Base):
     large: ClassVar = {"data": 4_096}
     access = Access(read=AnyOf(Owner(), Admin()), write=Owner(), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)
+    on_merge = Move()
     quota = TableQuota(
         guests=Limit(1_000, 1_000_000), members=Limit(1_000, 1_000_000), excess="FORGET"
     )

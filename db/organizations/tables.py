@@ -12,6 +12,7 @@ from db.core.access import Access, Admin, AnyOf, Group, Member, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound
 
 
@@ -73,6 +74,7 @@ class OrganizationMember(Base):
     )
     access = Access(read=AnyOf(Owner(), Member("organization_id"), Admin()), service=("SELECT",))
     group = Group("organization", key="organization_id", role="role")
+    on_merge = MergedBy("merge_memberships")
     triggers = (
         "name_member before insert on organization_members for each row"
         " execute function app.name_member()",
@@ -120,6 +122,7 @@ class OrganizationInvitation(Base):
         ),
         Index("ix_organization_invitations_organization_id", "organization_id", "created_at", "id"),
         Index("ix_organization_invitations_expires_at", "expires_at"),
+        Index("ix_organization_invitations_email_key_created_at", "email_key", "created_at"),
     )
     access = Access(
         read=AnyOf(Member("organization_id", MANAGERS), Admin()),
@@ -141,4 +144,5 @@ class OrganizationInvitation(Base):
             InvitationStatus.PENDING: (InvitationStatus.ACCEPTED, InvitationStatus.REVOKED)
         },
     )
+    on_merge = Move()
     quota = Bound("200 of an organization may be pending; they go 90 days after their time.")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
+from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
@@ -58,6 +59,8 @@ class Profile(Base):
         delete=True,
     )
     client_key = "local_id"
+    # Each device counts from 1: another profile may have the number.
+    on_merge = Move(clear=("local_id",))
     large: ClassVar = {
         "thumbnail": THUMBNAIL_LIMIT_BYTES,
         "analysis": JSON_LIMIT_BYTES,

@@ -107,6 +107,25 @@ begin
 end;
 $$;
 
+-- Counts rows for another user whose they are now, whatever that one may have; what they may have is
+-- looked up anew when they want more.
+create or replace function app.move_use(
+    from_id uuid, to_id uuid, moved_slice text, rows_moved bigint, bytes_moved bigint
+) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.quota_use q set rows_used = q.rows_used - rows_moved, bytes_used = q.bytes_used - bytes_moved
+    where q.user_id = from_id and q.slice = moved_slice;
+    if rows_moved > 0 then
+        insert into public.quota_use as q (user_id, slice, rows_used, bytes_used)
+        values (to_id, moved_slice, rows_moved, bytes_moved)
+        on conflict (user_id, slice) do update
+        set rows_used = q.rows_used + excluded.rows_used, bytes_used = q.bytes_used + excluded.bytes_used,
+            rows_allowed = 0, bytes_allowed = 0;
+    end if;
+end;
+$$;
+
 -- Trigger of `users` and of `quota_limits`: what a changed plan or limit allows is looked up anew.
 create or replace function app.forget_allowed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -144,6 +163,6 @@ $$;
 revoke execute on function
     app.quota_of(uuid, text), app.refuse_quota(text, public.quota_limits, bigint, bigint, bigint, text),
     app.check_use(public.quota_use, bigint, bigint, text, text), app.count_use(), app.count_deleted(),
-    app.forget_allowed(), app.quotas(uuid)
+    app.move_use(uuid, uuid, text, bigint, bigint), app.forget_allowed(), app.quotas(uuid)
 from public;
 grant execute on function app.quotas(uuid) to authenticated;

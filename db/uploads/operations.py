@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 from sqlalchemy import text
 
-from db.core.actor import SERVICE, Actor
+from db.core.actor import SERVICE
 from db.core.commands import FunctionCall, SqlFunction, call, call_on
 from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
 from db.core.pool import Database
@@ -43,9 +43,11 @@ _SET_TERMS = SqlFunction[None](
     members_bytes="bigint",
 )
 _FIND = text("""
-    select user_id, status, content_type, declared_size_bytes, expires_at
+    select user_id, coalesce(folder_id, user_id) as folder_id, status, content_type,
+           declared_size_bytes, expires_at
     from uploads where id = :id and status <> 'DELETED'
 """)
+_FIND_FOLDER = text("select coalesce(folder_id, user_id) from uploads where id = :id")
 _MARK_READY = text("""
     update uploads
     set status = 'READY', path = :path, stored_content_type = :content_type,
@@ -66,14 +68,18 @@ _LOCK_UNUSED = text("""
 _DELETE_UNUSED = text("""
     delete from uploads u where u.id = any(:ids)
       and not exists (select from generations g where u.id in (g.upload_id, g.mask_upload_id))
-    returning u.user_id, u.id
+    returning coalesce(u.folder_id, u.user_id) as folder_id, u.id
 """)
 _KNOWN_FILES = text("""
     select file from unnest(cast(:paths as text[])) file
-    where exists (select from uploads u
-                  where u.user_id = cast(split_part(file, '/', 2) as uuid) and u.path = file)
+    cross join lateral (
+        select cast(split_part(file, '/', 2) as uuid) as user_id
+        union all
+        select m.user_id from guest_merges m
+        where m.guest_id = cast(split_part(file, '/', 2) as uuid)) owner
+    where exists (select from uploads u where u.user_id = owner.user_id and u.path = file)
        or exists (select from generations g
-                  where g.user_id = cast(split_part(file, '/', 2) as uuid) and g.result_path = file)
+                  where g.user_id = owner.user_id and g.result_path = file)
 """)
 
 
@@ -147,34 +153,40 @@ def create_upload(content_type: str, size_bytes: int, limits: UploadLimits) -> F
     return _CREATE(content_type=found, size_bytes=size_bytes)
 
 
-def delete_upload(storage: Storage, actor: Actor, upload_id: UUID) -> FunctionCall[UUID]:
+def delete_upload(database: Database, storage: Storage, upload_id: UUID) -> FunctionCall[UUID]:
     """Forgets the actor's photo, then removes its files; gives its id.
 
     What a fault leaves of the files is swept.
     """
 
     async def remove_files() -> None:
-        assert actor.user_id is not None
         try:
-            await delete_upload_files(storage, actor.user_id, upload_id)
+            async with database.transaction(SERVICE) as transaction:
+                folder_id = await transaction.fetch_value(_FIND_FOLDER, id=upload_id)
+            if folder_id is not None:
+                await delete_upload_files(storage, folder_id, upload_id)
         except DomainError as error:
             log.warning("files of a deleted upload remain", upload=str(upload_id), error=error)
 
     return replace(_DELETE(wanted_upload=upload_id), after=remove_files)
 
 
-async def delete_upload_files(storage: Storage, user_id: UUID, upload_id: UUID) -> None:
+async def delete_upload_files(storage: Storage, folder_id: UUID, upload_id: UUID) -> None:
     """Remove all that can lie in storage for an upload."""
     if storage.is_direct:
-        await storage.delete(incoming_path(user_id, upload_id))
-    await storage.delete_picture(upload_path(user_id, upload_id))
+        await storage.delete(incoming_path(folder_id, upload_id))
+    await storage.delete_picture(upload_path(folder_id, upload_id))
 
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """An upload as it was announced, whether it has its photo, and until when it waits for one."""
+    """An upload as it was announced, whether it has its photo, and until when it waits for one.
+
+    Its files lie in the folder of `folder_id`, which is its user, or a guest merged into them.
+    """
 
     user_id: UUID
+    folder_id: UUID
     status: str
     content_type: str
     declared_size_bytes: int
@@ -217,7 +229,7 @@ class UploadRecords:
             await transaction.execute(
                 _MARK_READY,
                 id=upload_id,
-                path=upload_path(row["user_id"], upload_id),
+                path=upload_path(row["folder_id"], upload_id),
                 content_type=content_type,
                 sha256=sha256,
                 width=width,
@@ -246,12 +258,12 @@ class UploadRecords:
 
 
 async def delete_unused_uploads(database: Database, at_most: int) -> list[tuple[UUID, UUID]]:
-    """Delete uploads that nobody used in a day; returns their users and ids."""
+    """Delete uploads that nobody used in a day; returns their folders and ids."""
     async with database.transaction(SERVICE) as transaction:
         locked = await transaction.fetch_all(_LOCK_UNUSED, lasts=UNUSED_LASTS, at_most=at_most)
         ids = [row["id"] for row in locked]
         deleted = await transaction.fetch_all(_DELETE_UNUSED, ids=ids)
-    return [(row["user_id"], row["id"]) for row in deleted]
+    return [(row["folder_id"], row["id"]) for row in deleted]
 
 
 async def known_files(database: Database, paths: list[str]) -> set[str]:

@@ -96,7 +96,7 @@ class UploadReceiver:
         upload = await self._records.find_upload(upload_id)
         if upload is None or upload.user_id != actor.user_id or upload.status == UploadStatus.READY:
             return
-        incoming = incoming_path(upload.user_id, upload_id)
+        incoming = incoming_path(upload.folder_id, upload_id)
         with suppress(FileNotFoundError):  # nothing came, or it was replaced while we looked
             try:
                 version = await self._checked_version(incoming, upload)
@@ -123,7 +123,7 @@ class UploadReceiver:
         return found.version
 
     async def _keep(self, upload_id: UUID, upload: UploadState, image: InspectedImage) -> None:
-        path = upload_path(upload.user_id, upload_id)
+        path = upload_path(upload.folder_id, upload_id)
         if not await self._records.reserve(upload_id, len(image.data)):
             raise _already_received()
         # The first to create the file wins. A file that is there while the upload is not ready was
@@ -164,8 +164,8 @@ async def sweep_uploads(database: Database, storage: Storage) -> int:
     """Delete what was uploaded and not used in a day, files included; returns how many."""
     swept = 0
     while deleted := await delete_unused_uploads(database, AT_ONCE):
-        for user_id, upload_id in deleted:
-            await delete_upload_files(storage, user_id, upload_id)
+        for folder_id, upload_id in deleted:
+            await delete_upload_files(storage, folder_id, upload_id)
         swept += len(deleted)
     return swept
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
 # What counts toward the quota: what is announced counts at once, what is deleted no more.
@@ -35,6 +36,8 @@ class Upload(Base):
     `declared_size_bytes` counts toward the quota until `size_bytes` is known: `stored_bytes` is
     what counts. `used_at` is when a
     generation first took the photo: without one, the row is swept a day after `created_at`.
+    `folder_id` names the folder of the storage that its files lie in, where that is not its
+    user's own: the guest's who was merged into them.
     """
 
     __tablename__ = "uploads"
@@ -52,6 +55,7 @@ class Upload(Base):
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     rejected_code: Mapped[str | None]
     rejected_message: Mapped[str | None]
+    folder_id: Mapped[UUID | None]
     expires_at: Mapped[datetime]
     created_at: Mapped[Timestamp]
     received_at: Mapped[OptionalTimestamp]
@@ -90,6 +94,7 @@ class Upload(Base):
         },
     )
     watch = Watch("upload.updated", inserts=False)
+    on_merge = Move(changes={"folder_id": "coalesce(t.folder_id, t.user_id)"})
     # Refused by `app.create_upload` and `app.reserve_upload_bytes`: what waits counts for a while.
     quota = TableQuota(
         guests=Limit(500, 100_000_000),

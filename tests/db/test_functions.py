@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 
 from db.core.functions import Function, outdated, read_functions, replace_functions, statements
 from db.core.groups import group_functions
+from db.core.merging import merge_functions
 from db.core.rereading import reread_functions
 from db.core.writes import write_functions
 from db.embedded.database import EmbeddedDatabase
@@ -55,7 +56,7 @@ async def run_the_files(connection: asyncpg.Connection) -> None:
     await connection.execute(OPEN)
     for name in FUNCTION_FILES:
         await connection.execute((DB / name).read_text())
-    for text in (*group_functions(), *reread_functions(), *write_functions()):
+    for text in (*group_functions(), *reread_functions(), *write_functions(), *merge_functions()):
         await connection.execute(text.replace("create function", "create or replace function"))
 
 

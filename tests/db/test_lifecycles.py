@@ -78,10 +78,14 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         **dict.fromkeys(("original_sha256", "stored_content_type"), "known"),
         **dict.fromkeys(("width_pixels", "height_pixels", "size_bytes"), 1),
     },
+    "users": lambda _: {"is_anonymous": True},
 }
 # What breaks every condition of a table's lifecycle; a column may be left as it is.
 AS_IT_IS = object()
-UNMET: dict[str, Row] = {"generations": {"attempts": AS_IT_IS, "from_cache": False}}
+UNMET: dict[str, Row] = {
+    "generations": {"attempts": AS_IT_IS, "from_cache": False},
+    "users": {"is_anonymous": False},
+}
 
 
 @pytest.fixture

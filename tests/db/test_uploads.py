@@ -271,7 +271,7 @@ async def test_photos_that_arrive_at_once_only_fit_so_many(
 
 async def deleting(database: Database, actor: Actor, upload_id: UUID) -> None:
     async with database.transaction(actor) as transaction:
-        await call(transaction, delete_upload(open_storage(Settings()), actor, upload_id))
+        await call(transaction, delete_upload(database, open_storage(Settings()), upload_id))
 
 
 async def test_a_deleted_photo_is_forgotten_and_frees_its_room(

@@ -406,6 +406,17 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
+async def members_token(stage: Stage) -> str:
+    other = await stage.services.accounts.sign_up(f"{uuid4()}@example.test", "correct horse")
+    return f'{{anonymousRefreshToken: "{other.refresh_token}"}}'
+
+
+async def guest_beyond_the_wallet(stage: Stage) -> str:
+    await full_wallet(stage)
+    guest = await stage.services.accounts.sign_in_anonymously()
+    return f'{{anonymousRefreshToken: "{guest.refresh_token}"}}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
@@ -451,6 +462,11 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "mergeAnonymousAccount": {
+        "UNAUTHENTICATED": '{anonymousRefreshToken: "dead"}',
+        "BAD_USER_INPUT": members_token,
+        "LIMIT_EXCEEDED": guest_beyond_the_wallet,
+    },
     "reauthenticate": {"INVALID_CREDENTIALS": reauthenticated('{password: "wrong one"}')},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",

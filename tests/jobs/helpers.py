@@ -82,7 +82,7 @@ async def ready_upload(
 
 async def delete_photo(database: Database, storage: Storage, actor: Actor, upload_id: UUID) -> None:
     """Deletes a photo of a user's, then its files."""
-    command = delete_upload(storage, actor, upload_id)
+    command = delete_upload(database, storage, upload_id)
     async with database.transaction(actor) as transaction:
         await call(transaction, command)
     assert command.after is not None

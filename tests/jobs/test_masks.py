@@ -126,7 +126,7 @@ async def test_a_mask_stays_while_a_generation_needs_it(
 
     async def delete() -> None:
         async with database.transaction(actor) as transaction:
-            await call(transaction, delete_upload(storage, actor, kept))
+            await call(transaction, delete_upload(database, storage, kept))
 
     with pytest.raises(asyncpg.PostgresError, match="A generation is being made"):
         await delete()
