@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Nobody
 from db.core.base import Base, Timestamp, UuidKey
 from db.core.expiry import Expiry
+from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
 PURPOSES = ("CONFIRM_EMAIL", "RESET_PASSWORD", "SIGN_IN", "CHANGE_EMAIL")
@@ -42,6 +43,7 @@ class PendingSignUp(Base):
         Index("uq_pending_sign_ups_email_key", "email_key", "network_hash", unique=True),
     )
     access = Access(read=Nobody())
+    on_merge = KeepTheMembers()
     quota = Bound("One for each sign-up, which has a budget by address; it goes after a day.")
     expiries = (Expiry("sign-ups that nobody confirmed", "expires_at <= now()", "expires_at"),)
 
@@ -81,5 +83,6 @@ class OneTimeCode(Base):
         Index("ix_one_time_codes_email_key", "email_key", "purpose"),
     )
     access = Access(read=Nobody())
+    on_merge = KeepTheMembers()
     quota = Bound("One for each mail with a code, which have a budget by account and by address.")
     expiries = (Expiry("codes that nobody used", "expires_at <= now()", "expires_at"),)

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0250"
-down_revision = "0240"
+revision = "0270"
+down_revision = "0260"
 branch_labels = None
 depends_on = None
 

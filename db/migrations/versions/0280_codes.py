@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0260"
-down_revision = "0250"
+revision = "0280"
+down_revision = "0270"
 branch_labels = None
 depends_on = None
 
