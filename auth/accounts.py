@@ -18,6 +18,7 @@ from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
 from db.accounts.assurance import SignInMethod
+from db.accounts.devices import coarse_address
 from db.accounts.new_accounts import NewAccount, check_new_account
 from db.accounts.operations import Account, Credentials
 from db.accounts.users import refuse_taken_username
@@ -102,6 +103,7 @@ class Accounts:
                 account,
                 method=SignInMethod.PASSWORD,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
             await operations.record_audit(transaction, account.user_id, "sign_up")
@@ -123,6 +125,7 @@ class Accounts:
                 account,
                 method=SignInMethod.GUEST,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
             await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
@@ -149,7 +152,7 @@ class Accounts:
                 raise _invalid_credentials()
             if self._confirms_email and not credentials.is_confirmed:
                 raise email_not_confirmed()
-            return await self._open_verified(credentials, verified.new_hash, user_agent)
+            return await self._open_verified(credentials, verified.new_hash, network, user_agent)
 
     async def _refuse_unconfirmed(
         self, account: str, forms: Sequence[str], network: str, asker: Asker
@@ -169,7 +172,11 @@ class Accounts:
             raise email_not_confirmed()
 
     async def _open_verified(
-        self, credentials: Credentials, new_hash: str | None, user_agent: str | None
+        self,
+        credentials: Credentials,
+        new_hash: str | None,
+        network: str,
+        user_agent: str | None,
     ) -> SignInResult:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
@@ -179,11 +186,15 @@ class Accounts:
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
             session = await self._sessions.open(
-                transaction, account, method=SignInMethod.PASSWORD, user_agent=user_agent
+                transaction,
+                account,
+                method=SignInMethod.PASSWORD,
+                user_agent=user_agent,
+                network=network,
             )
         return self._sessions.signed_in(account, session)
 
-    async def refresh(self, refresh_token: str) -> SignedIn:
+    async def refresh(self, refresh_token: str, *, network: str = "") -> SignedIn:
         """Trade a refresh token for its successor and a fresh access token."""
         if not is_refresh_token(refresh_token):
             raise _refresh_refused()
@@ -195,6 +206,7 @@ class Accounts:
                 token_hash(successor),
                 session_life=self._sessions.life,
                 reuse_window=self._reuse_window,
+                address=coarse_address(network),
             )
         # Only here, with the end of a replayed family committed, may the refusal be raised.
         if isinstance(refreshed, operations.RefreshRefused):
@@ -280,6 +292,7 @@ class Accounts:
                 account,
                 method=SignInMethod.PASSWORD,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
             await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)

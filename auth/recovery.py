@@ -38,7 +38,11 @@ class Recovery:
             async with self._database.transaction(SERVICE) as transaction:
                 account = await active_account(transaction, await proof.use(transaction))
                 session = await self._sessions.open(
-                    transaction, account, method=SignInMethod.EMAIL, user_agent=user_agent
+                    transaction,
+                    account,
+                    method=SignInMethod.EMAIL,
+                    user_agent=user_agent,
+                    network=network,
                 )
         return self._sessions.signed_in(account, session)
 
@@ -75,7 +79,11 @@ class Recovery:
                     user_id=account.user_id,
                 )
                 session = await self._sessions.open(
-                    transaction, account, method=SignInMethod.EMAIL, user_agent=user_agent
+                    transaction,
+                    account,
+                    method=SignInMethod.EMAIL,
+                    user_agent=user_agent,
+                    network=network,
                 )
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session)

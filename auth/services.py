@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from auth.attempts import Attempts
@@ -27,3 +28,6 @@ class AccountServices(Protocol):
     def attempts(self) -> Attempts: ...
     @property
     def sessions(self) -> Sessions: ...
+    def of[T](self, make: Callable[[AccountServices], T]) -> T:
+        """Another service, made once, by the function that names it."""
+        ...

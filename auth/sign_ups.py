@@ -83,6 +83,7 @@ class SignUps:
                     account,
                     method=SignInMethod.EMAIL,
                     user_agent=user_agent,
+                    network=network,
                     is_new=used.user_id is None,
                 )
         self._sessions.ended(ended)

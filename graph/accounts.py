@@ -224,7 +224,8 @@ async def sign_in_anonymously(
 async def refresh_session(context: Context, input: RefreshSessionInput) -> Payload:
     """Renews a session. A dead token is the input's fault here, so it is a UserError."""
     try:
-        return session_payload(await context.services.accounts.refresh(input.refresh_token))
+        accounts = context.services.accounts
+        return session_payload(await accounts.refresh(input.refresh_token, network=context.network))
     except DomainError as error:
         if error.code is not ErrorCode.UNAUTHENTICATED:
             raise

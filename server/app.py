@@ -17,6 +17,7 @@ from starlette.routing import Route
 from auth.accounts import Accounts
 from auth.attempts import Attempts
 from auth.keys import SigningKeys
+from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
@@ -108,11 +109,13 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
+        self.services.of(LastSeen.of).start()
         await self.process_group.start(self.process_metrics.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.process_group.stop()
+        await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
         await self._access.stop()
         await self.services.hub.stop()

@@ -47,6 +47,8 @@ TAKE_FROM_BUDGET = SqlFunction[float | None](
     most="integer",
     span="interval",
 )
+REVOKE_OWN_SESSION = SqlFunction[UUID]("app.revoke_own_session", "uuid", wanted="uuid")
+END_OWN_SESSIONS = SqlFunction[list[UUID]]("app.end_own_sessions", "uuid[]", kept="uuid")
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
 CHANGE_USER = SqlFunction[UUID]("app.change_user", "uuid", given="jsonb")
@@ -349,6 +351,7 @@ async def open_session(
     session_life: timedelta,
     user_agent: str | None,
     methods: Sequence[SignInMethod],
+    address: str | None = None,
 ) -> tuple[UUID, Assurance]:
     """A new session with its first refresh token, and what it was proven with."""
     row = await transaction.fetch_one(
@@ -357,6 +360,7 @@ async def open_session(
             user_id=user_id,
             expires_at=CLOCK + session_life,
             user_agent=user_agent,
+            address=address,
             methods=list(methods),
             authenticated_at=CLOCK,
         )
@@ -396,10 +400,12 @@ async def rotate_refresh_token(
     *,
     session_life: timedelta,
     reuse_window: timedelta,
+    address: str | None = None,
 ) -> Refreshed | RefreshRefused:
     """Use up a refresh token in favour of its successor; a replayed one ends its session.
 
-    It never raises for a bad token: the transaction must commit what a replay revokes.
+    `address` is where the session is now. It never raises for a bad token: the transaction must
+    commit what a replay revokes.
     """
     token = await present_refresh_token(transaction, presented_hash, successor_hash, reuse_window)
     if token is None or token.decision is RefreshDecision.REFUSE:
@@ -412,7 +418,7 @@ async def rotate_refresh_token(
         await _use_up(transaction, presented_hash, successor_hash)
         await _store_refresh_token(transaction, session_id, successor_hash, session_life)
         await forget_oldest_tokens(transaction, session_id)
-        await _prolong_session(transaction, session_id, session_life)
+        await _prolong_session(transaction, session_id, session_life, address)
     return Refreshed(session_id, account, token.assurance)
 
 
@@ -654,10 +660,14 @@ async def _store_refresh_token(
 
 
 async def _prolong_session(
-    transaction: Transaction, session_id: UUID, session_life: timedelta
+    transaction: Transaction, session_id: UUID, session_life: timedelta, address: str | None
 ) -> None:
     await transaction.execute(
         update(Session)
         .where(Session.id == session_id)
-        .values(last_used_at=CLOCK, expires_at=CLOCK + session_life)
+        .values(
+            last_used_at=CLOCK,
+            expires_at=CLOCK + session_life,
+            address=func.coalesce(address, Session.address),
+        )
     )

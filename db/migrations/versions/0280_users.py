@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0270"
-down_revision = "0260"
+revision = "0280"
+down_revision = "0270"
 branch_labels = None
 depends_on = None
 
