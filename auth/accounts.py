@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
+from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
 from auth.places import Places
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
@@ -22,6 +23,7 @@ from db.accounts.devices import coarse_address
 from db.accounts.new_accounts import NewAccount, check_new_account
 from db.accounts.operations import Account, Credentials
 from db.accounts.users import refuse_taken_username
+from db.audit.actions import AuditAction
 from db.codes.operations import find_sign_up_hash
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
@@ -41,6 +43,7 @@ class Accounts:
         database: Database,
         passwords: PasswordHasher,
         attempts: Attempts,
+        failures: FailedAttempts,
         tokens: AccessTokens,
         sessions: Sessions,
         settings: Settings,
@@ -50,6 +53,7 @@ class Accounts:
         self._tokens = tokens
         self._sessions = sessions
         self._attempts = attempts
+        self._failures = failures
         self._budgets = AccountBudgets(settings)
         self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
@@ -106,7 +110,9 @@ class Accounts:
                 network=network,
                 is_new=True,
             )
-            await operations.record_audit(transaction, account.user_id, "sign_up")
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="password"
+            )
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in_anonymously(
@@ -128,7 +134,9 @@ class Accounts:
                 network=network,
                 is_new=True,
             )
-            await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="guest", anonymous=True
+            )
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in(
@@ -148,6 +156,8 @@ class Accounts:
             stored_hash = credentials.password_hash if credentials else None
             verified = await self._passwords.verify_any(stored_hash, forms, asker)
             if credentials is None or not verified.ok:
+                user_id = credentials.user_id if credentials else None
+                self._failures.note(user_id, AuditAction.SIGN_IN_FAILED, "password")
                 await self._refuse_unconfirmed(account, forms, network, asker)
                 raise _invalid_credentials()
             if self._confirms_email and not credentials.is_confirmed:
@@ -182,6 +192,7 @@ class Accounts:
             # Locked, deleted or given another password while this one was being verified?
             account = await operations.lock_account_for_share(transaction, credentials)
             if account is None:
+                self._failures.note(credentials.user_id, AuditAction.SIGN_IN_REFUSED, "password")
                 raise _invalid_credentials()
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
@@ -295,7 +306,9 @@ class Accounts:
                 network=network,
                 is_new=True,
             )
-            await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="password", converted=True
+            )
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)
 

@@ -9,6 +9,7 @@ from auth.codes import Codes, code_invalid
 from auth.services import AccountServices
 from db.accounts import emails, operations, rules
 from db.accounts.operations import OwnCredentials
+from db.audit.operations import record_audit
 from db.codes.operations import CodePurpose, end_codes
 from db.codes.operations import request_email_change as request_change
 from db.core.actor import SERVICE, Actor
@@ -52,7 +53,7 @@ class OwnAccount:
             ended = await operations.revoke_user_sessions(
                 transaction, actor.user_id, "password_changed", but=actor.session_id
             )
-            await operations.record_audit(transaction, actor.user_id, "password_changed")
+            await record_audit(transaction, actor.user_id, "password_changed")
             await queue_email(
                 transaction,
                 template="password_changed",
@@ -90,7 +91,7 @@ class OwnAccount:
                     raise code_invalid()
                 # They were sent to the old address, whoever reads that now.
                 await end_codes(transaction, user_id)
-                await operations.record_audit(transaction, user_id, "email_changed")
+                await record_audit(transaction, user_id, "email_changed")
                 await queue_email(
                     transaction,
                     template="email_changed",

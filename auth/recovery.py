@@ -9,6 +9,7 @@ from auth.services import AccountServices
 from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
 from db.accounts.assurance import SignInMethod
+from db.audit.operations import record_audit
 from db.codes.operations import CodePurpose, end_codes
 from db.core.actor import SERVICE
 from db.emails.operations import queue_email
@@ -70,7 +71,7 @@ class Recovery:
                 ended = await operations.revoke_user_sessions(
                     transaction, account.user_id, "password_reset"
                 )
-                await operations.record_audit(transaction, account.user_id, "password_reset")
+                await record_audit(transaction, account.user_id, "password_reset")
                 await queue_email(
                     transaction,
                     template="password_changed",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
 from auth.sessions import Sessions
 from auth.tokens import AccessTokens
@@ -26,6 +27,8 @@ class AccountServices(Protocol):
     def passwords(self) -> PasswordHasher: ...
     @property
     def attempts(self) -> Attempts: ...
+    @property
+    def failures(self) -> FailedAttempts: ...
     @property
     def sessions(self) -> Sessions: ...
     def of[T](self, make: Callable[[AccountServices], T]) -> T:

@@ -15,6 +15,7 @@ from db.accounts.assurance import SignInMethod
 from db.accounts.new_accounts import NewAccount
 from db.accounts.operations import Account
 from db.accounts.users import free_username, refuse_taken_username
+from db.audit.operations import record_audit
 from db.codes import operations as codes_operations
 from db.codes.operations import CodePurpose, SignUp, UsedCode
 from db.core.actor import SERVICE, Actor
@@ -74,7 +75,7 @@ class SignUps:
                 used = await proof.use(transaction)
                 if used.user_id is not None:
                     account = await active_account(transaction, used)
-                    await operations.record_audit(transaction, used.user_id, "email_confirmed")
+                    await record_audit(transaction, used.user_id, "email_confirmed")
                 else:
                     account, ended = await self._open(transaction, used, proof.network_hash)
                 bonus = await operations.grant_sign_up_bonus(transaction, account.user_id)
@@ -124,5 +125,5 @@ class SignUps:
             ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
         await operations.create_credentials(transaction, account.user_id, sign_up.password_hash)
         detail = {"converted": True} if is_converted else {}
-        await operations.record_audit(transaction, account.user_id, "sign_up", **detail)
+        await record_audit(transaction, account.user_id, "sign_up", **detail)
         return account, ended

@@ -43,6 +43,10 @@ class User(Node):
         lambda user: user.c.role == literal_column("'admin'"),
         description="Whether they may use what is for admins.",
     )
+    is_locked: bool = expression(
+        lambda user: user.c.status == literal_column("'locked'"),
+        description="Whether an admin locked the account, so that nobody signs in.",
+    )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
     username: str = column(description="Names them to others; made up for who chose none.")

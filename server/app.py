@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from auth.accounts import Accounts
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.keys import SigningKeys
 from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
@@ -117,6 +118,7 @@ class Server:
         await self.process_group.stop()
         await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
+        await self.services.failures.stop()
         await self._access.stop()
         await self.services.hub.stop()
         self.services.passwords.close()
@@ -211,6 +213,7 @@ def make_services(
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
     attempts = Attempts(settings.failed_sign_ins_per_address)
+    failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
@@ -221,8 +224,9 @@ def make_services(
         tokens=tokens,
         passwords=passwords,
         attempts=attempts,
+        failures=failures,
         sessions=sessions,
-        accounts=Accounts(database, passwords, attempts, tokens, sessions, settings),
+        accounts=Accounts(database, passwords, attempts, failures, tokens, sessions, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
         images=images,

@@ -19,7 +19,6 @@ from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.emails import email_key
 from db.accounts.rules import RefreshDecision, decide_refresh
 from db.accounts.tables import (
-    AuditEntry,
     Credential,
     DeletedSession,
     RefreshToken,
@@ -27,6 +26,7 @@ from db.accounts.tables import (
     User,
     UserStatus,
 )
+from db.audit.operations import record_audit as record_audit  # noqa: PLC0414 - called from here
 from db.core.commands import SqlFunction, call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Transaction
@@ -501,6 +501,13 @@ async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
     return await revoke_user_sessions(transaction, user_id, "account_locked")
 
 
+async def list_sessions_just_ended(transaction: Transaction, user_id: UUID) -> list[UUID]:
+    """The sessions of a user that were revoked during the last minute."""
+    since = CLOCK - timedelta(minutes=1)
+    ended = select(Session.id).where(Session.user_id == user_id, Session.revoked_at > since)
+    return [row["id"] for row in await transaction.fetch_all(ended)]
+
+
 async def list_revoked_sessions(transaction: Transaction, since_seconds: float) -> list[UUID]:
     """The sessions revoked, or deleted with their account, during the last `since_seconds`."""
     since = CLOCK - timedelta(seconds=since_seconds)
@@ -508,15 +515,6 @@ async def list_revoked_sessions(transaction: Transaction, since_seconds: float) 
     deleted = select(DeletedSession.id).where(DeletedSession.deleted_at > since)
     rows = await transaction.fetch_all(revoked.union_all(deleted))
     return [row["id"] for row in rows]
-
-
-async def record_audit(
-    transaction: Transaction, user_id: UUID | None, action: str, **detail: object
-) -> None:
-    """Note what happened to an account; never a secret, never an address."""
-    await transaction.execute(
-        insert(AuditEntry).values(user_id=user_id, action=action, detail=detail)
-    )
 
 
 async def _find_credentials(transaction: Transaction, is_wanted: Any) -> Credentials | None:

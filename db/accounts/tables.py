@@ -273,18 +273,40 @@ class RateBudget(Base):
 
 
 class AuditEntry(Base):
-    """What happened to accounts and money, for the operator. Never holds a secret."""
+    """What happened to accounts and money; never a secret. Written once, and never changed.
+
+    `user_id` is whose account it concerns: they read it, but for `detail`, which is the operator's.
+    `subject` is what of it they are shown, `network` and `device` are where it was asked for, as
+    far as that was a request. `times` is more than one for failures that came close together.
+    """
 
     __tablename__ = "audit_log"
 
     id: Mapped[BigKey]
-    user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL"), index=True
-    )
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     action: Mapped[str]
     detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[Timestamp]
+    subject: Mapped[str | None]
+    network: Mapped[str | None]
+    device: Mapped[str | None]
+    times: Mapped[int] = mapped_column(server_default=text("1"))
 
-    access = Access(read=Nobody(), service=("SELECT", "INSERT"))
+    __table_args__ = (
+        CheckConstraint("times >= 1", name="times"),
+        Index("ix_audit_log_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_audit_log_created_at_id", "created_at", "id"),
+    )
+    access = Access(read=Owner(), hidden=("detail",), service=("SELECT", "INSERT"))
+    triggers = (
+        "show_audit_subject before insert on audit_log for each row when (new.subject is null)"
+        " execute function app.show_audit_subject()",
+        "forget_audited_person before update on audit_log for each row"
+        " when (new.user_id is null and old.user_id is not null)"
+        " execute function app.forget_audited_person()",
+    )
     on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
-    quota = Bound("What operators and admins do, and one line for each session that was misused.")
+    quota = Bound(
+        "One for each sign-in and change; failures are counted together, by account and minute. "
+        "Kept for 400 days, what concerns credits for ten years."
+    )

@@ -52,6 +52,11 @@ def state_enum(states: type[State]) -> None:
         raise TypeError(
             f"{odd[0]!r}: clients are sent what the column holds, so name and value must be one"
         )
+    described_enum(states)
+
+
+def described_enum(states: type[State]) -> None:
+    """The same for values whose names the schema shows in place of what the column holds."""
     strawberry.enum(states, description=states.__doc__)
     definition: StrawberryEnumDefinition = states.__strawberry_definition__  # type: ignore[attr-defined]
     for shown, state in zip(definition.values, states, strict=True):

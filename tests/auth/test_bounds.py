@@ -30,6 +30,7 @@ async def opened(database: Database, actor: Actor, token: bytes | None = None) -
             token or uuid4().bytes,
             session_life=LIFE,
             user_agent=None,
+            methods=("password",),
         )
 
 

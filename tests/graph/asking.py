@@ -47,6 +47,7 @@ def confirming(services: Services, **settings: Any) -> Services:
         services.database,
         services.passwords,
         services.attempts,
+        services.failures,
         services.tokens,
         services.sessions,
         changed,

@@ -406,6 +406,20 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
+async def guest(stage: Stage) -> str:
+    made = await stage.owner.fetchval(
+        "insert into users (is_anonymous) values (true) returning id::text"
+    )
+    return f'{{id: "user_{made}"}}'
+
+
+async def last_admin(stage: Stage) -> str:
+    await stage.owner.execute(
+        "update users set role = 'user' where role = 'admin' and id <> $1", stage.actor.user_id
+    )
+    return f'{{id: "user_{stage.actor.user_id}"}}'
+
+
 async def has_many_keys(stage: Stage) -> str:
     await stage.owner.execute(
         "insert into api_keys (user_id, name, prefix, secret_hash, scopes)"
@@ -563,6 +577,10 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
             '{userId: "%s", amount: 2, reason: "r", idempotencyKey: "k"}',
         ),
     },
+    "promoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "BAD_USER_INPUT": guest},
+    "demoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
+    "lockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
+    "unlockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}'},
     "retryJob": {"NOT_FOUND": f'{{id: "deadJob_{UUID(int=1)}"}}'},
     "createOrganization": {
         "BAD_USER_INPUT": '{name: " ", idempotencyKey: "k"}',

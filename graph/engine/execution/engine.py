@@ -22,6 +22,7 @@ from strawberry import Schema
 from auth.pacing import Pace
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
+from db.core.origin import asked_from
 from db.core.outages import worth_another_try
 from db.core.pool import Database
 from graph.engine import specs
@@ -467,6 +468,7 @@ class Engine:
         if field is None:
             return self._mutation_name
         await run.context.services.mutations.admit(run.context.actor, run.context.network)
+        asked_from(run.context)
         arguments = field.arguments(run.variables)
         return await run_mutation(self.database, field.payload, field.spec, arguments, run)
 

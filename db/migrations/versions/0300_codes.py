@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0290"
-down_revision = "0280"
+revision = "0300"
+down_revision = "0290"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0280"
-down_revision = "0270"
+revision = "0290"
+down_revision = "0280"
 branch_labels = None
 depends_on = None
 
