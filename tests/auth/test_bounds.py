@@ -24,7 +24,7 @@ LIFE = timedelta(days=30)
 async def opened(database: Database, actor: Actor, token: bytes | None = None) -> object:
     assert actor.user_id is not None
     async with database.transaction(SERVICE) as transaction:
-        return await open_session(
+        session_id, _ = await open_session(
             transaction,
             actor.user_id,
             token or uuid4().bytes,
@@ -32,6 +32,7 @@ async def opened(database: Database, actor: Actor, token: bytes | None = None) -
             user_agent=None,
             methods=("password",),
         )
+        return session_id
 
 
 async def test_the_session_used_longest_ago_ends(
