@@ -64,7 +64,9 @@ async def test_two_who_sign_in_at_once_end_a_session_once(
     assert actor.user_id is not None
     sessions = [await opened(database, actor) for _ in range(2)]
     async with database.transaction(SERVICE) as first:
-        await open_session(first, actor.user_id, b"1", session_life=LIFE, user_agent=None)
+        await open_session(
+            first, actor.user_id, b"1", session_life=LIFE, user_agent=None, methods=("password",)
+        )
         second = asyncio.create_task(opened(database, actor, b"2"))
         waits = "select exists (select from pg_locks where not granted)"
         while not await owner.fetchval(waits):  # noqa: ASYNC110 -- only Postgres knows
