@@ -10,7 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody
 from db.core.base import Base, Timestamp, UuidKey
+from db.core.erasing import Delete, GoesWith
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
@@ -44,6 +46,8 @@ class PendingSignUp(Base):
     )
     access = Access(read=Nobody())
     on_merge = KeepTheMembers()
+    on_erase = (Delete("guest_id"), Delete("email_key", by="email_key"))
+    export = NotExported("A secret, and nobody's account yet.")
     quota = Bound("One for each sign-up, which has a budget by address; it goes after a day.")
     expiries = (Expiry("sign-ups that nobody confirmed", "expires_at <= now()", "expires_at"),)
 
@@ -84,5 +88,7 @@ class OneTimeCode(Base):
     )
     access = Access(read=Nobody())
     on_merge = KeepTheMembers()
+    on_erase = (Delete(), GoesWith("sign_up_id"))
+    export = NotExported("Secrets of an hour.")
     quota = Bound("One for each mail with a code, which have a budget by account and by address.")
     expiries = (Expiry("codes that nobody used", "expires_at <= now()", "expires_at"),)
