@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets as random_secrets
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, model_validator
@@ -175,6 +177,11 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def product_name(self) -> str:
+        """What people know the product by: the name in MAIL_FROM, else the server's host."""
+        return parseaddr(self.mail_from)[0] or urlsplit(self.base_url).hostname or "Tallygraph"
 
     @property
     def secrets_directory(self) -> Path:

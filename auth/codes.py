@@ -27,7 +27,7 @@ from db.core.errors import DomainError, ErrorCode, RateLimited, bad_input
 from db.core.pool import Transaction
 
 NOBODYS_CODE = UUID(int=0)
-REQUESTS, WRONG_CODES = "code_requests", "wrong_codes"
+REQUESTS, WRONG_CODES = "code_requests", "wrong_mailed_codes"
 TOO_MANY = {
     REQUESTS: "Too many codes were asked for from this address; try again later.",
     WRONG_CODES: "Too many wrong codes came from this address; try again later.",
@@ -175,6 +175,6 @@ def code_invalid() -> DomainError:
     """The one answer to a code that is wrong, used, expired or nobody's."""
     return DomainError(
         ErrorCode.CODE_INVALID,
-        "This code is wrong, was used already or has expired; ask for a new one.",
+        "This code is not right, or it is too old. Ask for a new one.",
         ("input", "code"),
     )

@@ -22,6 +22,7 @@ from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
+from auth.sealing import Sealing
 from auth.sessions import Sessions
 from auth.tokens import AccessTokens
 from db.core.actor import SERVICE
@@ -215,6 +216,7 @@ def make_services(
     attempts = Attempts(settings.failed_sign_ins_per_address)
     failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
+    Sealing(settings)  # Its key is missed now, or by the first who needs it.
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,

@@ -152,6 +152,13 @@ async def name_in_use(stage: Stage) -> list[dict[str, Any]]:
     return await stage.errors(text % uuid4(), NOBODY)
 
 
+async def confirm_nothing(stage: Stage) -> list[dict[str, Any]]:
+    actor = replace(stage.actor, session_id=uuid4())
+    return await stage.errors(
+        'mutation { confirmTotp(input: {code: "123456"}) { errors { code message } } }', actor
+    )
+
+
 @refused
 async def signed_in_long_ago(stage: Stage) -> None:
     demands = Demands(stage.database, stage.settings)
@@ -304,11 +311,12 @@ async def no_person(_: Stage) -> list[dict[str, Any]]:
 DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
 PROVOKED: dict[str, Provoke] = {
     "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
+    "CODE_INVALID": mutation('verifySecondFactor(input: {challengeId: "none", code: "1"})', actor=NOBODY),
+    "INVALID_STATE": confirm_nothing,
     "FRESH_SIGN_IN_REQUIRED": signed_in_long_ago,
     "SECOND_FACTOR_REQUIRED": with_one_factor,
     "EMAIL_IN_USE": email_in_use,
     "EMAIL_NOT_CONFIRMED": not_confirmed,
-    "CODE_INVALID": mutation('signInWithCode(input: {email: "a@b.test", code: "000000"})', actor=NOBODY),
     "PASSWORD_TOO_WEAK": mutation('signUp(input: {email: "a@b.test", password: "password1"})', actor=NOBODY),
     "USERNAME_IN_USE": name_in_use,
     "UNAUTHENTICATED": mutation('spendCredits(input: {amount: 1, idempotencyKey: "k"})', actor=NOBODY),
