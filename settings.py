@@ -80,6 +80,8 @@ class Settings(BaseSettings):
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200
+    query_cost_per_user: Annotated[int, Field(ge=1)] = 2_000_000
+    query_cost_per_address: Annotated[int, Field(ge=1)] = 8_000_000
     api_key_requests_per_minute: Annotated[int, Field(ge=1)] = 600
 
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
@@ -157,6 +159,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 "ANSWER_LIMIT_BYTES may not be more than ANSWER_USER_BYTES, nor that more than "
                 "ANSWER_PROCESS_BYTES"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _requests_fit_into_their_budgets(self) -> Self:
+        if self.query_cost_limit > min(self.query_cost_per_user, self.query_cost_per_address):
+            raise ValueError(
+                "QUERY_COST_LIMIT may not be more than QUERY_COST_PER_USER or "
+                "QUERY_COST_PER_ADDRESS: such a request could never run"
             )
         return self
 
