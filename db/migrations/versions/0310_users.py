@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0300"
-down_revision = "0290"
+revision = "0310"
+down_revision = "0300"
 branch_labels = None
 depends_on = None
 
