@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from db.accounts import bounds
+from db.accounts.assurance import SignInMethod
 from db.accounts.operations import open_session, rotate_refresh_token
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
@@ -30,7 +31,7 @@ async def opened(database: Database, actor: Actor, token: bytes | None = None) -
             token or uuid4().bytes,
             session_life=LIFE,
             user_agent=None,
-            methods=("password",),
+            methods=(SignInMethod.PASSWORD,),
         )
         return session_id
 
@@ -65,7 +66,12 @@ async def test_two_who_sign_in_at_once_end_a_session_once(
     sessions = [await opened(database, actor) for _ in range(2)]
     async with database.transaction(SERVICE) as first:
         await open_session(
-            first, actor.user_id, b"1", session_life=LIFE, user_agent=None, methods=("password",)
+            first,
+            actor.user_id,
+            b"1",
+            session_life=LIFE,
+            user_agent=None,
+            methods=(SignInMethod.PASSWORD,),
         )
         second = asyncio.create_task(opened(database, actor, b"2"))
         waits = "select exists (select from pg_locks where not granted)"
