@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0310"
-down_revision = "0300"
+revision = "0320"
+down_revision = "0310"
 branch_labels = None
 depends_on = None
 
