@@ -73,6 +73,7 @@ class Settings(BaseSettings):
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200
+    api_key_requests_per_minute: Annotated[int, Field(ge=1)] = 600
 
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
     connections_per_address: Annotated[int, Field(ge=1)] = 500

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
+from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
 from auth.sessions import OpenedSession, Sessions, SignedIn, SignInResult
@@ -16,7 +17,9 @@ from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
 from db.accounts.assurance import SignInMethod
+from db.accounts.devices import coarse_address
 from db.accounts.operations import Account, Credentials
+from db.audit.actions import AuditAction
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, Problems
 from db.core.pool import Database, Transaction
@@ -34,6 +37,7 @@ class Accounts:
         database: Database,
         passwords: PasswordHasher,
         attempts: Attempts,
+        failures: FailedAttempts,
         tokens: AccessTokens,
         sessions: Sessions,
         settings: Settings,
@@ -43,6 +47,7 @@ class Accounts:
         self._tokens = tokens
         self._sessions = sessions
         self._attempts = attempts
+        self._failures = failures
         self._budgets = AccountBudgets(settings)
         self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
@@ -96,9 +101,12 @@ class Accounts:
                 account,
                 method=SignInMethod.PASSWORD,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
-            await operations.record_audit(transaction, account.user_id, "sign_up")
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="password"
+            )
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in_anonymously(
@@ -117,9 +125,12 @@ class Accounts:
                 account,
                 method=SignInMethod.GUEST,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
-            await operations.record_audit(transaction, account.user_id, "sign_up", anonymous=True)
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="guest", anonymous=True
+            )
         return self._sessions.signed_in(account, session, bonus)
 
     async def sign_in(
@@ -139,25 +150,36 @@ class Accounts:
             stored_hash = credentials.password_hash if credentials else None
             verified = await self._passwords.verify(stored_hash, password, asker)
             if credentials is None or not verified.ok:
+                user_id = credentials.user_id if credentials else None
+                self._failures.note(user_id, AuditAction.SIGN_IN_FAILED, "password")
                 raise _invalid_credentials()
-            return await self._open_verified(credentials, verified.new_hash, user_agent)
+            return await self._open_verified(credentials, verified.new_hash, network, user_agent)
 
     async def _open_verified(
-        self, credentials: Credentials, new_hash: str | None, user_agent: str | None
+        self,
+        credentials: Credentials,
+        new_hash: str | None,
+        network: str,
+        user_agent: str | None,
     ) -> SignInResult:
         async with self._database.transaction(SERVICE) as transaction:
             # Locked, deleted or given another password while this one was being verified?
             account = await operations.lock_account_for_share(transaction, credentials)
             if account is None:
+                self._failures.note(credentials.user_id, AuditAction.SIGN_IN_REFUSED, "password")
                 raise _invalid_credentials()
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
             session = await self._sessions.open(
-                transaction, account, method=SignInMethod.PASSWORD, user_agent=user_agent
+                transaction,
+                account,
+                method=SignInMethod.PASSWORD,
+                user_agent=user_agent,
+                network=network,
             )
         return self._sessions.signed_in(account, session)
 
-    async def refresh(self, refresh_token: str) -> SignedIn:
+    async def refresh(self, refresh_token: str, *, network: str = "") -> SignedIn:
         """Trade a refresh token for its successor and a fresh access token."""
         if not is_refresh_token(refresh_token):
             raise _refresh_refused()
@@ -169,6 +191,7 @@ class Accounts:
                 token_hash(successor),
                 session_life=self._sessions.life,
                 reuse_window=self._reuse_window,
+                address=coarse_address(network),
             )
         # Only here, with the end of a replayed family committed, may the refusal be raised.
         if isinstance(refreshed, operations.RefreshRefused):
@@ -248,9 +271,12 @@ class Accounts:
                 account,
                 method=SignInMethod.PASSWORD,
                 user_agent=user_agent,
+                network=network,
                 is_new=True,
             )
-            await operations.record_audit(transaction, account.user_id, "sign_up", converted=True)
+            await operations.record_audit(
+                transaction, account.user_id, "sign_up", method="password", converted=True
+            )
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
 from auth.sessions import Sessions
 from auth.tokens import AccessTokens
@@ -26,4 +28,9 @@ class AccountServices(Protocol):
     @property
     def attempts(self) -> Attempts: ...
     @property
+    def failures(self) -> FailedAttempts: ...
+    @property
     def sessions(self) -> Sessions: ...
+    def of[T](self, make: Callable[[AccountServices], T]) -> T:
+        """Another service, made once, by the function that names it."""
+        ...

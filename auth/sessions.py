@@ -16,6 +16,7 @@ from auth.signed_ids import SignedIds
 from auth.tokens import AccessTokens, IssuedToken, unauthenticated
 from db.accounts import operations, rules
 from db.accounts.assurance import Assurance, SignInMethod, assurance_level
+from db.accounts.devices import coarse_address
 from db.accounts.operations import Account
 from db.core.actor import Actor
 from db.core.pool import Transaction
@@ -90,6 +91,7 @@ class Sessions:
         *,
         method: SignInMethod,
         user_agent: str | None = None,
+        network: str = "",
         is_new: bool = False,
     ) -> Opened:
         """A session for an account that has just been proven to be the asker's by `method`.
@@ -98,15 +100,18 @@ class Sessions:
         sign-in in the audit log, but not of an account that `is_new`: that is a sign-up. Part of
         the caller's transaction, which has locked the user's row (`lock_active_account()`), so that
         nobody adds a second factor meanwhile. Only when it has committed may anything be told.
+
+        `user_agent` and `network` are kept so that its owner knows the device again, of the network
+        only about where it is (`coarse_address()`).
         """
         if is_new:
-            return await self.open_proven(transaction, account, (method,), user_agent)
+            return await self.open_proven(transaction, account, (method,), user_agent, network)
         if assurance_level((method,)) < 2:
             needed = await self._challenge(transaction, account, method, user_agent)
             if needed is not None:
                 return needed
         await operations.record_audit(transaction, account.user_id, "sign_in", method=method)
-        return await self.open_proven(transaction, account, (method,), user_agent)
+        return await self.open_proven(transaction, account, (method,), user_agent, network)
 
     async def open_proven(
         self,
@@ -114,6 +119,7 @@ class Sessions:
         account: Account,
         methods: tuple[SignInMethod, ...],
         user_agent: str | None,
+        network: str = "",
     ) -> OpenedSession:
         """A session that nothing more is asked for, whatever the account asks for."""
         refresh_token = new_refresh_token()
@@ -124,6 +130,7 @@ class Sessions:
             session_life=self.life,
             user_agent=rules.clean_user_agent(user_agent),
             methods=methods,
+            address=coarse_address(network),
         )
         return OpenedSession(session_id, refresh_token, assurance)
 

@@ -62,6 +62,27 @@ def cut_bearer_token(authorization_header: str | None) -> str | None:
     return match[1]
 
 
+_IN_URL = re.compile(
+    rb"(?:^|[&;])(?:access_?token|id_?token|token|jwt|api_?key|key|authorization|auth)="
+    rb"|tgk_[0-9a-z]{8}",
+    re.IGNORECASE,
+)
+
+
+def carries_token(query_string: bytes) -> bool:
+    """Whether a URL has a token or an API key in it, where every log on its way keeps it."""
+    return _IN_URL.search(query_string) is not None
+
+
+def never_in_urls() -> DomainError:
+    """The refusal of such a URL (RFC 9700, 4.3.2), whatever its token is."""
+    return DomainError(
+        ErrorCode.BAD_USER_INPUT,
+        "A token in a URL ends up in logs: send it as `Authorization: Bearer …`. Whoever saw this "
+        "URL has it now, so end its session or rotate its API key.",
+    )
+
+
 # The same for headers that come again and again: each request's, but not each socket's.
 bearer_token = lru_cache(maxsize=4096)(cut_bearer_token)
 
@@ -77,6 +98,8 @@ class AccessTokens:
         clock: Callable[[], float] = time.time,
         remembered_tokens: int = REMEMBERED_TOKENS,
     ) -> None:
+        # The sessions whose tokens came since somebody wrote down that they did.
+        self.seen: set[UUID] = set()
         self.revoked = RevokedSessions(settings.access_token_seconds + REVOCATION_MARGIN_SECONDS)
         self._keys = keys
         self._issuer = settings.token_issuer
@@ -133,6 +156,8 @@ class AccessTokens:
             raise unauthenticated("The access token has expired; refresh the session.")
         if actor.session_id in self.revoked:
             raise unauthenticated("This session has ended; sign in again.")
+        assert actor.session_id is not None, "a token names its session"
+        self.seen.add(actor.session_id)
         return actor
 
     def revoke_session(self, session_id: UUID) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 from rich.console import Console
@@ -98,7 +99,7 @@ def show(report: Report, console: Console) -> None:
             table.add_column(
                 name.replace(" ", "\n"), no_wrap=True, justify="right" if position > 1 else "left"
             )
-        for line, following in zip(lines, [*lines[1:], [""]], strict=True):
+        for line, following in zip_longest(lines, lines[1:], fillvalue=[""]):
             table.add_row(*line, end_section=line[0] != following[0])
         console.print(table)
     console.print(memory_text(report))

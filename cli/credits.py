@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 from collections.abc import Coroutine
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, id_of, owner_url, result_console, serving_url
+from cli.core.terminal import console, fail, id_of, operator, owner_url, result_console, serving_url
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -31,11 +29,6 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the history and the
 Key = Annotated[str | None, typer.Option(help="The same key does it once, however often it runs.")]
 Amount = Annotated[int, typer.Argument(min=1, max=1_000_000, help="How many credits.")]
 Email = Annotated[str, typer.Argument(help="Whose wallet, by e-mail.")]
-
-
-def operator() -> str:
-    """Who runs the command, for the audit log."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def operator_action(reason: str, key: str | None) -> OperatorAction:

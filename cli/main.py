@@ -25,7 +25,7 @@ def command_groups() -> Iterator[tuple[str, typer.Typer]]:
     """The groups of commands: each module beside this one is one, and has its name."""
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.stem not in ("__init__", "__main__", "main"):
-            yield file.stem, import_module(f"cli.{file.stem}").commands
+            yield file.stem.replace("_", "-"), import_module(f"cli.{file.stem}").commands
 
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""`tallygraph users …`: who there is, what they have, and who is an admin."""
+"""`tallygraph users …`: who there is, what they have, who is an admin and who is locked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, owner_url, result_console
+from cli.core.terminal import console, fail, operator, owner_url, result_console
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -79,27 +79,39 @@ def users_promote(who: Who) -> None:
     """Makes a user an admin, from their next request on."""
     from db.accounts.operating import set_role
 
-    changed = run(set_role(owner_url(get_settings()), who, "admin"))
-    console.print(
-        f"{who.strip()} is an admin from now on."
-        if changed
-        else f"{who.strip()} is an admin already.",
-        markup=False,
-        soft_wrap=True,
-    )
+    changed = run(set_role(owner_url(get_settings()), who, "admin", operator()))
+    _tell(who, "is an admin from now on." if changed else "is an admin already.")
 
 
 @commands.command("demote")
 def users_demote(who: Who) -> None:
-    """Takes an admin's rights away, from their next request on."""
+    """Takes an admin's rights away, and ends their sessions."""
     from db.accounts.operating import set_role
 
-    changed = run(set_role(owner_url(get_settings()), who, "user"))
-    console.print(
-        f"{who.strip()} is no admin any more." if changed else f"{who.strip()} is no admin.",
-        markup=False,
-        soft_wrap=True,
-    )
+    changed = run(set_role(owner_url(get_settings()), who, "user", operator()))
+    _tell(who, "is no admin any more." if changed else "is no admin.")
+
+
+@commands.command("lock")
+def users_lock(who: Who) -> None:
+    """Locks an account: its sessions end within seconds, and nobody signs in."""
+    from db.accounts.operating import set_locked
+
+    work = set_locked(owner_url(get_settings()), who, is_locked=True, operator=operator())
+    _tell(who, "is locked from now on." if run(work) else "is locked already.")
+
+
+@commands.command("unlock")
+def users_unlock(who: Who) -> None:
+    """Lets the owner of a locked account sign in again."""
+    from db.accounts.operating import set_locked
+
+    work = set_locked(owner_url(get_settings()), who, is_locked=False, operator=operator())
+    _tell(who, "may sign in again." if run(work) else "is not locked.")
+
+
+def _tell(who: str, what: str) -> None:
+    console.print(f"{who.strip()} {what}", markup=False, soft_wrap=True)
 
 
 def users_table(users: list[Record], *, is_narrow: bool) -> Table:

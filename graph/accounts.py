@@ -40,6 +40,10 @@ class User(Node):
         lambda user: user.c.role == literal_column("'admin'"),
         description="Whether they may use what is for admins.",
     )
+    is_locked: bool = expression(
+        lambda user: user.c.status == literal_column("'locked'"),
+        description="Whether an admin locked the account, so that nobody signs in.",
+    )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
 
@@ -193,7 +197,8 @@ async def sign_in_anonymously(
 async def refresh_session(context: Context, input: RefreshSessionInput) -> Payload:
     """Renews a session. A dead token is the input's fault here, so it is a UserError."""
     try:
-        return session_payload(await context.services.accounts.refresh(input.refresh_token))
+        accounts = context.services.accounts
+        return session_payload(await accounts.refresh(input.refresh_token, network=context.network))
     except DomainError as error:
         if error.code is not ErrorCode.UNAUTHENTICATED:
             raise

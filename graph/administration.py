@@ -1,17 +1,23 @@
-"""What admins do for users: looking them up, and giving credits."""
+"""What admins do for and to users: look them up, give credits, promote and lock."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import strawberry
 from sqlalchemy import Text, Uuid, or_, select
 
+from auth.ended_sessions import EndedSessions
 from db.accounts.emails import email_key
 from db.accounts.operations import USER_OF_EMAIL_KEY
+from db.administration import operations as administration
+from db.core.commands import FunctionCall
 from db.core.errors import ErrorCode, Problems
+from db.core.origin import Origin
 from db.credits import operations as credits
 from db.credits import tables as credit_tables
 from graph.accounts import User
@@ -22,7 +28,7 @@ from graph.engine.specs import Search, SearchTerm
 from graph.shared.context import Context
 from graph.shared.inputs import stored_in
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, noted_uuid
+from graph.shared.relay import Connection, noted_uuid, uuid_from_global_id
 
 
 def part_of(text: str) -> str:
@@ -111,6 +117,68 @@ async def grant_credits(context: Context, input: GrantCreditsInput) -> Outcome:
     return Outcome(command, {"transaction": RESULT, "user": Ref(user_id)})
 
 
+@strawberry.input(description="Whom to make an admin.")
+class PromoteUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.input(description="Whose rights of an admin to take away.")
+class DemoteUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.input(description="Whose account to lock.")
+class LockUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.input(description="Whose account to unlock.")
+class UnlockUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.type(description="Result of `promoteUser`, `demoteUser`, `lockUser` and `unlockUser`.")
+class AdministeredUserPayload(MutationPayload):
+    user: User | None = strawberry.field(description="The user as they are now; null on errors.")
+
+
+async def promote_user(context: Context, input: PromoteUserInput) -> Outcome:
+    """Makes a user an admin."""
+    return Outcome(administration.promote(_user_id(context, input.id), context), {"user": RESULT})
+
+
+async def demote_user(context: Context, input: DemoteUserInput) -> Outcome:
+    """Takes an admin's rights away."""
+    return _ending_sessions(context, input.id, administration.demote)
+
+
+async def lock_user(context: Context, input: LockUserInput) -> Outcome:
+    """Locks an account."""
+    return _ending_sessions(context, input.id, administration.lock)
+
+
+async def unlock_user(context: Context, input: UnlockUserInput) -> Outcome:
+    """Unlocks an account."""
+    return Outcome(administration.unlock(_user_id(context, input.id), context), {"user": RESULT})
+
+
+def _user_id(context: Context, wanted: str) -> UUID:
+    context.signed_in()
+    return uuid_from_global_id(wanted, "user", "input", "id")
+
+
+def _ending_sessions(
+    context: Context,
+    wanted: str,
+    make: Callable[[UUID, Origin], FunctionCall[UUID]],
+) -> Outcome:
+    """A command by which the user's sessions end, here without a delay."""
+    user_id = _user_id(context, wanted)
+    command = make(user_id, context)
+    command.after = partial(context.services.of(EndedSessions.of).learn, user_id)
+    return Outcome(command, {"user": RESULT})
+
+
 @strawberry.type
 class AdministrationMutation:
     """Mutations for admins."""
@@ -126,4 +194,35 @@ class AdministrationMutation:
         ),
         for_admins=True,
         description="Give a user credits. For admins; FORBIDDEN for others.",
+    )
+    promote_user: AdministeredUserPayload | None = mutation(
+        promote_user,
+        PromoteUserInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
+        for_admins=True,
+        description="Make a user an admin; a guest cannot be one. For admins; FORBIDDEN for "
+        "others.",
+    )
+    demote_user: AdministeredUserPayload | None = mutation(
+        demote_user,
+        DemoteUserInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_ADMIN),
+        for_admins=True,
+        description="Take an admin's rights away and end their sessions. For admins; FORBIDDEN for "
+        "others. An admin who can sign in always remains.",
+    )
+    lock_user: AdministeredUserPayload | None = mutation(
+        lock_user,
+        LockUserInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_ADMIN),
+        for_admins=True,
+        description="Lock an account: its sessions end, and nobody signs in until it is unlocked. "
+        "For admins; FORBIDDEN for others. An admin who can sign in always remains.",
+    )
+    unlock_user: AdministeredUserPayload | None = mutation(
+        unlock_user,
+        UnlockUserInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        for_admins=True,
+        description="Let an account's owner sign in again. For admins; FORBIDDEN for others.",
     )

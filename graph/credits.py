@@ -326,6 +326,7 @@ class CreditsMutation:
             ErrorCode.DAILY_LIMIT_REACHED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),
+        for_api_keys=True,
         description="Spend the caller's credits at once. Needs a signed-in user.",
     )
 

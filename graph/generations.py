@@ -300,6 +300,7 @@ class GenerationsMutation:
             ErrorCode.DAILY_LIMIT_REACHED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),
+        for_api_keys=True,
         description="Run a tool on an uploaded photo. Its price is held now, spent on success, "
         "and given back on failure. Three of a user's run at once, the others wait in order; one "
         "that equals another under way shares its result, free.",
@@ -313,6 +314,7 @@ class GenerationsMutation:
             ErrorCode.GENERATION_ENDED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),
+        for_api_keys=True,
         description="Call off a generation that has not ended. Its credits come back; what is made "
         "of it after that is thrown away.",
     )
@@ -320,6 +322,7 @@ class GenerationsMutation:
         delete_generation,
         DeleteGenerationInput,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
+        for_api_keys=True,
         description="Delete a generation that has ended, for good. What was paid for it stays in "
         "the wallet's history, and its idempotency key may be used again.",
     )

@@ -127,6 +127,7 @@ class NotificationsMutation:
         mark_notification_read,
         MarkNotificationReadInput,
         errors=(ErrorCode.NOT_FOUND,),
+        for_api_keys=True,
         description="Mark a notification as read.",
     )
     send_notification: SendNotificationPayload | None = mutation(

@@ -362,8 +362,9 @@ class OrganizationsMutation:
         invite_member,
         InviteMemberInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
-        description="Invite somebody by e-mail; the invitation's `token` is theirs to accept. "
-        "Owners invite admins, members and viewers, admins members and viewers.",
+        description="Invite somebody by e-mail; the invitation's `token`, which they are mailed, "
+        "is theirs to accept. One person invites at most 200 in a day. Owners invite admins, "
+        "members and viewers, admins members and viewers.",
     )
     revoke_invitation: InvitationPayload | None = mutation(
         revoke_invitation,

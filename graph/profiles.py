@@ -148,18 +148,21 @@ class ProfilesMutation:
         create_profile,
         CreateProfileInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.QUOTA_EXCEEDED),
+        for_api_keys=True,
         description="Create a profile.",
     )
     update_profile: ProfilePayload | None = mutation(
         update_profile,
         UpdateProfileInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.QUOTA_EXCEEDED),
+        for_api_keys=True,
         description="Change a profile.",
     )
     delete_profile: DeleteProfilePayload | None = mutation(
         delete_profile,
         DeleteProfileInput,
         errors=(ErrorCode.NOT_FOUND,),
+        for_api_keys=True,
         description="Delete a profile.",
     )
 

@@ -201,12 +201,14 @@ class UploadsMutation:
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.QUOTA_EXCEEDED,
         ),
+        for_api_keys=True,
         description="Announce a photo and get a signed URL to PUT it to.",
     )
     delete_upload: DeleteUploadPayload | None = mutation(
         delete_upload,
         DeleteUploadInput,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.BAD_USER_INPUT),
+        for_api_keys=True,
         description="Delete a photo for good. What was made from it stays.",
     )
 

@@ -16,7 +16,9 @@ from starlette.routing import Route
 
 from auth.accounts import Accounts
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.keys import SigningKeys
+from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.revocation_watch import RevocationWatch
@@ -108,12 +110,15 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
+        self.services.of(LastSeen.of).start()
         await self.process_group.start(self.process_metrics.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.process_group.stop()
+        await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
+        await self.services.failures.stop()
         await self._access.stop()
         await self.services.hub.stop()
         self.services.passwords.close()
@@ -208,6 +213,7 @@ def make_services(
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
     attempts = Attempts(settings.failed_sign_ins_per_address)
+    failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
@@ -218,8 +224,9 @@ def make_services(
         tokens=tokens,
         passwords=passwords,
         attempts=attempts,
+        failures=failures,
         sessions=sessions,
-        accounts=Accounts(database, passwords, attempts, tokens, sessions, settings),
+        accounts=Accounts(database, passwords, attempts, failures, tokens, sessions, settings),
         revocations=RevocationWatch(database, tokens.revoked),
         hub=EventHub(database, bus),
         images=images,

@@ -17,8 +17,9 @@ import orjson
 import structlog
 from graphql import OperationType
 
+from auth.api_keys import KEY_START, ApiKeys
 from auth.networks import client_address, network_of
-from auth.tokens import bearer_token
+from auth.tokens import bearer_token, carries_token, never_in_urls
 from auth.turns import Turns
 from db.core.actor import NOBODY, Actor
 from db.core.errors import DomainError, ErrorCode, RateLimited
@@ -56,6 +57,7 @@ KNOWN_BODY_COPIES = 4
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
 # What refuses a body does not wait for the rest of it.
 CLOSING = ((b"connection", b"close"),)
+CHALLENGE = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
 SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 # An answer's headers as lines, for who writes it in one piece.
 HEADERS = {
@@ -112,6 +114,7 @@ class GraphQLHttp:
     def __init__(self, engine: Engine, services: Services) -> None:
         self._engine = engine
         self._services = services
+        self._api_keys = services.of(ApiKeys.of)
         self._limit_bytes = services.settings.body_limit_bytes
         self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
         self._large_bodies = LoopTurns(1)
@@ -193,10 +196,15 @@ class GraphQLHttp:
         )
         scope[CONTEXT_KEY] = context
         try:
-            text = await self._engine.text(asked.request, name, context.network)
+            text = self._engine.text_at_once(asked.request, name)
+            if text is None:
+                text = await self._engine.text(asked.request, name, context.network)
             if scope["method"] == "GET":
                 await self._refuse_get_mutation(text, name, context.network)
-            answer = await self._run(headers, text, variables, context, name)
+            if len(headers.get(b"content-length", b"")) < LARGE_BODY_DIGITS:
+                answer = await self._engine.run(text, variables, name, context)
+            else:
+                answer = await self._run_large(text, variables, context, name)
             if asks_for_cost(asked.request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
             return 200, answer
@@ -208,17 +216,10 @@ class GraphQLHttp:
             status = 400 if media == RESPONSE_TYPE else 200
             return status, b'{"errors":' + orjson.dumps(error.formatted()) + b"}"
 
-    async def _run(
-        self,
-        headers: Headers,
-        text: str,
-        variables: dict[str, Any],
-        context: Context,
-        name: str | None,
+    async def _run_large(
+        self, text: str, variables: dict[str, Any], context: Context, name: str | None
     ) -> bytes:
-        """The answer. Of large bodies, which take Postgres long, each user has one at a time."""
-        if len(headers.get(b"content-length", b"")) < LARGE_BODY_DIGITS:
-            return await self._engine.run(text, variables, name, context)
+        """The answer to a large body, which takes Postgres long: a user has one at a time."""
         try:
             async with self._large_writes.of(context.actor.user_id or context.network):
                 return await self._engine.run(text, variables, name, context)
@@ -231,7 +232,10 @@ class GraphQLHttp:
         known = self._known.get(body) if body else None
         if known is not None:
             try:
+                _refuse_token_in_url(scope)
                 actor = self._authenticate(headers)
+                if isinstance(actor, str):
+                    actor = await self._authenticate_key(actor, scope)
             except DeadToken:
                 network = network_of(client_address(scope))
                 if not await self._engine.ignores_dead_token(known.request, known.name, network):
@@ -281,7 +285,10 @@ class GraphQLHttp:
         method = scope["method"]
         if method not in {"GET", "POST"}:
             raise _refuse(405, "Use POST, or GET for queries.", headers=((b"allow", b"GET, POST"),))
+        _refuse_token_in_url(scope)
         actor = self._authenticate(headers)
+        if isinstance(actor, str):
+            actor = await self._authenticate_key(actor, scope)
         if method == "POST":
             await self._refuse_early(scope, headers, actor)
             return actor, await self._read_post(scope, receive, headers)
@@ -297,15 +304,29 @@ class GraphQLHttp:
         except RateLimited as error:
             raise _too_many(error) from None
 
-    def _authenticate(self, headers: Headers) -> Any:
+    def _authenticate(self, headers: Headers) -> Actor | str:
+        """Who asks; of an API key only the key, since whose it is takes a look elsewhere."""
         authorization = headers.get(b"authorization")
         if authorization is None:
             return NOBODY
         try:
-            return self._services.tokens.verify(_token_in(authorization))
+            token = _token_in(authorization)
+            return token if token.startswith(KEY_START) else self._services.tokens.verify(token)
         except DomainError as error:
-            challenge = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
-            raise DeadToken(401, error, challenge) from None
+            raise DeadToken(401, error, CHALLENGE) from None
+
+    async def _authenticate_key(self, key: str, scope: Scope) -> Actor:
+        """Whose API key it is, its request counted."""
+        try:
+            actor = await self._api_keys.verify(key, network_of(client_address(scope)))
+            self._api_keys.admit(actor)
+        except RateLimited as error:
+            raise _too_many(error) from None
+        except DomainError as error:
+            if error.code is not ErrorCode.UNAUTHENTICATED:
+                raise
+            raise DeadToken(401, error, CHALLENGE) from None
+        return actor
 
     async def _refuse_get_mutation(self, text: str, name: str | None, network: str) -> None:
         operation = await self._engine.operation(text, name, network)
@@ -358,6 +379,11 @@ class GraphQLHttp:
 def _too_many(error: RateLimited) -> Refusal:
     lines = ((b"retry-after", b"%d" % error.retry_after_seconds), *CLOSING)
     return Refusal(429, error, lines)
+
+
+def _refuse_token_in_url(scope: Scope) -> None:
+    if scope["query_string"] and carries_token(scope["query_string"]):
+        raise Refusal(400, never_in_urls())
 
 
 def _check_post(headers: Headers) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from auth.accounts import Accounts
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.keys import SigningKeys
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
@@ -35,6 +36,7 @@ class Services:
     tokens: AccessTokens
     passwords: PasswordHasher
     attempts: Attempts
+    failures: FailedAttempts
     sessions: Sessions
     accounts: Accounts
     revocations: RevocationWatch

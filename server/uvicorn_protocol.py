@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from auth.networks import Shares, network_of
 from graph.shared.context import ABORT_KEY, BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
+from graph.shared.loop_turns import LoopTurns
 from graph.shared.slow_readers import STALLED_SECONDS, ReaderWatch
 from server.connections import REFUSED_SECONDS, TOO_MANY, ConnectionShares
 from server.lingering import (
@@ -72,6 +73,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     # Those of this process, where there are any; what this connection holds of one of them.
     shares: ConnectionShares | None = None
     _held: tuple[Shares[str], str] | None = None
+    # Where this connection's requests begin in turn, and as whose.
+    _starts: LoopTurns | None = None
+    _network = ""
     _task: asyncio.Task[None] | None = None
     _running: RequestResponseCycle | None = None
 
@@ -335,8 +339,10 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         self._running = cycle
         # Not bound to the cycle: it holds the scope, and only the collector finds circles.
         cycle.scope[RESPOND_KEY] = self._respond_whole  # type: ignore[literal-required]
-        network = network_of(self.client[0]) if self.client else ""
-        starts_of(self.loop).begin(network, partial(self._begin, cycle, app))
+        if self._starts is None:
+            self._starts = starts_of(self.loop)
+            self._network = network_of(self.client[0]) if self.client else ""
+        self._starts.begin(self._network, partial(self._begin, cycle, app))
 
     def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Starts the application; the task is kept, to be cancelled when the client leaves."""

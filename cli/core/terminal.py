@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +48,11 @@ def fail(message: str) -> NoReturn:
 def say(message: str) -> None:
     """Prints what went wrong, on as few lines as it has."""
     console.print(message, style="red", markup=False, soft_wrap=True)
+
+
+def operator() -> str:
+    """Who runs the command, for the audit log."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def id_of(prefix: str, found_by: str) -> Callable[[str], UUID]:

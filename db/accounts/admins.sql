@@ -1,13 +1,15 @@
 -- Admins: who is one is read from the database, not from the token, so that who is none any more
 -- sees and does nothing.
 
--- Whether the actor is an admin. With its definer's rights, since the policy on `users` asks it. In
--- PL/pgSQL, which keeps the plan for the session: a function in SQL that is not inlined plans its
--- query in each statement, and took a quarter of a nested read.
+-- Whether the actor is an admin; who came with an API key, whose claim is in braces, is none. With its
+-- definer's rights, since the policy on `users` asks it. In PL/pgSQL, which keeps the plan for the
+-- session: a function in SQL that is not inlined plans its query in each statement, and took a quarter
+-- of a nested read.
 create or replace function app.is_admin() returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    return exists (select from public.users u where u.id = app.user_id() and u.role = 'admin');
+    return not starts_with(coalesce(current_setting('app.user_id', true), ''), '{')
+        and exists (select from public.users u where u.id = app.user_id() and u.role = 'admin');
 end;
 $$;
 

@@ -11,17 +11,13 @@ from uuid import UUID
 import asyncpg
 
 from db.accounts.emails import clean_email, email_key
-from db.core.errors import DomainError, ErrorCode
+from db.administration.operations import SET_USER_LOCKED, SET_USER_ROLE
+from db.core.commands import call_on
+from db.core.errors import REFUSAL_SQLSTATE, DomainError, ErrorCode
 
 ID_PREFIX = "user_"
 
 _FIND = "select id from users where email_key = $1"
-_SET_ROLE = """
-with changed as (
-    update users set role = $2, updated_at = now() where id = $1 and role <> $2 returning id
-)
-insert into audit_log (user_id, action) select id, $3 from changed returning user_id
-"""
 _LIST = """
 select u.id, u.email, u.is_anonymous, u.role, u.status, u.plan_id, u.created_at,
        coalesce(w.balance, 0) as balance
@@ -55,15 +51,20 @@ class AccountOverview:
 
 
 @asynccontextmanager
-async def _owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
+async def as_owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the owner of the tables; what a function refuses becomes a DomainError."""
     connection = await asyncpg.connect(owner_url)
     try:
         yield connection
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != REFUSAL_SQLSTATE:
+            raise
+        raise DomainError(ErrorCode(error.hint), error.message) from error
     finally:
         await connection.close()
 
 
-async def _user_id(connection: asyncpg.Connection, who: str) -> UUID:
+async def find_user(connection: asyncpg.Connection, who: str) -> UUID:
     """The id of whoever is named by an e-mail, or by an id as the API gives it."""
     if "@" not in who:
         try:
@@ -83,20 +84,38 @@ async def _user_id(connection: asyncpg.Connection, who: str) -> UUID:
     return by_email
 
 
-async def set_role(owner_url: str, who: str, role: Literal["user", "admin"]) -> bool:
+async def set_role(owner_url: str, who: str, role: Literal["user", "admin"], operator: str) -> bool:
     """Makes a user an admin or takes it away, and notes it; false when it was so already."""
-    action = "promote" if role == "admin" else "demote"
-    async with _owner(owner_url) as connection:
-        user_id = await _user_id(connection, who)
-        return await connection.fetchval(_SET_ROLE, user_id, role, action) is not None
+    async with as_owner(owner_url) as connection:
+        wanted = SET_USER_ROLE(
+            wanted=await find_user(connection, who),
+            new_role=role,
+            given_by=operator,
+            from_network=None,
+            from_device=None,
+        )
+        return await call_on(connection, wanted)
+
+
+async def set_locked(owner_url: str, who: str, *, is_locked: bool, operator: str) -> bool:
+    """Locks or unlocks an account, and notes it; false when it was so already."""
+    async with as_owner(owner_url) as connection:
+        wanted = SET_USER_LOCKED(
+            wanted=await find_user(connection, who),
+            is_locked=is_locked,
+            given_by=operator,
+            from_network=None,
+            from_device=None,
+        )
+        return await call_on(connection, wanted)
 
 
 async def list_users(
     owner_url: str, search: str | None, after: str | None, limit: int
 ) -> list[asyncpg.Record]:
     """Users, newest first: those whose e-mail has the text `search` in it, behind `after`."""
-    async with _owner(owner_url) as connection:
-        behind = await _user_id(connection, after) if after is not None else None
+    async with as_owner(owner_url) as connection:
+        behind = await find_user(connection, after) if after is not None else None
         key = email_key(search) if search is not None else None
         found: list[asyncpg.Record] = await connection.fetch(_LIST, search, key, behind, limit)
         return found
@@ -105,10 +124,10 @@ async def list_users(
 async def read_account(owner_url: str, who: str) -> AccountOverview:
     """A user's account, read in one snapshot."""
     async with (
-        _owner(owner_url) as connection,
+        as_owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        user_id = await _user_id(connection, who)
+        user_id = await find_user(connection, who)
         return AccountOverview(
             await connection.fetchrow(_USER, user_id), await connection.fetch(_SESSIONS, user_id)
         )

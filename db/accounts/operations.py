@@ -18,7 +18,6 @@ from db.accounts.bounds import end_oldest_sessions, forget_oldest_tokens
 from db.accounts.emails import email_key
 from db.accounts.rules import RefreshDecision, decide_refresh
 from db.accounts.tables import (
-    AuditEntry,
     Credential,
     DeletedSession,
     RefreshToken,
@@ -26,6 +25,7 @@ from db.accounts.tables import (
     User,
     UserStatus,
 )
+from db.audit.operations import record_audit as record_audit  # noqa: PLC0414 - called from here
 from db.core.commands import SqlFunction, call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Transaction
@@ -46,6 +46,8 @@ TAKE_FROM_BUDGET = SqlFunction[float | None](
     most="integer",
     span="interval",
 )
+REVOKE_OWN_SESSION = SqlFunction[UUID]("app.revoke_own_session", "uuid", wanted="uuid")
+END_OWN_SESSIONS = SqlFunction[list[UUID]]("app.end_own_sessions", "uuid[]", kept="uuid")
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
 _GRANT_SIGN_UP_BONUS = SqlFunction[int](
@@ -222,6 +224,7 @@ async def open_session(
     session_life: timedelta,
     user_agent: str | None,
     methods: Sequence[SignInMethod],
+    address: str | None = None,
 ) -> tuple[UUID, Assurance]:
     """A new session with its first refresh token, and what it was proven with."""
     row = await transaction.fetch_one(
@@ -230,6 +233,7 @@ async def open_session(
             user_id=user_id,
             expires_at=CLOCK + session_life,
             user_agent=user_agent,
+            address=address,
             methods=list(methods),
             authenticated_at=CLOCK,
         )
@@ -269,10 +273,12 @@ async def rotate_refresh_token(
     *,
     session_life: timedelta,
     reuse_window: timedelta,
+    address: str | None = None,
 ) -> Refreshed | RefreshRefused:
     """Use up a refresh token in favour of its successor; a replayed one ends its session.
 
-    It never raises for a bad token: the transaction must commit what a replay revokes.
+    `address` is where the session is now. It never raises for a bad token: the transaction must
+    commit what a replay revokes.
     """
     token = await present_refresh_token(transaction, presented_hash, successor_hash, reuse_window)
     if token is None or token.decision is RefreshDecision.REFUSE:
@@ -285,7 +291,7 @@ async def rotate_refresh_token(
         await _use_up(transaction, presented_hash, successor_hash)
         await _store_refresh_token(transaction, session_id, successor_hash, session_life)
         await forget_oldest_tokens(transaction, session_id)
-        await _prolong_session(transaction, session_id, session_life)
+        await _prolong_session(transaction, session_id, session_life, address)
     return Refreshed(session_id, account, token.assurance)
 
 
@@ -366,6 +372,13 @@ async def lock_account(transaction: Transaction, user_id: UUID) -> list[UUID]:
     return await revoke_user_sessions(transaction, user_id, "account_locked")
 
 
+async def list_sessions_just_ended(transaction: Transaction, user_id: UUID) -> list[UUID]:
+    """The sessions of a user that were revoked during the last minute."""
+    since = CLOCK - timedelta(minutes=1)
+    ended = select(Session.id).where(Session.user_id == user_id, Session.revoked_at > since)
+    return [row["id"] for row in await transaction.fetch_all(ended)]
+
+
 async def list_revoked_sessions(transaction: Transaction, since_seconds: float) -> list[UUID]:
     """The sessions revoked, or deleted with their account, during the last `since_seconds`."""
     since = CLOCK - timedelta(seconds=since_seconds)
@@ -373,15 +386,6 @@ async def list_revoked_sessions(transaction: Transaction, since_seconds: float) 
     deleted = select(DeletedSession.id).where(DeletedSession.deleted_at > since)
     rows = await transaction.fetch_all(revoked.union_all(deleted))
     return [row["id"] for row in rows]
-
-
-async def record_audit(
-    transaction: Transaction, user_id: UUID | None, action: str, **detail: object
-) -> None:
-    """Note what happened to an account; never a secret, never an address."""
-    await transaction.execute(
-        insert(AuditEntry).values(user_id=user_id, action=action, detail=detail)
-    )
 
 
 async def _find_credentials(transaction: Transaction, is_wanted: Any) -> Credentials | None:
@@ -497,10 +501,14 @@ async def _store_refresh_token(
 
 
 async def _prolong_session(
-    transaction: Transaction, session_id: UUID, session_life: timedelta
+    transaction: Transaction, session_id: UUID, session_life: timedelta, address: str | None
 ) -> None:
     await transaction.execute(
         update(Session)
         .where(Session.id == session_id)
-        .values(last_used_at=CLOCK, expires_at=CLOCK + session_life)
+        .values(
+            last_used_at=CLOCK,
+            expires_at=CLOCK + session_life,
+            address=func.coalesce(address, Session.address),
+        )
     )

@@ -12,3 +12,45 @@ end;
 $$;
 
 revoke execute on function app.record_deleted_session() from public;
+
+-- Ends a session of the caller's and returns it; ending it twice changes nothing.
+create or replace function app.revoke_own_session(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+begin
+    update public.sessions s set revoked_at = clock_timestamp(), revoked_reason = 'revoked_by_user'
+    where s.id = wanted and s.user_id = actor_id and s.revoked_at is null;
+    if found then
+        insert into public.audit_log (user_id, action, detail)
+        values (actor_id, 'revoke_session', jsonb_build_object('session', 'session_' || wanted));
+    elsif not exists (select from public.sessions s where s.id = wanted and s.user_id = actor_id) then
+        perform app.refuse('NOT_FOUND', 'There is no such session.', '{"path": ["input", "id"]}');
+    end if;
+    return wanted;
+end;
+$$;
+
+-- Ends all sessions of the caller's but one, which may be null, and returns those that were open.
+create or replace function app.end_own_sessions(kept uuid) returns uuid[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    ended uuid[];
+begin
+    with revoked as (
+        update public.sessions s set revoked_at = clock_timestamp(), revoked_reason = 'signed_out_everywhere'
+        where s.user_id = actor_id and s.revoked_at is null and s.id is distinct from kept
+        returning s.id
+    )
+    select coalesce(array_agg(r.id), '{}') into ended from revoked r;
+    if ended <> '{}' then
+        insert into public.audit_log (user_id, action, detail)
+        values (actor_id, 'sign_out_everywhere', jsonb_build_object('sessions', cardinality(ended)));
+    end if;
+    return ended;
+end;
+$$;
+
+revoke execute on function app.revoke_own_session(uuid), app.end_own_sessions(uuid) from public;
+grant execute on function app.revoke_own_session(uuid), app.end_own_sessions(uuid) to authenticated;

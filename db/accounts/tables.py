@@ -92,6 +92,10 @@ class User(Base):
         " when (old.email is distinct from new.email"
         " or old.display_name is distinct from new.display_name)"
         " execute function app.rename_member()",
+        "end_api_keys after update on users for each row"
+        " when (new.status <> 'active' and old.status = 'active'"
+        " or old.role = 'admin' and new.role <> 'admin')"
+        " execute function app.end_api_keys()",
     )
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
     on_merge = Stay("The ledger's lines name the guest for ever; the account is MERGED.")
@@ -123,6 +127,8 @@ class SessionStatus(State):
 class Session(Base):
     """One signed-in device. Revoking it kills its access and refresh tokens.
 
+    `address` is the network around where it was last seen, never the address itself
+    (`db/accounts/devices.py`); it goes with the row.
     `methods` are the ways in which its owner proved who they are (`db/accounts/assurance.py`), and
     `authenticated_at` is when they last did; refreshing changes neither.
     """
@@ -130,16 +136,18 @@ class Session(Base):
     __tablename__ = "sessions"
 
     id: Mapped[UuidKey]
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[Timestamp]
     last_used_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[OptionalTimestamp] = mapped_column(index=True)
     revoked_reason: Mapped[str | None]
     user_agent: Mapped[str | None]
+    address: Mapped[str | None]
     methods: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     authenticated_at: Mapped[Timestamp]
 
+    __table_args__ = (Index("ix_sessions_user_id", "user_id", "created_at", "id"),)
     access = Access(read=Owner())
     lifecycle = set_once("revoked_at", SessionStatus)
     triggers = (
@@ -162,7 +170,8 @@ class Session(Base):
 class DeletedSession(Base):
     """A session whose row went while its access tokens lived on, most often with its account.
 
-    A trigger on `sessions` writes it, so that every process learns of it as of a revoked one.
+    A trigger on `sessions` writes it, so that every process learns of it as of a revoked one. The
+    secrets of API keys that ended are written here, too (`db/api_keys/tables.py`).
     """
 
     __tablename__ = "deleted_sessions"
@@ -171,7 +180,7 @@ class DeletedSession(Base):
     deleted_at: Mapped[Timestamp] = mapped_column(index=True)
 
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
-    quota = Bound("One for each session that was deleted, kept for 30 days.")
+    quota = Bound("One for each session or secret that was deleted, kept for 30 days.")
     # Long after the last access token of the session.
     expiries = (
         Expiry(
@@ -238,18 +247,40 @@ class RateBudget(Base):
 
 
 class AuditEntry(Base):
-    """What happened to accounts and money, for the operator. Never holds a secret."""
+    """What happened to accounts and money; never a secret. Written once, and never changed.
+
+    `user_id` is whose account it concerns: they read it, but for `detail`, which is the operator's.
+    `subject` is what of it they are shown, `network` and `device` are where it was asked for, as
+    far as that was a request. `times` is more than one for failures that came close together.
+    """
 
     __tablename__ = "audit_log"
 
     id: Mapped[BigKey]
-    user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL"), index=True
-    )
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     action: Mapped[str]
     detail: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[Timestamp]
+    subject: Mapped[str | None]
+    network: Mapped[str | None]
+    device: Mapped[str | None]
+    times: Mapped[int] = mapped_column(server_default=text("1"))
 
-    access = Access(read=Nobody(), service=("SELECT", "INSERT"))
+    __table_args__ = (
+        CheckConstraint("times >= 1", name="times"),
+        Index("ix_audit_log_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_audit_log_created_at_id", "created_at", "id"),
+    )
+    access = Access(read=Owner(), hidden=("detail",), service=("SELECT", "INSERT"))
+    triggers = (
+        "show_audit_subject before insert on audit_log for each row when (new.subject is null)"
+        " execute function app.show_audit_subject()",
+        "forget_audited_person before update on audit_log for each row"
+        " when (new.user_id is null and old.user_id is not null)"
+        " execute function app.forget_audited_person()",
+    )
     on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
-    quota = Bound("What operators and admins do, and one line for each session that was misused.")
+    quota = Bound(
+        "One for each sign-in and change; failures are counted together, by account and minute. "
+        "Kept for 400 days, what concerns credits for ten years."
+    )

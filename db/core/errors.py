@@ -31,6 +31,7 @@ class ErrorCode(StrEnum):
     PLAN_LIMIT_REACHED = "PLAN_LIMIT_REACHED"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     LAST_OWNER = "LAST_OWNER"
+    LAST_ADMIN = "LAST_ADMIN"
     GENERATION_ENDED = "GENERATION_ENDED"
     INVALID_STATE = "INVALID_STATE"
     QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
@@ -42,6 +43,10 @@ class ErrorCode(StrEnum):
     PROVIDER_FAILED = "PROVIDER_FAILED"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     INTERNAL = "INTERNAL"
+
+
+# What `app.refuse()` raises; the code stands in the hint, what else there is in the detail.
+REFUSAL_SQLSTATE = "TG000"
 
 
 class DomainError(Exception):

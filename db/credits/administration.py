@@ -14,7 +14,7 @@ import orjson
 
 from db.accounts.emails import email_key
 from db.core.commands import call_on
-from db.core.errors import DomainError, ErrorCode
+from db.core.errors import REFUSAL_SQLSTATE, DomainError, ErrorCode
 from db.core.retries import retried
 from db.credits.operations import (
     GIVE_CREDITS,
@@ -22,8 +22,6 @@ from db.credits.operations import (
     REFUND_CREDITS,
     TRANSFER_CREDITS,
 )
-
-REFUSAL_SQLSTATE = "TG000"
 
 _USER = "select id from users where email_key = $1"
 _WALLET = """

@@ -109,6 +109,28 @@ begin
 end;
 $$;
 
+-- Queues the e-mail of an invitation, unless its address had one of it in the last ten minutes, which was
+-- at `mailed_at`, or was invited five times in an hour, by whomever: nobody is flooded.
+create or replace function app.mail_invitation(invited uuid, mailed_at timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    invitation public.organization_invitations;
+begin
+    select * into invitation from public.organization_invitations i where i.id = invited;
+    if mailed_at > now() - interval '10 minutes'
+        or (select count(*) from public.organization_invitations i
+            where i.email_key = invitation.email_key and i.created_at > now() - interval '1 hour') > 5 then
+        return;
+    end if;
+    perform app.queue_email('organization_invitation', invitation.email, null,
+        (select u.id from public.users u where u.email_key = invitation.email_key),
+        jsonb_build_object(
+            'invitation_id', invited, 'role', invitation.role, 'expires_at', invitation.expires_at,
+            'organization', (select o.name from public.organizations o where o.id = invitation.organization_id),
+            'inviter', (select u.email from public.users u where u.id = invitation.invited_by)));
+end;
+$$;
+
 -- Invites an e-mail address and returns the invitation, good for 7 days. One that is pending for the
 -- same address is renewed, by who may take it back.
 create or replace function app.invite_member(wanted uuid, email text, email_key text, role text) returns uuid
@@ -117,8 +139,10 @@ declare
     pending_limit constant integer := 200;
     lasts constant interval := '7 days';
     own_role text := app.enter_organization(wanted);
+    invited_limit constant integer := 200;
     invited uuid;
     given_role text;
+    mailed_at timestamptz;
 begin
     -- Whoever manages invitations sees their tokens: none may lead to more than they are themselves.
     if invite_member.role is null or invite_member.role not in ('ADMIN', 'MEMBER', 'VIEWER') then
@@ -130,11 +154,16 @@ begin
         where m.organization_id = wanted and u.email_key = invite_member.email_key) then
         perform app.refuse('BAD_USER_INPUT', 'This address belongs to a member already.', '{"path": ["input", "email"]}');
     end if;
-    select i.role into given_role from public.organization_invitations i
+    select i.role, i.created_at into given_role, mailed_at from public.organization_invitations i
     where i.organization_id = wanted and i.email_key = invite_member.email_key and i.status = 'PENDING'
         and i.expires_at > now();
     if found then
         perform app.require_rank_above(own_role, given_role);
+    end if;
+    if (select count(*) from public.organization_invitations i
+        where i.invited_by = app.user_id() and i.created_at > now() - interval '1 day') >= invited_limit then
+        perform app.refuse('LIMIT_EXCEEDED', format('You have invited %s people within a day. Go on tomorrow.',
+            invited_limit));
     end if;
     update public.organization_invitations i set email = invite_member.email, role = invite_member.role,
         invited_by = app.user_id(), created_at = now(), expires_at = now() + lasts
@@ -150,6 +179,7 @@ begin
         values (wanted, invite_member.email, invite_member.email_key, invite_member.role, app.user_id(), now() + lasts)
         returning id into invited;
     end if;
+    perform app.mail_invitation(invited, mailed_at);
     perform app.note_organization_change(wanted, 'invite_member',
         jsonb_build_object('invitation', 'organizationInvitation_' || invited, 'role', invite_member.role));
     return invited;
@@ -386,6 +416,7 @@ revoke execute on function app.organization_rank(text), app.enter_organization(u
     app.require_rank_above(text, text), app.require_other_owner(uuid, uuid), app.require_room_to_own(uuid),
     app.note_organization_change(uuid, text, jsonb), app.required_member(uuid, uuid),
     app.create_organization(text, text),
+    app.mail_invitation(uuid, timestamptz),
     app.invite_member(uuid, text, text, text), app.revoke_invitation(uuid), app.accept_invitation(uuid),
     app.set_member_role(uuid, uuid, text), app.remove_member(uuid, uuid), app.leave_organization(uuid),
     app.transfer_ownership(uuid, uuid), app.select_organization(uuid), app.name_member(),

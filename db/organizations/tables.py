@@ -122,6 +122,7 @@ class OrganizationInvitation(Base):
         ),
         Index("ix_organization_invitations_organization_id", "organization_id", "created_at", "id"),
         Index("ix_organization_invitations_expires_at", "expires_at"),
+        Index("ix_organization_invitations_email_key_created_at", "email_key", "created_at"),
     )
     access = Access(
         read=AnyOf(Member("organization_id", MANAGERS), Admin()),

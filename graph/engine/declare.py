@@ -31,6 +31,7 @@ from graph.engine.specs import (
     Report,
     Rows,
     Search,
+    SessionExpression,
     Spec,
     ViewerRow,
 )
@@ -51,6 +52,11 @@ def state_enum(states: type[State]) -> None:
         raise TypeError(
             f"{odd[0]!r}: clients are sent what the column holds, so name and value must be one"
         )
+    described_enum(states)
+
+
+def described_enum(states: type[State]) -> None:
+    """The same for values whose names the schema shows in place of what the column holds."""
     strawberry.enum(states, description=states.__doc__)
     definition: StrawberryEnumDefinition = states.__strawberry_definition__  # type: ignore[attr-defined]
     for shown, state in zip(definition.values, states, strict=True):
@@ -86,6 +92,13 @@ def expression(
     Here and below: `returns` is its type, where no annotation says so (`extend`).
     """
     return _field(Expression(build), description, returns)
+
+
+def session_expression(
+    build: Callable[[FromClause, ColumnElement[Any]], ColumnElement[Any]], *, description: str
+) -> Any:
+    """A field that is a total SQL expression over the row and the id of the asking session."""
+    return _field(SessionExpression(build), description)
 
 
 def embedded(
@@ -186,6 +199,7 @@ def mutation(
     needs_input: bool = True,
     ignores_dead_token: bool = False,
     demands: Demand = NOTHING_MORE,
+    for_api_keys: bool = False,
     description: str,
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
@@ -194,7 +208,9 @@ def mutation(
     made. Unless it `needs_input`, the input may be left out. With `ignores_dead_token` it needs no
     session, and a token that is no good stops it as little as none. It `demands` a sign-in that is
     fresh, or strong, or both; what is for admins always demands a strong one. Whoever has none is
-    refused before the operation begins, with codes that need not be among the `errors`.
+    refused before the operation begins, with codes that need not be among the `errors`. An API key
+    with the scope WRITE may send what is `for_api_keys`: never what is about accounts and who gets
+    into them.
     """
     demands |= STRONG_SIGN_IN if for_admins else NOTHING_MORE
 
@@ -215,7 +231,7 @@ def mutation(
         wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
         resolver.__annotations__ = {"input": Annotated[wanted, described]}
     errors = (*errors, *errors_of(demands))
-    spec = Mutate(operation, errors, for_admins, ignores_dead_token, demands)
+    spec = Mutate(operation, errors, for_admins, ignores_dead_token, demands, for_api_keys)
     return _field(spec, description, resolver=resolver)
 
 

@@ -46,6 +46,13 @@ class Expression:
 
 
 @dataclass(frozen=True)
+class SessionExpression:
+    """A total SQL expression over the row and the id of the session that asks, null without one."""
+
+    build: Callable[[FromClause, ColumnElement[Any]], ColumnElement[Any]]
+
+
+@dataclass(frozen=True)
 class Embedded:
     """An object made of the same row's columns; null where `present` is false."""
 
@@ -146,7 +153,8 @@ class Mutate:
 
     `errors` are the codes that its payload's `errors` may have. One that `ignores_dead_token` is
     what a client renews its session with, or begins one: sent with an expired, revoked or malformed
-    token, it runs as if there were none. `demands` is how the actor must have signed in.
+    token, it runs as if there were none. `demands` is how the actor must have signed in. Only one
+    `for_api_keys` may be sent with such a key.
     """
 
     operation: Callable[..., Awaitable[Any]]
@@ -154,6 +162,7 @@ class Mutate:
     for_admins: bool = False
     ignores_dead_token: bool = False
     demands: Demand = NOTHING_MORE
+    for_api_keys: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,6 +185,7 @@ Spec = (
     | GlobalId
     | Reference
     | Expression
+    | SessionExpression
     | Embedded
     | RelatedRow
     | Page

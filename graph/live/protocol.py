@@ -16,6 +16,15 @@ ID_LIMIT_CHARACTERS = 256
 # A close frame carries 125 bytes: the code, then the reason.
 _REASON_LIMIT_BYTES = 123
 
+# How a payload may call a token, and what else clients call one, letters and digits alone. Then how
+# tokens, API keys and JWTs begin, under whatever name.
+SPELLINGS = frozenset({"Authorization", "authorization"})
+TOKEN_NAMES = frozenset(
+    {"authorization", "auth", "token", "authtoken", "accesstoken", "idtoken", "jwt", "bearer"}
+    | {"apikey", "xapikey"}
+)
+TOKEN_STARTS = ("bearer ", "tgk_", "eyj")
+
 PING = '{"type":"ping"}'
 PONG = '{"type":"pong"}'
 CONNECTION_ACK = '{"type":"connection_ack"}'
@@ -78,11 +87,27 @@ def optional_payload(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def authorization_of(payload: dict[str, Any]) -> str | None:
-    """The token in a payload, whichever way its key is capitalised."""
+    """The token in a payload: `Authorization` or `authorization`, and nowhere else.
+
+    One that stands elsewhere is refused. Its client believes itself signed in, and would be served
+    as nobody.
+    """
     value = payload.get("Authorization", payload.get("authorization"))
     if value is not None and not isinstance(value, str):
         raise bad_request("`Authorization` must be text")
+    for name, given in payload.items():
+        parts = given.items() if isinstance(given, dict) else ((name, given),)
+        if name not in SPELLINGS and any(_is_token(*part) for part in parts):
+            raise bad_request("Send the token as `Authorization` in `payload`, nowhere else in it")
     return value
+
+
+def _is_token(name: str, given: Any) -> bool:
+    """Whether a text of a payload is meant to say who connects."""
+    if not isinstance(given, str):
+        return False
+    plain = "".join(filter(str.isalnum, name)).lower()
+    return plain in TOKEN_NAMES or given.lower().startswith(TOKEN_STARTS)
 
 
 def operation_id(message: dict[str, Any]) -> str:

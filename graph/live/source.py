@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from graphql import OperationType
 
+from auth.api_keys import KEY_START, ApiKeys
 from auth.networks import network_of
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens, cut_bearer_token
@@ -47,15 +48,24 @@ class LiveOperations:
     def __init__(self, engine: Engine, services: LiveServices) -> None:
         self._engine = engine
         self._services = services
+        self._api_keys = services.of(ApiKeys.of)
 
-    async def authenticate(self, authorization: str | None) -> Actor:
-        """The actor of `Bearer <token>`; nobody without one."""
+    async def authenticate(self, authorization: str | None, address: str) -> Actor:
+        """The actor of `Bearer <token or API key>`; nobody without one."""
         token = cut_bearer_token(authorization)
-        return self._services.tokens.verify(token) if token else NOBODY
+        if token is None:
+            return NOBODY
+        if token.startswith(KEY_START):
+            return await self._api_keys.verify(token, network_of(address))
+        return self._services.tokens.verify(token)
 
-    def is_revoked(self, session_id: UUID) -> bool:
-        """Whether a session has ended before its token expired."""
-        return self._services.revocations.is_revoked(session_id)
+    def admit(self, actor: Actor) -> None:
+        """Counts an operation of a socket's; RATE_LIMITED when its API key has had too many."""
+        self._api_keys.admit(actor)
+
+    def is_revoked(self, revocable_id: UUID) -> bool:
+        """Whether a session, or an API key's secret, has ended before its time."""
+        return self._services.revocations.is_revoked(revocable_id)
 
     async def execute(
         self,

@@ -96,7 +96,7 @@ class Stream:
             self.close_soon(CloseCode.TOO_SLOW, "Not reading fast enough; resume")
         elif actor.expires_at and wall_clock >= actor.expires_at:
             self.close_soon(CloseCode.FORBIDDEN, "The access token has expired; use a new one")
-        elif actor.session_id and self._source.is_revoked(actor.session_id):
+        elif actor.revocable_id and self._source.is_revoked(actor.revocable_id):
             self.close_soon(CloseCode.FORBIDDEN, "The session has expired or was revoked")
         elif now - self._sent_at >= self._limits.comment_seconds:
             self._sent_at = now

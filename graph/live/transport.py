@@ -8,6 +8,7 @@ from contextlib import suppress
 import orjson
 
 from auth.networks import client_address
+from auth.tokens import carries_token, never_in_urls
 from db.core.errors import DomainError
 from graph.live.clients import Clients
 from graph.live.protocol import LEGACY_SUBPROTOCOL, SUBPROTOCOL, CloseCode
@@ -42,11 +43,14 @@ class GraphQLWebSocket:
         if not self._is_origin_allowed(origin):
             await send({"type": "websocket.close", "code": int(CloseCode.FORBIDDEN)})
             return
+        if carries_token(scope["query_string"]):
+            await _deny(send, 400, never_in_urls())
+            return
         slot = self._clients.slot(client_address(scope))
         try:
             slot.enter()
         except DomainError as refused:
-            await _deny(send, refused)
+            await _deny(send, 429, refused, (b"retry-after", b"5"))
             return
         try:
             with suppress(OSError):
@@ -80,11 +84,11 @@ def _header(scope: Scope, wanted: bytes) -> str | None:
     return None
 
 
-async def _deny(send: Send, refused: DomainError) -> None:
+async def _deny(send: Send, status: int, refused: DomainError, *extra: tuple[bytes, bytes]) -> None:
     """Before the handshake a refusal is HTTP: it costs the least."""
-    headers = [(b"content-type", b"application/json"), (b"retry-after", b"5")]
+    headers = [(b"content-type", b"application/json"), *extra]
     body = orjson.dumps({"errors": [top_level(refused)]})
-    await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
 
 

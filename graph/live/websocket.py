@@ -18,6 +18,7 @@ from graph.live import protocol
 from graph.live.clients import Clients, ConnectionSlot
 from graph.live.protocol import CloseCode, CloseSocket, bad_request
 from graph.live.subscriptions import SlowConsumer, SubscriptionAway, SubscriptionClosed
+from graph.shared.errors import top_level
 from graph.shared.slow_readers import read_timeout_seconds
 
 Scope = MutableMapping[str, Any]
@@ -40,8 +41,11 @@ class RequestErrors(Exception):
 class OperationSource(Protocol):
     """Who asks, and what the answer is."""
 
-    async def authenticate(self, authorization: str | None) -> Actor:
+    async def authenticate(self, authorization: str | None, address: str) -> Actor:
         """The actor of a token; raises UNAUTHENTICATED for a bad one."""
+
+    def admit(self, actor: Actor) -> None:
+        """Counts an operation; raises RATE_LIMITED when there were too many."""
 
     def execute(
         self,
@@ -61,8 +65,8 @@ class OperationSource(Protocol):
         An async generator: it is closed when the client completes, leaves or is closed.
         """
 
-    def is_revoked(self, session_id: UUID) -> bool:
-        """Whether a session has ended before its token expired."""
+    def is_revoked(self, revocable_id: UUID) -> bool:
+        """Whether a session, or an API key's secret, has ended before its time."""
 
 
 class _ClientLeft(Exception):
@@ -159,7 +163,7 @@ class WebSocketConnection:
             )
         elif self._actor.expires_at and wall_clock >= self._actor.expires_at:
             self.close_soon(CloseCode.FORBIDDEN, "The access token has expired; use a new one")
-        elif self._actor.session_id and self._source.is_revoked(self._actor.session_id):
+        elif (revocable := self._actor.revocable_id) and self._source.is_revoked(revocable):
             self.close_soon(CloseCode.FORBIDDEN, "The session has expired or was revoked")
         elif self._is_ping_due(now):
             self._pinged_at = now
@@ -236,7 +240,7 @@ class WebSocketConnection:
 
     async def _authenticate(self, authorization: str | None) -> Actor:
         try:
-            return await self._source.authenticate(authorization)
+            return await self._source.authenticate(authorization, self._slot.address)
         except DomainError as error:
             if error.code is ErrorCode.UNAUTHENTICATED:
                 raise CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {error.message}") from None
@@ -252,9 +256,10 @@ class WebSocketConnection:
                 CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {identifier} already exists"
             )
         try:
+            self._source.admit(self._actor)
             self._slot.begin_subscription()
         except DomainError as error:
-            await self._refuse(identifier, error.code, error.message)
+            await self._refuse(identifier, error)
             return
         task = asyncio.create_task(self._operate(identifier, payload))
         task.add_done_callback(lambda _: self._slot.end_subscription())
@@ -322,8 +327,8 @@ class WebSocketConnection:
         self._clients.delivered += 1
         return True
 
-    async def _refuse(self, identifier: str, code: ErrorCode, message: str) -> None:
-        await self._send(_error_frame(identifier, code, message).decode())
+    async def _refuse(self, identifier: str, error: DomainError) -> None:
+        await self._send(protocol.error_frame(identifier, [top_level(error)]).decode())
 
     async def _send(self, frame: str | bytes) -> None:
         # One at a time: a client that stops reading then holds back every operation, and nothing

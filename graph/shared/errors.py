@@ -12,6 +12,7 @@ from asyncpg import PostgresError
 from graphql import GraphQLError
 
 from db.core.errors import (
+    REFUSAL_SQLSTATE,
     DailyLimitReached,
     DomainError,
     ErrorCode,
@@ -23,7 +24,6 @@ from db.core.outages import cannot_serve, unavailable
 from db.core.retries import RETRIED
 from graph.shared.traffic import tell
 
-REFUSAL_SQLSTATE = "TG000"
 # A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
 UNSTORABLE_SQLSTATES = frozenset({"22021", "22P05"})
 

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from aiosmtplib import SMTP, SMTPException, SMTPNotSupported, SMTPResponseException
+from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from jobs.mailing.base import Claim, Letter, LetterRefused, LetterUncertain, NotClaimed, NotTaken
 from settings import SettingsError
@@ -169,11 +169,11 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, SMTPResponseException):
         enhanced = _ENHANCED.match(error.message)
         return f"{error.code} {enhanced[0]}" if enhanced else str(error.code)
-    cause = error.__cause__ or error
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {cause.verify_message}"
-    if isinstance(error, SMTPNotSupported):
-        return "it does not offer what is needed, such as STARTTLS"
+    if "STARTTLS" in str(error):
+        return "it does not offer STARTTLS"
     return type(cause).__name__
 
 

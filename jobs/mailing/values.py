@@ -56,6 +56,7 @@ class Values:
             "expires_at": self._time,
             "valid_minutes": self._minutes,
             "address": one_line,
+            "inviter": one_line,
             "role": lambda role: self._texts.roles.get(str(role).lower(), unlinked(role)),
         }
 

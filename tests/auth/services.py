@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from auth.accounts import Accounts
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
 from auth.keys import SigningKeys
 from auth.passwords import PasswordHasher
 from auth.sessions import Sessions, SignedIn
@@ -31,6 +32,7 @@ class AuthServices:
     accounts: Accounts
     tokens: AccessTokens
     passwords: PasswordHasher
+    failures: FailedAttempts
     database: Database
 
     async def all(self, sql: str, **parameters: Any) -> list[Any]:
@@ -51,8 +53,9 @@ class AuthServices:
 def build(database: Database, settings: Settings) -> AuthServices:
     tokens = AccessTokens(SigningKeys.load(settings), settings)
     passwords, attempts = PasswordHasher(), Attempts(settings.failed_sign_ins_per_address)
-    accounts = Accounts(database, passwords, attempts, tokens, Sessions(tokens, settings), settings)
-    return AuthServices(accounts, tokens, passwords, database)
+    failures, sessions = FailedAttempts(database), Sessions(tokens, settings)
+    accounts = Accounts(database, passwords, attempts, failures, tokens, sessions, settings)
+    return AuthServices(accounts, tokens, passwords, failures, database)
 
 
 def an_email() -> str:

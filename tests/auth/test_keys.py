@@ -6,12 +6,14 @@ import json
 import stat
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from auth import keys
-from auth.keys import FILE_NAME, KEPT_KEYS, SigningKey, SigningKeys, rotate
+from auth.keys import FILE_NAME, MARGIN_SECONDS, SigningKey, SigningKeys, rotate
 from settings import Settings, SettingsError
 
 
@@ -33,6 +35,16 @@ def production(tmp_path: Path) -> Settings:
         database_url="postgresql://authenticated@db/app",
         data_directory=tmp_path,
     )
+
+
+class Clock:
+    """A time that the test sets."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def private_set(*pairs: SigningKey) -> str:
@@ -76,7 +88,7 @@ def test_production_brings_its_own(production: Settings, monkeypatch: pytest.Mon
     with pytest.raises(SettingsError, match="SIGNING_KEYS"):
         rotate(production)
     monkeypatch.delenv(keys.VARIABLE)
-    assert rotate(production).kid == SigningKeys.load(production).signing.kid
+    assert rotate(production).new.kid == SigningKeys.load(production).signing.kid
 
 
 @pytest.mark.parametrize(
@@ -103,20 +115,80 @@ def test_unreadable_keys_are_named_and_never_quoted(
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-def test_rotation_signs_anew_and_verifies_the_old(own: Settings) -> None:
-    kids = [SigningKeys.load(own).signing.kid]
-    kids += [rotate(own).kid for _ in range(KEPT_KEYS)]
+def kids_of(loaded: SigningKeys) -> list[str]:
+    return [key["kid"] for key in reversed(loaded.jwks()["keys"])]
+
+
+def test_rotation_signs_anew_and_verifies_the_old_for_a_tokens_life(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    clock = Clock(now)
+    monkeypatch.setattr(keys.time, "time", clock)
+    monkeypatch.setattr(keys, "RELOAD_AT_MOST_EVERY_SECONDS", 0)
+    running = SigningKeys.load(own)
+    kids = [running.signing.kid]
+    life = own.access_token_seconds + MARGIN_SECONDS
+    # However often it is done, no token dies of it.
+    for seconds in (0, 5, 10, 15):
+        clock.now = now + seconds
+        rotation = rotate(own)
+        kids.append(rotation.new.kid)
+        assert list(rotation.verifying) == kids[:-1]
+        assert rotation.since_last_seconds == (5 if seconds else None)
+    for loaded in (SigningKeys.load(own), running):
+        assert loaded.verifying(kids[-1]) is not None
+        assert loaded.signing.kid == kids[-1]
+        assert kids_of(loaded) == kids
+    # Each ends a life after the next one began to sign.
+    for seconds, ended in ((life - 1, 0), (life + 1, 1), (life + 6, 2), (life + 100, 4)):
+        clock.now = now + seconds
+        assert kids_of(running) == kids[ended:]
+        assert [running.verifying(kid) is None for kid in kids] == [
+            n < ended for n in range(len(kids))
+        ]
+    assert rotate(own).since_last_seconds is None
+    assert len(SigningKeys.load(own).jwks()["keys"]) == 2
+
+
+def test_keys_of_the_variable_verify_until_they_are_taken_out(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = SigningKey.generate(), SigningKey.generate()
+    monkeypatch.setenv(keys.VARIABLE, private_set(older, newer))
     loaded = SigningKeys.load(own)
-    assert loaded.signing.kid == kids[-1]
-    assert [key["kid"] for key in loaded.jwks()["keys"]] == kids[:0:-1]
-    assert loaded.verifying(kids[0]) is None
+    monkeypatch.setattr(keys.time, "time", Clock(time.time() + 10 * own.access_token_seconds))
+    assert kids_of(loaded) == [older.kid, newer.kid]
+
+
+def test_a_key_without_its_time_is_as_old_as_its_file(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = own.secrets_directory / FILE_NAME
+    file.parent.mkdir(parents=True)
+    pairs = [SigningKey.from_private(SigningKey.generate().private) for _ in range(2)]
+    file.write_text(private_set(*pairs))
+    loaded = SigningKeys.load(own)
+    assert kids_of(loaded) == [pair.kid for pair in pairs]
+    later = time.time() + own.access_token_seconds + MARGIN_SECONDS + 1
+    monkeypatch.setattr(keys.time, "time", Clock(later))
+    assert kids_of(loaded) == [pairs[1].kid]
+    assert list(rotate(own).verifying) == [pairs[1].kid]
+
+
+def test_rotations_at_once_are_all_done(own: Settings) -> None:
+    SigningKeys.load(own)
+    # The lock is one of open files, so threads meet at it as processes do.
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: rotate(own).new.kid, range(20)))
+    assert set(made) < set(kids_of(SigningKeys.load(own)))
 
 
 def test_a_running_process_finds_a_rotated_key(own: Settings) -> None:
     running = SigningKeys.load(own)
-    new = rotate(own)
-    assert running.verifying(new.kid) is not None
+    new = rotate(own).new
     assert running.signing.kid == new.kid
+    assert running.verifying(new.kid) is not None
 
 
 def test_unknown_ids_seldom_touch_the_file(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -332,7 +332,7 @@ def test_the_memory_of_verified_tokens_is_bounded(own: Settings, keys: SigningKe
 def test_rotation_keeps_tokens_alive_in_every_process(own: Settings, keys: SigningKeys) -> None:
     here = AccessTokens(keys, own)
     before = issue(here)
-    new = rotate(own)
+    new = rotate(own).new
     restarted = AccessTokens(SigningKeys.load(own), own)
     after = issue(restarted)
     assert jwt.get_unverified_header(after)["kid"] == new.kid

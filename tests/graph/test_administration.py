@@ -40,12 +40,16 @@ SEND = """mutation($input: SendNotificationInput!) { sendNotification(input: $in
 AUDIT = "select user_id, detail from audit_log where action = $1 and detail::text like $2"
 # Inputs that would do something for an admin; garbage in `anything` must tell others no more.
 INPUTS = {
+    "demoteUser": '{id: "%s"}',
     "grantCredits": '{userId: "%s", amount: 1, reason: "r", idempotencyKey: "k"}',
+    "lockUser": '{id: "%s"}',
+    "promoteUser": '{id: "%s"}',
     "retryJob": '{id: "%s"}',
     "sendNotification": (
         '{userId: "%s", type: OFFER, titleKey: "t", messageKey: "m", idempotencyKey: "k"}'
     ),
     "setToolActive": '{toolId: "%s", isActive: false}',
+    "unlockUser": '{id: "%s"}',
 }
 
 
@@ -146,6 +150,10 @@ async def test_others_do_not_pass_by_calling_the_functions(
         "app.set_tool_active('hair-color', false)",
         f"app.send_notification('{user.user_id}', 'OFFER', 't', 'm', '{{}}', 'k')",
         f"app.retry_dead_job('{uuid4()}')",
+        f"app.promote_user('{user.user_id}', null, null)",
+        f"app.demote_user('{user.user_id}', null, null)",
+        f"app.lock_user('{user.user_id}', null, null)",
+        f"app.unlock_user('{user.user_id}', null, null)",
     )
     for call in calls:
         with pytest.raises(asyncpg.PostgresError) as refused:

@@ -365,6 +365,30 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
+async def guest(stage: Stage) -> str:
+    made = await stage.owner.fetchval(
+        "insert into users (is_anonymous) values (true) returning id::text"
+    )
+    return f'{{id: "user_{made}"}}'
+
+
+async def last_admin(stage: Stage) -> str:
+    await stage.owner.execute(
+        "update users set role = 'user' where role = 'admin' and id <> $1", stage.actor.user_id
+    )
+    return f'{{id: "user_{stage.actor.user_id}"}}'
+
+
+async def has_many_keys(stage: Stage) -> str:
+    await stage.owner.execute(
+        "insert into api_keys (user_id, name, prefix, secret_hash, scopes)"
+        " select $1::uuid, n::text, $1::uuid::text || n, '\\x00', '{READ}'"
+        " from generate_series(1, 50) n",
+        stage.actor.user_id,
+    )
+    return '{name: "one more", scopes: [READ]}'
+
+
 async def members_token(stage: Stage) -> str:
     other = await stage.services.accounts.sign_up(f"{uuid4()}@example.test", "correct horse")
     return f'{{anonymousRefreshToken: "{other.refresh_token}"}}'
@@ -387,6 +411,17 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "createApiKey": {
+        "BAD_USER_INPUT": '{name: "", scopes: [READ]}',
+        "LIMIT_EXCEEDED": has_many_keys,
+    },
+    "rotateApiKey": {
+        "BAD_USER_INPUT": f'{{id: "apiKey_{UUID(int=1)}", overlapHours: -1}}',
+        "NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}',
+    },
+    "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
+    "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},
+    "signOutEverywhere": {},
     "mergeAnonymousAccount": {
         "UNAUTHENTICATED": '{anonymousRefreshToken: "dead"}',
         "BAD_USER_INPUT": members_token,
@@ -467,6 +502,10 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
             '{userId: "%s", amount: 2, reason: "r", idempotencyKey: "k"}',
         ),
     },
+    "promoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "BAD_USER_INPUT": guest},
+    "demoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
+    "lockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
+    "unlockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}'},
     "retryJob": {"NOT_FOUND": f'{{id: "deadJob_{UUID(int=1)}"}}'},
     "createOrganization": {
         "BAD_USER_INPUT": '{name: " ", idempotencyKey: "k"}',

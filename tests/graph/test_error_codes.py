@@ -221,6 +221,18 @@ async def last_owner(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+async def last_admin(stage: Stage) -> list[dict[str, Any]]:
+    admin = stage.actor.user_id
+    await stage.owner.execute(
+        "update users set role = case id when $1 then 'admin' else 'user' end"
+        " where id = $1 or role = 'admin'",
+        admin,
+    )
+    return await stage.errors(
+        f'mutation {{ demoteUser(input: {{id: "user_{admin}"}}) {{ errors {{ code message }} }} }}'
+    )
+
+
 def watch_after(cursor: Callable[[Stage, str], str]) -> Provoke:
     """A subscription behind a cursor of another history."""
 
@@ -303,6 +315,7 @@ PROVOKED: dict[str, Provoke] = {
     "QUOTA_EXCEEDED": quota,
     "GENERATION_ENDED": ended,
     "LAST_OWNER": last_owner,
+    "LAST_ADMIN": last_admin,
     "CURSOR_EXPIRED": watch_after(of_another_history),
     "PROVIDER_REFUSED": no_person,
     "PROVIDER_FAILED": said(DomainError(ErrorCode.PROVIDER_FAILED, generations._FAILED)),

@@ -26,7 +26,7 @@ def ignores_dead_token(mutation_type: GraphQLObjectType | None, operation: Opera
         tree = normalized.syntax()
         normalized.ignores_dead_token = all(
             name == "__typename" or _is_declared(mutation_type, name)
-            for name in _fields(tree, tree.node.selection_set)
+            for name in root_fields(tree, tree.node.selection_set)
         )
     return normalized.ignores_dead_token
 
@@ -36,12 +36,12 @@ def _is_declared(mutation_type: GraphQLObjectType, name: str) -> bool:
     return isinstance(spec, Mutate) and spec.ignores_dead_token
 
 
-def _fields(tree: Tree, selections: SelectionSetNode) -> Iterator[str]:
+def root_fields(tree: Tree, selections: SelectionSetNode) -> Iterator[str]:
     """The names of all fields, whatever @skip and @include say."""
     for selection in selections.selections:
         if isinstance(selection, FieldNode):
             yield selection.name.value
         elif isinstance(selection, FragmentSpreadNode):
-            yield from _fields(tree, tree.fragments[selection.name.value].selection_set)
+            yield from root_fields(tree, tree.fragments[selection.name.value].selection_set)
         elif isinstance(selection, InlineFragmentNode):
-            yield from _fields(tree, selection.selection_set)
+            yield from root_fields(tree, selection.selection_set)

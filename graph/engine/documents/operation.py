@@ -13,6 +13,7 @@ from graphql import (
     VariableDefinitionNode,
 )
 
+from db.core.actor import Scope
 from graph.engine.documents.coercion import VariableReader
 from graph.engine.documents.costs import Formula
 from graph.engine.documents.limits import Limits
@@ -70,6 +71,8 @@ class NormalizedDocument:
     partial_plans: dict[Hashable, Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
+    # Likewise with an API key: the scope that it takes, false where none suffices.
+    key_scope: Scope | bool | None = None
     # Where it does not depend on variables.
     fixed_room_bytes: int | None = None
 

@@ -22,11 +22,13 @@ from strawberry import Schema
 from auth.pacing import Pace
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
+from db.core.origin import asked_from
 from db.core.outages import worth_another_try
 from db.core.pool import Database
 from graph.engine import specs
 from graph.engine.documents.coercion import Unusual
 from graph.engine.documents.dead_tokens import ignores_dead_token
+from graph.engine.documents.key_scopes import refuse_key
 from graph.engine.documents.limits import Limits
 from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.persisted import PersistedDocuments
@@ -144,6 +146,12 @@ class Engine:
             await self.operation(request["query"], operation_name, network)
         return self.persisted.text(request, operation_name)
 
+    def text_at_once(self, request: Mapping[str, Any], operation_name: str | None) -> str | None:
+        """The same, without waiting; nothing where a document may have to be read first."""
+        if request.get("extensions"):
+            return None
+        return self.persisted.text(request, operation_name)
+
     async def ignores_dead_token(
         self, request: Mapping[str, Any], operation_name: str | None, network: str
     ) -> bool:
@@ -169,6 +177,8 @@ class Engine:
         if operation is None:
             operation = await self.operation(text, operation_name, context.network)
         context.normalized_document = operation.normalized
+        if context.actor.grant is not None:
+            refuse_key(self.schema, operation, context.actor.grant)
         if operation.kind is OperationType.SUBSCRIPTION:
             raise _request_error(
                 "Subscribe over a WebSocket with graphql-transport-ws, or with Accept: "
@@ -176,7 +186,10 @@ class Engine:
             )
         if operation.kind is OperationType.MUTATION and not mutations:
             raise _request_error("Send mutations with POST.")
-        variables = await self._variables(operation, given_variables, context)
+        try:
+            variables = coerce_variables(self.schema, operation, given_variables, only_usual=True)
+        except Unusual:
+            variables = await self._unusual_variables(operation, given_variables, context)
         if variables.room_bytes > SMALL_BYTES:
             return await self._run_large(operation, variables, context)
         if operation.kind is OperationType.MUTATION:
@@ -184,14 +197,10 @@ class Engine:
         context.is_reading = True
         return await self._query(operation, variables, context)
 
-    async def _variables(
+    async def _unusual_variables(
         self, operation: Operation, given: Mapping[str, Any], context: Context
     ) -> Variables:
         """The coerced variables. To refuse as many as there may be takes about 40 ms."""
-        try:
-            return coerce_variables(self.schema, operation, given, only_usual=True)
-        except Unusual:
-            pass
         return await self._steps.run(
             context.network, partial(coerce_variables, self.schema, operation, given)
         )
@@ -216,9 +225,11 @@ class Engine:
     async def _query(self, operation: Operation, variables: Variables, context: Context) -> bytes:
         statement: Statement | None = None
         try:
-            statement = await self.query_statement(
-                operation, variables, context.actor, context.network
-            )
+            statement = self._known_statement(operation, variables, context.actor)
+            if statement is None:
+                statement = await self.query_statement(
+                    operation, variables, context.actor, context.network
+                )
             if statement is None:
                 return await self._with_faults(operation, variables, context)
             arguments = self._arguments(operation, statement, variables, context.actor)
@@ -243,7 +254,8 @@ class Engine:
 
         A plan that is known finds what is wrong with its arguments without being made again.
         """
-        request = Request(variables, context.actor.user_id)
+        actor = context.actor
+        request = Request(variables, actor.user_id, session_id=actor.session_id)
         planning = self._planning(operation, variables, context.actor)
         try:
             while True:
@@ -328,6 +340,8 @@ class Engine:
         network: str,
     ) -> None:
         """Makes the plan of a subscription, so that `subscription_plan()` has it at once."""
+        if actor.grant is not None:
+            refuse_key(self.schema, operation, actor.grant)
         variables = coerce_variables(self.schema, operation, given_variables)
         signed_in = actor.user_id is not None
         if (signed_in, *operation.plan_key(variables)) not in operation.plans:
@@ -344,13 +358,14 @@ class Engine:
     ) -> list[Any]:
         """The statement's arguments; of a text without variables, computed once."""
         if operation.variables is None:
-            return statement.arguments(Request(variables, actor.user_id))
+            request = Request(variables, actor.user_id, session_id=actor.session_id)
+            return statement.arguments(request)
         key = ("arguments", actor.user_id is not None)
         arguments = operation.memo.get(key)
         if arguments is None:
             arguments = statement.arguments(Request(variables, None))
             operation.memo[key] = arguments
-        return statement.for_actor(arguments, actor.user_id)
+        return statement.for_actor(arguments, actor)
 
     async def _fetch(self, statement: Statement, arguments: list[Any], actor: Actor) -> bytes:
         """The statement's answer, asked for once more if its connection had died."""
@@ -372,12 +387,20 @@ class Engine:
         self, operation: Operation, variables: Variables, actor: Actor, network: str = ""
     ) -> Statement | None:
         """The operation's statement for these variables; nothing when it asks for introspection."""
-        plan_key = (actor.user_id is not None, *operation.plan_key(variables))
-        statement: Statement | None = operation.plans.get(plan_key)
+        statement = self._known_statement(operation, variables, actor)
         if statement is None:
             planning = self._planning(operation, variables, actor)
             statement = await self._steps.run(network, partial(self._query_plan, planning))
         return statement
+
+    @staticmethod
+    def _known_statement(
+        operation: Operation, variables: Variables, actor: Actor
+    ) -> Statement | None:
+        """The operation's statement, if it was made before."""
+        plan_key = (actor.user_id is not None, *operation.plan_key(variables))
+        known: Statement | None = operation.plans.get(plan_key)
+        return known
 
     def _planning(self, operation: Operation, variables: Variables, actor: Actor) -> Planning:
         signed_in = actor.user_id is not None
@@ -445,6 +468,7 @@ class Engine:
         if field is None:
             return self._mutation_name
         await run.context.services.mutations.admit(run.context.actor, run.context.network)
+        asked_from(run.context)
         arguments = field.arguments(run.variables)
         return await run_mutation(self.database, field.payload, field.spec, arguments, run)
 

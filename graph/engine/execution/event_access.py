@@ -71,7 +71,7 @@ def _reader_of_part(part: Rule) -> Reads:
     match part:
         case Owner(column):
             return lambda event, actor: (
-                actor.user_id is not None and event.snapshot.get(column) == actor.user_claim
+                actor.user_id is not None and event.snapshot.get(column) == actor.user_text
             )
         case Public(""):
             return lambda _event, _actor: True
@@ -109,6 +109,6 @@ def _is_among(audience: Any, event: Any, actor: Actor) -> bool:
     if audience.id is None:
         return True
     if audience.group is None or actor.user_id is None:
-        return bool(audience.id == actor.user_claim)
+        return bool(audience.id == actor.user_text)
     found: bool = event.members.belongs(audience.group, actor.user_id, audience.roles)
     return found

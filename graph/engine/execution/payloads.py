@@ -332,7 +332,8 @@ def _with_viewer(payload: Payload, actor: Actor) -> Payload:
 
 def _request(plan: PayloadPlan, payload: Payload, run: Run) -> Request:
     reader = payload.reader or run.context.actor
-    return Request(run.variables, reader.user_id, plan.keys(payload))
+    keys = plan.keys(payload)
+    return Request(run.variables, reader.user_id, keys, session_id=reader.session_id)
 
 
 async def _run_call(
@@ -353,7 +354,8 @@ def call_request(outcome: Outcome, run: Run) -> Request:
     for name, key in outcome.rows.items():
         if isinstance(key, Ref):
             keys[name,] = key.key
-    return Request(run.variables, run.context.actor.user_id, keys, outcome.fields)
+    actor = run.context.actor
+    return Request(run.variables, actor.user_id, keys, outcome.fields, session_id=actor.session_id)
 
 
 async def _run_command(transaction: Transaction, outcome: Outcome, actor: Actor) -> Payload:

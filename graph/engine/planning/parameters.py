@@ -24,6 +24,7 @@ class Request:
 
     `keys` holds the primary keys an operation gave, by their path in the payload, `fields` what it
     gave for those of the payload's fields that are no rows; `snapshot` is the row of an event.
+    `session_id` is the session that asks.
     """
 
     variables: Any
@@ -31,14 +32,20 @@ class Request:
     keys: Mapping[tuple[str, ...], Any] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
     snapshot: Mapping[str, Any] | None = None
+    session_id: UUID | None = None
 
 
 Getter = Callable[[Request], Any]
 
 
 def actor_user_id(request: Request) -> UUID | None:
-    """The one parameter that depends on who asks."""
+    """The parameter that depends on who asks."""
     return request.actor_user_id
+
+
+def asking_session_id(request: Request) -> UUID | None:
+    """The parameter that depends on the session that asks."""
+    return request.session_id
 
 
 class Parameters:
@@ -55,6 +62,10 @@ class Parameters:
     def actor(self) -> ColumnElement[Any]:
         """The actor's user id."""
         return self._bound(ACTOR, actor_user_id, UUID_TYPE)
+
+    def session(self) -> ColumnElement[Any]:
+        """The id of the session that asks."""
+        return self._bound("asking_session_id", asking_session_id, UUID_TYPE)
 
     def snapshot(self) -> ColumnElement[Any]:
         """The row of an event, as jsonb."""

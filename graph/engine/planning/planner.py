@@ -267,6 +267,8 @@ class Planner:
                 return key_behind(source.name, column_name, prefix)  # type: ignore[attr-defined]
             case specs.Expression(build):
                 return formatted(build(source), named)
+            case specs.SessionExpression(build_of):
+                return formatted(build_of(source, self.parameters.session()), named)
             case specs.Embedded(present):
                 made = self.object(as_object(named), nodes, source, path)
                 return made if present is None else case((present(source), made), else_=null())

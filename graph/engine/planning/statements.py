@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 import orjson
 from sqlalchemy import ColumnElement, select
 
+from db.core.actor import Actor
 from db.core.compiling import compiled_once
 from graph.engine.planning.faults import FieldFault, FieldFaults, Path
 from graph.engine.planning.gone import LooksGone
-from graph.engine.planning.parameters import Getter, Parameters, Request, actor_user_id
+from graph.engine.planning.parameters import (
+    Getter,
+    Parameters,
+    Request,
+    actor_user_id,
+    asking_session_id,
+)
 from graph.engine.planning.planner import Finisher, Guard
 
 
@@ -77,11 +83,18 @@ class Statement:
         """Where the actor stands among the arguments."""
         return tuple(n for n, getter in enumerate(self.getters) if getter is actor_user_id)
 
-    def for_actor(self, computed: Sequence[Any], user_id: UUID | None) -> list[Any]:
+    @cached_property
+    def session_positions(self) -> tuple[int, ...]:
+        """Where the session that asks stands among the arguments."""
+        return tuple(n for n, getter in enumerate(self.getters) if getter is asking_session_id)
+
+    def for_actor(self, computed: Sequence[Any], actor: Actor) -> list[Any]:
         """Arguments that another actor's request has computed, for this actor."""
         arguments = list(computed)
         for position in self.actor_positions:
-            arguments[position] = user_id
+            arguments[position] = actor.user_id
+        for position in self.session_positions:
+            arguments[position] = actor.session_id
         return arguments
 
     @cached_property

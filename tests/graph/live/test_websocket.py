@@ -122,6 +122,56 @@ async def test_results_travel_as_the_bytes_they_are(server: Server) -> None:
     assert first == '{"id":"a\\"\\\\é","type":"next","payload":{"data": {"n":  0}}}'
 
 
+@pytest.mark.parametrize("name", ["Authorization", "authorization"])
+async def test_a_token_counts_however_its_name_is_capitalised(server: Server, name: str) -> None:
+    async with server.connect() as client:
+        payload = {name: "Bearer alice", "client": "web", "headers": {"x-trace": "1"}}
+        await say(client, type="connection_init", payload=payload)
+        assert await hear(client) == {"type": "connection_ack"}
+        await say(client, id="1", type="subscribe", payload={"query": "whoami"})
+        assert (await hear(client))["payload"]["data"]["user"] == str(ALICE.user_id)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"headers": {"Authorization": "Bearer alice"}},
+        {"headers": {"authorization": "alice"}},
+        {"AUTHORIZATION": "Bearer alice"},
+        {"authToken": "alice"},
+        {"access_token": "alice"},
+        {"token": "alice"},
+        {"X-API-Key": "alice"},
+        {"context": {"session": "Bearer alice"}},
+        {"whatever": "tgk_alice"},
+        {"whatever": "eyJhbGciOiJFZERTQSJ9"},
+        {"Authorization": "Bearer alice", "token": "Bearer bob"},
+    ],
+    ids=str,
+)
+async def test_a_token_at_another_place_is_refused_and_not_served_as_nobody(
+    server: Server, payload: dict[str, Any]
+) -> None:
+    for kind in ("connection_init", "ping"):
+        async with server.connect() as client:
+            if kind == "ping":
+                await initialise(client, "Bearer alice")
+            await say(client, type=kind, payload=payload)
+            code, reason = await closing(client)
+        assert code == 4400
+        assert "`Authorization`" in reason
+        assert "alice" not in reason
+
+
+async def test_a_token_in_the_url_is_refused_before_the_handshake(server: Server) -> None:
+    for query in ("access_token=alice", "x=1&apiKey=alice", "x=tgk_0123456789"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"{server.url}?{query}", proxy=None):
+                pass
+        assert refused.value.response.status_code == 400
+        assert b"alice" not in refused.value.response.body
+
+
 async def test_a_token_in_the_handshake_header_counts_too(server: Server) -> None:
     headers = {"Authorization": "Bearer bob"}
     async with server.connect(additional_headers=headers) as client:

@@ -40,7 +40,7 @@ class Source:
         self.sent_past = 0
         self.was_held_back = asyncio.Event()
 
-    async def authenticate(self, authorization: str | None) -> Actor:
+    async def authenticate(self, authorization: str | None, address: str = "") -> Actor:
         if authorization is None:
             return NOBODY
         if self.database_is_away:
@@ -49,8 +49,11 @@ class Source:
             raise DomainError(ErrorCode.UNAUTHENTICATED, "The access token is not valid.")
         return self.tokens[authorization]
 
-    def is_revoked(self, session_id: UUID) -> bool:
-        return session_id in self.revoked
+    def admit(self, actor: Actor) -> None:
+        """Nothing is counted."""
+
+    def is_revoked(self, revocable_id: UUID) -> bool:
+        return revocable_id in self.revoked
 
     async def execute(
         self,

@@ -1,0 +1,1 @@
+"""API keys: secrets with which servers and bots act as a user."""

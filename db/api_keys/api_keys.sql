@@ -1,0 +1,137 @@
+-- API keys: how they are made, rotated and ended, and how every process learns that a secret has ended.
+
+-- Notes what happened to a key of the caller's.
+create or replace function app.note_api_key(action text, key_id uuid, detail jsonb default '{}') returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.audit_log (user_id, action, detail)
+    values (app.user_id(), note_api_key.action, note_api_key.detail || jsonb_build_object('api_key', 'apiKey_' || key_id));
+end;
+$$;
+
+-- Makes a key of the caller's and returns it. The caller's row is locked, so that the counts are exact.
+create or replace function app.create_api_key(
+    key_name text, key_prefix text, key_hash bytea, key_scopes text[], ends_at timestamptz
+) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    live_limit constant integer := 50;
+    stored_limit constant integer := 200;
+    actor_id uuid := app.required_user_id();
+    is_guest boolean;
+    live integer;
+    stored integer;
+    made uuid;
+begin
+    select u.is_anonymous into is_guest from public.users u
+    where u.id = actor_id and u.status = 'active' for no key update;
+    if is_guest is null then
+        perform app.refuse('UNAUTHENTICATED', 'The account of this token is gone; sign in again.');
+    elsif is_guest then
+        perform app.refuse('FORBIDDEN', 'Guests have no API keys. Sign up first; what you have stays yours.');
+    end if;
+    select count(*) filter (where k.revoked_at is null and coalesce(k.expires_at > now(), true)), count(*)
+    into live, stored from public.api_keys k where k.user_id = actor_id;
+    if live >= live_limit then
+        perform app.refuse('LIMIT_EXCEEDED', format('You have %s API keys. Revoke one first.', live));
+    elsif stored >= stored_limit then
+        perform app.refuse('LIMIT_EXCEEDED', format('You made %s API keys lately. Make another in a few days.', stored));
+    end if;
+    insert into public.api_keys (user_id, name, prefix, secret_hash, scopes, expires_at)
+    values (actor_id, key_name, key_prefix, key_hash, key_scopes, ends_at) returning id into made;
+    perform app.note_api_key('create_api_key', made, jsonb_build_object('scopes', key_scopes));
+    return made;
+end;
+$$;
+
+-- Gives a key of the caller's another secret and returns the key. The secret before it works for the
+-- overlap, the one before that no longer.
+create or replace function app.rotate_api_key(
+    wanted uuid, key_prefix text, key_hash bytea, overlap interval, ends_at timestamptz
+) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    known public.api_keys;
+    keeps_old boolean := overlap > interval '0';
+begin
+    select * into known from public.api_keys k
+    where k.id = wanted and k.user_id = actor_id and k.revoked_at is null for update;
+    if known.id is null then
+        perform app.refuse('NOT_FOUND', 'There is no such API key.', '{"path": ["input", "id"]}');
+    end if;
+    if coalesce(ends_at, known.expires_at) <= now() then
+        perform app.refuse('BAD_USER_INPUT', 'This API key has expired: say until when its new secret is to work.',
+            '{"path": ["input", "expiresAt"]}');
+    end if;
+    update public.api_keys k
+    set prefix = key_prefix, secret_hash = key_hash, rotated_at = clock_timestamp(),
+        expires_at = coalesce(ends_at, k.expires_at),
+        previous_prefix = case when keeps_old then k.prefix end,
+        previous_secret_hash = case when keeps_old then k.secret_hash end,
+        previous_expires_at = case when keeps_old then least(clock_timestamp() + overlap, k.expires_at) end
+    where k.id = wanted;
+    perform app.note_api_key('rotate_api_key', wanted);
+    return wanted;
+end;
+$$;
+
+-- Ends a key of the caller's and returns it; ending it twice changes nothing.
+create or replace function app.revoke_api_key(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+begin
+    update public.api_keys k set revoked_at = clock_timestamp()
+    where k.id = wanted and k.user_id = actor_id and k.revoked_at is null;
+    if found then
+        perform app.note_api_key('revoke_api_key', wanted);
+    elsif not exists (select from public.api_keys k where k.id = wanted and k.user_id = actor_id) then
+        perform app.refuse('NOT_FOUND', 'There is no such API key.', '{"path": ["input", "id"]}');
+    end if;
+    return wanted;
+end;
+$$;
+
+-- Trigger: secrets that are good no more, because their key was rotated, revoked or deleted, most often
+-- with its account. Every process looks there, as for sessions, for what to refuse.
+create or replace function app.record_ended_secrets() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    kept bytea[] := '{}';
+begin
+    if tg_op = 'UPDATE' and new.revoked_at is null then
+        kept := array[new.secret_hash, new.previous_secret_hash];
+    end if;
+    if old.revoked_at is null then
+        insert into public.deleted_sessions (id, deleted_at)
+        select encode(substring(ended.hash for 16), 'hex')::uuid, clock_timestamp()
+        from unnest(array[old.secret_hash, old.previous_secret_hash]) as ended (hash)
+        where ended.hash is not null and not coalesce(ended.hash = any (kept), false)
+        on conflict (id) do nothing;
+    end if;
+    return null;
+end;
+$$;
+
+-- Trigger: the keys of a user who is locked, or no admin any more, end.
+create or replace function app.end_api_keys() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.api_keys k set revoked_at = clock_timestamp()
+    where k.user_id = new.id and k.revoked_at is null;
+    return null;
+end;
+$$;
+
+revoke execute on function
+    app.note_api_key(text, uuid, jsonb),
+    app.create_api_key(text, text, bytea, text[], timestamptz),
+    app.rotate_api_key(uuid, text, bytea, interval, timestamptz),
+    app.revoke_api_key(uuid), app.record_ended_secrets(), app.end_api_keys()
+from public;
+grant execute on function
+    app.create_api_key(text, text, bytea, text[], timestamptz),
+    app.rotate_api_key(uuid, text, bytea, interval, timestamptz),
+    app.revoke_api_key(uuid)
+to authenticated;

@@ -1,0 +1,147 @@
+"""Commands on API keys, and how a secret is found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.api_keys.rules import problems_of_end, problems_of_key, problems_of_overlap
+from db.core.actor import SERVICE, Scope
+from db.core.commands import FunctionCall, PythonCommand, SqlFunction, call
+from db.core.errors import Problems, refuse_any
+from db.core.pool import Database, Transaction
+
+FIND_TIMEOUT_SECONDS = 5.0
+
+_CREATE = SqlFunction[UUID](
+    "app.create_api_key",
+    "uuid",
+    key_name="text",
+    key_prefix="text",
+    key_hash="bytea",
+    key_scopes="text[]",
+    ends_at="timestamp with time zone",
+)
+_ROTATE = SqlFunction[UUID](
+    "app.rotate_api_key",
+    "uuid",
+    wanted="uuid",
+    key_prefix="text",
+    key_hash="bytea",
+    overlap="interval",
+    ends_at="timestamp with time zone",
+)
+_REVOKE = SqlFunction[UUID]("app.revoke_api_key", "uuid", wanted="uuid")
+
+_FIND = """
+select k.id, k.user_id, k.scopes, k.requests_per_minute, found.secret_hash, found.ends_at
+from api_keys k
+join users u on u.id = k.user_id
+cross join lateral (
+    select k.secret_hash, k.expires_at as ends_at where k.prefix = $1
+    union all
+    select k.previous_secret_hash, least(k.previous_expires_at, k.expires_at)
+    where k.previous_prefix = $1
+) found
+where (k.prefix = $1 or k.previous_prefix = $1) and k.revoked_at is null and u.status = 'active'
+  and coalesce(found.ends_at > now(), true)
+"""
+_NOTE_KEYS = text("update api_keys set last_used_at = clock_timestamp() where id = any(:ids)")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """What is stored of a secret that works; `ends_at` is null where it has no end."""
+
+    key_id: UUID
+    user_id: UUID
+    secret_hash: bytes
+    scopes: frozenset[Scope]
+    requests_per_minute: int | None
+    ends_at: datetime | None
+
+
+def create(
+    *,
+    name: str,
+    scopes: Collection[Scope],
+    expires_at: datetime | None,
+    prefix: str,
+    secret_hash: bytes,
+) -> PythonCommand[UUID]:
+    """Makes a key of the caller's; gives it."""
+    refuse_any(problems_of_key(name, scopes, expires_at, datetime.now(UTC)))
+    return _without_payload(
+        _CREATE(
+            key_name=name.strip(),
+            key_prefix=prefix,
+            key_hash=secret_hash,
+            key_scopes=sorted(set(scopes)),
+            ends_at=expires_at,
+        )
+    )
+
+
+def rotate(
+    problems: Problems,
+    key_id: UUID,
+    *,
+    overlap: timedelta,
+    expires_at: datetime | None,
+    prefix: str,
+    secret_hash: bytes,
+) -> PythonCommand[UUID]:
+    """Gives a key another secret; gives the key."""
+    problems.add(problems_of_overlap(overlap))
+    problems.add(problems_of_end(expires_at, datetime.now(UTC)))
+    problems.refuse()
+    return _without_payload(
+        _ROTATE(
+            wanted=key_id,
+            key_prefix=prefix,
+            key_hash=secret_hash,
+            overlap=overlap,
+            ends_at=expires_at,
+        )
+    )
+
+
+def revoke(key_id: UUID) -> FunctionCall[UUID]:
+    """Ends a key; gives it."""
+    return _REVOKE(wanted=key_id)
+
+
+def _without_payload(wanted: FunctionCall[UUID]) -> PythonCommand[UUID]:
+    """The call in a transaction of its own statement: as one statement with its payload, the secret
+    that the payload shows would be sent to the database, whose log may show parameters."""
+
+    async def run(transaction: Transaction) -> UUID:
+        return await call(transaction, wanted)
+
+    return PythonCommand(run)
+
+
+async def find(database: Database, prefix: str) -> FoundKey | None:
+    """The secret with a prefix, if it works now."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        rows = await connection.fetch_rows(_FIND, (prefix,), FIND_TIMEOUT_SECONDS)
+    if not rows:
+        return None
+    (row,) = rows
+    return FoundKey(
+        row["id"],
+        row["user_id"],
+        row["secret_hash"],
+        frozenset(map(Scope, row["scopes"])),
+        row["requests_per_minute"],
+        row["ends_at"],
+    )
+
+
+async def note_keys(transaction: Transaction, key_ids: list[UUID]) -> None:
+    """Writes that keys were used just now."""
+    await transaction.execute(_NOTE_KEYS, ids=key_ids)

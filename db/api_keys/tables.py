@@ -1,0 +1,91 @@
+"""API keys of users, for their servers and bots."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.core.access import Access, Owner
+from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.expiry import Expiry
+from db.core.lifecycles import State, set_once
+from db.core.merge_rules import KeepTheMembers
+from db.core.quotas import Bound
+
+
+class ApiKeyStatus(State):
+    """Whether a key's secrets are good, until they expire."""
+
+    ACTIVE = "ACTIVE", "It may be used."
+    REVOKED = "REVOKED", "It was ended: its secrets are dead."
+
+
+class ApiKey(Base):
+    """A secret that acts as its user, within its scopes. Only the SHA-256 of it is kept.
+
+    `prefix` is the part of the secret that finds the row and that people tell keys apart by. The
+    secret before the last rotation works until `previous_expires_at`. The first 16 bytes of a hash
+    name the secret in `deleted_sessions`, where every process learns that it has ended.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    prefix: Mapped[str]
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_prefix: Mapped[str | None]
+    previous_secret_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_expires_at: Mapped[OptionalTimestamp]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    requests_per_minute: Mapped[int | None]
+    created_at: Mapped[Timestamp]
+    rotated_at: Mapped[OptionalTimestamp]
+    last_used_at: Mapped[OptionalTimestamp]
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), index=True)
+    revoked_at: Mapped[OptionalTimestamp] = mapped_column(index=True)
+
+    __table_args__ = (
+        CheckConstraint("length(name) between 1 and 100", name="name"),
+        CheckConstraint("scopes <@ array['READ', 'WRITE'] and scopes <> '{}'", name="scopes"),
+        CheckConstraint("requests_per_minute > 0", name="requests_per_minute"),
+        Index("uq_api_keys_prefix", "prefix", unique=True),
+        Index("uq_api_keys_previous_prefix", "previous_prefix", unique=True),
+        Index("ix_api_keys_user_id", "user_id", "created_at", "id"),
+    )
+    access = Access(
+        read=Owner(),
+        hidden=("secret_hash", "previous_secret_hash"),
+        service=("SELECT", "UPDATE", "DELETE"),
+    )
+    # A guest has none.
+    on_merge = KeepTheMembers()
+    lifecycle = set_once("revoked_at", ApiKeyStatus)
+    triggers = (
+        "record_ended_secrets after update or delete on api_keys"
+        " for each row execute function app.record_ended_secrets()",
+    )
+    quota = Bound("A user has at most 50 that work, and 200 with those that ended lately.")
+    # Longer than anybody wonders what a revoked or an expired key was.
+    expiries = (
+        Expiry(
+            "API keys revoked a week ago", "revoked_at < now() - interval '7 days'", "revoked_at"
+        ),
+        Expiry(
+            "API keys expired 30 days ago",
+            "expires_at < now() - interval '30 days'",
+            "expires_at",
+        ),
+    )

@@ -1,0 +1,81 @@
+"""Every kind of entry of the audit log, with the sentence that describes it."""
+
+from __future__ import annotations
+
+from db.core.lifecycles import State
+
+
+class AuditAction(State):
+    """What an entry of the audit log tells of."""
+
+    SIGN_UP = "sign_up", "The account was opened."
+    SIGN_IN = "sign_in", "Somebody signed in."
+    SIGN_IN_FAILED = "sign_in_failed", "A sign-in failed."
+    SIGN_IN_REFUSED = (
+        "sign_in_refused",
+        "The password was right, but nobody may sign in to the account.",
+    )
+    SECOND_FACTOR_ASKED = (
+        "second_factor_asked",
+        "Somebody proved the first factor, and was asked for the second.",
+    )
+    SECOND_FACTOR_FAILED = "second_factor_failed", "A second factor was wrong."
+    REAUTHENTICATED = "reauthenticated", "Somebody who was signed in proved again that they are."
+    SIGN_OUT = "sign_out", "A session was ended by its owner."
+    SIGN_OUT_EVERYWHERE = "sign_out_everywhere", "All sessions were ended by their owner."
+    REVOKE_SESSION = "revoke_session", "A session was ended from another one."
+    REFRESH_TOKEN_REUSED = (
+        "refresh_token_reused",
+        "A used refresh token came back, so its session was ended.",
+    )
+
+    EMAIL_CONFIRMED = "email_confirmed", "The e-mail address was confirmed."
+    EMAIL_CHANGED = "email_changed", "The e-mail address was changed."
+    EMAIL_FOLLOWED = "email_followed", "The e-mail address followed the one at a provider."
+    EMAIL_SHARED_WITH_OLDER_ACCOUNT = (
+        "email_shared_with_older_account",
+        "The e-mail address turned out to be an older account's, which keeps it.",
+    )
+    PASSWORD_CHANGED = "password_changed", "The password was changed."
+    PASSWORD_RESET = "password_reset", "The password was set anew with a code from an e-mail."
+    IDENTITY_LINKED = "identity_linked", "An identity at a provider was linked."
+    IDENTITY_UNLINKED = "identity_unlinked", "An identity at a provider was unlinked."
+    UNCONFIRMED_ACCOUNT_CLAIMED = (
+        "unconfirmed_account_claimed",
+        "Who owns the e-mail address took over an account that had never confirmed it.",
+    )
+    CREATE_API_KEY = "create_api_key", "An API key was made."
+    ROTATE_API_KEY = "rotate_api_key", "An API key was given a new secret."
+    REVOKE_API_KEY = "revoke_api_key", "An API key was ended."
+    API_KEY_USED = "api_key_used", "An API key was used from a network for the first time in a day."
+
+    ACCOUNT_LOCKED = "account_locked", "The account was locked, and all its sessions ended."
+    ACCOUNT_UNLOCKED = "account_unlocked", "The account was unlocked."
+    PROMOTE = "promote", "The account became an admin's."
+    DEMOTE = "demote", "The account is no admin's any more, and its sessions ended."
+    IMPORTED = "imported", "The account was brought from another service."
+    MERGED = "merged", "A guest's account became a part of a member's."
+    MERGE_GUEST = "merge_guest", "What a guest had came into the account."
+    EXPORT_REQUESTED = "export_requested", "An archive of all data was asked for."
+    DELETION_SCHEDULED = "deletion_scheduled", "The account's deletion was asked for."
+    DELETION_CANCELLED = "deletion_cancelled", "The account's deletion was taken back."
+    ACCOUNT_ERASED = "account_erased", "An account was deleted, with all that was its own."
+
+    GRANT_CREDITS = "grant_credits", "Credits were given by an admin or the operator."
+    REFUND_CREDITS = "refund_credits", "Credits were given back by the operator."
+    TRANSFER_CREDITS = "transfer_credits", "Credits were moved by the operator."
+    SET_UNLIMITED = "set_unlimited", "Unlimited credits were given or taken by the operator."
+
+    CREATE_ORGANIZATION = "create_organization", "An organization was made."
+    INVITE_MEMBER = "invite_member", "Somebody was invited to an organization."
+    REVOKE_INVITATION = "revoke_invitation", "An invitation was taken back."
+    ACCEPT_INVITATION = "accept_invitation", "An invitation was accepted."
+    SET_MEMBER_ROLE = "set_member_role", "A member's role was changed."
+    REMOVE_MEMBER = "remove_member", "A member was removed from an organization."
+    LEAVE_ORGANIZATION = "leave_organization", "An organization was left."
+    TRANSFER_OWNERSHIP = "transfer_ownership", "An organization was given to another owner."
+
+    RETRY_JOB = "retry_job", "A job that had been given up was tried again."
+    SEND_NOTIFICATION = "send_notification", "A notification was sent to somebody."
+    SET_TOOL_ACTIVE = "set_tool_active", "A tool was switched on or off."
+    SET_QUOTA = "set_quota", "A quota was set by the operator."

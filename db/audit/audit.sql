@@ -1,0 +1,47 @@
+-- The audit log: the roles of the server write it and never change it. What is old goes by a function
+-- that alone says what is old.
+
+-- Deletes the oldest entries that are past their time, so many at once, and returns how many went:
+-- after 400 days, or ten years where credits were given, moved or made unlimited.
+create or replace function app.forget_old_audit_entries(chunk_rows integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    gone integer;
+begin
+    delete from public.audit_log where id in (
+        select l.id from public.audit_log l
+        where l.created_at < now() - interval '400 days' and (l.created_at < now() - interval '10 years'
+            or l.action not in ('grant_credits', 'refund_credits', 'transfer_credits', 'set_unlimited'))
+        order by l.created_at, l.id limit chunk_rows);
+    get diagnostics gone = row_count;
+    return gone;
+end;
+$$;
+
+-- Trigger: what of an entry its account's owner is shown beside the action; the rest of the detail is the
+-- operator's.
+create or replace function app.show_audit_subject() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.subject := left(coalesce(new.detail ->> 'provider', new.detail ->> 'method', new.detail ->> 'source',
+        new.detail ->> 'api_key'), 200);
+    return new;
+end;
+$$;
+
+-- Trigger: an entry that outlives its account says no more where its owner was.
+create or replace function app.forget_audited_person() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.subject := null;
+    new.network := null;
+    new.device := null;
+    return new;
+end;
+$$;
+
+revoke execute on function
+    app.forget_old_audit_entries(integer), app.forget_audited_person(),
+    app.show_audit_subject()
+from public;
+grant execute on function app.forget_old_audit_entries(integer) to service;

@@ -1,0 +1,194 @@
+"""API keys in the schema: made, listed, rotated and revoked by the user whom they act as."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import strawberry
+
+from auth.api_keys import ApiKeys, NewSecret
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN
+from db.api_keys import operations, tables
+from db.core.actor import Scope
+from db.core.errors import ErrorCode, Problems
+from graph.accounts import User
+from graph.engine.declare import (
+    NEWEST_FIRST,
+    backed_by,
+    column,
+    computed,
+    connection,
+    global_id,
+    mutation,
+)
+from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
+from graph.shared.context import Context
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Node, noted_uuid, uuid_from_global_id
+from settings import get_settings
+
+
+@strawberry.enum(description="What an API key may be used for.")
+class ApiKeyScope(Enum):
+    """The scopes of keys; none reaches what is about accounts, or for admins."""
+
+    READ = strawberry.enum_value("READ", description="Queries and subscriptions, as its user.")
+    WRITE = strawberry.enum_value(
+        "WRITE",
+        description="Mutations on profiles, uploads, generations, credits and notifications. Not "
+        "those on accounts, sessions, API keys and organizations, nor those for admins.",
+    )
+
+
+@backed_by(tables.ApiKey, prefix="apiKey")
+class ApiKey(Node):
+    """A secret with which a server or a bot acts as its user, within its scopes."""
+
+    id: strawberry.ID = global_id()
+    name: str = column(description="What its user calls it.")
+    prefix: str = column(
+        description="The 8 characters behind `tgk_` in its secret, to tell keys apart by."
+    )
+    scopes: list[ApiKeyScope] = column(description="What it may be used for.")
+    created_at: datetime = column(description="When it was made.")
+    expires_at: datetime | None = column(description="Until when it works; null: without an end.")
+    last_used_at: datetime | None = column(
+        description="When it was used last, to a minute; null when it never was."
+    )
+    rotated_at: datetime | None = column(description="When it got its secret; null for its first.")
+    previous_prefix: str | None = column(
+        description="The prefix of the secret before the last rotation; null when there is none "
+        "that still works, or worked until a short while ago."
+    )
+    previous_expires_at: datetime | None = column(description="Until when that secret works.")
+    revoked_at: datetime | None = column(description="When it was ended; null while it works.")
+
+    @computed("requests_per_minute", description="How many requests it may make in a minute.")
+    def requests_per_minute(self: Any) -> int:
+        """The operator's word on this key, else the setting."""
+        return int(self.requests_per_minute or get_settings().api_key_requests_per_minute)
+
+
+extend(
+    User,
+    api_keys=connection(
+        ApiKey,
+        NEWEST_FIRST,
+        only=lambda key: key.c.revoked_at.is_(None),
+        description="The user's API keys that were not revoked, newest first.",
+    ),
+)
+
+
+@strawberry.input(description="A new API key.")
+class CreateApiKeyInput:
+    name: str = strawberry.field(description="1 to 100 characters, such as the server's name.")
+    scopes: list[ApiKeyScope] = strawberry.field(description="What it may be used for.")
+    expires_at: datetime | None = strawberry.field(
+        default=None, description="Until when it works; without an end when left out."
+    )
+
+
+@strawberry.input(description="Which API key gets another secret.")
+class RotateApiKeyInput:
+    id: strawberry.ID = strawberry.field(description="The key's global id.")
+    overlap_hours: int = strawberry.field(
+        default=24,
+        description="How long the secret before goes on working, 0 to 168. The one before that "
+        "ends at once.",
+    )
+    expires_at: datetime | None = strawberry.field(
+        default=None, description="Until when the key works; as before when left out."
+    )
+
+
+@strawberry.input(description="Which API key to end.")
+class RevokeApiKeyInput:
+    id: strawberry.ID = strawberry.field(description="The key's global id.")
+
+
+@strawberry.type(description="Result of `createApiKey` and `rotateApiKey`.")
+class ApiKeySecretPayload(MutationPayload):
+    secret: str | None = strawberry.field(
+        description="Send it as `Authorization: Bearer …`. It is shown this once; null on errors."
+    )
+    api_key: ApiKey | None = strawberry.field(description="The key as it is now; null on errors.")
+
+
+@strawberry.type(description="Result of `revokeApiKey`.")
+class ApiKeyPayload(MutationPayload):
+    api_key: ApiKey | None = strawberry.field(description="The key as it is now; null on errors.")
+
+
+async def create_api_key(context: Context, input: CreateApiKeyInput) -> Outcome:
+    """Makes an API key of the caller's."""
+    context.signed_in()
+    secret = NewSecret.make()
+    command = operations.create(
+        name=input.name,
+        scopes=[Scope(scope.name) for scope in input.scopes],
+        expires_at=input.expires_at,
+        prefix=secret.prefix,
+        secret_hash=secret.hash,
+    )
+    return Outcome(command, {"api_key": RESULT}, {"secret": secret.text})
+
+
+async def rotate_api_key(context: Context, input: RotateApiKeyInput) -> Outcome:
+    """Gives an API key of the caller's another secret."""
+    context.signed_in()
+    problems, secret = Problems(), NewSecret.make()
+    command = operations.rotate(
+        problems,
+        noted_uuid(problems, input.id, "apiKey", "input", "id"),
+        overlap=timedelta(hours=input.overlap_hours),
+        expires_at=input.expires_at,
+        prefix=secret.prefix,
+        secret_hash=secret.hash,
+    )
+    return Outcome(command, {"api_key": RESULT}, {"secret": secret.text})
+
+
+async def revoke_api_key(context: Context, input: RevokeApiKeyInput) -> Outcome:
+    """Ends an API key of the caller's, here at once and on every node within seconds."""
+    context.signed_in()
+    key_id = uuid_from_global_id(input.id, "apiKey", "input", "id")
+    command = operations.revoke(key_id)
+
+    async def follow() -> None:
+        context.services.of(ApiKeys.of).forget(key_id)
+
+    command.after = follow
+    return Outcome(command, {"api_key": RESULT})
+
+
+@strawberry.type
+class ApiKeysMutation:
+    """Mutations on API keys."""
+
+    create_api_key: ApiKeySecretPayload | None = mutation(
+        create_api_key,
+        CreateApiKeyInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.LIMIT_EXCEEDED),
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
+        description="Make an API key that acts as the caller within its scopes. Not for guests. At "
+        "most 50 work at a time. Its secret is shown in this answer only.",
+    )
+    rotate_api_key: ApiKeySecretPayload | None = mutation(
+        rotate_api_key,
+        RotateApiKeyInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND),
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
+        description="Give an API key another secret. The one before works for some hours more, so "
+        "that servers can change over.",
+    )
+    revoke_api_key: ApiKeyPayload | None = mutation(
+        revoke_api_key,
+        RevokeApiKeyInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="End an API key with all its secrets, on every node and in open subscriptions "
+        "within 5 seconds. Ending it again changes nothing.",
+    )
