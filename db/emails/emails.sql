@@ -22,10 +22,11 @@ $$;
 
 -- Begins an attempt. `action` says what the worker does: SEND it, WAIT because another may still be
 -- handing it over, or nothing (DONE). One that was left SENDING for ten minutes ends as UNCERTAIN:
--- no attempt lasts as long, and its server may have taken it.
+-- no attempt lasts as long, and its server may have taken it. Locale and time zone are the account's, where
+-- the e-mail says none.
 create or replace function app.begin_email(
     wanted uuid, out action text, out attempt integer, out template text, out recipient text,
-    out locale text, out parameters jsonb, out queued_at timestamptz, out age interval
+    out locale text, out time_zone text, out parameters jsonb, out queued_at timestamptz, out age interval
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -47,7 +48,10 @@ begin
         attempt := email.attempts;
         template := email.template;
         recipient := email.recipient;
-        locale := email.locale;
+        select coalesce(email.locale, reader.image ->> 'locale'), reader.image ->> 'time_zone'
+        into locale, time_zone
+        from (select) always left join (select to_jsonb(u) as image from public.users u where u.id = email.user_id)
+            as reader on true;
         parameters := email.parameters;
         queued_at := email.created_at;
         age := clock_timestamp() - email.created_at;

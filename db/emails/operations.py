@@ -27,7 +27,7 @@ _QUEUE = SqlFunction[UUID](
 _BEGIN = SqlFunction[Any](
     "app.begin_email",
     "record(action text, attempt integer, template text, recipient text, locale text,"
-    " parameters jsonb, queued_at timestamp with time zone, age interval)",
+    " time_zone text, parameters jsonb, queued_at timestamp with time zone, age interval)",
     wanted="uuid",
 )
 _CLAIM = SqlFunction[bool]("app.claim_email", "boolean", wanted="uuid", fenced_attempt="integer")
@@ -54,7 +54,7 @@ async def queue_email(
 
     `TEMPLATES` (`db/emails/rules.py`) has what each template takes; ids and times may be given as
     they are. With `user_id`, the account that it is about, it goes with that account while it
-    waits. Without a `locale` it is in English.
+    waits. Without a `locale` it is in that account's, else in English.
     """
     given = {name: _as_json(value) for name, value in (parameters or {}).items()}
     check_parameters(template, given)
@@ -82,6 +82,7 @@ class BegunEmail:
     parameters: dict[str, Any]
     queued_at: datetime
     age: timedelta
+    time_zone: str | None = None
 
     @property
     def is_of_use(self) -> bool:
@@ -118,6 +119,7 @@ async def begin_email(database: Database, email_id: UUID) -> BegunEmail | NotBeg
         parameters=row["parameters"],
         queued_at=row["queued_at"],
         age=row["age"],
+        time_zone=row["time_zone"],
     )
 
 

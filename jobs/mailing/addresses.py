@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from email.headerregistry import Address, HeaderRegistry
+from ipaddress import ip_address
 
 import idna
 
@@ -14,6 +15,7 @@ DEFAULT_SENDER = "Tallygraph <tallygraph@localhost>"
 _NOT_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 # A name such as `evil.example` would be made a link by whoever shows the mail.
 _LINK_LIKE = re.compile(r"(?<=\w)([.:])(?=[\w/]{2,})")
+_EMAIL = re.compile(r"[^\s@/:<>]+@[^\s@/:<>]+")
 NAME_CHARACTERS = 100
 
 
@@ -47,8 +49,20 @@ def one_line(text: object, limit: int = NAME_CHARACTERS) -> str:
 
 
 def unlinked(text: object) -> str:
-    """What somebody else wrote, such as a name, on one line and without anything like a link."""
-    return _LINK_LIKE.sub(r" \1 ", one_line(text))
+    """What somebody else wrote, such as a name, on one line and without anything like a link.
+
+    An address, of mail or of a network, is left as it is.
+    """
+    line = one_line(text)
+    return line if _is_address(line) else _LINK_LIKE.sub(r" \1 ", line)
+
+
+def _is_address(line: str) -> bool:
+    try:
+        ip_address(line)
+    except ValueError:
+        return _EMAIL.fullmatch(line) is not None
+    return True
 
 
 def _ascii_domain(domain: str) -> str:

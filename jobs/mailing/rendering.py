@@ -89,10 +89,15 @@ class LetterWriter:
 
     def _write_content(self, message: EmailMessage, email: BegunEmail) -> None:
         texts = texts_for(email.locale)
-        values = Values(email.parameters, texts, self._product, email.queued_at)
+        values = Values(
+            email.parameters,
+            texts,
+            product=self._product,
+            happened_at=email.queued_at,
+            time_zone=email.time_zone,
+        )
         content = self._content(email, texts, values)
         message["Subject"] = content.subject
-        message["Content-Language"] = texts.language
         text, html = (self._layouts.get_template(f"letter.{kind}") for kind in ("txt", "html"))
         message.set_content(
             text.render(letter=content, fill=values.in_text), cte="quoted-printable"
@@ -102,6 +107,8 @@ class LetterWriter:
             subtype="html",
             cte="quoted-printable",
         )
+        # Set before, it would have gone with the content that was replaced.
+        message["Content-Language"] = texts.language
 
     def _content(self, email: BegunEmail, texts: Texts, values: Values) -> Content:
         letter, parts, common = texts.letters[email.template], PARTS[email.template], texts.common

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_datetime, format_timedelta, get_timezone
 from markupsafe import Markup, escape
 
-from jobs.mailing.addresses import one_line, unlinked
+from jobs.mailing.addresses import unlinked
 from jobs.mailing.texts import Texts
 
 # Around a value in a line of the other direction: first strong isolate, and its end (UAX 9).
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
+
+PROVIDERS = {"apple": "Apple", "discord": "Discord", "facebook": "Facebook", "google": "Google"}
 
 
 class Values:
     """The values of one mail, and the sentences that they are put into."""
 
     def __init__(
-        self, given: Mapping[str, object], texts: Texts, product: str, happened_at: datetime
+        self,
+        given: Mapping[str, object],
+        texts: Texts,
+        *,
+        product: str,
+        happened_at: datetime,
+        time_zone: str | None = None,
     ) -> None:
         self._texts = texts
+        self._zone = _zone(time_zone)
         self._shown: dict[str, str] = {"product": product, "time": self._time(happened_at)}
         for name, value in given.items():
             self._shown[name] = self._readers().get(name, unlinked)(value)
@@ -55,14 +64,15 @@ class Values:
             "delete_at": self._time,
             "expires_at": self._time,
             "valid_minutes": self._minutes,
-            "address": one_line,
-            "inviter": one_line,
+            "provider": lambda name: PROVIDERS.get(str(name), unlinked(name)),
             "role": lambda role: self._texts.roles.get(str(role).lower(), unlinked(role)),
         }
 
     def _time(self, value: object) -> str:
         time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-        return format_datetime(time.astimezone(UTC), "long", locale=self._texts.language)
+        return format_datetime(
+            time.astimezone(UTC), "long", tzinfo=self._zone, locale=self._texts.language
+        )
 
     def _minutes(self, value: object) -> str:
         lasts = timedelta(minutes=int(str(value)))
@@ -71,3 +81,11 @@ class Values:
         return format_timedelta(
             lasts, granularity=unit, threshold=1000, locale=self._texts.language
         )
+
+
+def _zone(name: str | None) -> tzinfo:
+    """A time zone by its IANA name; UTC for one that is none."""
+    try:
+        return get_timezone(name or "UTC")
+    except LookupError:
+        return UTC

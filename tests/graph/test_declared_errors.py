@@ -382,7 +382,8 @@ async def last_admin(stage: Stage) -> str:
 async def has_many_keys(stage: Stage) -> str:
     await stage.owner.execute(
         "insert into api_keys (user_id, name, prefix, secret_hash, scopes)"
-        " select $1::uuid, n::text, $1::uuid::text || n, '\\x00', '{READ}'"
+        " select $1::uuid, n::text, $1::uuid::text || n,"
+        " sha256(convert_to($1::uuid::text || n, 'UTF8')), '{READ}'"
         " from generate_series(1, 50) n",
         stage.actor.user_id,
     )
