@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     fresh_sign_in_seconds: Annotated[int, Field(ge=30)] = 900
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
+    account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 

@@ -27,6 +27,7 @@ from db.factors.operations import (
     use_challenge,
 )
 from db.factors.rules import SecondFactor
+from db.leaving.operations import cancel_deletion
 from settings import Settings
 
 
@@ -121,7 +122,11 @@ class Sessions:
         user_agent: str | None,
         network: str = "",
     ) -> OpenedSession:
-        """A session that nothing more is asked for, whatever the account asks for."""
+        """A session that nothing more is asked for, whatever the account asks for.
+
+        It keeps an account that was to be deleted.
+        """
+        await cancel_deletion(transaction, account.user_id)
         refresh_token = new_refresh_token()
         session_id, assurance = await operations.open_session(
             transaction,

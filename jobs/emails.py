@@ -20,7 +20,7 @@ from db.emails.operations import (
 )
 from db.emails.rules import retry_seconds
 from db.emails.tables import EmailStatus
-from jobs.core.declare import RetryLater, WorkerServices, job
+from jobs.core.declare import RetryLater, WorkerServices, every, job
 from jobs.mailing import (
     Letter,
     LetterRefused,
@@ -30,6 +30,8 @@ from jobs.mailing import (
     NotTaken,
     choose_mailer,
 )
+from jobs.mailing.outbox import forget_old
+from settings import Settings
 
 if TYPE_CHECKING:
     from jobs.mailing.rendering import LetterWriter
@@ -71,6 +73,13 @@ async def send_email(services: WorkerServices, *, email_id: UUID) -> None:
         log.warning("email uncertain", email_id=str(email_id), reason="its worker died")
     elif isinstance(begun, BegunEmail):
         await EmailRun(services, begun).run()
+
+
+@every("27 3 * * *")
+async def sweep_outbox(settings: Settings) -> None:
+    """Delete what has lain in the outbox for a month."""
+    if deleted := await asyncio.to_thread(forget_old, settings.outbox_directory):
+        log.info("old emails deleted from the outbox", emails=deleted)
 
 
 class EmailRun:

@@ -1,4 +1,4 @@
-"""The two HTTP routes behind signed links: a photo comes in, a picture goes out."""
+"""The two HTTP routes behind signed links: a photo comes in, a picture or an archive goes out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from auth.networks import client_address, network_of
 from db.core.errors import DomainError, ErrorCode
 from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
-from db.files.storage import Storage, variant_of
+from db.files.storage import Storage, is_archive, variant_of
 from db.uploads.receiving import UploadReceiver, too_large
 from db.uploads.tables import UploadStatus
 from graph.shared.errors import domain_error, top_level
@@ -146,7 +146,7 @@ def _declared_bytes(request: Request) -> int:
 
 @_refusals_answered
 async def get_file(request: Request) -> Response:
-    """Send the picture that a signed link leads to."""
+    """Send the picture or the archive that a signed link leads to."""
     files: Files = request.app.state.files
     path = request.path_params["path"]
     now = time.time()
@@ -160,10 +160,13 @@ async def get_file(request: Request) -> Response:
         stored = await files.storage.stream(path)
     except FileNotFoundError:
         raise link_refused() from None
+    shown, kept = "inline", f"private, max-age={link.expires_at - int(now)}, immutable"
+    if is_archive(path):
+        shown, kept = "attachment", "no-store"
     headers = {
         "Content-Length": str(stored.size_bytes),
-        "Cache-Control": f"private, max-age={link.expires_at - int(now)}, immutable",
-        "Content-Disposition": f'inline; filename="{path.rpartition("/")[2]}"',
+        "Cache-Control": kept,
+        "Content-Disposition": f'{shown}; filename="{path.rpartition("/")[2]}"',
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
     }

@@ -282,6 +282,13 @@ async def _of_the_worker(transaction: Transaction) -> list[Family]:
     )
     for row in await activity.attempts_of_the_last_hour(transaction):
         attempts.add_metric((row["provider"], row["outcome"]), float(row["attempts"]))
+    emails = GaugeMetricFamily(
+        "tallygraph_emails",
+        "E-mails that were queued in the last hour, by their status.",
+        labels=("status",),
+    )
+    for row in await activity.emails_of_the_last_hour(transaction):
+        emails.add_metric((row["status"],), float(row["emails"]))
     oldest, dead = activity.oldest_job_seconds, activity.dead_jobs
     return [
         jobs,
@@ -296,6 +303,7 @@ async def _of_the_worker(transaction: Transaction) -> list[Family]:
             value=float(await dead(transaction)),
         ),
         attempts,
+        emails,
     ]
 
 

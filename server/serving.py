@@ -25,6 +25,7 @@ from db.migrations.migrate import migrate
 from graph.live.bus import WakeBus
 from jobs.core.probes import probes
 from jobs.core.worker import Worker
+from jobs.mailing import check_mail_settings
 from jobs.providers import choose_provider
 from server.app import Server, running
 from server.connections import raise_open_files
@@ -223,6 +224,7 @@ def make_worker(
     settings: Settings, url: str, database: Database, wake: Callable[[], None]
 ) -> Worker:
     """The worker of this process."""
+    check_mail_settings(settings)
     return Worker(
         settings,
         settings.database_direct_url or url,

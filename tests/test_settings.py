@@ -34,7 +34,8 @@ def test_without_any_setting_a_demo_serves_this_machine_only() -> None:
     ("name", "value"),
     [("PORT", "abc"), ("PORT", "65536"), ("PORT", "-1"), ("ENVIRONMENT", "prod"),
      ("LOG_LEVEL", "loud"), ("POOL_SIZE", "0"), ("STATEMENT_TIMEOUT_SECONDS", "0"),
-     ("ACCESS_TOKEN_SECONDS", "1"), ("GRAPHIQL", "perhaps")],
+     ("SMTP_URL", "http://mail.test"), ("MAIL_FROM", "nobody"), ("LINK_URL", "https://app.test/"),
+     ("LINK_URL", "{token}"), ("ACCESS_TOKEN_SECONDS", "1"), ("GRAPHIQL", "perhaps")],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -65,6 +66,15 @@ def test_production_names_what_it_misses(monkeypatch: pytest.MonkeyPatch) -> Non
         Settings()
     monkeypatch.setenv("DATABASE_URL", "postgresql://db.example/tallygraph")
     assert Settings().base_url == "https://api.example"
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_mail_server_needs_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMTP_URL", "smtps://ada:secret@mail.test")
+    with pytest.raises(ValidationError, match="SMTP_URL needs MAIL_FROM"):
+        Settings()
+    monkeypatch.setenv("MAIL_FROM", "Aura <no-reply@aura.test>")
+    assert Settings().mail_from == "Aura <no-reply@aura.test>"
 
 
 @pytest.mark.parametrize(

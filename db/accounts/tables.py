@@ -19,7 +19,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Anonymise, Delete, GoesWith
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.merge_rules import KeepTheMembers, Stay
 from db.core.quotas import Bound
@@ -92,11 +94,14 @@ class User(Base):
         " when (old.email is distinct from new.email"
         " or old.display_name is distinct from new.display_name)"
         " execute function app.rename_member()",
+        "refuse_open_wallet before delete on users"
+        " for each row execute function app.refuse_open_wallet()",
         "end_api_keys after update on users for each row"
         " when (new.status <> 'active' and old.status = 'active'"
         " or old.role = 'admin' and new.role <> 'admin')"
         " execute function app.end_api_keys()",
     )
+    on_erase = Delete("id")
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")
     on_merge = Stay("The ledger's lines name the guest for ever; the account is MERGED.")
 
@@ -113,6 +118,8 @@ class Credential(Base):
     updated_at: Mapped[Timestamp]
 
     access = Access(read=Nobody())
+    on_erase = Delete()
+    export = NotExported("A secret.")
     on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
@@ -154,6 +161,7 @@ class Session(Base):
         "record_deleted_session after delete on sessions"
         " for each row execute function app.record_deleted_session()",
     )
+    on_erase = Delete()
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")
     on_merge = Stay("The guest's end: each process must know that they did.")
     # Longer than any access token lives: a revoked session must be known as revoked until then.
@@ -206,6 +214,8 @@ class RefreshToken(Base):
     replaced_by: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     access = Access(read=Nobody())
+    on_erase = GoesWith("session_id")
+    export = NotExported("Secrets.")
     quota = Bound("The 1,000 newest of a session; they go with their session.")
 
 
@@ -279,6 +289,7 @@ class AuditEntry(Base):
         " when (new.user_id is null and old.user_id is not null)"
         " execute function app.forget_audited_person()",
     )
+    on_erase = Anonymise("user_id")
     on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
     quota = Bound(
         "One for each sign-in and change; failures are counted together, by account and minute. "

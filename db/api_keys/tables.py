@@ -18,6 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Owner
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.lifecycles import State, set_once
 from db.core.merge_rules import KeepTheMembers
@@ -70,6 +71,7 @@ class ApiKey(Base):
         hidden=("secret_hash", "previous_secret_hash"),
         service=("SELECT", "UPDATE", "DELETE"),
     )
+    on_erase = Delete()
     # A guest has none.
     on_merge = KeepTheMembers()
     lifecycle = set_once("revoked_at", ApiKeyStatus)

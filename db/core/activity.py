@@ -1,4 +1,4 @@
-"""What waits for workers, and how generations have ended of late."""
+"""What waits for workers, and how generations and e-mails have ended of late."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ _ATTEMPTS = text("""
     select provider, outcome, count(*) as attempts from ai_generation_logs
     where created_at > now() - interval '1 hour' group by provider, outcome order by 1, 2
 """)
+_EMAILS = text("""
+    select status, count(*) as emails from emails
+    where created_at > now() - interval '1 hour' group by status order by status
+""")
 
 
 async def job_counts(transaction: Transaction) -> list[Any]:
@@ -46,3 +50,8 @@ async def dead_jobs(transaction: Transaction) -> int:
 async def attempts_of_the_last_hour(transaction: Transaction) -> list[Any]:
     """By `provider` and `outcome`: how many `attempts` at generations ended in the last hour."""
     return await transaction.fetch_all(_ATTEMPTS)
+
+
+async def emails_of_the_last_hour(transaction: Transaction) -> list[Any]:
+    """By `status`: how many `emails` of those queued in the last hour."""
+    return await transaction.fetch_all(_EMAILS)

@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from db.core.access import Access, Group, Watch, declare_group
+from db.core.erasing import ErasingRule
 from db.core.expiry import Expiry
+from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, declare_lifecycle
 from db.core.merge_rules import MergeRule
 from db.core.quotas import Bound, TableQuota
@@ -42,9 +44,11 @@ class Declarations:
 
     Every one says who may do what in `access`. One that clients' requests fill says in `quota` how
     much of it a user may have, or what bounds it. One with a column that leads to a user says in
-    `on_merge` what becomes of a guest's rows when the guest is merged into an account. Changes of
-    one with a `watch` are events. One with a `group` holds the memberships that other tables'
-    access refers to. One whose rows have states says in `lifecycle` how they may change.
+    `on_merge` what becomes of a guest's rows when the guest is merged into an account, in
+    `on_erase` what becomes of a user's when their account is deleted, and in `export` what of them
+    their owner is given. Changes of one with a `watch` are events. One with a `group` holds the
+    memberships that other tables' access refers to. One whose rows have states says in `lifecycle`
+    how they may change.
     """
 
     access: ClassVar[Access]
@@ -54,6 +58,9 @@ class Declarations:
     # them costs by that, and the bytes that an answer really has of them are bounded.
     large: ClassVar[Mapping[str, int]] = {}
     quota: ClassVar[TableQuota | Bound | None] = None
+    on_erase: ClassVar[ErasingRule | tuple[ErasingRule, ...]] = ()
+    # Left out, it is what a row's owner may read.
+    export: ClassVar[Export | NotExported | None] = None
     on_merge: ClassVar[MergeRule | None] = None
     # Rows that are deleted every night.
     expiries: ClassVar[tuple[Expiry, ...]] = ()

@@ -11,6 +11,8 @@ from sqlalchemy.types import UserDefinedType
 
 from db.core.access import Access, Nobody
 from db.core.base import Base, Json, Timestamp
+from db.core.erasing import Delete
+from db.core.exporting import NotExported
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
@@ -78,6 +80,8 @@ class Event(Base):
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
     access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Delete()
+    export = NotExported("How rows were that are in the archive as they are.")
     # What moves is an event of the member's.
     on_merge = KeepTheMembers()
     quota = Bound("One for each write to a counted table or a wallet; kept for 7 days.")

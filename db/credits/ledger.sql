@@ -61,6 +61,8 @@ begin
     select * into wallet from public.wallets w where w.user_id = owner_id for update;
     if not found then
         wallet := app.open_wallet(owner_id);
+    elsif wallet.closed_at is not null then
+        perform app.refuse('NOT_FOUND', 'There is no such user.');
     end if;
     if exists (select from public.credit_grants g
                where g.user_id = owner_id and g.usable and g.expires_at <= now()) then
@@ -95,7 +97,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     wallet public.wallets;
 begin
-    if not exists (select from public.users u where u.id = owner_id) then
+    -- Locked, so that nobody deletes the account before the wallet is there.
+    perform from public.users u where u.id = owner_id for key share;
+    if not found then
         perform app.refuse('NOT_FOUND', 'There is no such user.');
     end if;
     insert into public.wallets (user_id) values (owner_id) on conflict do nothing;

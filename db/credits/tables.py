@@ -20,7 +20,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, BigKey, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Call, Delete, Keep
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import MergedBy, Stay
 from db.core.quotas import Bound
@@ -32,6 +34,11 @@ EXPIRY_RANK = (
 )
 
 BOOKS = Stay("The guest's books are history; a transfer moves what is left.")
+
+
+# An account that is deleted leaves its wallet behind, which nobody owns: the id leads to no person.
+KEPT_BOOKS = Keep("The books: what was issued and spent stays, of nobody any more.")
+OTHER_SIDE = NotExported("The other side of the user's transactions.")
 
 
 def index_where_set(table: str, column: str) -> Index:
@@ -54,14 +61,14 @@ class Wallet(Base):
 
     `daily_used` counts what was spent or held on the UTC day `daily_used_on` of the credits that
     the plan's daily cap is about (those of the source PLAN). An `unlimited` user spends without
-    debit. `plan_credits_due_at` is when the plan gives its next credits.
+    debit. `plan_credits_due_at` is when the plan gives its next credits. `user_id` is no foreign
+    key, since a wallet outlives its user: `closed_at` is when their account was deleted, and from
+    then on nothing moves in it.
     """
 
     __tablename__ = "wallets"
 
-    user_id: Mapped[UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="RESTRICT"), primary_key=True
-    )
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
     balance: Mapped[int] = mapped_column(server_default=text("0"))
     held: Mapped[int] = mapped_column(server_default=text("0"))
     unlimited: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -69,6 +76,7 @@ class Wallet(Base):
     daily_used_on: Mapped[date | None]
     plan_credits_due_at: Mapped[OptionalTimestamp]
     updated_at: Mapped[Timestamp]
+    closed_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
         CheckConstraint("held >= 0 and balance >= held", name="never_negative"),
@@ -79,8 +87,10 @@ class Wallet(Base):
             postgresql_where=text("plan_credits_due_at is not null"),
         ),
         CheckConstraint("balance <= 1000000000", name="bounded"),
+        CheckConstraint("closed_at is null or balance = 0", name="closed"),
     )
-    access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), Admin()), hidden=("closed_at",), service=("SELECT",))
+    on_erase = (Call("close_wallet"), KEPT_BOOKS)
     watch = Watch("credits.changed", entity="user_id", inserts=False)
     on_merge = MergedBy("merge_wallets")
     quota = Bound("One for each user.")
@@ -126,6 +136,7 @@ class CreditGrant(Base):
         ),
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
+    on_erase = KEPT_BOOKS
     on_merge = BOOKS
     quota = Bound("Given by the server; a client's refunds and transfers are the operator's.")
 
@@ -167,6 +178,7 @@ class CreditHold(Base):
         Index("ix_credit_holds_open", "expires_at", postgresql_where=text("status = 'OPEN'")),
     )
     access = Access(read=Owner(), service=("SELECT",))
+    on_erase = KEPT_BOOKS
     lifecycle = Lifecycle(
         "status",
         HoldStatus,
@@ -196,6 +208,8 @@ class CreditHoldPart(Base):
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
     triggers = never_changed("credit_hold_parts")
+    on_erase = Keep(KEPT_BOOKS.reason, ())
+    export = OTHER_SIDE
     quota = Bound("One for each grant that a hold takes from.")
 
 
@@ -236,7 +250,14 @@ class CreditTransaction(Base):
         index_where_set("credit_transactions", "hold_id"),
     )
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
-    triggers = never_changed("credit_transactions")
+    triggers = (
+        "refuse_change before update or delete on credit_transactions"
+        " for each row execute function app.refuse_change_of_line()",
+        "refuse_truncate before truncate on credit_transactions"
+        " for each statement execute function app.refuse_change()",
+    )
+    # A transfer names the other side, whose account may be another one that is deleted.
+    on_erase = (Call("forget_reasons"), Keep(KEPT_BOOKS.reason, ("user_id", "reference_id")))
     on_merge = BOOKS
     quota = Bound(
         "A spend uses a credit up; MUTATIONS_PER_USER bounds the pace of holds and releases."
@@ -279,6 +300,8 @@ class CreditEntry(Base):
         "check_entries_balance after insert on credit_entries referencing new table as new_entries"
         " for each statement execute function app.check_entries_balance()",
     )
+    on_erase = Keep(KEPT_BOOKS.reason, ())
+    export = OTHER_SIDE
     quota = Bound("Two or more for each movement.")
 
 
@@ -300,6 +323,8 @@ class CreditRefundPart(Base):
     __table_args__ = (CheckConstraint("amount > 0", name="amount"),)
     access = Access(read=Nobody(), service=("SELECT",))
     triggers = never_changed("credit_refund_parts")
+    on_erase = Keep(KEPT_BOOKS.reason, ())
+    export = OTHER_SIDE
     quota = Bound("One for each grant that a refund gives back to.")
 
 
@@ -313,6 +338,8 @@ class CreditTransfer(Base):
 
     access = Access(read=Nobody(), service=("SELECT",))
     triggers = never_changed("credit_transfers")
+    on_erase = Keep(KEPT_BOOKS.reason, ())
+    export = OTHER_SIDE
     quota = Bound("One for each transfer, which an operator makes.")
 
 
@@ -332,6 +359,8 @@ class LedgerProof(Base):
     fault_count: Mapped[int]
 
     access = Access(read=Nobody(), service=("SELECT", "INSERT", "DELETE"))
+    on_erase = Keep("It names wallets, which stay as well.", ("faults",))
+    export = NotExported("The operator's.")
     quota = Bound("One for each scheduled check; kept for a year.")
     expiries = (
         Expiry("ledger proofs older than a year", "started_at < now() - interval '1 year'", "id"),
@@ -353,6 +382,8 @@ class IdempotencyKey(Base):
     created_at: Mapped[Timestamp] = mapped_column(index=True)
 
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
+    on_erase = Delete()
+    export = NotExported("It says nothing that its results do not.")
     on_merge = MergedBy("copy_idempotency_keys")
     quota = Bound("One for each spend, generation or cancellation; kept for 30 days.")
     expiries = (

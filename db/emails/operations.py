@@ -12,7 +12,7 @@ from uuid import UUID
 from db.core.actor import SERVICE
 from db.core.commands import SqlFunction, call, call_as_service
 from db.core.pool import Database, Transaction
-from db.emails.rules import TEMPLATES, check_parameters
+from db.emails.rules import check_parameters, is_of_use
 from db.emails.tables import EmailStatus
 
 _QUEUE = SqlFunction[UUID](
@@ -87,8 +87,7 @@ class BegunEmail:
     @property
     def is_of_use(self) -> bool:
         """Whether it still says something that its reader needs."""
-        known = TEMPLATES.get(self.template)
-        return known is None or self.age < known.is_of_use
+        return is_of_use(self.template, self.parameters, self.age)
 
 
 class NotBegun(StrEnum):

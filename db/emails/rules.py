@@ -70,6 +70,19 @@ def check_parameters(template: str, parameters: Mapping[str, object]) -> None:
         raise ValueError(f"{template} has no {', '.join(sorted(unknown))}")
 
 
+def is_of_use(template: str, parameters: Mapping[str, object], age: timedelta) -> bool:
+    """Whether a mail of some age still says something that its reader needs.
+
+    A code that is over is not mailed. What is no template is for the one that writes it to refuse.
+    """
+    known = TEMPLATES.get(template)
+    if known is None:
+        return True
+    minutes = parameters.get("valid_minutes")
+    lasts = timedelta(minutes=minutes) if isinstance(minutes, int) else known.is_of_use
+    return age < min(lasts, known.is_of_use)
+
+
 def retry_seconds(attempt: int) -> float:
     """How long a mail waits after its first, second, … attempt that no server took."""
     return float(min(FIRST_RETRY_SECONDS * 3 ** min(attempt - 1, 9), LONGEST_RETRY_SECONDS))

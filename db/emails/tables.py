@@ -9,7 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import Move
 from db.core.quotas import Bound
@@ -62,6 +64,9 @@ class Email(Base):
         Index("ix_emails_created_at", "created_at"),
     )
     access = Access(read=Nobody(), service=("SELECT", "DELETE"))
+    # The last one, about an account that is gone, is nobody's; once sent it has no address.
+    on_erase = Delete()
+    export = NotExported("What was sent to the user.")
     on_merge = Move()
     lifecycle = Lifecycle(
         "status",

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody, Owner
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
@@ -33,6 +35,7 @@ class TotpFactor(Base):
     confirmed_at: Mapped[OptionalTimestamp]
 
     access = Access(read=Owner(), hidden=("sealed_secret", "last_step"))
+    on_erase = Delete()
     on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
@@ -53,6 +56,7 @@ class RecoveryCodes(Base):
         CheckConstraint("codes_left = cardinality(code_hashes)", name="count_of_codes"),
     )
     access = Access(read=Owner(), hidden=("code_hashes",))
+    on_erase = Delete()
     on_merge = KeepTheMembers()
     quota = Bound("One for each member.")
 
@@ -72,6 +76,8 @@ class SecondFactorChallenge(Base):
     used_at: Mapped[OptionalTimestamp]
 
     access = Access(read=Nobody())
+    on_erase = Delete()
+    export = NotExported("What an unfinished sign-in waits for.")
     on_merge = KeepTheMembers()
     quota = Bound("One for each right password in ten minutes; whoever sends none makes none.")
     expiries = (

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -44,7 +44,11 @@ _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.it
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHOLE = rf"uploads/{_UUID}/{_UUID}|generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
 _WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
-_PATH = re.compile(rf"incoming/{_UUID}/{_UUID}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})")
+_ARCHIVE = rf"exports/{_UUID}/{_UUID}\.zip"
+_PATH = re.compile(
+    rf"incoming/{_UUID}/{_UUID}|{_ARCHIVE}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})"
+)
+ARCHIVE_TYPE = "application/zip"
 
 
 def media_type(text: str | None) -> str:
@@ -66,6 +70,26 @@ def incoming_path(user_id: UUID, upload_id: UUID) -> str:
 def generation_path(user_id: UUID, generation_id: UUID, content_type: str) -> str:
     """Where the result of a generation is kept."""
     return f"generations/{user_id}/{generation_id}.{EXTENSIONS[content_type]}"
+
+
+def archive_path(user_id: UUID, archive_id: UUID) -> str:
+    """Where an archive of all that a user has is kept."""
+    return f"exports/{user_id}/{archive_id}.zip"
+
+
+def is_archive(path: str) -> bool:
+    """Whether this is the path of an archive, which is kept by nobody and shown by nothing."""
+    return path.startswith("exports/")
+
+
+def user_folders(user_id: UUID) -> Iterator[str]:
+    """Every folder that may hold files of a user's: each file of a kind is in one of theirs."""
+    for kind in ("uploads", "generations"):
+        yield f"{kind}/{user_id}"
+        for width in VARIANT_WIDTHS_PIXELS:
+            yield variant_path(f"{kind}/{user_id}", width)
+    yield f"incoming/{user_id}"
+    yield f"exports/{user_id}"
 
 
 def variant_path(path: str, width_pixels: int) -> str:
@@ -156,6 +180,13 @@ class Storage:
                 self._store, _checked(path), data, attributes=self._attributes(path, content_type)
             )
 
+    async def put_file(self, path: str, file: IO[bytes], content_type: str) -> None:
+        """Store what an open file holds, part by part, whole or not at all."""
+        with _reached():
+            await obstore.put_async(
+                self._store, _checked(path), file, attributes=self._attributes(path, content_type)
+            )
+
     async def create(self, path: str, data: bytes, content_type: str | None = None) -> bool:
         """Store `data` unless the path is taken: False then, and nothing changes."""
         attributes = self._attributes(path, content_type)
@@ -219,6 +250,17 @@ class Storage:
         await self.delete(path)
         for width in VARIANT_WIDTHS_PIXELS:
             await self.delete(variant_path(path, width))
+
+    async def delete_user_files(self, user_id: UUID) -> int:
+        """Remove every file of a user's, known or not; returns how many there were."""
+        removed = 0
+        for folder in user_folders(user_id):
+            with _reached():
+                async for objects in obstore.list(self._store, prefix=folder):
+                    for item in objects:
+                        await self.delete(item["path"])
+                        removed += 1
+        return removed
 
     async def older_than(self, written_before: datetime) -> AsyncIterator[list[str]]:
         """The paths of all files last written before `written_before`, in chunks."""

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from db.catalog.tables import Tool
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.erasing import Call, Delete
 from db.core.expiry import Expiry
+from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State, is_one_of
 from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound, Limit, TableQuota
@@ -131,6 +133,8 @@ class Generation(Base):
         monotonic=("attempts",),
     )
     watch = Watch("generation.updated", deletes=True)
+    on_erase = (Call("end_generations"), Delete())
+    export = Export(files={"result_path": "result_content_type"})
     on_merge = Move(remade={"cache_key": "moved_cache_key"})
     quota = TableQuota(
         guests=Limit(500, 100_000_000),
@@ -155,6 +159,8 @@ class CachedResult(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
     access = Access(read=Nobody())
+    on_erase = Delete()
+    export = NotExported("Copies of the user's generations.")
     on_merge = MergedBy("merge_results")
     quota = Bound("One for each finished generation that was paid for, until it expires.")
     expiries = (Expiry("expired results", "expires_at <= now()", "expires_at"),)
@@ -198,6 +204,8 @@ class GenerationLog(Base):
     )
     large: ClassVar = {"usage": 4_096}
     access = Access(read=Admin(), service=("SELECT", "DELETE"))
+    on_erase = Delete()
+    export = NotExported("The operator's: what providers took.")
     on_merge = Move()
     quota = Bound("At most three for each generation, kept for a year.")
     expiries = (

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp
+from db.core.erasing import GoesWith
+from db.core.exporting import NotExported
 from db.core.merge_rules import Stay
 from db.core.quotas import Bound
 
@@ -45,4 +47,7 @@ class GuestMerge(Base):
     )
     access = Access(read=Nobody(), service=("SELECT",))
     on_merge = Stay("It names the guest; nobody is merged into a guest.")
+    # The guest's account goes with the member's, by a job of its own.
+    on_erase = (GoesWith("guest_id"), GoesWith("user_id"))
+    export = NotExported("How the account came to be; what was the guest's is the member's.")
     quota = Bound("One for each guest, whose sign-up has a budget, by address.")

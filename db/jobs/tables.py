@@ -10,7 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, Nobody
 from db.core.base import Base, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.erasing import GoesWith
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.lifecycles import State, set_once
 from db.core.quotas import Bound
 
@@ -47,6 +49,8 @@ class DeadJob(Base):
     )
     lifecycle = set_once("retried_at", DeadJobStatus)
     access = Access(read=Admin(), hidden=("payload",), service=("SELECT", "DELETE"))
+    on_erase = GoesWith("generation_id")
+    export = NotExported("The operator's.")
     quota = Bound("One for each job that was given up; kept for 90 days.")
     expiries = (
         Expiry(

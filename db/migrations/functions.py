@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
+from db.core.erasing_functions import erasing_functions
 from db.core.functions import Function, outdated, read_functions
 from db.core.groups import group_functions
 from db.core.merging import merge_functions
@@ -73,6 +74,7 @@ def _texts() -> Iterator[str]:
     yield from group_functions()
     yield from reread_functions()
     yield from write_functions()
+    yield from erasing_functions()
     yield from merge_functions()
     yield _REVISION.format(newest_revision())
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
@@ -37,6 +38,7 @@ class Notification(Base):
     large: ClassVar = {"data": 4_096}
     access = Access(read=AnyOf(Owner(), Admin()), write=Owner(), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)
+    on_erase = Delete()
     on_merge = Move()
     quota = TableQuota(
         guests=Limit(1_000, 1_000_000), members=Limit(1_000, 1_000_000), excess="FORGET"

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Group, Member, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Anonymise, Delete, Keep
 from db.core.expiry import Expiry
+from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound
@@ -45,6 +47,10 @@ class Organization(Base):
         service=("SELECT",),
     )
     watch = Watch("organization.changed", inserts=False)
+    on_erase = Keep("Its members'; it goes with the last of them.", ())
+    export = Export(
+        rows="t.id in (select m.organization_id from organization_members m where m.user_id = $1)"
+    )
     quota = Bound("A user may own 20; making somebody an owner counts them.")
 
 
@@ -74,6 +80,7 @@ class OrganizationMember(Base):
     )
     access = Access(read=AnyOf(Owner(), Member("organization_id"), Admin()), service=("SELECT",))
     group = Group("organization", key="organization_id", role="role")
+    on_erase = Delete()
     on_merge = MergedBy("merge_memberships")
     triggers = (
         "name_member before insert on organization_members for each row"
@@ -129,6 +136,13 @@ class OrganizationInvitation(Base):
         hidden=("email_key",),
         service=("SELECT", "DELETE"),
     )
+    # With those that were sent to the address of who leaves.
+    on_erase = (
+        Anonymise("invited_by"),
+        Anonymise("accepted_by"),
+        Delete("email_key", by="email_key"),
+    )
+    export = NotExported("The organization's.")
     expiries = (
         Expiry(
             "invitations that ended 90 days ago",

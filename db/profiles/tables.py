@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
@@ -58,6 +59,7 @@ class Profile(Base):
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,
     )
+    on_erase = Delete()
     client_key = "local_id"
     # Each device counts from 1: another profile may have the number.
     on_merge = Move(clear=("local_id",))

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Owner, Public
 from db.core.base import Base, Slug
+from db.core.erasing import Delete
 from db.core.merge_rules import Stay
 from db.core.quotas import Bound
 
@@ -57,5 +58,6 @@ class QuotaUse(Base):
 
     __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
+    on_erase = Delete()
     on_merge = Stay("What moves is taken off the guest's counts and added to the member's.")
     quota = Bound("One row for each user and counted table.")

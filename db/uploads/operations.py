@@ -80,6 +80,7 @@ _KNOWN_FILES = text("""
     where exists (select from uploads u where u.user_id = owner.user_id and u.path = file)
        or exists (select from generations g
                   where g.user_id = owner.user_id and g.result_path = file)
+       or exists (select from data_exports e where e.user_id = owner.user_id and e.path = file)
 """)
 
 
@@ -267,7 +268,7 @@ async def delete_unused_uploads(database: Database, at_most: int) -> list[tuple[
 
 
 async def known_files(database: Database, paths: list[str]) -> set[str]:
-    """Those of the paths where an upload or a generation keeps its picture."""
+    """Those of the paths where an upload, a generation or an archive keeps its file."""
     async with database.transaction(SERVICE) as transaction:
         rows = await transaction.fetch_all(_KNOWN_FILES, paths=paths)
     return {row["file"] for row in rows}

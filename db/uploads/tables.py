@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Delete
+from db.core.exporting import Export
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
@@ -94,6 +96,8 @@ class Upload(Base):
         },
     )
     watch = Watch("upload.updated", inserts=False)
+    on_erase = Delete()
+    export = Export(files={"path": "stored_content_type"})
     on_merge = Move(changes={"folder_id": "coalesce(t.folder_id, t.user_id)"})
     # Refused by `app.create_upload` and `app.reserve_upload_bytes`: what waits counts for a while.
     quota = TableQuota(

@@ -133,6 +133,8 @@ def _refusal(error: PostgresError) -> DomainError:
     code = ErrorCode(error.hint)
     if code is ErrorCode.INSUFFICIENT_CREDITS:
         return InsufficientCredits(detail["available"], detail["required"])
+    if code is ErrorCode.RATE_LIMITED:
+        return RateLimited(error.message, detail["retry_after_seconds"])
     if code is ErrorCode.DAILY_LIMIT_REACHED:
         resets_at = datetime.fromisoformat(detail["resets_at"])
         return DailyLimitReached(detail["limit"], detail["remaining"], resets_at)

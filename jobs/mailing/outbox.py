@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from datetime import UTC
 from pathlib import Path
 
 from jobs.mailing.base import Claim, Letter, NotClaimed, NotTaken
+
+# As long as their rows.
+KEPT_SECONDS = 30 * 86_400
 
 
 class OutboxMailer:
@@ -30,8 +34,9 @@ class OutboxMailer:
 
 def file_name(letter: Letter) -> str:
     """The name of a letter's file: names are in the order of time, and the same again."""
-    time = letter.queued_at.astimezone(UTC)
-    return f"{time:%Y%m%dT%H%M%S}{time.microsecond // 1000:03}Z-{letter.template}-{letter.id}.eml"
+    queued = letter.queued_at.astimezone(UTC)
+    milliseconds = queued.microsecond // 1000
+    return f"{queued:%Y%m%dT%H%M%S}{milliseconds:03}Z-{letter.template}-{letter.id}.eml"
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -42,3 +47,13 @@ def _write(path: Path, content: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     unfinished.replace(path)
+
+
+def forget_old(folder: Path) -> int:
+    """Deletes what has lain in an outbox for a month; returns how many."""
+    too_old, deleted = time.time() - KEPT_SECONDS, 0
+    for file in folder.glob("*.eml"):
+        if file.stat().st_mtime < too_old:
+            file.unlink(missing_ok=True)
+            deleted += 1
+    return deleted

@@ -61,6 +61,7 @@ CALLABLE = {
         "app.leave_organization(uuid)",
         "app.organization_ids(text[])",
         "app.remove_member(uuid,uuid)",
+        "app.request_export()",
         "app.reread_organization_ids(uuid,text[])",
         "app.revoke_invitation(uuid)",
         "app.select_organization(uuid)",

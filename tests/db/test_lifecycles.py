@@ -32,6 +32,7 @@ from db.credits.tables import HoldStatus
 from db.emails.tables import EmailStatus
 from db.embedded.database import EmbeddedDatabase
 from db.generations.tables import CircuitState, GenerationStatus
+from db.leaving.tables import ExportStatus
 from db.uploads.tables import UploadStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
@@ -60,6 +61,10 @@ def new_hold(user: UUID, key: UUID) -> Row:
 # What a row has beside its state, by table, where the state asks for it.
 BESIDE: dict[str, Callable[[State], Row]] = {
     "credit_holds": lambda state: {"resolved_at": None if state is HoldStatus.OPEN else LATER},
+    "data_exports": lambda state: {
+        "path": "path" if state is ExportStatus.READY else None,
+        "attempts": next(numbers),
+    },
     "emails": lambda state: (
         {"ended_at": None, "recipient": "ada@example.test"}
         if state in (EmailStatus.QUEUED, EmailStatus.SENDING)
@@ -83,6 +88,7 @@ BESIDE: dict[str, Callable[[State], Row]] = {
 # What breaks every condition of a table's lifecycle; a column may be left as it is.
 AS_IT_IS = object()
 UNMET: dict[str, Row] = {
+    "data_exports": {"attempts": AS_IT_IS},
     "generations": {"attempts": AS_IT_IS, "from_cache": False},
     "users": {"is_anonymous": False},
 }

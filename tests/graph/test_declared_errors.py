@@ -365,6 +365,35 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
+async def last_owner(stage: Stage) -> str:
+    wanted = UUID((await organization(stage)).partition("_")[2])
+    await stage.owner.execute(
+        "with member as (insert into users (email) values ($2) returning id)"
+        " insert into organization_members (organization_id, user_id, role)"
+        " select $1::uuid, id, 'MEMBER' from member",
+        wanted, f"{uuid4()}@example.test",
+    )  # fmt: skip
+    password_hash = await stage.services.passwords.hash("correct horse")
+    await stage.owner.execute(
+        "insert into credentials (user_id, password_hash) values ($1, $2)",
+        stage.actor.user_id, password_hash,
+    )  # fmt: skip
+    return '{password: "correct horse"}'
+
+
+async def with_second_factor(stage: Stage) -> str:
+    await stage.owner.execute(
+        "insert into totp_factors (user_id, sealed_secret, confirmed_at) values ($1, '', now())",
+        stage.actor.user_id,
+    )
+    return "{}"
+
+
+async def stale(stage: Stage) -> str:
+    stage.actor = replace(stage.actor, authenticated_at=0)
+    return "{}"
+
+
 async def guest(stage: Stage) -> str:
     made = await stage.owner.fetchval(
         "insert into users (is_anonymous) values (true) returning id::text"
@@ -412,6 +441,13 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "deleteAccount": {
+        "INVALID_CREDENTIALS": '{password: "wrong one"}',
+        "LAST_OWNER": last_owner,
+        "FRESH_SIGN_IN_REQUIRED": stale,
+        "SECOND_FACTOR_REQUIRED": with_second_factor,
+    },
+    "exportMyData": {},
     "createApiKey": {
         "BAD_USER_INPUT": '{name: "", scopes: [READ]}',
         "LIMIT_EXCEEDED": has_many_keys,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from auth.one_time_codes import OneTimeCodes
+from db.core.activity import emails_of_the_last_hour
 from db.core.actor import SERVICE
 from db.core.pool import Database
 from db.emails.operations import (
@@ -25,18 +30,19 @@ from db.emails.rules import TEMPLATES, retry_seconds
 from db.emails.tables import EmailStatus
 from db.files.storage import Storage
 from jobs.core.declare import RetryLater, WorkerServices
-from jobs.emails import mailer_of, send_email
+from jobs.emails import mailer_of, send_email, sweep_outbox
 from jobs.mailing import (
     Claim,
     Letter,
     LetterRefused,
     LetterUncertain,
     NotTaken,
+    check_mail_settings,
 )
 from jobs.mailing.outbox import OutboxMailer
 from jobs.providers.base import LimitedProvider
 from jobs.providers.offline import OfflineProvider
-from settings import Settings
+from settings import Settings, SettingsError
 
 from .helpers import Start, eventually
 from .letters import CODE_ID, PARAMETERS, email_row, outbox_file, parsed, part, queued
@@ -238,12 +244,14 @@ async def test_what_a_dead_worker_was_handing_over_is_never_sent_again(
 
 
 @pytest.mark.parametrize(
-    ("template", "age", "status"),
+    ("template", "given", "age", "status"),
     [
-        ("sign_in_code", "61 minutes", "FAILED"),
-        ("sign_in_code", "59 minutes", "SENT"),
-        ("password_changed", "3 days", "SENT"),
-        ("password_changed", "97 hours", "FAILED"),
+        ("sign_in_code", {"valid_minutes": 600}, "61 minutes", "FAILED"),
+        ("sign_in_code", {"valid_minutes": 600}, "59 minutes", "SENT"),
+        ("sign_in_code", {"valid_minutes": 10}, "11 minutes", "FAILED"),
+        ("sign_in_code", {"valid_minutes": 10}, "9 minutes", "SENT"),
+        ("password_changed", {}, "3 days", "SENT"),
+        ("password_changed", {}, "97 hours", "FAILED"),
     ],
 )
 async def test_what_nobody_needs_any_more_is_not_sent(
@@ -251,10 +259,11 @@ async def test_what_nobody_needs_any_more_is_not_sent(
     owner: asyncpg.Connection,
     worker: WorkerServices,
     template: str,
+    given: dict[str, Any],
     age: str,
     status: str,
 ) -> None:
-    email_id, mailer = await queued(database, template), FakeMailer()
+    email_id, mailer = await queued(database, template, **given), FakeMailer()
     await owner.execute(
         f"update emails set created_at = now() - interval '{age}' where id = $1", email_id
     )
@@ -315,6 +324,76 @@ async def test_an_outbox_that_cannot_be_written_is_tried_again(
     with pytest.raises(RetryLater, match="Not a directory"):
         await send_email(with_mailer(worker, mailer), email_id=email_id)
     assert (await email_row(owner, email_id))["status"] == "QUEUED"
+
+
+async def test_no_log_holds_an_address_or_a_code_and_one_names_the_file(
+    database: Database, worker: WorkerServices, settings: Settings
+) -> None:
+    digits = OneTimeCodes(settings).digits(CODE_ID)
+    with capture_logs() as logs:
+        for error in (REFUSED, NOT_TAKEN, UNCERTAIN, None):
+            email_id = await queued(database, recipient="canary@example.test")
+            with suppress(RetryLater):
+                await send_email(with_mailer(worker, FakeMailer(error)), email_id=email_id)
+        email_id = await queued(database, recipient="canary@example.test")
+        outbox = OutboxMailer(settings.outbox_directory)
+        await send_email(with_mailer(worker, outbox), email_id=email_id)
+    assert [line["event"] for line in logs] == [
+        "email failed", "email not taken", "email uncertain", "email sent", "email sent",
+    ]  # fmt: skip
+    assert logs[-1]["to"] == str(outbox_file(settings.outbox_directory, email_id))
+    assert "canary" not in repr(logs)
+    assert digits not in repr(logs)
+
+
+async def test_an_outbox_keeps_a_month(settings: Settings, tmp_path: Path) -> None:
+    own = settings.model_copy(update={"data_directory": tmp_path})
+    own.outbox_directory.mkdir()
+    for name, days in (("old.eml", 31), ("new.eml", 29), ("old.txt", 31)):
+        (own.outbox_directory / name).write_text("")
+        then = time.time() - days * 86_400
+        os.utime(own.outbox_directory / name, (then, then))
+    await sweep_outbox(own)
+    assert sorted(file.name for file in own.outbox_directory.iterdir()) == ["new.eml", "old.txt"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"smtp_url": "smtp://ada:secret@mail.test?tls=off", "mail_from": "a@b.test"},
+        {"mail_from": "one@b.test, two@b.test"},
+    ],
+)
+def test_a_worker_does_not_begin_with_wrong_settings(
+    settings: Settings, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check_mail_settings(settings.model_copy(update=wrong))
+    assert "secret" not in str(refused.value)
+
+
+def test_production_is_warned_that_mail_goes_nowhere(settings: Settings) -> None:
+    with capture_logs() as logs:
+        check_mail_settings(settings.model_copy(update={"environment": "production"}))
+        check_mail_settings(settings)
+    assert [line["log_level"] for line in logs] == ["warning"]
+
+
+async def test_the_last_hours_emails_are_counted_by_their_status(
+    database: Database, owner: asyncpg.Connection, worker: WorkerServices
+) -> None:
+    async def counted() -> dict[str, int]:
+        async with database.transaction(SERVICE) as transaction:
+            rows = await emails_of_the_last_hour(transaction)
+        return {row["status"]: row["emails"] for row in rows}
+
+    before = await counted()
+    for _ in range(2):
+        email_id = await queued(database)
+        await send_email(with_mailer(worker, FakeMailer(REFUSED)), email_id=email_id)
+    assert (await counted())["FAILED"] == before.get("FAILED", 0) + 2
+    await owner.execute("update emails set created_at = now() - interval '2 hours'")
+    assert await counted() == {}
 
 
 def test_later_attempts_wait_longer_up_to_a_quarter_of_an_hour() -> None:
