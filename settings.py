@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets as random_secrets
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, model_validator
@@ -74,6 +76,8 @@ class Settings(BaseSettings):
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200
+    query_cost_per_user: Annotated[int, Field(ge=1)] = 2_000_000
+    query_cost_per_address: Annotated[int, Field(ge=1)] = 8_000_000
     api_key_requests_per_minute: Annotated[int, Field(ge=1)] = 600
 
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
@@ -154,6 +158,15 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _requests_fit_into_their_budgets(self) -> Self:
+        if self.query_cost_limit > min(self.query_cost_per_user, self.query_cost_per_address):
+            raise ValueError(
+                "QUERY_COST_LIMIT may not be more than QUERY_COST_PER_USER or "
+                "QUERY_COST_PER_ADDRESS: such a request could never run"
+            )
+        return self
+
     @property
     def production(self) -> bool:
         """Whether this deployment serves real users and must bring its own secrets."""
@@ -166,6 +179,11 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def product_name(self) -> str:
+        """What people know the product by: the name in MAIL_FROM, else the server's host."""
+        return parseaddr(self.mail_from)[0] or urlsplit(self.base_url).hostname or "Tallygraph"
 
     @property
     def secrets_directory(self) -> Path:

@@ -194,7 +194,7 @@ class Sessions:
         )
 
     async def meet(
-        self, transaction: Transaction, challenge: Challenge, method: SignInMethod
+        self, transaction: Transaction, challenge: Challenge, method: SignInMethod, network: str
     ) -> OpenedSession:
         """The session that waited for a second factor, which `method` has just proven."""
         user_id = challenge.account.user_id
@@ -203,7 +203,9 @@ class Sessions:
             transaction, user_id, "sign_in", method=challenge.method, second_factor=method
         )
         methods = (challenge.method, method)
-        return await self.open_proven(transaction, challenge.account, methods, challenge.user_agent)
+        return await self.open_proven(
+            transaction, challenge.account, methods, challenge.user_agent, network
+        )
 
     async def strengthen(
         self, transaction: Transaction, user_id: UUID, session_id: UUID, method: SignInMethod

@@ -21,8 +21,11 @@ from auth.keys import SigningKeys
 from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
+from auth.query_rates import QueryRates
 from auth.revocation_watch import RevocationWatch
+from auth.sealing import Sealing
 from auth.sessions import Sessions
+from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
 from db.core.actor import SERVICE
 from db.core.pool import Database
@@ -51,6 +54,7 @@ from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
 from server.metrics import MetricsPage, ProcessMetrics
 from server.process_group import ProcessGroup
+from server.rate_reports import RateReports
 from server.services import Services
 from settings import DEMO_ORIGINS, Settings
 
@@ -84,6 +88,7 @@ class Server:
             trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
         self._access = AccessWatch(database, self.services.hub)
+        self._rate_reports = RateReports(self.services.rates, bus)
         self.clients = Clients(ClientLimits.of(settings))
         operations, is_origin_allowed = (
             LiveOperations(self.engine, self.services),
@@ -110,12 +115,14 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
+        await self._rate_reports.start()
         self.services.of(LastSeen.of).start()
         await self.process_group.start(self.process_metrics.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.process_group.stop()
+        await self._rate_reports.stop()
         await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
         await self.services.failures.stop()
@@ -212,9 +219,12 @@ def make_services(
     keys = SigningKeys.load(settings)
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
-    attempts = Attempts(settings.failed_sign_ins_per_address)
+    rates = SharedRates.of(settings)
+    bus.hear_reports(rates.hear)
+    attempts = Attempts(settings.failed_sign_ins_per_address, shared=rates)
     failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
+    Sealing(settings)  # Its key is missed now, or by the first who needs it.
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,
@@ -232,7 +242,9 @@ def make_services(
         images=images,
         uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
         answers=AnswerMemory.of(settings),
-        mutations=MutationRates(settings),
+        mutations=MutationRates(settings, shared=rates),
+        queries=QueryRates(settings, shared=rates),
+        rates=rates,
     )
 
 
@@ -259,7 +271,7 @@ def with_cors(app: Asgi, settings: Settings) -> Asgi:
         allow_origin_regex=None if settings.production else DEMO_ORIGINS,
         allow_methods=["GET", "POST", "PUT"],
         allow_headers=["authorization", "content-type", "last-event-id"],
-        expose_headers=["x-request-id"],
+        expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after"],
         max_age=600,
     )
 

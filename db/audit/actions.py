@@ -21,6 +21,13 @@ class AuditAction(State):
     )
     SECOND_FACTOR_FAILED = "second_factor_failed", "A second factor was wrong."
     REAUTHENTICATED = "reauthenticated", "Somebody who was signed in proved again that they are."
+    TOTP_ADDED = "totp_added", "An authenticator app was added."
+    TOTP_REMOVED = "totp_removed", "The authenticator app was removed."
+    RECOVERY_CODES_RENEWED = "recovery_codes_renewed", "The recovery codes were made anew."
+    RECOVERY_CODE_USED = "recovery_code_used", "A recovery code was used."
+    PASSKEY_ADDED = "passkey_added", "A passkey was added."
+    PASSKEY_REMOVED = "passkey_removed", "A passkey was removed."
+    PASSKEY_REFUSED = "passkey_refused", "A passkey was refused: there seems to be a copy of it."
     SIGN_OUT = "sign_out", "A session was ended by its owner."
     SIGN_OUT_EVERYWHERE = "sign_out_everywhere", "All sessions were ended by their owner."
     REVOKE_SESSION = "revoke_session", "A session was ended from another one."

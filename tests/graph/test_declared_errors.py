@@ -240,7 +240,7 @@ async def known_email(stage: Stage) -> str:
     return given
 
 
-def reauthenticated(given: str) -> Provocation:
+def in_a_session(given: str) -> Provocation:
     """An input that is refused in a session."""
 
     async def provoke(stage: Stage) -> str:
@@ -253,6 +253,23 @@ def reauthenticated(given: str) -> Provocation:
         return given
 
     return provoke
+
+
+async def as_guest(stage: Stage) -> str:
+    await stage.owner.execute(
+        "update users set is_anonymous = true where id = $1", stage.actor.user_id
+    )
+    provoke = in_a_session("")
+    assert callable(provoke)
+    return await provoke(stage)
+
+
+async def with_app_to_confirm(stage: Stage) -> str:
+    provoke = in_a_session('{code: "12345"}')
+    assert callable(provoke)
+    given = await provoke(stage)
+    assert await stage.codes("beginTotp", "") == []
+    return given
 
 
 async def full_profile(stage: Stage) -> str:
@@ -441,6 +458,19 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
+    "reauthenticate": {
+        "BAD_USER_INPUT": '{password: "both", code: "123456"}',
+        "INVALID_CREDENTIALS": in_a_session('{password: "wrong one"}'),
+        "CODE_INVALID": in_a_session('{code: "123456"}'),
+    },
+    "beginTotp": {"INVALID_STATE": as_guest},
+    "confirmTotp": {
+        "CODE_INVALID": with_app_to_confirm,
+        "INVALID_STATE": in_a_session('{code: "123456"}'),
+    },
+    "removeTotp": {"CODE_INVALID": in_a_session('{code: "123456"}')},
+    "regenerateRecoveryCodes": {"INVALID_STATE": in_a_session("")},
+    "verifySecondFactor": {"CODE_INVALID": '{challengeId: "none", code: "123456"}'},
     "deleteAccount": {
         "INVALID_CREDENTIALS": '{password: "wrong one"}',
         "LAST_OWNER": last_owner,
@@ -464,7 +494,6 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "BAD_USER_INPUT": members_token,
         "LIMIT_EXCEEDED": guest_beyond_the_wallet,
     },
-    "reauthenticate": {"INVALID_CREDENTIALS": reauthenticated('{password: "wrong one"}')},
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
         "QUOTA_EXCEEDED": filled("profiles", "{analysis: {}}"),

@@ -133,6 +133,13 @@ async def email_in_use(stage: Stage) -> list[dict[str, Any]]:
     return await stage.errors(text, NOBODY)
 
 
+async def confirm_nothing(stage: Stage) -> list[dict[str, Any]]:
+    actor = replace(stage.actor, session_id=uuid4())
+    return await stage.errors(
+        'mutation { confirmTotp(input: {code: "123456"}) { errors { code message } } }', actor
+    )
+
+
 @refused
 async def signed_in_long_ago(stage: Stage) -> None:
     demands = Demands(stage.database, stage.settings)
@@ -285,6 +292,8 @@ async def no_person(_: Stage) -> list[dict[str, Any]]:
 DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
 PROVOKED: dict[str, Provoke] = {
     "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
+    "CODE_INVALID": mutation('verifySecondFactor(input: {challengeId: "none", code: "1"})', actor=NOBODY),
+    "INVALID_STATE": confirm_nothing,
     "FRESH_SIGN_IN_REQUIRED": signed_in_long_ago,
     "SECOND_FACTOR_REQUIRED": with_one_factor,
     "EMAIL_IN_USE": email_in_use,
