@@ -90,7 +90,9 @@ async def test_the_demo_refuses_other_pages(http: httpx.AsyncClient, origin: str
     assert "access-control-allow-origin" not in response.headers
 
 
-async def test_a_page_may_read_the_answer_its_request_id_and_what_is_left(http: httpx.AsyncClient) -> None:
+async def test_a_page_may_read_the_answer_its_request_id_and_what_is_left(
+    http: httpx.AsyncClient,
+) -> None:
     response = await http.post(
         "/graphql", json={"query": "{ __typename }"}, headers={"Origin": LOCAL}
     )

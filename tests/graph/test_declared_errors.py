@@ -38,6 +38,7 @@ from settings import Settings
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
+from . import identity_errors
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
@@ -612,6 +613,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     },
     "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
+    **identity_errors.PROVOKED,
 }
 
 
