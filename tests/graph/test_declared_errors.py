@@ -448,6 +448,14 @@ async def guest_beyond_the_wallet(stage: Stage) -> str:
     return f'{{anonymousRefreshToken: "{guest.refresh_token}"}}'
 
 
+async def rotated(stage: Stage) -> str:
+    create = 'mutation { createApiKey(input: {name: "A bot", scopes: [READ]}) { apiKey { id } } }'
+    answer = await stage.ask(create, actor=stage.actor)
+    key = answer["data"]["createApiKey"]["apiKey"]["id"]
+    assert await stage.codes("rotateApiKey", f'{{id: "{key}", idempotencyKey: "k"}}') == []
+    return f'{{id: "{key}", idempotencyKey: "k", overlapHours: 1}}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
@@ -482,10 +490,16 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "createApiKey": {
         "BAD_USER_INPUT": '{name: "", scopes: [READ]}',
         "LIMIT_EXCEEDED": has_many_keys,
+        "IDEMPOTENCY_CONFLICT": repeated(
+            "createApiKey",
+            '{name: "A bot", scopes: [READ], idempotencyKey: "k"}',
+            '{name: "A bot", scopes: [WRITE], idempotencyKey: "k"}',
+        ),
     },
     "rotateApiKey": {
         "BAD_USER_INPUT": f'{{id: "apiKey_{UUID(int=1)}", overlapHours: -1}}',
         "NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}',
+        "IDEMPOTENCY_CONFLICT": rotated,
     },
     "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
     "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},
