@@ -23,6 +23,7 @@ from db.audit.actions import AuditAction
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, Problems
 from db.core.pool import Database, Transaction
+from db.imports.operations import find_imported_cost
 from settings import Settings
 
 # Accounts of one network that wait to be opened.
@@ -147,6 +148,7 @@ class Accounts:
             if is_email:
                 async with self._database.transaction(SERVICE) as transaction:
                     credentials = await operations.find_credentials(transaction, email)
+                    self._passwords.imported_cost = await find_imported_cost(transaction)
             stored_hash = credentials.password_hash if credentials else None
             verified = await self._passwords.verify(stored_hash, password, asker)
             if credentials is None or not verified.ok:

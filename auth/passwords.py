@@ -19,8 +19,10 @@ from typing import Any
 import argon2
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
+from auth import imported_hashes
 from auth.attempts import too_many_attempts
 from db.core.fair_queue import Asker, FairQueue
+from db.imports.rules import cost_of
 
 # OWASP's Password Storage Cheat Sheet asks for argon2id with at least 19 MiB, 2 passes and 1 lane;
 # the memory is what makes guessing on graphics cards dear, so that is where we give more.
@@ -71,6 +73,8 @@ class PasswordHasher:
             salt_len=SALT_BYTES,
         )
         self._nobodys_hash = _hash_that_matches_nothing()
+        # The highest cost of the bcrypt hashes that are still stored; null when there are none.
+        self.imported_cost: int | None = None
         self._max_concurrent = max_concurrent
         self._max_waiting = max_waiting
         self._known, self._others = FairQueue[_Waiting](), FairQueue[_Waiting]()
@@ -104,6 +108,18 @@ class PasswordHasher:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _verify(self, password_hash: str, password: str) -> VerifyResult:
+        cost = cost_of(password_hash)
+        if cost is None and self.imported_cost is None:
+            return self._verify_argon2(password_hash, password)
+        # Whoever it is does the work of both, while some have a hash of the other kind.
+        imported = None if cost is None else password_hash
+        own = self._verify_argon2(self._nobodys_hash if imported else password_hash, password)
+        work_cost = max(cost or 0, self.imported_cost or 0)
+        if imported_hashes.is_right(imported, password, work_cost):
+            return VerifyResult(ok=True, new_hash=self._argon2.hash(password))
+        return own
+
+    def _verify_argon2(self, password_hash: str, password: str) -> VerifyResult:
         try:
             self._argon2.verify(password_hash, password)
         except (VerifyMismatchError, InvalidHashError):

@@ -118,6 +118,13 @@ class Credential(Base):
     password_hash: Mapped[str]
     updated_at: Mapped[Timestamp]
 
+    __table_args__ = (
+        Index(
+            "ix_credentials_imported_cost",
+            text("substr(password_hash, 5, 2)"),
+            postgresql_where=text("password_hash like '$2%'"),
+        ),
+    )
     access = Access(read=Nobody())
     on_erase = Delete()
     export = NotExported("A secret.")
