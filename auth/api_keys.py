@@ -112,8 +112,8 @@ class ApiKeys:
         rates: SharedRates,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        # Which keys were used since somebody wrote it down.
-        self.seen: set[UUID] = set()
+        # Which keys were used since somebody asked.
+        self._seen: set[UUID] = set()
         self._database = database
         self._revoked = tokens.revoked
         self._usual_rate = settings.api_key_requests_per_minute
@@ -162,7 +162,7 @@ class ApiKeys:
         grant = actor.grant
         if grant is None:
             return
-        self.seen.add(grant.key_id)
+        self._seen.add(grant.key_id)
         allowed = grant.requests_per_minute
         rate = self._rates.get(allowed)
         if rate is None:
@@ -173,6 +173,11 @@ class ApiKeys:
                 f"This API key makes at most {allowed} requests a minute; wait, then go on.",
                 math.ceil(seconds),
             )
+
+    def take_seen(self) -> set[UUID]:
+        """The keys that were used since the last call."""
+        seen, self._seen = self._seen, set()
+        return seen
 
     def forget(self, key_id: UUID) -> None:
         """Looks a key up again at its next request: it was changed."""
