@@ -6,12 +6,10 @@ from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
 
-from auth.accounts import wrong_password
 from auth.codes import CodeProof, Codes
 from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, Demands
+from auth.reauthentication import proven_credentials, refuse_gone
 from auth.services import AccountServices
-from auth.tokens import unauthenticated
-from db.accounts import operations, rules
 from db.codes.operations import CodePurpose
 from db.core.actor import SERVICE, Actor
 from db.core.errors import bad_input, sign_in_first
@@ -66,17 +64,10 @@ class Leaving:
         self, user_id: UUID, password: str | None, code: str | None, network: str
     ) -> CodeProof | None:
         async with self._attempts.attempt(network, str(user_id)) as asker:
-            async with self._database.transaction(SERVICE) as transaction:
-                credentials = await operations.find_credentials_of(transaction, user_id)
-                is_there = credentials or await operations.user_exists(transaction, user_id)
-            if not is_there:
-                raise unauthenticated("The account of this token is gone; sign in again.")
             if password is None:
+                await refuse_gone(self._database, user_id)
                 return await self._codes.prove(
                     CodePurpose.SIGN_IN, code or "", network, user_id=user_id
                 )
-            stored_hash = credentials.password_hash if credentials else None
-            forms = rules.hashed_forms(password)
-            if not (await self._passwords.verify_any(stored_hash, forms, asker)).ok:
-                raise wrong_password("password")
+            await proven_credentials(self._database, self._passwords, user_id, password, asker)
             return None
