@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     fresh_sign_in_seconds: Annotated[int, Field(ge=30)] = 900
+    passkey_rp_id: str = ""
+    passkey_origins: Annotated[list[str], NoDecode] = []
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
     token_issuer: str = "tallygraph"
@@ -114,7 +116,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _lists_from_commas(cls, values: dict[str, object]) -> dict[str, object]:
-        for name in ("trusted_proxies", "cors_origins"):
+        for name in ("trusted_proxies", "cors_origins", "passkey_origins"):
             value = values.get(name)
             if isinstance(value, str):
                 values[name] = _split(value)
