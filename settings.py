@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets as random_secrets
 from email.utils import parseaddr
 from functools import cache
@@ -11,13 +12,25 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROLES = ("anon", "authenticated", "service")
 # What reading a photo takes at most: the decoder of an animated WebP holds four canvases.
 PICTURE_BASE_BYTES = 150_000_000
 PICTURE_BYTES_PER_PIXEL = 20
+# Written with commas.
+LISTS = (
+    "trusted_proxies",
+    "cors_origins",
+    "redirect_origins",
+    "passkey_origins",
+    "google_app_client_ids",
+    "apple_app_client_ids",
+    "oidc_providers",
+)
+# What is sent back to after signing in at a provider: `https://host`, or an app's `scheme://host`.
+ORIGIN = r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_-]+"
 DEMO_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 
 
@@ -71,6 +84,29 @@ class Settings(BaseSettings):
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 
+    provider_sign_ins_per_address: Annotated[int, Field(ge=1)] = 60
+    redirect_origins: Annotated[list[str], NoDecode] = []
+    google_client_id: str = ""
+    google_client_secret: SecretStr = SecretStr("")
+    google_issuer: str = "https://accounts.google.com"
+    google_app_client_ids: Annotated[list[str], NoDecode] = []
+    apple_client_id: str = ""
+    apple_client_secret: SecretStr = SecretStr("")
+    apple_issuer: str = "https://appleid.apple.com"
+    apple_app_client_ids: Annotated[list[str], NoDecode] = []
+    apple_team_id: str = ""
+    apple_key_id: str = ""
+    apple_private_key: SecretStr = SecretStr("")
+    facebook_client_id: str = ""
+    facebook_client_secret: SecretStr = SecretStr("")
+    facebook_issuer: str = ""
+    facebook_api_url: str = "https://graph.facebook.com"
+    discord_client_id: str = ""
+    discord_client_secret: SecretStr = SecretStr("")
+    discord_issuer: str = ""
+    discord_api_url: str = "https://discord.com/api"
+    oidc_providers: Annotated[list[str], NoDecode] = []
+
     guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
     sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100
     accounts_per_hour: Annotated[int, Field(ge=1)] = 500
@@ -78,6 +114,8 @@ class Settings(BaseSettings):
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200
+    query_cost_per_user: Annotated[int, Field(ge=1)] = 2_000_000
+    query_cost_per_address: Annotated[int, Field(ge=1)] = 8_000_000
     api_key_requests_per_minute: Annotated[int, Field(ge=1)] = 600
 
     bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
@@ -116,7 +154,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _lists_from_commas(cls, values: dict[str, object]) -> dict[str, object]:
-        for name in ("trusted_proxies", "cors_origins", "passkey_origins"):
+        for name in LISTS:
             value = values.get(name)
             if isinstance(value, str):
                 values[name] = _split(value)
@@ -129,6 +167,16 @@ class Settings(BaseSettings):
             missing = [name.upper() for name in needed if not getattr(self, name)]
             if missing:
                 raise ValueError(f"production needs {', '.join(missing)}; see .env.example")
+        return self
+
+    @model_validator(mode="after")
+    def _redirect_origins_are_origins(self) -> Self:
+        for origin in self.redirect_origins:
+            if not re.fullmatch(ORIGIN, origin):
+                raise ValueError(
+                    f"REDIRECT_ORIGINS: {origin!r} is no origin; write scheme and host without a "
+                    "path, such as https://app.example.com"
+                )
         return self
 
     @model_validator(mode="after")
@@ -155,6 +203,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 "ANSWER_LIMIT_BYTES may not be more than ANSWER_USER_BYTES, nor that more than "
                 "ANSWER_PROCESS_BYTES"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _requests_fit_into_their_budgets(self) -> Self:
+        if self.query_cost_limit > min(self.query_cost_per_user, self.query_cost_per_address):
+            raise ValueError(
+                "QUERY_COST_LIMIT may not be more than QUERY_COST_PER_USER or "
+                "QUERY_COST_PER_ADDRESS: such a request could never run"
             )
         return self
 

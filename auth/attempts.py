@@ -12,8 +12,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from auth.networks import RateLimit, Shares
+from auth.networks import Shares
 from auth.pacing import Pace
+from auth.shared_rates import SharedRates
 from db.core.errors import ErrorCode, RateLimited
 from db.core.fair_queue import Asker
 
@@ -33,12 +34,17 @@ class Attempts:
     """The attempts at signing in or up of one process."""
 
     def __init__(
-        self, failures_per_minute: int, clock: Callable[[], float] = time.monotonic
+        self,
+        failures_per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        shared: SharedRates | None = None,
     ) -> None:
         self._networks = Shares[str](ATTEMPTS_PER_NETWORK)
         self._accounts = Shares[tuple[str, str]](ATTEMPTS_PER_ACCOUNT)
-        self._failures = RateLimit[str | tuple[str, str]](
-            failures_per_minute, FAILURES_SECONDS, clock
+        shared = shared or SharedRates.alone()
+        # Of one account at one address, only this process counts; of an address, all do.
+        self._failures = shared.limit(
+            "failed_sign_ins", failures_per_minute, FAILURES_SECONDS, clock
         )
         self._pace = Pace[str](REFUSALS_PER_SECOND, LONGEST_PAUSE_SECONDS, PAUSED_PER_NETWORK)
         self._places: OrderedDict[tuple[str, str], None] = OrderedDict()

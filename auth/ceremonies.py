@@ -52,7 +52,12 @@ class Ceremonies:
         self.rp_id = settings.passkey_rp_id or _default_rp_id(settings.base_url)
         self._name = settings.product_name
         self._origins = frozenset(
-            {settings.base_url, *settings.cors_origins, *settings.passkey_origins}
+            {
+                settings.base_url,
+                *settings.cors_origins,
+                *settings.redirect_origins,
+                *settings.passkey_origins,
+            }
         )
         self._demo = None if settings.production else re.compile(DEMO_ORIGINS)
 

@@ -10,8 +10,8 @@ import math
 import time
 from collections.abc import Callable, Hashable
 
-from auth.networks import RateLimit
 from auth.pacing import Pace
+from auth.shared_rates import SharedRates
 from db.core.actor import Actor
 from db.core.errors import RateLimited
 from settings import Settings
@@ -27,10 +27,18 @@ PAUSED = 32
 class MutationRates:
     """The mutations of one process: each root field of an operation counts."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        shared: SharedRates | None = None,
+    ) -> None:
+        shared = shared or SharedRates.alone()
         per_user, per_address = settings.mutations_per_user, settings.mutations_per_address
-        self._users = RateLimit[Hashable](BURST_SECONDS * per_user, BURST_SECONDS, clock)
-        self._networks = RateLimit[str](BURST_SECONDS * per_address, BURST_SECONDS, clock)
+        self._users = shared.limit("user_mutations", BURST_SECONDS * per_user, BURST_SECONDS, clock)
+        self._networks = shared.limit(
+            "address_mutations", BURST_SECONDS * per_address, BURST_SECONDS, clock
+        )
         self._pace = Pace[Hashable](REFUSALS_PER_SECOND, LONGEST_PAUSE_SECONDS, PAUSED)
         self.refused = 0
 
@@ -38,7 +46,7 @@ class MutationRates:
         """Counts one mutation; RATE_LIMITED, after a pause, when there were too many."""
         seconds = self._networks.use(network)
         if not seconds and actor.user_id is not None:
-            seconds = self._users.use(actor.user_id)
+            seconds = self._users.use(actor.user_claim)
             if seconds:
                 self._networks.give_back(network)
         if seconds:
@@ -48,7 +56,7 @@ class MutationRates:
         """The same for a request of which nothing was read yet, should it be a mutation."""
         seconds = self._networks.wait(network)
         if actor.user_id is not None:
-            seconds = max(seconds, self._users.wait(actor.user_id))
+            seconds = max(seconds, self._users.wait(actor.user_claim))
         if seconds:
             await self._refuse(actor, network, seconds)
 

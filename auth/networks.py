@@ -47,10 +47,10 @@ class RateLimit[Key: Hashable]:
         self._clock = clock
         self._free_at: OrderedDict[Key, float] = OrderedDict()
 
-    def use(self, key: Key) -> float:
-        """Takes one of a key's: 0, or in how many seconds there will be one."""
+    def use(self, key: Key, count: int = 1) -> float:
+        """Takes some of a key's: 0, or in how many seconds there will be as many."""
         now = self._clock()
-        free_at = max(self._free_at.get(key, now), now) + self._each_seconds
+        free_at = max(self._free_at.get(key, now), now) + count * self._each_seconds
         wait = free_at - now - self._seconds
         if wait > ROUNDING_SECONDS:
             return wait
@@ -71,10 +71,21 @@ class RateLimit[Key: Hashable]:
         self._set(key, free_at, now)
         return max(0.0, free_at - now - self._seconds)
 
-    def give_back(self, key: Key) -> None:
-        """Puts one back that was not used in the end."""
+    def give_back(self, key: Key, count: int = 1) -> None:
+        """Puts back what was not used in the end."""
         if key in self._free_at:
-            self._free_at[key] -= self._each_seconds
+            self._free_at[key] -= count * self._each_seconds
+
+    def force(self, key: Key, count: int) -> None:
+        """Takes some that were used already, though there may not be as many."""
+        now = self._clock()
+        free_at = max(self._free_at.get(key, now), now) + count * self._each_seconds
+        self._set(key, min(free_at, now + 2 * self._seconds), now)
+
+    def used_seconds(self, key: Key) -> float:
+        """In how many seconds all of a key's will be there again."""
+        now = self._clock()
+        return max(self._free_at.get(key, now) - now, 0.0)
 
     def _set(self, key: Key, free_at: float, now: float) -> None:
         self._free_at[key] = free_at

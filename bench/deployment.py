@@ -32,7 +32,12 @@ ROOT = Path(__file__).resolve().parents[1]
 POSTGRAPHILE_FOLDER = ROOT / "bench" / "peers" / "postgraphile"
 START_SECONDS = 60.0
 # A few users do what a deployment's many do, from one address.
-UNLIMITED = {"MUTATIONS_PER_USER": "1000000", "MUTATIONS_PER_ADDRESS": "1000000"}
+UNLIMITED = {
+    "MUTATIONS_PER_USER": "1000000",
+    "MUTATIONS_PER_ADDRESS": "1000000",
+    "QUERY_COST_PER_USER": "1000000000",
+    "QUERY_COST_PER_ADDRESS": "1000000000",
+}
 STOP_SECONDS = 30.0
 LOG_CHARACTERS = 4_000
 TOKEN_SECONDS = 24 * 3600

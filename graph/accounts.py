@@ -34,7 +34,10 @@ class User(Node):
     """A person, or a guest who has not signed up yet."""
 
     id: strawberry.ID = global_id()
-    email: str | None = column(description="The e-mail address; null for a guest.")
+    email: str | None = column(
+        description="The e-mail address; null for a guest, and for who signed in with a provider "
+        "that has verified none."
+    )
     is_anonymous: bool = column(description="Whether this is a guest.")
     is_admin: bool = expression(
         lambda user: user.c.role == literal_column("'admin'"),

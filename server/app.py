@@ -21,9 +21,11 @@ from auth.keys import SigningKeys
 from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
+from auth.query_rates import QueryRates
 from auth.revocation_watch import RevocationWatch
 from auth.sealing import Sealing
 from auth.sessions import Sessions
+from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
 from db.core.actor import SERVICE
 from db.core.pool import Database
@@ -46,12 +48,13 @@ from graph.schema import build_schema
 from graph.shared.answer_memory import AnswerMemory
 from graph.shared.traffic import Traffic
 from graph.uploads import links
-from server import catalog_pictures, files
+from server import catalog_pictures, files, sign_in_routes
 from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
 from server.metrics import MetricsPage, ProcessMetrics
 from server.process_group import ProcessGroup
+from server.rate_reports import RateReports
 from server.services import Services
 from settings import DEMO_ORIGINS, Settings
 
@@ -85,6 +88,7 @@ class Server:
             trusted=load_trusted_documents(Path(trusted)) if trusted else None,
         )
         self._access = AccessWatch(database, self.services.hub)
+        self._rate_reports = RateReports(self.services.rates, bus)
         self.clients = Clients(ClientLimits.of(settings))
         operations, is_origin_allowed = (
             LiveOperations(self.engine, self.services),
@@ -102,6 +106,7 @@ class Server:
             operations, self.clients, self._http, is_origin_allowed=is_origin_allowed
         )
         self._pages = self._make_pages(storage)
+        self._playground = RedirectResponse("/graphiql", 303) if settings.graphiql else None
         self.app: Asgi = with_cors(self._dispatch, settings)
 
     async def start(self) -> None:
@@ -111,12 +116,14 @@ class Server:
         await self.services.hub.start()
         await self._access.start()
         await self.services.revocations.start()
+        await self._rate_reports.start()
         self.services.of(LastSeen.of).start()
         await self.process_group.start(self.process_metrics.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.process_group.stop()
+        await self._rate_reports.stop()
         await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
         await self.services.failures.stop()
@@ -134,6 +141,8 @@ class Server:
     ) -> Awaitable[None]:
         # Not a coroutine itself: each one around a request costs it a microsecond.
         if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
+            if scope["method"] == "GET" and self._playground and wants_page(scope):
+                return self._playground(scope, receive, send)
             answer = self._streams if wants_stream(scope["headers"]) else self._http
             return answer(scope, receive, send)
         if scope["type"] == "websocket":
@@ -178,6 +187,7 @@ class Server:
                 *graphiql.routes(settings),
                 *catalog_pictures.routes(),
                 *files.routes(),
+                *sign_in_routes.routes(self.services),
             ]
         )
         pages.state.files = files.Files(
@@ -213,7 +223,9 @@ def make_services(
     keys = SigningKeys.load(settings)
     tokens = AccessTokens(keys, settings)
     passwords = PasswordHasher()
-    attempts = Attempts(settings.failed_sign_ins_per_address)
+    rates = SharedRates.of(settings)
+    bus.hear_reports(rates.hear)
+    attempts = Attempts(settings.failed_sign_ins_per_address, shared=rates)
     failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
     Sealing(settings)  # Its key is missed now, or by the first who needs it.
@@ -234,8 +246,17 @@ def make_services(
         images=images,
         uploads=UploadReceiver(database, storage, images, UploadLimits.of(settings)),
         answers=AnswerMemory.of(settings),
-        mutations=MutationRates(settings),
+        mutations=MutationRates(settings, shared=rates),
+        queries=QueryRates(settings, shared=rates),
+        rates=rates,
     )
+
+
+def wants_page(scope: MutableMapping[str, Any]) -> bool:
+    """Whether somebody has opened the address in a browser, and asks for nothing else."""
+    if scope["query_string"]:
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def origin_check(settings: Settings) -> Callable[[str | None], bool]:
@@ -261,7 +282,7 @@ def with_cors(app: Asgi, settings: Settings) -> Asgi:
         allow_origin_regex=None if settings.production else DEMO_ORIGINS,
         allow_methods=["GET", "POST", "PUT"],
         allow_headers=["authorization", "content-type", "last-event-id"],
-        expose_headers=["x-request-id"],
+        expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after"],
         max_age=600,
     )
 

@@ -28,13 +28,14 @@ from graph.engine.documents.costs import asks_for_cost
 from graph.engine.documents.persisted import names_document
 from graph.engine.documents.variables import PlainVariables, is_plain
 from graph.engine.execution.engine import Engine
-from graph.shared.answer_memory import Room
-from graph.shared.context import BODY_KEY, CONTEXT_KEY, RESPOND_KEY, Context
+from graph.shared.context import BODY_KEY, CONTEXT_KEY, Context
 from graph.shared.errors import RequestError, domain_error, masked, top_level
 from graph.shared.json_input import InvalidJson, parse_json
 from graph.shared.loop_turns import LoopTurns
 from graph.shared.traffic import codes_told
+from server.answers import Answer, Answers
 from server.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
+from server.rate_headers import RateHeaders
 from server.services import Services
 
 Scope = MutableMapping[str, Any]
@@ -54,23 +55,9 @@ LARGE_BODY_BYTES = 65_536
 KNOWN_BODIES_BYTES = 4 * 1024 * 1024
 # A known body, what was read from it, and the objects around them.
 KNOWN_BODY_COPIES = 4
-CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
 # What refuses a body does not wait for the rest of it.
 CLOSING = ((b"connection", b"close"),)
 CHALLENGE = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
-SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-# An answer's headers as lines, for who writes it in one piece.
-HEADERS = {
-    media: b"".join(
-        b"%s: %s\r\n" % pair
-        for pair in (
-            (b"content-type", CONTENT_TYPES[media]),
-            *SAME_HEADERS,
-            (b"x-request-id", b"%s"),
-        )
-    )
-    for media in CONTENT_TYPES
-}
 log = structlog.get_logger("tallygraph.http")
 # Random for each process, then counted: asking the system for randomness each time is slower.
 _PROCESS_ID = secrets.token_hex(4)
@@ -120,6 +107,7 @@ class GraphQLHttp:
         self._large_bodies = LoopTurns(1)
         self._large_writes = Turns[Hashable](LARGE_BODIES_WAITING)
         self._traffic = services.traffic
+        self._answers = Answers(RateHeaders(services.queries))
         self._logs_requests = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,13 +139,10 @@ class GraphQLHttp:
             status = 503 if known else 500
             shown = top_level(known or masked(request_id))
             body = b'{"errors":' + orjson.dumps([shown]) + b"}"
-        # Nothing stands between us and the connection, so the answer may take the short way.
-        respond = scope.get(RESPOND_KEY) if status == 200 and b"origin" not in headers else None
-        context: Context | None = scope.get(CONTEXT_KEY)
-        if context is not None and context.room is not None:
-            await _respond_within(context, context.room, send, status, body, media, request_id)
-        elif respond is None or not respond(HEADERS[media] % request_id.encode(), body):
-            await _respond(send, status, body, media, request_id, extra)
+        answer = Answer(status, body, media, request_id, extra)
+        # Of pages of other origins, CORS adds headers on the way.
+        is_plain = status == 200 and b"origin" not in headers
+        await self._answers.send(scope, send, answer, is_plain=is_plain)
         self._note(scope, request_id, status, perf_counter() - started, told)
 
     def _note(
@@ -211,6 +196,8 @@ class GraphQLHttp:
         except asyncio.CancelledError:
             context.leave_room()
             raise
+        except RateLimited as error:
+            raise _too_many(error) from None
         except RequestError as error:
             # An older client reads `errors` of a 200; the newer media type has HTTP's own words.
             status = 400 if media == RESPONSE_TYPE else 200
@@ -220,11 +207,8 @@ class GraphQLHttp:
         self, text: str, variables: dict[str, Any], context: Context, name: str | None
     ) -> bytes:
         """The answer to a large body, which takes Postgres long: a user has one at a time."""
-        try:
-            async with self._large_writes.of(context.actor.user_id or context.network):
-                return await self._engine.run(text, variables, name, context)
-        except RateLimited as error:
-            raise _too_many(error) from None
+        async with self._large_writes.of(context.actor.user_id or context.network):
+            return await self._engine.run(text, variables, name, context)
 
     async def _ask(self, scope: Scope, receive: Receive, headers: Headers) -> tuple[Actor, Asked]:
         """Who asks what. A body without variables is the same from many, and read only once."""
@@ -302,7 +286,7 @@ class GraphQLHttp:
             network = network_of(client_address(scope))
             await self._services.mutations.refuse_early(actor, network)
         except RateLimited as error:
-            raise _too_many(error) from None
+            raise _too_many(error, CLOSING) from None
 
     def _authenticate(self, headers: Headers) -> Actor | str:
         """Who asks; of an API key only the key, since whose it is takes a look elsewhere."""
@@ -321,7 +305,7 @@ class GraphQLHttp:
             actor = await self._api_keys.verify(key, network_of(client_address(scope)))
             self._api_keys.admit(actor)
         except RateLimited as error:
-            raise _too_many(error) from None
+            raise _too_many(error, CLOSING) from None
         except DomainError as error:
             if error.code is not ErrorCode.UNAUTHENTICATED:
                 raise
@@ -376,9 +360,8 @@ class GraphQLHttp:
         )
 
 
-def _too_many(error: RateLimited) -> Refusal:
-    lines = ((b"retry-after", b"%d" % error.retry_after_seconds), *CLOSING)
-    return Refusal(429, error, lines)
+def _too_many(error: RateLimited, more: tuple[tuple[bytes, bytes], ...] = ()) -> Refusal:
+    return Refusal(429, error, ((b"retry-after", b"%d" % error.retry_after_seconds), *more))
 
 
 def _refuse_token_in_url(scope: Scope) -> None:
@@ -443,49 +426,3 @@ def parts_of(request: Any) -> tuple[dict[str, Any], str | None]:
     if not isinstance(variables, OBJECT) or not isinstance(extensions, OBJECT):
         raise _refuse(400, "`variables` and `extensions` must be JSON objects.")
     return variables or {}, name or None
-
-
-async def _respond_within(
-    context: Context,
-    room: Room,
-    send: Send,
-    status: int,
-    body: bytes,
-    media: bytes,
-    request_id: str,
-) -> None:
-    """Sends an answer that may be large; its room is free again when the client has read it."""
-    context.is_reading = False
-    room.shrink(len(body))
-    try:
-        await _respond(send, status, body, media, request_id, (), ends=False)
-        # This waits until the client has read what came before.
-        await send({"type": "http.response.body"})
-    finally:
-        context.leave_room()
-
-
-async def _respond(
-    send: Send,
-    status: int,
-    body: bytes,
-    media: bytes,
-    request_id: str,
-    extra: tuple[tuple[bytes, bytes], ...],
-    *,
-    ends: bool = True,
-) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", CONTENT_TYPES[media]),
-                (b"content-length", str(len(body)).encode()),
-                *SAME_HEADERS,
-                (b"x-request-id", request_id.encode()),
-                *extra,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": not ends})

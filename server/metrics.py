@@ -114,6 +114,11 @@ REFUSED_MUTATIONS = Metric(
     "Mutations that were refused because their user or address made too many.",
     kind=CounterMetricFamily,
 )
+REFUSED_COSTS = Metric(
+    "costs_refused",
+    "Requests that were refused because their user or address asked for too much.",
+    kind=CounterMetricFamily,
+)
 HTTP_CONNECTIONS = Metric(
     "http_connections", "Connections over HTTP that are open, those of trusted proxies left out."
 )
@@ -137,6 +142,7 @@ FIGURES = (
     PASSWORDS,
     REFUSED_ATTEMPTS,
     REFUSED_MUTATIONS,
+    REFUSED_COSTS,
 )
 # A column's figure and what is said of it.
 Names = dict[str, tuple[str, str]]
@@ -179,6 +185,7 @@ class ProcessMetrics:
             (PASSWORDS.name, ["waiting"], services.passwords.waiting),
             (REFUSED_ATTEMPTS.name, [], services.attempts.refused),
             (REFUSED_MUTATIONS.name, [], services.mutations.refused),
+            (REFUSED_COSTS.name, [], services.queries.refused),
         ]
         behind = services.hub.behind_seconds(time.monotonic())
         if behind is not None:

@@ -12,9 +12,11 @@ from auth.failed_attempts import FailedAttempts
 from auth.keys import SigningKeys
 from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
+from auth.query_rates import QueryRates
 from auth.revocation_watch import RevocationWatch
 from auth.services import AccountServices
 from auth.sessions import Sessions
+from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
 from db.core.pool import Database
 from db.files.images import ImageWorker
@@ -45,6 +47,8 @@ class Services:
     uploads: UploadReceiver
     answers: AnswerMemory
     mutations: MutationRates
+    queries: QueryRates
+    rates: SharedRates
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def wake(self) -> None:

@@ -31,6 +31,7 @@ os.environ |= dict.fromkeys(
     ),
     "100000",
 )
+os.environ |= dict.fromkeys(("QUERY_COST_PER_USER", "QUERY_COST_PER_ADDRESS"), "1000000000")
 
 MakeUser = Callable[..., Awaitable[Actor]]
 

@@ -36,7 +36,9 @@ class UserStatus(State):
 
 
 class User(Base):
-    """A person, or a guest who may become one. `email` is null for guests.
+    """A person, or a guest who may become one.
+
+    `email` is null for guests, and for who came by a provider that has verified no address.
 
     `email` is the address as its owner typed it, to be shown and written to: whatever is mailed
     goes there and never to the spelling that a request used. `email_key` is what all spellings of
@@ -63,7 +65,6 @@ class User(Base):
 
     __table_args__ = (
         CheckConstraint("role in ('user', 'admin')", name="role"),
-        CheckConstraint("is_anonymous or email is not null", name="email_unless_anonymous"),
         CheckConstraint("email is not null or email_key is null", name="key_of_email"),
         Index("uq_users_email_key", "email_key", unique=True),
         Index("ix_users_created_at_id", "created_at", "id"),

@@ -1,8 +1,9 @@
-"""The bus: tells the other processes that there is something new to read, and nothing more."""
+"""The bus: tells the other processes that there is something new to read, and short reports."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ from graph.live.bus_backends import (
 
 WAKE_CHANNEL = "tallygraph_wake"
 PUBLISH_INTERVAL_SECONDS = 0.02
+# Behind the sender's name, where a message is more than a wake-up.
+REPORT_SEPARATOR = ":"
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,7 @@ class WakeBus:
         self._connection = connection
         self._process_name = secrets.token_hex(8)
         self._due = asyncio.Event()
+        self._on_report: Callable[[str], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -59,8 +63,13 @@ class WakeBus:
         """Call `on_wake` whenever another process has written."""
 
         def hear(message: str) -> None:
-            if message != self._process_name:
+            sender, separator, report = message.partition(REPORT_SEPARATOR)
+            if sender == self._process_name:
+                return
+            if not separator:
                 on_wake()
+            elif self._on_report is not None:
+                self._on_report(report)
 
         if self._connection:
             self._connection.tell(hear)
@@ -82,6 +91,22 @@ class WakeBus:
         """Tell the other processes soon, if there are any; returns at once."""
         if self._connection is None or not self._connection.is_alone:
             self._due.set()
+
+    def hear_reports(self, on_report: Callable[[str], None]) -> None:
+        """Call `on_report` with what another process reports; it says itself what that is worth."""
+        self._on_report = on_report
+
+    async def report(self, report: str) -> None:
+        """Tell the other processes a text of at most 7,900 bytes, if there are any.
+
+        A report that is lost is not sent again.
+        """
+        if self._connection is None or self._connection.is_alone:
+            return
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
+                message = f"{self._process_name}{REPORT_SEPARATOR}{report}"
+                await self._broadcast.publish(WAKE_CHANNEL, message)
 
     async def _listen(self, hear: Callable[[str], None]) -> None:
         async with self._broadcast.subscribe(WAKE_CHANNEL) as messages:

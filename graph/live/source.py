@@ -17,13 +17,14 @@ from auth.networks import network_of
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens, cut_bearer_token
 from db.core.actor import NOBODY, Actor
+from db.core.errors import RateLimited
 from graph.engine.documents.costs import asks_for_cost
 from graph.engine.execution.engine import Engine
 from graph.engine.execution.subscriptions import Item, SendNow, Subscriber
 from graph.live.hub import EventHub
 from graph.live.websocket import RequestErrors
 from graph.shared.context import Context, OperationServices
-from graph.shared.errors import RequestError
+from graph.shared.errors import RequestError, top_level
 from graph.shared.traffic import Traffic, codes_told
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,8 @@ class LiveOperations:
                 finally:
                     context.leave_room()
                 return
-            await self._engine.plan_subscription(operation, variables, actor(), network)
+            cost = await self._engine.plan_subscription(operation, variables, actor(), network)
+            self._services.queries.charge(actor(), network, cost)
             rooms = partial(self._services.answers.enter, network=network)
             subscriber = Subscriber(self._engine, self._services.hub.subscribe, actor, rooms)
             async for item in subscriber.stream(text, variables, name, resume_after, send_now):
@@ -118,6 +120,8 @@ class LiveOperations:
                 tells_cost = False
         except RequestError as error:
             raise RequestErrors(error.formatted()) from None
+        except RateLimited as error:
+            raise RequestErrors([top_level(error)]) from None
 
     async def _answer(
         self,

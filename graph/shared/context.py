@@ -10,6 +10,7 @@ from auth.accounts import Accounts
 from auth.demands import Demand, Demands
 from auth.mutation_rates import MutationRates
 from auth.networks import network_of
+from auth.query_rates import QueryRates
 from auth.services import AccountServices
 from db.accounts.administration import require_admin
 from db.core.actor import Actor
@@ -51,6 +52,8 @@ class OperationServices(Protocol):
     def answers(self) -> AnswerMemory: ...
     @property
     def mutations(self) -> MutationRates: ...
+    @property
+    def queries(self) -> QueryRates: ...
     def of[T](self, make: Callable[[AccountServices], T]) -> T:
         """A service that a slice needs: made once, by the function that names it."""
         ...

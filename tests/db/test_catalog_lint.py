@@ -51,11 +51,11 @@ CALLABLE = {
     "authenticated": {
         "app.answer(uuid,text,jsonb)",
         "app.accept_invitation(uuid)",
-        "app.create_api_key(text,text,bytea,text[],timestamp with time zone)",
+        "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,jsonb)",
         "app.end_own_sessions(uuid)",
         "app.revoke_api_key(uuid)",
         "app.revoke_own_session(uuid)",
-        "app.rotate_api_key(uuid,text,bytea,interval,timestamp with time zone)",
+        "app.rotate_api_key(uuid,text,bytea,interval,timestamp with time zone,text)",
         "app.create_organization(text,text)",
         "app.invite_member(uuid,text,text,text)",
         "app.leave_organization(uuid)",

@@ -90,12 +90,15 @@ async def test_the_demo_refuses_other_pages(http: httpx.AsyncClient, origin: str
     assert "access-control-allow-origin" not in response.headers
 
 
-async def test_a_page_may_read_the_answer_and_its_request_id(http: httpx.AsyncClient) -> None:
+async def test_a_page_may_read_the_answer_its_request_id_and_what_is_left(
+    http: httpx.AsyncClient,
+) -> None:
     response = await http.post(
         "/graphql", json={"query": "{ __typename }"}, headers={"Origin": LOCAL}
     )
     assert response.headers["access-control-allow-origin"] == LOCAL
-    assert response.headers["access-control-expose-headers"].lower() == "x-request-id"
+    exposed = response.headers["access-control-expose-headers"].lower()
+    assert exposed == "x-request-id, ratelimit, ratelimit-policy, retry-after"
     assert "origin" in response.headers["vary"].lower()
     refused = await http.put("/files/uploads/x", content=b"x", headers={"Origin": LOCAL})
     assert refused.status_code == 403

@@ -40,6 +40,7 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
+from . import identity_errors
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
@@ -481,6 +482,14 @@ async def guest_beyond_the_wallet(stage: Stage) -> str:
     return f'{{anonymousRefreshToken: "{guest.refresh_token}"}}'
 
 
+async def rotated(stage: Stage) -> str:
+    create = 'mutation { createApiKey(input: {name: "A bot", scopes: [READ]}) { apiKey { id } } }'
+    answer = await stage.ask(create, actor=stage.actor)
+    key = answer["data"]["createApiKey"]["apiKey"]["id"]
+    assert await stage.codes("rotateApiKey", f'{{id: "{key}", idempotencyKey: "k"}}') == []
+    return f'{{id: "{key}", idempotencyKey: "k", overlapHours: 1}}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
@@ -528,10 +537,16 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "createApiKey": {
         "BAD_USER_INPUT": '{name: "", scopes: [READ]}',
         "LIMIT_EXCEEDED": has_many_keys,
+        "IDEMPOTENCY_CONFLICT": repeated(
+            "createApiKey",
+            '{name: "A bot", scopes: [READ], idempotencyKey: "k"}',
+            '{name: "A bot", scopes: [WRITE], idempotencyKey: "k"}',
+        ),
     },
     "rotateApiKey": {
         "BAD_USER_INPUT": f'{{id: "apiKey_{UUID(int=1)}", overlapHours: -1}}',
         "NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}',
+        "IDEMPOTENCY_CONFLICT": rotated,
     },
     "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
     "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},
@@ -659,6 +674,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     },
     "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
+    **identity_errors.PROVOKED,
 }
 
 

@@ -34,6 +34,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
+from . import identity_errors
 from .conftest import Ask
 
 DOCS = (ROOT / "docs" / "errors.md").read_text()
@@ -228,6 +229,32 @@ async def last_owner(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+def of_identities(name: str) -> Provoke:
+    """Provokes the code that a mutation of identities alone gives."""
+    code = {"linkIdentity": "IDENTITY_IN_USE", "unlinkIdentity": "LAST_IDENTITY"}[name]
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        given = await identity_errors.PROVOKED[name][code](stage)
+        return await stage.errors(
+            f"mutation {{ {name}(input: {given}) {{ errors {{ code message }} }} }}"
+        )
+
+    return provoke
+
+
+async def redirect_not_allowed(stage: Stage) -> list[dict[str, Any]]:
+    with pytest.raises(DomainError) as refusal:
+        await identity_errors.browsers(stage).begin(
+            "fake",
+            "https://evil.example/",
+            code_challenge=None,
+            method=None,
+            browser=None,
+            network="a",
+        )
+    return [{"code": refusal.value.code, "message": refusal.value.message}]
+
+
 async def last_admin(stage: Stage) -> list[dict[str, Any]]:
     admin = stage.actor.user_id
     await stage.owner.execute(
@@ -297,6 +324,12 @@ PROVOKED: dict[str, Provoke] = {
     "FRESH_SIGN_IN_REQUIRED": signed_in_long_ago,
     "SECOND_FACTOR_REQUIRED": with_one_factor,
     "EMAIL_IN_USE": email_in_use,
+    "REDIRECT_NOT_ALLOWED": redirect_not_allowed,
+    "PROVIDER_NOT_CONFIGURED": mutation(
+        'signInWithIdToken(input: {provider: "x", idToken: "x", nonce: "x"})', actor=NOBODY
+    ),
+    "IDENTITY_IN_USE": of_identities("linkIdentity"),
+    "LAST_IDENTITY": of_identities("unlinkIdentity"),
     "UNAUTHENTICATED": mutation('spendCredits(input: {amount: 1, idempotencyKey: "k"})', actor=NOBODY),
     "FORBIDDEN": query("{ deadJobs { totalCount } }"),
     "NOT_FOUND": mutation('markNotificationRead(input: {id: "notification_0"})'),

@@ -36,8 +36,9 @@ class Variables:
 
     coerced: Mapping[str, Any]
     given: Mapping[str, Any] = field(default_factory=dict)
-    # The most bytes that the answer to these can have.
+    # The most bytes that the answer to these can have, and what it is expected to take.
     room_bytes: int = 0
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class NormalizedDocument:
     ignores_dead_token: bool | None = None
     # Likewise with an API key: the scope that it takes, false where none suffices.
     key_scope: Scope | bool | None = None
-    # Where it does not depend on variables.
-    fixed_room_bytes: int | None = None
+    # Where they do not depend on variables.
+    fixed_size: tuple[int, int] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -89,15 +90,15 @@ class NormalizedDocument:
         """The operation and its fragments, read again when they were given up."""
         return self.tree or self.read_tree()
 
-    def room_bytes(self, coerced: Mapping[str, Any]) -> int:
-        """The most bytes of an answer; refuses variables that ask for too much."""
-        if self.fixed_room_bytes is not None:
-            return self.fixed_room_bytes
+    def size(self, coerced: Mapping[str, Any]) -> tuple[int, int]:
+        """The most bytes of an answer, and its cost; refuses variables that ask for too much."""
+        if self.fixed_size is not None:
+            return self.fixed_size
         estimate = self.formula.estimate(coerced)
         estimate.check(self.limits)
-        found = estimate.room_bytes(self.limits)
+        found = estimate.room_bytes(self.limits), estimate.cost
         if not self.formula.lists:
-            self.fixed_room_bytes = found
+            self.fixed_size = found
         return found
 
     def plan_key(self, variables: Variables) -> tuple[Hashable, ...]:

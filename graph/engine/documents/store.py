@@ -262,9 +262,9 @@ class Documents:
         variables = None
         if not normalized.variable_definitions:
             # The same for every request of this text.
-            variables = Variables(literals, room_bytes=normalized.room_bytes(literals))
+            variables = Variables(literals, {}, *normalized.size(literals))
         elif not normalized.formula.lists:
-            normalized.room_bytes({})
+            normalized.size({})
         entry = _Text(key, literals, variables)
         self._texts.put((text, name), entry, 2 * sys.getsizeof(text) + TEXT_ENTRY_BYTES)
         return entry.operation(normalized)

@@ -71,7 +71,7 @@ def coerce_variables(
         coerced = _coerced_by_graphql_core(schema, operation, given)
     if operation.literals:
         coerced |= operation.literals
-    return Variables(coerced, given, normalized.room_bytes(coerced))
+    return Variables(coerced, given, *normalized.size(coerced))
 
 
 def _coerced_by_graphql_core(

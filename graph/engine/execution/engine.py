@@ -172,7 +172,7 @@ class Engine:
         *,
         mutations: bool = True,
     ) -> bytes:
-        """One query or mutation as the bytes of its response."""
+        """One query or mutation as the bytes of its response; `RateLimited` before it runs."""
         operation = self.documents.known(text, operation_name)
         if operation is None:
             operation = await self.operation(text, operation_name, context.network)
@@ -190,6 +190,7 @@ class Engine:
             variables = coerce_variables(self.schema, operation, given_variables, only_usual=True)
         except Unusual:
             variables = await self._unusual_variables(operation, given_variables, context)
+        context.services.queries.charge(context.actor, context.network, variables.cost)
         if variables.room_bytes > SMALL_BYTES:
             return await self._run_large(operation, variables, context)
         if operation.kind is OperationType.MUTATION:
@@ -338,8 +339,8 @@ class Engine:
         given_variables: Mapping[str, Any],
         actor: Actor,
         network: str,
-    ) -> None:
-        """Makes the plan of a subscription, so that `subscription_plan()` has it at once."""
+    ) -> int:
+        """Makes the plan of a subscription, so that `subscription_plan()` has it; its cost."""
         if actor.grant is not None:
             refuse_key(self.schema, operation, actor.grant)
         variables = coerce_variables(self.schema, operation, given_variables)
@@ -347,6 +348,7 @@ class Engine:
         if (signed_in, *operation.plan_key(variables)) not in operation.plans:
             plan = partial(self.subscription_plan, operation, variables, signed_in=signed_in)
             await self._steps.run(network, plan)
+        return variables.cost
 
     async def read(self, statement: Statement, request: Request, actor: Actor) -> bytes:
         """Runs a statement for an actor."""

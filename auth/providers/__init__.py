@@ -1,0 +1,1 @@
+"""Sign-in providers: how each says who somebody is."""
