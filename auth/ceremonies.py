@@ -35,7 +35,7 @@ class UsedPasskey:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PasskeyAnswer:
     """A browser's answer before it is verified: which passkey it names, and which challenge."""
 
     credential: dict[str, Any]
@@ -115,7 +115,7 @@ class Ceremonies:
             ),
         )
 
-    def read(self, credential: object) -> Answer:
+    def read(self, credential: object) -> PasskeyAnswer:
         """What an answer claims; refused when it has another form or comes from another page."""
         try:
             answer = _read(credential)
@@ -127,7 +127,7 @@ class Ceremonies:
         return answer
 
     async def verify_registration(
-        self, answer: Answer, name: str, *, is_second_factor: bool
+        self, answer: PasskeyAnswer, name: str, *, is_second_factor: bool
     ) -> NewPasskey:
         """The passkey of a registration's answer; refused when it proves none."""
         library = await _library()
@@ -154,7 +154,7 @@ class Ceremonies:
         )
 
     async def verify_sign_in(
-        self, answer: Answer, public_key: bytes, *, is_second_factor: bool
+        self, answer: PasskeyAnswer, public_key: bytes, *, is_second_factor: bool
     ) -> UsedPasskey:
         """What the answer of a sign-in proves; refused when it proves nothing.
 
@@ -199,7 +199,7 @@ def _verification(library: Any, *, required: bool) -> Any:
     return requirement.REQUIRED if required else requirement.PREFERRED
 
 
-def _read(credential: object) -> Answer:
+def _read(credential: object) -> PasskeyAnswer:
     if not isinstance(credential, dict) or not isinstance(credential["response"], dict):
         raise TypeError
     response: Mapping[str, Any] = credential["response"]
@@ -211,7 +211,7 @@ def _read(credential: object) -> Answer:
     if client_data.get("crossOrigin"):
         raise ValueError
     handle = response.get("userHandle")
-    return Answer(
+    return PasskeyAnswer(
         credential,
         _bytes(credential["id"]),
         _bytes(client_data["challenge"]),

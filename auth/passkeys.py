@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from auth.ceremonies import Answer, Ceremonies, not_accepted
+from auth.ceremonies import PasskeyAnswer, Ceremonies, not_accepted
 from auth.factor_changes import tell_change
 from auth.networks import RateLimit
 from auth.reauthentication import ids_of_session
@@ -191,7 +191,7 @@ class Passkeys:
             await operations.forget_useless_codes(transaction, user_id)
             await tell_change(transaction, user_id, "passkey_removed", passkey_id=str(passkey_id))
 
-    async def _take(self, answer: Answer) -> ChallengePurpose:
+    async def _take(self, answer: PasskeyAnswer) -> ChallengePurpose:
         """The challenge of an answer, for nobody else from now on."""
         async with self._database.transaction(SERVICE) as transaction:
             challenge = await passkeys.take_challenge(transaction, _hash(answer.challenge))
@@ -218,7 +218,7 @@ class Passkeys:
         return await self._sessions.meet(transaction, waiting, method, network)
 
 
-def _is_of_owner(answer: Answer, stored: StoredPasskey, challenge: ChallengePurpose) -> bool:
+def _is_of_owner(answer: PasskeyAnswer, stored: StoredPasskey, challenge: ChallengePurpose) -> bool:
     """WebAuthn, 7.2: who was not known before says whose passkey it is, and rightly."""
     if answer.user_handle is None:
         return challenge.is_second_factor
