@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from auth.ceremonies import PasskeyAnswer, Ceremonies, not_accepted
+from auth.ceremonies import Ceremonies, PasskeyAnswer, not_accepted
 from auth.factor_changes import tell_change
 from auth.networks import RateLimit
 from auth.reauthentication import ids_of_session
