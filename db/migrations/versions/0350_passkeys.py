@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0310"
-down_revision = "0300"
+revision = "0350"
+down_revision = "0340"
 branch_labels = None
 depends_on = None
 
