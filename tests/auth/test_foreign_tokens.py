@@ -28,7 +28,7 @@ from ..conftest import MakeUser
 from .services import AuthServices
 
 ISSUER = "https://project.example.test/auth/v1"
-SECRET = "a secret of the project that is long enough"
+SECRET = "a secret of the project, and long enough for any of the hashes that there are"
 EC_KEY, OTHER_KEY = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 TOMORROW = datetime.now(UTC).date() + timedelta(days=1)
@@ -179,8 +179,8 @@ def forged(user_id: UUID) -> Iterator[tuple[str, str]]:
     yield "a key of another algorithm", token(good, RSA_KEY, "PS256", kid="ps")
     yield "its own algorithm", token(good, RSA_KEY, "RS512", kid="rsa")
     yield "unsigned", token(good, None, "none")
-    yield "a secret from the key set", token(good, b"\0\0\0", "HS256", kid="oct")
-    public = json.dumps(public_jwk(EC_KEY, "ES256", "ec"))
+    yield "a secret from the key set", token(good, b"\0" * 32, "HS256", kid="oct")
+    public = public_jwk(EC_KEY, "ES256", "ec")["x"]
     yield "a public key as secret", token(good, public, "HS256", kid="ec")
     for header in ({"typ": "at+jwt"}, {"jku": "https://a.test"}, {"crit": ["exp"]}, {"x5u": "a"}):
         yield str(header), token(good, SECRET, "HS256", **header)
