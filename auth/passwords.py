@@ -9,7 +9,7 @@ import secrets
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,6 +99,21 @@ class PasswordHasher:
         """Compare; with no hash, do the same work, so that a stranger's e-mail costs the same."""
         stored = password_hash or self._nobodys_hash
         return await self._run(lambda: self._verify(stored, password), asker)
+
+    async def verify_any(
+        self, password_hash: str | None, forms: Sequence[str], asker: Asker = NOBODY
+    ) -> VerifyResult:
+        """Compare with each form that a password may have been hashed in, today's first.
+
+        As many hashes for a stranger's e-mail; of an older form, the result has today's hash.
+        """
+        for form in forms:
+            verified = await self.verify(password_hash, form, asker)
+            if verified.ok and form != forms[0]:
+                return VerifyResult(ok=True, new_hash=await self.hash(forms[0], asker))
+            if verified.ok:
+                return verified
+        return VerifyResult(ok=False)
 
     def close(self) -> None:
         """Let the running hashes end and drop the waiting ones."""

@@ -68,6 +68,7 @@ CALLABLE = {
         "app.set_member_role(uuid,uuid,text)",
         "app.transfer_ownership(uuid,uuid)",
         "app.cancel_generation(uuid,text)",
+        "app.change_user(jsonb)",
         "app.create_generation(text,uuid,jsonb,text,uuid)",
         "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
         "app.create_upload(text,bigint)",
