@@ -123,9 +123,8 @@ class Identities:
     async def _link(self, actor: Actor, proven: _Proven) -> UUID:
         async with self._database.transaction(SERVICE) as transaction:
             owned = await self._own(transaction, actor)
-            linked = await operations.link(transaction, owned.account.user_id, proven.identity)
             await _use_up(transaction, proven)
-        return linked
+            return await operations.link(transaction, owned.account.user_id, proven.identity)
 
     async def _own(self, transaction: Transaction, actor: Actor) -> Owned:
         assert actor.user_id is not None
