@@ -106,6 +106,7 @@ class Server:
             operations, self.clients, self._http, is_origin_allowed=is_origin_allowed
         )
         self._pages = self._make_pages(storage)
+        self._playground = RedirectResponse("/graphiql", 303) if settings.graphiql else None
         self.app: Asgi = with_cors(self._dispatch, settings)
 
     async def start(self) -> None:
@@ -140,6 +141,8 @@ class Server:
     ) -> Awaitable[None]:
         # Not a coroutine itself: each one around a request costs it a microsecond.
         if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
+            if scope["method"] == "GET" and self._playground and wants_page(scope):
+                return self._playground(scope, receive, send)
             answer = self._streams if wants_stream(scope["headers"]) else self._http
             return answer(scope, receive, send)
         if scope["type"] == "websocket":
@@ -247,6 +250,13 @@ def make_services(
         queries=QueryRates(settings, shared=rates),
         rates=rates,
     )
+
+
+def wants_page(scope: MutableMapping[str, Any]) -> bool:
+    """Whether somebody has opened the address in a browser, and asks for nothing else."""
+    if scope["query_string"]:
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def origin_check(settings: Settings) -> Callable[[str | None], bool]:

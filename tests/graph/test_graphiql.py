@@ -283,6 +283,17 @@ async def get(path: str, settings: Settings | None = None) -> httpx.Response:
         return await client.get(path)
 
 
+async def test_who_opens_the_api_in_a_browser_is_led_to_the_playground(server_url: str) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with httpx.AsyncClient(base_url=server_url) as http:
+        led = await http.get("/graphql", headers=browser)
+        asked = await http.get("/graphql?query={__typename}", headers=browser)
+        script = await http.get("/graphql")
+    assert (led.status_code, led.headers["location"]) == (303, "/graphiql")
+    assert asked.json() == {"data": {"__typename": "Query"}}
+    assert script.status_code == 400
+
+
 @pytest.mark.parametrize("path", ["/graphiql", "/graphiql/"])
 async def test_the_page_is_confined_and_never_stale(path: str) -> None:
     answer = await get(path)
