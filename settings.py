@@ -24,6 +24,7 @@ LISTS = (
     "trusted_proxies",
     "cors_origins",
     "redirect_origins",
+    "passkey_origins",
     "google_app_client_ids",
     "apple_app_client_ids",
     "oidc_providers",
@@ -76,6 +77,8 @@ class Settings(BaseSettings):
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     fresh_sign_in_seconds: Annotated[int, Field(ge=30)] = 900
+    passkey_rp_id: str = ""
+    passkey_origins: Annotated[list[str], NoDecode] = []
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
     token_issuer: str = "tallygraph"
