@@ -150,6 +150,7 @@ class Identities:
                 arrived.account,
                 method=SignInMethod.PROVIDER,
                 user_agent=caller.user_agent,
+                network=caller.network,
                 is_new=arrived.is_new,
             )
         self._sessions.ended(arrived.ended)

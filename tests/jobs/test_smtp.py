@@ -14,10 +14,11 @@ import asyncpg
 import pytest
 
 from db.core.pool import Database
+from db.emails import rules
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from jobs import emails as emails_job
-from jobs.core.declare import RetryLater, WorkerServices
+from jobs.core.declare import WorkerServices
 from jobs.emails import send_email
 from jobs.mailing import LetterRefused, LetterUncertain, NotClaimed, NotTaken
 from jobs.mailing import smtp as smtp_module
@@ -28,7 +29,7 @@ from jobs.providers.offline import OfflineProvider
 from settings import Settings, SettingsError
 
 from ..mail_server import MailServer, certificate, mail_server
-from .helpers import Start, eventually
+from .helpers import Start, eventually, queue_is_empty
 from .letters import begun, email_row, parsed, part, queued
 
 ROOT = Path(__file__).parents[2]
@@ -285,23 +286,30 @@ def services(database: Database, storage: Storage, settings: Settings) -> MakeMa
     return make
 
 
-async def test_greylisted_then_taken_once(
+async def test_a_worker_tries_a_greylisted_letter_again_until_it_is_taken(
     database: Database,
     owner: asyncpg.Connection,
     server: MailServer,
-    services: MakeMailServices,
+    start: Start,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(settings, "smtp_url", f"smtp://127.0.0.1:{server.port}?tls=off")
+    monkeypatch.setattr(settings, "mail_from", "Aura <a@aura.test>")
+    monkeypatch.setattr(rules, "FIRST_RETRY_SECONDS", 0.05)
+    server.will_answer("RCPT", "450 4.2.0 greylisted")
     server.will_answer("DATA", "451 4.7.1 greylisted")
+    start(OfflineProvider())
     email_id = await queued(database)
-    worker = services(f"smtp://127.0.0.1:{server.port}?tls=off")
-    with pytest.raises(RetryLater):
-        await send_email(worker, email_id=email_id)
+
+    async def is_over() -> bool:
+        return bool((await email_row(owner, email_id))["ended_at"])
+
+    await eventually(is_over, 30)
     row = await email_row(owner, email_id)
-    assert (row["status"], row["error"]) == ("QUEUED", "the letter: 451 4.7.1")
-    for _ in range(2):
-        await send_email(worker, email_id=email_id)
-    assert (await email_row(owner, email_id))["status"] == "SENT"
-    assert len(server.letters) == 1
+    assert (row["status"], row["attempts"], row["error"]) == ("SENT", 3, None)
+    assert (server.steps.count("DATA"), len(server.letters)) == (2, 1)
+    await eventually(lambda: queue_is_empty(owner), 10)
 
 
 async def test_two_workers_send_one_letter(
