@@ -47,8 +47,12 @@ TAKE_FROM_BUDGET = SqlFunction[float | None](
     most="integer",
     span="interval",
 )
-REVOKE_OWN_SESSION = SqlFunction[UUID]("app.revoke_own_session", "uuid", wanted="uuid")
-END_OWN_SESSIONS = SqlFunction[list[UUID]]("app.end_own_sessions", "uuid[]", kept="uuid")
+REVOKE_OWN_SESSION = SqlFunction[UUID](
+    "app.revoke_own_session", "uuid", wanted="uuid", place="jsonb"
+)
+END_OWN_SESSIONS = SqlFunction[list[UUID]](
+    "app.end_own_sessions", "uuid[]", kept="uuid", place="jsonb"
+)
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
 CHANGE_USER = SqlFunction[UUID]("app.change_user", "uuid", given="jsonb")
