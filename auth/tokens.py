@@ -98,8 +98,9 @@ class AccessTokens:
         clock: Callable[[], float] = time.time,
         remembered_tokens: int = REMEMBERED_TOKENS,
     ) -> None:
-        # The sessions whose tokens came since somebody wrote down that they did.
-        self.seen: set[UUID] = set()
+        # Tokens that came since somebody asked. Not their sessions: a text knows its hash, and this
+        # is done for each request.
+        self._seen: set[str] = set()
         self.revoked = RevokedSessions(settings.access_token_seconds + REVOCATION_MARGIN_SECONDS)
         self._keys = keys
         self._issuer = settings.token_issuer
@@ -148,7 +149,7 @@ class AccessTokens:
         actor = self._verified.get(token)
         if actor is None:
             actor = self._read(token)
-            self._remember(token, actor)
+            self.remember(token, actor)
         else:
             self._verified.move_to_end(token)
         if actor.expires_at <= self._clock():
@@ -156,15 +157,21 @@ class AccessTokens:
             raise unauthenticated("The access token has expired; refresh the session.")
         if actor.session_id in self.revoked:
             raise unauthenticated("This session has ended; sign in again.")
-        assert actor.session_id is not None, "a token names its session"
-        self.seen.add(actor.session_id)
+        self._seen.add(token)
         return actor
+
+    def take_seen(self) -> set[UUID]:
+        """The sessions whose tokens came since the last call."""
+        seen, self._seen = self._seen, set()
+        actors = (self._verified.get(token) for token in seen)
+        return {actor.session_id for actor in actors if actor and actor.session_id}
 
     def revoke_session(self, session_id: UUID) -> None:
         """Refuse the session's tokens in this process from now on; others learn by watching."""
         self.revoked.add(session_id)
 
-    def _remember(self, token: str, actor: Actor) -> None:
+    def remember(self, token: str, actor: Actor) -> None:
+        """Keeps whose a token is that was verified."""
         self._verified[token] = actor
         if len(self._verified) > self._remembered_tokens:
             self._verified.popitem(last=False)

@@ -60,6 +60,8 @@ def worker(database: Database, storage: Storage, settings: Settings) -> WorkerSe
 class FakeMailer:
     """Claims a letter, or not, then does what it is told to."""
 
+    is_busy = False
+
     def __init__(self, error: Exception | None = None, *, claims: bool = True) -> None:
         self.letters: list[Letter] = []
         self._error, self._claims = error, claims
@@ -197,6 +199,17 @@ async def test_what_comes_of_an_attempt(
     assert len(mailer.letters) == 1
 
 
+async def test_a_busy_server_costs_a_letter_no_attempt(
+    database: Database, owner: asyncpg.Connection, worker: WorkerServices
+) -> None:
+    email_id, mailer = await queued(database), FakeMailer()
+    mailer.is_busy = True
+    with pytest.raises(RetryLater) as later:
+        await send_email(with_mailer(worker, mailer), email_id=email_id)
+    assert (later.value.seconds, (await email_row(owner, email_id))["attempts"]) == (1, 0)
+    assert mailer.letters == []
+
+
 async def test_every_attempt_hands_over_the_same_message_id(
     database: Database, worker: WorkerServices
 ) -> None:
@@ -281,6 +294,27 @@ async def test_an_email_that_waits_goes_with_its_account(
     await owner.execute("delete from users where id = $1", user_id)
     await send_email(with_mailer(worker, mailer), email_id=email_id)
     assert mailer.letters == []
+
+
+@pytest.mark.parametrize(("asked", "language"), [(None, "ar"), ("fr", "fr")])
+async def test_an_email_is_in_the_language_and_zone_of_its_account(
+    database: Database,
+    owner: asyncpg.Connection,
+    worker: WorkerServices,
+    asked: str | None,
+    language: str,
+) -> None:
+    user_id, mailer = uuid4(), FakeMailer()
+    await owner.execute(
+        "insert into users (id, is_anonymous, locale, time_zone)"
+        " values ($1, true, 'ar', 'America/Sao_Paulo')",
+        user_id,
+    )
+    email_id = await queued(database, "password_changed", user_id=user_id, locale=asked)
+    await send_email(with_mailer(worker, mailer), email_id=email_id)
+    message = parsed(mailer.letters[0].content)
+    assert message["Content-Language"] == language
+    assert "UTC" not in part(message)
 
 
 @pytest.mark.parametrize(("is_claimed", "status"), [(False, "FAILED"), (True, "UNCERTAIN")])
