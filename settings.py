@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
 
+    confirm_email: bool | None = None
+    code_requests_per_hour: Annotated[int, Field(ge=1)] = 100
+    wrong_codes_per_hour: Annotated[int, Field(ge=1)] = 50
+
     provider_sign_ins_per_address: Annotated[int, Field(ge=1)] = 60
     redirect_origins: Annotated[list[str], NoDecode] = []
     google_client_id: str = ""
@@ -216,6 +220,11 @@ class Settings(BaseSettings):
     def production(self) -> bool:
         """Whether this deployment serves real users and must bring its own secrets."""
         return self.environment == "production"
+
+    @property
+    def confirms_email(self) -> bool:
+        """Whether who signs up proves first that the address is theirs; production's default."""
+        return self.production if self.confirm_email is None else self.confirm_email
 
     @property
     def base_url(self) -> str:

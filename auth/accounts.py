@@ -5,12 +5,14 @@ No transaction is open while a password is hashed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
 from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
+from auth.places import Places
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
 from auth.sessions import OpenedSession, Sessions, SignedIn, SignInResult
 from auth.tokens import AccessTokens, unauthenticated
@@ -18,11 +20,16 @@ from auth.turns import Turns
 from db.accounts import emails, operations, rules
 from db.accounts.assurance import SignInMethod
 from db.accounts.devices import coarse_address
+from db.accounts.new_accounts import NewAccount, check_new_account
 from db.accounts.operations import Account, Credentials
+from db.accounts.users import refuse_taken_username
 from db.audit.actions import AuditAction
+from db.codes.operations import find_sign_up_hash
 from db.core.actor import SERVICE, Actor
-from db.core.errors import DomainError, ErrorCode, Problems
+from db.core.errors import DomainError, ErrorCode
+from db.core.fair_queue import Asker
 from db.core.pool import Database, Transaction
+from db.imports.operations import find_imported_cost
 from settings import Settings
 
 # Accounts of one network that wait to be opened.
@@ -51,12 +58,16 @@ class Accounts:
         self._budgets = AccountBudgets(settings)
         self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
+        self._confirms_email = settings.confirms_email
+        self._places = Places(settings)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
 
     async def sign_up(
         self,
         email: str,
         password: str,
+        username: str | None = None,
+        locale: str | None = None,
         *,
         network: str = "",
         user_agent: str | None = None,
@@ -66,34 +77,30 @@ class Accounts:
 
         `network` is where it is opened from, and what pays for it.
         """
-        password = rules.normalise_password(password)
-        problems = Problems()
-        email = problems.of(emails.check_new_email, email) or ""
-        problems.of(rules.check_new_password, password)
-        problems.refuse()
+        new = check_new_account(email, password, username, locale)
         self._budgets.refuse_early(network, is_guest=False)
-        async with self._attempts.attempt(network, emails.email_key(email)) as asker:
+        async with self._attempts.attempt(network, emails.email_key(new.email)) as asker:
             # Before anything is looked up, so that a known address takes as long as an unknown one.
-            password_hash = await self._passwords.hash(password, asker)
+            password_hash = await self._passwords.hash(new.password, asker)
             async with self._turns.of(network):
-                await self._refuse_known_email(email, network)
-                return await self._open_account(
-                    email, password_hash, network, user_agent, anonymous
-                )
+                await self._refuse_known(new, network)
+                return await self._open_account(new, password_hash, network, user_agent, anonymous)
 
     async def _open_account(
         self,
-        email: str,
+        new: NewAccount,
         password_hash: str,
         network: str,
         user_agent: str | None,
         anonymous: Actor | None,
     ) -> SignInResult:
         if anonymous is not None and anonymous.is_anonymous:
-            return await self._convert(anonymous, email, password_hash, network, user_agent)
+            return await self._convert(anonymous, new, password_hash, network, user_agent)
         async with self._database.transaction(SERVICE) as transaction:
             await self._budgets.open_account(transaction, network, is_guest=False)
-            account = await operations.create_user(transaction, email=email)
+            account = await operations.create_user(
+                transaction, email=new.email, username=new.username, locale=new.locale
+            )
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
             session = await self._sessions.open(
@@ -137,8 +144,8 @@ class Accounts:
         self, email: str, password: str, *, network: str = "", user_agent: str | None = None
     ) -> SignInResult:
         """Open a session; a wrong password, an unknown e-mail and a locked account look alike."""
-        password = rules.normalise_password(password)
-        if not rules.is_hashable_password(password):
+        forms = rules.hashed_forms(password)
+        if not forms:
             raise _invalid_credentials()
         is_email = emails.could_be_email(email)
         account = emails.email_key(email) if is_email else ""
@@ -147,13 +154,34 @@ class Accounts:
             if is_email:
                 async with self._database.transaction(SERVICE) as transaction:
                     credentials = await operations.find_credentials(transaction, email)
+                    self._passwords.imported_cost = await find_imported_cost(transaction)
             stored_hash = credentials.password_hash if credentials else None
-            verified = await self._passwords.verify(stored_hash, password, asker)
+            verified = await self._passwords.verify_any(stored_hash, forms, asker)
             if credentials is None or not verified.ok:
                 user_id = credentials.user_id if credentials else None
                 self._failures.note(user_id, AuditAction.SIGN_IN_FAILED, "password")
+                await self._refuse_unconfirmed(account, forms, network, asker)
                 raise _invalid_credentials()
+            if self._confirms_email and not credentials.is_confirmed:
+                raise email_not_confirmed()
             return await self._open_verified(credentials, verified.new_hash, network, user_agent)
+
+    async def _refuse_unconfirmed(
+        self, account: str, forms: Sequence[str], network: str, asker: Asker
+    ) -> None:
+        """Tells who signed up at this network that they must confirm their address first.
+
+        A sign-up waits there whether the address had an account already or not, so the answer and
+        its work tell nothing of that.
+        """
+        if not self._confirms_email:
+            return
+        async with self._database.transaction(SERVICE) as transaction:
+            waiting = await find_sign_up_hash(
+                transaction, account, self._places.network_hash(network)
+            )
+        if waiting and (await self._passwords.verify_any(waiting, forms, asker)).ok:
+            raise email_not_confirmed()
 
     async def _open_verified(
         self,
@@ -224,10 +252,11 @@ class Accounts:
             self._tokens.revoke_session(actor.session_id)
         raise unauthenticated("The account of this token is gone; sign in again.")
 
-    async def _refuse_known_email(self, email: str, network: str) -> None:
+    async def _refuse_known(self, new: NewAccount, network: str) -> None:
         """In a transaction of its own: what was told counts, though nothing comes of it."""
         async with self._database.transaction(SERVICE) as transaction:
-            is_known = await operations.email_is_known(transaction, email)
+            await refuse_taken_username(transaction, new.username)
+            is_known = await operations.email_is_known(transaction, new.email)
             await self._budgets.tell_known_email(transaction, network, is_known=is_known)
         if is_known:
             raise operations.email_in_use()
@@ -249,7 +278,7 @@ class Accounts:
     async def _convert(
         self,
         anonymous: Actor,
-        email: str,
+        new: NewAccount,
         password_hash: str,
         network: str,
         user_agent: str | None,
@@ -259,7 +288,12 @@ class Accounts:
         async with self._database.transaction(SERVICE) as transaction:
             await self._budgets.open_account(transaction, network, is_guest=False)
             account = await operations.convert_anonymous_user(
-                transaction, anonymous.user_id, anonymous.session_id, email
+                transaction,
+                anonymous.user_id,
+                anonymous.session_id,
+                new.email,
+                new.username,
+                new.locale,
             )
             if account is None:
                 raise unauthenticated("This anonymous session has ended; sign in again.")
@@ -284,6 +318,22 @@ class Accounts:
 def _invalid_credentials() -> DomainError:
     return DomainError(
         ErrorCode.INVALID_CREDENTIALS, "The e-mail address or the password is not right."
+    )
+
+
+def wrong_password(field: str) -> DomainError:
+    """The refusal of a password that its owner must know."""
+    return DomainError(
+        ErrorCode.INVALID_CREDENTIALS, "The password is not right.", ("input", field)
+    )
+
+
+def email_not_confirmed() -> DomainError:
+    """The refusal of who knows the password and has not proven the address yet."""
+    return DomainError(
+        ErrorCode.EMAIL_NOT_CONFIRMED,
+        "Confirm the e-mail address first: give the code that was mailed to it to confirmEmail, or "
+        "ask for another one with resendConfirmation.",
     )
 
 

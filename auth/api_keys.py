@@ -54,10 +54,12 @@ class NewSecret:
     text: str
 
     @classmethod
-    def make(cls) -> Self:
-        """One that nobody has."""
-        prefix = _base62(secrets.randbelow(62**PREFIX_CHARACTERS), PREFIX_CHARACTERS)
-        secret = _base62(secrets.randbits(8 * SECRET_BYTES), SECRET_CHARACTERS)
+    def make(cls, seed: bytes | None = None) -> Self:
+        """One that nobody has; of the same seed, 32 bytes that nobody knows, the same one."""
+        seed = seed or secrets.token_bytes(SECRET_BYTES)
+        number = int.from_bytes(hashlib.sha256(b"prefix" + seed).digest())
+        prefix = _base62(number % 62**PREFIX_CHARACTERS, PREFIX_CHARACTERS)
+        secret = _base62(int.from_bytes(seed), SECRET_CHARACTERS)
         body = f"{KEY_START}{prefix}{secret}"
         return cls(prefix, body + _checksum(body))
 
@@ -113,12 +115,26 @@ class ApiKeys:
         self._database = database
         self._revoked = tokens.revoked
         self._usual_rate = settings.api_key_requests_per_minute
+        self._derivation_key = settings.secret("refresh-token-key").encode()
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._unknown = RateLimit[str](UNKNOWN_PER_MINUTE, 60.0)
         # By what is allowed in a minute: nearly always the usual.
         self._rates: dict[int, RateLimit[UUID]] = {}
         self._revoked.on_revoked(self._forget)
+
+    def new_secret(
+        self, user_id: UUID | None, purpose: str, idempotency_key: str | None
+    ) -> NewSecret:
+        """A secret; for the same idempotency key of a user, and purpose, the same one again.
+
+        It follows from a key that only the server has, as refresh tokens do, so that who lost the
+        answer can ask again although nothing but a hash is stored.
+        """
+        if idempotency_key is None:
+            return NewSecret.make()
+        asked = f"api-key:{purpose}:{user_id}:{idempotency_key}".encode(errors="surrogatepass")
+        return NewSecret.make(hmac.digest(self._derivation_key, asked, "sha256"))
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
@@ -136,8 +152,6 @@ class ApiKeys:
             raise _not_valid()
         if actor.revocable_id in self._revoked:
             raise _not_valid()
-        assert actor.grant is not None
-        self.seen.add(actor.grant.key_id)
         return actor
 
     def admit(self, actor: Actor) -> None:
@@ -145,6 +159,7 @@ class ApiKeys:
         grant = actor.grant
         if grant is None:
             return
+        self.seen.add(grant.key_id)
         rate = self._rates.get(grant.requests_per_minute)
         if rate is None:
             rate = RateLimit[UUID](grant.requests_per_minute, 60.0)

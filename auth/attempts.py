@@ -22,6 +22,8 @@ from db.core.fair_queue import Asker
 ATTEMPTS_PER_NETWORK = 16
 ATTEMPTS_PER_ACCOUNT = 6
 FAILURES_SECONDS = 60.0
+# What is answered to who guessed wrong, at a password or at a code.
+GUESSES = (ErrorCode.INVALID_CREDENTIALS, ErrorCode.CODE_INVALID)
 # Where an account was signed in to before, newest last.
 REMEMBERED_PLACES = 20_000
 # Whoever comes again at once is told no at this pace, so that the telling costs little.
@@ -64,8 +66,7 @@ class Attempts:
         try:
             yield Asker(network, account, is_known=is_known)
         except BaseException as error:
-            is_guess = getattr(error, "code", None) is ErrorCode.INVALID_CREDENTIALS
-            if not is_guess:
+            if getattr(error, "code", None) not in GUESSES:
                 self._failures.give_back(payer)
             raise
         else:

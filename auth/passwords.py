@@ -9,7 +9,7 @@ import secrets
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ from typing import Any
 import argon2
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
+from auth import imported_hashes
 from auth.attempts import too_many_attempts
 from db.core.fair_queue import Asker, FairQueue
+from db.imports.rules import cost_of
 
 # OWASP's Password Storage Cheat Sheet asks for argon2id with at least 19 MiB, 2 passes and 1 lane;
 # the memory is what makes guessing on graphics cards dear, so that is where we give more.
@@ -71,6 +73,8 @@ class PasswordHasher:
             salt_len=SALT_BYTES,
         )
         self._nobodys_hash = _hash_that_matches_nothing()
+        # The highest cost of the bcrypt hashes that are still stored; null when there are none.
+        self.imported_cost: int | None = None
         self._max_concurrent = max_concurrent
         self._max_waiting = max_waiting
         self._known, self._others = FairQueue[_Waiting](), FairQueue[_Waiting]()
@@ -96,6 +100,21 @@ class PasswordHasher:
         stored = password_hash or self._nobodys_hash
         return await self._run(lambda: self._verify(stored, password), asker)
 
+    async def verify_any(
+        self, password_hash: str | None, forms: Sequence[str], asker: Asker = NOBODY
+    ) -> VerifyResult:
+        """Compare with each form that a password may have been hashed in, today's first.
+
+        As many hashes for a stranger's e-mail; of an older form, the result has today's hash.
+        """
+        for form in forms:
+            verified = await self.verify(password_hash, form, asker)
+            if verified.ok and form != forms[0]:
+                return VerifyResult(ok=True, new_hash=await self.hash(forms[0], asker))
+            if verified.ok:
+                return verified
+        return VerifyResult(ok=False)
+
     def close(self) -> None:
         """Let the running hashes end and drop the waiting ones."""
         for lane in self._lanes:
@@ -104,6 +123,18 @@ class PasswordHasher:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _verify(self, password_hash: str, password: str) -> VerifyResult:
+        cost = cost_of(password_hash)
+        if cost is None and self.imported_cost is None:
+            return self._verify_argon2(password_hash, password)
+        # Whoever it is does the work of both, while some have a hash of the other kind.
+        imported = None if cost is None else password_hash
+        own = self._verify_argon2(self._nobodys_hash if imported else password_hash, password)
+        work_cost = max(cost or 0, self.imported_cost or 0)
+        if imported_hashes.is_right(imported, password, work_cost):
+            return VerifyResult(ok=True, new_hash=self._argon2.hash(password))
+        return own
+
+    def _verify_argon2(self, password_hash: str, password: str) -> VerifyResult:
         try:
             self._argon2.verify(password_hash, password)
         except (VerifyMismatchError, InvalidHashError):

@@ -17,6 +17,7 @@ from auth.tokens import AccessTokens, IssuedToken, unauthenticated
 from db.accounts import operations, rules
 from db.accounts.assurance import Assurance, SignInMethod, assurance_level
 from db.accounts.devices import coarse_address
+from db.accounts.new_devices import tell_new_device
 from db.accounts.operations import Account
 from db.core.actor import Actor
 from db.core.pool import Transaction
@@ -112,7 +113,9 @@ class Sessions:
             if needed is not None:
                 return needed
         await operations.record_audit(transaction, account.user_id, "sign_in", method=method)
-        return await self.open_proven(transaction, account, (method,), user_agent, network)
+        opened = await self.open_proven(transaction, account, (method,), user_agent, network)
+        await tell_new_device(transaction, account.user_id, opened.session_id)
+        return opened
 
     async def open_proven(
         self,
@@ -203,9 +206,11 @@ class Sessions:
             transaction, user_id, "sign_in", method=challenge.method, second_factor=method
         )
         methods = (challenge.method, method)
-        return await self.open_proven(
+        opened = await self.open_proven(
             transaction, challenge.account, methods, challenge.user_agent, network
         )
+        await tell_new_device(transaction, user_id, opened.session_id)
+        return opened
 
     async def strengthen(
         self, transaction: Transaction, user_id: UUID, session_id: UUID, method: SignInMethod

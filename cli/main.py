@@ -22,10 +22,13 @@ from settings import Settings, get_settings
 
 
 def command_groups() -> Iterator[tuple[str, typer.Typer]]:
-    """The groups of commands: each module beside this one is one, and has its name."""
+    """The groups of commands: each module beside this one is one, and has its name or its own."""
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.stem not in ("__init__", "__main__", "main"):
-            yield file.stem.replace("_", "-"), import_module(f"cli.{file.stem}").commands
+            group: typer.Typer = import_module(f"cli.{file.stem}").commands
+            # No module can have the name `import`.
+            named = group.info.name
+            yield named if isinstance(named, str) else file.stem.replace("_", "-"), group
 
 
 app = typer.Typer(

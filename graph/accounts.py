@@ -10,7 +10,9 @@ import strawberry
 from sqlalchemy import literal_column
 
 from auth.sessions import SecondFactorNeeded, SignInResult
+from auth.sign_ups import SignUps
 from db.accounts import tables
+from db.accounts.new_accounts import check_new_account
 from db.core.errors import DomainError, ErrorCode
 from graph.engine.declare import (
     backed_by,
@@ -27,6 +29,7 @@ from graph.shared.context import Context
 from graph.shared.errors import user_error
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Node
+from graph.shared.scalars import JSON
 
 
 @backed_by(tables.User, prefix="user")
@@ -49,6 +52,21 @@ class User(Node):
     )
     display_name: str | None = column(description="The name shown to others.")
     created_at: datetime = column(description="When the account was opened.")
+    username: str = column(description="Names them to others; made up for who chose none.")
+    locale: str | None = column(
+        description="The language that they chose, as a tag of RFC 5646 such as `pt-BR`."
+    )
+    time_zone: str | None = column(
+        description="The time zone that they chose, as the IANA database names it."
+    )
+    notification_preferences: JSON = column(
+        description="A switch for each kind of notification that the product has. What is not "
+        "named is on."
+    )
+    email_confirmed_at: datetime | None = column(
+        description="When they last proved that they read what is sent to `email`; null while "
+        "they have not."
+    )
 
 
 @strawberry.type(description="A signed-in session. Keep both tokens secret.")
@@ -63,13 +81,25 @@ class AuthSession:
     user: User | None = strawberry.field(description="Who is signed in.")
 
 
-@strawberry.input(description="An e-mail address and a password.")
+@strawberry.input(description="What an account is opened with.")
 class SignUpInput:
     email: str = strawberry.field(
         description="At most 254 bytes, in one alphabet. It is kept as it is typed; all spellings "
         "of an address (case, accents, `münchen.example` or `xn--mnchen-3ya.example`) are one."
     )
-    password: str = strawberry.field(description="At least 8 characters, not all the same.")
+    password: str = strawberry.field(
+        description="8 to 256 characters of any kind, and none of the most common passwords."
+    )
+    username: str | None = strawberry.field(
+        default=None,
+        description="3 to 30 letters and digits of ASCII, with single `.`, `_` or `-` between "
+        "them; made up when left out or null.",
+    )
+    locale: str | None = strawberry.field(
+        default=None,
+        description="The language of mails, as a tag of RFC 5646 such as `pt-BR`; English when "
+        "left out or null.",
+    )
 
 
 @strawberry.input(description="An e-mail address and a password.")
@@ -120,7 +150,8 @@ class SecondFactorRequest:
 @strawberry.type(description="Result of signing up or in, or of renewing a session.")
 class SessionPayload(MutationPayload):
     session: AuthSession | None = strawberry.field(
-        description="The session; null on errors, and while a second factor is needed."
+        description="The session; null on errors, while the e-mail address waits to be confirmed, "
+        "and while a second factor is needed."
     )
     second_factor: SecondFactorRequest | None = strawberry.field(
         description="Set when the account asks for a second factor before there is a session."
@@ -162,14 +193,14 @@ def session_payload(signed_in: SignInResult) -> Payload:
 async def sign_up(context: Context, input: SignUpInput) -> Payload:
     """Opens an account; a signed-in guest keeps everything they have."""
     guest = context.actor if context.actor.is_anonymous else None
-    accounts = context.services.accounts
+    given = (input.email, input.password, input.username, input.locale)
+    if context.services.settings.confirms_email:
+        sign_ups = context.services.of(SignUps.of)
+        await sign_ups.begin(check_new_account(*given), network=context.network, anonymous=guest)
+        return Payload({"session": None, "second_factor": None, "bonus_credits": None})
     return session_payload(
-        await accounts.sign_up(
-            input.email,
-            input.password,
-            network=context.network,
-            user_agent=context.user_agent,
-            anonymous=guest,
+        await context.services.accounts.sign_up(
+            *given, network=context.network, user_agent=context.user_agent, anonymous=guest
         )
     )
 
@@ -242,15 +273,22 @@ class AccountsMutation:
     sign_up: SessionPayload | None = mutation(
         sign_up,
         SignUpInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.EMAIL_IN_USE),
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.PASSWORD_TOO_WEAK,
+            ErrorCode.USERNAME_IN_USE,
+            ErrorCode.EMAIL_IN_USE,
+        ),
         ignores_dead_token=True,
         description="Open an account. Sent with a guest's token, it turns the guest into a "
-        "member who keeps profiles, generations and credits.",
+        "member who keeps profiles, generations and credits. Where addresses are confirmed, the "
+        "session is null, whether the address has an account or not, and a mail says how to go on: "
+        "`confirmEmail` opens the account and the session. Until then a guest's session stays.",
     )
     sign_in: SessionPayload | None = mutation(
         sign_in,
         SignInInput,
-        errors=(ErrorCode.INVALID_CREDENTIALS,),
+        errors=(ErrorCode.INVALID_CREDENTIALS, ErrorCode.EMAIL_NOT_CONFIRMED),
         ignores_dead_token=True,
         description="Sign in with e-mail and password. Where the account has a second factor, the "
         "session is null and `secondFactor` says how to go on.",

@@ -10,6 +10,7 @@ import strawberry
 
 from auth.api_keys import ApiKeys, NewSecret
 from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN
+from db.accounts.devices import coarse_address, device_name
 from db.api_keys import operations, tables
 from db.core.actor import Scope
 from db.core.errors import ErrorCode, Problems
@@ -88,7 +89,14 @@ class CreateApiKeyInput:
     name: str = strawberry.field(description="1 to 100 characters, such as the server's name.")
     scopes: list[ApiKeyScope] = strawberry.field(description="What it may be used for.")
     expires_at: datetime | None = strawberry.field(
-        default=None, description="Until when it works; without an end when left out."
+        default=None,
+        description="Until when it works; without an end when left out. Null is as good as "
+        "leaving it out.",
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Same key, same input: the same API key and secret again. 1 to 255 characters, "
+        "kept 30 days. Null is as good as leaving it out.",
     )
 
 
@@ -101,7 +109,14 @@ class RotateApiKeyInput:
         "ends at once.",
     )
     expires_at: datetime | None = strawberry.field(
-        default=None, description="Until when the key works; as before when left out."
+        default=None,
+        description="Until when the key works; as before when left out. Null is as good as leaving "
+        "it out.",
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Same key, same input: rotated once, and the same secret again. 1 to 255 "
+        "characters, kept 30 days. Null is as good as leaving it out.",
     )
 
 
@@ -125,27 +140,34 @@ class ApiKeyPayload(MutationPayload):
 
 async def create_api_key(context: Context, input: CreateApiKeyInput) -> Outcome:
     """Makes an API key of the caller's."""
-    context.signed_in()
-    secret = NewSecret.make()
+    secret = _new_secret(context, "create", input.idempotency_key)
     command = operations.create(
         name=input.name,
         scopes=[Scope(scope.name) for scope in input.scopes],
         expires_at=input.expires_at,
+        idempotency_key=input.idempotency_key,
         prefix=secret.prefix,
         secret_hash=secret.hash,
+        device=device_name(context.user_agent),
+        address=coarse_address(context.address),
     )
     return Outcome(command, {"api_key": RESULT}, {"secret": secret.text})
 
 
+def _new_secret(context: Context, purpose: str, idempotency_key: str | None) -> NewSecret:
+    api_keys = context.services.of(ApiKeys.of)
+    return api_keys.new_secret(context.signed_in().user_id, purpose, idempotency_key)
+
+
 async def rotate_api_key(context: Context, input: RotateApiKeyInput) -> Outcome:
     """Gives an API key of the caller's another secret."""
-    context.signed_in()
-    problems, secret = Problems(), NewSecret.make()
+    problems, secret = Problems(), _new_secret(context, "rotate", input.idempotency_key)
     command = operations.rotate(
         problems,
         noted_uuid(problems, input.id, "apiKey", "input", "id"),
         overlap=timedelta(hours=input.overlap_hours),
         expires_at=input.expires_at,
+        idempotency_key=input.idempotency_key,
         prefix=secret.prefix,
         secret_hash=secret.hash,
     )
@@ -172,7 +194,7 @@ class ApiKeysMutation:
     create_api_key: ApiKeySecretPayload | None = mutation(
         create_api_key,
         CreateApiKeyInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.LIMIT_EXCEEDED),
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.LIMIT_EXCEEDED, ErrorCode.IDEMPOTENCY_CONFLICT),
         demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Make an API key that acts as the caller within its scopes. Not for guests. At "
         "most 50 work at a time. Its secret is shown in this answer only.",
@@ -180,7 +202,7 @@ class ApiKeysMutation:
     rotate_api_key: ApiKeySecretPayload | None = mutation(
         rotate_api_key,
         RotateApiKeyInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND),
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
         demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Give an API key another secret. The one before works for some hours more, so "
         "that servers can change over.",

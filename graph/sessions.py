@@ -85,7 +85,9 @@ class RevokeSessionInput:
 @strawberry.input(description="Which sessions to end.")
 class SignOutEverywhereInput:
     keep_current: bool | None = strawberry.field(
-        default=None, description="Whether the session that asks goes on; it ends when left out."
+        default=None,
+        description="Whether the session that asks goes on; it ends when left out. Null is as good "
+        "as leaving it out.",
     )
 
 
@@ -126,6 +128,8 @@ async def sign_out_everywhere(
     keeps_current = input is not None and bool(input.keep_current)
     kept = actor.session_id if keeps_current else None
     ended = await own_sessions.end_all(context.services.database, actor, kept=kept)
+    if not ended:
+        await context.services.accounts.refuse_gone(actor)
     context.services.of(_sessions).ended(ended)
     fields: dict[str, Any] = {"sessions_ended": len(ended)}
     return Payload(fields if keeps_current else {**fields, "viewer": None})

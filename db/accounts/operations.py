@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.orm import aliased
 
 from db.accounts.assurance import Assurance, SignInMethod, assurance_level
@@ -50,6 +51,7 @@ REVOKE_OWN_SESSION = SqlFunction[UUID]("app.revoke_own_session", "uuid", wanted=
 END_OWN_SESSIONS = SqlFunction[list[UUID]]("app.end_own_sessions", "uuid[]", kept="uuid")
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
+CHANGE_USER = SqlFunction[UUID]("app.change_user", "uuid", given="jsonb")
 _GRANT_SIGN_UP_BONUS = SqlFunction[int](
     "app.grant_sign_up_bonus", "integer", new_user_id="uuid", with_bonus="boolean"
 )
@@ -74,6 +76,17 @@ class Credentials:
     user_id: UUID
     password_hash: str
     changed_at: datetime
+    is_confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCredentials:
+    """What a signed-in member has: an address, and a password unless they sign in without."""
+
+    email: str
+    locale: str | None
+    password_hash: str | None
+    changed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,34 +116,81 @@ class RefreshRefused:
     ended_session_id: UUID | None = None
 
 
-async def create_user(transaction: Transaction, *, email: str | None) -> Account:
+async def create_user(
+    transaction: Transaction,
+    *,
+    email: str | None,
+    username: str | None = None,
+    locale: str | None = None,
+    is_confirmed: bool = False,
+) -> Account:
     """A new user, anonymous without an e-mail."""
     statement = (
         insert(User)
-        .values(**_address(email), is_anonymous=email is None)
+        .values(
+            **_address(email, is_confirmed),
+            **_said(username, locale),
+            is_anonymous=email is None,
+        )
         .returning(*_account_columns())
     )
-    with _email_in_use():
+    with _in_use():
         return _account(await transaction.fetch_one(statement))
 
 
 async def convert_anonymous_user(
-    transaction: Transaction, user_id: UUID, session_id: UUID, email: str
+    transaction: Transaction,
+    user_id: UUID,
+    session_id: UUID,
+    email: str,
+    username: str | None = None,
+    locale: str | None = None,
 ) -> Account | None:
     """Give an anonymous user an e-mail; None when user or session is no longer what it was."""
     session_alive = exists().where(
         Session.id == session_id, Session.user_id == user_id, Session.revoked_at.is_(None)
     )
+    values = {**_address(email), **_said(username, locale)}
+    return await _make_member(transaction, user_id, values, session_alive)
+
+
+async def convert_guest(
+    transaction: Transaction,
+    user_id: UUID,
+    *,
+    email: str,
+    username: str | None = None,
+    locale: str | None = None,
+    is_confirmed: bool = False,
+) -> Account | None:
+    """The same without a session of theirs: they have proven that the address is theirs."""
+    values = {**_address(email, is_confirmed), **_said(username, locale)}
+    return await _make_member(transaction, user_id, values)
+
+
+async def _make_member(
+    transaction: Transaction, user_id: UUID, values: dict[str, Any], *conditions: Any
+) -> Account | None:
     statement = (
         update(User)
-        .where(
-            User.id == user_id, User.is_anonymous, User.status == UserStatus.ACTIVE, session_alive
-        )
-        .values(**_address(email), is_anonymous=False, updated_at=CLOCK)
+        .where(User.id == user_id, User.is_anonymous, User.status == UserStatus.ACTIVE, *conditions)
+        .values(**values, is_anonymous=False, updated_at=CLOCK)
         .returning(*_account_columns())
     )
-    with _email_in_use():
+    with _in_use():
         row = await transaction.fetch_one(statement)
+    return _account(row) if row else None
+
+
+async def confirm_email(transaction: Transaction, user_id: UUID) -> Account | None:
+    """Notes that a user reads what is sent to their address; None unless the account is active."""
+    statement = (
+        update(User)
+        .where(User.id == user_id, User.status == UserStatus.ACTIVE, User.email.is_not(None))
+        .values(email_confirmed_at=CLOCK)
+        .returning(*_account_columns())
+    )
+    row = await transaction.fetch_one(statement)
     return _account(row) if row else None
 
 
@@ -139,6 +199,73 @@ async def create_credentials(transaction: Transaction, user_id: UUID, password_h
     await transaction.execute(
         insert(Credential).values(user_id=user_id, password_hash=password_hash)
     )
+
+
+async def set_password(transaction: Transaction, user_id: UUID, password_hash: str) -> None:
+    """Give a user another password, or their first."""
+    values = {"password_hash": password_hash, "updated_at": CLOCK}
+    await transaction.execute(
+        insert_or_update(Credential)
+        .values(user_id=user_id, **values)
+        .on_conflict_do_update(index_elements=[Credential.user_id], set_=values)
+    )
+
+
+async def lock_password(
+    transaction: Transaction, user_id: UUID, changed_at: datetime | None
+) -> bool:
+    """Whether an active user's password is still the one of that time; their row is locked."""
+    statement = (
+        select(User.id)
+        .join(Credential, Credential.user_id == User.id)
+        .where(
+            User.id == user_id,
+            User.status == UserStatus.ACTIVE,
+            Credential.updated_at == changed_at,
+        )
+        .with_for_update(key_share=True, of=User)
+    )
+    return await transaction.fetch_value(statement) is not None
+
+
+async def find_locale(transaction: Transaction, user_id: UUID) -> str | None:
+    """The language that a user chose."""
+    locale: str | None = await transaction.fetch_value(
+        select(User.locale).where(User.id == user_id)
+    )
+    return locale
+
+
+async def change_email(transaction: Transaction, user_id: UUID, email: str) -> str | None:
+    """Give a user another address that they have proven to read; gives the one before.
+
+    None unless the account is active. EMAIL_IN_USE when it is somebody else's by now.
+    """
+    was = await transaction.fetch_one(
+        select(User.email)
+        .where(User.id == user_id, User.status == UserStatus.ACTIVE, User.email.is_not(None))
+        .with_for_update(key_share=True)
+    )
+    if was is None:
+        return None
+    changed = (
+        update(User)
+        .where(User.id == user_id)
+        .values(**_address(email, is_confirmed=True), updated_at=CLOCK)
+    )
+    with _in_use():
+        await transaction.execute(changed)
+    return str(was["email"])
+
+
+async def find_own_credentials(transaction: Transaction, user_id: UUID) -> OwnCredentials | None:
+    """The address of a user and their password's hash, if they have one; None for a guest."""
+    row = await transaction.fetch_one(
+        select(User.email, User.locale, Credential.password_hash, Credential.updated_at)
+        .outerjoin(Credential, Credential.user_id == User.id)
+        .where(User.id == user_id, User.email.is_not(None), User.status == UserStatus.ACTIVE)
+    )
+    return OwnCredentials(*row) if row else None
 
 
 async def user_exists(transaction: Transaction, user_id: UUID) -> bool:
@@ -339,11 +466,13 @@ async def revoke_session(transaction: Transaction, session_id: UUID, reason: str
     return revoked is not None
 
 
-async def revoke_user_sessions(transaction: Transaction, user_id: UUID, reason: str) -> list[UUID]:
-    """End every session of a user; returns those that were open."""
+async def revoke_user_sessions(
+    transaction: Transaction, user_id: UUID, reason: str, *, but: UUID | None = None
+) -> list[UUID]:
+    """End every session of a user, `but` one perhaps; returns those that were open."""
     rows = await transaction.fetch_all(
         update(Session)
-        .where(Session.user_id == user_id, Session.revoked_at.is_(None))
+        .where(Session.user_id == user_id, Session.revoked_at.is_(None), Session.id != but)
         .values(revoked_at=CLOCK, revoked_reason=reason)
         .returning(Session.id)
     )
@@ -390,16 +519,34 @@ async def list_revoked_sessions(transaction: Transaction, since_seconds: float) 
 
 async def _find_credentials(transaction: Transaction, is_wanted: Any) -> Credentials | None:
     row = await transaction.fetch_one(
-        select(Credential.user_id, Credential.password_hash, Credential.updated_at)
+        select(
+            Credential.user_id,
+            Credential.password_hash,
+            Credential.updated_at,
+            User.email_confirmed_at.is_not(None),
+        )
         .join(User, User.id == Credential.user_id)
         .where(is_wanted)
     )
-    return Credentials(row["user_id"], row["password_hash"], row["updated_at"]) if row else None
+    return Credentials(*row) if row else None
 
 
-def _address(email: str | None) -> dict[str, str | None]:
-    """Both columns of an address."""
-    return {"email": email, "email_key": None if email is None else email_key(email)}
+def _address(email: str | None, is_confirmed: bool = False) -> dict[str, Any]:
+    """All columns of an address."""
+    return {
+        "email": email,
+        "email_key": None if email is None else email_key(email),
+        "email_confirmed_at": CLOCK if is_confirmed else None,
+    }
+
+
+def _said(username: str | None, locale: str | None) -> dict[str, str]:
+    """What a new member says of themselves; what they leave out keeps its default."""
+    return {
+        name: value
+        for name, value in (("username", username), ("locale", locale))
+        if value is not None
+    }
 
 
 def _account_columns() -> tuple[Any, ...]:
@@ -419,20 +566,30 @@ def _account(row: Any) -> Account:
 
 
 @contextmanager
-def _email_in_use() -> Iterator[None]:
-    """The unique index decides races; its refusal is a fact that the client can act on."""
+def _in_use() -> Iterator[None]:
+    """The unique indexes decide races; their refusals are facts that the client can act on."""
     try:
         yield
-    except asyncpg.UniqueViolationError:
-        raise email_in_use() from None
+    except asyncpg.UniqueViolationError as error:
+        is_name = error.constraint_name == "uq_users_username_key"
+        raise (username_in_use() if is_name else email_in_use()) from None
 
 
-def email_in_use() -> DomainError:
+def username_in_use() -> DomainError:
+    """The refusal of a username that is somebody else's."""
+    return DomainError(
+        ErrorCode.USERNAME_IN_USE,
+        "This username is taken; choose another one.",
+        ("input", "username"),
+    )
+
+
+def email_in_use(field: str = "email") -> DomainError:
     """The refusal of an address that is another account's."""
     return DomainError(
         ErrorCode.EMAIL_IN_USE,
         "An account with this e-mail address exists; sign in instead.",
-        ("input", "email"),
+        ("input", field),
     )
 
 

@@ -3,42 +3,80 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
+from pathlib import Path
 
-from db.core.errors import bad_input
+from db.core.errors import DomainError, ErrorCode, bad_input
 
-# NIST SP 800-63B: a floor on length, no rules of composition, and no one character repeated. The
-# ceiling only keeps a request from being a megabyte of password.
+# NIST SP 800-63B, 3.1.1.2: a floor on length, a ceiling of 64 or more, a list of common ones, and
+# no rules of composition.
 PASSWORD_MIN_CHARACTERS = 8
+PASSWORD_MAX_CHARACTERS = 256
+# What could be stored before there was a ceiling in characters; as many fit in as have four bytes.
 PASSWORD_MAX_BYTES = 1024
 DEVICE_ID_MIN_CHARACTERS, DEVICE_ID_MAX_CHARACTERS = 8, 128
 USER_AGENT_MAX_CHARACTERS = 256
 
 
 def normalise_password(password: str) -> str:
-    """The characters that are hashed: composed (NFC), so that every keyboard types the same."""
-    return unicodedata.normalize("NFC", password)
+    """The characters that are hashed: NFKC, so that every keyboard types the same."""
+    return unicodedata.normalize("NFKC", password)
 
 
-def check_new_password(password: str) -> None:
-    """Raise BAD_USER_INPUT when a (normalised) password may not be chosen."""
+def hashed_forms(password: str) -> tuple[str, ...]:
+    """What a stored hash may have been made of, today's form first; empty when of nothing.
+
+    Older hashes are of NFC, which differs for few passwords.
+    """
     if not is_hashable_password(password):
+        return ()
+    forms = (normalise_password(password), unicodedata.normalize("NFC", password))
+    return tuple(form for form in dict.fromkeys(forms) if is_hashable_password(form))
+
+
+def check_new_password(
+    password: str, field: str = "password", about: Iterable[str | None] = ()
+) -> None:
+    """Raise BAD_USER_INPUT or PASSWORD_TOO_WEAK when a (normalised) password may not be chosen.
+
+    `about` are the names of the account, which are the first that anybody guesses.
+    """
+    if not is_hashable_password(password) or len(password) > PASSWORD_MAX_CHARACTERS:
         raise bad_input(
-            f"The password must be at most {PASSWORD_MAX_BYTES} bytes of ordinary text.",
+            f"The password must be at most {PASSWORD_MAX_CHARACTERS} characters of ordinary text.",
             "input",
-            "password",
+            field,
         )
     if len(password) < PASSWORD_MIN_CHARACTERS:
         raise bad_input(
             f"The password must have at least {PASSWORD_MIN_CHARACTERS} characters.",
             "input",
-            "password",
+            field,
         )
-    if _repeats_one_character(password):
-        raise bad_input(
-            "The password must have more than one character repeated.", "input", "password"
+    lower = password.casefold()
+    is_name = any(lower in _guessed_of(name) for name in about if name)
+    if is_name or lower in _common_passwords() or _repeats_one_character(password):
+        raise DomainError(
+            ErrorCode.PASSWORD_TOO_WEAK,
+            "This password is one of the first that anybody guesses; choose another one.",
+            ("input", field),
         )
+
+
+def _guessed_of(name: str) -> tuple[str, str]:
+    """A name, and what stands before its @."""
+    whole = name.casefold()
+    return whole, whole.partition("@")[0]
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    """Read when somebody first chooses a password."""
+    lines = Path(__file__).with_name("common_passwords.txt").read_text().splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
 
 
 def _repeats_one_character(password: str) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     CheckConstraint,
+    Computed,
     DateTime,
     ForeignKey,
     Index,
@@ -25,6 +27,12 @@ from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.merge_rules import KeepTheMembers, Stay
 from db.core.quotas import Bound
+
+PREFERENCES_LIMIT_BYTES = 4_096
+# For who chose none: 60 random bits, which say nothing of them. Written as Postgres writes it.
+NEW_USERNAME = (
+    "('user_'::text || substr(replace((gen_random_uuid())::text, '-'::text, ''::text), 1, 16))"
+)
 
 
 class UserStatus(State):
@@ -44,6 +52,9 @@ class User(Base):
     goes there and never to the spelling that a request used. `email_key` is what all spellings of
     it have in common (`db/accounts/emails.py`); who looks for an account by e-mail compares that.
     It is null for who shared an address with an older account before keys were kept.
+    `email_confirmed_at` is when its owner last proved that they read what is sent there; null while
+    nobody has. `username` names them to others; two that differ in case alone are one. What
+    `notification_preferences` does not name is wanted.
     `selected_organization_id` is the organization that they work in, always one of their own.
     """
 
@@ -56,25 +67,40 @@ class User(Base):
     role: Mapped[str] = mapped_column(server_default="user")
     status: Mapped[str] = mapped_column(server_default=UserStatus.ACTIVE)
     display_name: Mapped[str | None]
+    username: Mapped[str] = mapped_column(server_default=text(NEW_USERNAME))
+    username_key: Mapped[str] = mapped_column(Computed("lower(username)", persisted=True))
+    locale: Mapped[str | None]
+    time_zone: Mapped[str | None]
+    notification_preferences: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    email_confirmed_at: Mapped[OptionalTimestamp]
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
     selected_organization_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("organizations.id", ondelete="SET NULL"), index=True
     )
     created_at: Mapped[Timestamp]
-    updated_at: Mapped[Timestamp]
+    updated_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
 
     __table_args__ = (
         CheckConstraint("role in ('user', 'admin')", name="role"),
         CheckConstraint("email is not null or email_key is null", name="key_of_email"),
         Index("uq_users_email_key", "email_key", unique=True),
+        Index("uq_users_username_key", "username_key", unique=True),
         Index("ix_users_created_at_id", "created_at", "id"),
     )
     access = Access(
         read=AnyOf(Owner("id"), Admin()),
         write=Owner("id"),
-        hidden=("email_key",),
-        update=("display_name", "updated_at"),
+        hidden=("email_key", "username_key"),
+        update=(
+            "username",
+            "display_name",
+            "locale",
+            "time_zone",
+            "notification_preferences",
+            "updated_at",
+        ),
     )
+    large: ClassVar = {"notification_preferences": PREFERENCES_LIMIT_BYTES}
     lifecycle = Lifecycle(
         "status",
         UserStatus,
@@ -118,6 +144,13 @@ class Credential(Base):
     password_hash: Mapped[str]
     updated_at: Mapped[Timestamp]
 
+    __table_args__ = (
+        Index(
+            "ix_credentials_imported_cost",
+            text("substr(password_hash, 5, 2)"),
+            postgresql_where=text("password_hash like '$2%'"),
+        ),
+    )
     access = Access(read=Nobody())
     on_erase = Delete()
     export = NotExported("A secret.")

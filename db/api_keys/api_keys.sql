@@ -9,26 +9,57 @@ begin
 end;
 $$;
 
--- Makes a key of the caller's and returns it. The caller's row is locked, so that the counts are exact.
+-- The key that an idempotency key has made, or given this secret, before; null when it has not.
+create or replace function app.remembered_api_key(
+    operation_name text, idempotency_key text, fingerprint bytea, key_prefix text
+) returns uuid
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    made uuid;
+begin
+    if idempotency_key is null then
+        return null;
+    end if;
+    perform app.check_idempotency_key(idempotency_key);
+    made := app.remembered_result(app.user_id(), operation_name, idempotency_key, fingerprint);
+    if made is not null and not exists (select from public.api_keys k
+        where k.id = made and k.revoked_at is null and key_prefix in (k.prefix, k.previous_prefix)) then
+        perform app.refuse('IDEMPOTENCY_CONFLICT',
+            'The secret that this idempotency key made has ended. Use a new key for a new request.',
+            '{"path": ["input", "idempotencyKey"]}');
+    end if;
+    return made;
+end;
+$$;
+
+-- Makes a key of the caller's, tells them by e-mail, and returns the key; the same idempotency key the same
+-- one. The caller's row is locked, so that the counts are exact. `place` says from where it was asked for.
 create or replace function app.create_api_key(
-    key_name text, key_prefix text, key_hash bytea, key_scopes text[], ends_at timestamptz
+    key_name text, key_prefix text, key_hash bytea, key_scopes text[], ends_at timestamptz,
+    idempotency_key text, place jsonb
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     live_limit constant integer := 50;
     stored_limit constant integer := 200;
     actor_id uuid := app.required_user_id();
+    fingerprint bytea := sha256(convert_to(jsonb_build_array(key_name, key_scopes, ends_at)::text, 'UTF8'));
     is_guest boolean;
+    address text;
     live integer;
     stored integer;
     made uuid;
 begin
-    select u.is_anonymous into is_guest from public.users u
+    select u.is_anonymous, u.email into is_guest, address from public.users u
     where u.id = actor_id and u.status = 'active' for no key update;
     if is_guest is null then
         perform app.refuse('UNAUTHENTICATED', 'The account of this token is gone; sign in again.');
     elsif is_guest then
         perform app.refuse('FORBIDDEN', 'Guests have no API keys. Sign up first; what you have stays yours.');
+    end if;
+    made := app.remembered_api_key('create_api_key', idempotency_key, fingerprint, key_prefix);
+    if made is not null then
+        return made;
     end if;
     select count(*) filter (where k.revoked_at is null and coalesce(k.expires_at > now(), true)), count(*)
     into live, stored from public.api_keys k where k.user_id = actor_id;
@@ -39,26 +70,35 @@ begin
     end if;
     insert into public.api_keys (user_id, name, prefix, secret_hash, scopes, expires_at)
     values (actor_id, key_name, key_prefix, key_hash, key_scopes, ends_at) returning id into made;
+    if idempotency_key is not null then
+        perform app.remember_result(actor_id, 'create_api_key', idempotency_key, fingerprint, made);
+    end if;
     perform app.note_api_key('create_api_key', made, jsonb_build_object('scopes', key_scopes));
+    perform app.queue_email('api_key_created', address, null, actor_id,
+        jsonb_build_object('name', key_name) || jsonb_strip_nulls(place));
     return made;
 end;
 $$;
 
 -- Gives a key of the caller's another secret and returns the key. The secret before it works for the
--- overlap, the one before that no longer.
+-- overlap, the one before that no longer. The same idempotency key does it once.
 create or replace function app.rotate_api_key(
-    wanted uuid, key_prefix text, key_hash bytea, overlap interval, ends_at timestamptz
+    wanted uuid, key_prefix text, key_hash bytea, overlap interval, ends_at timestamptz, idempotency_key text
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
     known public.api_keys;
     keeps_old boolean := overlap > interval '0';
+    fingerprint bytea := sha256(convert_to(jsonb_build_array(wanted, overlap, ends_at)::text, 'UTF8'));
 begin
     select * into known from public.api_keys k
     where k.id = wanted and k.user_id = actor_id and k.revoked_at is null for update;
     if known.id is null then
         perform app.refuse('NOT_FOUND', 'There is no such API key.', '{"path": ["input", "id"]}');
+    end if;
+    if app.remembered_api_key('rotate_api_key', idempotency_key, fingerprint, key_prefix) is not null then
+        return wanted;
     end if;
     if coalesce(ends_at, known.expires_at) <= now() then
         perform app.refuse('BAD_USER_INPUT', 'This API key has expired: say until when its new secret is to work.',
@@ -71,6 +111,9 @@ begin
         previous_secret_hash = case when keeps_old then k.secret_hash end,
         previous_expires_at = case when keeps_old then least(clock_timestamp() + overlap, k.expires_at) end
     where k.id = wanted;
+    if idempotency_key is not null then
+        perform app.remember_result(actor_id, 'rotate_api_key', idempotency_key, fingerprint, wanted);
+    end if;
     perform app.note_api_key('rotate_api_key', wanted);
     return wanted;
 end;
@@ -125,13 +168,13 @@ end;
 $$;
 
 revoke execute on function
-    app.note_api_key(text, uuid, jsonb),
-    app.create_api_key(text, text, bytea, text[], timestamptz),
-    app.rotate_api_key(uuid, text, bytea, interval, timestamptz),
+    app.note_api_key(text, uuid, jsonb), app.remembered_api_key(text, text, bytea, text),
+    app.create_api_key(text, text, bytea, text[], timestamptz, text, jsonb),
+    app.rotate_api_key(uuid, text, bytea, interval, timestamptz, text),
     app.revoke_api_key(uuid), app.record_ended_secrets(), app.end_api_keys()
 from public;
 grant execute on function
-    app.create_api_key(text, text, bytea, text[], timestamptz),
-    app.rotate_api_key(uuid, text, bytea, interval, timestamptz),
+    app.create_api_key(text, text, bytea, text[], timestamptz, text, jsonb),
+    app.rotate_api_key(uuid, text, bytea, interval, timestamptz, text),
     app.revoke_api_key(uuid)
 to authenticated;

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from db.api_keys.rules import problems_of_end, problems_of_key, problems_of_overlap
+from db.api_keys.rules import problems_of_api_key, problems_of_end, problems_of_overlap
 from db.core.actor import SERVICE, Scope
 from db.core.commands import FunctionCall, PythonCommand, SqlFunction, call
 from db.core.errors import Problems, refuse_any
 from db.core.pool import Database, Transaction
+from db.credits.rules import problems_of_key
 
 FIND_TIMEOUT_SECONDS = 5.0
 
@@ -25,6 +26,8 @@ _CREATE = SqlFunction[UUID](
     key_hash="bytea",
     key_scopes="text[]",
     ends_at="timestamp with time zone",
+    idempotency_key="text",
+    place="jsonb",
 )
 _ROTATE = SqlFunction[UUID](
     "app.rotate_api_key",
@@ -34,6 +37,7 @@ _ROTATE = SqlFunction[UUID](
     key_hash="bytea",
     overlap="interval",
     ends_at="timestamp with time zone",
+    idempotency_key="text",
 )
 _REVOKE = SqlFunction[UUID]("app.revoke_api_key", "uuid", wanted="uuid")
 
@@ -50,7 +54,17 @@ cross join lateral (
 where (k.prefix = $1 or k.previous_prefix = $1) and k.revoked_at is null and u.status = 'active'
   and coalesce(found.ends_at > now(), true)
 """
-_NOTE_KEYS = text("update api_keys set last_used_at = clock_timestamp() where id = any(:ids)")
+# The first use in a day is noted for the key's user, too.
+_NOTE_KEYS = text("""
+    with used as (
+        select k.id, k.user_id, k.last_used_at from api_keys k where k.id = any(:ids) for update
+    ), noted as (
+        insert into audit_log (user_id, action, detail)
+        select u.user_id, 'api_key_used', jsonb_build_object('api_key', 'apiKey_' || u.id)
+        from used u where coalesce(u.last_used_at < now() - interval '1 day', true)
+    )
+    update api_keys k set last_used_at = clock_timestamp() from used u where k.id = u.id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +84,17 @@ def create(
     name: str,
     scopes: Collection[Scope],
     expires_at: datetime | None,
+    idempotency_key: str | None,
     prefix: str,
     secret_hash: bytes,
+    device: str | None,
+    address: str | None,
 ) -> PythonCommand[UUID]:
-    """Makes a key of the caller's; gives it."""
-    refuse_any(problems_of_key(name, scopes, expires_at, datetime.now(UTC)))
+    """Makes a key of the caller's, who is told by e-mail from where; gives it."""
+    problems = [*problems_of_api_key(name, scopes, expires_at, datetime.now(UTC))]
+    if idempotency_key is not None:
+        problems += problems_of_key(idempotency_key)
+    refuse_any(problems)
     return _without_payload(
         _CREATE(
             key_name=name.strip(),
@@ -82,6 +102,8 @@ def create(
             key_hash=secret_hash,
             key_scopes=sorted(set(scopes)),
             ends_at=expires_at,
+            idempotency_key=idempotency_key,
+            place={"device": device, "address": address},
         )
     )
 
@@ -92,10 +114,13 @@ def rotate(
     *,
     overlap: timedelta,
     expires_at: datetime | None,
+    idempotency_key: str | None,
     prefix: str,
     secret_hash: bytes,
 ) -> PythonCommand[UUID]:
     """Gives a key another secret; gives the key."""
+    if idempotency_key is not None:
+        problems.add(problems_of_key(idempotency_key))
     problems.add(problems_of_overlap(overlap))
     problems.add(problems_of_end(expires_at, datetime.now(UTC)))
     problems.refuse()
@@ -106,6 +131,7 @@ def rotate(
             key_hash=secret_hash,
             overlap=overlap,
             ends_at=expires_at,
+            idempotency_key=idempotency_key,
         )
     )
 

@@ -12,7 +12,7 @@ NAME_LIMIT_CHARACTERS = 100
 LONGEST_OVERLAP = timedelta(days=7)
 
 
-def problems_of_key(
+def problems_of_api_key(
     name: str, scopes: Collection[str], expires_at: datetime | None, now: datetime
 ) -> Iterator[DomainError]:
     """What is wrong with a new key."""

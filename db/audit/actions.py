@@ -54,7 +54,7 @@ class AuditAction(State):
     CREATE_API_KEY = "create_api_key", "An API key was made."
     ROTATE_API_KEY = "rotate_api_key", "An API key was given a new secret."
     REVOKE_API_KEY = "revoke_api_key", "An API key was ended."
-    API_KEY_USED = "api_key_used", "An API key was used from a network for the first time in a day."
+    API_KEY_USED = "api_key_used", "An API key was used for the first time in a day."
 
     ACCOUNT_LOCKED = "account_locked", "The account was locked, and all its sessions ended."
     ACCOUNT_UNLOCKED = "account_unlocked", "The account was unlocked."

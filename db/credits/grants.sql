@@ -242,6 +242,7 @@ declare
 begin
     perform app.check_idempotency_key(idempotency_key);
     perform app.check_amount(amount);
+    receiver_id := app.merged_into(receiver_id);
     if sender_id is null or sender_id is not distinct from receiver_id then
         perform app.refuse('BAD_USER_INPUT', 'Credits are transferred between two users.');
     elsif sender_id < receiver_id then
@@ -269,7 +270,6 @@ begin
     received := app.record_movement(receiver_id, 'TRANSFER', entries, transfer_reason, sender_id::text);
     insert into public.credit_transfers (sent_id, received_id) values (sent, received);
     perform app.remember_result(sender_id, 'transfer_credits', idempotency_key, fingerprint, sent);
-    perform app.follow_merge(receiver_id);
     return sent;
 end;
 $$;

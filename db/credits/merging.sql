@@ -194,14 +194,20 @@ begin
 end;
 $$;
 
+-- The member that a guest was merged into; a user who was not is who they are.
+create or replace function app.merged_into(owner_id uuid) returns uuid
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select m.user_id from public.guest_merges m where m.guest_id = owner_id), owner_id);
+$$;
+
 -- Credits that come to a guest who was merged, such as a refund, go on to the member. Whoever gives
 -- them calls it last.
 create or replace function app.follow_merge(owner_id uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    member uuid := (select m.user_id from public.guest_merges m where m.guest_id = owner_id);
+    member uuid := app.merged_into(owner_id);
 begin
-    if member is not null then
+    if member <> owner_id then
         perform app.merge_wallets(owner_id, member);
     end if;
 end;
@@ -231,5 +237,5 @@ revoke execute on function
     app.open_merged_grant(uuid, uuid, integer, timestamptz), app.merge_wallets(uuid, uuid),
     app.transfer_merged(uuid, uuid, public.wallets, integer, public.credit_entries[], public.credit_entries[]),
     app.hold_again(public.credit_holds, uuid, uuid[], uuid[], integer[], uuid[]),
-    app.follow_merge(uuid), app.copy_idempotency_keys(uuid, uuid)
+    app.merged_into(uuid), app.follow_merge(uuid), app.copy_idempotency_keys(uuid, uuid)
 from public;

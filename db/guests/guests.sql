@@ -4,9 +4,10 @@
 -- Locks both for a merge: wallets first, as everything does that needs more than a wallet, then the
 -- accounts, each pair in the order of their ids. Whoever writes a row for one of them holds a lock on
 -- the account until the end, so that every row is seen and none comes in between. Returns false
--- when one of the accounts is none.
+-- when one of the accounts is none. Signing up changes the account before it grants the bonus: the merge
+-- waits for less time than Postgres needs to see a deadlock, gives way, and is tried again.
 create or replace function app.lock_for_merge(guest uuid, member uuid) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '400ms' as $$
 begin
     if guest = member or (select count(*) from public.users u where u.id in (guest, member)) < 2 then
         return false;
@@ -15,6 +16,8 @@ begin
     perform app.lock_wallet(greatest(guest, member));
     perform from public.users u where u.id in (guest, member) order by u.id for update;
     return true;
+exception when lock_not_available then
+    raise exception 'others are at work on the accounts' using errcode = 'serialization_failure';
 end;
 $$;
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from email.headerregistry import Address, HeaderRegistry
-from ipaddress import ip_address
+from ipaddress import ip_network
 
 import idna
 
@@ -51,7 +51,7 @@ def one_line(text: object, limit: int = NAME_CHARACTERS) -> str:
 def unlinked(text: object) -> str:
     """What somebody else wrote, such as a name, on one line and without anything like a link.
 
-    An address, of mail or of a network, is left as it is.
+    An address, of mail, a network or one in it, is left as it is.
     """
     line = one_line(text)
     return line if _is_address(line) else _LINK_LIKE.sub(r" \1 ", line)
@@ -59,7 +59,7 @@ def unlinked(text: object) -> str:
 
 def _is_address(line: str) -> bool:
     try:
-        ip_address(line)
+        ip_network(line)
     except ValueError:
         return _EMAIL.fullmatch(line) is not None
     return True

@@ -13,7 +13,11 @@ from db.core.errors import DomainError, ErrorCode
 
 
 @pytest.mark.parametrize(
-    "chosen", ["12345678", "       a", "é" * 7 + "e", "ab" * 512, "correct horse"]
+    "chosen",
+    [
+        *("       a", "é" * 7 + "e", "ab" * 128, "👍👎" * 128, "correct horse", "3847 1932"),
+        *("ﷺ" * 14 + "a", "password12345678x"),
+    ],
 )
 def test_passwords(chosen: str) -> None:
     rules.check_new_password(rules.normalise_password(chosen))
@@ -22,8 +26,8 @@ def test_passwords(chosen: str) -> None:
 @pytest.mark.parametrize(
     "chosen",
     [
-        *("", "1234567", "ab" * 513, "aé" * 400, "nul\0nul\0", "\ud800" * 9),
-        *("aaaaaaaa", "        ", "é" * 8, "e\u0301" * 8, "x\u0302" * 8, "a" * 1024, "😀" * 8),
+        *("", "1234567", "ab" * 129, "aé" * 129, "👍👎" * 129, "nul\0nul\0", "\ud800" * 9),
+        *("ﷺ" * 15, "ab" * 100_000),
     ],
 )
 def test_what_is_no_password(chosen: str) -> None:
@@ -33,8 +37,36 @@ def test_what_is_no_password(chosen: str) -> None:
     assert refused.value.path == ("input", "password")
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        *("aaaaaaaa", "        ", "é" * 8, "e\u0301" * 8, "x\u0302" * 8, "a" * 256, "😀" * 8),
+        *("12345678", "password", "PassWord1", "ｐａｓｓｗｏｒｄ", "ana.miller@example.com"),
+        *("Ana.Miller", "ana-the-1st", "ANA-THE-1ST"),
+    ],
+)
+def test_what_everybody_guesses_first(chosen: str) -> None:
+    about = ("Ana.Miller@example.com", "Ana-the-1st", None)
+    with pytest.raises(DomainError) as refused:
+        rules.check_new_password(rules.normalise_password(chosen), "newPassword", about)
+    assert refused.value.code is ErrorCode.PASSWORD_TOO_WEAK
+    assert refused.value.path == ("input", "newPassword")
+
+
 def test_a_password_is_the_same_on_every_keyboard() -> None:
-    assert rules.normalise_password("cafe\u0301 noir") == rules.normalise_password("caf\u00e9 noir")
+    composed = rules.normalise_password("caf\u00e9 noir 1")
+    for typed in ("cafe\u0301 noir 1", "caf\u00e9 noir １", "caf\u00e9\u00a0noir 1"):
+        assert rules.normalise_password(typed) == composed
+        assert rules.hashed_forms(typed)[0] == composed
+
+
+def test_what_was_hashed_before_there_was_a_ceiling_still_signs_in() -> None:
+    assert rules.hashed_forms("é" * 512) == ("é" * 512,)
+    assert rules.hashed_forms("ﬁve guys") == ("five guys", "ﬁve guys")
+    # Of a text that grows beyond what is hashed, only the form that was.
+    assert rules.hashed_forms("ﷺ" * 300) == ("ﷺ" * 300,)
+    for nobodys in ("é" * 513, "\0", "\ud800"):
+        assert rules.hashed_forms(nobodys) == ()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from db.accounts import bounds
+from db.accounts.assurance import SignInMethod
 from db.accounts.operations import open_session, rotate_refresh_token
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
@@ -24,13 +25,15 @@ LIFE = timedelta(days=30)
 async def opened(database: Database, actor: Actor, token: bytes | None = None) -> object:
     assert actor.user_id is not None
     async with database.transaction(SERVICE) as transaction:
-        return await open_session(
+        session_id, _ = await open_session(
             transaction,
             actor.user_id,
             token or uuid4().bytes,
             session_life=LIFE,
             user_agent=None,
+            methods=(SignInMethod.PASSWORD,),
         )
+        return session_id
 
 
 async def test_the_session_used_longest_ago_ends(
@@ -62,7 +65,14 @@ async def test_two_who_sign_in_at_once_end_a_session_once(
     assert actor.user_id is not None
     sessions = [await opened(database, actor) for _ in range(2)]
     async with database.transaction(SERVICE) as first:
-        await open_session(first, actor.user_id, b"1", session_life=LIFE, user_agent=None)
+        await open_session(
+            first,
+            actor.user_id,
+            b"1",
+            session_life=LIFE,
+            user_agent=None,
+            methods=(SignInMethod.PASSWORD,),
+        )
         second = asyncio.create_task(opened(database, actor, b"2"))
         waits = "select exists (select from pg_locks where not granted)"
         while not await owner.fetchval(waits):  # noqa: ASYNC110 -- only Postgres knows

@@ -288,8 +288,9 @@ async def check_update(
             found.expect(REFUSED, await filled_database.attempt(actor, sql), sql)
         elif column not in table.always_generated:
             # A client's update reads nothing, so that only the policy for UPDATE guards it.
+            # Their own value, if they have one, since it may be unique.
             known = await filled_database.trusted.fetchval(
-                f"select {column}::text from {table.name}"
+                f"select {column}::text from {table.name} t order by ({own}) is true desc"
             )
             value = column if actor is SERVICE else literal(known)
             sql = f"update {table.name} set {column} = {value}"

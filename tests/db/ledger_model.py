@@ -22,6 +22,7 @@ class Grant:
     days: float
     remaining: int
     number: int
+    amount: int = 0
 
     @property
     def expired(self) -> bool:
@@ -72,7 +73,7 @@ class Wallet:
 
     def give(self, source: str, amount: int, days: float) -> Grant:
         """A new grant."""
-        grant = Grant(source, days, amount, len(self.grants))
+        grant = Grant(source, days, amount, len(self.grants), amount)
         self.grants.append(grant)
         return grant
 
@@ -186,6 +187,53 @@ class Wallet:
         self.sweep()
         for grant, part in parts:
             self.give(grant.source, part, grant.days)
+
+    def merge_into(self, other: Wallet, held: list[Hold], bonus: int) -> list[Hold]:
+        """Gives another everything, these holds too; returns the other's holds in their place.
+
+        Of the bonus the other gets what is missing to all of it. More of it goes only where it is
+        held, and is good for nothing else.
+        """
+        self.sweep()
+        other.sweep()
+        for hold in held:
+            self.end(hold, 0)
+        owed = max(0, bonus - sum(g.amount for g in other.grants if g.source == "SIGNUP_BONUS"))
+        kept: dict[int, tuple[int, Grant | None, Grant | None]] = {}
+        for grant in [g for g in self.grants if g.remaining]:
+            for_work = sum(p for hold in held for g, p in hold.parts if g is grant)
+            rest = grant.remaining - for_work
+            of_work = for_work
+            if grant.source == "SIGNUP_BONUS":
+                of_work = min(for_work, owed)
+                rest = min(rest, owed - of_work)
+                owed -= of_work + rest
+            free = other.give(grant.source, of_work + rest, grant.days) if of_work + rest else None
+            only = other.give(grant.source, for_work - of_work, 0) if for_work > of_work else None
+            kept[grant.number] = of_work, free, only
+            grant.remaining = 0
+        return [other.hold_again(hold, kept, self.day) for hold in held]
+
+    def hold_again(
+        self, hold: Hold, kept: dict[int, tuple[int, Grant | None, Grant | None]], today: int
+    ) -> Hold:
+        """A hold like another's, of the same credits where they are now."""
+        again = Hold(hold.amount, [], hold.day, hold.hours, {})
+        for grant, part in hold.parts:
+            left, free, only = kept[grant.number]
+            of_free = min(part, left)
+            kept[grant.number] = left - of_free, free, only
+            for place, taken, lived in (
+                (free, of_free, hold.lived[grant.number]),
+                (only, part - of_free, float(today - hold.day)),
+            ):
+                if place is not None and taken:
+                    again.parts.append((place, taken))
+                    again.lived[place.number] = lived
+                    place.remaining -= taken
+                    self.count(place, taken if hold.day == today else 0)
+        self.holds.append(again)
+        return again
 
     def figures(self) -> tuple[int, int]:
         """Balance and held."""

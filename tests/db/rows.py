@@ -32,6 +32,8 @@ from ..rows import (
 USERS = (FIRST, SECOND, NEWCOMER, ADMIN)
 MAKERS: dict[str, Maker] = gathered("ROWS")
 
+# Each is merged into one of the two.
+ADD_GUESTS = "insert into users (id, is_anonymous) select u, true from unnest($1::uuid[]) u"
 # The ledger's rows come from its own functions: its entries must balance.
 LEDGER = """
 select app.grant_credits($1, 'ADMIN', 10), app.hold_credits($1, 2, 'test', interval '1 hour'),
@@ -74,6 +76,9 @@ async def fill(owner: asyncpg.Connection) -> None:
             for actor in USERS if table in ("public.users", "public.sessions") else USERS[:2]:
                 assert actor.user_id
                 await _insert_known(owner, table, actor.user_id)
+        if table == "public.users":
+            guests = [known_id(actor.user_id, "guest") for actor in USERS[:2] if actor.user_id]
+            await owner.execute(ADD_GUESTS, guests)
     for actor in USERS[:2]:
         async with owner.transaction():
             await owner.execute("select set_config('app.user_id', $1, true)", actor.user_claim)

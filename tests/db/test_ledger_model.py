@@ -57,6 +57,14 @@ MOVE_BACK = (
     "update credit_transactions set created_at = created_at - make_interval(days => $2)"
     " where user_id = any ($1)",
 )
+OPEN_HOLDS = """
+select id from credit_holds where user_id = $1 and status = 'OPEN' order by created_at, id
+"""
+# In the order in which they were made.
+NEW_HOLDS = """
+select e.hold_id from credit_entries e join credit_holds h on h.id = e.hold_id
+where h.user_id = $1 and h.id <> all ($2) group by e.hold_id order by min(e.id)
+"""
 WALLETS = """
 select w.balance, w.held,
     case when w.daily_used_on = (now() at time zone 'UTC')::date then w.daily_used else 0 end
@@ -256,6 +264,25 @@ class LedgerMachine(RuleBasedStateMachine):
             other.receive(one.take(amount, capped=False))
 
         self.both(model, sender, sql, *users, amount, str(uuid4()))
+        self.books.rows(TELL_GRANTS_APART, self.books.users)
+
+    @rule(guest=WHO)
+    def merge(self, guest: int) -> None:
+        """All credits of one go to the other, those under way too."""
+        users = (self.books.users[guest], self.books.users[1 - guest])
+        known = {key: hold for _, hold, key in self.holds}
+        held = [known[row["id"]] for row in self.books.rows(OPEN_HOLDS, users[0])]
+        bonus = self.books.rows("select bonus_credits from sign_up_terms")[0]["bonus_credits"]
+        one, other = self.wallets[guest], self.wallets[1 - guest]
+
+        def model() -> list[Hold]:
+            return one.merge_into(other, held, bonus)
+
+        again, _ = self.both(model, guest, "select app.merge_wallets($1, $2)", *users)
+        made = self.books.rows(NEW_HOLDS, users[1], list(known))
+        self.holds += [
+            (1 - guest, hold, row["hold_id"]) for hold, row in zip(again, made, strict=True)
+        ]
         self.books.rows(TELL_GRANTS_APART, self.books.users)
 
     @rule(days=st.integers(1, 2))

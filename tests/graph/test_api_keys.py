@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 from graphql import OperationType
 from structlog.testing import capture_logs
@@ -19,8 +20,10 @@ from websockets.typing import Subprotocol
 from auth.api_keys import ApiKeys, NewSecret
 from auth.last_seen import LastSeen
 from db.accounts.assurance import Assurance, SignInMethod
-from db.core.actor import Actor
+from db.api_keys.operations import note_keys
+from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
+from db.emails.rules import check_parameters
 from db.files.storage import open_storage
 from graph.engine.specs import Mutate, spec_of
 from graph.live.bus import WakeBus
@@ -286,6 +289,54 @@ async def test_a_rotated_key_has_two_secrets_for_a_while(
     assert (await node.ask(REVOKE, node.token(user), id=key_id)) == ended
 
 
+async def test_who_lost_the_answer_asks_again_with_the_same_idempotency_key(
+    node: Node, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    user, other = await make_user(), await make_user()
+    token = node.token(user)
+
+    async def create(bearer: str) -> Any:
+        create = """mutation { answer: createApiKey(input: {
+          name: "A bot", scopes: [READ], idempotencyKey: "once"}) {
+          secret apiKey { id prefix } errors { code } } }"""
+        return await node.ask(create, bearer)
+
+    async def rotate(key_id: str, idempotency_key: str) -> Any:
+        rotate = """mutation($id: ID!, $key: String!) {
+          answer: rotateApiKey(input: {id: $id, idempotencyKey: $key}) {
+            secret apiKey { id prefix } errors { code path } } }"""
+        return await node.ask(rotate, token, id=key_id, key=idempotency_key)
+
+    first = await create(token)
+    assert await create(token) == first
+    assert (await create(node.token(other)))["secret"] != first["secret"]
+    key_id = first["apiKey"]["id"]
+    second = await rotate(key_id, "twice")
+    assert await rotate(key_id, "twice") == second
+    for secret in (first["secret"], second["secret"]):
+        assert (await node.post(WHO, secret)).status_code == 200
+    # Its secret has ended: it can't be given again.
+    await rotate(key_id, "and once more")
+    assert (await create(token))["errors"] == [{"code": "IDEMPOTENCY_CONFLICT"}]
+    count = "select count(*) from api_keys where user_id = $1"
+    assert await owner.fetchval(count, user.user_id) == 1
+
+
+async def test_its_user_is_told_of_a_new_key(
+    node: Node, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    user = await make_user()
+    await node.key(user)
+    (mail,) = await owner.fetch("select * from emails where user_id = $1", user.user_id)
+    assert (mail["template"], mail["recipient"]) == (
+        "api_key_created",
+        f"{user.user_id}@example.test",
+    )
+    told = {"name": "A bot", "device": "python-httpx", "address": "127.0.0.0/24"}
+    assert orjson.loads(mail["parameters"]) == told
+    check_parameters(mail["template"], told)
+
+
 async def test_what_is_wrong_with_a_new_key_is_told_at_once(
     node: Node, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
@@ -398,5 +449,10 @@ async def test_the_last_use_is_written_beside_requests(
     await node.ask(WHO, secret)
     await last_seen.write()
     assert await owner.fetchval(last, user.user_id) == written
+    key_id = await owner.fetchval("select id from api_keys where user_id = $1", user.user_id)
+    async with node.server.services.database.transaction(SERVICE) as transaction:
+        await note_keys(transaction, [key_id])
+    noted = "select count(*) from audit_log where user_id = $1 and action = 'api_key_used'"
+    assert await owner.fetchval(noted, user.user_id) == 1
     (shown,) = (await node.ask(LIST, node.token(user)))["viewer"]["apiKeys"]["nodes"]
     assert shown["lastUsedAt"] is not None

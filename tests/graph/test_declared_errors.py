@@ -29,6 +29,7 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.files.storage import open_storage
 from db.uploads.operations import UploadRecords
+from graph.engine.execution.engine import Engine
 from graph.engine.payload_errors import document_errors
 from graph.engine.specs import Mutate, spec_of
 from graph.schema import build_schema as build_product_schema
@@ -39,12 +40,14 @@ from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
 from . import identity_errors
+from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
 HAIR = 'toolId: "hair-color", parameters: {color: "#123456"}'
 MESSAGE = 'type: OFFER, titleKey: "t", messageKey: "m"'
 LONG = "x" * 256
+NEW_PASSWORD = 'newPassword: "another horse"'
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Stage:
     settings: Settings
     owner: asyncpg.Connection
     services: Services
+    engine: Engine
 
     async def codes(self, mutation: str, given: str) -> list[str]:
         """The codes of a mutation's errors."""
@@ -92,11 +96,12 @@ async def stage(
     settings: Settings,
     owner: asyncpg.Connection,
     services: Services,
+    engine: Engine,
 ) -> AsyncIterator[Stage]:
     """Everything that provocations need."""
     actor = await make_user(credits=10)
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
-    yield Stage(ask, actor, database, settings, owner, services)
+    yield Stage(ask, actor, database, settings, owner, services, engine)
     # What a provocation set by hand would be a fault to whoever proves the ledger.
     await owner.execute(
         "update wallets set balance = (select sum(amount) from credit_transactions t"
@@ -239,6 +244,42 @@ async def known_email(stage: Stage) -> str:
     given = f'{{email: "{uuid4()}@example.test", password: "correct horse"}}'
     assert await stage.codes("signUp", given) == []
     return given
+
+
+async def unconfirmed(stage: Stage) -> str:
+    given = f'{{email: "{an_address()}", password: "correct horse"}}'
+    assert await stage.codes("signUp", given) == []
+    client = Client(stage.engine, confirming(stage.services))
+    stage.ask = lambda text, actor: client.ask(text)
+    return given
+
+
+async def confirmed_too_late(stage: Stage) -> str:
+    email, client = an_address(), Client(stage.engine, confirming(stage.services))
+    await client("signUp", email=email, password="correct horse")
+    (mail,) = await mails_to(stage.owner, client.services, email)
+    assert await stage.codes("signUp", f'{{email: "{email}", password: "correct horse"}}') == []
+    return f'{{email: "{email}", code: "{mail.digits}"}}'
+
+
+async def changed_too_late(stage: Stage) -> str:
+    email = an_address()
+    assert await stage.codes("requestEmailChange", f'{{newEmail: "{email}"}}') == []
+    (mail,) = await mails_to(stage.owner, stage.services, email)
+    assert await stage.codes("signUp", f'{{email: "{email}", password: "correct horse"}}') == []
+    return f'{{code: "{mail.digits}"}}'
+
+
+def of_name_in_use(template: str) -> Provocation:
+    """An input with a username of somebody else's (`%n`)."""
+
+    async def provoke(stage: Stage) -> str:
+        name = f"u{uuid4().hex[:16]}"
+        given = f'{{email: "{an_address()}", password: "correct horse", username: "{name}"}}'
+        assert await stage.codes("signUp", given) == []
+        return template.replace("%n", name.upper())
+
+    return provoke
 
 
 def in_a_session(given: str) -> Provocation:
@@ -448,14 +489,56 @@ async def guest_beyond_the_wallet(stage: Stage) -> str:
     return f'{{anonymousRefreshToken: "{guest.refresh_token}"}}'
 
 
+async def rotated(stage: Stage) -> str:
+    create = 'mutation { createApiKey(input: {name: "A bot", scopes: [READ]}) { apiKey { id } } }'
+    answer = await stage.ask(create, actor=stage.actor)
+    key = answer["data"]["createApiKey"]["apiKey"]["id"]
+    assert await stage.codes("rotateApiKey", f'{{id: "{key}", idempotencyKey: "k"}}') == []
+    return f'{{id: "{key}", idempotencyKey: "k", overlapHours: 1}}'
+
+
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
     "signUp": {
         "BAD_USER_INPUT": '{email: "none", password: "short"}',
+        "PASSWORD_TOO_WEAK": '{email: "a@b.test", password: "Password1"}',
+        "USERNAME_IN_USE": of_name_in_use(
+            '{email: "name@in.test", password: "correct horse", username: "%n"}'
+        ),
         "EMAIL_IN_USE": known_email,
     },
-    "signIn": {"INVALID_CREDENTIALS": '{email: "a@b.test", password: "wrong one"}'},
+    "signIn": {
+        "INVALID_CREDENTIALS": '{email: "a@b.test", password: "wrong one"}',
+        "EMAIL_NOT_CONFIRMED": unconfirmed,
+    },
+    "confirmEmail": {
+        "CODE_INVALID": '{email: "a@b.test", code: "000000"}',
+        "EMAIL_IN_USE": confirmed_too_late,
+    },
+    "resendConfirmation": {"BAD_USER_INPUT": '{email: "none"}'},
+    "requestPasswordReset": {"BAD_USER_INPUT": '{email: "none"}'},
+    "resetPassword": {
+        "CODE_INVALID": f'{{email: "a@b.test", code: "000000", {NEW_PASSWORD}}}',
+        "BAD_USER_INPUT": '{email: "a@b.test", code: "000000", newPassword: "short"}',
+        "PASSWORD_TOO_WEAK": '{email: "a@b.test", code: "000000", newPassword: "qwertyuiop"}',
+    },
+    "requestSignInCode": {"BAD_USER_INPUT": '{email: "none"}'},
+    "signInWithCode": {"CODE_INVALID": '{email: "a@b.test", code: "000000"}'},
+    "changePassword": {
+        "INVALID_CREDENTIALS": f'{{currentPassword: "wrong one", {NEW_PASSWORD}}}',
+        "BAD_USER_INPUT": '{currentPassword: "wrong one", newPassword: "short"}',
+        "PASSWORD_TOO_WEAK": '{currentPassword: "wrong one", newPassword: "zzzzzzzz"}',
+    },
+    "requestEmailChange": {"BAD_USER_INPUT": '{newEmail: "none"}'},
+    "confirmEmailChange": {
+        "CODE_INVALID": '{code: "000000"}',
+        "EMAIL_IN_USE": changed_too_late,
+    },
+    "updateUser": {
+        "BAD_USER_INPUT": '{username: "x"}',
+        "USERNAME_IN_USE": of_name_in_use('{username: "%n"}'),
+    },
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
     "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
     "signOut": {},
@@ -482,10 +565,16 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "createApiKey": {
         "BAD_USER_INPUT": '{name: "", scopes: [READ]}',
         "LIMIT_EXCEEDED": has_many_keys,
+        "IDEMPOTENCY_CONFLICT": repeated(
+            "createApiKey",
+            '{name: "A bot", scopes: [READ], idempotencyKey: "k"}',
+            '{name: "A bot", scopes: [WRITE], idempotencyKey: "k"}',
+        ),
     },
     "rotateApiKey": {
         "BAD_USER_INPUT": f'{{id: "apiKey_{UUID(int=1)}", overlapHours: -1}}',
         "NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}',
+        "IDEMPOTENCY_CONFLICT": rotated,
     },
     "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
     "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},

@@ -35,6 +35,7 @@ from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
 from . import identity_errors
+from .asking import Client, confirming
 from .conftest import Ask
 
 DOCS = (ROOT / "docs" / "errors.md").read_text()
@@ -132,6 +133,24 @@ async def email_in_use(stage: Stage) -> list[dict[str, Any]]:
     )
     await stage.errors(text, NOBODY)
     return await stage.errors(text, NOBODY)
+
+
+async def not_confirmed(stage: Stage) -> list[dict[str, Any]]:
+    given = f'(input: {{email: "{uuid4()}@example.test", password: "correct horse"}})'
+    await stage.errors(f"mutation {{ signUp{given} {{ errors {{ code }} }} }}", NOBODY)
+    client = Client(stage.engine, confirming(stage.services))
+    answer = await client.ask(f"mutation {{ signIn{given} {{ errors {{ code message }} }} }}")
+    errors: list[dict[str, Any]] = answer["data"]["signIn"]["errors"]
+    return errors
+
+
+async def name_in_use(stage: Stage) -> list[dict[str, Any]]:
+    text = (
+        f'mutation {{ signUp(input: {{email: "%s@example.test", username: "u{uuid4().hex[:16]}",'
+        ' password: "correct horse"}) { errors { code message path } } }'
+    )
+    await stage.errors(text % uuid4(), NOBODY)
+    return await stage.errors(text % uuid4(), NOBODY)
 
 
 async def confirm_nothing(stage: Stage) -> list[dict[str, Any]]:
@@ -324,6 +343,9 @@ PROVOKED: dict[str, Provoke] = {
     "FRESH_SIGN_IN_REQUIRED": signed_in_long_ago,
     "SECOND_FACTOR_REQUIRED": with_one_factor,
     "EMAIL_IN_USE": email_in_use,
+    "EMAIL_NOT_CONFIRMED": not_confirmed,
+    "PASSWORD_TOO_WEAK": mutation('signUp(input: {email: "a@b.test", password: "password1"})', actor=NOBODY),
+    "USERNAME_IN_USE": name_in_use,
     "REDIRECT_NOT_ALLOWED": redirect_not_allowed,
     "PROVIDER_NOT_CONFIGURED": mutation(
         'signInWithIdToken(input: {provider: "x", idToken: "x", nonce: "x"})', actor=NOBODY

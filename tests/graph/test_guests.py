@@ -32,6 +32,7 @@ MERGE = """mutation($token: String!) { mergeAnonymousAccount(input: {anonymousRe
   merged { guestId credits mergedAt moved { slice count } }
   viewer { credits { balance held } profiles { nodes { name } } }
   errors { code path } } }"""
+WAITING = "select count(*) from pg_locks where not granted"
 PROFILE = 'mutation { createProfile(input: {name: "Try-out", analysis: {}}) { profile { id } } }'
 
 
@@ -302,6 +303,21 @@ async def test_of_signing_up_and_merging_at_once_one_happens(accounts: Accounts)
         await accounts.sound(guest, member)
 
 
+async def test_merging_gives_way_to_who_locks_the_account_first(accounts: Accounts) -> None:
+    """As signing up does, which then wants the wallet that the merge holds."""
+    guest, member = await accounts.guest(), await accounts.member()
+    async with accounts.owner.transaction():
+        await accounts.owner.execute(
+            "update users set updated_at = now() where id = $1", guest.user_id
+        )
+        merging = asyncio.create_task(accounts.merge(member, guest.refresh_token))
+        async with asyncio.timeout(5):
+            while not await accounts.owner.fetchval(WAITING):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await accounts.owner.execute("select app.lock_wallet($1)", guest.user_id)
+    assert (await merging)["errors"] == []
+
+
 @pytest.mark.parametrize(("had", "has_then"), [(True, 10), (False, 10)])
 async def test_many_guests_bring_no_more_than_one_bonus(
     accounts: Accounts, database: Database, settings: Settings, had: bool, has_then: int
@@ -320,6 +336,43 @@ async def test_many_guests_bring_no_more_than_one_bonus(
         assert (await accounts.merge(member, guest.refresh_token))["errors"] == []
     assert await accounts.ledger.wallet(member.actor) == (has_then, 0)
     await accounts.sound(member, guest)
+
+
+async def test_what_the_guest_used_of_the_bonus_counts_as_the_members(
+    accounts: Accounts, database: Database
+) -> None:
+    guest, member = await accounts.guest(), await accounts.member()
+    spent = await accounts.ledger.spend(guest.actor, 2)
+    # A member who has had no bonus yet, as before an address is confirmed.
+    await accounts.owner.execute(
+        "update credit_grants set source = 'ADMIN' where user_id = $1", member.user_id
+    )
+    await accounts.merge(member, guest.refresh_token)
+    assert await accounts.ledger.wallet(member.actor) == (11, 0)
+    async with database.transaction(SERVICE) as transaction:
+        assert await operations.grant_sign_up_bonus(transaction, member.user_id) == 7
+        assert await operations.grant_sign_up_bonus(transaction, member.user_id) == 0
+    # What is refunded of it is bonus again, and all that is owed was given.
+    await accounts.ledger.refund(spent)
+    assert await accounts.ledger.wallet(member.actor) == (18, 0)
+    assert await accounts.ledger.wallet(guest.actor) == (0, 0)
+    await accounts.sound(guest, member)
+
+
+async def test_credits_that_come_to_the_guest_later_go_on_to_the_member(
+    accounts: Accounts,
+) -> None:
+    guest, member, giver = await accounts.guest(), await accounts.member(), await accounts.member()
+    await accounts.ledger.grant(guest.actor, 6, "PURCHASE")
+    spent = await accounts.ledger.spend(guest.actor, 9)
+    await accounts.merge(member, guest.refresh_token)
+    assert await accounts.ledger.wallet(member.actor) == (10, 0)
+    await accounts.ledger.refund(spent, 6)
+    await accounts.ledger.transfer(giver.actor, guest.actor, 4)
+    await accounts.ledger.grant(guest.actor, 5, "REFERRAL")
+    assert await accounts.ledger.wallet(member.actor) == (25, 0)
+    assert await accounts.ledger.wallet(guest.actor) == (0, 0)
+    await accounts.sound(guest, member, giver)
 
 
 async def test_what_a_guest_wrote_late_follows(accounts: Accounts, database: Database) -> None:

@@ -27,17 +27,26 @@ TABLES = {
     "grantCredits": "credit_grants",
     "sendNotification": "notifications",
     "cancelGeneration": "generations",
+    "createApiKey": "api_keys",
     "createGeneration": "generations",
     "createProfile": "profiles",
+    "rotateApiKey": "api_keys",
     "selectOrganization": "users",
     "signInAnonymously": "users",
+    "signOutEverywhere": "sessions",
     "spendCredits": "credit_transactions",
     "updateProfile": "profiles",
 }
 # Fields whose columns have other names.
 COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
 # Fields that are kept nowhere: null is as good as leaving them out.
-NOT_STORED = {("cancelGeneration", "idempotencyKey"), ("signInAnonymously", "deviceId")}
+NOT_STORED = {
+    ("cancelGeneration", "idempotencyKey"),
+    ("createApiKey", "idempotencyKey"),
+    ("rotateApiKey", "idempotencyKey"),
+    ("signInAnonymously", "deviceId"),
+    ("signOutEverywhere", "keepCurrent"),
+}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -79,7 +88,13 @@ async def valid(
     create = document("createProfile").replace("errors", "profile { id } errors")
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
     made = (await ask(create, {"input": {"analysis": {}}}, actor=actor))["data"]["createProfile"]
+    key = {"name": "A bot", "scopes": ["READ"]}
+    create = document("createApiKey").replace("errors", "apiKey { id } errors")
+    api_key = (await ask(create, {"input": key}, actor=actor))["data"]["createApiKey"]["apiKey"]
     return actor, {
+        "createApiKey": key,
+        "rotateApiKey": {"id": api_key["id"]},
+        "signOutEverywhere": {},
         "cancelGeneration": {"id": f"generation_{running}"},
         "createGeneration": {
             "toolId": "halloween",

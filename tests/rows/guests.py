@@ -1,10 +1,10 @@
 """Rows of guests: each user has taken over an account of their own."""
 
-from . import ADMIN, FIRST, NEWCOMER, Maker
+from . import Maker, known_id
 
 ROWS: dict[str, Maker] = {
     "public.guest_merges": lambda user, key: {
-        "guest_id": NEWCOMER.user_id if user == FIRST.user_id else ADMIN.user_id,
+        "guest_id": known_id(user, "guest"),
         "user_id": user,
         "moved": "{}",
     },

@@ -1,0 +1,116 @@
+"""What members change about the way they sign in: their password and their address."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from auth.accounts import wrong_password
+from auth.codes import Codes, code_invalid
+from auth.services import AccountServices
+from db.accounts import emails, operations, rules
+from db.accounts.operations import OwnCredentials
+from db.audit.operations import record_audit
+from db.codes.operations import CodePurpose, end_codes
+from db.codes.operations import request_email_change as request_change
+from db.core.actor import SERVICE, Actor
+from db.core.errors import DomainError, ErrorCode, bad_input
+from db.emails.operations import queue_email
+
+
+class OwnAccount:
+    """Changes of password and address, of one process."""
+
+    def __init__(self, services: AccountServices) -> None:
+        self._database = services.database
+        self._passwords = services.passwords
+        self._attempts = services.attempts
+        self._sessions = services.sessions
+        self._codes = Codes(services)
+
+    @classmethod
+    def of(cls, services: AccountServices) -> Self:
+        """That of a process."""
+        return cls(services)
+
+    async def change_password(
+        self, actor: Actor, current: str, password: str, *, network: str = ""
+    ) -> None:
+        """Sets a new password for who knows the old one; all their other sessions end."""
+        assert actor.user_id is not None
+        password = rules.normalise_password(password)
+        own = await self._credentials(actor)
+        rules.check_new_password(password, "newPassword", (own.email,))
+        async with self._attempts.attempt(network, emails.email_key(own.email)) as asker:
+            forms = rules.hashed_forms(current)
+            if not (await self._passwords.verify_any(own.password_hash, forms, asker)).ok:
+                raise wrong_password("currentPassword")
+            password_hash = await self._passwords.hash(password, asker)
+        async with self._database.transaction(SERVICE) as transaction:
+            if not await operations.lock_password(transaction, actor.user_id, own.changed_at):
+                raise wrong_password("currentPassword")
+            await operations.set_password(transaction, actor.user_id, password_hash)
+            await end_codes(transaction, actor.user_id)
+            ended = await operations.revoke_user_sessions(
+                transaction, actor.user_id, "password_changed", but=actor.session_id
+            )
+            await record_audit(transaction, actor.user_id, "password_changed")
+            await queue_email(
+                transaction,
+                template="password_changed",
+                recipient=own.email,
+                locale=own.locale,
+                user_id=actor.user_id,
+            )
+        self._sessions.ended(ended)
+
+    async def request_email_change(self, actor: Actor, email: str, *, network: str = "") -> None:
+        """Mails a code to the new address. One that is somebody else's is told so, by mail."""
+        assert actor.user_id is not None
+        address = _checked(email)
+        key = emails.email_key(address)
+        own = await self._credentials(actor)
+        if address == own.email:
+            raise bad_input("The account has this e-mail address already.", "input", "newEmail")
+        async with self._database.transaction(SERVICE) as transaction:
+            await self._codes.count_request(transaction, network)
+            place = self._codes.place(key, network)
+            await request_change(transaction, actor.user_id, address, key, place)
+
+    async def confirm_email_change(self, actor: Actor, code: str, *, network: str = "") -> None:
+        """Gives the account the address that the code was mailed to, and tells the old one."""
+        assert actor.user_id is not None
+        user_id = actor.user_id
+        async with self._attempts.attempt(network, str(user_id)):
+            proof = await self._codes.prove(
+                CodePurpose.CHANGE_EMAIL, code, network, user_id=user_id
+            )
+            async with self._database.transaction(SERVICE) as transaction:
+                used = await proof.use(transaction)
+                before = await operations.change_email(transaction, user_id, used.email)
+                if before is None:
+                    raise code_invalid()
+                # They were sent to the old address, whoever reads that now.
+                await end_codes(transaction, user_id)
+                await record_audit(transaction, user_id, "email_changed")
+                await queue_email(
+                    transaction,
+                    template="email_changed",
+                    recipient=before,
+                    locale=await operations.find_locale(transaction, user_id),
+                    user_id=user_id,
+                )
+
+    async def _credentials(self, actor: Actor) -> OwnCredentials:
+        assert actor.user_id is not None
+        async with self._database.transaction(SERVICE) as transaction:
+            own = await operations.find_own_credentials(transaction, actor.user_id)
+        if own is None:
+            raise DomainError(ErrorCode.FORBIDDEN, "Guests have neither; sign up first.")
+        return own
+
+
+def _checked(email: str) -> str:
+    try:
+        return emails.check_new_email(email)
+    except DomainError as error:
+        raise bad_input(error.message, "input", "newEmail") from None

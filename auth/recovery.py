@@ -1,0 +1,94 @@
+"""Ways into an account by a code that was mailed: signing in with it, and a new password."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from auth.codes import Codes, active_account
+from auth.services import AccountServices
+from auth.sessions import SignInResult
+from db.accounts import emails, operations, rules
+from db.accounts.assurance import SignInMethod
+from db.audit.operations import record_audit
+from db.codes.operations import CodePurpose, end_codes
+from db.core.actor import SERVICE
+from db.emails.operations import queue_email
+
+
+class Recovery:
+    """Signing in by code, and resetting passwords, of one process."""
+
+    def __init__(self, services: AccountServices) -> None:
+        self._database = services.database
+        self._passwords = services.passwords
+        self._attempts = services.attempts
+        self._sessions = services.sessions
+        self._codes = Codes(services)
+
+    @classmethod
+    def of(cls, services: AccountServices) -> Self:
+        """That of a process."""
+        return cls(services)
+
+    async def sign_in(
+        self, email: str | None, code: str, *, network: str = "", user_agent: str | None = None
+    ) -> SignInResult:
+        """Opens a session for who reads what is sent to the account's address."""
+        async with self._attempts.attempt(network, _account_key(email)):
+            proof = await self._codes.prove(CodePurpose.SIGN_IN, code, network, email=email)
+            async with self._database.transaction(SERVICE) as transaction:
+                account = await active_account(transaction, await proof.use(transaction))
+                session = await self._sessions.open(
+                    transaction,
+                    account,
+                    method=SignInMethod.EMAIL,
+                    user_agent=user_agent,
+                    network=network,
+                )
+        return self._sessions.signed_in(account, session)
+
+    async def reset_password(
+        self,
+        email: str | None,
+        code: str,
+        password: str,
+        *,
+        network: str = "",
+        user_agent: str | None = None,
+    ) -> SignInResult:
+        """Sets a new password; every other session ends, and so does every other code."""
+        password = rules.normalise_password(password)
+        rules.check_new_password(password, "newPassword", (email,))
+        async with self._attempts.attempt(network, _account_key(email)) as asker:
+            proof = await self._codes.prove(CodePurpose.RESET_PASSWORD, code, network, email=email)
+            # A wrong code costs no hash, of whatever address; the code is used up only with it.
+            password_hash = await self._passwords.hash(password, asker)
+            async with self._database.transaction(SERVICE) as transaction:
+                used = await proof.use(transaction)
+                account = await active_account(transaction, used)
+                await operations.set_password(transaction, account.user_id, password_hash)
+                await end_codes(transaction, account.user_id)
+                ended = await operations.revoke_user_sessions(
+                    transaction, account.user_id, "password_reset"
+                )
+                await record_audit(transaction, account.user_id, "password_reset")
+                await queue_email(
+                    transaction,
+                    template="password_changed",
+                    recipient=used.email,
+                    locale=await operations.find_locale(transaction, account.user_id),
+                    user_id=account.user_id,
+                )
+                session = await self._sessions.open(
+                    transaction,
+                    account,
+                    method=SignInMethod.EMAIL,
+                    user_agent=user_agent,
+                    network=network,
+                )
+        self._sessions.ended(ended)
+        return self._sessions.signed_in(account, session)
+
+
+def _account_key(email: str | None) -> str:
+    return emails.email_key(email) if email and emails.could_be_email(email) else ""

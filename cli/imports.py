@@ -1,0 +1,108 @@
+"""`tallygraph import …`: brings what another service has."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cli.core.terminal import console, fail, operator, owner_url, result_console
+from settings import get_settings
+
+if TYPE_CHECKING:
+    from db.imports.importing import ImportOptions, ImportReport
+
+commands = typer.Typer(name="import", no_args_is_help=True, help="Moving in.")
+
+DATABASE_SCHEMES = ("postgresql://", "postgres://")
+SHOWN_REFUSALS = 10
+
+
+@commands.callback()
+def imports() -> None:
+    """Brings what another service has. See docs/migrating."""
+
+
+@commands.command("users")
+def import_users_command(
+    source: Annotated[
+        str, typer.Argument(help="A CSV export of auth.users, or the URL of a Supabase database.")
+    ],
+    identities: Annotated[
+        Path | None,
+        typer.Option(help="A CSV export of auth.identities.", exists=True, dir_okay=False),
+    ] = None,
+    bonus: Annotated[
+        bool, typer.Option("--bonus", help="Give the credits of signing up, too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Where to write who was not taken, and why, as CSV.")
+    ] = None,
+) -> None:
+    """Brings users of Supabase Auth with ids and passwords. Run it as often as needed."""
+    from db.core.errors import DomainError
+    from db.imports.importing import ImportOptions
+
+    if not source.startswith(DATABASE_SCHEMES) and not Path(source).is_file():
+        fail(f"{source} is neither a file nor a URL like postgresql://….")
+    options = ImportOptions(operator(), with_bonus=bonus, is_dry_run=dry_run)
+    try:
+        done = asyncio.run(_import(source, identities, options))
+    except DomainError as refusal:
+        fail(refusal.message)
+    if report is not None:
+        _write_report(report, done)
+    _show(done, options)
+
+
+async def _import(source: str, identities: Path | None, options: ImportOptions) -> ImportReport:
+    from db.imports.importing import import_users
+    from db.imports.sources import from_database, from_files
+
+    is_database = source.startswith(DATABASE_SCHEMES)
+    batches = from_database(source) if is_database else from_files(Path(source), identities)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as shown:
+        line = shown.add_task("Reading")
+
+        def tell(report: ImportReport) -> None:
+            text = f"{report.read:,} read, {report.imported:,} imported"
+            shown.update(line, description=text)
+
+        return await import_users(owner_url(get_settings()), batches, options, tell)
+
+
+def _show(report: ImportReport, options: ImportOptions) -> None:
+    out = result_console()
+    counts = {
+        "would be imported" if options.is_dry_run else "imported": report.imported,
+        "already there": report.already_there,
+        "of these with a newer password": report.passwords_renewed,
+        "not taken": len(report.refused),
+    }
+    for what, count in counts.items():
+        out.print(f"{count:>9,}  {what}", markup=False)
+    for reason, count in report.reasons.most_common():
+        out.print(f"{count:>13,}  {reason}", markup=False, soft_wrap=True)
+    for one in report.refused[:SHOWN_REFUSALS]:
+        console.print(f"not taken: {one.id}: {one.reason}", markup=False, soft_wrap=True)
+    if len(report.refused) > SHOWN_REFUSALS:
+        console.print("… and more: --report FILE.csv writes all of them.")
+
+
+def _write_report(path: Path, report: ImportReport) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "reason"))
+        writer.writerows((one.id, one.reason) for one in report.refused)

@@ -1,0 +1,16 @@
+-- What users say of themselves.
+
+-- Changes what is given of the caller's own row; USERNAME_IN_USE when the name is somebody else's.
+-- With its caller's rights: grants and policies say which columns.
+create or replace function app.change_user(given jsonb) returns uuid
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+    return app.update_users(app.required_user_id(), given);
+exception when unique_violation then
+    perform app.refuse('USERNAME_IN_USE', 'This username is taken; choose another one.',
+        '{"path": ["input", "username"]}');
+end;
+$$;
+
+revoke execute on function app.change_user(jsonb) from public;
+grant execute on function app.change_user(jsonb) to authenticated;

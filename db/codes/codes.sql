@@ -1,0 +1,189 @@
+-- One-time codes and sign-ups that wait for one. What is known of an address decides which mail is
+-- queued, and nothing that the caller could see: each request is one statement, which uses the same
+-- budgets for all.
+
+-- How long a code counts. NIST SP 800-63B asks for minutes where a code signs somebody in; one that
+-- confirms an address may wait for its mail to be read.
+create or replace function app.life_of_code(purpose text) returns interval
+language sql immutable set search_path = pg_catalog, pg_temp
+return case purpose
+    when 'SIGN_IN' then interval '15 minutes'
+    when 'CONFIRM_EMAIL' then interval '24 hours'
+    else interval '1 hour' end;
+
+-- Whether a mail with a code may go to an address, which counts from now on. Two requests from one network
+-- within half a minute are one, as of a button that is pressed twice.
+create or replace function app.may_mail_code(purpose text, account_holder bytea, place_holder bytea)
+returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+    if app.take_from_budget('code_pause_' || purpose, place_holder, 1, interval '30 seconds') is not null
+        or app.take_from_budget('code_mails_here', place_holder, 5, interval '1 hour') is not null then
+        return false;
+    end if;
+    return app.take_from_budget('code_mails', account_holder, 8, interval '1 hour') is null
+        and app.take_from_budget('code_mails_in_a_day', account_holder, 24, interval '1 day') is null;
+end;
+$$;
+
+-- Makes a code and queues its mail.
+create or replace function app.mail_code(
+    purpose text, owner_id uuid, sign_up_id uuid, address text, key text, place bytea, locale text
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    life interval := app.life_of_code(mail_code.purpose);
+    made uuid;
+begin
+    insert into public.one_time_codes (purpose, user_id, sign_up_id, email, email_key, network_hash, expires_at)
+    values (mail_code.purpose, owner_id, mail_code.sign_up_id, address, key, place, clock_timestamp() + life)
+    returning id into made;
+    perform app.queue_email(
+        case mail_code.purpose
+            when 'CONFIRM_EMAIL' then 'confirm_email'
+            when 'RESET_PASSWORD' then 'reset_password'
+            when 'SIGN_IN' then 'sign_in_code'
+            when 'CHANGE_EMAIL' then 'confirm_email_change'
+        end,
+        address, mail_code.locale, owner_id,
+        jsonb_build_object('code_id', made, 'valid_minutes', (extract(epoch from life) / 60)::integer));
+end;
+$$;
+
+-- Somebody asks for a code: it is mailed when there is an account that needs it.
+create or replace function app.request_code(
+    purpose text, key text, place bytea, account_holder bytea, place_holder bytea
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    owner public.users;
+    sign_up public.pending_sign_ups;
+begin
+    select * into owner from public.users u where u.email_key = key and u.status = 'active';
+    select * into sign_up from public.pending_sign_ups p
+    where p.email_key = key and p.expires_at > clock_timestamp()
+    order by p.network_hash = place desc, p.created_at desc limit 1;
+    if not app.may_mail_code(purpose, account_holder, place_holder) then
+        return;
+    end if;
+    if owner.id is not null then
+        if purpose <> 'CONFIRM_EMAIL' or owner.email_confirmed_at is null then
+            perform app.mail_code(purpose, owner.id, null, owner.email, key, place, owner.locale);
+        end if;
+    elsif purpose = 'CONFIRM_EMAIL' and sign_up.id is not null then
+        perform app.mail_code(purpose, null, sign_up.id, sign_up.email, key, place, sign_up.locale);
+    end if;
+end;
+$$;
+
+-- Keeps a sign-up until its address is confirmed, and mails the code; an address that has an account is
+-- told so by mail. The row is kept in both cases, so that signing in before then answers the same.
+create or replace function app.begin_sign_up(
+    address text, key text, place bytea, account_holder bytea, place_holder bytea,
+    new_password_hash text, new_username text, new_locale text, guest uuid
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    owner public.users;
+    kept uuid;
+begin
+    insert into public.pending_sign_ups as p
+        (email, email_key, network_hash, password_hash, username, locale, guest_id, expires_at)
+    values (address, key, place, new_password_hash, new_username, new_locale, guest,
+            clock_timestamp() + app.life_of_code('CONFIRM_EMAIL'))
+    on conflict (email_key, network_hash) do update
+    set email = excluded.email, password_hash = excluded.password_hash, username = excluded.username,
+        locale = excluded.locale, guest_id = excluded.guest_id, expires_at = excluded.expires_at
+    returning p.id into kept;
+    select * into owner from public.users u where u.email_key = key;
+    if not app.may_mail_code('CONFIRM_EMAIL', account_holder, place_holder) then
+        return;
+    end if;
+    if owner.id is null then
+        perform app.mail_code('CONFIRM_EMAIL', null, kept, address, key, place, new_locale);
+    elsif owner.status = 'active' then
+        perform app.queue_email('email_in_use', owner.email, owner.locale, owner.id, '{}');
+    end if;
+end;
+$$;
+
+-- Somebody wants another address: its code is mailed there. Whoever has an account with it is told so.
+create or replace function app.request_email_change(
+    owner_id uuid, address text, key text, place bytea, account_holder bytea, place_holder bytea
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    owner public.users;
+    other public.users;
+begin
+    select * into owner from public.users u where u.id = owner_id;
+    select * into other from public.users u where u.email_key = key and u.id <> owner_id;
+    if owner.id is null or not app.may_mail_code('CHANGE_EMAIL', account_holder, place_holder) then
+        return;
+    end if;
+    -- The newest request is the one that is meant.
+    delete from public.one_time_codes c where c.user_id = owner_id and c.purpose = 'CHANGE_EMAIL'
+        and c.email_key <> key;
+    if other.id is null then
+        perform app.mail_code('CHANGE_EMAIL', owner_id, null, address, key, place, owner.locale);
+    elsif other.status = 'active' then
+        perform app.queue_email('email_in_use', other.email, other.locale, other.id, '{}');
+    end if;
+end;
+$$;
+
+-- Counts a guess against the codes of an address (of a user, for a change of address) that still count,
+-- and gives them: whoever compares them has counted first. A code is compared five times at most,
+-- three of them for other networks than the one that asked for it: a stranger leaves its owner two.
+create or replace function app.guess_code(wanted text, key text, owner_id uuid, place bytea)
+returns table (code_id uuid)
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    guesses_each constant integer := 5;
+    guesses_elsewhere_each constant integer := 3;
+begin
+    -- In one order, so that guesses made at once wait for each other.
+    perform from public.one_time_codes c
+    where c.purpose = wanted and (c.email_key = key or c.user_id = owner_id)
+    order by c.id for update;
+    return query update public.one_time_codes c
+    set guesses = c.guesses + 1,
+        guesses_elsewhere = c.guesses_elsewhere + (c.network_hash <> place)::integer
+    where c.purpose = wanted and (c.email_key = key or c.user_id = owner_id)
+        and c.expires_at > clock_timestamp() and c.guesses < guesses_each
+        and (c.network_hash = place or c.guesses_elsewhere < guesses_elsewhere_each)
+    returning c.id;
+end;
+$$;
+
+-- Uses a code up; nothing when somebody was faster or its time is over. What belongs to one account or
+-- address is locked first, so that what two codes do at once has an order.
+create or replace function app.use_code(codes uuid[], wanted text, key text, owner_id uuid)
+returns table (user_id uuid, sign_up_id uuid, email text)
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from public.users u where u.email_key = key or u.id = owner_id for no key update;
+    perform from public.pending_sign_ups p where p.email_key = key order by p.id for update;
+    return query delete from public.one_time_codes c
+    where c.id = any (codes) and c.purpose = wanted and (c.email_key = key or c.user_id = owner_id)
+        and c.expires_at > clock_timestamp()
+    returning c.user_id, c.sign_up_id, c.email;
+end;
+$$;
+
+revoke execute on function
+    app.life_of_code(text), app.may_mail_code(text, bytea, bytea),
+    app.mail_code(text, uuid, uuid, text, text, bytea, text),
+    app.request_code(text, text, bytea, bytea, bytea),
+    app.begin_sign_up(text, text, bytea, bytea, bytea, text, text, text, uuid),
+    app.request_email_change(uuid, text, text, bytea, bytea, bytea),
+    app.guess_code(text, text, uuid, bytea), app.use_code(uuid[], text, text, uuid)
+from public;
+grant execute on function
+    app.life_of_code(text), app.may_mail_code(text, bytea, bytea),
+    app.mail_code(text, uuid, uuid, text, text, bytea, text),
+    app.request_code(text, text, bytea, bytea, bytea),
+    app.begin_sign_up(text, text, bytea, bytea, bytea, text, text, text, uuid),
+    app.request_email_change(uuid, text, text, bytea, bytea, bytea),
+    app.guess_code(text, text, uuid, bytea), app.use_code(uuid[], text, text, uuid)
+to service;

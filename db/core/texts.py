@@ -1,0 +1,22 @@
+"""Names that people give: one line of characters that can be seen."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Control characters, line breaks, and what turns the direction of the text around a name.
+_NOT_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Letters and symbols, by their category, that are drawn as a blank.
+_DRAWN_AS_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def is_visible_line(text: str) -> bool:
+    """Whether a text is one line, and some of it shows."""
+    return not _NOT_IN_LINE.search(text) and any(map(_can_be_seen, text))
+
+
+def _can_be_seen(character: str) -> bool:
+    """Whether a character shows by itself: joiners, selectors and accents do not."""
+    is_drawn = unicodedata.category(character)[0] in "LNPS"
+    return is_drawn and character not in _DRAWN_AS_BLANK

@@ -1,0 +1,1 @@
+"""Users brought from other services."""
