@@ -92,7 +92,7 @@ async def test_two_people_meet_in_an_organization_by_a_mailed_invitation(
     ada, _ = await signed_up(confirming, http, "ada@example.test")
     eve, letters = await signed_up(confirming, http, "eve@example.test")
     made = await ada.ask(
-        'mutation { createOrganization(input: {name: "Analytical"}) { organization { id } errors { code } } }'
+        'mutation { createOrganization(input: {name: "Analytical", idempotencyKey: "1"}) { organization { id } errors { code } } }'
     )
     organization = made["createOrganization"]["organization"]["id"]
     hidden = await eve.ask(
@@ -200,7 +200,7 @@ async def test_everything_is_exported_and_an_account_that_is_left_can_be_kept(
 ) -> None:
     ada, _ = await signed_up(confirming, http, "fay@example.test")
     await ada.ask(
-        'mutation { createProfile(input: {localId: 1, name: "Muse of Fay"}) { errors { code } } }'
+        'mutation { createProfile(input: {localId: 1, name: "Muse of Fay", analysis: {}, chatHistory: []}) { errors { code } } }'
     )
     asked = await ada.ask("mutation { exportMyData { export { id status } errors { code } } }")
     assert asked["exportMyData"]["errors"] == []
