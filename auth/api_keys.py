@@ -22,6 +22,7 @@ from uuid import UUID
 
 from auth.networks import RateLimit
 from auth.services import AccountServices
+from auth.shared_rates import SharedRateLimit, SharedRates
 from auth.tokens import AccessTokens, unauthenticated
 from db.api_keys import operations
 from db.core.actor import Actor, KeyGrant
@@ -108,10 +109,11 @@ class ApiKeys:
         database: Database,
         tokens: AccessTokens,
         settings: Settings,
+        rates: SharedRates,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        # Which keys were used since somebody wrote it down.
-        self.seen: set[UUID] = set()
+        # Which keys were used since somebody asked.
+        self._seen: set[UUID] = set()
         self._database = database
         self._revoked = tokens.revoked
         self._usual_rate = settings.api_key_requests_per_minute
@@ -120,7 +122,8 @@ class ApiKeys:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._unknown = RateLimit[str](UNKNOWN_PER_MINUTE, 60.0)
         # By what is allowed in a minute: nearly always the usual.
-        self._rates: dict[int, RateLimit[UUID]] = {}
+        self._rates: dict[int, SharedRateLimit] = {}
+        self._shared_rates = rates
         self._revoked.on_revoked(self._forget)
 
     def new_secret(
@@ -139,7 +142,7 @@ class ApiKeys:
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """Those of a process."""
-        return cls(services.database, services.tokens, services.settings)
+        return cls(services.database, services.tokens, services.settings, services.rates)
 
     async def verify(self, text: str, network: str) -> Actor:
         """Whose secret this is; raises UNAUTHENTICATED when it is not good now."""
@@ -159,17 +162,22 @@ class ApiKeys:
         grant = actor.grant
         if grant is None:
             return
-        self.seen.add(grant.key_id)
-        rate = self._rates.get(grant.requests_per_minute)
+        self._seen.add(grant.key_id)
+        allowed = grant.requests_per_minute
+        rate = self._rates.get(allowed)
         if rate is None:
-            rate = RateLimit[UUID](grant.requests_per_minute, 60.0)
-            self._rates[grant.requests_per_minute] = rate
-        if seconds := rate.use(grant.key_id):
+            rate = self._shared_rates.limit(f"api_key_{allowed}", allowed, 60.0)
+            self._rates[allowed] = rate
+        if seconds := rate.use(str(grant.key_id)):
             raise RateLimited(
-                f"This API key makes at most {grant.requests_per_minute} requests a minute; wait a "
-                "moment, then go on.",
+                f"This API key makes at most {allowed} requests a minute; wait, then go on.",
                 math.ceil(seconds),
             )
+
+    def take_seen(self) -> set[UUID]:
+        """The keys that were used since the last call."""
+        seen, self._seen = self._seen, set()
+        return seen
 
     def forget(self, key_id: UUID) -> None:
         """Looks a key up again at its next request: it was changed."""

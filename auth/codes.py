@@ -18,8 +18,10 @@ from auth.places import Places
 from auth.services import AccountServices
 from db.accounts import budgets, emails
 from db.accounts import operations as account_operations
+from db.accounts.assurance import SignInMethod
 from db.accounts.budgets import Budget
 from db.accounts.operations import Account
+from db.audit.actions import AuditAction
 from db.codes import operations
 from db.codes.operations import CodePurpose, Place, UsedCode, Whose
 from db.core.actor import SERVICE
@@ -60,6 +62,7 @@ class Codes:
     def __init__(self, services: AccountServices) -> None:
         settings = services.settings
         self._database = services.database
+        self._failures = services.failures
         self._codes = OneTimeCodes(settings)
         self._places = Places(settings)
         hour = timedelta(hours=1)
@@ -127,9 +130,12 @@ class Codes:
                 raise RateLimited(TOO_MANY[WRONG_CODES], wait)
             guessed = await operations.guess_code(transaction, purpose, whose, network_hash)
         # Only now, with the guess counted, may it be compared.
-        compared = [(self._codes.is_right(i, given), i) for i in guessed or [NOBODYS_CODE]]
+        compared = [(self._codes.is_right(i, given), i) for i in tuple(guessed) or (NOBODYS_CODE,)]
         right = tuple(i for is_right, i in compared if is_right and i != NOBODYS_CODE)
         if not right:
+            if whose.user_id is None:
+                user_id = next(filter(None, guessed.values()), None)
+                self._failures.note(user_id, AuditAction.SIGN_IN_FAILED, SignInMethod.EMAIL)
             async with self._database.transaction(SERVICE) as transaction:
                 await self._take(transaction, WRONG_CODES, network)
             raise code_invalid()

@@ -31,16 +31,18 @@ Write = Callable[[Transaction, list[UUID]], Awaitable[None]]
 
 
 class Sightings:
-    """Ids that requests put into `seen`, each written at most once in some time."""
+    """Ids that were seen since they were last taken, each written at most once in some time."""
 
-    def __init__(self, seen: set[UUID], write: Write, each_seconds: float) -> None:
-        self._seen = seen
+    def __init__(self, take: Callable[[], set[UUID]], write: Write, each_seconds: float) -> None:
+        self._take = take
+        self._seen: set[UUID] = set()
         self._write = write
         self._each_seconds = each_seconds
         self._written_at: dict[UUID, float] = {}
 
     async def write_due(self, database: Database, now: float) -> None:
         """Writes those whose time has come; the others stay noted."""
+        self._seen |= self._take()
         latest = now - self._each_seconds
         for key in [key for key, at in self._written_at.items() if at <= latest]:
             del self._written_at[key]
@@ -67,8 +69,8 @@ class LastSeen:
         """That of a process."""
         return cls(
             services.database,
-            Sightings(services.tokens.seen, note_sessions, SESSION_SECONDS),
-            Sightings(services.of(ApiKeys.of).seen, note_keys, KEY_SECONDS),
+            Sightings(services.tokens.take_seen, note_sessions, SESSION_SECONDS),
+            Sightings(services.of(ApiKeys.of).take_seen, note_keys, KEY_SECONDS),
         )
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 
+from db.accounts.devices import coarse_address
 from db.codes.operations import Place
 from settings import Settings
 
@@ -16,10 +17,13 @@ class Places:
 
     def of(self, key: str, network: str) -> Place:
         """An address, by its key, and a network."""
+        area = coarse_address(network)
         return Place(
             network_hash=self.network_hash(network),
             account_holder=self._hash("account", key),
             place_holder=self._hash("place", f"{key}\n{network}"),
+            area=area,
+            area_holder=self._hash("area", f"{key}\n{area}"),
         )
 
     def network_hash(self, network: str) -> bytes:

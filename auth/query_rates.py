@@ -39,7 +39,7 @@ class QueryRates:
         """Takes a request's cost; RATE_LIMITED, and nothing taken, where there is not as much."""
         wait = self._networks.use(network, cost)
         if not wait and actor.user_id is not None:
-            wait = self._users.use(actor.user_claim, cost)
+            wait = self._users.use(actor.user_text, cost)
             if wait:
                 self._networks.give_back(network, cost)
         if wait:
@@ -55,7 +55,7 @@ class QueryRates:
         limit: SharedRateLimit = self._networks
         key = network
         if actor.user_id is not None:
-            limit, key = self._users, actor.user_claim
+            limit, key = self._users, actor.user_text
         used_seconds = max(limit.used_seconds(key) - ROUNDING_SECONDS, 0.0)
         remaining = limit.size - math.ceil(used_seconds * limit.size / WINDOW_SECONDS)
         return max(0, remaining), math.ceil(used_seconds)

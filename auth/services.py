@@ -9,6 +9,7 @@ from auth.attempts import Attempts
 from auth.failed_attempts import FailedAttempts
 from auth.passwords import PasswordHasher
 from auth.sessions import Sessions
+from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
 from db.core.pool import Database
 from settings import Settings
@@ -31,6 +32,8 @@ class AccountServices(Protocol):
     def failures(self) -> FailedAttempts: ...
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def rates(self) -> SharedRates: ...
     def of[T](self, make: Callable[[AccountServices], T]) -> T:
         """Another service, made once, by the function that names it."""
         ...

@@ -98,8 +98,9 @@ class AccessTokens:
         clock: Callable[[], float] = time.time,
         remembered_tokens: int = REMEMBERED_TOKENS,
     ) -> None:
-        # The sessions whose tokens came since somebody wrote down that they did.
-        self.seen: set[UUID] = set()
+        # Tokens that came since somebody asked. Not their sessions: a text knows its hash, and this
+        # is done for each request.
+        self._seen: set[str] = set()
         self.revoked = RevokedSessions(settings.access_token_seconds + REVOCATION_MARGIN_SECONDS)
         self._keys = keys
         self._issuer = settings.token_issuer
@@ -156,9 +157,14 @@ class AccessTokens:
             raise unauthenticated("The access token has expired; refresh the session.")
         if actor.session_id in self.revoked:
             raise unauthenticated("This session has ended; sign in again.")
-        assert actor.session_id is not None, "a token names its session"
-        self.seen.add(actor.session_id)
+        self._seen.add(token)
         return actor
+
+    def take_seen(self) -> set[UUID]:
+        """The sessions whose tokens came since the last call."""
+        seen, self._seen = self._seen, set()
+        actors = (self._verified.get(token) for token in seen)
+        return {actor.session_id for actor in actors if actor and actor.session_id}
 
     def revoke_session(self, session_id: UUID) -> None:
         """Refuse the session's tokens in this process from now on; others learn by watching."""

@@ -68,7 +68,7 @@ def limit_command(
         int, typer.Argument(min=0, help="Requests in a minute; 0: API_KEY_REQUESTS_PER_MINUTE.")
     ],
 ) -> None:
-    """Sets how many requests an API key may make in a minute, with each process."""
+    """Sets how many requests an API key may make in a minute, on all nodes together."""
     from db.api_keys.operating import limit_key
 
     settings = get_settings()

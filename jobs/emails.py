@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Tries that ended in an error of our own or the database's; those that no server took count too.
 JOB_ATTEMPTS = 200
+# While too many others wait for the server.
+BUSY_SECONDS = 1.0
 # While another worker may be handing it over.
 WAIT_SECONDS = 30.0
 # What was sent waits so long, in all about 15 s, to be noted in a database that restarts.
@@ -66,6 +68,8 @@ async def give_up(services: WorkerServices, *, email_id: UUID, error: Exception)
 @job("send_email", attempts=JOB_ATTEMPTS, when_dead=give_up)
 async def send_email(services: WorkerServices, *, email_id: UUID) -> None:
     """Make an attempt to send an e-mail."""
+    if services.of(mailer_of).is_busy:
+        raise RetryLater(BUSY_SECONDS, "too many letters wait for the server")
     begun = await begin_email(services.database, email_id)
     if begun is NotBegun.WAIT:
         raise RetryLater(WAIT_SECONDS, "another worker may be sending it")

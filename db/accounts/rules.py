@@ -29,11 +29,11 @@ def normalise_password(password: str) -> str:
 def hashed_forms(password: str) -> tuple[str, ...]:
     """What a stored hash may have been made of, today's form first; empty when of nothing.
 
-    Older hashes are of NFC, which differs for few passwords.
+    Older hashes are of NFC, imported ones of what was typed; both differ for few passwords.
     """
     if not is_hashable_password(password):
         return ()
-    forms = (normalise_password(password), unicodedata.normalize("NFC", password))
+    forms = (normalise_password(password), unicodedata.normalize("NFC", password), password)
     return tuple(form for form in dict.fromkeys(forms) if is_hashable_password(form))
 
 

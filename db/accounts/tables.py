@@ -21,13 +21,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, BigKey, Json, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Anonymise, Delete, GoesWith
+from db.core.erasing import Anonymise, Call, Delete, GoesWith
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State, set_once
 from db.core.merge_rules import KeepTheMembers, Stay
 from db.core.quotas import Bound
 
+NAMES_SOMEBODY = "strpos(detail::text, 'user_') > 0 or detail ? 'older_account'"
 PREFERENCES_LIMIT_BYTES = 4_096
 # For who chose none: 60 random bits, which say nothing of them. Written as Postgres writes it.
 NEW_USERNAME = (
@@ -314,6 +315,13 @@ class AuditEntry(Base):
         CheckConstraint("times >= 1", name="times"),
         Index("ix_audit_log_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_audit_log_created_at_id", "created_at", "id"),
+        # Entries that name somebody beside whose they are, for when that somebody leaves.
+        Index(
+            "ix_audit_log_naming",
+            "detail",
+            postgresql_using="gin",
+            postgresql_where=text(NAMES_SOMEBODY),
+        ),
     )
     access = Access(read=Owner(), hidden=("detail",), service=("SELECT", "INSERT"))
     triggers = (
@@ -323,7 +331,7 @@ class AuditEntry(Base):
         " when (new.user_id is null and old.user_id is not null)"
         " execute function app.forget_audited_person()",
     )
-    on_erase = Anonymise("user_id")
+    on_erase = (Call("forget_named_in_audit"), Anonymise("user_id"))
     on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
     quota = Bound(
         "One for each sign-in and change; failures are counted together, by account and minute. "

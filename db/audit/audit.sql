@@ -29,19 +29,38 @@ begin
 end;
 $$;
 
--- Trigger: an entry that outlives its account says no more where its owner was.
+-- Takes an account that is being erased out of the entries of others, which name it as who did something
+-- or whom it was done to. The condition on the entries is that of the index that finds them.
+create or replace function app.forget_named_in_audit(leaving uuid, at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    named jsonpath := format('$.** ? (@ == "user_%1$s" || @ == "%1$s")', leaving)::jsonpath;
+    done integer;
+begin
+    update public.audit_log l set detail = replace(l.detail::text, leaving::text, 'gone')::jsonb
+    where l.id in (
+        select a.id from public.audit_log a
+        where a.detail @? named and (strpos(a.detail::text, 'user_') > 0 or a.detail ? 'older_account')
+        limit at_most);
+    get diagnostics done = row_count;
+    return done;
+end;
+$$;
+
+-- Trigger: an entry that outlives its account says no more where its owner was, nor why.
 create or replace function app.forget_audited_person() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     new.subject := null;
     new.network := null;
     new.device := null;
+    new.detail := new.detail - 'reason';
     return new;
 end;
 $$;
 
 revoke execute on function
     app.forget_old_audit_entries(integer), app.forget_audited_person(),
-    app.show_audit_subject()
+    app.show_audit_subject(), app.forget_named_in_audit(uuid, integer)
 from public;
 grant execute on function app.forget_old_audit_entries(integer) to service;

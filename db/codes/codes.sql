@@ -12,14 +12,19 @@ return case purpose
     else interval '1 hour' end;
 
 -- Whether a mail with a code may go to an address, which counts from now on. Two requests from one network
--- within half a minute are one, as of a button that is pressed twice.
-create or replace function app.may_mail_code(purpose text, account_holder bytea, place_holder bytea)
-returns boolean
+-- within half a minute are one, as of a button that is pressed twice. `area_holder` is who pays where the
+-- account's owner has been signed in, so that nobody elsewhere can use up the owner's mails; null elsewhere.
+create or replace function app.may_mail_code(
+    purpose text, account_holder bytea, place_holder bytea, area_holder bytea
+) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
     if app.take_from_budget('code_pause_' || purpose, place_holder, 1, interval '30 seconds') is not null
         or app.take_from_budget('code_mails_here', place_holder, 5, interval '1 hour') is not null then
         return false;
+    elsif area_holder is not null
+        and app.take_from_budget('code_mails_at_home', area_holder, 5, interval '1 hour') is null then
+        return true;
     end if;
     return app.take_from_budget('code_mails', account_holder, 8, interval '1 hour') is null
         and app.take_from_budget('code_mails_in_a_day', account_holder, 24, interval '1 day') is null;
@@ -50,9 +55,11 @@ begin
 end;
 $$;
 
--- Somebody asks for a code: it is mailed when there is an account that needs it.
+-- Somebody asks for a code: it is mailed when there is an account that needs it. `area` is about where they
+-- are, as sessions have it.
 create or replace function app.request_code(
-    purpose text, key text, place bytea, account_holder bytea, place_holder bytea
+    purpose text, key text, place bytea, account_holder bytea, place_holder bytea,
+    area text, area_holder bytea
 ) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
@@ -63,7 +70,9 @@ begin
     select * into sign_up from public.pending_sign_ups p
     where p.email_key = key and p.expires_at > clock_timestamp()
     order by p.network_hash = place desc, p.created_at desc limit 1;
-    if not app.may_mail_code(purpose, account_holder, place_holder) then
+    if not app.may_mail_code(purpose, account_holder, place_holder,
+        case when exists (select from public.sessions s where s.user_id = owner.id and s.address = area)
+            then area_holder end) then
         return;
     end if;
     if owner.id is not null then
@@ -96,7 +105,7 @@ begin
         locale = excluded.locale, guest_id = excluded.guest_id, expires_at = excluded.expires_at
     returning p.id into kept;
     select * into owner from public.users u where u.email_key = key;
-    if not app.may_mail_code('CONFIRM_EMAIL', account_holder, place_holder) then
+    if not app.may_mail_code('CONFIRM_EMAIL', account_holder, place_holder, null) then
         return;
     end if;
     if owner.id is null then
@@ -118,7 +127,7 @@ declare
 begin
     select * into owner from public.users u where u.id = owner_id;
     select * into other from public.users u where u.email_key = key and u.id <> owner_id;
-    if owner.id is null or not app.may_mail_code('CHANGE_EMAIL', account_holder, place_holder) then
+    if owner.id is null or not app.may_mail_code('CHANGE_EMAIL', account_holder, place_holder, null) then
         return;
     end if;
     -- The newest request is the one that is meant.
@@ -136,7 +145,7 @@ $$;
 -- and gives them: whoever compares them has counted first. A code is compared five times at most,
 -- three of them for other networks than the one that asked for it: a stranger leaves its owner two.
 create or replace function app.guess_code(wanted text, key text, owner_id uuid, place bytea)
-returns table (code_id uuid)
+returns table (code_id uuid, user_id uuid)
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     guesses_each constant integer := 5;
@@ -152,7 +161,7 @@ begin
     where c.purpose = wanted and (c.email_key = key or c.user_id = owner_id)
         and c.expires_at > clock_timestamp() and c.guesses < guesses_each
         and (c.network_hash = place or c.guesses_elsewhere < guesses_elsewhere_each)
-    returning c.id;
+    returning c.id, c.user_id;
 end;
 $$;
 
@@ -172,17 +181,17 @@ end;
 $$;
 
 revoke execute on function
-    app.life_of_code(text), app.may_mail_code(text, bytea, bytea),
+    app.life_of_code(text), app.may_mail_code(text, bytea, bytea, bytea),
     app.mail_code(text, uuid, uuid, text, text, bytea, text),
-    app.request_code(text, text, bytea, bytea, bytea),
+    app.request_code(text, text, bytea, bytea, bytea, text, bytea),
     app.begin_sign_up(text, text, bytea, bytea, bytea, text, text, text, uuid),
     app.request_email_change(uuid, text, text, bytea, bytea, bytea),
     app.guess_code(text, text, uuid, bytea), app.use_code(uuid[], text, text, uuid)
 from public;
 grant execute on function
-    app.life_of_code(text), app.may_mail_code(text, bytea, bytea),
+    app.life_of_code(text), app.may_mail_code(text, bytea, bytea, bytea),
     app.mail_code(text, uuid, uuid, text, text, bytea, text),
-    app.request_code(text, text, bytea, bytea, bytea),
+    app.request_code(text, text, bytea, bytea, bytea, text, bytea),
     app.begin_sign_up(text, text, bytea, bytea, bytea, text, text, text, uuid),
     app.request_email_change(uuid, text, text, bytea, bytea, bytea),
     app.guess_code(text, text, uuid, bytea), app.use_code(uuid[], text, text, uuid)

@@ -22,6 +22,8 @@ _REQUEST = SqlFunction[None](
     place="bytea",
     account_holder="bytea",
     place_holder="bytea",
+    area="text",
+    area_holder="bytea",
 )
 _BEGIN_SIGN_UP = SqlFunction[None](
     "app.begin_sign_up",
@@ -48,7 +50,7 @@ _REQUEST_EMAIL_CHANGE = SqlFunction[None](
 )
 _GUESS = SqlFunction[Any](
     "app.guess_code",
-    "table(code_id uuid)",
+    "table(code_id uuid, user_id uuid)",
     wanted="text",
     key="text",
     owner_id="uuid",
@@ -83,11 +85,16 @@ class Whose:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An address and a network as hashes: what is stored with a code, and who holds its budgets."""
+    """An address and a network as hashes: what is stored with a code, and who holds its budgets.
+
+    `area` is the network around it, as sessions have it.
+    """
 
     network_hash: bytes
     account_holder: bytes
     place_holder: bytes
+    area: str | None
+    area_holder: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,8 @@ async def request_code(
         place=place.network_hash,
         account_holder=place.account_holder,
         place_holder=place.place_holder,
+        area=place.area,
+        area_holder=place.area_holder,
     )
     await call(transaction, wanted)
 
@@ -157,10 +166,14 @@ async def request_email_change(
 
 async def guess_code(
     transaction: Transaction, purpose: CodePurpose, whose: Whose, network_hash: bytes
-) -> list[UUID]:
-    """Counts a guess; gives the codes that it may be compared with. It counts once committed."""
+) -> dict[UUID, UUID | None]:
+    """Counts a guess; gives the codes that it may be compared with, and whose each is.
+
+    It counts once committed.
+    """
     wanted = _GUESS(wanted=purpose.value, key=whose.key, owner_id=whose.user_id, place=network_hash)
-    return [row["code_id"] for row in await call_rows(transaction, wanted)]
+    rows = await call_rows(transaction, wanted)
+    return {row["code_id"]: row["user_id"] for row in rows}
 
 
 async def owner_of_code(transaction: Transaction, code_id: UUID) -> Whose | None:

@@ -52,6 +52,17 @@ class Call:
 ErasingRule = Delete | Anonymise | GoesWith | Keep | Call
 
 
+def rule_for(rules: tuple[ErasingRule, ...], column: str) -> ErasingRule | None:
+    """The rule that names a column."""
+    for rule in rules:
+        match rule:
+            case Keep(_, columns) if column in columns:
+                return rule
+            case Delete() | Anonymise() | GoesWith() if rule.column == column:
+                return rule
+    return None
+
+
 def erasing_rules(declared: ErasingRule | tuple[ErasingRule, ...]) -> tuple[ErasingRule, ...]:
     """What a table declares, in order; one rule may stand alone."""
     return declared if isinstance(declared, tuple) else (declared,)

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 from sqlalchemy import Table
 
-from db.core.erasing import Anonymise, Call, Delete, ErasingRule, GoesWith, Keep, erasing_rules
+from db.core.erasing import (
+    Anonymise,
+    Call,
+    Delete,
+    ErasingRule,
+    GoesWith,
+    Keep,
+    erasing_rules,
+    rule_for,
+)
+from db.core.merge_rules import user_columns
 from db.core.registry import metadata, models
 
 # The account itself goes last, when nothing else is left of it.
@@ -49,8 +59,13 @@ def erasing_functions() -> Iterator[str]:
     """The function: it erases at most so many rows of one table, and returns how many.
 
     It returns 0 when nothing is left but the account. What refers to other tables goes before them.
+    TypeError for a column that leads to a user and that no rule names.
     """
     declared = models()
+    for name, model in declared.items():
+        for column in user_columns(metadata.tables[name]):
+            if rule_for(erasing_rules(model.on_erase), column.name) is None:
+                raise TypeError(f"{name}.{column.name} leads to a user: name it in on_erase")
     steps = [
         _STEP.format(statement=statement)
         for table in reversed(metadata.sorted_tables)

@@ -21,10 +21,12 @@ SOURCE = "supabase"
 # A busy row ends the import, which is run again, rather than holding up who waits behind it.
 _PATIENCE = "set lock_timeout = '10s'"
 _USERS = """
-insert into users (id, email, email_key, is_anonymous, display_name, created_at)
-select r.id, r.email, r.email_key, r.is_anonymous, r.display_name, r.created_at
+insert into users
+    (id, email, email_key, is_anonymous, display_name, created_at, email_confirmed_at)
+select r.id, r.email, r.email_key, r.is_anonymous, r.display_name, r.created_at,
+    r.email_confirmed_at
 from jsonb_to_recordset($1::jsonb) as r (id uuid, email text, email_key text, is_anonymous boolean,
-    display_name text, created_at timestamptz)
+    display_name text, created_at timestamptz, email_confirmed_at timestamptz)
 on conflict do nothing returning id
 """
 _IMPORTED = """

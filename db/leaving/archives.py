@@ -82,7 +82,8 @@ class ExportedTable:
         What follows `$1` is the key of the last row of the page before.
         """
         readable = readable_columns(self.table, access_of(self.table))
-        shown = (f"'{c.name}', t.{c.name}" for c in readable if c.name not in self.export.omit)
+        left_out = {*self.export.omit, *(c.name for c in readable if c.computed is not None)}
+        shown = (f"'{c.name}', t.{c.name}" for c in readable if c.name not in left_out)
         keys = ", ".join(f"t.{name}" for name in self.order)
         places = ", ".join(f"${n}" for n in range(2, len(self.order) + 2))
         behind = "" if is_first else f" and ({keys}) > ({places})"

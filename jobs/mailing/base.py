@@ -48,7 +48,11 @@ class Mailer(Protocol):
     """Hands letters over, each at most once in a call.
 
     `send` asks the `claim` right before the letter leaves this process, and raises `NotClaimed`
-    when that says no. It gives where the letter went, for the log.
+    when that says no. It gives where the letter went, for the log. While it `is_busy`, another
+    letter would wait too long: its job had better come back.
     """
+
+    @property
+    def is_busy(self) -> bool: ...
 
     async def send(self, letter: Letter, claim: Claim) -> str: ...

@@ -20,6 +20,11 @@ class OutboxMailer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def is_busy(self) -> bool:
+        """Never: a folder takes them at once."""
+        return False
+
     async def send(self, letter: Letter, claim: Claim) -> str:
         """Writes a letter; gives its path."""
         path = self._folder / file_name(letter)

@@ -75,8 +75,15 @@ class SmtpMailer:
 
     def __init__(self, server: SmtpServer) -> None:
         self._server = server
+        # Reading the authorities takes the event loop some milliseconds, so it is done once.
+        self._tls = ssl.create_default_context()
         self._free = asyncio.Semaphore(CONVERSATIONS)
         self._waiting = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether as many letters wait for a conversation as may."""
+        return self._free.locked() and self._waiting >= WAITING
 
     async def send(self, letter: Letter, claim: Claim) -> str:
         """Hands a letter over; gives the server's name."""
@@ -89,7 +96,7 @@ class SmtpMailer:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        if self._free.locked() and self._waiting >= WAITING:
+        if self.is_busy:
             raise NotTaken("the server is slow: too many letters wait for it")
         self._waiting += 1
         try:
@@ -112,7 +119,7 @@ class SmtpMailer:
             password=server.password,
             use_tls=server.is_tls,
             start_tls=not server.is_tls and not server.is_plain,
-            tls_context=ssl.create_default_context(),
+            tls_context=self._tls,
             timeout=COMMAND_SECONDS,
         )
         try:

@@ -63,6 +63,7 @@ def test_a_password_is_the_same_on_every_keyboard() -> None:
 def test_what_was_hashed_before_there_was_a_ceiling_still_signs_in() -> None:
     assert rules.hashed_forms("é" * 512) == ("é" * 512,)
     assert rules.hashed_forms("ﬁve guys") == ("five guys", "ﬁve guys")
+    assert rules.hashed_forms("cafe\u0301 noir") == ("caf\u00e9 noir", "cafe\u0301 noir")
     # Of a text that grows beyond what is hashed, only the form that was.
     assert rules.hashed_forms("ﷺ" * 300) == ("ﷺ" * 300,)
     for nobodys in ("é" * 513, "\0", "\ud800"):

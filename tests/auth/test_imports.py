@@ -86,6 +86,7 @@ async def test_a_user_comes_with_id_password_name_and_metadata_and_without_a_bon
     )
     assert (user["display_name"], user["status"]) == ("Ada Lovelace", "active")
     assert user["created_at"] == datetime.fromisoformat("2023-01-02T03:04:05.678901+00:00")
+    assert user["email_confirmed_at"] == datetime.fromisoformat("2024-05-01T10:00:00+00:00")
     wallet = "select balance from wallets where user_id = $1"
     assert await owner.fetchval(wallet, user["id"]) == 0
     known = await owner.fetchval(

@@ -21,7 +21,7 @@ from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on
 where n.nspname in ('public', 'queue') and c.relkind in ('r', 'p') and a.attnum > 0
   and not a.attisdropped order by 1, a.attnum
 """
-# An invitation of the other's, to who leaves; and a movement with words of their own.
+# Invitations from one to the other, what was noted of both, and a movement with words of their own.
 PERSONAL = f"""
 update users set display_name = '{NAME}', email = '{EMAIL}', email_key = '{EMAIL}' where id = $1;
 update profiles set name = '{NAME}', analysis = '{json.dumps({"of": NAME})}' where user_id = $1;
@@ -32,6 +32,10 @@ from organization_members where user_id = $2;
 insert into organization_invitations (organization_id, email, email_key, role, expires_at, invited_by)
 select organization_id, 'other@example.test', 'other@example.test', 'MEMBER', now() + interval '1 day', $1
 from organization_members where user_id = $2;
+insert into audit_log (user_id, action, detail) values
+    ($2, 'set_member_role', jsonb_build_object('member', 'user_' || $1, 'role', 'ADMIN')),
+    ($2, 'email_shared_with_older_account', jsonb_build_object('older_account', $1)),
+    ($1, 'grant_credits', jsonb_build_object('by', 'user_' || $2, 'reason', 'for {NAME}'));
 select set_config('app.user_id', $1::text, true);
 select app.spend_credits(1, '{NAME}', '{EMAIL}', 'named');
 delete from account_deletions;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,9 @@ from db.core.erasing import (
     GoesWith,
     Keep,
     erasing_rules,
+    rule_for,
 )
+from db.core.erasing_functions import erasing_functions
 from db.core.exporting import NotExported
 from db.core.pool import Database
 from db.core.registry import models
@@ -55,15 +58,6 @@ def rules_of(table: str) -> tuple[ErasingRule, ...]:
     return erasing_rules(model.on_erase) if model else ()
 
 
-def rule_for(table: str, column: str) -> ErasingRule | None:
-    """The rule that names a column."""
-    for rule in rules_of(table):
-        named = rule.columns if isinstance(rule, Keep) else (getattr(rule, "column", ""),)
-        if column in named:
-            return rule
-    return None
-
-
 async def faults(owner: asyncpg.Connection) -> list[str]:
     """What names users without a rule, or with one that its foreign key does not keep."""
     links = await owner.fetch(LINKS)
@@ -71,7 +65,7 @@ async def faults(owner: asyncpg.Connection) -> list[str]:
     for link in links:
         table, column = link["table_name"], link["column_name"]
         place = f"{table}.{column}"
-        rule = rule_for(table, column)
+        rule = rule_for(rules_of(table), column)
         if link["leads_to"] in USERS and rule is None:
             found.append(f"{place}: no rule")
         elif link["leads_to"] == "users" and link["on_delete"] not in ON_DELETE[type(rule)]:
@@ -109,6 +103,12 @@ async def test_one_without_a_rule_is_noticed(
         assert await faults(owner) == [found]
     finally:
         await transaction.rollback()
+
+
+def test_one_without_a_rule_stops_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models()["profiles"], "on_erase", ())
+    with pytest.raises(TypeError, match=r"profiles\.user_id leads to a user"):
+        list(erasing_functions())
 
 
 def test_every_table_that_names_users_says_what_of_it_is_exported() -> None:
@@ -178,6 +178,16 @@ async def test_nothing_is_left_of_who_leaves(
     assert (await prove_ledger(database)).faults == []
     assert await totals(owner) == sums
 
+    noted = await owner.fetch(
+        "select user_id, action, detail from audit_log where detail <> '{}' order by id"
+    )
+    assert [(row["user_id"], json.loads(row["detail"])) for row in noted] == [
+        (STAYING.user_id, {"role": "ADMIN", "member": "user_gone"}),
+        (STAYING.user_id, {"older_account": "gone"}),
+        (None, {"by": f"user_{STAYING.user_id}"}),
+        (None, {"deletesAt": json.loads(noted[-1]["detail"])["deletesAt"]}),
+    ]
+
     # Each table that says its rows go had some of theirs, and the one who stays has lost nothing.
     lost = {place.table for place in before} - {place.table for place in after}
     assert {name for name in models() if goes(name)} - lost == set()
@@ -186,8 +196,8 @@ async def test_nothing_is_left_of_who_leaves(
     }
 
 
-# An invitation of who stays was for who leaves.
-CHANGED = {"public.organization_invitations"}
+# An invitation of who stays was for who leaves, and entries of the audit log name both.
+CHANGED = {"public.organization_invitations", "public.audit_log"}
 
 
 def goes(table: str) -> bool:

@@ -60,6 +60,8 @@ def worker(database: Database, storage: Storage, settings: Settings) -> WorkerSe
 class FakeMailer:
     """Claims a letter, or not, then does what it is told to."""
 
+    is_busy = False
+
     def __init__(self, error: Exception | None = None, *, claims: bool = True) -> None:
         self.letters: list[Letter] = []
         self._error, self._claims = error, claims
@@ -195,6 +197,17 @@ async def test_what_comes_of_an_attempt(
     if not is_kept:
         await send_email(with_mailer(worker, mailer), email_id=email_id)
     assert len(mailer.letters) == 1
+
+
+async def test_a_busy_server_costs_a_letter_no_attempt(
+    database: Database, owner: asyncpg.Connection, worker: WorkerServices
+) -> None:
+    email_id, mailer = await queued(database), FakeMailer()
+    mailer.is_busy = True
+    with pytest.raises(RetryLater) as later:
+        await send_email(with_mailer(worker, mailer), email_id=email_id)
+    assert (later.value.seconds, (await email_row(owner, email_id))["attempts"]) == (1, 0)
+    assert mailer.letters == []
 
 
 async def test_every_attempt_hands_over_the_same_message_id(

@@ -14,10 +14,11 @@ import asyncpg
 import pytest
 
 from db.core.pool import Database
+from db.emails import rules
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from jobs import emails as emails_job
-from jobs.core.declare import RetryLater, WorkerServices
+from jobs.core.declare import WorkerServices
 from jobs.emails import send_email
 from jobs.mailing import LetterRefused, LetterUncertain, NotClaimed, NotTaken
 from jobs.mailing import smtp as smtp_module
@@ -28,7 +29,7 @@ from jobs.providers.offline import OfflineProvider
 from settings import Settings, SettingsError
 
 from ..mail_server import MailServer, certificate, mail_server
-from .helpers import Start, eventually
+from .helpers import Start, eventually, queue_is_empty
 from .letters import begun, email_row, parsed, part, queued
 
 ROOT = Path(__file__).parents[2]
@@ -201,11 +202,13 @@ async def test_a_slow_server_holds_few_places(writer: LetterWriter, server: Mail
             for _ in range(smtp_module.CONVERSATIONS + smtp_module.WAITING)
         ]
         await eventually(_steps(server, "RCPT", smtp_module.CONVERSATIONS), 10)
+        assert mailer.is_busy
         with pytest.raises(NotTaken, match="slow"):
             await mailer.send(letter, Claims())
         for task in held:
             task.cancel()
     server.hangs.clear()
+    assert not mailer.is_busy
     await mailer.send(letter, Claims())
     assert len(server.letters) == 1
 
@@ -283,23 +286,30 @@ def services(database: Database, storage: Storage, settings: Settings) -> MakeMa
     return make
 
 
-async def test_greylisted_then_taken_once(
+async def test_a_worker_tries_a_greylisted_letter_again_until_it_is_taken(
     database: Database,
     owner: asyncpg.Connection,
     server: MailServer,
-    services: MakeMailServices,
+    start: Start,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(settings, "smtp_url", f"smtp://127.0.0.1:{server.port}?tls=off")
+    monkeypatch.setattr(settings, "mail_from", "Aura <a@aura.test>")
+    monkeypatch.setattr(rules, "FIRST_RETRY_SECONDS", 0.05)
+    server.will_answer("RCPT", "450 4.2.0 greylisted")
     server.will_answer("DATA", "451 4.7.1 greylisted")
+    start(OfflineProvider())
     email_id = await queued(database)
-    worker = services(f"smtp://127.0.0.1:{server.port}?tls=off")
-    with pytest.raises(RetryLater):
-        await send_email(worker, email_id=email_id)
+
+    async def is_over() -> bool:
+        return bool((await email_row(owner, email_id))["ended_at"])
+
+    await eventually(is_over, 30)
     row = await email_row(owner, email_id)
-    assert (row["status"], row["error"]) == ("QUEUED", "the letter: 451 4.7.1")
-    for _ in range(2):
-        await send_email(worker, email_id=email_id)
-    assert (await email_row(owner, email_id))["status"] == "SENT"
-    assert len(server.letters) == 1
+    assert (row["status"], row["attempts"], row["error"]) == ("SENT", 3, None)
+    assert (server.steps.count("DATA"), len(server.letters)) == (2, 1)
+    await eventually(lambda: queue_is_empty(owner), 10)
 
 
 async def test_two_workers_send_one_letter(
@@ -314,9 +324,6 @@ async def test_two_workers_send_one_letter(
     assert len(server.letters) == 1
 
 
-@pytest.mark.parametrize(
-    ("step", "status", "letters"), [("RCPT", "SENT", 1), ("DATA", "SENDING", 0)]
-)
 async def test_a_killed_worker_sends_nothing_twice(
     database: Database,
     owner: asyncpg.Connection,
@@ -325,42 +332,36 @@ async def test_a_killed_worker_sends_nothing_twice(
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
-    step: str,
-    status: str,
-    letters: int,
 ) -> None:
     monkeypatch.setattr(settings, "smtp_url", f"smtp://127.0.0.1:{server.port}?tls=off")
     monkeypatch.setattr(settings, "mail_from", "Aura <a@aura.test>")
-    server.hangs.add(step)
-    email_id = await queued(database)
-    environment = {
-        "DATABASE_URL": cluster.owner_url,
-        "SMTP_URL": settings.smtp_url,
-        "MAIL_FROM": settings.mail_from,
-    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.jobs.worker_process", cluster.owner_url, "0"),
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, "SMTP_URL": settings.smtp_url, "MAIL_FROM": settings.mail_from},
     )
     try:
-        await eventually(_steps(server, step, 1), 30)
+        server.hangs = {"DATA"}
+        handed_over = await queued(database)
+        await eventually(_steps(server, "DATA", 1), 30)
+        server.hangs = {"RCPT"}
+        announced = await queued(database)
+        await eventually(_steps(server, "RCPT", 2), 30)
     finally:
         process.send_signal(signal.SIGKILL)
         await process.wait()
     server.hangs.clear()
     start(OfflineProvider())
 
-    async def was_looked_at() -> bool:
-        row = await email_row(owner, email_id)
+    async def both_were_looked_at() -> bool:
         deferred = "select execute_after > now() from queue.pgqueuer where dedupe_key = $1"
-        waits = await owner.fetchval(deferred, f"email:{email_id}")
-        return bool(row["status"] == "SENT" or waits)
+        waits = await owner.fetchval(deferred, f"email:{handed_over}")
+        return bool(waits and (await email_row(owner, announced))["status"] == "SENT")
 
-    await eventually(was_looked_at, 30)
-    assert (await email_row(owner, email_id))["status"] == status
-    assert len(server.letters) == letters
-    assert server.steps.count("DATA") == 1
+    await eventually(both_were_looked_at, 30)
+    assert (await email_row(owner, handed_over))["status"] == "SENDING"
+    assert len(server.letters) == 1
+    assert server.steps.count("DATA") == 2
 
 
 async def test_a_loss_of_the_database_after_the_letter_was_taken_sends_it_once(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from tempfile import TemporaryFile
 
 import asyncpg
 import httpx
@@ -17,7 +18,9 @@ from db.core.fair_queue import Asker
 from db.core.pool import Database
 from db.files.images import ImageWorker
 from db.files.storage import (
+    ARCHIVE_TYPE,
     VARIANT_WIDTHS_PIXELS,
+    archive_path,
     generation_path,
     variant_path,
 )
@@ -51,6 +54,25 @@ async def test_a_result_is_sent_so_that_a_browser_only_shows_it(file_server: Fil
     kind, age, _ = headers["cache-control"].split(", ")
     assert kind == "private"
     assert 590 <= int(age.removeprefix("max-age=")) <= 900
+
+
+async def test_an_archive_is_downloaded_and_kept_by_no_cache(file_server: FileServer) -> None:
+    path = archive_path(file_server.user_id, file_server.upload_id)
+    url = file_server.links.sign_url("GET", path, time.time() + 600, ARCHIVE_TYPE)
+    with TemporaryFile() as file:
+        file.write(bytes(range(256)) * 50_000)
+        file.seek(0)
+        await file_server.storage.put_file(path, file, ARCHIVE_TYPE)
+    response = await file_server.client.get(url)
+    assert response.content == bytes(range(256)) * 50_000
+    assert response.headers["content-type"] == ARCHIVE_TYPE
+    assert (
+        response.headers["content-disposition"]
+        == f'attachment; filename="{file_server.upload_id}.zip"'
+    )
+    assert response.headers["cache-control"] == "no-store"
+    await file_server.storage.delete_user_files(file_server.user_id)
+    assert_refused(await file_server.client.get(url), 403, ErrorCode.FORBIDDEN)
 
 
 async def test_head_tells_the_same_without_the_bytes(file_server: FileServer) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
@@ -33,5 +34,6 @@ class Reminder(Base):
     access = Access(read=Owner(), service=("SELECT", "UPDATE", "DELETE"))
     watch = Watch("reminders.changed", deletes=True)
     on_merge = Move()
+    on_erase = Delete()
     quota = TableQuota(guests=Limit(10, 10_000), members=Limit(100, 100_000), excess="FORGET")
     expiries = (Expiry("sent reminders", "sent_at < now() - interval '1 day'", "sent_at"),)
