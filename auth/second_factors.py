@@ -148,6 +148,14 @@ class SecondFactors:
             raise code_invalid()
         return issued
 
+    async def first_recovery_codes(
+        self, transaction: Transaction, user_id: UUID
+    ) -> list[str] | None:
+        """Recovery codes for an account that has none; nothing for one that has some left."""
+        if await operations.has_recovery_codes(transaction, user_id):
+            return None
+        return await self._new_recovery_codes(transaction, user_id)
+
     async def _check(
         self, transaction: Transaction, user_id: UUID, code: str, network: str
     ) -> SignInMethod | None:

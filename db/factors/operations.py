@@ -15,6 +15,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
     true,
     update,
@@ -26,7 +27,7 @@ from db.accounts.operations import CLOCK, Account, lock_active_account
 from db.accounts.tables import Credential, Session, User
 from db.core.pool import Transaction
 from db.factors.rules import CHALLENGE_MINUTES, GUESSES_PER_CHALLENGE, SecondFactor
-from db.factors.tables import RecoveryCodes, SecondFactorChallenge, TotpFactor
+from db.factors.tables import Passkey, RecoveryCodes, SecondFactorChallenge, TotpFactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,16 @@ async def find_second_factors(transaction: Transaction, user_id: UUID) -> tuple[
             exists()
             .where(RecoveryCodes.user_id == user_id, RecoveryCodes.codes_left > 0)
             .label("recovery"),
+            exists().where(Passkey.user_id == user_id).label("passkey"),
         )
     )
     if row is None or not row["asks"]:
         return ()
-    offered = {SecondFactor.TOTP: row["totp"], SecondFactor.RECOVERY_CODE: row["recovery"]}
+    offered = {
+        SecondFactor.TOTP: row["totp"],
+        SecondFactor.RECOVERY_CODE: row["recovery"],
+        SecondFactor.PASSKEY: row["passkey"],
+    }
     return tuple(factor for factor, is_there in offered.items() if is_there)
 
 
@@ -234,11 +240,24 @@ async def use_totp_step(
 
 
 async def remove_totp(transaction: Transaction, user_id: UUID) -> None:
-    """Forget an authenticator app, and the recovery codes where nothing asks for them any more."""
+    """Forget an authenticator app, and the recovery codes where nothing asks for them now."""
     await transaction.execute(delete(TotpFactor).where(TotpFactor.user_id == user_id))
+    await forget_useless_codes(transaction, user_id)
+
+
+async def forget_useless_codes(transaction: Transaction, user_id: UUID) -> None:
+    """Forget the recovery codes of a user whom nothing asks for a second factor any more."""
     await transaction.execute(
         delete(RecoveryCodes).where(RecoveryCodes.user_id == user_id, ~_asks(user_id))
     )
+
+
+async def has_recovery_codes(transaction: Transaction, user_id: UUID) -> bool:
+    """Whether a user has recovery codes that were not used yet."""
+    found: bool = await transaction.fetch_value(
+        select(exists().where(RecoveryCodes.user_id == user_id, RecoveryCodes.codes_left > 0))
+    )
+    return found
 
 
 async def replace_recovery_codes(
@@ -281,4 +300,5 @@ def _has_totp(user_id: UUID) -> Any:
 
 def _asks(user_id: UUID) -> Any:
     """Whether an account asks for a second factor."""
-    return _has_totp(user_id)
+    has_passkey = exists().where(Passkey.user_id == user_id, Passkey.is_second_factor)
+    return or_(_has_totp(user_id), has_passkey)

@@ -7,6 +7,7 @@ import secrets
 from enum import Enum
 
 from db.accounts.assurance import SignInMethod
+from db.core.errors import bad_input
 
 CHALLENGE_MINUTES = 10
 GUESSES_PER_CHALLENGE = 5
@@ -17,6 +18,10 @@ WRONG_CODES_PER_HOUR = 10
 WRONG_CODES_PER_DAY = 50
 # How long a network counts as the owner's own after a right code came from it.
 KNOWN_PLACE_DAYS = 30
+PASSKEYS_PER_USER = 20
+PASSKEY_NAME_MAX_CHARACTERS = 100
+# WebAuthn, 13.4.3 and 15.1: challenges are random and for one answer; 300 seconds is the least.
+PASSKEY_CHALLENGE_MINUTES = 5
 TOTP_SECONDS = 30
 # RFC 6238, 5.2: one step of tolerance for clocks and slow hands.
 TOTP_STEPS_AROUND = 1
@@ -55,6 +60,18 @@ def new_recovery_codes() -> list[str]:
 def _recovery_code() -> str:
     characters = "".join(secrets.choice(_ALPHABET) for _ in range(RECOVERY_CODE_CHARACTERS))
     return "-".join(characters[start : start + 4] for start in range(0, len(characters), 4))
+
+
+def check_passkey_name(name: str) -> str:
+    """A passkey's name without the blanks around it; raises BAD_USER_INPUT when it is none."""
+    cleaned = name.strip()
+    if not 1 <= len(cleaned) <= PASSKEY_NAME_MAX_CHARACTERS or not cleaned.isprintable():
+        raise bad_input(
+            f"A name has 1 to {PASSKEY_NAME_MAX_CHARACTERS} characters that can be seen.",
+            "input",
+            "name",
+        )
+    return cleaned
 
 
 def acceptable_steps(now: float) -> range:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from graph.schema import build_schema as build_product_schema
 from server.services import Services
 from settings import Settings
 
+from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
@@ -306,6 +308,38 @@ async def as_guest(stage: Stage) -> str:
     return await provoke(stage)
 
 
+async def has_many_passkeys(stage: Stage) -> str:
+    await stage.owner.execute(
+        "insert into passkeys (user_id, credential_id, public_key, user_handle, sign_count, name,"
+        " is_second_factor, is_synced) select $1::uuid, decode(md5(n || $1::text), 'hex'), '', '', 0, 'n',"
+        " false, false from generate_series(1, 20) n",
+        stage.actor.user_id,
+    )
+    provoke = in_a_session("")
+    assert callable(provoke)
+    return await provoke(stage)
+
+
+async def one_passkey_too_many(stage: Stage) -> str:
+    provoke = in_a_session("")
+    assert callable(provoke)
+    await provoke(stage)
+    begin = "mutation { beginPasskeyRegistration { options } }"
+    answer = await stage.ask(begin, actor=stage.actor)
+    made = Authenticator().register(answer["data"]["beginPasskeyRegistration"]["options"])
+    await has_many_passkeys(stage)
+    return f"{{credential: {as_literal(made)}}}"
+
+
+def as_literal(value: object) -> str:
+    """A value of JSON as GraphQL writes it."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {as_literal(one)}' for name, one in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_literal, value))}]"
+    return json.dumps(value)
+
+
 async def with_app_to_confirm(stage: Stage) -> str:
     provoke = in_a_session('{code: "12345"}')
     assert callable(provoke)
@@ -556,12 +590,27 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "regenerateRecoveryCodes": {"INVALID_STATE": in_a_session("")},
     "verifySecondFactor": {"CODE_INVALID": '{challengeId: "none", code: "123456"}'},
     "deleteAccount": {
+        "BAD_USER_INPUT": '{password: "correct horse", code: "123456"}',
+        "CODE_INVALID": '{code: "123456"}',
         "INVALID_CREDENTIALS": '{password: "wrong one"}',
         "LAST_OWNER": last_owner,
         "FRESH_SIGN_IN_REQUIRED": stale,
         "SECOND_FACTOR_REQUIRED": with_second_factor,
     },
     "exportMyData": {},
+    "beginPasskeyRegistration": {"INVALID_STATE": as_guest, "LIMIT_EXCEEDED": has_many_passkeys},
+    "finishPasskeyRegistration": {
+        "BAD_USER_INPUT": in_a_session('{credential: {}, name: ""}'),
+        "CODE_INVALID": in_a_session("{credential: {}}"),
+        "LIMIT_EXCEEDED": one_passkey_too_many,
+    },
+    "beginPasskeySignIn": {"CODE_INVALID": '{challengeId: "none"}'},
+    "finishPasskeySignIn": {"CODE_INVALID": "{credential: {}}"},
+    "renamePasskey": {
+        "BAD_USER_INPUT": f'{{id: "passkey_{UUID(int=1)}", name: ""}}',
+        "NOT_FOUND": f'{{id: "passkey_{UUID(int=1)}", name: "Phone"}}',
+    },
+    "removePasskey": {"NOT_FOUND": in_a_session(f'{{id: "passkey_{UUID(int=1)}"}}')},
     "createApiKey": {
         "BAD_USER_INPUT": '{name: "", scopes: [READ]}',
         "LIMIT_EXCEEDED": has_many_keys,

@@ -18,4 +18,21 @@ ROWS: dict[str, Maker] = {
         "method": "password",
         "expires_at": LATER,
     },
+    "public.passkeys": lambda user, key: {
+        "id": key,
+        "user_id": user,
+        "credential_id": f"\\x{key.hex}",
+        "public_key": "\\x00",
+        "user_handle": "\\x00",
+        "sign_count": 0,
+        "name": "Phone",
+        "is_second_factor": False,
+        "is_synced": False,
+    },
+    "public.passkey_challenges": lambda user, key: {
+        "challenge_hash": f"\\x{key.hex}",
+        "user_id": user,
+        "is_second_factor": False,
+        "expires_at": LATER,
+    },
 }
