@@ -253,7 +253,7 @@ class AdministrationMutation:
         ),
         for_admins=True,
         demands=FRESH_SIGN_IN,
-        description="Delete an account after the grace period of `deleteAccount`. Its sessions end, "
-        "and its owner is told by e-mail and keeps it by signing in; lock it first where they shall "
-        "not. For admins; FORBIDDEN for others.",
+        description="Delete an account after the grace period of `deleteAccount`. Its sessions "
+        "end, and its owner is told by e-mail and keeps it by signing in; lock it first where they "
+        "shall not. For admins; FORBIDDEN for others.",
     )
