@@ -20,11 +20,10 @@ import structlog
 
 from auth.services import AccountServices
 from auth.tokens import AccessTokens, unauthenticated
-from db.accounts.devices import coarse_address
 from db.accounts.rules import clean_user_agent
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError
-from db.core.origin import asked_from
+from db.core.origin import asked_from, coarse_network
 from db.core.pool import Database
 from db.imports.operations import open_foreign_session
 from settings import Settings
@@ -126,7 +125,7 @@ class ForeignTokens:
                 claims.session_id,
                 issuer=self._issuer,
                 expires_at=datetime.fromtimestamp(claims.expires_at, UTC),
-                address=coarse_address(address),
+                address=coarse_network(address),
                 user_agent=clean_user_agent(user_agent),
             )
         if is_anonymous is None:

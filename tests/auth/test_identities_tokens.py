@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -18,7 +19,7 @@ from auth.providers import http as provider_http
 from auth.providers.discovery import LOOK_AGAIN_SECONDS, Issuer
 from auth.providers.id_tokens import IdTokens
 from db.core.errors import DomainError
-from tests.auth.sign_in import BACK, ID_TOKEN, LINK, SIGN_UP, Place, an_address, parameters
+from tests.auth.sign_in import BACK, GUEST, ID_TOKEN, LINK, SIGN_UP, Place, an_address, parameters
 from tests.fakes.http_stub import Stub, StubRequest, stub_server
 from tests.fakes.providers import CLIENT_ID, CLIENT_SECRET, SigningKey
 from tests.fakes.providers import Issuer as FakeIssuer
@@ -254,6 +255,14 @@ async def test_a_token_works_once(place: Place) -> None:
     assert await place.code_of(ID_TOKEN, **given) == "INVALID_CREDENTIALS"
     member = (await place.do(SIGN_UP, email=an_address()))["session"]["accessToken"]
     assert await place.code_of(LINK, member, **given) == "INVALID_CREDENTIALS"
+
+
+async def test_a_token_of_which_nothing_came_may_come_again(place: Place) -> None:
+    given = place.a_token()
+    guest = (await place.do(GUEST))["session"]["accessToken"]
+    assert await place.code_of(LINK, guest, **given) == "FORBIDDEN"
+    answers = await asyncio.gather(*(place.do(ID_TOKEN, **given) for _ in range(4)))
+    assert sum(answer["session"] is not None for answer in answers) == 1
 
 
 async def test_a_token_for_another_app_proves_nothing(place: Place) -> None:
