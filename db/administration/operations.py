@@ -28,7 +28,7 @@ _DELETE = SqlFunction[UUID](
 )
 SET_USER_LEAVING = SqlFunction[datetime](
     "app.set_user_leaving",
-    "timestamptz",
+    "timestamp with time zone",
     wanted="uuid",
     grace="interval",
     given_by="text",
