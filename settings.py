@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets as random_secrets
+from datetime import date
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# HS256 with less than its hash can be guessed (RFC 7518, 3.2).
+FOREIGN_SECRET_MIN_CHARACTERS = 32
 ROLES = ("anon", "authenticated", "service")
 # What reading a photo takes at most: the decoder of an animated WebP holds four canvases.
 PICTURE_BASE_BYTES = 150_000_000
@@ -83,6 +86,10 @@ class Settings(BaseSettings):
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
+    foreign_issuer: str = ""
+    foreign_issuer_jwks_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    foreign_issuer_secret: SecretStr = SecretStr("")
+    foreign_issuer_until: date | None = None
 
     confirm_email: bool | None = None
     code_requests_per_hour: Annotated[int, Field(ge=1)] = 100
@@ -181,6 +188,25 @@ class Settings(BaseSettings):
                     f"REDIRECT_ORIGINS: {origin!r} is no origin; write scheme and host without a "
                     "path, such as https://app.example.com"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _foreign_issuer_is_whole(self) -> Self:
+        secret = self.foreign_issuer_secret.get_secret_value()
+        if not self.foreign_issuer:
+            return self
+        if self.foreign_issuer == self.token_issuer:
+            raise ValueError("FOREIGN_ISSUER and TOKEN_ISSUER must differ")
+        if self.foreign_issuer_until is None:
+            raise ValueError("FOREIGN_ISSUER needs FOREIGN_ISSUER_UNTIL, a day such as 2027-03-31")
+        if not (self.foreign_issuer_jwks_url or secret):
+            raise ValueError(
+                "FOREIGN_ISSUER needs FOREIGN_ISSUER_JWKS_URL or FOREIGN_ISSUER_SECRET"
+            )
+        if secret and len(secret) < FOREIGN_SECRET_MIN_CHARACTERS:
+            raise ValueError(
+                f"FOREIGN_ISSUER_SECRET has fewer than {FOREIGN_SECRET_MIN_CHARACTERS} characters"
+            )
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,6 @@ from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
 from db.accounts.assurance import SignInMethod
-from db.accounts.devices import coarse_address
 from db.accounts.new_accounts import NewAccount, check_new_account
 from db.accounts.operations import Account, Credentials
 from db.accounts.users import refuse_taken_username
@@ -28,6 +27,7 @@ from db.codes.operations import find_sign_up_hash
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.fair_queue import Asker
+from db.core.origin import coarse_network
 from db.core.pool import Database, Transaction
 from db.imports.operations import find_imported_cost
 from settings import Settings
@@ -219,7 +219,7 @@ class Accounts:
                 token_hash(successor),
                 session_life=self._sessions.life,
                 reuse_window=self._reuse_window,
-                address=coarse_address(network),
+                address=coarse_network(network),
             )
         # Only here, with the end of a replayed family committed, may the refusal be raised.
         if isinstance(refreshed, operations.RefreshRefused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
@@ -23,7 +24,8 @@ from db.accounts.operations import (
     revoke_user_sessions,
 )
 from db.core.actor import SERVICE, Actor
-from db.core.errors import DomainError, ErrorCode, bad_input
+from db.core.errors import DomainError, ErrorCode
+from db.core.outages import unavailable
 from db.core.pool import Transaction
 from db.identities import operations, rules
 from db.identities.operations import Owned
@@ -31,8 +33,8 @@ from db.identities.rules import Arrival, ExternalIdentity
 
 # Accounts of one network that wait to be opened.
 WAITING_PER_NETWORK = 64
-# Somebody else may have opened the same account in between, once.
-TRIES = 2
+# Somebody else may have opened the same account in between.
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,15 @@ class Caller:
     network: str = ""
     user_agent: str | None = None
     guest: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """Who somebody has proven to be; an ID token that says so is used up by what comes of it."""
+
+    identity: ExternalIdentity
+    token_hash: bytes | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +91,23 @@ class Identities:
         external = await self.browsers.identity_of_code(code, verifier)
         if verifier is None:
             caller = Caller(caller.network, caller.user_agent)
-        return await self._sign_in(external, caller)
+        return await self._sign_in(_Proven(external), caller)
 
     async def sign_in_with_token(
         self, provider: str, id_token: str, nonce: str, caller: Caller
     ) -> SignInResult:
         """Signs in whom an ID token names that an app got for itself; a token works once."""
-        return await self._sign_in(await self._identity_of_token(provider, id_token, nonce), caller)
+        return await self._sign_in(await self._proven(provider, id_token, nonce), caller)
 
     async def link_token(self, actor: Actor, provider: str, id_token: str, nonce: str) -> UUID:
         """Links whom an ID token names to the actor's account; gives the identity."""
-        return await self._link(actor, await self._identity_of_token(provider, id_token, nonce))
+        return await self._link(actor, await self._proven(provider, id_token, nonce))
 
     async def link_code(self, actor: Actor, code: str, verifier: str) -> UUID:
         """Links who brought a code back from a provider; gives the identity."""
-        return await self._link(actor, await self.browsers.identity_of_code(code, verifier))
+        return await self._link(
+            actor, _Proven(await self.browsers.identity_of_code(code, verifier))
+        )
 
     async def unlink(self, actor: Actor, identity_id: UUID) -> None:
         """Takes an identity from the actor's account."""
@@ -102,22 +115,16 @@ class Identities:
             owned = await self._own(transaction, actor)
             await operations.unlink(transaction, owned.account.user_id, identity_id)
 
-    async def _identity_of_token(self, name: str, id_token: str, nonce: str) -> ExternalIdentity:
+    async def _proven(self, name: str, id_token: str, nonce: str) -> _Proven:
         proven = await self.browsers.provider(name).identity_of_token(id_token, nonce)
         token_hash = hashlib.sha256(id_token.encode()).digest()
-        async with self._database.transaction(SERVICE) as transaction:
-            is_new = await operations.use_id_token(transaction, token_hash, proven.expires_at)
-        if not is_new:
-            raise DomainError(
-                ErrorCode.INVALID_CREDENTIALS,
-                "The ID token is not valid; get a new one and try again.",
-            )
-        return proven.identity
+        return _Proven(proven.identity, token_hash, proven.expires_at)
 
-    async def _link(self, actor: Actor, external: ExternalIdentity) -> UUID:
+    async def _link(self, actor: Actor, proven: _Proven) -> UUID:
         async with self._database.transaction(SERVICE) as transaction:
             owned = await self._own(transaction, actor)
-            return await operations.link(transaction, owned.account.user_id, external)
+            await _use_up(transaction, proven)
+            return await operations.link(transaction, owned.account.user_id, proven.identity)
 
     async def _own(self, transaction: Transaction, actor: Actor) -> Owned:
         assert actor.user_id is not None
@@ -132,19 +139,31 @@ class Identities:
             )
         return owned
 
-    async def _sign_in(self, external: ExternalIdentity, caller: Caller) -> SignInResult:
-        """Whoever comes first with an identity opens its account; a second at once signs in."""
+    async def _sign_in(self, proven: _Proven, caller: Caller) -> SignInResult:
+        """Whoever comes first with an identity opens its account; a second at once signs in.
+
+        Accounts of one network are opened in turn, since they meet at its budgets.
+        """
         for _ in range(TRIES):
             try:
+                if entered := await self._enter(proven, caller, may_open=False):
+                    return entered
                 async with self._turns.of(caller.network):
-                    return await self._enter(external, caller)
+                    if entered := await self._enter(proven, caller, may_open=True):
+                        return entered
             except asyncpg.UniqueViolationError:
                 continue
-        raise bad_input("Somebody else signs in with the same identity; try again.", "input")
+        raise unavailable()
 
-    async def _enter(self, external: ExternalIdentity, caller: Caller) -> SignInResult:
+    async def _enter(
+        self, proven: _Proven, caller: Caller, *, may_open: bool
+    ) -> SignInResult | None:
+        """A session of the identity's account; None where that would have to be opened first."""
         async with self._database.transaction(SERVICE) as transaction:
-            arrived = await self._arrive(transaction, external, caller)
+            arrived = await self._arrive(transaction, proven.identity, caller, may_open=may_open)
+            if arrived is None:
+                return None
+            await _use_up(transaction, proven)
             opened = await self._sessions.open(
                 transaction,
                 arrived.account,
@@ -157,13 +176,20 @@ class Identities:
         return self._sessions.signed_in(arrived.account, opened, arrived.bonus_credits)
 
     async def _arrive(
-        self, transaction: Transaction, external: ExternalIdentity, caller: Caller
-    ) -> _Arrived:
+        self,
+        transaction: Transaction,
+        external: ExternalIdentity,
+        caller: Caller,
+        *,
+        may_open: bool,
+    ) -> _Arrived | None:
         known = await operations.find_by_identity(transaction, external)
         if known is not None:
             return await self._come_again(transaction, known, external)
         email = external.verified_email
         owner = await operations.find_by_email(transaction, email) if email else None
+        if owner is None and not may_open:
+            return None
         arrival = rules.decide_arrival(
             has_account=owner is not None, is_confirmed=owner is not None and owner.is_confirmed
         )
@@ -219,6 +245,17 @@ class Identities:
     async def _grant_bonus(self, transaction: Transaction, account: Account, caller: Caller) -> int:
         with_bonus = await self._budgets.allows_bonus(transaction, caller.network, is_guest=False)
         return await grant_sign_up_bonus(transaction, account.user_id, with_bonus=with_bonus)
+
+
+async def _use_up(transaction: Transaction, proven: _Proven) -> None:
+    """Refuses a second use, in the transaction of what the first one did."""
+    if proven.token_hash is None or proven.expires_at is None:
+        return
+    if not await operations.use_id_token(transaction, proven.token_hash, proven.expires_at):
+        raise DomainError(
+            ErrorCode.INVALID_CREDENTIALS,
+            "The ID token is not valid; get a new one and try again.",
+        )
 
 
 def _refuse_locked(owned: Owned) -> None:

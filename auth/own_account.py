@@ -40,6 +40,8 @@ class OwnAccount:
         password = rules.normalise_password(password)
         own = await self._credentials(actor)
         rules.check_new_password(password, "newPassword", (own.email,))
+        if own.email is None:
+            raise wrong_password("currentPassword")
         async with self._attempts.attempt(network, emails.email_key(own.email)) as asker:
             forms = rules.hashed_forms(current)
             if not (await self._passwords.verify_any(own.password_hash, forms, asker)).ok:
@@ -86,19 +88,20 @@ class OwnAccount:
             )
             async with self._database.transaction(SERVICE) as transaction:
                 used = await proof.use(transaction)
-                before = await operations.change_email(transaction, user_id, used.email)
-                if before is None:
+                changed = await operations.change_email(transaction, user_id, used.email)
+                if changed is None:
                     raise code_invalid()
                 # They were sent to the old address, whoever reads that now.
                 await end_codes(transaction, user_id)
                 await record_audit(transaction, user_id, "email_changed")
-                await queue_email(
-                    transaction,
-                    template="email_changed",
-                    recipient=before,
-                    locale=await operations.find_locale(transaction, user_id),
-                    user_id=user_id,
-                )
+                if changed.before is not None:
+                    await queue_email(
+                        transaction,
+                        template="email_changed",
+                        recipient=changed.before,
+                        locale=await operations.find_locale(transaction, user_id),
+                        user_id=user_id,
+                    )
 
     async def _credentials(self, actor: Actor) -> OwnCredentials:
         assert actor.user_id is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hmac
 
-from db.accounts.devices import coarse_address
 from db.codes.operations import Place
+from db.core.origin import coarse_network
 from settings import Settings
 
 
@@ -17,7 +17,7 @@ class Places:
 
     def of(self, key: str, network: str) -> Place:
         """An address, by its key, and a network."""
-        area = coarse_address(network)
+        area = coarse_network(network)
         return Place(
             network_hash=self.network_hash(network),
             account_holder=self._hash("account", key),

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Self
 from uuid import UUID
 
+from auth.accounts import wrong_password
 from auth.attempts import Attempts
 from auth.passwords import PasswordHasher
 from auth.services import AccountServices
 from auth.sessions import Sessions
-from auth.tokens import IssuedToken
+from auth.tokens import IssuedToken, unauthenticated
 from db.accounts import operations, rules
 from db.accounts.assurance import SignInMethod
+from db.accounts.operations import Credentials
 from db.core.actor import SERVICE, Actor
-from db.core.errors import DomainError, ErrorCode, sign_in_first
+from db.core.errors import sign_in_first
+from db.core.fair_queue import Asker
 from db.core.pool import Database
 
 
@@ -40,23 +43,39 @@ class Reauthentication:
     async def by_password(self, actor: Actor, password: str, *, network: str = "") -> IssuedToken:
         """A token of the actor's session, signed in just now with the password."""
         user_id, session_id = ids_of_session(actor)
-        password = rules.normalise_password(password)
-        if not rules.is_hashable_password(password):
-            raise _wrong_password()
         async with self._attempts.attempt(network, str(user_id)) as asker:
-            async with self._database.transaction(SERVICE) as transaction:
-                credentials = await operations.find_credentials_of(transaction, user_id)
-            stored_hash = credentials.password_hash if credentials else None
-            verified = await self._passwords.verify(stored_hash, password, asker)
-            if credentials is None or not verified.ok:
-                raise _wrong_password()
+            credentials = await proven_credentials(
+                self._database, self._passwords, user_id, password, asker
+            )
             async with self._database.transaction(SERVICE) as transaction:
                 account = await operations.lock_account_for_share(transaction, credentials)
                 if account is None:
-                    raise _wrong_password()
+                    raise wrong_password("password")
                 return await self._sessions.prove_again(
                     transaction, account, session_id, SignInMethod.PASSWORD
                 )
+
+
+async def proven_credentials(
+    database: Database, passwords: PasswordHasher, user_id: UUID, password: str, asker: Asker
+) -> Credentials:
+    """The credentials of who knows their password; UNAUTHENTICATED for who is gone."""
+    async with database.transaction(SERVICE) as transaction:
+        credentials = await operations.find_credentials_of(transaction, user_id)
+    if credentials is None:
+        await refuse_gone(database, user_id)
+    stored_hash = credentials.password_hash if credentials else None
+    verified = await passwords.verify_any(stored_hash, rules.hashed_forms(password), asker)
+    if credentials is None or not verified.ok:
+        raise wrong_password("password")
+    return credentials
+
+
+async def refuse_gone(database: Database, user_id: UUID) -> None:
+    """Raises UNAUTHENTICATED for a user who is no more, before anything counts as a guess."""
+    async with database.transaction(SERVICE) as transaction:
+        if not await operations.user_exists(transaction, user_id):
+            raise unauthenticated("The account of this token is gone; sign in again.")
 
 
 def ids_of_session(actor: Actor) -> tuple[UUID, UUID]:
@@ -64,9 +83,3 @@ def ids_of_session(actor: Actor) -> tuple[UUID, UUID]:
     if actor.user_id is None or actor.session_id is None:
         raise sign_in_first()
     return actor.user_id, actor.session_id
-
-
-def _wrong_password() -> DomainError:
-    return DomainError(
-        ErrorCode.INVALID_CREDENTIALS, "The password is not right.", ("input", "password")
-    )

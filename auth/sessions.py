@@ -16,10 +16,10 @@ from auth.signed_ids import SignedIds
 from auth.tokens import AccessTokens, IssuedToken, unauthenticated
 from db.accounts import operations, rules
 from db.accounts.assurance import Assurance, SignInMethod, assurance_level
-from db.accounts.devices import coarse_address
 from db.accounts.new_devices import tell_new_device
 from db.accounts.operations import Account
 from db.core.actor import Actor
+from db.core.origin import coarse_network
 from db.core.pool import Transaction
 from db.factors.operations import (
     Challenge,
@@ -104,7 +104,7 @@ class Sessions:
         nobody adds a second factor meanwhile. Only when it has committed may anything be told.
 
         `user_agent` and `network` are kept so that its owner knows the device again, of the network
-        only about where it is (`coarse_address()`).
+        only about where it is (`coarse_network()`).
         """
         if is_new:
             return await self.open_proven(transaction, account, (method,), user_agent, network)
@@ -138,7 +138,7 @@ class Sessions:
             session_life=self.life,
             user_agent=rules.clean_user_agent(user_agent),
             methods=methods,
-            address=coarse_address(network),
+            address=coarse_network(network),
         )
         return OpenedSession(session_id, refresh_token, assurance)
 

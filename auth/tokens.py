@@ -149,7 +149,7 @@ class AccessTokens:
         actor = self._verified.get(token)
         if actor is None:
             actor = self._read(token)
-            self._remember(token, actor)
+            self.remember(token, actor)
         else:
             self._verified.move_to_end(token)
         if actor.expires_at <= self._clock():
@@ -170,7 +170,8 @@ class AccessTokens:
         """Refuse the session's tokens in this process from now on; others learn by watching."""
         self.revoked.add(session_id)
 
-    def _remember(self, token: str, actor: Actor) -> None:
+    def remember(self, token: str, actor: Actor) -> None:
+        """Keeps whose a token is that was verified."""
         self._verified[token] = actor
         if len(self._verified) > self._remembered_tokens:
             self._verified.popitem(last=False)

@@ -10,7 +10,7 @@ import strawberry
 
 from auth.api_keys import ApiKeys, NewSecret
 from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN
-from db.accounts.devices import coarse_address, device_name
+from db.accounts.devices import device_name
 from db.api_keys import operations, tables
 from db.core.actor import Scope
 from db.core.errors import ErrorCode, Problems
@@ -149,7 +149,6 @@ async def create_api_key(context: Context, input: CreateApiKeyInput) -> Outcome:
         prefix=secret.prefix,
         secret_hash=secret.hash,
         device=device_name(context.user_agent),
-        address=coarse_address(context.address),
     )
     return Outcome(command, {"api_key": RESULT}, {"secret": secret.text})
 

@@ -31,7 +31,7 @@ class UserIdentity(Node):
     id: strawberry.ID = global_id()
     provider: str = column(description="The provider's name, such as `google`.")
     subject: str = column(description="The user's id there, which never changes.")
-    email: str | None = column(description="The address that the provider told last.")
+    email: str | None = column(description="The address that the provider verified last, or told.")
     is_email_verified: bool = column(
         description="Whether the provider has verified it. Facebook never says so."
     )

@@ -77,6 +77,11 @@ class DeleteAccountInput:
         description="The account's password; not needed by a guest, nor within minutes of signing "
         "in or `reauthenticate`.",
     )
+    code: str | None = strawberry.field(
+        default=None,
+        description="Instead of the password: the code, or the link's token, that "
+        "`requestSignInCode` mails.",
+    )
 
 
 @strawberry.type(description="Result of `deleteAccount`.")
@@ -93,9 +98,9 @@ class ExportMyDataPayload(MutationPayload):
 
 async def delete_account(context: Context, input: DeleteAccountInput | None = None) -> Payload:
     """Schedules the deletion of the caller's account."""
-    leaving = context.services.of(Leaving.of)
-    deletes_at = await leaving.delete_account(
-        context.signed_in(), input.password if input else None, network=context.network
+    given = input or DeleteAccountInput()
+    deletes_at = await context.services.of(Leaving.of).delete_account(
+        context.signed_in(), password=given.password, code=given.code, network=context.network
     )
     return Payload({"deletes_at": deletes_at, "viewer": None})
 
@@ -114,7 +119,9 @@ class LeavingMutation:
         delete_account,
         DeleteAccountInput,
         errors=(
+            ErrorCode.BAD_USER_INPUT,
             ErrorCode.INVALID_CREDENTIALS,
+            ErrorCode.CODE_INVALID,
             ErrorCode.LAST_OWNER,
             *errors_of(FRESH_SIGN_IN | STRONG_SIGN_IN),
         ),

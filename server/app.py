@@ -17,6 +17,7 @@ from starlette.routing import Route
 from auth.accounts import Accounts
 from auth.attempts import Attempts
 from auth.failed_attempts import FailedAttempts
+from auth.foreign_tokens import ForeignTokens
 from auth.keys import SigningKeys
 from auth.last_seen import LastSeen
 from auth.mutation_rates import MutationRates
@@ -118,12 +119,14 @@ class Server:
         await self.services.revocations.start()
         await self._rate_reports.start()
         self.services.of(LastSeen.of).start()
+        self.services.of(ForeignTokens.of).start()
         await self.process_group.start(self.process_metrics.tell)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.process_group.stop()
         await self._rate_reports.stop()
+        await self.services.of(ForeignTokens.of).stop()
         await self.services.of(LastSeen.of).stop()
         await self.services.revocations.stop()
         await self.services.failures.stop()

@@ -18,6 +18,7 @@ import structlog
 from graphql import OperationType
 
 from auth.api_keys import KEY_START, ApiKeys
+from auth.foreign_tokens import ForeignTokens
 from auth.networks import client_address, network_of
 from auth.tokens import bearer_token, carries_token, never_in_urls
 from auth.turns import Turns
@@ -102,6 +103,7 @@ class GraphQLHttp:
         self._engine = engine
         self._services = services
         self._api_keys = services.of(ApiKeys.of)
+        self._foreign = services.of(ForeignTokens.of)
         self._limit_bytes = services.settings.body_limit_bytes
         self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
         self._large_bodies = LoopTurns(1)
@@ -289,19 +291,33 @@ class GraphQLHttp:
             raise _too_many(error, CLOSING) from None
 
     def _authenticate(self, headers: Headers) -> Actor | str:
-        """Who asks; of an API key only the key, since whose it is takes a look elsewhere."""
+        """Who asks; an API key or a foreign token itself: whose it is takes a look elsewhere."""
         authorization = headers.get(b"authorization")
         if authorization is None:
             return NOBODY
         try:
             token = _token_in(authorization)
-            return token if token.startswith(KEY_START) else self._services.tokens.verify(token)
+            if token.startswith(KEY_START):
+                return token
+            try:
+                return self._services.tokens.verify(token)
+            except DomainError:
+                if self._foreign.may_be(token):
+                    return token
+                raise
         except DomainError as error:
             raise DeadToken(401, error, CHALLENGE) from None
 
     async def _authenticate_key(self, key: str, scope: Scope) -> Actor:
-        """Whose API key it is, its request counted."""
+        """Whose API key it is, its request counted; or whose foreign token."""
         try:
+            if not key.startswith(KEY_START):
+                agent = Headers(scope["headers"]).get(b"user-agent")
+                return await self._foreign.admit(
+                    key,
+                    address=client_address(scope),
+                    user_agent=agent.decode("latin-1") if agent else None,
+                )
             actor = await self._api_keys.verify(key, network_of(client_address(scope)))
             self._api_keys.admit(actor)
         except RateLimited as error:

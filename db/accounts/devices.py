@@ -1,4 +1,4 @@
-"""What a person would call the device behind a User-Agent header, and about where its address is.
+"""What a person would call the device behind a User-Agent header.
 
 Small rules: they name what people sign in with, and say nothing rather than something wrong.
 """
@@ -6,7 +6,6 @@ Small rules: they name what people sign in with, and say nothing rather than som
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_network
 
 # The first that matches: what is built on another browser names that one, too, and stands above.
 _BROWSERS = (
@@ -49,16 +48,3 @@ def _first(names: tuple[tuple[str, re.Pattern[str]], ...], user_agent: str) -> s
 def _product(user_agent: str) -> str | None:
     found = _PRODUCT.match(user_agent)
     return found[1] if found and found[1].lower() not in _NO_NAMES else None
-
-
-def coarse_address(address: str) -> str | None:
-    """The network around an address: 256 addresses of IPv4, a /48 of IPv6.
-
-    Enough to know one's own provider by, and not enough to find a household.
-    """
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    length = 24 if parsed.version == 4 else 48
-    return str(ip_network((parsed, length), strict=False))

@@ -47,12 +47,16 @@ TAKE_FROM_BUDGET = SqlFunction[float | None](
     most="integer",
     span="interval",
 )
-REVOKE_OWN_SESSION = SqlFunction[UUID]("app.revoke_own_session", "uuid", wanted="uuid")
-END_OWN_SESSIONS = SqlFunction[list[UUID]]("app.end_own_sessions", "uuid[]", kept="uuid")
+REVOKE_OWN_SESSION = SqlFunction[UUID](
+    "app.revoke_own_session", "uuid", wanted="uuid", place="jsonb"
+)
+END_OWN_SESSIONS = SqlFunction[list[UUID]](
+    "app.end_own_sessions", "uuid[]", kept="uuid", place="jsonb"
+)
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
 CHANGE_USER = SqlFunction[UUID]("app.change_user", "uuid", given="jsonb")
-_GRANT_SIGN_UP_BONUS = SqlFunction[int](
+GRANT_SIGN_UP_BONUS = SqlFunction[int](
     "app.grant_sign_up_bonus", "integer", new_user_id="uuid", with_bonus="boolean"
 )
 
@@ -81,12 +85,19 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class OwnCredentials:
-    """What a signed-in member has: an address, and a password unless they sign in without."""
+    """What a signed-in member has: an address and a password, or neither who signs in without."""
 
-    email: str
+    email: str | None
     locale: str | None
     password_hash: str | None
     changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedEmail:
+    """A user has another address; `before` is the old one, if they had any."""
+
+    before: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,14 +247,14 @@ async def find_locale(transaction: Transaction, user_id: UUID) -> str | None:
     return locale
 
 
-async def change_email(transaction: Transaction, user_id: UUID, email: str) -> str | None:
-    """Give a user another address that they have proven to read; gives the one before.
+async def change_email(transaction: Transaction, user_id: UUID, email: str) -> ChangedEmail | None:
+    """Give a member another address that they have proven to read, or their first.
 
     None unless the account is active. EMAIL_IN_USE when it is somebody else's by now.
     """
     was = await transaction.fetch_one(
         select(User.email)
-        .where(User.id == user_id, User.status == UserStatus.ACTIVE, User.email.is_not(None))
+        .where(User.id == user_id, User.status == UserStatus.ACTIVE, ~User.is_anonymous)
         .with_for_update(key_share=True)
     )
     if was is None:
@@ -255,15 +266,15 @@ async def change_email(transaction: Transaction, user_id: UUID, email: str) -> s
     )
     with _in_use():
         await transaction.execute(changed)
-    return str(was["email"])
+    return ChangedEmail(was["email"])
 
 
 async def find_own_credentials(transaction: Transaction, user_id: UUID) -> OwnCredentials | None:
-    """The address of a user and their password's hash, if they have one; None for a guest."""
+    """The address of a member and their password's hash, if they have them; None for a guest."""
     row = await transaction.fetch_one(
         select(User.email, User.locale, Credential.password_hash, Credential.updated_at)
         .outerjoin(Credential, Credential.user_id == User.id)
-        .where(User.id == user_id, User.email.is_not(None), User.status == UserStatus.ACTIVE)
+        .where(User.id == user_id, ~User.is_anonymous, User.status == UserStatus.ACTIVE)
     )
     return OwnCredentials(*row) if row else None
 
@@ -286,7 +297,7 @@ async def grant_sign_up_bonus(
     transaction: Transaction, user_id: UUID, *, with_bonus: bool = True
 ) -> int:
     """Grant the plan and the credits that the terms still owe this user; returns how many."""
-    wanted = _GRANT_SIGN_UP_BONUS(new_user_id=user_id, with_bonus=with_bonus)
+    wanted = GRANT_SIGN_UP_BONUS(new_user_id=user_id, with_bonus=with_bonus)
     return await call(transaction, wanted)
 
 

@@ -13,8 +13,9 @@ $$;
 
 revoke execute on function app.record_deleted_session() from public;
 
--- Ends a session of the caller's and returns it; ending it twice changes nothing.
-create or replace function app.revoke_own_session(wanted uuid) returns uuid
+-- Ends a session of the caller's and returns it; ending it twice changes nothing. Here and below `place` has
+-- the network and the device that asked for it.
+create or replace function app.revoke_own_session(wanted uuid, place jsonb) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
@@ -22,8 +23,9 @@ begin
     update public.sessions s set revoked_at = clock_timestamp(), revoked_reason = 'revoked_by_user'
     where s.id = wanted and s.user_id = actor_id and s.revoked_at is null;
     if found then
-        insert into public.audit_log (user_id, action, detail)
-        values (actor_id, 'revoke_session', jsonb_build_object('session', 'session_' || wanted));
+        insert into public.audit_log (user_id, action, detail, network, device)
+        values (actor_id, 'revoke_session', jsonb_build_object('session', 'session_' || wanted),
+                place ->> 'network', place ->> 'device');
     elsif not exists (select from public.sessions s where s.id = wanted and s.user_id = actor_id) then
         perform app.refuse('NOT_FOUND', 'There is no such session.', '{"path": ["input", "id"]}');
     end if;
@@ -32,7 +34,7 @@ end;
 $$;
 
 -- Ends all sessions of the caller's but one, which may be null, and returns those that were open.
-create or replace function app.end_own_sessions(kept uuid) returns uuid[]
+create or replace function app.end_own_sessions(kept uuid, place jsonb) returns uuid[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
@@ -45,12 +47,13 @@ begin
     )
     select coalesce(array_agg(r.id), '{}') into ended from revoked r;
     if ended <> '{}' then
-        insert into public.audit_log (user_id, action, detail)
-        values (actor_id, 'sign_out_everywhere', jsonb_build_object('sessions', cardinality(ended)));
+        insert into public.audit_log (user_id, action, detail, network, device)
+        values (actor_id, 'sign_out_everywhere', jsonb_build_object('sessions', cardinality(ended)),
+                place ->> 'network', place ->> 'device');
     end if;
     return ended;
 end;
 $$;
 
-revoke execute on function app.revoke_own_session(uuid), app.end_own_sessions(uuid) from public;
-grant execute on function app.revoke_own_session(uuid), app.end_own_sessions(uuid) to authenticated;
+revoke execute on function app.revoke_own_session(uuid, jsonb), app.end_own_sessions(uuid, jsonb) from public;
+grant execute on function app.revoke_own_session(uuid, jsonb), app.end_own_sessions(uuid, jsonb) to authenticated;

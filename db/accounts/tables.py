@@ -170,7 +170,7 @@ class Session(Base):
     """One signed-in device. Revoking it kills its access and refresh tokens.
 
     `address` is the network around where it was last seen, never the address itself
-    (`db/accounts/devices.py`); it goes with the row.
+    (`db/core/origin.py`); it goes with the row.
     `methods` are the ways in which its owner proved who they are (`db/accounts/assurance.py`), and
     `authenticated_at` is when they last did; refreshing changes neither.
     """

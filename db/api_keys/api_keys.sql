@@ -1,11 +1,13 @@
 -- API keys: how they are made, rotated and ended, and how every process learns that a secret has ended.
 
--- Notes what happened to a key of the caller's.
-create or replace function app.note_api_key(action text, key_id uuid, detail jsonb default '{}') returns void
+-- Notes what happened to a key of the caller's; `place` has the network and the device that asked for it.
+create or replace function app.note_api_key(action text, key_id uuid, place jsonb, detail jsonb default '{}')
+returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    insert into public.audit_log (user_id, action, detail)
-    values (app.user_id(), note_api_key.action, note_api_key.detail || jsonb_build_object('api_key', 'apiKey_' || key_id));
+    insert into public.audit_log (user_id, action, detail, network, device)
+    values (app.user_id(), note_api_key.action, note_api_key.detail || jsonb_build_object('api_key', 'apiKey_' || key_id),
+            place ->> 'network', place ->> 'device');
 end;
 $$;
 
@@ -33,10 +35,10 @@ end;
 $$;
 
 -- Makes a key of the caller's, tells them by e-mail, and returns the key; the same idempotency key the same
--- one. The caller's row is locked, so that the counts are exact. `place` says from where it was asked for.
+-- one. The caller's row is locked, so that the counts are exact. `device` is a name for the device that asks.
 create or replace function app.create_api_key(
     key_name text, key_prefix text, key_hash bytea, key_scopes text[], ends_at timestamptz,
-    idempotency_key text, place jsonb
+    idempotency_key text, device text, place jsonb
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -46,11 +48,12 @@ declare
     fingerprint bytea := sha256(convert_to(jsonb_build_array(key_name, key_scopes, ends_at)::text, 'UTF8'));
     is_guest boolean;
     address text;
+    locale text;
     live integer;
     stored integer;
     made uuid;
 begin
-    select u.is_anonymous, u.email into is_guest, address from public.users u
+    select u.is_anonymous, u.email, u.locale into is_guest, address, locale from public.users u
     where u.id = actor_id and u.status = 'active' for no key update;
     if is_guest is null then
         perform app.refuse('UNAUTHENTICATED', 'The account of this token is gone; sign in again.');
@@ -73,9 +76,9 @@ begin
     if idempotency_key is not null then
         perform app.remember_result(actor_id, 'create_api_key', idempotency_key, fingerprint, made);
     end if;
-    perform app.note_api_key('create_api_key', made, jsonb_build_object('scopes', key_scopes));
-    perform app.queue_email('api_key_created', address, null, actor_id,
-        jsonb_build_object('name', key_name) || jsonb_strip_nulls(place));
+    perform app.note_api_key('create_api_key', made, place, jsonb_build_object('scopes', key_scopes));
+    perform app.queue_email('api_key_created', address, locale, actor_id, jsonb_strip_nulls(
+        jsonb_build_object('name', key_name, 'device', device, 'address', place ->> 'network')));
     return made;
 end;
 $$;
@@ -83,7 +86,8 @@ $$;
 -- Gives a key of the caller's another secret and returns the key. The secret before it works for the
 -- overlap, the one before that no longer. The same idempotency key does it once.
 create or replace function app.rotate_api_key(
-    wanted uuid, key_prefix text, key_hash bytea, overlap interval, ends_at timestamptz, idempotency_key text
+    wanted uuid, key_prefix text, key_hash bytea, overlap interval, ends_at timestamptz, idempotency_key text,
+    place jsonb
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -114,13 +118,13 @@ begin
     if idempotency_key is not null then
         perform app.remember_result(actor_id, 'rotate_api_key', idempotency_key, fingerprint, wanted);
     end if;
-    perform app.note_api_key('rotate_api_key', wanted);
+    perform app.note_api_key('rotate_api_key', wanted, place);
     return wanted;
 end;
 $$;
 
 -- Ends a key of the caller's and returns it; ending it twice changes nothing.
-create or replace function app.revoke_api_key(wanted uuid) returns uuid
+create or replace function app.revoke_api_key(wanted uuid, place jsonb) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
@@ -128,7 +132,7 @@ begin
     update public.api_keys k set revoked_at = clock_timestamp()
     where k.id = wanted and k.user_id = actor_id and k.revoked_at is null;
     if found then
-        perform app.note_api_key('revoke_api_key', wanted);
+        perform app.note_api_key('revoke_api_key', wanted, place);
     elsif not exists (select from public.api_keys k where k.id = wanted and k.user_id = actor_id) then
         perform app.refuse('NOT_FOUND', 'There is no such API key.', '{"path": ["input", "id"]}');
     end if;
@@ -168,13 +172,13 @@ end;
 $$;
 
 revoke execute on function
-    app.note_api_key(text, uuid, jsonb), app.remembered_api_key(text, text, bytea, text),
-    app.create_api_key(text, text, bytea, text[], timestamptz, text, jsonb),
-    app.rotate_api_key(uuid, text, bytea, interval, timestamptz, text),
-    app.revoke_api_key(uuid), app.record_ended_secrets(), app.end_api_keys()
+    app.note_api_key(text, uuid, jsonb, jsonb), app.remembered_api_key(text, text, bytea, text),
+    app.create_api_key(text, text, bytea, text[], timestamptz, text, text, jsonb),
+    app.rotate_api_key(uuid, text, bytea, interval, timestamptz, text, jsonb),
+    app.revoke_api_key(uuid, jsonb), app.record_ended_secrets(), app.end_api_keys()
 from public;
 grant execute on function
-    app.create_api_key(text, text, bytea, text[], timestamptz, text, jsonb),
-    app.rotate_api_key(uuid, text, bytea, interval, timestamptz, text),
-    app.revoke_api_key(uuid)
+    app.create_api_key(text, text, bytea, text[], timestamptz, text, text, jsonb),
+    app.rotate_api_key(uuid, text, bytea, interval, timestamptz, text, jsonb),
+    app.revoke_api_key(uuid, jsonb)
 to authenticated;

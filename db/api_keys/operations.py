@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from db.api_keys.rules import problems_of_api_key, problems_of_end, problems_of_overlap
+from db.audit.operations import audited_place
 from db.core.actor import SERVICE, Scope
 from db.core.commands import FunctionCall, PythonCommand, SqlFunction, call
 from db.core.errors import Problems, refuse_any
@@ -27,6 +28,7 @@ _CREATE = SqlFunction[UUID](
     key_scopes="text[]",
     ends_at="timestamp with time zone",
     idempotency_key="text",
+    device="text",
     place="jsonb",
 )
 _ROTATE = SqlFunction[UUID](
@@ -38,8 +40,9 @@ _ROTATE = SqlFunction[UUID](
     overlap="interval",
     ends_at="timestamp with time zone",
     idempotency_key="text",
+    place="jsonb",
 )
-_REVOKE = SqlFunction[UUID]("app.revoke_api_key", "uuid", wanted="uuid")
+_REVOKE = SqlFunction[UUID]("app.revoke_api_key", "uuid", wanted="uuid", place="jsonb")
 
 _FIND = """
 select k.id, k.user_id, k.scopes, k.requests_per_minute, found.secret_hash, found.ends_at
@@ -88,9 +91,8 @@ def create(
     prefix: str,
     secret_hash: bytes,
     device: str | None,
-    address: str | None,
 ) -> PythonCommand[UUID]:
-    """Makes a key of the caller's, who is told by e-mail from where; gives it."""
+    """Makes a key of the caller's, who is told by e-mail; gives it."""
     problems = [*problems_of_api_key(name, scopes, expires_at, datetime.now(UTC))]
     if idempotency_key is not None:
         problems += problems_of_key(idempotency_key)
@@ -103,7 +105,8 @@ def create(
             key_scopes=sorted(set(scopes)),
             ends_at=expires_at,
             idempotency_key=idempotency_key,
-            place={"device": device, "address": address},
+            device=device,
+            place=audited_place(),
         )
     )
 
@@ -132,13 +135,14 @@ def rotate(
             overlap=overlap,
             ends_at=expires_at,
             idempotency_key=idempotency_key,
+            place=audited_place(),
         )
     )
 
 
 def revoke(key_id: UUID) -> FunctionCall[UUID]:
     """Ends a key; gives it."""
-    return _REVOKE(wanted=key_id)
+    return _REVOKE(wanted=key_id, place=audited_place())
 
 
 def _without_payload(wanted: FunctionCall[UUID]) -> PythonCommand[UUID]:

@@ -48,16 +48,23 @@ async def record_audit(
     does. `detail` is the operator's, but for `method`, `provider`, `source` and `api_key`, which
     the account's owner reads as the entry's subject.
     """
-    origin = current_origin()
     await transaction.execute(
         insert(AuditEntry).values(
             user_id=user_id,
             action=AuditAction[action.upper()].value,
             detail=detail,
-            network=coarse_network(origin.address) if origin else None,
-            device=clean_user_agent(origin.user_agent) if origin else None,
+            **audited_place(),
         )
     )
+
+
+def audited_place() -> dict[str, str | None]:
+    """Where what is being done was asked for, for SQL functions that write the log themselves."""
+    origin = current_origin()
+    return {
+        "network": coarse_network(origin.address) if origin else None,
+        "device": clean_user_agent(origin.user_agent) if origin else None,
+    }
 
 
 async def record_failures(transaction: Transaction, noted: Sequence[Failures]) -> None:

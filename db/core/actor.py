@@ -34,11 +34,12 @@ class Actor:
     `expires_at` is when the token or API key stops working, in Unix seconds; 0 means never (no
     token, a key without an end, or a job). `assurance_level` says with how many factors they signed
     in (`db/accounts/assurance.py`), and `authenticated_at` when they last did, in Unix seconds; 0
-    means that nobody knows. Who came with an API key has its `grant` and no session.
+    means that nobody knows. Who came with an API key has its `grant` and no session. Who came with
+    a token of another issuer is `is_foreign` (`auth/foreign_tokens.py`).
 
     `user_claim` is what a statement sets as `app.user_id`: the user's id, empty for nobody. With an
-    API key it stands in braces, which Postgres reads as the same UUID and `app.is_admin()` as
-    nobody's who is an admin: no key does or sees what is for admins.
+    API key or a foreign token it stands in braces, which Postgres reads as the same UUID and
+    `app.is_admin()` as nobody's who is an admin: neither does or sees what is for admins.
     """
 
     role: Role
@@ -50,6 +51,7 @@ class Actor:
     assurance_level: int = 1
     authenticated_at: int = 0
     grant: KeyGrant | None = None
+    is_foreign: bool = False
     user_text: str = field(init=False, repr=False, compare=False)
     user_claim: str = field(init=False, repr=False, compare=False)
 
@@ -57,7 +59,8 @@ class Actor:
         """Writes the user's id as text, and the claim, once."""
         text = str(self.user_id) if self.user_id else ""
         object.__setattr__(self, "user_text", text)
-        object.__setattr__(self, "user_claim", f"{{{text}}}" if self.grant else text)
+        is_lesser = self.grant is not None or self.is_foreign
+        object.__setattr__(self, "user_claim", f"{{{text}}}" if is_lesser else text)
 
     @property
     def revocable_id(self) -> UUID | None:

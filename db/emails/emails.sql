@@ -48,10 +48,8 @@ begin
         attempt := email.attempts;
         template := email.template;
         recipient := email.recipient;
-        select coalesce(email.locale, reader.image ->> 'locale'), reader.image ->> 'time_zone'
-        into locale, time_zone
-        from (select) always left join (select to_jsonb(u) as image from public.users u where u.id = email.user_id)
-            as reader on true;
+        select u.locale, u.time_zone into locale, time_zone from public.users u where u.id = email.user_id;
+        locale := coalesce(email.locale, locale);
         parameters := email.parameters;
         queued_at := email.created_at;
         age := clock_timestamp() - email.created_at;

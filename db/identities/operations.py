@@ -7,23 +7,46 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, false, func, insert, select, update
+from sqlalchemy import case, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from db.accounts.emails import email_key
-from db.accounts.operations import CLOCK, Account, record_audit, revoke_user_sessions
+from db.accounts.operations import (
+    CLOCK,
+    Account,
+    confirm_email,
+    record_audit,
+    revoke_user_sessions,
+)
 from db.accounts.tables import Credential, Session, User, UserStatus
 from db.api_keys.tables import ApiKey
+from db.codes.tables import OneTimeCode
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
-from db.factors.tables import RecoveryCodes, SecondFactorChallenge, TotpFactor
+from db.factors.tables import (
+    Passkey,
+    PasskeyChallenge,
+    RecoveryCodes,
+    SecondFactorChallenge,
+    TotpFactor,
+)
 from db.identities.rules import MOST_IDENTITIES, ExternalIdentity, email_follows
 from db.identities.tables import OAuthState, SignInCode, UsedIdToken, UserIdentity
 
 STATE_LIFE = timedelta(minutes=10)
 # What lets somebody into an account, or keeps its owner out.
-WAYS_IN = (Credential, UserIdentity, TotpFactor, RecoveryCodes, SecondFactorChallenge, ApiKey)
+WAYS_IN = (
+    Credential,
+    UserIdentity,
+    TotpFactor,
+    RecoveryCodes,
+    SecondFactorChallenge,
+    Passkey,
+    PasskeyChallenge,
+    OneTimeCode,
+    ApiKey,
+)
 CODE_LIFE = timedelta(seconds=60)
 
 
@@ -48,7 +71,8 @@ class TakenCode:
 class Owned:
     """The account behind an identity or an address, its row locked, and what it has of it.
 
-    Its address `is_confirmed` when somebody has proven to read what is sent there.
+    Its address `is_confirmed` when somebody has proven to read what is sent there. `known_email` is
+    the one that the provider had verified before.
     """
 
     account: Account
@@ -138,7 +162,10 @@ async def use_id_token(transaction: Transaction, token_hash: bytes, expires_at: 
 async def find_by_identity(transaction: Transaction, external: ExternalIdentity) -> Owned | None:
     """The account that an identity belongs to."""
     statement = (
-        select(*_owned_columns(), UserIdentity.email.label("known_email"))
+        select(
+            *_owned_columns(),
+            case((UserIdentity.is_email_verified, UserIdentity.email)).label("known_email"),
+        )
         .join(UserIdentity, UserIdentity.user_id == User.id)
         .where(UserIdentity.provider == external.provider, UserIdentity.subject == external.subject)
         .with_for_update(of=User)
@@ -215,16 +242,22 @@ async def add_identity(
 
 
 async def note_use(transaction: Transaction, external: ExternalIdentity) -> None:
-    """Keeps what the provider says today; Apple gives a name only the first time."""
+    """Keeps what the provider says today; Apple gives a name only the first time.
+
+    An address that it has verified stays until it has verified another.
+    """
+    told: dict[str, Any] = {"email": external.verified_email, "is_email_verified": True}
+    if external.verified_email is None:
+        told = {
+            "email": case(
+                (UserIdentity.is_email_verified, UserIdentity.email),
+                else_=func.coalesce(external.email, UserIdentity.email),
+            )
+        }
     await transaction.execute(
         update(UserIdentity)
         .where(UserIdentity.provider == external.provider, UserIdentity.subject == external.subject)
-        .values(
-            email=func.coalesce(external.email, UserIdentity.email),
-            is_email_verified=external.is_email_verified,
-            name=func.coalesce(external.name, UserIdentity.name),
-            last_used_at=CLOCK,
-        )
+        .values(**told, name=func.coalesce(external.name, UserIdentity.name), last_used_at=CLOCK)
     )
 
 
@@ -254,13 +287,14 @@ async def follow_email(transaction: Transaction, owned: Owned, external: Externa
 
 
 async def end_unconfirmed_ways_in(transaction: Transaction, owned: Owned) -> list[UUID]:
-    """Takes from an account whatever was set up before its address was confirmed.
+    """Takes from an account whatever was set up before its address was confirmed, as it is now.
 
     Returns the sessions that end.
     """
     user_id = owned.account.user_id
     for table in WAYS_IN:
         await transaction.execute(delete(table).where(table.user_id == user_id))
+    await confirm_email(transaction, user_id)
     await record_audit(transaction, user_id, "unconfirmed_account_claimed")
     return await revoke_user_sessions(transaction, user_id, "unconfirmed_account_claimed")
 
@@ -313,7 +347,10 @@ async def note_link(transaction: Transaction, user_id: UUID, external: ExternalI
 
 
 async def unlink(transaction: Transaction, user_id: UUID, identity_id: UUID) -> None:
-    """Takes an identity from an account whose row is locked; the last way in stays."""
+    """Takes an identity from an account whose row is locked; the last way in stays.
+
+    A passkey does not count: it may be gone with its device, and be removed by itself.
+    """
     mine = UserIdentity.user_id == user_id
     provider: str | None = await transaction.fetch_value(
         select(UserIdentity.provider).where(UserIdentity.id == identity_id, mine)
@@ -325,7 +362,7 @@ async def unlink(transaction: Transaction, user_id: UUID, identity_id: UUID) -> 
     if not await transaction.fetch_value(select(others | has_password)):
         raise DomainError(
             ErrorCode.LAST_IDENTITY,
-            "This is the only way into the account; set a password or link another identity first.",
+            "An account keeps a password or an identity; set a password or link another one first.",
             ("input", "id"),
         )
     await transaction.execute(delete(UserIdentity).where(UserIdentity.id == identity_id, mine))
@@ -335,7 +372,9 @@ async def unlink(transaction: Transaction, user_id: UUID, identity_id: UUID) -> 
 def _verified(external: ExternalIdentity) -> dict[str, Any]:
     """The columns of an account's address, as far as the provider has verified one."""
     email = external.verified_email
-    return {"email": email, "email_key": None if email is None else email_key(email)}
+    if email is None:
+        return {"email": None, "email_key": None}
+    return {"email": email, "email_key": email_key(email), "email_confirmed_at": CLOCK}
 
 
 def _owned_columns() -> tuple[Any, ...]:
@@ -344,7 +383,7 @@ def _owned_columns() -> tuple[Any, ...]:
         User.is_anonymous,
         (User.role == "admin").label("is_admin"),
         (User.status == UserStatus.ACTIVE).label("is_active"),
-        false().label("is_confirmed"),
+        User.email_confirmed_at.is_not(None).label("is_confirmed"),
         User.email_key,
     )
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from db.accounts.emails import check_new_email, email_key
 from db.core.errors import DomainError, ErrorCode, bad_input
+from db.core.texts import is_visible_line
 from settings import DEMO_ORIGINS
 
 MOST_IDENTITIES = 20
@@ -77,7 +78,8 @@ def clean_name(name: object) -> str | None:
         return None
     composed = unicodedata.normalize("NFC", name)
     printable = "".join(one if one.isprintable() else " " for one in composed)
-    return " ".join(printable.split())[:NAME_MAX_CHARACTERS].strip() or None
+    line = " ".join(printable.split())[:NAME_MAX_CHARACTERS].strip()
+    return line if is_visible_line(line) else None
 
 
 def _is_text(value: str, longest: int) -> bool:

@@ -19,7 +19,8 @@ from db.core.quotas import Bound
 class UserIdentity(Base):
     """Who a user is at a provider; `subject` is the id that the provider never gives to another.
 
-    `email` is what the provider said last. Only when `is_email_verified` does it prove anything.
+    `email` is what the provider said last, or verified last, which counts for more. Only when
+    `is_email_verified` does it prove anything.
     """
 
     __tablename__ = "user_identities"

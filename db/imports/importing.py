@@ -15,19 +15,27 @@ import asyncpg
 import orjson
 
 from db.accounts.operating import as_owner
+from db.accounts.operations import GRANT_SIGN_UP_BONUS
 from db.imports.rules import NewImport, Refused, decide_import
 
 SOURCE = "supabase"
 # A busy row ends the import, which is run again, rather than holding up who waits behind it.
 _PATIENCE = "set lock_timeout = '10s'"
 _USERS = """
-insert into users
-    (id, email, email_key, is_anonymous, display_name, created_at, email_confirmed_at)
-select r.id, r.email, r.email_key, r.is_anonymous, r.display_name, r.created_at,
-    r.email_confirmed_at
+insert into users (id, email, email_key, is_anonymous, display_name, locale,
+    email_confirmed_at, created_at)
+select r.id, r.email, r.email_key, r.is_anonymous, r.display_name, r.locale,
+    r.email_confirmed_at, r.created_at
 from jsonb_to_recordset($1::jsonb) as r (id uuid, email text, email_key text, is_anonymous boolean,
-    display_name text, created_at timestamptz, email_confirmed_at timestamptz)
+    display_name text, locale text, email_confirmed_at timestamptz, created_at timestamptz)
 on conflict do nothing returning id
+"""
+# Of two who want one name, and where somebody has it, the name that was made up stays.
+_USERNAMES = """
+update users u set username = r.username
+from (select distinct on (lower(w.username)) w.* from jsonb_to_recordset($1::jsonb) as w
+      (id uuid, username text) where w.username is not null order by lower(w.username), w.id) r
+where u.id = r.id and not exists (select from users t where t.username_key = lower(r.username))
 """
 _IMPORTED = """
 insert into imported_users (user_id, source, metadata)
@@ -54,7 +62,7 @@ where c.user_id = r.id and i.user_id = r.id and c.password_hash like '$2%'
 returning c.user_id
 """
 _LOCK = "update users set status = 'locked' where id = any($1::uuid[])"
-_TERMS = "select app.grant_sign_up_bonus(id, $2) from unnest($1::uuid[]) as new (id)"
+_TERMS = f"select {GRANT_SIGN_UP_BONUS.name}(id, $2) from unnest($1::uuid[]) as new (id)"  # noqa: S608
 _AUDIT = """
 insert into audit_log (user_id, action, detail)
 select id, 'imported', jsonb_build_object('source', $2::text, 'by', $3::text)
@@ -158,6 +166,7 @@ class _Importing:
         new_ids = {row["id"] for row in await connection.fetch(_USERS, all_rows)}
         new = [one for one in wanted if one.id in new_ids]
         rows, ids = _as_json(new), [one.id for one in new]
+        await connection.execute(_USERNAMES, rows)
         await connection.execute(_IMPORTED, rows, SOURCE)
         await connection.execute(_CREDENTIALS, rows)
         await connection.execute(_IDENTITIES, _identities(new))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,8 @@ from uuid import UUID
 import orjson
 
 from db.accounts.emails import clean_email, could_be_email, email_key
+from db.accounts.user_rules import problems_of_locale, problems_of_username, written_locale
+from db.core.errors import DomainError
 
 # bcrypt's own lowest cost, and one whose work is a second: a row with a higher one would keep a
 # thread busy for hours.
@@ -24,6 +26,8 @@ SUBJECT_LIMIT_CHARACTERS = 255
 
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _DISPLAY_NAMES = ("display_name", "full_name", "name")
+_USERNAMES = ("username", "user_name", "preferred_username")
+_LOCALES = ("locale", "language", "lang")
 _OF_NO_PROVIDER = frozenset({"email", "phone", ""})
 
 
@@ -51,6 +55,8 @@ class NewImport:
     password_hash: str | None
     is_locked: bool
     display_name: str | None
+    username: str | None
+    locale: str | None
     metadata: dict[str, Any]
     identities: Sequence[ImportedIdentity] = field(default_factory=tuple)
 
@@ -88,6 +94,7 @@ def decide_import(
             str(user_id), f"the password's hash is of another kind than bcrypt to {HIGHEST_COST}"
         )
     try:
+        said = _json(row, "raw_user_meta_data")
         return NewImport(
             id=user_id,
             email=email or None,
@@ -97,7 +104,9 @@ def decide_import(
             email_confirmed_at=_time(row, "email_confirmed_at") or _time(row, "confirmed_at"),
             password_hash=password_hash,
             is_locked=(_time(row, "banned_until") or now) > now,
-            display_name=_display_name(_json(row, "raw_user_meta_data")),
+            display_name=_display_name(said),
+            username=_lawful(said, _USERNAMES, problems_of_username),
+            locale=_lawful(said, _LOCALES, problems_of_locale),
             metadata=_metadata(row),
             identities=tuple(_identities(identities)),
         )
@@ -157,6 +166,21 @@ def _display_name(metadata: Mapping[str, Any]) -> str | None:
             line = "".join(c if c.isprintable() else " " for c in value).strip()
             if line:
                 return line[:NAME_LIMIT_CHARACTERS].strip()
+    return None
+
+
+def _lawful(
+    metadata: Mapping[str, Any],
+    names: tuple[str, ...],
+    problems: Callable[[str], Iterator[DomainError]],
+) -> str | None:
+    """The first value that may be had here."""
+    for name in names:
+        value = metadata.get(name)
+        if isinstance(value, str):
+            text = written_locale(value) if names is _LOCALES else value.strip()
+            if not list(problems(text)):
+                return text
     return None
 
 

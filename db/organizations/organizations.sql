@@ -115,6 +115,8 @@ create or replace function app.mail_invitation(invited uuid, mailed_at timestamp
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     invitation public.organization_invitations;
+    inviter public.users;
+    known public.users;
 begin
     select * into invitation from public.organization_invitations i where i.id = invited;
     if mailed_at > now() - interval '10 minutes'
@@ -122,12 +124,15 @@ begin
             where i.email_key = invitation.email_key and i.created_at > now() - interval '1 hour') > 5 then
         return;
     end if;
-    perform app.queue_email('organization_invitation', invitation.email, null,
-        (select u.id from public.users u where u.email_key = invitation.email_key),
+    select * into inviter from public.users u where u.id = invitation.invited_by;
+    select * into known from public.users u where u.email_key = invitation.email_key;
+    -- Whoever has no account most likely speaks the language of who invites them.
+    perform app.queue_email('organization_invitation', invitation.email, coalesce(known.locale, inviter.locale),
+        known.id,
         jsonb_build_object(
             'invitation_id', invited, 'role', invitation.role, 'expires_at', invitation.expires_at,
             'organization', (select o.name from public.organizations o where o.id = invitation.organization_id),
-            'inviter', (select u.email from public.users u where u.id = invitation.invited_by)));
+            'inviter', inviter.email));
 end;
 $$;
 

@@ -13,11 +13,12 @@ import structlog
 from graphql import OperationType
 
 from auth.api_keys import KEY_START, ApiKeys
+from auth.foreign_tokens import ForeignTokens
 from auth.networks import network_of
 from auth.revocation_watch import RevocationWatch
 from auth.tokens import AccessTokens, cut_bearer_token
 from db.core.actor import NOBODY, Actor
-from db.core.errors import RateLimited
+from db.core.errors import DomainError, RateLimited
 from graph.engine.documents.costs import asks_for_cost
 from graph.engine.execution.engine import Engine
 from graph.engine.execution.subscriptions import Item, SendNow, Subscriber
@@ -50,6 +51,7 @@ class LiveOperations:
         self._engine = engine
         self._services = services
         self._api_keys = services.of(ApiKeys.of)
+        self._foreign = services.of(ForeignTokens.of)
 
     async def authenticate(self, authorization: str | None, address: str) -> Actor:
         """The actor of `Bearer <token or API key>`; nobody without one."""
@@ -58,7 +60,12 @@ class LiveOperations:
             return NOBODY
         if token.startswith(KEY_START):
             return await self._api_keys.verify(token, network_of(address))
-        return self._services.tokens.verify(token)
+        try:
+            return self._services.tokens.verify(token)
+        except DomainError:
+            if not self._foreign.may_be(token):
+                raise
+        return await self._foreign.admit(token, address=address, user_agent=None)
 
     def admit(self, actor: Actor) -> None:
         """Counts an operation of a socket's; RATE_LIMITED when its API key has had too many."""

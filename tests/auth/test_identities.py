@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
+from auth.identities import Caller, Identities
+from auth.sessions import SignedIn
+from db.core.errors import RateLimited
 from tests.auth.services import AuthServices
 from tests.auth.sign_in import (
     APP,
@@ -26,7 +30,7 @@ from tests.auth.sign_in import (
     user_id,
     verifier,
 )
-from tests.fakes.providers import CLIENT_ID
+from tests.fakes.providers import CLIENT_ID, TokenProvider
 
 
 async def agree(issuer: str, taken: dict[str, str], person: str) -> dict[str, str]:
@@ -127,6 +131,26 @@ async def test_a_new_account_has_its_bonus_once(place: Place, services: AuthServ
     assert (first["bonusCredits"], second["bonusCredits"]) == (10, None)
     actions = await services.audit(user_id(first))
     assert actions == ["sign_up", "sign_in"]
+
+
+async def test_bonuses_of_an_address_have_their_budget_here_too(place: Place) -> None:
+    none = place.settings.model_copy(update={"sign_up_bonuses_per_hour": 0})
+    identities = Identities(replace(place.services, settings=none))
+    identities.browsers.providers["fake"] = TokenProvider()
+    given = ("fake", secrets.token_hex(8), "nonce", Caller(network="a"))
+    signed_in = await identities.sign_in_with_token(*given)
+    assert isinstance(signed_in, SignedIn)
+    assert signed_in.bonus_credits == 0
+
+
+async def test_an_address_opens_only_so_many_accounts(place: Place) -> None:
+    few = place.settings.model_copy(update={"accounts_per_hour": 1})
+    identities = Identities(replace(place.services, settings=few))
+    identities.browsers.providers["fake"] = TokenProvider()
+    network, first = secrets.token_hex(8), secrets.token_hex(8)
+    await identities.sign_in_with_token("fake", first, "nonce", Caller(network))
+    with pytest.raises(RateLimited):
+        await identities.sign_in_with_token("fake", secrets.token_hex(8), "n", Caller(network))
 
 
 async def test_a_guest_becomes_a_member_and_keeps_everything(place: Place) -> None:

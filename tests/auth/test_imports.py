@@ -154,6 +154,28 @@ async def test_addresses_and_ids_of_others_stay_theirs(
     )
 
 
+async def test_confirmation_locale_and_a_free_username_come_along(
+    bring: Any, owner: asyncpg.Connection
+) -> None:
+    name = f"ada.{uuid4().hex[:12]}"
+    said = {"username": name, "locale": "pt_br"}
+    ada = row(raw_user_meta_data=said)
+    double = row(raw_user_meta_data={"username": name.upper()}, email_confirmed_at=None)
+    admin = row(raw_user_meta_data={"user_name": "admin", "lang": "?"})
+    assert (await bring(ada, double, admin)).imported == 3
+    assert (await bring(row(raw_user_meta_data=said))).imported == 1
+    found = {
+        str(one["id"]): (one["username"], one["locale"], one["email_confirmed_at"])
+        for one in await owner.fetch("select * from users where lower(username) = $1", name)
+    }
+    assert [*found] in ([ada["id"]], [double["id"]])
+    confirmed = datetime.fromisoformat("2024-05-01T10:00:00+00:00")
+    of_all = "select locale, email_confirmed_at from users where id = $1"
+    assert tuple(await owner.fetchrow(of_all, UUID(ada["id"]))) == ("pt-BR", confirmed)
+    assert tuple(await owner.fetchrow(of_all, UUID(double["id"]))) == (None, None)
+    assert tuple(await owner.fetchrow(of_all, UUID(admin["id"]))) == (None, confirmed)
+
+
 async def test_identities_come_along_and_none_is_taken_from_another_account(
     bring: Any, cluster: EmbeddedDatabase, owner: asyncpg.Connection
 ) -> None:

@@ -7,22 +7,36 @@ import hashlib
 import hmac
 import json
 import time
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
 
+from auth.foreign_tokens import ForeignTokens
 from auth.keys import SigningKeys, rotate
 from auth.refresh_tokens import new_refresh_token
 from auth.tokens import AccessTokens, bearer_token
 from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
 from settings import Settings
 
 USER, SESSION = uuid4(), uuid4()
+# Reads without tokens of ours or a database.
+FOREIGN = ForeignTokens(
+    Settings(
+        foreign_issuer="https://project.example.test/auth/v1",
+        foreign_issuer_secret=SecretStr("a secret of the project that is long enough"),
+        foreign_issuer_until=date(9999, 1, 1),
+    ),
+    cast(AccessTokens, None),
+    cast(Database, None),
+)
 
 
 class Clock:
@@ -81,10 +95,12 @@ def hmac_token(header: dict[str, Any], claims: object, secret: bytes) -> str:
 
 
 def assert_refused(tokens: AccessTokens, token: str) -> None:
-    with pytest.raises(DomainError) as refused:
-        tokens.verify(token)
-    assert refused.value.code is ErrorCode.UNAUTHENTICATED
-    assert refused.value.__cause__ is None
+    """Refused as one of ours, and as one of a foreign issuer's where there is one."""
+    for verify in (tokens.verify, FOREIGN.read):
+        with pytest.raises(DomainError) as refused:
+            verify(token)
+        assert refused.value.code is ErrorCode.UNAUTHENTICATED
+        assert refused.value.__cause__ is None
     assert len(tokens._verified) == 0
 
 

@@ -1,10 +1,10 @@
-"""Devices are called what people call them, and an address is kept coarsely."""
+"""Devices are called what people call them."""
 
 from __future__ import annotations
 
 import pytest
 
-from db.accounts.devices import coarse_address, device_name
+from db.accounts.devices import device_name
 
 MOZILLA = "Mozilla/5.0"
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -46,18 +46,3 @@ def test_a_device_is_called_what_its_owner_calls_it(user_agent: str, name: str |
 
 def test_without_a_user_agent_there_is_no_name() -> None:
     assert device_name(None) is None
-
-
-@pytest.mark.parametrize(
-    ("address", "kept"),
-    [
-        ("203.0.113.77", "203.0.113.0/24"),
-        ("2001:db8:1:2::", "2001:db8:1::/48"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
-        ("fe80::1%eth0", "fe80::/48"),
-        ("", None),
-        ("testclient", None),
-    ],
-)
-def test_of_an_address_the_network_around_it_is_kept(address: str, kept: str | None) -> None:
-    assert coarse_address(address) == kept

@@ -428,9 +428,11 @@ async def test_no_secret_is_logged_or_stored(
         "select string_agg(k::text, '') from api_keys k where user_id = $1", user.user_id
     )
     noted = await owner.fetch(
-        "select action, detail from audit_log where user_id = $1", user.user_id
+        "select action, detail, network, device from audit_log where user_id = $1", user.user_id
     )
     assert [row["action"] for row in noted] == ["create_api_key", "rotate_api_key"]
+    assert {row["network"] for row in noted} == {"127.0.0.0/24"}
+    assert all(row["device"].startswith("python-httpx/") for row in noted)
     assert secret[12:] not in stored + repr(noted)
 
 

@@ -590,6 +590,8 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "regenerateRecoveryCodes": {"INVALID_STATE": in_a_session("")},
     "verifySecondFactor": {"CODE_INVALID": '{challengeId: "none", code: "123456"}'},
     "deleteAccount": {
+        "BAD_USER_INPUT": '{password: "correct horse", code: "123456"}',
+        "CODE_INVALID": '{code: "123456"}',
         "INVALID_CREDENTIALS": '{password: "wrong one"}',
         "LAST_OWNER": last_owner,
         "FRESH_SIGN_IN_REQUIRED": stale,

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from auth.demands import Demands
 from auth.leaving import Leaving
+from auth.one_time_codes import OneTimeCodes
 from auth.sessions import SignedIn
 from db.core.actor import NOBODY, Actor
 from db.core.pool import Database
@@ -158,6 +158,28 @@ async def test_without_proof_nothing_happens(
     )
 
 
+async def test_a_code_for_signing_in_proves_it_once(
+    person: Person, ask: Ask, owner: asyncpg.Connection, services: Services
+) -> None:
+    await owner.execute(
+        "update users set email_confirmed_at = now() where id = $1", person.actor.user_id
+    )
+    asked = f'mutation {{ requestSignInCode(input: {{email: "{person.email}"}}) {{ sent errors {{ code }} }} }}'
+    assert (await ask(asked))["data"]["requestSignInCode"] == {"sent": True, "errors": []}
+    code_id = await owner.fetchval(
+        "select id from one_time_codes where user_id = $1", person.actor.user_id
+    )
+    code = OneTimeCodes(services.settings).digits(code_id)
+    wrong = f"{(int(code) + 1) % 10**6:06}"
+    assert (await person.delete(code=wrong))["errors"] == [
+        {"code": "CODE_INVALID", "path": ["input", "code"]}
+    ]
+    assert (await person.delete(code=code))["errors"] == []
+    assert (await person.delete(code=code))["errors"] == [
+        {"code": "CODE_INVALID", "path": ["input", "code"]}
+    ]
+
+
 async def test_who_has_just_signed_in_needs_no_password(person: Person) -> None:
     assert (await person.delete())["errors"] == []
 
@@ -235,11 +257,9 @@ async def test_without_days_it_is_erased_as_soon_as_a_worker_comes(
     session = await services.accounts.sign_up(
         f"{uuid4()}@example.test", PASSWORD, network=str(uuid4())
     )
-    leaving = Leaving(
-        database, services.passwords, services.attempts, services.sessions, Demands.of(services),
-        settings.model_copy(update={"account_deletion_days": 0}),
-    )  # fmt: skip
-    await leaving.delete_account(session.actor, PASSWORD, network=str(uuid4()))
+    at_once = settings.model_copy(update={"account_deletion_days": 0})
+    leaving = Leaving(replace(services, settings=at_once))
+    await leaving.delete_account(session.actor, password=PASSWORD, code=None)
     assert (
         await owner.fetchval(
             "select count(*) from queue.pgqueuer where dedupe_key = $1", f"erase:{session.user_id}"

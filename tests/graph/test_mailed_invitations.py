@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+import pytest
 
 from db.core.pool import Database
 from db.emails.operations import NotBegun, begin_email
@@ -111,3 +112,20 @@ async def test_one_person_invites_200_in_a_day_however_many_they_take_back(
         actor.user_id,
     )
     assert await people.codes("invite", actor, **invitation) == []
+
+
+@pytest.mark.parametrize(("own", "expected"), [("fr", "fr"), (None, "pt-BR")])
+async def test_an_invitation_is_in_the_language_of_who_reads_it_or_of_who_invites(
+    people: People,  # noqa: F811
+    own: str | None,
+    expected: str,
+) -> None:
+    actor, invited = await people.make_user(), await people.make_user()
+    for one, locale in ((actor, "pt-BR"), (invited, own)):
+        await people.owner.execute(
+            "update users set locale = $1 where id = $2", locale, one.user_id
+        )
+    email, wanted = await people.email(invited), await people.found(actor)
+    assert await people.codes("invite", actor, o=wanted, email=email, role="MEMBER") == []
+    locale = await people.owner.fetchval("select locale from emails where recipient = $1", email)
+    assert locale == expected

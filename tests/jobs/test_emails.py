@@ -296,6 +296,27 @@ async def test_an_email_that_waits_goes_with_its_account(
     assert mailer.letters == []
 
 
+@pytest.mark.parametrize(("asked", "language"), [(None, "ar"), ("fr", "fr")])
+async def test_an_email_is_in_the_language_and_zone_of_its_account(
+    database: Database,
+    owner: asyncpg.Connection,
+    worker: WorkerServices,
+    asked: str | None,
+    language: str,
+) -> None:
+    user_id, mailer = uuid4(), FakeMailer()
+    await owner.execute(
+        "insert into users (id, is_anonymous, locale, time_zone)"
+        " values ($1, true, 'ar', 'America/Sao_Paulo')",
+        user_id,
+    )
+    email_id = await queued(database, "password_changed", user_id=user_id, locale=asked)
+    await send_email(with_mailer(worker, mailer), email_id=email_id)
+    message = parsed(mailer.letters[0].content)
+    assert message["Content-Language"] == language
+    assert "UTC" not in part(message)
+
+
 @pytest.mark.parametrize(("is_claimed", "status"), [(False, "FAILED"), (True, "UNCERTAIN")])
 async def test_an_email_that_cannot_be_tried_is_given_up(
     database: Database, owner: asyncpg.Connection, is_claimed: bool, status: str
