@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 @every("27 3 * * *")
-async def forget_old_audit_entries(database: Database) -> None:
+async def forget_old_audits(database: Database) -> None:
     """Delete old entries, each chunk in its own transaction."""
     total = 0
     while True:
