@@ -110,6 +110,15 @@ def users_unlock(who: Who) -> None:
     _tell(who, "may sign in again." if run(work) else "is not locked.")
 
 
+@commands.command("remove-second-factors")
+def users_remove_second_factors(who: Who) -> None:
+    """Has an account ask for no second factor any more. Make sure first who it is that asks."""
+    from db.factors.operating import remove_second_factors
+
+    work = remove_second_factors(owner_url(get_settings()), who, operator())
+    _tell(who, "is asked for no second factor any more." if run(work) else "is asked for none.")
+
+
 def _tell(who: str, what: str) -> None:
     console.print(f"{who.strip()} {what}", markup=False, soft_wrap=True)
 

@@ -56,7 +56,7 @@ END_OWN_SESSIONS = SqlFunction[list[UUID]](
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
 CHANGE_USER = SqlFunction[UUID]("app.change_user", "uuid", given="jsonb")
-_GRANT_SIGN_UP_BONUS = SqlFunction[int](
+GRANT_SIGN_UP_BONUS = SqlFunction[int](
     "app.grant_sign_up_bonus", "integer", new_user_id="uuid", with_bonus="boolean"
 )
 
@@ -297,7 +297,7 @@ async def grant_sign_up_bonus(
     transaction: Transaction, user_id: UUID, *, with_bonus: bool = True
 ) -> int:
     """Grant the plan and the credits that the terms still owe this user; returns how many."""
-    wanted = _GRANT_SIGN_UP_BONUS(new_user_id=user_id, with_bonus=with_bonus)
+    wanted = GRANT_SIGN_UP_BONUS(new_user_id=user_id, with_bonus=with_bonus)
     return await call(transaction, wanted)
 
 

@@ -25,6 +25,10 @@ class AuditAction(State):
     TOTP_REMOVED = "totp_removed", "The authenticator app was removed."
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed", "The recovery codes were made anew."
     RECOVERY_CODE_USED = "recovery_code_used", "A recovery code was used."
+    SECOND_FACTORS_REMOVED = (
+        "second_factors_removed",
+        "The operator had the account ask for no second factor any more.",
+    )
     PASSKEY_ADDED = "passkey_added", "A passkey was added."
     PASSKEY_REMOVED = "passkey_removed", "A passkey was removed."
     PASSKEY_REFUSED = "passkey_refused", "A passkey was refused: there seems to be a copy of it."

@@ -25,9 +25,14 @@ from sqlalchemy.dialects.postgresql import insert
 from db.accounts.assurance import SignInMethod, assurance_level
 from db.accounts.operations import CLOCK, Account, lock_active_account
 from db.accounts.tables import Credential, Session, User
+from db.core.commands import SqlFunction
 from db.core.pool import Transaction
 from db.factors.rules import CHALLENGE_MINUTES, GUESSES_PER_CHALLENGE, SecondFactor
 from db.factors.tables import Passkey, RecoveryCodes, SecondFactorChallenge, TotpFactor
+
+REMOVE_SECOND_FACTORS = SqlFunction[bool](
+    "app.remove_second_factors", "boolean", wanted="uuid", given_by="text"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import asyncpg
 import orjson
 
 from db.accounts.operating import as_owner
+from db.accounts.operations import GRANT_SIGN_UP_BONUS
 from db.imports.rules import NewImport, Refused, decide_import
 
 SOURCE = "supabase"
@@ -61,7 +62,7 @@ where c.user_id = r.id and i.user_id = r.id and c.password_hash like '$2%'
 returning c.user_id
 """
 _LOCK = "update users set status = 'locked' where id = any($1::uuid[])"
-_TERMS = "select app.grant_sign_up_bonus(id, $2) from unnest($1::uuid[]) as new (id)"
+_TERMS = f"select {GRANT_SIGN_UP_BONUS.name}(id, $2) from unnest($1::uuid[]) as new (id)"  # noqa: S608
 _AUDIT = """
 insert into audit_log (user_id, action, detail)
 select id, 'imported', jsonb_build_object('source', $2::text, 'by', $3::text)

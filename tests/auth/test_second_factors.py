@@ -19,6 +19,8 @@ from db.accounts import operations as accounts
 from db.accounts.assurance import SignInMethod
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
+from db.embedded.database import EmbeddedDatabase
+from db.factors.operating import remove_second_factors
 from db.factors.rules import (
     GUESSES_PER_CHALLENGE,
     WRONG_CODES_PER_DAY,
@@ -383,6 +385,22 @@ async def test_secrets_are_sealed_anew_by_the_first_key(
     monkeypatch.setenv("VAULT_MASTER_KEY", "a newer key")
     newest = SecondFactors(ana.services.database, ana.factors._sessions, settings)
     assert isinstance(await newest.verify(await ana.challenge(), ana.code()), SignedIn)
+
+
+async def test_an_operator_lets_in_who_has_lost_every_factor(
+    ana: Member, cluster: EmbeddedDatabase
+) -> None:
+    assert await remove_second_factors(cluster.owner_url, ana.email.upper(), "eve")
+    assert isinstance(await ana.services.accounts.sign_in(ana.email, PASSWORD), SignedIn)
+    assert not await remove_second_factors(cluster.owner_url, ana.email, "eve")
+    (entry,) = await ana.services.all(
+        "select detail from audit_log where user_id = :id and action = 'second_factors_removed'",
+        id=ana.user_id,
+    )
+    assert entry["detail"] == {"by": "eve"}
+    letters = "select parameters ->> 'change' from emails where user_id = :id order by id"
+    told = [row[0] for row in await ana.services.all(letters, id=ana.user_id)]
+    assert told == ["totp_added", "other"]
 
 
 def test_codes_are_read_as_they_are_typed() -> None:

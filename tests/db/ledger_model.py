@@ -120,6 +120,10 @@ class Wallet:
         if not hold.is_open or captured > hold.amount:
             raise RefusedError("BAD_USER_INPUT")
         self.sweep()
+        self.resolve(hold, captured)
+
+    def resolve(self, hold: Hold, captured: int) -> None:
+        """The same, whatever has expired."""
         back, kept = hold.amount - captured, []
         for grant, part in reversed(hold.parts):
             returned = min(part, back)
@@ -197,7 +201,7 @@ class Wallet:
         self.sweep()
         other.sweep()
         for hold in held:
-            self.end(hold, 0)
+            self.resolve(hold, 0)
         owed = max(0, bonus - sum(g.amount for g in other.grants if g.source == "SIGNUP_BONUS"))
         kept: dict[int, tuple[int, Grant | None, Grant | None]] = {}
         for grant in [g for g in self.grants if g.remaining]:

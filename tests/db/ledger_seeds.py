@@ -93,4 +93,13 @@ SEEDS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("clock_sweeps", {}),
         ("merge", {"guest": 1}),
     ],
+    "two holds of credits that have expired since are merged whole": [
+        ("hold", {"who": 0, "amount": 3, "hours": 90}),
+        ("hold", {"who": 0, "amount": 3, "hours": 90}),
+        ("days_pass", {"days": 2}),
+        ("merge", {"guest": 0}),
+        ("capture", {"choice": 2, "amount": 3}),
+        ("release", {"choice": 3}),
+        ("clock_sweeps", {}),
+    ],
 }

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
+from db.core.erasing_functions import erasing_functions
 from db.core.functions import Function, outdated, read_functions, replace_functions, statements
 from db.core.groups import group_functions
 from db.core.merging import merge_functions
@@ -56,7 +57,14 @@ async def run_the_files(connection: asyncpg.Connection) -> None:
     await connection.execute(OPEN)
     for name in FUNCTION_FILES:
         await connection.execute((DB / name).read_text())
-    for text in (*group_functions(), *reread_functions(), *write_functions(), *merge_functions()):
+    generated = (
+        group_functions,
+        reread_functions,
+        write_functions,
+        erasing_functions,
+        merge_functions,
+    )
+    for text in (text for make in generated for text in make()):
         await connection.execute(text.replace("create function", "create or replace function"))
 
 
