@@ -23,7 +23,7 @@ from auth.tokens import AccessTokens, unauthenticated
 from db.accounts.rules import clean_user_agent
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError
-from db.core.origin import coarse_network
+from db.core.origin import asked_from, coarse_network
 from db.core.pool import Database
 from db.imports.operations import open_foreign_session
 from settings import Settings
@@ -51,6 +51,14 @@ class ForeignClaims:
     user_id: UUID
     session_id: UUID
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a token came from, for the audit log."""
+
+    address: str
+    user_agent: str | None
 
 
 class ForeignTokens:
@@ -109,6 +117,7 @@ class ForeignTokens:
         like any other: its user sees it and ends it, and it ends when they are locked.
         """
         claims = self.read(token)
+        asked_from(_Origin(address, user_agent))
         async with self._database.transaction(SERVICE) as transaction:
             is_anonymous = await open_foreign_session(
                 transaction,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -108,6 +109,28 @@ def users_unlock(who: Who) -> None:
 
     work = set_locked(owner_url(get_settings()), who, is_locked=False, operator=operator())
     _tell(who, "may sign in again." if run(work) else "is not locked.")
+
+
+@commands.command("delete")
+def users_delete(
+    who: Who,
+    days: Annotated[
+        int | None,
+        typer.Option(min=0, max=365, help="After how many; ACCOUNT_DELETION_DAYS if unsaid."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Deletes an account and all it has, after a while in which signing in keeps it."""
+    from db.accounts.operating import schedule_deletion
+
+    settings = get_settings()
+    waits = settings.account_deletion_days if days is None else days
+    if not yes:
+        typer.confirm(f"Delete {who.strip()} in {waits} days, for good?", abort=True, err=True)
+    work = schedule_deletion(
+        owner_url(settings), who, grace=timedelta(days=waits), operator=operator()
+    )
+    _tell(who, f"is signed out, and deleted at {run(work):%Y-%m-%d %H:%M} UTC.")
 
 
 @commands.command("remove-second-factors")

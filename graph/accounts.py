@@ -93,12 +93,12 @@ class SignUpInput:
     username: str | None = strawberry.field(
         default=None,
         description="3 to 30 letters and digits of ASCII, with single `.`, `_` or `-` between "
-        "them; made up when left out or null.",
+        "them; made up when left out. Null is as good as leaving it out.",
     )
     locale: str | None = strawberry.field(
         default=None,
         description="The language of mails, as a tag of RFC 5646 such as `pt-BR`; English when "
-        "left out or null.",
+        "left out. Null is as good as leaving it out.",
     )
 
 

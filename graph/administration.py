@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 import strawberry
 from sqlalchemy import Text, Uuid, or_, select
 
+from auth.demands import FRESH_SIGN_IN
 from auth.ended_sessions import EndedSessions
 from db.accounts.emails import email_key
 from db.accounts.operations import USER_OF_EMAIL_KEY
@@ -137,7 +138,14 @@ class UnlockUserInput:
     id: strawberry.ID = strawberry.field(description="The user's global id.")
 
 
-@strawberry.type(description="Result of `promoteUser`, `demoteUser`, `lockUser` and `unlockUser`.")
+@strawberry.input(description="Whose account to delete.")
+class DeleteUserInput:
+    id: strawberry.ID = strawberry.field(description="The user's global id.")
+
+
+@strawberry.type(
+    description="Result of `promoteUser`, `demoteUser`, `lockUser`, `unlockUser` and `deleteUser`."
+)
 class AdministeredUserPayload(MutationPayload):
     user: User | None = strawberry.field(description="The user as they are now; null on errors.")
 
@@ -160,6 +168,14 @@ async def lock_user(context: Context, input: LockUserInput) -> Outcome:
 async def unlock_user(context: Context, input: UnlockUserInput) -> Outcome:
     """Unlocks an account."""
     return Outcome(administration.unlock(_user_id(context, input.id), context), {"user": RESULT})
+
+
+async def delete_user(context: Context, input: DeleteUserInput) -> Outcome:
+    """Has an account deleted."""
+    grace = timedelta(days=context.services.settings.account_deletion_days)
+    return _ending_sessions(
+        context, input.id, lambda user_id, origin: administration.delete(user_id, grace, origin)
+    )
 
 
 def _user_id(context: Context, wanted: str) -> UUID:
@@ -225,4 +241,19 @@ class AdministrationMutation:
         errors=(ErrorCode.NOT_FOUND,),
         for_admins=True,
         description="Let an account's owner sign in again. For admins; FORBIDDEN for others.",
+    )
+    delete_user: AdministeredUserPayload | None = mutation(
+        delete_user,
+        DeleteUserInput,
+        errors=(
+            ErrorCode.NOT_FOUND,
+            ErrorCode.LAST_ADMIN,
+            ErrorCode.LAST_OWNER,
+            ErrorCode.INVALID_STATE,
+        ),
+        for_admins=True,
+        demands=FRESH_SIGN_IN,
+        description="Delete an account after the grace period of `deleteAccount`. Its sessions "
+        "end, and its owner is told by e-mail and keeps it by signing in; lock it first where they "
+        "shall not. For admins; FORBIDDEN for others.",
     )

@@ -36,8 +36,8 @@ class CodeInput:
 
     email: str | None = strawberry.field(
         default=None,
-        description="The account's address. It may be left out or null with the token of a mail's "
-        "link.",
+        description="The account's address. It may be left out with the token of a mail's link. "
+        "Null is as good as leaving it out.",
     )
     code: str = strawberry.field(description=_CODE)
 

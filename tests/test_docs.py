@@ -206,3 +206,15 @@ def test_the_changelog_begins_with_what_is_unreleased() -> None:
     assert versions[0] == "Unreleased"
     released = [tuple(int(part) for part in version.split(".")) for version in versions[1:]]
     assert all(newer > older for newer, older in pairwise(released))
+
+
+def test_every_test_that_a_document_names_is_there() -> None:
+    tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("*.py"))
+    there = set(re.findall(r"^ *(?:async )?def (test_\w+)", tests, re.MULTILINE))
+    named = {
+        (file.name, name)
+        for file in DOCUMENTS
+        for name in re.findall(r"`(test_\w+)`", prose(file.read_text()))
+    }
+    assert len(named) > 50, "the list of requirements names the test of each"
+    assert [(file, name) for file, name in sorted(named) if name not in there] == []

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 import asyncpg
 
 from db.accounts.emails import clean_email, email_key
-from db.administration.operations import SET_USER_LOCKED, SET_USER_ROLE
+from db.administration.operations import SET_USER_LEAVING, SET_USER_LOCKED, SET_USER_ROLE
 from db.core.commands import call_on
 from db.core.errors import REFUSAL_SQLSTATE, DomainError, ErrorCode
 
@@ -103,6 +104,21 @@ async def set_locked(owner_url: str, who: str, *, is_locked: bool, operator: str
         wanted = SET_USER_LOCKED(
             wanted=await find_user(connection, who),
             is_locked=is_locked,
+            given_by=operator,
+            from_network=None,
+            from_device=None,
+        )
+        return await call_on(connection, wanted)
+
+
+async def schedule_deletion(
+    owner_url: str, who: str, *, grace: timedelta, operator: str
+) -> datetime:
+    """Has an account deleted after a while, and notes it; tells when."""
+    async with as_owner(owner_url) as connection, connection.transaction():
+        wanted = SET_USER_LEAVING(
+            wanted=await find_user(connection, who),
+            grace=grace,
             given_by=operator,
             from_network=None,
             from_device=None,

@@ -1,4 +1,4 @@
--- What admins and the operator do to accounts: promote, demote, lock and unlock. Each is noted with
+-- What admins and the operator do to accounts: promote, demote, lock, unlock and delete. Each is noted with
 -- who did it, and from where where a request asked for it. Whatever may leave the deployment without
 -- an admin locks all admins first, in one order, so that two of them cannot do it at once.
 
@@ -73,6 +73,22 @@ begin
 end;
 $$;
 
+-- Has an account deleted after a while; its sessions end.
+create or replace function app.set_user_leaving(
+    wanted uuid, grace interval, given_by text, from_network text, from_device text
+) returns timestamptz
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    account_deletes_at timestamptz;
+begin
+    perform app.enter_account(wanted);
+    select s.deletes_at into account_deletes_at from app.schedule_deletion(wanted, grace) s;
+    insert into public.audit_log (user_id, action, detail, network, device)
+    values (wanted, 'delete_user', jsonb_build_object('by', given_by), from_network, from_device);
+    return account_deletes_at;
+end;
+$$;
+
 -- The admin who asks, once all admins are locked; refuses to take away the last who can sign in.
 create or replace function app.enter_admins(wanted uuid) returns uuid
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -121,7 +137,18 @@ begin
 end;
 $$;
 
+create or replace function app.delete_user(
+    wanted uuid, grace interval, from_network text, from_device text
+) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.set_user_leaving(wanted, grace, 'user_' || app.enter_admins(wanted), from_network, from_device);
+    return wanted;
+end;
+$$;
+
 revoke execute on function
+    app.set_user_leaving(uuid, interval, text, text, text), app.delete_user(uuid, interval, text, text),
     app.end_sessions(uuid, text), app.enter_account(uuid), app.enter_admins(uuid),
     app.set_user_role(uuid, text, text, text, text), app.set_user_locked(uuid, boolean, text, text, text),
     app.promote_user(uuid, text, text), app.demote_user(uuid, text, text),
@@ -129,5 +156,6 @@ revoke execute on function
 from public;
 grant execute on function
     app.promote_user(uuid, text, text), app.demote_user(uuid, text, text),
-    app.lock_user(uuid, text, text), app.unlock_user(uuid, text, text)
+    app.lock_user(uuid, text, text), app.unlock_user(uuid, text, text),
+    app.delete_user(uuid, interval, text, text)
 to authenticated;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from db.accounts.rules import clean_user_agent
@@ -17,6 +18,23 @@ _PROMOTE = _of_admins("app.promote_user")
 _DEMOTE = _of_admins("app.demote_user")
 _LOCK = _of_admins("app.lock_user")
 _UNLOCK = _of_admins("app.unlock_user")
+_DELETE = SqlFunction[UUID](
+    "app.delete_user",
+    "uuid",
+    wanted="uuid",
+    grace="interval",
+    from_network="text",
+    from_device="text",
+)
+SET_USER_LEAVING = SqlFunction[datetime](
+    "app.set_user_leaving",
+    "timestamp with time zone",
+    wanted="uuid",
+    grace="interval",
+    given_by="text",
+    from_network="text",
+    from_device="text",
+)
 SET_USER_ROLE = SqlFunction[bool](
     "app.set_user_role",
     "boolean",
@@ -55,6 +73,16 @@ def lock(user_id: UUID, origin: Origin) -> FunctionCall[UUID]:
 def unlock(user_id: UUID, origin: Origin) -> FunctionCall[UUID]:
     """Lets the owner of an account sign in again; gives the user."""
     return _from(_UNLOCK, user_id, origin)
+
+
+def delete(user_id: UUID, grace: timedelta, origin: Origin) -> FunctionCall[UUID]:
+    """Has an account deleted after a while, and ends its sessions; gives the user."""
+    return _DELETE(
+        wanted=user_id,
+        grace=grace,
+        from_network=coarse_network(origin.address),
+        from_device=clean_user_agent(origin.user_agent),
+    )
 
 
 def _from(function: SqlFunction[UUID], user_id: UUID, origin: Origin) -> FunctionCall[UUID]:

@@ -64,6 +64,7 @@ class AuditAction(State):
     ACCOUNT_UNLOCKED = "account_unlocked", "The account was unlocked."
     PROMOTE = "promote", "The account became an admin's."
     DEMOTE = "demote", "The account is no admin's any more, and its sessions ended."
+    DELETE_USER = "delete_user", "An admin or the operator asked for the account's deletion."
     IMPORTED = "imported", "The account was brought from another service."
     MERGED = "merged", "A guest's account became a part of a member's."
     MERGE_GUEST = "merge_guest", "What a guest had came into the account."

@@ -24,7 +24,13 @@ from db.codes.tables import OneTimeCode
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
-from db.factors.tables import RecoveryCodes, SecondFactorChallenge, TotpFactor
+from db.factors.tables import (
+    Passkey,
+    PasskeyChallenge,
+    RecoveryCodes,
+    SecondFactorChallenge,
+    TotpFactor,
+)
 from db.identities.rules import MOST_IDENTITIES, ExternalIdentity, email_follows
 from db.identities.tables import OAuthState, SignInCode, UsedIdToken, UserIdentity
 
@@ -36,6 +42,8 @@ WAYS_IN = (
     TotpFactor,
     RecoveryCodes,
     SecondFactorChallenge,
+    Passkey,
+    PasskeyChallenge,
     OneTimeCode,
     ApiKey,
 )
@@ -339,7 +347,10 @@ async def note_link(transaction: Transaction, user_id: UUID, external: ExternalI
 
 
 async def unlink(transaction: Transaction, user_id: UUID, identity_id: UUID) -> None:
-    """Takes an identity from an account whose row is locked; the last way in stays."""
+    """Takes an identity from an account whose row is locked; the last way in stays.
+
+    A passkey does not count: it may be gone with its device, and be removed by itself.
+    """
     mine = UserIdentity.user_id == user_id
     provider: str | None = await transaction.fetch_value(
         select(UserIdentity.provider).where(UserIdentity.id == identity_id, mine)
@@ -351,7 +362,7 @@ async def unlink(transaction: Transaction, user_id: UUID, identity_id: UUID) -> 
     if not await transaction.fetch_value(select(others | has_password)):
         raise DomainError(
             ErrorCode.LAST_IDENTITY,
-            "This is the only way into the account; set a password or link another identity first.",
+            "An account keeps a password or an identity; set a password or link another one first.",
             ("input", "id"),
         )
     await transaction.execute(delete(UserIdentity).where(UserIdentity.id == identity_id, mine))

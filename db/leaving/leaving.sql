@@ -71,7 +71,8 @@ begin
 end;
 $$;
 
--- Takes the deletion of an account back, unless it is being erased already; false when there is none.
+-- Takes the deletion of an account back; false when there is none. One that is being erased is refused,
+-- whoever may have unlocked it.
 create or replace function app.cancel_deletion(returning_user uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -80,6 +81,8 @@ begin
         insert into public.audit_log (user_id, action) values (returning_user, 'deletion_cancelled');
         perform app.mail_owner(returning_user, 'account_deletion_cancelled', '{}');
         return true;
+    elsif exists (select from public.account_deletions d where d.user_id = returning_user) then
+        perform app.refuse('INVALID_CREDENTIALS', 'The e-mail address or the password is not right.');
     end if;
     return false;
 end;

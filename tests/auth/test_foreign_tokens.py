@@ -154,6 +154,8 @@ async def test_a_token_acts_as_its_imported_user(
     session = await owner.fetchrow("select * from sessions where user_id = $1", ada)
     assert (session["id"], session["address"]) == (actor.session_id, "203.0.113.0/24")
     assert await services.audit(ada) == ["sign_in"]
+    network = "select network from audit_log where user_id = $1"
+    assert await owner.fetchval(network, ada) == "203.0.113.0/24"
     await admitted(foreign, sent)
     assert await services.audit(ada) == ["sign_in"]
 

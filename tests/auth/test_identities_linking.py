@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from auth.one_time_codes import OneTimeCodes
@@ -57,7 +58,7 @@ async def test_a_verified_address_links_to_its_confirmed_account(
 
 
 async def test_whoever_took_an_address_before_its_owner_came_is_out(
-    place: Place, services: AuthServices
+    place: Place, services: AuthServices, owner: asyncpg.Connection
 ) -> None:
     """Pre-hijacking: a stranger signs up with somebody's address, and waits."""
     address = an_address()
@@ -70,17 +71,23 @@ async def test_whoever_took_an_address_before_its_owner_came_is_out(
         " values (:id, '', now()) returning 1",
         id=user_id(stranger),
     )
-    owner = await place.enter(email=address, email_verified=True)
-    assert user_id(owner) == user_id(stranger)
-    assert owner["session"] is not None
+    await owner.execute(
+        "insert into api_keys (user_id, name, prefix, secret_hash, scopes)"
+        " values ($1, 'k', 'tgk_abcdefgh', sha256('x'), '{READ}')",
+        user_id(stranger),
+    )
+    heir = await place.enter(email=address, email_verified=True)
+    assert user_id(heir) == user_id(stranger)
+    assert heir["session"] is not None
     assert await place.code_of(SIGN_IN, email=address) == "INVALID_CREDENTIALS"
     assert (await place.ask("{ viewer { id } }", token))["errors"]
-    assert user_id(await place.enter(**foot_in_the_door)) != user_id(owner)
-    nodes = (await place.viewer(owner["session"]["accessToken"]))["identities"]["nodes"]
+    assert user_id(await place.enter(**foot_in_the_door)) != user_id(heir)
+    nodes = (await place.viewer(heir["session"]["accessToken"]))["identities"]["nodes"]
     assert [node["email"] for node in nodes] == [address]
-    assert "unconfirmed_account_claimed" in await services.audit(user_id(owner))
+    assert await services.all("select 1 from api_keys where user_id = :id", id=user_id(heir)) == []
+    assert "unconfirmed_account_claimed" in await services.audit(user_id(heir))
     confirmed = "select email_confirmed_at is not null from users where id = :id"
-    assert await services.value(confirmed, id=user_id(owner))
+    assert await services.value(confirmed, id=user_id(heir))
 
 
 @pytest.mark.parametrize(

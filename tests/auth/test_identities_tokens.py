@@ -100,7 +100,9 @@ BAD: dict[str, Callable[[FakeIssuer], str]] = {
     "an algorithm that is not its key's": lambda fake: with_head(fake.id_token(nonce=NONCE), alg="ES256"),
     "a secret that clients know": lambda fake: signed_with_secret(fake, CLIENT_SECRET),
     "the public key as a secret": lambda fake: signed_with_secret(fake, json.dumps(fake.keys[0].jwk)),
-    "another key": lambda fake: SigningKey("rsa").sign(fake.claims(nonce=NONCE)),
+    "another key": lambda fake: SigningKey("rsa", private=SigningKey("other").private).sign(
+        fake.claims(nonce=NONCE)
+    ),
     "an unknown key": lambda fake: SigningKey("unknown").sign(fake.claims(nonce=NONCE)),
     "a key of its own": lambda fake: SigningKey("mine").sign(
         fake.claims(nonce=NONCE), jwk=SigningKey("mine").jwk, jku="https://evil.example/jwks"
@@ -195,7 +197,7 @@ async def test_what_was_fetched_serves_while_the_issuer_is_away(clock: Clock) ->
 
 
 def _stalls(_: StubRequest) -> tuple[int, Any]:
-    time.sleep(0.6)
+    time.sleep(0.4)
     return 200, {}
 
 
@@ -218,7 +220,7 @@ NONSENSE: dict[str, Callable[[StubRequest], tuple[int, Any]]] = {
 async def test_an_issuer_that_makes_no_sense(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str, path: str
 ) -> None:
-    monkeypatch.setattr(provider_http, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(provider_http, "CALL_SECONDS", 0.2)
     with stub_server() as stub:
         fake = FakeIssuer(stub, [SigningKey("one")])
         stub.answers[path] = NONSENSE[name]
@@ -302,7 +304,7 @@ async def stub_of_acme(place: Place) -> AsyncIterator[Stub]:
 async def test_a_provider_that_fails_sends_the_browser_back_with_an_error(
     place: Place, stub_of_acme: Stub, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(provider_http, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(provider_http, "CALL_SECONDS", 0.2)
     answers = {
         **NONSENSE,
         "no such code": lambda _: (400, {"error": "invalid_grant"}),

@@ -76,6 +76,7 @@ async def test_what_bcrypt_never_read_is_not_compared(hasher: PasswordHasher) ->
         bcrypt_hash("correct horse") + "a",
         bcrypt_hash("correct horse")[:-1] + "\0",
     ],
+    ids=["above the bound", "highest", "lowest", "another kind", "longer", "NUL"],
 )
 async def test_no_hash_keeps_a_thread_busy_or_passes_for_another(
     hasher: PasswordHasher, work: list[int], stored: str

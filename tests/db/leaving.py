@@ -11,8 +11,9 @@ import asyncpg
 from .rows import FIRST, SECOND, add_members, fill
 
 LEAVING, STAYING = SECOND, FIRST
-NAME, EMAIL = "Zenobia Quillfeather", "zenobia@quillfeather.example"
-NEEDLES = (str(LEAVING.user_id), LEAVING.user_id.hex if LEAVING.user_id else "", NAME, EMAIL)
+NAME, EMAIL, USERNAME = "Zenobia Quillfeather", "zenobia@quillfeather.example", "zenobia_q"
+ID = str(LEAVING.user_id)
+NEEDLES = (ID, ID.replace("-", ""), NAME, EMAIL, USERNAME)
 
 COLUMNS = """
 select n.nspname || '.' || c.relname as table_name, a.attname as column_name,
@@ -23,7 +24,15 @@ where n.nspname in ('public', 'queue') and c.relkind in ('r', 'p') and a.attnum 
 """
 # Invitations from one to the other, what was noted of both, and a movement with words of their own.
 PERSONAL = f"""
-update users set display_name = '{NAME}', email = '{EMAIL}', email_key = '{EMAIL}' where id = $1;
+update users set display_name = '{NAME}', email = '{EMAIL}', email_key = '{EMAIL}',
+    username = '{USERNAME}' where id = $1;
+update user_identities set email = '{EMAIL}', name = '{NAME}' where user_id = $1;
+update imported_users set metadata = '{json.dumps({"full_name": NAME})}' where user_id = $1;
+update one_time_codes set email = '{EMAIL}', email_key = '{EMAIL}' where user_id = $1;
+update emails set recipient = '{EMAIL}', parameters = '{json.dumps({"name": NAME})}' where user_id = $1;
+update api_keys set name = '{NAME}' where user_id = $1;
+insert into pending_sign_ups (email, email_key, network_hash, password_hash, expires_at)
+    values ('{EMAIL}', '{EMAIL}', 'somewhere', 'a hash', now() + interval '1 hour');
 update profiles set name = '{NAME}', analysis = '{json.dumps({"of": NAME})}' where user_id = $1;
 update notifications set data = '{json.dumps({"name": NAME})}' where user_id = $1;
 insert into organization_invitations (organization_id, email, email_key, role, expires_at, invited_by)

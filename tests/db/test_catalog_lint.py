@@ -77,6 +77,7 @@ CALLABLE = {
         "app.measured(anyelement,integer)",
         "app.quotas(uuid)",
         "app.give_credits_as_admin(uuid,integer,timestamp with time zone,text,text)",
+        "app.delete_user(uuid,interval,text,text)",
         "app.demote_user(uuid,text,text)",
         "app.is_admin()",
         "app.lock_user(uuid,text,text)",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import jwt
@@ -36,6 +37,14 @@ def challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
+@cache
+def _private_key(kid: str, algorithm: str) -> Any:
+    """The same for a name each time: making one takes longer than a test."""
+    if algorithm == "RS256":
+        return rsa.generate_private_key(65537, 2048)
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 @dataclass
 class SigningKey:
     """A private key of an issuer, and its public part as a JWK."""
@@ -46,11 +55,7 @@ class SigningKey:
 
     def __post_init__(self) -> None:
         if self.private is None:
-            self.private = (
-                rsa.generate_private_key(65537, 2048)
-                if self.algorithm == "RS256"
-                else ec.generate_private_key(ec.SECP256R1())
-            )
+            self.private = _private_key(self.kid, self.algorithm)
 
     @property
     def jwk(self) -> dict[str, Any]:

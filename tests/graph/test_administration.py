@@ -40,6 +40,7 @@ SEND = """mutation($input: SendNotificationInput!) { sendNotification(input: $in
 AUDIT = "select user_id, detail from audit_log where action = $1 and detail::text like $2"
 # Inputs that would do something for an admin; garbage in `anything` must tell others no more.
 INPUTS = {
+    "deleteUser": '{id: "%s"}',
     "demoteUser": '{id: "%s"}',
     "grantCredits": '{userId: "%s", amount: 1, reason: "r", idempotencyKey: "k"}',
     "lockUser": '{id: "%s"}',
@@ -153,6 +154,7 @@ async def test_others_do_not_pass_by_calling_the_functions(
         f"app.promote_user('{user.user_id}', null, null)",
         f"app.demote_user('{user.user_id}', null, null)",
         f"app.lock_user('{user.user_id}', null, null)",
+        f"app.delete_user('{user.user_id}', '0', null, null)",
         f"app.unlock_user('{user.user_id}', null, null)",
     )
     for call in calls:

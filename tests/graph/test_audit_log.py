@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from uuid import uuid4
 
@@ -51,21 +52,22 @@ async def test_sign_ins_and_failures_are_shown_with_where_they_came_from(
     user_id = await owner.fetchval("select id from users where email = $1", email)
     actor = Actor("authenticated", user_id)
     log = (await ask(LOG, actor=actor))["data"]["viewer"]["auditLog"]
-    assert log["totalCount"] == 3
-    found = [
-        (one["action"], one["times"], one["subject"], one["network"], one["device"])
-        for one in log["nodes"]
-    ]
-    assert found == [
-        ("SIGN_IN_FAILED", 3, "password", "203.0.113.0/24", "Safari [31m"),
-        ("SIGN_IN", 1, "password", "198.51.100.0/24", "Safari [31m"),
-        ("SIGN_UP", 1, "password", "2001:db8:85a3::/48", "Safari [31m"),
-    ]
+    assert log["totalCount"] == len(log["nodes"])
+    found = Counter[tuple[str, ...]]()
+    for one in log["nodes"]:
+        assert one["device"] == "Safari [31m"
+        found[one["action"], one["subject"], one["network"]] += one["times"]
+    # Failures are one line, or two where a second has passed between them.
+    assert found == {
+        ("SIGN_IN_FAILED", "password", "203.0.113.0/24"): 3,
+        ("SIGN_IN", "password", "198.51.100.0/24"): 1,
+        ("SIGN_UP", "password", "2001:db8:85a3::/48"): 1,
+    }
     page = (await ask(LOG, {"first": 1}, actor=actor))["data"]["viewer"]["auditLog"]
     assert [one["action"] for one in page["nodes"]] == ["SIGN_IN_FAILED"]
-    rest = {"first": 2, "after": page["pageInfo"]["endCursor"]}
+    rest = {"first": 9, "after": page["pageInfo"]["endCursor"]}
     rest_of_it = (await ask(LOG, rest, actor=actor))["data"]["viewer"]["auditLog"]["nodes"]
-    assert [one["action"] for one in rest_of_it] == ["SIGN_IN", "SIGN_UP"]
+    assert [one["action"] for one in rest_of_it][-2:] == ["SIGN_IN", "SIGN_UP"]
 
 
 async def test_others_and_admins_read_nothing_of_it(

@@ -494,6 +494,26 @@ async def guest(stage: Stage) -> str:
     return f'{{id: "user_{made}"}}'
 
 
+async def merged(stage: Stage) -> str:
+    made = await stage.owner.fetchval(
+        "insert into users (is_anonymous) values (true) returning id::text"
+    )
+    await stage.owner.execute("update users set status = 'merged' where id::text = $1", made)
+    return f'{{id: "user_{made}"}}'
+
+
+async def owner_of_others(stage: Stage) -> str:
+    made = await stage.owner.fetchval(
+        "with people as (insert into users (is_anonymous) values (true), (true) returning id),"
+        " made as (insert into organizations (name) values ('Acme') returning id),"
+        " ranked as (select id, row_number() over () as place from people)"
+        " insert into organization_members (organization_id, user_id, role)"
+        " select made.id, ranked.id, case place when 1 then 'OWNER' else 'MEMBER' end"
+        " from made, ranked order by place returning user_id::text"
+    )
+    return f'{{id: "user_{made}"}}'
+
+
 async def last_admin(stage: Stage) -> str:
     await stage.owner.execute(
         "update users set role = 'user' where role = 'admin' and id <> $1", stage.actor.user_id
@@ -710,6 +730,12 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "promoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "BAD_USER_INPUT": guest},
     "demoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
     "lockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
+    "deleteUser": {
+        "NOT_FOUND": f'{{id: "{NOBODY}"}}',
+        "LAST_ADMIN": last_admin,
+        "LAST_OWNER": owner_of_others,
+        "INVALID_STATE": merged,
+    },
     "unlockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}'},
     "retryJob": {"NOT_FOUND": f'{{id: "deadJob_{UUID(int=1)}"}}'},
     "createOrganization": {

@@ -239,6 +239,9 @@ async def test_who_is_being_erased_cannot_sign_in(
     )
     assert await owner.fetchval("select app.begin_erasing($1)", person.actor.user_id)
     assert (await person.sign_in())["errors"] == [{"code": "INVALID_CREDENTIALS"}]
+    # Nor when somebody unlocks the account meanwhile.
+    await owner.execute("update users set status = 'active' where id = $1", person.actor.user_id)
+    assert (await person.sign_in())["errors"] == [{"code": "INVALID_CREDENTIALS"}]
     assert (
         await owner.fetchval(
             "select count(*) from account_deletions where user_id = $1", person.actor.user_id

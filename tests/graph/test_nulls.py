@@ -10,6 +10,7 @@ import pytest
 from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type, is_non_null_type
 from strawberry.utils.str_converters import to_snake_case
 
+from auth.one_time_codes import OneTimeCodes
 from db.core.actor import Actor
 from db.core.pool import Database
 from db.files.storage import open_storage
@@ -27,25 +28,34 @@ TABLES = {
     "grantCredits": "credit_grants",
     "sendNotification": "notifications",
     "cancelGeneration": "generations",
+    "confirmEmail": "users",
     "createApiKey": "api_keys",
     "createGeneration": "generations",
     "createProfile": "profiles",
+    "resetPassword": "users",
     "rotateApiKey": "api_keys",
     "selectOrganization": "users",
     "signInAnonymously": "users",
+    "signInWithCode": "users",
     "signOutEverywhere": "sessions",
+    "signUp": "users",
     "spendCredits": "credit_transactions",
     "updateProfile": "profiles",
+    "updateUser": "users",
 }
 # Fields whose columns have other names.
 COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
 # Fields that are kept nowhere: null is as good as leaving them out.
 NOT_STORED = {
     ("cancelGeneration", "idempotencyKey"),
+    ("confirmEmail", "email"),
     ("createApiKey", "idempotencyKey"),
+    ("resetPassword", "email"),
     ("rotateApiKey", "idempotencyKey"),
     ("signInAnonymously", "deviceId"),
+    ("signInWithCode", "email"),
     ("signOutEverywhere", "keepCurrent"),
+    ("signUp", "username"),
 }
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
@@ -91,10 +101,28 @@ async def valid(
     key = {"name": "A bot", "scopes": ["READ"]}
     create = document("createApiKey").replace("errors", "apiKey { id } errors")
     api_key = (await ask(create, {"input": key}, actor=actor))["data"]["createApiKey"]["apiKey"]
+
+    async def link(purpose: str) -> str:
+        code_id = await owner.fetchval(
+            "insert into one_time_codes (purpose, user_id, email, email_key, network_hash, expires_at)"
+            " select $2, id, email, email_key, '', now() + interval '1 hour' from users where id = $1"
+            " returning id",
+            actor.user_id, purpose,
+        )  # fmt: skip
+        return OneTimeCodes(settings).link_token(code_id)
+
     return actor, {
         "createApiKey": key,
         "rotateApiKey": {"id": api_key["id"]},
         "signOutEverywhere": {},
+        "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
+        "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
+        "signInWithCode": {"code": await link("SIGN_IN")},
+        "resetPassword": {
+            "code": await link("RESET_PASSWORD"),
+            "newPassword": "another horse",
+        },
+        "updateUser": {},
         "cancelGeneration": {"id": f"generation_{running}"},
         "createGeneration": {
             "toolId": "halloween",

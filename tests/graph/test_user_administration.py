@@ -123,6 +123,24 @@ async def test_neither_the_last_admin_nor_a_guest_nor_nobody(
         await owner.execute(again, were_admins)
 
 
+async def test_an_account_is_deleted_after_a_while_and_its_owner_signed_out(
+    ask: Ask, services: Services, make_user: MakeUser, owner: asyncpg.Connection, admin: Actor
+) -> None:
+    user = await make_user()
+    session = await session_of(owner, user)
+    answer = await ask(CHANGE % "deleteUser", {"id": global_id(user)}, actor=admin)
+    assert answer["data"]["deleteUser"]["errors"] == []
+    assert services.revocations.is_revoked(session)
+    days = await owner.fetchval(
+        "select extract(day from deletes_at - scheduled_at) from account_deletions"
+        " where user_id = $1",
+        user.user_id,
+    )
+    assert days == services.settings.account_deletion_days
+    noted = [(row["action"], row["by"]) for row in await owner.fetch(NOTED, user.user_id)]
+    assert noted == [("deletion_scheduled", None), ("delete_user", global_id(admin))]
+
+
 async def test_two_admins_who_demote_each_other_at_once_leave_one(
     ask: Ask, make_user: MakeUser, owner: asyncpg.Connection, admin: Actor
 ) -> None:
