@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
 import pytest
 
 from auth.guests import Guests
@@ -18,6 +19,8 @@ from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.files.storage import open_storage
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.subscriptions import Subscriber
 from jobs.guests import settle_merges
 from server.app import make_services
 from server.services import Services
@@ -97,6 +100,23 @@ async def test_a_member_takes_over_what_they_had_as_a_guest(
     assert payload["viewer"]["profiles"]["nodes"] == [{"name": "Try-out"}]
     assert payload["viewer"]["credits"] == {"balance": 17, "held": 0}
     await accounts.sound(guest, member)
+
+
+async def test_an_open_stream_of_the_members_shows_what_came(
+    accounts: Accounts, engine: Engine
+) -> None:
+    guest, member = await accounts.guest(), await accounts.member()
+    await accounts.ask(PROFILE, actor=guest.actor)
+    await accounts.ask(PROFILE, actor=guest.actor)
+    subscriber = Subscriber(engine, accounts.services.hub.subscribe, lambda: member.actor)
+    stream = subscriber.stream("subscription { profilesChanged { profile { name } } }", {}, None)
+    async with asyncio.timeout(10):
+        await anext(stream)  # that it has begun
+        await accounts.merge(member, guest.refresh_token)
+        items = [await anext(stream), await anext(stream)]
+    await stream.aclose()  # type: ignore[attr-defined]
+    shown = [orjson.loads(item.body)["data"]["profilesChanged"]["profile"] for item in items]
+    assert shown == [{"name": "Try-out"}] * 2
 
 
 async def test_the_guest_is_nobody_any_more(
