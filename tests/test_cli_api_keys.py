@@ -48,7 +48,6 @@ def test_an_api_key_is_listed_limited_and_ended(server: RunningServer, run: Run)
     ended = run("api-keys", "revoke", secret)
     assert (ended.returncode, secret in ended.stderr) == (0, False)
     assert shown["prefix"] in ended.stderr
-    assert "revoked" in run("api-keys", "list", email, "--revoked").stdout
     refused = run("api-keys", "revoke", shown["prefix"])
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
 
@@ -67,7 +66,5 @@ def test_a_running_server_signs_with_a_rotated_key_and_takes_older_tokens(
     kid = first.stderr.split()[0]
     published = httpx.get(f"{server.url}/.well-known/jwks.json").json()["keys"]
     assert kid in {key["kid"] for key in published}
-    second = run("keys", "rotate")
-    assert "within a token's life" in second.stderr.replace("\n", " ")
     for token in (before, session()):
         assert ask(server, "{ viewer { id } }", token).json()["data"]["viewer"]

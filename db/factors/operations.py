@@ -125,6 +125,8 @@ async def open_challenge(
             user_id=user_id,
             method=method,
             user_agent=user_agent,
+            # Not the transaction's start: the same one may have set another password before.
+            created_at=CLOCK,
             expires_at=CLOCK + timedelta(minutes=CHALLENGE_MINUTES),
         )
         .returning(SecondFactorChallenge.id, SecondFactorChallenge.expires_at)

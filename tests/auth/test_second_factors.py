@@ -266,6 +266,19 @@ async def test_a_challenge_is_good_for_five_guesses(ana: Member) -> None:
     assert isinstance(await ana.verify(ana.code()), SignedIn)
 
 
+async def test_whoever_sets_another_password_is_asked_as_well(
+    ana: Member, settings: Settings
+) -> None:
+    sessions = Sessions(ana.services.tokens, settings)
+    async with ana.services.database.transaction(SERVICE) as transaction:
+        account = await accounts.lock_active_account(transaction, ana.user_id)
+        assert account is not None
+        await accounts.set_password(transaction, ana.user_id, "$argon2id$new")
+        opened = await sessions.open(transaction, account, method=SignInMethod.EMAIL)
+    assert isinstance(opened, SecondFactorNeeded)
+    assert isinstance(await ana.verify(ana.code(), opened.challenge_id), SignedIn)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -32,7 +32,9 @@ SIGN_UP = """mutation($email: String!) {
 }"""
 NEWER = {"accept": "application/graphql-response+json"}
 # Its first example would take the session from all that follow.
-ENDS_THE_SESSION = frozenset({"Mutation.signOut", "Mutation.signOutEverywhere"})
+ENDS_THE_SESSION = frozenset(
+    {"Mutation.signOut", "Mutation.signOutEverywhere", "Mutation.deleteAccount"}
+)
 EXAMPLES, NIGHTLY_EXAMPLES = 8, 300
 CODES = {code.value for code in ErrorCode} - {"INTERNAL"}
 
