@@ -64,6 +64,7 @@ def whole_link(link: str | None) -> str | None:
 
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("User", "isAdmin"): lambda user: user["role"] == "admin",
+    ("User", "isLocked"): lambda user: user["status"] == "locked",
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
     ("Credits", "unlimited"): lambda wallet: wallet["unlimited"],
     ("CreditTransaction", "referenceId"): referred_to,
