@@ -58,7 +58,8 @@ class ExchangeSignInCodeInput:
     )
     code_verifier: str | None = strawberry.field(
         default=None,
-        description=f"{VERIFIER} Null only when there was none.",
+        description=f"{VERIFIER} Left out only when there was none. Null is as good as leaving it "
+        "out.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -16,11 +17,13 @@ from db.core.pool import Database
 from db.files.storage import open_storage
 from graph.engine.specs import backing_of
 from graph.schema import build_schema
+from server.services import Services
 from settings import Settings
 
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
 from .conftest import Ask
+from .identity_errors import code_of
 
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
@@ -32,6 +35,7 @@ TABLES = {
     "createApiKey": "api_keys",
     "createGeneration": "generations",
     "createProfile": "profiles",
+    "exchangeSignInCode": "users",
     "resetPassword": "users",
     "rotateApiKey": "api_keys",
     "selectOrganization": "users",
@@ -50,6 +54,7 @@ NOT_STORED = {
     ("cancelGeneration", "idempotencyKey"),
     ("confirmEmail", "email"),
     ("createApiKey", "idempotencyKey"),
+    ("exchangeSignInCode", "codeVerifier"),
     ("resetPassword", "email"),
     ("rotateApiKey", "idempotencyKey"),
     ("signInAnonymously", "deviceId"),
@@ -90,6 +95,7 @@ async def valid(
     settings: Settings,
     make_user: MakeUser,
     owner: asyncpg.Connection,
+    services: Services,
 ) -> tuple[Actor, dict[str, dict[str, Any]]]:
     """A user, and an input for each mutation that changes something of theirs."""
     actor = await make_user()
@@ -130,6 +136,9 @@ async def valid(
             "idempotencyKey": "k",
         },
         "createProfile": {"analysis": {}},
+        "exchangeSignInCode": {
+            "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
+        },
         "grantCredits": {
             "userId": f"user_{actor.user_id}",
             "amount": 1,
