@@ -97,7 +97,7 @@ class FailedAttempts:
                 try:
                     await self.write()
                 except Exception as error:
-                    log.warning("failed_attempts_not_written", error=error)
+                    log.warning("failed_attempts_not_written", error=type(error).__name__)
         finally:
             self._writing = None
 
@@ -143,7 +143,7 @@ class FailedAttempts:
         try:
             await self.write(all_of_them=True)
         except Exception as error:
-            log.warning("failed_attempts_not_written", error=repr(error))
+            log.warning("failed_attempts_not_written", error=type(error).__name__)
 
 
 def _failures(key: _Key, count: _Count) -> Failures:

@@ -112,14 +112,17 @@ class EmailRun:
         except NotClaimed:
             return
         except NotTaken as error:
-            await self._note(EmailStatus.QUEUED, str(error))
-            self._log.warning("email not taken", reason=str(error))
-            raise RetryLater(retry_seconds(self._email.attempt), str(error)) from error
+            # Our own words for what a server said, without an address.
+            reason = str(error)
+            await self._note(EmailStatus.QUEUED, reason)
+            self._log.warning("email not taken", reason=reason)
+            raise RetryLater(retry_seconds(self._email.attempt), reason) from error
         except LetterRefused as error:
             await self._fail(str(error))
         except LetterUncertain as error:
-            await self._note(EmailStatus.UNCERTAIN, str(error))
-            self._log.warning("email uncertain", reason=str(error))
+            reason = str(error)
+            await self._note(EmailStatus.UNCERTAIN, reason)
+            self._log.warning("email uncertain", reason=reason)
         else:
             await self._note(EmailStatus.SENT)
             self._log.info("email sent", to=place)
