@@ -232,6 +232,19 @@ async def test_an_issuer_that_makes_no_sense(
         assert stub.count(path) <= asked + 1
 
 
+async def test_an_answer_is_read_up_to_its_bound() -> None:
+    with stub_server() as stub:
+        for size, is_read in ((200_000, True), (300_000, False)):
+            stub.answers["/"] = lambda _, size=size: (200, {"a": "x" * size})
+            call = provider_http.call_provider("fake", f"{stub.url}/")
+            if is_read:
+                assert len((await call).body["a"]) == size
+                continue
+            with pytest.raises(DomainError) as refusal:
+                await call
+            assert refusal.value.code == "PROVIDER_FAILED"
+
+
 @pytest.mark.parametrize(
     "extra",
     [
