@@ -61,8 +61,12 @@ extend(
 
 @strawberry.input(description="What proves again who is asking: one of the two.")
 class ReauthenticateInput:
-    password: str | None = strawberry.field(default=None, description="The password.")
-    code: str | None = strawberry.field(default=None, description=CODE)
+    password: str | None = strawberry.field(
+        default=None, description="The password. Null is as good as leaving it out."
+    )
+    code: str | None = strawberry.field(
+        default=None, description=f"{CODE} Null is as good as leaving it out."
+    )
 
 
 @strawberry.type(description="Result of `reauthenticate`.")

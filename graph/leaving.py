@@ -75,12 +75,12 @@ class DeleteAccountInput:
     password: str | None = strawberry.field(
         default=None,
         description="The account's password; not needed by a guest, nor within minutes of signing "
-        "in or `reauthenticate`.",
+        "in or `reauthenticate`. Null is as good as leaving it out.",
     )
     code: str | None = strawberry.field(
         default=None,
         description="Instead of the password: the code, or the link's token, that "
-        "`requestSignInCode` mails.",
+        "`requestSignInCode` mails. Null is as good as leaving it out.",
     )
 
 

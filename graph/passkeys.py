@@ -57,7 +57,8 @@ class BeginPasskeyRegistrationInput:
     second_factor: bool | None = strawberry.field(
         default=None,
         description="With true, every sign-in by another way asks for a second factor from then "
-        "on, and a key without PIN will do. Otherwise it is one more way to sign in.",
+        "on, and a key without PIN will do. Otherwise it is one more way to sign in. "
+        "Null is as good as leaving it out.",
     )
 
 
@@ -88,7 +89,7 @@ class BeginPasskeySignInInput:
     challenge_id: strawberry.ID | None = strawberry.field(
         default=None,
         description="`secondFactor.challengeId`, to give a passkey as the second factor. Without "
-        "it, any passkey signs in to its account.",
+        "it, any passkey signs in to its account. Null is as good as leaving it out.",
     )
 
 
