@@ -7,7 +7,7 @@
 create or replace function app.life_of_code(purpose text) returns interval
 language sql immutable set search_path = pg_catalog, pg_temp
 return case purpose
-    when 'SIGN_IN' then interval '15 minutes'
+    when 'SIGN_IN' then interval '10 minutes'
     when 'CONFIRM_EMAIL' then interval '24 hours'
     else interval '1 hour' end;
 

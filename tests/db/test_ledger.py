@@ -252,7 +252,7 @@ HISTORY = (
 
 
 @pytest.mark.parametrize("table", HISTORY)
-@pytest.mark.parametrize("function", ["update", "delete", "truncate", "truncate through users"])
+@pytest.mark.parametrize("function", ["update", "delete", "truncate", "truncate through wallets"])
 async def test_history_is_never_changed_not_even_by_its_owner(
     ledger: Ledger, make_user: MakeUser, table: str, function: str
 ) -> None:
@@ -265,7 +265,7 @@ async def test_history_is_never_changed_not_even_by_its_owner(
         "update": f"update {table} set {column} = {column}",
         "delete": f"delete from {table}",
         "truncate": f"truncate {table} cascade",
-        "truncate through users": "truncate users cascade",
+        "truncate through wallets": "truncate wallets cascade",
     }
     with pytest.raises(asyncpg.RestrictViolationError):
         await ledger.owner.execute(statements[function])

@@ -32,6 +32,7 @@ def small(services: Services, settings: Settings) -> Services:
         services.database,
         services.passwords,
         services.attempts,
+        services.failures,
         services.tokens,
         services.sessions,
         settings.model_copy(update=limits),

@@ -34,6 +34,13 @@ from tests.rows import gathered
 
 # Types with ids whose changes nobody can watch, each for a reason.
 UNWATCHED = {
+    "ApiKey": "changes by what its owner does; looked at when somebody opens the page",
+    "DataExport": "asked for again until it is ready, and a mail tells of it",
+    "Passkey": "changes by what its owner does",
+    "RecoveryCodes": "changes by what its owner does",
+    "Session": "looked at when somebody opens the page; one that ends closes its streams",
+    "Totp": "changes by what its owner does",
+    "UserIdentity": "changes by what its owner does",
     "CreditGrant": "creditsChanged tells of each",
     "DeadJob": "for admins, who look when told to",
     "GenerationLog": "for admins, and it never changes",

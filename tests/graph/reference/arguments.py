@@ -106,9 +106,12 @@ class Arguments:
         given |= self._places(f"{name} {order}".strip(), fault)
         if fault == "condition" and "where" in field.args:
             self._features.add("bad condition")
-            given["where"] = self._pick(
-                [{"id": None}, {"id": {"eq": None}}, {"id": {"in": ["x"] * 101}}]
-            )
+            where = get_named_type(field.args["where"].type)
+            assert isinstance(where, GraphQLInputObjectType)
+            # History has no ids to be asked for, but times.
+            by = "id" if "id" in where.fields else "createdAt"
+            many = [{by: {"in": ["x"] * 101}}] if by == "id" else []
+            given["where"] = self._pick([{by: None}, {by: {"eq": None}}, *many])
         if self._one_in(8):
             self._features.add("null")
             given = {n: None for n in field.args if n not in given} | given
