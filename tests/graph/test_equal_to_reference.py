@@ -33,7 +33,9 @@ MOST_ROUNDS = 8
 # What chance seldom reaches: objects with few fields, deep inside others.
 RARE = """{ viewer {
   generations(first: 100) { nodes { parameters error { code message } upload { id } } }
-  memberships { nodes { user { id email displayName } organization {
+  quotas { slice rowsUsed rowsLimit bytesUsed bytesLimit }
+  memberships { nodes { id role joinedAt user { id email displayName } organization {
+    id name createdAt updatedAt
     members { nodes { id role joinedAt } }
     invitations { nodes { id email role status isExpired createdAt expiresAt token } } } } } } }"""
 NIGHTLY_EXAMPLES = 5_200
@@ -95,9 +97,23 @@ async def compare(both: Both, world: World, number: int, seeded: Any) -> Counter
     return seen
 
 
+# Nobody in this world has any: `tests/graph` and `tests/auth` compare what they show.
+WITHOUT_ROWS = {
+    "ApiKey",
+    "AuditEntry",
+    "DataExport",
+    "Passkey",
+    "RecoveryCodes",
+    "Session",
+    "Totp",
+    "UserIdentity",
+}
+
+
 def uncovered(both: Both, seen: Counter[str]) -> set[object]:
     """The features and fields that no operation had yet."""
-    return {*(FEATURES - set(seen)), *(backed_fields(both.engine) - both.answered)}
+    fields = {one for one in backed_fields(both.engine) if one[0] not in WITHOUT_ROWS}
+    return {*(FEATURES - set(seen)), *(fields - both.answered)}
 
 
 @pytest.mark.timeout(600)
