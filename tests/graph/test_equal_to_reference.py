@@ -29,10 +29,11 @@ from .reference.world import ACTORS, ADA, GUEST, TEXTS, World, fill, known
 
 NOW = 1_800_000_000.0
 EXAMPLES = 210
-MOST_ROUNDS = 8
+MOST_ROUNDS = 14
 # What chance seldom reaches: objects with few fields, deep inside others.
 RARE = """{ viewer {
   generations(first: 100) { nodes { parameters error { code message } upload { id } } }
+  id email isAnonymous displayName createdAt credits { id balance held available }
   quotas { slice rowsUsed rowsLimit bytesUsed bytesLimit }
   memberships { nodes { id role joinedAt user { id email displayName } organization {
     id name createdAt updatedAt

@@ -43,7 +43,12 @@ const Names = jsonPgSmartTags({
       "profiles.fk_profiles_user_id": { tags: { foreignFieldName: "profiles" } },
       "generations.fk_generations_user_id": { tags: { foreignFieldName: "generations" } },
       "generations.fk_generations_tool_id": { tags: { fieldName: "tool" } },
-      "wallets.fk_wallets_user_id": { tags: { foreignFieldName: "credits" } },
+    },
+    // The database has no such constraint: books outlive their owners.
+    class: {
+      wallets: {
+        tags: { foreignKey: "(user_id) references users (id)|@foreignFieldName credits" },
+      },
     },
     procedure: { "app.spend_credits": { tags: { name: "spend_credits" } } },
   },
