@@ -18,6 +18,7 @@ from auth.sessions import OpenedSession, Sessions, SignedIn, SignInResult
 from auth.tokens import AccessTokens, unauthenticated
 from auth.turns import Turns
 from db.accounts import emails, operations, rules
+from db.accounts import sessions as account_sessions
 from db.accounts.assurance import SignInMethod
 from db.accounts.new_accounts import NewAccount, check_new_account
 from db.accounts.operations import Account, Credentials
@@ -213,7 +214,7 @@ class Accounts:
             raise _refresh_refused()
         successor = successor_of(refresh_token, self._refresh_key)
         async with self._database.transaction(SERVICE) as transaction:
-            refreshed = await operations.rotate_refresh_token(
+            refreshed = await account_sessions.rotate_refresh_token(
                 transaction,
                 token_hash(refresh_token),
                 token_hash(successor),
@@ -222,7 +223,7 @@ class Accounts:
                 address=coarse_network(network),
             )
         # Only here, with the end of a replayed family committed, may the refusal be raised.
-        if isinstance(refreshed, operations.RefreshRefused):
+        if isinstance(refreshed, account_sessions.RefreshRefused):
             if refreshed.ended_session_id is not None:
                 self._tokens.revoke_session(refreshed.ended_session_id)
             raise _refresh_refused()
@@ -234,7 +235,9 @@ class Accounts:
         if actor.session_id is None:
             return
         async with self._database.transaction(SERVICE) as transaction:
-            is_ended = await operations.revoke_session(transaction, actor.session_id, "sign_out")
+            is_ended = await account_sessions.revoke_session(
+                transaction, actor.session_id, "sign_out"
+            )
             if is_ended:
                 await operations.record_audit(transaction, actor.user_id, "sign_out")
         if not is_ended:
@@ -299,7 +302,9 @@ class Accounts:
                 raise unauthenticated("This anonymous session has ended; sign in again.")
             await operations.create_credentials(transaction, account.user_id, password_hash)
             bonus = await self._grant_bonus(transaction, account, network)
-            ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
+            ended = await account_sessions.revoke_user_sessions(
+                transaction, account.user_id, "converted"
+            )
             session = await self._sessions.open(
                 transaction,
                 account,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from auth.services import AccountServices
 from auth.sessions import Sessions
-from db.accounts import operations
+from db.accounts import sessions as account_sessions
 from db.core.actor import SERVICE
 from db.core.pool import Database
 
@@ -27,5 +27,5 @@ class EndedSessions:
     async def learn(self, user_id: UUID) -> None:
         """Refuses the tokens of a user's sessions that ended just now."""
         async with self._database.transaction(SERVICE) as transaction:
-            ended = await operations.list_sessions_just_ended(transaction, user_id)
+            ended = await account_sessions.list_sessions_just_ended(transaction, user_id)
         self._sessions.ended(ended)

@@ -9,13 +9,9 @@ from uuid import UUID
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
 from auth.services import AccountServices
 from auth.tokens import unauthenticated
-from db.accounts.operations import (
-    end_family,
-    present_refresh_token,
-    record_audit,
-    revoke_user_sessions,
-)
+from db.accounts.operations import record_audit
 from db.accounts.rules import RefreshDecision
+from db.accounts.sessions import end_family, present_refresh_token, revoke_user_sessions
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, bad_input
 from db.core.pool import Transaction

@@ -17,12 +17,8 @@ from auth.sessions import SignInResult
 from auth.tokens import unauthenticated
 from auth.turns import Turns
 from db.accounts.assurance import SignInMethod
-from db.accounts.operations import (
-    Account,
-    grant_sign_up_bonus,
-    record_audit,
-    revoke_user_sessions,
-)
+from db.accounts.operations import Account, grant_sign_up_bonus, record_audit
+from db.accounts.sessions import revoke_user_sessions
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.outages import unavailable

@@ -8,6 +8,7 @@ from auth.accounts import wrong_password
 from auth.codes import Codes, code_invalid
 from auth.services import AccountServices
 from db.accounts import emails, operations, rules
+from db.accounts import sessions as account_sessions
 from db.accounts.operations import OwnCredentials
 from db.audit.operations import record_audit
 from db.codes.operations import CodePurpose, end_codes
@@ -52,7 +53,7 @@ class OwnAccount:
                 raise wrong_password("currentPassword")
             await operations.set_password(transaction, actor.user_id, password_hash)
             await end_codes(transaction, actor.user_id)
-            ended = await operations.revoke_user_sessions(
+            ended = await account_sessions.revoke_user_sessions(
                 transaction, actor.user_id, "password_changed", but=actor.session_id
             )
             await record_audit(transaction, actor.user_id, "password_changed")

@@ -8,6 +8,7 @@ from auth.codes import Codes, active_account
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
+from db.accounts import sessions as account_sessions
 from db.accounts.assurance import SignInMethod
 from db.audit.operations import record_audit
 from db.codes.operations import CodePurpose, end_codes
@@ -68,7 +69,7 @@ class Recovery:
                 account = await active_account(transaction, used)
                 await operations.set_password(transaction, account.user_id, password_hash)
                 await end_codes(transaction, account.user_id)
-                ended = await operations.revoke_user_sessions(
+                ended = await account_sessions.revoke_user_sessions(
                     transaction, account.user_id, "password_reset"
                 )
                 await record_audit(transaction, account.user_id, "password_reset")

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from auth.revocation import RevokedSessions
-from db.accounts import operations
+from db.accounts import sessions as account_sessions
 from db.core.actor import SERVICE
 from db.core.pool import Database
 
@@ -71,7 +71,7 @@ class RevocationWatch:
         if self._last_look is not None:
             since_seconds = min(since_seconds, begun - self._last_look) + OVERLAP_SECONDS
         async with self._database.transaction(SERVICE) as transaction:
-            revoked = await operations.list_revoked_sessions(transaction, since_seconds)
+            revoked = await account_sessions.list_revoked_sessions(transaction, since_seconds)
         self._last_look = begun
         for session_id in revoked:
             self._revoked.add(session_id)

@@ -15,6 +15,7 @@ from auth.refresh_tokens import new_refresh_token, token_hash
 from auth.signed_ids import SignedIds
 from auth.tokens import AccessTokens, IssuedToken, unauthenticated
 from db.accounts import operations, rules
+from db.accounts import sessions as account_sessions
 from db.accounts.assurance import Assurance, SignInMethod, assurance_level
 from db.accounts.new_devices import tell_new_device
 from db.accounts.operations import Account
@@ -131,7 +132,7 @@ class Sessions:
         """
         await cancel_deletion(transaction, account.user_id)
         refresh_token = new_refresh_token()
-        session_id, assurance = await operations.open_session(
+        session_id, assurance = await account_sessions.open_session(
             transaction,
             account.user_id,
             token_hash(refresh_token),
@@ -216,9 +217,9 @@ class Sessions:
         self, transaction: Transaction, user_id: UUID, session_id: UUID, method: SignInMethod
     ) -> list[UUID]:
         """Notes a second factor that was just added; returns the sessions that end without it."""
-        if await operations.add_proof(transaction, session_id, user_id, method) is None:
+        if await account_sessions.add_proof(transaction, session_id, user_id, method) is None:
             raise unauthenticated("This session has ended; sign in again.")
-        return await operations.revoke_weaker_sessions(
+        return await account_sessions.revoke_weaker_sessions(
             transaction, user_id, session_id, "second_factor_added"
         )
 
@@ -229,7 +230,9 @@ class Sessions:
 
         Part of the caller's transaction, as `open()` is.
         """
-        assurance = await operations.add_proof(transaction, session_id, account.user_id, method)
+        assurance = await account_sessions.add_proof(
+            transaction, session_id, account.user_id, method
+        )
         if assurance is None:
             raise unauthenticated("This session has ended; sign in again.")
         await operations.record_audit(

@@ -11,6 +11,7 @@ from auth.services import AccountServices
 from auth.sessions import SignInResult
 from auth.turns import Turns
 from db.accounts import emails, operations
+from db.accounts import sessions as account_sessions
 from db.accounts.assurance import SignInMethod
 from db.accounts.new_accounts import NewAccount
 from db.accounts.operations import Account
@@ -122,7 +123,9 @@ class SignUps:
         is_converted = account is not None
         account = account or await self._create(transaction, new)
         if is_converted:
-            ended = await operations.revoke_user_sessions(transaction, account.user_id, "converted")
+            ended = await account_sessions.revoke_user_sessions(
+                transaction, account.user_id, "converted"
+            )
         await operations.create_credentials(transaction, account.user_id, sign_up.password_hash)
         detail = {"converted": True} if is_converted else {}
         await record_audit(transaction, account.user_id, "sign_up", **detail)

@@ -221,7 +221,7 @@ class GraphQLHttp:
                 _refuse_token_in_url(scope)
                 actor = self._authenticate(headers)
                 if isinstance(actor, str):
-                    actor = await self._authenticate_key(actor, scope)
+                    actor = await self._look_up(actor, scope)
             except DeadToken:
                 network = network_of(client_address(scope))
                 if not await self._engine.ignores_dead_token(known.request, known.name, network):
@@ -274,7 +274,7 @@ class GraphQLHttp:
         _refuse_token_in_url(scope)
         actor = self._authenticate(headers)
         if isinstance(actor, str):
-            actor = await self._authenticate_key(actor, scope)
+            actor = await self._look_up(actor, scope)
         if method == "POST":
             await self._refuse_early(scope, headers, actor)
             return actor, await self._read_post(scope, receive, headers)
@@ -308,17 +308,17 @@ class GraphQLHttp:
         except DomainError as error:
             raise DeadToken(401, error, CHALLENGE) from None
 
-    async def _authenticate_key(self, key: str, scope: Scope) -> Actor:
+    async def _look_up(self, token: str, scope: Scope) -> Actor:
         """Whose API key it is, its request counted; or whose foreign token."""
         try:
-            if not key.startswith(KEY_START):
+            if not token.startswith(KEY_START):
                 agent = Headers(scope["headers"]).get(b"user-agent")
                 return await self._foreign.admit(
-                    key,
+                    token,
                     address=client_address(scope),
                     user_agent=agent.decode("latin-1") if agent else None,
                 )
-            actor = await self._api_keys.verify(key, network_of(client_address(scope)))
+            actor = await self._api_keys.verify(token, network_of(client_address(scope)))
             self._api_keys.admit(actor)
         except RateLimited as error:
             raise _too_many(error, CLOSING) from None

@@ -21,7 +21,8 @@ from db.files.storage import open_storage
 from graph.engine.documents.limits import Limits
 from graph.engine.documents.operation import Operation
 from graph.engine.documents.variables import coerce_variables
-from graph.engine.execution.engine import Engine, MutationField
+from graph.engine.execution.engine import Engine
+from graph.engine.execution.mutation_fields import MutationField
 from graph.engine.execution.outcomes import Outcome
 from graph.engine.execution.payloads import Run, call_request
 from graph.engine.planning.parameters import Request

@@ -11,13 +11,8 @@ from sqlalchemy import case, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from db.accounts.emails import email_key
-from db.accounts.operations import (
-    CLOCK,
-    Account,
-    confirm_email,
-    record_audit,
-    revoke_user_sessions,
-)
+from db.accounts.operations import CLOCK, Account, confirm_email, record_audit
+from db.accounts.sessions import revoke_user_sessions
 from db.accounts.tables import Credential, Session, User, UserStatus
 from db.api_keys.tables import ApiKey
 from db.codes.tables import OneTimeCode

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
@@ -56,6 +57,11 @@ def build(database: Database, settings: Settings) -> AuthServices:
     failures, sessions = FailedAttempts(database), Sessions(tokens, settings)
     accounts = Accounts(database, passwords, attempts, failures, tokens, sessions, settings)
     return AuthServices(accounts, tokens, passwords, failures, database)
+
+
+async def lock(owner: asyncpg.Connection, user_id: UUID) -> None:
+    """Locks an account, as the operator does."""
+    await owner.execute("select app.set_user_locked($1, true, 'test', null, null)", user_id)
 
 
 def an_email() -> str:

@@ -7,14 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 import argon2
+import asyncpg
 import pytest
 
 from auth.sessions import SignedIn
-from db.accounts import operations
-from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode
 from db.core.fair_queue import Asker
-from tests.auth.services import PASSWORD, AuthServices, an_email, refused
+from tests.auth.services import PASSWORD, AuthServices, an_email, lock, refused
 
 
 async def test_signing_up_opens_a_session_with_a_bonus(services: AuthServices) -> None:
@@ -77,13 +76,12 @@ async def test_bad_input_changes_nothing(services: AuthServices) -> None:
 
 
 async def test_an_unknown_e_mail_answers_and_costs_as_a_known_one(
-    services: AuthServices, monkeypatch: pytest.MonkeyPatch
+    services: AuthServices, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, locked = an_email(), an_email()
     await services.accounts.sign_up(known, PASSWORD)
     victim = await services.accounts.sign_up(locked, PASSWORD)
-    async with services.database.transaction(SERVICE) as transaction:
-        await operations.lock_account(transaction, victim.user_id)
+    await lock(owner, victim.user_id)
     costs: list[argon2.Parameters] = []
     verify = argon2.PasswordHasher.verify
 

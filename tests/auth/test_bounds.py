@@ -12,7 +12,7 @@ import pytest
 
 from db.accounts import bounds
 from db.accounts.assurance import SignInMethod
-from db.accounts.operations import open_session, rotate_refresh_token
+from db.accounts.sessions import open_session, rotate_refresh_token
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 from db.core.retention import purge

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
 from auth.refresh_tokens import new_refresh_token
 from auth.revocation_watch import RevocationWatch
 from auth.sessions import SignedIn
-from db.accounts import operations
+from db.accounts import sessions as account_sessions
 from db.core.actor import NOBODY, SERVICE
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from settings import Settings
-from tests.auth.services import PASSWORD, AuthServices, an_email, build, refreshes, refused
+from tests.auth.services import PASSWORD, AuthServices, an_email, build, lock, refreshes, refused
 
 
 async def test_a_refresh_goes_on_with_the_same_session(services: AuthServices) -> None:
@@ -110,11 +111,12 @@ async def test_expiry_ends_refreshing(services: AuthServices, table: str) -> Non
     assert await refused(services.accounts.refresh(ana.refresh_token)) is ErrorCode.UNAUTHENTICATED
 
 
-async def test_a_locked_user_is_out(services: AuthServices) -> None:
+async def test_a_locked_user_is_out(services: AuthServices, owner: asyncpg.Connection) -> None:
     email = an_email()
     ana = await services.accounts.sign_up(email, PASSWORD)
-    async with services.database.transaction(SERVICE) as transaction:
-        assert await operations.lock_account(transaction, ana.user_id) == [ana.session_id]
+    await lock(owner, ana.user_id)
+    ended = "select id from sessions where user_id = :id and revoked_reason = 'account_locked'"
+    assert [row["id"] for row in await services.all(ended, id=ana.user_id)] == [ana.session_id]
     assert await refused(services.accounts.refresh(ana.refresh_token)) is ErrorCode.UNAUTHENTICATED
     assert (
         await refused(services.accounts.sign_in(email, PASSWORD)) is ErrorCode.INVALID_CREDENTIALS
@@ -160,7 +162,7 @@ async def test_signing_out_ends_one_session_once(services: AuthServices) -> None
 
 
 async def test_another_process_learns_of_a_revocation_within_seconds(
-    services: AuthServices, database: Database, settings: Settings
+    services: AuthServices, database: Database, settings: Settings, owner: asyncpg.Connection
 ) -> None:
     before = await services.accounts.sign_up(an_email(), PASSWORD)
     await services.accounts.sign_out(before.actor)
@@ -172,8 +174,7 @@ async def test_another_process_learns_of_a_revocation_within_seconds(
     watch.on_revoked(closed.put_nowait)
     ana = await services.accounts.sign_up(an_email(), PASSWORD)
     assert elsewhere.tokens.verify(ana.access_token).user_id == ana.user_id
-    async with database.transaction(SERVICE) as transaction:
-        await operations.lock_account(transaction, ana.user_id)
+    await lock(owner, ana.user_id)
     async with asyncio.timeout(5):
         while await closed.get() != ana.session_id:
             pass
@@ -198,10 +199,10 @@ async def test_the_watch_survives_a_database_that_fails(
         raise OSError("the database is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(operations, "list_revoked_sessions", failing)
+        patched.setattr(account_sessions, "list_revoked_sessions", failing)
         ana = await services.accounts.sign_up(an_email(), PASSWORD)
         async with database.transaction(SERVICE) as transaction:
-            await operations.revoke_user_sessions(transaction, ana.user_id, "test")
+            await account_sessions.revoke_user_sessions(transaction, ana.user_id, "test")
         await asyncio.sleep(0.3)
         assert 2 <= failures <= 6
         assert not watch.is_revoked(ana.session_id)

@@ -26,6 +26,7 @@ from server.app import make_services
 from server.services import Services
 from settings import Settings
 
+from ..auth.services import lock
 from ..db.ledger import Ledger
 from ..jobs.helpers import begun, create_generation, finish, made, ready_upload
 from .conftest import Ask
@@ -428,10 +429,11 @@ async def test_both_accounts_note_it(accounts: Accounts, database: Database) -> 
     ]
 
 
-async def test_a_locked_member_keeps_their_guest(accounts: Accounts, database: Database) -> None:
+async def test_a_locked_member_keeps_their_guest(
+    accounts: Accounts, owner: asyncpg.Connection
+) -> None:
     guest, member = await accounts.guest(), await accounts.member()
-    async with database.transaction(SERVICE) as transaction:
-        await operations.lock_account(transaction, member.user_id)
+    await lock(owner, member.user_id)
     with pytest.raises(DomainError) as refused:
         await accounts.services.of(Guests.of).merge(member.actor, guest.refresh_token)
     assert refused.value.code is ErrorCode.UNAUTHENTICATED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -15,7 +15,6 @@ from graphql import (
     GraphQLError,
     GraphQLObjectType,
     OperationType,
-    get_named_type,
 )
 from strawberry import Schema
 
@@ -25,7 +24,6 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.origin import asked_from
 from db.core.outages import worth_another_try
 from db.core.pool import Database
-from graph.engine import specs
 from graph.engine.documents.coercion import Unusual
 from graph.engine.documents.dead_tokens import ignores_dead_token
 from graph.engine.documents.key_scopes import refuse_key
@@ -35,9 +33,9 @@ from graph.engine.documents.persisted import PersistedDocuments
 from graph.engine.documents.store import INTROSPECTION, Documents
 from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.introspection import introspect
-from graph.engine.execution.payloads import PayloadPlan, Run, run_mutation
+from graph.engine.execution.mutation_fields import MutationField
+from graph.engine.execution.payloads import Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
-from graph.engine.planning.arguments import argument_reader
 from graph.engine.planning.conversion import Conversions
 from graph.engine.planning.faults import FieldFault, FieldFaults, Path, kept, spread
 from graph.engine.planning.gone import LooksGone, looks_gone
@@ -46,9 +44,7 @@ from graph.engine.planning.parameters import Parameters, Request, faults_of
 from graph.engine.planning.planner import Planner
 from graph.engine.planning.planning import Planning
 from graph.engine.planning.roots import Roots
-from graph.engine.planning.rows import as_object
 from graph.engine.planning.statements import Statement, make_statement
-from graph.engine.specs import spec_of
 from graph.shared.answer_memory import SMALL_BYTES
 from graph.shared.context import Context
 from graph.shared.errors import RequestError, domain_error, masked, top_level
@@ -71,38 +67,6 @@ class PartialPlan:
     nullable: Mapping[Path, bool]
     keys: Sequence[str]
     introspected: Mapping[str, list[FieldNode]]
-
-
-@dataclass(frozen=True, slots=True)
-class MutationField:
-    """A root field of a mutation: its operation, that one's arguments, and its payload's plan."""
-
-    spec: specs.Mutate
-    arguments: Callable[[Variables], dict[str, Any]]
-    payload: PayloadPlan
-
-    @classmethod
-    def plan(
-        cls,
-        planning: Planning,
-        conversions: Conversions,
-        root: GraphQLObjectType,
-        nodes: list[FieldNode],
-    ) -> MutationField | None:
-        """The plan of one root field; none for `__typename`."""
-        if nodes[0].name.value == "__typename":
-            return None
-        definition = root.fields[nodes[0].name.value]
-        spec = spec_of(definition)
-        assert isinstance(spec, specs.Mutate)
-        read = argument_reader(definition, nodes[0])
-        convert = conversions.of_arguments(definition)
-        payload_type = as_object(get_named_type(definition.type))
-        return cls(
-            spec,
-            lambda variables: convert(read(variables)),
-            PayloadPlan(planning, payload_type, nodes, for_admins=spec.for_admins),
-        )
 
 
 class Engine:
