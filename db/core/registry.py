@@ -18,9 +18,10 @@ metadata = Base.metadata
 
 
 def models() -> dict[str, type[Base]]:
-    """The declared classes by table name."""
-    return {
+    """The declared classes by table name, in the order of the names: mappers come in any."""
+    found = {
         mapper.local_table.name: mapper.class_
         for mapper in Base.registry.mappers
         if isinstance(mapper.local_table, Table)
     }
+    return dict(sorted(found.items()))
