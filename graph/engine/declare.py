@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Optional, dataclass_transform
 
 import strawberry
@@ -256,6 +256,22 @@ def live(
     spec = Live(topic, field, current, entity_argument, gone)
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}
+    )
+
+
+def joint_live(
+    topic: str, kinds: Mapping[str, str], *, kind: str, gone: str, description: str
+) -> Any:
+    """A root subscription field for the events of public tables that share a topic.
+
+    `kinds` names the payload's field for the rows of each table, and what its field `kind` then
+    says; `gone` is its field for the id of a row that is deleted or hidden now. It begins with an
+    item in which all of these are null.
+    """
+    joint = tuple(kinds.items())
+    spec = Live(topic, joint[0][0], "nothing", gone=gone, joint=joint, kind=kind)
+    return strawberry.subscription(
+        resolver=watch_arguments, description=description, metadata={SPEC: spec}
     )
 
 

@@ -128,12 +128,14 @@ class Report:
     At the root that user is the actor, below a user's row it is they. The `function` is called with
     the user's id and then with the `parameters`, each a type
     and the value that it makes of the field's arguments. It runs with its caller's rights and
-    returns the `columns`, in the order to be shown.
+    returns the `columns`, in the order to be shown. One that `is_public` is of nobody's: everybody
+    is answered, and the function is called with the `parameters` alone.
     """
 
     function: SqlFunction[Any]
     parameters: tuple[tuple[TypeEngine[Any], Callable[[Mapping[str, Any]], Any]], ...]
     columns: tuple[tuple[str, TypeEngine[Any]], ...]
+    is_public: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ class Live:
     """Root of a subscription: the events of `topic`, the row they carry, and where it is shown.
 
     `gone` is the payload's field for the global id of a row that was deleted or is hidden now;
-    without one, such events are not shown.
+    without one, such events are not shown. Where several tables share the topic, `joint` names the
+    field for the rows of each and what the field `kind` then says; `field` is the first of them.
     """
 
     topic: str
@@ -178,6 +181,8 @@ class Live:
     current: str  # "row": the state now; "nothing": a null item first
     entity_argument: str | None = None
     gone: str | None = None
+    joint: tuple[tuple[str, str], ...] = ()
+    kind: str | None = None
 
 
 Spec = (
