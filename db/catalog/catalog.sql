@@ -43,17 +43,13 @@ begin
     end if;
     select * into needed from public.plans p where p.has_pro_hairstyles
     order by p.price_cents, p.sort_order, p.id limit 1;
-    perform app.refuse_for_plan(needed, 'This hairstyle', array['input', 'parameters', asked_in]);
-end;
-$$;
-
--- Refuses what only plans like this one include.
-create or replace function app.refuse_for_plan(needed public.plans, what text, path text[]) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-begin
+    if not found then
+        perform app.refuse('PLAN_REQUIRED', 'No plan includes this hairstyle. Choose another.',
+            jsonb_build_object('path', array['input', 'parameters', asked_in], 'plan_id', null));
+    end if;
     perform app.refuse('PLAN_REQUIRED',
-        format('%s needs the plan %s. Change to it, then try again.', what, coalesce(needed.name, 'of another kind')),
-        jsonb_build_object('path', path, 'plan_id', needed.id));
+        format('This hairstyle needs the plan %s. Change to it, then try again.', needed.name),
+        jsonb_build_object('path', array['input', 'parameters', asked_in], 'plan_id', needed.id));
 end;
 $$;
 
@@ -85,7 +81,7 @@ $$;
 
 revoke execute on function
     app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb), app.note_made_tools(text[]),
-    app.check_plan_has(uuid, jsonb, jsonb), app.refuse_for_plan(public.plans, text, text[])
+    app.check_plan_has(uuid, jsonb, jsonb)
 from public;
 grant execute on function app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb)
 to authenticated;
