@@ -36,6 +36,9 @@ declare
 begin
     update public.notifications n set read = true
     where n.user_id = actor_id and not n.read and n.created_at <= coalesce(until, 'infinity');
+    if not found and not exists (select from public.users u where u.id = actor_id) then
+        perform app.refuse('UNAUTHENTICATED', 'The account of this token is gone; sign in again.');
+    end if;
     return actor_id;
 end;
 $$;
