@@ -25,6 +25,7 @@ from graph.engine.declare import (
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
+from graph.shared.changes import ChangeKind
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, slug_from_global_id
@@ -262,25 +263,15 @@ class ToolsChanged:
     )
 
 
-@strawberry.enum(description="What of the catalog has changed.")
-class CatalogKind(Enum):
-    """The tables of the catalog."""
-
-    TOOL = strawberry.enum_value("TOOL", description="A tool.")
-    HAIRSTYLE = strawberry.enum_value("HAIRSTYLE", description="A hairstyle.")
-    HAIR_COLOR = strawberry.enum_value("HAIR_COLOR", description="A colour offered for hair.")
-    SKIN_COLOR = strawberry.enum_value("SKIN_COLOR", description="A skin tone.")
-    PLAN = strawberry.enum_value("PLAN", description="A plan.")
-
-
 _AFTER = "as it is right after the change; null when another thing changed or it was taken away."
 
 
 @strawberry.type(description="Something of the catalog that was added, changed or taken away.")
 class CatalogChanged:
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
-    kind: CatalogKind | None = strawberry.field(
-        description="What it is; null in the first item, which only gives the cursor."
+    kind: ChangeKind | None = strawberry.field(
+        description="What has happened to it: DELETED when it was switched off, removed or "
+        "deleted; null in the first item, which only gives the cursor."
     )
     tool: Tool | None = strawberry.field(description=f"The tool {_AFTER}")
     hairstyle: Hairstyle | None = strawberry.field(description=f"The hairstyle {_AFTER}")
@@ -298,15 +289,9 @@ class CatalogSubscription:
 
     catalog_changed: CatalogChanged = joint_live(
         tables.CATALOG_TOPIC,
-        {
-            "tool": "TOOL",
-            "hairstyle": "HAIRSTYLE",
-            "hairColor": "HAIR_COLOR",
-            "skinColor": "SKIN_COLOR",
-            "plan": "PLAN",
-        },
-        kind="kind",
+        ("tool", "hairstyle", "hairColor", "skinColor", "plan"),
         gone="deletedId",
+        kind="kind",
         description="Tools, hairstyles, colours and plans as they are added, changed and taken "
         "away, each change once and in order, behind one item without any. Everybody may watch, "
         "without a token too.",

@@ -86,7 +86,7 @@ def _live_faults(name: str, field: GraphQLField) -> Iterator[str]:
         yield f"Subscription.{name} says not what it watches"
         return
     payload = get_named_type(field.type)
-    for shown_in in [one for one, _ in spec.joint] or [spec.field]:
+    for shown_in in spec.joint or (spec.field,):
         shown = payload.fields.get(shown_in) if isinstance(payload, GraphQLObjectType) else None
         backing = backing_of(get_named_type(shown.type)) if shown else None
         if backing is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Optional, dataclass_transform
 
 import strawberry
@@ -242,6 +242,8 @@ def live(
     entity: bool = False,
     starts_empty: bool = False,
     gone: str | None = None,
+    kind: str | None = None,
+    only_new: bool = False,
     description: str,
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
@@ -249,27 +251,26 @@ def live(
     With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own and
     those of the actor's groups, or everybody's of a public table. `starts_empty` begins with a null
     item instead of the state now. `gone` names the payload's field with the id of a row that is
-    deleted or hidden now.
+    deleted or hidden now, `kind` the one with a `ChangeKind`, null beside no change. `only_new`
+    shows new rows and no other changes.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
     current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None
-    spec = Live(topic, field, current, entity_argument, gone)
+    spec = Live(topic, field, current, entity_argument, gone, kind, only_new)
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}
     )
 
 
 def joint_live(
-    topic: str, kinds: Mapping[str, str], *, kind: str, gone: str, description: str
+    topic: str, fields: tuple[str, ...], *, gone: str, kind: str, description: str
 ) -> Any:
     """A root subscription field for the events of public tables that share a topic.
 
-    `kinds` names the payload's field for the rows of each table, and what its field `kind` then
-    says; `gone` is its field for the id of a row that is deleted or hidden now. It begins with an
-    item in which all of these are null.
+    `fields` are the payload's fields for the rows of each table, all but one of them null; `gone`
+    and `kind` are as for others. It begins with an item in which all of these are null.
     """
-    joint = tuple(kinds.items())
-    spec = Live(topic, joint[0][0], "nothing", gone=gone, joint=joint, kind=kind)
+    spec = Live(topic, fields[0], "nothing", gone=gone, kind=kind, joint=fields)
     return strawberry.subscription(
         resolver=watch_arguments, description=description, metadata={SPEC: spec}
     )

@@ -172,8 +172,9 @@ class Live:
     """Root of a subscription: the events of `topic`, the row they carry, and where it is shown.
 
     `gone` is the payload's field for the global id of a row that was deleted or is hidden now;
-    without one, such events are not shown. Where several tables share the topic, `joint` names the
-    field for the rows of each and what the field `kind` then says; `field` is the first of them.
+    without one, such events are not shown. `kind` is its field for what has happened to the row.
+    With `only_new`, nothing but new rows are shown. Where several tables share the topic, `joint`
+    are the fields for the rows of each, and `field` is the first of them.
     """
 
     topic: str
@@ -181,8 +182,9 @@ class Live:
     current: str  # "row": the state now; "nothing": a null item first
     entity_argument: str | None = None
     gone: str | None = None
-    joint: tuple[tuple[str, str], ...] = ()
     kind: str | None = None
+    only_new: bool = False
+    joint: tuple[str, ...] = ()
 
 
 Spec = (

@@ -47,6 +47,7 @@ from graph.engine.planning.snapshots import (
 from graph.engine.planning.statements import Statement, make_statement
 from graph.engine.specs import spec_of
 from graph.shared.answer_memory import SMALL_BYTES, Room
+from graph.shared.changes import ChangeKind
 from graph.shared.errors import RequestError, domain_error
 from graph.shared.relay import uuid_from_global_id
 
@@ -106,7 +107,7 @@ class SubscriptionPlan:
     `of_event` gives the one for an event; such a plan reads no state now.
     """
 
-    def __init__(self, planning: Planning, joint: tuple[str, str] | None = None) -> None:
+    def __init__(self, planning: Planning, joint: str | None = None) -> None:
         root, fields = planning.root()
         if len(fields) != 1:
             raise _refused("A subscription has exactly one field.")
@@ -114,8 +115,7 @@ class SubscriptionPlan:
         self.definition = root.fields[self.nodes[0].name.value]
         spec = spec_of(self.definition)
         assert isinstance(spec, specs.Live)
-        self.spec = spec if joint is None else replace(spec, field=joint[0])
-        self._kind = None if joint is None else joint[1]
+        self.spec = spec if joint is None else replace(spec, field=joint)
         self.payload_type = as_object(get_named_type(self.definition.type))
         self.row_type = as_object(get_named_type(self.payload_type.fields[self.spec.field].type))
         self._planning = planning
@@ -210,10 +210,17 @@ class SubscriptionPlan:
         """The item of a row that is gone; nothing where the payload cannot say so."""
         if self.spec.gone is None:
             return None
-        return self.response({}, event.cursor, self._global_id(event.snapshot))
+        gone_id = self._global_id(event.snapshot)
+        return self.response({}, event.cursor, ChangeKind.DELETED, gone_id)
+
+    def passes_over(self, event: Any) -> bool:
+        """Whether the stream shows nothing of such a change."""
+        return self.spec.only_new and event.change != ChangeKind.ADDED.value
 
     def of_snapshot(self, event: Any, actor: Actor) -> bytes | None:
         """The item of an event whose snapshot holds all that was selected; made once for all."""
+        if self.passes_over(event):
+            return None
         made: dict[Any, bytes | None] = event.encoded
         if self.access.is_for_all and self in made:
             # Gone or not, it is the same for everybody.
@@ -230,9 +237,15 @@ class SubscriptionPlan:
     def _rendered(self, event: Any) -> bytes:
         assert self.from_snapshot is not None
         rows = {key: read(event.snapshot) for key, read in self.from_snapshot.items()}
-        return self.response(rows, event.cursor)
+        return self.response(rows, event.cursor, ChangeKind(event.change))
 
-    def response(self, rows: Mapping[str, Any], cursor: str, gone_id: str | None = None) -> bytes:
+    def response(
+        self,
+        rows: Mapping[str, Any],
+        cursor: str,
+        kind: ChangeKind | None = None,
+        gone_id: str | None = None,
+    ) -> bytes:
         """One item of the stream."""
         payload: dict[str, Any] = {}
         for key, nodes in self.fields.items():
@@ -244,7 +257,7 @@ class SubscriptionPlan:
             elif name == self.spec.field:
                 payload[key] = rows.get(key)
             elif name == self.spec.kind:
-                payload[key] = self._kind
+                payload[key] = kind and kind.name
             else:
                 payload[key] = gone_id if name == self.spec.gone else None
         # Put together anew: what orjson gives keeps 4 kB, however short it is.
@@ -364,13 +377,15 @@ class Subscriber:
         actor = self._actor()
         if plan.from_snapshot is not None:
             return plan.of_snapshot(event, actor)
+        if plan.passes_over(event):
+            return None
         if not plan.access.may_read(event, actor):
             return plan.of_gone(event) if plan.access.may_know(event, actor) else None
         shown = await self._read_event(plan, variables, event, actor)
         if None in shown["rows"].values():
             # Deleted meanwhile; or the actor has left a group, and is told nothing more of it.
             return None if plan.access.has_groups else plan.of_gone(event)
-        return plan.response(shown["rows"], event.cursor)
+        return plan.response(shown["rows"], event.cursor, ChangeKind(event.change))
 
     def _deliver(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:
         """Sends an event without this subscriber's task; false when that cannot be now."""
