@@ -9,14 +9,13 @@ from sqlalchemy import Text
 
 from db.core.errors import ErrorCode
 from db.translations import operations, tables
-from db.translations.rules import LOCALES, known_locale
 from graph.engine.declare import backed_by, column, mutation, report
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 
-_LISTED = ", ".join(LOCALES)
+_LISTED = ", ".join(tables.LOCALES)
 
 
 @backed_by(tables.Translation)
@@ -43,7 +42,7 @@ def translations_arguments(
 
 TRANSLATIONS = Report(
     operations.TRANSLATIONS,
-    ((Text(), lambda arguments: known_locale(arguments["locale"], "locale")),),
+    ((Text(), lambda arguments: operations.language_of(arguments["locale"])),),
     (("id", Text()), ("locale", Text()), ("key", Text()), ("text", Text())),
     is_public=True,
 )

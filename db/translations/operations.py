@@ -18,6 +18,11 @@ _SET = SqlFunction[str](
 )
 
 
+def language_of(locale: str) -> str:
+    """The product's language for readers of a locale; refuses one that it does not have."""
+    return known_locale(locale, "locale")
+
+
 def set_translation(locale: str, key: str, text: str | None) -> FunctionCall[str]:
     """Sets the text of a key in one language, or removes it; gives the text."""
     problems = Problems(problems_of_text(key, text))

@@ -1,4 +1,4 @@
-"""The languages of the product, and what a text may be."""
+"""Which language is asked for, and what a text may be."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 
 from db.core.errors import DomainError, bad_input
+from db.translations.tables import LOCALES
 
-# The first is what a missing text falls back to.
-LOCALES = ("en", "zh", "hi", "es", "ar", "fr", "bn", "pt", "ru", "id")
 LONGEST_KEY, LONGEST_TEXT = 200, 2000
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.#:-]*")
 

@@ -7,7 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Public
 from db.core.base import Base
-from db.translations.rules import LOCALES
+
+# The languages of the product. The first is what a missing text falls back to.
+LOCALES = ("en", "zh", "hi", "es", "ar", "fr", "bn", "pt", "ru", "id")
 
 
 class Translation(Base):

@@ -12,7 +12,7 @@ import pytest
 
 from db.core.seeding import load_seed, read_seed, read_texts
 from db.embedded.database import EmbeddedDatabase
-from db.translations.rules import LOCALES
+from db.translations.tables import LOCALES
 from tests.running import ROOT
 
 SEED = read_seed("sparky")

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from db.core.actor import NOBODY, Actor
-from db.translations.rules import LOCALES
+from db.translations.tables import LOCALES
 
 from ..conftest import MakeUser
 from .conftest import Ask
