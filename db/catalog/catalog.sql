@@ -53,6 +53,16 @@ begin
 end;
 $$;
 
+-- A generation's parameters for a provider: a hairstyle by its name, also one that was removed meanwhile.
+create or replace function app.named_parameters(wanted_tool text, parameters jsonb) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(jsonb_object_agg(p.key, coalesce(to_jsonb(h.name), p.value)), '{}')
+    from jsonb_each(parameters) as p
+    left join public.tools t on t.id = wanted_tool
+        and t.parameters_schema #>> array['properties', p.key, 'x-catalog'] = 'hairstyles'
+    left join public.hairstyles h on t.id is not null and h.id = p.value #>> '{}';
+$$;
+
 -- The names of parameters that ought to name a row of the catalog and name none. Servers of the release before
 -- ask it.
 create or replace function app.unknown_references(parameters_schema jsonb, parameters jsonb) returns text[]
@@ -81,7 +91,7 @@ $$;
 
 revoke execute on function
     app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb), app.note_made_tools(text[]),
-    app.check_plan_has(uuid, jsonb, jsonb)
+    app.check_plan_has(uuid, jsonb, jsonb), app.named_parameters(text, jsonb)
 from public;
 grant execute on function app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb)
 to authenticated;

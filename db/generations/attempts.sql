@@ -184,7 +184,7 @@ begin
     attempts_left := attempts_left - 1;
     user_id := generation.user_id;
     tool_id := generation.tool_id;
-    parameters := generation.parameters;
+    parameters := app.named_parameters(generation.tool_id, generation.parameters);
     select u.path, u.stored_content_type into upload_path, upload_content_type
     from public.uploads u where u.id = generation.upload_id;
     select u.path into mask_path from public.uploads u where u.id = generation.mask_upload_id;
