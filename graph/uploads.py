@@ -57,13 +57,18 @@ WidthArgument = Annotated[
 ]
 
 
-def picture_url(path: str | None, content_type: str | None, width: str | None) -> str | None:
-    """A signed link to a picture; None without one. `width` is the name of an `ImageWidth`."""
+def picture_url(
+    path: str | None, content_type: str | None, width: str | None, *, is_marked: bool = False
+) -> str | None:
+    """A signed link to a picture; None without one. `width` is the name of an `ImageWidth`.
+
+    One that `is_marked` has a watermark on it.
+    """
     if not path:
         return None
     expires_at = time() + get_settings().result_url_seconds
     pixels = None if width is None else int(ImageWidth[width].value)
-    return links().picture_url(path, content_type, expires_at, pixels)
+    return links().picture_url(path, content_type, expires_at, pixels, is_marked=is_marked)
 
 
 state_enum(tables.UploadStatus)

@@ -53,14 +53,18 @@ begin
 end;
 $$;
 
--- A generation's parameters for a provider: a hairstyle by its name, also one that was removed meanwhile.
-create or replace function app.named_parameters(wanted_tool text, parameters jsonb) returns jsonb
+-- Whether what a user makes carries a watermark: what their plan says, and always without one.
+create or replace function app.adds_watermark(owner_id uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select p.adds_watermark from public.users u join public.plans p on p.id = u.plan_id
+                     where u.id = owner_id), true);
+$$;
+
+-- Whether a user may have pictures as they were made. With its caller's rights: of who may be read.
+create or replace function app.has_high_quality(owner_id uuid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(jsonb_object_agg(p.key, coalesce(to_jsonb(h.name), p.value)), '{}')
-    from jsonb_each(parameters) as p
-    left join public.tools t on t.id = wanted_tool
-        and t.parameters_schema #>> array['properties', p.key, 'x-catalog'] = 'hairstyles'
-    left join public.hairstyles h on t.id is not null and h.id = p.value #>> '{}';
+    select coalesce((select p.has_high_quality from public.users u join public.plans p on p.id = u.plan_id
+                     where u.id = owner_id), false);
 $$;
 
 -- The names of parameters that ought to name a row of the catalog and name none. Servers of the release before
@@ -91,8 +95,9 @@ $$;
 
 revoke execute on function
     app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb), app.note_made_tools(text[]),
-    app.check_plan_has(uuid, jsonb, jsonb), app.named_parameters(text, jsonb)
+    app.check_plan_has(uuid, jsonb, jsonb), app.adds_watermark(uuid), app.has_high_quality(uuid)
 from public;
+grant execute on function app.has_high_quality(uuid) to anon, authenticated;
 grant execute on function app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb)
 to authenticated;
 grant execute on function app.note_made_tools(text[]) to service;

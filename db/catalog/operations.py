@@ -21,6 +21,7 @@ from db.core.pool import Database
 _REFERENCES = SqlFunction[dict[str, list[str]]](
     "app.catalog_references", "jsonb", parameters_schema="jsonb", parameters="jsonb"
 )
+HAS_HIGH_QUALITY = SqlFunction[bool]("app.has_high_quality", "boolean", owner_id="uuid")
 _NOTE_MADE_TOOLS = SqlFunction[None]("app.note_made_tools", "void", made="text[]")
 
 

@@ -184,7 +184,7 @@ begin
     attempts_left := attempts_left - 1;
     user_id := generation.user_id;
     tool_id := generation.tool_id;
-    parameters := app.named_parameters(generation.tool_id, generation.parameters);
+    parameters := generation.parameters;
     select u.path, u.stored_content_type into upload_path, upload_content_type
     from public.uploads u where u.id = generation.upload_id;
     select u.path into mask_path from public.uploads u where u.id = generation.mask_upload_id;
@@ -244,6 +244,7 @@ begin
     update public.generations g
     set status = 'SUCCEEDED', result = made_result, result_path = made_path,
         result_content_type = made_content_type, result_bytes = made_bytes, made_offline = offline,
+        has_watermark = made_path is not null and app.adds_watermark(generation.user_id),
         credits_charged = case when preview then 0 else coalesce(hold.amount, 0) end, finished_at = clock_timestamp()
     where g.id = wanted returning * into generation;
     insert into public.result_cache as c
