@@ -76,6 +76,17 @@ class Settings(BaseSettings):
     mail_from: Annotated[str, Field(pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$")] = ""
     link_url: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*://\S*\{token\}\S*)?$")] = ""
 
+    fcm_api_url: str = "https://fcm.googleapis.com"
+    fcm_project_id: str = ""
+    fcm_service_account: SecretStr = SecretStr("")
+    fcm_service_account_file: str = ""
+    apns_api_url: str = "https://api.push.apple.com"
+    apns_key_id: str = ""
+    apns_team_id: str = ""
+    apns_private_key: SecretStr = SecretStr("")
+    apns_private_key_file: str = ""
+    apns_topic: str = ""
+
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10

@@ -38,6 +38,10 @@ class Notification(Base):
     large: ClassVar = {"data": 4_096}
     access = Access(read=AnyOf(Owner(), Admin()), write=Owner(), update=("read",), delete=True)
     watch = Watch("notification.added", updates=False)
+    triggers = (
+        "queue_pushes after insert on notifications referencing new table as added"
+        " for each statement execute function app.queue_pushes()",
+    )
     on_erase = Delete()
     on_merge = Move()
     quota = TableQuota(
