@@ -34,6 +34,7 @@ LISTS = (
 )
 # What is sent back to after signing in at a provider: `https://host`, or an app's `scheme://host`.
 ORIGIN = r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_-]+"
+WEB_URL = r"^https?://\S+$"
 DEMO_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 
 
@@ -76,11 +77,11 @@ class Settings(BaseSettings):
     mail_from: Annotated[str, Field(pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$")] = ""
     link_url: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*://\S*\{token\}\S*)?$")] = ""
 
-    fcm_api_url: str = "https://fcm.googleapis.com"
+    fcm_api_url: Annotated[str, Field(pattern=WEB_URL)] = "https://fcm.googleapis.com"
     fcm_project_id: str = ""
     fcm_service_account: SecretStr = SecretStr("")
     fcm_service_account_file: str = ""
-    apns_api_url: str = "https://api.push.apple.com"
+    apns_api_url: Annotated[str, Field(pattern=WEB_URL)] = "https://api.push.apple.com"
     apns_key_id: str = ""
     apns_team_id: str = ""
     apns_private_key: SecretStr = SecretStr("")

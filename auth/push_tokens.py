@@ -35,8 +35,8 @@ class PushTokens:
 
 
 def token_hash(token: str) -> bytes:
-    """What finds a token. Its providers make tokens too long to be guessed."""
-    return hashlib.sha256(token.encode()).digest()
+    """What finds a token, or any text. Providers make tokens too long to be guessed."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def _place(found_by: bytes) -> str:

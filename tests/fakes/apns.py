@@ -67,7 +67,9 @@ class ApnsAnswer:
         if not self.reason:
             return b""
         told = {"reason": self.reason}
-        return orjson.dumps(told if self.timestamp is None else {**told, "timestamp": self.timestamp})
+        return orjson.dumps(
+            told if self.timestamp is None else {**told, "timestamp": self.timestamp}
+        )
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,12 @@ class FakeApns:
     def _refuses(self, authorization: str) -> str | None:
         try:
             value = authorization.removeprefix("bearer ")
-            claims = jwt.decode(value, apns_key().public_key(), algorithms=["ES256"], options={"require": ["iss", "iat"]})
+            claims = jwt.decode(
+                value,
+                apns_key().public_key(),
+                algorithms=["ES256"],
+                options={"require": ["iss", "iat"]},
+            )
         except jwt.InvalidTokenError:
             return "InvalidProviderToken"
         if claims["iss"] != TEAM_ID or jwt.get_unverified_header(value).get("kid") != KEY_ID:

@@ -172,9 +172,7 @@ async def _exchange(
     """Reads one request and answers it; false when the connection ends."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     line, *fields = head.strip().split("\r\n")
-    headers = {
-        name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)
-    }
+    headers = {name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     answer = fcm.answer(line.split(" ")[1], headers, body)
     if answer is Fault.HANG:
