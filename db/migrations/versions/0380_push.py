@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0370"
-down_revision = "0360"
+revision = "0380"
+down_revision = "0370"
 branch_labels = None
 depends_on = None
 
