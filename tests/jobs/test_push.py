@@ -23,7 +23,7 @@ from db.core.pool import Database
 from db.files.storage import Storage
 from db.push.rules import retry_seconds
 from jobs.core.declare import WorkerServices
-from jobs.providers.base import LimitedProvider
+from jobs.providers.base import Providers
 from jobs.providers.offline import OfflineProvider
 from jobs.push import give_up, pushing_of
 from jobs.pushing import check_push_settings
@@ -71,9 +71,9 @@ async def worker(
     database: Database, storage: Storage, settings: Settings, fcm: FakeFcm, apns: FakeApns
 ) -> AsyncIterator[WorkerServices]:
     """What a worker delivers with."""
-    provider = LimitedProvider(OfflineProvider())
+    providers = Providers(OfflineProvider())
     given = push_settings(settings, fcm, apns)
-    services = WorkerServices(database, storage, provider, lambda: None, given)
+    services = WorkerServices(database, storage, providers, lambda: None, given)
     yield services
     for gateway in services.of(pushing_of).gateways.values():
         await gateway.close()
@@ -236,7 +236,7 @@ async def test_a_provider_that_refuses_connections_is_asked_again_later(
     services = WorkerServices(
         worker.database,
         worker.storage,
-        worker.provider,
+        worker.providers,
         worker.wake,
         worker.settings.model_copy(update=nowhere),
     )
@@ -677,7 +677,7 @@ async def test_without_a_provider_a_job_ends(
     await devices.register(actor, fcm_token())
     notification = await devices.notify(actor)
     services = WorkerServices(
-        worker.database, worker.storage, worker.provider, worker.wake, settings
+        worker.database, worker.storage, worker.providers, worker.wake, settings
     )
     assert await deliver(services, notification) is None
     assert await devices.deliveries(notification) == []
