@@ -40,7 +40,6 @@ OWN_PAGES = (
     "memberships",
     "notifications",
     "profiles",
-    "pushTokens",
     "uploads",
 )
 ROOT_PAGES = ("users", "generationLogs", "deadJobs")
@@ -54,7 +53,7 @@ DOCUMENT = {
 }
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
-TOOLS = ("hair-color", "beard", "halloween", "analysis")
+TOOLS = ("hair-color", "switched-off", "halloween", "analysis")
 
 
 @dataclass
@@ -167,26 +166,6 @@ async def _notifications(owner: asyncpg.Connection, user: Actor) -> None:
             data=DOCUMENT if n == 3 else {"n": n},
             read=n % 2 == 0,
             created_at=TIMESTAMPS[n],
-        )
-
-
-async def _push_tokens(owner: asyncpg.Connection, user: Actor) -> None:
-    session = known(user, "session", 0)
-    await _add(owner, "sessions", id=session, user_id=user.user_id, expires_at=LASTING[0])
-    for n, platform in enumerate(("IOS", "ANDROID", "WEB")):
-        identity = known(user, "push token", n)
-        await _add(
-            owner,
-            "push_tokens",
-            id=identity,
-            user_id=user.user_id,
-            session_id=session,
-            platform=platform,
-            provider="FCM",
-            token_hash=identity.bytes,
-            sealed_token=identity.bytes,
-            created_at=TIMESTAMPS[n + 2],
-            registered_at=TIMESTAMPS[n],
         )
 
 
@@ -322,7 +301,6 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
             await _uploads(owner, user)
             await _generations(owner, user)
         await _notifications(owner, user)
-        await _push_tokens(owner, user)
         await _credits(database, user)
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
@@ -388,7 +366,6 @@ async def _described(owner: asyncpg.Connection) -> World:
         "Profile": [f"profile_{known(ADA, 'profile', n)}" for n in range(len(TEXTS))],
         "Generation": [f"generation_{known(ADA, 'generation', n)}" for n in range(len(STATUSES))],
         "Notification": [f"notification_{known(ADA, 'notification', n)}" for n in range(6)],
-        "PushToken": [f"pushToken_{known(ADA, 'push token', n)}" for n in range(3)],
         "CreditTransaction": [f"transaction_{row['id']}" for row in rows],
         "CreditGrant": [f"grant_{row['id']}" for row in grants],
         "Organization": [f"organization_{known(ADA, 'organization', 0)}"],
