@@ -93,8 +93,8 @@ $$;
 -- Those of `providers` that are missing are made: for each token that was there when the notifications were.
 -- `action` says of each delivery what the worker does: SEND it, or WAIT for some seconds because it is not due
 -- or another worker may still be handing it over; LOST is one that was left SENDING for ten minutes, longer
--- than any attempt lasts, and has ended as UNCERTAIN. `title` and `message` are the keys; `parameters` fill
--- the texts.
+-- than any attempt lasts, and has ended as UNCERTAIN. Texts are in the user's language, or the keys where there
+-- is none; `parameters` fill them, a name `xKey` of `data` with the text of its key as `x`.
 create or replace function app.begin_pushes(
     wanted uuid[], queued_at timestamptz, providers text[], ready text[]
 ) returns table (
@@ -137,8 +137,10 @@ begin
         returning d.id, d.attempts, d.notification_id, d.token_id
     )
     select 'SEND', b.id, b.attempts, t.provider, t.platform, t.token_hash, t.sealed_token, n.id, n.type, n.title_key,
-        n.message_key, n.title_key, n.message_key, n.data,
-        n.data,
+        n.message_key, app.translated(u.locale, n.title_key), app.translated(u.locale, n.message_key), n.data,
+        coalesce((select jsonb_object_agg(left(given.key, -3), app.translated(u.locale, given.value #>> '{}'))
+            from jsonb_each(n.data) given
+            where given.key ~ '.Key$' and jsonb_typeof(given.value) = 'string'), '{}') || n.data,
         (select count(*) from public.notifications o where o.user_id = n.user_id and not o.read),
         n.created_at, null::double precision
     from begun b

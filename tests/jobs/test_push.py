@@ -481,6 +481,35 @@ async def test_a_job_that_is_dead_ends_what_waits(
     assert (delivery["status"], delivery["error"]) == ("FAILED", "KeyError")
 
 
+async def test_texts_are_in_the_users_language_with_their_values_and_the_badge_counts(
+    worker: WorkerServices,
+    devices: Devices,
+    owner: asyncpg.Connection,
+    apns: FakeApns,
+    make_user: MakeUser,
+) -> None:
+    await owner.execute(
+        "insert into translations (locale, key, text) values ('en', 'push.t', 'Done'),"
+        " ('pt', 'push.t', 'Pronto, {name}'), ('en', 'push.m', 'Your {tool}'),"
+        " ('pt', 'push.tool', 'cabelo') on conflict do nothing"
+    )
+    actor = await make_user()
+    await owner.execute("update users set locale = 'pt-BR' where id = $1", actor.user_id)
+    await devices.register(actor, apns_token(), "IOS")
+    await devices.notify(actor)
+    notification = await devices.notify(
+        actor,
+        title_key="push.t",
+        message_key="push.m",
+        data={"name": "Ada", "toolKey": "push.tool"},
+    )
+    await deliver(worker, notification)
+    (pushed,) = apns.pushed
+    assert pushed.payload["aps"]["alert"] == {"title": "Pronto, Ada", "body": "Your cabelo"}
+    assert pushed.payload["aps"]["badge"] == 2
+    assert pushed.headers["apns-collapse-id"] == str(notification)
+
+
 async def test_an_access_token_that_is_refused_is_replaced_at_once(
     worker: WorkerServices, devices: Devices, fcm: FakeFcm, make_user: MakeUser
 ) -> None:

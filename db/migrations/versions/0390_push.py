@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0380"
-down_revision = "0370"
+revision = "0390"
+down_revision = "0380"
 branch_labels = None
 depends_on = None
 
