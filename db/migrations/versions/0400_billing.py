@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_with_verbs, run_all
 
-revision = "0390"
-down_revision = "0380"
+revision = "0400"
+down_revision = "0390"
 branch_labels = None
 depends_on = None
 
