@@ -91,9 +91,29 @@ class SavePlanInput:
     has_high_quality: bool | None = _left_out("Whether pictures can be had in full quality.")
 
 
-@strawberry.input(description="What to remove from the catalog.")
-class RemoveFromCatalogInput:
-    id: strawberry.ID = strawberry.field(description="Its global id, slug or colour.")
+@strawberry.input(description="Which tool to remove.")
+class RemoveToolInput:
+    id: strawberry.ID = strawberry.field(description="Its global id or slug.")
+
+
+@strawberry.input(description="Which hairstyle to remove.")
+class RemoveHairstyleInput:
+    id: strawberry.ID = strawberry.field(description="Its global id or slug.")
+
+
+@strawberry.input(description="Which colour for hair to remove.")
+class RemoveHairColorInput:
+    id: strawberry.ID = strawberry.field(description="Its global id, or the colour as #rrggbb.")
+
+
+@strawberry.input(description="Which skin tone to remove.")
+class RemoveSkinColorInput:
+    id: strawberry.ID = strawberry.field(description="Its global id, or the colour as #rrggbb.")
+
+
+@strawberry.input(description="Which plan to remove.")
+class RemovePlanInput:
+    id: strawberry.ID = strawberry.field(description="Its global id or slug.")
 
 
 @strawberry.type(description="Result of `saveTool`.")
@@ -188,27 +208,27 @@ def _remove(context: Context, thing: str, prefix: str, given_id: str, *shown: st
     return Outcome(command, rows, fields={"deleted_id": f"{prefix}_{key.lower()}"})
 
 
-async def remove_tool(context: Context, input: RemoveFromCatalogInput) -> Outcome:
+async def remove_tool(context: Context, input: RemoveToolInput) -> Outcome:
     """Deletes a tool, or switches it off."""
     return _remove(context, "tool", "tool", input.id, "tool")
 
 
-async def remove_hairstyle(context: Context, input: RemoveFromCatalogInput) -> Outcome:
+async def remove_hairstyle(context: Context, input: RemoveHairstyleInput) -> Outcome:
     """Takes a hairstyle out of the list."""
     return _remove(context, "hairstyle", "hairstyle", input.id, "hairstyle")
 
 
-async def remove_hair_color(context: Context, input: RemoveFromCatalogInput) -> Outcome:
+async def remove_hair_color(context: Context, input: RemoveHairColorInput) -> Outcome:
     """Deletes a colour for hair."""
     return _remove(context, "hair_color", "hairColor", input.id)
 
 
-async def remove_skin_color(context: Context, input: RemoveFromCatalogInput) -> Outcome:
+async def remove_skin_color(context: Context, input: RemoveSkinColorInput) -> Outcome:
     """Deletes a skin tone."""
     return _remove(context, "skin_color", "skinColor", input.id)
 
 
-async def remove_plan(context: Context, input: RemoveFromCatalogInput) -> Outcome:
+async def remove_plan(context: Context, input: RemovePlanInput) -> Outcome:
     """Deletes a plan that is not in use."""
     return _remove(context, "plan", "plan", input.id)
 
@@ -224,10 +244,10 @@ def _saves(operation: Any, input_type: type, what: str) -> Any:
     )
 
 
-def _removes(operation: Any, *errors: ErrorCode, description: str) -> Any:
+def _removes(operation: Any, input_type: type, *errors: ErrorCode, description: str) -> Any:
     return mutation(
         operation,
-        RemoveFromCatalogInput,
+        input_type,
         errors=errors,
         for_admins=True,
         description=f"{description} What is not there is no error. {_FOR_ADMINS}",
@@ -250,20 +270,24 @@ class CatalogEditingMutation:
     )
     save_plan: SavePlanPayload | None = _saves(save_plan, SavePlanInput, "a plan")
     remove_tool: RemoveToolPayload | None = _removes(
-        remove_tool, description="Delete a tool, or switch it off when generations used it."
+        remove_tool,
+        RemoveToolInput,
+        description="Delete a tool, or switch it off when generations used it.",
     )
     remove_hairstyle: RemoveHairstylePayload | None = _removes(
         remove_hairstyle,
+        RemoveHairstyleInput,
         description="Take a hairstyle out of the list; what was made with it stays as it is.",
     )
     remove_hair_color: RemovedFromCatalogPayload | None = _removes(
-        remove_hair_color, description="Delete a colour offered for hair."
+        remove_hair_color, RemoveHairColorInput, description="Delete a colour offered for hair."
     )
     remove_skin_color: RemovedFromCatalogPayload | None = _removes(
-        remove_skin_color, description="Delete a skin tone."
+        remove_skin_color, RemoveSkinColorInput, description="Delete a skin tone."
     )
     remove_plan: RemovedFromCatalogPayload | None = _removes(
         remove_plan,
+        RemovePlanInput,
         ErrorCode.INVALID_STATE,
         description="Delete a plan; INVALID_STATE while it is in use.",
     )

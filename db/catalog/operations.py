@@ -25,18 +25,29 @@ HAS_HIGH_QUALITY = SqlFunction[bool]("app.has_high_quality", "boolean", owner_id
 _NOTE_MADE_TOOLS = SqlFunction[None]("app.note_made_tools", "void", made="text[]")
 
 
-def _saving(table: str) -> SqlFunction[str]:
-    return SqlFunction[str](f"app.save_{table}", "text", wanted="text", changes="jsonb")
+def _saving(name: str) -> SqlFunction[str]:
+    return SqlFunction[str](name, "text", wanted="text", changes="jsonb")
 
 
-def _removing(table: str) -> SqlFunction[str]:
-    return SqlFunction[str](f"app.remove_{table}", "text", wanted="text")
+def _removing(name: str) -> SqlFunction[str]:
+    return SqlFunction[str](name, "text", wanted="text")
 
 
 # By what is saved or removed.
-_THINGS = ("tool", "hairstyle", "hair_color", "skin_color", "plan")
-_SAVE = {thing: _saving(thing) for thing in _THINGS}
-_REMOVE = {thing: _removing(thing) for thing in _THINGS}
+_SAVE = {
+    "tool": _saving("app.save_tool"),
+    "hairstyle": _saving("app.save_hairstyle"),
+    "hair_color": _saving("app.save_hair_color"),
+    "skin_color": _saving("app.save_skin_color"),
+    "plan": _saving("app.save_plan"),
+}
+_REMOVE = {
+    "tool": _removing("app.remove_tool"),
+    "hairstyle": _removing("app.remove_hairstyle"),
+    "hair_color": _removing("app.remove_hair_color"),
+    "skin_color": _removing("app.remove_skin_color"),
+    "plan": _removing("app.remove_plan"),
+}
 _SET_TOOL_ACTIVE = SqlFunction[str]("app.set_tool_active", "text", wanted="text", active="boolean")
 
 _RULES_SQL, _RULES_PARAMETERS = compiled_once(

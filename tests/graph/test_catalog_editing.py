@@ -92,7 +92,7 @@ async def admin(make_user: MakeUser, owner: asyncpg.Connection) -> AsyncIterator
 
 
 async def send(ask: Ask, admin: Actor, name: str, given: dict[str, Any], selection: str) -> Any:
-    kind = "RemoveFromCatalog" if name.startswith("remove") else f"{name[0].upper()}{name[1:]}"
+    kind = f"{name[0].upper()}{name[1:]}"
     text = (
         f"mutation($input: {kind}Input!) {{ {name}(input: $input)"
         f" {{ {selection} errors {{ code message path }} }} }}"
