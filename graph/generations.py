@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from time import time
 from typing import Any
 
 import strawberry
@@ -45,9 +44,7 @@ from graph.shared.relay import (
     uuid_from_global_id,
 )
 from graph.shared.scalars import JSON
-from graph.uploads import Upload, WidthArgument, links, picture_url
-
-HIGH_QUALITY_SECONDS = 60
+from graph.uploads import Upload, WidthArgument, brief_picture_url, picture_url
 
 state_enum(tables.GenerationStatus)
 state_enum(tables.CircuitState)
@@ -116,10 +113,7 @@ class Generation(Node):
     )
     def high_quality_url(self: Any) -> str | None:
         """Signs the link when the row is read."""
-        if not self.result_path:
-            return None
-        expires_at = time() + HIGH_QUALITY_SECONDS
-        return links().brief_url(self.result_path, self.result_content_type, expires_at)
+        return brief_picture_url(self.result_path, self.result_content_type)  # type: ignore[arg-type]
 
 
 extend(

@@ -22,6 +22,8 @@ from graphql import (
     parse,
 )
 
+from db.accounts.tables import User
+from db.catalog.tables import Plan
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.pool import Database
@@ -75,6 +77,14 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("OrganizationInvitation", "isExpired"): lambda invitation: (
         invitation["status"] == "PENDING" and invitation["expires_at"] <= datetime.now(UTC)
     ),
+    ("Plan", "nameKey"): lambda plan: f"plan.{plan['id']}.name",
+    ("Plan", "descriptionKey"): lambda plan: f"plan.{plan['id']}.description",
+    ("Hairstyle", "nameKey"): lambda hairstyle: f"hairstyle.{hairstyle['id']}.name",
+    ("Hairstyle", "categoryKey"): lambda hairstyle: (
+        f"editor.hairstyle.category.{hairstyle['category']}"
+    ),
+    ("HairColor", "nameKey"): lambda color: f"hairColor.{color['hex_code']}.name",
+    ("SkinColor", "nameKey"): lambda color: f"skinColor.{color['hex_code']}.name",
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
     ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
@@ -243,13 +253,23 @@ async def _of_row(
             if only is not None:
                 rows = [one for one in rows if ONLY[parent.name, name](one.values)]
             return await asked.page(rows)
-        case specs.Computed(columns, function):
+        case specs.Computed(columns, function, present):
+            if present is not None and not await _has_high_quality(reader, row.values["user_id"]):
+                return None
             chosen = {name: value and value.name for name, value in arguments.items()}
             return function(
                 SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}), **chosen
             )
         case spec:
             raise AssertionError(spec)
+
+
+async def _has_high_quality(reader: Reader, user_id: UUID) -> bool:
+    """Whether a user's plan has pictures as they were made."""
+    user = await reader.row(User, "User", "id", user_id, as_admin=True)
+    plan_id = user and user.values["plan_id"]
+    plan = plan_id and await reader.row(Plan, "Plan", "id", plan_id)
+    return bool(plan and plan.values["has_high_quality"])
 
 
 async def _quotas(reader: Reader, user: Mapping[str, Any]) -> list[Row]:
