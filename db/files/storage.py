@@ -42,7 +42,9 @@ log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 256 * 1024
 _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_WHOLE = rf"uploads/{_UUID}/{_UUID}|(?:marked/)?generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
+_WHOLE = (
+    rf"(?:user_)?uploads/{_UUID}/{_UUID}|(?:marked/)?generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
+)
 _WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
 _ARCHIVE = rf"exports/{_UUID}/{_UUID}\.zip"
 _PATH = re.compile(
@@ -59,6 +61,11 @@ def media_type(text: str | None) -> str:
 
 def upload_path(user_id: UUID, upload_id: UUID) -> str:
     """Where the photo of an upload is kept."""
+    return f"user_uploads/{user_id}/{upload_id}"
+
+
+def older_upload_path(user_id: UUID, upload_id: UUID) -> str:
+    """Where photos were kept before; those that are there stay."""
     return f"uploads/{user_id}/{upload_id}"
 
 
@@ -84,7 +91,7 @@ def is_archive(path: str) -> bool:
 
 def user_folders(user_id: UUID) -> Iterator[str]:
     """Every folder that may hold files of a user's: each file of a kind is in one of theirs."""
-    for kind in ("uploads", "generations", marked_path("generations")):
+    for kind in ("user_uploads", "uploads", "generations", marked_path("generations")):
         yield f"{kind}/{user_id}"
         for width in VARIANT_WIDTHS_PIXELS:
             yield variant_path(f"{kind}/{user_id}", width)
