@@ -124,6 +124,7 @@ def _recolour(request: GenerationRequest, picture: Image) -> _Findings:
     from jobs.providers.offline_regions import NotFound
 
     note, share_name, module = _RECOLOURS[request.tool_id]
+    # A skin tone was kept as a color before.
     given = request.parameters.get("skinTone", request.parameters.get("color"))
     try:
         color = parse_hex(str(given))
