@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from db.core.pool import Database
-from db.files.storage import Storage
 from jobs.providers import GenerationOutcome, GenerationRequest, ProviderRefused
 from jobs.providers.offline import OfflineProvider
 from jobs.providers.offline_faces import find_person
@@ -21,6 +20,8 @@ from tests.pictures import portrait
 from .helpers import MakeServices, Someone, create_generation, generation, run_generation, wallet
 
 BEARDED = "grey hair and beard, dark room"
+# Hair as dark as the skin hardly shows.
+BARE = [name for name in PEOPLE if name not in {BEARDED, "black hair, dark skin, dark room"}]
 
 
 async def drawn(photo: bytes, style: str | None) -> GenerationOutcome:
@@ -39,7 +40,7 @@ def changed(before: Image.Image, after: bytes | None) -> np.ndarray:
 
 
 @pytest.mark.parametrize("style", ["Stubble", "Goatee"])
-@pytest.mark.parametrize("name", [name for name in PEOPLE if name != BEARDED])
+@pytest.mark.parametrize("name", BARE)
 async def test_a_beard_lies_below_the_nose_and_on_skin(name: str, style: str) -> None:
     scene = PEOPLE[name]()
     outcome = await drawn(pictures.as_jpeg(scene.picture, quality=95), style)
@@ -47,8 +48,8 @@ async def test_a_beard_lies_below_the_nose_and_on_skin(name: str, style: str) ->
     person = find_person(scene.picture)
     scale = (person.eyes_box[3] - person.eyes_box[1]) / person.eyes_pixels.shape[0]
     eyes_down = person.eyes_box[1] + scale * max(eye.y for eye in person.eyes)
-    assert moved[: round(eyes_down)].mean() < 0.001
-    assert 0.0015 < moved.mean() < 0.06
+    assert not (moved & scene.skin)[: round(eyes_down)].any()
+    assert 0.005 < moved.mean() < 0.06
     assert moved[scene.hair].mean() < 0.005
     assert (moved & scene.skin).sum() > 0.6 * moved.sum()
     assert not outcome.is_preview
