@@ -41,7 +41,7 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors
+from . import billing_errors, identity_errors
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -649,6 +649,8 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "IDEMPOTENCY_CONFLICT": rotated,
     },
     "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
+    "registerPushToken": {"BAD_USER_INPUT": in_a_session('{platform: IOS, token: "with a blank"}')},
+    "removePushToken": {"NOT_FOUND": '{token: "nobody-has-it"}'},
     "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},
     "signOutEverywhere": {},
     "mergeAnonymousAccount": {
@@ -785,6 +787,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setTranslation": {"BAD_USER_INPUT": '{locale: "de", key: "k", text: "t"}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
+    **billing_errors.PROVOKED,
 }
 
 
