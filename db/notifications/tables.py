@@ -56,6 +56,10 @@ class Notification(Base):
     )
     # Named after what it carried first: the events of the last days and other servers say so.
     watch = Watch("notification.added", deletes=True)
+    triggers = (
+        "queue_pushes after insert on notifications referencing new table as added"
+        " for each statement execute function app.queue_pushes()",
+    )
     on_erase = Delete()
     on_merge = Join(("broadcast_id",))
     quota = TableQuota(
