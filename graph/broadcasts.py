@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 
 from db.broadcasts import operations, tables
-from db.broadcasts.rules import Segment
+from db.broadcasts.segments import Segment
 from db.core.errors import ErrorCode, Problems
 from graph.accounts import User
 from graph.engine.declare import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from db.broadcasts.rules import Segment, problems_of_segment
+from db.broadcasts.rules import problems_of_segment
+from db.broadcasts.segments import Segment
 from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import Problems
 from db.core.pool import Database

@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 
 from db.accounts.user_rules import problems_of_locale, written_locale
+from db.broadcasts.segments import Segment
 from db.core.errors import DomainError, bad_input
 
 NAMED_AT_MOST = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """The users who meet all that is said; nothing said is everybody."""
-
-    audience: str = "EVERYBODY"
-    plan_ids: list[str] | None = None
-    locales: list[str] | None = None
-    active_since: datetime | None = None
-    inactive_since: datetime | None = None
-
-    @property
-    def columns(self) -> dict[str, object]:
-        """As a broadcast keeps it; language tags in their usual letters."""
-        locales = None if self.locales is None else [written_locale(tag) for tag in self.locales]
-        return {
-            "audience": self.audience,
-            "plan_ids": self.plan_ids,
-            "locales": locales,
-            "active_since": self.active_since and self.active_since.isoformat(),
-            "inactive_since": self.inactive_since and self.inactive_since.isoformat(),
-        }
 
 
 def problems_of_segment(segment: Segment) -> Iterator[DomainError]:

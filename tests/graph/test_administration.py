@@ -53,6 +53,7 @@ INPUTS = {
     "sendNotification": (
         '{userId: "%s", type: OFFER, titleKey: "t", messageKey: "m", idempotencyKey: "k"}'
     ),
+    "setTranslation": '{locale: "en", key: "%s", text: "t"}',
     "setToolActive": '{toolId: "%s", isActive: false}',
     "unlockUser": '{id: "%s"}',
 }

@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from db.broadcasts import operations
-from db.broadcasts.rules import Segment
+from db.broadcasts.segments import Segment
 from db.core.actor import Actor
 from db.core.commands import call
 from db.core.errors import Problems
