@@ -113,7 +113,7 @@ class Generation(Node):
     )
     def high_quality_url(self: Any) -> str | None:
         """Signs the link when the row is read."""
-        return brief_picture_url(self.result_path, self.result_content_type)  # type: ignore[arg-type]
+        return brief_picture_url(self.result_path, self.result_content_type)
 
 
 extend(
