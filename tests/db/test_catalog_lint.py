@@ -42,6 +42,7 @@ WRITING = {
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
     "anon": {
+        "app.has_high_quality(uuid)",
         "app.measured(anyelement,integer)",
         "app.refuse(text,text,jsonb)",
         "app.seen_of_events()",
@@ -95,6 +96,7 @@ CALLABLE = {
         "app.create_upload(text,bigint)",
         "app.delete_generation(uuid)",
         "app.delete_upload(uuid)",
+        "app.has_high_quality(uuid)",
         "app.measured(anyelement,integer)",
         "app.quotas(uuid)",
         "app.give_credits_as_admin(uuid,integer,timestamp with time zone,text,text)",
