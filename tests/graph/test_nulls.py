@@ -29,6 +29,7 @@ from .identity_errors import code_of
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
+    "broadcastNotification": "broadcasts",
     "grantCredits": "credit_grants",
     "markAllNotificationsRead": "notifications",
     "sendNotification": "notifications",
@@ -58,6 +59,7 @@ TABLES = {
 COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
 # Fields that are kept nowhere: null is as good as leaving them out.
 NOT_STORED = {
+    ("broadcastNotification", "segment"),
     ("beginPasskeyRegistration", "secondFactor"),
     ("beginPasskeySignIn", "challengeId"),
     ("cancelGeneration", "idempotencyKey"),
@@ -164,6 +166,10 @@ async def valid(
         "createCheckout": {
             "productId": "credits-50",
             "provider": "sandbox",
+        "broadcastNotification": {
+            "type": "OFFER",
+            "titleKey": "t",
+            "messageKey": "m",
             "idempotencyKey": "k",
         },
         "createProfile": {"analysis": {}},
