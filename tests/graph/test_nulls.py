@@ -166,6 +166,8 @@ async def valid(
         "createCheckout": {
             "productId": "credits-50",
             "provider": "sandbox",
+            "idempotencyKey": "k",
+        },
         "broadcastNotification": {
             "type": "OFFER",
             "titleKey": "t",
