@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 
 from db.core.errors import DomainError, ErrorCode
 from payments.base import Provider
+from payments.paymob import make_paymob
 from payments.sandbox import make_sandbox
 from settings import Settings
 
 # Each gives nothing where its settings leave it off.
 MAKERS: Mapping[str, Callable[[Settings], Provider | None]] = {
     "sandbox": make_sandbox,
+    "paymob": make_paymob,
 }
 
 
