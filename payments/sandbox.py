@@ -175,7 +175,7 @@ def _events(kind: str, data: Mapping[str, Any]) -> tuple[Event, ...]:
     references = (str(data["order"]),)
     if kind in {"checkout.expired", "checkout.cancelled"}:
         return (CheckoutEnded(references=references, cancelled=kind == "checkout.cancelled"),)
-    money = {
+    money: dict[str, Any] = {
         "references": references,
         "payment_id": str(data["payment"]),
         "amount_cents": _cents(data["amount_cents"]),
@@ -183,8 +183,8 @@ def _events(kind: str, data: Mapping[str, Any]) -> tuple[Event, ...]:
     }
     if kind in _PAYMENTS:
         user = data.get("user")
-        claims = {"product": data.get("product"), "user_id": UUID(user) if user else None}
-        return (_PAYMENTS[kind](**money, **claims),)
+        money |= {"product": data.get("product"), "user_id": UUID(user) if user else None}
+        return (_PAYMENTS[kind](**money),)
     if kind == "payment.refunded":
         return (Refunded(**money, refund_id=data.get("refund")),)
     if kind == "dispute.opened":

@@ -28,6 +28,7 @@ from graph.engine.specs import (
     Page,
     Reference,
     RelatedRow,
+    RelatedRows,
     Report,
     Rows,
     Search,
@@ -111,6 +112,16 @@ def embedded(
 def related_row(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:
     """A field that leads to one row of another table."""
     return _field(RelatedRow(local, remote), description, returns)
+
+
+def related_rows(
+    key: str, order: tuple[str, ...], *, at_most: int, returns: Any = None, description: str
+) -> Any:
+    """A field that is a plain list of the rows whose column `key` is this row's primary key.
+
+    Only for what never has more than `at_most`, as prices of a product.
+    """
+    return _field(RelatedRows(key, order, at_most), description, returns)
 
 
 def connection(
@@ -242,6 +253,8 @@ def live(
     entity: bool = False,
     starts_empty: bool = False,
     gone: str | None = None,
+    kind: str | None = None,
+    only_new: bool = False,
     description: str,
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
@@ -249,11 +262,12 @@ def live(
     With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own and
     those of the actor's groups, or everybody's of a public table. `starts_empty` begins with a null
     item instead of the state now. `gone` names the payload's field with the id of a row that is
-    deleted or hidden now.
+    deleted or hidden now, `kind` the one with a `ChangeKind`, null beside no change. `only_new`
+    shows new rows and no other changes.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
     current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None
-    spec = Live(topic, field, current, entity_argument, gone)
+    spec = Live(topic, field, current, entity_argument, gone, kind, only_new)
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}
     )

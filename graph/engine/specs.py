@@ -68,6 +68,18 @@ class RelatedRow:
 
 
 @dataclass(frozen=True)
+class RelatedRows:
+    """The few rows whose `key` column equals this row's primary key, as a plain list.
+
+    There are at most so many that a page would be in the way; `at_most` says how many.
+    """
+
+    key: str
+    order: tuple[str, ...]
+    at_most: int
+
+
+@dataclass(frozen=True)
 class SearchTerm:
     """One way to find rows by a text: what is made of the text, and which rows that finds."""
 
@@ -170,7 +182,8 @@ class Live:
     """Root of a subscription: the events of `topic`, the row they carry, and where it is shown.
 
     `gone` is the payload's field for the global id of a row that was deleted or is hidden now;
-    without one, such events are not shown.
+    without one, such events are not shown. `kind` is its field for what has happened to the row.
+    With `only_new`, nothing but new rows are shown.
     """
 
     topic: str
@@ -178,6 +191,8 @@ class Live:
     current: str  # "row": the state now; "nothing": a null item first
     entity_argument: str | None = None
     gone: str | None = None
+    kind: str | None = None
+    only_new: bool = False
 
 
 Spec = (
@@ -188,6 +203,7 @@ Spec = (
     | SessionExpression
     | Embedded
     | RelatedRow
+    | RelatedRows
     | Page
     | Computed
     | ViewerRow

@@ -41,7 +41,7 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors
+from . import billing_errors, identity_errors
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -664,6 +664,8 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     },
     "deleteProfile": {"NOT_FOUND": f'{{id: "profile_{UUID(int=1)}"}}'},
     "markNotificationRead": {"NOT_FOUND": f'{{id: "notification_{UUID(int=1)}"}}'},
+    "markAllNotificationsRead": {},
+    "deleteNotification": {"NOT_FOUND": f'{{id: "notification_{UUID(int=1)}"}}'},
     "sendNotification": {
         "BAD_USER_INPUT": to_oneself(f'{{userId: "%s", {MESSAGE}, idempotencyKey: ""}}'),
         "NOT_FOUND": f'{{userId: "{NOBODY}", {MESSAGE}, idempotencyKey: "k"}}',
@@ -778,6 +780,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
+    **billing_errors.PROVOKED,
 }
 
 
