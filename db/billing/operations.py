@@ -74,7 +74,11 @@ _PAGE_ORDER = """
            (select a.provider_payment_id from payments a
             where a.order_id = o.id and a.pays_order) as payment_id,
            (select count(*) from payments a where a.order_id = o.id) as attempts
-    from orders o join products p on p.id = o.product_id where o.id = $1
+    from orders o join products p on p.id = o.product_id
+"""
+_ORDER_BY_ID = f"{_PAGE_ORDER} where o.id = $1"
+_ORDER_BY_REFERENCE = f"""{_PAGE_ORDER} where o.id = (
+        select r.order_id from order_references r where r.provider = $1 and r.reference = $2)
 """
 _WEBHOOK = """
     select id, provider, status, verified, headers, query, body, received_at
@@ -221,7 +225,16 @@ async def note_checkout(
 async def find_page_order(database: Database, order_id: UUID) -> PageOrder | None:
     """An order for a page whose address its buyer alone has."""
     async with database.pools[SERVICE.role].connection() as connection:
-        row = await connection.raw.fetchrow(_PAGE_ORDER, order_id)
+        row = await connection.raw.fetchrow(_ORDER_BY_ID, order_id)
+    return PageOrder(**row) if row else None
+
+
+async def find_order_by_reference(
+    database: Database, provider: str, reference: str
+) -> PageOrder | None:
+    """An order by a name that its provider has vouched for."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(_ORDER_BY_REFERENCE, provider, reference)
     return PageOrder(**row) if row else None
 
 
