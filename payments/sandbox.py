@@ -118,14 +118,16 @@ class SandboxProvider:
         """Nothing: what the sandbox knows, it has told."""
         return ()
 
-    def delivery(self, kind: str, event_id: str | None = None, **data: object) -> Delivery:
+    def delivery(
+        self, kind: str, data: Mapping[str, object], event_id: str | None = None
+    ) -> Delivery:
         """A signed delivery, as the sandbox sends it."""
         now = datetime.now(UTC)
         said = {
             "id": event_id or f"sandbox_event_{uuid4()}",
             "type": kind,
             "created": int(now.timestamp()),
-            "data": data,
+            "data": dict(data),
         }
         return self.signed(orjson.dumps(said), now)
 

@@ -148,7 +148,7 @@ class SandboxPages:
             "currency": order.currency,
             **more,
         }
-        await self._inbox.receive(self._sandbox, self._sandbox.delivery(kind, **told))
+        await self._inbox.receive(self._sandbox, self._sandbox.delivery(kind, told))
 
     def _missing(self) -> Response:
         return page(
@@ -163,7 +163,7 @@ class SandboxPages:
         )
 
     def _page(self, path: str, order: PageOrder) -> Response:
-        status = OrderStatus(order.status)
+        status = OrderStatus[order.status]
         face, is_paid = FACES[status], status in SETTLED
         left = order.amount_cents - order.refunded_cents
         gives = "The plan is" if order.credits is None else f"{order.credits} credits are"

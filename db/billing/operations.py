@@ -60,6 +60,7 @@ _VOUCH = SqlFunction[bool](
 _QUARANTINE = SqlFunction[bool](
     "app.quarantine_webhook", "boolean", wanted="uuid", why="text", what="text"
 )
+REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
 

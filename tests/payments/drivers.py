@@ -103,7 +103,7 @@ class SandboxDriver:
             data["refund"] = told.refund or f"refund-{uuid4()}"
         if kind in {"DISPUTED", "WON", "LOST"}:
             data |= {"dispute": told.dispute or f"dispute-{told.payment}", "won": kind == "WON"}
-        delivery = self.provider.delivery(self._kinds[kind], told.event, **data)
+        delivery = self.provider.delivery(self._kinds[kind], data, told.event)
         if at is None:
             return delivery
         signed = self.provider.signed(delivery.body, at)

@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_with_verbs, run_all
 
-revision = "0360"
-down_revision = "0350"
+revision = "0380"
+down_revision = "0370"
 branch_labels = None
 depends_on = None
 
