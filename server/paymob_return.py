@@ -1,7 +1,7 @@
-"""Where Paymob sends the buyer's browser back to: a page that says how it stands and changes nothing.
+"""The page to which Paymob sends the buyer's browser back: it says how things stand, no more.
 
-What the browser brings is signed, and seen by the buyer: it is read to choose the words. That it was
-paid is for the callback to say.
+What the browser brings is signed, and the buyer sees it: it chooses the words and no more. That an
+order is paid, the callback says.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ class PaymobReturn:
         transaction = self._signed(request)
         order = None
         if transaction is not None:
-            order = await find_order_by_reference(
-                self._database, NAME, str(transaction.order_id)
-            )
+            order = await find_order_by_reference(self._database, NAME, str(transaction.order_id))
         words = _words(transaction, order)
         back = order and (order.success_url if words.is_good else order.cancel_url)
         return page(

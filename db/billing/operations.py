@@ -75,11 +75,20 @@ _PAGE_ORDER = """
            (select a.provider_payment_id from payments a
             where a.order_id = o.id and a.pays_order) as payment_id,
            (select count(*) from payments a where a.order_id = o.id) as attempts
-    from orders o join products p on p.id = o.product_id
+    from orders o join products p on p.id = o.product_id where o.id = $1
 """
-_ORDER_BY_ID = f"{_PAGE_ORDER} where o.id = $1"
-_ORDER_BY_REFERENCE = f"""{_PAGE_ORDER} where o.id = (
-        select r.order_id from order_references r where r.provider = $1 and r.reference = $2)
+_NAMED_ORDER = "select order_id from order_references where provider = $1 and reference = $2"
+# Of each order after 5, 10, 20, … minutes, the last after 43 hours, when a run comes every five.
+_ORDERS_TO_ASK = """
+    select o.id, o.provider, o.amount_cents, o.currency, o.refunded_cents, o.created_at,
+           array(select r.reference from order_references r
+                 where r.order_id = o.id and r.provider = o.provider order by r.reference) as names
+    from generate_series(0, 9) as k (step), lateral (
+        select power(2, k.step) * interval '5 minutes' as age) a
+    join orders o on o.created_at > now() - a.age - interval '5 minutes'
+        and o.created_at <= now() - a.age
+    where o.status in ('PENDING', 'FAILED', 'EXPIRED') and o.checkout_url is not null
+    order by o.created_at, o.id
 """
 _WEBHOOK = """
     select id, provider, status, verified, headers, query, body, received_at
@@ -136,6 +145,19 @@ class PageOrder:
     def changes(self) -> tuple[str, int, int]:
         """What differs once something has come of it."""
         return self.status, self.refunded_cents, self.attempts
+
+
+@dataclass(frozen=True, slots=True)
+class UnpaidOrder:
+    """An order of which nobody has told that it is paid; `names` are its provider's for it."""
+
+    id: UUID
+    provider: str
+    amount_cents: int
+    currency: str
+    refunded_cents: int
+    created_at: datetime
+    names: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +248,7 @@ async def note_checkout(
 async def find_page_order(database: Database, order_id: UUID) -> PageOrder | None:
     """An order for a page whose address its buyer alone has."""
     async with database.pools[SERVICE.role].connection() as connection:
-        row = await connection.raw.fetchrow(_ORDER_BY_ID, order_id)
+        row = await connection.raw.fetchrow(_PAGE_ORDER, order_id)
     return PageOrder(**row) if row else None
 
 
@@ -235,8 +257,14 @@ async def find_order_by_reference(
 ) -> PageOrder | None:
     """An order by a name that its provider has vouched for."""
     async with database.pools[SERVICE.role].connection() as connection:
-        row = await connection.raw.fetchrow(_ORDER_BY_REFERENCE, provider, reference)
-    return PageOrder(**row) if row else None
+        order_id = await connection.raw.fetchval(_NAMED_ORDER, provider, reference)
+    return None if order_id is None else await find_page_order(database, order_id)
+
+
+async def orders_to_ask(database: Database) -> list[UnpaidOrder]:
+    """The orders about which their providers are to be asked now, the oldest first."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        return [UnpaidOrder(**row) for row in await connection.raw.fetch(_ORDERS_TO_ASK)]
 
 
 async def expire_orders(database: Database, at_most: int) -> int:

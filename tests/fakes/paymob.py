@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 from payments.paymob import INQUIRY, INTENTION, REFUND, TOKENS, VOID
 from payments.paymob_transactions import signature, signed_values
@@ -35,7 +36,7 @@ class FakePaymob:
     stub: Stub
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     transactions: dict[int, dict[str, Any]] = field(default_factory=dict)
-    numbers: Iterator[int] = field(default_factory=lambda: count(2_556_706))
+    numbers: Iterator[int] = field(default_factory=lambda: count(uuid4().int % 10**12))
     voids: bool = True
 
     def __post_init__(self) -> None:
