@@ -11,7 +11,7 @@ from db.core.errors import DomainError
 from db.core.pool import Database
 from jobs.core.declare import WorkerServices, every, job
 from payments.base import PaidOrder, PaymentFailed
-from payments.inbox import Inbox
+from payments.inbox import WebhookInbox
 from payments.registry import configured_providers
 
 # About a quarter of an hour; what is still unprocessed then is a fault of ours.
@@ -21,10 +21,10 @@ ORDERS_AT_ONCE = 1_000
 log = structlog.get_logger(__name__)
 
 
-def inbox_of(services: WorkerServices) -> Inbox:
+def inbox_of(services: WorkerServices) -> WebhookInbox:
     """This worker's inbox."""
     settings = services.settings
-    return Inbox(
+    return WebhookInbox(
         services.database, configured_providers(settings), is_production=settings.production
     )
 

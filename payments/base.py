@@ -1,4 +1,4 @@
-"""What every payment provider does: the `Provider` protocol, and the events it tells of.
+"""What every payment provider does: the `PaymentProvider` protocol, and the events it tells of.
 
 A provider knows nothing of orders' states, credits or plans: it says what happened in its own
 house, as typed events, and `db/billing/billing.sql` says what follows. A new one is a module here,
@@ -85,7 +85,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class ProviderEvent:
     """Something that happened to an order at a provider.
 
     `references` name the order; any of them that we know finds it, and the others are noted. Only
@@ -107,7 +107,7 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payment(Event):
+class PaymentEvent(ProviderEvent):
     """What all that is said of a payment has; `payment_id` is the provider's own.
 
     Two events about one payment have the same id. `product` and `user_id`, where the provider says
@@ -122,7 +122,7 @@ class Payment(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentSucceeded(Payment):
+class PaymentSucceeded(PaymentEvent):
     """The money is there.
 
     `paid_until` is when the time that it pays for ends, where the provider counts that itself. A
@@ -136,26 +136,26 @@ class PaymentSucceeded(Payment):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentPending(Payment):
+class PaymentPending(PaymentEvent):
     """The buyer did what they can, and the money is on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentFailed(Payment):
+class PaymentFailed(PaymentEvent):
     """This attempt came to nothing; another may succeed. `reason` is in the provider's words."""
 
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckoutEnded(Event):
+class CheckoutEnded(ProviderEvent):
     """The checkout can be paid no more: its time is over, or the buyer `cancelled` it."""
 
     cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refunded(Event):
+class Refunded(ProviderEvent):
     """Money went back to the buyer.
 
     With a `refund_id` it is one refund of `amount_cents`, told any number of times. Without, it is
@@ -170,7 +170,7 @@ class Refunded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisputeOpened(Event):
+class DisputeOpened(ProviderEvent):
     """The buyer's bank questions a payment, or a part of it."""
 
     payment_id: str
@@ -180,7 +180,7 @@ class DisputeOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisputeClosed(Event):
+class DisputeClosed(ProviderEvent):
     """A dispute has ended: `won` by us, or the money is gone."""
 
     payment_id: str
@@ -191,12 +191,12 @@ class DisputeClosed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionEnded(Event):
+class SubscriptionEnded(ProviderEvent):
     """A subscription is over, now; one that is merely not renewed runs out by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NeedsOperator(Event):
+class NeedsOperator(ProviderEvent):
     """What a person has to look at, such as purchases that move to another user."""
 
     reason: str
@@ -212,12 +212,12 @@ class Notice:
 
     event_id: str
     kind: str
-    events: tuple[Event, ...] = ()
+    events: tuple[ProviderEvent, ...] = ()
     is_test: bool = False
     occurred_at: datetime | None = None
 
 
-class Refusal(StrEnum):
+class DeliveryRefusal(StrEnum):
     """Why a delivery is not believed."""
 
     FORGED = "FORGED"
@@ -231,13 +231,13 @@ class DeliveryRefused(Exception):
     `detail` is for the operator, in our own words: nothing of the delivery is in it.
     """
 
-    def __init__(self, refusal: Refusal, detail: str) -> None:
+    def __init__(self, refusal: DeliveryRefusal, detail: str) -> None:
         super().__init__(detail)
         self.refusal = refusal
         self.detail = detail
 
 
-class Provider(Protocol):
+class PaymentProvider(Protocol):
     """A payment provider.
 
     `name` is its part of the webhook's path. One that `verifies_at_once` needs no network to tell a
@@ -274,11 +274,13 @@ class Provider(Protocol):
         """
         ...
 
-    async def refund(self, order: PaidOrder, amount_cents: int, key: str) -> tuple[Event, ...]:
+    async def refund(
+        self, order: PaidOrder, amount_cents: int, key: str
+    ) -> tuple[ProviderEvent, ...]:
         """Gives money back, once for each `key`; what came of it, where that is known at once."""
         ...
 
-    async def fetch(self, order: PaidOrder) -> tuple[Event, ...]:
+    async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
         """What the provider says now of an order, in the same events as its deliveries."""
         ...
 

@@ -12,7 +12,7 @@ from db.billing import operations
 from db.billing.operations import OpenOrder
 from db.core.actor import Actor
 from db.core.pool import Database
-from payments.base import NewCheckout, Provider
+from payments.base import NewCheckout, PaymentProvider
 from payments.registry import configured_providers, provider_not_configured
 from settings import Settings
 
@@ -52,7 +52,7 @@ class Checkouts:
     def __init__(
         self,
         database: Database,
-        providers: Mapping[str, Provider],
+        providers: Mapping[str, PaymentProvider],
         *,
         origins: Sequence[str],
         takes_any_return: bool,

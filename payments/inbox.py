@@ -20,12 +20,12 @@ from db.core.retries import retried
 from payments.base import (
     SECRET_HEADERS,
     Delivery,
+    DeliveryRefusal,
     DeliveryRefused,
-    Event,
     Notice,
+    PaymentProvider,
     PaymentSucceeded,
-    Provider,
-    Refusal,
+    ProviderEvent,
 )
 
 log = structlog.get_logger("tallygraph.payments")
@@ -40,20 +40,20 @@ UNVERIFIED = "unverified:"
 class Received:
     """What a provider is answered: taken in, or why it was not believed."""
 
-    refusal: Refusal | None = None
+    refusal: DeliveryRefusal | None = None
 
 
-class Inbox:
+class WebhookInbox:
     """The inbox of one process, for the providers that are configured."""
 
     def __init__(
-        self, database: Database, providers: Mapping[str, Provider], *, is_production: bool
+        self, database: Database, providers: Mapping[str, PaymentProvider], *, is_production: bool
     ) -> None:
         self.providers = providers
         self._database = database
         self._is_production = is_production
 
-    async def receive(self, provider: Provider, delivery: Delivery) -> Received:
+    async def receive(self, provider: PaymentProvider, delivery: Delivery) -> Received:
         """Stores a delivery; what is stored when this returns will be processed.
 
         A delivery that is not the provider's is kept for a look as well, under a name that cannot
@@ -61,7 +61,7 @@ class Inbox:
         """
         body = _text(delivery.body)
         if body is None:
-            return Received(Refusal.UNREADABLE)
+            return Received(DeliveryRefusal.UNREADABLE)
         if not provider.verifies_at_once:
             name = UNVERIFIED + hashlib.sha256(delivery.body).hexdigest()
             await self._store(provider, delivery, body, Notice(name, "unverified"), genuine=False)
@@ -110,7 +110,7 @@ class Inbox:
         await self.settle(webhook_id, provider, notice.events)
 
     async def settle(
-        self, webhook_id: UUID, provider: Provider, events: Sequence[Event]
+        self, webhook_id: UUID, provider: PaymentProvider, events: Sequence[ProviderEvent]
     ) -> SettledWebhook:
         """Does what the events of a stored delivery say, all of it or nothing."""
         told = [as_json(_allowed(provider, event)) for event in events]
@@ -119,7 +119,9 @@ class Inbox:
             _report(webhook_id, provider.name, settled)
         return settled
 
-    async def apply(self, provider: Provider, kind: str, events: Sequence[Event]) -> SettledWebhook:
+    async def apply(
+        self, provider: PaymentProvider, kind: str, events: Sequence[ProviderEvent]
+    ) -> SettledWebhook:
         """Does what a provider said when it was asked, and keeps it as if it had been delivered."""
         body = orjson.dumps([as_json(event) for event in events]).decode()
         webhook_id, _ = await operations.receive_webhook(
@@ -147,7 +149,7 @@ class Inbox:
 
     async def _store(
         self,
-        provider: Provider,
+        provider: PaymentProvider,
         delivery: Delivery,
         body: str,
         notice: Notice,
@@ -190,7 +192,7 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def as_json(event: Event) -> dict[str, Any]:
+def as_json(event: ProviderEvent) -> dict[str, Any]:
     """An event as `app.settle_webhook()` reads it."""
     told: dict[str, Any] = {"type": type(event).__name__}
     for one in fields(event):
@@ -210,7 +212,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _allowed(provider: Provider, event: Event) -> Event:
+def _allowed(provider: PaymentProvider, event: ProviderEvent) -> ProviderEvent:
     """An event without what its provider may not tell of."""
     if isinstance(event, PaymentSucceeded) and event.purchase and not provider.sells_itself:
         return replace(event, purchase=None)

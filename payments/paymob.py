@@ -15,7 +15,7 @@ from payments.base import (
     Checkout,
     Delivery,
     DeliveryRefused,
-    Event,
+    ProviderEvent,
     NewCheckout,
     Notice,
     PaidOrder,
@@ -118,7 +118,7 @@ class PaymobProvider:
             raise DeliveryRefused(Refusal.UNREADABLE, "it is of another integration than ours")
         return Notice(transaction.event_id, "TRANSACTION", transaction.events())
 
-    async def refund(self, order: PaidOrder, amount_cents: int, key: str) -> tuple[Event, ...]:  # noqa: ARG002
+    async def refund(self, order: PaidOrder, amount_cents: int, key: str) -> tuple[ProviderEvent, ...]:  # noqa: ARG002
         """Voids a whole payment that is not settled yet, and refunds what cannot be voided.
 
         Paymob knows no idempotency keys: with an API key it is asked first what went back already.
@@ -142,21 +142,21 @@ class PaymobProvider:
             raise provider_refused(NAME, f"a refund, status {answer.status}")
         return (self._refunded(order, amount_cents, str(refunded.id)),)
 
-    async def fetch(self, order: PaidOrder) -> tuple[Event, ...]:
+    async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
         """What became of an order's transactions; nothing without an API key.
 
         It is asked with a token of its own, as its documents say; the secret key is for the rest.
         """
         if not self._api_key or not order.references:
             return ()
-        events: list[Event] = []
+        events: list[ProviderEvent] = []
         token = await self._token()
         for reference in order.references:
             if reference.isdigit():
                 events += await self._asked(int(reference), token)
         return tuple(events)
 
-    async def _asked(self, order_id: int, token: str) -> list[Event]:
+    async def _asked(self, order_id: int, token: str) -> list[ProviderEvent]:
         answer = await call_provider(
             NAME,
             "POST",
@@ -169,7 +169,7 @@ class PaymobProvider:
         if not answer.is_success:
             raise provider_failed(NAME, f"an inquiry, status {answer.status}")
         said = answer.body if isinstance(answer.body, list) else [answer.body]
-        events: list[Event] = []
+        events: list[ProviderEvent] = []
         for one in said:
             transaction = self._transaction(one)
             if transaction is None or transaction.order_id != order_id:
@@ -236,7 +236,7 @@ class PaymobProvider:
         )
 
 
-def _refunds_so_far(transaction: Transaction, said: Mapping[str, Any]) -> list[Event]:
+def _refunds_so_far(transaction: Transaction, said: Mapping[str, Any]) -> list[ProviderEvent]:
     """What went back of a payment, which an inquiry's answer may be believed about."""
     amount = said.get("refunded_amount_cents")
     if not isinstance(amount, int) or isinstance(amount, bool) or amount <= 0:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from payments.base import (
-    Event,
+    ProviderEvent,
     Payment,
     PaymentFailed,
     PaymentPending,
@@ -87,7 +87,7 @@ class Transaction:
         )
         return f"transaction_{self.id}" + "".join(f"_{name}" for name, is_set in flags if is_set)
 
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[ProviderEvent, ...]:
         """What it says of the order.
 
         A child gives money back, whether it is called a refund or a void: that word is not signed.

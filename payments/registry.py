@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import Provider
+from payments.base import PaymentProvider
 from payments.paymob import make_paymob
 from payments.sandbox import make_sandbox
 from settings import Settings
 
 # Each gives nothing where its settings leave it off.
-MAKERS: Mapping[str, Callable[[Settings], Provider | None]] = {
+MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "sandbox": make_sandbox,
     "paymob": make_paymob,
 }
 
 
-def configured_providers(settings: Settings) -> dict[str, Provider]:
+def configured_providers(settings: Settings) -> dict[str, PaymentProvider]:
     """The providers that can be paid with, by name."""
     made = {name: make(settings) for name, make in MAKERS.items()}
     return {name: provider for name, provider in made.items() if provider is not None}

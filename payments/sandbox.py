@@ -21,19 +21,19 @@ from payments.base import (
     Checkout,
     CheckoutEnded,
     Delivery,
+    DeliveryRefusal,
     DeliveryRefused,
     DisputeClosed,
     DisputeOpened,
-    Event,
     NewCheckout,
     Notice,
     PaidOrder,
-    Payment,
+    PaymentEvent,
     PaymentFailed,
     PaymentPending,
     PaymentSucceeded,
+    ProviderEvent,
     Refunded,
-    Refusal,
 )
 from settings import Settings
 
@@ -44,7 +44,7 @@ TOLERANCE = timedelta(seconds=300)
 CHECKOUT_LIFE = timedelta(hours=24)
 _ID_BYTES = 16
 _TOKEN_BYTES = 16
-_PAYMENTS: Mapping[str, type[Payment]] = {
+_PAYMENTS: Mapping[str, type[PaymentEvent]] = {
     "payment.succeeded": PaymentSucceeded,
     "payment.pending": PaymentPending,
     "payment.failed": PaymentFailed,
@@ -82,10 +82,12 @@ class SandboxProvider:
         seconds, signatures = _signature_parts(delivery.headers.get(SIGNATURE_HEADER, ""))
         expected = self._signature(seconds, delivery.body)
         if not any(hmac.compare_digest(expected, given) for given in signatures):
-            raise DeliveryRefused(Refusal.FORGED, "the signature is not ours")
+            raise DeliveryRefused(DeliveryRefusal.FORGED, "the signature is not ours")
         age = delivery.received_at - datetime.fromtimestamp(int(seconds), UTC)
         if abs(age) > TOLERANCE:
-            raise DeliveryRefused(Refusal.STALE, "it was signed more than 300 s ago, or ahead")
+            raise DeliveryRefused(
+                DeliveryRefusal.STALE, "it was signed more than 300 s ago, or ahead"
+            )
 
     def parse(self, delivery: Delivery) -> Notice:
         """Reads one event."""
@@ -99,9 +101,13 @@ class SandboxProvider:
                 occurred_at=datetime.fromtimestamp(said["created"], UTC),
             )
         except (ValueError, KeyError, TypeError, OverflowError, OSError):
-            raise DeliveryRefused(Refusal.UNREADABLE, "it is no event of the sandbox") from None
+            raise DeliveryRefused(
+                DeliveryRefusal.UNREADABLE, "it is no event of the sandbox"
+            ) from None
 
-    async def refund(self, order: PaidOrder, amount_cents: int, key: str) -> tuple[Event, ...]:
+    async def refund(
+        self, order: PaidOrder, amount_cents: int, key: str
+    ) -> tuple[ProviderEvent, ...]:
         """Takes nobody's money back: that it did is told like everything else."""
         assert order.payment_id is not None
         return (
@@ -114,7 +120,7 @@ class SandboxProvider:
             ),
         )
 
-    async def fetch(self, order: PaidOrder) -> tuple[Event, ...]:  # noqa: ARG002
+    async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:  # noqa: ARG002
         """Nothing: what the sandbox knows, it has told."""
         return ()
 
@@ -167,13 +173,13 @@ def _signature_parts(header: str) -> tuple[str, list[str]]:
     parts = [part.partition("=") for part in header.split(",")]
     seconds = next((value for name, _, value in parts if name.strip() == "t"), "")
     if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 12):
-        raise DeliveryRefused(Refusal.FORGED, "it has no signature")
+        raise DeliveryRefused(DeliveryRefusal.FORGED, "it has no signature")
     # Bytes that are no ASCII cannot be compared, and are in no signature.
     given = [value for name, _, value in parts if name.strip() == "v1" and value.isascii()]
     return seconds, given
 
 
-def _events(kind: str, data: Mapping[str, Any]) -> tuple[Event, ...]:
+def _events(kind: str, data: Mapping[str, Any]) -> tuple[ProviderEvent, ...]:
     references = (str(data["order"]),)
     if kind in {"checkout.expired", "checkout.cancelled"}:
         return (CheckoutEnded(references=references, cancelled=kind == "checkout.cancelled"),)

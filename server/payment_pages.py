@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from settings import Settings
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -44,6 +46,11 @@ def page(name: str, status: int = 200, **values: object) -> HTMLResponse:
     """A page made of a template in `server/pages`; every value is escaped."""
     text = _templates().get_template(name).render(style=STYLE_PATH, **values)
     return HTMLResponse(text, status, HEADERS)
+
+
+def shop_name(settings: Settings) -> str:
+    """Whose page it is: the name in MAIL_FROM, where there is one."""
+    return settings.product_name if settings.mail_from else "Tallygraph"
 
 
 def money(amount_cents: int, currency: str) -> str:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from db.billing.operations import PageOrder, find_order_by_reference
 from db.core.pool import Database
-from payments.inbox import Inbox
+from payments.inbox import WebhookInbox
 from payments.paymob import NAME, RETURN_PATH, PaymobProvider
 from payments.paymob_transactions import (
     Transaction,
@@ -27,7 +27,7 @@ from server.payment_pages import page
 from server.services import Services
 
 
-def routes(services: Services, inbox: Inbox) -> list[Route]:
+def routes(services: Services, inbox: WebhookInbox) -> list[Route]:
     """The page's route; none where Paymob is off."""
     provider = inbox.providers.get(NAME)
     if not isinstance(provider, PaymobProvider):

@@ -14,9 +14,9 @@ from starlette.routing import Route
 from db.billing.operations import PageOrder, find_page_order
 from db.billing.tables import OrderStatus
 from db.core.pool import Database
-from payments.inbox import Inbox
+from payments.inbox import WebhookInbox
 from payments.sandbox import NAME, SandboxProvider
-from server.payment_pages import money, page
+from server.payment_pages import money, page, shop_name
 from server.services import Services
 
 # How long a press waits for the job that it causes, so that the next page shows what came of it.
@@ -57,12 +57,12 @@ FACES = {
 }
 
 
-def routes(services: Services, inbox: Inbox) -> list[Route]:
+def routes(services: Services, inbox: WebhookInbox) -> list[Route]:
     """The page's routes; none where there is no sandbox."""
     sandbox = inbox.providers.get(NAME)
     if not isinstance(sandbox, SandboxProvider):
         return []
-    pages = SandboxPages(services.database, services.settings.product_name, sandbox, inbox)
+    pages = SandboxPages(services.database, shop_name(services.settings), sandbox, inbox)
     path = "/sandbox/checkout/{token}"
     return [
         Route(path, pages.show, methods=["GET"]),
@@ -74,7 +74,7 @@ class SandboxPages:
     """Shows an order, and delivers what a button says."""
 
     def __init__(
-        self, database: Database, shop: str, sandbox: SandboxProvider, inbox: Inbox
+        self, database: Database, shop: str, sandbox: SandboxProvider, inbox: WebhookInbox
     ) -> None:
         self._database = database
         self._shop = shop

@@ -12,8 +12,8 @@ from starlette.routing import Route
 from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.errors import DomainError, ErrorCode, bad_input
 from graph.shared.errors import domain_error, top_level
-from payments.base import Delivery, Refusal
-from payments.inbox import Inbox
+from payments.base import Delivery, DeliveryRefusal
+from payments.inbox import WebhookInbox
 from payments.registry import configured_providers, provider_not_configured
 from server import payment_pages, paymob_return, sandbox_checkout
 from server.services import Services
@@ -30,20 +30,20 @@ _STATUS_OF = {
     ErrorCode.SERVICE_UNAVAILABLE: 503,
 }
 _REFUSED = {
-    Refusal.FORGED: DomainError(
+    DeliveryRefusal.FORGED: DomainError(
         ErrorCode.INVALID_CREDENTIALS, "The signature of this webhook is not valid."
     ),
-    Refusal.STALE: DomainError(
+    DeliveryRefusal.STALE: DomainError(
         ErrorCode.INVALID_CREDENTIALS, "This webhook is too old; send it again, signed anew."
     ),
-    Refusal.UNREADABLE: bad_input("A webhook is UTF-8 text."),
+    DeliveryRefusal.UNREADABLE: bad_input("A webhook is UTF-8 text."),
 }
 
 
-def inbox_of(services: Services) -> Inbox:
+def inbox_of(services: Services) -> WebhookInbox:
     """This process's inbox."""
     settings = services.settings
-    return Inbox(
+    return WebhookInbox(
         services.database, configured_providers(settings), is_production=settings.production
     )
 
@@ -62,7 +62,7 @@ def routes(services: Services) -> list[Route]:
 class Webhooks:
     """Reads deliveries; whether they are genuine, and what they mean, is `payments/`' to say."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: WebhookInbox) -> None:
         self._inbox = inbox
 
     async def receive(self, request: Request) -> Response:

@@ -14,7 +14,7 @@ from db.core.commands import call_rows
 from db.core.pool import Database
 from db.credits.operations import LEDGER_FAULTS
 from payments.base import Delivery
-from payments.inbox import Inbox, Received
+from payments.inbox import Received, WebhookInbox
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -34,7 +34,7 @@ class Shop:
     """One provider's orders and deliveries."""
 
     driver: Driver
-    inbox: Inbox
+    inbox: WebhookInbox
     database: Database
     owner: asyncpg.Connection
     make_user: MakeUser
@@ -140,6 +140,6 @@ async def shop(
 ) -> Shop:
     """The shop, once for each provider of the registry."""
     driver = DRIVERS[request.param](settings)
-    inbox = Inbox(database, {driver.provider.name: driver.provider}, is_production=False)
+    inbox = WebhookInbox(database, {driver.provider.name: driver.provider}, is_production=False)
     await owner.execute(PRICE, driver.provider.name)
     return Shop(driver, inbox, database, owner, make_user)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol
 from uuid import UUID, uuid4
 
-from payments.base import Delivery, Provider
+from payments.base import Delivery, PaymentProvider
 from payments.paymob import make_paymob
 from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
 from settings import Settings
@@ -48,7 +48,7 @@ class Driver(Protocol):
     signatures grow old.
     """
 
-    provider: Provider
+    provider: PaymentProvider
     tells: frozenset[str]
 
     def reference(self, order_id: UUID) -> str:

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from db.core.actor import Actor
-from payments.base import Refusal
-from payments.inbox import Inbox
+from payments.base import DeliveryRefusal
+from payments.inbox import WebhookInbox
 from payments.registry import MAKERS
 
 from .conftest import AMOUNT, CREDITS, Shop
@@ -80,7 +80,7 @@ async def test_what_the_provider_has_not_signed_is_refused(shop: Shop, how: str)
     told = await shop.order(buyer)
     genuine = shop.driver.delivery("SUCCEEDED", told)
     received = await shop.receive(getattr(shop.driver, how)(genuine))
-    assert received.refusal is Refusal.FORGED
+    assert received.refusal is DeliveryRefusal.FORGED
     webhook = await shop.webhook(told)
     assert (webhook["status"], webhook["reason"], webhook["verified"]) == (
         "QUARANTINED",
@@ -102,7 +102,7 @@ async def test_a_stale_delivery_is_refused(shop: Shop) -> None:
     now = datetime.now(UTC)
     for at in (now - LONG_AGO, now + LONG_AGO):
         received = await shop.receive(shop.driver.delivery("SUCCEEDED", told, at))
-        assert received.refusal is Refusal.STALE
+        assert received.refusal is DeliveryRefusal.STALE
     assert (await shop.webhook(told))["reason"] == "STALE"
     await shop.process()
     assert await shop.status(told) == "PENDING"
@@ -372,7 +372,7 @@ async def test_what_a_merged_guest_ordered_is_the_members(shop: Shop) -> None:
 async def test_a_test_delivery_never_counts_in_production(shop: Shop) -> None:
     buyer = await shop.buyer()
     told = await shop.order(buyer)
-    production = Inbox(shop.database, {}, is_production=True)
+    production = WebhookInbox(shop.database, {}, is_production=True)
     await shop.receive(shop.driver.delivery("SUCCEEDED", told))
     await production.process((await shop.webhook(told))["id"])
     await _is_quarantined(shop, told, "PROVIDER_OFF")

@@ -20,7 +20,7 @@ from jobs.core.declare import WorkerServices
 from jobs.providers.base import LimitedProvider
 from jobs.providers.offline import OfflineProvider
 from payments.checkouts import Checkouts
-from payments.inbox import Inbox
+from payments.inbox import WebhookInbox
 from payments.paymob import RETURN_PATH
 from payments.paymob_transactions import signed_values
 from payments.registry import configured_providers
@@ -44,7 +44,7 @@ class Store:
         self.settings = Settings.model_validate(settings.model_dump() | told)
         self.fake, self.owner, self.database = fake, owner, database
         providers = configured_providers(self.settings)
-        self.inbox = Inbox(database, providers, is_production=False)
+        self.inbox = WebhookInbox(database, providers, is_production=False)
         self.checkouts = Checkouts(
             database, providers, origins=["https://app.example.test"], takes_any_return=False
         )

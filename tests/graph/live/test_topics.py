@@ -49,9 +49,12 @@ UNWATCHED = {
     "Hairstyle": "loaded by the seed",
     "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
     "OrganizationMember": "organizationChanged tells of each",
+    "Payment": "orderUpdated tells of what comes of each",
     "Plan": "loaded by the seed",
+    "Product": "loaded by the seed",
     "ProviderCircuit": "for admins, who look when told to",
     "SkinColor": "loaded by the seed",
+    "WebhookEvent": "for admins, whom a notification tells to look",
     "User": "the viewer's own; nothing else changes it",
 }
 # Columns of JSON that are copied into events, each for a reason: it cannot become large.
@@ -136,6 +139,10 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
         upload = MAKERS["public.uploads"](user.user_id, row["upload_id"])
         await owner.execute(insert_sql("public.uploads", upload))
         row["tool_id"] = await owner.fetchval("select id from tools limit 1")
+    if table == "orders":
+        row["product_id"] = await owner.fetchval(
+            "select id from products where credits is not null limit 1"
+        )
     made = await owner.fetchval(f"{insert_sql(f'public.{table}', row)} returning {key}")
     return key, f"{key} = {literal(made)}"
 
