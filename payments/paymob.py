@@ -14,13 +14,13 @@ import structlog
 from payments.base import (
     Checkout,
     Delivery,
+    DeliveryRefusal,
     DeliveryRefused,
-    ProviderEvent,
     NewCheckout,
     Notice,
     PaidOrder,
+    ProviderEvent,
     Refunded,
-    Refusal,
     provider_failed,
     provider_refused,
 )
@@ -99,9 +99,9 @@ class PaymobProvider:
         try:
             values = signed_values(_transaction_in(delivery.body))
         except UnreadableTransaction as error:
-            raise DeliveryRefused(Refusal.FORGED, str(error)) from None
+            raise DeliveryRefused(DeliveryRefusal.FORGED, str(error)) from None
         if len(given) != 1 or not self.is_signature(given[0], values):
-            raise DeliveryRefused(Refusal.FORGED, "its HMAC is not Paymob's")
+            raise DeliveryRefused(DeliveryRefusal.FORGED, "its HMAC is not Paymob's")
 
     def is_signature(self, given: str, values: Mapping[str, str]) -> bool:
         """Whether an HMAC is the one of these values."""
@@ -113,12 +113,17 @@ class PaymobProvider:
         try:
             transaction = read_transaction(_transaction_in(delivery.body))
         except UnreadableTransaction as error:
-            raise DeliveryRefused(Refusal.UNREADABLE, str(error)) from None
+            raise DeliveryRefused(DeliveryRefusal.UNREADABLE, str(error)) from None
         if transaction.integration_id not in self._integrations:
-            raise DeliveryRefused(Refusal.UNREADABLE, "it is of another integration than ours")
+            raise DeliveryRefused(DeliveryRefusal.UNREADABLE, "it is of another integration")
         return Notice(transaction.event_id, "TRANSACTION", transaction.events())
 
-    async def refund(self, order: PaidOrder, amount_cents: int, key: str) -> tuple[ProviderEvent, ...]:  # noqa: ARG002
+    async def refund(
+        self,
+        order: PaidOrder,
+        amount_cents: int,
+        key: str,  # noqa: ARG002
+    ) -> tuple[ProviderEvent, ...]:
         """Voids a whole payment that is not settled yet, and refunds what cannot be voided.
 
         Paymob knows no idempotency keys: with an API key it is asked first what went back already.

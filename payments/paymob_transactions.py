@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from payments.base import (
-    ProviderEvent,
-    Payment,
+    PaymentEvent,
     PaymentFailed,
     PaymentPending,
     PaymentSucceeded,
+    ProviderEvent,
     Refunded,
 )
 
@@ -102,7 +102,7 @@ class Transaction:
         paid = self._payment(PaymentSucceeded)
         return (paid, self._refund(None)) if self.is_voided else (paid,)
 
-    def _payment(self, kind: type[Payment]) -> Payment:
+    def _payment(self, kind: type[PaymentEvent]) -> PaymentEvent:
         return kind(
             references=self.references,
             payment_id=str(self.id),

@@ -84,9 +84,7 @@ class Refunds:
             created_at=requested.paid_at,
         )
         try:
-            events = await provider.refund(
-                paid, requested.amount_cents, str(requested.request_id)
-            )
+            events = await provider.refund(paid, requested.amount_cents, str(requested.request_id))
         except DomainError as error:
             if error.code is ErrorCode.PROVIDER_REFUSED:
                 await refunding.end_refund(self._database, requested.request_id, is_made=False)
