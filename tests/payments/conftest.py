@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ from payments.inbox import Received, WebhookInbox
 from settings import Settings
 
 from ..conftest import MakeUser
+from ..fakes.paymob import FakePaymob, paymob
 from .drivers import DRIVERS, Driver, Told
+from .paymob_store import Store
 
 PRODUCT, CREDITS, AMOUNT, CURRENCY = "credits-50", 50, 500, "USD"
 PRICE = """
@@ -143,3 +146,19 @@ async def shop(
     inbox = WebhookInbox(database, {driver.provider.name: driver.provider}, is_production=False)
     await owner.execute(PRICE, driver.provider.name)
     return Shop(driver, inbox, database, owner, make_user)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakePaymob]:
+    """A Paymob of the tests' own."""
+    with paymob() as made:
+        yield made
+
+
+@pytest.fixture
+async def store(
+    settings: Settings, database: Database, owner: asyncpg.Connection, fake: FakePaymob
+) -> Store:
+    """A shop that sells by it."""
+    await owner.execute(PRICE, "paymob")
+    return Store(settings, database, owner, fake)
