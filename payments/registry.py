@@ -27,6 +27,6 @@ def provider_not_configured(*path: str) -> DomainError:
     """The refusal of a provider that is off, or that there is not."""
     return DomainError(
         ErrorCode.PROVIDER_NOT_CONFIGURED,
-        "Nothing can be paid with this provider here. A product's `prices` name those there are.",
+        "This payment provider is not set up here. Choose another of the product's `prices`.",
         path,
     )

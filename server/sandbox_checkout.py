@@ -31,7 +31,7 @@ SETTLED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class PageState:
     """What a page says of an order's state."""
 
     title: str
@@ -40,18 +40,22 @@ class Face:
 
 
 FACES = {
-    OrderStatus.PENDING: Face("Confirm your order", "Choose how this test payment ends."),
-    OrderStatus.FAILED: Face(
+    OrderStatus.PENDING: PageState("Confirm your order", "Choose how this test payment ends."),
+    OrderStatus.FAILED: PageState(
         "The payment was declined", "Nothing was charged. You can try again.", "bad"
     ),
-    OrderStatus.CANCELLED: Face("Cancelled", "Nothing was charged. You can still pay."),
-    OrderStatus.EXPIRED: Face("This order has expired", "Nothing was charged. You can still pay."),
-    OrderStatus.PAID: Face("Thank you, it is paid", "{gives} in your account.", "good"),
-    OrderStatus.PARTIALLY_REFUNDED: Face(
+    OrderStatus.CANCELLED: PageState("Cancelled", "Nothing was charged. You can still pay."),
+    OrderStatus.EXPIRED: PageState(
+        "This order has expired", "Nothing was charged. You can still pay."
+    ),
+    OrderStatus.PAID: PageState("Thank you, it is paid", "{gives} in your account.", "good"),
+    OrderStatus.PARTIALLY_REFUNDED: PageState(
         "Partly refunded", "A part of the money went back, and as large a part of what it paid for."
     ),
-    OrderStatus.REFUNDED: Face("Refunded", "The money went back, and what it paid for is gone."),
-    OrderStatus.DISPUTED: Face(
+    OrderStatus.REFUNDED: PageState(
+        "Refunded", "The money went back, and what it paid for is gone."
+    ),
+    OrderStatus.DISPUTED: PageState(
         "Disputed", "The bank questions this payment; what it paid for is held.", "bad"
     ),
 }

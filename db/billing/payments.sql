@@ -432,7 +432,8 @@ $$;
 
 revoke execute on function
     app.refuse_event(text, text), app.park_event(text), app.order_of_event(text, jsonb), app.lock_order(uuid),
-    app.lock_events(text, jsonb), app.payment_of_refund(uuid), app.apply_payment_event(text, jsonb), app.check_payment(public.orders, uuid, jsonb),
+    app.lock_events(text, jsonb), app.payment_of_refund(uuid),
+    app.apply_payment_event(text, jsonb), app.check_payment(public.orders, uuid, jsonb),
     app.apply_payment(text, uuid, jsonb), app.fulfil_order(public.orders, uuid, timestamptz),
     app.renewed_order(public.orders, jsonb), app.order_of_purchase(text, jsonb),
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),

@@ -11,7 +11,7 @@ URL_MAX_CHARACTERS = 2_000
 # Nothing that browsers read in another way than this does: no backslash, space or control
 # character, no user before the host.
 _WEB_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?([/?#][!-\[\]-~]*)?", re.ASCII)
-_APP_URL = re.compile(r"[a-z][a-z0-9+.-]*://[!-\[\]-~]*", re.ASCII)
+_APP_URL = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*://[!-\[\]-~]*", re.ASCII)
 
 
 def problems_of_return(

@@ -28,7 +28,9 @@ PRICE = """
 insert into product_prices (product_id, provider, amount_cents, currency, billing_interval)
 select p.id, $1, case p.id when 'credits-50' then 500 when 'credits-200' then 1500 else 1000 end, 'USD',
        case when p.plan_id is not null then 'MONTH' end
-from products p where p.id in ('credits-50', 'credits-200', 'pro-month') on conflict do nothing
+from products p where p.id in ('credits-50', 'credits-200', 'pro-month')
+on conflict (product_id, provider) do update
+set amount_cents = excluded.amount_cents, currency = excluded.currency
 """
 
 
@@ -79,12 +81,18 @@ class Shop:
 
     async def process(self) -> None:
         """The jobs run, again and again until nothing is left to do."""
-        while waiting := await self.owner.fetch(
-            "select id from webhook_events where status = 'RECEIVED' and provider = $1 order by id",
-            self.driver.provider.name,
-        ):
+        while waiting := await self._waiting():
             for row in waiting:
                 await self.inbox.process(row["id"])
+
+    async def _waiting(self) -> list[asyncpg.Record]:
+        async with self.database.transaction(SERVICE) as transaction:
+            found: list[asyncpg.Record] = await transaction.connection.fetch(
+                "select id from webhook_events where status = 'RECEIVED' and provider = $1"
+                " order by id",
+                self.driver.provider.name,
+            )
+            return found
 
     async def tell(self, kind: str, told: Told) -> None:
         """The provider delivers, and the jobs run."""
@@ -133,6 +141,20 @@ class Shop:
             )
 
 
+async def open_shop(
+    name: str,
+    database: Database,
+    owner: asyncpg.Connection,
+    settings: Settings,
+    make_user: MakeUser,
+) -> Shop:
+    """The shop of one provider."""
+    driver = DRIVERS[name](settings)
+    inbox = WebhookInbox(database, {driver.provider.name: driver.provider}, is_production=False)
+    await owner.execute(PRICE, driver.provider.name)
+    return Shop(driver, inbox, database, owner, make_user)
+
+
 @pytest.fixture(params=sorted(DRIVERS))
 async def shop(
     request: pytest.FixtureRequest,
@@ -142,10 +164,15 @@ async def shop(
     make_user: MakeUser,
 ) -> Shop:
     """The shop, once for each provider of the registry."""
-    driver = DRIVERS[request.param](settings)
-    inbox = WebhookInbox(database, {driver.provider.name: driver.provider}, is_production=False)
-    await owner.execute(PRICE, driver.provider.name)
-    return Shop(driver, inbox, database, owner, make_user)
+    return await open_shop(request.param, database, owner, settings, make_user)
+
+
+@pytest.fixture
+async def sandbox_shop(
+    database: Database, owner: asyncpg.Connection, settings: Settings, make_user: MakeUser
+) -> Shop:
+    """The shop that sells with the sandbox, for what every provider has alike."""
+    return await open_shop("sandbox", database, owner, settings, make_user)
 
 
 @pytest.fixture
