@@ -20,7 +20,7 @@ _HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderAnswer:
+class PaymentAnswer:
     """What a provider answered: JSON, whatever the status below 500."""
 
     status: int
@@ -39,7 +39,7 @@ async def call_provider(
     *,
     json: Mapping[str, Any] | None = None,
     headers: Mapping[str, str],
-) -> ProviderAnswer:
+) -> PaymentAnswer:
     """One request; PROVIDER_FAILED unless JSON comes in time.
 
     No redirect is followed: what is sent along stays with who was meant.
@@ -56,7 +56,7 @@ async def call_provider(
     if status >= 500 or 300 <= status < 400 or status == 429:
         raise provider_failed(provider, f"status {status}")
     try:
-        return ProviderAnswer(status, orjson.loads(answer) if answer else None)
+        return PaymentAnswer(status, orjson.loads(answer) if answer else None)
     except orjson.JSONDecodeError:
         raise provider_failed(provider, f"no JSON, status {status}") from None
 

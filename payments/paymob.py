@@ -24,9 +24,9 @@ from payments.base import (
     provider_failed,
     provider_refused,
 )
-from payments.calls import ProviderAnswer, call_provider
+from payments.calls import PaymentAnswer, call_provider
 from payments.paymob_transactions import (
-    Transaction,
+    PaymobTransaction,
     UnreadableTransaction,
     read_transaction,
     signature,
@@ -191,7 +191,7 @@ class PaymobProvider:
             raise provider_failed(NAME, f"no token, status {answer.status}")
         return token
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> ProviderAnswer:
+    async def _post(self, path: str, body: Mapping[str, Any]) -> PaymentAnswer:
         headers = {"authorization": f"Token {self._secret_key}"}
         return await call_provider(NAME, "POST", self._api + path, json=body, headers=headers)
 
@@ -216,14 +216,14 @@ class PaymobProvider:
             "redirection_url": f"{self._base_url}{RETURN_PATH}",
         }
 
-    def _made(self, answer: ProviderAnswer) -> Transaction | None:
+    def _made(self, answer: PaymentAnswer) -> PaymobTransaction | None:
         """The transaction that an answer says was made; nothing for one that was refused."""
         if not answer.is_success:
             return None
         made = self._transaction(answer.body)
         return made if made is not None and made.success and not made.pending else None
 
-    def _transaction(self, said: object) -> Transaction | None:
+    def _transaction(self, said: object) -> PaymobTransaction | None:
         if not isinstance(said, dict):
             return None
         try:
@@ -241,7 +241,7 @@ class PaymobProvider:
         )
 
 
-def _refunds_so_far(transaction: Transaction, said: Mapping[str, Any]) -> list[ProviderEvent]:
+def _refunds_so_far(transaction: PaymobTransaction, said: Mapping[str, Any]) -> list[ProviderEvent]:
     """What went back of a payment, which an inquiry's answer may be believed about."""
     amount = said.get("refunded_amount_cents")
     if not isinstance(amount, int) or isinstance(amount, bool) or amount <= 0:

@@ -59,7 +59,7 @@ class UnreadableTransaction(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class PaymobTransaction:
     """The signed values of a transaction that say something."""
 
     id: int
@@ -137,10 +137,10 @@ def signed_values(transaction: Mapping[str, Any]) -> dict[str, str]:
     return {name: _as_signed(_at(transaction, name)) for name in SIGNED}
 
 
-def read_transaction(transaction: Mapping[str, Any]) -> Transaction:
+def read_transaction(transaction: Mapping[str, Any]) -> PaymobTransaction:
     """Reads the signed values of a transaction; `UnreadableTransaction` unless each is in form."""
     values: dict[str, Any] = {name: _at(transaction, name) for name in SIGNED}
-    return Transaction(
+    return PaymobTransaction(
         id=_integer(values, "id"),
         order_id=_integer(values, "order.id"),
         integration_id=_integer(values, "integration_id"),

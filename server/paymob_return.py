@@ -17,7 +17,7 @@ from db.core.pool import Database
 from payments.inbox import WebhookInbox
 from payments.paymob import NAME, RETURN_PATH, PaymobProvider
 from payments.paymob_transactions import (
-    Transaction,
+    PaymobTransaction,
     UnreadableTransaction,
     from_query,
     read_transaction,
@@ -88,7 +88,7 @@ class PaymobReturn:
             back_label="Back to the app",
         )
 
-    def _signed(self, request: Request) -> Transaction | None:
+    def _signed(self, request: Request) -> PaymobTransaction | None:
         """The transaction that the browser brings, if it is Paymob's."""
         query = dict(request.query_params)
         try:
@@ -100,7 +100,7 @@ class PaymobReturn:
         return None
 
 
-def _words(transaction: Transaction | None, order: PageOrder | None) -> _Words:
+def _words(transaction: PaymobTransaction | None, order: PageOrder | None) -> _Words:
     if transaction is None or order is None:
         return UNKNOWN
     if order.paid_at is not None:
