@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
-from db.billing import refunding
-from db.billing.refunding import RequestedRefund
+from db.billing import operations
+from db.billing.operations import RequestedRefund
 from db.billing.tables import RefundRequestStatus
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, Problems
@@ -59,7 +59,7 @@ class Refunds:
         problems = Problems(problems_of_reason(reason))
         problems.add(problems_of_key(idempotency_key))
         problems.refuse()
-        requested = await refunding.request_refund(
+        requested = await operations.request_refund(
             self._database,
             admin,
             order_id=order_id,
@@ -87,8 +87,8 @@ class Refunds:
             events = await provider.refund(paid, requested.amount_cents, str(requested.request_id))
         except DomainError as error:
             if error.code is ErrorCode.PROVIDER_REFUSED:
-                await refunding.end_refund(self._database, requested.request_id, is_made=False)
+                await operations.end_refund(self._database, requested.request_id, is_made=False)
             raise
         if events:
             await self.inbox.apply(provider, "refund", events)
-        await refunding.end_refund(self._database, requested.request_id, is_made=True)
+        await operations.end_refund(self._database, requested.request_id, is_made=True)

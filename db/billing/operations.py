@@ -61,6 +61,17 @@ _QUARANTINE = SqlFunction[bool](
     "app.quarantine_webhook", "boolean", wanted="uuid", why="text", what="text"
 )
 REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
+_REQUEST_REFUND = SqlFunction[Any](
+    "app.request_refund",
+    "record(request_id uuid, status text, provider text, payment_id text, paid_cents integer,"
+    " currency text, amount_cents integer, refunded_before_cents integer,"
+    " paid_at timestamp with time zone, names text[])",
+    wanted="uuid",
+    cents="integer",
+    why="text",
+    key="text",
+)
+_END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made="boolean")
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
 
@@ -183,6 +194,22 @@ class SettledWebhook:
     detail: str | None
     order_id: UUID | None
     is_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedRefund:
+    """A refund that was asked for, and the payment that it is of; `names` are the order's there."""
+
+    request_id: UUID
+    status: str
+    provider: str
+    payment_id: str
+    paid_cents: int
+    currency: str
+    amount_cents: int
+    refunded_before_cents: int
+    paid_at: datetime
+    names: list[str]
 
 
 def check_checkout(
@@ -339,3 +366,25 @@ async def sweep_webhooks(database: Database) -> list[UUID]:
     swept = _SWEEP()
     async with database.pools[SERVICE.role].connection() as connection:
         return [row[0] for row in await connection.raw.fetch(swept.sql)]
+
+
+async def request_refund(
+    database: Database,
+    admin: Actor,
+    *,
+    order_id: UUID,
+    amount_cents: int | None,
+    reason: str,
+    idempotency_key: str,
+) -> RequestedRefund:
+    """Notes that an admin wants a refund, or finds the one that the key has asked for."""
+    wanted = _REQUEST_REFUND(wanted=order_id, cents=amount_cents, why=reason, key=idempotency_key)
+    async with database.transaction(admin) as transaction:
+        row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    return RequestedRefund(**row)
+
+
+async def end_refund(database: Database, request_id: UUID, *, is_made: bool) -> None:
+    """Notes what came of it."""
+    await call_as_service(database, _END_REFUND(wanted=request_id, is_made=is_made))
