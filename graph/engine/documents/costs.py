@@ -51,6 +51,8 @@ from graph.engine.documents.limits import Limits, too_complex
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.shared.relay import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
+# A field of what the schema says of itself: it is in memory, and no row is read for it.
+INTROSPECTED_COST = 0.5
 COMPUTED_COST = 5
 OPERATOR_COST = 10
 TOTAL_COUNT_COST = 200
@@ -218,7 +220,8 @@ class _Pricer:
     def _field(self, graph_type: GraphQLObjectType, nodes: list[FieldNode]) -> Formula:
         yield_point()
         name = nodes[0].name.value
-        total = Formula(cost=1, bytes=VALUE_BYTES)
+        is_introspected = graph_type.name.startswith("__")
+        total = Formula(cost=INTROSPECTED_COST if is_introspected else 1, bytes=VALUE_BYTES)
         if name == "__typename":
             return total
         definition = META_FIELDS.get(name) or graph_type.fields[name]
