@@ -97,7 +97,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def signed_up(sparky: Sparky, http: httpx.AsyncClient, email: str) -> Client:
     """Somebody who signed up and gave the six digits that were mailed."""
     client = Client(sparky.server.url, http)
-    given = {"email": email, "password": PASSWORD, "username": email.partition("@")[0]}
+    given = {"email": email, "password": PASSWORD, "username": email.partition("@")[0].replace(".", "_")}
     assert (await client.ask(SIGN_UP, given))["signUp"] == {"session": None, "errors": []}
     code = await Mailbox(sparky.server.data_directory, email).code()
     payload = (await client.ask(CONFIRM, {"email": email, "code": code}))["confirmEmail"]
@@ -280,7 +280,7 @@ async def uses_the_plan(ada: Client, upload: str, pro_style: str) -> None:
 async def test_what_admins_change_reaches_every_client(
     sparky: Sparky, http: httpx.AsyncClient
 ) -> None:
-    admin = await an_admin(sparky, http, "root@example.test")
+    admin = await an_admin(sparky, http, "admin.one@example.test")
     visitor = Client(sparky.server.url, http)
     async with visitor.socket() as socket:
         await socket.subscribe("catalog", WATCH_CATALOG)
@@ -307,7 +307,7 @@ async def test_notifications_are_the_same_on_two_devices(
     sparky: Sparky, http: httpx.AsyncClient
 ) -> None:
     ben = await signed_up(sparky, http, "ben@example.test")
-    admin = await an_admin(sparky, http, "help@example.test")
+    admin = await an_admin(sparky, http, "admin.two@example.test")
     phone, desk = ben.socket(), ben.socket()
     async with phone as one, desk as two:
         await one.subscribe("added", WATCH_NOTIFICATIONS)
@@ -337,7 +337,7 @@ async def test_notifications_are_the_same_on_two_devices(
 async def test_a_pack_of_credits_is_bought_on_the_sandboxs_page(
     sparky: Sparky, http: httpx.AsyncClient
 ) -> None:
-    cy = await signed_up(sparky, http, "cy@example.test")
+    cy = await signed_up(sparky, http, "cyrus@example.test")
     pack = next(p for p in (await cy.ask(START))["products"] if p["kind"] == "CREDITS")
     asked = {"product": pack["id"], "provider": "sandbox", "key": "pack"}
     bought = (await cy.ask(CHECKOUT, asked))["createCheckout"]
