@@ -136,6 +136,8 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
         upload = MAKERS["public.uploads"](user.user_id, row["upload_id"])
         await owner.execute(insert_sql("public.uploads", upload))
         row["tool_id"] = await owner.fetchval("select id from tools limit 1")
+    if "plan_id" in row:
+        row["plan_id"] = await owner.fetchval("select id from plans limit 1")
     made = await owner.fetchval(f"{insert_sql(f'public.{table}', row)} returning {key}")
     return key, f"{key} = {literal(made)}"
 
