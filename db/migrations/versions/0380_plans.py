@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_with_verbs
 
-revision = "0360"
-down_revision = "0350"
+revision = "0380"
+down_revision = "0370"
 branch_labels = None
 depends_on = None
 
