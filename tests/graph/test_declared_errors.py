@@ -395,9 +395,11 @@ def paid_ahead(given: str) -> Provocation:
     """An input of somebody who has paid for another plan after the current period."""
 
     async def provoke(stage: Stage) -> str:
-        for plan in ("pro", "free"):
+        for plan in ("enterprise", "pro"):
             await stage.owner.execute(
-                "select app.start_plan($1, $2, null, $2 || $1::text)", stage.actor.user_id, plan
+                "select app.start_plan($1, $2, null, gen_random_uuid()::text)",
+                stage.actor.user_id,
+                plan,
             )
         return given
 
@@ -746,7 +748,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "BAD_USER_INPUT": '{planId: "enterprise"}',
         "NOT_FOUND": '{planId: "gold"}',
         "PAYMENT_REQUIRED": '{planId: "pro"}',
-        "INVALID_STATE": paid_ahead('{planId: "pro"}'),
+        "INVALID_STATE": paid_ahead('{planId: "enterprise"}'),
     },
     "cancelPlan": {"INVALID_STATE": paid_ahead("")},
     "givePlan": {
