@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     DAILY_LIMIT_REACHED = "DAILY_LIMIT_REACHED"
     PLAN_LIMIT_REACHED = "PLAN_LIMIT_REACHED"
     PAYMENT_REQUIRED = "PAYMENT_REQUIRED"
+    PLAN_REQUIRED = "PLAN_REQUIRED"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     LAST_OWNER = "LAST_OWNER"
     LAST_ADMIN = "LAST_ADMIN"
@@ -111,7 +112,6 @@ class DailyLimitReached(DomainError):
 class PlanCost:
     """What a plan costs now: until the end of the period that this pays, with so many credits."""
 
-    plan_id: str
     amount_cents: int
     currency: str
     credits: int
@@ -128,6 +128,14 @@ class PaymentRequired(DomainError):
             ("input", "planId"),
         )
         self.price = price
+
+
+class PlanRequired(DomainError):
+    """The user's plan does not include this; `plan_id` is the cheapest that does, if any does."""
+
+    def __init__(self, message: str, plan_id: str | None, path: tuple[str, ...]) -> None:
+        super().__init__(ErrorCode.PLAN_REQUIRED, message, path)
+        self.plan_id = plan_id
 
 
 class RateLimited(DomainError):

@@ -90,7 +90,7 @@ begin
             '{"path": ["input", "planId"]}');
     end if;
     perform app.refuse('PAYMENT_REQUIRED', 'This plan begins when it is paid. Make a checkout for it.',
-        jsonb_build_object('plan_id', wanted, 'amount_cents', quote.amount_cents, 'currency', quote.currency,
+        jsonb_build_object('amount_cents', quote.amount_cents, 'currency', quote.currency,
             'credits', quote.credits, 'period_end',
             to_char(coalesce(quote.paid_until, app.plan_month(now(), 1)) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
 end;

@@ -262,6 +262,20 @@ def live(
     )
 
 
+def joint_live(
+    topic: str, fields: tuple[str, ...], *, gone: str, kind: str, description: str
+) -> Any:
+    """A root subscription field for the events of public tables that share a topic.
+
+    `fields` are the payload's fields for the rows of each table, all but one of them null; `gone`
+    and `kind` are as for others. It begins with an item in which all of these are null.
+    """
+    spec = Live(topic, fields[0], "nothing", gone=gone, kind=kind, joint=fields)
+    return strawberry.subscription(
+        resolver=watch_arguments, description=description, metadata={SPEC: spec}
+    )
+
+
 @dataclass_transform(
     kw_only_default=True, field_specifiers=(column, related_row, connection, expression)
 )

@@ -20,6 +20,7 @@ from db.core.errors import (
     InsufficientCredits,
     PaymentRequired,
     PlanCost,
+    PlanRequired,
     RateLimited,
 )
 from db.core.outages import cannot_serve, unavailable
@@ -80,7 +81,6 @@ class DailyLimitReachedError(UserError):
 class PaymentRequiredError(UserError):
     """A UserError that says what a plan costs."""
 
-    plan_id: strawberry.ID = strawberry.field(description="The plan's global id.")
     amount_cents: int = strawberry.field(
         description="What is to be paid, in hundredths of the currency, by the plan's own price: "
         "of a month, or of the difference for what is left of the current period."
@@ -88,6 +88,15 @@ class PaymentRequiredError(UserError):
     currency: str = strawberry.field(description="ISO 4217 code.")
     credits: int = strawberry.field(description="Credits that the plan gives at once.")
     period_end: datetime = strawberry.field(description="Until when the plan is paid then.")
+
+
+@strawberry.type(name="PlanRequired", description="The caller's plan does not include this.")
+class PlanRequiredError(UserError):
+    """A UserError that says what to offer."""
+
+    plan_id: strawberry.ID | None = strawberry.field(
+        description="The global id of the cheapest plan that does; null when none does."
+    )
 
 
 class RequestError(Exception):
@@ -157,7 +166,10 @@ def _refusal(error: PostgresError) -> DomainError:
     if code is ErrorCode.PAYMENT_REQUIRED:
         detail["period_end"] = datetime.fromisoformat(detail["period_end"])
         return PaymentRequired(PlanCost(**detail))
-    return DomainError(code, error.message, tuple(detail.get("path", ())))
+    path = tuple(detail.get("path", ()))
+    if code is ErrorCode.PLAN_REQUIRED:
+        return PlanRequired(error.message, detail["plan_id"], path)
+    return DomainError(code, error.message, path)
 
 
 def user_errors(error: DomainError) -> list[UserError]:
@@ -194,10 +206,12 @@ def user_error(error: DomainError) -> UserError:
             code=error.code,
             message=error.message,
             path=path,
-            plan_id=strawberry.ID(f"plan_{price.plan_id}"),
             amount_cents=price.amount_cents,
             currency=price.currency,
             credits=price.credits,
             period_end=price.period_end,
         )
+    if isinstance(error, PlanRequired):
+        plan_id = strawberry.ID(f"plan_{error.plan_id}") if error.plan_id else None
+        return PlanRequiredError(code=error.code, message=error.message, path=path, plan_id=plan_id)
     return OperationError(code=error.code, message=error.message, path=path)

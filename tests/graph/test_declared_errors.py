@@ -46,6 +46,7 @@ from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
+PRO_STYLE = 'toolId: "hairstyle", parameters: {style: "male-short-5"}'
 HAIR = 'toolId: "hair-color", parameters: {color: "#123456"}'
 MESSAGE = 'type: OFFER, titleKey: "t", messageKey: "m"'
 LONG = "x" * 256
@@ -136,12 +137,12 @@ def filled(slice_name: str, given: str) -> Provocation:
     return provoke
 
 
-def of_photo(make: Callable[[Stage], Awaitable[UUID]]) -> Provocation:
+def of_photo(make: Callable[[Stage], Awaitable[UUID]], asked: str = HAIR) -> Provocation:
     """A generation from a photo."""
 
     async def provoke(stage: Stage) -> str:
         upload = await make(stage)
-        return f'{{{HAIR}, uploadId: "upload_{upload}", idempotencyKey: "k"}}'
+        return f'{{{asked}, uploadId: "upload_{upload}", idempotencyKey: "k"}}'
 
     return provoke
 
@@ -217,7 +218,9 @@ async def used_key(stage: Stage) -> str:
 
 
 async def inactive(stage: Stage) -> str:
-    return f'{{toolId: "beard", uploadId: "upload_{await stage.photo()}", idempotencyKey: "k"}}'
+    return (
+        f'{{toolId: "switched-off", uploadId: "upload_{await stage.photo()}", idempotencyKey: "k"}}'
+    )
 
 
 async def ended(stage: Stage) -> str:
@@ -704,6 +707,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "BAD_USER_INPUT": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: ""}}',
         "NOT_FOUND": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: "k"}}',
         "TOOL_INACTIVE": inactive,
+        "PLAN_REQUIRED": of_photo(Stage.photo, PRO_STYLE),
         "UPLOAD_MISSING": of_photo(awaited),
         "UPLOAD_EXPIRED": of_photo(expired),
         "EMPTY_FILE": of_photo(rejected(b"")),
@@ -811,6 +815,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "LAST_OWNER": of_organization('{organizationId: "%o"}'),
     },
     "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
+    "setTranslation": {"BAD_USER_INPUT": '{locale: "de", key: "k", text: "t"}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
 }

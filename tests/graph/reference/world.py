@@ -53,7 +53,7 @@ DOCUMENT = {
 }
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
-TOOLS = ("hair-color", "beard", "halloween", "analysis")
+TOOLS = ("hair-color", "switched-off", "halloween", "analysis")
 
 
 @dataclass
