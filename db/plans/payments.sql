@@ -111,10 +111,8 @@ begin
     perform app.grant_plan_credits(period.user_id);
     if app.plan_rank((select u.plan_id from public.users u where u.id = period.user_id))
         > coalesce(app.plan_rank(before), -1) then
-        perform app.notify(period.user_id, 'GENERAL', 'notifications.planUpgraded.title',
-            'notifications.planUpgraded.message', jsonb_build_object(
-                'plan', (select p.name from public.plans p where p.id = period.plan_id),
-                'credits', (select coalesce(sum(c.amount), 0) from public.plan_credits c where c.period_id = period.id)));
+        perform app.tell_of_plan(period.user_id, 'planUpgraded', period.plan_id, jsonb_build_object(
+            'credits', (select coalesce(sum(c.amount), 0) from public.plan_credits c where c.period_id = period.id)));
     end if;
 end;
 $$;
@@ -129,9 +127,9 @@ $$;
 
 -- Ends what a payment gave, after its refund or a lost dispute: its period counts no more, and what is left of
 -- the credits that it gave expires. The user has again what else is paid, or the plan of new users. Without
--- a `reference` all paid time ends now, and the credits stay until they expire. Returns how many credits
--- of the payment's are used up or held, which no more can be taken back of; null when nothing of this
--- reference was given, and 0 again when it has been ended before.
+-- a `reference` all paid time ends now, and the credits stay until they expire. Returns how many of
+-- the payment's credits are used up, which cannot be taken back; null when nothing was given under this
+-- reference, and 0 when it has been ended before.
 create or replace function app.end_plan(owner_id uuid, reference text default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -172,7 +170,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Lets what is left of a period's credits expire now: the next lock of the wallet takes them out, and
--- whatever a hold gives back later. Returns how many are not there any more.
+-- whatever a hold gives back later. Returns how many are used up; what is held is not, yet.
 create or replace function app.take_period_credits(wanted uuid) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -184,8 +182,10 @@ begin
             select e.grant_id from public.plan_credits c
             join public.credit_entries e on e.transaction_id = c.transaction_id and e.account = 'GRANT'
             where c.period_id = wanted)
-        returning g.amount - g.remaining as used)
-    select coalesce(sum(t.used), 0) into used from taken t;
+        returning g.id, g.amount - g.remaining as gone)
+    select coalesce(sum(t.gone - coalesce((
+        select sum(p.amount) from public.credit_hold_parts p join public.credit_holds h on h.id = p.hold_id
+        where p.grant_id = t.id and h.status = 'OPEN'), 0)), 0) into used from taken t;
     return used;
 end;
 $$;

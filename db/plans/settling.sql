@@ -26,18 +26,31 @@ begin
 end;
 $$;
 
+-- A plan in the values of a notification: by the key of its name, or by its name where there is no text.
+create or replace function app.plan_in_words(wanted text) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select case when exists (select from public.translations t where t.key = 'plan.' || p.id || '.name')
+        then jsonb_build_object('planKey', 'plan.' || p.id || '.name') else jsonb_build_object('plan', p.name) end
+    from public.plans p where p.id = wanted;
+$$;
+
+-- Tells a user something of a plan, with a day where one matters.
+create or replace function app.tell_of_plan(owner_id uuid, what text, wanted text, more jsonb default '{}') returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+    select app.notify(owner_id, 'GENERAL', format('notifications.%s.title', what),
+        format('notifications.%s.message', what), app.plan_in_words(wanted) || more);
+$$;
+
 -- A period is over and unpaid: first PAST_DUE, on the plan that is to be paid next, then over.
 create or replace function app.lapse_plan(subscription public.plan_subscriptions, grace interval) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     lapses_at timestamptz := coalesce(subscription.grace_ends_at, subscription.current_period_end + grace);
     unpaid_plan text := coalesce(subscription.scheduled_plan_id, subscription.plan_id);
-    plan_name text := (select p.name from public.plans p where p.id = unpaid_plan);
 begin
     if lapses_at <= now() then
         perform app.close_plan(subscription.user_id);
-        perform app.notify(subscription.user_id, 'GENERAL', 'notifications.planLapsed.title',
-            'notifications.planLapsed.message', jsonb_build_object('plan', plan_name));
+        perform app.tell_of_plan(subscription.user_id, 'planLapsed', unpaid_plan);
         return true;
     elsif subscription.status = 'PAST_DUE' then
         return false;
@@ -48,8 +61,8 @@ begin
     where s.user_id = subscription.user_id;
     update public.users u set plan_id = unpaid_plan, updated_at = clock_timestamp()
     where u.id = subscription.user_id and u.plan_id is distinct from unpaid_plan;
-    perform app.notify(subscription.user_id, 'GENERAL', 'notifications.planPastDue.title',
-        'notifications.planPastDue.message', jsonb_build_object('plan', plan_name, 'until', lapses_at));
+    perform app.tell_of_plan(subscription.user_id, 'planPastDue', unpaid_plan,
+        jsonb_build_object('until', (lapses_at at time zone 'UTC')::date));
     return true;
 end;
 $$;
@@ -95,16 +108,14 @@ begin
     if not found then
         return false;
     end if;
-    perform app.notify(owner_id, 'GENERAL', 'notifications.planLapsesSoon.title',
-        'notifications.planLapsesSoon.message', jsonb_build_object(
-            'plan', (select p.name from public.plans p where p.id = subscription.plan_id),
-            'until', subscription.current_period_end));
+    perform app.tell_of_plan(owner_id, 'planLapsesSoon', subscription.plan_id,
+        jsonb_build_object('until', (subscription.current_period_end at time zone 'UTC')::date));
     return true;
 end;
 $$;
 
 revoke execute on function
-    app.settle_plan(uuid, interval), app.lapse_plan(public.plan_subscriptions, interval), app.close_plan(uuid),
+    app.plan_in_words(text), app.tell_of_plan(uuid, text, text, jsonb), app.settle_plan(uuid, interval), app.lapse_plan(public.plan_subscriptions, interval), app.close_plan(uuid),
     app.remind_of_plan(uuid, interval)
 from public;
 grant execute on function app.settle_plan(uuid, interval), app.remind_of_plan(uuid, interval) to service;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -280,7 +281,7 @@ async def test_a_refund_takes_the_plan_and_what_is_left_of_its_credits(
     await plans.start(actor, reference=f"r {actor.user_id}")
     await ledger.spend(actor, 30)
     hold = await ledger.hold(actor, 10)
-    assert await plans.end(actor, f"r {actor.user_id}") == 40
+    assert await plans.end(actor, f"r {actor.user_id}") == 30
     assert await plans.end(actor, f"r {actor.user_id}") == 0
     assert await plans.state(actor) == ("ENDED", "free", None)
     assert await ledger.wallet(actor) == (17, 10)
@@ -353,3 +354,86 @@ async def test_changes_at_once_have_one_order(plans: Plans, actor: Actor) -> Non
     assert (await plans.state(actor)) in {
         ("ACTIVE", "pro", None), ("ACTIVE", "pro", "basic"), ("CANCELLING", "pro", "free"),
     }  # fmt: skip
+
+
+async def test_every_notification_of_plans_has_its_texts(owner: asyncpg.Connection) -> None:
+    said = {
+        f"notifications.{name}.{part}"
+        for name in ("planUpgraded", "planLapsesSoon", "planPastDue", "planLapsed", "creditsLow")
+        for part in ("title", "message")
+    }
+    rows = await owner.fetch(
+        "select key, count(*) as locales from translations where key = any ($1) group by key",
+        list(said),
+    )
+    assert {row["key"]: row["locales"] for row in rows} == dict.fromkeys(said, 10)
+
+
+async def test_a_notification_names_the_plan_by_the_key_of_its_text(
+    plans: Plans, actor: Actor, owner: asyncpg.Connection
+) -> None:
+    await plans.start(actor, "basic")
+    await plans.start(actor, "pro")
+    rows = await owner.fetch(
+        "select data from notifications where user_id = $1 order by created_at", actor.user_id
+    )
+    assert [json.loads(row["data"]) for row in rows] == [
+        {"plan": "Basic", "credits": 40},
+        {"planKey": "plan.pro.name", "credits": 100},
+    ]
+
+
+# What is given at first, what is done, and how often the user has been told of low credits by then.
+LOW = [
+    (10, [("spend", 4), ("spend", 1), ("spend", 1)], [0, 1, 1]),
+    (10, [("hold", 5), ("spend", 1)], [1, 1]),
+    (10, [("spend", 10)], [1]),
+    (6, [("hold", 1), ("release", 0), ("hold", 1)], [1, 1, 1]),
+    (6, [("spend", 1), ("grant", 10), ("spend", 9), ("spend", 1), ("spend", 5)], [1, 1, 1, 2, 2]),
+    (5, [("spend", 1)], [0]),
+    (3000, [("spend", 1500), ("spend", 1495)], [0, 1]),
+]
+
+
+@pytest.mark.parametrize(("credits", "steps", "told"), LOW)
+async def test_low_credits_are_told_of_once_for_each_crossing(
+    plans: Plans,
+    ledger: Ledger,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+    credits: int,
+    steps: list[tuple[str, int]],
+    told: list[int],
+) -> None:
+    await owner.execute("select app.set_low_balance(5)")
+    actor = await make_user(credits=credits)
+    holds = []
+    for (step, amount), times in zip(steps, told, strict=True):
+        if step == "hold":
+            holds.append(await ledger.hold(actor, amount))
+        elif step == "release":
+            await ledger.release(holds[-1])
+        elif step == "grant":
+            await ledger.grant(actor, amount)
+        else:
+            await ledger.spend(actor, amount)
+        assert (await plans.told(actor)) == ["creditsLow"] * times, (step, amount)
+
+
+async def test_nobody_is_told_of_low_credits_where_the_bound_is_none(
+    plans: Plans, ledger: Ledger, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("select app.set_low_balance(0)")
+    actor = await make_user(credits=6)
+    await ledger.spend(actor, 6)
+    assert await plans.told(actor) == []
+    await owner.execute("select app.set_low_balance(5)")
+
+
+async def test_spends_at_once_tell_of_low_credits_once(
+    plans: Plans, ledger: Ledger, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("select app.set_low_balance(5)")
+    actor = await make_user(credits=10)
+    await asyncio.gather(*(ledger.spend(actor, 1) for _ in range(10)))
+    assert await plans.told(actor) == ["creditsLow"]
