@@ -664,6 +664,8 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "IDEMPOTENCY_CONFLICT": rotated,
     },
     "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
+    "registerPushToken": {"BAD_USER_INPUT": in_a_session('{platform: IOS, token: "with a blank"}')},
+    "removePushToken": {"NOT_FOUND": '{token: "nobody-has-it"}'},
     "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},
     "signOutEverywhere": {},
     "mergeAnonymousAccount": {

@@ -38,6 +38,7 @@ UNWATCHED = {
     "DataExport": "asked for again until it is ready, and a mail tells of it",
     "Passkey": "changes by what its owner does",
     "RecoveryCodes": "changes by what its owner does",
+    "PushToken": "changes by what its device does; looked at when somebody opens the page",
     "Session": "looked at when somebody opens the page; one that ends closes its streams",
     "Totp": "changes by what its owner does",
     "UserIdentity": "changes by what its owner does",
