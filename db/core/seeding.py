@@ -60,16 +60,16 @@ def _key_of(table: Table) -> ColumnElement[Any]:
 def _upsert(table: Table, rows: Rows) -> Any:
     """Inserts the rows or brings them up to date; what an admin has `edited` stays as it is."""
     statement = insert(table).values(rows)
-    key = _key_of(table)
+    keys = [column.name for column in table.primary_key]
     changed: dict[str, ColumnElement[Any]] = {}
     for name in rows[0]:
-        if name != key.name:
+        if name not in keys:
             changed[name] = statement.excluded[name]
             if "edited" in table.c:
                 is_edited = literal(name) == any_(table.c.edited)
                 changed[name] = case((is_edited, table.c[name]), else_=changed[name])
     differs = or_(*(table.c[name].is_distinct_from(new) for name, new in changed.items()))
-    return statement.on_conflict_do_update(index_elements=[key], set_=changed, where=differs)
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed, where=differs)
 
 
 def _retire(table: Table, keys: list[str]) -> Any:

@@ -28,6 +28,7 @@ from graph.engine.specs import (
     Page,
     Reference,
     RelatedRow,
+    RelatedRows,
     Report,
     Rows,
     Search,
@@ -111,6 +112,16 @@ def embedded(
 def related_row(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:
     """A field that leads to one row of another table."""
     return _field(RelatedRow(local, remote), description, returns)
+
+
+def related_rows(
+    key: str, order: tuple[str, ...], *, at_most: int, returns: Any = None, description: str
+) -> Any:
+    """A field that is a plain list of the rows whose column `key` is this row's primary key.
+
+    Only for what never has more than `at_most`, as prices of a product.
+    """
+    return _field(RelatedRows(key, order, at_most), description, returns)
 
 
 def connection(

@@ -68,6 +68,18 @@ class RelatedRow:
 
 
 @dataclass(frozen=True)
+class RelatedRows:
+    """The few rows whose `key` column equals this row's primary key, as a plain list.
+
+    There are at most so many that a page would be in the way; `at_most` says how many.
+    """
+
+    key: str
+    order: tuple[str, ...]
+    at_most: int
+
+
+@dataclass(frozen=True)
 class SearchTerm:
     """One way to find rows by a text: what is made of the text, and which rows that finds."""
 
@@ -195,6 +207,7 @@ Spec = (
     | SessionExpression
     | Embedded
     | RelatedRow
+    | RelatedRows
     | Page
     | Computed
     | ViewerRow

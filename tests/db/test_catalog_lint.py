@@ -63,6 +63,7 @@ CALLABLE = {
         "app.revoke_own_session(uuid,jsonb)",
         "app.rotate_api_key(uuid,text,bytea,interval,timestamp with time zone,text,jsonb)",
         "app.create_organization(text,text)",
+        "app.open_order(text,text,text,text,text)",
         "app.invite_member(uuid,text,text,text)",
         "app.leave_organization(uuid)",
         "app.organization_ids(text[])",

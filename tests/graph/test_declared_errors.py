@@ -41,7 +41,7 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors
+from . import billing_errors, identity_errors
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -820,6 +820,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setTranslation": {"BAD_USER_INPUT": '{locale: "de", key: "k", text: "t"}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
+    **billing_errors.PROVOKED,
 }
 
 

@@ -48,7 +48,10 @@ UNWATCHED = {
     "CreditTransaction": "never changes; creditsChanged tells of each",
     "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
     "OrganizationMember": "organizationChanged tells of each",
+    "Payment": "orderUpdated tells of what comes of each",
+    "Product": "loaded by the seed",
     "ProviderCircuit": "for admins, who look when told to",
+    "WebhookEvent": "for admins, whom a notification tells to look",
     "User": "the viewer's own; nothing else changes it",
 }
 # Columns of JSON that are copied into events, each for a reason: it cannot become large.
@@ -136,7 +139,11 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
         upload = MAKERS["public.uploads"](user.user_id, row["upload_id"])
         await owner.execute(insert_sql("public.uploads", upload))
         row["tool_id"] = await owner.fetchval("select id from tools limit 1")
-    if "plan_id" in row:
+    if table == "orders":
+        row["product_id"] = await owner.fetchval(
+            "select id from products where credits is not null limit 1"
+        )
+    if table == "plan_subscriptions":
         row["plan_id"] = await owner.fetchval("select id from plans limit 1")
     made = await owner.fetchval(f"{insert_sql(f'public.{table}', row)} returning {key}")
     return key, f"{key} = {literal(made)}"
