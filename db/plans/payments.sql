@@ -65,7 +65,7 @@ begin
         period.starts_at := now();
     end if;
     is_told_late := coalesce(
-        period.kind = 'RENEWAL' and subscription.plan_id = wanted_plan and period.starts_at >= paid_until, false);
+        period.kind = 'RENEWAL' and subscription.plan_id = wanted_plan and period.starts_at > paid_until, false);
     if is_told_late then
         period.starts_at := paid_until;
     end if;
@@ -152,13 +152,43 @@ begin
         used := app.take_period_credits(period.id);
         perform app.lock_wallet(owner_id);
     end if;
+    perform app.close_period_gaps(owner_id);
     if app.follow_plan_periods(owner_id, false) then
         update public.wallets w set plan_credits_due_at = least(w.plan_credits_due_at, s.current_period_end)
         from public.plan_subscriptions s where s.user_id = owner_id and w.user_id = owner_id;
+        update public.wallets w set plan_credits_due_at = s.current_period_start, plan_credits_anchor_at = s.current_period_start
+        from public.plan_subscriptions s
+        where s.user_id = owner_id and w.user_id = owner_id and s.current_period_start = now();
+        perform app.grant_plan_credits(owner_id);
     else
         perform app.close_plan(owner_id);
     end if;
     return used;
+end;
+$$;
+
+-- Brings what is paid further ahead forward to where the time before it was taken away, so that nobody is
+-- without a plan while time on one is still paid.
+create or replace function app.close_period_gaps(owner_id uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    paid_until timestamptz := now();
+    later timestamptz;
+    next_start timestamptz;
+begin
+    loop
+        select max(coalesce(p.ends_at, 'infinity')) into later from public.plan_periods p
+        where p.user_id = owner_id and p.revoked_at is null and p.starts_at <= paid_until
+            and coalesce(p.ends_at, 'infinity') > paid_until;
+        paid_until := coalesce(later, paid_until);
+        continue when later is not null;
+        select min(p.starts_at) into next_start from public.plan_periods p
+        where p.user_id = owner_id and p.revoked_at is null and p.starts_at > paid_until and p.ends_at > p.starts_at;
+        exit when next_start is null;
+        update public.plan_periods p
+        set starts_at = p.starts_at - (next_start - paid_until), ends_at = p.ends_at - (next_start - paid_until)
+        where p.user_id = owner_id and p.revoked_at is null and p.starts_at >= next_start;
+    end loop;
 end;
 $$;
 
@@ -194,7 +224,8 @@ revoke execute on function
     app.start_plan(uuid, text, timestamptz, text, integer),
     app.planned_period(uuid, text, timestamptz, integer),
     app.plan_months_on(timestamptz, timestamptz, integer), app.begin_period(public.plan_periods),
-    app.upgrade_credits(public.wallets, text, text), app.end_plan(uuid, text), app.stop_periods(uuid),
+    app.upgrade_credits(public.wallets, text, text), app.end_plan(uuid, text), app.close_period_gaps(uuid),
+    app.stop_periods(uuid),
     app.take_period_credits(uuid)
 from public;
 grant execute on function
