@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_with_verbs
 
-revision = "0410"
-down_revision = "0400"
+revision = "0420"
+down_revision = "0410"
 branch_labels = None
 depends_on = None
 
