@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_with_verbs
 
-revision = "0420"
-down_revision = "0410"
+revision = "0430"
+down_revision = "0420"
 branch_labels = None
 depends_on = None
 
