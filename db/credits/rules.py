@@ -38,9 +38,3 @@ def problems_of_key(idempotency_key: str) -> Iterator[DomainError]:
     """What is wrong with an idempotency key."""
     if not 1 <= len(idempotency_key) <= TEXT_LIMIT_CHARACTERS:
         yield bad_input("idempotencyKey must have 1 to 255 characters.", "input", "idempotencyKey")
-
-
-def problems_of_reason(reason: str) -> Iterator[DomainError]:
-    """What is wrong with the words of who does something for others."""
-    if not 1 <= len(reason) <= TEXT_LIMIT_CHARACTERS:
-        yield bad_input("reason must have 1 to 255 characters.", "input", "reason")
