@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     passkey_origins: Annotated[list[str], NoDecode] = []
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
+    absence_notice_hours: Annotated[int, Field(ge=0, le=8_760)] = 72
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
     foreign_issuer: str = ""

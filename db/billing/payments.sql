@@ -235,6 +235,10 @@ begin
         update public.orders o set paid_until = (select p.ends_at from public.plan_periods p where p.id = period)
         where o.id = ordered.id;
     end if;
+    perform app.notify(ordered.user_id, 'GENERAL', 'notifications.paymentSucceeded.title',
+        'notifications.paymentSucceeded.message', jsonb_build_object(
+            'order', 'order_' || ordered.id,
+            'product', (select p.name from public.products p where p.id = ordered.product_id)));
 end;
 $$;
 
