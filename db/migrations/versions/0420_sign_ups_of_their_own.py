@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0410"
-down_revision = "0400"
+revision = "0420"
+down_revision = "0410"
 branch_labels = None
 depends_on = None
 
