@@ -110,7 +110,7 @@ $$;
 create or replace function app.bound_sign_ups(key text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-    most_here constant integer := 5;
+    most_here constant integer := 8;
     most constant integer := 100;
     surplus uuid[];
 begin

@@ -48,7 +48,7 @@ class PendingSignUp(Base):
     on_merge = KeepTheMembers()
     on_erase = (Delete("guest_id"), Delete("email_key", by="email_key"))
     export = NotExported("A secret, and nobody's account yet.")
-    quota = Bound("100 of an address, 5 of them from one network; each goes after a day.")
+    quota = Bound("100 of an address, 8 of them from one network; each goes after a day.")
     expiries = (Expiry("sign-ups that nobody confirmed", "expires_at <= now()", "expires_at"),)
 
 
