@@ -31,6 +31,7 @@ LISTS = (
     "google_app_client_ids",
     "apple_app_client_ids",
     "oidc_providers",
+    "paymob_integration_id",
     "tool_providers",
 )
 # What is sent back to after signing in at a provider: `https://host`, or an app's `scheme://host`.
@@ -145,6 +146,13 @@ class Settings(BaseSettings):
     discord_issuer: str = ""
     discord_api_url: str = "https://discord.com/api"
     oidc_providers: Annotated[list[str], NoDecode] = []
+
+    paymob_api_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = "https://accept.paymob.com"
+    paymob_secret_key: SecretStr = SecretStr("")
+    paymob_hmac_secret: SecretStr = SecretStr("")
+    paymob_integration_id: Annotated[list[int], NoDecode] = []
+    paymob_public_key: str = ""
+    paymob_api_key: SecretStr = SecretStr("")
 
     guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
     sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100

@@ -7,8 +7,10 @@ from uuid import UUID
 import structlog
 
 from db.billing import operations
+from db.core.errors import DomainError
 from db.core.pool import Database
 from jobs.core.declare import WorkerServices, every, job
+from payments.base import PaidOrder, PaymentFailed
 from payments.inbox import WebhookInbox
 from payments.registry import configured_providers
 
@@ -47,6 +49,40 @@ async def expire_orders(services: WorkerServices) -> None:
         expired += ended
     if expired:
         log.info("orders expired", orders=expired)
+        services.wake()
+
+
+@every("*/5 * * * *")
+async def ask_providers(services: WorkerServices) -> None:
+    """Ask providers about orders that nobody has told of: a webhook may have been lost."""
+    inbox = services.of(inbox_of)
+    answering, found = dict(inbox.providers), 0
+    for order in await operations.orders_to_ask(services.database):
+        provider = answering.get(order.provider)
+        if provider is None:
+            continue
+        asked = PaidOrder(
+            order_id=order.id,
+            payment_id=None,
+            amount_cents=order.amount_cents,
+            currency=order.currency,
+            references=tuple(order.names),
+            refunded_cents=order.refunded_cents,
+            created_at=order.created_at,
+        )
+        try:
+            events = await provider.fetch(asked)
+        except DomainError as error:
+            # The next run asks on; others of the same provider would wait for it in vain.
+            log.warning("order.not_asked", order_id=str(order.id), code=error.code)
+            del answering[order.provider]
+            continue
+        # That an attempt failed changes nothing, and is told by each inquiry anew.
+        if told := [event for event in events if not isinstance(event, PaymentFailed)]:
+            await inbox.apply(provider, "inquiry", told)
+            found += 1
+    if found:
+        log.info("payments found by asking", orders=found)
         services.wake()
 
 

@@ -98,6 +98,7 @@ begin
     status := 'PROCESSED';
     reason := null;
     detail := null;
+    perform app.lock_events(webhook.provider, events);
     begin
         for event in select e.value from jsonb_array_elements(events) as e (value) loop
             applied := app.apply_payment_event(webhook.provider, event);

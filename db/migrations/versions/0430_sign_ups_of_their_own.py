@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0420"
-down_revision = "0410"
+revision = "0430"
+down_revision = "0420"
 branch_labels = None
 depends_on = None
 
