@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     passkey_origins: Annotated[list[str], NoDecode] = []
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
+    absence_notice_hours: Annotated[int, Field(ge=0, le=8_760)] = 72
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
     foreign_issuer: str = ""
@@ -158,6 +159,10 @@ class Settings(BaseSettings):
     sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100
     accounts_per_hour: Annotated[int, Field(ge=1)] = 500
     email_in_use_answers_per_hour: Annotated[int, Field(ge=0)] = 100
+
+    plan_grace_days: Annotated[int, Field(ge=0, le=90)] = 7
+    plan_reminder_days: Annotated[int, Field(ge=0, le=30)] = 3
+    low_balance_credits: Annotated[int, Field(ge=0, le=1000)] = 5
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200

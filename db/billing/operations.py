@@ -53,6 +53,7 @@ _SETTLE = SqlFunction[Any](
     "record(status text, reason text, detail text, order_id uuid, is_changed boolean)",
     wanted="uuid",
     events="jsonb",
+    patient="boolean",
 )
 _VOUCH = SqlFunction[bool](
     "app.vouch_for_webhook", "boolean", wanted="uuid", given_event_id="text", given_kind="text"
@@ -60,6 +61,7 @@ _VOUCH = SqlFunction[bool](
 _QUARANTINE = SqlFunction[bool](
     "app.quarantine_webhook", "boolean", wanted="uuid", why="text", what="text"
 )
+_RETRY = SqlFunction[None]("app.retry_webhook", "void", wanted="uuid")
 REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
 _REQUEST_REFUND = SqlFunction[Any](
     "app.request_refund",
@@ -104,6 +106,13 @@ _ORDERS_TO_ASK = """
 _WEBHOOK = """
     select id, provider, status, verified, headers, query, body, received_at
     from webhook_events where id = $1
+"""
+_NEXT_WEBHOOKS = """
+    select id, provider, status, verified, headers, query, body, received_at
+    from webhook_events
+    where status = 'RECEIVED' and attempts = 0
+      and ($1::timestamptz is null or (received_at, id) > ($1, $2::uuid))
+    order by received_at, id limit $3
 """
 
 
@@ -187,9 +196,12 @@ class StoredWebhook:
 
 @dataclass(frozen=True, slots=True)
 class SettledWebhook:
-    """How a webhook stands; `is_changed` says whether that has just come of it."""
+    """How a webhook stands; `is_changed` says whether that has just come of it.
 
-    status: str
+    Without a status another worker is processing it.
+    """
+
+    status: str | None
     reason: str | None
     detail: str | None
     order_id: UUID | None
@@ -337,11 +349,30 @@ async def find_webhook(database: Database, webhook_id: UUID) -> StoredWebhook | 
     return StoredWebhook(**row) if row else None
 
 
+async def next_webhooks(
+    database: Database, after: StoredWebhook | None, at_most: int
+) -> list[StoredWebhook]:
+    """The oldest deliveries behind one that nobody has tried to process yet."""
+    behind = (after.received_at, after.id) if after else (None, None)
+    async with database.pools[SERVICE.role].connection() as connection:
+        rows = await connection.raw.fetch(_NEXT_WEBHOOKS, *behind, at_most)
+    return [StoredWebhook(**row) for row in rows]
+
+
+async def retry_webhook(database: Database, webhook_id: UUID) -> None:
+    """Has a delivery tried again by a job, after an attempt that failed."""
+    await call_as_service(database, _RETRY(wanted=webhook_id))
+
+
 async def settle_webhook(
-    database: Database, webhook_id: UUID, events: Sequence[Mapping[str, object]]
+    database: Database,
+    webhook_id: UUID,
+    events: Sequence[Mapping[str, object]],
+    *,
+    patient: bool,
 ) -> SettledWebhook:
-    """Does what a webhook says, once."""
-    wanted = _SETTLE(wanted=webhook_id, events=list(events))
+    """Does what a webhook says, once; not `patient`, not if another worker does it now."""
+    wanted = _SETTLE(wanted=webhook_id, events=list(events), patient=patient)
     async with database.pools[SERVICE.role].connection() as connection:
         row = await connection.raw.fetchrow(wanted.sql, *wanted.values)
     assert row is not None

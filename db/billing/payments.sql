@@ -176,7 +176,7 @@ begin
     where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id' for update;
     if payment.id is not null and payment.order_id <> wanted then
         -- A renewal is named by its subscription, which names the first order.
-        if not (event ->> 'renews')::boolean then
+        if not coalesce((event ->> 'renews')::boolean, false) then
             perform app.refuse_event('ORDER_MISMATCH', 'the payment is another order''s');
         end if;
         order_id := payment.order_id;
@@ -235,6 +235,10 @@ begin
         update public.orders o set paid_until = (select p.ends_at from public.plan_periods p where p.id = period)
         where o.id = ordered.id;
     end if;
+    perform app.notify(ordered.user_id, 'GENERAL', 'notifications.paymentSucceeded.title',
+        'notifications.paymentSucceeded.message', jsonb_build_object(
+            'order', 'order_' || ordered.id,
+            'product', (select p.name from public.products p where p.id = ordered.product_id)));
 end;
 $$;
 

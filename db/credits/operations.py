@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from db.core.commands import FunctionCall, SqlFunction, call
+from db.core.commands import FunctionCall, SqlFunction, call, call_as_service
 from db.core.errors import Problems, refuse_any
-from db.core.pool import Transaction
+from db.core.pool import Database, Transaction
 from db.credits.rules import problems_of_grant, problems_of_movement
 
 CREDIT_USAGE = SqlFunction[Any](
@@ -73,7 +73,9 @@ _GIVE_CREDITS_AS_ADMIN = SqlFunction[UUID](
     idempotency_key="text",
 )
 _EXPIRE_HOLDS = SqlFunction[int]("app.expire_holds", "integer", owner_id="uuid")
+_PAY_DEBT = SqlFunction[int]("app.pay_debt", "integer", owner_id="uuid")
 _GRANT_PLAN_CREDITS = SqlFunction[bool]("app.grant_plan_credits", "boolean", owner_id="uuid")
+_SET_LOW_BALANCE = SqlFunction[None]("app.set_low_balance", "void", credits="integer")
 
 _HOLDS_DUE = text("""
     select distinct user_id from credit_holds
@@ -85,9 +87,17 @@ _GRANTS_DUE = text("""
     where usable and expires_at is not null and expires_at <= now() and user_id > :after
     order by user_id limit :at_most
 """)
-_PLAN_CREDITS_DUE = text("""
-    select user_id from wallets where plan_credits_due_at <= now() and user_id > :after
+_DEBTS_DUE = text("""
+    select user_id from wallets
+    where debt > 0 and balance > held and closed_at is null and user_id > :after
     order by user_id limit :at_most
+""")
+_PLAN_CREDITS_DUE = text("""
+    select w.user_id from wallets w
+    where w.plan_credits_due_at <= now() and w.user_id > :after and not exists (
+        select from plan_subscriptions s where s.user_id = w.user_id and s.status <> 'ENDED'
+        and s.current_period_end <= now())
+    order by w.user_id limit :at_most
 """)
 
 
@@ -144,6 +154,17 @@ async def grant_plan_credits(user_id: UUID, transaction: Transaction) -> int:
     return int(given)
 
 
+async def set_low_balance(database: Database, credits: int) -> None:
+    """Sets at how many credits users are told that they run low; 0: never."""
+    await call_as_service(database, _SET_LOW_BALANCE(credits=credits))
+
+
+async def pay_debt(user_id: UUID, transaction: Transaction) -> int:
+    """Pays what a user owes with what they have; 0 when that is nothing."""
+    paid = await call(transaction, _PAY_DEBT(owner_id=user_id))
+    return int(paid > 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """Wallets for which something is due, and what is done to each; it returns how often."""
@@ -159,4 +180,5 @@ class Sweep:
 
 OVERDUE_HOLDS = Sweep(_HOLDS_DUE, expire_holds)
 EXPIRED_GRANTS = Sweep(_GRANTS_DUE, expire_grants)
+DEBTS = Sweep(_DEBTS_DUE, pay_debt)
 PLANS_MONTHS = Sweep(_PLAN_CREDITS_DUE, grant_plan_credits)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0430"
-down_revision = "0420"
+revision = "0440"
+down_revision = "0430"
 branch_labels = None
 depends_on = None
 
