@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0440"
-down_revision = "0430"
+revision = "0450"
+down_revision = "0440"
 branch_labels = None
 depends_on = None
 
