@@ -123,6 +123,7 @@ class LeavingMutation:
             ErrorCode.INVALID_CREDENTIALS,
             ErrorCode.CODE_INVALID,
             ErrorCode.LAST_OWNER,
+            ErrorCode.LAST_ADMIN,
             *errors_of(FRESH_SIGN_IN | STRONG_SIGN_IN),
         ),
         needs_input=False,

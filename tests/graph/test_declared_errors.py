@@ -521,6 +521,12 @@ async def last_admin(stage: Stage) -> str:
     return f'{{id: "user_{stage.actor.user_id}"}}'
 
 
+async def only_admin(stage: Stage) -> str:
+    await last_admin(stage)
+    await stage.owner.execute("update users set role = 'admin' where id = $1", stage.actor.user_id)
+    return "{}"
+
+
 async def has_many_keys(stage: Stage) -> str:
     await stage.owner.execute(
         "insert into api_keys (user_id, name, prefix, secret_hash, scopes)"
@@ -614,6 +620,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "CODE_INVALID": '{code: "123456"}',
         "INVALID_CREDENTIALS": '{password: "wrong one"}',
         "LAST_OWNER": last_owner,
+        "LAST_ADMIN": only_admin,
         "FRESH_SIGN_IN_REQUIRED": stale,
         "SECOND_FACTOR_REQUIRED": with_second_factor,
     },
