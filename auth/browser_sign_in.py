@@ -15,7 +15,6 @@ from typing import Self
 
 import structlog
 
-from auth.networks import RateLimit
 from auth.providers.base import (
     Authorization,
     SignInProvider,
@@ -58,7 +57,9 @@ class BrowserSignIn:
         self._base_url = settings.base_url
         self._origins = settings.redirect_origins
         self._lets_demo_in = not settings.production
-        self._begun = RateLimit[str](settings.provider_sign_ins_per_address, 60.0)
+        self._begun = services.rates.limit(
+            "provider_sign_ins", settings.provider_sign_ins_per_address, 60.0
+        )
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:

@@ -13,11 +13,11 @@ from uuid import UUID
 
 from auth.ceremonies import Ceremonies, PasskeyAnswer, not_accepted
 from auth.factor_changes import tell_change
-from auth.networks import RateLimit
 from auth.reauthentication import ids_of_session
 from auth.second_factors import SecondFactors, invalid_state
 from auth.services import AccountServices
 from auth.sessions import Opened, Sessions, SignInResult, challenge_ids
+from auth.shared_rates import SharedRates
 from db.accounts.assurance import SignInMethod
 from db.accounts.operations import Account, lock_active_account
 from db.audit.operations import record_audit
@@ -52,19 +52,20 @@ class Passkeys:
         sessions: Sessions,
         factors: SecondFactors,
         settings: Settings,
+        rates: SharedRates,
     ) -> None:
         self._database = database
         self._sessions = sessions
         self._factors = factors
         self._ceremonies = Ceremonies(settings)
         self._challenges = challenge_ids(settings)
-        self._begun = RateLimit[str](CHALLENGES_PER_MINUTE, 60.0)
+        self._begun = rates.limit("passkey_challenges", CHALLENGES_PER_MINUTE, 60.0)
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """Those of one process."""
         factors = services.of(SecondFactors.of)
-        return cls(services.database, services.sessions, factors, services.settings)
+        return cls(services.database, services.sessions, factors, services.settings, services.rates)
 
     async def begin_registration(self, actor: Actor, *, is_second_factor: bool) -> dict[str, Any]:
         """The options for a browser to make a passkey with."""
