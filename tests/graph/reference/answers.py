@@ -22,6 +22,7 @@ from graphql import (
     parse,
 )
 
+from db.audit.actions import AuditAction
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.pool import Database
@@ -74,6 +75,7 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("OrganizationInvitation", "isExpired"): lambda invitation: (
         invitation["status"] == "PENDING" and invitation["expires_at"] <= datetime.now(UTC)
     ),
+    ("AuditEntry", "action"): lambda entry: AuditAction(entry["action"]),
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
     ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
@@ -86,6 +88,10 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
         and (grant["expires_at"] or datetime.max.replace(tzinfo=UTC)) > datetime.now(UTC)
     ),
     ("User", "uploads"): lambda upload: upload["status"] != "DELETED",
+    ("User", "apiKeys"): lambda key: key["revoked_at"] is None,
+    ("User", "sessions"): lambda session: (
+        session["revoked_at"] is None and session["expires_at"] > datetime.now(UTC)
+    ),
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
@@ -210,6 +216,8 @@ async def _of_row(
             return None if key is None else f"{prefix}_{key}"
         case specs.Expression():
             return EXPRESSIONS[parent.name, name](row.values)
+        case specs.SessionExpression():
+            return row.values["id"] == reader.actor.session_id
         case specs.Embedded():
             present = PRESENT[parent.name, name](row.values)
             return replace(row, type_name=object_type(field.type).name) if present else None

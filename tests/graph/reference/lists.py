@@ -142,7 +142,7 @@ class List:
             if (version, kind) == ("1", self._kind()):
                 return [
                     first if isinstance(first, int) else datetime.fromisoformat(first),
-                    UUID(key),
+                    key if isinstance(key, int) else UUID(key),
                 ]
         except (ValueError, TypeError):
             pass

@@ -103,6 +103,9 @@ def key_from_text(text: str, model: type[Base]) -> Any:
     table = model.__table__
     assert isinstance(table, Table)
     (column,) = table.primary_key.columns
+    if column.type.python_type is int:
+        is_key = text.isascii() and text.isdigit() and str(int(text)) == text
+        return int(text) if is_key and int(text) < 2**63 else None
     if column.type.python_type is not UUID:
         return text
     try:
