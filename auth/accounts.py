@@ -11,6 +11,7 @@ from datetime import timedelta
 from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
 from auth.failed_attempts import FailedAttempts
+from auth.limited_attempts import notes_limits
 from auth.passwords import PasswordHasher
 from auth.places import Places
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
@@ -63,6 +64,7 @@ class Accounts:
         self._places = Places(settings)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
 
+    @notes_limits("sign_up")
     async def sign_up(
         self,
         email: str,
@@ -117,6 +119,7 @@ class Accounts:
             )
         return self._sessions.signed_in(account, session, bonus)
 
+    @notes_limits("guest")
     async def sign_in_anonymously(
         self, *, network: str = "", device_id: str | None = None, user_agent: str | None = None
     ) -> SignInResult:
@@ -141,6 +144,7 @@ class Accounts:
             )
         return self._sessions.signed_in(account, session, bonus)
 
+    @notes_limits("password")
     async def sign_in(
         self, email: str, password: str, *, network: str = "", user_agent: str | None = None
     ) -> SignInResult:

@@ -15,6 +15,7 @@ from typing import Self
 
 import structlog
 
+from auth.limited_attempts import notes_limits
 from auth.providers.base import (
     Authorization,
     SignInProvider,
@@ -53,6 +54,7 @@ class BrowserSignIn:
         settings = services.settings
         self.providers: dict[str, SignInProvider] = configured_providers(settings)
         self._database = services.database
+        self._failures = services.failures
         self._key = settings.secret("refresh-token-key").encode()
         self._base_url = settings.base_url
         self._origins = settings.redirect_origins
@@ -76,6 +78,7 @@ class BrowserSignIn:
             )
         return self.providers[name]
 
+    @notes_limits("provider")
     async def begin(
         self,
         name: str,

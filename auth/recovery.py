@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from auth.codes import Codes, active_account
+from auth.limited_attempts import notes_limits
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
@@ -23,6 +24,7 @@ class Recovery:
         self._database = services.database
         self._passwords = services.passwords
         self._attempts = services.attempts
+        self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
 
@@ -31,6 +33,7 @@ class Recovery:
         """That of a process."""
         return cls(services)
 
+    @notes_limits("email")
     async def sign_in(
         self, email: str | None, code: str, *, network: str = "", user_agent: str | None = None
     ) -> SignInResult:
@@ -48,6 +51,7 @@ class Recovery:
                 )
         return self._sessions.signed_in(account, session)
 
+    @notes_limits("password_reset")
     async def reset_password(
         self,
         email: str | None,

@@ -107,6 +107,7 @@ def reauthentication(services: AuthServices, settings: Settings) -> Reauthentica
         services.passwords,
         services.accounts._attempts,
         Sessions(services.tokens, settings),
+        services.failures,
     )
 
 

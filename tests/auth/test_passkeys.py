@@ -65,8 +65,15 @@ class Member:
 @pytest.fixture
 def passkeys(services: AuthServices, settings: Settings) -> Passkeys:
     sessions = Sessions(services.tokens, settings)
-    factors = SecondFactors(services.database, sessions, settings)
-    return Passkeys(services.database, sessions, factors, settings, SharedRates.alone())
+    factors = SecondFactors(services.database, sessions, services.failures, settings)
+    return Passkeys(
+        services.database,
+        sessions,
+        factors,
+        settings,
+        SharedRates.alone(),
+        services.failures,
+    )
 
 
 @pytest.fixture
