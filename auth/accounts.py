@@ -61,6 +61,7 @@ class Accounts:
         self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
         self._confirms_email = settings.confirms_email
+        self._blocked_words = settings.blocked_words
         self._places = Places(settings)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
 
@@ -80,7 +81,9 @@ class Accounts:
 
         `network` is where it is opened from, and what pays for it.
         """
-        new = check_new_account(email, password, username, locale)
+        new = check_new_account(
+            email, password, username, locale, blocked_words=self._blocked_words
+        )
         self._budgets.refuse_early(network, is_guest=False)
         async with self._attempts.attempt(network, emails.email_key(new.email)) as asker:
             # Before anything is looked up, so that a known address takes as long as an unknown one.
@@ -230,7 +233,7 @@ class Accounts:
         if isinstance(refreshed, account_sessions.RefreshRefused):
             if refreshed.ended_session_id is not None:
                 self._tokens.revoke_session(refreshed.ended_session_id)
-            raise _refresh_refused()
+            raise _sign_in_again() if refreshed.sign_in_is_over else _refresh_refused()
         renewed = OpenedSession(refreshed.session_id, successor, refreshed.assurance)
         return self._sessions.signed_in(refreshed.account, renewed)
 
@@ -343,6 +346,14 @@ def email_not_confirmed() -> DomainError:
         ErrorCode.EMAIL_NOT_CONFIRMED,
         "Confirm the e-mail address first: give the code that was mailed to it to confirmEmail, or "
         "ask for another one with resendConfirmation.",
+    )
+
+
+def _sign_in_again() -> DomainError:
+    return DomainError(
+        ErrorCode.SESSION_EXPIRED,
+        "It is long since you signed in on this device. Sign in again.",
+        ("input", "refreshToken"),
     )
 
 

@@ -29,6 +29,7 @@ class OwnAccount:
         self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._blocked_words = services.settings.blocked_words
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
@@ -43,7 +44,9 @@ class OwnAccount:
         assert actor.user_id is not None
         password = rules.normalise_password(password)
         own = await self._credentials(actor)
-        rules.check_new_password(password, "newPassword", (own.email,))
+        rules.check_new_password(
+            password, "newPassword", (own.email, own.username, *self._blocked_words)
+        )
         if own.email is None:
             raise wrong_password("currentPassword")
         async with self._attempts.attempt(network, emails.email_key(own.email)) as asker:

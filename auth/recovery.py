@@ -12,7 +12,7 @@ from db.accounts import emails, operations, rules
 from db.accounts import sessions as account_sessions
 from db.accounts.assurance import SignInMethod
 from db.audit.operations import record_audit
-from db.codes.operations import CodePurpose, end_codes
+from db.codes.operations import CodePurpose, end_codes, owner_names
 from db.core.actor import SERVICE
 from db.emails.operations import queue_email
 
@@ -27,6 +27,7 @@ class Recovery:
         self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._blocked_words = services.settings.blocked_words
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
@@ -63,9 +64,12 @@ class Recovery:
     ) -> SignInResult:
         """Sets a new password; every other session ends, and so does every other code."""
         password = rules.normalise_password(password)
-        rules.check_new_password(password, "newPassword", (email,))
+        rules.check_new_password(password, "newPassword", (email, *self._blocked_words))
         async with self._attempts.attempt(network, _account_key(email)) as asker:
             proof = await self._codes.prove(CodePurpose.RESET_PASSWORD, code, network, email=email)
+            async with self._database.transaction(SERVICE) as transaction:
+                names = await owner_names(transaction, proof.code_ids)
+            rules.check_new_password(password, "newPassword", names)
             # A wrong code costs no hash, of whatever address; the code is used up only with it.
             password_hash = await self._passwords.hash(password, asker)
             async with self._database.transaction(SERVICE) as transaction:

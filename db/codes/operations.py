@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, select
 
+from db.accounts.tables import User
 from db.codes.tables import OneTimeCode, PendingSignUp
 from db.core.commands import SqlFunction, call, call_rows
 from db.core.pool import Transaction
@@ -182,6 +183,16 @@ async def owner_of_code(transaction: Transaction, code_id: UUID) -> Whose | None
         select(OneTimeCode.email_key, OneTimeCode.user_id).where(OneTimeCode.id == code_id)
     )
     return Whose(row["email_key"], row["user_id"]) if row else None
+
+
+async def owner_names(transaction: Transaction, code_ids: Sequence[UUID]) -> list[str]:
+    """The address and the username of those whose codes these are."""
+    rows = await transaction.fetch_all(
+        select(User.email, User.username)
+        .join(OneTimeCode, OneTimeCode.user_id == User.id)
+        .where(OneTimeCode.id.in_(code_ids))
+    )
+    return [name for row in rows for name in row if name is not None]
 
 
 async def use_code(

@@ -25,6 +25,7 @@ from graphql import (
 
 from auth.demands import errors_of
 from auth.invitations import invitation_tokens
+from auth.refresh_tokens import new_refresh_token, token_hash
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
@@ -514,6 +515,19 @@ async def owner_of_others(stage: Stage) -> str:
     return f'{{id: "user_{made}"}}'
 
 
+async def signed_in_last_year(stage: Stage) -> str:
+    token = new_refresh_token()
+    await stage.owner.execute(
+        "with session as (insert into sessions (user_id, expires_at, authenticated_at)"
+        " values ($1, now() + interval '1 day', now() - interval '1 year') returning id)"
+        " insert into refresh_tokens (token_hash, session_id, expires_at)"
+        " select $2, id, now() + interval '1 day' from session",
+        stage.actor.user_id,
+        token_hash(token),
+    )
+    return f'{{refreshToken: "{token}"}}'
+
+
 async def last_admin(stage: Stage) -> str:
     await stage.owner.execute(
         "update users set role = 'user' where role = 'admin' and id <> $1", stage.actor.user_id
@@ -600,7 +614,10 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "USERNAME_IN_USE": of_name_in_use('{username: "%n"}'),
     },
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
-    "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
+    "refreshSession": {
+        "UNAUTHENTICATED": '{refreshToken: "dead"}',
+        "SESSION_EXPIRED": signed_in_last_year,
+    },
     "signOut": {},
     "reauthenticate": {
         "BAD_USER_INPUT": '{password: "both", code: "123456"}',
