@@ -15,7 +15,7 @@ WORD_MIN_CHARACTERS = 4
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 # What is written for another letter.
-_LOOKALIKES = str.maketrans("01!i3@4$57", "olll" + "eaasst")
+_LOOKALIKES = str.maketrans("01!i3@4$57", "ollleaasst")
 
 
 def is_made_of(password: str, names: Iterable[str], least_characters: int) -> bool:

@@ -8,9 +8,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 
-from db.accounts.tables import User
 from db.codes.tables import OneTimeCode, PendingSignUp
 from db.core.commands import SqlFunction, call, call_rows
 from db.core.pool import Transaction
@@ -65,6 +64,12 @@ _USE = SqlFunction[Any](
     key="text",
     owner_id="uuid",
 )
+
+
+_OWNER_NAMES = text("""
+    select u.email, u.username from one_time_codes c join users u on u.id = c.user_id
+    where c.id = any(cast(:codes as uuid[]))
+""")
 
 
 class CodePurpose(StrEnum):
@@ -187,11 +192,7 @@ async def owner_of_code(transaction: Transaction, code_id: UUID) -> Whose | None
 
 async def owner_names(transaction: Transaction, code_ids: Sequence[UUID]) -> list[str]:
     """The address and the username of those whose codes these are."""
-    rows = await transaction.fetch_all(
-        select(User.email, User.username)
-        .join(OneTimeCode, OneTimeCode.user_id == User.id)
-        .where(OneTimeCode.id.in_(code_ids))
-    )
+    rows = await transaction.fetch_all(_OWNER_NAMES, codes=list(code_ids))
     return [name for row in rows for name in row if name is not None]
 
 

@@ -45,7 +45,7 @@ def test_what_is_no_password(chosen: str) -> None:
         *("Ana.Miller", "ana-the-1st", "ANA-THE-1ST", "miller2026", "M1ll3r!!1234", "2026-Example"),
         *(
             "GlowUp2026",
-            "glow-up-glow-up-glow",
+            "GLOWUP glowup 12",
             "xGlowUp StudioX",
             "g10wup$tud10!",
             "acme+miller+1",

@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from db.core.actor import Actor
-from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from graph.engine.execution.engine import Engine
 from graph.shared.context import Context
-from jobs.leaving import erase_account
+from jobs.leaving import erase_account, report_unerased
 from server.services import Services
 
 from ..conftest import MakeUser
@@ -202,9 +202,12 @@ async def test_an_admin_who_became_the_last_meanwhile_is_not_erased(
     assert only_admin.user_id
     due = "insert into account_deletions (user_id, deletes_at) values ($1, now())"
     await owner.execute(due, only_admin.user_id)
-    with pytest.raises(DomainError) as refused:
+    with pytest.raises(asyncpg.PostgresError) as refused:
         await erase_account(database, user_id=only_admin.user_id)
-    assert refused.value.code is ErrorCode.LAST_ADMIN
+    assert refused.value.hint == "LAST_ADMIN"
+    with capture_logs() as logs:
+        await report_unerased(user_id=only_admin.user_id, error=refused.value)
+    assert [line["error"] for line in logs] == ["LAST_ADMIN"]
     other = await make_user()
     await owner.execute("update users set role = 'admin' where id = $1", other.user_id)
     await erase_account(database, user_id=only_admin.user_id)
