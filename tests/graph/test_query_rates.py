@@ -134,16 +134,18 @@ async def test_sockets_and_streams_are_paid_from_the_same_budget(
 
 
 async def test_introspection_is_paid_for_as_a_part_of_the_whole_schema(
-    engine: Engine, services: Services, make_user: MakeUser
+    engine: Engine, services: Services, settings: Settings, make_user: MakeUser, clock: Clock
 ) -> None:
     ada = await make_user()
+    usual = settings.model_copy(update={"query_cost_per_user": 2_000_000})
+    services = replace(services, queries=QueryRates(usual, clock))
     whole = await post(engine, services, ada, get_introspection_query())
     cost = whole.json()["extensions"]["cost"]["requested"]
     assert (
         0.9 * INTROSPECTION_COST <= cost <= INTROSPECTION_COST < services.settings.query_cost_limit
     )
     name, remaining, _ = left(whole)
-    assert (name, remaining) == ('"user"', services.settings.query_cost_per_user - cost)
+    assert (name, remaining) == ('"user"', usual.query_cost_per_user - cost)
     part = await post(engine, services, ada, '{ __type(name: "User") { fields { name } } }')
     assert 1 < part.json()["extensions"]["cost"]["requested"] < 10
     assert left(part)[1] < remaining
