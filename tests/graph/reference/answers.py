@@ -75,6 +75,9 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("OrganizationInvitation", "isExpired"): lambda invitation: (
         invitation["status"] == "PENDING" and invitation["expires_at"] <= datetime.now(UTC)
     ),
+    ("DataExport", "sizeBytes"): lambda export: (
+        export["size_bytes"] and min(export["size_bytes"], 2**31 - 1)
+    ),
     ("AuditEntry", "action"): lambda entry: AuditAction(entry["action"]),
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
