@@ -32,9 +32,13 @@ LISTS = (
     "apple_app_client_ids",
     "oidc_providers",
     "password_blocklist",
+    "tool_providers",
 )
 # What is sent back to after signing in at a provider: `https://host`, or an app's `scheme://host`.
 ORIGIN = r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_-]+"
+# A model's name goes into a path.
+MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+PROVIDERS = ("offline", "gemini")
 DEMO_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 
 
@@ -72,6 +76,18 @@ class Settings(BaseSettings):
     worker_jobs: Annotated[int, Field(ge=2, le=200)] = 16
     worker_health_port: Annotated[int, Field(ge=0, le=65535)] = 0
     drain_notice_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
+
+    tool_providers: Annotated[list[str], NoDecode] = []
+    gemini_api_key: SecretStr = SecretStr("")
+    gemini_api_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = (
+        "https://generativelanguage.googleapis.com"
+    )
+    gemini_image_model: Annotated[str, Field(pattern=MODEL)] = "gemini-2.5-flash-image"
+    gemini_analysis_model: Annotated[str, Field(pattern=MODEL)] = "gemini-2.5-flash"
+    gemini_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 90.0
+    gemini_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    gemini_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 8
+    gemini_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
 
     smtp_url: Annotated[str, Field(pattern=r"^(smtps?://\S+)?$")] = ""
     mail_from: Annotated[str, Field(pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$")] = ""
@@ -210,6 +226,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"FOREIGN_ISSUER_SECRET has fewer than {FOREIGN_SECRET_MIN_CHARACTERS} characters"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tools_have_providers_that_exist(self) -> Self:
+        for given_to in self.tool_providers:
+            tool, _, provider = given_to.partition("=")
+            if not tool or provider not in PROVIDERS:
+                raise ValueError(
+                    f"TOOL_PROVIDERS: {given_to!r} names no tool and provider; write such as "
+                    f"eye-color=offline, providers are {' and '.join(PROVIDERS)}"
+                )
+            if provider == "gemini" and not self.gemini_api_key.get_secret_value():
+                raise ValueError(f"TOOL_PROVIDERS gives {tool} to gemini: set GEMINI_API_KEY too")
         return self
 
     @model_validator(mode="after")

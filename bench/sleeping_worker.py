@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from db.core.pool import Database
 from db.files.storage import open_storage
 from jobs.core.worker import Worker
-from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits
+from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits, Providers
 from server.logs import configure_logs
 from server.serving import make_bus, run
 from settings import Settings, get_settings
@@ -36,8 +36,8 @@ async def work(settings: Settings, url: str, seconds: float) -> None:
     database = await Database.connect(url, settings)
     bus = make_bus(settings, url)
     await bus.start(lambda: None)
-    storage, provider = open_storage(settings), SleepingProvider(seconds)
-    worker = Worker(settings, url, database, storage, provider, bus.publish)
+    storage, providers = open_storage(settings), Providers(SleepingProvider(seconds))
+    worker = Worker(settings, url, database, storage, providers, bus.publish)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

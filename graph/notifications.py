@@ -1,4 +1,4 @@
-"""Notifications in the schema: reading, marking as read, and new ones as they come."""
+"""Notifications in the schema: listed, counted, marked, deleted, and watched as they change."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum
 
 import strawberry
+from sqlalchemy import ColumnElement, FromClause, func, select
 
 from db.core.errors import ErrorCode, Problems
 from db.notifications import operations, tables
@@ -15,12 +16,14 @@ from graph.engine.declare import (
     backed_by,
     column,
     connection,
+    expression,
     global_id,
     live,
     mutation,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
+from graph.shared.changes import ChangeKind
 from graph.shared.context import Context
 from graph.shared.inputs import nulls, stored_in
 from graph.shared.mutations import MutationPayload
@@ -50,11 +53,22 @@ class Notification(Node):
     created_at: datetime = column(description="When it was made.")
 
 
+def unread(user: FromClause) -> ColumnElement[int]:
+    """How many notifications of a user's wait to be read; a part of one index says so."""
+    notification = tables.Notification.__table__.alias("unread")
+    counted = select(func.count()).select_from(notification)
+    of_user = notification.c.user_id == user.c.id
+    return counted.where(of_user, ~notification.c.read).correlate(user).scalar_subquery()
+
+
 extend(
     User,
     after="profiles",
     notifications=connection(
         Notification, NEWEST_FIRST, description="Notifications, newest first."
+    ),
+    unread_notification_count=expression(
+        unread, returns=int, description="How many notifications wait to be read."
     ),
 )
 
@@ -81,6 +95,48 @@ async def mark_notification_read(
     return Outcome(operations.mark_read(notification_id), {"notification": RESULT})
 
 
+@strawberry.input(description="Which notifications were read.")
+class MarkAllNotificationsReadInput:
+    until: datetime | None = strawberry.field(
+        default=None,
+        description="`createdAt` of the newest one that the user has seen: what was made later "
+        "stays unread, however late this arrives or is sent again. Without it all that are there "
+        "are marked. Null is as good as leaving it out.",
+    )
+
+
+@strawberry.type(description="Result of `markAllNotificationsRead`.")
+class MarkAllNotificationsReadPayload(MutationPayload):
+    """Payload with nothing but the viewer, whose `unreadNotificationCount` tells what is left."""
+
+
+async def mark_all_notifications_read(
+    context: Context, input: MarkAllNotificationsReadInput | None = None
+) -> Outcome:
+    """Marks the caller's notifications; doing it twice changes nothing more."""
+    context.signed_in()
+    return Outcome(operations.mark_all_read(input.until if input else None))
+
+
+@strawberry.input(description="Which notification to delete.")
+class DeleteNotificationInput:
+    id: strawberry.ID = strawberry.field(description="The notification's global id.")
+
+
+@strawberry.type(description="Result of `deleteNotification`.")
+class DeleteNotificationPayload(MutationPayload):
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of what is gone; null when nothing was deleted."
+    )
+
+
+async def delete_notification(context: Context, input: DeleteNotificationInput) -> Outcome:
+    """Deletes a notification of the caller's."""
+    context.signed_in()
+    notification_id = uuid_from_global_id(input.id, "notification", "input", "id")
+    return Outcome(operations.delete(notification_id), fields={"deleted_id": input.id})
+
+
 @stored_in(tables.Notification, description="A message from an admin to one user.")
 class SendNotificationInput:
     user_id: strawberry.ID = strawberry.field(description="The user's global id.")
@@ -100,7 +156,10 @@ class SendNotificationInput:
 
 @strawberry.type(description="Result of `sendNotification`.")
 class SendNotificationPayload(MutationPayload):
-    notification: Notification | None = strawberry.field(description="What was sent.")
+    notification: Notification | None = strawberry.field(
+        description="What was sent; null on errors, and for a user who wants no notifications of "
+        "this type."
+    )
 
 
 async def send_notification(context: Context, input: SendNotificationInput) -> Outcome:
@@ -130,12 +189,29 @@ class NotificationsMutation:
         for_api_keys=True,
         description="Mark a notification as read.",
     )
+    mark_all_notifications_read: MarkAllNotificationsReadPayload | None = mutation(
+        mark_all_notifications_read,
+        MarkAllNotificationsReadInput,
+        errors=(),
+        needs_input=False,
+        for_api_keys=True,
+        description="Mark all of the caller's notifications as read. What arrives meanwhile stays "
+        "unread.",
+    )
+    delete_notification: DeleteNotificationPayload | None = mutation(
+        delete_notification,
+        DeleteNotificationInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        for_api_keys=True,
+        description="Delete a notification.",
+    )
     send_notification: SendNotificationPayload | None = mutation(
         send_notification,
         SendNotificationInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
         for_admins=True,
-        description="Send one user a notification. For admins; FORBIDDEN for others.",
+        description="Send one user a notification, if they want such ones. For admins; FORBIDDEN "
+        "for others.",
     )
 
 
@@ -147,6 +223,22 @@ class NotificationAdded:
     )
 
 
+@strawberry.type(description="A notification that came, was read or was deleted.")
+class NotificationsChanged:
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    kind: ChangeKind | None = strawberry.field(
+        description="What has happened; null in the first item, which only gives the cursor."
+    )
+    notification: Notification | None = strawberry.field(
+        description="The notification right after the change; null when it was deleted, and in the "
+        "first item."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a notification that was deleted, by the user or because the "
+        "limit was reached; null otherwise."
+    )
+
+
 @strawberry.type
 class NotificationsSubscription:
     """Subscriptions on notifications."""
@@ -155,5 +247,16 @@ class NotificationsSubscription:
         "notification.added",
         "notification",
         starts_empty=True,
+        only_new=True,
         description="The caller's new notifications, each once and in order, behind one null item.",
+    )
+    notifications_changed: NotificationsChanged = live(
+        "notification.added",
+        "notification",
+        starts_empty=True,
+        gone="deletedId",
+        kind="kind",
+        description="The caller's notifications as they come, are read and deleted, on whichever "
+        "device: each change once and in order, behind one null item. Ask for the list first, then "
+        "watch.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from uuid import UUID, uuid5
 
 import structlog
@@ -17,6 +18,7 @@ from db.generations.operations import (
     MadeGeneration,
     RunnableGeneration,
     Wait,
+    asked_for,
     end_attempt,
     fail_generation,
     finish_generation,
@@ -24,12 +26,14 @@ from db.generations.operations import (
     is_cancelled,
     recorded_result_path,
     start_generation,
+    take_provider_call,
 )
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
 from jobs.credits import expire_holds
 from jobs.providers.base import (
     GenerationOutcome,
     GenerationRequest,
+    LimitedProvider,
     ProviderError,
     ProviderFailed,
     ProviderRefused,
@@ -37,7 +41,6 @@ from jobs.providers.base import (
     Stopwatch,
 )
 
-ATTEMPTS = 3
 # A generation that still cannot even be begun after so many tries, about ten minutes, is given up.
 JOB_ATTEMPTS = 16
 AT_ONCE = 500
@@ -79,8 +82,13 @@ class GenerationRun:
     async def run(self) -> None:
         """Make one attempt; `RetryLater` when another is due, else the generation has ended."""
         services = self._services
+        asked = await asked_for(services.database, self.generation_id)
+        if asked is None:
+            return
+        provider = services.providers.of(asked.tool_id)
+        await _take_turn(services, provider)
         begun = await start_generation(
-            services.database, self.generation_id, services.provider.name, ATTEMPTS
+            services.database, self.generation_id, provider.name, provider.limits.attempts
         )
         services.wake()
         if begun is None:
@@ -89,46 +97,61 @@ class GenerationRun:
             raise RetryLater(begun.seconds, "the provider's circuit is open")
         watch = Stopwatch()
         try:
-            self._making = asyncio.create_task(_made(services, begun, watch))
+            making = _made(services, provider, begun, asked.names, watch)
+            self._making = asyncio.create_task(making)
             made = await _result_of(self._making)
         except Exception as error:
-            await self._not_made(begun, watch, error)
+            await self._not_made(begun, provider, watch, error)
         except asyncio.CancelledError:
             if not self._called_off:
                 raise
-            await self._end(begun, watch, AttemptFailure.CANCELLED, None)
+            await self._end(begun, provider, watch, AttemptFailure.CANCELLED, None)
         else:
             await _finish_with_retries(services, begun, made)
             await _forget_earlier_attempts(services.storage, begun)
 
     async def _not_made(
-        self, generation: RunnableGeneration, watch: Stopwatch, error: Exception
+        self,
+        generation: RunnableGeneration,
+        provider: LimitedProvider,
+        watch: Stopwatch,
+        error: Exception,
     ) -> None:
         outcome = _outcome_of(error)
-        await self._end(generation, watch, outcome, describe(error))
+        await self._end(generation, provider, watch, outcome, error)
         if outcome is AttemptFailure.REFUSED:
             await self._fail(generation, ErrorCode.PROVIDER_REFUSED, error, None)
-        elif generation.attempts_left > 0:
-            raise RetryLater(_retry_delay(generation, error), describe(error)) from error
+        elif generation.attempts_left > 0 and _may_pass(error):
+            delay = _retry_delay(generation, provider, error)
+            raise RetryLater(delay, describe(error)) from error
         else:
-            log.error("generation failed", generation_id=str(generation.id), exc_info=error)
+            log.error(
+                "generation failed",
+                generation_id=str(generation.id),
+                provider=provider.name,
+                reason=describe(error),
+                exc_info=error,
+            )
             await self._fail(generation, ErrorCode.PROVIDER_FAILED, error, describe(error))
 
     async def _end(
         self,
         generation: RunnableGeneration,
+        provider: LimitedProvider,
         watch: Stopwatch,
         outcome: AttemptFailure,
-        error: str | None,
+        error: Exception | None,
     ) -> None:
-        services = self._services
+        took = error if isinstance(error, ProviderError) else ProviderError("")
         await end_attempt(
-            services.database,
+            self._services.database,
             generation,
-            services.provider.name,
+            provider.name,
             outcome,
             watch.milliseconds,
-            error,
+            describe(error) if error else None,
+            took.usage,
+            took.cost_micro_usd,
         )
 
     async def _fail(
@@ -161,7 +184,26 @@ async def _result_of(making: asyncio.Task[MadeGeneration]) -> MadeGeneration:
 def describe(error: Exception) -> str:
     """An error for admins: its kind, and its words when they were written to be read."""
     kind = type(error).__name__
-    return f"{kind}: {error.public_message}" if isinstance(error, ProviderError) else kind
+    if not isinstance(error, ProviderError):
+        return kind
+    detail = f" [{error.detail}]" if error.detail else ""
+    return f"{kind}: {error.public_message}{detail}"
+
+
+async def _take_turn(services: WorkerServices, provider: LimitedProvider) -> None:
+    """Takes one of the calls of this minute; without one the job waits, outside the worker."""
+    if not provider.limits.calls_per_minute:
+        return
+    wait = await take_provider_call(
+        services.database, provider.name, provider.limits.calls_per_minute
+    )
+    if wait is not None:
+        # Those that wait come back one after the other.
+        raise RetryLater(wait + random.uniform(0, 1), "no call is left in this minute")  # noqa: S311
+
+
+def _may_pass(error: Exception) -> bool:
+    return not isinstance(error, ProviderFailed) or error.may_pass
 
 
 def _outcome_of(error: Exception) -> AttemptFailure:
@@ -176,16 +218,22 @@ def _outcome_of(error: Exception) -> AttemptFailure:
             return AttemptFailure.FAILED
 
 
-def _retry_delay(generation: RunnableGeneration, error: Exception) -> float:
+def _retry_delay(
+    generation: RunnableGeneration, provider: LimitedProvider, error: Exception
+) -> float:
     """Twice as long after each attempt, a little different for each; longer if it was asked for."""
-    before = max(ATTEMPTS - generation.attempts_left - 1, 0)
+    before = max(provider.limits.attempts - generation.attempts_left - 1, 0)
     delay = min(RETRY_DELAY_SECONDS * 2.0**before, LONGEST_RETRY_DELAY_SECONDS)
     asked = error.retry_after_seconds if isinstance(error, ProviderFailed) else None
-    return max(delay * random.uniform(0.8, 1.2), asked or 0)  # noqa: S311
+    return max(delay, asked or 0) * random.uniform(1, 1.2)  # noqa: S311
 
 
 async def _made(
-    services: WorkerServices, generation: RunnableGeneration, watch: Stopwatch
+    services: WorkerServices,
+    provider: LimitedProvider,
+    generation: RunnableGeneration,
+    names: Mapping[str, str],
+    watch: Stopwatch,
 ) -> MadeGeneration:
     try:
         image = await services.storage.get(generation.upload_path)
@@ -198,15 +246,16 @@ async def _made(
         image=image,
         content_type=generation.upload_content_type,
         mask=mask or None,
+        names=names,
     )
-    outcome = await services.provider.generate(request, watch)
+    outcome = await provider.generate(request, watch)
     path = await _stored(services.storage, generation, outcome)
     return MadeGeneration(
         result=outcome.analysis,
         result_path=path,
         result_content_type=outcome.content_type if path else None,
         made_offline=outcome.made_offline,
-        provider=services.provider.name,
+        provider=provider.name,
         latency_milliseconds=watch.milliseconds,
         usage=outcome.usage,
         cost_micro_usd=outcome.cost_micro_usd,

@@ -26,7 +26,7 @@ from graph.live.bus import WakeBus
 from jobs.core.probes import probes
 from jobs.core.worker import Worker
 from jobs.mailing import check_mail_settings
-from jobs.providers import choose_provider
+from jobs.providers import choose_providers
 from server.app import Server, running
 from server.connections import raise_open_files
 from server.process_group import ProcessGroup
@@ -230,7 +230,7 @@ def make_worker(
         settings.database_direct_url or url,
         database,
         open_storage(settings),
-        choose_provider(settings),
+        choose_providers(settings),
         wake,
     )
 

@@ -54,17 +54,23 @@ $$;
 -- Trigger: records the changed row as an event, for one user or for everybody. Arguments: the topic, the column
 -- naming the row, two lists of columns (those that no client may read, and those too large to be copied), and
 -- the column naming the user, empty for everybody. A write that changes nothing but hidden columns is no event,
--- nor is what goes with its owner's account: nobody is left to see it.
+-- nor is what goes with its owner's account: nobody is left to see it. A row that becomes another user's is new
+-- to that user.
 create or replace function app.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hidden text[] := tg_argv[2]::text[];
     deferred text[] := tg_argv[3]::text[];
     row_image jsonb := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end - hidden;
+    before jsonb;
+    change text := tg_op;
     owner_id uuid;
 begin
-    if tg_op = 'UPDATE' and row_image = to_jsonb(old) - hidden then
-        return null;
+    if tg_op = 'UPDATE' then
+        before := to_jsonb(old) - hidden;
+        if row_image = before then
+            return null;
+        end if;
     end if;
     if tg_argv[4] = '' then
         insert into public.events (topic, change, audience_kind, entity_id, snapshot)
@@ -76,8 +82,11 @@ begin
         or tg_op = 'DELETE' and not exists (select from public.users where id = owner_id) then
         return null;
     end if;
+    if tg_op = 'UPDATE' and before ->> tg_argv[4] is distinct from row_image ->> tg_argv[4] then
+        change := 'INSERT';
+    end if;
     insert into public.events (topic, change, user_id, audience_kind, audience_id, entity_id, snapshot)
-    values (tg_argv[0], tg_op, owner_id, 'user', owner_id, row_image ->> tg_argv[1], row_image - deferred);
+    values (tg_argv[0], change, owner_id, 'user', owner_id, row_image ->> tg_argv[1], row_image - deferred);
     return null;
 end;
 $$;

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 
 from sqlalchemy import Table
 
-from db.core.access import Audience, access_of, audiences
-from db.core.base import Declarations
 from db.core.merge_rules import Join, KeepTheMembers, MergedBy, MergeRule, Move, user_columns
 from db.core.quotas import TableQuota
 from db.core.registry import metadata, models
@@ -39,19 +37,11 @@ _JOIN = """    delete from public.{table} t where t.{owner} = guest and exists (
 """
 _MOVE = """    with gone as (
         update public.{table} t set {values} where {found} returning t.*
-    ){told}
+    )
     select count(*){counted} into rows_moved{into} from gone;
 """
 _COUNT = """    perform app.move_use(guest, member, '{table}', rows_counted, bytes_counted);
 """
-# A watch of new rows alone has no trigger on updates: to the member, what moved is new.
-_TELL = """, told as (
-        insert into public.events
-            (topic, change, user_id, audience_kind, audience_id, entity_id, snapshot)
-        select '{topic}', 'INSERT', member, 'user', member, g.{entity}::text,
-            to_jsonb(g) - '{hidden}'::text[]
-        from gone g
-    )"""
 _DELETE = """    delete from public.{table} t where {found};
 """
 
@@ -106,6 +96,8 @@ def _joining(table: Table, rule: Join) -> str:
 
 def _moving(table: Table, rule: Move) -> str:
     model = models()[table.name]
+    if model.watch is not None and not model.watch.updates:
+        raise TypeError(f"{table.name}: watch updates, so that a member is told of what moves")
     is_counted = isinstance(model.quota, TableQuota)
     sums = (
         ", count(*) filter (where stored_bytes > 0), coalesce(sum(stored_bytes), 0)"
@@ -116,7 +108,6 @@ def _moving(table: Table, rule: Move) -> str:
         table=table.name,
         values=", ".join(f"{name} = {value}" for name, value in _values(table, rule)),
         found=_of_guest(table),
-        told=_telling(table, model),
         counted=sums,
         into=", rows_counted, bytes_counted" if is_counted else "",
     )
@@ -144,14 +135,3 @@ def _values(table: Table, rule: Move) -> Iterator[tuple[str, str]]:
 
 def _of_guest(table: Table) -> str:
     return " or ".join(f"t.{column.name} = guest" for column in user_columns(table))
-
-
-def _telling(table: Table, model: type[Declarations]) -> str:
-    watch, access = model.watch, access_of(table)
-    if watch is None or watch.updates or not watch.inserts:
-        return ""
-    (told,) = audiences(table)
-    if told != Audience("user", told.column):
-        raise TypeError(f"{table.name}: what moves is told to its owner alone")
-    unseen = ",".join((*access.hidden, *watch.deferred))
-    return _TELL.format(topic=watch.topic, entity=watch.entity, hidden=f"{{{unseen}}}")

@@ -245,6 +245,9 @@ class CreditTransaction(Base):
             name="type",
         ),
         CheckConstraint("balance_after >= 0", name="balance_after"),
+        CheckConstraint(
+            "char_length(reason) <= 255 and char_length(reference_id) <= 255", name="texts"
+        ),
         Index("ix_credit_transactions_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_credit_transactions_user_id_type", "user_id", "type", "created_at", "id"),
         index_where_set("credit_transactions", "hold_id"),

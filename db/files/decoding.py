@@ -92,6 +92,21 @@ def resized_image(data: bytes, width_pixels: int) -> bytes:
     return output.getvalue()
 
 
+def shrunk_image(data: bytes, longest_pixels: int, limit_pixels: int) -> bytes:
+    """A stored picture as a JPEG whose sides are no longer; what is see-through is white."""
+    sound = inspect_image(data, limit_pixels)
+    picture: Image.Image = Image.open(io.BytesIO(sound.data), formats=["JPEG", "PNG"])
+    picture.draft("RGB", (longest_pixels * 2, longest_pixels * 2))
+    if picture.mode == "RGBA":
+        opaque = Image.new("RGB", picture.size, "white")
+        opaque.paste(picture, mask=picture.getchannel("A"))
+        picture = opaque
+    picture.thumbnail((longest_pixels, longest_pixels), Image.Resampling.LANCZOS)
+    output = io.BytesIO()
+    picture.save(output, "JPEG", quality=JPEG_QUALITY)
+    return output.getvalue()
+
+
 def _media_type(data: bytes) -> str | None:
     """Which decoder is to try, by the signature that its format begins with."""
     if data.startswith(b"\xff\xd8\xff"):
@@ -268,6 +283,8 @@ def answer(data: bytes, limit_pixels: int, task: str, argument: str) -> tuple[by
     if task == "resize":
         return b"{}\n", resized_image(data, int(argument))
     try:
+        if task == "shrink":
+            return b"{}\n", shrunk_image(data, int(argument), limit_pixels)
         image = inspect_image(data, limit_pixels, argument or None)
     except DomainError as refusal:
         return json.dumps({"code": refusal.code, "message": refusal.message}).encode() + b"\n", b""

@@ -119,6 +119,21 @@ begin
 end;
 $$;
 
+-- What a generation is to be: its tool, and what the catalog calls those of its parameters that name a
+-- row of it. Both are null when there is none.
+create or replace function app.asked_for(wanted uuid, out tool_id text, out names jsonb)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select t.id, (
+        select coalesce(jsonb_object_agg(p.name, n.name), '{}')
+        from jsonb_each(t.parameters_schema -> 'properties') as p (name, rule)
+        cross join lateral (
+            select format('%s (%s, %s)', h.name, lower(h.gender::text), h.category) as name
+            from public.hairstyles h
+            where p.rule ->> 'x-catalog' = 'hairstyles' and h.id = g.parameters ->> p.name) n)
+    from public.generations g join public.tools t on t.id = g.tool_id
+    where g.id = wanted;
+$$;
+
 -- Begins an attempt. `action` says what the worker does: RUN it, WAIT `wait_seconds` because the
 -- provider's circuit is open, or nothing (DONE). A generation that was left RUNNING was abandoned
 -- by its worker. After `attempts_allowed` attempts, or 5 minutes before an open circuit, it fails;
@@ -176,10 +191,11 @@ begin
 end;
 $$;
 
--- Notes an attempt that made nothing. What becomes of the generation is another function's to say.
+-- Notes an attempt that made nothing, and what it took. What becomes of the generation is another
+-- function's to say.
 create or replace function app.end_attempt(
     wanted uuid, ended_attempt integer, provider_name text, attempt_outcome text, milliseconds integer,
-    reason text
+    used jsonb, cost integer, reason text
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -189,7 +205,7 @@ begin
     select * into generation from public.generations g where g.id = wanted for key share;
     if found then
         perform app.log_attempt(
-            generation, ended_attempt, provider_name, attempt_outcome, milliseconds, '{}', 0, reason);
+            generation, ended_attempt, provider_name, attempt_outcome, milliseconds, used, cost, reason);
         perform app.note_provider_outcome(provider_name, attempt_outcome);
     end if;
 end;
@@ -275,11 +291,11 @@ revoke execute on function
     app.log_attempt(public.generations, integer, text, text, integer, jsonb, integer, text),
     app.note_provider_outcome(text, text), app.wait_for_circuit(text),
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
-    app.end_attempt(uuid, integer, text, text, integer, text),
+    app.asked_for(uuid), app.end_attempt(uuid, integer, text, text, integer, jsonb, integer, text),
     app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 from public;
 grant execute on function
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
-    app.end_attempt(uuid, integer, text, text, integer, text),
+    app.asked_for(uuid), app.end_attempt(uuid, integer, text, text, integer, jsonb, integer, text),
     app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 to service;

@@ -297,9 +297,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     key text := case ended.status when 'SUCCEEDED' then 'generationSucceeded' else 'generationFailed' end;
 begin
-    insert into public.notifications (user_id, type, title_key, message_key, data)
-    values (ended.user_id, 'GENERAL', 'notifications.' || key || '.title', 'notifications.' || key || '.message',
-            jsonb_build_object('generationId', 'generation_' || ended.id, 'toolId', 'tool_' || ended.tool_id));
+    perform app.notify(ended.user_id, 'GENERAL', 'notifications.' || key || '.title',
+        'notifications.' || key || '.message',
+        jsonb_build_object('generationId', 'generation_' || ended.id, 'toolId', 'tool_' || ended.tool_id,
+            'toolKey', (select t.name_key from public.tools t where t.id = ended.tool_id)));
 end;
 $$;
 

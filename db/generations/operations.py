@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from db.accounts.operations import TAKE_FROM_BUDGET
 from db.catalog.operations import parameter_rules
 from db.catalog.rules import accepted_parameters
 from db.core.actor import SERVICE, Actor
@@ -18,6 +21,7 @@ from db.core.pool import Database
 from db.credits.rules import problems_of_key
 from db.uploads.receiving import UploadReceiver
 
+_MINUTE = timedelta(minutes=1)
 _WAITED_TOO_LONG = (
     "The generation waited too long and was given up. No credit was spent; start it again."
 )
@@ -66,6 +70,8 @@ _END_ATTEMPT = SqlFunction[None](
     provider_name="text",
     attempt_outcome="text",
     milliseconds="integer",
+    used="jsonb",
+    cost="integer",
     reason="text",
 )
 _FAIL = SqlFunction[bool](
@@ -77,6 +83,7 @@ _FAIL = SqlFunction[bool](
     message="text",
     dead_error="text",
 )
+_ASKED_FOR = SqlFunction[Any]("app.asked_for", "record(tool_id text, names jsonb)", wanted="uuid")
 _IS_CANCELLED = """
     select exists (select from generations where id = $1 and status = 'CANCELLED')
 """
@@ -107,6 +114,14 @@ class RunnableGeneration:
     upload_path: str
     upload_content_type: str
     mask_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """The tool of a generation, and what the catalog calls its parameters that name a row of it."""
+
+    tool_id: str
+    names: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +215,26 @@ async def _row(database: Database, sql: str, *arguments: Any) -> asyncpg.Record:
         return await connection.raw.fetchrow(sql, *arguments)
 
 
+async def asked_for(database: Database, generation_id: UUID) -> AskedFor | None:
+    """What a generation is to be; None when it is gone."""
+    asked = _ASKED_FOR(wanted=generation_id)
+    row = await _row(database, asked.sql, *asked.values)
+    return AskedFor(row["tool_id"], row["names"]) if row["tool_id"] else None
+
+
+async def take_provider_call(
+    database: Database, provider: str, calls_per_minute: int
+) -> float | None:
+    """Counts a call of this minute, of whichever worker; seconds to wait where none is left."""
+    taken = TAKE_FROM_BUDGET(
+        budget_kind="provider_calls",
+        budget_holder=sha256(provider.encode()).digest(),
+        most=calls_per_minute,
+        span=_MINUTE,
+    )
+    return await call_as_service(database, taken)
+
+
 async def start_generation(
     database: Database, generation_id: UUID, provider: str, attempts: int
 ) -> RunnableGeneration | Wait | None:
@@ -254,14 +289,18 @@ async def end_attempt(
     outcome: AttemptFailure,
     latency_milliseconds: int,
     error: str | None,
+    usage: dict[str, Any] | None = None,
+    cost_micro_usd: int = 0,
 ) -> None:
-    """Note an attempt that made nothing; `error` is for admins."""
+    """Note an attempt that made nothing, and what it took; `error` is for admins."""
     ended = _END_ATTEMPT(
         wanted=generation.id,
         ended_attempt=generation.attempt,
         provider_name=provider,
         attempt_outcome=outcome.value,
         milliseconds=latency_milliseconds,
+        used=usage or {},
+        cost=cost_micro_usd,
         reason=error,
     )
     await call_as_service(database, ended)

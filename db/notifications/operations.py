@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from db.core.commands import FunctionCall, SqlFunction
 from db.core.errors import Problems
-from db.core.writes import update_row
+from db.core.writes import delete_row, update_row
 from db.credits.rules import problems_of_key
 from db.notifications.rules import problems_of_message
 from db.notifications.tables import Notification
 
-_SEND = SqlFunction[UUID](
+_MARK_ALL_READ = SqlFunction[UUID](
+    "app.mark_all_notifications_read", "uuid", until="timestamp with time zone"
+)
+_SEND = SqlFunction[UUID | None](
     "app.send_notification",
     "uuid",
     receiver_id="uuid",
@@ -29,6 +33,16 @@ def mark_read(notification_id: UUID) -> FunctionCall[UUID]:
     return update_row(Notification, notification_id, {"read": True})
 
 
+def mark_all_read(until: datetime | None) -> FunctionCall[UUID]:
+    """Marks the actor's notifications as read, those made until then; gives the actor."""
+    return _MARK_ALL_READ(until=until)
+
+
+def delete(notification_id: UUID) -> FunctionCall[UUID]:
+    """Deletes a notification of the actor's; NOT_FOUND for any other. Gives its id."""
+    return delete_row(Notification, notification_id)
+
+
 def send_notification(
     problems: Problems,
     *,
@@ -38,8 +52,8 @@ def send_notification(
     message_key: str,
     data: object,
     idempotency_key: str,
-) -> FunctionCall[UUID]:
-    """Sends a user a message on behalf of an admin; gives the notification.
+) -> FunctionCall[UUID | None]:
+    """Sends a user a message on behalf of an admin; gives the notification, None if unwanted.
 
     What is wrong is told together with the `problems` found before.
     """

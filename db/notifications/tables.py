@@ -16,7 +16,10 @@ from db.core.quotas import Limit, TableQuota
 
 
 class Notification(Base):
-    """A message to one user; `data` fills the placeholders of the translated texts."""
+    """A message to one user; `data` fills the placeholders of the translated texts.
+
+    `app.notify()` makes them.
+    """
 
     __tablename__ = "notifications"
 
@@ -37,7 +40,8 @@ class Notification(Base):
     )
     large: ClassVar = {"data": 4_096}
     access = Access(read=AnyOf(Owner(), Admin()), write=Owner(), update=("read",), delete=True)
-    watch = Watch("notification.added", updates=False)
+    # Named after what it carried first: the events of the last days and other servers say so.
+    watch = Watch("notification.added", deletes=True)
     on_erase = Delete()
     on_merge = Move()
     quota = TableQuota(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -49,6 +49,7 @@ class Profile(Base):
 
     __table_args__ = (
         UniqueConstraint("user_id", "local_id"),
+        CheckConstraint("isfinite(created_at) and isfinite(updated_at)", name="times"),
         Index("ix_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_profiles_user_id_updated_at_id", "user_id", "updated_at", "id"),
     )

@@ -242,6 +242,8 @@ def live(
     entity: bool = False,
     starts_empty: bool = False,
     gone: str | None = None,
+    kind: str | None = None,
+    only_new: bool = False,
     description: str,
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
@@ -249,11 +251,12 @@ def live(
     With `entity`, it takes the `id` of one row to watch; without, it watches the actor's own and
     those of the actor's groups, or everybody's of a public table. `starts_empty` begins with a null
     item instead of the state now. `gone` names the payload's field with the id of a row that is
-    deleted or hidden now.
+    deleted or hidden now, `kind` the one with a `ChangeKind`, null beside no change. `only_new`
+    shows new rows and no other changes.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
     current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None
-    spec = Live(topic, field, current, entity_argument, gone)
+    spec = Live(topic, field, current, entity_argument, gone, kind, only_new)
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}
     )

@@ -170,7 +170,8 @@ class Live:
     """Root of a subscription: the events of `topic`, the row they carry, and where it is shown.
 
     `gone` is the payload's field for the global id of a row that was deleted or is hidden now;
-    without one, such events are not shown.
+    without one, such events are not shown. `kind` is its field for what has happened to the row.
+    With `only_new`, nothing but new rows are shown.
     """
 
     topic: str
@@ -178,6 +179,8 @@ class Live:
     current: str  # "row": the state now; "nothing": a null item first
     entity_argument: str | None = None
     gone: str | None = None
+    kind: str | None = None
+    only_new: bool = False
 
 
 Spec = (

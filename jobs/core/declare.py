@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from db.core.pool import Database
 from db.files.storage import Storage
-from jobs.providers.base import LimitedProvider
+from jobs.providers.base import Providers
 from settings import Settings, get_settings
 
 Work = Callable[..., Awaitable[None]]
@@ -42,7 +42,7 @@ class WorkerServices:
 
     database: Database
     storage: Storage
-    provider: LimitedProvider
+    providers: Providers
     wake: Callable[[], None]
     settings: Settings = field(default_factory=get_settings, repr=False)
     _states: dict[Any, Any] = field(default_factory=dict, repr=False)

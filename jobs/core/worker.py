@@ -30,7 +30,7 @@ from jobs.core.declare import (
     make_job,
 )
 from jobs.core.scheduler import Scheduler
-from jobs.providers.base import LimitedProvider, Provider
+from jobs.providers.base import Providers
 from settings import Settings
 
 # A killed worker's job is taken over when its heartbeat is this old and somebody looks.
@@ -64,15 +64,13 @@ class Worker:
         direct_url: str,
         database: Database,
         storage: Storage,
-        provider: Provider,
+        providers: Providers,
         wake: Callable[[], None],
         declared: DeclaredWork | None = None,
     ) -> None:
         self._settings = settings
         self._direct_url = direct_url
-        self._services = WorkerServices(
-            database, storage, LimitedProvider(provider), wake, settings
-        )
+        self._services = WorkerServices(database, storage, providers, wake, settings)
         self._declared = declared or declared_work()
         self._scheduler = Scheduler(self._services, self._declared.schedule)
         self._scheduled = make_job(RUN_SCHEDULED, self._run_scheduled)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol, Self
 
@@ -14,7 +15,8 @@ _TOO_LONG = "The generation took too long. No credit was spent; try again in a m
 class GenerationRequest:
     """One run of a tool on the bytes of one inspected photo.
 
-    `mask` is a picture, inspected too, that is white where the tool is to work.
+    `mask` is a picture, inspected too, that is white where the tool is to work. `names` is what the
+    catalog calls the parameters that name a row of it, such as a hairstyle.
     """
 
     tool_id: str
@@ -22,6 +24,7 @@ class GenerationRequest:
     image: bytes
     content_type: str
     mask: bytes | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +47,36 @@ class GenerationOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ProviderLimits:
-    """How long one call may take, and how many a worker process makes at once."""
+    """How long one attempt may take, how many a worker process makes at once, and how many times a
+    generation is tried. All workers together begin at most `calls_per_minute`; 0 is no limit.
+    """
 
     timeout_seconds: float
     concurrent_calls: int
+    attempts: int = 3
+    calls_per_minute: int = 0
 
 
 class ProviderError(Exception):
-    """A generation that a provider did not make. `public_message` is safe to show to anyone."""
+    """A generation that a provider did not make. `public_message` is safe to show to anyone.
 
-    def __init__(self, public_message: str) -> None:
+    `detail` tells admins more, in words that hold nothing of a request or an answer. `usage` and
+    `cost_micro_usd` are what the provider took all the same.
+    """
+
+    def __init__(
+        self,
+        public_message: str,
+        *,
+        detail: str = "",
+        usage: dict[str, Any] | None = None,
+        cost_micro_usd: int = 0,
+    ) -> None:
         super().__init__(public_message)
         self.public_message = public_message
+        self.detail = detail
+        self.usage = usage or {}
+        self.cost_micro_usd = cost_micro_usd
 
 
 class ProviderRefused(ProviderError):
@@ -63,14 +84,22 @@ class ProviderRefused(ProviderError):
 
 
 class ProviderFailed(ProviderError):
-    """The provider could not make this now; trying again may help.
+    """The provider could not make this now; trying again may help, unless it may not pass.
 
     `retry_after_seconds` is how long it asked to be left alone, when it did.
     """
 
-    def __init__(self, public_message: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(public_message)
+    def __init__(
+        self,
+        public_message: str,
+        retry_after_seconds: float | None = None,
+        *,
+        may_pass: bool = True,
+        **known: Any,
+    ) -> None:
+        super().__init__(public_message, **known)
         self.retry_after_seconds = retry_after_seconds
+        self.may_pass = may_pass
 
 
 class ProviderTimedOut(ProviderFailed):
@@ -125,8 +154,8 @@ class LimitedProvider:
     def __init__(self, provider: Provider) -> None:
         self.name = provider.name
         self.makes = provider.makes
+        self.limits = provider.limits
         self._provider = provider
-        self._timeout_seconds = provider.limits.timeout_seconds
         self._calls = asyncio.Semaphore(provider.limits.concurrent_calls)
 
     async def generate(self, request: GenerationRequest, watch: Stopwatch) -> GenerationOutcome:
@@ -134,7 +163,33 @@ class LimitedProvider:
         async with self._calls:
             with watch:
                 try:
-                    async with asyncio.timeout(self._timeout_seconds):
+                    async with asyncio.timeout(self.limits.timeout_seconds):
                         return await self._provider.generate(request)
                 except TimeoutError as error:
                     raise ProviderTimedOut(_TOO_LONG) from error
+
+
+class Providers:
+    """Who makes which tool: the first provider all of them, but for those given to another."""
+
+    def __init__(self, first: Provider, by_tool: Mapping[str, Provider] | None = None) -> None:
+        limited = {first.name: LimitedProvider(first)}
+        for other in (by_tool or {}).values():
+            limited.setdefault(other.name, LimitedProvider(other))
+        self._first = limited[first.name]
+        self._by_tool = {tool: limited[one.name] for tool, one in (by_tool or {}).items()}
+
+    def of(self, tool_id: str) -> LimitedProvider:
+        """The provider that makes a tool, or its preview."""
+        return self._by_tool.get(tool_id, self._first)
+
+    @property
+    def makes(self) -> frozenset[str] | None:
+        """The tools that are made; None when all are."""
+        if self._first.makes is None:
+            return None
+        made = {tool for tool in self._first.makes if tool not in self._by_tool}
+        for tool, provider in self._by_tool.items():
+            if provider.makes is None or tool in provider.makes:
+                made.add(tool)
+        return frozenset(made)

@@ -81,6 +81,7 @@ CALLABLE = {
         "app.demote_user(uuid,text,text)",
         "app.is_admin()",
         "app.lock_user(uuid,text,text)",
+        "app.mark_all_notifications_read(timestamp with time zone)",
         "app.promote_user(uuid,text,text)",
         "app.unlock_user(uuid,text,text)",
         "app.required_admin_id()",

@@ -60,6 +60,8 @@ OPEN = {
     "deleteGeneration",
     "deleteProfile",
     "deleteUpload",
+    "deleteNotification",
+    "markAllNotificationsRead",
     "markNotificationRead",
     "spendCredits",
     "updateProfile",

@@ -688,6 +688,8 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     },
     "deleteProfile": {"NOT_FOUND": f'{{id: "profile_{UUID(int=1)}"}}'},
     "markNotificationRead": {"NOT_FOUND": f'{{id: "notification_{UUID(int=1)}"}}'},
+    "markAllNotificationsRead": {},
+    "deleteNotification": {"NOT_FOUND": f'{{id: "notification_{UUID(int=1)}"}}'},
     "sendNotification": {
         "BAD_USER_INPUT": to_oneself(f'{{userId: "%s", {MESSAGE}, idempotencyKey: ""}}'),
         "NOT_FOUND": f'{{userId: "{NOBODY}", {MESSAGE}, idempotencyKey: "k"}}',

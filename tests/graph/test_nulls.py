@@ -30,6 +30,7 @@ SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
     "grantCredits": "credit_grants",
+    "markAllNotificationsRead": "notifications",
     "sendNotification": "notifications",
     "beginPasskeyRegistration": "users",
     "beginPasskeySignIn": "users",
@@ -64,6 +65,7 @@ NOT_STORED = {
     ("deleteAccount", "code"),
     ("deleteAccount", "password"),
     ("exchangeSignInCode", "codeVerifier"),
+    ("markAllNotificationsRead", "until"),
     ("reauthenticate", "code"),
     ("reauthenticate", "password"),
     ("resetPassword", "email"),
@@ -168,6 +170,7 @@ async def valid(
             "reason": "r",
             "idempotencyKey": "k",
         },
+        "markAllNotificationsRead": {},
         "sendNotification": {
             "userId": f"user_{actor.user_id}",
             "type": "OFFER",

@@ -129,6 +129,7 @@ FOREIGN_WRITES = (
     'mutation($id: ID!) { updateProfile(input: {id: $id, name: "mine"}) { errors { code } } }',
     "mutation($id: ID!) { deleteProfile(input: {id: $id}) { errors { code } } }",
     "mutation($id: ID!) { markNotificationRead(input: {id: $id}) { errors { code } } }",
+    "mutation($id: ID!) { deleteNotification(input: {id: $id}) { errors { code } } }",
     """mutation($id: ID!) { createGeneration(input: {toolId: "halloween", uploadId: $id,
       idempotencyKey: "foreign"}) { errors { code } } }""",
 )
@@ -151,6 +152,7 @@ async def foreign_rows(owner: asyncpg.Connection, victim: Actor) -> list[str]:
     return [
         f"profile_{profile}",
         f"profile_{profile}",
+        f"notification_{notification}",
         f"notification_{notification}",
         f"upload_{upload}",
     ]
@@ -184,7 +186,7 @@ async def test_without_both_guards_a_foreign_row_is_written(
     victim, _ = await with_profile(ask, make_user)
     wanted = await foreign_rows(owner, victim)
     async with row_security(owner, on=False), written(owner, "predicates"):
-        for write, foreign_id in zip(FOREIGN_WRITES[:3], wanted, strict=False):
+        for write, foreign_id in zip(FOREIGN_WRITES[:4], wanted, strict=False):
             answer = await ask(write, {"id": foreign_id}, actor=one)
             (payload,) = answer["data"].values()
             assert payload["errors"] == []

@@ -103,6 +103,8 @@ async def documents(
         "updateProfile": {"id": f"profile_{profile}"},
         "deleteProfile": {"id": f"profile_{profile}"},
         "markNotificationRead": {"id": f"notification_{notification}"},
+        "markAllNotificationsRead": {},
+        "deleteNotification": {"id": f"notification_{notification}"},
     }
 
 

@@ -13,7 +13,7 @@ from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage, open_storage
 from jobs.core.declare import WorkerServices
 from jobs.core.worker import Worker
-from jobs.providers.base import LimitedProvider, Provider
+from jobs.providers.base import Provider, Providers
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -46,9 +46,7 @@ async def clean_queue(owner: asyncpg.Connection) -> AsyncIterator[None]:
 async def services(owner: asyncpg.Connection, database: Database, storage: Storage) -> MakeServices:
     """What a generation is run with, by its provider; nothing is known against one."""
     await owner.execute("delete from provider_circuits where provider = $1", PROVIDER)
-    return lambda provider: WorkerServices(
-        database, storage, LimitedProvider(provider), lambda: None
-    )
+    return lambda provider: WorkerServices(database, storage, Providers(provider), lambda: None)
 
 
 @pytest.fixture
@@ -63,7 +61,8 @@ async def start(
     running: list[tuple[Worker, asyncio.Task[None]]] = []
 
     def begin(provider: Provider) -> Worker:
-        worker = Worker(settings, cluster.owner_url, database, storage, provider, lambda: None)
+        providers = Providers(provider)
+        worker = Worker(settings, cluster.owner_url, database, storage, providers, lambda: None)
         running.append((worker, asyncio.create_task(worker.run())))
         return worker
 

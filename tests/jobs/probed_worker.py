@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from jobs.providers.base import Providers
 from server import serving
 from settings import get_settings
 
@@ -12,7 +13,7 @@ from .helpers import FakeProvider
 
 def main(seconds: float) -> None:
     settings = get_settings()
-    serving.choose_provider = lambda _: FakeProvider(seconds=seconds)
+    serving.choose_providers = lambda _: Providers(FakeProvider(seconds=seconds))
     serving.run(serving.work(settings, settings.database_url))
 
 

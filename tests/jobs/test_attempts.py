@@ -23,7 +23,7 @@ from db.generations.operations import (
 )
 from jobs.core.declare import RetryLater, WorkerServices
 from jobs.generations import GenerationRun
-from jobs.providers.base import LimitedProvider, ProviderFailed
+from jobs.providers.base import ProviderFailed, Providers
 
 from .helpers import (
     PROVIDER,
@@ -72,7 +72,7 @@ async def test_a_stale_workers_picture_replaces_nobodys(
     slow, quick = FakeProvider(seconds=0.5), FakeProvider()
     runs = [
         GenerationRun(
-            WorkerServices(database, storage, LimitedProvider(provider), lambda: None),
+            WorkerServices(database, storage, Providers(provider), lambda: None),
             generation_id,
         )
         for provider in (slow, quick)
@@ -121,8 +121,8 @@ async def test_each_attempt_waits_longer_and_as_long_as_the_provider_asks(
 ) -> None:
     actor, upload_id = someone
     busy, very_busy = ProviderFailed("Busy."), ProviderFailed("Busy.", retry_after_seconds=30)
-    for error, waits in ((busy, [(0.8, 1.2), (1.6, 2.4)]), (very_busy, [(30, 30), (30, 30)])):
-        provider = LimitedProvider(FakeProvider(error, failures=9))
+    for error, waits in ((busy, [(1, 1.2), (2, 2.4)]), (very_busy, [(30, 36), (30, 36)])):
+        provider = Providers(FakeProvider(error, failures=9))
         services = WorkerServices(database, storage, provider, lambda: None)
         color = {"color": f"#{len(str(error.retry_after_seconds)):06x}"}
         generation_id = await create_generation(database, actor, upload_id, parameters=color)

@@ -26,6 +26,7 @@ from jobs.core.declare import (
     make_job,
 )
 from jobs.core.worker import Worker
+from jobs.providers.base import Providers
 from jobs.providers.offline import OfflineProvider
 from settings import Settings
 
@@ -65,7 +66,7 @@ def do(
     async def done(kind: DeclaredJob, payload: bytes) -> None:
         await owner.execute(PUT, kind.name, payload)
         declared = DeclaredWork(jobs={kind.name: kind})
-        provider = OfflineProvider()
+        provider = Providers(OfflineProvider())
         worker = Worker(
             settings, cluster.owner_url, database, storage, provider, lambda: None, declared
         )

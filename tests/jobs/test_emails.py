@@ -40,7 +40,7 @@ from jobs.mailing import (
     check_mail_settings,
 )
 from jobs.mailing.outbox import OutboxMailer
-from jobs.providers.base import LimitedProvider
+from jobs.providers.base import Providers
 from jobs.providers.offline import OfflineProvider
 from settings import Settings, SettingsError
 
@@ -53,7 +53,7 @@ ALL_KEPT = {"recipient", "parameters"}
 @pytest.fixture
 def worker(database: Database, storage: Storage, settings: Settings) -> WorkerServices:
     """What a worker sends with; its outbox is the deployment's."""
-    provider = LimitedProvider(OfflineProvider())
+    provider = Providers(OfflineProvider())
     return WorkerServices(database, storage, provider, lambda: None, settings)
 
 

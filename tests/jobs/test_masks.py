@@ -19,7 +19,7 @@ from db.uploads.operations import delete_upload
 from db.uploads.receiving import sweep_uploads
 from jobs.core.declare import WorkerServices
 from jobs.generations import GenerationRun
-from jobs.providers.base import LimitedProvider
+from jobs.providers.base import Providers
 from jobs.providers.offline import OfflineProvider
 
 from ..conftest import MakeUser
@@ -63,7 +63,7 @@ async def test_a_mask_decides_where_a_worker_lets_the_colour_go(
     actor, upload_id = someone
     quarter = await ready_upload(database, storage, actor, mask(0.25))
     generation_id = await create_generation(database, actor, upload_id, mask=quarter)
-    provider = LimitedProvider(OfflineProvider())
+    provider = Providers(OfflineProvider())
     services = WorkerServices(database, storage, provider, lambda: None)
     await GenerationRun(services, generation_id).run()
     row = await generation(owner, generation_id)

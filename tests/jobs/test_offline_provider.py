@@ -19,7 +19,8 @@ from jobs.providers import (
     GenerationRequest,
     ProviderFailed,
     ProviderRefused,
-    choose_provider,
+    Stopwatch,
+    choose_providers,
 )
 from jobs.providers.colour import Floats, from_linear, parse_hex, shades, to_hex, to_lab
 from jobs.providers.offline_regions import Mask
@@ -46,7 +47,7 @@ async def generate(
     tool_id: str, image: bytes, mask: bytes | None = None, **parameters: Any
 ) -> GenerationOutcome:
     request = GenerationRequest(tool_id, parameters, image, "image/jpeg", mask)
-    return await choose_provider(Settings()).generate(request)
+    return await choose_providers(Settings()).of(tool_id).generate(request, Stopwatch())
 
 
 def pixels_of(data: bytes | None) -> Floats:

@@ -16,7 +16,7 @@ from db.files.storage import Storage
 from db.generations.operations import fail_generation, finish_generation
 from jobs.core.declare import WorkerServices
 from jobs.generations import GenerationRun
-from jobs.providers.base import LimitedProvider
+from jobs.providers.base import Providers
 
 from ..conftest import MakeUser
 from .helpers import (
@@ -87,7 +87,7 @@ async def test_each_generation_counts_the_picture_that_it_shows(
     actor = await make_user(credits=9)
     upload_id = await ready_upload(database, storage, actor)
     ids: list[UUID] = [await create_generation(database, actor, upload_id) for _ in range(2)]
-    provider = LimitedProvider(FakeProvider())
+    provider = Providers(FakeProvider())
     services = WorkerServices(database, storage, provider, lambda: None)
     await GenerationRun(services, (await queued(owner))[-1]).run()
     ids.append(await create_generation(database, actor, upload_id))  # from the cache

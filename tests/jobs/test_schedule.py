@@ -16,6 +16,7 @@ from db.jobs.operations import enqueue_tick
 from jobs.core.declare import DeclaredWork, ScheduledWork, declared_work
 from jobs.core.scheduler import Scheduler, next_tick
 from jobs.core.worker import Worker
+from jobs.providers.base import Providers
 from jobs.providers.offline import OfflineProvider
 from jobs.upkeep import purge_old_rows
 from settings import Settings
@@ -170,7 +171,7 @@ async def test_two_workers_run_each_tick_once(
             cluster.owner_url,
             database,
             storage,
-            OfflineProvider(),
+            Providers(OfflineProvider()),
             lambda: None,
             declared,
         )

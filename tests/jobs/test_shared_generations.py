@@ -15,7 +15,7 @@ from db.files.storage import Storage
 from db.generations.operations import fail_generation, finish_generation
 from jobs.core.declare import WorkerServices
 from jobs.generations import GenerationRun
-from jobs.providers.base import LimitedProvider
+from jobs.providers.base import Providers
 
 from ..conftest import MakeUser
 from .helpers import (
@@ -41,7 +41,7 @@ async def test_identical_generations_at_once_are_one_call_and_one_charge(
     actor = await make_user(credits=1)
     upload_id = await ready_upload(database, storage, actor)
     provider = FakeProvider()
-    services = WorkerServices(database, storage, LimitedProvider(provider), lambda: None)
+    services = WorkerServices(database, storage, Providers(provider), lambda: None)
     ids = await asyncio.gather(*(create_generation(database, actor, upload_id) for _ in range(10)))
     (leader,) = await queued(owner)
     await asyncio.gather(*(GenerationRun(services, one).run() for one in ids))

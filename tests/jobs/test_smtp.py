@@ -24,7 +24,7 @@ from jobs.mailing import LetterRefused, LetterUncertain, NotClaimed, NotTaken
 from jobs.mailing import smtp as smtp_module
 from jobs.mailing.rendering import LetterWriter
 from jobs.mailing.smtp import SmtpMailer, SmtpServer
-from jobs.providers.base import LimitedProvider
+from jobs.providers.base import Providers
 from jobs.providers.offline import OfflineProvider
 from settings import Settings, SettingsError
 
@@ -280,7 +280,7 @@ def services(database: Database, storage: Storage, settings: Settings) -> MakeMa
 
     def make(url: str) -> WorkerServices:
         own = settings.model_copy(update={"smtp_url": url, "mail_from": "Aura <a@aura.test>"})
-        provider = LimitedProvider(OfflineProvider())
+        provider = Providers(OfflineProvider())
         return WorkerServices(database, storage, provider, lambda: None, own)
 
     return make

@@ -14,7 +14,7 @@ from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import Storage
 from jobs.core.worker import Worker
-from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits
+from jobs.providers.base import GenerationOutcome, GenerationRequest, ProviderLimits, Providers
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -76,7 +76,9 @@ async def test_a_worker_without_places_waits_for_one_and_asks_nothing(
     provider = Held()
     ids = [await enqueued(database, storage, await make_user()) for _ in range(5)]
     two_places = settings.model_copy(update={"worker_jobs": 2})
-    worker = Worker(two_places, cluster.owner_url, database, storage, provider, lambda: None)
+    worker = Worker(
+        two_places, cluster.owner_url, database, storage, Providers(provider), lambda: None
+    )
     running = asyncio.create_task(worker.run())
     try:
         await eventually(lambda: provider.has(2), 20)
@@ -106,7 +108,9 @@ async def test_a_worker_without_places_stops_when_it_is_told(
     for _ in range(3):
         await enqueued(database, storage, await make_user())
     two_places = settings.model_copy(update={"worker_jobs": 2})
-    worker = Worker(two_places, cluster.owner_url, database, storage, provider, lambda: None)
+    worker = Worker(
+        two_places, cluster.owner_url, database, storage, Providers(provider), lambda: None
+    )
     running = asyncio.create_task(worker.run())
     await eventually(lambda: provider.has(2), 20)
     stopping = asyncio.create_task(worker.stop())

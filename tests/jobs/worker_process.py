@@ -11,6 +11,7 @@ import sys
 from db.core.pool import Database
 from db.files.storage import open_storage
 from jobs.core.worker import Worker
+from jobs.providers.base import Providers
 from settings import get_settings
 
 from .helpers import FakeProvider
@@ -19,8 +20,8 @@ from .helpers import FakeProvider
 async def main(url: str, seconds: float) -> None:
     settings = get_settings()
     database = await Database.connect(url, settings)
-    provider = FakeProvider(seconds=seconds)
-    worker = Worker(settings, url, database, open_storage(settings), provider, lambda: None)
+    providers = Providers(FakeProvider(seconds=seconds))
+    worker = Worker(settings, url, database, open_storage(settings), providers, lambda: None)
     await worker.run()
 
 

@@ -47,6 +47,7 @@ from graph.engine.planning.snapshots import (
 from graph.engine.planning.statements import Statement, make_statement
 from graph.engine.specs import spec_of
 from graph.shared.answer_memory import SMALL_BYTES, Room
+from graph.shared.changes import ChangeKind
 from graph.shared.errors import RequestError, domain_error
 from graph.shared.relay import uuid_from_global_id
 
@@ -196,10 +197,17 @@ class SubscriptionPlan:
         """The item of a row that is gone; nothing where the payload cannot say so."""
         if self.spec.gone is None:
             return None
-        return self.response({}, event.cursor, self._global_id(event.snapshot))
+        gone_id = self._global_id(event.snapshot)
+        return self.response({}, event.cursor, ChangeKind.DELETED, gone_id)
+
+    def passes_over(self, event: Any) -> bool:
+        """Whether the stream shows nothing of such a change."""
+        return self.spec.only_new and event.change != ChangeKind.ADDED.value
 
     def of_snapshot(self, event: Any, actor: Actor) -> bytes | None:
         """The item of an event whose snapshot holds all that was selected; made once for all."""
+        if self.passes_over(event):
+            return None
         made: dict[Any, bytes | None] = event.encoded
         if self.access.is_for_all and self in made:
             # Gone or not, it is the same for everybody.
@@ -216,9 +224,15 @@ class SubscriptionPlan:
     def _rendered(self, event: Any) -> bytes:
         assert self.from_snapshot is not None
         rows = {key: read(event.snapshot) for key, read in self.from_snapshot.items()}
-        return self.response(rows, event.cursor)
+        return self.response(rows, event.cursor, ChangeKind(event.change))
 
-    def response(self, rows: Mapping[str, Any], cursor: str, gone_id: str | None = None) -> bytes:
+    def response(
+        self,
+        rows: Mapping[str, Any],
+        cursor: str,
+        kind: ChangeKind | None = None,
+        gone_id: str | None = None,
+    ) -> bytes:
         """One item of the stream."""
         payload: dict[str, Any] = {}
         for key, nodes in self.fields.items():
@@ -229,6 +243,8 @@ class SubscriptionPlan:
                 payload[key] = self.payload_type.name
             elif name == self.spec.field:
                 payload[key] = rows.get(key)
+            elif name == self.spec.kind:
+                payload[key] = kind and kind.name
             else:
                 payload[key] = gone_id
         # Put together anew: what orjson gives keeps 4 kB, however short it is.
@@ -343,13 +359,15 @@ class Subscriber:
         actor = self._actor()
         if plan.from_snapshot is not None:
             return plan.of_snapshot(event, actor)
+        if plan.passes_over(event):
+            return None
         if not plan.access.may_read(event, actor):
             return plan.of_gone(event) if plan.access.may_know(event, actor) else None
         shown = await self._read_event(plan, variables, event, actor)
         if None in shown["rows"].values():
             # Deleted meanwhile; or the actor has left a group, and is told nothing more of it.
             return None if plan.access.has_groups else plan.of_gone(event)
-        return plan.response(shown["rows"], event.cursor)
+        return plan.response(shown["rows"], event.cursor, ChangeKind(event.change))
 
     def _deliver(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:
         """Sends an event without this subscriber's task; false when that cannot be now."""

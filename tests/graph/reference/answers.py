@@ -26,6 +26,7 @@ from db.audit.actions import AuditAction
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.pool import Database
+from db.notifications.tables import Notification
 from db.quotas.tables import QuotaLimit, QuotaUse
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
@@ -217,6 +218,11 @@ async def _of_row(
         case specs.Reference(column, prefix):
             key = row.values[column]
             return None if key is None else f"{prefix}_{key}"
+        case specs.Expression() if (parent.name, name) == ("User", "unreadNotificationCount"):
+            found = await reader.rows(
+                Notification, "Notification", "user_id", row.values["id"], as_admin=row.as_admin
+            )
+            return sum(not one.values["read"] for one in found)
         case specs.Expression():
             return EXPRESSIONS[parent.name, name](row.values)
         case specs.SessionExpression():
