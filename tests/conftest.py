@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from auth import passwords
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 from db.core.seeding import load_seed
@@ -32,6 +33,10 @@ os.environ |= dict.fromkeys(
     "100000",
 )
 os.environ |= dict.fromkeys(("QUERY_COST_PER_USER", "QUERY_COST_PER_ADDRESS"), "1000000000")
+
+# A hash takes 65 ms as it is made for people, and nearly no test is about that: here it takes none.
+HASH_COSTS = {name: getattr(passwords, name) for name in ("TIME_COST", "MEMORY_KIBIBYTES")}
+passwords.TIME_COST, passwords.MEMORY_KIBIBYTES = 1, 8
 
 MakeUser = Callable[..., Awaitable[Actor]]
 
@@ -69,6 +74,13 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
             print(text, flush=True)
 
     return line
+
+
+@pytest.fixture
+def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has passwords hashed at the cost that people's have."""
+    for name, cost in HASH_COSTS.items():
+        monkeypatch.setattr(passwords, name, cost)
 
 
 @pytest.fixture(scope="session")
