@@ -36,6 +36,7 @@ LISTS = (
 )
 # What is sent back to after signing in at a provider: `https://host`, or an app's `scheme://host`.
 ORIGIN = r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_-]+"
+WEB_URL = r"^https?://\S+$"
 # A model's name goes into a path.
 MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PROVIDERS = ("offline", "gemini")
@@ -92,6 +93,17 @@ class Settings(BaseSettings):
     smtp_url: Annotated[str, Field(pattern=r"^(smtps?://\S+)?$")] = ""
     mail_from: Annotated[str, Field(pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$")] = ""
     link_url: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*://\S*\{token\}\S*)?$")] = ""
+
+    fcm_api_url: Annotated[str, Field(pattern=WEB_URL)] = "https://fcm.googleapis.com"
+    fcm_project_id: str = ""
+    fcm_service_account: SecretStr = SecretStr("")
+    fcm_service_account_file: str = ""
+    apns_api_url: Annotated[str, Field(pattern=WEB_URL)] = "https://api.push.apple.com"
+    apns_key_id: str = ""
+    apns_team_id: str = ""
+    apns_private_key: SecretStr = SecretStr("")
+    apns_private_key_file: str = ""
+    apns_topic: str = ""
 
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
     refresh_token_days: Annotated[int, Field(ge=1)] = 30

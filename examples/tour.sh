@@ -65,6 +65,19 @@ printf '%s\n' "$answer"
 curl -sS -o /tmp/blond.jpg "$(pick data.viewer.generations.nodes.0.imageUrl "$answer")"
 
 answer=$(gql 'mutation {
+  createCheckout(input: {productId: "credits-50", provider: "sandbox", idempotencyKey: "tour-3"}) {
+    order { id status }
+    url
+    errors { code message }
+  }
+}')
+order=$(pick data.createCheckout.order.id "$answer")
+curl -sS -o /dev/null -X POST "$(pick data.createCheckout.url "$answer")/pay"
+.venv/bin/python examples/watch.py \
+  "subscription { orderUpdated(id: \"$order\") { order { status credits } } }" PAID
+gql '{ viewer { credits { balance } payments(first: 1) { nodes { provider amountCents currency status } } } }'
+
+answer=$(gql 'mutation {
   createOrganization(input: {name: "Acme", idempotencyKey: "tour-2"}) {
     organization { id }
     errors { code message }

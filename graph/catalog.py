@@ -17,6 +17,7 @@ from graph.engine.declare import (
     embedded,
     expression,
     global_id,
+    joint_live,
     live,
     mutation,
     related_row,
@@ -24,6 +25,7 @@ from graph.engine.declare import (
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
+from graph.shared.changes import ChangeKind
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, slug_from_global_id
@@ -40,6 +42,19 @@ def public_link(name: str, *, description: str) -> Any:
         return case((ours, literal_column(f"'{base}'", Text).concat(path)), else_=path)
 
     return expression(link, description=f"{description} Anybody may fetch it.")
+
+
+def i18n_key(begins: str, ends: str, *, of: str, description: str) -> Any:
+    """A field that is the key of a text: made of a column, between what all have in common."""
+
+    def key(row: FromClause) -> ColumnElement[Any]:
+        return (
+            literal_column(f"'{begins}'", Text)
+            .concat(row.c[of])
+            .concat(literal_column(f"'{ends}'"))
+        )
+
+    return expression(key, description=f"{description} `translations` has its texts.")
 
 
 @strawberry.enum(description="What kind of thing a tool does.")
@@ -64,7 +79,7 @@ class Tool(Node):
     """Something to run on a photo. Only active tools are listed."""
 
     id: strawberry.ID = global_id("Global id; inputs also take the slug, such as `hair-color`.")
-    name_key: str = column(description="i18n key of the name.")
+    name_key: str = column(description="i18n key of the name; `translations` has its texts.")
     description_key: str = column(description="i18n key of the description.")
     type: ToolType = column(description="What kind of thing it does.")
     icon_name: str = column(description="Which icon the client shows.")
@@ -103,6 +118,10 @@ class Plan(Node):
 
     id: strawberry.ID = global_id("Global id; inputs also take the slug, such as `pro`.")
     name: str = column(description="Its name.")
+    name_key: str = i18n_key("plan.", ".name", of="id", description="i18n key of the name.")
+    description_key: str = i18n_key(
+        "plan.", ".description", of="id", description="i18n key of the description."
+    )
     monthly_credits: int = column(description="Credits granted each month.")
     max_daily_credits: int = column(description="How many of them may be spent in a day.")
     price: PlanPrice | None = embedded(
@@ -110,6 +129,13 @@ class Plan(Node):
         description="Price of a month; null when it is on request.",
     )
     sort_order: int = column(description="Position among plans of one price, ascending.")
+    adds_watermark: bool = column(description="Whether pictures made on it carry a watermark.")
+    has_pro_hairstyles: bool = column(
+        description="Whether hairstyles that are `isPro` may be asked for; PLAN_REQUIRED without."
+    )
+    has_high_quality: bool = column(
+        description="Whether pictures can be had as they were made, in full quality."
+    )
 
 
 extend(
@@ -122,12 +148,20 @@ class Hairstyle(Node):
     """A hairstyle the hairstyle tool can give."""
 
     id: strawberry.ID = global_id("Global id; inputs also take the slug.")
-    name: str = column(description="Its name.")
+    name: str = column(description="Its name in English.")
+    name_key: str = i18n_key("hairstyle.", ".name", of="id", description="i18n key of the name.")
     image_url: str = public_link("image_url", description="A picture of it.")
     gender: Gender = column(description="For whom it is shown first.")
     is_pro: bool = column(description="Whether it needs a paid plan.")
     category: str = column(description="Its group in the list.")
+    category_key: str = i18n_key(
+        "editor.hairstyle.category.",
+        "",
+        of="category",
+        description="i18n key of the category's name.",
+    )
     sort_order: int = column(description="Position in the list, ascending.")
+    is_active: bool = column(description="Whether it can be asked for; false once it was removed.")
 
 
 @backed_by(tables.HairColor, prefix="hairColor")
@@ -136,6 +170,9 @@ class HairColor(Node):
 
     id: strawberry.ID = global_id()
     hex_code: str = column(description="Lower-case #rrggbb.")
+    name_key: str = i18n_key(
+        "hairColor.", ".name", of="hex_code", description="i18n key of the name."
+    )
     sort_order: int = column(description="Position in the palette, ascending.")
 
 
@@ -145,7 +182,10 @@ class SkinColor(Node):
 
     id: strawberry.ID = global_id()
     hex_code: str = column(description="Lower-case #rrggbb.")
-    name: str = column(description="Its name.")
+    name: str = column(description="Its name in English.")
+    name_key: str = i18n_key(
+        "skinColor.", ".name", of="hex_code", description="i18n key of the name."
+    )
     sort_order: int = column(description="Position in the palette, ascending.")
 
 
@@ -165,6 +205,11 @@ class CatalogQuery:
     )
     hairstyles: list[Hairstyle] = rows(
         ("sort_order", "id"), description="The hairstyles, in their order."
+    )
+    all_hairstyles: list[Hairstyle] | None = rows(
+        ("sort_order", "id"),
+        for_admins=True,
+        description="All hairstyles, removed ones too. For admins; FORBIDDEN for others.",
     )
     hair_colors: list[HairColor] = rows(
         ("sort_order", "hex_code"), description="The hair colours, in their order."
@@ -218,9 +263,39 @@ class ToolsChanged:
     )
 
 
+_AFTER = "as it is right after the change; null when another thing changed or it was taken away."
+
+
+@strawberry.type(description="Something of the catalog that was added, changed or taken away.")
+class CatalogChanged:
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    kind: ChangeKind | None = strawberry.field(
+        description="What has happened to it: DELETED when it was switched off, removed or "
+        "deleted; null in the first item, which only gives the cursor."
+    )
+    tool: Tool | None = strawberry.field(description=f"The tool {_AFTER}")
+    hairstyle: Hairstyle | None = strawberry.field(description=f"The hairstyle {_AFTER}")
+    hair_color: HairColor | None = strawberry.field(description=f"The colour {_AFTER}")
+    skin_color: SkinColor | None = strawberry.field(description=f"The skin tone {_AFTER}")
+    plan: Plan | None = strawberry.field(description=f"The plan {_AFTER}")
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of what was switched off, removed or deleted; null otherwise."
+    )
+
+
 @strawberry.type
 class CatalogSubscription:
     """Subscriptions on the catalog."""
+
+    catalog_changed: CatalogChanged = joint_live(
+        tables.CATALOG_TOPIC,
+        ("tool", "hairstyle", "hairColor", "skinColor", "plan"),
+        gone="deletedId",
+        kind="kind",
+        description="Tools, hairstyles, colours and plans as they are added, changed and taken "
+        "away, each change once and in order, behind one item without any. Everybody may watch, "
+        "without a token too.",
+    )
 
     tools_changed: ToolsChanged = live(
         "tools.changed",

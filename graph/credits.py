@@ -63,6 +63,12 @@ class CreditTransactionType(Enum):
     RELEASE = "RELEASE"
     EXPIRY = "EXPIRY"
     TRANSFER = "TRANSFER"
+    CLAWBACK = strawberry.enum_value(
+        "CLAWBACK", description="What a payment gave was taken back, since the money went back."
+    )
+    DEBT_PAYMENT = strawberry.enum_value(
+        "DEBT_PAYMENT", description="What came in paid credits that were owed."
+    )
 
 
 @strawberry.enum(description="Where granted credits came from.")
@@ -88,6 +94,10 @@ class Credits(Node):
         lambda wallet: wallet.c.balance - wallet.c.held,
         description="Credits that are neither spent nor held: balance minus held.",
     )
+    debt: int = column(
+        description="Credits owed: taken back after a refund or a lost dispute, when they had been "
+        "used. What comes in pays them first."
+    )
     unlimited: bool = expression(
         lambda wallet: func.coalesce(wallet.c.unlimited, false()),
         description="Whether the user spends without debit.",
@@ -96,6 +106,8 @@ class Credits(Node):
 
 # What the key in a movement's reference is a key of, by the movement's type.
 REFERENCE_PREFIXES = {
+    "PURCHASE": "order",
+    "CLAWBACK": "order",
     "HOLD": "generation",
     "CAPTURE": "generation",
     "RELEASE": "generation",
@@ -139,7 +151,8 @@ class CreditTransaction(Node):
         referred_to,
         description="What it was for. A global id where it is an object of the API: the generation "
         "of a HOLD, CAPTURE or RELEASE, the movement a REFUND gives back, the other user of a "
-        "TRANSFER, the plan of a PLAN. Else a payment, or the `referenceId` of the spend.",
+        "TRANSFER, the plan of a PLAN, the order of a PURCHASE or CLAWBACK. Else the "
+        "`referenceId` of the spend.",
     )
     created_at: datetime = column(description="When it happened.")
 

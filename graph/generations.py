@@ -290,6 +290,7 @@ class GenerationsMutation:
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.NOT_FOUND,
             ErrorCode.TOOL_INACTIVE,
+            ErrorCode.PLAN_REQUIRED,
             ErrorCode.UPLOAD_MISSING,
             ErrorCode.UPLOAD_EXPIRED,
             ErrorCode.EMPTY_FILE,

@@ -49,7 +49,7 @@ from graph.schema import build_schema
 from graph.shared.answer_memory import AnswerMemory
 from graph.shared.traffic import Traffic
 from graph.uploads import links
-from server import catalog_pictures, files, sign_in_routes
+from server import catalog_pictures, files, sign_in_routes, webhooks
 from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
@@ -191,6 +191,7 @@ class Server:
                 *catalog_pictures.routes(),
                 *files.routes(),
                 *sign_in_routes.routes(self.services),
+                *webhooks.routes(self.services),
             ]
         )
         pages.state.files = files.Files(

@@ -296,6 +296,13 @@ async def _of_the_worker(transaction: Transaction) -> list[Family]:
     )
     for row in await activity.emails_of_the_last_hour(transaction):
         emails.add_metric((row["status"],), float(row["emails"]))
+    pushes = GaugeMetricFamily(
+        "tallygraph_pushes",
+        "Push notifications for one device each that were begun in the last hour, by their status.",
+        labels=("provider", "status"),
+    )
+    for row in await activity.pushes_of_the_last_hour(transaction):
+        pushes.add_metric((row["provider"], row["status"]), float(row["pushes"]))
     oldest, dead = activity.oldest_job_seconds, activity.dead_jobs
     return [
         jobs,
@@ -311,6 +318,7 @@ async def _of_the_worker(transaction: Transaction) -> list[Family]:
         ),
         attempts,
         emails,
+        pushes,
     ]
 
 

@@ -27,6 +27,7 @@ from jobs.core.probes import probes
 from jobs.core.worker import Worker
 from jobs.mailing import check_mail_settings
 from jobs.providers import choose_providers
+from jobs.pushing import check_push_settings
 from server.app import Server, running
 from server.connections import raise_open_files
 from server.process_group import ProcessGroup
@@ -225,6 +226,7 @@ def make_worker(
 ) -> Worker:
     """The worker of this process."""
     check_mail_settings(settings)
+    check_push_settings(settings)
     return Worker(
         settings,
         settings.database_direct_url or url,

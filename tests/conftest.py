@@ -119,9 +119,20 @@ async def database(cluster: EmbeddedDatabase, settings: Settings) -> AsyncIterat
     """The migrated database, with the demo's catalog, through the server's own pools."""
     await migrate(cluster.owner_url, settings)
     await load_seed(cluster.owner_url, "demo")
+    await add_switched_off_tool(cluster.owner_url)
     database = await Database.connect(cluster.owner_url, settings)
     yield database
     await database.close()
+
+
+async def add_switched_off_tool(owner_url: str) -> None:
+    """Adds the tool `switched-off`, which is."""
+    connection = await asyncpg.connect(owner_url)
+    await connection.execute(
+        "insert into tools (id, name_key, description_key, type, icon_name, is_active, sort_order)"
+        " values ('switched-off', 'n', 'd', 'FILTER', 'Icon', false, 1000) on conflict do nothing"
+    )
+    await connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -195,6 +195,9 @@ class Session(Base):
     triggers = (
         "record_deleted_session after delete on sessions"
         " for each row execute function app.record_deleted_session()",
+        "forget_push_tokens after update on sessions for each row"
+        " when (old.revoked_at is null and new.revoked_at is not null)"
+        " execute function app.forget_push_tokens()",
     )
     on_erase = Delete()
     quota = Bound("The 100 used last of a user go on; what has ended is purged after a week.")

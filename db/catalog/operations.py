@@ -13,8 +13,8 @@ from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.compiling import compiled_once
 from db.core.pool import Database
 
-_UNKNOWN_REFERENCES = SqlFunction[list[str]](
-    "app.unknown_references", "text[]", parameters_schema="jsonb", parameters="jsonb"
+_REFERENCES = SqlFunction[dict[str, list[str]]](
+    "app.catalog_references", "jsonb", parameters_schema="jsonb", parameters="jsonb"
 )
 _NOTE_MADE_TOOLS = SqlFunction[None]("app.note_made_tools", "void", made="text[]")
 _SET_TOOL_ACTIVE = SqlFunction[str]("app.set_tool_active", "text", wanted="text", active="boolean")
@@ -23,7 +23,7 @@ _RULES_SQL, _RULES_PARAMETERS = compiled_once(
     select(
         func.json_build_array(
             Tool.parameters_schema,
-            _UNKNOWN_REFERENCES.of(Tool.parameters_schema, bindparam("given", type_=JSONB())),
+            _REFERENCES.of(Tool.parameters_schema, bindparam("given", type_=JSONB())),
         )
     ).where(Tool.id == bindparam("tool"))
 )
@@ -42,8 +42,7 @@ async def parameter_rules(
         found = await connection.fetch_value(_RULES_SQL, arguments)
     if found is None:
         return None
-    schema, unknown = orjson.loads(found)
-    return ParameterRules(schema, frozenset(unknown))
+    return ParameterRules(*orjson.loads(found))
 
 
 async def note_made_tools(database: Database, made: frozenset[str] | None) -> None:

@@ -14,8 +14,6 @@ from jsonschema.validators import extend
 
 from db.core.errors import DomainError, InputRefused, bad_input
 
-# How catalog rows are named by clients beside their keys: the prefixes of their global ids.
-_GLOBAL_ID_PREFIXES = {"hairstyles": "hairstyle_"}
 _MOST_PROBLEMS = 20
 _KINDS = {
     "string": "text", "number": "a number", "integer": "a whole number",
@@ -37,45 +35,79 @@ _Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore
 
 @dataclass(frozen=True, slots=True)
 class ParameterRules:
-    """A tool's JSON Schema for parameters, and which of those given name nothing in the catalog."""
+    """A tool's JSON Schema for parameters, and the rows of the catalog that those given name.
+
+    `references` has their keys by the names of the parameters; null where there is no such row.
+    Beside what JSON Schema says, `x-catalog` is a table that a parameter names a row of,
+    `x-aliases` are names that a parameter had before, and a `default` is filled in.
+    """
 
     schema: dict[str, Any]
-    unknown: frozenset[str]
+    references: dict[str, list[str] | None]
 
 
 def accepted_parameters(rules: ParameterRules, parameters: Any) -> dict[str, Any]:
-    """The parameters as they are kept: rows of the catalog by their keys, colours in lower case.
+    """The parameters as they are kept: under their names of today, defaults filled in.
 
-    `InputRefused` with every problem when they break the tool's schema (JSON Schema 2020-12) or
-    name a row that the catalog does not have. No value of theirs is repeated.
+    Rows of the catalog are by their keys, colours in lower case. `InputRefused` with every problem
+    when they break the tool's schema (JSON Schema 2020-12) or name a row that the catalog does not
+    have. No value of theirs is repeated.
     """
-    problems = list(islice(_problems(rules, parameters), _MOST_PROBLEMS))
+    spelled: dict[str, str] = {}
+    if isinstance(parameters, dict):
+        spelled = _older_names(rules.schema, parameters)
+        older = {old: name for name, old in spelled.items()}
+        parameters = _defaults(rules.schema) | {
+            older.get(name, name): value for name, value in parameters.items()
+        }
+    problems = list(islice(_problems(rules, parameters, spelled), _MOST_PROBLEMS))
     if problems:
         raise InputRefused(problems)
-    properties = rules.schema.get("properties", {})
-    return {name: _kept(properties.get(name), value) for name, value in parameters.items()}
+    return {name: _kept(rules, name, value) for name, value in parameters.items()}
 
 
-def _kept(rule: object, value: Any) -> Any:
-    if not isinstance(rule, dict) or not isinstance(value, str):
-        return value
-    if prefix := _GLOBAL_ID_PREFIXES.get(rule.get("x-catalog", "")):
-        return value.removeprefix(prefix)
-    return value.lower() if rule.get("format") == "color" else value
+def _older_names(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, str]:
+    """The older names that parameters were given under, by those they have today."""
+    return {
+        name: given
+        for name, rule in schema.get("properties", {}).items()
+        if name not in parameters
+        for given in [next((a for a in rule.get("x-aliases", ()) if a in parameters), None)]
+        if given is not None
+    }
 
 
-def _problems(rules: ParameterRules, parameters: object) -> Iterator[DomainError]:
+def _defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    properties = schema.get("properties", {}).items()
+    return {name: rule["default"] for name, rule in properties if "default" in rule}
+
+
+def _kept(rules: ParameterRules, name: str, value: Any) -> Any:
+    if found := rules.references.get(name):
+        return found[0]
+    rule = rules.schema.get("properties", {}).get(name, {})
+    is_color = isinstance(value, str) and rule.get("format") == "color"
+    return value.lower() if is_color else value
+
+
+def _problems(
+    rules: ParameterRules, parameters: object, spelled: dict[str, str]
+) -> Iterator[DomainError]:
+    """What is wrong, at the names that the parameters were `spelled` with."""
     seen = set()
     for error in _Validator(rules.schema).iter_errors(parameters):
-        for place, sentence in _sentences(error):
+        for place, sentence in _sentences(error, spelled):
             if place not in seen:  # an error is told for each of the names that are missing
                 seen.add(place)
                 yield bad_input(sentence, "input", "parameters", *place)
-    for name in sorted(rules.unknown):
-        if (name,) not in seen:
-            listed = _catalog_field(rules.schema, name)
-            sentence = f"There is no such {name}. `{listed}` lists what there is."
-            yield bad_input(sentence, "input", "parameters", name)
+    for name, found in sorted(rules.references.items()):
+        given = spelled.get(name, name)
+        if (given,) not in seen and len(found or ()) != 1:
+            listed = f"`{_catalog_field(rules.schema, name)}`"
+            sentence = f"There is no such {given}. {listed} lists what there is."
+            if found:
+                sentence = f"{given} could be one of {len(found)}; give the id that {listed} has."
+            yield bad_input(sentence, "input", "parameters", given)
 
 
 def _catalog_field(schema: dict[str, Any], name: str) -> str:
@@ -84,9 +116,12 @@ def _catalog_field(schema: dict[str, Any], name: str) -> str:
     return first + "".join(other.title() for other in others)
 
 
-def _sentences(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+def _sentences(
+    error: ValidationError, spelled: dict[str, str]
+) -> Iterator[tuple[tuple[str, ...], str]]:
     """What is wrong and where, for people; names come from the schema alone."""
-    place = tuple(str(step) for step in error.absolute_path)
+    first, *others = [*map(str, error.absolute_path)] or [""]
+    place = (spelled.get(first, first), *others) if first else ()
     name = place[-1] if place else "parameters"
     keyword: str = str(error.validator)
     limit: Any = error.validator_value

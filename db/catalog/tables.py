@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import ARRAY, CheckConstraint, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Public, Watch
 from db.core.base import Base, Json, Slug
 
 HEX_COLOR = "hex_code ~ '^#[0-9a-f]{6}$'"
+# The columns that an admin has changed: loading the seed again leaves them.
+Edited = Annotated[list[str], mapped_column(ARRAY(Text), server_default=text("'{}'"))]
+CATALOG_TOPIC = "catalog.changed"
 
 
 class Plan(Base):
     """What a subscriber gets: credits a month, and how many of them may be spent in a day.
 
-    Without `price_cents` the price is on request.
+    Without `price_cents` the price is on request. `adds_watermark` is of the pictures that its
+    subscribers make, `has_pro_hairstyles` of what they may ask for, `has_high_quality` of the
+    files that they may have.
     """
 
     __tablename__ = "plans"
@@ -28,12 +33,17 @@ class Plan(Base):
     price_cents: Mapped[int | None]
     currency: Mapped[str] = mapped_column(server_default="USD")
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+    adds_watermark: Mapped[bool] = mapped_column(server_default=text("false"))
+    has_pro_hairstyles: Mapped[bool] = mapped_column(server_default=text("true"))
+    has_high_quality: Mapped[bool] = mapped_column(server_default=text("true"))
+    edited: Mapped[Edited]
 
     __table_args__ = (
         CheckConstraint("monthly_credits >= 0 and max_daily_credits >= 0", name="credits"),
         CheckConstraint("price_cents >= 0 and currency ~ '^[A-Z]{3}$'", name="price"),
     )
-    access = Access(read=Public())
+    access = Access(read=Public(), hidden=("edited",))
+    joint_topic = CATALOG_TOPIC
 
 
 class Tool(Base):
@@ -57,6 +67,7 @@ class Tool(Base):
     parameters_schema: Mapped[Json] = mapped_column(server_default=text('\'{"type": "object"}\''))
     takes_mask: Mapped[bool] = mapped_column(server_default=text("false"))
     is_preview: Mapped[bool] = mapped_column(server_default=text("false"))
+    edited: Mapped[Edited]
 
     __table_args__ = (
         CheckConstraint("type in ('TRANSFORMATION', 'FILTER', 'ANALYSIS')", name="type"),
@@ -64,12 +75,16 @@ class Tool(Base):
         Index("ix_tools_sort_order_id", "sort_order", "id"),
     )
     large: ClassVar = {"parameters_schema": 16_384}
-    access = Access(read=AnyOf(Public(only_if="is_active"), Admin()))
+    access = Access(read=AnyOf(Public(only_if="is_active"), Admin()), hidden=("edited",))
+    joint_topic = CATALOG_TOPIC
     watch = Watch("tools.changed", deletes=True)
 
 
 class Hairstyle(Base):
-    """A hairstyle the hairstyle tool can give."""
+    """A hairstyle the hairstyle tool can give.
+
+    One that was removed `is_active` no more: generations that used it still name it.
+    """
 
     __tablename__ = "hairstyles"
 
@@ -80,9 +95,12 @@ class Hairstyle(Base):
     is_pro: Mapped[bool] = mapped_column(server_default=text("false"))
     category: Mapped[str]
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    edited: Mapped[Edited]
 
     __table_args__ = (CheckConstraint("gender in ('MALE', 'FEMALE')", name="gender"),)
-    access = Access(read=Public())
+    access = Access(read=AnyOf(Public(only_if="is_active"), Admin()), hidden=("edited",))
+    joint_topic = CATALOG_TOPIC
 
 
 class HairColor(Base):
@@ -92,9 +110,11 @@ class HairColor(Base):
 
     hex_code: Mapped[Slug]
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+    edited: Mapped[Edited]
 
     __table_args__ = (CheckConstraint(HEX_COLOR, name="hex_code"),)
-    access = Access(read=Public())
+    access = Access(read=Public(), hidden=("edited",))
+    joint_topic = CATALOG_TOPIC
 
 
 class SkinColor(Base):
@@ -105,6 +125,8 @@ class SkinColor(Base):
     hex_code: Mapped[Slug]
     name: Mapped[str]
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+    edited: Mapped[Edited]
 
     __table_args__ = (CheckConstraint(HEX_COLOR, name="hex_code"),)
-    access = Access(read=Public())
+    access = Access(read=Public(), hidden=("edited",))
+    joint_topic = CATALOG_TOPIC

@@ -1,4 +1,4 @@
-"""What waits for workers, and how generations and e-mails have ended of late."""
+"""What waits for workers; how generations, e-mails and pushes have ended of late."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ _EMAILS = text("""
     select status, count(*) as emails from emails
     where created_at > now() - interval '1 hour' group by status order by status
 """)
+_PUSHES = text("""
+    select provider, status, count(*) as pushes from push_deliveries
+    where created_at > now() - interval '1 hour' group by provider, status order by 1, 2
+""")
 
 
 async def job_counts(transaction: Transaction) -> list[Any]:
@@ -55,3 +59,8 @@ async def attempts_of_the_last_hour(transaction: Transaction) -> list[Any]:
 async def emails_of_the_last_hour(transaction: Transaction) -> list[Any]:
     """By `status`: how many `emails` of those queued in the last hour."""
     return await transaction.fetch_all(_EMAILS)
+
+
+async def pushes_of_the_last_hour(transaction: Transaction) -> list[Any]:
+    """By `provider` and `status`: how many `pushes` of those that began in the last hour."""
+    return await transaction.fetch_all(_PUSHES)

@@ -53,6 +53,8 @@ class Declarations:
 
     access: ClassVar[Access]
     watch: ClassVar[Watch | None] = None
+    # A topic under which the changes of several tables that everybody reads are told together.
+    joint_topic: ClassVar[str | None] = None
     group: ClassVar[Group | None] = None
     # Columns of text and JSON that may be large, and how many bytes one of them may have: reading
     # them costs by that, and the bytes that an answer really has of them are bounded.

@@ -9,7 +9,12 @@ from sqlalchemy import Table
 from db.core.base import Declarations
 from db.core.lifecycles import lifecycle_statements
 from db.core.quotas import TableQuota, quota_statements
-from db.core.rls import access_statements, membership_statements, watch_statements
+from db.core.rls import (
+    access_statements,
+    joint_statements,
+    membership_statements,
+    watch_statements,
+)
 
 
 def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str]:
@@ -17,6 +22,8 @@ def declared_statements(table: Table, model: type[Declarations]) -> Iterator[str
     yield from access_statements(table, model.access)
     if model.watch is not None:
         yield from watch_statements(table, model.watch, model.access)
+    if model.joint_topic is not None:
+        yield from joint_statements(table, model.joint_topic, model.access)
     if model.group:
         yield from membership_statements(table, model.group)
     if isinstance(model.quota, TableQuota):

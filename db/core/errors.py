@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     DAILY_LIMIT_REACHED = "DAILY_LIMIT_REACHED"
     PLAN_LIMIT_REACHED = "PLAN_LIMIT_REACHED"
+    PLAN_REQUIRED = "PLAN_REQUIRED"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     LAST_OWNER = "LAST_OWNER"
     LAST_ADMIN = "LAST_ADMIN"
@@ -104,6 +105,14 @@ class DailyLimitReached(DomainError):
         self.limit = limit
         self.remaining = remaining
         self.resets_at = resets_at
+
+
+class PlanRequired(DomainError):
+    """The user's plan does not include this; `plan_id` is the cheapest that does, if any does."""
+
+    def __init__(self, message: str, plan_id: str | None, path: tuple[str, ...]) -> None:
+        super().__init__(ErrorCode.PLAN_REQUIRED, message, path)
+        self.plan_id = plan_id
 
 
 class RateLimited(DomainError):

@@ -91,7 +91,25 @@ begin
 end;
 $$;
 
--- Trigger: the same for rows with other audiences, with an event for each. The arguments from the fifth on are
+-- Trigger: records the changed row as an event for everybody, of a topic that several tables share; the snapshot
+-- says under `table` which one it is. Arguments: the topic, the column naming the row, and those that no client
+-- may read. A write that changes nothing else is no event.
+create or replace function app.record_joint_event() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hidden text[] := tg_argv[2]::text[];
+    row_image jsonb := case tg_op when 'DELETE' then to_jsonb(old) else to_jsonb(new) end - hidden;
+begin
+    if tg_op <> 'UPDATE' or row_image <> to_jsonb(old) - hidden then
+        insert into public.events (topic, change, audience_kind, entity_id, snapshot)
+        values (tg_argv[0], tg_op, 'everybody', row_image ->> tg_argv[1],
+                row_image || jsonb_build_object('table', tg_table_name));
+    end if;
+    return null;
+end;
+$$;
+
+-- Trigger: the same as record_event for rows with other audiences, with an event for each. The arguments from the fifth on are
 -- four for each audience: its kind, the column naming it, the roles that may see it, and the path to the column.
 -- Of what goes with its owner's account the others are told only that it is gone.
 create or replace function app.record_shared_event() returns trigger

@@ -155,6 +155,18 @@ def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     ]
 
 
+def joint_statements(table: Table, topic: str, access: Access) -> list[str]:
+    """The trigger that records an event of a topic that several tables share, for everybody."""
+    if [audience.kind for audience in audiences(table, access.read)] != ["everybody"]:
+        raise TypeError(f"{table.name}: only what everybody reads is told under a shared topic")
+    (key,) = table.primary_key.columns
+    return [
+        f"create trigger record_joint_event after insert or update or delete on {table.name} for "
+        f"each row execute function app.record_joint_event('{topic}', '{key.name}', "
+        f"'{_array(access.hidden)}')"
+    ]
+
+
 def _recorder(table: Table, found: tuple[Audience, ...]) -> tuple[str, list[str]]:
     """The function that records events for these audiences, and how it is told of them."""
     match found:

@@ -1,12 +1,13 @@
-"""Loads a product's data: plans, tools, choices and the terms of signing up."""
+"""Loads a product's data: plans, tools, choices, texts and the terms of signing up."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, Table, any_, case, delete, literal, or_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -15,6 +16,13 @@ from db.core.registry import metadata
 SEEDS = Path(__file__).parents[1] / "seeds"
 # What the links of seeds that begin with /catalog/ lead to.
 PICTURES = SEEDS / "pictures"
+# For each key its text in every language; a file for each area.
+TEXTS = SEEDS / "texts"
+# Other names of seeds: the demo shows this product.
+ALIASES = {"demo": "sparky"}
+RETIRED = "retired"
+
+Rows = list[dict[str, Any]]
 
 
 class UnknownSeedError(Exception):
@@ -23,33 +31,72 @@ class UnknownSeedError(Exception):
 
 def seed_names() -> list[str]:
     """The seeds that can be loaded."""
-    return sorted(path.stem for path in SEEDS.glob("*.json"))
+    return sorted([*ALIASES, *(path.stem for path in SEEDS.glob("*.json"))])
 
 
-def _upsert(table: Table, rows: list[dict[str, Any]]) -> Any:
+def read_seed(name: str) -> dict[str, Any]:
+    """A seed's rows by table, texts included; under `retired`, keys of rows that it had before."""
+    if name not in seed_names():
+        raise UnknownSeedError(f"There is no seed {name!r}; there are: {', '.join(seed_names())}.")
+    found: dict[str, Any] = json.loads((SEEDS / f"{ALIASES.get(name, name)}.json").read_text())
+    return found | {"translations": read_texts()}
+
+
+def read_texts() -> Rows:
+    """The texts of every key in every language, as rows."""
+    return [
+        {"locale": locale, "key": key, "text": text}
+        for path in sorted(TEXTS.glob("*.toml"))
+        for key, texts in tomllib.loads(path.read_text(encoding="utf-8")).items()
+        for locale, text in texts.items()
+    ]
+
+
+def _key_of(table: Table) -> ColumnElement[Any]:
+    (key,) = table.primary_key.columns
+    return key
+
+
+def _upsert(table: Table, rows: Rows) -> Any:
+    """Inserts the rows or brings them up to date; what an admin has `edited` stays as it is."""
     statement = insert(table).values(rows)
     keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    changed: dict[str, ColumnElement[Any]] = {}
+    for name in rows[0]:
+        if name not in keys:
+            changed[name] = statement.excluded[name]
+            if "edited" in table.c:
+                is_edited = literal(name) == any_(table.c.edited)
+                changed[name] = case((is_edited, table.c[name]), else_=changed[name])
+    differs = or_(*(table.c[name].is_distinct_from(new) for name, new in changed.items()))
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed, where=differs)
+
+
+def _retire(table: Table, keys: list[str]) -> Any:
+    """Switches rows off, or deletes them where they cannot be; what an admin has edited stays."""
+    found = _key_of(table).in_(keys)
+    if "is_active" not in table.c:
+        return delete(table).where(found, table.c.edited == [])
+    unedited = literal("is_active") != table.c.edited.all_()
+    return update(table).where(found, table.c.is_active, unedited).values(is_active=False)
 
 
 async def load_seed(owner_url: str, name: str) -> dict[str, int]:
     """Inserts or updates every row of the seed `name`; loading it twice changes nothing more.
 
-    Returns the number of rows by table. Rows that are no longer in a seed stay: generations refer
-    to them.
+    Returns the number of rows by table. Rows that are no longer in a seed stay, unless it names
+    them as retired: generations refer to them.
     """
-    if name not in seed_names():
-        raise UnknownSeedError(f"There is no seed {name!r}; there are: {', '.join(seed_names())}.")
-    rows_by_table: dict[str, list[dict[str, Any]]] = json.loads(
-        (SEEDS / f"{name}.json").read_text()
-    )
+    rows_by_table = read_seed(name)
+    retired: dict[str, list[str]] = rows_by_table.pop(RETIRED, {})
     engine = create_async_engine(owner_url.replace("postgresql://", "postgresql+asyncpg://", 1))
     try:
         async with engine.begin() as connection:
             for table in metadata.sorted_tables:
                 if rows := rows_by_table.get(table.name):
                     await connection.execute(_upsert(table, rows))
+                if keys := retired.get(table.name):
+                    await connection.execute(_retire(table, keys))
     finally:
         await engine.dispose()
     return {table: len(rows) for table, rows in rows_by_table.items()}

@@ -50,6 +50,7 @@ begin
     if idempotency_key is not null then
         perform app.remember_result(owner_id, 'grant_credits', idempotency_key, fingerprint, movement);
     end if;
+    perform app.pay_debt(owner_id);
     perform app.follow_merge(owner_id);
     return movement;
 end;
@@ -217,6 +218,7 @@ begin
     select movement, p.position, spend.id, p.grant_id, p.amount
     from unnest(origins, parts) with ordinality as p (grant_id, amount, position);
     perform app.remember_result(spend.user_id, 'refund_credits', idempotency_key, fingerprint, movement);
+    perform app.pay_debt(spend.user_id);
     perform app.follow_merge(spend.user_id);
     return movement;
 end;
@@ -270,6 +272,7 @@ begin
     received := app.record_movement(receiver_id, 'TRANSFER', entries, transfer_reason, sender_id::text);
     insert into public.credit_transfers (sent_id, received_id) values (sent, received);
     perform app.remember_result(sender_id, 'transfer_credits', idempotency_key, fingerprint, sent);
+    perform app.pay_debt(receiver_id);
     return sent;
 end;
 $$;

@@ -118,7 +118,7 @@ return row(null, null, account, grant_id, hold_id, amount)::public.credit_entrie
 
 -- Writes a movement: the change of the wallet and of its grants, the line of the user's history, its
 -- entries, in one statement. What it changes follows from the entries, of which each grant has one:
--- GRANT and HOLD are the user's own, SPENT is used up. A hold of an `unlimited` user is not the
+-- GRANT and HOLD are the user's own, SPENT is used up, DEBT is what they owe. A hold of an `unlimited` user is not the
 -- user's own: nothing of the wallet is in it.
 create or replace function app.record_movement(
     owner_id uuid, movement_type text, entries public.credit_entries[], reason text default null,
@@ -132,6 +132,7 @@ declare
     balance_change integer := 0;
     held_change integer := 0;
     used integer := 0;
+    debt_change integer := 0;
     entry public.credit_entries;
 begin
     foreach entry in array entries loop
@@ -139,6 +140,7 @@ begin
             when 'GRANT' then balance_change := balance_change + entry.amount;
             when 'SPENT' then used := used + entry.amount;
             when 'HOLD' then held_change := held_change + entry.amount;
+            when 'DEBT' then debt_change := debt_change - entry.amount;
             else null;
         end case;
     end loop;
@@ -148,6 +150,7 @@ begin
     with changed as (
         update public.wallets w
         set balance = w.balance + balance_change + held_change, held = w.held + held_change,
+            debt = w.debt + debt_change,
             daily_used = greatest(0,
                 daily_change + case when w.daily_used_on = today then w.daily_used else 0 end),
             daily_used_on = today, updated_at = now()

@@ -119,6 +119,8 @@ begin
     foreach hold in array open_holds loop
         kept_held := app.hold_again(hold, member, origins, kept, kept_held, only_held);
     end loop;
+    perform app.merge_debt(guest, member);
+    perform app.pay_debt(member);
     return least(total, 1);
 end;
 $$;
@@ -190,6 +192,7 @@ begin
     perform app.record_movement(member, 'HOLD', entries || app.entry('HOLD', hold.amount, null, new_hold),
                                 null, hold.reference_id, new_hold, hold.unlimited, daily);
     update public.generations g set hold_id = new_hold where g.hold_id = hold.id;
+    update public.orders o set hold_id = new_hold where o.hold_id = hold.id;
     return kept_held;
 end;
 $$;

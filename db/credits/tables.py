@@ -61,9 +61,10 @@ class Wallet(Base):
 
     `daily_used` counts what was spent or held on the UTC day `daily_used_on` of the credits that
     the plan's daily cap is about (those of the source PLAN). An `unlimited` user spends without
-    debit. `plan_credits_due_at` is when the plan gives its next credits. `user_id` is no foreign
-    key, since a wallet outlives its user: `closed_at` is when their account was deleted, and from
-    then on nothing moves in it.
+    debit. `debt` is what they owe: credits that were taken back after they had been used.
+    `plan_credits_due_at` is when the plan gives its next credits. `user_id` is no foreign key,
+    since a wallet outlives its user: `closed_at` is when their account was deleted, and from then
+    on nothing moves in it.
     """
 
     __tablename__ = "wallets"
@@ -71,6 +72,7 @@ class Wallet(Base):
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     balance: Mapped[int] = mapped_column(server_default=text("0"))
     held: Mapped[int] = mapped_column(server_default=text("0"))
+    debt: Mapped[int] = mapped_column(server_default=text("0"))
     unlimited: Mapped[bool] = mapped_column(server_default=text("false"))
     daily_used: Mapped[int] = mapped_column(server_default=text("0"))
     daily_used_on: Mapped[date | None]
@@ -88,6 +90,8 @@ class Wallet(Base):
         ),
         CheckConstraint("balance <= 1000000000", name="bounded"),
         CheckConstraint("closed_at is null or balance = 0", name="closed"),
+        CheckConstraint("debt >= 0", name="debt"),
+        Index("ix_wallets_debt", "user_id", postgresql_where=text("debt > 0")),
     )
     access = Access(read=AnyOf(Owner(), Admin()), hidden=("closed_at",), service=("SELECT",))
     on_erase = (Call("close_wallet"), KEPT_BOOKS)
@@ -240,8 +244,8 @@ class CreditTransaction(Base):
 
     __table_args__ = (
         CheckConstraint(
-            f"type = any ('{{{GRANT_SOURCES},SPEND,HOLD,CAPTURE,RELEASE,EXPIRY,TRANSFER}}'"
-            "::text[])",
+            f"type = any ('{{{GRANT_SOURCES},SPEND,HOLD,CAPTURE,RELEASE,EXPIRY,TRANSFER,CLAWBACK,"
+            "DEBT_PAYMENT}'::text[])",
             name="type",
         ),
         CheckConstraint("balance_after >= 0", name="balance_after"),
@@ -270,8 +274,8 @@ class CreditTransaction(Base):
 class CreditEntry(Base):
     """One side of a movement between accounts; the entries of a transaction sum to zero.
 
-    `account` is ISSUED (credits come from here), GRANT, HOLD, SPENT, EXPIRED, or TRANSFER (on the
-    way from one user to another).
+    `account` is ISSUED (credits come from here), GRANT, HOLD, SPENT, EXPIRED, TRANSFER (on the way
+    from one user to another), or DEBT (what the user owes, below zero).
     """
 
     __tablename__ = "credit_entries"
@@ -290,7 +294,7 @@ class CreditEntry(Base):
         index_where_set("credit_entries", "grant_id"),
         index_where_set("credit_entries", "hold_id"),
         CheckConstraint(
-            "account = any ('{ISSUED,GRANT,HOLD,SPENT,EXPIRED,TRANSFER}'::text[])",
+            "account = any ('{ISSUED,GRANT,HOLD,SPENT,EXPIRED,TRANSFER,DEBT}'::text[])",
             name="account",
         ),
         CheckConstraint("amount <> 0", name="amount"),

@@ -43,6 +43,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         from entries e group by e.transaction_id),
     by_grant as (select e.grant_id, sum(e.amount) as total from entries e group by e.grant_id),
     by_hold as (select e.hold_id, sum(e.amount) as total from entries e group by e.hold_id),
+    by_debt as (
+        select e.user_id, -sum(e.amount) as total from entries e where e.account = 'DEBT' group by e.user_id),
     by_user as (
         select w.user_id, coalesce(l.amount, 0) as amount, coalesce(l.held_change, 0) as held_change,
             coalesce(g.remaining, 0) as remaining, coalesce(h.held, 0) as held
@@ -68,6 +70,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     union all select w.user_id, 'the wallet differs from its grants and holds'
         from wallets w join by_user u using (user_id)
         where (w.balance, w.held) <> (u.remaining + u.held, u.held)
+    union all select w.user_id, 'what is owed differs from its entries'
+        from wallets w left join by_debt d using (user_id) where w.debt <> coalesce(d.total, 0)
     union all select g.user_id, 'a grant differs from its entries'
         from grants g left join by_grant b on b.grant_id = g.id
         where g.remaining <> coalesce(b.total, 0)

@@ -163,6 +163,7 @@ begin
         return new_generation;
     end if;
     tool := app.active_tool(tool_id);
+    perform app.check_plan_has(actor_id, tool.parameters_schema, parameters);
     upload := app.usable_upload(actor_id, upload_id);
     mask := app.usable_mask(actor_id, tool, mask_upload_id);
     new_generation := app.uuid_v7();

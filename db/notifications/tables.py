@@ -42,6 +42,10 @@ class Notification(Base):
     access = Access(read=AnyOf(Owner(), Admin()), write=Owner(), update=("read",), delete=True)
     # Named after what it carried first: the events of the last days and other servers say so.
     watch = Watch("notification.added", deletes=True)
+    triggers = (
+        "queue_pushes after insert on notifications referencing new table as added"
+        " for each statement execute function app.queue_pushes()",
+    )
     on_erase = Delete()
     on_merge = Move()
     quota = TableQuota(

@@ -86,12 +86,18 @@ def _live_faults(name: str, field: GraphQLField) -> Iterator[str]:
         yield f"Subscription.{name} says not what it watches"
         return
     payload = get_named_type(field.type)
-    shown = payload.fields.get(spec.field) if isinstance(payload, GraphQLObjectType) else None
-    backing = backing_of(get_named_type(shown.type)) if shown else None
-    if backing is None:
-        yield f"Subscription.{name} shows no row in {spec.field}"
-    elif backing.model.watch is None or backing.model.watch.topic != spec.topic:
-        yield f"Subscription.{name} watches {spec.topic}, but {backing.table.name} records it not"
+    for shown_in in spec.joint or (spec.field,):
+        shown = payload.fields.get(shown_in) if isinstance(payload, GraphQLObjectType) else None
+        backing = backing_of(get_named_type(shown.type)) if shown else None
+        if backing is None:
+            yield f"Subscription.{name} shows no row in {shown_in}"
+            continue
+        model = backing.model
+        recorded = model.joint_topic if spec.joint else model.watch and model.watch.topic
+        if recorded != spec.topic:
+            yield (
+                f"Subscription.{name} watches {spec.topic}, but {backing.table.name} records it not"
+            )
 
 
 def _guarded(graph_type: GraphQLObjectType) -> bool:

@@ -28,6 +28,7 @@ from graph.engine.specs import (
     Page,
     Reference,
     RelatedRow,
+    RelatedRows,
     Report,
     Rows,
     Search,
@@ -111,6 +112,16 @@ def embedded(
 def related_row(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:
     """A field that leads to one row of another table."""
     return _field(RelatedRow(local, remote), description, returns)
+
+
+def related_rows(
+    key: str, order: tuple[str, ...], *, at_most: int, returns: Any = None, description: str
+) -> Any:
+    """A field that is a plain list of the rows whose column `key` is this row's primary key.
+
+    Only for what never has more than `at_most`, as prices of a product.
+    """
+    return _field(RelatedRows(key, order, at_most), description, returns)
 
 
 def connection(
@@ -259,6 +270,20 @@ def live(
     spec = Live(topic, field, current, entity_argument, gone, kind, only_new)
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}
+    )
+
+
+def joint_live(
+    topic: str, fields: tuple[str, ...], *, gone: str, kind: str, description: str
+) -> Any:
+    """A root subscription field for the events of public tables that share a topic.
+
+    `fields` are the payload's fields for the rows of each table, all but one of them null; `gone`
+    and `kind` are as for others. It begins with an item in which all of these are null.
+    """
+    spec = Live(topic, fields[0], "nothing", gone=gone, kind=kind, joint=fields)
+    return strawberry.subscription(
+        resolver=watch_arguments, description=description, metadata={SPEC: spec}
     )
 
 

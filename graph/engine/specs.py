@@ -68,6 +68,18 @@ class RelatedRow:
 
 
 @dataclass(frozen=True)
+class RelatedRows:
+    """The few rows whose `key` column equals this row's primary key, as a plain list.
+
+    There are at most so many that a page would be in the way; `at_most` says how many.
+    """
+
+    key: str
+    order: tuple[str, ...]
+    at_most: int
+
+
+@dataclass(frozen=True)
 class SearchTerm:
     """One way to find rows by a text: what is made of the text, and which rows that finds."""
 
@@ -128,12 +140,14 @@ class Report:
     At the root that user is the actor, below a user's row it is they. The `function` is called with
     the user's id and then with the `parameters`, each a type
     and the value that it makes of the field's arguments. It runs with its caller's rights and
-    returns the `columns`, in the order to be shown.
+    returns the `columns`, in the order to be shown. One that `is_public` is of nobody's: everybody
+    is answered, and the function is called with the `parameters` alone.
     """
 
     function: SqlFunction[Any]
     parameters: tuple[tuple[TypeEngine[Any], Callable[[Mapping[str, Any]], Any]], ...]
     columns: tuple[tuple[str, TypeEngine[Any]], ...]
+    is_public: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,7 +185,8 @@ class Live:
 
     `gone` is the payload's field for the global id of a row that was deleted or is hidden now;
     without one, such events are not shown. `kind` is its field for what has happened to the row.
-    With `only_new`, nothing but new rows are shown.
+    With `only_new`, nothing but new rows are shown. Where several tables share the topic, `joint`
+    are the fields for the rows of each, and `field` is the first of them.
     """
 
     topic: str
@@ -181,6 +196,7 @@ class Live:
     gone: str | None = None
     kind: str | None = None
     only_new: bool = False
+    joint: tuple[str, ...] = ()
 
 
 Spec = (
@@ -191,6 +207,7 @@ Spec = (
     | SessionExpression
     | Embedded
     | RelatedRow
+    | RelatedRows
     | Page
     | Computed
     | ViewerRow

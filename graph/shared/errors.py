@@ -18,6 +18,7 @@ from db.core.errors import (
     ErrorCode,
     InputRefused,
     InsufficientCredits,
+    PlanRequired,
     RateLimited,
 )
 from db.core.outages import cannot_serve, unavailable
@@ -72,6 +73,15 @@ class DailyLimitReachedError(UserError):
         description="Credits that can still be used today; fewer than the operation needs."
     )
     resets_at: datetime = strawberry.field(description="When the next day begins (UTC).")
+
+
+@strawberry.type(name="PlanRequired", description="The caller's plan does not include this.")
+class PlanRequiredError(UserError):
+    """A UserError that says what to offer."""
+
+    plan_id: strawberry.ID | None = strawberry.field(
+        description="The global id of the cheapest plan that does; null when none does."
+    )
 
 
 class RequestError(Exception):
@@ -138,7 +148,10 @@ def _refusal(error: PostgresError) -> DomainError:
     if code is ErrorCode.DAILY_LIMIT_REACHED:
         resets_at = datetime.fromisoformat(detail["resets_at"])
         return DailyLimitReached(detail["limit"], detail["remaining"], resets_at)
-    return DomainError(code, error.message, tuple(detail.get("path", ())))
+    path = tuple(detail.get("path", ()))
+    if code is ErrorCode.PLAN_REQUIRED:
+        return PlanRequired(error.message, detail["plan_id"], path)
+    return DomainError(code, error.message, path)
 
 
 def user_errors(error: DomainError) -> list[UserError]:
@@ -169,4 +182,7 @@ def user_error(error: DomainError) -> UserError:
             remaining=error.remaining,
             resets_at=error.resets_at,
         )
+    if isinstance(error, PlanRequired):
+        plan_id = strawberry.ID(f"plan_{error.plan_id}") if error.plan_id else None
+        return PlanRequiredError(code=error.code, message=error.message, path=path, plan_id=plan_id)
     return OperationError(code=error.code, message=error.message, path=path)

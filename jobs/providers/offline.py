@@ -98,7 +98,9 @@ def _recolour(request: GenerationRequest, picture: Image) -> _Findings:
 
     note, share_name, module = _RECOLOURS[request.tool_id]
     try:
-        color = parse_hex(request.parameters["color"])
+        # A skin tone was kept as a color before.
+        wanted = request.parameters.get("skinTone") or request.parameters["color"]
+        color = parse_hex(wanted)
     except (KeyError, TypeError, ValueError):
         raise ProviderRefused(f'{request.tool_id} needs a color like "#8b3a62".') from None
     try:
@@ -110,7 +112,7 @@ def _recolour(request: GenerationRequest, picture: Image) -> _Findings:
         ) from None
     return {
         "noteKey": f"generation.offline.{note}",
-        "color": request.parameters["color"].lower(),
+        "color": wanted.lower(),
         share_name: round(painted.share, 4),
         "regionFoundBy": painted.found_by,
     }

@@ -196,6 +196,14 @@ BY_HAND = {
         ),
         ("grant", "select (hex_code, sort_order)", "hair_colors", "anon, authenticated"),
         ("grant", "select, insert, update, delete", "hair_colors", "service"),
+        (
+            "create_trigger",
+            "record_joint_event",
+            "hair_colors",
+            "after insert or update or delete",
+            "for each row execute function"
+            " app.record_joint_event('catalog.changed', 'hex_code', '{edited}')",
+        ),
     ],
     "alter policy owner_select on profiles using (true)": [
         ("drop_policy", "owner_select", "profiles"),

@@ -101,7 +101,7 @@ async def test_usage_by_tool_has_the_most_used_first(
         " values ($1, 'image/jpeg', 1, now()) returning id",
         actor.user_id,
     )
-    for tool, amount in (("hair-color", 2), ("beard", 5), ("hair-color", 1)):
+    for tool, amount in (("hair-color", 2), ("switched-off", 5), ("hair-color", 1)):
         hold = await ledger.hold(actor, amount)
         await owner.execute(
             "insert into generations (user_id, tool_id, upload_id, cache_key, hold_id)"
@@ -116,9 +116,9 @@ async def test_usage_by_tool_has_the_most_used_first(
     await ledger.refund(await ledger.last(actor))
     await ledger.spend(actor, 4)
     rows = await usage(ask, actor, by="TOOL")
-    # The tool `beard` is switched off: its id is told, the tool itself is not shown.
+    # Of a tool that is switched off the id is told, the tool itself is not shown.
     assert rows == [
-        {"day": None, "toolId": "tool_beard", "tool": None}
+        {"day": None, "toolId": "tool_switched-off", "tool": None}
         | {"used": 5, "refunded": 0, "movements": 1},
         {"day": None, "toolId": None, "tool": None} | {"used": 4, "refunded": 0, "movements": 1},
         {"day": None, "toolId": "tool_hair-color", "tool": {"id": "tool_hair-color"}}

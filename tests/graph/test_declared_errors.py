@@ -42,11 +42,12 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors
+from . import billing_errors, identity_errors
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
+PRO_STYLE = 'toolId: "hairstyle", parameters: {style: "male-short-5"}'
 HAIR = 'toolId: "hair-color", parameters: {color: "#123456"}'
 MESSAGE = 'type: OFFER, titleKey: "t", messageKey: "m"'
 LONG = "x" * 256
@@ -137,12 +138,12 @@ def filled(slice_name: str, given: str) -> Provocation:
     return provoke
 
 
-def of_photo(make: Callable[[Stage], Awaitable[UUID]]) -> Provocation:
+def of_photo(make: Callable[[Stage], Awaitable[UUID]], asked: str = HAIR) -> Provocation:
     """A generation from a photo."""
 
     async def provoke(stage: Stage) -> str:
         upload = await make(stage)
-        return f'{{{HAIR}, uploadId: "upload_{upload}", idempotencyKey: "k"}}'
+        return f'{{{asked}, uploadId: "upload_{upload}", idempotencyKey: "k"}}'
 
     return provoke
 
@@ -218,7 +219,9 @@ async def used_key(stage: Stage) -> str:
 
 
 async def inactive(stage: Stage) -> str:
-    return f'{{toolId: "beard", uploadId: "upload_{await stage.photo()}", idempotencyKey: "k"}}'
+    return (
+        f'{{toolId: "switched-off", uploadId: "upload_{await stage.photo()}", idempotencyKey: "k"}}'
+    )
 
 
 async def ended(stage: Stage) -> str:
@@ -670,6 +673,8 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "IDEMPOTENCY_CONFLICT": rotated,
     },
     "revokeApiKey": {"NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}'},
+    "registerPushToken": {"BAD_USER_INPUT": in_a_session('{platform: IOS, token: "with a blank"}')},
+    "removePushToken": {"NOT_FOUND": '{token: "nobody-has-it"}'},
     "revokeSession": {"NOT_FOUND": f'{{id: "session_{UUID(int=1)}"}}'},
     "signOutEverywhere": {},
     "mergeAnonymousAccount": {
@@ -713,6 +718,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "BAD_USER_INPUT": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: ""}}',
         "NOT_FOUND": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: "k"}}',
         "TOOL_INACTIVE": inactive,
+        "PLAN_REQUIRED": of_photo(Stage.photo, PRO_STYLE),
         "UPLOAD_MISSING": of_photo(awaited),
         "UPLOAD_EXPIRED": of_photo(expired),
         "EMPTY_FILE": of_photo(rejected(b"")),
@@ -802,8 +808,10 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "LAST_OWNER": of_organization('{organizationId: "%o"}'),
     },
     "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
+    "setTranslation": {"BAD_USER_INPUT": '{locale: "de", key: "k", text: "t"}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
+    **billing_errors.PROVOKED,
 }
 
 

@@ -69,11 +69,13 @@ class Stage:
         payloads = (answer.get("data") or {}).values()
         return top + [e for p in payloads if isinstance(p, dict) for e in p.get("errors", ())]
 
-    async def generation(self, upload: object, tool: str = "hair-color") -> list[dict[str, Any]]:
+    async def generation(
+        self, upload: object, tool: str = "hair-color", more: str = ""
+    ) -> list[dict[str, Any]]:
         """The errors of a generation from an upload."""
         return await self.errors(
             f'mutation {{ createGeneration(input: {{toolId: "{tool}", uploadId: "upload_{upload}",'
-            f' parameters: {{color: "#123456"}}, idempotencyKey: "{uuid4()}"}})'
+            f' parameters: {{color: "#123456"{more}}}, idempotencyKey: "{uuid4()}"}})'
             " { errors { code message path } } }"
         )
 
@@ -212,7 +214,12 @@ async def invalid_image(stage: Stage) -> list[dict[str, Any]]:
 
 async def tool_inactive(stage: Stage) -> list[dict[str, Any]]:
     upload = await ready_upload(stage.database, open_storage(stage.settings), stage.actor)
-    return await stage.generation(upload, "beard")
+    return await stage.generation(upload, "switched-off")
+
+
+async def plan_required(stage: Stage) -> list[dict[str, Any]]:
+    upload = await ready_upload(stage.database, open_storage(stage.settings), stage.actor)
+    return await stage.generation(upload, "hairstyle", ', style: "male-short-5"')
 
 
 async def quota(stage: Stage) -> list[dict[str, Any]]:
@@ -391,6 +398,7 @@ PROVOKED: dict[str, Provoke] = {
     "INSUFFICIENT_CREDITS": mutation('spendCredits(input: {amount: 5, idempotencyKey: "k"})'),
     "DAILY_LIMIT_REACHED": daily_limit,
     "TOOL_INACTIVE": tool_inactive,
+    "PLAN_REQUIRED": plan_required,
     "UPLOAD_MISSING": upload_missing,
     "UPLOAD_EXPIRED": upload_expired,
     "EMPTY_FILE": mutation('createUpload(input: {contentType: "image/png", sizeBytes: 0})'),

@@ -277,7 +277,7 @@ async def test_a_stale_claim_of_an_admin_opens_nothing(
         "{ viewer { id credits { id } creditTransactions { totalCount } } users { totalCount } }"
     )
     for asked in (ask, ask_by_claims):
-        for wanted in (f"user_{other.user_id}", f"credits_{other.user_id}", "tool_beard"):
+        for wanted in (f"user_{other.user_id}", f"credits_{other.user_id}", "tool_switched-off"):
             await stale(database, str(admin.user_id))
             assert (await asked(NODE, {"id": wanted}, actor=one))["data"] == {"node": None}
         await stale(database, str(admin.user_id))

@@ -77,7 +77,7 @@ async def test_tools_that_cannot_be_used_are_refused(
 ) -> None:
     actor = await make_user()
     upload_id: UUID = await ready_upload(database, storage, actor)
-    assert await refused(database, owner, actor, upload_id, "beard", {}) == "TOOL_INACTIVE"
+    assert await refused(database, owner, actor, upload_id, "switched-off", {}) == "TOOL_INACTIVE"
     assert await refused(database, owner, actor, upload_id, "moustache", {}) == "NOT_FOUND"
 
 

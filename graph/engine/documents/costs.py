@@ -5,10 +5,10 @@ takes more work than a value counts for more: a column that may be large 1 for e
 computed in Python 5, each operator in a
 `where` 10, a total count 200, a mutation 100. Rows are those the statement may read: 1 for an
 object from a table, a page's size for the items of a connection, 100 for a list of the catalog or
-a report, times the lists around it. The values of introspection count in proportion to the whole
-schema, which has a fixed cost. A page's size is `first` or `last`, else 20. Conditions (@skip,
-@include) count as if they let everything in, and an object of several possible types counts as
-the dearest of them.
+a report, the most that a short list may have, times the lists around it. The values of
+introspection count in proportion to the whole schema, which has a fixed cost. A page's size is
+`first` or `last`, else 20. Conditions (@skip, @include) count as if they let everything in, and an
+object of several possible types counts as the dearest of them.
 
 Bytes are the most that the answer can have. What a table declares of its large columns is apart
 from all else, since the statement itself stops at what they really have.
@@ -260,6 +260,9 @@ class _Pricer:
                 return total
             case specs.Rows() | specs.Report():
                 total.add(self._below(definition, nodes, rows=1), CATALOG_ROWS)
+                return total
+            case specs.RelatedRows(at_most=at_most):
+                total.add(self._below(definition, nodes, rows=1), at_most)
                 return total
             case specs.NodeLookup(many=True):
                 total.add(self._below(definition, nodes, rows=1), size_of(nodes[0], "ids"))

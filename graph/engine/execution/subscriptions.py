@@ -101,9 +101,13 @@ SendNow = Callable[[bytes], bool]
 
 
 class SubscriptionPlan:
-    """The statements of one subscription: one reads the state now, one reads an event's row."""
+    """The statements of one subscription: one reads the state now, one reads an event's row.
 
-    def __init__(self, planning: Planning) -> None:
+    Where several tables share its topic, there is a plan for the rows of each beside it, and
+    `of_event` gives the one for an event; such a plan reads no state now.
+    """
+
+    def __init__(self, planning: Planning, joint: str | None = None) -> None:
         root, fields = planning.root()
         if len(fields) != 1:
             raise _refused("A subscription has exactly one field.")
@@ -111,9 +115,9 @@ class SubscriptionPlan:
         self.definition = root.fields[self.nodes[0].name.value]
         spec = spec_of(self.definition)
         assert isinstance(spec, specs.Live)
-        self.spec = spec
+        self.spec = spec if joint is None else replace(spec, field=joint)
         self.payload_type = as_object(get_named_type(self.definition.type))
-        self.row_type = as_object(get_named_type(self.payload_type.fields[spec.field].type))
+        self.row_type = as_object(get_named_type(self.payload_type.fields[self.spec.field].type))
         self._planning = planning
         self.fields = planning.selections.collect(
             self.payload_type, [node.selection_set for node in self.nodes]
@@ -123,10 +127,15 @@ class SubscriptionPlan:
         self._deferred = self._asked_for() & set(model.watch.deferred if model.watch else ())
         self.is_public = is_public(table_behind(self.row_type).table)
         seen = cast(SEEN_OF_EVENTS.of(), TEXT)
-        self.now = self._statement(self._current, ("snapshot", seen))
+        if joint is None:
+            self.now = self._statement(self._current, ("snapshot", seen))
         self.event = self._statement(self._of_event)
         self.from_snapshot = self._snapshot_readers()
         self._global_id = global_id_of(self.row_type)
+        self.joint = {
+            table_behind(plan.row_type).table.name: plan
+            for plan in (SubscriptionPlan(planning, one) for one in spec.joint if joint is None)
+        }
 
     def _statement(
         self, make: Callable[[Planner, str, list[FieldNode]], Json], *beside: tuple[str, Json]
@@ -193,6 +202,10 @@ class SubscriptionPlan:
         }
         return {name: value for name, value in variables.items() if name not in own}
 
+    def of_event(self, event: Any) -> SubscriptionPlan | None:
+        """The plan for the table that an event is of; nothing for one that is unknown here."""
+        return self.joint.get(event.snapshot["table"]) if self.joint else self
+
     def of_gone(self, event: Any) -> bytes | None:
         """The item of a row that is gone; nothing where the payload cannot say so."""
         if self.spec.gone is None:
@@ -246,7 +259,7 @@ class SubscriptionPlan:
             elif name == self.spec.kind:
                 payload[key] = kind and kind.name
             else:
-                payload[key] = gone_id
+                payload[key] = gone_id if name == self.spec.gone else None
         # Put together anew: what orjson gives keeps 4 kB, however short it is.
         return b'{"data":' + orjson.dumps({self.key: payload}) + b"}"
 
@@ -316,12 +329,17 @@ class Subscriber:
             if after is None:
                 cursor = events.skip_seen(now["snapshot"])
                 yield Item(plan.response(now["rows"], cursor), cursor)
-            if send_now is not None and plan.from_snapshot is not None:
+            if send_now is not None and plan.joint:
+                events.deliver_past(partial(self._deliver_joint, plan, send_now))
+            elif send_now is not None and plan.from_snapshot is not None:
                 events.deliver_past(partial(self._deliver, plan, send_now))
             async for event in events:
                 room = await self._room(variables)
                 try:
-                    body = await self._shown(plan, variables, event, events)
+                    of_table = plan.of_event(event)
+                    body = None
+                    if of_table is not None:
+                        body = await self._shown(of_table, variables, event, events)
                     if body is not None:
                         yield Item(body, event.cursor)
                 finally:
@@ -373,6 +391,13 @@ class Subscriber:
         """Sends an event without this subscriber's task; false when that cannot be now."""
         body = plan.of_snapshot(event, self._actor())
         return body is None or send_now(body)
+
+    def _deliver_joint(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:
+        """The same, where several tables share the topic."""
+        of_table = plan.of_event(event)
+        if of_table is None or of_table.from_snapshot is not None:
+            return of_table is None or self._deliver(of_table, send_now, event)
+        return False
 
     async def _read_event(
         self, plan: SubscriptionPlan, variables: Any, event: Any, actor: Actor

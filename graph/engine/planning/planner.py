@@ -256,11 +256,7 @@ class Planner:
         named = get_named_type(definition.type)
         match spec_of(definition):
             case specs.Column(column_name):
-                column = column_name or python_name(definition)
-                backing = backing_of(graph_type)
-                if backing is not None and column in backing.model.large:
-                    return measured(source.c[column], self.answer_bytes)
-                return leaf(source.name, column, named.name)  # type: ignore[attr-defined]
+                return self._column(graph_type, definition, column_name, source)
             case specs.GlobalId():
                 return global_id(source.name, table_behind(graph_type))  # type: ignore[attr-defined]
             case specs.Reference(column_name, prefix):
@@ -279,6 +275,9 @@ class Planner:
                 )
                 condition = target.c[remote] == source.c[local]
                 return self.row(named, nodes, path, target, condition, parent=source)
+            case specs.RelatedRows(remote_key, order, _):
+                parent = (source, source.c[table_behind(graph_type).key])
+                return self.rows(named, nodes, path, order, parent, remote_key)
             case specs.Page() as page:
                 key = source.c[table_behind(graph_type).key]
                 return self._page(self, page, definition, nodes, source, key, path)
@@ -294,6 +293,20 @@ class Planner:
                 return func.json_build_array(*(source.c[column] for column in columns), *given)
             case spec:
                 raise TypeError(f"{graph_type.name}.{name} is declared as {spec!r}")
+
+    def _column(
+        self,
+        graph_type: GraphQLObjectType,
+        definition: GraphQLField,
+        column_name: str | None,
+        source: FromClause,
+    ) -> Json:
+        column = column_name or python_name(definition)
+        backing = backing_of(graph_type)
+        if backing is not None and column in backing.model.large:
+            return measured(source.c[column], self.answer_bytes)
+        named = get_named_type(definition.type)
+        return leaf(source.name, column, named.name)  # type: ignore[attr-defined]
 
     def _choices(self, definition: GraphQLField, node: FieldNode) -> Iterator[ColumnElement[Any]]:
         """The arguments of a computed field, each the name of an enum's value or null."""
@@ -326,8 +339,10 @@ class Planner:
         nodes: Sequence[FieldNode],
         path: Path,
         order: tuple[str, ...],
+        parent: tuple[FromClause, ColumnElement[Any]] | None = None,
+        key: str = "",
     ) -> Json:
-        """Every readable row of a bounded table, in order."""
+        """Every readable row of a bounded table, in order; below a `parent`, those of its `key`."""
         source = self.source(named)
         made = self.object(as_object(named), nodes, source, (*path, None))
         query = (
@@ -335,5 +350,7 @@ class Planner:
             .select_from(source)
             .where(self.ownership_condition(named, source))
         )
+        if parent is not None:
+            query = query.where(source.c[key] == parent[1]).correlate(parent[0])
         items = query.order_by(*sorted_by(source, order)).subquery(self.next_name())
         return select(list_of_column(items.name, "item")).select_from(items).scalar_subquery()

@@ -29,17 +29,19 @@ def report(
 ) -> Json:
     """The rows of a report as a JSON list, in the function's order.
 
-    They are of the user whom `owner` names, a column of the row around; of the actor without it.
+    They are of the user whom `owner` names, a column of the row around; of the actor without it;
+    of nobody where the report is public.
     """
-    if not planner.signed_in:
+    if not (planner.signed_in or spec.is_public):
         return literal_column("'[]'::json")
     read = planner.read_arguments(definition, nodes[0])
     parameters = [
         planner.parameters.add(partial(_value, read, make), type_)
         for type_, make in spec.parameters
     ]
-    whose = planner.parameters.actor() if owner is None else owner
-    call = spec.function.of(whose, *parameters)
+    if not spec.is_public:
+        parameters.insert(0, planner.parameters.actor() if owner is None else owner)
+    call = spec.function.of(*parameters)
     columns = [column(name, type_) for name, type_ in spec.columns]
     rows = call.table_valued(*columns, with_ordinality=POSITION)
     # Its columns are named here: an ordinality has no name of its own.

@@ -27,14 +27,16 @@ OWN_PAGES = (
     "memberships",
     "notifications",
     "passkeys",
+    "orders",
+    "payments",
     "profiles",
     "sessions",
     "uploads",
 )
-ROOT_PAGES = ("users", "generationLogs", "deadJobs")
+ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents")
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
-TOOLS = ("hair-color", "beard", "halloween", "analysis")
+TOOLS = ("hair-color", "switched-off", "halloween", "analysis")
 
 
 @dataclass
@@ -135,6 +137,68 @@ async def _notifications(owner: asyncpg.Connection, user: Actor) -> None:
             data=DOCUMENT if n == 3 else {"n": n},
             read=n % 2 == 0,
             created_at=TIMESTAMPS[n],
+        )
+
+
+ORDER_STATUSES = ("PENDING", "PAID", "EXPIRED", "PARTIALLY_REFUNDED", "DISPUTED")
+
+
+async def _billing(owner: asyncpg.Connection, user: Actor) -> None:
+    for n, status in enumerate(ORDER_STATUSES):
+        product = "pro-month" if n == 1 else "credits-50"
+        is_paid = status not in ("PENDING", "EXPIRED")
+        await _add(
+            owner,
+            "orders",
+            id=known(user, "order", n),
+            user_id=user.user_id,
+            product_id=product,
+            kind="PLAN" if n == 1 else "CREDITS",
+            credits=None if n == 1 else 50,
+            plan_id="pro" if n == 1 else None,
+            provider=TEXTS[n],
+            amount_cents=2**31 - 1 if n == 2 else 500,
+            currency="USD",
+            status=status,
+            refunded_cents=100 if n == 3 else 0,
+            credits_taken_back=10 if n == 3 else 0,
+            created_at=TIMESTAMPS[n],
+            expires_at=LASTING[n],
+            paid_at=TIMESTAMPS[n] if is_paid else None,
+            paid_until=LASTING[n] if n == 1 else None,
+        )
+        await _add(
+            owner,
+            "payments",
+            id=known(user, "payment", n),
+            user_id=user.user_id,
+            order_id=known(user, "order", n),
+            provider=TEXTS[n],
+            provider_payment_id=str(known(user, "payment", n)),
+            amount_cents=500,
+            currency="USD",
+            status=("PENDING", "SUCCEEDED", "FAILED", "PARTIALLY_REFUNDED", "DISPUTED")[n],
+            pays_order=is_paid,
+            refunded_cents=100 if n == 3 else 0,
+            created_at=TIMESTAMPS[n],
+        )
+        await _add(
+            owner,
+            "webhook_events",
+            id=known(user, "webhook event", n),
+            provider=TEXTS[n],
+            event_id=str(known(user, "webhook event", n)),
+            kind=TEXTS[3],
+            status=("RECEIVED", "PROCESSED", "PARKED", "QUARANTINED", "PROCESSED")[n],
+            verified=n != 3,
+            reason="FORGED" if n == 3 else None,
+            detail=TEXTS[2] if n == 3 else None,
+            order_id=known(user, "order", n) if n else None,
+            headers={"content-type": TEXTS[2]} if n else {},
+            query="hmac=0" if n == 2 else "",
+            body=TEXTS[n],
+            received_at=LASTING[n],
+            processed_at=TIMESTAMPS[n] if n else None,
         )
 
 
@@ -272,6 +336,8 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _notifications(owner, user)
         await _credits(database, user)
         await add_account_rows(owner, user)
+        async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
+            await _billing(owner, user)
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
@@ -353,6 +419,10 @@ async def _described(owner: asyncpg.Connection) -> World:
         ],
         "Upload": [f"upload_{known(ADA, 'upload', 0)}"],
         "GenerationLog": [f"generationLog_{known(ADA, 'log', 0)}"],
+        "Order": [f"order_{known(ADA, 'order', n)}" for n in range(len(ORDER_STATUSES))],
+        "Payment": [f"payment_{known(ADA, 'payment', n)}" for n in range(len(ORDER_STATUSES))],
+        "Product": ["product_credits-50", "product_pro-month"],
+        "WebhookEvent": [f"webhookEvent_{known(ADA, 'webhook event', n)}" for n in range(2)],
         "DeadJob": [f"deadJob_{known(ADA, 'dead job', 2)}"],
         "Tool": ["tool_hair-color", "tool_halloween", "tool_hairstyle"],
         "Plan": ["plan_free", "plan_pro"],
@@ -369,6 +439,8 @@ async def _described(owner: asyncpg.Connection) -> World:
         f"upload_{known(STRANGER, 'upload', 0)}",
         *(ids[0] for ids in account_ids(STRANGER).values()),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
+        f"order_{known(STRANGER, 'order', 0)}",
+        f"payment_{known(STRANGER, 'payment', 0)}",
     ]
     timestamps = [timestamp.isoformat() for timestamp in TIMESTAMPS] + [
         "2026-03-01T14:00:00.5+02:00"

@@ -1,0 +1,1 @@
+"""Billing: what is sold, orders, payments, and what providers told of them."""

@@ -1,0 +1,300 @@
+"""Commands on orders, and on the inbox of what providers deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.billing.rules import problems_of_return
+from db.core.actor import SERVICE, Actor
+from db.core.commands import SqlFunction, call_as_service
+from db.core.errors import Problems
+from db.core.pool import Database
+from db.credits.rules import problems_of_key
+
+_OPEN_ORDER = SqlFunction[Any](
+    "app.open_order",
+    "orders",
+    wanted_product="text",
+    wanted_provider="text",
+    success_url="text",
+    cancel_url="text",
+    idempotency_key="text",
+)
+_NOTE_CHECKOUT = SqlFunction[Any](
+    "app.note_checkout",
+    "record(checkout_url text, expires_at timestamp with time zone)",
+    wanted="uuid",
+    made_url="text",
+    lasts_until="timestamptz",
+    made_references="text[]",
+)
+_EXPIRE_ORDERS = SqlFunction[int]("app.expire_orders", "integer", at_most="integer")
+_RECEIVE = SqlFunction[Any](
+    "app.receive_webhook",
+    "record(webhook_id uuid, is_new boolean)",
+    from_provider="text",
+    given_event_id="text",
+    given_kind="text",
+    genuine="boolean",
+    given_headers="jsonb",
+    given_query="text",
+    given_body="text",
+    problem="text",
+    problem_detail="text",
+)
+_SETTLE = SqlFunction[Any](
+    "app.settle_webhook",
+    "record(status text, reason text, detail text, order_id uuid, is_changed boolean)",
+    wanted="uuid",
+    events="jsonb",
+)
+_VOUCH = SqlFunction[bool](
+    "app.vouch_for_webhook", "boolean", wanted="uuid", given_event_id="text", given_kind="text"
+)
+_QUARANTINE = SqlFunction[bool](
+    "app.quarantine_webhook", "boolean", wanted="uuid", why="text", what="text"
+)
+REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
+_SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
+
+
+_BUYER = text("""
+    select u.email, u.locale, p.name as product_name
+    from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
+    where o.id = :order_id
+""")
+_PAGE_ORDER = """
+    select o.id, o.status, o.amount_cents, o.currency, o.credits, o.refunded_cents, o.success_url,
+           o.cancel_url, o.created_at, o.paid_at, p.name as product_name,
+           (select a.provider_payment_id from payments a
+            where a.order_id = o.id and a.pays_order) as payment_id,
+           (select count(*) from payments a where a.order_id = o.id) as attempts
+    from orders o join products p on p.id = o.product_id where o.id = $1
+"""
+_WEBHOOK = """
+    select id, provider, status, verified, headers, query, body, received_at
+    from webhook_events where id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order that waits to be paid, as its checkout is made of it."""
+
+    id: UUID
+    user_id: UUID
+    product_id: str
+    kind: str
+    amount_cents: int
+    currency: str
+    billing_interval: str | None
+    price_id: str | None
+    success_url: str | None
+    cancel_url: str | None
+    checkout_url: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """What a provider is told of who buys, and the name of what they buy."""
+
+    email: str | None
+    locale: str | None
+    product_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageOrder:
+    """An order as its buyer is shown it; `payment_id` is the payment that paid it."""
+
+    id: UUID
+    status: str
+    amount_cents: int
+    currency: str
+    credits: int | None
+    refunded_cents: int
+    success_url: str | None
+    cancel_url: str | None
+    created_at: datetime
+    paid_at: datetime | None
+    product_name: str
+    payment_id: str | None
+    attempts: int
+
+    @property
+    def changes(self) -> tuple[str, int, int]:
+        """What differs once something has come of it."""
+        return self.status, self.refunded_cents, self.attempts
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWebhook:
+    """A delivery as it lies in the inbox."""
+
+    id: UUID
+    provider: str
+    status: str
+    verified: bool
+    headers: dict[str, str]
+    query: str
+    body: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SettledWebhook:
+    """How a webhook stands; `is_changed` says whether that has just come of it."""
+
+    status: str
+    reason: str | None
+    detail: str | None
+    order_id: UUID | None
+    is_changed: bool
+
+
+def check_checkout(
+    success_url: str | None,
+    cancel_url: str | None,
+    idempotency_key: str,
+    *,
+    origins: Sequence[str],
+    takes_any: bool,
+) -> None:
+    """Refuses everything that is wrong with what a checkout is asked for."""
+    problems = Problems(problems_of_key(idempotency_key))
+    for field, url in (("successUrl", success_url), ("cancelUrl", cancel_url)):
+        problems.add(problems_of_return(field, url, origins, takes_any=takes_any))
+    problems.refuse()
+
+
+async def open_order(
+    database: Database,
+    actor: Actor,
+    *,
+    product_id: str,
+    provider: str,
+    success_url: str | None,
+    cancel_url: str | None,
+    idempotency_key: str,
+) -> OpenOrder:
+    """Opens an order of the actor's, or finds the one that the key has opened."""
+    wanted = _OPEN_ORDER(
+        wanted_product=product_id,
+        wanted_provider=provider,
+        success_url=success_url,
+        cancel_url=cancel_url,
+        idempotency_key=idempotency_key,
+    )
+    async with database.transaction(actor) as transaction:
+        row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    return OpenOrder(**{name: row[name] for name in OpenOrder.__slots__})
+
+
+async def buyer_of(database: Database, order_id: UUID) -> Buyer:
+    """Who buys, and what."""
+    async with database.transaction(SERVICE) as transaction:
+        row = await transaction.fetch_one(_BUYER, order_id=order_id)
+    assert row is not None
+    return Buyer(**row)
+
+
+async def note_checkout(
+    database: Database, order_id: UUID, url: str, expires_at: datetime, references: Sequence[str]
+) -> tuple[str, datetime]:
+    """Notes what a provider made for an order; gives the address to show, and until when."""
+    noted = _NOTE_CHECKOUT(
+        wanted=order_id, made_url=url, lasts_until=expires_at, made_references=list(references)
+    )
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(noted.sql, *noted.values)
+    assert row is not None
+    return row["checkout_url"], row["expires_at"]
+
+
+async def find_page_order(database: Database, order_id: UUID) -> PageOrder | None:
+    """An order for a page whose address its buyer alone has."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(_PAGE_ORDER, order_id)
+    return PageOrder(**row) if row else None
+
+
+async def expire_orders(database: Database, at_most: int) -> int:
+    """Ends orders that nobody has paid in time; gives how many."""
+    return await call_as_service(database, _EXPIRE_ORDERS(at_most=at_most))
+
+
+async def receive_webhook(
+    database: Database,
+    *,
+    provider: str,
+    event_id: str,
+    kind: str,
+    genuine: bool,
+    headers: Mapping[str, str],
+    query: str,
+    body: str,
+    problem: str | None = None,
+    detail: str | None = None,
+) -> tuple[UUID | None, bool]:
+    """Stores a delivery; gives it, unless too many of its kind are kept, and whether it is new."""
+    wanted = _RECEIVE(
+        from_provider=provider,
+        given_event_id=event_id,
+        given_kind=kind,
+        genuine=genuine,
+        given_headers=dict(headers),
+        given_query=query,
+        given_body=body,
+        problem=problem,
+        problem_detail=detail,
+    )
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    return row["webhook_id"], row["is_new"]
+
+
+async def find_webhook(database: Database, webhook_id: UUID) -> StoredWebhook | None:
+    """A delivery in the inbox."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(_WEBHOOK, webhook_id)
+    return StoredWebhook(**row) if row else None
+
+
+async def settle_webhook(
+    database: Database, webhook_id: UUID, events: Sequence[Mapping[str, object]]
+) -> SettledWebhook:
+    """Does what a webhook says, once."""
+    wanted = _SETTLE(wanted=webhook_id, events=list(events))
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    return SettledWebhook(**row)
+
+
+async def vouch_for_webhook(database: Database, webhook_id: UUID, event_id: str, kind: str) -> bool:
+    """Notes that a delivery is the provider's; False for one that was stored before."""
+    vouched = _VOUCH(wanted=webhook_id, given_event_id=event_id, given_kind=kind)
+    return await call_as_service(database, vouched)
+
+
+async def quarantine_webhook(
+    database: Database, webhook_id: UUID, reason: str, detail: str
+) -> bool:
+    """Sets a delivery aside for a person; False when it had ended before."""
+    return await call_as_service(database, _QUARANTINE(wanted=webhook_id, why=reason, what=detail))
+
+
+async def sweep_webhooks(database: Database) -> list[UUID]:
+    """Queues what was forgotten; gives the webhooks that have waited for too long."""
+    swept = _SWEEP()
+    async with database.pools[SERVICE.role].connection() as connection:
+        return [row[0] for row in await connection.raw.fetch(swept.sql)]

@@ -1,0 +1,128 @@
+-- Orders: opened by their buyer, named by their provider, ended by the clock.
+
+-- Opens an order for a product at a provider's price, and returns it with what a checkout is made of;
+-- the same key the same one, with the checkout that was made for it. A checkout is made behind this,
+-- without a transaction; until then `checkout_url` is null.
+create or replace function app.open_order(
+    wanted_product text, wanted_provider text, success_url text, cancel_url text, idempotency_key text
+) returns public.orders
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    daily_limit constant integer := 50;
+    lasts constant interval := '24 hours';
+    actor_id uuid := app.required_user_id();
+    fingerprint bytea := sha256(convert_to(
+        jsonb_build_array(wanted_product, wanted_provider, success_url, cancel_url)::text, 'UTF8'));
+    is_guest boolean;
+    known uuid;
+    product public.products;
+    price public.product_prices;
+    opened public.orders;
+begin
+    perform app.check_idempotency_key(idempotency_key);
+    -- One at a time, so that a key opens one order.
+    select u.is_anonymous into is_guest from public.users u where u.id = actor_id for no key update;
+    known := app.remembered_result(actor_id, 'create_checkout', idempotency_key, fingerprint);
+    if known is not null then
+        select * into opened from public.orders o where o.id = known;
+        return opened;
+    end if;
+    select * into product from public.products p where p.id = wanted_product and p.is_active;
+    if not found then
+        perform app.refuse('NOT_FOUND', 'There is no such product.', '{"path": ["input", "productId"]}');
+    end if;
+    select * into price from public.product_prices p
+    where p.product_id = wanted_product and p.provider = wanted_provider;
+    if not found then
+        perform app.refuse('BAD_USER_INPUT', 'This product has no price at this provider.',
+            '{"path": ["input", "provider"]}');
+    elsif is_guest and product.kind <> 'CREDITS' then
+        perform app.refuse('FORBIDDEN', 'Guests have no plans. Sign up first; what you have stays yours.');
+    elsif (select count(*) from public.orders o where o.user_id = actor_id
+           and o.created_at > now() - interval '1 day' and o.paid_at is null) >= daily_limit then
+        perform app.refuse('LIMIT_EXCEEDED', format(
+            'One user opens at most %s orders in a day without paying. Pay one of them, or wait.', daily_limit));
+    end if;
+    insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
+        billing_interval, price_id, success_url, cancel_url, expires_at)
+    values (actor_id, product.id, product.kind, product.credits, product.plan_id, price.provider,
+        price.amount_cents, price.currency, price.billing_interval, price.price_id,
+        open_order.success_url, open_order.cancel_url, now() + lasts)
+    returning * into opened;
+    perform app.remember_result(actor_id, 'create_checkout', idempotency_key, fingerprint, opened.id);
+    return opened;
+end;
+$$;
+
+-- Notes the checkout that a provider made for an order. Of two made at once the first is shown, and the
+-- names of both find the order. Returns the one to show.
+create or replace function app.note_checkout(
+    wanted uuid, made_url text, lasts_until timestamptz, made_references text[],
+    out checkout_url text, out expires_at timestamptz
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    noted public.orders;
+begin
+    update public.orders o
+    set checkout_url = coalesce(o.checkout_url, made_url),
+        expires_at = case when o.checkout_url is null then lasts_until else o.expires_at end
+    where o.id = wanted returning * into noted;
+    perform app.note_references(noted.provider, wanted, made_references);
+    checkout_url := noted.checkout_url;
+    expires_at := noted.expires_at;
+end;
+$$;
+
+-- Names by which a provider calls an order. One that leads to another order already stays with that.
+create or replace function app.note_references(for_provider text, wanted uuid, names text[]) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into public.order_references (provider, reference, order_id)
+    select for_provider, n.name, wanted from unnest(names) as n (name) on conflict do nothing;
+$$;
+
+-- Ends orders that nobody has paid in time, so many at once; returns how many. One with a payment on its
+-- way waits for that.
+create or replace function app.expire_orders(at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    expired integer;
+begin
+    update public.orders set status = 'EXPIRED' where id in (
+        select o.id from public.orders o
+        where o.status = 'PENDING' and o.expires_at <= now() and not exists (
+            select from public.payments p where p.order_id = o.id and p.status = 'PENDING')
+        order by o.expires_at limit at_most for update skip locked);
+    get diagnostics expired = row_count;
+    return expired;
+end;
+$$;
+
+-- Forgets what providers told of a person whose account is being erased: the bodies and headers of the
+-- webhooks of their orders, and where their browser was sent. Returns how many webhooks and orders.
+create or replace function app.forget_payer(leaving uuid, at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    webhooks integer;
+    forgotten integer;
+begin
+    update public.webhook_events set body = '', headers = '{}', query = '' where id in (
+        select w.id from public.webhook_events w join public.orders o on o.id = w.order_id
+        where o.user_id = leaving and (w.body <> '' or w.query <> '' or w.headers <> '{}') limit at_most);
+    get diagnostics webhooks = row_count;
+    update public.orders set checkout_url = null, success_url = null, cancel_url = null where id in (
+        select o.id from public.orders o where o.user_id = leaving
+        and coalesce(o.checkout_url, o.success_url, o.cancel_url) is not null limit at_most);
+    get diagnostics forgotten = row_count;
+    return webhooks + forgotten;
+end;
+$$;
+
+revoke execute on function
+    app.open_order(text, text, text, text, text), app.note_checkout(uuid, text, timestamptz, text[]),
+    app.note_references(text, uuid, text[]), app.expire_orders(integer), app.forget_payer(uuid, integer)
+from public;
+grant execute on function app.open_order(text, text, text, text, text) to authenticated;
+grant execute on function
+    app.note_checkout(uuid, text, timestamptz, text[]), app.expire_orders(integer)
+to service;

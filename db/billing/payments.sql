@@ -1,0 +1,403 @@
+-- What follows from a provider's events (`payments/base.py`): payments, their refunds and disputes, and
+-- what was bought. Each function may be called again with the same event, and in any order of events.
+-- An event is locked by its payment, then the buyer's wallet, then the order.
+
+-- Stops an event that cannot be right: nothing of its webhook is done.
+create or replace function app.refuse_event(reason text, detail text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    raise exception using errcode = 'TG001', message = detail, hint = reason;
+end;
+$$;
+
+-- Stops an event that is about a payment which has not been told of.
+create or replace function app.park_event(payment text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    raise exception using errcode = 'TG002', message = payment;
+end;
+$$;
+
+-- The order that an event names, or the payment that it is about; null when there is none.
+create or replace function app.order_of_event(from_provider text, event jsonb) returns uuid
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    found_orders uuid[];
+begin
+    select array_agg(distinct r.order_id) into found_orders
+    from public.order_references r
+    where r.provider = from_provider
+        and r.reference in (select n.name from jsonb_array_elements_text(event -> 'references') as n (name));
+    if cardinality(found_orders) > 1 then
+        perform app.refuse_event('ORDER_MISMATCH', 'its names lead to several orders');
+    end if;
+    return coalesce(found_orders[1], (
+        select p.order_id from public.payments p
+        where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id'));
+end;
+$$;
+
+-- An order with its buyer's wallet, both locked; `owner_id` is null for one whose account is gone.
+create or replace function app.lock_order(wanted uuid, out locked public.orders, out owner_id uuid)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    loop
+        select o.user_id into owner_id from public.orders o where o.id = wanted;
+        if exists (select from public.wallets w where w.user_id = owner_id and w.closed_at is not null) then
+            owner_id := null;
+        elsif owner_id is not null then
+            perform app.lock_wallet(owner_id);
+        end if;
+        select * into locked from public.orders o where o.id = wanted for update;
+        -- A guest's order may have become a member's meanwhile.
+        exit when owner_id is null or locked.user_id = owner_id;
+    end loop;
+end;
+$$;
+
+-- Does what one event says. Returns the order that it is about, and what a person should look at though it
+-- is done.
+create or replace function app.apply_payment_event(
+    from_provider text, event jsonb, out order_id uuid, out doubt text, out doubt_detail text
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    kind text := event ->> 'type';
+begin
+    if kind = 'NeedsOperator' then
+        perform app.refuse_event('NEEDS_OPERATOR', event ->> 'reason');
+    end if;
+    if event ? 'payment_id' then
+        -- A refund that is parked and the payment that wakes it do not pass one another by.
+        perform pg_advisory_xact_lock(hashtextextended(from_provider || ':' || (event ->> 'payment_id'), 0));
+    end if;
+    order_id := app.order_of_event(from_provider, event);
+    if kind in ('Refunded', 'DisputeOpened', 'DisputeClosed') then
+        order_id := app.apply_to_payment(from_provider, event);
+        return;
+    end if;
+    if order_id is null and jsonb_typeof(event -> 'purchase') = 'object' then
+        order_id := app.order_of_purchase(from_provider, event);
+    end if;
+    if order_id is null then
+        perform app.refuse_event('UNKNOWN_ORDER', 'it names no order of ours');
+    end if;
+    case kind
+        when 'CheckoutEnded' then
+            update public.orders o
+            set status = case when (event ->> 'cancelled')::boolean then 'CANCELLED' else 'EXPIRED' end
+            where o.id = order_id and o.status in ('PENDING', 'FAILED');
+        when 'SubscriptionEnded' then
+            perform app.end_ordered_plan(order_id);
+        else
+            select a.order_id, a.doubt, a.doubt_detail into order_id, doubt, doubt_detail
+            from app.apply_payment(from_provider, order_id, event) a;
+    end case;
+end;
+$$;
+
+-- Refuses a payment that is not for what was ordered, by whom, at the price it was offered for.
+create or replace function app.check_payment(ordered public.orders, owner_id uuid, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    product text := event ->> 'product';
+    payer uuid := (event ->> 'user_id')::uuid;
+begin
+    if event ->> 'currency' is distinct from ordered.currency then
+        perform app.refuse_event('CURRENCY_MISMATCH', format('%s was paid, %s was asked',
+            event ->> 'currency', ordered.currency));
+    elsif (event ->> 'amount_cents')::integer is distinct from ordered.amount_cents then
+        perform app.refuse_event('AMOUNT_MISMATCH', format('%s was paid, %s was asked',
+            event ->> 'amount_cents', ordered.amount_cents));
+    elsif product is not null and product not in (ordered.product_id, coalesce(ordered.price_id, '')) then
+        perform app.refuse_event('PRODUCT_MISMATCH', format('it is for %s, and %s was ordered',
+            product, ordered.product_id));
+    elsif owner_id is null then
+        perform app.refuse_event('UNKNOWN_USER', 'the account that ordered it is deleted');
+    elsif payer is not null and app.merged_into(payer) <> owner_id then
+        perform app.refuse_event('USER_MISMATCH', 'it is for another user than the one who ordered');
+    end if;
+end;
+$$;
+
+-- What a payment's success, delay or failure changes. The first that succeeds pays the order; one that
+-- renews a subscription is for an order of its own.
+create or replace function app.apply_payment(
+    from_provider text, wanted uuid, event jsonb, out order_id uuid, out doubt text, out doubt_detail text
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    held record := app.lock_order(wanted);
+    ordered public.orders := held.locked;
+    told text := case event ->> 'type'
+        when 'PaymentSucceeded' then 'SUCCEEDED' when 'PaymentPending' then 'PENDING' else 'FAILED' end;
+    payment public.payments;
+begin
+    order_id := wanted;
+    select * into payment from public.payments p
+    where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id' for update;
+    if payment.id is not null and payment.order_id <> wanted then
+        -- A renewal is named by its subscription, which names the first order.
+        if not (event ->> 'renews')::boolean then
+            perform app.refuse_event('ORDER_MISMATCH', 'the payment is another order''s');
+        end if;
+        order_id := payment.order_id;
+        return;
+    end if;
+    if payment.id is null and coalesce((event ->> 'renews')::boolean, false) and ordered.paid_at is not null then
+        ordered := app.renewed_order(ordered, event);
+        order_id := ordered.id;
+    end if;
+    perform app.check_payment(ordered, held.owner_id, event);
+    perform app.note_references(from_provider, wanted,
+        array(select jsonb_array_elements_text(event -> 'references')));
+    if payment.id is not null and (payment.status = told or payment.status not in ('PENDING', 'FAILED')
+        or told = 'PENDING') then
+        return;
+    end if;
+    if payment.id is null then
+        insert into public.payments (user_id, order_id, provider, provider_payment_id, amount_cents, currency,
+            status, reason)
+        values (held.owner_id, order_id, from_provider, event ->> 'payment_id', (event ->> 'amount_cents')::integer,
+            event ->> 'currency', told, event ->> 'reason')
+        returning * into payment;
+    else
+        update public.payments p set status = told, reason = event ->> 'reason', updated_at = now()
+        where p.id = payment.id returning * into payment;
+    end if;
+    if told = 'FAILED' then
+        update public.orders o set status = 'FAILED' where o.id = ordered.id and o.status = 'PENDING';
+    elsif told = 'SUCCEEDED' then
+        if ordered.paid_at is null then
+            perform app.fulfil_order(ordered, payment.id, (event ->> 'paid_until')::timestamptz);
+        else
+            doubt := 'ALREADY_PAID';
+            doubt_detail := 'the order had been paid by another payment; refund one of them';
+        end if;
+        perform app.wake_webhooks(from_provider, payment.provider_payment_id);
+    end if;
+end;
+$$;
+
+-- Gives what was ordered, since `payment` has paid for it; the order and its buyer's wallet are locked. Until
+-- when a plan lasts is the provider's to say, where it renews it, else the calendar's.
+create or replace function app.fulfil_order(ordered public.orders, payment uuid, until_then timestamptz) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    period uuid;
+begin
+    update public.payments p set pays_order = true where p.id = payment;
+    update public.orders o set status = 'PAID', paid_at = now() where o.id = ordered.id;
+    if ordered.kind = 'CREDITS' then
+        perform app.grant_credits(ordered.user_id, 'PURCHASE', ordered.credits, ordered.id::text);
+    else
+        period := app.start_plan(ordered.user_id, ordered.plan_id, until_then, ordered.id::text,
+            case ordered.billing_interval when 'YEAR' then 12 else 1 end);
+        update public.orders o set paid_until = (select p.ends_at from public.plan_periods p where p.id = period)
+        where o.id = ordered.id;
+    end if;
+end;
+$$;
+
+-- The order that a renewal pays: like the subscription's first one, at what the provider charged this time.
+create or replace function app.renewed_order(first_order public.orders, event jsonb) returns public.orders
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    renewed public.orders;
+begin
+    insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
+        billing_interval, price_id, expires_at)
+    values (first_order.user_id, first_order.product_id, first_order.kind, first_order.credits, first_order.plan_id,
+        first_order.provider, (event ->> 'amount_cents')::integer, first_order.currency,
+        first_order.billing_interval, first_order.price_id, now())
+    returning * into renewed;
+    return renewed;
+end;
+$$;
+
+-- The order for a purchase that began at its provider, which says what was charged.
+create or replace function app.order_of_purchase(from_provider text, event jsonb) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    buyer uuid := app.merged_into((event #>> '{purchase,user_id}')::uuid);
+    made uuid;
+begin
+    if not exists (select from public.users u where u.id = buyer) then
+        perform app.refuse_event('UNKNOWN_USER', 'it is for no user of ours');
+    end if;
+    insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
+        billing_interval, price_id, expires_at)
+    select buyer, p.id, p.kind, p.credits, p.plan_id, from_provider, (event ->> 'amount_cents')::integer,
+        event ->> 'currency', pp.billing_interval, pp.price_id, now()
+    from public.product_prices pp join public.products p on p.id = pp.product_id
+    where pp.provider = from_provider and pp.price_id = event #>> '{purchase,price_id}'
+    returning id into made;
+    if made is null then
+        perform app.refuse_event('PRODUCT_MISMATCH', 'it is for no product of ours');
+    end if;
+    return made;
+end;
+$$;
+
+-- What a refund or a dispute changes; parked until its payment is there. Returns the order.
+create or replace function app.apply_to_payment(from_provider text, event jsonb) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    payment public.payments;
+    held record;
+begin
+    select * into payment from public.payments p
+    where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id';
+    if payment.id is null or payment.status in ('PENDING', 'FAILED') then
+        perform app.park_event(event ->> 'payment_id');
+    elsif event ->> 'currency' is distinct from payment.currency then
+        perform app.refuse_event('CURRENCY_MISMATCH', format('%s came back, %s was paid',
+            event ->> 'currency', payment.currency));
+    end if;
+    held := app.lock_order(payment.order_id);
+    select * into payment from public.payments p where p.id = payment.id for update;
+    if event ->> 'type' = 'Refunded' then
+        perform app.note_refund(payment, event);
+    else
+        perform app.note_dispute(payment, event);
+    end if;
+    perform app.settle_payment(payment.id);
+    if payment.pays_order then
+        perform app.settle_order(held.locked, held.owner_id);
+    end if;
+    return payment.order_id;
+end;
+$$;
+
+-- Adds a refund to a payment: one by its own id once, or all that there were so far. Never more than was
+-- paid.
+create or replace function app.note_refund(payment public.payments, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    refund text := event ->> 'refund_id';
+    amount integer := (event ->> 'amount_cents')::integer;
+    total bigint := greatest(payment.refunded_cents, amount);
+begin
+    if refund is not null then
+        insert into public.payment_refunds (provider, provider_refund_id, payment_id, amount_cents)
+        values (payment.provider, refund, payment.id, amount) on conflict do nothing;
+        total := payment.refunded_cents + case when found then amount::bigint else 0 end;
+    end if;
+    update public.payments p set refunded_cents = least(p.amount_cents, total), updated_at = now()
+    where p.id = payment.id and p.refunded_cents <> least(p.amount_cents, total);
+end;
+$$;
+
+-- Notes that a dispute began or how it ended; the end may be told of first.
+create or replace function app.note_dispute(payment public.payments, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.payment_disputes (payment_id, provider, provider_dispute_id, amount_cents)
+    values (payment.id, payment.provider, event ->> 'dispute_id',
+        least(payment.amount_cents, (event ->> 'amount_cents')::integer))
+    on conflict do nothing;
+    if event ->> 'type' = 'DisputeClosed' then
+        update public.payment_disputes d
+        set status = case when (event ->> 'won')::boolean then 'WON' else 'LOST' end, closed_at = now()
+        where d.provider = payment.provider and d.provider_dispute_id = event ->> 'dispute_id'
+            and d.payment_id = payment.id and d.status = 'OPEN';
+    end if;
+end;
+$$;
+
+-- How much of a payment went back, by refunds and lost disputes, and how much is questioned beside that.
+create or replace function app.money_back(wanted uuid, out back integer, out questioned integer)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select least(p.amount_cents, p.refunded_cents + coalesce(sum(d.amount_cents) filter (where d.status = 'LOST'), 0)),
+        coalesce(sum(d.amount_cents) filter (where d.status = 'OPEN'), 0)
+    from public.payments p left join public.payment_disputes d on d.payment_id = p.id
+    where p.id = wanted group by p.id;
+$$;
+
+-- The state of something that is paid, of which a part went back or is questioned.
+create or replace function app.settled_status(amount integer, back integer, questioned integer, whole text)
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+return case when back >= amount then 'REFUNDED' when questioned > 0 then 'DISPUTED'
+    when back > 0 then 'PARTIALLY_REFUNDED' else whole end;
+
+create or replace function app.settle_payment(wanted uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    money record := app.money_back(wanted);
+begin
+    update public.payments p
+    set status = app.settled_status(p.amount_cents, money.back, money.questioned, 'SUCCEEDED'), updated_at = now()
+    where p.id = wanted
+        and p.status <> app.settled_status(p.amount_cents, money.back, money.questioned, 'SUCCEEDED');
+end;
+$$;
+
+-- Brings an order in line with its payment: of its credits as large a part is taken back as of the money,
+-- rounded down, and as much as is questioned is held. A plan ends when all the money went back.
+create or replace function app.settle_order(ordered public.orders, owner_id uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    money record;
+    taken integer;
+    questioned integer;
+    new_hold uuid;
+    new_status text;
+begin
+    select m.* into money from public.payments p, app.money_back(p.id) m where p.order_id = ordered.id and p.pays_order;
+    taken := app.credits_for(ordered, money.back);
+    questioned := app.credits_for(ordered, least(ordered.amount_cents, money.back + money.questioned)) - taken;
+    if owner_id is not null and ordered.kind = 'CREDITS' then
+        if ordered.hold_id is not null then
+            perform app.release_if_open(ordered.hold_id);
+        end if;
+        if taken > ordered.credits_taken_back then
+            perform app.take_back_credits(owner_id, taken - ordered.credits_taken_back, ordered.id::text);
+        end if;
+        if questioned > 0 then
+            new_hold := app.hold_back_credits(owner_id, questioned, ordered.id::text);
+        end if;
+    elsif owner_id is not null and money.back >= ordered.amount_cents and ordered.status <> 'REFUNDED' then
+        perform app.end_ordered_plan(ordered.id);
+    end if;
+    new_status := app.settled_status(ordered.amount_cents, money.back, money.questioned, 'PAID');
+    update public.orders o
+    set refunded_cents = money.back, credits_taken_back = greatest(o.credits_taken_back, taken),
+        hold_id = new_hold, status = new_status
+    where o.id = ordered.id;
+end;
+$$;
+
+-- How many of an order's credits a part of its money is worth, rounded down in the buyer's favour.
+create or replace function app.credits_for(ordered public.orders, cents integer) returns integer
+language sql immutable set search_path = pg_catalog, pg_temp
+return coalesce(ordered.credits::bigint * cents / nullif(ordered.amount_cents, 0), 0)::integer;
+
+-- Ends the time on a plan that an order gave. Credits of it that are used up are taken from what else the
+-- buyer has, or owed.
+create or replace function app.end_ordered_plan(wanted uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    ordered public.orders;
+    used integer;
+begin
+    select * into ordered from public.orders o where o.id = wanted;
+    if ordered.plan_id is not null and ordered.user_id is not null then
+        used := app.end_plan(ordered.user_id, ordered.id::text);
+        if used > 0 then
+            perform app.take_back_credits(ordered.user_id, used, ordered.id::text);
+        end if;
+    end if;
+end;
+$$;
+
+revoke execute on function
+    app.refuse_event(text, text), app.park_event(text), app.order_of_event(text, jsonb), app.lock_order(uuid),
+    app.apply_payment_event(text, jsonb), app.check_payment(public.orders, uuid, jsonb),
+    app.apply_payment(text, uuid, jsonb), app.fulfil_order(public.orders, uuid, timestamptz),
+    app.renewed_order(public.orders, jsonb), app.order_of_purchase(text, jsonb),
+    app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),
+    app.note_dispute(public.payments, jsonb), app.money_back(uuid),
+    app.settled_status(integer, integer, integer, text), app.settle_payment(uuid),
+    app.settle_order(public.orders, uuid), app.credits_for(public.orders, integer), app.end_ordered_plan(uuid)
+from public;

@@ -1,0 +1,419 @@
+"""What is sold, orders, payments with their refunds and disputes, and the inbox of webhooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Public, Through, Watch
+from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.erasing import Anonymise, Call, Keep
+from db.core.expiry import Expiry
+from db.core.exporting import NotExported
+from db.core.lifecycles import Lifecycle, State
+from db.core.merge_rules import Move
+from db.core.quotas import Bound
+
+CURRENCY = "currency ~ '^[A-Z]{3}$'"
+INTERVAL = "billing_interval in ('MONTH', 'YEAR')"
+GIVES = "(kind = 'CREDITS') = (credits is not null) and (kind = 'CREDITS') = (plan_id is null)"
+# The most that a webhook's body may have; Stripe's largest events have about 100 kB.
+BODY_LIMIT_BYTES = 262_144
+
+
+class Product(Base):
+    """Something that can be bought: credits, or a plan for a time; `id` is a slug.
+
+    A PLAN is paid for once and lasts for the interval of its price; a SUBSCRIPTION is renewed by
+    its provider.
+    """
+
+    __tablename__ = "products"
+
+    id: Mapped[Slug]
+    name: Mapped[str]
+    kind: Mapped[str]
+    credits: Mapped[int | None]
+    plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+
+    __table_args__ = (
+        CheckConstraint("kind in ('CREDITS', 'PLAN', 'SUBSCRIPTION')", name="kind"),
+        CheckConstraint(GIVES, name="gives"),
+        CheckConstraint("credits between 1 and 1000000", name="credits"),
+        Index("ix_products_sort_order_id", "sort_order", "id"),
+    )
+    access = Access(read=AnyOf(Public(only_if="is_active"), Admin()), service=("SELECT",))
+
+
+class ProductPrice(Base):
+    """What a product costs at a provider; `price_id` is that provider's own name of the price."""
+
+    __tablename__ = "product_prices"
+
+    product_id: Mapped[str] = mapped_column(ForeignKey("products.id"), primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    amount_cents: Mapped[int]
+    currency: Mapped[str]
+    billing_interval: Mapped[str | None]
+    price_id: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("amount_cents between 1 and 100000000", name="amount_cents"),
+        CheckConstraint(CURRENCY, name="currency"),
+        CheckConstraint(INTERVAL, name="billing_interval"),
+        Index("uq_product_prices_price_id", "provider", "price_id", unique=True),
+    )
+    access = Access(read=Through("product_id"), hidden=("price_id",), service=("SELECT",))
+
+
+class OrderStatus(State):
+    """How far an order is."""
+
+    PENDING = "PENDING", "It waits to be paid."
+    PAID = "PAID", "It is paid, and what was bought is there."
+    FAILED = "FAILED", "The payment was declined; another attempt may still succeed."
+    CANCELLED = "CANCELLED", "The buyer left the checkout; a payment that comes still counts."
+    EXPIRED = "EXPIRED", "Nobody paid in time; a payment that comes still counts."
+    PARTIALLY_REFUNDED = (
+        "PARTIALLY_REFUNDED",
+        "A part of the money went back, and as large a part of the credits.",
+    )
+    REFUNDED = "REFUNDED", "All of the money went back, and all that was bought."
+    DISPUTED = "DISPUTED", "The buyer's bank questions the payment; what was bought is held."
+
+
+_UNPAID = (OrderStatus.FAILED, OrderStatus.CANCELLED, OrderStatus.EXPIRED)
+_SETTLED = (OrderStatus.PARTIALLY_REFUNDED, OrderStatus.REFUNDED, OrderStatus.DISPUTED)
+
+
+class Order(Base):
+    """What somebody wants to buy, as it was offered: later changes of the product change nothing.
+
+    `refunded_cents` is what went back of `amount_cents`, by refunds and lost disputes, and
+    `credits_taken_back` is how many of the `credits` followed. `hold_id` is what is held of them
+    while there is a dispute. `paid_until` is when a plan that was bought ends.
+    """
+
+    __tablename__ = "orders"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    product_id: Mapped[str] = mapped_column(ForeignKey("products.id"), index=True)
+    kind: Mapped[str]
+    credits: Mapped[int | None]
+    plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
+    provider: Mapped[str]
+    amount_cents: Mapped[int]
+    currency: Mapped[str]
+    billing_interval: Mapped[str | None]
+    price_id: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default=OrderStatus.PENDING)
+    refunded_cents: Mapped[int] = mapped_column(server_default=text("0"))
+    credits_taken_back: Mapped[int] = mapped_column(server_default=text("0"))
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("credit_holds.id"), index=True)
+    checkout_url: Mapped[str | None]
+    success_url: Mapped[str | None]
+    cancel_url: Mapped[str | None]
+    created_at: Mapped[Timestamp]
+    expires_at: Mapped[datetime]
+    paid_at: Mapped[OptionalTimestamp]
+    paid_until: Mapped[OptionalTimestamp]
+
+    __table_args__ = (
+        CheckConstraint("kind in ('CREDITS', 'PLAN', 'SUBSCRIPTION')", name="kind"),
+        CheckConstraint(GIVES, name="gives"),
+        CheckConstraint(CURRENCY, name="currency"),
+        CheckConstraint(INTERVAL, name="billing_interval"),
+        CheckConstraint("refunded_cents between 0 and amount_cents", name="refunded_cents"),
+        CheckConstraint(
+            "credits_taken_back between 0 and coalesce(credits, 0)", name="credits_taken_back"
+        ),
+        Index("ix_orders_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_orders_user_id_status", "user_id", "status", "created_at", "id"),
+        Index("ix_orders_pending", "expires_at", postgresql_where=text("status = 'PENDING'")),
+        Index("ix_orders_created_at_id", "created_at", "id"),
+    )
+    access = Access(
+        read=AnyOf(Owner(), Admin()),
+        hidden=("checkout_url", "success_url", "cancel_url", "price_id", "hold_id"),
+        service=("SELECT", "DELETE"),
+    )
+    watch = Watch("order.updated", inserts=False)
+    # What providers were told of the person is forgotten while the order still leads there.
+    on_erase = (Call("forget_payer"), Anonymise("user_id"))
+    on_merge = Move()
+    quota = Bound("One user opens 50 in a day; those never paid go 90 days later.")
+    expiries = (
+        Expiry(
+            "orders that nobody paid for 90 days",
+            "status in ('CANCELLED', 'EXPIRED') and created_at < now() - interval '90 days'"
+            " and not exists (select from payments p where p.order_id = orders.id)",
+            "created_at, id",
+        ),
+    )
+    lifecycle = Lifecycle(
+        "status",
+        OrderStatus,
+        initial=(OrderStatus.PENDING,),
+        transitions={
+            OrderStatus.PENDING: (OrderStatus.PAID, *_UNPAID),
+            OrderStatus.FAILED: (OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED),
+            OrderStatus.CANCELLED: (OrderStatus.PAID,),
+            OrderStatus.EXPIRED: (OrderStatus.PAID,),
+            OrderStatus.PAID: _SETTLED,
+            OrderStatus.PARTIALLY_REFUNDED: (OrderStatus.REFUNDED, OrderStatus.DISPUTED),
+            OrderStatus.DISPUTED: (
+                OrderStatus.PAID,
+                OrderStatus.PARTIALLY_REFUNDED,
+                OrderStatus.REFUNDED,
+            ),
+        },
+        monotonic=("refunded_cents", "credits_taken_back"),
+    )
+
+
+class OrderReference(Base):
+    """A name by which a provider knows an order: of its checkout, its payment, its subscription."""
+
+    __tablename__ = "order_references"
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id", ondelete="CASCADE"), index=True)
+
+    __table_args__ = (CheckConstraint("length(reference) between 1 and 255", name="reference"),)
+    access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Keep("The books: how the provider calls an order of nobody any more.", ())
+    export = NotExported("The provider's names of orders.")
+    quota = Bound("A few for each order.")
+
+
+class PaymentStatus(State):
+    """How far a payment is."""
+
+    PENDING = "PENDING", "The money is on its way."
+    SUCCEEDED = "SUCCEEDED", "The money is there."
+    FAILED = "FAILED", "It was declined."
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED", "A part of the money went back."
+    REFUNDED = "REFUNDED", "All of the money went back."
+    DISPUTED = "DISPUTED", "The buyer's bank questions it."
+
+
+class Payment(Base):
+    """An attempt to pay an order. `pays_order` is the one that did: the first to succeed.
+
+    `reason` says why one failed, in the provider's words.
+    """
+
+    __tablename__ = "payments"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    provider: Mapped[str]
+    provider_payment_id: Mapped[str]
+    amount_cents: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[str]
+    pays_order: Mapped[bool] = mapped_column(server_default=text("false"))
+    refunded_cents: Mapped[int] = mapped_column(server_default=text("0"))
+    reason: Mapped[str | None]
+    created_at: Mapped[Timestamp]
+    updated_at: Mapped[Timestamp]
+
+    __table_args__ = (
+        CheckConstraint("refunded_cents between 0 and amount_cents", name="refunded_cents"),
+        CheckConstraint(CURRENCY, name="currency"),
+        Index("uq_payments_provider", "provider", "provider_payment_id", unique=True),
+        Index(
+            "uq_payments_pays_order",
+            "order_id",
+            unique=True,
+            postgresql_where=text("pays_order"),
+        ),
+        Index("ix_payments_order_id", "order_id"),
+        Index("ix_payments_user_id_created_at_id", "user_id", "created_at", "id"),
+        Index("ix_payments_created_at_id", "created_at", "id"),
+    )
+    access = Access(read=AnyOf(Owner(), Admin()), hidden=("reason",), service=("SELECT",))
+    on_erase = Anonymise("user_id")
+    on_merge = Move()
+    quota = Bound("The provider's: one for each attempt to pay, which it bounds.")
+    lifecycle = Lifecycle(
+        "status",
+        PaymentStatus,
+        initial=(PaymentStatus.PENDING, PaymentStatus.SUCCEEDED, PaymentStatus.FAILED),
+        transitions={
+            PaymentStatus.PENDING: (PaymentStatus.SUCCEEDED, PaymentStatus.FAILED),
+            PaymentStatus.FAILED: (PaymentStatus.SUCCEEDED,),
+            PaymentStatus.SUCCEEDED: (
+                PaymentStatus.PARTIALLY_REFUNDED,
+                PaymentStatus.REFUNDED,
+                PaymentStatus.DISPUTED,
+            ),
+            PaymentStatus.PARTIALLY_REFUNDED: (PaymentStatus.REFUNDED, PaymentStatus.DISPUTED),
+            PaymentStatus.DISPUTED: (
+                PaymentStatus.SUCCEEDED,
+                PaymentStatus.PARTIALLY_REFUNDED,
+                PaymentStatus.REFUNDED,
+            ),
+        },
+        monotonic=("refunded_cents",),
+    )
+
+
+class PaymentRefund(Base):
+    """One refund that a provider told of by its own id, so that it counts once."""
+
+    __tablename__ = "payment_refunds"
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    provider_refund_id: Mapped[str] = mapped_column(primary_key=True)
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"), index=True)
+    amount_cents: Mapped[int]
+    created_at: Mapped[Timestamp]
+
+    __table_args__ = (CheckConstraint("amount_cents > 0", name="amount_cents"),)
+    access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Keep("The books: a refund names nobody.", ())
+    export = NotExported("The payment says what was refunded of it.")
+    quota = Bound("The provider's.")
+
+
+class DisputeStatus(State):
+    """How a dispute stands."""
+
+    OPEN = "OPEN", "The bank has not decided."
+    WON = "WON", "The payment stands."
+    LOST = "LOST", "The money went back to the buyer."
+
+
+class PaymentDispute(Base):
+    """A payment that the buyer's bank questions, or a part of it."""
+
+    __tablename__ = "payment_disputes"
+
+    id: Mapped[UuidKey]
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"), index=True)
+    provider: Mapped[str]
+    provider_dispute_id: Mapped[str]
+    amount_cents: Mapped[int]
+    status: Mapped[str] = mapped_column(server_default=DisputeStatus.OPEN)
+    opened_at: Mapped[Timestamp]
+    closed_at: Mapped[OptionalTimestamp]
+
+    __table_args__ = (
+        CheckConstraint("amount_cents > 0", name="amount_cents"),
+        CheckConstraint("(status = 'OPEN') = (closed_at is null)", name="closed_at"),
+        Index("uq_payment_disputes_provider", "provider", "provider_dispute_id", unique=True),
+    )
+    access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Keep("The books: a dispute names nobody.", ())
+    export = NotExported("The payment says that it is disputed.")
+    quota = Bound("The provider's.")
+    lifecycle = Lifecycle(
+        "status",
+        DisputeStatus,
+        initial=(DisputeStatus.OPEN,),
+        transitions={DisputeStatus.OPEN: (DisputeStatus.WON, DisputeStatus.LOST)},
+    )
+
+
+class WebhookStatus(State):
+    """What became of a webhook."""
+
+    RECEIVED = "RECEIVED", "It is stored, and a job will process it."
+    PROCESSED = "PROCESSED", "What it says is done, or was before."
+    PARKED = "PARKED", "It speaks of a payment that has not been told of yet, and waits for it."
+    QUARANTINED = "QUARANTINED", "It cannot be right: nothing was done, and a person has to look."
+
+
+class WebhookEvent(Base):
+    """A delivery of a provider's as it came, and what became of it.
+
+    `event_id` is the provider's own, unique among those that are `verified`: what was refused
+    cannot take the place of the real one. `deliveries` counts how often it came. `body` and
+    `headers` go when the account does that the order was of; secrets are never among the headers.
+    `reason` says why one is quarantined, `detail` what did not fit, `waits_for` the payment that a
+    parked one is about.
+    """
+
+    __tablename__ = "webhook_events"
+
+    id: Mapped[UuidKey]
+    provider: Mapped[str]
+    event_id: Mapped[str]
+    kind: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=WebhookStatus.RECEIVED)
+    verified: Mapped[bool]
+    reason: Mapped[str | None]
+    detail: Mapped[str | None]
+    deliveries: Mapped[int] = mapped_column(server_default=text("1"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    order_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("orders.id", ondelete="SET NULL"), index=True
+    )
+    waits_for: Mapped[str | None]
+    headers: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    query: Mapped[str] = mapped_column(server_default="")
+    body: Mapped[str] = mapped_column(server_default="")
+    received_at: Mapped[Timestamp]
+    processed_at: Mapped[OptionalTimestamp]
+
+    __table_args__ = (
+        Index(
+            "uq_webhook_events_event_id",
+            "provider",
+            "event_id",
+            unique=True,
+            postgresql_where=text("verified"),
+        ),
+        Index("ix_webhook_events_received_at_id", "received_at", "id"),
+        Index("ix_webhook_events_status", "status", "received_at", "id"),
+        Index("ix_webhook_events_provider", "provider", "received_at", "id"),
+        Index(
+            "ix_webhook_events_waits_for",
+            "provider",
+            "waits_for",
+            postgresql_where=text("status = 'PARKED'"),
+        ),
+    )
+    large: ClassVar = {"body": BODY_LIMIT_BYTES, "headers": 16_384}
+    access = Access(read=Admin(), service=("SELECT", "DELETE"))
+    on_erase = Keep("An order of nobody any more; what it said of the person is forgotten.", ())
+    export = NotExported("The provider's; orders and payments are exported.")
+    quota = Bound("The provider's. Of those that were refused, 100 in an hour are kept.")
+    lifecycle = Lifecycle(
+        "status",
+        WebhookStatus,
+        initial=(WebhookStatus.RECEIVED, WebhookStatus.QUARANTINED),
+        transitions={
+            WebhookStatus.RECEIVED: (
+                WebhookStatus.PROCESSED,
+                WebhookStatus.PARKED,
+                WebhookStatus.QUARANTINED,
+            ),
+            WebhookStatus.PARKED: (WebhookStatus.RECEIVED, WebhookStatus.QUARANTINED),
+            WebhookStatus.QUARANTINED: (WebhookStatus.RECEIVED,),
+        },
+        monotonic=("deliveries", "attempts"),
+    )
+    # Longer than any provider delivers anew; orders and payments stay.
+    expiries = (
+        Expiry(
+            "webhooks that were refused 30 days ago",
+            "not verified and received_at < now() - interval '30 days'",
+            "received_at, id",
+        ),
+        Expiry(
+            "webhooks processed 400 days ago",
+            "status = 'PROCESSED' and received_at < now() - interval '400 days'",
+            "received_at, id",
+        ),
+    )

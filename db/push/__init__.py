@@ -1,0 +1,1 @@
+"""Push notifications: the devices that want them, and what was handed to whom."""

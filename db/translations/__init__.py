@@ -1,0 +1,1 @@
+"""Texts that clients show, in every language of the product."""

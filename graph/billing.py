@@ -1,0 +1,273 @@
+"""Billing in the schema: what can be bought, buying it, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+import strawberry
+
+from db.billing import tables
+from db.core.errors import ErrorCode
+from graph.accounts import User
+from graph.catalog import Plan
+from graph.engine.declare import (
+    NEWEST_FIRST,
+    backed_by,
+    column,
+    connection,
+    global_id,
+    live,
+    mutation,
+    reference,
+    related_row,
+    related_rows,
+    root_connection,
+    rows,
+    state_enum,
+)
+from graph.engine.execution.outcomes import Payload, Ref
+from graph.engine.extending import extend
+from graph.shared.context import Context
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Connection, Cursor, Node, slug_from_global_id
+from graph.shared.scalars import JSON
+from payments.checkouts import checkouts_of
+
+state_enum(tables.OrderStatus)
+state_enum(tables.PaymentStatus)
+state_enum(tables.WebhookStatus)
+
+# One for each provider that there is, and more.
+PRICES_LIMIT = 20
+
+
+@strawberry.enum(description="What a product gives.")
+class ProductKind(Enum):
+    """Kinds of products."""
+
+    CREDITS = strawberry.enum_value("CREDITS", description="Credits, once.")
+    PLAN = strawberry.enum_value("PLAN", description="A plan for a time, paid for once.")
+    SUBSCRIPTION = strawberry.enum_value(
+        "SUBSCRIPTION", description="A plan that its provider renews until it is cancelled."
+    )
+
+
+@strawberry.enum(description="How long a payment for a plan lasts.")
+class BillingInterval(Enum):
+    """Intervals of prices."""
+
+    MONTH = "MONTH"
+    YEAR = "YEAR"
+
+
+@backed_by(tables.ProductPrice)
+class ProductPrice:
+    """What a product costs at a payment provider."""
+
+    provider: str = column(description="The provider, as `createCheckout` takes it: `sandbox`.")
+    amount_cents: int = column(description="In hundredths of the currency.")
+    currency: str = column(description="ISO 4217 code.")
+    interval: BillingInterval | None = column(
+        "billing_interval", description="How long it lasts; null for what is bought for good."
+    )
+
+
+@backed_by(tables.Product, prefix="product")
+class Product(Node):
+    """Something that can be bought."""
+
+    id: strawberry.ID = global_id("Global id; inputs also take the slug, such as `credits-100`.")
+    name: str = column(description="Its name.")
+    kind: ProductKind = column(description="What it gives.")
+    credits: int | None = column(description="How many credits; null for plans.")
+    plan: Plan | None = related_row("plan_id", description="The plan; null for credits.")
+    prices: list[ProductPrice] = related_rows(
+        "product_id",
+        ("provider",),
+        at_most=PRICES_LIMIT,
+        description="Its price at each payment provider that sells it.",
+    )
+    sort_order: int = column(description="Position in the list, ascending.")
+
+
+@backed_by(tables.Order, prefix="order")
+class Order(Node):
+    """What somebody wants to buy, at the price it was offered for."""
+
+    id: strawberry.ID = global_id()
+    status: tables.OrderStatus = column(description="How far it is.")
+    product: Product | None = related_row(
+        "product_id", description="The product; null when it is sold no more."
+    )
+    product_id: strawberry.ID = reference(
+        "product_id",
+        "product",
+        description="The product's global id, also when it is sold no more.",
+    )
+    kind: ProductKind = column(description="What it gives.")
+    credits: int | None = column(description="How many credits; null for plans.")
+    provider: str = column(description="The payment provider.")
+    amount_cents: int = column(description="The price in hundredths of the currency.")
+    currency: str = column(description="ISO 4217 code.")
+    refunded_cents: int = column(description="How much of it went back, by refunds and disputes.")
+    credits_taken_back: int = column(
+        description="How many of the credits followed: as large a part as of the money, rounded "
+        "down."
+    )
+    created_at: datetime = column(description="When it was opened.")
+    expires_at: datetime = column(description="Until when it can be paid.")
+    paid_at: datetime | None = column(description="When it was paid; null before.")
+    paid_until: datetime | None = column(
+        description="Until when the plan is paid for by it; null for credits, and before."
+    )
+
+
+@backed_by(tables.Payment, prefix="payment")
+class Payment(Node):
+    """An attempt to pay an order."""
+
+    id: strawberry.ID = global_id()
+    provider: str = column(description="The payment provider.")
+    order_id: strawberry.ID = reference("order_id", "order", description="The order's global id.")
+    order: Order | None = related_row("order_id", description="The order.")
+    amount_cents: int = column(description="In hundredths of the currency.")
+    currency: str = column(description="ISO 4217 code.")
+    status: tables.PaymentStatus = column(description="How far it is.")
+    refunded_cents: int = column(description="How much of it has been refunded.")
+    created_at: datetime = column(description="When it was first told of.")
+
+
+extend(
+    User,
+    orders=connection(
+        Order, NEWEST_FIRST, description="What the user wanted to buy, newest first."
+    ),
+    payments=connection(
+        Payment, NEWEST_FIRST, description="Attempts to pay, newest first; declined ones too."
+    ),
+)
+
+
+@backed_by(tables.WebhookEvent, prefix="webhookEvent")
+class WebhookEvent(Node):
+    """A delivery of a payment provider's as it came, and what became of it."""
+
+    id: strawberry.ID = global_id()
+    provider: str = column(description="The payment provider.")
+    event_id: str = column(description="Its id there; made up for one that was not theirs.")
+    kind: str = column(description="The provider's own word for it.")
+    status: tables.WebhookStatus = column(description="What became of it.")
+    verified: bool = column(description="Whether the provider's signature was on it.")
+    reason: str | None = column(description="Why it is quarantined, as a code; null otherwise.")
+    detail: str | None = column(description="What did not fit, in words.")
+    deliveries: int = column(description="How often it came.")
+    order_id: strawberry.ID | None = reference(
+        "order_id", "order", description="The order's global id; null where none was found."
+    )
+    headers: JSON = column(
+        description="Its headers without secrets; empty once the buyer's account is deleted."
+    )
+    query: str = column(description="What stood behind the path.")
+    body: str = column(description="The raw body; empty once the buyer's account is deleted.")
+    received_at: datetime = column(description="When it first came.")
+    processed_at: datetime | None = column(description="When it was last processed.")
+
+
+@strawberry.input(description="What to buy, and where.")
+class CreateCheckoutInput:
+    product_id: strawberry.ID = strawberry.field(description="The product's global id or slug.")
+    provider: str = strawberry.field(
+        description="The payment provider, one of the product's `prices`."
+    )
+    success_url: str | None = strawberry.field(
+        default=None,
+        description="Where the buyer goes after paying. Its origin is one of REDIRECT_ORIGINS; a "
+        "demo takes any web page. Null is as good as leaving it out.",
+    )
+    cancel_url: str | None = strawberry.field(
+        default=None,
+        description="Where the buyer goes who does not pay. Null is as good as leaving it out.",
+    )
+    idempotency_key: str = strawberry.field(
+        description="Same key, same input: the same order again. 1 to 255 characters, kept 30 days."
+    )
+
+
+@strawberry.type(description="Result of `createCheckout`.")
+class CreateCheckoutPayload(MutationPayload):
+    order: Order | None = strawberry.field(description="The order, PENDING until it is paid.")
+    url: str | None = strawberry.field(
+        description="The page on which it is paid. Open it for the buyer alone."
+    )
+    expires_at: datetime | None = strawberry.field(description="Until when it can be paid.")
+
+
+async def create_checkout(context: Context, input: CreateCheckoutInput) -> Payload:
+    """Opens an order and has its provider make a page to pay on."""
+    bought = await context.services.of(checkouts_of).create(
+        context.signed_in(),
+        product_id=slug_from_global_id(input.product_id, "product"),
+        provider=input.provider,
+        success_url=input.success_url,
+        cancel_url=input.cancel_url,
+        idempotency_key=input.idempotency_key,
+    )
+    return Payload(
+        {"order": Ref(bought.order_id), "url": bought.url, "expires_at": bought.expires_at}
+    )
+
+
+@strawberry.type
+class BillingQuery:
+    """Queries on billing."""
+
+    products: list[Product] = rows(
+        ("sort_order", "id"), description="What can be bought, in its order."
+    )
+    webhook_events: Connection[WebhookEvent] | None = root_connection(
+        WebhookEvent,
+        ("-received_at", "-id"),
+        description="What payment providers delivered, newest first. For admins; FORBIDDEN for "
+        "others.",
+    )
+
+
+@strawberry.type
+class BillingMutation:
+    """Mutations on billing."""
+
+    create_checkout: CreateCheckoutPayload | None = mutation(
+        create_checkout,
+        CreateCheckoutInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.REDIRECT_NOT_ALLOWED,
+            ErrorCode.PROVIDER_NOT_CONFIGURED,
+            ErrorCode.PROVIDER_REFUSED,
+            ErrorCode.PROVIDER_FAILED,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
+        description="Open an order for a product, and a page at a payment provider to pay it on. "
+        "Watch it with `orderUpdated`; what was bought is there once it is PAID.",
+    )
+
+
+@strawberry.type(description="An order after a change.")
+class OrderUpdated:
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    order: Order = strawberry.field(description="The order after the change.")
+
+
+@strawberry.type
+class BillingSubscription:
+    """Subscriptions on billing."""
+
+    order_updated: OrderUpdated = live(
+        "order.updated",
+        "order",
+        entity=True,
+        description="One order of the caller's: as it is now, then after every change.",
+    )

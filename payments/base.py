@@ -1,0 +1,302 @@
+"""What every payment provider does: the `PaymentProvider` protocol, and the events it tells of.
+
+A provider knows nothing of orders' states, credits or plans: it says what happened in its own
+house, as typed events, and `db/billing/billing.sql` says what follows. A new one is a module here,
+a line in `payments/registry.py`, and settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from db.core.errors import DomainError, ErrorCode
+
+log = structlog.get_logger("tallygraph.payments")
+
+# Headers that hold secrets of ours rather than signatures; the inbox keeps none of them.
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+@dataclass(frozen=True, slots=True)
+class NewCheckout:
+    """An order that a provider is to make a checkout for; whatever is sent there is in here.
+
+    `order_id` is also what the provider is given as our own reference, and as the key under which
+    the same checkout may be asked for again. `price_id` is the provider's own name of the price,
+    where it keeps a catalog. `interval` is MONTH or YEAR for what is paid for again and again.
+    """
+
+    order_id: UUID
+    user_id: UUID
+    email: str | None
+    product_id: str
+    product_name: str
+    kind: str
+    amount_cents: int
+    currency: str
+    interval: str | None = None
+    price_id: str | None = None
+    success_url: str | None = None
+    cancel_url: str | None = None
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """Where the buyer pays, until when, and the names by which the provider knows the order.
+
+    `references` are what its events will name: a session's id, its order's id. Our own order id is
+    among them only where the provider's signature covers it.
+    """
+
+    url: str
+    expires_at: datetime
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOrder:
+    """A payment that has been made, for a refund or to be asked about."""
+
+    order_id: UUID
+    payment_id: str | None
+    amount_cents: int
+    currency: str
+    references: tuple[str, ...]
+    refunded_cents: int = 0
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What came in at `POST /webhooks/{provider}`; names of headers are in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEvent:
+    """Something that happened to an order at a provider.
+
+    `references` name the order; any of them that we know finds it, and the others are noted. Only
+    what the provider's signature covers may be among them.
+    """
+
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """A purchase that began at the provider, as in an app store: there is no order of ours yet.
+
+    One is made for the user and for the product whose price the provider calls `price_id`.
+    """
+
+    user_id: UUID
+    price_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentEvent(ProviderEvent):
+    """What all that is said of a payment has; `payment_id` is the provider's own.
+
+    Two events about one payment have the same id. `product` and `user_id`, where the provider says
+    them, must be the order's: the product's id or the price's.
+    """
+
+    payment_id: str
+    amount_cents: int
+    currency: str
+    product: str | None = None
+    user_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentSucceeded(PaymentEvent):
+    """The money is there.
+
+    `paid_until` is when the time that it pays for ends, where the provider counts that itself. A
+    payment that `renews` belongs to a subscription whose first order the references find: it
+    becomes an order of its own.
+    """
+
+    paid_until: datetime | None = None
+    renews: bool = False
+    purchase: Purchase | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentPending(PaymentEvent):
+    """The buyer did what they can, and the money is on its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFailed(PaymentEvent):
+    """This attempt came to nothing; another may succeed. `reason` is in the provider's words."""
+
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutEnded(ProviderEvent):
+    """The checkout can be paid no more: its time is over, or the buyer `cancelled` it."""
+
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refunded(ProviderEvent):
+    """Money went back to the buyer.
+
+    With a `refund_id` it is one refund of `amount_cents`, told any number of times. Without, it is
+    all that has been refunded of the payment so far.
+    """
+
+    payment_id: str
+    amount_cents: int
+    currency: str
+    refund_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeOpened(ProviderEvent):
+    """The buyer's bank questions a payment, or a part of it."""
+
+    payment_id: str
+    dispute_id: str
+    amount_cents: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeClosed(ProviderEvent):
+    """A dispute has ended: `won` by us, or the money is gone."""
+
+    payment_id: str
+    dispute_id: str
+    amount_cents: int
+    currency: str
+    won: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionEnded(ProviderEvent):
+    """A subscription is over, now; one that is merely not renewed runs out by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedsOperator(ProviderEvent):
+    """What a person has to look at, such as purchases that move to another user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What one delivery says.
+
+    `event_id` is unique at the provider, `kind` is its own word for it. No events: it is none of
+    our concern. What is `is_test` counts nowhere but in a demo.
+    """
+
+    event_id: str
+    kind: str
+    events: tuple[ProviderEvent, ...] = ()
+    is_test: bool = False
+    occurred_at: datetime | None = None
+
+
+class DeliveryRefusal(StrEnum):
+    """Why a delivery is not believed."""
+
+    FORGED = "FORGED"
+    STALE = "STALE"
+    UNREADABLE = "UNREADABLE"
+
+
+class DeliveryRefused(Exception):
+    """A delivery whose signature, age or text is not what the provider sends.
+
+    `detail` is for the operator, in our own words: nothing of the delivery is in it.
+    """
+
+    def __init__(self, refusal: DeliveryRefusal, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = refusal
+        self.detail = detail
+
+
+class PaymentProvider(Protocol):
+    """A payment provider.
+
+    `name` is its part of the webhook's path. One that `verifies_at_once` needs no network to tell a
+    real delivery, so that a forged one is answered 401; of another each is taken in, and a job
+    verifies it. One that `sells_itself` may tell of purchases that began there.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def verifies_at_once(self) -> bool: ...
+    @property
+    def sells_itself(self) -> bool: ...
+
+    async def create_checkout(self, checkout: NewCheckout) -> Checkout:
+        """Makes a page on which the buyer pays; asked again for an order, it may be the same.
+
+        No transaction is open meanwhile. `provider_failed()` when it cannot be made now,
+        `provider_refused()` when never.
+        """
+        ...
+
+    async def verify(self, delivery: Delivery) -> None:
+        """Raises `DeliveryRefused` unless the provider sent this, unaltered and lately.
+
+        A provider that cannot be asked now raises what `provider_failed()` gives.
+        """
+        ...
+
+    def parse(self, delivery: Delivery) -> Notice:
+        """What a verified delivery says; `DeliveryRefused` with UNREADABLE for what says nothing.
+
+        Pure: the same delivery always says the same.
+        """
+        ...
+
+    async def refund(
+        self, order: PaidOrder, amount_cents: int, key: str
+    ) -> tuple[ProviderEvent, ...]:
+        """Gives money back, once for each `key`; what came of it, where that is known at once."""
+        ...
+
+    async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
+        """What the provider says now of an order, in the same events as its deliveries."""
+        ...
+
+
+def provider_failed(provider: str, reason: str) -> DomainError:
+    """A provider that is away, or says what makes no sense; the reason is for the log alone."""
+    log.warning("payments.provider_failed", provider=provider, reason=reason)
+    return DomainError(
+        ErrorCode.PROVIDER_FAILED,
+        "The payment provider does not answer as it should. Try again later with the same "
+        "idempotency key.",
+    )
+
+
+def provider_refused(provider: str, reason: str) -> DomainError:
+    """A provider that says no; the reason is for the log alone."""
+    log.warning("payments.provider_refused", provider=provider, reason=reason)
+    return DomainError(
+        ErrorCode.PROVIDER_REFUSED, "The payment provider refused this. Nothing was charged."
+    )

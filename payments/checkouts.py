@@ -1,0 +1,122 @@
+"""Buying: an order is opened, its provider makes a checkout, and the buyer is sent there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from db.billing import operations
+from db.billing.operations import OpenOrder
+from db.core.actor import Actor
+from db.core.pool import Database
+from payments.base import NewCheckout, PaymentProvider
+from payments.registry import configured_providers, provider_not_configured
+from settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """An order, the address at which it is paid, and until when."""
+
+    order_id: UUID
+    url: str
+    expires_at: datetime
+
+
+class BuyingServices(Protocol):
+    """What checkouts are made with."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+
+
+def checkouts_of(services: BuyingServices) -> Checkouts:
+    """The checkouts of a process."""
+    settings = services.settings
+    return Checkouts(
+        services.database,
+        configured_providers(settings),
+        origins=(settings.base_url, *settings.redirect_origins),
+        takes_any_return=not settings.production,
+    )
+
+
+class Checkouts:
+    """What a process makes checkouts with; no transaction is open while a provider is asked."""
+
+    def __init__(
+        self,
+        database: Database,
+        providers: Mapping[str, PaymentProvider],
+        *,
+        origins: Sequence[str],
+        takes_any_return: bool,
+    ) -> None:
+        self._database = database
+        self.providers = dict(providers)
+        self._origins = origins
+        self._takes_any_return = takes_any_return
+
+    async def create(
+        self,
+        actor: Actor,
+        *,
+        product_id: str,
+        provider: str,
+        success_url: str | None,
+        cancel_url: str | None,
+        idempotency_key: str,
+    ) -> Bought:
+        """Opens an order and has a checkout made for it; the same key gives the same again.
+
+        Where the provider fails, the order stays, and the same key asks it again.
+        """
+        operations.check_checkout(
+            success_url,
+            cancel_url,
+            idempotency_key,
+            origins=self._origins,
+            takes_any=self._takes_any_return,
+        )
+        seller = self.providers.get(provider)
+        if seller is None:
+            raise provider_not_configured("input", "provider")
+        order = await operations.open_order(
+            self._database,
+            actor,
+            product_id=product_id,
+            provider=provider,
+            success_url=success_url,
+            cancel_url=cancel_url,
+            idempotency_key=idempotency_key,
+        )
+        if order.checkout_url is not None:
+            return Bought(order.id, order.checkout_url, order.expires_at)
+        made = await seller.create_checkout(await self._described(order))
+        url, expires_at = await operations.note_checkout(
+            self._database, order.id, made.url, made.expires_at, made.references
+        )
+        return Bought(order.id, url, expires_at)
+
+    async def _described(self, order: OpenOrder) -> NewCheckout:
+        buyer = await operations.buyer_of(self._database, order.id)
+        return NewCheckout(
+            order_id=order.id,
+            user_id=order.user_id,
+            email=buyer.email,
+            product_id=order.product_id,
+            product_name=buyer.product_name,
+            kind=order.kind,
+            amount_cents=order.amount_cents,
+            currency=order.currency,
+            interval=order.billing_interval,
+            price_id=order.price_id,
+            success_url=order.success_url,
+            cancel_url=order.cancel_url,
+            locale=buyer.locale,
+        )

@@ -1,0 +1,247 @@
+"""The inbox: a delivery is verified and stored while its provider waits, and processed by a job."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import structlog
+
+from db.billing import operations
+from db.billing.operations import SettledWebhook, StoredWebhook
+from db.billing.tables import WebhookStatus
+from db.core.pool import Database
+from db.core.retries import retried
+from payments.base import (
+    SECRET_HEADERS,
+    Delivery,
+    DeliveryRefusal,
+    DeliveryRefused,
+    Notice,
+    PaymentProvider,
+    PaymentSucceeded,
+    ProviderEvent,
+)
+
+log = structlog.get_logger("tallygraph.payments")
+
+KIND_MAX_CHARACTERS = 100
+EVENT_ID_MAX_CHARACTERS = 255
+HEADERS_MAX_BYTES = 16_384
+UNVERIFIED = "unverified:"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a provider is answered: taken in, or why it was not believed."""
+
+    refusal: DeliveryRefusal | None = None
+
+
+class WebhookInbox:
+    """The inbox of one process, for the providers that are configured."""
+
+    def __init__(
+        self, database: Database, providers: Mapping[str, PaymentProvider], *, is_production: bool
+    ) -> None:
+        self.providers = providers
+        self._database = database
+        self._is_production = is_production
+
+    async def receive(self, provider: PaymentProvider, delivery: Delivery) -> Received:
+        """Stores a delivery; what is stored when this returns will be processed.
+
+        A delivery that is not the provider's is kept for a look as well, under a name that cannot
+        be a real one's.
+        """
+        body = _text(delivery.body)
+        if body is None:
+            return Received(DeliveryRefusal.UNREADABLE)
+        if not provider.verifies_at_once:
+            name = UNVERIFIED + hashlib.sha256(delivery.body).hexdigest()
+            await self._store(provider, delivery, body, Notice(name, "unverified"), genuine=False)
+            return Received()
+        try:
+            await provider.verify(delivery)
+        except DeliveryRefused as refused:
+            unknown = Notice(f"{UNVERIFIED}{uuid4()}", "unverified")
+            await self._store(provider, delivery, body, unknown, genuine=False, problem=refused)
+            return Received(refused.refusal)
+        try:
+            notice = provider.parse(delivery)
+        except DeliveryRefused as refused:
+            # It is theirs, and says what we cannot read: another version may.
+            digest = hashlib.sha256(delivery.body).hexdigest()
+            unread = Notice(f"unread:{digest}", "unread")
+            await self._store(provider, delivery, body, unread, genuine=True, problem=refused)
+            return Received()
+        await self._store(provider, delivery, body, notice, genuine=True)
+        return Received()
+
+    async def process(self, webhook_id: UUID) -> None:
+        """Does what a stored delivery says; nothing when that is done."""
+        webhook = await operations.find_webhook(self._database, webhook_id)
+        if webhook is None or webhook.status != WebhookStatus.RECEIVED:
+            return
+        provider = self.providers.get(webhook.provider)
+        if provider is None:
+            await self.set_aside(webhook_id, "PROVIDER_OFF", "its provider is not configured")
+            return
+        delivery = Delivery(
+            webhook.headers, webhook.body.encode(), webhook.received_at, webhook.query
+        )
+        try:
+            if not webhook.verified:
+                await provider.verify(delivery)
+            notice = provider.parse(delivery)
+        except DeliveryRefused as refused:
+            await self.set_aside(webhook_id, refused.refusal.value, refused.detail)
+            return
+        if not webhook.verified and not await self._vouch(webhook, notice):
+            return
+        if notice.is_test and self._is_production:
+            await self.set_aside(webhook_id, "TEST_MODE", "it is of the provider's test mode")
+            return
+        await self.settle(webhook_id, provider, notice.events)
+
+    async def settle(
+        self, webhook_id: UUID, provider: PaymentProvider, events: Sequence[ProviderEvent]
+    ) -> SettledWebhook:
+        """Does what the events of a stored delivery say, all of it or nothing."""
+        told = [as_json(_allowed(provider, event)) for event in events]
+        settled = await retried(lambda: operations.settle_webhook(self._database, webhook_id, told))
+        if settled.is_changed:
+            _report(webhook_id, provider.name, settled)
+        return settled
+
+    async def apply(
+        self, provider: PaymentProvider, kind: str, events: Sequence[ProviderEvent]
+    ) -> SettledWebhook:
+        """Does what a provider said when it was asked, and keeps it as if it had been delivered."""
+        body = orjson.dumps([as_json(event) for event in events]).decode()
+        webhook_id, _ = await operations.receive_webhook(
+            self._database,
+            provider=provider.name,
+            event_id=f"{kind}:{uuid4()}",
+            kind=kind,
+            genuine=True,
+            headers={},
+            query="",
+            body=body,
+        )
+        assert webhook_id is not None
+        return await self.settle(webhook_id, provider, events)
+
+    async def set_aside(self, webhook_id: UUID, reason: str, detail: str) -> None:
+        """Leaves a delivery to a person."""
+        if await operations.quarantine_webhook(self._database, webhook_id, reason, detail):
+            log.error("webhook.quarantined", webhook_id=str(webhook_id), reason=reason)
+
+    async def _vouch(self, webhook: StoredWebhook, notice: Notice) -> bool:
+        return await operations.vouch_for_webhook(
+            self._database, webhook.id, _cut(notice.event_id), notice.kind[:KIND_MAX_CHARACTERS]
+        )
+
+    async def _store(
+        self,
+        provider: PaymentProvider,
+        delivery: Delivery,
+        body: str,
+        notice: Notice,
+        *,
+        genuine: bool,
+        problem: DeliveryRefused | None = None,
+    ) -> None:
+        webhook_id, is_new = await operations.receive_webhook(
+            self._database,
+            provider=provider.name,
+            event_id=_cut(notice.event_id),
+            kind=notice.kind[:KIND_MAX_CHARACTERS],
+            genuine=genuine,
+            headers=kept_headers(delivery.headers),
+            query=delivery.query,
+            body=body,
+            problem=problem.refusal.value if problem else None,
+            detail=problem.detail if problem else None,
+        )
+        if problem is not None:
+            told = str(webhook_id) if webhook_id else None
+            log.error(
+                "webhook.quarantined",
+                provider=provider.name,
+                webhook_id=told,
+                reason=problem.refusal.value,
+                detail=problem.detail,
+            )
+        elif is_new:
+            log.info("webhook.received", provider=provider.name, kind=notice.kind)
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a delivery that are kept: none that is a secret of ours."""
+    kept, size = dict[str, str](), 0
+    for name, value in headers.items():
+        size += len(name) + len(value)
+        if name not in SECRET_HEADERS and size <= HEADERS_MAX_BYTES // 2:
+            kept[name] = value.replace("\x00", "")
+    return kept
+
+
+def as_json(event: ProviderEvent) -> dict[str, Any]:
+    """An event as `app.settle_webhook()` reads it."""
+    told: dict[str, Any] = {"type": type(event).__name__}
+    for one in fields(event):
+        told[one.name] = _plain(getattr(event, one.name))
+    return told
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return list(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    return value
+
+
+def _allowed(provider: PaymentProvider, event: ProviderEvent) -> ProviderEvent:
+    """An event without what its provider may not tell of."""
+    if isinstance(event, PaymentSucceeded) and event.purchase and not provider.sells_itself:
+        return replace(event, purchase=None)
+    return event
+
+
+def _text(body: bytes) -> str | None:
+    """A body as it can be stored: text without NUL, which every provider sends."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\x00" in text else text
+
+
+def _cut(event_id: str) -> str:
+    """An id that fits into an index; a longer one by its digest, so that two stay two."""
+    if len(event_id) <= EVENT_ID_MAX_CHARACTERS:
+        return event_id
+    return hashlib.sha256(event_id.encode()).hexdigest()
+
+
+def _report(webhook_id: UUID, provider: str, settled: SettledWebhook) -> None:
+    told = {
+        "webhook_id": str(webhook_id),
+        "provider": provider,
+        "order_id": str(settled.order_id) if settled.order_id else None,
+    }
+    if settled.status == WebhookStatus.QUARANTINED:
+        log.error("webhook.quarantined", reason=settled.reason, detail=settled.detail, **told)
+    else:
+        log.info("webhook.settled", status=settled.status, **told)

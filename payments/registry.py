@@ -1,0 +1,30 @@
+"""The providers that the settings turn on; one without its secret is off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from db.core.errors import DomainError, ErrorCode
+from payments.base import PaymentProvider
+from payments.sandbox import make_sandbox
+from settings import Settings
+
+# Each gives nothing where its settings leave it off.
+MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
+    "sandbox": make_sandbox,
+}
+
+
+def configured_providers(settings: Settings) -> dict[str, PaymentProvider]:
+    """The providers that can be paid with, by name."""
+    made = {name: make(settings) for name, make in MAKERS.items()}
+    return {name: provider for name, provider in made.items() if provider is not None}
+
+
+def provider_not_configured(*path: str) -> DomainError:
+    """The refusal of a provider that is off, or that there is not."""
+    return DomainError(
+        ErrorCode.PROVIDER_NOT_CONFIGURED,
+        "Nothing can be paid with this provider here. A product's `prices` name those there are.",
+        path,
+    )

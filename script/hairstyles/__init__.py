@@ -1,0 +1,1 @@
+"""Draws the pictures of hairstyles that the seeds come with."""

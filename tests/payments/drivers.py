@@ -1,0 +1,121 @@
+"""How the tests speak for each provider: a driver makes deliveries as the provider sends them.
+
+A provider that is added to the registry adds its driver to `DRIVERS`; every test of the contract runs
+for it then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Protocol
+from uuid import UUID, uuid4
+
+from payments.base import Delivery, PaymentProvider
+from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
+from settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a delivery is to say: of which order and payment, and of how much money."""
+
+    order_id: UUID
+    reference: str
+    payment: str
+    amount_cents: int
+    currency: str
+    event: str | None = None
+    product: str | None = None
+    user_id: UUID | None = None
+    refund: str | None = None
+    dispute: str | None = None
+
+    def but(self, **changes: object) -> Told:
+        """The same with something that is not so."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+class Driver(Protocol):
+    """Speaks for a provider.
+
+    `tells` are the kinds of events that it has, beside SUCCEEDED and REFUNDED: FAILED, PENDING,
+    DISPUTED, WON, LOST; and what its payments say beside the money: PRODUCT, USER. AGE says that its
+    signatures grow old.
+    """
+
+    provider: PaymentProvider
+    tells: frozenset[str]
+
+    def reference(self, order_id: UUID) -> str:
+        """The name by which it would know an order."""
+        ...
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        """What it would send, signed at a time."""
+        ...
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        """The same with a signature that is not the provider's."""
+        ...
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        """The same signature on other words."""
+        ...
+
+
+class SandboxDriver:
+    """Speaks for the sandbox."""
+
+    tells = frozenset({"FAILED", "PENDING", "DISPUTED", "WON", "LOST", "PRODUCT", "USER", "AGE"})
+    _kinds: ClassVar = {
+        "SUCCEEDED": "payment.succeeded",
+        "PENDING": "payment.pending",
+        "FAILED": "payment.failed",
+        "REFUNDED": "payment.refunded",
+        "DISPUTED": "dispute.opened",
+        "WON": "dispute.closed",
+        "LOST": "dispute.closed",
+    }
+
+    def __init__(self, settings: Settings) -> None:
+        self.provider = SandboxProvider("a secret of the tests", settings.base_url)
+
+    def reference(self, order_id: UUID) -> str:
+        return str(order_id)
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        data: dict[str, object] = {
+            "order": told.reference,
+            "payment": told.payment,
+            "amount_cents": told.amount_cents,
+            "currency": told.currency,
+        }
+        if told.product is not None:
+            data["product"] = told.product
+        if told.user_id is not None:
+            data["user"] = str(told.user_id)
+        if kind == "REFUNDED":
+            data["refund"] = told.refund or f"refund-{uuid4()}"
+        if kind in {"DISPUTED", "WON", "LOST"}:
+            data |= {"dispute": told.dispute or f"dispute-{told.payment}", "won": kind == "WON"}
+        delivery = self.provider.delivery(self._kinds[kind], data, told.event)
+        if at is None:
+            return delivery
+        signed = self.provider.signed(delivery.body, at)
+        return Delivery(signed.headers, signed.body, datetime.now(UTC))
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        stamp = delivery.headers[SIGNATURE_HEADER].partition(",")[0]
+        return replace(delivery, headers={SIGNATURE_HEADER: f"{stamp},v1={'0' * 64}"})
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        return replace(
+            delivery, body=delivery.body.replace(b'"amount_cents":', b'"amount_cents":1')
+        )
+
+
+DRIVERS: dict[str, Callable[[Settings], Driver]] = {"sandbox": SandboxDriver}
+
+LONG_AGO = timedelta(minutes=10)
