@@ -454,8 +454,10 @@ async def invited_to_many(stage: Stage) -> str:
         wanted,
     )
     invited = await stage.owner.fetchval(
-        "insert into organization_invitations (organization_id, email, email_key, role, expires_at)"
-        " select $1, email, email_key, 'VIEWER', now() + interval '1 day' from users where id = $2"
+        "insert into organization_invitations"
+        " (organization_id, email, email_key, role, expires_at, invited_by)"
+        " select $1, email, email_key, 'VIEWER', now() + interval '1 day', id"
+        " from users where id = $2"
         " returning id",
         wanted, stage.actor.user_id,
     )  # fmt: skip
