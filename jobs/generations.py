@@ -26,7 +26,6 @@ from db.generations.operations import (
     is_cancelled,
     recorded_result_path,
     start_generation,
-    take_provider_call,
 )
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
 from jobs.credits import expire_holds
@@ -86,15 +85,21 @@ class GenerationRun:
         if asked is None:
             return
         provider = services.providers.of(asked.tool_id)
-        await _take_turn(services, provider)
+        limits = provider.limits
         begun = await start_generation(
-            services.database, self.generation_id, provider.name, provider.limits.attempts
+            services.database,
+            self.generation_id,
+            provider.name,
+            limits.attempts,
+            limits.calls_per_minute,
         )
         services.wake()
         if begun is None:
             return
         if isinstance(begun, Wait):
-            raise RetryLater(begun.seconds, "the provider's circuit is open")
+            # Those that wait come back one after the other.
+            seconds = begun.seconds + random.uniform(0, 1)  # noqa: S311
+            raise RetryLater(seconds, "the provider rests, or its calls of this minute are used")
         watch = Stopwatch()
         try:
             making = _made(services, provider, begun, asked.names, watch)
@@ -188,18 +193,6 @@ def describe(error: Exception) -> str:
         return kind
     detail = f" [{error.detail}]" if error.detail else ""
     return f"{kind}: {error.public_message}{detail}"
-
-
-async def _take_turn(services: WorkerServices, provider: LimitedProvider) -> None:
-    """Takes one of the calls of this minute; without one the job waits, outside the worker."""
-    if not provider.limits.calls_per_minute:
-        return
-    wait = await take_provider_call(
-        services.database, provider.name, provider.limits.calls_per_minute
-    )
-    if wait is not None:
-        # Those that wait come back one after the other.
-        raise RetryLater(wait + random.uniform(0, 1), "no call is left in this minute")  # noqa: S311
 
 
 def _may_pass(error: Exception) -> bool:

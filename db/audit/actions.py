@@ -93,6 +93,8 @@ class AuditAction(State):
 
     RETRY_JOB = "retry_job", "A job that had been given up was tried again."
     SEND_NOTIFICATION = "send_notification", "A notification was sent to somebody."
+    BROADCAST_NOTIFICATION = "broadcast_notification", "A notification was sent to many users."
+    CANCEL_BROADCAST = "cancel_broadcast", "A notification to many users was stopped."
     SET_TOOL_ACTIVE = "set_tool_active", "A tool was switched on or off."
     SET_TRANSLATION = "set_translation", "A text was set or removed by an admin."
     SET_QUOTA = "set_quota", "A quota was set by the operator."

@@ -135,11 +135,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Begins an attempt. `action` says what the worker does: RUN it, WAIT `wait_seconds` because the
--- provider's circuit is open, or nothing (DONE). A generation that was left RUNNING was abandoned
--- by its worker. After `attempts_allowed` attempts, or 5 minutes before an open circuit, it fails;
--- each retry by an admin allows as many attempts again.
+-- provider's circuit is open or none of its calls of this minute is left (0: as many as there are),
+-- or nothing (DONE). A generation that was left RUNNING was abandoned by its worker. After
+-- `attempts_allowed` attempts, or 5 minutes before an open circuit, it fails; each retry by an admin
+-- allows as many attempts again.
 create or replace function app.start_generation(
-    wanted uuid, provider_name text, attempts_allowed integer,
+    wanted uuid, provider_name text, attempts_allowed integer, calls_per_minute integer,
     out action text, out wait_seconds double precision, out attempt integer, out attempts_left integer,
     out user_id uuid, out tool_id text, out parameters jsonb, out upload_path text, out upload_content_type text,
     out mask_path text
@@ -147,6 +148,7 @@ create or replace function app.start_generation(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     generation public.generations := app.lock_generation(wanted);
+    caller constant bytea := sha256(convert_to(provider_name, 'UTF8'));
     given_up constant text := 'The generation could not be made. No credit was spent; try again in a moment.';
 begin
     action := 'DONE';
@@ -168,6 +170,14 @@ begin
         perform app.fail_generation(wanted, null, 'PROVIDER_FAILED', given_up, 'its workers died');
         return;
     end if;
+    -- Looked at first: the one that tries a provider again is to have a call.
+    if calls_per_minute > 0 then
+        wait_seconds := app.budget_wait('provider_calls', caller, calls_per_minute, interval '1 minute');
+        if wait_seconds is not null then
+            action := 'WAIT';
+            return;
+        end if;
+    end if;
     wait_seconds := app.wait_for_circuit(provider_name);
     if wait_seconds > 0 and generation.enqueued_at < clock_timestamp() - interval '5 minutes' then
         perform app.fail_generation(wanted, null, 'PROVIDER_FAILED', given_up, 'the provider''s circuit is open');
@@ -175,6 +185,9 @@ begin
     elsif wait_seconds > 0 then
         action := 'WAIT';
         return;
+    end if;
+    if calls_per_minute > 0 then
+        perform app.take_from_budget('provider_calls', caller, calls_per_minute, interval '1 minute');
     end if;
     update public.generations g
     set status = 'RUNNING', attempts = g.attempts + 1, started_at = coalesce(g.started_at, clock_timestamp())
@@ -290,12 +303,12 @@ revoke execute on function
     app.lock_generation(uuid), app.retry_run_generation(public.dead_jobs, uuid),
     app.log_attempt(public.generations, integer, text, text, integer, jsonb, integer, text),
     app.note_provider_outcome(text, text), app.wait_for_circuit(text),
-    app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
+    app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer, integer),
     app.asked_for(uuid), app.end_attempt(uuid, integer, text, text, integer, jsonb, integer, text),
     app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 from public;
 grant execute on function
-    app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer),
+    app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer, integer),
     app.asked_for(uuid), app.end_attempt(uuid, integer, text, text, integer, jsonb, integer, text),
     app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 to service;

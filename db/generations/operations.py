@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from db.accounts.operations import TAKE_FROM_BUDGET
 from db.catalog.operations import parameter_rules
 from db.catalog.rules import accepted_parameters
 from db.core.actor import SERVICE, Actor
@@ -21,7 +18,6 @@ from db.core.pool import Database
 from db.credits.rules import problems_of_key
 from db.uploads.receiving import UploadReceiver
 
-_MINUTE = timedelta(minutes=1)
 _WAITED_TOO_LONG = (
     "The generation waited too long and was given up. No credit was spent; start it again."
 )
@@ -45,6 +41,7 @@ _START = SqlFunction[Any](
     wanted="uuid",
     provider_name="text",
     attempts_allowed="integer",
+    calls_per_minute="integer",
 )
 _FINISH = SqlFunction[bool](
     "app.finish_generation",
@@ -126,7 +123,7 @@ class AskedFor:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The provider is given a rest: the generation is to be started again later."""
+    """The provider is not to be asked now: the generation is to be started again later."""
 
     seconds: float
 
@@ -222,27 +219,24 @@ async def asked_for(database: Database, generation_id: UUID) -> AskedFor | None:
     return AskedFor(row["tool_id"], row["names"]) if row["tool_id"] else None
 
 
-async def take_provider_call(
-    database: Database, provider: str, calls_per_minute: int
-) -> float | None:
-    """Counts a call of this minute, of whichever worker; seconds to wait where none is left."""
-    taken = TAKE_FROM_BUDGET(
-        budget_kind="provider_calls",
-        budget_holder=sha256(provider.encode()).digest(),
-        most=calls_per_minute,
-        span=_MINUTE,
-    )
-    return await call_as_service(database, taken)
-
-
 async def start_generation(
-    database: Database, generation_id: UUID, provider: str, attempts: int
+    database: Database,
+    generation_id: UUID,
+    provider: str,
+    attempts: int,
+    calls_per_minute: int = 0,
 ) -> RunnableGeneration | Wait | None:
     """The next of `attempts` attempts, now RUNNING; None when there is nothing left to do.
 
     A generation that is RUNNING already was left behind by a worker that died, and is run again.
+    All workers together begin `calls_per_minute` attempts with a provider; 0 is no limit.
     """
-    started = _START(wanted=generation_id, provider_name=provider, attempts_allowed=attempts)
+    started = _START(
+        wanted=generation_id,
+        provider_name=provider,
+        attempts_allowed=attempts,
+        calls_per_minute=calls_per_minute,
+    )
     row = await _row(database, started.sql, *started.values)
     if row["action"] == "DONE":
         return None

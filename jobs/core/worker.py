@@ -198,7 +198,8 @@ class Worker:
             await self._keep(job, 1, "cannot be read")
         except Exception as error:
             log.warning("job will be tried again", entrypoint=job.entrypoint, exc_info=error)
-            delay = min(RETRY_DELAY_SECONDS * 2**job.attempts, LONGEST_RETRY_DELAY_SECONDS)
+            doubled = min(job.attempts, 10)  # later tries may be thousands: no float has room
+            delay = min(RETRY_DELAY_SECONDS * 2**doubled, LONGEST_RETRY_DELAY_SECONDS)
             raise RetryRequested(timedelta(seconds=delay), type(error).__name__) from error
 
     def _begin(self, job_id: int, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -26,11 +26,19 @@ _NO_HAIR_AND_NO_SKIN = (0, 255, 0)
 # How far the proportions of a mask may be off: small masks are rounded to whole pixels.
 _MASK_STRETCH = 0.05
 _Findings = dict[str, Any]
-_MADE = frozenset({"hair-color", "skin-color", "eye-color", "halloween", "analysis"})
+_MADE = frozenset({"hair-color", "skin-color", "eye-color", "beard", "halloween", "analysis"})
+_DRAWN_BEARDS = ("Stubble", "Goatee")
+_NO_FACE = (
+    "No {what} was found in this photo. Choose one in colour, of a face seen from the front with "
+    "open eyes{instead}. No credit was spent."
+)
 
 
 class OfflineProvider:
-    """Recolours hair, skin and eyes, grades for Halloween and measures photos; labels the rest."""
+    """Recolours hair, skin and eyes, draws beards, grades for Halloween, measures; labels the rest.
+
+    Taking a beard away is the rest, too.
+    """
 
     name = "offline"
     # Each run holds a whole decoded photo and keeps a core busy.
@@ -53,7 +61,7 @@ def _generate(request: GenerationRequest) -> GenerationOutcome:
         content_type=content_type,
         analysis={"provider": "offline", **findings},
         made_offline=True,
-        is_preview=request.tool_id not in _MADE,
+        is_preview="isPreview" in findings,
         usage={
             "provider": "offline",
             "inputPixels": pixels,
@@ -72,6 +80,9 @@ def _make(
     """Work on the picture in place; whether there is one to show, and what is said of it."""
     if request.tool_id in _RECOLOURS:
         return True, _recolour(request, picture)
+    style = request.parameters.get("beardStyle", "Stubble")
+    if request.tool_id == "beard" and style in _DRAWN_BEARDS:
+        return True, _beard(picture, style)
     if request.tool_id == "halloween":
         from jobs.providers.offline_filters import halloween
 
@@ -92,27 +103,41 @@ def _make(
     return True, {"noteKey": "generation.offline.preview", "isPreview": True}
 
 
+def _beard(picture: Image, style: str) -> _Findings:
+    from jobs.providers.offline_beard import draw_beard
+    from jobs.providers.offline_regions import NotFound
+
+    try:
+        drawn = draw_beard(picture, style)
+    except NotFound as missing:
+        raise ProviderRefused(_NO_FACE.format(what=missing.what, instead="")) from None
+    return {
+        "noteKey": "generation.offline.beard",
+        "beardStyle": style,
+        "beardShare": round(drawn.share, 4),
+        "regionFoundBy": drawn.found_by,
+    }
+
+
 def _recolour(request: GenerationRequest, picture: Image) -> _Findings:
     from jobs.providers.colour import parse_hex
     from jobs.providers.offline_regions import NotFound
 
     note, share_name, module = _RECOLOURS[request.tool_id]
+    # A skin tone was kept as a color before.
+    given = request.parameters.get("skinTone", request.parameters.get("color"))
     try:
-        # A skin tone was kept as a color before.
-        wanted = request.parameters.get("skinTone") or request.parameters["color"]
-        color = parse_hex(wanted)
-    except (KeyError, TypeError, ValueError):
+        color = parse_hex(str(given))
+    except ValueError:
         raise ProviderRefused(f'{request.tool_id} needs a color like "#8b3a62".') from None
     try:
         painted = module(picture, color, request.mask)
     except NotFound as missing:
-        raise ProviderRefused(
-            f"No {missing.what} was found in this photo. Choose one in colour, of a face seen from "
-            "the front with open eyes, or send a mask. No credit was spent."
-        ) from None
+        said = _NO_FACE.format(what=missing.what, instead=", or send a mask")
+        raise ProviderRefused(said) from None
     return {
         "noteKey": f"generation.offline.{note}",
-        "color": wanted.lower(),
+        "color": str(given).lower(),
         share_name: round(painted.share, 4),
         "regionFoundBy": painted.found_by,
     }

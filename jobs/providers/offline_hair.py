@@ -9,6 +9,7 @@ from jobs.providers.colour import Floats
 from jobs.providers.offline_faces import Face, find_person
 from jobs.providers.offline_paint import Painted, Reach, Region, paint, region_tones
 from jobs.providers.offline_regions import (
+    Bytes,
     Mask,
     NotFound,
     Surface,
@@ -35,14 +36,28 @@ def recolour_hair(picture: Image.Image, color: tuple[int, int, int]) -> Painted:
     """Give the hair of an RGB picture, in place, the colour's hue; its light and dark remain."""
     face = find_person(picture).face
     pixels = small_pixels(picture)
+    found, likelihood = _find_hair(pixels, face)
+    tones = region_tones(color, float(pixels[..., 0][found].mean()), HAIR_REACH)
+    painted = paint(picture, Region(found, likelihood, never=eroded(face.skin, 1)), tones)
+    return Painted(painted / (picture.width * picture.height), "face")
+
+
+def hair_color(picture: Image.Image, face: Face) -> tuple[int, int, int]:
+    """The usual colour of a person's hair; `NotFound` without any."""
+    found, _ = _find_hair(small_pixels(picture), face)
+    small = picture.resize((found.shape[1], found.shape[0]), Image.Resampling.BOX)
+    red, green, blue = np.median(np.asarray(small)[found], axis=0)
+    return int(red), int(green), int(blue)
+
+
+def _find_hair(pixels: Floats, face: Face) -> tuple[Mask, Bytes]:
+    """Where the hair is in a small picture, and how likely each colour is of it."""
     seeds, hair, rest = _hair_colors(pixels, face)
     likelihood = likelihood_table(hair, rest)
     found = _region(likelihood[table_index(pixels.astype(np.uint8))] > 0, seeds, face)
     if not _SMALLEST_HAIR < found.sum() / face.width**2 < _LARGEST_HAIR:
         raise NotFound("hair")
-    tones = region_tones(color, float(pixels[..., 0][found].mean()), HAIR_REACH)
-    painted = paint(picture, Region(found, likelihood, never=eroded(face.skin, 1)), tones)
-    return Painted(painted / (picture.width * picture.height), "face")
+    return found, likelihood
 
 
 def _hair_colors(pixels: Floats, face: Face) -> tuple[Mask, Surface, list[Surface]]:

@@ -106,7 +106,10 @@ async def test_a_changed_declaration_is_drafted_and_nothing_else(
         monkeypatch,
         Notification,
         access=Access(
-            read=AnyOf(Owner(), Admin()), write=Owner(), hidden=("data",), update=("read", "type")
+            read=AnyOf(Owner(), Admin()),
+            write=Owner(),
+            hidden=("broadcast_id", "data"),
+            update=("read", "type"),
         ),
         watch=Watch("notification.added", updates=True),
         quota=None,
@@ -123,7 +126,7 @@ async def test_a_changed_declaration_is_drafted_and_nothing_else(
     upgrade, downgrade = await asyncio.to_thread(draft, drafting)
     recorded = (
         "for each row execute function"
-        " app.record_event('notification.added', 'id', '{data}', '{}', 'user_id')"
+        " app.record_event('notification.added', 'id', '{broadcast_id,data}', '{}', 'user_id')"
     )
     assert upgrade == [
         ("drop_trigger", "count_delete", "notifications"),

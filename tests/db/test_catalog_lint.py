@@ -76,6 +76,8 @@ CALLABLE = {
         "app.select_organization(uuid)",
         "app.set_member_role(uuid,uuid,text)",
         "app.transfer_ownership(uuid,uuid)",
+        "app.broadcast_notification(jsonb,text)",
+        "app.cancel_broadcast(uuid)",
         "app.cancel_generation(uuid,text)",
         "app.change_user(jsonb)",
         "app.create_generation(text,uuid,jsonb,text,uuid)",

@@ -33,6 +33,7 @@ from db.emails.tables import EmailStatus
 from db.embedded.database import EmbeddedDatabase
 from db.generations.tables import CircuitState, GenerationStatus
 from db.leaving.tables import ExportStatus
+from db.push.tables import PushStatus
 from db.uploads.tables import UploadStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
@@ -70,6 +71,9 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         if state in (EmailStatus.QUEUED, EmailStatus.SENDING)
         else {"ended_at": LATER, "recipient": None}
     ),
+    "push_deliveries": lambda state: {
+        "ended_at": None if state in (PushStatus.QUEUED, PushStatus.SENDING) else LATER
+    },
     "generations": lambda state: {
         "error_code": "INTERNAL" if state is GenerationStatus.FAILED else None,
         "attempts": next(numbers),

@@ -40,6 +40,10 @@ SEND = """mutation($input: SendNotificationInput!) { sendNotification(input: $in
 AUDIT = "select user_id, detail from audit_log where action = $1 and detail::text like $2"
 # Inputs that would do something for an admin; garbage in `anything` must tell others no more.
 INPUTS = {
+    "broadcastNotification": (
+        '{type: OFFER, titleKey: "t", messageKey: "m", segment: {planIds: ["%s"]}, idempotencyKey: "k"}'
+    ),
+    "cancelBroadcast": '{id: "%s"}',
     "deleteUser": '{id: "%s"}',
     "demoteUser": '{id: "%s"}',
     "grantCredits": '{userId: "%s", amount: 1, reason: "r", idempotencyKey: "k"}',
@@ -49,6 +53,7 @@ INPUTS = {
     "sendNotification": (
         '{userId: "%s", type: OFFER, titleKey: "t", messageKey: "m", idempotencyKey: "k"}'
     ),
+    "setTranslation": '{locale: "en", key: "%s", text: "t"}',
     "setToolActive": '{toolId: "%s", isActive: false}',
     "unlockUser": '{id: "%s"}',
 }
@@ -150,6 +155,8 @@ async def test_others_do_not_pass_by_calling_the_functions(
         f"app.give_credits_as_admin('{user.user_id}', 1, null, 'r', 'k')",
         "app.set_tool_active('hair-color', false)",
         f"app.send_notification('{user.user_id}', 'OFFER', 't', 'm', '{{}}', 'k')",
+        "app.broadcast_notification('{}', 'k')",
+        f"app.cancel_broadcast('{uuid4()}')",
         f"app.retry_dead_job('{uuid4()}')",
         f"app.promote_user('{user.user_id}', null, null)",
         f"app.demote_user('{user.user_id}', null, null)",

@@ -106,6 +106,9 @@ async def stage(
     actor = await make_user(credits=10)
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
     yield Stage(ask, actor, database, settings, owner, services, engine)
+    await owner.execute(
+        "update broadcasts set status = 'CANCELLED' where status in ('QUEUED', 'RUNNING')"
+    )
     # What a provocation set by hand would be a fault to whoever proves the ledger.
     await owner.execute(
         "update wallets set balance = (select sum(amount) from credit_transactions t"
@@ -146,6 +149,24 @@ def of_photo(make: Callable[[Stage], Awaitable[UUID]], asked: str = HAIR) -> Pro
         return f'{{{asked}, uploadId: "upload_{upload}", idempotencyKey: "k"}}'
 
     return provoke
+
+
+async def many_broadcasts(stage: Stage) -> str:
+    """Those that wait here send nothing: their language is nobody's."""
+    await stage.owner.execute(
+        "insert into broadcasts (type, title_key, message_key, locales)"
+        " select 'OFFER', 't', 'm', '{qaa-none0}' from generate_series(1, 20)"
+    )
+    return f'{{{MESSAGE}, idempotencyKey: "k"}}'
+
+
+async def ended_broadcast(stage: Stage) -> str:
+    made = await stage.owner.fetchval(
+        "insert into broadcasts (type, title_key, message_key) values ('OFFER', 't', 'm')"
+        " returning id"
+    )
+    await stage.owner.execute("update broadcasts set status = 'FAILED' where id = $1", made)
+    return f'{{id: "broadcast_{made}"}}'
 
 
 async def awaited(stage: Stage) -> UUID:
@@ -705,6 +726,20 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
             f'{{userId: "%s", {MESSAGE}, idempotencyKey: "k"}}',
             f'{{userId: "%s", {MESSAGE}, idempotencyKey: "k", data: {{a: 1}}}}',
         ),
+    },
+    "broadcastNotification": {
+        "BAD_USER_INPUT": f'{{{MESSAGE}, segment: {{planIds: []}}, idempotencyKey: "k"}}',
+        "NOT_FOUND": f'{{{MESSAGE}, segment: {{planIds: ["none"]}}, idempotencyKey: "k"}}',
+        "LIMIT_EXCEEDED": many_broadcasts,
+        "IDEMPOTENCY_CONFLICT": repeated(
+            "broadcastNotification",
+            f'{{{MESSAGE}, segment: {{locales: ["qaa-none1"]}}, idempotencyKey: "k"}}',
+            f'{{{MESSAGE}, segment: {{locales: ["qaa-none2"]}}, idempotencyKey: "k"}}',
+        ),
+    },
+    "cancelBroadcast": {
+        "NOT_FOUND": f'{{id: "broadcast_{UUID(int=1)}"}}',
+        "INVALID_STATE": ended_broadcast,
     },
     "createUpload": {
         "BAD_USER_INPUT": '{contentType: "text/html", sizeBytes: 1}',

@@ -29,6 +29,7 @@ from .identity_errors import code_of
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
+    "broadcastNotification": "broadcasts",
     "grantCredits": "credit_grants",
     "markAllNotificationsRead": "notifications",
     "sendNotification": "notifications",
@@ -57,6 +58,7 @@ TABLES = {
 COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
 # Fields that are kept nowhere: null is as good as leaving them out.
 NOT_STORED = {
+    ("broadcastNotification", "segment"),
     ("beginPasskeyRegistration", "secondFactor"),
     ("beginPasskeySignIn", "challengeId"),
     ("cancelGeneration", "idempotencyKey"),
@@ -158,6 +160,12 @@ async def valid(
         "createGeneration": {
             "toolId": "halloween",
             "uploadId": f"upload_{upload}",
+            "idempotencyKey": "k",
+        },
+        "broadcastNotification": {
+            "type": "OFFER",
+            "titleKey": "t",
+            "messageKey": "m",
             "idempotencyKey": "k",
         },
         "createProfile": {"analysis": {}},

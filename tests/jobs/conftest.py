@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
@@ -17,7 +18,8 @@ from jobs.providers.base import Provider, Providers
 from settings import Settings
 
 from ..conftest import MakeUser
-from .helpers import PROVIDER, MakeServices, Someone, Start, ready_upload
+from ..fakes.gemini import KEY, FakeGemini, fake_gemini
+from .helpers import PROVIDER, MakeServices, MakeSettings, Someone, Start, ready_upload
 
 
 @pytest.fixture
@@ -70,3 +72,28 @@ async def start(
     for worker, task in running:
         await worker.stop()
         await task
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[FakeGemini]:
+    with fake_gemini() as fake:
+        yield fake
+
+
+@pytest.fixture
+def gemini(api: FakeGemini) -> FakeGemini:
+    """The API that remembers nothing of the test before."""
+    api.forget()
+    return api
+
+
+@pytest.fixture
+async def with_gemini(
+    settings: Settings, gemini: FakeGemini, owner: asyncpg.Connection
+) -> MakeSettings:
+    """Settings with the fake's address and key; nothing is known against Gemini."""
+    await owner.execute("delete from provider_circuits where provider = 'gemini'")
+    await owner.execute("delete from rate_budgets where kind = 'provider_calls'")
+    return lambda **more: settings.model_copy(
+        update={"gemini_api_key": SecretStr(KEY), "gemini_api_url": gemini.url, **more}
+    )

@@ -45,6 +45,7 @@ COLOR = {"color": "#8b3a62"}
 # A user with ten credits, and the photo of theirs that is ready.
 Someone = tuple[Actor, UUID]
 Start = Callable[[Provider], Worker]
+MakeSettings = Callable[..., Settings]
 MakeServices = Callable[[Provider], WorkerServices]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
 import asyncpg
 import pytest
 from PIL import Image
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from db.core.pool import Database
@@ -24,9 +23,10 @@ from server.log_errors import exceptions_without_values
 from settings import Settings
 
 from ..conftest import MakeUser
-from ..fakes.gemini import ANALYSIS, ANALYSIS_MODEL, IMAGE_MODEL, KEY, FakeGemini, fake_gemini
+from ..fakes.gemini import ANALYSIS, ANALYSIS_MODEL, IMAGE_MODEL, KEY, FakeGemini
 from .helpers import (
     COLOR,
+    MakeSettings,
     Start,
     cancel,
     create_generation,
@@ -39,34 +39,8 @@ from .helpers import (
     wallet,
 )
 
-MakeSettings = Callable[..., Settings]
 HAIR_COST = 320 * 0.30 + 1290 * 30
 ANALYSIS_COST = 500 * 0.30 + (200 + 300) * 2.50
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[FakeGemini]:
-    with fake_gemini() as fake:
-        yield fake
-
-
-@pytest.fixture
-def gemini(api: FakeGemini) -> FakeGemini:
-    """The API that remembers nothing of the test before."""
-    api.forget()
-    return api
-
-
-@pytest.fixture
-async def with_gemini(
-    settings: Settings, gemini: FakeGemini, owner: asyncpg.Connection
-) -> MakeSettings:
-    """Settings with the fake's address and key; nothing is known against Gemini."""
-    await owner.execute("delete from provider_circuits where provider = 'gemini'")
-    await owner.execute("delete from rate_budgets where kind = 'provider_calls'")
-    return lambda **more: settings.model_copy(
-        update={"gemini_api_key": SecretStr(KEY), "gemini_api_url": gemini.url, **more}
-    )
 
 
 @pytest.fixture

@@ -210,9 +210,9 @@ async def test_no_picture_breaks_a_tool(size: tuple[int, int], filling: str) -> 
         try:
             outcome = await generate(tool_id, photo, color="#3498db")
         except ProviderRefused:
-            assert tool_id in RECOLOURS  # there is nobody
+            assert tool_id in {*RECOLOURS, "beard"}  # there is nobody
             continue
-        assert tool_id not in RECOLOURS
+        assert tool_id not in {*RECOLOURS, "beard"}
         assert outcome.made_offline
         if outcome.image:
             assert pixels_of(outcome.image).shape == (size[1], size[0], 3)
@@ -327,7 +327,7 @@ async def test_advice_follows_from_the_light() -> None:
     assert keys == {20: "addLight", 128: "good", 245: "reduceExposure"}
 
 
-@pytest.mark.parametrize("tool_id", ["hairstyle", "beard", "age", "bald", "smile", "fat", ""])
+@pytest.mark.parametrize("tool_id", ["hairstyle", "age", "bald", "smile", "fat", ""])
 async def test_what_needs_an_ai_is_a_labelled_preview(tool_id: str) -> None:
     drawn = portrait()
     photo = pictures.as_jpeg(drawn.picture)
@@ -347,7 +347,7 @@ async def test_what_needs_an_ai_is_a_labelled_preview(tool_id: str) -> None:
 
 async def test_labels_of_two_tools_differ() -> None:
     photo = pictures.as_jpeg(portrait(300, 400).picture)
-    one, other = [(await generate(tool_id, photo)).image for tool_id in ("beard", "smile")]
+    one, other = [(await generate(tool_id, photo)).image for tool_id in ("bald", "smile")]
     assert one != other
 
 

@@ -23,17 +23,22 @@ from jobs.providers.base import (
     ProviderTimedOut,
     Stopwatch,
 )
+from jobs.providers.gemini import GeminiProvider
 from jobs.providers.offline import OfflineProvider
+from settings import Settings
 
-from .helpers import COLOR, FakeProvider, photo
+from .helpers import COLOR, FakeProvider, MakeSettings, photo
 
-PROVIDERS: dict[str, Callable[[], Provider]] = {"offline": OfflineProvider}
+PROVIDERS: dict[str, Callable[[Settings], Provider]] = {
+    "offline": lambda _: OfflineProvider(),
+    "gemini": GeminiProvider,
+}
 PICTURES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 
 
 @pytest.fixture(params=PROVIDERS)
-def provider(request: pytest.FixtureRequest) -> Provider:
-    return PROVIDERS[request.param]()
+def provider(request: pytest.FixtureRequest, with_gemini: MakeSettings) -> Provider:
+    return PROVIDERS[request.param](with_gemini())
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ UNWATCHED = {
 }
 # Columns of JSON that are copied into events, each for a reason: it cannot become large.
 COPIED_JSON = {
+    ("broadcasts", "data"): "a few words, written by an admin",
     ("generations", "parameters"): "8 KiB at most, and mostly a colour",
     ("generations", "result"): "an analysis's figures, from a provider of ours",
     ("notifications", "data"): "a few words, written by functions",

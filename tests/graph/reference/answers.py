@@ -98,6 +98,7 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ),
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
+    ("Broadcast", "segment"): lambda broadcast: True,
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
     ("OrganizationMember", "user"): lambda member: True,
     ("Plan", "price"): lambda plan: plan["price_cents"] is not None,

@@ -33,9 +33,10 @@ OWN_PAGES = (
     "sessions",
     "uploads",
 )
-ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents")
+ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents", "broadcasts")
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
+BROADCAST_STATUSES = ("QUEUED", "RUNNING", "FINISHED", "CANCELLED", "FAILED")
 TOOLS = ("hair-color", "switched-off", "halloween", "analysis")
 
 
@@ -274,6 +275,30 @@ async def _credits(database: Database, user: Actor) -> None:
             )
 
 
+async def _broadcasts(owner: asyncpg.Connection) -> None:
+    for n, status in enumerate(BROADCAST_STATUSES):
+        await _add(
+            owner,
+            "broadcasts",
+            id=known(ADA, "broadcast", n),
+            sent_by=(ADA.user_id, STRANGER.user_id, None)[n % 3],
+            type=("OFFER", "FEATURE", "GENERAL")[n % 3],
+            title_key=TEXTS[n],
+            message_key=TEXTS[-n],
+            data=DOCUMENT if n % 2 else {},
+            audience=("EVERYBODY", "GUESTS", "MEMBERS")[n % 3],
+            status=status,
+            user_count=None if n == 0 else n,
+            sent_count=n,
+            created_at=TIMESTAMPS[n],
+            active_since=TIMESTAMPS[0] if n % 2 else None,
+            finished_at=TIMESTAMPS[n] if n > 1 else None,
+        )
+    await owner.execute(
+        "update broadcasts set plan_ids = '{free,pro}', locales = '{}' where sent_count = 1"
+    )
+
+
 async def _organizations(
     owner: asyncpg.Connection, user: Actor, *others: tuple[Actor, str]
 ) -> None:
@@ -341,6 +366,8 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
+    async with rows_with_a_past(owner, "broadcasts"):
+        await _broadcasts(owner)
     async with rows_with_a_past(owner, "dead_jobs", "provider_circuits"):
         await _for_admins(owner)
     world = await _described(owner)
@@ -416,6 +443,9 @@ async def _described(owner: asyncpg.Connection) -> World:
         "OrganizationMember": [f"organizationMember_{known(ADA, 'member', n)}" for n in range(2)],
         "OrganizationInvitation": [
             f"organizationInvitation_{known(ADA, 'invitation', n)}" for n in range(4)
+        ],
+        "Broadcast": [
+            f"broadcast_{known(ADA, 'broadcast', n)}" for n in range(len(BROADCAST_STATUSES))
         ],
         "Upload": [f"upload_{known(ADA, 'upload', 0)}"],
         "GenerationLog": [f"generationLog_{known(ADA, 'log', 0)}"],

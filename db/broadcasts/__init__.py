@@ -1,0 +1,1 @@
+"""Broadcasts: a notification that an admin sends to many users."""
