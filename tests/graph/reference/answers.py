@@ -82,6 +82,14 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("AuditEntry", "action"): lambda entry: AuditAction(entry["action"]),
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
+    ("Plan", "nameKey"): lambda plan: f"plan.{plan['id']}.name",
+    ("Plan", "descriptionKey"): lambda plan: f"plan.{plan['id']}.description",
+    ("Hairstyle", "nameKey"): lambda hairstyle: f"hairstyle.{hairstyle['id']}.name",
+    ("Hairstyle", "categoryKey"): lambda hairstyle: (
+        f"editor.hairstyle.category.{hairstyle['category']}"
+    ),
+    ("HairColor", "nameKey"): lambda color: f"hairColor.{color['hex_code']}.name",
+    ("SkinColor", "nameKey"): lambda color: f"skinColor.{color['hex_code']}.name",
     ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
     ("Upload", "sizeBytes"): lambda upload: upload["size_bytes"] or upload["declared_size_bytes"],
 }
