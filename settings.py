@@ -32,6 +32,7 @@ LISTS = (
     "apple_app_client_ids",
     "oidc_providers",
     "password_blocklist",
+    "paymob_integration_id",
     "tool_providers",
 )
 # What is sent back to after signing in at a provider: `https://host`, or an app's `scheme://host`.
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
     passkey_origins: Annotated[list[str], NoDecode] = []
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
+    absence_notice_hours: Annotated[int, Field(ge=0, le=8_760)] = 72
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
     foreign_issuer: str = ""
@@ -148,6 +150,13 @@ class Settings(BaseSettings):
     discord_issuer: str = ""
     discord_api_url: str = "https://discord.com/api"
     oidc_providers: Annotated[list[str], NoDecode] = []
+
+    paymob_api_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = "https://accept.paymob.com"
+    paymob_secret_key: SecretStr = SecretStr("")
+    paymob_hmac_secret: SecretStr = SecretStr("")
+    paymob_integration_id: Annotated[list[int], NoDecode] = []
+    paymob_public_key: str = ""
+    paymob_api_key: SecretStr = SecretStr("")
 
     guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
     sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100

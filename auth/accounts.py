@@ -32,6 +32,7 @@ from db.core.fair_queue import Asker
 from db.core.origin import coarse_network
 from db.core.pool import Database, Transaction
 from db.imports.operations import find_imported_cost
+from db.notifications.operations import welcome
 from settings import Settings
 
 # Accounts of one network that wait to be opened.
@@ -120,6 +121,7 @@ class Accounts:
             await operations.record_audit(
                 transaction, account.user_id, "sign_up", method="password"
             )
+            await welcome(transaction, account.user_id)
         return self._sessions.signed_in(account, session, bonus)
 
     @notes_limits("guest")
@@ -323,6 +325,7 @@ class Accounts:
             await operations.record_audit(
                 transaction, account.user_id, "sign_up", method="password", converted=True
             )
+            await welcome(transaction, account.user_id)
         self._sessions.ended(ended)
         return self._sessions.signed_in(account, session, bonus)
 

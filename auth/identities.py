@@ -27,6 +27,7 @@ from db.core.pool import Transaction
 from db.identities import operations, rules
 from db.identities.operations import Owned
 from db.identities.rules import Arrival, ExternalIdentity
+from db.notifications.operations import welcome
 
 # Accounts of one network that wait to be opened.
 WAITING_PER_NETWORK = 64
@@ -201,6 +202,7 @@ class Identities:
             raise asyncpg.UniqueViolationError("the identity has just been linked")
         if owner is None:
             await record_audit(transaction, user_id, "sign_up", provider=external.provider)
+            await welcome(transaction, user_id)
         else:
             await operations.note_link(transaction, user_id, external)
         return arrived

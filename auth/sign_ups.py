@@ -24,6 +24,7 @@ from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.outages import unavailable
 from db.core.pool import Transaction
+from db.notifications.operations import welcome
 
 # Sign-ups of one network that wait to be kept.
 WAITING_PER_NETWORK = 64
@@ -133,4 +134,5 @@ class SignUps:
         await operations.create_credentials(transaction, account.user_id, sign_up.password_hash)
         detail = {"converted": True} if is_converted else {}
         await record_audit(transaction, account.user_id, "sign_up", **detail)
+        await welcome(transaction, account.user_id)
         return account, ended

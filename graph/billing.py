@@ -30,9 +30,10 @@ from graph.engine.execution.outcomes import Payload, Ref
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Cursor, Node, slug_from_global_id
+from graph.shared.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.shared.scalars import JSON
 from payments.checkouts import checkouts_of
+from payments.refunds import refunds_of
 
 state_enum(tables.OrderStatus)
 state_enum(tables.PaymentStatus)
@@ -218,6 +219,41 @@ async def create_checkout(context: Context, input: CreateCheckoutInput) -> Paylo
     )
 
 
+@strawberry.input(description="What to give back, and why.")
+class RefundOrderInput:
+    order_id: strawberry.ID = strawberry.field(description="The order's global id.")
+    amount_cents: int | None = strawberry.field(
+        default=None,
+        description="How much; all that is left, when it is null or left out.",
+    )
+    reason: str = strawberry.field(description="Noted in the audit log; 1 to 255 characters.")
+    idempotency_key: str = strawberry.field(
+        description="Of one order: same key, same refund, made once. 1 to 255 characters."
+    )
+
+
+@strawberry.type(description="Result of `refundOrder`.")
+class RefundOrderPayload(MutationPayload):
+    order: Order | None = strawberry.field(
+        description="The order as it is now. What went back shows once the provider says so, which "
+        "may be a moment later."
+    )
+
+
+async def refund_order(context: Context, input: RefundOrderInput) -> Payload:
+    """Has a provider give money of an order back."""
+    actor = context.signed_in()
+    order_id = uuid_from_global_id(input.order_id, "order", "input", "orderId")
+    await context.services.of(refunds_of).refund(
+        actor,
+        order_id=order_id,
+        amount_cents=input.amount_cents,
+        reason=input.reason,
+        idempotency_key=input.idempotency_key,
+    )
+    return Payload({"order": Ref(order_id)})
+
+
 @strawberry.type
 class BillingQuery:
     """Queries on billing."""
@@ -252,6 +288,22 @@ class BillingMutation:
         ),
         description="Open an order for a product, and a page at a payment provider to pay it on. "
         "Watch it with `orderUpdated`; what was bought is there once it is PAID.",
+    )
+    refund_order: RefundOrderPayload | None = mutation(
+        refund_order,
+        RefundOrderInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.INVALID_STATE,
+            ErrorCode.PROVIDER_NOT_CONFIGURED,
+            ErrorCode.PROVIDER_REFUSED,
+            ErrorCode.PROVIDER_FAILED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
+        for_admins=True,
+        description="Give money of an order back, all of it or a part; what it paid for is taken "
+        "back in proportion. For admins; FORBIDDEN for others.",
     )
 
 

@@ -7,8 +7,10 @@ from uuid import UUID
 import structlog
 
 from db.billing import operations
+from db.core.errors import DomainError
 from db.core.pool import Database
-from jobs.core.declare import WorkerServices, every, job
+from jobs.core.declare import WorkerServices, every, job, listener, on_connect
+from payments.base import PaidOrder, PaymentFailed
 from payments.inbox import WebhookInbox
 from payments.registry import configured_providers
 
@@ -32,9 +34,37 @@ async def give_up_webhook(services: WorkerServices, *, webhook_id: UUID, error: 
     await services.of(inbox_of).set_aside(webhook_id, "FAILED", type(error).__name__)
 
 
+class NewWebhooks:
+    """Processes what has just been delivered, in one go however often a worker is told of it."""
+
+    def __init__(self) -> None:
+        self._is_asked = self._is_busy = False
+
+    async def process(self, services: WorkerServices) -> None:
+        """Processes all that is there, and what comes meanwhile."""
+        self._is_asked = True
+        if self._is_busy:
+            return
+        self._is_busy = True
+        try:
+            while self._is_asked:
+                self._is_asked = False
+                async for _ in services.of(inbox_of).process_new():
+                    services.wake()
+        finally:
+            self._is_busy = False
+
+
+@on_connect
+@listener("webhook_received")
+async def process_new_webhooks(services: WorkerServices) -> None:
+    """Process what was delivered; what is missed here is queued within two minutes."""
+    await services.state(NewWebhooks).process(services)
+
+
 @job("process_webhook", attempts=PROCESSING_ATTEMPTS, when_dead=give_up_webhook)
 async def process_webhook(services: WorkerServices, *, webhook_id: UUID) -> None:
-    """Do what a provider told, once."""
+    """Do what a provider told, once, after it could not be done at once."""
     await services.of(inbox_of).process(webhook_id)
     services.wake()
 
@@ -50,8 +80,42 @@ async def expire_orders(services: WorkerServices) -> None:
         services.wake()
 
 
-@every("*/2 * * * *")
+@every("*/5 * * * *")
+async def ask_providers(services: WorkerServices) -> None:
+    """Ask providers about orders that nobody has told of: a webhook may have been lost."""
+    inbox = services.of(inbox_of)
+    answering, found = dict(inbox.providers), 0
+    for order in await operations.orders_to_ask(services.database):
+        provider = answering.get(order.provider)
+        if provider is None:
+            continue
+        asked = PaidOrder(
+            order_id=order.id,
+            payment_id=None,
+            amount_cents=order.amount_cents,
+            currency=order.currency,
+            references=tuple(order.names),
+            refunded_cents=order.refunded_cents,
+            created_at=order.created_at,
+        )
+        try:
+            events = await provider.fetch(asked)
+        except DomainError as error:
+            # The next run asks on; others of the same provider would wait for it in vain.
+            log.warning("order.not_asked", order_id=str(order.id), code=error.code)
+            del answering[order.provider]
+            continue
+        # That an attempt failed changes nothing, and is told by each inquiry anew.
+        if told := [event for event in events if not isinstance(event, PaymentFailed)]:
+            await inbox.apply(provider, "inquiry", told)
+            found += 1
+    if found:
+        log.info("payments found by asking", orders=found)
+        services.wake()
+
+
+@every("* * * * *")
 async def sweep_webhooks(database: Database) -> None:
-    """Queue webhooks whose job was lost; set aside what waits for a payment that never came."""
+    """Queue webhooks that no worker was told of; set aside what has waited for too long."""
     for webhook_id in await operations.sweep_webhooks(database):
         log.error("webhook.quarantined", webhook_id=str(webhook_id), reason="UNKNOWN_PAYMENT")

@@ -14,7 +14,7 @@ from db.core.actor import SERVICE
 from db.core.outages import cannot_serve
 from db.core.pool import Database, Transaction
 from db.core.retries import retried
-from db.credits.operations import EXPIRED_GRANTS, OVERDUE_HOLDS, PLANS_MONTHS, Sweep
+from db.credits.operations import DEBTS, EXPIRED_GRANTS, OVERDUE_HOLDS, PLANS_MONTHS, Sweep
 from db.credits.proof import Proof, prove_ledger
 from jobs.core.declare import every
 
@@ -73,6 +73,13 @@ async def expire_credits(database: Database) -> None:
     """Take the grants whose time is over out of their wallets."""
     if wallets := await settle_all(database, EXPIRED_GRANTS):
         log.info("credits expired", wallets=wallets)
+
+
+@every("* * * * *")
+async def pay_debts(database: Database) -> None:
+    """Pay what users owe with what has come back to them, such as holds that were released."""
+    if wallets := await settle_all(database, DEBTS):
+        log.info("debts paid", wallets=wallets)
 
 
 @every("*/5 * * * *")

@@ -159,10 +159,11 @@ class Refunded(ProviderEvent):
     """Money went back to the buyer.
 
     With a `refund_id` it is one refund of `amount_cents`, told any number of times. Without, it is
-    all that has been refunded of the payment so far.
+    all that has been refunded of the payment so far. Without a `payment_id` it is of the payment
+    that paid the order: not every provider signs which.
     """
 
-    payment_id: str
+    payment_id: str | None
     amount_cents: int
     currency: str
     refund_id: str | None = None

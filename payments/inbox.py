@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,8 @@ KIND_MAX_CHARACTERS = 100
 EVENT_ID_MAX_CHARACTERS = 255
 HEADERS_MAX_BYTES = 16_384
 UNVERIFIED = "unverified:"
+# So many are processed together: their commits reach the disk together.
+AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,29 @@ class WebhookInbox:
     async def process(self, webhook_id: UUID) -> None:
         """Does what a stored delivery says; nothing when that is done."""
         webhook = await operations.find_webhook(self._database, webhook_id)
-        if webhook is None or webhook.status != WebhookStatus.RECEIVED:
-            return
+        if webhook is not None and webhook.status == WebhookStatus.RECEIVED:
+            await self._process(webhook, patient=True)
+
+    async def process_new(self) -> AsyncIterator[int]:
+        """Processes what nobody has tried to yet, the oldest first; how many, piece by piece.
+
+        What fails is left to a job, which tries it again.
+        """
+        last: StoredWebhook | None = None
+        while waiting := await operations.next_webhooks(self._database, last, AT_ONCE):
+            last = waiting[-1]
+            await asyncio.gather(*(self._try(webhook) for webhook in waiting))
+            yield len(waiting)
+
+    async def _try(self, webhook: StoredWebhook) -> None:
+        try:
+            await self._process(webhook, patient=False)
+        except Exception as error:
+            log.warning("webhook.failed", webhook_id=str(webhook.id), exc_info=error)
+            await operations.retry_webhook(self._database, webhook.id)
+
+    async def _process(self, webhook: StoredWebhook, *, patient: bool) -> None:
+        webhook_id = webhook.id
         provider = self.providers.get(webhook.provider)
         if provider is None:
             await self.set_aside(webhook_id, "PROVIDER_OFF", "its provider is not configured")
@@ -107,14 +131,21 @@ class WebhookInbox:
         if notice.is_test and self._is_production:
             await self.set_aside(webhook_id, "TEST_MODE", "it is of the provider's test mode")
             return
-        await self.settle(webhook_id, provider, notice.events)
+        await self.settle(webhook_id, provider, notice.events, patient=patient)
 
     async def settle(
-        self, webhook_id: UUID, provider: PaymentProvider, events: Sequence[ProviderEvent]
+        self,
+        webhook_id: UUID,
+        provider: PaymentProvider,
+        events: Sequence[ProviderEvent],
+        *,
+        patient: bool = True,
     ) -> SettledWebhook:
         """Does what the events of a stored delivery say, all of it or nothing."""
         told = [as_json(_allowed(provider, event)) for event in events]
-        settled = await retried(lambda: operations.settle_webhook(self._database, webhook_id, told))
+        settled = await retried(
+            lambda: operations.settle_webhook(self._database, webhook_id, told, patient=patient)
+        )
         if settled.is_changed:
             _report(webhook_id, provider.name, settled)
         return settled

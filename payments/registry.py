@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 
 from db.core.errors import DomainError, ErrorCode
 from payments.base import PaymentProvider
+from payments.paymob import make_paymob
 from payments.sandbox import make_sandbox
 from settings import Settings
 
 # Each gives nothing where its settings leave it off.
 MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "sandbox": make_sandbox,
+    "paymob": make_paymob,
 }
 
 
@@ -25,6 +27,6 @@ def provider_not_configured(*path: str) -> DomainError:
     """The refusal of a provider that is off, or that there is not."""
     return DomainError(
         ErrorCode.PROVIDER_NOT_CONFIGURED,
-        "Nothing can be paid with this provider here. A product's `prices` name those there are.",
+        "This payment provider is not set up here. Choose another of the product's `prices`.",
         path,
     )

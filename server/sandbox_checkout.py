@@ -196,6 +196,8 @@ def _actions(status: OrderStatus, order: PageOrder) -> list[tuple[str, str, str]
     if status in SETTLED:
         if status == OrderStatus.REFUNDED:
             return []
-        return [("refund", "Refund it all", ""), ("refund-half", "Refund half", "")]
+        if order.refunded_cents:
+            return [("refund", "Refund the rest", "")]
+        return [("refund", "Refund in full", ""), ("refund-half", "Refund half", "")]
     pay = f"Pay {money(order.amount_cents, order.currency)}"
     return [("pay", pay, "primary"), ("decline", "Decline", "")]

@@ -15,7 +15,7 @@ from graph.shared.errors import domain_error, top_level
 from payments.base import Delivery, DeliveryRefusal
 from payments.inbox import WebhookInbox
 from payments.registry import configured_providers, provider_not_configured
-from server import payment_pages, sandbox_checkout
+from server import payment_pages, paymob_return, sandbox_checkout
 from server.services import Services
 
 BODY_TIMEOUT_SECONDS = 10.0
@@ -55,6 +55,7 @@ def routes(services: Services) -> list[Route]:
         Route("/webhooks/{provider}", Webhooks(inbox).receive, methods=["POST"]),
         *payment_pages.routes(),
         *sandbox_checkout.routes(services, inbox),
+        *paymob_return.routes(services, inbox),
     ]
 
 

@@ -82,6 +82,8 @@ class AuditAction(State):
     TRANSFER_CREDITS = "transfer_credits", "Credits were moved by the operator."
     SET_UNLIMITED = "set_unlimited", "Unlimited credits were given or taken by the operator."
 
+    REFUND_ORDER = "refund_order", "A payment was refunded by an admin."
+
     CREATE_ORGANIZATION = "create_organization", "An organization was made."
     INVITE_MEMBER = "invite_member", "Somebody was invited to an organization."
     REVOKE_INVITATION = "revoke_invitation", "An invitation was taken back."

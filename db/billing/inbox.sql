@@ -1,6 +1,6 @@
 -- The inbox: what providers deliver is stored first, and processed once by a job.
 
--- Stores a delivery and queues the job that processes it. One that was delivered before is only counted.
+-- Stores a delivery and tells the workers of it. One that was delivered before is only counted.
 -- With a `problem` it is not to be processed but looked at; of those that are not `genuine`, 100 in an
 -- hour of each provider are kept. Returns the webhook, null where it is not kept.
 create or replace function app.receive_webhook(
@@ -34,14 +34,15 @@ begin
     end if;
     is_new := true;
     if problem is null then
-        perform app.queue_webhook(webhook_id);
+        perform pg_notify('webhook_received', '');
     else
         perform app.tell_admins_of_webhook(webhook_id);
     end if;
 end;
 $$;
 
--- Queues the job that processes a webhook. People wait for what they paid for: it goes before all else.
+-- Queues a job that processes a webhook: for one that no worker could process when it was told of it. People
+-- wait for what they paid for: it goes before all else.
 create or replace function app.queue_webhook(wanted uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
@@ -73,9 +74,10 @@ end;
 $$;
 
 -- Does what a webhook says, all of it or nothing, once: what has been processed is left as it is. Events
--- are those of `payments/base.py`. Returns how it stands then; `is_changed` says whether this call did it.
+-- are those of `payments/base.py`. Returns how it stands then; `is_changed` says whether this call did it. Not
+-- `patient`, it leaves one alone that another is processing now; `status` is null then.
 create or replace function app.settle_webhook(
-    wanted uuid, events jsonb, out status text, out reason text, out detail text, out order_id uuid,
+    wanted uuid, events jsonb, patient boolean, out status text, out reason text, out detail text, out order_id uuid,
     out is_changed boolean
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -85,7 +87,11 @@ declare
     applied record;
     waits text;
 begin
-    select * into webhook from public.webhook_events w where w.id = wanted for update;
+    if patient then
+        select * into webhook from public.webhook_events w where w.id = wanted for update;
+    else
+        select * into webhook from public.webhook_events w where w.id = wanted for update skip locked;
+    end if;
     status := webhook.status;
     reason := webhook.reason;
     detail := webhook.detail;
@@ -98,6 +104,7 @@ begin
     status := 'PROCESSED';
     reason := null;
     detail := null;
+    perform app.lock_events(webhook.provider, events);
     begin
         for event in select e.value from jsonb_array_elements(events) as e (value) loop
             applied := app.apply_payment_event(webhook.provider, event);
@@ -179,7 +186,18 @@ begin
 end;
 $$;
 
--- Queues what waits for a payment that is here now.
+-- Has a webhook tried again by a job, later and later, after an attempt that failed.
+create or replace function app.retry_webhook(wanted uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.webhook_events w set attempts = w.attempts + 1 where w.id = wanted and w.status = 'RECEIVED';
+    if found then
+        perform app.queue_webhook(wanted);
+    end if;
+end;
+$$;
+
+-- Has what waits for a payment processed that is here now.
 create or replace function app.wake_webhooks(for_provider text, payment text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -194,7 +212,7 @@ begin
 end;
 $$;
 
--- Queues webhooks whose job was lost, and quarantines those whose payment has not come in three days.
+-- Queues webhooks that no worker was told of, and quarantines those whose payment has not come in three days.
 -- Returns the webhooks that are quarantined now.
 create or replace function app.sweep_webhooks() returns setof uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -203,7 +221,7 @@ declare
 begin
     perform app.queue_webhook(w.id) from (
         select e.id from public.webhook_events e
-        where e.status = 'RECEIVED' and e.received_at < now() - interval '2 minutes'
+        where e.status = 'RECEIVED' and e.received_at < now() - interval '1 minute'
         order by e.received_at, e.id limit 1000) w;
     for late in
         select w.id from public.webhook_events w
@@ -219,12 +237,13 @@ $$;
 
 revoke execute on function
     app.receive_webhook(text, text, text, boolean, jsonb, text, text, text, text),
-    app.queue_webhook(uuid), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb),
+    app.queue_webhook(uuid), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb, boolean),
+    app.retry_webhook(uuid),
     app.vouch_for_webhook(uuid, text, text), app.quarantine_webhook(uuid, text, text), app.replay_webhook(uuid),
     app.wake_webhooks(text, text), app.sweep_webhooks()
 from public;
 grant execute on function
     app.receive_webhook(text, text, text, boolean, jsonb, text, text, text, text),
-    app.settle_webhook(uuid, jsonb), app.vouch_for_webhook(uuid, text, text),
-    app.quarantine_webhook(uuid, text, text), app.sweep_webhooks()
+    app.settle_webhook(uuid, jsonb, boolean), app.vouch_for_webhook(uuid, text, text),
+    app.quarantine_webhook(uuid, text, text), app.retry_webhook(uuid), app.sweep_webhooks()
 to service;

@@ -53,6 +53,7 @@ _SETTLE = SqlFunction[Any](
     "record(status text, reason text, detail text, order_id uuid, is_changed boolean)",
     wanted="uuid",
     events="jsonb",
+    patient="boolean",
 )
 _VOUCH = SqlFunction[bool](
     "app.vouch_for_webhook", "boolean", wanted="uuid", given_event_id="text", given_kind="text"
@@ -60,7 +61,19 @@ _VOUCH = SqlFunction[bool](
 _QUARANTINE = SqlFunction[bool](
     "app.quarantine_webhook", "boolean", wanted="uuid", why="text", what="text"
 )
+_RETRY = SqlFunction[None]("app.retry_webhook", "void", wanted="uuid")
 REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
+_REQUEST_REFUND = SqlFunction[Any](
+    "app.request_refund",
+    "record(request_id uuid, status text, provider text, payment_id text, paid_cents integer,"
+    " currency text, amount_cents integer, refunded_before_cents integer,"
+    " paid_at timestamp with time zone, names text[])",
+    wanted="uuid",
+    cents="integer",
+    why="text",
+    key="text",
+)
+_END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made="boolean")
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
 
@@ -77,9 +90,29 @@ _PAGE_ORDER = """
            (select count(*) from payments a where a.order_id = o.id) as attempts
     from orders o join products p on p.id = o.product_id where o.id = $1
 """
+_NAMED_ORDER = "select order_id from order_references where provider = $1 and reference = $2"
+# Of each order after 5, 10, 20, … minutes, the last after 43 hours, when a run comes every five.
+_ORDERS_TO_ASK = """
+    select o.id, o.provider, o.amount_cents, o.currency, o.refunded_cents, o.created_at,
+           array(select r.reference from order_references r
+                 where r.order_id = o.id and r.provider = o.provider order by r.reference) as names
+    from generate_series(0, 9) as k (step), lateral (
+        select power(2, k.step) * interval '5 minutes' as age) a
+    join orders o on o.created_at > now() - a.age - interval '5 minutes'
+        and o.created_at <= now() - a.age
+    where o.status in ('PENDING', 'FAILED', 'EXPIRED') and o.checkout_url is not null
+    order by o.created_at, o.id
+"""
 _WEBHOOK = """
     select id, provider, status, verified, headers, query, body, received_at
     from webhook_events where id = $1
+"""
+_NEXT_WEBHOOKS = """
+    select id, provider, status, verified, headers, query, body, received_at
+    from webhook_events
+    where status = 'RECEIVED' and attempts = 0
+      and ($1::timestamptz is null or (received_at, id) > ($1, $2::uuid))
+    order by received_at, id limit $3
 """
 
 
@@ -135,6 +168,19 @@ class PageOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class UnpaidOrder:
+    """An order of which nobody has told that it is paid; `names` are its provider's for it."""
+
+    id: UUID
+    provider: str
+    amount_cents: int
+    currency: str
+    refunded_cents: int
+    created_at: datetime
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredWebhook:
     """A delivery as it lies in the inbox."""
 
@@ -150,13 +196,32 @@ class StoredWebhook:
 
 @dataclass(frozen=True, slots=True)
 class SettledWebhook:
-    """How a webhook stands; `is_changed` says whether that has just come of it."""
+    """How a webhook stands; `is_changed` says whether that has just come of it.
 
-    status: str
+    Without a status another worker is processing it.
+    """
+
+    status: str | None
     reason: str | None
     detail: str | None
     order_id: UUID | None
     is_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedRefund:
+    """A refund that was asked for, and the payment that it is of; `names` are the order's there."""
+
+    request_id: UUID
+    status: str
+    provider: str
+    payment_id: str
+    paid_cents: int
+    currency: str
+    amount_cents: int
+    refunded_before_cents: int
+    paid_at: datetime
+    names: list[str]
 
 
 def check_checkout(
@@ -226,6 +291,21 @@ async def find_page_order(database: Database, order_id: UUID) -> PageOrder | Non
     return PageOrder(**row) if row else None
 
 
+async def find_order_by_reference(
+    database: Database, provider: str, reference: str
+) -> PageOrder | None:
+    """An order by a name that its provider has vouched for."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        order_id = await connection.raw.fetchval(_NAMED_ORDER, provider, reference)
+    return None if order_id is None else await find_page_order(database, order_id)
+
+
+async def orders_to_ask(database: Database) -> list[UnpaidOrder]:
+    """The orders about which their providers are to be asked now, the oldest first."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        return [UnpaidOrder(**row) for row in await connection.raw.fetch(_ORDERS_TO_ASK)]
+
+
 async def expire_orders(database: Database, at_most: int) -> int:
     """Ends orders that nobody has paid in time; gives how many."""
     return await call_as_service(database, _EXPIRE_ORDERS(at_most=at_most))
@@ -269,11 +349,30 @@ async def find_webhook(database: Database, webhook_id: UUID) -> StoredWebhook | 
     return StoredWebhook(**row) if row else None
 
 
+async def next_webhooks(
+    database: Database, after: StoredWebhook | None, at_most: int
+) -> list[StoredWebhook]:
+    """The oldest deliveries behind one that nobody has tried to process yet."""
+    behind = (after.received_at, after.id) if after else (None, None)
+    async with database.pools[SERVICE.role].connection() as connection:
+        rows = await connection.raw.fetch(_NEXT_WEBHOOKS, *behind, at_most)
+    return [StoredWebhook(**row) for row in rows]
+
+
+async def retry_webhook(database: Database, webhook_id: UUID) -> None:
+    """Has a delivery tried again by a job, after an attempt that failed."""
+    await call_as_service(database, _RETRY(wanted=webhook_id))
+
+
 async def settle_webhook(
-    database: Database, webhook_id: UUID, events: Sequence[Mapping[str, object]]
+    database: Database,
+    webhook_id: UUID,
+    events: Sequence[Mapping[str, object]],
+    *,
+    patient: bool,
 ) -> SettledWebhook:
-    """Does what a webhook says, once."""
-    wanted = _SETTLE(wanted=webhook_id, events=list(events))
+    """Does what a webhook says, once; not `patient`, not if another worker does it now."""
+    wanted = _SETTLE(wanted=webhook_id, events=list(events), patient=patient)
     async with database.pools[SERVICE.role].connection() as connection:
         row = await connection.raw.fetchrow(wanted.sql, *wanted.values)
     assert row is not None
@@ -298,3 +397,25 @@ async def sweep_webhooks(database: Database) -> list[UUID]:
     swept = _SWEEP()
     async with database.pools[SERVICE.role].connection() as connection:
         return [row[0] for row in await connection.raw.fetch(swept.sql)]
+
+
+async def request_refund(
+    database: Database,
+    admin: Actor,
+    *,
+    order_id: UUID,
+    amount_cents: int | None,
+    reason: str,
+    idempotency_key: str,
+) -> RequestedRefund:
+    """Notes that an admin wants a refund, or finds the one that the key has asked for."""
+    wanted = _REQUEST_REFUND(wanted=order_id, cents=amount_cents, why=reason, key=idempotency_key)
+    async with database.transaction(admin) as transaction:
+        row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    return RequestedRefund(**row)
+
+
+async def end_refund(database: Database, request_id: UUID, *, is_made: bool) -> None:
+    """Notes what came of it."""
+    await call_as_service(database, _END_REFUND(wanted=request_id, is_made=is_made))

@@ -1,6 +1,6 @@
 -- What follows from a provider's events (`payments/base.py`): payments, their refunds and disputes, and
 -- what was bought. Each function may be called again with the same event, and in any order of events.
--- An event is locked by its payment, then the buyer's wallet, then the order.
+-- What an event names is locked first, then the buyer's wallet, then the order.
 
 -- Stops an event that cannot be right: nothing of its webhook is done.
 create or replace function app.refuse_event(reason text, detail text) returns void
@@ -55,6 +55,45 @@ begin
 end;
 $$;
 
+-- Locks what the events of one webhook are about: a refund that is parked and the payment that wakes it do
+-- not pass one another by. Taken outside of what an error undoes, so that they last until the webhook does.
+create or replace function app.lock_events(from_provider text, events jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    name text;
+begin
+    for name in
+        select n.name from jsonb_array_elements(events) as e (event), lateral (
+            select e.event ->> 'payment_id' union all
+            select jsonb_array_elements_text(e.event -> 'references')) as n (name)
+        where n.name is not null group by n.name order by n.name
+    loop
+        perform pg_advisory_xact_lock(hashtextextended(from_provider || ':' || name, 0));
+    end loop;
+end;
+$$;
+
+-- The payment that a refund is of, where its provider says no more than the order: the one there is. Parked
+-- until there is one, and left to a person when there are several.
+create or replace function app.payment_of_refund(wanted uuid) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    found_payments text[];
+begin
+    if wanted is null then
+        perform app.refuse_event('UNKNOWN_ORDER', 'it names no order of ours');
+    end if;
+    select array_agg(p.provider_payment_id) into found_payments
+    from public.payments p where p.order_id = wanted and p.status not in ('PENDING', 'FAILED');
+    if found_payments is null then
+        perform app.park_event('order:' || wanted);
+    elsif cardinality(found_payments) > 1 then
+        perform app.refuse_event('ALREADY_PAID', 'the order was paid twice: say by hand which payment went back');
+    end if;
+    return found_payments[1];
+end;
+$$;
+
 -- Does what one event says. Returns the order that it is about, and what a person should look at though it
 -- is done.
 create or replace function app.apply_payment_event(
@@ -67,11 +106,10 @@ begin
     if kind = 'NeedsOperator' then
         perform app.refuse_event('NEEDS_OPERATOR', event ->> 'reason');
     end if;
-    if event ? 'payment_id' then
-        -- A refund that is parked and the payment that wakes it do not pass one another by.
-        perform pg_advisory_xact_lock(hashtextextended(from_provider || ':' || (event ->> 'payment_id'), 0));
-    end if;
     order_id := app.order_of_event(from_provider, event);
+    if kind = 'Refunded' and event ->> 'payment_id' is null then
+        event := event || jsonb_build_object('payment_id', app.payment_of_refund(order_id));
+    end if;
     if kind in ('Refunded', 'DisputeOpened', 'DisputeClosed') then
         order_id := app.apply_to_payment(from_provider, event);
         return;
@@ -175,6 +213,7 @@ begin
             doubt_detail := 'the order had been paid by another payment; refund one of them';
         end if;
         perform app.wake_webhooks(from_provider, payment.provider_payment_id);
+        perform app.wake_webhooks(from_provider, 'order:' || ordered.id);
     end if;
 end;
 $$;
@@ -196,6 +235,10 @@ begin
         update public.orders o set paid_until = (select p.ends_at from public.plan_periods p where p.id = period)
         where o.id = ordered.id;
     end if;
+    perform app.notify(ordered.user_id, 'GENERAL', 'notifications.paymentSucceeded.title',
+        'notifications.paymentSucceeded.message', jsonb_build_object(
+            'order', 'order_' || ordered.id,
+            'product', (select p.name from public.products p where p.id = ordered.product_id)));
 end;
 $$;
 
@@ -393,6 +436,7 @@ $$;
 
 revoke execute on function
     app.refuse_event(text, text), app.park_event(text), app.order_of_event(text, jsonb), app.lock_order(uuid),
+    app.lock_events(text, jsonb), app.payment_of_refund(uuid),
     app.apply_payment_event(text, jsonb), app.check_payment(public.orders, uuid, jsonb),
     app.apply_payment(text, uuid, jsonb), app.fulfil_order(public.orders, uuid, timestamptz),
     app.renewed_order(public.orders, jsonb), app.order_of_purchase(text, jsonb),

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Public, Through, Watch
@@ -284,6 +284,51 @@ class PaymentRefund(Base):
     on_erase = Keep("The books: a refund names nobody.", ())
     export = NotExported("The payment says what was refunded of it.")
     quota = Bound("The provider's.")
+
+
+class RefundRequestStatus(State):
+    """How far a refund is that an admin asked for."""
+
+    REQUESTED = "REQUESTED", "The provider is asked; the same key asks it again."
+    MADE = "MADE", "The provider gave the money back."
+    REFUSED = "REFUSED", "The provider refused, and nothing went back."
+
+
+class RefundRequest(Base):
+    """A refund that an admin asked a provider for, so that one key gives money back once.
+
+    `refunded_before_cents` is what had gone back of the payment, or was being asked for, when this
+    was: a provider without idempotency keys shows by its own total whether this one was made.
+    """
+
+    __tablename__ = "refund_requests"
+
+    id: Mapped[UuidKey]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    idempotency_key: Mapped[str]
+    amount_cents: Mapped[int]
+    refunded_before_cents: Mapped[int]
+    status: Mapped[str] = mapped_column(server_default=RefundRequestStatus.REQUESTED)
+    created_at: Mapped[Timestamp]
+    ended_at: Mapped[OptionalTimestamp]
+
+    __table_args__ = (
+        CheckConstraint("amount_cents > 0 and refunded_before_cents >= 0", name="amounts"),
+        CheckConstraint("(status = 'REQUESTED') = (ended_at is null)", name="ended_at"),
+        UniqueConstraint("order_id", "idempotency_key"),
+    )
+    access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Keep("The books: a refund names nobody.", ())
+    export = NotExported("The payment says what was refunded of it.")
+    quota = Bound("An admin's; together no more than was paid.")
+    lifecycle = Lifecycle(
+        "status",
+        RefundRequestStatus,
+        initial=(RefundRequestStatus.REQUESTED,),
+        transitions={
+            RefundRequestStatus.REQUESTED: (RefundRequestStatus.MADE, RefundRequestStatus.REFUSED)
+        },
+    )
 
 
 class DisputeStatus(State):

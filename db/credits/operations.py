@@ -73,6 +73,7 @@ _GIVE_CREDITS_AS_ADMIN = SqlFunction[UUID](
     idempotency_key="text",
 )
 _EXPIRE_HOLDS = SqlFunction[int]("app.expire_holds", "integer", owner_id="uuid")
+_PAY_DEBT = SqlFunction[int]("app.pay_debt", "integer", owner_id="uuid")
 _GRANT_PLAN_CREDITS = SqlFunction[bool]("app.grant_plan_credits", "boolean", owner_id="uuid")
 
 _HOLDS_DUE = text("""
@@ -83,6 +84,11 @@ _HOLDS_DUE = text("""
 _GRANTS_DUE = text("""
     select distinct user_id from credit_grants
     where usable and expires_at is not null and expires_at <= now() and user_id > :after
+    order by user_id limit :at_most
+""")
+_DEBTS_DUE = text("""
+    select user_id from wallets
+    where debt > 0 and balance > held and closed_at is null and user_id > :after
     order by user_id limit :at_most
 """)
 _PLAN_CREDITS_DUE = text("""
@@ -144,6 +150,12 @@ async def grant_plan_credits(user_id: UUID, transaction: Transaction) -> int:
     return int(given)
 
 
+async def pay_debt(user_id: UUID, transaction: Transaction) -> int:
+    """Pays what a user owes with what they have; 0 when that is nothing."""
+    paid = await call(transaction, _PAY_DEBT(owner_id=user_id))
+    return int(paid > 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """Wallets for which something is due, and what is done to each; it returns how often."""
@@ -159,4 +171,5 @@ class Sweep:
 
 OVERDUE_HOLDS = Sweep(_HOLDS_DUE, expire_holds)
 EXPIRED_GRANTS = Sweep(_GRANTS_DUE, expire_grants)
+DEBTS = Sweep(_DEBTS_DUE, pay_debt)
 PLANS_MONTHS = Sweep(_PLAN_CREDITS_DUE, grant_plan_credits)

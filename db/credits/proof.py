@@ -37,6 +37,7 @@ _STATE = text("""
         (select extract(epoch from now() - max(finished_at))::integer from ledger_proofs)
             as age_seconds
 """)
+# An alarm is for every admin, whatever else they want to be told.
 _TELL_ADMINS = text("""
     insert into notifications (user_id, type, title_key, message_key, data)
     select id, 'GENERAL', 'notifications.ledgerUnsound.title',

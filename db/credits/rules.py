@@ -24,8 +24,13 @@ def problems_of_movement(
 
 def problems_of_grant(amount: int, reason: str, idempotency_key: str) -> Iterator[DomainError]:
     """What is wrong with credits that somebody is about to give."""
-    yield from problems_of_movement(amount, idempotency_key, reason=reason)
-    if not reason:
+    yield from problems_of_movement(amount, idempotency_key)
+    yield from problems_of_reason(reason)
+
+
+def problems_of_reason(reason: str) -> Iterator[DomainError]:
+    """What is wrong with the reason that an admin gives."""
+    if not 1 <= len(reason) <= TEXT_LIMIT_CHARACTERS:
         yield bad_input("reason must have 1 to 255 characters.", "input", "reason")
 
 

@@ -27,6 +27,30 @@ begin
 end;
 $$;
 
+-- Notifies the users among the next `at_most` accounts behind one who have been away for `absent_for`, once in
+-- each absence, and not while the last time waits to be read. It looks a day back, for runs that were missed.
+-- Returns the last account that was looked at; null at the end.
+create or replace function app.notify_absent(behind uuid, at_most integer, absent_for interval) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    title constant text := 'notifications.welcomeBack.title';
+    last_one uuid;
+begin
+    perform pg_advisory_xact_lock(hashtext('app.notify_absent'));  -- of two runs one sees what the other did
+    last_one := (select u.id from (select id from public.users where id > behind order by id limit at_most) u
+        order by u.id desc limit 1);
+    perform app.notify(u.id, 'GENERAL', title, 'notifications.welcomeBack.message', null)
+    from public.users u
+    cross join lateral (select max(s.last_used_at) as at from public.sessions s where s.user_id = u.id) seen
+    where u.id > behind and u.id <= last_one and u.status = 'active'
+        and seen.at <= now() - absent_for and seen.at > now() - absent_for - interval '1 day'
+        and not exists (select from public.account_deletions d where d.user_id = u.id)
+        and not exists (select from public.notifications n
+            where n.user_id = u.id and n.title_key = title and (n.created_at > seen.at or not n.read));
+    return last_one;
+end;
+$$;
+
 -- Marks the caller's notifications as read, those made `until` then, or all that are there. With its caller's
 -- rights. Returns the caller.
 create or replace function app.mark_all_notifications_read(until timestamptz) returns uuid
@@ -78,9 +102,12 @@ $$;
 
 revoke execute on function
     app.wants_notification(jsonb, text), app.notify(uuid, text, text, text, jsonb),
-    app.mark_all_notifications_read(timestamptz), app.send_notification(uuid, text, text, text, jsonb, text)
+    app.notify_absent(uuid, integer, interval), app.mark_all_notifications_read(timestamptz),
+    app.send_notification(uuid, text, text, text, jsonb, text)
 from public;
-grant execute on function app.notify(uuid, text, text, text, jsonb) to service;
+grant execute on function
+    app.notify(uuid, text, text, text, jsonb), app.notify_absent(uuid, integer, interval)
+to service;
 grant execute on function
     app.mark_all_notifications_read(timestamptz), app.send_notification(uuid, text, text, text, jsonb, text)
 to authenticated;

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from db.core.commands import FunctionCall, SqlFunction
+from db.core.commands import FunctionCall, SqlFunction, call, call_as_service
 from db.core.errors import Problems
+from db.core.pool import Database, Transaction
 from db.core.writes import delete_row, update_row
 from db.credits.rules import problems_of_key
 from db.notifications.rules import problems_of_message
 from db.notifications.tables import Notification
 
+# Accounts that are looked at together.
+AT_ONCE = 500
+FIRST_ID = UUID(int=0)
+
+_NOTIFY = SqlFunction[UUID | None](
+    "app.notify",
+    "uuid",
+    user_id="uuid",
+    type="text",
+    title_key="text",
+    message_key="text",
+    data="jsonb",
+)
+_NOTIFY_ABSENT = SqlFunction[UUID | None](
+    "app.notify_absent", "uuid", behind="uuid", at_most="integer", absent_for="interval"
+)
 _MARK_ALL_READ = SqlFunction[UUID](
     "app.mark_all_notifications_read", "uuid", until="timestamp with time zone"
 )
@@ -26,6 +43,26 @@ _SEND = SqlFunction[UUID | None](
     placeholders="jsonb",
     idempotency_key="text",
 )
+
+
+async def welcome(transaction: Transaction, user_id: UUID) -> None:
+    """Welcomes a new member, in the transaction that makes them one."""
+    welcomed = _NOTIFY(
+        user_id=user_id,
+        type="GENERAL",
+        title_key="notifications.welcome.title",
+        message_key="notifications.welcome.message",
+        data={},
+    )
+    await call(transaction, welcomed)
+
+
+async def notify_absent(database: Database, absent_for: timedelta) -> None:
+    """Notifies who has been away for so long, once in each absence."""
+    behind: UUID | None = FIRST_ID
+    while behind is not None:
+        looked_at = _NOTIFY_ABSENT(behind=behind, at_most=AT_ONCE, absent_for=absent_for)
+        behind = await call_as_service(database, looked_at)
 
 
 def mark_read(notification_id: UUID) -> FunctionCall[UUID]:

@@ -65,6 +65,7 @@ CALLABLE = {
         "app.create_organization(text,text)",
         "app.open_order(text,text,text,text,text)",
         "app.invite_member(uuid,text,text,text)",
+        "app.request_refund(uuid,integer,text,text)",
         "app.leave_organization(uuid)",
         "app.organization_ids(text[])",
         "app.register_push_token(uuid,text,text,bytea,bytea)",

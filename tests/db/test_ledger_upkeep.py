@@ -163,6 +163,9 @@ COOKING = {
         "the wallet differs from its history",
         "the wallet differs from its grants and holds",
     },
+    "update wallets set debt = debt + 1 where user_id = $1": {
+        "what is owed differs from its entries"
+    },
     "update wallets set held = held - 1 where user_id = $1": {
         "the wallet differs from its history",
         "the wallet differs from its grants and holds",

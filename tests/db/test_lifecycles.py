@@ -16,6 +16,7 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
 
 from cli.core.lifecycles import DOCUMENT, lifecycles_text
 from db.accounts.tables import UserStatus
+from db.billing.tables import DisputeStatus, RefundRequestStatus
 from db.core.errors import DomainError, ErrorCode
 from db.core.lifecycles import (
     ALWAYS,
@@ -71,6 +72,10 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         if state in (EmailStatus.QUEUED, EmailStatus.SENDING)
         else {"ended_at": LATER, "recipient": None}
     ),
+    "payment_disputes": lambda state: {"closed_at": None if state is DisputeStatus.OPEN else LATER},
+    "refund_requests": lambda state: {
+        "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER
+    },
     "push_deliveries": lambda state: {
         "ended_at": None if state in (PushStatus.QUEUED, PushStatus.SENDING) else LATER
     },

@@ -46,11 +46,15 @@ def apns_pem() -> str:
 
 
 class Fault(Enum):
-    """What happens in place of an answer, once the request was read whole."""
+    """What happens in place of an answer, once the request was read whole.
+
+    GO_AWAY ends the connection, and says that this request was not looked at (RFC 9113, 6.8).
+    """
 
     DROP = auto()
     RESET = auto()
     HANG = auto()
+    GO_AWAY = auto()
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,10 @@ class _Connection(asyncio.Protocol):
         answer = self._apns.answer(headers, bytes(body))
         if answer is Fault.DROP:
             self._transport.abort()
+        elif answer is Fault.GO_AWAY:
+            self._h2.close_connection(last_stream_id=stream_id - 2)
+            self._flush()
+            self._transport.close()
         elif answer is Fault.RESET:
             self._h2.reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
         elif isinstance(answer, ApnsAnswer):

@@ -19,6 +19,7 @@ class StubRequest:
     path: str
     given: dict[str, str]
     headers: dict[str, str]
+    body: str = ""
 
 
 StubAnswer = tuple[int, Any]
@@ -51,7 +52,7 @@ def stub_server() -> Iterator[Stub]:
             parts = urlsplit(self.path)
             given = dict(parse_qsl(parts.query)) | dict(parse_qsl(form))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = StubRequest(parts.path, given, headers)
+            request = StubRequest(parts.path, given, headers, form)
             stub.asked.append(request)
             make = stub.answers.get(parts.path, lambda _: (404, {}))
             status, body = make(request)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import Checkout, NewCheckout
+from payments.base import Checkout, NewCheckout, PaidOrder, ProviderEvent
 from payments.checkouts import checkouts_of
+from payments.refunds import refunds_of
 from payments.sandbox import SandboxProvider
 
 CREDITS = 'productId: "credits-50"'
@@ -55,6 +56,69 @@ async def ordered_otherwise(stage: Any) -> str:
     return f'{{{BUYING}, successUrl: "http://localhost/"}}'
 
 
+class Unrefunding(SandboxProvider):
+    """A provider that gives no money back."""
+
+    def __init__(self, code: ErrorCode) -> None:
+        super().__init__("secret", "http://localhost")
+        self._code = code
+
+    async def refund(
+        self, order: PaidOrder, amount_cents: int, key: str
+    ) -> tuple[ProviderEvent, ...]:
+        raise DomainError(self._code, "No.")
+
+
+async def paid_at(stage: Any, provider: str) -> str:
+    """An order that is paid, as the input names it."""
+    order = await stage.owner.fetchval(
+        "insert into orders (user_id, product_id, kind, credits, provider, amount_cents, currency,"
+        " expires_at) values ($1, 'credits-50', 'CREDITS', 50, $2, 500, 'USD', now()) returning id",
+        stage.actor.user_id,
+        provider,
+    )
+    await stage.owner.execute(
+        "insert into payments (user_id, order_id, provider, provider_payment_id, amount_cents,"
+        " currency, status, pays_order) values ($1, $2, $3, $4, 500, 'USD', 'SUCCEEDED', true)",
+        stage.actor.user_id,
+        order,
+        provider,
+        f"payment {order}",
+    )
+    return f'orderId: "order_{order}", reason: "asked for", idempotencyKey: "k"'
+
+
+def unrefunded(code: ErrorCode) -> Any:
+    """A refund at a provider that gives nothing back."""
+
+    async def provoke(stage: Any) -> str:
+        name = f"unrefunding_{code.value.lower()}"
+        if code is not ErrorCode.PROVIDER_NOT_CONFIGURED:
+            stage.services.of(refunds_of).inbox.providers[name] = Unrefunding(code)
+        return f"{{{await paid_at(stage, name)}}}"
+
+    return provoke
+
+
+async def unpaid(stage: Any) -> str:
+    paid = await paid_at(stage, "none")
+    await stage.owner.execute("delete from payments where user_id = $1", stage.actor.user_id)
+    return f"{{{paid}}}"
+
+
+async def refunded_otherwise(stage: Any) -> str:
+    name = "unrefunding_twice"
+    stage.services.of(refunds_of).inbox.providers[name] = Unrefunding(ErrorCode.PROVIDER_FAILED)
+    paid = await paid_at(stage, name)
+    codes = await stage.codes("refundOrder", f"{{{paid}, amountCents: 1}}")
+    assert codes == ["PROVIDER_FAILED"]
+    return f"{{{paid}, amountCents: 2}}"
+
+
+async def refunded_too_much(stage: Any) -> str:
+    return f"{{{await paid_at(stage, 'none')}, amountCents: 501}}"
+
+
 PROVOKED: dict[str, dict[str, Any]] = {
     "createCheckout": {
         "BAD_USER_INPUT": f'{{{CREDITS}, provider: "sandbox", idempotencyKey: ""}}',
@@ -65,5 +129,15 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "PROVIDER_FAILED": at_unwilling(ErrorCode.PROVIDER_FAILED),
         "LIMIT_EXCEEDED": ordered_much,
         "IDEMPOTENCY_CONFLICT": ordered_otherwise,
+    },
+    "refundOrder": {
+        "BAD_USER_INPUT": refunded_too_much,
+        "NOT_FOUND": '{orderId: "order_00000000-0000-0000-0000-000000000001", reason: "r",'
+        ' idempotencyKey: "k"}',
+        "INVALID_STATE": unpaid,
+        "PROVIDER_NOT_CONFIGURED": unrefunded(ErrorCode.PROVIDER_NOT_CONFIGURED),
+        "PROVIDER_REFUSED": unrefunded(ErrorCode.PROVIDER_REFUSED),
+        "PROVIDER_FAILED": unrefunded(ErrorCode.PROVIDER_FAILED),
+        "IDEMPOTENCY_CONFLICT": refunded_otherwise,
     },
 }

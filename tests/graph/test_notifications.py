@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +13,13 @@ import orjson
 import pytest
 
 from db.core.actor import Actor
+from db.core.pool import Database
+from db.notifications.operations import notify_absent
 from graph.engine.execution.engine import Engine
 from server.services import Services
 
 from ..conftest import MakeUser
+from .asking import PASSWORD, Client, an_address
 from .conftest import Ask
 from .live.test_topics import Stream, foreign_gets_nothing
 
@@ -30,6 +35,8 @@ SEND = """mutation($input: SendNotificationInput!) { sendNotification(input: $in
   notification { id } errors { code } } }"""
 CHANGED = """subscription { notificationsChanged {
   cursor kind notification { id read titleKey } deletedId } }"""
+WELCOMED_BACK = """select count(*) from notifications
+where user_id = $1 and title_key = 'notifications.welcomeBack.title'"""
 ADDED = "subscription { notificationAdded { cursor notification { id read } } }"
 TYPES = {"OFFER": "promotions", "FEATURE": "featureUpdates", "GENERAL": "generalAlerts"}
 
@@ -248,3 +255,61 @@ async def test_a_generations_notification_names_its_tool(
         "toolId": "tool_hair-color",
         "toolKey": await owner.fetchval("select name_key from tools where id = 'hair-color'"),
     }
+
+
+# When a user was last seen and last told, in hours, and whether they have read that; then whether they are told.
+@pytest.mark.parametrize(
+    ("seen", "told", "is_read", "is_told"),
+    [
+        ([1], None, False, False),
+        ([71], None, False, False),
+        ([73], None, False, True),
+        ([200, 73], None, False, True),
+        ([200, 1], None, False, False),
+        ([73], 1, True, False),  # in this absence
+        ([73], 100, True, True),  # in another one
+        ([73], 100, False, False),  # which they have not read of yet
+        ([97], None, False, False),  # long ago
+        ([], None, False, False),
+    ],
+)
+async def test_who_is_away_is_told_once_in_each_absence(
+    database: Database,
+    owner: asyncpg.Connection,
+    make_user: MakeUser,
+    seen: list[int],
+    told: int | None,
+    is_read: bool,
+    is_told: bool,
+) -> None:
+    user = await make_user(credits=0)
+    for hours in seen:
+        await owner.execute(
+            "insert into sessions (user_id, last_used_at, expires_at)"
+            " values ($1, now() - make_interval(hours => $2), now() + interval '1 day')",
+            user.user_id, hours,
+        )  # fmt: skip
+    if told is not None:
+        await owner.execute(
+            "insert into notifications (user_id, type, title_key, message_key, read, created_at)"
+            " values ($1, 'GENERAL', 'notifications.welcomeBack.title', 'm', $3,"
+            " now() - make_interval(hours => $2))",
+            user.user_id, told, is_read,
+        )  # fmt: skip
+    before = await owner.fetchval(WELCOMED_BACK, user.user_id)
+    await asyncio.gather(*(notify_absent(database, timedelta(hours=72)) for _ in range(2)))
+    assert await owner.fetchval(WELCOMED_BACK, user.user_id) - before == int(is_told)
+
+
+async def test_a_new_member_is_welcomed_once(engine: Engine, services: Services, ask: Ask) -> None:
+    shown = "{ viewer { notifications { nodes { titleKey } } } }"
+    welcome = {"titleKey": "notifications.welcome.title"}
+    member = await Client(engine, services).signed_in(
+        "signUp", email=an_address(), password=PASSWORD
+    )
+    guest = await member.elsewhere().signed_in("signInAnonymously")
+    assert (await ask(shown, actor=guest.actor))["data"]["viewer"]["notifications"]["nodes"] == []
+    became = await guest.signed_in("signUp", email=an_address(), password=PASSWORD)
+    for one in (member, became):
+        found = (await ask(shown, actor=one.actor))["data"]["viewer"]["notifications"]["nodes"]
+        assert found == [welcome]

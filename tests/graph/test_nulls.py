@@ -38,6 +38,7 @@ TABLES = {
     "cancelGeneration": "generations",
     "confirmEmail": "users",
     "createApiKey": "api_keys",
+    "createCheckout": "orders",
     "createGeneration": "generations",
     "createProfile": "profiles",
     "deleteAccount": "users",
@@ -160,6 +161,11 @@ async def valid(
         "createGeneration": {
             "toolId": "halloween",
             "uploadId": f"upload_{upload}",
+            "idempotencyKey": "k",
+        },
+        "createCheckout": {
+            "productId": "credits-50",
+            "provider": "sandbox",
             "idempotencyKey": "k",
         },
         "broadcastNotification": {

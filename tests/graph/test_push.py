@@ -9,12 +9,14 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
-from db.core.actor import Actor
+from db.core.actor import SERVICE, Actor
 from graph.engine.execution.engine import Engine
 from server.services import Services
 
 from ..conftest import MakeUser
+from ..jobs.helpers import eventually
 from ..jobs.pushes import fcm_token, open_session
 from .asking import Client
 from .conftest import Ask
@@ -219,3 +221,32 @@ async def test_who_is_really_signed_in_registers(services: Services, engine: Eng
     client = await Client(engine, services).signed_in("signInAnonymously")
     answer = await client.ask(REGISTER, platform="WEB", token=fcm_token())
     assert answer["data"]["registerPushToken"]["pushToken"]["isCurrent"]
+
+
+async def test_a_session_that_ends_at_the_same_moment_leaves_no_token_behind(
+    ask: Ask, owner: asyncpg.Connection, make_user: MakeUser
+) -> None:
+    phone = await device(ask, owner, await make_user())
+    variables = {"platform": "WEB", "token": fcm_token()}
+    async with owner.transaction():
+        await owner.execute(
+            "update sessions set revoked_at = now() where id = $1", phone.actor.session_id
+        )
+        registering = asyncio.create_task(ask(REGISTER, variables, actor=phone.actor))
+        # It waits for what has not been committed.
+        await eventually(
+            lambda: owner.fetchval("select count(*) from pg_locks where not granted"), 20
+        )
+    answer = await registering
+    assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    count = "select count(*) from push_tokens where user_id = $1"
+    assert await owner.fetchval(count, phone.actor.user_id) == 0
+
+
+async def test_signing_out_everywhere_leaves_no_token(services: Services, engine: Engine) -> None:
+    client = await Client(engine, services).signed_in("signInAnonymously")
+    await client.ask(REGISTER, platform="WEB", token=fcm_token())
+    await client.ask("mutation { signOutEverywhere { sessionsEnded errors { code } } }")
+    async with services.database.transaction(SERVICE) as transaction:
+        count = text("select count(*) from push_tokens where user_id = :user")
+        assert await transaction.fetch_value(count, user=client.actor.user_id) == 0

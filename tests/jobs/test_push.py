@@ -564,6 +564,33 @@ async def test_a_provider_token_that_is_too_old_is_replaced_at_once(
     assert apns.connections == 1
 
 
+async def test_many_messages_share_one_connection_each_taken_once(
+    worker: WorkerServices, devices: Devices, apns: FakeApns, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    await devices.register(actor, apns_token(), "IOS")
+    sent = [await devices.notify(actor) for _ in range(50)]
+    assert await deliver(worker, *sent) is None
+    assert {row["status"] for row in await devices.deliveries(*sent)} == {"SENT"}
+    collapsed = [UUID(one.headers["apns-collapse-id"]) for one in apns.pushed]
+    assert sorted(collapsed) == sorted(sent)
+    assert apns.connections == 1
+
+
+async def test_what_a_closing_connection_did_not_look_at_goes_over_the_next(
+    worker: WorkerServices, devices: Devices, apns: FakeApns, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    await devices.register(actor, apns_token(), "IOS")
+    await deliver(worker, await devices.notify(actor))
+    apns.answers = deque([Fault.GO_AWAY])
+    notification = await devices.notify(actor)
+    assert await deliver(worker, notification) is None
+    (delivery,) = await devices.deliveries(notification)
+    assert delivery["status"] == "SENT"
+    assert (len(apns.pushed), apns.connections) == (2, 2)
+
+
 async def test_a_provider_token_is_made_anew_after_forty_minutes(
     worker: WorkerServices, devices: Devices, apns: FakeApns, make_user: MakeUser
 ) -> None:

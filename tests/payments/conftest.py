@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -18,14 +19,18 @@ from payments.inbox import Received, WebhookInbox
 from settings import Settings
 
 from ..conftest import MakeUser
+from ..fakes.paymob import FakePaymob, paymob
 from .drivers import DRIVERS, Driver, Told
+from .paymob_store import Store
 
 PRODUCT, CREDITS, AMOUNT, CURRENCY = "credits-50", 50, 500, "USD"
 PRICE = """
 insert into product_prices (product_id, provider, amount_cents, currency, billing_interval)
 select p.id, $1, case p.id when 'credits-50' then 500 when 'credits-200' then 1500 else 1000 end, 'USD',
        case when p.plan_id is not null then 'MONTH' end
-from products p where p.id in ('credits-50', 'credits-200', 'pro-month') on conflict do nothing
+from products p where p.id in ('credits-50', 'credits-200', 'pro-month')
+on conflict (product_id, provider) do update
+set amount_cents = excluded.amount_cents, currency = excluded.currency
 """
 
 
@@ -168,3 +173,19 @@ async def sandbox_shop(
 ) -> Shop:
     """The shop that sells with the sandbox, for what every provider has alike."""
     return await open_shop("sandbox", database, owner, settings, make_user)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakePaymob]:
+    """A Paymob of the tests' own."""
+    with paymob() as made:
+        yield made
+
+
+@pytest.fixture
+async def store(
+    settings: Settings, database: Database, owner: asyncpg.Connection, fake: FakePaymob
+) -> Store:
+    """A shop that sells by it."""
+    await owner.execute(PRICE, "paymob")
+    return Store(settings, database, owner, fake)

@@ -212,7 +212,7 @@ async def test_the_sweep_queues_what_was_forgotten_and_ends_what_waits_for_nothi
     await shop.owner.fetch("select app.sweep_webhooks()")
     assert await shop.owner.execute(job, f"webhook:{webhook}") == "DELETE 1"
     await shop.process()
-    early = told.but(payment=shop.new_id())
+    early = await shop.order(await shop.buyer())
     await shop.tell("REFUNDED", early)
     waiting = await shop.webhook(early)
     assert waiting["status"] == "PARKED"

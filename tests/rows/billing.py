@@ -48,6 +48,13 @@ ROWS: dict[str, Maker] = {
         "payment_id": known_id(user, "public.payments"),
         "amount_cents": 100,
     },
+    "public.refund_requests": lambda user, key: {
+        "id": key,
+        "order_id": known_id(user, "public.orders"),
+        "idempotency_key": str(key),
+        "amount_cents": 100,
+        "refunded_before_cents": 0,
+    },
     "public.payment_disputes": lambda user, key: {
         "id": key,
         "payment_id": known_id(user, "public.payments"),

@@ -15,6 +15,7 @@ NAMES = [text for text in TEXTS if 1 <= len(text) <= 100]
 async def add_account_rows(owner: asyncpg.Connection, user: Actor) -> None:
     """Makes a user's, none of which a sweep of old rows deletes."""
     await _sessions(owner, user)
+    await _push_tokens(owner, user)
     async with rows_with_a_past(owner, "api_keys", "data_exports"):
         await _api_keys(owner, user)
         await _exports(owner, user)
@@ -26,6 +27,7 @@ async def add_account_rows(owner: asyncpg.Connection, user: Actor) -> None:
 def account_ids(user: Actor) -> dict[str, list[str]]:
     """The global ids of them, by type; the audit log's are the database's to give."""
     kinds = {"ApiKey": "apiKey", "DataExport": "dataExport", "Passkey": "passkey"}
+    kinds |= {"PushToken": "pushToken"}
     ids = {
         name: [f"{prefix}_{known(user, prefix, n)}" for n in range(4)]
         for name, prefix in (kinds | {"UserIdentity": "identity"}).items()
@@ -53,6 +55,24 @@ async def _sessions(owner: asyncpg.Connection, user: Actor) -> None:
             expires_at=LASTING[n],
             user_agent=(None, "Mozilla/5.0 (X11; Linux x86_64) Firefox/130.0", *TEXTS[2:])[n],
             address="203.0.113.0/24" if n % 2 else None,
+        )
+
+
+async def _push_tokens(owner: asyncpg.Connection, user: Actor) -> None:
+    for n, platform in enumerate(("ANDROID", "IOS", "WEB", "ANDROID")):
+        key = known(user, "pushToken", n)
+        await add(
+            owner,
+            "push_tokens",
+            id=key,
+            user_id=user.user_id,
+            session_id=session_id(user, n),
+            platform=platform,
+            provider="FCM",
+            token_hash=key.bytes,
+            sealed_token=b"x",
+            created_at=TIMESTAMPS[n],
+            registered_at=LASTING[n],
         )
 
 

@@ -235,7 +235,8 @@ async def _of_row(
         case specs.Expression():
             return EXPRESSIONS[parent.name, name](row.values)
         case specs.SessionExpression():
-            return row.values["id"] == reader.actor.session_id
+            session_id = row.values.get("session_id", row.values["id"])
+            return session_id == reader.actor.session_id
         case specs.Embedded():
             present = PRESENT[parent.name, name](row.values)
             return replace(row, type_name=object_type(field.type).name) if present else None

@@ -138,7 +138,8 @@ class Arguments:
                 given[name] = self._pick([*BAD_CURSORS, *self._world.cursors[other]])
             elif good and self._one_in(4):
                 self._features.add(name)
-                given[name] = self._pick(good)
+                stale = [cursor for cursor in good if cursor in self._world.stale]
+                given[name] = self._pick(stale if stale and self._one_in(3) else good)
                 if given[name] in self._world.stale:
                     self._features.add("stale cursor")
         return given

@@ -30,6 +30,7 @@ OWN_PAGES = (
     "orders",
     "payments",
     "profiles",
+    "pushTokens",
     "sessions",
     "uploads",
 )
