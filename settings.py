@@ -163,6 +163,10 @@ class Settings(BaseSettings):
     accounts_per_hour: Annotated[int, Field(ge=1)] = 500
     email_in_use_answers_per_hour: Annotated[int, Field(ge=0)] = 100
 
+    plan_grace_days: Annotated[int, Field(ge=0, le=90)] = 7
+    plan_reminder_days: Annotated[int, Field(ge=0, le=30)] = 3
+    low_balance_credits: Annotated[int, Field(ge=0, le=1000)] = 5
+
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200
     query_cost_per_user: Annotated[int, Field(ge=1)] = 2_000_000

@@ -83,6 +83,10 @@ class AuditAction(State):
     SET_UNLIMITED = "set_unlimited", "Unlimited credits were given or taken by the operator."
 
     REFUND_ORDER = "refund_order", "A payment was refunded by an admin."
+    CHANGE_PLAN = "change_plan", "Another plan was chosen."
+    CANCEL_PLAN = "cancel_plan", "The plan was cancelled: it ends with its period."
+    RESUME_PLAN = "resume_plan", "What was cancelled or chosen was taken back."
+    GIVE_PLAN = "give_plan", "A plan was given by an admin or the operator."
 
     CREATE_ORGANIZATION = "create_organization", "An organization was made."
     INVITE_MEMBER = "invite_member", "Somebody was invited to an organization."

@@ -127,7 +127,11 @@ begin
             get stacked diagnostics reason = pg_exception_hint, detail = message_text;
             status := 'QUARANTINED';
     end;
-    order_id := coalesce(order_id, app.order_of_event(webhook.provider, events -> 0));
+    order_id := coalesce(order_id, (
+        select r.order_id from public.order_references r
+        where r.provider = webhook.provider and r.reference in (
+            select n.name from jsonb_array_elements_text(events -> 0 -> 'references') as n (name))
+        limit 1));
     update public.webhook_events w
     set status = settle_webhook.status, reason = settle_webhook.reason, detail = settle_webhook.detail,
         order_id = settle_webhook.order_id, waits_for = waits, attempts = w.attempts + 1,

@@ -176,7 +176,7 @@ begin
     where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id' for update;
     if payment.id is not null and payment.order_id <> wanted then
         -- A renewal is named by its subscription, which names the first order.
-        if not (event ->> 'renews')::boolean then
+        if not coalesce((event ->> 'renews')::boolean, false) then
             perform app.refuse_event('ORDER_MISMATCH', 'the payment is another order''s');
         end if;
         order_id := payment.order_id;

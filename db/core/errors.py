@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -37,6 +38,7 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     DAILY_LIMIT_REACHED = "DAILY_LIMIT_REACHED"
     PLAN_LIMIT_REACHED = "PLAN_LIMIT_REACHED"
+    PAYMENT_REQUIRED = "PAYMENT_REQUIRED"
     PLAN_REQUIRED = "PLAN_REQUIRED"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     LAST_OWNER = "LAST_OWNER"
@@ -105,6 +107,28 @@ class DailyLimitReached(DomainError):
         self.limit = limit
         self.remaining = remaining
         self.resets_at = resets_at
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCost:
+    """What a plan costs now: until the end of the period that this pays, with so many credits."""
+
+    amount_cents: int
+    currency: str
+    credits: int
+    period_end: datetime
+
+
+class PaymentRequired(DomainError):
+    """A plan begins when it is paid; `price` says what that is."""
+
+    def __init__(self, price: PlanCost) -> None:
+        super().__init__(
+            ErrorCode.PAYMENT_REQUIRED,
+            "This plan begins when it is paid. Make a checkout for it with `createCheckout`.",
+            ("input", "planId"),
+        )
+        self.price = price
 
 
 class PlanRequired(DomainError):

@@ -78,7 +78,7 @@ class WalletStatement:
 
 
 @asynccontextmanager
-async def _owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
+async def as_owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection as the owner; what a function refuses becomes a DomainError."""
     connection = await asyncpg.connect(owner_url)
     try:
@@ -91,7 +91,8 @@ async def _owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def _user(connection: asyncpg.Connection, email: str) -> UUID:
+async def user_of_email(connection: asyncpg.Connection, email: str) -> UUID:
+    """Whose e-mail it is, in whatever spelling; NOT_FOUND for nobody's."""
     found: UUID | None = await connection.fetchval(_USER, email_key(email))
     if found is None:
         raise DomainError(ErrorCode.NOT_FOUND, f"Nobody has the e-mail {email.strip()}.")
@@ -101,10 +102,10 @@ async def _user(connection: asyncpg.Connection, email: str) -> UUID:
 async def read_statement(owner_url: str, email: str, movements: int) -> WalletStatement:
     """A user's wallet with what is in it and its last movements, read in one snapshot."""
     async with (
-        _owner(owner_url) as connection,
+        as_owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        user_id = await _user(connection, email)
+        user_id = await user_of_email(connection, email)
         return WalletStatement(
             await connection.fetchrow(_WALLET, user_id),
             await connection.fetch(_GRANTS, user_id),
@@ -113,7 +114,9 @@ async def read_statement(owner_url: str, email: str, movements: int) -> WalletSt
         )
 
 
-async def _in_transaction[T](connection: asyncpg.Connection, work: Callable[[], Awaitable[T]]) -> T:
+async def in_transaction[T](connection: asyncpg.Connection, work: Callable[[], Awaitable[T]]) -> T:
+    """The work in a transaction of the owner's, again after a deadlock."""
+
     async def attempt() -> T:
         async with connection.transaction():
             return await work()
@@ -141,9 +144,9 @@ async def give_credits(
     last_day: date | None = None,
 ) -> UUID:
     """Gives a user credits, until the end of a day (UTC) or for good; returns the transaction."""
-    async with _owner(owner_url) as connection:
-        user_id = await _user(connection, email)
-        expires_at = _end_of(last_day) if last_day else None
+    async with as_owner(owner_url) as connection:
+        user_id = await user_of_email(connection, email)
+        expires_at = end_of(last_day) if last_day else None
 
         async def work() -> UUID:
             wanted = GIVE_CREDITS(
@@ -156,10 +159,11 @@ async def give_credits(
             )
             return await call_on(connection, wanted)
 
-        return await _in_transaction(connection, work)
+        return await in_transaction(connection, work)
 
 
-def _end_of(day: date) -> datetime:
+def end_of(day: date) -> datetime:
+    """When a day is over (UTC)."""
     return datetime.combine(day, time(), UTC) + timedelta(days=1)
 
 
@@ -167,7 +171,7 @@ async def refund_spend(
     owner_url: str, spend_id: UUID, amount: int | None, operator_action: OperatorAction
 ) -> UUID:
     """Gives a spend's credits back, all that are left when no amount is given."""
-    async with _owner(owner_url) as connection:
+    async with as_owner(owner_url) as connection:
 
         async def work() -> UUID:
             wanted = REFUND_CREDITS(
@@ -190,7 +194,7 @@ async def refund_spend(
             )
             return refund
 
-        return await _in_transaction(connection, work)
+        return await in_transaction(connection, work)
 
 
 async def transfer_credits(
@@ -201,9 +205,9 @@ async def transfer_credits(
     operator_action: OperatorAction,
 ) -> UUID:
     """Moves credits from one user to another; returns the sender's transaction."""
-    async with _owner(owner_url) as connection:
-        sender_id = await _user(connection, sender_email)
-        receiver_id = await _user(connection, receiver_email)
+    async with as_owner(owner_url) as connection:
+        sender_id = await user_of_email(connection, sender_email)
+        receiver_id = await user_of_email(connection, receiver_email)
 
         async def work() -> UUID:
             wanted = TRANSFER_CREDITS(
@@ -225,15 +229,15 @@ async def transfer_credits(
             )
             return sent
 
-        return await _in_transaction(connection, work)
+        return await in_transaction(connection, work)
 
 
 async def set_unlimited(
     owner_url: str, email: str | None, *, unlimited: bool, by: str, reason: str
 ) -> int:
     """Lets a user, or with no e-mail everybody, spend without debit; returns how many changed."""
-    async with _owner(owner_url) as connection:
-        user_id = await _user(connection, email) if email is not None else None
+    async with as_owner(owner_url) as connection:
+        user_id = await user_of_email(connection, email) if email is not None else None
 
         async def work() -> int:
             if user_id is not None:
@@ -246,4 +250,4 @@ async def set_unlimited(
             )
             return len(changed)
 
-        return await _in_transaction(connection, work)
+        return await in_transaction(connection, work)

@@ -1,4 +1,4 @@
--- Credits that come and go between users and the operator: grants, plans' credits, refunds, transfers.
+-- Credits that come and go between users and the operator: grants, refunds, transfers.
 
 create or replace function app.check_wallet_bound(wallet public.wallets, amount integer) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -77,7 +77,7 @@ begin
             - app.sign_up_bonus_had(new_user_id);
     end if;
     if not guest and terms.plan_id is not null then
-        update public.wallets w set plan_credits_due_at = now() + interval '1 month'
+        update public.wallets w set plan_credits_due_at = app.plan_month(now(), 1), plan_credits_anchor_at = now()
         where w.user_id = new_user_id and w.plan_credits_due_at is null;
     end if;
     if bonus > 0 then
@@ -85,34 +85,6 @@ begin
     end if;
     update public.users u set plan_id = terms.plan_id where u.id = new_user_id and u.plan_id is null;
     return greatest(bonus, 0);
-end;
-$$;
-
--- Gives the month's credits of the user's plan, if they are due; they last until the next ones.
--- Months that nobody looked at are not made up for. Returns whether any were given.
-create or replace function app.grant_plan_credits(owner_id uuid) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    wallet public.wallets := app.lock_wallet(owner_id);
-    due_at timestamptz := wallet.plan_credits_due_at;
-    next_due_at timestamptz := due_at;
-    plan public.plans;
-begin
-    if due_at is null or due_at > now() then
-        return false;
-    end if;
-    select p.* into plan from public.users u join public.plans p on p.id = u.plan_id where u.id = owner_id;
-    while plan.id is not null and next_due_at <= now() loop
-        next_due_at := next_due_at + interval '1 month';
-    end loop;
-    update public.wallets w
-    set plan_credits_due_at = case when plan.id is not null then next_due_at end where w.user_id = owner_id;
-    if coalesce(plan.monthly_credits, 0) = 0 then
-        return false;
-    end if;
-    perform app.grant_credits(owner_id, 'PLAN', plan.monthly_credits, plan.id, next_due_at, null,
-                              'plan:' || extract(epoch from due_at));
-    return true;
 end;
 $$;
 
@@ -280,13 +252,13 @@ $$;
 revoke execute on function
     app.check_wallet_bound(public.wallets, integer),
     app.grant_credits(uuid, text, integer, text, timestamptz, text, text),
-    app.grant_sign_up_bonus(uuid, boolean), app.grant_plan_credits(uuid),
+    app.grant_sign_up_bonus(uuid, boolean),
     app.refundable_parts(public.credit_transactions),
     app.refund_to_grant(public.credit_grants, integer, timestamptz, text),
     app.refund_credits(uuid, integer, text, text), app.transfer_credits(uuid, uuid, integer, text, text)
 from public;
 grant execute on function
     app.grant_credits(uuid, text, integer, text, timestamptz, text, text),
-    app.grant_sign_up_bonus(uuid, boolean), app.grant_plan_credits(uuid),
+    app.grant_sign_up_bonus(uuid, boolean),
     app.refund_credits(uuid, integer, text, text), app.transfer_credits(uuid, uuid, integer, text, text)
 to service;

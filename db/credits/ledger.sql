@@ -292,8 +292,40 @@ begin
         source := app.take_from_grants(wallet, amount, true);
         taken := source.taken;
         daily := source.daily;
+        -- No bound that is told of is higher: others look nothing up.
+        if wallet.balance - wallet.held - amount <= 1000 then
+            perform app.tell_of_low_balance(wallet, amount);
+        end if;
     end if;
 end;
+$$;
+
+-- Tells a user that their credits run low, when a use of `amount` is what takes them down to the bound. What
+-- comes back of it and is used again is no news: they are told again once they have been given more.
+create or replace function app.tell_of_low_balance(wallet public.wallets, amount integer) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before integer := wallet.balance - wallet.held;
+    bound integer := (select a.low_balance from public.credit_alerts a);
+    told_at timestamptz;
+begin
+    if bound > 0 and before > bound and before - amount <= bound then
+        select max(n.created_at) into told_at from public.notifications n
+        where n.user_id = wallet.user_id and n.title_key = 'notifications.creditsLow.title';
+        if told_at is null or exists (select from public.credit_grants g
+            where g.user_id = wallet.user_id and g.created_at > told_at) then
+            perform app.notify(wallet.user_id, 'GENERAL', 'notifications.creditsLow.title',
+                'notifications.creditsLow.message', jsonb_build_object('available', before - amount));
+        end if;
+    end if;
+end;
+$$;
+
+-- Sets at how many credits users are told that they run low; 0: never.
+create or replace function app.set_low_balance(credits integer) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into public.credit_alerts as a (id, low_balance) values (1, credits)
+    on conflict (id) do update set low_balance = credits where a.low_balance <> credits;
 $$;
 
 -- Reserves a user's credits for work that ends within `lifetime`. Returns the hold; the same key,
@@ -451,7 +483,7 @@ $$;
 grant execute on function app.spend_credits(integer, text, text, text) to authenticated;
 grant execute on function
     app.hold_credits(uuid, integer, text, interval, text), app.capture_hold(uuid, integer),
-    app.release_hold(uuid)
+    app.release_hold(uuid), app.set_low_balance(integer)
 to service;
 -- Ending a generation locks the wallet before the generation, so that no two functions can deadlock.
 grant execute on function app.lock_wallet(uuid) to service;

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from db.core.commands import FunctionCall, SqlFunction, call
+from db.core.commands import FunctionCall, SqlFunction, call, call_as_service
 from db.core.errors import Problems, refuse_any
-from db.core.pool import Transaction
+from db.core.pool import Database, Transaction
 from db.credits.rules import problems_of_grant, problems_of_movement
 
 CREDIT_USAGE = SqlFunction[Any](
@@ -75,6 +75,7 @@ _GIVE_CREDITS_AS_ADMIN = SqlFunction[UUID](
 _EXPIRE_HOLDS = SqlFunction[int]("app.expire_holds", "integer", owner_id="uuid")
 _PAY_DEBT = SqlFunction[int]("app.pay_debt", "integer", owner_id="uuid")
 _GRANT_PLAN_CREDITS = SqlFunction[bool]("app.grant_plan_credits", "boolean", owner_id="uuid")
+_SET_LOW_BALANCE = SqlFunction[None]("app.set_low_balance", "void", credits="integer")
 
 _HOLDS_DUE = text("""
     select distinct user_id from credit_holds
@@ -92,8 +93,11 @@ _DEBTS_DUE = text("""
     order by user_id limit :at_most
 """)
 _PLAN_CREDITS_DUE = text("""
-    select user_id from wallets where plan_credits_due_at <= now() and user_id > :after
-    order by user_id limit :at_most
+    select w.user_id from wallets w
+    where w.plan_credits_due_at <= now() and w.user_id > :after and not exists (
+        select from plan_subscriptions s where s.user_id = w.user_id and s.status <> 'ENDED'
+        and s.current_period_end <= now())
+    order by w.user_id limit :at_most
 """)
 
 
@@ -148,6 +152,11 @@ async def grant_plan_credits(user_id: UUID, transaction: Transaction) -> int:
     """Gives the month's credits of a user's plan; 0 when none are due or the plan has none."""
     given = await call(transaction, _GRANT_PLAN_CREDITS(owner_id=user_id))
     return int(given)
+
+
+async def set_low_balance(database: Database, credits: int) -> None:
+    """Sets at how many credits users are told that they run low; 0: never."""
+    await call_as_service(database, _SET_LOW_BALANCE(credits=credits))
 
 
 async def pay_debt(user_id: UUID, transaction: Transaction) -> int:

@@ -62,9 +62,10 @@ class Wallet(Base):
     `daily_used` counts what was spent or held on the UTC day `daily_used_on` of the credits that
     the plan's daily cap is about (those of the source PLAN). An `unlimited` user spends without
     debit. `debt` is what they owe: credits that were taken back after they had been used.
-    `plan_credits_due_at` is when the plan gives its next credits. `user_id` is no foreign key,
-    since a wallet outlives its user: `closed_at` is when their account was deleted, and from then
-    on nothing moves in it.
+    `plan_credits_due_at` is when the plan gives its next credits: on the day of the month of
+    `plan_credits_anchor_at`, or the last day of a shorter month. `user_id` is no foreign key, since
+    a wallet outlives its user: `closed_at` is when their account was deleted, and from then on
+    nothing moves in it.
     """
 
     __tablename__ = "wallets"
@@ -77,6 +78,7 @@ class Wallet(Base):
     daily_used: Mapped[int] = mapped_column(server_default=text("0"))
     daily_used_on: Mapped[date | None]
     plan_credits_due_at: Mapped[OptionalTimestamp]
+    plan_credits_anchor_at: Mapped[OptionalTimestamp]
     updated_at: Mapped[Timestamp]
     closed_at: Mapped[OptionalTimestamp]
 
@@ -400,3 +402,19 @@ class IdempotencyKey(Base):
             "created_at",
         ),
     )
+
+
+class CreditAlert(Base):
+    """At how many credits their user is told that they run low; one row, set by the workers."""
+
+    __tablename__ = "credit_alerts"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    low_balance: Mapped[int]
+
+    __table_args__ = (
+        CheckConstraint("id = 1", name="single_row"),
+        CheckConstraint("low_balance between 0 and 1000", name="low_balance"),
+    )
+    access = Access(read=Nobody(), service=("SELECT",))
+    quota = Bound("One row.")

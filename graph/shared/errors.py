@@ -18,6 +18,8 @@ from db.core.errors import (
     ErrorCode,
     InputRefused,
     InsufficientCredits,
+    PaymentRequired,
+    PlanCost,
     PlanRequired,
     RateLimited,
 )
@@ -73,6 +75,19 @@ class DailyLimitReachedError(UserError):
         description="Credits that can still be used today; fewer than the operation needs."
     )
     resets_at: datetime = strawberry.field(description="When the next day begins (UTC).")
+
+
+@strawberry.type(name="PaymentRequired", description="A plan begins when it is paid.")
+class PaymentRequiredError(UserError):
+    """A UserError that says what a plan costs."""
+
+    amount_cents: int = strawberry.field(
+        description="What is to be paid, in hundredths of the currency, by the plan's own price: "
+        "of a month, or of the difference for what is left of the current period."
+    )
+    currency: str = strawberry.field(description="ISO 4217 code.")
+    credits: int = strawberry.field(description="Credits that the plan gives at once.")
+    period_end: datetime = strawberry.field(description="Until when the plan is paid then.")
 
 
 @strawberry.type(name="PlanRequired", description="The caller's plan does not include this.")
@@ -148,6 +163,9 @@ def _refusal(error: PostgresError) -> DomainError:
     if code is ErrorCode.DAILY_LIMIT_REACHED:
         resets_at = datetime.fromisoformat(detail["resets_at"])
         return DailyLimitReached(detail["limit"], detail["remaining"], resets_at)
+    if code is ErrorCode.PAYMENT_REQUIRED:
+        detail["period_end"] = datetime.fromisoformat(detail["period_end"])
+        return PaymentRequired(PlanCost(**detail))
     path = tuple(detail.get("path", ()))
     if code is ErrorCode.PLAN_REQUIRED:
         return PlanRequired(error.message, detail["plan_id"], path)
@@ -181,6 +199,17 @@ def user_error(error: DomainError) -> UserError:
             limit=error.limit,
             remaining=error.remaining,
             resets_at=error.resets_at,
+        )
+    if isinstance(error, PaymentRequired):
+        price = error.price
+        return PaymentRequiredError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            amount_cents=price.amount_cents,
+            currency=price.currency,
+            credits=price.credits,
+            period_end=price.period_end,
         )
     if isinstance(error, PlanRequired):
         plan_id = strawberry.ID(f"plan_{error.plan_id}") if error.plan_id else None

@@ -40,6 +40,12 @@ select app.grant_credits($1, 'ADMIN', 10), app.hold_credits($1, 2, 'test', inter
        app.refund_credits(app.spend_credits(1, 'test', null, 'key'), null, 'test', 'key'),
        app.transfer_credits($1, $2, 1, 'test', 'key')
 """
+# What a period gave is a movement of the ledger.
+PLAN_CREDITS = """
+insert into plan_credits (period_id, month_starts_at, amount, transaction_id)
+select p.id, now(), 1, t.id from plan_periods p join credit_transactions t using (user_id)
+where user_id = $1 limit 1
+"""
 
 
 def new_row(table: str, user_id: UUID, columns: tuple[str, ...] = ()) -> Row | None:
@@ -83,6 +89,7 @@ async def fill(owner: asyncpg.Connection) -> None:
         async with owner.transaction():
             await owner.execute("select set_config('app.user_id', $1, true)", actor.user_claim)
             await owner.execute(LEDGER, actor.user_id, NEWCOMER.user_id)
+            await owner.execute(PLAN_CREDITS, actor.user_id)
 
 
 async def add_members(owner: asyncpg.Connection) -> None:

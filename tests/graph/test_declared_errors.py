@@ -416,6 +416,21 @@ async def organization(stage: Stage) -> str:
     return str(answer["data"]["createOrganization"]["organization"]["id"])
 
 
+def paid_ahead(given: str) -> Provocation:
+    """An input of somebody who has paid for another plan after the current period."""
+
+    async def provoke(stage: Stage) -> str:
+        for plan in ("enterprise", "pro"):
+            await stage.owner.execute(
+                "select app.start_plan($1, $2, null, gen_random_uuid()::text)",
+                stage.actor.user_id,
+                plan,
+            )
+        return given
+
+    return provoke
+
+
 def of_organization(template: str) -> Provocation:
     """An input that names an organization of the user's (`%o`), and the user (`%s`)."""
 
@@ -794,6 +809,24 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
             "grantCredits",
             '{userId: "%s", amount: 1, reason: "r", idempotencyKey: "k"}',
             '{userId: "%s", amount: 2, reason: "r", idempotencyKey: "k"}',
+        ),
+    },
+    "changePlan": {
+        "BAD_USER_INPUT": '{planId: "enterprise"}',
+        "NOT_FOUND": '{planId: "gold"}',
+        "PAYMENT_REQUIRED": '{planId: "pro"}',
+        "INVALID_STATE": paid_ahead('{planId: "enterprise"}'),
+    },
+    "cancelPlan": {"INVALID_STATE": paid_ahead("")},
+    "givePlan": {
+        "BAD_USER_INPUT": to_oneself(
+            '{userId: "%s", planId: "pro", reason: "", idempotencyKey: "k"}'
+        ),
+        "NOT_FOUND": f'{{userId: "{NOBODY}", planId: "pro", reason: "r", idempotencyKey: "k"}}',
+        "IDEMPOTENCY_CONFLICT": to_oneself_again(
+            "givePlan",
+            '{userId: "%s", planId: "pro", reason: "r", idempotencyKey: "k"}',
+            '{userId: "%s", planId: "free", reason: "r", idempotencyKey: "k"}',
         ),
     },
     "promoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "BAD_USER_INPUT": guest},

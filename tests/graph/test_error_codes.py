@@ -397,6 +397,7 @@ PROVOKED: dict[str, Provoke] = {
     "IDEMPOTENCY_CONFLICT": key_conflict,
     "INSUFFICIENT_CREDITS": mutation('spendCredits(input: {amount: 5, idempotencyKey: "k"})'),
     "DAILY_LIMIT_REACHED": daily_limit,
+    "PAYMENT_REQUIRED": mutation('changePlan(input: {planId: "pro"})'),
     "TOOL_INACTIVE": tool_inactive,
     "PLAN_REQUIRED": plan_required,
     "UPLOAD_MISSING": upload_missing,

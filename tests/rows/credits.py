@@ -9,6 +9,7 @@ ROWS: dict[str, Maker] = {
         "faults": "[]",
         "fault_count": 0,
     },
+    "public.credit_alerts": lambda user, key: {"id": 1, "low_balance": 5},
 }
 
 CHANGES = {"wallets": "updated_at = now() + interval '1 second'"}

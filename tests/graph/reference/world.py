@@ -340,6 +340,19 @@ async def _organizations(
     )
 
 
+async def _plans(owner: asyncpg.Connection, user: Actor) -> None:
+    await _add(
+        owner,
+        "plan_subscriptions",
+        user_id=user.user_id,
+        plan_id="pro",
+        started_at=TIMESTAMPS[5],
+        current_period_start=TIMESTAMPS[1],
+        current_period_end=LASTING[3],
+        scheduled_plan_id="free",
+    )
+
+
 async def fill(owner: asyncpg.Connection, database: Database) -> World:
     """Makes the users and their rows, and says what there is to ask for."""
     for user, email in ((ADA, "Ada@Example.test"), (GUEST, None), (STRANGER, "s@example.test")):
@@ -362,6 +375,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _notifications(owner, user)
         await _credits(database, user)
         await add_account_rows(owner, user)
+        await _plans(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
     async with rows_with_a_past(owner, "organization_invitations"):
@@ -457,6 +471,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         "DeadJob": [f"deadJob_{known(ADA, 'dead job', 2)}"],
         "Tool": ["tool_hair-color", "tool_halloween", "tool_hairstyle"],
         "Plan": ["plan_free", "plan_pro"],
+        "PlanSubscription": [f"planSubscription_{ADA.user_id}"],
         "Hairstyle": [
             f"hairstyle_{row['id']}"
             for row in await owner.fetch("select id from hairstyles order by id limit 2")
@@ -465,6 +480,7 @@ async def _described(owner: asyncpg.Connection) -> World:
     foreign = [
         f"user_{STRANGER.user_id}",
         f"credits_{STRANGER.user_id}",
+        f"planSubscription_{STRANGER.user_id}",
         f"profile_{known(STRANGER, 'profile', 0)}",
         f"generation_{known(STRANGER, 'generation', 0)}",
         f"upload_{known(STRANGER, 'upload', 0)}",
