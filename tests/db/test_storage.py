@@ -163,7 +163,7 @@ async def test_a_storage_that_is_away_says_so(
     away = open_storage(Settings(storage_url="s3://bucket"))
     folder = open_storage(Settings(data_directory=tmp_path))
     (tmp_path / "storage").chmod(0o500)
-    (tmp_path / "storage" / "uploads").write_text("no folder")
+    (tmp_path / "storage" / "user_uploads").write_text("no folder")
     for storage, why in ((away, "127.0.0.1:9"), (folder, "Not a directory")):
         with capture_logs() as logs, pytest.raises(DomainError) as refusal:
             await storage.put(upload_path(ANNA, FILE), b"bytes")
