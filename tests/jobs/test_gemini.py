@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,6 +12,7 @@ from io import BytesIO
 import asyncpg
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from db.core.pool import Database
@@ -20,7 +22,7 @@ from jobs.generations import GenerationRun
 from jobs.providers import Providers, choose_providers
 from jobs.providers.gemini import GeminiProvider
 from server.log_errors import exceptions_without_values
-from settings import Settings
+from settings import Settings, SettingsError
 
 from ..conftest import MakeUser
 from ..fakes.gemini import ANALYSIS, ANALYSIS_MODEL, IMAGE_MODEL, KEY, FakeGemini
@@ -252,7 +254,7 @@ async def test_an_analysis_is_repaired_with_the_names_of_its_faults(
 
 @pytest.mark.parametrize(
     ("behaviour", "least", "most"),
-    [("too many", 1, 3), ("too many by header", 1, 3), ("too many by date", 1, 4)],
+    [("too many", 5.5, 6.6), ("too many by header", 7, 8.4), ("too many by date", 40, 72)],
 )
 async def test_an_attempt_waits_as_long_as_it_was_asked_to(
     gemini: FakeGemini,
@@ -371,3 +373,27 @@ async def test_each_tool_has_the_provider_that_the_settings_say(
     assert only_offline.of("hair-color").name == "offline"
     assert isinstance(only_offline, Providers)
     assert "hairstyle" not in (only_offline.makes or ())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("hair-color", "names no tool and provider"),
+        ("hair-color=another", "providers are offline and gemini"),
+        ("=gemini", "names no tool and provider"),
+        ("hair-color=gemini", "set GEMINI_API_KEY too"),
+    ],
+)
+def test_settings_that_name_no_provider_are_refused(given: str, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Settings(tool_providers=given)  # type: ignore[arg-type]
+
+
+def test_a_worker_does_not_start_with_what_it_cannot_make(
+    with_gemini: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError, match="no prompt for no-such-tool"):
+        choose_providers(with_gemini(tool_providers=["no-such-tool=gemini"]))
+    monkeypatch.setitem(sys.modules, "google.genai", None)
+    with pytest.raises(SettingsError, match=r"pip install 'tallygraph\[gemini\]'"):
+        choose_providers(with_gemini())
