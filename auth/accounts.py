@@ -24,7 +24,7 @@ from db.accounts.new_accounts import NewAccount, check_new_account
 from db.accounts.operations import Account, Credentials
 from db.accounts.users import refuse_taken_username
 from db.audit.actions import AuditAction
-from db.codes.operations import find_sign_up_hash
+from db.codes.operations import find_sign_up_hashes
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.fair_queue import Asker
@@ -180,10 +180,13 @@ class Accounts:
         if not self._confirms_email:
             return
         async with self._database.transaction(SERVICE) as transaction:
-            waiting = await find_sign_up_hash(
+            waiting = await find_sign_up_hashes(
                 transaction, account, self._places.network_hash(network)
             )
-        if waiting and (await self._passwords.verify_any(waiting, forms, asker)).ok:
+        if not waiting:
+            return
+        salt = self._places.sign_up_salt(account)
+        if await self._passwords.hash(forms[0], asker, salt=salt) in waiting:
             raise email_not_confirmed()
 
     async def _open_verified(

@@ -23,7 +23,7 @@ from db.accounts.budgets import Budget
 from db.accounts.operations import Account
 from db.audit.actions import AuditAction
 from db.codes import operations
-from db.codes.operations import CodePurpose, Place, UsedCode, Whose
+from db.codes.operations import Claimed, CodePurpose, Place, UsedCode, Whose
 from db.core.actor import SERVICE
 from db.core.errors import DomainError, ErrorCode, RateLimited, bad_input
 from db.core.pool import Transaction
@@ -79,6 +79,10 @@ class Codes:
     def place(self, key: str, network: str) -> Place:
         """An address and a network as they are stored."""
         return self._places.of(key, network)
+
+    def sign_up_salt(self, key: str) -> bytes:
+        """The salt of the passwords that wait for an address, so that equal ones have one hash."""
+        return self._places.sign_up_salt(key)
 
     async def request(self, purpose: CodePurpose, email: str, network: str) -> None:
         """Mails a code to the account with an address, if there is one that needs it."""
@@ -166,6 +170,17 @@ class Codes:
 
     def _budget(self, kind: str, network: str) -> tuple[Budget, bytes]:
         return self._budgets[kind], self._places.network_hash(network)
+
+
+async def claimed_account(transaction: Transaction, used: UsedCode) -> tuple[Account, Claimed]:
+    """The account of a code, given to who reads its mail; and what ends of it.
+
+    Whoever typed the address first has nothing of it once its owner has come. CODE_INVALID when the
+    account may not be used.
+    """
+    assert used.user_id is not None
+    claimed = await operations.claim_unconfirmed_account(transaction, used.user_id)
+    return await active_account(transaction, used), claimed or Claimed()
 
 
 async def active_account(transaction: Transaction, used: UsedCode) -> Account:

@@ -89,9 +89,9 @@ class PasswordHasher:
         """How many hashes wait for their turn."""
         return len(self._known) + len(self._others)
 
-    async def hash(self, password: str, asker: Asker = NOBODY) -> str:
-        """The encoded argon2id hash of a password, with a fresh salt."""
-        return await self._run(lambda: self._argon2.hash(password), asker)
+    async def hash(self, password: str, asker: Asker = NOBODY, *, salt: bytes | None = None) -> str:
+        """The encoded argon2id hash of a password, with a fresh salt where none is given."""
+        return await self._run(lambda: self._argon2.hash(password, salt=salt), asker)
 
     async def verify(
         self, password_hash: str | None, password: str, asker: Asker = NOBODY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 
+from auth.passwords import SALT_BYTES
 from db.codes.operations import Place
 from db.core.origin import coarse_network
 from settings import Settings
@@ -29,6 +30,10 @@ class Places:
     def network_hash(self, network: str) -> bytes:
         """A network alone."""
         return self._hash("network", network)
+
+    def sign_up_salt(self, key: str) -> bytes:
+        """A salt of each address's own, that nobody can tell beforehand (RFC 9106, 3.1)."""
+        return self._hash("sign-up-salt", key)[:SALT_BYTES]
 
     def _hash(self, what: str, value: str) -> bytes:
         return hmac.digest(self._key, f"code-{what}:{value}".encode(), "sha256")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from auth.codes import Codes, active_account
+from auth.codes import Codes, claimed_account
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
@@ -38,7 +38,8 @@ class Recovery:
         async with self._attempts.attempt(network, _account_key(email)):
             proof = await self._codes.prove(CodePurpose.SIGN_IN, code, network, email=email)
             async with self._database.transaction(SERVICE) as transaction:
-                account = await active_account(transaction, await proof.use(transaction))
+                used = await proof.use(transaction)
+                account, claimed = await claimed_account(transaction, used)
                 session = await self._sessions.open(
                     transaction,
                     account,
@@ -46,7 +47,8 @@ class Recovery:
                     user_agent=user_agent,
                     network=network,
                 )
-        return self._sessions.signed_in(account, session)
+        self._sessions.ended(claimed.ended_sessions)
+        return self._sessions.signed_in(account, session, password_required=claimed.password_ended)
 
     async def reset_password(
         self,
@@ -66,7 +68,7 @@ class Recovery:
             password_hash = await self._passwords.hash(password, asker)
             async with self._database.transaction(SERVICE) as transaction:
                 used = await proof.use(transaction)
-                account = await active_account(transaction, used)
+                account, claimed = await claimed_account(transaction, used)
                 await operations.set_password(transaction, account.user_id, password_hash)
                 await end_codes(transaction, account.user_id)
                 ended = await account_sessions.revoke_user_sessions(
@@ -87,7 +89,7 @@ class Recovery:
                     user_agent=user_agent,
                     network=network,
                 )
-        self._sessions.ended(ended)
+        self._sessions.ended([*claimed.ended_sessions, *ended])
         return self._sessions.signed_in(account, session)
 
 

@@ -59,6 +59,7 @@ class SignedIn:
     """A session as its owner receives it; `expires_at` is the access token's.
 
     `bonus_credits` is what the account was opened with; null when it was there before.
+    `password_required` says that the account has no password now, and its owner is to choose one.
     """
 
     user_id: UUID
@@ -68,6 +69,7 @@ class SignedIn:
     expires_at: datetime
     actor: Actor
     bonus_credits: int | None = None
+    password_required: bool = False
 
 
 Opened = OpenedSession | SecondFactorNeeded
@@ -163,14 +165,29 @@ class Sessions:
 
     @overload
     def signed_in(
-        self, account: Account, opened: OpenedSession, bonus_credits: int | None = None
+        self,
+        account: Account,
+        opened: OpenedSession,
+        bonus_credits: int | None = None,
+        *,
+        password_required: bool = False,
     ) -> SignedIn: ...
     @overload
     def signed_in(
-        self, account: Account, opened: Opened, bonus_credits: int | None = None
+        self,
+        account: Account,
+        opened: Opened,
+        bonus_credits: int | None = None,
+        *,
+        password_required: bool = False,
     ) -> SignInResult: ...
     def signed_in(
-        self, account: Account, opened: Opened, bonus_credits: int | None = None
+        self,
+        account: Account,
+        opened: Opened,
+        bonus_credits: int | None = None,
+        *,
+        password_required: bool = False,
     ) -> SignInResult:
         """The session's tokens, once it is committed; or that a second factor is needed."""
         if isinstance(opened, SecondFactorNeeded):
@@ -195,6 +212,7 @@ class Sessions:
             issued.expires_at,
             actor,
             bonus_credits,
+            password_required,
         )
 
     async def meet(

@@ -6,7 +6,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from auth.budgets import AccountBudgets
-from auth.codes import Codes, active_account, code_invalid
+from auth.codes import Codes, active_account, claimed_account, code_invalid
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from auth.turns import Turns
@@ -18,8 +18,9 @@ from db.accounts.operations import Account
 from db.accounts.users import free_username, refuse_taken_username
 from db.audit.operations import record_audit
 from db.codes import operations as codes_operations
-from db.codes.operations import CodePurpose, SignUp, UsedCode
-from db.core.actor import SERVICE, Actor
+from db.codes.operations import Claimed, CodePurpose, UsedCode
+from db.codes.rules import SignUp, choose_sign_up
+from db.core.actor import NOBODY, SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.outages import unavailable
 from db.core.pool import Transaction
@@ -54,7 +55,8 @@ class SignUps:
         key = emails.email_key(new.email)
         guest = anonymous.user_id if anonymous is not None and anonymous.is_anonymous else None
         async with self._attempts.attempt(network, key) as asker:
-            password_hash = await self._passwords.hash(new.password, asker)
+            salt = self._codes.sign_up_salt(key)
+            password_hash = await self._passwords.hash(new.password, asker, salt=salt)
             sign_up = SignUp(new.email, password_hash, new.username, new.locale, guest)
             place = self._codes.place(key, network)
             async with self._turns.of(network), self._database.transaction(SERVICE) as transaction:
@@ -63,23 +65,31 @@ class SignUps:
                 await codes_operations.begin_sign_up(transaction, sign_up, key, place)
 
     async def confirm(
-        self, email: str | None, code: str, *, network: str = "", user_agent: str | None = None
+        self,
+        email: str | None,
+        code: str,
+        *,
+        network: str = "",
+        user_agent: str | None = None,
+        actor: Actor = NOBODY,
     ) -> SignInResult:
         """Opens the account that waits for this code, or confirms the address of one, and signs in.
 
-        The bonus comes with it: a confirmed address answers for itself.
+        The bonus comes with it: a confirmed address answers for itself. `actor` is who is signed in
+        where the code is typed: a guest becomes what they signed up as themselves, and a member
+        who confirms their own address keeps everything.
         """
         key = emails.email_key(email) if email and emails.could_be_email(email) else ""
         async with self._attempts.attempt(network, key):
             proof = await self._codes.prove(CodePurpose.CONFIRM_EMAIL, code, network, email=email)
-            ended = list[UUID]()
             async with self._database.transaction(SERVICE) as transaction:
                 used = await proof.use(transaction)
                 if used.user_id is not None:
-                    account = await active_account(transaction, used)
-                    await record_audit(transaction, used.user_id, "email_confirmed")
+                    account, claimed = await self._confirm_own(transaction, used, actor)
                 else:
-                    account, ended = await self._open(transaction, used, proof.network_hash)
+                    account, claimed = await self._open(
+                        transaction, used, proof.network_hash, actor
+                    )
                 bonus = await operations.grant_sign_up_bonus(transaction, account.user_id)
                 session = await self._sessions.open(
                     transaction,
@@ -89,8 +99,21 @@ class SignUps:
                     network=network,
                     is_new=used.user_id is None,
                 )
-        self._sessions.ended(ended)
-        return self._sessions.signed_in(account, session, bonus)
+        self._sessions.ended(claimed.ended_sessions)
+        return self._sessions.signed_in(
+            account, session, bonus, password_required=claimed.password_ended
+        )
+
+    async def _confirm_own(
+        self, transaction: Transaction, used: UsedCode, actor: Actor
+    ) -> tuple[Account, Claimed]:
+        """The account whose address is confirmed, and what ends of it."""
+        if actor.session_id is not None and actor.user_id == used.user_id:
+            account, claimed = await active_account(transaction, used), Claimed()
+        else:
+            account, claimed = await claimed_account(transaction, used)
+        await record_audit(transaction, used.user_id, "email_confirmed")
+        return account, claimed
 
     async def _create(self, transaction: Transaction, new: dict[str, Any]) -> Account:
         try:
@@ -102,12 +125,18 @@ class SignUps:
             raise
 
     async def _open(
-        self, transaction: Transaction, used: UsedCode, network_hash: bytes
-    ) -> tuple[Account, list[UUID]]:
+        self, transaction: Transaction, used: UsedCode, network_hash: bytes, actor: Actor
+    ) -> tuple[Account, Claimed]:
         """The account that somebody signed up for; and the sessions of the guest that it was."""
         assert used.sign_up_id is not None
-        sign_up = await codes_operations.take_sign_up(
-            transaction, emails.email_key(used.email), used.sign_up_id, network_hash
+        waiting = await codes_operations.take_sign_ups(
+            transaction, emails.email_key(used.email), network_hash
+        )
+        sign_up = choose_sign_up(
+            waiting,
+            used.sign_up_id,
+            guest_id=actor.user_id if actor.is_anonymous else None,
+            is_resent=used.is_resent,
         )
         if sign_up is None:
             raise code_invalid()
@@ -127,8 +156,9 @@ class SignUps:
             ended = await account_sessions.revoke_user_sessions(
                 transaction, account.user_id, "converted"
             )
-        await operations.create_credentials(transaction, account.user_id, sign_up.password_hash)
+        if sign_up.password_hash is not None:
+            await operations.create_credentials(transaction, account.user_id, sign_up.password_hash)
         detail = {"converted": True} if is_converted else {}
         await record_audit(transaction, account.user_id, "sign_up", **detail)
         await welcome(transaction, account.user_id)
-        return account, ended
+        return account, Claimed(tuple(ended), sign_up.password_hash is None)

@@ -160,11 +160,20 @@ class SessionPayload(MutationPayload):
         description="Credits that came with the account just opened: 0 when its address or device "
         "has had its bonuses for now. Null when no account was opened."
     )
+    password_required: bool | None = strawberry.field(
+        description="True when a code has signed in to an account that has no password now: "
+        "several had signed up with its address, or somebody had opened it without confirming the "
+        "address. Let its owner set one, with `requestPasswordReset` and "
+        "`resetPassword`. Null when there is no session."
+    )
 
 
 @strawberry.type(description="Result of `signOut`.")
 class SignOutPayload(MutationPayload):
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
+
+
+_NO_SESSION = dict.fromkeys(("session", "second_factor", "bonus_credits", "password_required"))
 
 
 def session_payload(signed_in: SignInResult) -> Payload:
@@ -175,7 +184,7 @@ def session_payload(signed_in: SignInResult) -> Payload:
             "methods": [SecondFactorMethod[factor.name] for factor in signed_in.factors],
             "expires_at": signed_in.expires_at,
         }
-        return Payload({"session": None, "second_factor": waiting, "bonus_credits": None})
+        return Payload({**_NO_SESSION, "second_factor": waiting})
     session: dict[str, Any] = {
         "access_token": signed_in.access_token,
         "refresh_token": signed_in.refresh_token,
@@ -186,6 +195,7 @@ def session_payload(signed_in: SignInResult) -> Payload:
         "session": session,
         "second_factor": None,
         "bonus_credits": signed_in.bonus_credits,
+        "password_required": signed_in.password_required,
     }
     return Payload(fields, reader=signed_in.actor)
 
@@ -197,7 +207,7 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     if context.services.settings.confirms_email:
         sign_ups = context.services.of(SignUps.of)
         await sign_ups.begin(check_new_account(*given), network=context.network, anonymous=guest)
-        return Payload({"session": None, "second_factor": None, "bonus_credits": None})
+        return Payload(_NO_SESSION)
     return session_payload(
         await context.services.accounts.sign_up(
             *given, network=context.network, user_agent=context.user_agent, anonymous=guest
@@ -236,14 +246,7 @@ async def refresh_session(context: Context, input: RefreshSessionInput) -> Paylo
     except DomainError as error:
         if error.code is not ErrorCode.UNAUTHENTICATED:
             raise
-        return Payload(
-            {
-                "session": None,
-                "second_factor": None,
-                "bonus_credits": None,
-                "errors": [user_error(error)],
-            }
-        )
+        return Payload({**_NO_SESSION, "errors": [user_error(error)]})
 
 
 async def sign_out(context: Context) -> Payload:

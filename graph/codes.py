@@ -120,7 +120,11 @@ async def confirm_email(context: Context, input: ConfirmEmailInput) -> Payload:
     sign_ups = context.services.of(SignUps.of)
     return session_payload(
         await sign_ups.confirm(
-            input.email, input.code, network=context.network, user_agent=context.user_agent
+            input.email,
+            input.code,
+            network=context.network,
+            user_agent=context.user_agent,
+            actor=context.actor,
         )
     )
 
@@ -185,7 +189,11 @@ class CodesMutation:
         errors=(*_CODE_ERRORS, ErrorCode.EMAIL_IN_USE),
         ignores_dead_token=True,
         description="Confirm an address: it opens the account that was signed up for, with its "
-        "bonus, and a session.",
+        "bonus, and a session. Where several have signed up with the address, the password is "
+        "that of the sign-up whose code it is, and only at the network where that was made; "
+        "otherwise `passwordRequired` is true. Send the token of who is signed in: a guest becomes "
+        "the member that they signed up as, and a member who confirms their address keeps "
+        "sessions, keys and password, which end otherwise.",
     )
     resend_confirmation: CodeSentPayload | None = mutation(
         resend_confirmation,
@@ -206,7 +214,8 @@ class CodesMutation:
         ResetPasswordInput,
         errors=(*_CODE_ERRORS, ErrorCode.BAD_USER_INPUT, ErrorCode.PASSWORD_TOO_WEAK),
         ignores_dead_token=True,
-        description="Set a new password with a code. All other sessions end, and so do all codes.",
+        description="Set a new password with a code. All other sessions end, and so do all codes. "
+        "Where the address was not confirmed before, so do all ways into the account.",
     )
     request_sign_in_code: CodeSentPayload | None = mutation(
         request_sign_in_code,
@@ -220,7 +229,8 @@ class CodesMutation:
         SignInWithCodeInput,
         errors=_CODE_ERRORS,
         ignores_dead_token=True,
-        description="Sign in with a code, without a password.",
+        description="Sign in with a code, without a password. Where the address was not confirmed "
+        "before, all other ways into the account end, and `passwordRequired` is true.",
     )
     change_password: OwnAccountPayload | None = mutation(
         change_password,

@@ -40,7 +40,10 @@ JOB_ATTEMPTS = 500
 MESSAGES_AT_ONCE = 32
 # What was answered waits so long, in all about 15 s, to be noted in a database that restarts.
 NOTE_DELAYS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 900.0
+# A provider that is down, or says nothing, is left alone: longer and longer, for each of its
+# silences may cost messages.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 900.0
+SHORTEST_WAIT_SECONDS = 1.0
 
 ENDS = {
     PushOutcome.TAKEN: PushStatus.SENT,
@@ -63,15 +66,22 @@ class Pushing:
     jobs: int = 0
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MESSAGES_AT_ONCE))
     down_until: dict[PushProvider, float] = field(default_factory=dict)
+    pauses: Counter[PushProvider] = field(default_factory=Counter)
 
     def pause_seconds(self, provider: PushProvider) -> float:
         """How long a provider is left alone; 0 for one that may be asked."""
         until = self.down_until.get(provider, -math.inf)
         return max(until - asyncio.get_running_loop().time(), 0.0)
 
-    def pause(self, provider: PushProvider, seconds: float) -> None:
-        """Leaves a provider alone."""
-        self.down_until[provider] = asyncio.get_running_loop().time() + seconds
+    def note(self, provider: PushProvider, answer: PushAnswer) -> None:
+        """Leaves a provider alone that is down; what many messages meet at once is one pause."""
+        if answer.outcome is PushOutcome.TAKEN:
+            self.pauses[provider] = 0
+        elif answer.is_down and not self.pause_seconds(provider):
+            seconds = FIRST_PAUSE_SECONDS * 2 ** min(self.pauses[provider], 10)
+            seconds = min(max(seconds, answer.retry_seconds or 0.0), LONGEST_PAUSE_SECONDS)
+            self.pauses[provider] += 1
+            self.down_until[provider] = asyncio.get_running_loop().time() + seconds
 
     @property
     def ready(self) -> list[PushProvider]:
@@ -156,7 +166,7 @@ class PushRun:
             if error is not None:
                 raise error
         if self._waits:
-            seconds = max(min(self._waits), SHORTEST_PAUSE_SECONDS)
+            seconds = max(min(self._waits), SHORTEST_WAIT_SECONDS)
             raise RetryLater(seconds, "not all were taken")
 
     async def _deliver(self, push: BegunPush) -> None:
@@ -190,9 +200,7 @@ class PushRun:
             jitter = random.uniform(1.0, 1.2)  # noqa: S311
             wait = max(retry_seconds(push.attempt) * jitter, answer.retry_seconds or 0.0)
             self._waits.append(wait)
-        if answer.is_down:
-            pause = answer.retry_seconds or SHORTEST_PAUSE_SECONDS
-            self._pushing.pause(push.provider, min(pause, LONGEST_PAUSE_SECONDS))
+        self._pushing.note(push.provider, answer)
         self._ended[push.provider.value, outcome.value, answer.reason] += 1
         await self._note(push, outcome, answer, wait)
 

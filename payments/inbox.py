@@ -76,7 +76,7 @@ class WebhookInbox:
             await self._store(provider, delivery, body, unknown, genuine=False, problem=refused)
             return Received(refused.refusal)
         try:
-            notice = provider.parse(delivery)
+            notice = _read(provider, delivery)
         except DeliveryRefused as refused:
             # It is theirs, and says what we cannot read: another version may.
             digest = hashlib.sha256(delivery.body).hexdigest()
@@ -122,7 +122,7 @@ class WebhookInbox:
         try:
             if not webhook.verified:
                 await provider.verify(delivery)
-            notice = provider.parse(delivery)
+            notice = _read(provider, delivery)
         except DeliveryRefused as refused:
             await self.set_aside(webhook_id, refused.refusal.value, refused.detail)
             return
@@ -175,7 +175,7 @@ class WebhookInbox:
 
     async def _vouch(self, webhook: StoredWebhook, notice: Notice) -> bool:
         return await operations.vouch_for_webhook(
-            self._database, webhook.id, _cut(notice.event_id), notice.kind[:KIND_MAX_CHARACTERS]
+            self._database, webhook.id, notice.event_id, notice.kind
         )
 
     async def _store(
@@ -191,8 +191,8 @@ class WebhookInbox:
         webhook_id, is_new = await operations.receive_webhook(
             self._database,
             provider=provider.name,
-            event_id=_cut(notice.event_id),
-            kind=notice.kind[:KIND_MAX_CHARACTERS],
+            event_id=notice.event_id,
+            kind=notice.kind,
             genuine=genuine,
             headers=kept_headers(delivery.headers),
             query=delivery.query,
@@ -231,13 +231,32 @@ def as_json(event: ProviderEvent) -> dict[str, Any]:
     return told
 
 
+def _read(provider: PaymentProvider, delivery: Delivery) -> Notice:
+    """What a delivery says, as it can be stored.
+
+    Reading is pure, so whatever it raises is about the delivery.
+    """
+    try:
+        notice = provider.parse(delivery)
+    except DeliveryRefused:
+        raise
+    except Exception as error:
+        log.exception("webhook.unreadable", provider=provider.name)
+        detail = f"reading it raised {type(error).__name__}"
+        raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from error
+    kind = _plain(notice.kind)[:KIND_MAX_CHARACTERS]
+    return replace(notice, event_id=_cut(_plain(notice.event_id)), kind=kind)
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "")  # which Postgres cannot hold
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(one) for one in value]
     if hasattr(value, "__dataclass_fields__"):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
     return value

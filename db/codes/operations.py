@@ -8,10 +8,15 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 
+from db.accounts.devices import device_name
+from db.accounts.rules import clean_user_agent
+from db.audit.operations import record_audit
+from db.codes.rules import SignUp, WaitingSignUp
 from db.codes.tables import OneTimeCode, PendingSignUp
 from db.core.commands import SqlFunction, call, call_rows
+from db.core.origin import coarse_network, current_origin
 from db.core.pool import Transaction
 
 _REQUEST = SqlFunction[None](
@@ -24,6 +29,7 @@ _REQUEST = SqlFunction[None](
     place_holder="bytea",
     area="text",
     area_holder="bytea",
+    asked_from="jsonb",
 )
 _BEGIN_SIGN_UP = SqlFunction[None](
     "app.begin_sign_up",
@@ -37,6 +43,7 @@ _BEGIN_SIGN_UP = SqlFunction[None](
     new_username="text",
     new_locale="text",
     guest="uuid",
+    asked_from="jsonb",
 )
 _REQUEST_EMAIL_CHANGE = SqlFunction[None](
     "app.request_email_change",
@@ -47,6 +54,7 @@ _REQUEST_EMAIL_CHANGE = SqlFunction[None](
     place="bytea",
     account_holder="bytea",
     place_holder="bytea",
+    asked_from="jsonb",
 )
 _GUESS = SqlFunction[Any](
     "app.guess_code",
@@ -58,11 +66,16 @@ _GUESS = SqlFunction[Any](
 )
 _USE = SqlFunction[Any](
     "app.use_code",
-    "table(user_id uuid, sign_up_id uuid, email text)",
+    "table(user_id uuid, sign_up_id uuid, email text, is_resent boolean)",
     codes="uuid[]",
     wanted="text",
     key="text",
     owner_id="uuid",
+)
+_CLAIM = SqlFunction[Any](
+    "app.claim_unconfirmed_account",
+    "record(ended_sessions uuid[], password_ended boolean)",
+    claimed="uuid",
 )
 
 
@@ -104,17 +117,15 @@ class UsedCode:
     user_id: UUID | None
     sign_up_id: UUID | None
     email: str
+    is_resent: bool
 
 
 @dataclass(frozen=True, slots=True)
-class SignUp:
-    """What somebody signed up with, to be made an account once they have proven their address."""
+class Claimed:
+    """What ended when an address's owner came into the account that somebody had opened with it."""
 
-    email: str
-    password_hash: str
-    username: str | None = None
-    locale: str | None = None
-    guest_id: UUID | None = None
+    ended_sessions: tuple[UUID, ...] = ()
+    password_ended: bool = False
 
 
 async def request_code(
@@ -129,6 +140,7 @@ async def request_code(
         place_holder=place.place_holder,
         area=place.area,
         area_holder=place.area_holder,
+        asked_from=_asked_from(),
     )
     await call(transaction, wanted)
 
@@ -145,6 +157,7 @@ async def begin_sign_up(transaction: Transaction, sign_up: SignUp, key: str, pla
         new_username=sign_up.username,
         new_locale=sign_up.locale,
         guest=sign_up.guest_id,
+        asked_from=_asked_from(),
     )
     await call(transaction, wanted)
 
@@ -160,8 +173,21 @@ async def request_email_change(
         place=place.network_hash,
         account_holder=place.account_holder,
         place_holder=place.place_holder,
+        asked_from=_asked_from(),
     )
     await call(transaction, wanted)
+
+
+def _asked_from() -> dict[str, str]:
+    """The device and about the network of the request, as mails show them to their reader."""
+    origin = current_origin()
+    if origin is None:
+        return {}
+    shown = {
+        "device": device_name(clean_user_agent(origin.user_agent)),
+        "address": coarse_network(origin.address),
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 async def guess_code(
@@ -198,35 +224,46 @@ async def end_codes(transaction: Transaction, user_id: UUID) -> None:
     await transaction.execute(delete(OneTimeCode).where(OneTimeCode.user_id == user_id))
 
 
-async def find_sign_up_hash(transaction: Transaction, key: str, network_hash: bytes) -> str | None:
-    """The password of the sign-up that waits for an address, where it was made."""
-    password_hash: str | None = await transaction.fetch_value(
+async def claim_unconfirmed_account(transaction: Transaction, user_id: UUID) -> Claimed | None:
+    """Confirms an address for who has just proven that they read it.
+
+    What was set up before that ends: the account is its address's owner's. None where the address
+    was confirmed before, and everything stays.
+    """
+    (row,) = await call_rows(transaction, _CLAIM(claimed=user_id))
+    if row["ended_sessions"] is None:
+        return None
+    await record_audit(transaction, user_id, "unconfirmed_account_claimed")
+    return Claimed(tuple(row["ended_sessions"]), row["password_ended"])
+
+
+async def find_sign_up_hashes(
+    transaction: Transaction, key: str, network_hash: bytes
+) -> frozenset[str]:
+    """The passwords of the sign-ups that wait for an address, where they were made."""
+    rows = await transaction.fetch_all(
         select(PendingSignUp.password_hash).where(
             PendingSignUp.email_key == key,
             PendingSignUp.network_hash == network_hash,
             PendingSignUp.expires_at > func.clock_timestamp(),
         )
     )
-    return password_hash
+    return frozenset(row["password_hash"] for row in rows)
 
 
-async def take_sign_up(
-    transaction: Transaction, key: str, sign_up_id: UUID, network_hash: bytes
-) -> SignUp | None:
-    """The sign-up that a code confirms; all others with its address end.
-
-    Whoever proves that an address is theirs becomes what they signed up as themselves, if it was at
-    the same network, and not what somebody else signed up as with their address.
-    """
+async def take_sign_ups(
+    transaction: Transaction, key: str, network_hash: bytes
+) -> tuple[WaitingSignUp, ...]:
+    """All sign-ups with an address, which end: one of them may be confirmed."""
+    is_mailed = exists().where(OneTimeCode.sign_up_id == PendingSignUp.id)
     rows = await transaction.fetch_all(
         delete(PendingSignUp)
         .where(PendingSignUp.email_key == key)
         .returning(
             PendingSignUp.id,
-            (
-                (PendingSignUp.network_hash == network_hash)
-                & (PendingSignUp.expires_at > func.clock_timestamp())
-            ).label("is_own"),
+            (PendingSignUp.network_hash == network_hash).label("is_here"),
+            (PendingSignUp.expires_at <= func.clock_timestamp()).label("is_over"),
+            is_mailed.label("is_mailed"),
             PendingSignUp.email,
             PendingSignUp.password_hash,
             PendingSignUp.username,
@@ -234,9 +271,9 @@ async def take_sign_up(
             PendingSignUp.guest_id,
         )
     )
-    chosen = [row for row in rows if row["is_own"]]
-    chosen += [row for row in rows if row["id"] == sign_up_id]
-    if not chosen:
-        return None
-    _id, _is_own, *values = chosen[0]
-    return SignUp(*values)
+    return tuple(
+        WaitingSignUp(
+            row["id"], row["is_here"], row["is_over"], row["is_mailed"], SignUp(*tuple(row)[4:])
+        )
+        for row in rows
+    )

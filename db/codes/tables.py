@@ -22,8 +22,10 @@ PURPOSES = ("CONFIRM_EMAIL", "RESET_PASSWORD", "SIGN_IN", "CHANGE_EMAIL")
 class PendingSignUp(Base):
     """Who signed up and has not proven yet that the address is theirs: no account until then.
 
-    One for each address and network, so that nobody who signs up elsewhere with the same address
-    decides on its owner's password. `guest_id` is the guest whom confirming makes a member.
+    Each sign-up has a row of its own, which its code names, so that nobody who signs up with the
+    same address decides on its owner's password. Of one address and password it is the same hash,
+    so that repeating a sign-up makes no other. `guest_id` is the guest whom confirming makes a
+    member.
     """
 
     __tablename__ = "pending_sign_ups"
@@ -41,14 +43,12 @@ class PendingSignUp(Base):
     created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
-    __table_args__ = (
-        Index("uq_pending_sign_ups_email_key", "email_key", "network_hash", unique=True),
-    )
+    __table_args__ = (Index("ix_pending_sign_ups_email_key", "email_key", "network_hash"),)
     access = Access(read=Nobody())
     on_merge = KeepTheMembers()
     on_erase = (Delete("guest_id"), Delete("email_key", by="email_key"))
     export = NotExported("A secret, and nobody's account yet.")
-    quota = Bound("One for each sign-up, which has a budget by address; it goes after a day.")
+    quota = Bound("100 of an address, 8 of them from one network; each goes after a day.")
     expiries = (Expiry("sign-ups that nobody confirmed", "expires_at <= now()", "expires_at"),)
 
 
@@ -57,7 +57,8 @@ class OneTimeCode(Base):
 
     It is found by the address (`email_key`) that its user had when it was asked for; of a change of
     address, `email` is the new one. `network_hash` is a keyed hash of where it was asked for:
-    `guesses_elsewhere` counts the guesses that came from other networks. Using a code deletes it.
+    `guesses_elsewhere` counts the guesses that came from other networks. `is_resent` is a code of a
+    sign-up that was asked for later, nobody knows by whom. Using a code deletes it.
     """
 
     __tablename__ = "one_time_codes"
@@ -73,6 +74,7 @@ class OneTimeCode(Base):
     email: Mapped[str]
     email_key: Mapped[str]
     network_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    is_resent: Mapped[bool] = mapped_column(server_default=text("false"))
     guesses: Mapped[int] = mapped_column(server_default=text("0"))
     guesses_elsewhere: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[Timestamp]

@@ -28,8 +28,9 @@ class EmailTemplate:
 
 
 def _code() -> EmailTemplate:
-    """A mail with the digits and the link of a one-time code."""
-    return EmailTemplate(frozenset({"code_id"}), frozenset({"valid_minutes"}), _CODE_IS_OF_USE)
+    """A mail with the digits and the link of a one-time code, and from where it was asked for."""
+    optional = frozenset({"valid_minutes", "device", "address"})
+    return EmailTemplate(frozenset({"code_id"}), optional, _CODE_IS_OF_USE)
 
 
 def _news(*required: str, optional: tuple[str, ...] = ()) -> EmailTemplate:

@@ -11,37 +11,16 @@ from sqlalchemy import case, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from db.accounts.emails import email_key
-from db.accounts.operations import CLOCK, Account, confirm_email, record_audit
-from db.accounts.sessions import revoke_user_sessions
+from db.accounts.operations import CLOCK, Account, record_audit
 from db.accounts.tables import Credential, Session, User, UserStatus
-from db.api_keys.tables import ApiKey
-from db.codes.tables import OneTimeCode
+from db.codes.operations import claim_unconfirmed_account
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
-from db.factors.tables import (
-    Passkey,
-    PasskeyChallenge,
-    RecoveryCodes,
-    SecondFactorChallenge,
-    TotpFactor,
-)
 from db.identities.rules import MOST_IDENTITIES, ExternalIdentity, email_follows
 from db.identities.tables import OAuthState, SignInCode, UsedIdToken, UserIdentity
 
 STATE_LIFE = timedelta(minutes=10)
-# What lets somebody into an account, or keeps its owner out.
-WAYS_IN = (
-    Credential,
-    UserIdentity,
-    TotpFactor,
-    RecoveryCodes,
-    SecondFactorChallenge,
-    Passkey,
-    PasskeyChallenge,
-    OneTimeCode,
-    ApiKey,
-)
 CODE_LIFE = timedelta(seconds=60)
 
 
@@ -286,12 +265,8 @@ async def end_unconfirmed_ways_in(transaction: Transaction, owned: Owned) -> lis
 
     Returns the sessions that end.
     """
-    user_id = owned.account.user_id
-    for table in WAYS_IN:
-        await transaction.execute(delete(table).where(table.user_id == user_id))
-    await confirm_email(transaction, user_id)
-    await record_audit(transaction, user_id, "unconfirmed_account_claimed")
-    return await revoke_user_sessions(transaction, user_id, "unconfirmed_account_claimed")
+    claimed = await claim_unconfirmed_account(transaction, owned.account.user_id)
+    return list(claimed.ended_sessions) if claimed else []
 
 
 async def count_identities(transaction: Transaction, user_id: UUID) -> int:

@@ -29,13 +29,13 @@ class Parts:
 _WHERE_FROM = ("time", "device", "address")
 
 PARTS: Mapping[str, Parts] = {
-    "confirm_email": Parts("confirm-email", "ignore"),
-    "reset_password": Parts("reset-password", "ignore"),
-    "sign_in_code": Parts("sign-in", "ignore"),
-    "confirm_email_change": Parts("confirm-email-change", "ignore"),
+    "confirm_email": Parts("confirm-email", "ignore", _WHERE_FROM),
+    "reset_password": Parts("reset-password", "ignore", _WHERE_FROM),
+    "sign_in_code": Parts("sign-in", "ignore", _WHERE_FROM),
+    "confirm_email_change": Parts("confirm-email-change", "ignore", _WHERE_FROM),
     "email_changed": Parts(closing="ask_for_help", details=_WHERE_FROM),
     "password_changed": Parts(closing="reset_password", details=_WHERE_FROM),
-    "email_in_use": Parts(closing="ignore"),
+    "email_in_use": Parts(closing="ignore", details=_WHERE_FROM),
     "organization_invitation": Parts("invitation", "ignore", ("inviter", "expires_at")),
     "new_sign_in": Parts(closing="secure_account", details=_WHERE_FROM),
     "second_factor_changed": Parts(closing="secure_account", details=_WHERE_FROM),

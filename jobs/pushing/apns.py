@@ -121,7 +121,7 @@ class ApnsGateway:
             down = PushAnswer(PushOutcome.NOT_TAKEN, reason, DOWN_RETRY_SECONDS, is_down=True)
             return down, value
         except NoAnswer as error:
-            return PushAnswer(PushOutcome.UNCERTAIN, str(error)), value
+            return PushAnswer(PushOutcome.UNCERTAIN, str(error), is_down=True), value
 
     def _headers(self, message: PushMessage) -> Mapping[str, str]:
         return {

@@ -59,8 +59,9 @@ class PushOutcome(Enum):
 class PushAnswer:
     """What came of handing over one message; `reason` has the provider's codes and no token.
 
-    NOT_TAKEN may be tried again, not before `retry_seconds` if it says so; when the provider
-    `is_down`, nothing else needs to be tried meanwhile. `dead_since` is when a dead token died.
+    NOT_TAKEN may be tried again, not before `retry_seconds` if it says so. When the provider
+    `is_down`, or silent, nothing else is to be tried meanwhile. `dead_since` is when a dead token
+    died.
     """
 
     outcome: PushOutcome

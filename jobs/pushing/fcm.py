@@ -62,7 +62,7 @@ class FcmGateway:
         except NotSent as error:
             return PushAnswer(PushOutcome.NOT_TAKEN, str(error), DOWN_RETRY_SECONDS, is_down=True)
         except NoAnswer as error:
-            return PushAnswer(PushOutcome.UNCERTAIN, str(error))
+            return PushAnswer(PushOutcome.UNCERTAIN, str(error), is_down=True)
         if answer.status == 401:
             self._access_token.forget(access_token)
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from uuid import UUID
 
@@ -13,9 +14,9 @@ from db.accounts import tables as accounts
 from db.api_keys import tables as api_keys
 from db.codes import tables as codes
 from db.core.base import Base
+from db.core.functions import read_functions
 from db.factors import tables as factors
 from db.identities import tables as identities
-from db.identities.operations import WAYS_IN
 from db.identities.rules import Arrival, ExternalIdentity, decide_arrival, email_follows
 from tests.auth.services import AuthServices
 from tests.auth.sign_in import (
@@ -28,6 +29,7 @@ from tests.auth.sign_in import (
     an_address,
     user_id,
 )
+from tests.running import ROOT
 
 CONFIRM = "update users set email_confirmed_at = now() where email = :email returning 1"
 MAILS = "select template, parameters from emails where recipient = :recipient order by id"
@@ -244,4 +246,7 @@ def test_whoever_claims_an_account_ends_every_way_into_it() -> None:
         for table in vars(module).values()
         if isinstance(table, type) and issubclass(table, Base) and hasattr(table, "user_id")
     }
-    assert kept | {accounts.Credential} == set(WAYS_IN)
+    claiming = read_functions([(ROOT / "db/codes/codes.sql").read_text()])
+    (body,) = (one.text for one in claiming if one.name == "app.claim_unconfirmed_account")
+    ended = set(re.findall(r"delete from public\.(\w+)", body))
+    assert ended == {table.__tablename__ for table in kept | {accounts.Credential}}

@@ -18,7 +18,10 @@ from graph.shared.context import Context
 from server.services import Services
 
 PASSWORD = "correct horse"
-SESSION = "session { accessToken refreshToken user { id email isAnonymous } } bonusCredits"
+SESSION = (
+    "session { accessToken refreshToken user { id email isAnonymous } }"
+    " bonusCredits passwordRequired"
+)
 SELECTIONS = {
     **dict.fromkeys(
         ("signUp", "signIn", "confirmEmail", "resetPassword", "signInWithCode"), SESSION
@@ -63,10 +66,13 @@ class Client:
     services: Services
     address: str = field(default_factory=a_network)
     actor: Actor = NOBODY
+    user_agent: str | None = None
 
     async def ask(self, text: str, **variables: Any) -> Any:
         """The whole answer to a document."""
-        context = Context(self.actor, self.services, "test", address=self.address)
+        context = Context(
+            self.actor, self.services, "test", address=self.address, user_agent=self.user_agent
+        )
         return orjson.loads(await self.engine.run(text, variables, None, context))
 
     async def __call__(self, name: str, **given: Any) -> Any:
@@ -107,6 +113,7 @@ class Mail:
 
     template: str
     recipient: str
+    parameters: dict[str, Any]
     digits: str = ""
     token: str = ""
 
@@ -115,18 +122,50 @@ async def mails_to(owner: asyncpg.Connection, services: Services, email: str) ->
     """What was mailed to an address, oldest first."""
     codes = OneTimeCodes(services.settings)
     rows = await owner.fetch(
-        "select template, recipient, parameters ->> 'code_id' as code_id from emails"
+        "select template, recipient, parameters, parameters ->> 'code_id' as code_id from emails"
         " where lower(recipient) = $1 order by id",
         email_key(email),
     )
     found = []
     for row in rows:
-        mail = Mail(row["template"], row["recipient"])
+        mail = Mail(row["template"], row["recipient"], orjson.loads(row["parameters"]))
         if row["code_id"]:
             code_id = UUID(row["code_id"])
             mail = replace(mail, digits=codes.digits(code_id), token=codes.link_token(code_id))
         found.append(mail)
     return found
+
+
+class Stage:
+    """A deployment that confirms addresses, and one client of it."""
+
+    def __init__(self, engine: Engine, services: Services, owner: asyncpg.Connection) -> None:
+        self.owner = owner
+        self.engine = engine
+        self.services = services
+        self.client = Client(engine, services)
+
+    async def mails(self, email: str) -> list[Mail]:
+        return await mails_to(self.owner, self.services, email)
+
+    async def last(self, email: str) -> Mail:
+        return (await self.mails(email))[-1]
+
+    async def member(self, email: str, client: Client | None = None) -> Client:
+        """Somebody who has signed up and confirmed their address."""
+        client = client or self.client.elsewhere()
+        assert (await client("signUp", email=email, password=PASSWORD))["errors"] == []
+        code = (await self.last(email)).digits
+        return await client.signed_in("confirmEmail", email=email, code=code)
+
+    async def asked(self, request: str, email: str, client: Client | None = None) -> str:
+        """The digits of the code that a request brings."""
+        client = client or self.client
+        before = len(await self.mails(email))
+        assert await client(request, email=email) == {"sent": True, "errors": []}
+        mails = await self.mails(email)
+        assert len(mails) == before + 1
+        return mails[-1].digits
 
 
 def wrong(digits: str) -> str:

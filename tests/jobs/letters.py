@@ -18,7 +18,7 @@ from jobs.mailing.rendering import LetterWriter
 
 CODE_ID = UUID("0191d2a4-0000-7000-8000-000000000001")
 EVENT = {"device": "Firefox on Linux", "address": "203.0.113.0/24"}
-CODE: dict[str, Any] = {"code_id": CODE_ID, "valid_minutes": 15}
+CODE: dict[str, Any] = {**EVENT, "code_id": CODE_ID, "valid_minutes": 15}
 # All that a template takes, required and not.
 PARAMETERS: dict[str, dict[str, Any]] = {
     "confirm_email": CODE,

@@ -22,6 +22,7 @@ from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 from db.files.storage import Storage
 from db.push.rules import retry_seconds
+from db.push.tables import PushProvider
 from jobs.core.declare import WorkerServices
 from jobs.providers.base import Providers
 from jobs.providers.offline import OfflineProvider
@@ -255,6 +256,51 @@ async def test_a_provider_that_refuses_connections_is_asked_again_later(
     assert (waiting["status"], waiting["attempts"]) == ("QUEUED", 0)
     for gateway in services.of(pushing_of).gateways.values():
         await gateway.close()
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.DROP, FcmAnswer(503)])
+async def test_a_provider_that_is_silent_or_down_is_left_alone_for_longer_and_longer(
+    worker: WorkerServices,
+    devices: Devices,
+    fcm: FakeFcm,
+    make_user: MakeUser,
+    impatient: None,
+    fault: FcmAnswer | Fault,
+) -> None:
+    actor = await make_user()
+    await devices.register(actor, fcm_token())
+    pushing, pauses = worker.of(pushing_of), []
+    for _ in range(3):
+        fcm.answers = deque([fault])
+        await deliver(worker, await devices.notify(actor))
+        pauses.append(round(pushing.pause_seconds(PushProvider.FCM) / 10))
+        # What comes meanwhile costs no message.
+        waiting = await devices.notify(actor)
+        await deliver(worker, waiting)
+        assert [row["attempts"] for row in await devices.deliveries(waiting)] == [0]
+        pushing.down_until.clear()
+    assert pauses == [1, 2, 4]
+    await deliver(worker, await devices.notify(actor))
+    assert (fcm.asked, pushing.pauses[PushProvider.FCM]) == (4, 0)
+
+
+async def test_a_worker_with_many_pushes_leaves_room_for_other_jobs(
+    worker: WorkerServices, devices: Devices, fcm: FakeFcm, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    await devices.register(actor, fcm_token())
+    first, second = await devices.notify(actor), await devices.notify(actor)
+    pushing = worker.of(pushing_of)
+    assert pushing.jobs_at_once == worker.settings.worker_jobs // 2
+    pushing.jobs = pushing.jobs_at_once
+    wait_of_one, wait_of_many = await deliver(worker, first), await deliver(worker, first, second)
+    assert wait_of_one is not None
+    assert wait_of_many is not None
+    assert 0.5 <= wait_of_one <= 1 < 5 <= wait_of_many <= 10
+    assert await devices.deliveries(first, second) == []
+    pushing.jobs = 0
+    assert await deliver(worker, first, second) is None
+    assert len(fcm.messages) == 2
 
 
 async def test_what_was_not_taken_is_taken_later_and_once(
@@ -555,7 +601,7 @@ async def test_a_provider_token_that_is_too_old_is_replaced_at_once(
     actor = await make_user()
     await devices.register(actor, apns_token(), "IOS")
     await deliver(worker, await devices.notify(actor))
-    gateway: Any = worker.of(pushing_of).gateways["APNS"]  # type: ignore[index]
+    gateway: Any = worker.of(pushing_of).gateways[PushProvider.APNS]
     gateway._provider_token._made_at -= 1300
     apns.answers = deque([ApnsAnswer(403, "ExpiredProviderToken")])
     await deliver(worker, await devices.notify(actor))
@@ -596,7 +642,7 @@ async def test_a_provider_token_is_made_anew_after_forty_minutes(
 ) -> None:
     actor = await make_user()
     await devices.register(actor, apns_token(), "IOS")
-    gateway: Any = worker.of(pushing_of).gateways["APNS"]  # type: ignore[index]
+    gateway: Any = worker.of(pushing_of).gateways[PushProvider.APNS]
     for age in (0, 2300, 200):
         gateway._provider_token._made_at -= age
         await deliver(worker, await devices.notify(actor))

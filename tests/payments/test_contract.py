@@ -377,3 +377,28 @@ async def test_a_test_delivery_never_counts_in_production(shop: Shop) -> None:
     await production.process((await shop.webhook(told))["id"])
     await _is_quarantined(shop, told, "PROVIDER_OFF")
     assert await shop.wallet(buyer) == (0, 0, 0)
+
+
+async def test_a_plan_that_is_bought_lasts_for_its_time_and_ends_with_its_refund(
+    shop: Shop,
+) -> None:
+    buyer = await shop.buyer()
+    told = await shop.paid(buyer, "pro-month")
+    plan = "select plan_id from users where id = $1"
+    assert await shop.owner.fetchval(plan, buyer.user_id) == "pro"
+    assert await shop.owner.fetchval(
+        "select paid_until = paid_at + interval '1 month' from orders where id = $1", told.order_id
+    )
+    monthly = await shop.owner.fetchval("select monthly_credits from plans where id = 'pro'")
+    assert await shop.wallet(buyer) == (monthly, 0, 0)
+    await shop.spend(buyer, 30)
+    await shop.tell("REFUNDED", told.but(amount_cents=500))
+    assert await shop.owner.fetchval(plan, buyer.user_id) == "pro"
+    assert (await shop.status(told), await shop.wallet(buyer)) == (
+        "PARTIALLY_REFUNDED",
+        (monthly - 30, 0, 0),
+    )
+    await shop.tell("REFUNDED", told.but(amount_cents=500))
+    assert await shop.owner.fetchval(plan, buyer.user_id) != "pro"
+    # What was used of the plan's credits is owed.
+    assert (await shop.status(told), await shop.wallet(buyer)) == ("REFUNDED", (0, 0, 30))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -274,3 +276,32 @@ async def test_a_delivery_that_is_counted_meanwhile_is_processed_at_once(
     finally:
         await other.close()
     assert await sandbox_shop.status(told) == "PAID"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "null", "[]", "0", "{}", "NaN", '"x"', "[" * 5_000 + "]" * 5_000,
+        '{"id": null, "type": [], "created": 1e400, "data": {}}',
+        '{"id": {}, "type": "payment.succeeded", "created": 1, "data": [1]}',
+        '{"id": "%s", "type": "payment.succeeded", "created": 1, "data": {"order": "a\\u0000b",'
+        ' "payment": "\\u0000", "amount_cents": 1, "currency": {"a": "\\u0000"}}}',
+        '{"id": "%s", "type": "\\u0000", "created": 1, "data": {"order": "", "payment": "",'
+        ' "amount_cents": 2147483647, "currency": ""}}',
+        '{"id": "%s", "type": "payment.refunded", "created": 1, "data": {"order": "x", "payment": "x",'
+        ' "amount_cents": 1.5, "currency": "USD"}}',
+    ],
+)  # fmt: skip
+async def test_no_signed_nonsense_is_a_fault_of_ours(sandbox_shop: Shop, body: str) -> None:
+    provider = sandbox_shop.driver.provider
+    assert isinstance(provider, SandboxProvider)
+    text = body.replace("%s", str(uuid4())).encode()
+    signed = provider.signed(text, datetime.now(UTC))
+    assert (await post(sandbox_shop.inbox, "sandbox", signed)).status_code == 200
+    await sandbox_shop.process()
+    found = await sandbox_shop.owner.fetchrow(
+        "select status, reason from webhook_events order by id desc limit 1"
+    )
+    assert found is not None
+    assert found["status"] in {"QUARANTINED", "PROCESSED"}
+    assert found["reason"] in {"UNREADABLE", "UNKNOWN_ORDER", None}
