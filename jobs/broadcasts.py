@@ -14,7 +14,7 @@ from db.core.retries import retried
 from jobs.core.declare import RetryLater, WorkerServices, every, job
 
 # A batch locks the quotas of its users, and the events of others wait for its end: about 10 ms.
-USERS_AT_ONCE = 100
+USERS_AT_ONCE = 50
 ACCOUNTS_LOOKED_AT = 1_000
 # Then other jobs have the worker's place, and it waits behind them.
 TURN_SECONDS = 1.0

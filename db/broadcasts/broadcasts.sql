@@ -1,9 +1,9 @@
 -- Broadcasts: one notification to many users, some at a time, each user exactly once.
 
--- The users of a broadcast's segment whose ids lie behind `behind` and not behind `up_to`, in the order of
+-- The first users of a broadcast's segment whose ids lie behind `behind` and not behind `up_to`, in the order of
 -- their ids, and whether they want such notifications. Accounts that are leaving, locked or younger than
 -- the broadcast are none of them. A language stands for all its variants; who chose none has English.
-create or replace function app.segment_users(wanted uuid, behind uuid, up_to uuid)
+create or replace function app.segment_users(wanted uuid, behind uuid, up_to uuid, at_most integer)
 returns table (user_id uuid, is_wanted boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -23,7 +23,7 @@ begin
             and (b.inactive_since is null or u.created_at < b.inactive_since and not exists (
                 select from public.sessions s where s.user_id = u.id and s.last_used_at >= b.inactive_since))
             and not exists (select from public.account_deletions d where d.user_id = u.id)
-        order by u.id;
+        order by u.id limit at_most;
 end;
 $$;
 
@@ -109,7 +109,7 @@ begin
         update public.broadcasts
         set status = 'RUNNING', started_at = clock_timestamp(),
             user_count = (select count(*) from app.segment_users(wanted, b.position,
-                'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+                'ffffffff-ffff-ffff-ffff-ffffffffffff', null))
         where broadcasts.id = wanted;
         return true;
     end if;
@@ -141,8 +141,8 @@ begin
         count(*) filter (where not s.is_wanted), count(*) < at_most,
         coalesce((array_agg(s.user_id order by s.user_id desc))[1], b.position)
     into reached, unwanted, is_last, b.position
-    from (select * from app.segment_users(wanted, b.position,
-        coalesce(window_end, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) limit at_most) s;
+    from app.segment_users(wanted, b.position,
+        coalesce(window_end, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), at_most) s;
     -- Locked as the foreign key does it, so that who is being deleted is left out and fails nothing.
     with there as (
         select u.id from public.users u where u.id = any (reached) order by u.id for key share
@@ -198,7 +198,7 @@ end;
 $$;
 
 revoke execute on function
-    app.segment_users(uuid, uuid, uuid), app.enqueue_broadcast(uuid), app.broadcast_notification(jsonb, text),
+    app.segment_users(uuid, uuid, uuid, integer), app.enqueue_broadcast(uuid), app.broadcast_notification(jsonb, text),
     app.cancel_broadcast(uuid), app.begin_broadcast(uuid), app.send_broadcast_batch(uuid, integer, integer),
     app.note_broadcast_failure(uuid), app.enqueue_unfinished_broadcasts()
 from public;
