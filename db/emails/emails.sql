@@ -2,7 +2,7 @@
 
 -- Queues an e-mail and its job; returns it. Both are there when the caller's transaction commits.
 -- Codes do not wait behind generations. Whoever opened an account that has not confirmed its address may be no
--- friend of the address's owner: its notices are five in a day, with none of its words, and null where they are used up.
+-- friend of the address's owner: after five mails in a day its notices are none (null), and they have none of its words.
 create or replace function app.queue_email(
     template text, recipient text, locale text, user_id uuid, parameters jsonb
 ) returns uuid
