@@ -224,7 +224,7 @@ class RefundOrderInput:
     order_id: strawberry.ID = strawberry.field(description="The order's global id.")
     amount_cents: int | None = strawberry.field(
         default=None,
-        description="How much; all that is left, when it is null or left out.",
+        description="How much; all that is left without it. Null is as good as leaving it out.",
     )
     reason: str = strawberry.field(description="Noted in the audit log; 1 to 255 characters.")
     idempotency_key: str = strawberry.field(

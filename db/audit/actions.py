@@ -15,6 +15,10 @@ class AuditAction(State):
         "sign_in_refused",
         "The password was right, but nobody may sign in to the account.",
     )
+    RATE_LIMITED = (
+        "rate_limited",
+        "Attempts to sign in, to sign up or to recover were refused: there were too many.",
+    )
     SECOND_FACTOR_ASKED = (
         "second_factor_asked",
         "Somebody proved the first factor, and was asked for the second.",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -14,6 +16,7 @@ from starlette.routing import Route
 
 from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
 from payments.base import Delivery, Notice
 from payments.inbox import WebhookInbox, kept_headers
 from payments.registry import configured_providers
@@ -245,6 +248,34 @@ async def test_the_log_survives_the_account_without_its_person(shop: Shop) -> No
     # Its refund is still booked, with nobody to take credits from.
     await shop.tell("REFUNDED", told)
     assert await shop.status(told) == "REFUNDED"
+
+
+async def test_a_delivery_that_is_counted_meanwhile_is_processed_at_once(
+    sandbox_shop: Shop, cluster: EmbeddedDatabase
+) -> None:
+    buyer = await sandbox_shop.buyer()
+    told = await sandbox_shop.order(buyer)
+    await sandbox_shop.receive(sandbox_shop.driver.delivery("SUCCEEDED", told))
+    webhook = (await sandbox_shop.webhook(told))["id"]
+    other = await asyncpg.connect(cluster.owner_url)
+    try:
+        counting = other.transaction()
+        await counting.start()
+        await other.execute(
+            "update webhook_events set deliveries = deliveries + 1 where id = $1", webhook
+        )
+
+        async def process() -> None:
+            async for _ in sandbox_shop.inbox.process_new():
+                pass
+
+        processing = asyncio.create_task(process())
+        await asyncio.sleep(0.2)
+        await counting.commit()
+        await processing
+    finally:
+        await other.close()
+    assert await sandbox_shop.status(told) == "PAID"
 
 
 @pytest.mark.parametrize(
