@@ -120,7 +120,8 @@ class Order(Node):
     expires_at: datetime = column(description="Until when it can be paid.")
     paid_at: datetime | None = column(description="When it was paid; null before.")
     paid_until: datetime | None = column(
-        description="Until when the plan is paid for by it; null for credits, and before."
+        description="Until when the plan is paid for by it; null for credits, and before, unless "
+        "it is for the rest of a period on a plan of a lower price."
     )
 
 
@@ -287,7 +288,8 @@ class BillingMutation:
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),
         description="Open an order for a product, and a page at a payment provider to pay it on. "
-        "Watch it with `orderUpdated`; what was bought is there once it is PAID.",
+        "Watch it with `orderUpdated`; what was bought is there once it is PAID. In a paid period "
+        "a plan of a higher price costs the difference for what is left of it.",
     )
     refund_order: RefundOrderPayload | None = mutation(
         refund_order,

@@ -102,5 +102,10 @@ class AuditAction(State):
     BROADCAST_NOTIFICATION = "broadcast_notification", "A notification was sent to many users."
     CANCEL_BROADCAST = "cancel_broadcast", "A notification to many users was stopped."
     SET_TOOL_ACTIVE = "set_tool_active", "A tool was switched on or off."
+    SAVE_IN_CATALOG = (
+        "save_in_catalog",
+        "Something of the catalog was added or changed by an admin.",
+    )
+    REMOVE_FROM_CATALOG = "remove_from_catalog", "Something of the catalog was removed by an admin."
     SET_TRANSLATION = "set_translation", "A text was set or removed by an admin."
     SET_QUOTA = "set_quota", "A quota was set by the operator."

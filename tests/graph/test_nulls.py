@@ -70,6 +70,7 @@ NOT_STORED = {
     ("deleteAccount", "code"),
     ("deleteAccount", "password"),
     ("exchangeSignInCode", "codeVerifier"),
+    ("givePlan", "until"),
     ("markAllNotificationsRead", "until"),
     ("reauthenticate", "code"),
     ("reauthenticate", "password"),
@@ -200,6 +201,12 @@ async def valid(
         "createProfile": {"analysis": {}},
         "exchangeSignInCode": {
             "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
+        },
+        "givePlan": {
+            "userId": f"user_{actor.user_id}",
+            "planId": "pro",
+            "reason": "r",
+            "idempotencyKey": "k",
         },
         "grantCredits": {
             "userId": f"user_{actor.user_id}",

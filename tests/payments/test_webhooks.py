@@ -18,7 +18,7 @@ from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from payments.base import Delivery, Notice
-from payments.inbox import WebhookInbox, kept_headers
+from payments.inbox import REFUSED_KEPT, WebhookInbox, kept_headers
 from payments.registry import configured_providers
 from payments.sandbox import SandboxProvider
 from server.webhooks import Webhooks
@@ -106,6 +106,19 @@ async def test_of_what_is_refused_only_so_much_is_kept(shop: Shop) -> None:
     await shop.owner.execute(
         "delete from webhook_events where provider = $1 and not verified", name
     )
+
+
+async def test_a_flood_of_forgeries_does_not_reach_the_database(
+    shop: Shop, settings: Settings, cluster: Any
+) -> None:
+    told = await shop.order(await shop.buyer())
+    forged = shop.driver.forged(shop.driver.delivery("SUCCEEDED", told))
+    name = shop.driver.provider.name
+    away = await Database.connect(cluster.owner_url, settings)
+    await away.close()
+    inbox = WebhookInbox(away, shop.inbox.providers, is_production=False)
+    statuses = [(await post(inbox, name, forged)).status_code for _ in range(REFUSED_KEPT + 1)]
+    assert statuses == [503] * REFUSED_KEPT + [401]
 
 
 def test_headers_are_kept_without_secrets() -> None:

@@ -22,7 +22,9 @@ from graphql import (
     parse,
 )
 
+from db.accounts.tables import User
 from db.audit.actions import AuditAction
+from db.catalog.tables import Plan
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.pool import Database
@@ -264,13 +266,23 @@ async def _of_row(
             if only is not None:
                 rows = [one for one in rows if ONLY[parent.name, name](one.values)]
             return await asked.page(rows)
-        case specs.Computed(columns, function):
+        case specs.Computed(columns, function, present):
+            if present is not None and not await _has_high_quality(reader, row.values["user_id"]):
+                return None
             chosen = {name: value and value.name for name, value in arguments.items()}
             return function(
                 SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}), **chosen
             )
         case spec:
             raise AssertionError(spec)
+
+
+async def _has_high_quality(reader: Reader, user_id: UUID) -> bool:
+    """Whether a user's plan has pictures as they were made."""
+    user = await reader.row(User, "User", "id", user_id, as_admin=True)
+    plan_id = user and user.values["plan_id"]
+    plan = plan_id and await reader.row(Plan, "Plan", "id", plan_id)
+    return bool(plan and plan.values["has_high_quality"])
 
 
 async def _quotas(reader: Reader, user: Mapping[str, Any]) -> list[Row]:
