@@ -31,6 +31,7 @@ LISTS = (
     "google_app_client_ids",
     "apple_app_client_ids",
     "oidc_providers",
+    "password_blocklist",
     "paymob_integration_id",
     "tool_providers",
 )
@@ -107,6 +108,8 @@ class Settings(BaseSettings):
 
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
+    session_lifetime_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    password_blocklist: Annotated[list[str], NoDecode] = []
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     fresh_sign_in_seconds: Annotated[int, Field(ge=30)] = 900
     passkey_rp_id: str = ""
@@ -321,6 +324,12 @@ class Settings(BaseSettings):
     def product_name(self) -> str:
         """What people know the product by: the name in MAIL_FROM, else the server's host."""
         return parseaddr(self.mail_from)[0] or urlsplit(self.base_url).hostname or "Tallygraph"
+
+    @property
+    def blocked_words(self) -> tuple[str, ...]:
+        """What no password is made of: the product, its host, and what the operator adds."""
+        host = urlsplit(self.base_url).hostname or ""
+        return ("Tallygraph", self.product_name, host.rpartition(".")[0], *self.password_blocklist)
 
     @property
     def secrets_directory(self) -> Path:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
 from auth.failed_attempts import FailedAttempts
+from auth.limited_attempts import notes_limits
 from auth.passwords import PasswordHasher
 from auth.places import Places
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
@@ -61,9 +62,11 @@ class Accounts:
         self._turns = Turns[str](WAITING_PER_NETWORK)
         self._refresh_key = settings.secret("refresh-token-key").encode()
         self._confirms_email = settings.confirms_email
+        self._blocked_words = settings.blocked_words
         self._places = Places(settings)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
 
+    @notes_limits("sign_up")
     async def sign_up(
         self,
         email: str,
@@ -79,7 +82,9 @@ class Accounts:
 
         `network` is where it is opened from, and what pays for it.
         """
-        new = check_new_account(email, password, username, locale)
+        new = check_new_account(
+            email, password, username, locale, blocked_words=self._blocked_words
+        )
         self._budgets.refuse_early(network, is_guest=False)
         async with self._attempts.attempt(network, emails.email_key(new.email)) as asker:
             # Before anything is looked up, so that a known address takes as long as an unknown one.
@@ -119,6 +124,7 @@ class Accounts:
             await welcome(transaction, account.user_id)
         return self._sessions.signed_in(account, session, bonus)
 
+    @notes_limits("guest")
     async def sign_in_anonymously(
         self, *, network: str = "", device_id: str | None = None, user_agent: str | None = None
     ) -> SignInResult:
@@ -143,6 +149,7 @@ class Accounts:
             )
         return self._sessions.signed_in(account, session, bonus)
 
+    @notes_limits("password")
     async def sign_in(
         self, email: str, password: str, *, network: str = "", user_agent: str | None = None
     ) -> SignInResult:
@@ -231,7 +238,7 @@ class Accounts:
         if isinstance(refreshed, account_sessions.RefreshRefused):
             if refreshed.ended_session_id is not None:
                 self._tokens.revoke_session(refreshed.ended_session_id)
-            raise _refresh_refused()
+            raise _sign_in_again() if refreshed.sign_in_is_over else _refresh_refused()
         renewed = OpenedSession(refreshed.session_id, successor, refreshed.assurance)
         return self._sessions.signed_in(refreshed.account, renewed)
 
@@ -345,6 +352,14 @@ def email_not_confirmed() -> DomainError:
         ErrorCode.EMAIL_NOT_CONFIRMED,
         "Confirm the e-mail address first: give the code that was mailed to it to confirmEmail, or "
         "ask for another one with resendConfirmation.",
+    )
+
+
+def _sign_in_again() -> DomainError:
+    return DomainError(
+        ErrorCode.SESSION_EXPIRED,
+        "It is long since you signed in on this device. Sign in again.",
+        ("input", "refreshToken"),
     )
 
 

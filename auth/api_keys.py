@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from auth.networks import RateLimit
 from auth.services import AccountServices
 from auth.shared_rates import SharedRateLimit, SharedRates
 from auth.tokens import AccessTokens, unauthenticated
@@ -120,7 +119,7 @@ class ApiKeys:
         self._derivation_key = settings.secret("refresh-token-key").encode()
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
-        self._unknown = RateLimit[str](UNKNOWN_PER_MINUTE, 60.0)
+        self._unknown = rates.limit("unknown_api_keys", UNKNOWN_PER_MINUTE, 60.0)
         # By what is allowed in a minute: nearly always the usual.
         self._rates: dict[int, SharedRateLimit] = {}
         self._shared_rates = rates

@@ -15,7 +15,7 @@ from typing import Self
 
 import structlog
 
-from auth.networks import RateLimit
+from auth.limited_attempts import notes_limits
 from auth.providers.base import (
     Authorization,
     SignInProvider,
@@ -54,11 +54,14 @@ class BrowserSignIn:
         settings = services.settings
         self.providers: dict[str, SignInProvider] = configured_providers(settings)
         self._database = services.database
+        self._failures = services.failures
         self._key = settings.secret("refresh-token-key").encode()
         self._base_url = settings.base_url
         self._origins = settings.redirect_origins
         self._lets_demo_in = not settings.production
-        self._begun = RateLimit[str](settings.provider_sign_ins_per_address, 60.0)
+        self._begun = services.rates.limit(
+            "provider_sign_ins", settings.provider_sign_ins_per_address, 60.0
+        )
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
@@ -75,6 +78,7 @@ class BrowserSignIn:
             )
         return self.providers[name]
 
+    @notes_limits("provider")
     async def begin(
         self,
         name: str,

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Self
 from uuid import UUID
 
+from auth.limited_attempts import notes_limits
 from auth.one_time_codes import DIGITS, OneTimeCodes
 from auth.places import Places
 from auth.services import AccountServices
@@ -84,6 +85,7 @@ class Codes:
         """The salt of the passwords that wait for an address, so that equal ones have one hash."""
         return self._places.sign_up_salt(key)
 
+    @notes_limits("code")
     async def request(self, purpose: CodePurpose, email: str, network: str) -> None:
         """Mails a code to the account with an address, if there is one that needs it."""
         if not emails.could_be_email(email):

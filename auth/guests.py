@@ -20,6 +20,8 @@ from db.guests import operations
 from db.guests.operations import Merged
 
 TOKEN_PATH = ("input", "anonymousRefreshToken")
+# Of what becomes of a refresh token, that it gives nothing.
+NO_TOKENS = (RefreshDecision.REFUSE, RefreshDecision.EXPIRED)
 # What the merge of one transaction came to: it must commit what a replayed token ends.
 Ended = list[UUID]
 
@@ -79,9 +81,13 @@ class Guests:
     ) -> tuple[Merged | None, Ended]:
         successor = successor_of(refresh_token, self._refresh_key)
         token = await present_refresh_token(
-            transaction, token_hash(refresh_token), token_hash(successor), self._reuse_window
+            transaction,
+            token_hash(refresh_token),
+            token_hash(successor),
+            self._sessions.life,
+            self._reuse_window,
         )
-        if token is None or token.decision is RefreshDecision.REFUSE:
+        if token is None or token.decision in NO_TOKENS:
             return None, []
         if token.decision is RefreshDecision.END_FAMILY:
             await end_family(transaction, token)

@@ -12,6 +12,7 @@ import asyncpg
 
 from auth.browser_sign_in import BrowserSignIn
 from auth.budgets import AccountBudgets
+from auth.limited_attempts import notes_limits
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from auth.tokens import unauthenticated
@@ -68,6 +69,7 @@ class Identities:
     def __init__(self, services: AccountServices) -> None:
         self.browsers = services.of(BrowserSignIn.of)
         self._database = services.database
+        self._failures = services.failures
         self._sessions = services.sessions
         self._budgets = AccountBudgets(services.settings)
         self._turns = Turns[str](WAITING_PER_NETWORK)
@@ -136,6 +138,7 @@ class Identities:
             )
         return owned
 
+    @notes_limits("provider")
     async def _sign_in(self, proven: _Proven, caller: Caller) -> SignInResult:
         """Whoever comes first with an identity opens its account; a second at once signs in.
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from auth.codes import CodeProof, Codes
 from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, Demands
+from auth.limited_attempts import notes_limits
 from auth.reauthentication import proven_credentials, refuse_gone
 from auth.services import AccountServices
 from db.codes.operations import CodePurpose
@@ -23,6 +24,7 @@ class Leaving:
         self._database = services.database
         self._passwords = services.passwords
         self._attempts = services.attempts
+        self._failures = services.failures
         self._sessions = services.sessions
         self._demands = Demands.of(services)
         self._codes = Codes.of(services)
@@ -33,6 +35,7 @@ class Leaving:
         """That of a process."""
         return cls(services)
 
+    @notes_limits("delete_account")
     async def delete_account(
         self, actor: Actor, *, password: str | None, code: str | None, network: str = ""
     ) -> datetime:

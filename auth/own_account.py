@@ -6,6 +6,7 @@ from typing import Self
 
 from auth.accounts import wrong_password
 from auth.codes import Codes, code_invalid
+from auth.limited_attempts import notes_limits
 from auth.services import AccountServices
 from db.accounts import emails, operations, rules
 from db.accounts import sessions as account_sessions
@@ -25,14 +26,17 @@ class OwnAccount:
         self._database = services.database
         self._passwords = services.passwords
         self._attempts = services.attempts
+        self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._blocked_words = services.settings.blocked_words
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """That of a process."""
         return cls(services)
 
+    @notes_limits("password")
     async def change_password(
         self, actor: Actor, current: str, password: str, *, network: str = ""
     ) -> None:
@@ -40,7 +44,9 @@ class OwnAccount:
         assert actor.user_id is not None
         password = rules.normalise_password(password)
         own = await self._credentials(actor)
-        rules.check_new_password(password, "newPassword", (own.email,))
+        rules.check_new_password(
+            password, "newPassword", (own.email, own.username, *self._blocked_words)
+        )
         if own.email is None:
             raise wrong_password("currentPassword")
         async with self._attempts.attempt(network, emails.email_key(own.email)) as asker:
@@ -66,6 +72,7 @@ class OwnAccount:
             )
         self._sessions.ended(ended)
 
+    @notes_limits("code")
     async def request_email_change(self, actor: Actor, email: str, *, network: str = "") -> None:
         """Mails a code to the new address. One that is somebody else's is told so, by mail."""
         assert actor.user_id is not None
@@ -79,6 +86,7 @@ class OwnAccount:
             place = self._codes.place(key, network)
             await request_change(transaction, actor.user_id, address, key, place)
 
+    @notes_limits("email")
     async def confirm_email_change(self, actor: Actor, code: str, *, network: str = "") -> None:
         """Gives the account the address that the code was mailed to, and tells the old one."""
         assert actor.user_id is not None

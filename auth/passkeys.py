@@ -13,11 +13,13 @@ from uuid import UUID
 
 from auth.ceremonies import Ceremonies, PasskeyAnswer, not_accepted
 from auth.factor_changes import tell_change
-from auth.networks import RateLimit
+from auth.failed_attempts import FailedAttempts
+from auth.limited_attempts import notes_limits
 from auth.reauthentication import ids_of_session
 from auth.second_factors import SecondFactors, invalid_state
 from auth.services import AccountServices
 from auth.sessions import Opened, Sessions, SignInResult, challenge_ids
+from auth.shared_rates import SharedRates
 from db.accounts.assurance import SignInMethod
 from db.accounts.operations import Account, lock_active_account
 from db.audit.operations import record_audit
@@ -52,19 +54,29 @@ class Passkeys:
         sessions: Sessions,
         factors: SecondFactors,
         settings: Settings,
+        rates: SharedRates,
+        failures: FailedAttempts,
     ) -> None:
         self._database = database
+        self._failures = failures
         self._sessions = sessions
         self._factors = factors
         self._ceremonies = Ceremonies(settings)
         self._challenges = challenge_ids(settings)
-        self._begun = RateLimit[str](CHALLENGES_PER_MINUTE, 60.0)
+        self._begun = rates.limit("passkey_challenges", CHALLENGES_PER_MINUTE, 60.0)
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """Those of one process."""
         factors = services.of(SecondFactors.of)
-        return cls(services.database, services.sessions, factors, services.settings)
+        return cls(
+            services.database,
+            services.sessions,
+            factors,
+            services.settings,
+            services.rates,
+            services.failures,
+        )
 
     async def begin_registration(self, actor: Actor, *, is_second_factor: bool) -> dict[str, Any]:
         """The options for a browser to make a passkey with."""
@@ -116,6 +128,7 @@ class Passkeys:
         self._sessions.ended(ended)
         return Registered(passkey_id, codes)
 
+    @notes_limits("passkey")
     async def begin_sign_in(self, network: str, challenge_id: str | None) -> dict[str, Any]:
         """The options for a browser to sign in with: any passkey, or those of a challenge."""
         if wait := self._begun.use(network):

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from auth.accounts import wrong_password
 from auth.attempts import Attempts
+from auth.failed_attempts import FailedAttempts
+from auth.limited_attempts import notes_limits
 from auth.passwords import PasswordHasher
 from auth.services import AccountServices
 from auth.sessions import Sessions
@@ -29,7 +31,9 @@ class Reauthentication:
         passwords: PasswordHasher,
         attempts: Attempts,
         sessions: Sessions,
+        failures: FailedAttempts,
     ) -> None:
+        self._failures = failures
         self._database = database
         self._passwords = passwords
         self._attempts = attempts
@@ -38,8 +42,15 @@ class Reauthentication:
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """That of one process."""
-        return cls(services.database, services.passwords, services.attempts, services.sessions)
+        return cls(
+            services.database,
+            services.passwords,
+            services.attempts,
+            services.sessions,
+            services.failures,
+        )
 
+    @notes_limits("password")
     async def by_password(self, actor: Actor, password: str, *, network: str = "") -> IssuedToken:
         """A token of the actor's session, signed in just now with the password."""
         user_id, session_id = ids_of_session(actor)

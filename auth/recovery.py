@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Self
 
 from auth.codes import Codes, claimed_account
+from auth.limited_attempts import notes_limits
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
 from db.accounts import sessions as account_sessions
 from db.accounts.assurance import SignInMethod
 from db.audit.operations import record_audit
-from db.codes.operations import CodePurpose, end_codes
+from db.codes.operations import CodePurpose, end_codes, owner_names
 from db.core.actor import SERVICE
 from db.emails.operations import queue_email
 
@@ -23,14 +24,17 @@ class Recovery:
         self._database = services.database
         self._passwords = services.passwords
         self._attempts = services.attempts
+        self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._blocked_words = services.settings.blocked_words
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """That of a process."""
         return cls(services)
 
+    @notes_limits("email")
     async def sign_in(
         self, email: str | None, code: str, *, network: str = "", user_agent: str | None = None
     ) -> SignInResult:
@@ -50,6 +54,7 @@ class Recovery:
         self._sessions.ended(claimed.ended_sessions)
         return self._sessions.signed_in(account, session, password_required=claimed.password_ended)
 
+    @notes_limits("password_reset")
     async def reset_password(
         self,
         email: str | None,
@@ -61,9 +66,12 @@ class Recovery:
     ) -> SignInResult:
         """Sets a new password; every other session ends, and so does every other code."""
         password = rules.normalise_password(password)
-        rules.check_new_password(password, "newPassword", (email,))
+        rules.check_new_password(password, "newPassword", (email, *self._blocked_words))
         async with self._attempts.attempt(network, _account_key(email)) as asker:
             proof = await self._codes.prove(CodePurpose.RESET_PASSWORD, code, network, email=email)
+            async with self._database.transaction(SERVICE) as transaction:
+                names = await owner_names(transaction, proof.code_ids)
+            rules.check_new_password(password, "newPassword", names)
             # A wrong code costs no hash, of whatever address; the code is used up only with it.
             password_hash = await self._passwords.hash(password, asker)
             async with self._database.transaction(SERVICE) as transaction:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from auth import totp
 from auth.factor_changes import tell_change
+from auth.failed_attempts import FailedAttempts
 from auth.guesses import CodeGuesses
 from auth.reauthentication import ids_of_session
 from auth.sealing import Sealing
@@ -20,9 +21,10 @@ from auth.sessions import Sessions, SignedIn, challenge_ids
 from auth.tokens import IssuedToken
 from db.accounts.assurance import SignInMethod
 from db.accounts.operations import lock_active_account
+from db.audit.actions import AuditAction
 from db.audit.operations import record_audit
 from db.core.actor import SERVICE, Actor
-from db.core.errors import DomainError, ErrorCode
+from db.core.errors import DomainError, ErrorCode, RateLimited
 from db.core.pool import Database, Transaction
 from db.factors import operations, rules
 from settings import Settings
@@ -39,9 +41,16 @@ class TotpOffer:
 class SecondFactors:
     """The authenticator apps and recovery codes of a deployment."""
 
-    def __init__(self, database: Database, sessions: Sessions, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sessions: Sessions,
+        failures: FailedAttempts,
+        settings: Settings,
+    ) -> None:
         self._database = database
         self._sessions = sessions
+        self._failures = failures
         self._sealing = Sealing(settings)
         self._guesses = CodeGuesses(settings)
         self._challenges = challenge_ids(settings)
@@ -51,7 +60,7 @@ class SecondFactors:
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """Those of one process."""
-        return cls(services.database, services.sessions, services.settings)
+        return cls(services.database, services.sessions, services.failures, services.settings)
 
     async def begin_totp(self, actor: Actor) -> TotpOffer:
         """A new secret; the account asks for its codes once one has confirmed it."""
@@ -173,7 +182,11 @@ class SecondFactors:
         stored = await operations.lock_totp(transaction, user_id)
         if stored is None or not stored.is_confirmed:
             return None
-        await self._guesses.refuse(transaction, user_id, network)
+        try:
+            await self._guesses.refuse(transaction, user_id, network)
+        except RateLimited:
+            self._failures.note(user_id, AuditAction.RATE_LIMITED, method)
+            raise
         if await self._use(transaction, user_id, stored, plain):
             await self._guesses.note_right(transaction, user_id, network)
             return method

@@ -19,6 +19,7 @@ from db.accounts import sessions as account_sessions
 from db.accounts.assurance import Assurance, SignInMethod, assurance_level
 from db.accounts.new_devices import tell_new_device
 from db.accounts.operations import Account
+from db.accounts.sessions import SessionLife
 from db.core.actor import Actor
 from db.core.origin import coarse_network
 from db.core.pool import Transaction
@@ -87,7 +88,10 @@ class Sessions:
     def __init__(self, tokens: AccessTokens, settings: Settings) -> None:
         self._tokens = tokens
         self._challenges = challenge_ids(settings)
-        self.life = timedelta(days=settings.refresh_token_days)
+        self.life = SessionLife(
+            unused=timedelta(days=settings.refresh_token_days),
+            proven=timedelta(days=settings.session_lifetime_days),
+        )
 
     async def open(
         self,
@@ -142,6 +146,7 @@ class Sessions:
             user_agent=rules.clean_user_agent(user_agent),
             methods=methods,
             address=coarse_network(network),
+            is_guest=account.is_anonymous,
         )
         return OpenedSession(session_id, refresh_token, assurance)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from auth.budgets import AccountBudgets
 from auth.codes import Codes, active_account, claimed_account, code_invalid
+from auth.limited_attempts import notes_limits
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from auth.turns import Turns
@@ -37,6 +38,7 @@ class SignUps:
         self._database = services.database
         self._passwords = services.passwords
         self._attempts = services.attempts
+        self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
         self._budgets = AccountBudgets(services.settings)
@@ -47,6 +49,7 @@ class SignUps:
         """Those of a process."""
         return cls(services)
 
+    @notes_limits("sign_up")
     async def begin(
         self, new: NewAccount, *, network: str = "", anonymous: Actor | None = None
     ) -> None:
@@ -64,6 +67,7 @@ class SignUps:
                 await self._budgets.open_account(transaction, network, is_guest=False)
                 await codes_operations.begin_sign_up(transaction, sign_up, key, place)
 
+    @notes_limits("email")
     async def confirm(
         self,
         email: str | None,

@@ -206,7 +206,8 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     given = (input.email, input.password, input.username, input.locale)
     if context.services.settings.confirms_email:
         sign_ups = context.services.of(SignUps.of)
-        await sign_ups.begin(check_new_account(*given), network=context.network, anonymous=guest)
+        new = check_new_account(*given, blocked_words=context.services.settings.blocked_words)
+        await sign_ups.begin(new, network=context.network, anonymous=guest)
         return Payload(_NO_SESSION)
     return session_payload(
         await context.services.accounts.sign_up(
@@ -307,10 +308,11 @@ class AccountsMutation:
     refresh_session: SessionPayload | None = mutation(
         refresh_session,
         RefreshSessionInput,
-        errors=(ErrorCode.UNAUTHENTICATED,),
+        errors=(ErrorCode.UNAUTHENTICATED, ErrorCode.SESSION_EXPIRED),
         ignores_dead_token=True,
         description="Exchange a refresh token for new tokens. Each works once; using one again "
-        "later ends the whole session.",
+        "later ends the whole session. A member signs in again after 90 days by default "
+        "(SESSION_EXPIRED), or proves who they are with `reauthenticate` before.",
     )
     sign_out: SignOutPayload | None = mutation(
         sign_out, errors=(), description="End the session of the token this is sent with."

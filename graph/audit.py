@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import strawberry
 from sqlalchemy import func
 
 from db.accounts import tables
@@ -16,16 +17,19 @@ from graph.engine.declare import (
     connection,
     described_enum,
     expression,
+    global_id,
 )
 from graph.engine.extending import extend
+from graph.shared.relay import Node
 
 described_enum(AuditAction)
 
 
-@backed_by(tables.AuditEntry)
-class AuditEntry:
+@backed_by(tables.AuditEntry, prefix="auditEntry")
+class AuditEntry(Node):
     """Something that happened on an account, or was refused on it."""
 
+    id: strawberry.ID = global_id()
     action: AuditAction = expression(
         # Columns hold names in lower case.
         lambda entry: func.upper(entry.c.action),

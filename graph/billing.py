@@ -120,7 +120,8 @@ class Order(Node):
     expires_at: datetime = column(description="Until when it can be paid.")
     paid_at: datetime | None = column(description="When it was paid; null before.")
     paid_until: datetime | None = column(
-        description="Until when the plan is paid for by it; null for credits, and before."
+        description="Until when the plan is paid for by it; null for credits, and before, unless "
+        "it is for the rest of a period on a plan of a lower price."
     )
 
 
@@ -224,7 +225,7 @@ class RefundOrderInput:
     order_id: strawberry.ID = strawberry.field(description="The order's global id.")
     amount_cents: int | None = strawberry.field(
         default=None,
-        description="How much; all that is left, when it is null or left out.",
+        description="How much; all that is left without it. Null is as good as leaving it out.",
     )
     reason: str = strawberry.field(description="Noted in the audit log; 1 to 255 characters.")
     idempotency_key: str = strawberry.field(
@@ -287,7 +288,8 @@ class BillingMutation:
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),
         description="Open an order for a product, and a page at a payment provider to pay it on. "
-        "Watch it with `orderUpdated`; what was bought is there once it is PAID.",
+        "Watch it with `orderUpdated`; what was bought is there once it is PAID. In a paid period "
+        "a plan of a higher price costs the difference for what is left of it.",
     )
     refund_order: RefundOrderPayload | None = mutation(
         refund_order,

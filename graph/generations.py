@@ -7,7 +7,9 @@ from enum import Enum
 from typing import Any
 
 import strawberry
+from sqlalchemy import Boolean
 
+from db.catalog.operations import HAS_HIGH_QUALITY
 from db.core.errors import ErrorCode, Problems
 from db.generations import operations, tables
 from graph.accounts import User
@@ -42,7 +44,7 @@ from graph.shared.relay import (
     uuid_from_global_id,
 )
 from graph.shared.scalars import JSON
-from graph.uploads import Upload, WidthArgument, picture_url
+from graph.uploads import Upload, WidthArgument, brief_picture_url, picture_url
 
 state_enum(tables.GenerationStatus)
 state_enum(tables.CircuitState)
@@ -90,11 +92,28 @@ class Generation(Node):
     @computed(
         "result_path",
         "result_content_type",
+        "has_watermark",
         description="A signed link to the picture, good for an hour; null without a picture.",
     )
     def image_url(self: Any, width: WidthArgument = None) -> str | None:
         """Signs the link when the row is read."""
-        return picture_url(self.result_path, self.result_content_type, width)  # type: ignore[arg-type]
+        path, content_type = self.result_path, self.result_content_type
+        return picture_url(path, content_type, width, is_marked=self.has_watermark)  # type: ignore[arg-type]
+
+    has_watermark: bool = column(
+        description="Whether `imageUrl` shows a watermark on it: as the plan said when it was made."
+    )
+
+    @computed(
+        "result_path",
+        "result_content_type",
+        present=lambda row: HAS_HIGH_QUALITY.of(row.c.user_id, type_=Boolean()),
+        description="A signed link to the picture as it was made, without a watermark, good for 60 "
+        "seconds; null without a picture, and while its owner's plan has no `hasHighQuality`.",
+    )
+    def high_quality_url(self: Any) -> str | None:
+        """Signs the link when the row is read."""
+        return brief_picture_url(self.result_path, self.result_content_type)
 
 
 extend(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import strawberry
 
-from auth.demands import FRESH_SIGN_IN
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN
 from auth.identities import Caller, Identities
 from db.core.errors import ErrorCode
 from db.identities import tables
@@ -191,7 +191,7 @@ class IdentitiesMutation:
             ErrorCode.IDENTITY_IN_USE,
             ErrorCode.LIMIT_EXCEEDED,
         ),
-        demands=FRESH_SIGN_IN,
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Let the caller sign in with an identity at a provider, by an ID token. Not "
         "for guests. At most 20 are linked.",
     )
@@ -199,7 +199,7 @@ class IdentitiesMutation:
         link_identity_with_code,
         LinkIdentityWithCodeInput,
         errors=(ErrorCode.CODE_INVALID, ErrorCode.IDENTITY_IN_USE, ErrorCode.LIMIT_EXCEEDED),
-        demands=FRESH_SIGN_IN,
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="The same by what the browser brought back from a provider that gives apps no "
         "ID tokens. The browser was sent out with a `code_challenge`.",
     )
@@ -207,6 +207,6 @@ class IdentitiesMutation:
         unlink_identity,
         UnlinkIdentityInput,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_IDENTITY),
-        demands=FRESH_SIGN_IN,
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Take an identity from the caller's account. The last way in stays.",
     )

@@ -7,6 +7,7 @@ from time import time
 from typing import Any
 
 import strawberry
+from sqlalchemy import BigInteger, case, literal_column
 
 from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, errors_of
 from auth.leaving import Leaving
@@ -20,6 +21,7 @@ from graph.engine.declare import (
     column,
     computed,
     connection,
+    expression,
     global_id,
     mutation,
     state_enum,
@@ -32,6 +34,8 @@ from graph.shared.relay import Node
 from graph.uploads import links
 from settings import get_settings
 
+LARGEST_INT = literal_column("2147483647", BigInteger)
+
 state_enum(tables.ExportStatus)
 
 
@@ -41,7 +45,13 @@ class DataExport(Node):
 
     id: strawberry.ID = global_id()
     status: tables.ExportStatus = column(description="Where it stands.")
-    size_bytes: int | None = column(description="Size of the file; null until it is there.")
+    size_bytes: int | None = expression(
+        # An Int of GraphQL has 32 bits.
+        lambda export: case(
+            (export.c.size_bytes > LARGEST_INT, LARGEST_INT), else_=export.c.size_bytes
+        ),
+        description="Size of the file; null until it is there. 2147483647 where it is more.",
+    )
     created_at: datetime = column(description="When it was asked for.")
     expires_at: datetime | None = column(
         description="Until when it can be fetched; null until it is there."
@@ -123,6 +133,7 @@ class LeavingMutation:
             ErrorCode.INVALID_CREDENTIALS,
             ErrorCode.CODE_INVALID,
             ErrorCode.LAST_OWNER,
+            ErrorCode.LAST_ADMIN,
             *errors_of(FRESH_SIGN_IN | STRONG_SIGN_IN),
         ),
         needs_input=False,

@@ -97,7 +97,8 @@ class GivePlanInput:
         description="The plan's global id or slug; the plan of new users ends what they have."
     )
     until: datetime | None = strawberry.field(
-        default=None, description="When it ends; it lasts without it."
+        default=None,
+        description="When it ends; it lasts without it. Null is as good as leaving it out.",
     )
     reason: str = strawberry.field(description="Noted in the audit log; 1 to 255 characters.")
     idempotency_key: str = strawberry.field(

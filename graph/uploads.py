@@ -34,6 +34,8 @@ from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, uuid_from_global_id
 from settings import get_settings
 
+BRIEF_SECONDS = 60
+
 
 @cache
 def links() -> Links:
@@ -57,13 +59,25 @@ WidthArgument = Annotated[
 ]
 
 
-def picture_url(path: str | None, content_type: str | None, width: str | None) -> str | None:
-    """A signed link to a picture; None without one. `width` is the name of an `ImageWidth`."""
+def picture_url(
+    path: str | None, content_type: str | None, width: str | None, *, is_marked: bool = False
+) -> str | None:
+    """A signed link to a picture; None without one. `width` is the name of an `ImageWidth`.
+
+    One that `is_marked` has a watermark on it.
+    """
     if not path:
         return None
     expires_at = time() + get_settings().result_url_seconds
     pixels = None if width is None else int(ImageWidth[width].value)
-    return links().picture_url(path, content_type, expires_at, pixels)
+    return links().picture_url(path, content_type, expires_at, pixels, is_marked=is_marked)
+
+
+def brief_picture_url(path: str | None, content_type: str | None) -> str | None:
+    """A signed link to a whole picture as it is kept, good for a minute; None without one."""
+    if not path:
+        return None
+    return links().brief_url(path, content_type, time() + BRIEF_SECONDS)
 
 
 state_enum(tables.UploadStatus)

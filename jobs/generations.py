@@ -27,6 +27,7 @@ from db.generations.operations import (
     recorded_result_path,
     start_generation,
 )
+from db.uploads.operations import known_files
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
 from jobs.credits import expire_holds
 from jobs.providers.base import (
@@ -43,6 +44,7 @@ from jobs.providers.base import (
 # A generation that still cannot even be begun after so many tries, about ten minutes, is given up.
 JOB_ATTEMPTS = 16
 AT_ONCE = 500
+FILE_ATTEMPTS = 8
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 60.0
 # A result that was paid for waits this long, in all about 15 s, for a database that restarts.
@@ -328,6 +330,18 @@ async def run_generation(services: WorkerServices, *, generation_id: UUID) -> No
         await run.run()
     finally:
         del runs[str(generation_id)]
+
+
+async def report_picture_left(*, path: str, error: Exception) -> None:
+    """Says that a picture nobody shows is still there; the nightly sweep removes it."""
+    log.error("generation.picture_left", path=path, error=type(error).__name__)
+
+
+@job("remove_picture", attempts=FILE_ATTEMPTS, when_dead=report_picture_left)
+async def remove_picture(database: Database, storage: Storage, *, path: str) -> None:
+    """Remove the picture of a generation that was deleted, unless another one shows it."""
+    if not await known_files(database, [path]):
+        await storage.delete_picture(path)
 
 
 @listener("generation_cancelled")

@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 import structlog
 
+from db.core.errors import REFUSAL_SQLSTATE
 from db.core.pool import Database
 from db.core.retries import retried
 from db.files.storage import ARCHIVE_TYPE, Storage, archive_path
@@ -25,7 +26,9 @@ log = structlog.get_logger(__name__)
 
 async def report_unerased(*, user_id: UUID, error: Exception) -> None:
     """Says that an account could not be erased; the schedule tries it again."""
-    log.error("account.not_erased", user_id=str(user_id), error=type(error).__name__)
+    is_refusal = getattr(error, "sqlstate", None) == REFUSAL_SQLSTATE
+    why = getattr(error, "hint", "") if is_refusal else type(error).__name__
+    log.error("account.not_erased", user_id=str(user_id), error=why)
 
 
 @job("erase_account", attempts=ERASING_ATTEMPTS, when_dead=report_unerased)

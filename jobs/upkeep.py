@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from db.core.pool import Database
-from db.core.retention import purge, turn_event_days
+from db.core.retention import purge, rotate_event_partitions
 from jobs.core.declare import every
 
 log = structlog.get_logger(__name__)
@@ -20,8 +20,8 @@ async def purge_old_rows(database: Database) -> None:
 
 
 @every("*/20 * * * *")
-async def turn_days(database: Database) -> None:
+async def rotate_events(database: Database) -> None:
     """Make the event log's coming days and drop those past their time."""
-    dropped = await turn_event_days(database)
+    dropped = await rotate_event_partitions(database)
     if dropped:
         log.info("old events dropped", days=dropped)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -35,6 +37,8 @@ KIND_MAX_CHARACTERS = 100
 EVENT_ID_MAX_CHARACTERS = 255
 HEADERS_MAX_BYTES = 16_384
 UNVERIFIED = "unverified:"
+# Of what was refused, so many are kept in an hour; the database counts over all processes.
+REFUSED_KEPT, REFUSED_SECONDS = 100, 3_600
 # So many are processed together: their commits reach the disk together.
 AT_ONCE = 8
 
@@ -55,6 +59,7 @@ class WebhookInbox:
         self.providers = providers
         self._database = database
         self._is_production = is_production
+        self._refused: dict[str, deque[float]] = {}
 
     async def receive(self, provider: PaymentProvider, delivery: Delivery) -> Received:
         """Stores a delivery; what is stored when this returns will be processed.
@@ -72,6 +77,8 @@ class WebhookInbox:
         try:
             await provider.verify(delivery)
         except DeliveryRefused as refused:
+            if not self._may_keep(provider.name):
+                return Received(refused.refusal)
             unknown = Notice(f"{UNVERIFIED}{uuid4()}", "unverified")
             await self._store(provider, delivery, body, unknown, genuine=False, problem=refused)
             return Received(refused.refusal)
@@ -85,6 +92,15 @@ class WebhookInbox:
             return Received()
         await self._store(provider, delivery, body, notice, genuine=True)
         return Received()
+
+    def _may_keep(self, provider: str) -> bool:
+        """Whether one more that was refused is kept: a flood of them costs no statement each."""
+        kept = self._refused.setdefault(provider, deque(maxlen=REFUSED_KEPT))
+        now = time.monotonic()
+        if len(kept) == REFUSED_KEPT and now - kept[0] < REFUSED_SECONDS:
+            return False
+        kept.append(now)
+        return True
 
     async def process(self, webhook_id: UUID) -> None:
         """Does what a stored delivery says; nothing when that is done."""

@@ -16,7 +16,7 @@ from auth.networks import client_address, network_of
 from db.core.errors import DomainError, ErrorCode
 from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
-from db.files.storage import Storage, is_archive, variant_of
+from db.files.storage import Storage, is_archive, is_variant
 from db.uploads.receiving import UploadReceiver, too_large
 from db.uploads.tables import UploadStatus
 from graph.shared.errors import domain_error, top_level
@@ -152,9 +152,9 @@ async def get_file(request: Request) -> Response:
     now = time.time()
     link = files.links.signer.verify("GET", path, request.query_params, now)
     try:
-        if variant := variant_of(path):
+        if is_variant(path):
             network = network_of(client_address(request.scope))
-            path = await files.variants.ensure(*variant, network)
+            path = await files.variants.find(path, network)
             if files.storage.is_direct:
                 return _to_bucket(files, path, link)
         stored = await files.storage.stream(path)

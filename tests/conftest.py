@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from auth import passwords
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 from db.core.seeding import load_seed
 from db.embedded.database import EmbeddedDatabase, destroy_embedded, start_embedded
 from db.migrations.migrate import migrate
+from graph.shared import steps
 from settings import Settings, get_settings
 from tests.running import RunningServer, running_server
 
@@ -32,6 +34,15 @@ os.environ |= dict.fromkeys(
     "100000",
 )
 os.environ |= dict.fromkeys(("QUERY_COST_PER_USER", "QUERY_COST_PER_ADDRESS"), "1000000000")
+
+# A hash takes 65 ms as it is made for people, and nearly no test is about that: here it takes none.
+HASH_COSTS = {name: getattr(passwords, name) for name in ("TIME_COST", "MEMORY_KIBIBYTES")}
+passwords.TIME_COST, passwords.MEMORY_KIBIBYTES = 1, 8
+
+# Whose documents have taken much of the event loop waits six times as long for the next step. All
+# tests ask from one network, and would do nothing but wait.
+GREEDY_RESTS = steps.GREEDY_RESTS
+steps.GREEDY_RESTS = 0
 
 MakeUser = Callable[..., Awaitable[Actor]]
 
@@ -69,6 +80,19 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
             print(text, flush=True)
 
     return line
+
+
+@pytest.fixture
+def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has passwords hashed at the cost that people's have."""
+    for name, cost in HASH_COSTS.items():
+        monkeypatch.setattr(passwords, name, cost)
+
+
+@pytest.fixture
+def real_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has who has used much of the event loop wait as they do elsewhere."""
+    monkeypatch.setattr(steps, "GREEDY_RESTS", GREEDY_RESTS)
 
 
 @pytest.fixture(scope="session")

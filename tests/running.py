@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ class RunningServer:
     data_directory: Path
     log: Path
 
-    @property
+    @cached_property
     def owner_url(self) -> str:
         """The database as its owner, as `tallygraph db url` prints it."""
         return run_command(self.data_directory, "db", "url").stdout.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from db.accounts import emails, rules
@@ -20,7 +21,12 @@ class NewAccount:
 
 
 def check_new_account(
-    email: str, password: str, username: str | None = None, locale: str | None = None
+    email: str,
+    password: str,
+    username: str | None = None,
+    locale: str | None = None,
+    *,
+    blocked_words: Iterable[str] = (),
 ) -> NewAccount:
     """Raises what is wrong with a sign-up, all of it."""
     problems = Problems()
@@ -32,6 +38,6 @@ def check_new_account(
     if locale is not None:
         locale = written_locale(locale)
         problems.add(problems_of_locale(locale))
-    problems.of(rules.check_new_password, password, "password", (address, username))
+    problems.of(rules.check_new_password, password, "password", (address, username, *blocked_words))
     problems.refuse()
     return NewAccount(address or "", password, username, locale)

@@ -82,6 +82,7 @@ class OwnCredentials:
     """What a signed-in member has: an address and a password, or neither who signs in without."""
 
     email: str | None
+    username: str
     locale: str | None
     password_hash: str | None
     changed_at: datetime | None
@@ -239,7 +240,13 @@ async def change_email(transaction: Transaction, user_id: UUID, email: str) -> C
 async def find_own_credentials(transaction: Transaction, user_id: UUID) -> OwnCredentials | None:
     """The address of a member and their password's hash, if they have them; None for a guest."""
     row = await transaction.fetch_one(
-        select(User.email, User.locale, Credential.password_hash, Credential.updated_at)
+        select(
+            User.email,
+            User.username,
+            User.locale,
+            Credential.password_hash,
+            Credential.updated_at,
+        )
         .outerjoin(Credential, Credential.user_id == User.id)
         .where(User.id == user_id, ~User.is_anonymous, User.status == UserStatus.ACTIVE)
     )

@@ -9,6 +9,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
+from db.accounts.password_words import is_made_of
 from db.core.errors import DomainError, ErrorCode, bad_input
 
 # NIST SP 800-63B, 3.1.1.2: a floor on length, a ceiling of 64 or more, a list of common ones, and
@@ -42,7 +43,8 @@ def check_new_password(
 ) -> None:
     """Raise BAD_USER_INPUT or PASSWORD_TOO_WEAK when a (normalised) password may not be chosen.
 
-    `about` are the names of the account, which are the first that anybody guesses.
+    `about` are the names of the account and of the product, which are the first that anybody
+    guesses.
     """
     if not is_hashable_password(password) or len(password) > PASSWORD_MAX_CHARACTERS:
         raise bad_input(
@@ -56,20 +58,14 @@ def check_new_password(
             "input",
             field,
         )
-    lower = password.casefold()
-    is_name = any(lower in _guessed_of(name) for name in about if name)
-    if is_name or lower in _common_passwords() or _repeats_one_character(password):
+    is_common = password.casefold() in _common_passwords()
+    is_name = is_made_of(password, filter(None, about), PASSWORD_MIN_CHARACTERS)
+    if is_name or is_common or _repeats_one_character(password):
         raise DomainError(
             ErrorCode.PASSWORD_TOO_WEAK,
             "This password is one of the first that anybody guesses; choose another one.",
             ("input", field),
         )
-
-
-def _guessed_of(name: str) -> tuple[str, str]:
-    """A name, and what stands before its @."""
-    whole = name.casefold()
-    return whole, whole.partition("@")[0]
 
 
 @cache
@@ -134,20 +130,27 @@ class RefreshDecision(Enum):
     ROTATE = "use it up and hand out its successor"
     REPEAT = "hand out the successor that it already has"
     REFUSE = "change nothing"
+    EXPIRED = "change nothing, and ask for a new sign-in"
     END_FAMILY = "revoke the session with all its tokens"
 
 
 def decide_refresh(
     *,
+    sign_in_is_over: bool,
     session_alive: bool,
     account_active: bool,
     token_used: bool,
     within_reuse_window: bool,
     successor_unused: bool,
 ) -> RefreshDecision:
-    """A used token comes back either from a retry, soon and before its successor, or a thief."""
+    """A used token comes back either from a retry, soon and before its successor, or a thief.
+
+    `sign_in_is_over` where the session's owner proved who they are too long ago.
+    """
     if not session_alive:
         return RefreshDecision.REFUSE
+    if sign_in_is_over:
+        return RefreshDecision.EXPIRED
     if not account_active:
         return RefreshDecision.END_FAMILY
     if not token_used:

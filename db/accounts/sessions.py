@@ -21,6 +21,26 @@ from db.core.pool import Transaction
 
 
 @dataclass(frozen=True, slots=True)
+class SessionLife:
+    """How long a session goes on unused, and how long after its owner last proved who they are.
+
+    A guest's goes on as long as it is used: they could not sign in again.
+    """
+
+    unused: timedelta
+    proven: timedelta
+
+    def end(self, authenticated_at: Any, *, is_guest: bool) -> Any:
+        """When a session that is used now ends, as SQL."""
+        unused = CLOCK + self.unused
+        return unused if is_guest else func.least(unused, authenticated_at + self.proven)
+
+    def sign_in_is_over(self) -> Any:
+        """Whether a session's owner has to prove anew who they are, as SQL."""
+        return ~User.is_anonymous & (Session.authenticated_at + self.proven <= CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
 class Refreshed:
     """A session went on: the successor's hash is stored."""
 
@@ -42,9 +62,13 @@ class PresentedToken:
 
 @dataclass(frozen=True, slots=True)
 class RefreshRefused:
-    """No new tokens; `ended_session_id` names the session that this refresh revoked, if it did."""
+    """No new tokens; `ended_session_id` names the session that this refresh revoked, if it did.
+
+    `sign_in_is_over` says that a new sign-in is due, and that the token was good.
+    """
 
     ended_session_id: UUID | None = None
+    sign_in_is_over: bool = False
 
 
 async def open_session(
@@ -52,17 +76,18 @@ async def open_session(
     user_id: UUID,
     refresh_token_hash: bytes,
     *,
-    session_life: timedelta,
+    session_life: SessionLife,
     user_agent: str | None,
     methods: Sequence[SignInMethod],
     address: str | None = None,
+    is_guest: bool = False,
 ) -> tuple[UUID, Assurance]:
     """A new session with its first refresh token, and what it was proven with."""
     row = await transaction.fetch_one(
         insert(Session)
         .values(
             user_id=user_id,
-            expires_at=CLOCK + session_life,
+            expires_at=session_life.end(CLOCK, is_guest=is_guest),
             user_agent=user_agent,
             address=address,
             methods=list(methods),
@@ -71,7 +96,7 @@ async def open_session(
         .returning(Session.id, *_assurance_columns())
     )
     assert row is not None
-    await _store_refresh_token(transaction, row["id"], refresh_token_hash, session_life)
+    await _store_refresh_token(transaction, row["id"], refresh_token_hash, session_life.unused)
     await end_oldest_sessions(transaction, user_id)
     return row["id"], _assurance(row)
 
@@ -102,7 +127,7 @@ async def rotate_refresh_token(
     presented_hash: bytes,
     successor_hash: bytes,
     *,
-    session_life: timedelta,
+    session_life: SessionLife,
     reuse_window: timedelta,
     address: str | None = None,
 ) -> Refreshed | RefreshRefused:
@@ -111,18 +136,23 @@ async def rotate_refresh_token(
     `address` is where the session is now. It never raises for a bad token: the transaction must
     commit what a replay revokes.
     """
-    token = await present_refresh_token(transaction, presented_hash, successor_hash, reuse_window)
+    token = await present_refresh_token(
+        transaction, presented_hash, successor_hash, session_life, reuse_window
+    )
     if token is None or token.decision is RefreshDecision.REFUSE:
         return RefreshRefused()
+    if token.decision is RefreshDecision.EXPIRED:
+        return RefreshRefused(sign_in_is_over=True)
     session_id, account = token.session_id, token.account
     if token.decision is RefreshDecision.END_FAMILY:
         await end_family(transaction, token)
         return RefreshRefused(session_id)
     if token.decision is RefreshDecision.ROTATE:
         await _use_up(transaction, presented_hash, successor_hash)
-        await _store_refresh_token(transaction, session_id, successor_hash, session_life)
+        await _store_refresh_token(transaction, session_id, successor_hash, session_life.unused)
         await forget_oldest_tokens(transaction, session_id)
-        await _prolong_session(transaction, session_id, session_life, address)
+        ends = session_life.end(Session.authenticated_at, is_guest=account.is_anonymous)
+        await _prolong_session(transaction, session_id, ends, address)
     return Refreshed(session_id, account, token.assurance)
 
 
@@ -130,6 +160,7 @@ async def present_refresh_token(
     transaction: Transaction,
     presented_hash: bytes,
     successor_hash: bytes,
+    session_life: SessionLife,
     reuse_window: timedelta,
 ) -> PresentedToken | None:
     """What becomes of a refresh token, which nobody else touches until the transaction ends.
@@ -139,10 +170,13 @@ async def present_refresh_token(
     session_id = await _lock_session_of(transaction, presented_hash)
     if session_id is None:
         return None
-    row = await transaction.fetch_one(_refresh_state(presented_hash, successor_hash, reuse_window))
+    row = await transaction.fetch_one(
+        _refresh_state(presented_hash, successor_hash, session_life, reuse_window)
+    )
     if row is None:
         return None
     decision = decide_refresh(
+        sign_in_is_over=row["sign_in_is_over"],
         session_alive=row["session_alive"],
         account_active=row["account_active"],
         token_used=row["token_used"],
@@ -233,7 +267,12 @@ async def _lock_session_of(transaction: Transaction, presented_hash: bytes) -> U
     return session_id
 
 
-def _refresh_state(presented_hash: bytes, successor_hash: bytes, reuse_window: timedelta) -> Any:
+def _refresh_state(
+    presented_hash: bytes,
+    successor_hash: bytes,
+    session_life: SessionLife,
+    reuse_window: timedelta,
+) -> Any:
     """Read after the lock is held, by a statement of its own: it sees what the others did."""
     successor = aliased(RefreshToken)
     return (
@@ -243,9 +282,10 @@ def _refresh_state(presented_hash: bytes, successor_hash: bytes, reuse_window: t
             (User.status == UserStatus.ACTIVE).label("account_active"),
             (
                 Session.revoked_at.is_(None)
-                & (Session.expires_at > CLOCK)
+                & ((Session.expires_at > CLOCK) | session_life.sign_in_is_over())
                 & (RefreshToken.expires_at > CLOCK)
             ).label("session_alive"),
+            session_life.sign_in_is_over().label("sign_in_is_over"),
             RefreshToken.used_at.is_not(None).label("token_used"),
             func.coalesce(RefreshToken.used_at > CLOCK - reuse_window, False).label(
                 "within_reuse_window"
@@ -285,14 +325,14 @@ async def _store_refresh_token(
 
 
 async def _prolong_session(
-    transaction: Transaction, session_id: UUID, session_life: timedelta, address: str | None
+    transaction: Transaction, session_id: UUID, ends: Any, address: str | None
 ) -> None:
     await transaction.execute(
         update(Session)
         .where(Session.id == session_id)
         .values(
             last_used_at=CLOCK,
-            expires_at=CLOCK + session_life,
+            expires_at=ends,
             address=func.coalesce(address, Session.address),
         )
     )

@@ -81,6 +81,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     account_deletes_at timestamptz;
 begin
+    -- Before the account: whoever takes away an admin locks them in one order.
+    perform app.admin_remains_without(wanted);
     perform app.enter_account(wanted);
     select s.deletes_at into account_deletes_at from app.schedule_deletion(wanted, grace) s;
     insert into public.audit_log (user_id, action, detail, network, device)
@@ -89,15 +91,33 @@ begin
 end;
 $$;
 
+-- Locks all admins and an account, then tells whether an admin other than that one remains: who can sign
+-- in, and whose own account is not to be deleted.
+create or replace function app.admin_remains_without(wanted uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from public.users u where u.role = 'admin' or u.id = wanted order by u.id for no key update;
+    return exists (select from public.users u
+        where u.role = 'admin' and u.status = 'active' and u.id is distinct from wanted
+        and not exists (select from public.account_deletions d where d.user_id = u.id));
+end;
+$$;
+
+-- The refusal to take away the last admin.
+create or replace function app.refuse_last_admin() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.refuse('LAST_ADMIN', 'There must be an admin who can sign in. Promote somebody else first.');
+end;
+$$;
+
 -- The admin who asks, once all admins are locked; refuses to take away the last who can sign in.
 create or replace function app.enter_admins(wanted uuid) returns uuid
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     perform app.required_admin_id();
-    perform from public.users u where u.role = 'admin' order by u.id for no key update;
-    if not exists (select from public.users u
-        where u.role = 'admin' and u.status = 'active' and u.id is distinct from wanted) then
-        perform app.refuse('LAST_ADMIN', 'There must be an admin who can sign in. Promote somebody else first.');
+    if not app.admin_remains_without(wanted) then
+        perform app.refuse_last_admin();
     end if;
     -- Again: another may have demoted the one who asks while they waited.
     return app.required_admin_id();
@@ -150,6 +170,7 @@ $$;
 revoke execute on function
     app.set_user_leaving(uuid, interval, text, text, text), app.delete_user(uuid, interval, text, text),
     app.end_sessions(uuid, text), app.enter_account(uuid), app.enter_admins(uuid),
+    app.admin_remains_without(uuid), app.refuse_last_admin(),
     app.set_user_role(uuid, text, text, text, text), app.set_user_locked(uuid, boolean, text, text, text),
     app.promote_user(uuid, text, text), app.demote_user(uuid, text, text),
     app.lock_user(uuid, text, text), app.unlock_user(uuid, text, text)

@@ -15,6 +15,10 @@ class AuditAction(State):
         "sign_in_refused",
         "The password was right, but nobody may sign in to the account.",
     )
+    RATE_LIMITED = (
+        "rate_limited",
+        "Attempts to sign in, to sign up or to recover were refused: there were too many.",
+    )
     SECOND_FACTOR_ASKED = (
         "second_factor_asked",
         "Somebody proved the first factor, and was asked for the second.",
@@ -98,5 +102,10 @@ class AuditAction(State):
     BROADCAST_NOTIFICATION = "broadcast_notification", "A notification was sent to many users."
     CANCEL_BROADCAST = "cancel_broadcast", "A notification to many users was stopped."
     SET_TOOL_ACTIVE = "set_tool_active", "A tool was switched on or off."
+    SAVE_IN_CATALOG = (
+        "save_in_catalog",
+        "Something of the catalog was added or changed by an admin.",
+    )
+    REMOVE_FROM_CATALOG = "remove_from_catalog", "Something of the catalog was removed by an admin."
     SET_TRANSLATION = "set_translation", "A text was set or removed by an admin."
     SET_QUOTA = "set_quota", "A quota was set by the operator."

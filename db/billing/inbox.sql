@@ -87,11 +87,14 @@ declare
     applied record;
     waits text;
 begin
+    -- The row alone does not say that somebody processes it: who counts another delivery locks it as well.
     if patient then
-        select * into webhook from public.webhook_events w where w.id = wanted for update;
-    else
-        select * into webhook from public.webhook_events w where w.id = wanted for update skip locked;
+        perform pg_advisory_xact_lock(hashtextextended('webhook:' || wanted, 0));
+    elsif not pg_try_advisory_xact_lock(hashtextextended('webhook:' || wanted, 0)) then
+        is_changed := false;
+        return;
     end if;
+    select * into webhook from public.webhook_events w where w.id = wanted for update;
     status := webhook.status;
     reason := webhook.reason;
     detail := webhook.detail;

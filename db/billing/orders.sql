@@ -17,6 +17,7 @@ declare
     known uuid;
     product public.products;
     price public.product_prices;
+    upgrade record;
     opened public.orders;
 begin
     perform app.check_idempotency_key(idempotency_key);
@@ -43,11 +44,13 @@ begin
         perform app.refuse('LIMIT_EXCEEDED', format(
             'One user opens at most %s orders in a day without paying. Pay one of them, or wait.', daily_limit));
     end if;
+    -- In a paid period on a plan of a lower price, the difference for what is left of it.
+    select u.amount_cents, u.paid_until into upgrade from app.upgrade_at_provider(actor_id, product.plan_id, price) u;
     insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
-        billing_interval, price_id, success_url, cancel_url, expires_at)
+        billing_interval, price_id, success_url, cancel_url, expires_at, paid_until)
     values (actor_id, product.id, product.kind, product.credits, product.plan_id, price.provider,
-        price.amount_cents, price.currency, price.billing_interval, price.price_id,
-        open_order.success_url, open_order.cancel_url, now() + lasts)
+        coalesce(upgrade.amount_cents, price.amount_cents), price.currency, price.billing_interval, price.price_id,
+        open_order.success_url, open_order.cancel_url, least(now() + lasts, upgrade.paid_until), upgrade.paid_until)
     returning * into opened;
     perform app.remember_result(actor_id, 'create_checkout', idempotency_key, fingerprint, opened.id);
     return opened;

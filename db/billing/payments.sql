@@ -219,7 +219,7 @@ end;
 $$;
 
 -- Gives what was ordered, since `payment` has paid for it; the order and its buyer's wallet are locked. Until
--- when a plan lasts is the provider's to say, where it renews it, else the calendar's.
+-- when a plan lasts is the provider's to say, where it renews it, else the order's, else the calendar's.
 create or replace function app.fulfil_order(ordered public.orders, payment uuid, until_then timestamptz) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -230,7 +230,7 @@ begin
     if ordered.kind = 'CREDITS' then
         perform app.grant_credits(ordered.user_id, 'PURCHASE', ordered.credits, ordered.id::text);
     else
-        period := app.start_plan(ordered.user_id, ordered.plan_id, until_then, ordered.id::text,
+        period := app.start_plan(ordered.user_id, ordered.plan_id, coalesce(until_then, ordered.paid_until), ordered.id::text,
             case ordered.billing_interval when 'YEAR' then 12 else 1 end);
         update public.orders o set paid_until = (select p.ends_at from public.plan_periods p where p.id = period)
         where o.id = ordered.id;

@@ -1,10 +1,5 @@
 -- What admins change in the catalog while the product runs.
 
--- The columns that admins have changed, with some more.
-create or replace function app.with_edited(known text[], more text[]) returns text[]
-language sql immutable set search_path = pg_catalog, pg_temp
-return array(select distinct c from unnest(known || more) as c order by c);
-
 -- Switches a tool on or off, and notes it; doing it twice changes nothing more. Returns the tool.
 create or replace function app.set_tool_active(wanted text, active boolean) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -23,5 +18,5 @@ begin
 end;
 $$;
 
-revoke execute on function app.with_edited(text[], text[]), app.set_tool_active(text, boolean) from public;
+revoke execute on function app.set_tool_active(text, boolean) from public;
 grant execute on function app.set_tool_active(text, boolean) to authenticated;

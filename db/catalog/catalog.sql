@@ -53,6 +53,20 @@ begin
 end;
 $$;
 
+-- Whether what a user makes carries a watermark: what their plan says, and always without one.
+create or replace function app.adds_watermark(owner_id uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select p.adds_watermark from public.users u join public.plans p on p.id = u.plan_id
+                     where u.id = owner_id), true);
+$$;
+
+-- Whether a user may have pictures as they were made. With its caller's rights: of who may be read.
+create or replace function app.has_high_quality(owner_id uuid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select p.has_high_quality from public.users u join public.plans p on p.id = u.plan_id
+                     where u.id = owner_id), false);
+$$;
+
 -- The names of parameters that ought to name a row of the catalog and name none. Servers of the release before
 -- ask it.
 create or replace function app.unknown_references(parameters_schema jsonb, parameters jsonb) returns text[]
@@ -81,8 +95,9 @@ $$;
 
 revoke execute on function
     app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb), app.note_made_tools(text[]),
-    app.check_plan_has(uuid, jsonb, jsonb)
+    app.check_plan_has(uuid, jsonb, jsonb), app.adds_watermark(uuid), app.has_high_quality(uuid)
 from public;
+grant execute on function app.has_high_quality(uuid) to anon, authenticated;
 grant execute on function app.unknown_references(jsonb, jsonb), app.catalog_references(jsonb, jsonb)
 to authenticated;
 grant execute on function app.note_made_tools(text[]) to service;

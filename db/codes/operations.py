@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, text
 
 from db.accounts.devices import device_name
 from db.accounts.rules import clean_user_agent
@@ -77,6 +77,12 @@ _CLAIM = SqlFunction[Any](
     "record(ended_sessions uuid[], password_ended boolean)",
     claimed="uuid",
 )
+
+
+_OWNER_NAMES = text("""
+    select u.email, u.username from one_time_codes c join users u on u.id = c.user_id
+    where c.id = any(cast(:codes as uuid[]))
+""")
 
 
 class CodePurpose(StrEnum):
@@ -208,6 +214,12 @@ async def owner_of_code(transaction: Transaction, code_id: UUID) -> Whose | None
         select(OneTimeCode.email_key, OneTimeCode.user_id).where(OneTimeCode.id == code_id)
     )
     return Whose(row["email_key"], row["user_id"]) if row else None
+
+
+async def owner_names(transaction: Transaction, code_ids: Sequence[UUID]) -> list[str]:
+    """The address and the username of those whose codes these are."""
+    rows = await transaction.fetch_all(_OWNER_NAMES, codes=list(code_ids))
+    return [name for row in rows for name in row if name is not None]
 
 
 async def use_code(

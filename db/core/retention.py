@@ -64,7 +64,7 @@ async def make_event_days(connection: asyncpg.Connection) -> None:
     await call_on(connection, _MAKE_EVENT_DAYS(days_ahead=EVENT_DAYS_AHEAD))
 
 
-async def turn_event_days(database: Database) -> int:
+async def rotate_event_partitions(database: Database) -> int:
     """Makes the coming days of the event log, then drops the old ones; returns how many went."""
     async with database.transaction(SERVICE) as transaction:
         await make_event_days(transaction.connection)

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageCms
@@ -22,6 +23,11 @@ from db.files.picture_files import with_ends, without_metadata
 # Longer sides cannot be written as JPEG.
 LONGEST_SIDE_PIXELS = 65_500
 JPEG_QUALITY = 92
+# What a picture carries that was made on a plan which adds a watermark (from Sparky).
+WATERMARK = Path(__file__).with_name("watermark.png")
+WATERMARK_SHARE, WATERMARK_PIXELS = 0.18, 150
+WATERMARK_PADDING, WATERMARK_OPACITY = 0.04, 0.75
+MARKED_QUALITY = 75
 # A lossy photo with alpha grows tenfold as a PNG; the server holds what is written in memory.
 WRITTEN_LIMIT_BYTES = 40_000_000
 
@@ -89,6 +95,28 @@ def resized_image(data: bytes, width_pixels: int) -> bytes:
     smaller.info.clear()
     output = io.BytesIO()
     smaller.save(output, kind, **({"quality": JPEG_QUALITY} if kind != "PNG" else {}))
+    return output.getvalue()
+
+
+def marked_image(data: bytes) -> bytes:
+    """A stored picture with the watermark in its lower right corner, in its own format.
+
+    Its width is a share of the picture's and has a bound; so has its distance from the edges.
+    """
+    stored = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
+    kind = stored.format
+    picture = stored.convert("RGBA" if stored.has_transparency_data else "RGB")
+    picture.info.clear()
+    mark = Image.open(WATERMARK).convert("RGBA")
+    width = max(1, min(WATERMARK_PIXELS, round(picture.width * WATERMARK_SHARE)))
+    height = max(1, round(mark.height * width / mark.width))
+    mark = mark.resize((width, height), Image.Resampling.LANCZOS)
+    mark.putalpha(mark.getchannel("A").point(lambda alpha: round(alpha * WATERMARK_OPACITY)))
+    padding = round(picture.width * WATERMARK_PADDING)
+    place = (picture.width - padding - width, picture.height - padding - height)
+    picture.paste(mark, (max(0, place[0]), max(0, place[1])), mark)
+    output = io.BytesIO()
+    picture.save(output, kind, **({"quality": MARKED_QUALITY} if kind != "PNG" else {}))
     return output.getvalue()
 
 
@@ -282,6 +310,8 @@ def answer(data: bytes, limit_pixels: int, task: str, argument: str) -> tuple[by
     """One line of JSON, and the new bytes."""
     if task == "resize":
         return b"{}\n", resized_image(data, int(argument))
+    if task == "mark":
+        return b"{}\n", marked_image(data)
     try:
         if task == "shrink":
             return b"{}\n", shrunk_image(data, int(argument), limit_pixels)

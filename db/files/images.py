@@ -78,6 +78,11 @@ class ImageWorker:
         _, body = await self._asked("resize", str(width_pixels), data, asker)
         return body
 
+    async def mark(self, data: bytes, asker: Asker = NOBODY) -> bytes:
+        """A stored picture with the watermark on it."""
+        _, body = await self._asked("mark", "", data, asker)
+        return body
+
     async def shrink(self, data: bytes, longest_pixels: int, asker: Asker = NOBODY) -> bytes:
         """A stored picture as a JPEG whose sides are no longer, white where it is see-through."""
         _, body = await self._asked("shrink", str(longest_pixels), data, asker)

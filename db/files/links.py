@@ -18,6 +18,7 @@ from db.core.errors import DomainError, ErrorCode
 from db.files.storage import (
     incoming_path,
     is_storage_path,
+    marked_path,
     open_store,
     put_headers,
     upload_path,
@@ -50,10 +51,16 @@ class LinkSigner:
         self._key = key.encode()
 
     def sign_url(
-        self, method: LinkMethod, path: str, expires_at: float, content_type: str | None = None
+        self,
+        method: LinkMethod,
+        path: str,
+        expires_at: float,
+        content_type: str | None = None,
+        *,
+        rounded_to: int = LINK_BUCKET_SECONDS,
     ) -> str:
         """A link good until `expires_at` (Unix seconds), rounded up to the next five minutes."""
-        expires = -(-int(expires_at) // LINK_BUCKET_SECONDS) * LINK_BUCKET_SECONDS
+        expires = -(-int(expires_at) // rounded_to) * rounded_to
         signature = self._signature(method, path, str(expires), content_type or "")
         kind = f"&type={quote(content_type, safe='')}" if content_type else ""
         return f"{self._prefix}{path}?method={method}&expires={expires}{kind}&signature={signature}"
@@ -102,14 +109,27 @@ class Links:
         return {"Content-Type": content_type, **self._extra_headers}
 
     def picture_url(
-        self, path: str, content_type: str | None, expires_at: float, width_pixels: int | None
+        self,
+        path: str,
+        content_type: str | None,
+        expires_at: float,
+        width_pixels: int | None,
+        *,
+        is_marked: bool = False,
     ) -> str:
         """A picture, or a variant of it. Variants come from this server, which makes each once."""
+        whole = marked_path(path) if is_marked else path
         if width_pixels is not None:
-            sized = variant_path(path, width_pixels)
+            sized = variant_path(whole, width_pixels)
             return self.signer.sign_url("GET", sized, expires_at, content_type)
+        if is_marked or self._bucket is None:
+            return self.signer.sign_url("GET", whole, expires_at, content_type)
+        return self.presigned("GET", path, expires_at)
+
+    def brief_url(self, path: str, content_type: str | None, expires_at: float) -> str:
+        """A whole picture, until then and no longer."""
         if self._bucket is None:
-            return self.signer.sign_url("GET", path, expires_at, content_type)
+            return self.signer.sign_url("GET", path, expires_at, content_type, rounded_to=1)
         return self.presigned("GET", path, expires_at)
 
     def presigned(self, method: LinkMethod, path: str, expires_at: float) -> str:

@@ -42,7 +42,9 @@ log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 256 * 1024
 _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_WHOLE = rf"uploads/{_UUID}/{_UUID}|generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
+_WHOLE = (
+    rf"(?:user_)?uploads/{_UUID}/{_UUID}|(?:marked/)?generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
+)
 _WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
 _ARCHIVE = rf"exports/{_UUID}/{_UUID}\.zip"
 _PATH = re.compile(
@@ -59,6 +61,11 @@ def media_type(text: str | None) -> str:
 
 def upload_path(user_id: UUID, upload_id: UUID) -> str:
     """Where the photo of an upload is kept."""
+    return f"user_uploads/{user_id}/{upload_id}"
+
+
+def older_upload_path(user_id: UUID, upload_id: UUID) -> str:
+    """Where photos were kept before; those that are there stay."""
     return f"uploads/{user_id}/{upload_id}"
 
 
@@ -84,7 +91,7 @@ def is_archive(path: str) -> bool:
 
 def user_folders(user_id: UUID) -> Iterator[str]:
     """Every folder that may hold files of a user's: each file of a kind is in one of theirs."""
-    for kind in ("uploads", "generations"):
+    for kind in ("user_uploads", "uploads", "generations", marked_path("generations")):
         yield f"{kind}/{user_id}"
         for width in VARIANT_WIDTHS_PIXELS:
             yield variant_path(f"{kind}/{user_id}", width)
@@ -101,6 +108,26 @@ def variant_of(path: str) -> tuple[str, int] | None:
     """The picture that a path is a variant of, and its width; None for the picture itself."""
     match = _PATH.fullmatch(path)
     return (match["of"], int(match["width"])) if match and match["width"] else None
+
+
+def marked_path(path: str) -> str:
+    """Where a result with the watermark on it is kept."""
+    return f"marked/{path}"
+
+
+def is_marked(path: str) -> bool:
+    """Whether this is a result with the watermark on it, in any width."""
+    return whole_of(path) != (variant_of(path) or (path, 0))[0]
+
+
+def whole_of(path: str) -> str:
+    """The picture that a path is a variant of, in a width or with a watermark; or itself."""
+    return (variant_of(path) or (path, 0))[0].removeprefix("marked/")
+
+
+def is_variant(path: str) -> bool:
+    """Whether this is made of another picture, when somebody first asks for it."""
+    return whole_of(path) != path
 
 
 def is_storage_path(path: str) -> bool:
@@ -247,9 +274,10 @@ class Storage:
 
     async def delete_picture(self, path: str) -> None:
         """Remove a picture, then its variants: without it no further one is made."""
-        await self.delete(path)
-        for width in VARIANT_WIDTHS_PIXELS:
-            await self.delete(variant_path(path, width))
+        for whole in (path, marked_path(path)) if path.startswith("generations/") else (path,):
+            await self.delete(whole)
+            for width in VARIANT_WIDTHS_PIXELS:
+                await self.delete(variant_path(whole, width))
 
     async def delete_user_files(self, user_id: UUID) -> int:
         """Remove every file of a user's, known or not; returns how many there were."""

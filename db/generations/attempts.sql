@@ -257,6 +257,7 @@ begin
     update public.generations g
     set status = 'SUCCEEDED', result = made_result, result_path = made_path,
         result_content_type = made_content_type, result_bytes = made_bytes, made_offline = offline,
+        has_watermark = made_path is not null and app.adds_watermark(generation.user_id),
         credits_charged = case when preview then 0 else coalesce(hold.amount, 0) end, finished_at = clock_timestamp()
     where g.id = wanted returning * into generation;
     insert into public.result_cache as c

@@ -127,9 +127,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into public.generations
         (id, user_id, tool_id, upload_id, mask_upload_id, status, parameters, cache_key, result, result_path,
-         result_content_type, result_bytes, made_offline, from_cache, created_at, finished_at)
+         result_content_type, result_bytes, has_watermark, made_offline, from_cache, created_at, finished_at)
     select new_generation, owner_id, tool_id, upload_id, mask_upload_id, 'SUCCEEDED', parameters, new_cache_key,
-           c.result, c.result_path, c.result_content_type, c.result_bytes, c.made_offline, true, clock.now, clock.now
+           c.result, c.result_path, c.result_content_type, c.result_bytes,
+           c.result_path is not null and app.adds_watermark(owner_id), c.made_offline, true, clock.now, clock.now
     from public.result_cache c, (select clock_timestamp() as now) as clock
     where c.cache_key = new_cache_key and c.expires_at > now();
     return found;
@@ -229,7 +230,7 @@ end;
 $$;
 
 -- Forgets a generation of the actor's that has ended, its stored result, and the keys that led to it.
--- What was paid for it stays in the ledger; its picture is swept when no other generation shows it.
+-- What was paid for it stays in the ledger; its picture is removed by a job when no other generation shows it.
 create or replace function app.delete_generation(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -247,10 +248,15 @@ begin
             '{"path": ["input", "id"]}');
     end if;
     update public.generations g set follows_id = null where g.follows_id = wanted;
-    delete from public.result_cache c where c.cache_key = generation.cache_key;
+    delete from public.result_cache c
+    where c.user_id = actor_id and (c.cache_key = generation.cache_key or c.result_path = generation.result_path);
     delete from public.idempotency_keys k
     where k.user_id = actor_id and k.operation in ('create_generation', 'cancel_generation') and k.result_id = wanted;
     delete from public.generations g where g.id = wanted;
+    if generation.result_path is not null then
+        perform app.enqueue('remove_picture', jsonb_build_object('path', generation.result_path),
+            'generation:' || wanted || ':removed');
+    end if;
     return wanted;
 end;
 $$;
@@ -280,7 +286,7 @@ begin
             update public.generations g
             set status = ended.status, from_cache = ended.status = 'SUCCEEDED', result = ended.result,
                 result_path = ended.result_path, result_content_type = ended.result_content_type,
-                result_bytes = ended.result_bytes,
+                result_bytes = ended.result_bytes, has_watermark = ended.has_watermark,
                 made_offline = ended.made_offline, error_code = ended.error_code,
                 error_message = ended.error_message, finished_at = ended.finished_at
             where g.follows_id = ended.id and g.status = 'QUEUED' returning *

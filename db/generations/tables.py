@@ -46,7 +46,8 @@ class Generation(Base):
     others. `attempts` counts the workers that began it: a worker may only end the attempt it
     began. `follows_id` names the identical generation whose result it waits for. `mask_upload_id`
     is a picture that is white where the tool works; the tool finds the place itself without one.
-    `result_bytes` is what the picture takes, shared or not; before, as much as the photo.
+    `result_bytes` is what the picture takes, shared or not; before, as much as the photo. The
+    picture is kept as it was made; one that `has_watermark` is shown with a watermark on it.
     """
 
     __tablename__ = "generations"
@@ -63,6 +64,7 @@ class Generation(Base):
     result_path: Mapped[str | None]
     result_content_type: Mapped[str | None]
     result_bytes: Mapped[int] = mapped_column(server_default=text("0"))
+    has_watermark: Mapped[bool] = mapped_column(server_default=text("false"))
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     credits_charged: Mapped[int] = mapped_column(server_default=text("0"))

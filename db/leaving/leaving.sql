@@ -35,20 +35,24 @@ end;
 $$;
 
 -- Schedules the deletion of an account and ends its API keys and its sessions, which it returns. One that is scheduled
--- already keeps its time, unless the new one is earlier. Without grace the erasing is queued at once.
+-- already keeps its time, unless the new one is earlier. Without grace the erasing is queued at once. The last admin
+-- is refused; all admins are locked before, so that two of them cannot leave at once.
 create or replace function app.schedule_deletion(
     leaving uuid, grace interval, out deletes_at timestamptz, out ended_sessions uuid[]
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     before timestamptz;
-    is_merged boolean;
+    admin_remains boolean := app.admin_remains_without(leaving);
+    account public.users;
 begin
-    select u.status = 'merged' into is_merged from public.users u where u.id = leaving for no key update;
+    select * into account from public.users u where u.id = leaving for no key update;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such user.');
-    elsif is_merged then
+    elsif account.status = 'merged' then
         perform app.refuse('INVALID_STATE', 'This guest is part of another account, and goes with that one.');
+    elsif account.role = 'admin' and not admin_remains then
+        perform app.refuse_last_admin();
     end if;
     perform app.require_no_organization_left(leaving);
     select d.deletes_at into before from public.account_deletions d where d.user_id = leaving;
@@ -119,10 +123,15 @@ $$;
 -- Begins to erase an account whose time has come, so that nobody can sign in any more; true, too, when
 -- that had begun. Whoever is signing in right now has either cancelled it before, or is refused. With it
 -- go the guests who were merged into it, each by a job of its own: of the account's files some are theirs.
+-- An admin who has become the last one meanwhile, by what the operator did, is refused until there is another.
 create or replace function app.begin_erasing(leaving uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    perform from public.users u where u.id = leaving for no key update;
+    if not app.admin_remains_without(leaving) and exists (
+        select from public.users u join public.account_deletions d on d.user_id = u.id
+        where u.id = leaving and u.role = 'admin' and d.began_at is null and d.deletes_at <= now()) then
+        perform app.refuse_last_admin();
+    end if;
     update public.account_deletions d set began_at = coalesce(d.began_at, clock_timestamp())
     where d.user_id = leaving and d.deletes_at <= now();
     if not found then

@@ -217,8 +217,20 @@ begin
 end;
 $$;
 
+-- Whether somebody may invite to a role now: owners to any, admins to those below their own. An
+-- invitation is as good as who sent it, so that an admin who is removed does not come back by one that
+-- they sent to themselves.
+create or replace function app.may_invite(wanted uuid, inviter_id uuid, role text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from public.organization_members m
+        where m.organization_id = wanted and m.user_id = inviter_id and (m.role = 'OWNER'
+            or m.role = 'ADMIN' and app.organization_rank(may_invite.role) < app.organization_rank(m.role)));
+$$;
+
 -- Makes the caller a member and returns the organization; again, when they have accepted already.
 -- NOT_FOUND for what is revoked, expired or unknown alike.
+-- NOT_FOUND, too, once who invited might not invite to that role any more.
 create or replace function app.accept_invitation(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -238,7 +250,8 @@ begin
         where m.organization_id = invitation.organization_id and m.user_id = actor_id) then
         return invitation.organization_id;
     end if;
-    if invitation.id is null or invitation.status <> 'PENDING' or invitation.expires_at <= now() then
+    if invitation.id is null or invitation.status <> 'PENDING' or invitation.expires_at <= now()
+        or not app.may_invite(invitation.organization_id, invitation.invited_by, invitation.role) then
         perform app.refuse('NOT_FOUND', 'There is no such invitation, or it is over. Ask for a new one.',
             '{"path": ["input", "token"]}');
     end if;
@@ -425,7 +438,7 @@ revoke execute on function app.organization_rank(text), app.enter_organization(u
     app.invite_member(uuid, text, text, text), app.revoke_invitation(uuid), app.accept_invitation(uuid),
     app.set_member_role(uuid, uuid, text), app.remove_member(uuid, uuid), app.leave_organization(uuid),
     app.transfer_ownership(uuid, uuid), app.select_organization(uuid), app.name_member(),
-    app.rename_member(), app.end_membership() from public;
+    app.rename_member(), app.end_membership(), app.may_invite(uuid, uuid, text) from public;
 grant execute on function app.create_organization(text, text),
     app.invite_member(uuid, text, text, text), app.revoke_invitation(uuid), app.accept_invitation(uuid),
     app.set_member_role(uuid, uuid, text), app.remove_member(uuid, uuid), app.leave_organization(uuid),

@@ -45,6 +45,30 @@ begin
 end;
 $$;
 
+-- What an upgrade in a paid period costs at a provider, and until when it pays: the difference to what the current
+-- plan costs there. No row where there is none to be had: then a whole month is paid, and begins at once.
+create or replace function app.upgrade_at_provider(
+    owner_id uuid, wanted_plan text, price public.product_prices, out amount_cents integer, out paid_until timestamptz
+) returns setof record
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    current_cents integer;
+begin
+    -- The prices that a provider keeps cannot be charged in part; months are what is compared.
+    if price.price_id is null and price.billing_interval = 'MONTH' then
+        select c.amount_cents into current_cents
+        from public.plan_subscriptions s join public.products p on p.plan_id = s.plan_id
+        join public.product_prices c on c.product_id = p.id
+        where s.user_id = owner_id and s.status <> 'ENDED' and c.provider = price.provider
+            and c.currency = price.currency and c.billing_interval = 'MONTH' and c.amount_cents <= price.amount_cents
+        order by c.amount_cents desc limit 1;
+        return query select greatest(1, q.amount_cents), q.paid_until
+            from app.quote_plan(owner_id, wanted_plan, price.amount_cents, current_cents) q
+            where q.kind = 'UPGRADE' and current_cents is not null;
+    end if;
+end;
+$$;
+
 -- Sets which plan the caller is to have, and returns the caller. A plan of a lower price comes when the
 -- current period ends, the current one goes on after all. PAYMENT_REQUIRED for one of a higher price, with
 -- what has to be paid; it begins when that is.
@@ -237,6 +261,7 @@ end;
 $$;
 
 revoke execute on function
+    app.upgrade_at_provider(uuid, text, public.product_prices),
     app.quote_plan(uuid, text, integer, integer), app.change_plan(text), app.refuse_unpaid_plan(uuid, text),
     app.resume_plan(public.plan_subscriptions), app.refuse_paid_ahead(public.plan_subscriptions),
     app.schedule_plan(public.plan_subscriptions, text, boolean), app.cancel_plan(),

@@ -17,7 +17,14 @@ from db.core.commands import FunctionCall, SqlFunction, call, call_on
 from db.core.errors import DomainError, ErrorCode, bad_input, refuse_any
 from db.core.pool import Database
 from db.files.images import InspectedImage
-from db.files.storage import EXTENSIONS, Storage, incoming_path, media_type, upload_path
+from db.files.storage import (
+    EXTENSIONS,
+    Storage,
+    incoming_path,
+    media_type,
+    older_upload_path,
+    upload_path,
+)
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -176,7 +183,8 @@ async def delete_upload_files(storage: Storage, folder_id: UUID, upload_id: UUID
     """Remove all that can lie in storage for an upload."""
     if storage.is_direct:
         await storage.delete(incoming_path(folder_id, upload_id))
-    await storage.delete_picture(upload_path(folder_id, upload_id))
+    for path_of in (upload_path, older_upload_path):
+        await storage.delete_picture(path_of(folder_id, upload_id))
 
 
 @dataclass(frozen=True, slots=True)

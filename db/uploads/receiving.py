@@ -13,7 +13,7 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.fair_queue import Asker
 from db.core.pool import Database
 from db.files.images import ImageWorker, InspectedImage
-from db.files.storage import Storage, incoming_path, media_type, upload_path, variant_of
+from db.files.storage import Storage, incoming_path, media_type, upload_path, whole_of
 from db.uploads.operations import (
     UNUSED_LASTS,
     UploadLimits,
@@ -174,7 +174,7 @@ async def sweep_files(database: Database, storage: Storage) -> int:
     """Delete files that are a day old and nobody's: left by crashes, or by deleted accounts."""
     swept = 0
     async for paths in storage.older_than(datetime.now(UTC) - UNUSED_LASTS):
-        whole = {path: (variant_of(path) or (path, 0))[0] for path in paths}
+        whole = {path: whole_of(path) for path in paths}
         known = await known_files(database, list(set(whole.values())))
         for path in paths:
             if whole[path] not in known:

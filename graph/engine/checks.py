@@ -57,7 +57,10 @@ def _field_faults(
 def _size_faults(
     graph_type: GraphQLObjectType, name: str, field: GraphQLField, backing: Backing | None
 ) -> Iterator[str]:
-    """What may be large is declared, since it is weighed; and Python computes nothing from it."""
+    """What may be large is declared, since it is weighed; and Python computes nothing from it.
+
+    What is computed for some rows only is null for the others.
+    """
     if backing is None:
         return
     place, large = f"{graph_type.name}.{name}", backing.model.large
@@ -66,8 +69,10 @@ def _size_faults(
             source = backing.table.columns.get(column or python_name(field))
             if source is not None and isinstance(source.type, JSON) and source.name not in large:
                 yield f"{place} is JSON, but its table does not say how large that may be"
-        case specs.Computed(names):
+        case specs.Computed(names, _, present):
             yield from (f"{place} is made of {n}, which is large" for n in names if n in large)
+            if present is not None and is_non_null_type(field.type):
+                yield f"{place} is not there for every row, so it must be nullable"
 
 
 def _list_faults(name: str, field: GraphQLField) -> Iterator[str]:

@@ -149,14 +149,19 @@ def root_connection(
     return ListField(item, Page(order, None, search=search, for_admins=True), description)
 
 
-def computed(*columns: str, description: str) -> Callable[[Callable[..., Any]], Any]:
+def computed(
+    *columns: str,
+    present: Callable[[FromClause], ColumnElement[bool]] | None = None,
+    description: str,
+) -> Callable[[Callable[..., Any]], Any]:
     """Decorates a method that finishes a value in Python; `self` has the named columns.
 
-    Its arguments are enums; the method gets the name of the value that was chosen, or None.
+    Its arguments are enums; the method gets the name of the value that was chosen, or None. Where
+    `present` is not true of the row, the value is null, and the method not asked.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        return _field(Computed(columns, function), description, resolver=function)
+        return _field(Computed(columns, function, present), description, resolver=function)
 
     return decorate
 

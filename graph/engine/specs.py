@@ -114,10 +114,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Computed:
-    """A value finished in Python from columns of the row."""
+    """A value finished in Python from columns of the row; null where `present` is not true."""
 
     columns: tuple[str, ...]
     function: Callable[..., Any]
+    present: Callable[[FromClause], ColumnElement[bool]] | None = None
 
 
 @dataclass(frozen=True)

@@ -42,15 +42,31 @@ def test_what_is_no_password(chosen: str) -> None:
     [
         *("aaaaaaaa", "        ", "é" * 8, "e\u0301" * 8, "x\u0302" * 8, "a" * 256, "😀" * 8),
         *("12345678", "password", "PassWord1", "ｐａｓｓｗｏｒｄ", "ana.miller@example.com"),
-        *("Ana.Miller", "ana-the-1st", "ANA-THE-1ST"),
+        *("Ana.Miller", "ana-the-1st", "ANA-THE-1ST", "miller2026", "M1ll3r!!1234", "2026-Example"),
+        *(
+            "GlowUp2026",
+            "GLOWUP glowup 12",
+            "xGlowUp StudioX",
+            "g10wup$tud10!",
+            "acme+miller+1",
+        ),
     ],
 )
 def test_what_everybody_guesses_first(chosen: str) -> None:
-    about = ("Ana.Miller@example.com", "Ana-the-1st", None)
+    about = ("Ana.Miller@example.com", "Ana-the-1st", None, "GlowUp Studio", "Acme")
     with pytest.raises(DomainError) as refused:
         rules.check_new_password(rules.normalise_password(chosen), "newPassword", about)
     assert refused.value.code is ErrorCode.PASSWORD_TOO_WEAK
     assert refused.value.path == ("input", "newPassword")
+
+
+@pytest.mark.parametrize(
+    "chosen", ["miller sells bread", "correct horse ana", "com.com.com", "anaanaana", "acmacmacm"]
+)
+def test_a_password_may_have_a_name_in_it(chosen: str) -> None:
+    """NIST SP 800-63B-4, 3.1.1.2: the whole password is compared, not the words in it."""
+    about = ("Ana.Miller@example.com", "ana", None, "Acme")
+    rules.check_new_password(chosen, "newPassword", about)
 
 
 def test_a_password_is_the_same_on_every_keyboard() -> None:
@@ -79,8 +95,9 @@ def test_user_agents(sent: str | None, kept: str | None) -> None:
 
 
 def test_every_state_of_a_refresh_token() -> None:
-    for alive, active, used, soon, unused in itertools.product((True, False), repeat=5):
+    for over, alive, active, used, soon, unused in itertools.product((True, False), repeat=6):
         decision = decide_refresh(
+            sign_in_is_over=over,
             session_alive=alive,
             account_active=active,
             token_used=used,
@@ -89,6 +106,8 @@ def test_every_state_of_a_refresh_token() -> None:
         )
         if not alive:
             assert decision is RefreshDecision.REFUSE
+        elif over:
+            assert decision is RefreshDecision.EXPIRED
         elif active and not used:
             assert decision is RefreshDecision.ROTATE
         elif active and soon and unused:

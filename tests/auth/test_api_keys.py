@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from auth.api_keys import ApiKeys, NewSecret, prefix_of, secret_hash, secret_id
+from auth.api_keys import UNKNOWN_PER_MINUTE, ApiKeys, NewSecret, prefix_of, secret_hash, secret_id
 from auth.shared_rates import SharedRates
 from db.core.actor import Actor, KeyGrant, Scope
-from db.core.errors import RateLimited
+from db.core.errors import DomainError, ErrorCode, RateLimited
 from db.core.pool import Database
 from settings import Settings
 from tests.auth.services import AuthServices
@@ -85,3 +85,21 @@ def test_a_limit_counts_what_other_processes_have_let_happen(
     # Who came with a token of a session has no such limit.
     for _ in range(20):
         keys[1].admit(Actor("authenticated", uuid4()))
+
+
+async def test_unknown_keys_of_a_network_are_counted_in_all_processes(
+    database: Database, settings: Settings, services: AuthServices
+) -> None:
+    here, there = (SharedRates(b"key"), SharedRates(b"key"))
+    keys = [ApiKeys(database, services.tokens, settings, rates) for rates in (here, there)]
+    for _ in range(UNKNOWN_PER_MINUTE):
+        with pytest.raises(DomainError) as unknown:
+            await keys[0].verify(NewSecret.make().text, "203.0.113.7")
+        assert unknown.value.code is ErrorCode.UNAUTHENTICATED
+    there.hear(here.report() or "")
+    for process in keys:
+        with pytest.raises(RateLimited):
+            await process.verify(NewSecret.make().text, "203.0.113.7")
+        with pytest.raises(DomainError) as unknown:
+            await process.verify(NewSecret.make().text, "203.0.113.8")
+        assert unknown.value.code is ErrorCode.UNAUTHENTICATED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
@@ -58,15 +58,17 @@ async def test_a_token_says_how_and_when_it_was_signed_in(services: AuthServices
 
 async def test_a_refresh_keeps_how_and_when(services: AuthServices) -> None:
     ana = await services.accounts.sign_up(an_email(), PASSWORD)
+    proven = datetime.now(UTC).replace(microsecond=0) - timedelta(days=7)
     await services.all(
-        "update sessions set authenticated_at = '2026-01-02 03:04:05Z',"
+        "update sessions set authenticated_at = cast(:proven as timestamptz),"
         " methods = '{password,totp}' where id = :id returning id",
         id=ana.session_id,
+        proven=proven,
     )
     refreshed = await services.accounts.refresh(ana.refresh_token)
     claims = claims_of(refreshed.access_token)
     assert claims["aal"] == "aal2"
-    assert claims["auth_time"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
+    assert claims["auth_time"] == proven.timestamp()
 
 
 async def test_a_token_from_before_there_were_these_claims_is_of_an_old_sign_in(
@@ -107,6 +109,7 @@ def reauthentication(services: AuthServices, settings: Settings) -> Reauthentica
         services.passwords,
         services.accounts._attempts,
         Sessions(services.tokens, settings),
+        services.failures,
     )
 
 

@@ -12,14 +12,14 @@ import pytest
 
 from db.accounts import bounds
 from db.accounts.assurance import SignInMethod
-from db.accounts.sessions import open_session, rotate_refresh_token
+from db.accounts.sessions import SessionLife, open_session, rotate_refresh_token
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 from db.core.retention import purge
 
 from ..conftest import MakeUser
 
-LIFE = timedelta(days=30)
+LIFE = SessionLife(unused=timedelta(days=30), proven=timedelta(days=90))
 
 
 async def opened(database: Database, actor: Actor, token: bytes | None = None) -> object:

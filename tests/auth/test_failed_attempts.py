@@ -9,8 +9,10 @@ import asyncpg
 import pytest
 
 from auth import failed_attempts
+from auth.attempts import Attempts
 from auth.failed_attempts import FailedAttempts
 from db.audit.actions import AuditAction
+from db.core.errors import ErrorCode
 from db.core.origin import asked_from
 from db.core.pool import Database
 
@@ -159,3 +161,27 @@ async def test_the_right_password_of_a_locked_account_is_noted_as_refused(
     await refused(services.accounts.sign_in(email, PASSWORD))
     await services.failures.stop()
     assert await services.audit(ana.user_id) == ["sign_up", "sign_in_refused"]
+
+
+async def test_what_a_limit_refused_is_a_line_however_many_came(
+    services: AuthServices, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_attempts, "WRITE_AFTER_SECONDS", 3600.0)
+    monkeypatch.setattr(services.accounts, "_attempts", Attempts(1, lambda: 0.0))
+    asked_from(Asker("192.0.2.77"))
+    noted = """select subject, times, user_id from audit_log
+        where action = 'rate_limited' and network = '192.0.2.0/24' order by id"""
+
+    async def limited(times: int) -> None:
+        for _ in range(times):
+            attempt = services.accounts.sign_in(an_email(), PASSWORD, network="192.0.2.77")
+            assert await refused(attempt) is ErrorCode.RATE_LIMITED
+
+    await refused(services.accounts.sign_in(an_email(), PASSWORD, network="192.0.2.77"))
+    await limited(12)
+    await services.failures.write()
+    await limited(8)
+    await services.failures.write()
+    assert [tuple(row) for row in await owner.fetch(noted)] == [("password", 12, None)]
+    await services.failures.stop()
+    assert [row["times"] for row in await owner.fetch(noted)] == [12, 8]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from auth.browser_sign_in import BrowserSignIn
+from auth.shared_rates import SharedRates
 from auth.token_sealing import seal, unseal
 from db.core.errors import RateLimited
 from db.identities.rules import answers_challenge, is_allowed_redirect
@@ -264,14 +265,21 @@ def test_a_verifier_answers_its_challenge_only() -> None:
 
 
 async def test_beginning_has_a_budget_for_each_address(place: Place) -> None:
+    """In all processes together."""
     few = place.settings.model_copy(update={"provider_sign_ins_per_address": 2})
-    browsers = BrowserSignIn(replace(place.services, settings=few))
+    rates, others = SharedRates(b"key"), SharedRates(b"key")
+    browsers, elsewhere = (
+        BrowserSignIn(replace(place.services, settings=few, rates=one)) for one in (rates, others)
+    )
     given: Any = {"code_challenge": None, "method": None, "browser": None}
     for network in ("a", "a", "b"):
         await browsers.begin("discord", APP, network=network, **given)
-    with pytest.raises(RateLimited) as refusal:
-        await browsers.begin("discord", APP, network="a", **given)
-    assert 0 < refusal.value.retry_after_seconds <= 30
+    others.hear(rates.report() or "")
+    for process in (browsers, elsewhere):
+        with pytest.raises(RateLimited) as refusal:
+            await process.begin("discord", APP, network="a", **given)
+        assert 0 < refusal.value.retry_after_seconds <= 30
+        await process.begin("discord", APP, network="c", **given)
 
 
 async def test_a_code_is_sealed_to_its_app_and_not_to_json(place: Place) -> None:

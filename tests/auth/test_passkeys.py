@@ -14,6 +14,7 @@ from auth.ceremonies import Ceremonies
 from auth.passkeys import CHALLENGES_PER_MINUTE, Passkeys
 from auth.second_factors import SecondFactors
 from auth.sessions import SecondFactorNeeded, Sessions, SignedIn
+from auth.shared_rates import SharedRates
 from db.core.errors import DomainError, ErrorCode
 from db.factors.rules import PASSKEYS_PER_USER, SecondFactor
 from settings import Settings
@@ -64,8 +65,15 @@ class Member:
 @pytest.fixture
 def passkeys(services: AuthServices, settings: Settings) -> Passkeys:
     sessions = Sessions(services.tokens, settings)
-    factors = SecondFactors(services.database, sessions, settings)
-    return Passkeys(services.database, sessions, factors, settings)
+    factors = SecondFactors(services.database, sessions, services.failures, settings)
+    return Passkeys(
+        services.database,
+        sessions,
+        factors,
+        settings,
+        SharedRates.alone(),
+        services.failures,
+    )
 
 
 @pytest.fixture

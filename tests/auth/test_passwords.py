@@ -14,6 +14,8 @@ from auth import passwords
 from auth.passwords import PasswordHasher
 from db.core.errors import DomainError, ErrorCode
 
+pytestmark = pytest.mark.usefixtures("real_hashes")
+
 
 @pytest_asyncio.fixture
 async def hasher() -> AsyncIterator[PasswordHasher]:

@@ -81,7 +81,9 @@ class Member:
 
 @pytest.fixture
 def factors(services: AuthServices, settings: Settings) -> SecondFactors:
-    return SecondFactors(services.database, Sessions(services.tokens, settings), settings)
+    return SecondFactors(
+        services.database, Sessions(services.tokens, settings), services.failures, settings
+    )
 
 
 @pytest.fixture
@@ -306,6 +308,8 @@ async def test_guesses_from_one_network_are_bounded_over_all_challenges(ana: Mem
     for _ in range(WRONG_CODES_PER_HOUR):
         assert await refused(ana.verify(ana.wrong(), network=ELSEWHERE)) is INVALID
     assert await refused(ana.verify(ana.code(), network=ELSEWHERE)) is ErrorCode.RATE_LIMITED
+    await ana.services.failures.write(all_of_them=True)
+    assert "rate_limited" in await ana.services.audit(ana.user_id)
     again = ana.factors.reauthenticate(ana.actor, ana.code(), network=ELSEWHERE)
     assert await refused(again) is ErrorCode.RATE_LIMITED
     # The owner comes in from another network, or with what nobody can guess.
@@ -392,11 +396,15 @@ async def test_secrets_are_sealed_anew_by_the_first_key(
 ) -> None:
     old = settings.secret("vault-master-key")
     monkeypatch.setenv("VAULT_MASTER_KEY", f"a newer key,{old}")
-    rotated = SecondFactors(ana.services.database, ana.factors._sessions, settings)
+    rotated = SecondFactors(
+        ana.services.database, ana.factors._sessions, ana.services.failures, settings
+    )
     await rotated.verify(await ana.challenge(), ana.code())
     await ana.forget_used()
     monkeypatch.setenv("VAULT_MASTER_KEY", "a newer key")
-    newest = SecondFactors(ana.services.database, ana.factors._sessions, settings)
+    newest = SecondFactors(
+        ana.services.database, ana.factors._sessions, ana.services.failures, settings
+    )
     assert isinstance(await newest.verify(await ana.challenge(), ana.code()), SignedIn)
 
 

@@ -111,6 +111,44 @@ async def test_expiry_ends_refreshing(services: AuthServices, table: str) -> Non
     assert await refused(services.accounts.refresh(ana.refresh_token)) is ErrorCode.UNAUTHENTICATED
 
 
+@pytest.mark.parametrize("days", [80, 91])
+async def test_a_session_ends_after_its_time_however_much_it_is_used(
+    services: AuthServices, days: int
+) -> None:
+    ana = await services.accounts.sign_up(an_email(), PASSWORD)
+    assert isinstance(ana, SignedIn)
+    proven = f"""update sessions set authenticated_at = now() - interval '{days} days'
+        where id = :id returning id"""
+    await services.all(proven, id=ana.session_id)
+    if days > 90:
+        assert (
+            await refused(services.accounts.refresh(ana.refresh_token)) is ErrorCode.SESSION_EXPIRED
+        )
+        # Who has proven again who they are goes on with the same token.
+        await services.all(proven.replace(str(days), "0"), id=ana.session_id)
+        await services.accounts.refresh(ana.refresh_token)
+        return
+    await services.accounts.refresh(ana.refresh_token)
+    left = (
+        "select round(extract(epoch from expires_at - now()) / 86400) from sessions where id = :id"
+    )
+    assert await services.value(left, id=ana.session_id) == 10
+
+
+async def test_a_guests_session_goes_on_as_long_as_it_is_used(services: AuthServices) -> None:
+    guest = await services.accounts.sign_in_anonymously()
+    assert isinstance(guest, SignedIn)
+    await services.all(
+        "update sessions set authenticated_at = now() - interval '5 years' where id = :id returning id",
+        id=guest.session_id,
+    )
+    await services.accounts.refresh(guest.refresh_token)
+    left = (
+        "select round(extract(epoch from expires_at - now()) / 86400) from sessions where id = :id"
+    )
+    assert await services.value(left, id=guest.session_id) == 30
+
+
 async def test_a_locked_user_is_out(services: AuthServices, owner: asyncpg.Connection) -> None:
     email = an_email()
     ana = await services.accounts.sign_up(email, PASSWORD)

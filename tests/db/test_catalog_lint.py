@@ -42,6 +42,7 @@ WRITING = {
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
     "anon": {
+        "app.has_high_quality(uuid)",
         "app.measured(anyelement,integer)",
         "app.refuse(text,text,jsonb)",
         "app.seen_of_events()",
@@ -52,6 +53,16 @@ CALLABLE = {
     },
     "authenticated": {
         "app.catalog_references(jsonb,jsonb)",
+        "app.remove_hair_color(text)",
+        "app.remove_hairstyle(text)",
+        "app.remove_plan(text)",
+        "app.remove_skin_color(text)",
+        "app.remove_tool(text)",
+        "app.save_hair_color(text,jsonb)",
+        "app.save_hairstyle(text,jsonb)",
+        "app.save_plan(text,jsonb)",
+        "app.save_skin_color(text,jsonb)",
+        "app.save_tool(text,jsonb)",
         "app.set_translation(text,text,text)",
         "app.translated(text,text)",
         "app.translations_for(text)",
@@ -89,6 +100,7 @@ CALLABLE = {
         "app.create_upload(text,bigint)",
         "app.delete_generation(uuid)",
         "app.delete_upload(uuid)",
+        "app.has_high_quality(uuid)",
         "app.measured(anyelement,integer)",
         "app.quotas(uuid)",
         "app.give_credits_as_admin(uuid,integer,timestamp with time zone,text,text)",

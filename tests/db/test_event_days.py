@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from db.core.pool import Database
-from db.core.retention import turn_event_days
+from db.core.retention import rotate_event_partitions
 from db.embedded.database import EmbeddedDatabase
 from db.migrations.migrate import migrate
 from jobs.core.declare import declared_work
@@ -59,8 +59,8 @@ async def test_an_event_lies_in_its_day_and_days_are_made_ahead(
         moment = datetime.now(UTC) + timedelta(days=days)
         assert await log.fetchval(WRITE, moment) == day_of(moment)
     await log.execute(f"drop table {day_of(TODAY + timedelta(days=3))}")
-    await turn_event_days(pools)
-    await turn_event_days(pools)
+    await rotate_event_partitions(pools)
+    await rotate_event_partitions(pools)
     last = TODAY + timedelta(days=3)
     assert await log.fetchval(WRITE, last) == day_of(last)
 
@@ -70,7 +70,7 @@ async def test_an_event_without_its_day_is_kept_and_its_day_left_to_the_rest(
 ) -> None:
     await log.execute(f"drop table {day_of(TODAY)}")
     assert await log.fetchval(WRITE, TODAY) == "event_days.others"
-    await turn_event_days(pools)
+    await rotate_event_partitions(pools)
     assert await log.fetchval(WRITE, TODAY) == "event_days.others"
     assert await log.fetchval("select count(*) from events") == 2
 
@@ -89,12 +89,12 @@ async def test_old_days_are_dropped_and_the_newest_of_them_marked(
     for kept in (timedelta(days=7), timedelta(0)):
         await log.execute(WRITE, datetime.now(UTC) - kept)
     # As the scheduled work does it.
-    turning = declared_work().schedule["turn_days"]
-    await turning.run(pools)
+    rotation = declared_work().schedule["rotate_events"]
+    await rotation.run(pools)
     assert await log.fetchval("select to_regclass($1)", day_of(old)) is None
     assert tuple(await log.fetchrow(MARK)) == newest_old
     assert await log.fetchval("select count(*) from events") == 2
-    assert await turn_event_days(pools) == 0
+    assert await rotate_event_partitions(pools) == 0
     assert tuple(await log.fetchrow(MARK)) == newest_old
 
 
@@ -116,6 +116,6 @@ async def test_a_busy_table_is_left_for_the_next_time(
     async with log.transaction():
         await log.execute("lock table events in access exclusive mode")
         with pytest.raises(asyncpg.LockNotAvailableError):
-            await turn_event_days(pools)
-    await turn_event_days(pools)
+            await rotate_event_partitions(pools)
+    await rotate_event_partitions(pools)
     assert await log.fetchval(WRITE, TODAY) == day_of(TODAY)

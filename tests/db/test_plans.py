@@ -438,3 +438,55 @@ async def test_spends_at_once_tell_of_low_credits_once(
     actor = await make_user(credits=10)
     await asyncio.gather(*(ledger.spend(actor, 1) for _ in range(10)))
     assert await plans.told(actor) == ["creditsLow"]
+
+
+async def test_an_order_in_a_paid_period_costs_the_difference_for_what_is_left(
+    plans: Plans, actor: Actor, owner: asyncpg.Connection, ledger: Ledger
+) -> None:
+    await owner.execute(
+        "insert into products (id, name, kind, plan_id)"
+        " values ('basic-month', 'Basic', 'PLAN', 'basic')"
+    )
+    await owner.execute(
+        "insert into product_prices (product_id, provider, amount_cents, currency, billing_interval)"
+        " values ('basic-month', 'sandbox', 400, 'USD', 'MONTH')"
+    )
+    try:
+        assert (await opened(owner, actor, "basic-month"))["amount_cents"] == 400
+        await plans.start(actor, "basic")
+        await plans.pass_time(actor, days=14)
+        row = await plans.subscription(actor)
+        part = (row["current_period_end"] - datetime.now(UTC)) / (
+            row["current_period_end"] - row["current_period_start"]
+        )
+        order = await opened(owner, actor, "pro-month")
+        assert order["paid_until"] == row["current_period_end"]
+        assert 0 <= order["amount_cents"] - 600 * part <= 1
+        await owner.execute(
+            "select app.apply_payment('sandbox', $1, jsonb_build_object('type', 'PaymentSucceeded',"
+            " 'payment_id', $2::text, 'amount_cents', $3::integer, 'currency', 'USD', 'references', '[]'::jsonb))",
+            order["id"], str(order["id"]), order["amount_cents"],
+        )  # fmt: skip
+        assert await plans.state(actor) == ("ACTIVE", "pro", None)
+        (basic, pro) = await plans.given(actor)
+        assert basic == ("basic", 40)
+        assert 0 <= 60 * part - pro[1] < 1
+        after = await plans.subscription(actor)
+        assert after["current_period_end"] == row["current_period_end"]
+        # The next one is a month.
+        assert (await opened(owner, actor, "pro-month"))["amount_cents"] == 1000
+        await ledger.assert_sound(actor)
+    finally:
+        await owner.execute("delete from orders where product_id = 'basic-month'")
+        await owner.execute("delete from product_prices where product_id = 'basic-month'")
+        await owner.execute("delete from products where id = 'basic-month'")
+
+
+async def opened(owner: asyncpg.Connection, actor: Actor, product: str) -> asyncpg.Record:
+    """An order that the user opens for a product."""
+    async with owner.transaction():
+        await owner.execute("select set_config('app.user_id', $1, true)", actor.user_claim)
+        return await owner.fetchrow(
+            "select * from app.open_order($1, 'sandbox', null, null, gen_random_uuid()::text)",
+            product,
+        )

@@ -20,11 +20,13 @@ from db.files.storage import (
     generation_path,
     incoming_path,
     is_storage_path,
+    older_upload_path,
     open_storage,
     upload_path,
     variant_of,
     variant_path,
 )
+from db.uploads.operations import delete_upload_files
 from settings import Settings, SettingsError
 
 ANNA = UUID("01890000-0000-7000-8000-00000000000a")
@@ -73,6 +75,10 @@ async def test_of_many_that_create_a_file_one_wins(storage: Storage) -> None:
         "/etc/passwd",
         "uploads/../../etc/passwd",
         f"uploads/{ANNA}/../{BORIS}/{FILE}",
+        f"user_uploads/{ANNA}/../{BORIS}/{FILE}",
+        f"user_uploads/{ANNA}/{FILE}/more",
+        f"user_uploads/{ANNA}/{FILE}.jpg",
+        f"other_uploads/{ANNA}/{FILE}",
         f"uploads/{ANNA}/{FILE}/more",
         f"uploads/{ANNA}/{FILE}\n",
         f"uploads/{ANNA}/{FILE}.jpg",
@@ -118,6 +124,21 @@ async def test_a_picture_goes_with_its_smaller_forms(storage: Storage) -> None:
     assert not [path for path in (PATH, *forms) if await storage.exists(path)]
 
 
+async def test_a_photo_from_before_lies_elsewhere_and_goes_with_its_upload(
+    storage: Storage,
+) -> None:
+    assert upload_path(ANNA, FILE) == f"user_uploads/{ANNA}/{FILE}"
+    older = older_upload_path(ANNA, FILE)
+    paths = [older, variant_path(older, 160), upload_path(ANNA, FILE), upload_path(BORIS, FILE)]
+    for path in paths:
+        await storage.put(path, b"bytes")
+        assert await storage.get(path) == b"bytes"
+    await delete_upload_files(storage, ANNA, FILE)
+    assert [path for path in paths if await storage.exists(path)] == [upload_path(BORIS, FILE)]
+    await storage.put(older, b"bytes")
+    assert await storage.delete_user_files(ANNA) == 1
+
+
 async def test_old_files_are_listed_under_their_own_paths(storage: Storage) -> None:
     paths = {PATH, variant_path(PATH, 160), upload_path(ANNA, FILE), incoming_path(BORIS, FILE)}
     for path in paths:
@@ -142,7 +163,7 @@ async def test_a_storage_that_is_away_says_so(
     away = open_storage(Settings(storage_url="s3://bucket"))
     folder = open_storage(Settings(data_directory=tmp_path))
     (tmp_path / "storage").chmod(0o500)
-    (tmp_path / "storage" / "uploads").write_text("no folder")
+    (tmp_path / "storage" / "user_uploads").write_text("no folder")
     for storage, why in ((away, "127.0.0.1:9"), (folder, "Not a directory")):
         with capture_logs() as logs, pytest.raises(DomainError) as refusal:
             await storage.put(upload_path(ANNA, FILE), b"bytes")

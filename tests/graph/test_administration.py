@@ -53,8 +53,22 @@ INPUTS = {
     "sendNotification": (
         '{userId: "%s", type: OFFER, titleKey: "t", messageKey: "m", idempotencyKey: "k"}'
     ),
-    "setTranslation": '{locale: "en", key: "%s", text: "t"}',
+    **dict.fromkeys(
+        (
+            "removeHairColor",
+            "removeHairstyle",
+            "removePlan",
+            "removeSkinColor",
+            "removeTool",
+            "saveHairstyle",
+            "savePlan",
+            "saveTool",
+        ),
+        '{id: "%s"}',
+    ),
+    **dict.fromkeys(("saveHairColor", "saveSkinColor"), '{hexCode: "%s"}'),
     "setToolActive": '{toolId: "%s", isActive: false}',
+    "setTranslation": '{locale: "en", key: "k", text: "%s"}',
     "unlockUser": '{id: "%s"}',
 }
 
@@ -154,6 +168,17 @@ async def test_others_do_not_pass_by_calling_the_functions(
     calls = (
         f"app.give_credits_as_admin('{user.user_id}', 1, null, 'r', 'k')",
         "app.set_tool_active('hair-color', false)",
+        "app.set_translation('en', 'k', 't')",
+        "app.save_tool('age', '{}')",
+        "app.save_hairstyle('male-fade-1', '{}')",
+        "app.save_hair_color('#000000', '{}')",
+        "app.save_skin_color('#3e2510', '{}')",
+        "app.save_plan('pro', '{}')",
+        "app.remove_tool('age')",
+        "app.remove_hairstyle('male-fade-1')",
+        "app.remove_hair_color('#000000')",
+        "app.remove_skin_color('#3e2510')",
+        "app.remove_plan('pro')",
         f"app.send_notification('{user.user_id}', 'OFFER', 't', 'm', '{{}}', 'k')",
         "app.broadcast_notification('{}', 'k')",
         f"app.cancel_broadcast('{uuid4()}')",

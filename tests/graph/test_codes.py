@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import argon2
 import asyncpg
@@ -156,6 +157,39 @@ async def test_a_changed_password_ends_the_other_sessions(stage: Stage) -> None:
     assert await nobody.code("changePassword", **given) == "UNAUTHENTICATED"
     guest = await nobody.signed_in("signInAnonymously")
     assert await guest.code("changePassword", **given) == "FORBIDDEN"
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_the_words_of_a_deployment_and_of_an_account_are_refused_everywhere(
+    engine: Engine, services: Services, owner: asyncpg.Connection, confirms: bool
+) -> None:
+    added = {"password_blocklist": ["Lampworks"], "confirm_email": confirms}
+    stage = Stage(engine, confirming(services, **added), owner)
+    email, name = an_address(), f"n{uuid4().hex[:12]}"
+    local_part = email.partition("@")[0]
+    weak = ("l4mpworks-2026", f"{local_part}!!", f"2026 {name}")
+    for password in weak:
+        given = {"email": email, "username": name, "password": password}
+        assert await stage.client.code("signUp", **given) == "PASSWORD_TOO_WEAK"
+    client = stage.client.elsewhere()
+    answer = await client("signUp", email=email, username=name, password=PASSWORD)
+    assert answer["errors"] == []
+    way_in = (
+        ("confirmEmail", {"code": (await stage.last(email)).token})
+        if confirms
+        else ("signIn", {"email": email, "password": PASSWORD})
+    )
+    ana = await client.signed_in(way_in[0], **way_in[1])
+    await stage.client("requestPasswordReset", email=email)
+    token = (await stage.last(email)).token
+    for password in weak:
+        given = {"currentPassword": PASSWORD, "newPassword": password}
+        assert await ana.code("changePassword", **given) == "PASSWORD_TOO_WEAK"
+        # The link names no address: its account does.
+        reset = {"code": token, "newPassword": password}
+        assert await stage.client.code("resetPassword", **reset) == "PASSWORD_TOO_WEAK"
+    reset = {"code": token, "newPassword": f"{NEW_PASSWORD} {name}"}
+    assert await stage.client.code("resetPassword", **reset) is None
 
 
 async def test_another_address_is_confirmed_there_and_announced_here(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from graphql import (
 
 from auth.demands import errors_of
 from auth.invitations import invitation_tokens
+from auth.refresh_tokens import new_refresh_token, token_hash
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
@@ -489,8 +490,10 @@ async def invited_to_many(stage: Stage) -> str:
         wanted,
     )
     invited = await stage.owner.fetchval(
-        "insert into organization_invitations (organization_id, email, email_key, role, expires_at)"
-        " select $1, email, email_key, 'VIEWER', now() + interval '1 day' from users where id = $2"
+        "insert into organization_invitations"
+        " (organization_id, email, email_key, role, expires_at, invited_by)"
+        " select $1, email, email_key, 'VIEWER', now() + interval '1 day', id"
+        " from users where id = $2"
         " returning id",
         wanted, stage.actor.user_id,
     )  # fmt: skip
@@ -553,11 +556,30 @@ async def owner_of_others(stage: Stage) -> str:
     return f'{{id: "user_{made}"}}'
 
 
+async def signed_in_last_year(stage: Stage) -> str:
+    token = new_refresh_token()
+    await stage.owner.execute(
+        "with session as (insert into sessions (user_id, expires_at, authenticated_at)"
+        " values ($1, now() + interval '1 day', now() - interval '1 year') returning id)"
+        " insert into refresh_tokens (token_hash, session_id, expires_at)"
+        " select $2, id, now() + interval '1 day' from session",
+        stage.actor.user_id,
+        token_hash(token),
+    )
+    return f'{{refreshToken: "{token}"}}'
+
+
 async def last_admin(stage: Stage) -> str:
     await stage.owner.execute(
         "update users set role = 'user' where role = 'admin' and id <> $1", stage.actor.user_id
     )
     return f'{{id: "user_{stage.actor.user_id}"}}'
+
+
+async def only_admin(stage: Stage) -> str:
+    await last_admin(stage)
+    await stage.owner.execute("update users set role = 'admin' where id = $1", stage.actor.user_id)
+    return "{}"
 
 
 async def has_many_keys(stage: Stage) -> str:
@@ -633,7 +655,10 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "USERNAME_IN_USE": of_name_in_use('{username: "%n"}'),
     },
     "signInAnonymously": {"BAD_USER_INPUT": '{deviceId: ""}'},
-    "refreshSession": {"UNAUTHENTICATED": '{refreshToken: "dead"}'},
+    "refreshSession": {
+        "UNAUTHENTICATED": '{refreshToken: "dead"}',
+        "SESSION_EXPIRED": signed_in_last_year,
+    },
     "signOut": {},
     "reauthenticate": {
         "BAD_USER_INPUT": '{password: "both", code: "123456"}',
@@ -653,6 +678,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "CODE_INVALID": '{code: "123456"}',
         "INVALID_CREDENTIALS": '{password: "wrong one"}',
         "LAST_OWNER": last_owner,
+        "LAST_ADMIN": only_admin,
         "FRESH_SIGN_IN_REQUIRED": stale,
         "SECOND_FACTOR_REQUIRED": with_second_factor,
     },
@@ -852,6 +878,16 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "LAST_OWNER": of_organization('{organizationId: "%o"}'),
     },
     "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
+    "saveTool": {"BAD_USER_INPUT": '{id: "Not a slug"}'},
+    "saveHairstyle": {"BAD_USER_INPUT": '{id: "new-style"}'},
+    "saveHairColor": {"BAD_USER_INPUT": '{hexCode: "red"}'},
+    "saveSkinColor": {"BAD_USER_INPUT": '{hexCode: "#123456", name: ""}'},
+    "savePlan": {"BAD_USER_INPUT": '{id: "pro", name: "Free"}'},
+    "removeTool": {},
+    "removeHairstyle": {},
+    "removeHairColor": {},
+    "removeSkinColor": {},
+    "removePlan": {"INVALID_STATE": '{id: "free"}'},
     "setTranslation": {"BAD_USER_INPUT": '{locale: "de", key: "k", text: "t"}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,

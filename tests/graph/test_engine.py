@@ -148,14 +148,15 @@ async def test_nobody_is_no_viewer(ask: Ask) -> None:
     assert [tool["id"] for tool in answer["data"]["tools"]] == [
         "tool_hairstyle",
         "tool_hair-color",
-        "tool_skin-color",
-        "tool_eye-color",
         "tool_age",
         "tool_smile",
+        "tool_analysis",
         "tool_fat",
         "tool_bald",
+        "tool_beard",
+        "tool_skin-color",
         "tool_halloween",
-        "tool_analysis",
+        "tool_eye-color",
     ]
 
 

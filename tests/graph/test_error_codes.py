@@ -255,6 +255,24 @@ async def last_owner(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+async def signed_in_last_year(stage: Stage) -> list[dict[str, Any]]:
+    email = f"{uuid4()}@example.test"
+    signed_up = await stage.ask(
+        f'mutation {{ signUp(input: {{email: "{email}", password: "correct horse"}}) {{'
+        " session { refreshToken } } }"
+    )
+    await stage.owner.execute(
+        "update sessions set authenticated_at = now() - interval '1 year'"
+        " where user_id = (select id from users where email = $1)",
+        email,
+    )
+    token = signed_up["data"]["signUp"]["session"]["refreshToken"]
+    return await stage.errors(
+        f'mutation {{ refreshSession(input: {{refreshToken: "{token}"}}) {{'
+        " errors { code message } } }"
+    )
+
+
 def of_identities(name: str) -> Provoke:
     """Provokes the code that a mutation of identities alone gives."""
     code = {"linkIdentity": "IDENTITY_IN_USE", "unlinkIdentity": "LAST_IDENTITY"}[name]
@@ -359,6 +377,7 @@ PROVOKED: dict[str, Provoke] = {
     ),
     "IDENTITY_IN_USE": of_identities("linkIdentity"),
     "LAST_IDENTITY": of_identities("unlinkIdentity"),
+    "SESSION_EXPIRED": signed_in_last_year,
     "UNAUTHENTICATED": mutation('spendCredits(input: {amount: 1, idempotencyKey: "k"})', actor=NOBODY),
     "FORBIDDEN": query("{ deadJobs { totalCount } }"),
     "NOT_FOUND": mutation('markNotificationRead(input: {id: "notification_0"})'),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -44,6 +45,7 @@ TABLES = {
     "deleteAccount": "users",
     "exchangeSignInCode": "users",
     "reauthenticate": "users",
+    "refundOrder": "orders",
     "resetPassword": "users",
     "rotateApiKey": "api_keys",
     "selectOrganization": "users",
@@ -68,9 +70,11 @@ NOT_STORED = {
     ("deleteAccount", "code"),
     ("deleteAccount", "password"),
     ("exchangeSignInCode", "codeVerifier"),
+    ("givePlan", "until"),
     ("markAllNotificationsRead", "until"),
     ("reauthenticate", "code"),
     ("reauthenticate", "password"),
+    ("refundOrder", "amountCents"),
     ("resetPassword", "email"),
     ("rotateApiKey", "idempotencyKey"),
     ("signInAnonymously", "deviceId"),
@@ -104,6 +108,25 @@ def document(name: str) -> str:
     return (
         f"mutation($input: {input_name}!) {{ {name}(input: $input) {{ errors {{ code path }} }} }}"
     )
+
+
+async def paid_order(owner: asyncpg.Connection, actor: Actor) -> UUID:
+    """An order of a user's that is paid."""
+    order: UUID = await owner.fetchval(
+        "insert into orders (user_id, product_id, kind, credits, provider, amount_cents, currency,"
+        " expires_at) values ($1, 'credits-50', 'CREDITS', 50, 'sandbox', 500, 'USD', now())"
+        " returning id",
+        actor.user_id,
+    )
+    await owner.execute(
+        "insert into payments (user_id, order_id, provider, provider_payment_id, amount_cents,"
+        " currency, status, pays_order)"
+        " values ($1, $2, 'sandbox', $3, 500, 'USD', 'SUCCEEDED', true)",
+        actor.user_id,
+        order,
+        f"payment {order}",
+    )
+    return order
 
 
 @pytest.fixture
@@ -178,6 +201,12 @@ async def valid(
         "exchangeSignInCode": {
             "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
         },
+        "givePlan": {
+            "userId": f"user_{actor.user_id}",
+            "planId": "pro",
+            "reason": "r",
+            "idempotencyKey": "k",
+        },
         "grantCredits": {
             "userId": f"user_{actor.user_id}",
             "amount": 1,
@@ -185,6 +214,11 @@ async def valid(
             "idempotencyKey": "k",
         },
         "markAllNotificationsRead": {},
+        "refundOrder": {
+            "orderId": f"order_{await paid_order(owner, actor)}",
+            "reason": "r",
+            "idempotencyKey": "k",
+        },
         "sendNotification": {
             "userId": f"user_{actor.user_id}",
             "type": "OFFER",
@@ -272,7 +306,7 @@ def conditions() -> Iterator[tuple[str, str]]:
 async def test_null_is_no_condition(
     ask: Ask, make_user: MakeUser, name: str, condition: str
 ) -> None:
-    text = f"{{ viewer {{ {name}(where: {{ {condition} }}) {{ nodes {{ __typename }} }} }} }}"
+    text = f"{{ viewer {{ {name}(where: {{ {condition} }}) {{ nodes {{ id }} }} }} }}"
     (error,) = (await ask(text, actor=await make_user()))["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert error["path"] == ["viewer", name]

@@ -195,6 +195,26 @@ async def test_an_invitation_that_is_over_makes_nobody_a_member(people: People, 
     assert await people("see", invited, o=wanted) is None
 
 
+@pytest.mark.parametrize("change", ["removed", "demoted", "left"])
+async def test_an_invitation_is_as_good_as_who_sent_it(people: People, change: str) -> None:
+    """An admin who is removed does not come back by an invitation to another address of theirs."""
+    wanted, actors = await people.staffed()
+    admin, other = actors["ADMIN"], await people.make_user()
+    sent = {"o": wanted, "email": await people.email(other), "role": "MEMBER"}
+    token = (await people("invite", admin, **sent))["invitation"]["token"]
+    if change == "left":
+        assert await people.codes("leave", admin, o=wanted) == []
+    elif change == "removed":
+        assert await people.codes("remove", actors["OWNER"], o=wanted, u=user(admin)) == []
+    else:
+        demotion = {"o": wanted, "u": user(admin), "role": "MEMBER"}
+        assert await people.codes("set_role", actors["OWNER"], **demotion) == []
+    assert await people.codes("accept", other, token=token) == ["NOT_FOUND"]
+    # Sent again by who may, it is good.
+    assert await people.codes("invite", actors["OWNER"], **sent) == []
+    assert await people.codes("accept", other, token=token) == []
+
+
 def test_a_token_that_was_changed_is_of_nothing(settings: Settings) -> None:
     tokens, invitation = SignedIds(settings, "organization-invitation"), uuid4()
     token = tokens.token(invitation)

@@ -8,9 +8,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from graphql import get_introspection_query
 
 from auth.query_rates import QueryRates
 from db.core.actor import Actor
+from graph.engine.documents.costs import INTROSPECTION_COST
 from graph.engine.execution.engine import Engine
 from graph.live.source import LiveOperations
 from graph.live.websocket import RequestErrors
@@ -129,6 +131,24 @@ async def test_sockets_and_streams_are_paid_from_the_same_budget(
     (error,) = refused.value.errors
     assert error["extensions"]["code"] == "RATE_LIMITED"
     assert error["extensions"]["retryAfterSeconds"] > 0
+
+
+async def test_introspection_is_paid_for_as_a_part_of_the_whole_schema(
+    engine: Engine, services: Services, settings: Settings, make_user: MakeUser, clock: Clock
+) -> None:
+    ada = await make_user()
+    usual = settings.model_copy(update={"query_cost_per_user": 2_000_000})
+    services = replace(services, queries=QueryRates(usual, clock))
+    whole = await post(engine, services, ada, get_introspection_query())
+    cost = whole.json()["extensions"]["cost"]["requested"]
+    assert (
+        0.9 * INTROSPECTION_COST <= cost <= INTROSPECTION_COST < services.settings.query_cost_limit
+    )
+    name, remaining, _ = left(whole)
+    assert (name, remaining) == ('"user"', usual.query_cost_per_user - cost)
+    part = await post(engine, services, ada, '{ __type(name: "User") { fields { name } } }')
+    assert 1 < part.json()["extensions"]["cost"]["requested"] < 10
+    assert left(part)[1] < remaining
 
 
 def test_settings_refuse_a_budget_that_the_largest_request_can_never_fit() -> None:

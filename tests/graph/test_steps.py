@@ -23,6 +23,7 @@ from server.services import Services
 from ..conftest import MakeUser
 from .conftest import Ask
 
+pytestmark = pytest.mark.usefixtures("real_rests")
 POINTS = 20
 PAGES = " ".join(f"a{n}: profiles(first: {1 + n % 7}) {{ nodes {{ id }} }}" for n in range(99))
 MALFORMED = " ".join(

@@ -47,10 +47,6 @@ def test_every_payload_has_the_viewer(name: str) -> None:
     assert str(payload.fields["viewer"].type) == "User"
 
 
-# Lines of history: no client keeps one by itself, and none ever changes.
-WITHOUT_ID = {"AuditEntry"}
-
-
 def reachable() -> Iterator[tuple[str, GraphQLObjectType]]:
     """The types whose objects are rows of their own somewhere in the schema."""
     for graph_type in SCHEMA.type_map.values():
@@ -71,9 +67,6 @@ def reachable() -> Iterator[tuple[str, GraphQLObjectType]]:
 
 @pytest.mark.parametrize(("place", "found"), list(reachable()))
 def test_whatever_a_client_keeps_has_an_id(place: str, found: GraphQLObjectType) -> None:
-    if found.name in WITHOUT_ID:
-        assert "id" not in found.fields, place
-        return
     assert str(found.fields["id"].type) == "ID!", place
     assert "Node" in {interface.name for interface in found.interfaces}, place
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -14,8 +16,9 @@ from starlette.routing import Route
 
 from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
 from payments.base import Delivery, Notice
-from payments.inbox import WebhookInbox, kept_headers
+from payments.inbox import REFUSED_KEPT, WebhookInbox, kept_headers
 from payments.registry import configured_providers
 from payments.sandbox import SandboxProvider
 from server.webhooks import Webhooks
@@ -103,6 +106,19 @@ async def test_of_what_is_refused_only_so_much_is_kept(shop: Shop) -> None:
     await shop.owner.execute(
         "delete from webhook_events where provider = $1 and not verified", name
     )
+
+
+async def test_a_flood_of_forgeries_does_not_reach_the_database(
+    shop: Shop, settings: Settings, cluster: Any
+) -> None:
+    told = await shop.order(await shop.buyer())
+    forged = shop.driver.forged(shop.driver.delivery("SUCCEEDED", told))
+    name = shop.driver.provider.name
+    away = await Database.connect(cluster.owner_url, settings)
+    await away.close()
+    inbox = WebhookInbox(away, shop.inbox.providers, is_production=False)
+    statuses = [(await post(inbox, name, forged)).status_code for _ in range(REFUSED_KEPT + 1)]
+    assert statuses == [503] * REFUSED_KEPT + [401]
 
 
 def test_headers_are_kept_without_secrets() -> None:
@@ -245,6 +261,34 @@ async def test_the_log_survives_the_account_without_its_person(shop: Shop) -> No
     # Its refund is still booked, with nobody to take credits from.
     await shop.tell("REFUNDED", told)
     assert await shop.status(told) == "REFUNDED"
+
+
+async def test_a_delivery_that_is_counted_meanwhile_is_processed_at_once(
+    sandbox_shop: Shop, cluster: EmbeddedDatabase
+) -> None:
+    buyer = await sandbox_shop.buyer()
+    told = await sandbox_shop.order(buyer)
+    await sandbox_shop.receive(sandbox_shop.driver.delivery("SUCCEEDED", told))
+    webhook = (await sandbox_shop.webhook(told))["id"]
+    other = await asyncpg.connect(cluster.owner_url)
+    try:
+        counting = other.transaction()
+        await counting.start()
+        await other.execute(
+            "update webhook_events set deliveries = deliveries + 1 where id = $1", webhook
+        )
+
+        async def process() -> None:
+            async for _ in sandbox_shop.inbox.process_new():
+                pass
+
+        processing = asyncio.create_task(process())
+        await asyncio.sleep(0.2)
+        await counting.commit()
+        await processing
+    finally:
+        await other.close()
+    assert await sandbox_shop.status(told) == "PAID"
 
 
 @pytest.mark.parametrize(

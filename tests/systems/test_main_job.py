@@ -261,5 +261,5 @@ async def test_a_signed_link_opens_only_what_it_was_made_for(client: Client) -> 
             await http.put(url.replace("expires=", "expires=9"), content=b"x")
         ).status_code == 403
         assert (
-            await http.put(url.replace("/files/uploads/", "/files/generations/"), content=b"x")
+            await http.put(url.replace("/files/user_uploads/", "/files/generations/"), content=b"x")
         ).status_code == 403

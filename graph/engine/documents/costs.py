@@ -5,9 +5,10 @@ takes more work than a value counts for more: a column that may be large 1 for e
 computed in Python 5, each operator in a
 `where` 10, a total count 200, a mutation 100. Rows are those the statement may read: 1 for an
 object from a table, a page's size for the items of a connection, 100 for a list of the catalog or
-a report, the most that a short list may have, times the lists around it. A page's size is `first`
-or `last`, else 20. Conditions (@skip, @include) count as if they let everything in, and an object
-of several possible types counts as the dearest of them.
+a report, the most that a short list may have, times the lists around it. The values of
+introspection count in proportion to the whole schema, which has a fixed cost. A page's size is
+`first` or `last`, else 20. Conditions (@skip, @include) count as if they let everything in, and an
+object of several possible types counts as the dearest of them.
 
 Bytes are the most that the answer can have. What a table declares of its large columns is apart
 from all else, since the statement itself stops at what they really have.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil
 from typing import Any
 
@@ -39,10 +40,12 @@ from graphql import (
     TypeMetaFieldDef,
     ValueNode,
     VariableNode,
+    get_introspection_query,
     get_named_type,
     is_abstract_type,
     is_interface_type,
     is_object_type,
+    parse,
 )
 
 from db.core.yield_points import yield_point
@@ -51,10 +54,15 @@ from graph.engine.documents.limits import Limits, too_complex
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.shared.relay import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
+# A field of the schema itself is read from memory: no row, no statement.
+INTROSPECTED_COST = 0.5
 COMPUTED_COST = 5
 OPERATOR_COST = 10
 TOTAL_COUNT_COST = 200
 MUTATION_COST = 100
+# The whole schema at once, about 100 ms of the processor; within QUERY_COST_LIMIT however many
+# types there are.
+INTROSPECTION_COST = 15_000
 CATALOG_ROWS = 100
 COST_BYTES = 16_384
 # A key, a value and what stands between them; and a character of a text in UTF-8.
@@ -62,6 +70,13 @@ VALUE_BYTES = 100
 CHARACTER_BYTES = 4
 # Lists that differ in nothing but where they stand share what is known of them.
 ALIKE_KEPT = 4_096
+# All that clients ask for of a schema.
+_WHOLE = {
+    "specified_by_url": True,
+    "directive_is_repeatable": True,
+    "schema_description": True,
+    "input_value_deprecation": True,
+}
 META_FIELDS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 CoercedVariables = Mapping[str, Any]
@@ -187,24 +202,43 @@ class Pricing:
         self.schema = schema
         self.list_sizes = _introspected_sizes(schema)
 
+    @cached_property
+    def introspected_cost(self) -> float:
+        """What one value of introspection costs; made when the first is asked for."""
+        operation, *others = parse(get_introspection_query(**_WHOLE)).definitions
+        assert isinstance(operation, OperationDefinitionNode)
+        fragments = {f.name.value: f for f in others if isinstance(f, FragmentDefinitionNode)}
+        return INTROSPECTION_COST / _Pricer(self, fragments, 1).of(operation).cost
+
     def formula(
         self,
         operation: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
     ) -> Formula:
         """The formula of a valid operation."""
-        root = self.schema.get_root_type(operation.operation)
-        assert root is not None
-        return _Pricer(self, fragments).object(root, [operation.selection_set])
+        return _Pricer(self, fragments).of(operation)
 
 
 class _Pricer:
     """Walks one operation."""
 
-    def __init__(self, pricing: Pricing, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+    def __init__(
+        self,
+        pricing: Pricing,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        introspected_cost: float | None = None,
+    ) -> None:
+        self._pricing = pricing
+        self._introspected_cost = introspected_cost
         self._schema = pricing.schema
         self._list_sizes = pricing.list_sizes
         self._fragments = fragments
+
+    def of(self, operation: OperationDefinitionNode) -> Formula:
+        """The whole operation."""
+        root = self._schema.get_root_type(operation.operation)
+        assert root is not None
+        return self.object(root, [operation.selection_set])
 
     def object(
         self, graph_type: GraphQLObjectType, sets: Iterable[SelectionSetNode | None]
@@ -218,9 +252,11 @@ class _Pricer:
     def _field(self, graph_type: GraphQLObjectType, nodes: list[FieldNode]) -> Formula:
         yield_point()
         name = nodes[0].name.value
-        total = Formula(cost=1, bytes=VALUE_BYTES)
+        total = Formula(cost=self._value_cost(graph_type), bytes=VALUE_BYTES)
         if name == "__typename":
             return total
+        if graph_type.name.startswith("__"):
+            total.cost = INTROSPECTED_COST
         definition = META_FIELDS.get(name) or graph_type.fields[name]
         match spec_of(definition):
             case specs.Page():
@@ -247,6 +283,11 @@ class _Pricer:
         size = self._list_sizes.get((graph_type.name, name), 1)
         total.add(self._below(definition, nodes), size)
         return total
+
+    def _value_cost(self, graph_type: GraphQLObjectType) -> float:
+        if not graph_type.name.startswith("__"):
+            return 1
+        return self._introspected_cost or self._pricing.introspected_cost
 
     def _page(self, definition: GraphQLField, nodes: list[FieldNode]) -> Formula:
         connection = get_named_type(definition.type)

@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeEngine
 from db.core.errors import DomainError, bad_input
 from graph.engine.planning.parameters import Request
 from graph.engine.planning.planner import Planner
-from graph.engine.planning.rows import cursor_value
+from graph.engine.planning.rows import key_value
 from graph.engine.specs import Column, GlobalId, RelatedRow, backing_of, python_name, spec_of
 from graph.shared.relay import split_global_id
 
@@ -116,7 +116,7 @@ def _key_of(prefix: str, type_: TypeEngine[Any]) -> Callable[[Any], Any]:
 def _decoded_key(prefix: str, python_type: type, value: str) -> Any:
     found, key = split_global_id(value)
     try:
-        return cursor_value(key if found == prefix else value, python_type)
+        return key_value(key if found == prefix else value, python_type)
     except DomainError:
         return None
 

@@ -81,6 +81,8 @@ class Finisher:
     def finish(self, node: Any, step: str | int) -> None:
         """Replaces what stands at `step` of `node`."""
         count, values = len(self.columns), node[step]
+        if values is None:
+            return
         row = ColumnsOfRow(self.columns, values[:count])
         arguments = dict(zip(self.arguments, values[count:], strict=True))
         node[step] = self.render(self.function(row, **arguments))
@@ -286,11 +288,12 @@ class Planner:
 
                 key = source.c[table_behind(graph_type).key]
                 return report(self, made_by, definition, nodes, path, key)
-            case specs.Computed(columns, function):
+            case specs.Computed(columns, function, present):
                 render, arguments = self._render(definition, nodes), tuple(definition.args)
                 self.finishers.append(Finisher(path, columns, arguments, function, render))
                 given = self._choices(definition, nodes[0])
-                return func.json_build_array(*(source.c[column] for column in columns), *given)
+                made = func.json_build_array(*(source.c[column] for column in columns), *given)
+                return made if present is None else case((present(source), made), else_=null())
             case spec:
                 raise TypeError(f"{graph_type.name}.{name} is declared as {spec!r}")
 

@@ -18,7 +18,7 @@ from graph.engine.planning.pages import PageBuilder
 from graph.engine.planning.parameters import Request
 from graph.engine.planning.planner import Guard, Planner
 from graph.engine.planning.reports import report
-from graph.engine.planning.rows import as_object, cursor_value, table_behind
+from graph.engine.planning.rows import as_object, key_value, table_behind
 from graph.engine.specs import backing_of, spec_of
 from graph.shared.relay import MAX_PAGE_SIZE, split_global_id
 
@@ -137,7 +137,7 @@ class Roots:
 
 def _key(read_id: Callable[[Request], str], python_type: type, request: Request) -> Any:
     try:
-        return cursor_value(split_global_id(read_id(request))[1], python_type)
+        return key_value(split_global_id(read_id(request))[1], python_type)
     except DomainError:
         return None  # an id that cannot be: it finds nothing
 

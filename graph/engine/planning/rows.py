@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,9 @@ from sqlalchemy import ColumnElement, FromClause
 from graph.engine.specs import Backing, backing_of
 from graph.shared.relay import bad_cursor
 from graph.shared.scalars import parse_date_time
+
+_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_MOST_BIGINT = 2**63 - 1
 
 
 def ordering(source: FromClause, order: Sequence[str]) -> list[tuple[ColumnElement[Any], bool]]:
@@ -36,6 +40,15 @@ def table_behind(named: GraphQLNamedType) -> Backing:
     backing = backing_of(named)
     assert backing is not None, named
     return backing
+
+
+def key_value(text: str, python_type: type) -> Any:
+    """A key out of a global id as the type of its column."""
+    if python_type is not int:
+        return cursor_value(text, python_type)
+    if not _WHOLE_NUMBER.fullmatch(text) or int(text) > _MOST_BIGINT:
+        raise bad_cursor()
+    return int(text)
 
 
 def cursor_value(value: Any, python_type: type) -> Any:

@@ -174,7 +174,7 @@ class SnapshotReader:
                 return computed_in_python(build(table_behind(graph_type).table))
             case specs.Embedded(present):
                 return self._embedded(as_object(named), nodes, graph_type, present)
-            case specs.Computed(columns, function) if not definition.args:
+            case specs.Computed(columns, function, None) if not definition.args:
                 return _computed(columns, function, self._render(definition, nodes))
         raise NeedsDatabase
 
@@ -203,7 +203,7 @@ def columns_asked_for(
                 asked.add(column or python_name(definition))
             case specs.Reference(column):
                 asked.add(column)
-            case specs.Computed(columns, _):
+            case specs.Computed(columns):
                 asked.update(columns)
             case specs.Expression(build):
                 parts = iterate(build(table_behind(graph_type).table))

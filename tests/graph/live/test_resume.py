@@ -11,7 +11,7 @@ import pytest
 
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from db.core.retention import turn_event_days
+from db.core.retention import rotate_event_partitions
 from graph.live.bus import WakeBus
 from graph.live.cursors import decode_cursor
 from graph.live.hub import EventHub
@@ -171,7 +171,7 @@ async def test_a_cursor_older_than_what_is_kept_is_expired(
     await writer.execute(
         "update events set created_at = now() - interval '9 days' where id <= $1", events[1].id
     )
-    await turn_event_days(pool)
+    await rotate_event_partitions(pool)
     with pytest.raises(DomainError) as refused:
         async with hub.subscribe(topic=TOPIC, user_id=user_id, after=events[0].cursor):
             pass
@@ -187,7 +187,7 @@ async def test_a_log_that_was_dropped_whole_still_knows_which_cursors_are_too_ol
     await write(writer, user_id)
     after = hub.snapshot_cursor(await writer.fetchval("select app.seen_of_events()"))
     await writer.execute("update events set created_at = now() - interval '9 days'")
-    await turn_event_days(pool)
+    await rotate_event_partitions(pool)
     assert await writer.fetchval("select count(*) from events") == 0
     # Refused at once, or as soon as this node, which had read as far, has looked again.
     with pytest.raises(DomainError) as refused:
@@ -213,7 +213,7 @@ async def test_who_watches_where_the_node_slept_longer_than_events_are_kept_is_t
         await writer.execute(
             "update events set created_at = now() - interval '9 days' where id <= $1", missed
         )
-        await turn_event_days(pool)
+        await rotate_event_partitions(pool)
         await write(writer, user_id)
         hub.wake()
         with pytest.raises(DomainError) as ended:

@@ -22,6 +22,9 @@ from graphql import (
     parse,
 )
 
+from db.accounts.tables import User
+from db.audit.actions import AuditAction
+from db.catalog.tables import Plan
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.pool import Database
@@ -75,8 +78,20 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("OrganizationInvitation", "isExpired"): lambda invitation: (
         invitation["status"] == "PENDING" and invitation["expires_at"] <= datetime.now(UTC)
     ),
+    ("DataExport", "sizeBytes"): lambda export: (
+        export["size_bytes"] and min(export["size_bytes"], 2**31 - 1)
+    ),
+    ("AuditEntry", "action"): lambda entry: AuditAction(entry["action"]),
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
+    ("Plan", "nameKey"): lambda plan: f"plan.{plan['id']}.name",
+    ("Plan", "descriptionKey"): lambda plan: f"plan.{plan['id']}.description",
+    ("Hairstyle", "nameKey"): lambda hairstyle: f"hairstyle.{hairstyle['id']}.name",
+    ("Hairstyle", "categoryKey"): lambda hairstyle: (
+        f"editor.hairstyle.category.{hairstyle['category']}"
+    ),
+    ("HairColor", "nameKey"): lambda color: f"hairColor.{color['hex_code']}.name",
+    ("SkinColor", "nameKey"): lambda color: f"skinColor.{color['hex_code']}.name",
     ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
     ("Upload", "sizeBytes"): lambda upload: upload["size_bytes"] or upload["declared_size_bytes"],
 }
@@ -87,6 +102,10 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
         and (grant["expires_at"] or datetime.max.replace(tzinfo=UTC)) > datetime.now(UTC)
     ),
     ("User", "uploads"): lambda upload: upload["status"] != "DELETED",
+    ("User", "apiKeys"): lambda key: key["revoked_at"] is None,
+    ("User", "sessions"): lambda session: (
+        session["revoked_at"] is None and session["expires_at"] > datetime.now(UTC)
+    ),
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Broadcast", "segment"): lambda broadcast: True,
@@ -217,6 +236,9 @@ async def _of_row(
             return sum(not one.values["read"] for one in found)
         case specs.Expression():
             return EXPRESSIONS[parent.name, name](row.values)
+        case specs.SessionExpression():
+            session_id = row.values.get("session_id", row.values["id"])
+            return session_id == reader.actor.session_id
         case specs.Embedded():
             present = PRESENT[parent.name, name](row.values)
             return replace(row, type_name=object_type(field.type).name) if present else None
@@ -244,13 +266,23 @@ async def _of_row(
             if only is not None:
                 rows = [one for one in rows if ONLY[parent.name, name](one.values)]
             return await asked.page(rows)
-        case specs.Computed(columns, function):
+        case specs.Computed(columns, function, present):
+            if present is not None and not await _has_high_quality(reader, row.values["user_id"]):
+                return None
             chosen = {name: value and value.name for name, value in arguments.items()}
             return function(
                 SimpleNamespace(**{c: _plain(row.values[c]) for c in columns}), **chosen
             )
         case spec:
             raise AssertionError(spec)
+
+
+async def _has_high_quality(reader: Reader, user_id: UUID) -> bool:
+    """Whether a user's plan has pictures as they were made."""
+    user = await reader.row(User, "User", "id", user_id, as_admin=True)
+    plan_id = user and user.values["plan_id"]
+    plan = plan_id and await reader.row(Plan, "Plan", "id", plan_id)
+    return bool(plan and plan.values["has_high_quality"])
 
 
 async def _quotas(reader: Reader, user: Mapping[str, Any]) -> list[Row]:

@@ -19,7 +19,8 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
-from .world import TEXTS, World
+from .people import TEXTS
+from .world import World
 
 MALFORMED = ["", "nothing", "user_", "profile_x", "user_' or 1=1 --", "none_1", "_", "tool_日本"]
 BAD_CURSORS = ["", "x", "bm90IGpzb24=", "WyIxIiwgIm90aGVyOmlkIiwgMV0=", "日本"]
@@ -79,7 +80,7 @@ class Arguments:
         kind = self._pick(["existing", "existing", "existing", "foreign", "missing", "malformed"])
         self._features.add(f"node: {kind}")
         if kind == "existing":
-            return str(self._pick(self._world.ids[self._pick([*self._world.ids, *["Upload"] * 5])]))
+            return str(self._pick(self._world.ids[self._pick([*self._world.ids])]))
         if kind == "foreign":
             return str(self._pick(self._world.foreign))
         if kind == "malformed":
@@ -108,10 +109,9 @@ class Arguments:
             self._features.add("bad condition")
             where = get_named_type(field.args["where"].type)
             assert isinstance(where, GraphQLInputObjectType)
-            # History has no ids to be asked for, but times.
-            by = "id" if "id" in where.fields else "createdAt"
-            many = [{by: {"in": ["x"] * 101}}] if by == "id" else []
-            given["where"] = self._pick([{by: None}, {by: {"eq": None}}, *many])
+            given["where"] = self._pick(
+                [{"id": None}, {"id": {"eq": None}}, {"id": {"in": ["x"] * 101}}]
+            )
         if self._one_in(8):
             self._features.add("null")
             given = {n: None for n in field.args if n not in given} | given
@@ -138,7 +138,8 @@ class Arguments:
                 given[name] = self._pick([*BAD_CURSORS, *self._world.cursors[other]])
             elif good and self._one_in(4):
                 self._features.add(name)
-                given[name] = self._pick(good)
+                stale = [cursor for cursor in good if cursor in self._world.stale]
+                given[name] = self._pick(stale if stale and self._one_in(3) else good)
                 if given[name] in self._world.stale:
                     self._features.add("stale cursor")
         return given

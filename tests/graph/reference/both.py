@@ -17,7 +17,7 @@ from graph.shared.context import Context
 from server.services import Services
 
 from .answers import answer, codes
-from .world import ADA
+from .people import ADA
 
 Fault = tuple[str, tuple[str | int, ...] | None]
 

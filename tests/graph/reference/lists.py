@@ -49,6 +49,7 @@ class List:
         backing = backing_of(item)
         assert backing is not None
         self._table = backing.table.name
+        self._columns = backing.table.columns
         self.order = self._chosen(usual)
 
     def _chosen(self, usual: Order) -> Order:
@@ -141,12 +142,23 @@ class List:
             version, kind, first, key = json.loads(base64.b64decode(cursor, validate=True))
             if (version, kind) == ("1", self._kind()):
                 return [
-                    first if isinstance(first, int) else datetime.fromisoformat(first),
-                    UUID(key),
+                    self._read(name.lstrip("-"), value)
+                    for name, value in zip(self.order, (first, key), strict=True)
                 ]
         except (ValueError, TypeError):
             pass
         raise bad_input("cursor")
+
+    def _read(self, column: str, value: Any) -> Any:
+        """A value of a cursor as its column has it."""
+        python_type = self._columns[column].type.python_type
+        if python_type is datetime:
+            return datetime.fromisoformat(value)
+        if python_type is UUID:
+            return UUID(value)
+        if not isinstance(value, python_type):
+            raise TypeError(value)
+        return value
 
     async def fulfils(self, graph_type: GraphQLObjectType, row: Row, where: Any) -> bool:
         """Whether a row fulfils every condition; conditions that may not be are refused."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from db.core.access import Member, Owner, Public, is_public, parts
+from db.core.access import Member, Owner, Public, Through, is_public, parts
 from db.core.actor import Actor
 from db.core.base import Base
 from db.core.pool import Transaction
@@ -68,9 +68,9 @@ class Reader:
             if self._roles is None:
                 self._roles = dict(await self._connection.fetch(ROLES, self.actor.user_id))
         rows = [Row(type_name, dict(record), as_admin) for record in found]
-        return [row for row in rows if as_admin or self._is_own(model, row.values)]
+        return [row for row in rows if as_admin or await self._is_own(model, row.values)]
 
-    def _is_own(self, model: type[Base], values: Mapping[str, Any]) -> bool:
+    async def _is_own(self, model: type[Base], values: Mapping[str, Any]) -> bool:
         assert self._roles is not None
         for rule in parts(model.access.read):
             match rule:
@@ -81,6 +81,10 @@ class Reader:
                         return True
                 case Public(only_if) if not only_if or values[only_if]:
                     return True
+                case Through(column):
+                    parent, key = led_to(model, column)
+                    if await self.rows(parent, parent.__name__, key, values[column]):
+                        return True
         return False
 
     async def row(
@@ -98,11 +102,23 @@ class Reader:
         return found[0] if found else None
 
 
+def led_to(model: type[Base], column: str) -> tuple[type[Base], str]:
+    """The table that a foreign key leads to, and the column there."""
+    (key,) = model.__table__.columns[column].foreign_keys
+    (parent,) = (
+        mapper.class_ for mapper in Base.registry.mappers if mapper.local_table is key.column.table
+    )
+    return parent, key.column.name
+
+
 def key_from_text(text: str, model: type[Base]) -> Any:
     """A primary key from its text; nothing when no row could have it."""
     table = model.__table__
     assert isinstance(table, Table)
     (column,) = table.primary_key.columns
+    if column.type.python_type is int:
+        is_key = text.isascii() and text.isdigit() and str(int(text)) == text
+        return int(text) if is_key and int(text) < 2**63 else None
     if column.type.python_type is not UUID:
         return text
     try:

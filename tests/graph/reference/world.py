@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID, uuid5
+from datetime import UTC, datetime
 
 import asyncpg
 
-from db.core.actor import NOBODY, SERVICE, Actor
+from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 
 from ...db.states import rows_with_a_past
+from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
+from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
+from .people import add as _add
 
-ADA = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000ad"), is_admin=True)
-GUEST = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000b0"))
-STRANGER = Actor("authenticated", UUID("018f0000-0000-7000-8000-0000000000c0"))
-ACTORS = {"ada": ADA, "guest": GUEST, "nobody": NOBODY}
-
-START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-# Whole seconds, halves, one microsecond, all of them, and two rows of the same timestamp.
-TIMESTAMPS = [
-    START,
-    START + timedelta(microseconds=500_000),
-    START + timedelta(seconds=1, microseconds=1),
-    START + timedelta(seconds=1, microseconds=1),
-    START + timedelta(seconds=2, microseconds=999_999),
-    datetime(1969, 12, 31, 23, 59, 59, 120_000, tzinfo=UTC),
-]
-# The same for rows that are deleted when they are old.
-LASTING = [timestamp.replace(year=2100) for timestamp in TIMESTAMPS]
 OWN_PAGES = (
+    "apiKeys",
+    "auditLog",
     "creditGrants",
     "creditTransactions",
+    "exports",
     "generations",
+    "identities",
     "memberships",
     "notifications",
+    "passkeys",
     "orders",
     "payments",
     "profiles",
+    "pushTokens",
+    "sessions",
     "uploads",
 )
 ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents", "broadcasts")
-TEXTS = ["Ada", "", 'q"\\/\b\n\t\x7f', "日本語 🧑🏽‍🎤 ﷽", "null", "x" * 255, "e\u0301 \u2028 <&>"]
-DOCUMENT = {
-    "nothing": None,
-    "nested": [None, {"deep": [[], {}, [None]]}],
-    "numbers": [0, -0.5, 0.1, 1e-7, 1e300, 2**53 + 1, 2**63 - 1, -(2**63), 1.0],
-    'key "quoted" 日本': "\u0001 \\ \U0001f600",
-    "yes": True,
-}
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
 BROADCAST_STATUSES = ("QUEUED", "RUNNING", "FINISHED", "CANCELLED", "FAILED")
@@ -72,18 +54,6 @@ class World:
     def every_cursor(self) -> set[str]:
         """All cursors of all lists."""
         return {cursor for cursors in self.cursors.values() for cursor in cursors}
-
-
-def known(user: Actor, what: str, number: int) -> UUID:
-    """The id of a row that `fill` makes."""
-    assert user.user_id is not None
-    return uuid5(user.user_id, f"{what} {number}")
-
-
-async def _add(owner: asyncpg.Connection, table: str, **values: Any) -> None:
-    places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
-    given = [json.dumps(v) if isinstance(v, dict | list) else v for v in values.values()]
-    await owner.execute(f"insert into {table} ({', '.join(values)}) values ({places})", *given)
 
 
 async def _profiles(owner: asyncpg.Connection, user: Actor) -> None:
@@ -404,6 +374,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
             await _generations(owner, user)
         await _notifications(owner, user)
         await _credits(database, user)
+        await add_account_rows(owner, user)
         await _plans(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
@@ -464,7 +435,15 @@ async def _described(owner: asyncpg.Connection) -> World:
     grants = await owner.fetch(
         "select id from credit_grants where user_id = $1 order by id", ADA.user_id
     )
+    entries = await owner.fetch(
+        "select id, user_id from audit_log where user_id = any($1) order by id",
+        [ADA.user_id, STRANGER.user_id],
+    )
     ids = {
+        **account_ids(ADA),
+        "AuditEntry": [
+            f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
+        ],
         "User": [f"user_{ADA.user_id}"],
         "Credits": [f"credits_{ADA.user_id}"],
         "HairColor": [f"hairColor_{await owner.fetchval('select min(hex_code) from hair_colors')}"],
@@ -505,6 +484,8 @@ async def _described(owner: asyncpg.Connection) -> World:
         f"profile_{known(STRANGER, 'profile', 0)}",
         f"generation_{known(STRANGER, 'generation', 0)}",
         f"upload_{known(STRANGER, 'upload', 0)}",
+        *(ids[0] for ids in account_ids(STRANGER).values()),
+        *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
         f"order_{known(STRANGER, 'order', 0)}",
         f"payment_{known(STRANGER, 'payment', 0)}",
     ]
