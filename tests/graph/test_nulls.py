@@ -31,6 +31,7 @@ SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
     "broadcastNotification": "broadcasts",
+    "givePlan": "plan_subscriptions",
     "grantCredits": "credit_grants",
     "markAllNotificationsRead": "notifications",
     "sendNotification": "notifications",
