@@ -127,6 +127,7 @@ async def paid_order(owner: asyncpg.Connection, actor: Actor) -> UUID:
         order,
         f"payment {order}",
     )
+    await owner.execute("update orders set status = 'PAID', paid_at = now() where id = $1", order)
     return order
 
 
