@@ -11,6 +11,7 @@ from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
 from db.accounts import sessions as account_sessions
 from db.accounts.assurance import SignInMethod
+from db.api_keys.operations import end_api_keys
 from db.audit.operations import record_audit
 from db.codes.operations import CodePurpose, end_codes, owner_names
 from db.core.actor import SERVICE
@@ -64,7 +65,7 @@ class Recovery:
         network: str = "",
         user_agent: str | None = None,
     ) -> SignInResult:
-        """Sets a new password; every other session ends, and so does every other code."""
+        """Sets a new password; every other session, code and API key ends."""
         password = rules.normalise_password(password)
         rules.check_new_password(password, "newPassword", (email, *self._blocked_words))
         async with self._attempts.attempt(network, _account_key(email)) as asker:
@@ -79,6 +80,7 @@ class Recovery:
                 account, claimed = await claimed_account(transaction, used)
                 await operations.set_password(transaction, account.user_id, password_hash)
                 await end_codes(transaction, account.user_id)
+                await end_api_keys(transaction, account.user_id)
                 ended = await account_sessions.revoke_user_sessions(
                     transaction, account.user_id, "password_reset"
                 )

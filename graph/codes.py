@@ -214,7 +214,7 @@ class CodesMutation:
         ResetPasswordInput,
         errors=(*_CODE_ERRORS, ErrorCode.BAD_USER_INPUT, ErrorCode.PASSWORD_TOO_WEAK),
         ignores_dead_token=True,
-        description="Set a new password with a code. All other sessions end, and so do all codes. "
+        description="Set a new password with a code. All other sessions, codes and API keys end. "
         "Where the address was not confirmed before, so do all ways into the account.",
     )
     request_sign_in_code: CodeSentPayload | None = mutation(

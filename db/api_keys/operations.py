@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, text, update
 
 from db.api_keys.rules import problems_of_api_key, problems_of_end, problems_of_overlap
+from db.api_keys.tables import ApiKey
 from db.audit.operations import audited_place
 from db.core.actor import SERVICE, Scope
 from db.core.commands import FunctionCall, PythonCommand, SqlFunction, call
@@ -169,6 +170,15 @@ async def find(database: Database, prefix: str) -> FoundKey | None:
         frozenset(map(Scope, row["scopes"])),
         row["requests_per_minute"],
         row["ends_at"],
+    )
+
+
+async def end_api_keys(transaction: Transaction, user_id: UUID) -> None:
+    """Ends all keys of a user, who may not be who made them."""
+    await transaction.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.clock_timestamp())
     )
 
 

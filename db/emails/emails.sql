@@ -1,17 +1,28 @@
 -- E-mails: queued in the transaction that causes them, handed over at most once.
 
 -- Queues an e-mail and its job; returns it. Both are there when the caller's transaction commits.
--- Codes do not wait behind generations.
+-- Codes do not wait behind generations. Whoever opened an account that has not confirmed its address may be no
+-- friend of the address's owner: after five mails in a day its notices are none (null), and they have none of its words.
 create or replace function app.queue_email(
     template text, recipient text, locale text, user_id uuid, parameters jsonb
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    notices_a_day constant integer := 5;
+    given jsonb := coalesce(queue_email.parameters, '{}');
     queued uuid;
 begin
+    if not given ? 'code_id' and exists (select from public.users u
+        where u.id = queue_email.user_id and u.email = queue_email.recipient and u.email_confirmed_at is null) then
+        given := given - 'name';
+        if (select count(*) from public.emails e where e.user_id = queue_email.user_id
+            and e.created_at > clock_timestamp() - interval '1 day') >= notices_a_day then
+            return null;
+        end if;
+    end if;
     insert into public.emails (template, recipient, locale, user_id, parameters)
     values (queue_email.template, queue_email.recipient, queue_email.locale, queue_email.user_id,
-            coalesce(queue_email.parameters, '{}'))
+            given)
     returning id into queued;
     insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
     values (5, 'send_email', convert_to(jsonb_build_object('email_id', queued)::text, 'UTF8'),

@@ -15,7 +15,7 @@ from db.core.pool import Database, Transaction
 from db.emails.rules import check_parameters, is_of_use
 from db.emails.tables import EmailStatus
 
-_QUEUE = SqlFunction[UUID](
+_QUEUE = SqlFunction[UUID | None](
     "app.queue_email",
     "uuid",
     template="text",
@@ -49,8 +49,10 @@ async def queue_email(
     locale: str | None = None,
     user_id: UUID | None = None,
     parameters: Mapping[str, object] | None = None,
-) -> UUID:
+) -> UUID | None:
     """Queues an e-mail, sent once the server's `transaction` has committed; gives its id.
+
+    None where an account that has not confirmed its address has had its notices of the day.
 
     `TEMPLATES` (`db/emails/rules.py`) has what each template takes; ids and times may be given as
     they are. With `user_id`, the account that it is about, it goes with that account while it

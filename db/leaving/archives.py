@@ -65,7 +65,8 @@ class ExportedTable:
 
     def _rest(self, index: Index, keys: list[str]) -> tuple[str, ...]:
         """The columns behind the user's of an index of all rows, if the key is among them."""
-        owner, *rest = [column.name for column in index.columns]
+        # An index of expressions alone has no columns.
+        owner, *rest = [column.name for column in index.columns] or [""]
         is_whole = index.dialect_options["postgresql"]["where"] is None
         is_owners = self.condition == f"t.{owner} = $1"
         return tuple(rest) if is_whole and is_owners and set(keys) <= {owner, *rest} else ()

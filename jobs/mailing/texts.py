@@ -44,7 +44,7 @@ PARTS: Mapping[str, Parts] = {
     "account_deleted": Parts(),
     "export_ready": Parts(closing="secure_account", details=("expires_at",)),
     "identity_linked": Parts(closing="secure_account", details=_WHERE_FROM),
-    "api_key_created": Parts(closing="secure_account", details=("name", *_WHERE_FROM)),
+    "api_key_created": Parts(closing="reset_password", details=("name", *_WHERE_FROM)),
 }
 
 

@@ -328,6 +328,7 @@ async def test_its_user_is_told_of_a_new_key(
     node: Node, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
     user = await make_user()
+    await owner.execute("update users set email_confirmed_at = now() where id = $1", user.user_id)
     await node.key(user)
     (mail,) = await owner.fetch("select * from emails where user_id = $1", user.user_id)
     assert (mail["template"], mail["recipient"]) == (

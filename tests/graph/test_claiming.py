@@ -239,3 +239,25 @@ async def test_who_has_confirmed_their_address_keeps_everything(lax: Stage) -> N
     left = {row["name"] for row in await lax.owner.fetch(LEFT, member.actor.user_id)}
     assert left == {"credentials", "api_keys", "one_time_codes", *(name for name, *_ in FACTORS)}
     assert member.actor.session_id not in lax.services.tokens.revoked
+
+
+async def test_a_reset_password_ends_api_keys(stage: Stage) -> None:
+    email = an_address()
+    member = await stage.member(email)
+    await member.ask(API_KEY)
+    code = await stage.asked("requestPasswordReset", email)
+    given = {"email": email, "code": code, "newPassword": OTHERS}
+    assert await stage.client.code("resetPassword", **given) is None
+    alive = "select count(*) from api_keys where user_id = $1 and revoked_at is null"
+    assert await stage.owner.fetchval(alive, member.actor.user_id) == 0
+
+
+async def test_an_unconfirmed_address_is_no_mailbox_for_strangers(lax: Stage) -> None:
+    email = an_address()
+    stranger = await lax.client.signed_in("signUp", email=email, password=OTHERS)
+    for _ in range(7):
+        assert (await stranger.ask(API_KEY))["data"]["createApiKey"]["errors"] == []
+    mails = await lax.mails(email)
+    assert len(mails) == 5
+    assert all("name" not in mail.parameters for mail in mails)
+    assert await lax.asked("requestSignInCode", email, lax.client.elsewhere())

@@ -31,6 +31,7 @@ SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
     "broadcastNotification": "broadcasts",
+    "givePlan": "plan_subscriptions",
     "grantCredits": "credit_grants",
     "markAllNotificationsRead": "notifications",
     "sendNotification": "notifications",
@@ -126,6 +127,7 @@ async def paid_order(owner: asyncpg.Connection, actor: Actor) -> UUID:
         order,
         f"payment {order}",
     )
+    await owner.execute("update orders set status = 'PAID', paid_at = now() where id = $1", order)
     return order
 
 
