@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +49,12 @@ TABLES = {
     "refundOrder": "orders",
     "resetPassword": "users",
     "rotateApiKey": "api_keys",
+    "saveHairColor": "hair_colors",
+    "saveHairstyle": "hairstyles",
+    "savePlan": "plans",
+    "saveSkinColor": "skin_colors",
+    "saveTool": "tools",
+    "setTranslation": "translations",
     "selectOrganization": "users",
     "signInAnonymously": "users",
     "signInWithCode": "users",
@@ -58,6 +64,30 @@ TABLES = {
     "updateProfile": "profiles",
     "updateUser": "users",
 }
+# What the catalog is given for these tests alone, and rid of behind them.
+NEW, NEW_COLOR, NEW_KEY = "given-nulls", "#0a1b2c", "tests.given.nulls"
+CATALOG = {
+    "saveHairColor": {"hexCode": NEW_COLOR},
+    "saveHairstyle": {
+        "id": NEW,
+        "name": "A cut",
+        "imageUrl": "/catalog/hairstyles/a-cut.webp",
+        "gender": "FEMALE",
+        "category": "short",
+    },
+    "savePlan": {"id": NEW, "name": "Given nulls", "monthlyCredits": 1, "maxDailyCredits": 1},
+    "saveSkinColor": {"hexCode": NEW_COLOR, "name": "A tone"},
+    "saveTool": {"id": NEW, "type": "FILTER", "iconName": "SparklesIcon", "isActive": False},
+    "setTranslation": {"locale": "en", "key": NEW_KEY},
+}
+FORGET = """
+delete from hair_colors where hex_code = '#0a1b2c';
+delete from skin_colors where hex_code = '#0a1b2c';
+delete from hairstyles where id = 'given-nulls';
+delete from plans where id = 'given-nulls';
+delete from tools where id = 'given-nulls';
+delete from translations where key = 'tests.given.nulls';
+"""
 # Fields whose columns have other names.
 COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
 # Fields that are kept nowhere: null is as good as leaving them out.
@@ -78,6 +108,7 @@ NOT_STORED = {
     ("refundOrder", "amountCents"),
     ("resetPassword", "email"),
     ("rotateApiKey", "idempotencyKey"),
+    ("setTranslation", "text"),
     ("signInAnonymously", "deviceId"),
     ("signInWithCode", "email"),
     ("signOutEverywhere", "keepCurrent"),
@@ -139,7 +170,7 @@ async def valid(
     make_user: MakeUser,
     owner: asyncpg.Connection,
     services: Services,
-) -> tuple[Actor, dict[str, dict[str, Any]]]:
+) -> AsyncIterator[tuple[Actor, dict[str, dict[str, Any]]]]:
     """A user, and an input for each mutation that changes something of theirs."""
     actor = await make_user()
     session_id = await owner.fetchval(
@@ -166,73 +197,78 @@ async def valid(
         )  # fmt: skip
         return OneTimeCodes(settings).link_token(code_id)
 
-    return actor, {
-        "createApiKey": key,
-        "rotateApiKey": {"id": api_key["id"]},
-        "beginPasskeyRegistration": {},
-        "beginPasskeySignIn": {},
-        "deleteAccount": {},
-        "reauthenticate": {},
-        "signOutEverywhere": {},
-        "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
-        "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
-        "signInWithCode": {"code": await link("SIGN_IN")},
-        "resetPassword": {
-            "code": await link("RESET_PASSWORD"),
-            "newPassword": "another horse",
+    yield (
+        actor,
+        {
+            **CATALOG,
+            "createApiKey": key,
+            "rotateApiKey": {"id": api_key["id"]},
+            "beginPasskeyRegistration": {},
+            "beginPasskeySignIn": {},
+            "deleteAccount": {},
+            "reauthenticate": {},
+            "signOutEverywhere": {},
+            "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
+            "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
+            "signInWithCode": {"code": await link("SIGN_IN")},
+            "resetPassword": {
+                "code": await link("RESET_PASSWORD"),
+                "newPassword": "another horse",
+            },
+            "updateUser": {},
+            "cancelGeneration": {"id": f"generation_{running}"},
+            "createGeneration": {
+                "toolId": "halloween",
+                "uploadId": f"upload_{upload}",
+                "idempotencyKey": "k",
+            },
+            "createCheckout": {
+                "productId": "credits-50",
+                "provider": "sandbox",
+                "idempotencyKey": "k",
+            },
+            "broadcastNotification": {
+                "type": "OFFER",
+                "titleKey": "t",
+                "messageKey": "m",
+                "idempotencyKey": "k",
+            },
+            "createProfile": {"analysis": {}},
+            "exchangeSignInCode": {
+                "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
+            },
+            "givePlan": {
+                "userId": f"user_{actor.user_id}",
+                "planId": "pro",
+                "reason": "r",
+                "idempotencyKey": "k",
+            },
+            "grantCredits": {
+                "userId": f"user_{actor.user_id}",
+                "amount": 1,
+                "reason": "r",
+                "idempotencyKey": "k",
+            },
+            "markAllNotificationsRead": {},
+            "refundOrder": {
+                "orderId": f"order_{await paid_order(owner, actor)}",
+                "reason": "r",
+                "idempotencyKey": "k",
+            },
+            "sendNotification": {
+                "userId": f"user_{actor.user_id}",
+                "type": "OFFER",
+                "titleKey": "t",
+                "messageKey": "m",
+                "idempotencyKey": "k",
+            },
+            "selectOrganization": {},
+            "signInAnonymously": {},
+            "spendCredits": {"amount": 1, "idempotencyKey": "k"},
+            "updateProfile": {"id": made["profile"]["id"]},
         },
-        "updateUser": {},
-        "cancelGeneration": {"id": f"generation_{running}"},
-        "createGeneration": {
-            "toolId": "halloween",
-            "uploadId": f"upload_{upload}",
-            "idempotencyKey": "k",
-        },
-        "createCheckout": {
-            "productId": "credits-50",
-            "provider": "sandbox",
-            "idempotencyKey": "k",
-        },
-        "broadcastNotification": {
-            "type": "OFFER",
-            "titleKey": "t",
-            "messageKey": "m",
-            "idempotencyKey": "k",
-        },
-        "createProfile": {"analysis": {}},
-        "exchangeSignInCode": {
-            "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
-        },
-        "givePlan": {
-            "userId": f"user_{actor.user_id}",
-            "planId": "pro",
-            "reason": "r",
-            "idempotencyKey": "k",
-        },
-        "grantCredits": {
-            "userId": f"user_{actor.user_id}",
-            "amount": 1,
-            "reason": "r",
-            "idempotencyKey": "k",
-        },
-        "markAllNotificationsRead": {},
-        "refundOrder": {
-            "orderId": f"order_{await paid_order(owner, actor)}",
-            "reason": "r",
-            "idempotencyKey": "k",
-        },
-        "sendNotification": {
-            "userId": f"user_{actor.user_id}",
-            "type": "OFFER",
-            "titleKey": "t",
-            "messageKey": "m",
-            "idempotencyKey": "k",
-        },
-        "selectOrganization": {},
-        "signInAnonymously": {},
-        "spendCredits": {"amount": 1, "idempotencyKey": "k"},
-        "updateProfile": {"id": made["profile"]["id"]},
-    }
+    )
+    await owner.execute(FORGET)
 
 
 @pytest.mark.parametrize(("name", "field"), list(nullable_fields()))
