@@ -124,7 +124,7 @@ async def test_a_preview_is_announced_and_free_and_its_pictures_are_there(client
     shown = await client.ask("{ tools { id isPreview creditsCost } hairstyles { id imageUrl } }")
     previews = {tool["id"]: tool["creditsCost"] for tool in shown["tools"] if tool["isPreview"]}
     assert set(previews) == {
-        f"tool_{slug}" for slug in ("age", "bald", "beard", "fat", "hairstyle", "smile")
+        f"tool_{slug}" for slug in ("age", "bald", "fat", "hairstyle", "smile")
     }
     assert set(previews.values()) == {0}
     hairstyle = shown["hairstyles"][0]

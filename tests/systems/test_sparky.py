@@ -231,6 +231,10 @@ async def test_from_a_code_by_mail_to_a_paid_plan(sparky: Sparky, http: httpx.As
     for name in (made["id"], again["generation"]["id"]):
         assert (await http.get(made["imageUrl"])).status_code == 200
         assert (await ada.ask(DELETE, {"id": name}))["deleteGeneration"]["errors"] == []
+    # A worker removes it.
+    async with asyncio.timeout(30):
+        while (await http.get(made["imageUrl"])).status_code == 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     assert (await http.get(made["imageUrl"])).status_code in {403, 404, 410}
 
 
