@@ -69,8 +69,8 @@ class SetTranslationInput:
     )
     text: str | None = strawberry.field(
         default=None,
-        description="The text, 1 to 2,000 characters; without it the text is removed, so that the "
-        "English one is shown. Null is as good as leaving it out.",
+        description="The text, 1 to 2,000 characters. Left out, it is removed, so that the English "
+        "one is shown. Null is as good as leaving it out.",
     )
 
 

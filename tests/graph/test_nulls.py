@@ -54,8 +54,8 @@ TABLES = {
     "savePlan": "plans",
     "saveSkinColor": "skin_colors",
     "saveTool": "tools",
-    "setTranslation": "translations",
     "selectOrganization": "users",
+    "setTranslation": "translations",
     "signInAnonymously": "users",
     "signInWithCode": "users",
     "signOutEverywhere": "sessions",
@@ -197,77 +197,76 @@ async def valid(
         )  # fmt: skip
         return OneTimeCodes(settings).link_token(code_id)
 
-    yield (
-        actor,
-        {
-            **CATALOG,
-            "createApiKey": key,
-            "rotateApiKey": {"id": api_key["id"]},
-            "beginPasskeyRegistration": {},
-            "beginPasskeySignIn": {},
-            "deleteAccount": {},
-            "reauthenticate": {},
-            "signOutEverywhere": {},
-            "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
-            "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
-            "signInWithCode": {"code": await link("SIGN_IN")},
-            "resetPassword": {
-                "code": await link("RESET_PASSWORD"),
-                "newPassword": "another horse",
-            },
-            "updateUser": {},
-            "cancelGeneration": {"id": f"generation_{running}"},
-            "createGeneration": {
-                "toolId": "halloween",
-                "uploadId": f"upload_{upload}",
-                "idempotencyKey": "k",
-            },
-            "createCheckout": {
-                "productId": "credits-50",
-                "provider": "sandbox",
-                "idempotencyKey": "k",
-            },
-            "broadcastNotification": {
-                "type": "OFFER",
-                "titleKey": "t",
-                "messageKey": "m",
-                "idempotencyKey": "k",
-            },
-            "createProfile": {"analysis": {}},
-            "exchangeSignInCode": {
-                "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
-            },
-            "givePlan": {
-                "userId": f"user_{actor.user_id}",
-                "planId": "pro",
-                "reason": "r",
-                "idempotencyKey": "k",
-            },
-            "grantCredits": {
-                "userId": f"user_{actor.user_id}",
-                "amount": 1,
-                "reason": "r",
-                "idempotencyKey": "k",
-            },
-            "markAllNotificationsRead": {},
-            "refundOrder": {
-                "orderId": f"order_{await paid_order(owner, actor)}",
-                "reason": "r",
-                "idempotencyKey": "k",
-            },
-            "sendNotification": {
-                "userId": f"user_{actor.user_id}",
-                "type": "OFFER",
-                "titleKey": "t",
-                "messageKey": "m",
-                "idempotencyKey": "k",
-            },
-            "selectOrganization": {},
-            "signInAnonymously": {},
-            "spendCredits": {"amount": 1, "idempotencyKey": "k"},
-            "updateProfile": {"id": made["profile"]["id"]},
+    inputs = {
+        **CATALOG,
+        "createApiKey": key,
+        "rotateApiKey": {"id": api_key["id"]},
+        "beginPasskeyRegistration": {},
+        "beginPasskeySignIn": {},
+        "deleteAccount": {},
+        "reauthenticate": {},
+        "signOutEverywhere": {},
+        "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
+        "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
+        "signInWithCode": {"code": await link("SIGN_IN")},
+        "resetPassword": {
+            "code": await link("RESET_PASSWORD"),
+            "newPassword": "another horse",
         },
-    )
+        "updateUser": {},
+        "cancelGeneration": {"id": f"generation_{running}"},
+        "createGeneration": {
+            "toolId": "halloween",
+            "uploadId": f"upload_{upload}",
+            "idempotencyKey": "k",
+        },
+        "createCheckout": {
+            "productId": "credits-50",
+            "provider": "sandbox",
+            "idempotencyKey": "k",
+        },
+        "broadcastNotification": {
+            "type": "OFFER",
+            "titleKey": "t",
+            "messageKey": "m",
+            "idempotencyKey": "k",
+        },
+        "createProfile": {"analysis": {}},
+        "exchangeSignInCode": {
+            "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
+        },
+        "givePlan": {
+            "userId": f"user_{actor.user_id}",
+            "planId": "pro",
+            "reason": "r",
+            "idempotencyKey": "k",
+        },
+        "grantCredits": {
+            "userId": f"user_{actor.user_id}",
+            "amount": 1,
+            "reason": "r",
+            "idempotencyKey": "k",
+        },
+        "markAllNotificationsRead": {},
+        "refundOrder": {
+            "orderId": f"order_{await paid_order(owner, actor)}",
+            "reason": "r",
+            "idempotencyKey": "k",
+        },
+        "sendNotification": {
+            "userId": f"user_{actor.user_id}",
+            "type": "OFFER",
+            "titleKey": "t",
+            "messageKey": "m",
+            "idempotencyKey": "k",
+        },
+        "selectOrganization": {},
+        "setTranslation": {"locale": "fr", "key": f"test.{actor.user_id}"},
+        "signInAnonymously": {},
+        "spendCredits": {"amount": 1, "idempotencyKey": "k"},
+        "updateProfile": {"id": made["profile"]["id"]},
+    }
+    yield actor, inputs
     await owner.execute(FORGET)
 
 
