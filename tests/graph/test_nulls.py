@@ -261,7 +261,6 @@ async def valid(
             "idempotencyKey": "k",
         },
         "selectOrganization": {},
-        "setTranslation": {"locale": "fr", "key": f"test.{actor.user_id}"},
         "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
         "updateProfile": {"id": made["profile"]["id"]},
