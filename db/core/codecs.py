@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -25,7 +26,7 @@ async def set_codecs(raw: asyncpg.Connection) -> None:
     await raw.set_type_codec(
         "jsonb",
         schema="pg_catalog",
-        encoder=lambda value: orjson.dumps(value).decode(),
+        encoder=lambda value: orjson.dumps(value, default=_plain).decode(),
         decoder=orjson.loads,
         format="text",
     )
@@ -36,6 +37,13 @@ async def set_codecs(raw: asyncpg.Connection) -> None:
         decoder=_timestamp,
         format="tuple",
     )
+
+
+def _plain(value: object) -> str:
+    """What orjson does not know: the UUIDs that asyncpg reads, a class of its own."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 def _microseconds(timestamp: datetime) -> tuple[int]:

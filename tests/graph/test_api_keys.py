@@ -154,6 +154,33 @@ async def test_a_key_acts_as_its_user_and_is_listed_without_its_secret(
     assert (await node.ask(WHO, secret))["viewer"]
 
 
+LISTS = "profiles uploads generations notifications creditTransactions orders payments"
+
+
+async def test_a_mutation_answers_with_the_viewer_to_a_key_that_may_read(
+    node: Node, make_user: MakeUser
+) -> None:
+    user = await make_user()
+    lists = " ".join(f"{name} {{ nodes {{ id }} }}" for name in LISTS.split())
+    shown = f"profile {{ id }} viewer {{ id credits {{ balance }} {lists} }} errors {{ code }}"
+    create = f'mutation {{ createProfile(input: {{name: "x", analysis: {{}}}}) {{ {shown} }} }}'
+    both = (await node.key(user, "READ", "WRITE"))["secret"]
+    made = (await node.ask(create, both))["createProfile"]
+    assert made["errors"] == []
+    assert made["viewer"]["profiles"]["nodes"] == [{"id": made["profile"]["id"]}]
+    writer = (await node.key(user, "WRITE"))["secret"]
+    fragment = "fragment P on ProfilePayload { viewer { email } }"
+    for text in (
+        create,
+        'mutation { deleteProfile(input: {id: "x"}) { viewer { email } } }',
+        'mutation { createProfile(input: {name: "x", analysis: {}}) { ...P } } ' + fragment,
+    ):
+        assert codes(await node.post(text, writer)) == ["FORBIDDEN"]
+    viewer = (await node.ask("{ viewer { profiles { totalCount } } }", both))["viewer"]
+    assert viewer == {"profiles": {"totalCount": 1}}
+    assert (await node.ask(SPEND, writer))["spendCredits"]["credits"] == {"balance": 9}
+
+
 async def test_sockets_and_streams_take_keys(node: Node, make_user: MakeUser) -> None:
     user = await make_user()
     secret = (await node.key(user))["secret"]

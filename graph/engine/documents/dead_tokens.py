@@ -38,10 +38,15 @@ def _is_declared(mutation_type: GraphQLObjectType, name: str) -> bool:
 
 def root_fields(tree: Tree, selections: SelectionSetNode) -> Iterator[str]:
     """The names of all fields, whatever @skip and @include say."""
+    return (node.name.value for node in field_nodes(tree, selections))
+
+
+def field_nodes(tree: Tree, selections: SelectionSetNode) -> Iterator[FieldNode]:
+    """The fields of a selection, through its fragments."""
     for selection in selections.selections:
         if isinstance(selection, FieldNode):
-            yield selection.name.value
+            yield selection
         elif isinstance(selection, FragmentSpreadNode):
-            yield from root_fields(tree, tree.fragments[selection.name.value].selection_set)
+            yield from field_nodes(tree, tree.fragments[selection.name.value].selection_set)
         elif isinstance(selection, InlineFragmentNode):
-            yield from root_fields(tree, selection.selection_set)
+            yield from field_nodes(tree, selection.selection_set)

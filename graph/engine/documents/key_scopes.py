@@ -1,4 +1,4 @@
-"""Which scope of an API key an operation takes, and which operations no key may run."""
+"""Which scopes of an API key an operation takes, and which operations no key may run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graphql import GraphQLError, GraphQLField, GraphQLSchema, OperationType
 
 from db.core.actor import KeyGrant, Scope
 from db.core.errors import ErrorCode
-from graph.engine.documents.dead_tokens import root_fields
+from graph.engine.documents.dead_tokens import field_nodes, root_fields
 from graph.engine.documents.operation import Operation
 from graph.engine.specs import Mutate, Page, Rows, spec_of
 from graph.shared.errors import RequestError
@@ -17,19 +17,34 @@ from graph.shared.errors import RequestError
 def refuse_key(schema: GraphQLSchema, operation: Operation, grant: KeyGrant) -> None:
     """Raises FORBIDDEN unless an API key may run the whole operation."""
     normalized = operation.normalized
-    if normalized.key_scope is None:
-        normalized.key_scope = _scope(schema, operation)
-    if not normalized.key_scope:
+    if normalized.key_scopes is None:
+        normalized.key_scopes = _scopes(schema, operation)
+    if not normalized.key_scopes:
         raise _forbidden("No API key may do this. Sign in, and send the access token.")
-    if normalized.key_scope not in grant.scopes:
-        raise _forbidden(f"This API key does not have the scope {normalized.key_scope}.")
+    for scope in normalized.key_scopes:
+        if scope not in grant.scopes:
+            raise _forbidden(f"This API key does not have the scope {scope}.")
 
 
-def _scope(schema: GraphQLSchema, operation: Operation) -> Scope | bool:
-    """The scope that an operation takes; false when there is none that suffices."""
+def _scopes(schema: GraphQLSchema, operation: Operation) -> tuple[Scope, ...]:
+    """The scopes that an operation takes; none when there are none that suffice.
+
+    A mutation that answers with the `viewer` reads the account beside what it has written.
+    """
     if not all(map(_is_for_keys, _fields(schema, operation))):
-        return False
-    return Scope.WRITE if operation.kind is OperationType.MUTATION else Scope.READ
+        return ()
+    if operation.kind is not OperationType.MUTATION:
+        return (Scope.READ,)
+    return (Scope.WRITE, Scope.READ) if _answers_with_viewer(operation) else (Scope.WRITE,)
+
+
+def _answers_with_viewer(operation: Operation) -> bool:
+    tree = operation.normalized.syntax()
+    return any(
+        "viewer" in root_fields(tree, node.selection_set)
+        for node in field_nodes(tree, tree.node.selection_set)
+        if node.selection_set is not None
+    )
 
 
 def _fields(schema: GraphQLSchema, operation: Operation) -> Iterator[GraphQLField]:

@@ -72,8 +72,8 @@ class NormalizedDocument:
     partial_plans: dict[Hashable, Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
-    # Likewise with an API key: the scope that it takes, false where none suffices.
-    key_scope: Scope | bool | None = None
+    # Likewise with an API key: the scopes that it takes, none where none suffice.
+    key_scopes: tuple[Scope, ...] | None = None
     # Where they do not depend on variables.
     fixed_size: tuple[int, int] | None = None
 
