@@ -66,7 +66,7 @@ class Ceremonies:
         *,
         challenge: bytes,
         user_handle: bytes,
-        email: str,
+        email: str | None,
         name: str | None,
         known: Sequence[bytes],
         is_second_factor: bool,
@@ -84,8 +84,9 @@ class Ceremonies:
                 rp_id=self.rp_id,
                 rp_name=self._name,
                 user_id=user_handle,
-                user_name=email,
-                user_display_name=name or email,
+                # A provider may have told no address, and the library takes no empty name.
+                user_name=email or name or self._name,
+                user_display_name=name or email or self._name,
                 challenge=challenge,
                 timeout=TIMEOUT_MILLISECONDS,
                 authenticator_selection=structs.AuthenticatorSelectionCriteria(

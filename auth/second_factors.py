@@ -68,12 +68,12 @@ class SecondFactors:
         secret = totp.new_secret()
         sealed = self._sealing.seal(secret.encode(), _place(user_id))
         async with self._database.transaction(SERVICE) as transaction:
-            email = await operations.find_email(transaction, user_id)
-            if email is None:
+            name = await operations.find_account_name(transaction, user_id)
+            if name is None:
                 raise invalid_state("A guest has no second factor; sign up first.")
             if not await operations.begin_totp(transaction, user_id, sealed):
                 raise invalid_state("There is an authenticator app already; remove it first.")
-        return TotpOffer(secret, totp.provisioning_uri(secret, email, self._issuer))
+        return TotpOffer(secret, totp.provisioning_uri(secret, name, self._issuer))
 
     async def confirm_totp(self, actor: Actor, code: str) -> list[str]:
         """Makes the app count; gives recovery codes, which are shown once.

@@ -12,6 +12,10 @@ declare
     given jsonb := coalesce(queue_email.parameters, '{}');
     queued uuid;
 begin
+    -- Accounts of a provider that told no address have nowhere to be told anything.
+    if queue_email.recipient is null then
+        return null;
+    end if;
     if not given ? 'code_id' and exists (select from public.users u
         where u.id = queue_email.user_id and u.email = queue_email.recipient and u.email_confirmed_at is null) then
         given := given - 'name';

@@ -45,14 +45,15 @@ async def queue_email(
     transaction: Transaction,
     *,
     template: str,
-    recipient: str,
+    recipient: str | None,
     locale: str | None = None,
     user_id: UUID | None = None,
     parameters: Mapping[str, object] | None = None,
 ) -> UUID | None:
     """Queues an e-mail, sent once the server's `transaction` has committed; gives its id.
 
-    None where an account that has not confirmed its address has had its notices of the day.
+    None for an account without an address, which a provider may not have told, and where one that
+    has not confirmed its address has had its notices of the day.
 
     `TEMPLATES` (`db/emails/rules.py`) has what each template takes; ids and times may be given as
     they are. With `user_id`, the account that it is about, it goes with that account while it

@@ -198,6 +198,19 @@ async def find_email(transaction: Transaction, user_id: UUID) -> str | None:
     return email
 
 
+async def find_account_name(transaction: Transaction, user_id: UUID) -> str | None:
+    """What an authenticator app calls a user's account; None for a guest.
+
+    That is their address, or their username where a provider told none.
+    """
+    name: str | None = await transaction.fetch_value(
+        select(func.coalesce(User.email, User.username)).where(
+            User.id == user_id, ~User.is_anonymous
+        )
+    )
+    return name
+
+
 async def begin_totp(transaction: Transaction, user_id: UUID, sealed_secret: bytes) -> bool:
     """Store the secret of an app that is still to be confirmed; False when there is one already."""
     wanted = insert(TotpFactor).values(user_id=user_id, sealed_secret=sealed_secret)

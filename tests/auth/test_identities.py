@@ -99,6 +99,24 @@ async def test_an_app_signs_in_by_an_id_token(place: Place, mock_issuer: str) ->
     assert done["session"]["user"]["email"] is None
 
 
+KEY = """mutation($name: String!) {
+  done: createApiKey(input: {name: $name, scopes: [READ]}) { errors { code } } }"""
+TOTP = "mutation { done: beginTotp { errors { code } uri } }"
+PASSKEY = """mutation {
+  done: beginPasskeyRegistration(input: {}) { errors { code } options } }"""
+
+
+async def test_who_has_no_address_has_keys_and_second_factors(place: Place) -> None:
+    """Not every provider tells one."""
+    done = await place.enter(sub=secrets.token_hex(8))
+    token = done["session"]["accessToken"]
+    viewer = await place.viewer(token)
+    assert viewer["email"] is None
+    assert (await place.do(KEY, token, name="A bot"))["errors"] == []
+    assert (await place.do(PASSKEY, token))["errors"] == []
+    assert (await place.do(TOTP, token))["errors"] == []
+
+
 async def test_a_code_works_once(place: Place) -> None:
     code = await place.browser().arrive_from_acme()
     answers = await asyncio.gather(*(place.do(EXCHANGE, code=code) for _ in range(5)))
