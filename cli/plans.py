@@ -62,7 +62,9 @@ def give(
     url, last_day = owner_url(get_settings()), until.date() if until else None
     run(give_plan(url, email, plan, operator_action(reason, key), last_day))
     now = run(read_plan(url, email)).plan
-    console.print(f"Given by {operator()}. {now['email']} has the plan {now['plan']}.")
+    console.print(
+        f"Given by {operator()}. {now['email']} has the plan {now['plan']}.", soft_wrap=True
+    )
 
 
 def summary(plan: Record) -> Table:

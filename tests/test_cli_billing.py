@@ -17,7 +17,7 @@ from settings import Settings, get_settings
 from .conftest import MakeUser
 from .payments.conftest import Shop, open_shop
 
-RUN = CliRunner()
+RUN = CliRunner(env={"COLUMNS": "200"})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Public
 from db.core.base import Base
+from db.core.quotas import Bound
 
 # The languages of the product. The first is what a missing text falls back to.
 LOCALES = ("en", "zh", "hi", "es", "ar", "fr", "bn", "pt", "ru", "id")
@@ -31,3 +32,4 @@ class Translation(Base):
         CheckConstraint("length(text) between 1 and 2000", name="text"),
     )
     access = Access(read=Public(), hidden=("edited",))
+    quota = Bound("An admin's: one for each key and language.")

@@ -238,8 +238,17 @@ async def test_workers_that_meet_send_nothing_twice(sender: Sender) -> None:
     assert await sender.progress(made) == ("FINISHED", 60, 60, 0)
 
 
+async def end_waiting(cluster: EmbeddedDatabase) -> None:
+    """Ends the connections that wait for a lock."""
+    superuser = await asyncpg.connect(cluster.superuser_url)
+    await superuser.execute("select pg_terminate_backend(pid) from pg_locks where not granted")
+    await superuser.close()
+
+
 async def test_a_broadcast_outlives_two_workers_that_are_killed_in_the_middle(
-    sender: Sender, cluster: EmbeddedDatabase, settings: Settings
+    sender: Sender,
+    cluster: EmbeddedDatabase,
+    settings: Settings,
 ) -> None:
     ids = await sender.users(250)
     made = await sender.send()
@@ -263,6 +272,8 @@ async def test_a_broadcast_outlives_two_workers_that_are_killed_in_the_middle(
         finally:
             process.kill()
             await process.wait()
+            # Its statement would go on without it, and end the batch.
+            await end_waiting(cluster)
             await transaction.rollback()
             await blocker.close()
         reached.append(sum(await sender.counts(made)))

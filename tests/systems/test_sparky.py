@@ -71,7 +71,7 @@ class Sparky:
 
     def command(self, *arguments: str) -> str:
         """What the operator's command prints."""
-        done = run_command(self.server.data_directory, *arguments)
+        done = run_command(self.server.data_directory, *arguments, COLUMNS="200")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

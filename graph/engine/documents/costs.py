@@ -54,8 +54,6 @@ from graph.engine.documents.limits import Limits, too_complex
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.shared.relay import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
-# A field of the schema itself is read from memory: no row, no statement.
-INTROSPECTED_COST = 0.5
 COMPUTED_COST = 5
 OPERATOR_COST = 10
 TOTAL_COUNT_COST = 200
@@ -255,8 +253,6 @@ class _Pricer:
         total = Formula(cost=self._value_cost(graph_type), bytes=VALUE_BYTES)
         if name == "__typename":
             return total
-        if graph_type.name.startswith("__"):
-            total.cost = INTROSPECTED_COST
         definition = META_FIELDS.get(name) or graph_type.fields[name]
         match spec_of(definition):
             case specs.Page():
