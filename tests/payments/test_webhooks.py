@@ -313,7 +313,8 @@ async def test_no_signed_nonsense_is_a_fault_of_ours(sandbox_shop: Shop, body: s
     assert (await post(sandbox_shop.inbox, "sandbox", signed)).status_code == 200
     await sandbox_shop.process()
     found = await sandbox_shop.owner.fetchrow(
-        "select status, reason from webhook_events order by id desc limit 1"
+        "select status, reason from webhook_events where body = $1 order by received_at desc limit 1",
+        text.decode(),
     )
     assert found is not None
     assert found["status"] in {"QUARANTINED", "PROCESSED"}
