@@ -24,7 +24,7 @@ from payments.base import (
     provider_failed,
     provider_refused,
 )
-from payments.calls import PaymentAnswer, call_provider
+from payments.calls import PaymentAnswer, post_json
 from payments.paymob_transactions import (
     PaymobTransaction,
     UnreadableTransaction,
@@ -126,26 +126,31 @@ class PaymobProvider:
     ) -> tuple[ProviderEvent, ...]:
         """Voids a whole payment that is not settled yet, and refunds what cannot be voided.
 
-        Paymob knows no idempotency keys: with an API key it is asked first what went back already.
+        Paymob knows no idempotency keys, so it is asked first what went back already. Without an
+        API key it cannot be asked; then it gives back what is left or nothing, since it refuses
+        itself to give the same back twice.
         """
         assert order.payment_id is not None
+        left_cents = order.amount_cents - order.refunded_cents
+        if not self._api_key and amount_cents < left_cents:
+            raise provider_refused(NAME, "a part, without PAYMOB_API_KEY")
         done = sum(
             event.amount_cents
             for event in await self.fetch(order)
             if isinstance(event, Refunded) and event.refund_id is None
         )
         if done >= order.refunded_cents + amount_cents:
-            return (self._refunded(order, done, None),)
+            return (_refunded(order, done, None),)
         payment = {"transaction_id": int(order.payment_id)}
         if amount_cents == order.amount_cents and not order.refunded_cents:
-            voided = self._made(await self._post(VOID, payment))
+            voided = _made(await self._post(VOID, payment))
             if voided is not None:
-                return (self._refunded(order, amount_cents, str(voided.id)),)
+                return (_refunded(order, amount_cents, str(voided.id)),)
         answer = await self._post(REFUND, {**payment, "amount_cents": amount_cents})
-        refunded = self._made(answer)
+        refunded = _made(answer)
         if refunded is None:
             raise provider_refused(NAME, f"a refund, status {answer.status}")
-        return (self._refunded(order, amount_cents, str(refunded.id)),)
+        return (_refunded(order, amount_cents, str(refunded.id)),)
 
     async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
         """What became of an order's transactions; nothing without an API key.
@@ -157,18 +162,12 @@ class PaymobProvider:
         events: list[ProviderEvent] = []
         token = await self._token()
         for reference in order.references:
-            if reference.isdigit():
-                events += await self._asked(int(reference), token)
+            events += await self._asked(int(reference), token)
         return tuple(events)
 
     async def _asked(self, order_id: int, token: str) -> list[ProviderEvent]:
-        answer = await call_provider(
-            NAME,
-            "POST",
-            self._api + INQUIRY,
-            json={"order_id": order_id},
-            headers={"authorization": f"Bearer {token}"},
-        )
+        headers = {"authorization": f"Bearer {token}"}
+        answer = await post_json(NAME, self._api + INQUIRY, {"order_id": order_id}, headers)
         if answer.status == 404:
             return []  # Nobody has tried to pay.
         if not answer.is_success:
@@ -176,16 +175,14 @@ class PaymobProvider:
         said = answer.body if isinstance(answer.body, list) else [answer.body]
         events: list[ProviderEvent] = []
         for one in said:
-            transaction = self._transaction(one)
+            transaction = _transaction(one)
             if transaction is None or transaction.order_id != order_id:
                 raise provider_failed(NAME, "an inquiry's transaction that cannot be read")
             events += [*transaction.events(), *_refunds_so_far(transaction, one)]
         return events
 
     async def _token(self) -> str:
-        answer = await call_provider(
-            NAME, "POST", self._api + TOKENS, json={"api_key": self._api_key}, headers={}
-        )
+        answer = await post_json(NAME, self._api + TOKENS, {"api_key": self._api_key}, {})
         token = answer.body.get("token") if isinstance(answer.body, dict) else None
         if not answer.is_success or not isinstance(token, str):
             raise provider_failed(NAME, f"no token, status {answer.status}")
@@ -193,7 +190,7 @@ class PaymobProvider:
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> PaymentAnswer:
         headers = {"authorization": f"Token {self._secret_key}"}
-        return await call_provider(NAME, "POST", self._api + path, json=body, headers=headers)
+        return await post_json(NAME, self._api + path, body, headers)
 
     def _intention(self, checkout: NewCheckout) -> dict[str, Any]:
         name = checkout.product_name[:ITEM_NAME_MAX_CHARACTERS]
@@ -216,29 +213,30 @@ class PaymobProvider:
             "redirection_url": f"{self._base_url}{RETURN_PATH}",
         }
 
-    def _made(self, answer: PaymentAnswer) -> PaymobTransaction | None:
-        """The transaction that an answer says was made; nothing for one that was refused."""
-        if not answer.is_success:
-            return None
-        made = self._transaction(answer.body)
-        return made if made is not None and made.success and not made.pending else None
 
-    def _transaction(self, said: object) -> PaymobTransaction | None:
-        if not isinstance(said, dict):
-            return None
-        try:
-            return read_transaction(said)
-        except UnreadableTransaction:
-            return None
+def _made(answer: PaymentAnswer) -> PaymobTransaction | None:
+    """The transaction that an answer says was made; nothing for one that was refused."""
+    made = _transaction(answer.body) if answer.is_success else None
+    return made if made is not None and made.success and not made.pending else None
 
-    def _refunded(self, order: PaidOrder, amount_cents: int, refund_id: str | None) -> Refunded:
-        return Refunded(
-            references=order.references,
-            payment_id=order.payment_id,
-            amount_cents=amount_cents,
-            currency=order.currency,
-            refund_id=refund_id,
-        )
+
+def _transaction(said: object) -> PaymobTransaction | None:
+    if not isinstance(said, dict):
+        return None
+    try:
+        return read_transaction(said)
+    except UnreadableTransaction:
+        return None
+
+
+def _refunded(order: PaidOrder, amount_cents: int, refund_id: str | None) -> Refunded:
+    return Refunded(
+        references=order.references,
+        payment_id=order.payment_id,
+        amount_cents=amount_cents,
+        currency=order.currency,
+        refund_id=refund_id,
+    )
 
 
 def _refunds_so_far(transaction: PaymobTransaction, said: Mapping[str, Any]) -> list[ProviderEvent]:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from db.core.http_calls import certificates, seconds_to_wait
 from jobs.providers.base import ProviderError, ProviderFailed, ProviderRefused, ProviderTimedOut
 
 if TYPE_CHECKING:
@@ -61,7 +58,7 @@ class GeminiClient:
         from google import genai
         from google.genai.types import HttpOptions
 
-        context = _ssl_context()
+        context = certificates()
         asking = httpx.AsyncClient(
             verify=context,
             # A packed answer would be bounded before it is unpacked only.
@@ -118,11 +115,6 @@ class GeminiClient:
         response.stream = _BoundedStream(response.stream, self._most_bytes)
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
-
-
 class _BoundedStream(httpx.AsyncByteStream):
     def __init__(self, stream: httpx.AsyncByteStream, most_bytes: int) -> None:
         self._stream = stream
@@ -176,19 +168,9 @@ def _asked_wait(response: object, details: list[Mapping[str, Any]]) -> float | N
     """The seconds that `Retry-After` (RFC 9110, 10.2.3) or google.rpc.RetryInfo ask for."""
     waits = []
     if isinstance(response, httpx.Response) and (said := response.headers.get("retry-after")):
-        waits.append(_seconds_of_header(said))
+        waits.append(seconds_to_wait(said) or 0.0)
     for one in details:
         if str(one.get("@type", "")).endswith("/google.rpc.RetryInfo"):
             duration = _DURATION.fullmatch(str(one.get("retryDelay", "")))
             waits.append(float(duration[1]) if duration else 0.0)
     return max(waits, default=None)
-
-
-def _seconds_of_header(said: str) -> float:
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    try:
-        until = parsedate_to_datetime(said)
-    except ValueError:
-        return 0.0
-    return max((until.astimezone(UTC) - datetime.now(UTC)).total_seconds(), 0.0)

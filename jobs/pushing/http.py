@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any
 
 import httpx
 import orjson
+
+from db.core.http_calls import certificates, seconds_to_wait
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
@@ -44,20 +42,9 @@ class HttpAnswer:
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """What the header Retry-After says (RFC 9110, 10.2.3)."""
-        given = self.headers.get("retry-after", "").strip()
-        if not given:
-            return None
-        try:
-            seconds = float(given) if given.isdigit() else _seconds_until(given)
-        except ValueError:
-            return None
-        return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
-
-
-def _seconds_until(date: str) -> float:
-    until = parsedate_to_datetime(date)
-    return (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        """What the header Retry-After says."""
+        seconds = seconds_to_wait(self.headers.get("retry-after", ""))
+        return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER_SECONDS)
 
 
 def open_client(url: str, *, http1: bool) -> httpx.AsyncClient:
@@ -67,14 +54,8 @@ def open_client(url: str, *, http1: bool) -> httpx.AsyncClient:
         http1=http1,
         http2=True,
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-        verify=_certificates(),
+        verify=certificates(),
     )
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Read once: it takes the event loop some milliseconds."""
-    return httpx.create_ssl_context()
 
 
 async def post(

@@ -290,6 +290,25 @@ async def test_a_refund_of_too_much_is_refused(provider: PaymobProvider, fake: F
     assert refused.value.code is ErrorCode.PROVIDER_REFUSED
 
 
+async def test_without_an_api_key_all_that_is_left_goes_back_or_nothing(
+    fake: FakePaymob, provider: PaymobProvider, tmp_path: Path
+) -> None:
+    """A part could go back twice when its answer is lost, and nobody could ask whether it did."""
+    without = make_paymob(settings_with(tmp_path, **fake.settings | {"PAYMOB_API_KEY": ""}))
+    assert without is not None
+    order = await bought(provider, fake)
+    with pytest.raises(DomainError) as refused:
+        await without.refund(order, 999, "key")
+    assert refused.value.code is ErrorCode.PROVIDER_REFUSED
+    payment = fake.transactions[int(order.payment_id or 0)]
+    assert payment["refunded_amount_cents"] == 0
+    await without.refund(order, 1000, "key")
+    assert payment["refunded_amount_cents"] == 1000
+    with pytest.raises(DomainError):
+        await without.refund(order, 1000, "key")
+    assert payment["refunded_amount_cents"] == 1000
+
+
 WRONG_ANSWERS = [
     ((500, {}), ErrorCode.PROVIDER_FAILED),
     ((429, {}), ErrorCode.PROVIDER_FAILED),
