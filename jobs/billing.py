@@ -11,22 +11,13 @@ from db.core.errors import DomainError
 from db.core.pool import Database
 from jobs.core.declare import WorkerServices, every, job, listener, on_connect
 from payments.base import PaidOrder, PaymentFailed
-from payments.inbox import WebhookInbox
-from payments.registry import configured_providers
+from payments.inbox import inbox_of
 
 # About a quarter of an hour; what is still unprocessed then is a fault of ours.
 PROCESSING_ATTEMPTS = 20
 ORDERS_AT_ONCE = 1_000
 
 log = structlog.get_logger(__name__)
-
-
-def inbox_of(services: WorkerServices) -> WebhookInbox:
-    """This worker's inbox."""
-    settings = services.settings
-    return WebhookInbox(
-        services.database, configured_providers(settings), is_production=settings.production
-    )
 
 
 async def give_up_webhook(services: WorkerServices, *, webhook_id: UUID, error: Exception) -> None:

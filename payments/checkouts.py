@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
 from db.billing import operations
@@ -13,8 +12,11 @@ from db.billing.operations import OpenOrder
 from db.core.actor import Actor
 from db.core.pool import Database
 from payments.base import NewCheckout, PaymentProvider
-from payments.registry import configured_providers, provider_not_configured
-from settings import Settings
+from payments.registry import (
+    PaymentServices,
+    configured_providers,
+    provider_not_configured,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +28,7 @@ class Bought:
     expires_at: datetime
 
 
-class BuyingServices(Protocol):
-    """What checkouts are made with."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def database(self) -> Database: ...
-
-
-def checkouts_of(services: BuyingServices) -> Checkouts:
+def checkouts_of(services: PaymentServices) -> Checkouts:
     """The checkouts of a process."""
     settings = services.settings
     return Checkouts(

@@ -30,6 +30,7 @@ from payments.base import (
     PaymentSucceeded,
     ProviderEvent,
 )
+from payments.registry import PaymentServices, configured_providers
 
 log = structlog.get_logger("tallygraph.payments")
 
@@ -48,6 +49,13 @@ class Received:
     """What a provider is answered: taken in, or why it was not believed."""
 
     refusal: DeliveryRefusal | None = None
+
+
+def inbox_of(services: PaymentServices) -> WebhookInbox:
+    """The inbox of a process; the providers' settings are checked as it is made."""
+    settings = services.settings
+    providers = configured_providers(settings)
+    return WebhookInbox(services.database, providers, is_production=settings.production)
 
 
 class WebhookInbox:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
 from uuid import UUID
 
 from db.billing import operations
@@ -13,26 +12,13 @@ from db.core.errors import DomainError, ErrorCode, Problems
 from db.core.pool import Database
 from db.credits.rules import problems_of_key, problems_of_reason
 from payments.base import PaidOrder
-from payments.inbox import WebhookInbox
-from payments.registry import configured_providers, provider_not_configured
-from settings import Settings
+from payments.inbox import WebhookInbox, inbox_of
+from payments.registry import PaymentServices, provider_not_configured
 
 
-class RefundingServices(Protocol):
-    """What refunds are made with."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def database(self) -> Database: ...
-
-
-def refunds_of(services: RefundingServices) -> Refunds:
+def refunds_of(services: PaymentServices) -> Refunds:
     """The refunds of a process."""
-    settings = services.settings
-    providers = configured_providers(settings)
-    inbox = WebhookInbox(services.database, providers, is_production=settings.production)
-    return Refunds(services.database, inbox)
+    return Refunds(services.database, inbox_of(services))
 
 
 class Refunds:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
 from payments.base import PaymentProvider
 from payments.paymob import make_paymob
 from payments.sandbox import make_sandbox
 from settings import Settings
+
+
+class PaymentServices(Protocol):
+    """What payments are made with, in an API's process and in a worker's."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+
 
 # Each gives nothing where its settings leave it off.
 MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {

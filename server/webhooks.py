@@ -13,8 +13,8 @@ from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.errors import DomainError, ErrorCode, bad_input
 from graph.shared.errors import domain_error, top_level
 from payments.base import Delivery, DeliveryRefusal
-from payments.inbox import WebhookInbox
-from payments.registry import configured_providers, provider_not_configured
+from payments.inbox import WebhookInbox, inbox_of
+from payments.registry import provider_not_configured
 from server import payment_pages, paymob_return, sandbox_checkout
 from server.services import Services
 
@@ -38,14 +38,6 @@ _REFUSED = {
     ),
     DeliveryRefusal.UNREADABLE: bad_input("A webhook is UTF-8 text."),
 }
-
-
-def inbox_of(services: Services) -> WebhookInbox:
-    """This process's inbox."""
-    settings = services.settings
-    return WebhookInbox(
-        services.database, configured_providers(settings), is_production=settings.production
-    )
 
 
 def routes(services: Services) -> list[Route]:

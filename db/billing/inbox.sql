@@ -45,10 +45,7 @@ $$;
 -- wait for what they paid for: it goes before all else.
 create or replace function app.queue_webhook(wanted uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
-    values (10, 'process_webhook', convert_to(jsonb_build_object('webhook_id', wanted)::text, 'UTF8'),
-            'webhook:' || wanted, 'queued')
-    on conflict do nothing;
+    select app.enqueue_once('process_webhook', jsonb_build_object('webhook_id', wanted), 'webhook:' || wanted, 10);
 $$;
 
 -- Tells every admin of a webhook that a person has to look at. Of what was never the provider's, they are
@@ -65,11 +62,44 @@ begin
         and w.received_at > now() - interval '1 hour') then
         return;
     end if;
+    -- An alarm: no preference of theirs silences it.
     insert into public.notifications (user_id, type, title_key, message_key, data)
     select u.id, 'GENERAL', 'notifications.webhookQuarantined.title', 'notifications.webhookQuarantined.message',
         jsonb_build_object('provider', webhook.provider, 'reason', webhook.reason,
                            'webhook', 'webhookEvent_' || webhook.id)
     from public.users u where u.role = 'admin' and u.status = 'active';
+end;
+$$;
+
+-- Does what events say, all of it or nothing. Returns the status of the webhook that told them: PROCESSED, PARKED
+-- with what it `waits` for, or QUARANTINED with the reason.
+create or replace function app.apply_payment_events(
+    from_provider text, events jsonb, out status text, out reason text, out detail text, out order_id uuid,
+    out waits text
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    event jsonb;
+    applied record;
+begin
+    status := 'PROCESSED';
+    for event in select e.value from jsonb_array_elements(events) as e (value) loop
+        applied := app.apply_payment_event(from_provider, event);
+        order_id := applied.order_id;
+        -- What cannot be undone here, such as a second payment, is kept and looked at.
+        if applied.doubt is not null then
+            status := 'QUARANTINED';
+            reason := applied.doubt;
+            detail := applied.doubt_detail;
+        end if;
+    end loop;
+exception
+    when sqlstate 'TG002' then
+        get stacked diagnostics waits = message_text;
+        status := 'PARKED';
+    when sqlstate 'TG000' or sqlstate 'TG001' then
+        get stacked diagnostics reason = pg_exception_hint, detail = message_text;
+        status := 'QUARANTINED';
 end;
 $$;
 
@@ -83,8 +113,6 @@ create or replace function app.settle_webhook(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     webhook public.webhook_events;
-    event jsonb;
-    applied record;
     waits text;
 begin
     -- The row alone does not say that somebody processes it: who counts another delivery locks it as well.
@@ -104,32 +132,8 @@ begin
         is_changed := false;
         return;
     end if;
-    status := 'PROCESSED';
-    reason := null;
-    detail := null;
     perform app.lock_events(webhook.provider, events);
-    begin
-        for event in select e.value from jsonb_array_elements(events) as e (value) loop
-            applied := app.apply_payment_event(webhook.provider, event);
-            order_id := applied.order_id;
-            -- What cannot be undone here, such as a second payment, is kept and looked at.
-            if applied.doubt is not null then
-                status := 'QUARANTINED';
-                reason := applied.doubt;
-                detail := applied.doubt_detail;
-            end if;
-        end loop;
-    exception
-        when sqlstate 'TG001' then
-            get stacked diagnostics reason = pg_exception_hint, detail = message_text;
-            status := 'QUARANTINED';
-        when sqlstate 'TG002' then
-            get stacked diagnostics waits = message_text;
-            status := 'PARKED';
-        when sqlstate 'TG000' then
-            get stacked diagnostics reason = pg_exception_hint, detail = message_text;
-            status := 'QUARANTINED';
-    end;
+    select a.* into status, reason, detail, order_id, waits from app.apply_payment_events(webhook.provider, events) a;
     order_id := coalesce(order_id, (
         select r.order_id from public.order_references r
         where r.provider = webhook.provider and r.reference in (
@@ -244,7 +248,7 @@ $$;
 
 revoke execute on function
     app.receive_webhook(text, text, text, boolean, jsonb, text, text, text, text),
-    app.queue_webhook(uuid), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb, boolean),
+    app.queue_webhook(uuid), app.apply_payment_events(text, jsonb), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb, boolean),
     app.retry_webhook(uuid),
     app.vouch_for_webhook(uuid, text, text), app.quarantine_webhook(uuid, text, text), app.replay_webhook(uuid),
     app.wake_webhooks(text, text), app.sweep_webhooks()

@@ -29,13 +29,8 @@ $$;
 
 -- Puts a broadcast in line, unless it is. Whatever somebody waits for comes first.
 create or replace function app.enqueue_broadcast(wanted uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
-    values (-10, 'send_broadcast', convert_to(jsonb_build_object('broadcast_id', wanted)::text, 'UTF8'),
-            'broadcast:' || wanted, 'queued')
-    on conflict do nothing;
-end;
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select app.enqueue_once('send_broadcast', jsonb_build_object('broadcast_id', wanted), 'broadcast:' || wanted, -10);
 $$;
 
 -- Makes a broadcast on behalf of an admin, notes who did, and puts it in line. Returns it; the same key

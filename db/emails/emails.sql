@@ -28,9 +28,7 @@ begin
     values (queue_email.template, queue_email.recipient, queue_email.locale, queue_email.user_id,
             given)
     returning id into queued;
-    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
-    values (5, 'send_email', convert_to(jsonb_build_object('email_id', queued)::text, 'UTF8'),
-            'email:' || queued, 'queued');
+    perform app.enqueue_once('send_email', jsonb_build_object('email_id', queued), 'email:' || queued, 5);
     return queued;
 end;
 $$;

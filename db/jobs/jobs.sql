@@ -32,6 +32,17 @@ begin
 end;
 $$;
 
+-- Queues a job within the caller's transaction, unless one with this key is queued or running: that is enough.
+-- Of a higher priority is what people wait for.
+create or replace function app.enqueue_once(
+    job_entrypoint text, job_payload jsonb, job_key text, job_priority integer default 0
+) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
+    values (job_priority, job_entrypoint, convert_to(job_payload::text, 'UTF8'), job_key, 'queued')
+    on conflict do nothing;
+$$;
+
 -- Puts a dead job in line as it was.
 create or replace function app.enqueue_dead_job(job public.dead_jobs) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -73,6 +84,7 @@ end;
 $$;
 
 revoke execute on function
+    app.enqueue_once(text, jsonb, text, integer),
     app.move_to_dead_letters(text, bytea, uuid, integer, text), app.take_dead_job(uuid, uuid),
     app.enqueue_dead_job(public.dead_jobs), app.requeue_dead_job(uuid, uuid), app.retry_dead_job(uuid)
 from public;

@@ -94,13 +94,8 @@ $$;
 
 -- Queues the erasing of an account; one that is queued or running already is enough.
 create or replace function app.enqueue_erasing(leaving uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
-    values (0, 'erase_account', convert_to(jsonb_build_object('user_id', leaving)::text, 'UTF8'),
-            'erase:' || leaving, 'queued')
-    on conflict do nothing;
-end;
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select app.enqueue_once('erase_account', jsonb_build_object('user_id', leaving), 'erase:' || leaving);
 $$;
 
 -- Queues the erasing of every account whose time has come. Returns how many there are.
@@ -162,10 +157,7 @@ begin
     perform app.mail_owner(leaving, 'account_deleted', '{}', true);
     delete from public.users u where u.id = leaving;
     insert into public.audit_log (action) values ('account_erased');
-    insert into queue.pgqueuer (priority, entrypoint, payload, dedupe_key, status)
-    values (0, 'delete_user_files', convert_to(jsonb_build_object('user_id', leaving)::text, 'UTF8'),
-            'files:' || leaving, 'queued')
-    on conflict do nothing;
+    perform app.enqueue_once('delete_user_files', jsonb_build_object('user_id', leaving), 'files:' || leaving);
     return true;
 end;
 $$;

@@ -93,8 +93,21 @@ begin
 end;
 $$;
 
--- Begins an attempt at every delivery of some notifications that may be tried, by the providers that are `ready`.
--- Those of `providers` that are missing are made: for each token that was there when the notifications were.
+-- Makes the deliveries of some notifications that are missing: for each token of these providers that was there
+-- when the notifications were.
+create or replace function app.make_pushes(wanted uuid[], queued_at timestamptz, providers text[]) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into public.push_deliveries (notification_id, token_id, provider, not_before)
+    select n.id, t.id, t.provider, clock_timestamp()
+    from public.notifications n
+    join public.push_tokens t on t.user_id = n.user_id
+    where n.id = any (wanted) and t.provider = any (providers) and t.created_at <= make_pushes.queued_at
+    order by n.id, t.id
+    on conflict (notification_id, token_id) do nothing;
+$$;
+
+-- Begins an attempt at every delivery of some notifications that may be tried, by the providers that are `ready`;
+-- those of `providers` that are missing are made.
 -- `action` says of each delivery what the worker does: SEND it, or WAIT for some seconds because it is not due
 -- or another worker may still be handing it over; LOST is one that was left SENDING for ten minutes, longer
 -- than any attempt lasts, and has ended as UNCERTAIN. Texts are in the user's language, or the keys where there
@@ -111,13 +124,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     longest constant interval := '10 minutes';
 begin
-    insert into public.push_deliveries (notification_id, token_id, provider, not_before)
-    select n.id, t.id, t.provider, clock_timestamp()
-    from public.notifications n
-    join public.push_tokens t on t.user_id = n.user_id
-    where n.id = any (wanted) and t.provider = any (providers) and t.created_at <= begin_pushes.queued_at
-    order by n.id, t.id
-    on conflict (notification_id, token_id) do nothing;
+    perform app.make_pushes(wanted, queued_at, providers);
 
     return query
     update public.push_deliveries d
@@ -243,7 +250,8 @@ $$;
 
 revoke execute on function
     app.register_push_token(uuid, text, text, bytea, bytea), app.remove_push_token(bytea),
-    app.forget_push_tokens(), app.queue_pushes(), app.begin_pushes(uuid[], timestamptz, text[], text[]),
+    app.forget_push_tokens(), app.queue_pushes(), app.make_pushes(uuid[], timestamptz, text[]),
+    app.begin_pushes(uuid[], timestamptz, text[], text[]),
     app.claim_push(uuid, integer),
     app.end_push(uuid, integer, text, text, interval, boolean, timestamptz), app.give_up_pushes(uuid[], text)
 from public;

@@ -6,11 +6,12 @@ for it then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol
 from uuid import UUID, uuid4
+
+import pytest
 
 from payments.base import Delivery, PaymentProvider
 from payments.paymob import make_paymob
@@ -162,9 +163,16 @@ class PaymobDriver:
         )
 
 
-DRIVERS: dict[str, Callable[[Settings], Driver]] = {
+DRIVERS: dict[str, type[SandboxDriver | PaymobDriver]] = {
     "sandbox": SandboxDriver,
     "paymob": PaymobDriver,
 }
+
+
+def told_by(kind: str) -> pytest.MarkDecorator:
+    """Has a test of the contract run for those providers that tell of this."""
+    names = [name for name, driver in sorted(DRIVERS.items()) if kind in driver.tells]
+    return pytest.mark.parametrize("shop", names, indirect=True)
+
 
 LONG_AGO = timedelta(minutes=10)
