@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
+
+import asyncpg
 
 from db.core.errors import DomainError, ErrorCode
 from payments.base import Checkout, NewCheckout, PaidOrder, ProviderEvent
@@ -69,22 +72,29 @@ class Unrefunding(SandboxProvider):
         raise DomainError(self._code, "No.")
 
 
-async def paid_at(stage: Any, provider: str) -> str:
-    """An order that is paid, as the input names it."""
-    order = await stage.owner.fetchval(
+async def paid_order(owner: asyncpg.Connection, user_id: UUID | None, provider: str) -> UUID:
+    """An order of a user's that is paid."""
+    order: UUID = await owner.fetchval(
         "insert into orders (user_id, product_id, kind, credits, provider, amount_cents, currency,"
         " expires_at) values ($1, 'credits-50', 'CREDITS', 50, $2, 500, 'USD', now()) returning id",
-        stage.actor.user_id,
+        user_id,
         provider,
     )
-    await stage.owner.execute(
+    await owner.execute(
         "insert into payments (user_id, order_id, provider, provider_payment_id, amount_cents,"
         " currency, status, pays_order) values ($1, $2, $3, $4, 500, 'USD', 'SUCCEEDED', true)",
-        stage.actor.user_id,
+        user_id,
         order,
         provider,
         f"payment {order}",
     )
+    await owner.execute("update orders set status = 'PAID', paid_at = now() where id = $1", order)
+    return order
+
+
+async def paid_at(stage: Any, provider: str) -> str:
+    """A refund of an order that is paid."""
+    order = await paid_order(stage.owner, stage.actor.user_id, provider)
     return f'orderId: "order_{order}", reason: "asked for", idempotencyKey: "k"'
 
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -24,6 +23,7 @@ from settings import Settings
 
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
+from .billing_errors import paid_order
 from .conftest import Ask
 from .identity_errors import code_of
 
@@ -142,26 +142,6 @@ def document(name: str) -> str:
     )
 
 
-async def paid_order(owner: asyncpg.Connection, actor: Actor) -> UUID:
-    """An order of a user's that is paid."""
-    order: UUID = await owner.fetchval(
-        "insert into orders (user_id, product_id, kind, credits, provider, amount_cents, currency,"
-        " expires_at) values ($1, 'credits-50', 'CREDITS', 50, 'sandbox', 500, 'USD', now())"
-        " returning id",
-        actor.user_id,
-    )
-    await owner.execute(
-        "insert into payments (user_id, order_id, provider, provider_payment_id, amount_cents,"
-        " currency, status, pays_order)"
-        " values ($1, $2, 'sandbox', $3, 500, 'USD', 'SUCCEEDED', true)",
-        actor.user_id,
-        order,
-        f"payment {order}",
-    )
-    await owner.execute("update orders set status = 'PAID', paid_at = now() where id = $1", order)
-    return order
-
-
 @pytest.fixture
 async def valid(
     ask: Ask,
@@ -249,7 +229,7 @@ async def valid(
         },
         "markAllNotificationsRead": {},
         "refundOrder": {
-            "orderId": f"order_{await paid_order(owner, actor)}",
+            "orderId": f"order_{await paid_order(owner, actor.user_id, 'sandbox')}",
             "reason": "r",
             "idempotencyKey": "k",
         },

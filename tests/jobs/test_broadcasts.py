@@ -238,10 +238,13 @@ async def test_workers_that_meet_send_nothing_twice(sender: Sender) -> None:
     assert await sender.progress(made) == ("FINISHED", 60, 60, 0)
 
 
-async def end_waiting(cluster: EmbeddedDatabase) -> None:
-    """Ends the connections that wait for a lock."""
+WAITING = "select pid from pg_stat_activity where $1 = any (pg_blocking_pids(pid))"
+
+
+async def end_waiting(cluster: EmbeddedDatabase, blocker: int) -> None:
+    """Ends the connections that wait for one."""
     superuser = await asyncpg.connect(cluster.superuser_url)
-    await superuser.execute("select pg_terminate_backend(pid) from pg_locks where not granted")
+    await superuser.fetch(f"select pg_terminate_backend(w.pid) from ({WAITING}) w", blocker)
     await superuser.close()
 
 
@@ -263,9 +266,8 @@ async def test_a_broadcast_outlives_two_workers_that_are_killed_in_the_middle(
             cwd=ROOT, env={**os.environ, "DATA_DIRECTORY": str(settings.data_directory)},
         )  # fmt: skip
 
-        async def stands_still() -> bool:
-            waits = "select exists (select from pg_locks where not granted)"
-            return bool(await sender.owner.fetchval(waits))
+        async def stands_still(held_by: int = blocker.get_server_pid()) -> bool:
+            return await sender.owner.fetchval(WAITING, held_by) is not None
 
         try:
             await eventually(stands_still, 30)
@@ -273,7 +275,7 @@ async def test_a_broadcast_outlives_two_workers_that_are_killed_in_the_middle(
             process.kill()
             await process.wait()
             # Its statement would go on without it, and end the batch.
-            await end_waiting(cluster)
+            await end_waiting(cluster, blocker.get_server_pid())
             await transaction.rollback()
             await blocker.close()
         reached.append(sum(await sender.counts(made)))
