@@ -50,8 +50,9 @@ class Sender:
     locale: str = field(default_factory=lambda: f"qaa-{uuid4().hex[:8]}")
 
     async def users(self, count: int, **columns: Any) -> list[UUID]:
-        """New users of the language, in the order of their ids."""
-        ids = sorted(uuid4() for _ in range(count))
+        """New users of the language, in the order of their ids, with nobody's ids between them."""
+        first = uuid4().int >> 32 << 32
+        ids = [UUID(int=first + n) for n in range(count)]
         given = {"locale": self.locale} | columns
         places = "".join(f", ${n}" for n in range(2, len(given) + 2))
         await self.owner.execute(
@@ -86,7 +87,15 @@ class Sender:
         async with self.database.transaction(self.actor) as transaction:
             await call(transaction, operations.cancel(broadcast_id))
 
-    async def batch(self, broadcast_id: UUID, at_most: int = 100, window: int = 1_000) -> bool:
+    async def begin_before(self, broadcast_id: UUID, first: UUID) -> None:
+        """Begins a broadcast right before one user, however many others the database has."""
+        await operations.begin(self.database, broadcast_id)
+        await self.owner.execute(
+            "update broadcasts set position = $2 where id = $1",
+            broadcast_id, UUID(int=int(first) - 1),
+        )  # fmt: skip
+
+    async def batch(self, broadcast_id: UUID, at_most: int = 100, window: int = 10**6) -> bool:
         return await operations.send_batch(
             self.database, broadcast_id, at_most=at_most, window_size=window
         )
@@ -207,17 +216,9 @@ async def test_only_who_wants_it_is_notified_and_progress_says_so(sender: Sender
 async def test_batches_of_any_size_reach_everybody_once(
     sender: Sender, at_most: int, window: int
 ) -> None:
-    await sender.users(14)
+    ids = await sender.users(14)
     made = await sender.send()
-    assert await operations.begin(sender.database, made)
-    ids = await sender.owner.fetch("select id from users where locale = $1", sender.locale)
-    # Far from all the others, of whom the small windows would take long.
-    before = await sender.owner.fetchval(
-        "select id from users where id < $1 order by id desc limit 1", min(row["id"] for row in ids)
-    )
-    await sender.owner.execute(
-        "update broadcasts set position = $2 where id = $1", made, before or UUID(int=0)
-    )
+    await sender.begin_before(made, ids[0])
     while await sender.batch(made, at_most, window):
         pass
     assert await sender.counts(made) == [1] * 14
@@ -255,6 +256,7 @@ async def test_a_broadcast_outlives_two_workers_that_are_killed_in_the_middle(
 ) -> None:
     ids = await sender.users(250)
     made = await sender.send()
+    await sender.begin_before(made, ids[0])
     reached = []
     for stands_at in (ids[150], ids[220]):
         blocker = await asyncpg.connect(cluster.owner_url)
@@ -300,11 +302,7 @@ async def test_a_guest_who_becomes_somebody_else_has_it_once(sender: Sender) -> 
         locale = sender.locale = f"qaa-{uuid4().hex[:8]}"
         (guest,), (member,) = await sender.users(1, is_anonymous=True), await sender.users(1)
         made = await sender.send(f"merge {reached}", locales=[locale])
-        await operations.begin(sender.database, made)
-        await sender.owner.execute(
-            "update broadcasts set position = $2 where id = $1",
-            made, UUID(int=int(min(guest, member)) - 1),
-        )  # fmt: skip
+        await sender.begin_before(made, min(guest, member))
         for _ in range(reached):
             await sender.batch(made, 1)
         async with sender.owner.transaction():
@@ -379,10 +377,7 @@ async def test_other_jobs_come_first_and_have_their_turn(
 async def test_a_cancelled_broadcast_goes_no_further(sender: Sender) -> None:
     ids = await sender.users(4)
     made = await sender.send()
-    await operations.begin(sender.database, made)
-    await sender.owner.execute(
-        "update broadcasts set position = $2 where id = $1", made, UUID(int=int(ids[0]) - 1)
-    )
+    await sender.begin_before(made, ids[0])
     assert await sender.batch(made, 2)
     for _ in range(2):
         await sender.cancel(made)
