@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from db.accounts.emails import email_key
@@ -21,6 +21,7 @@ from db.accounts.tables import (
     UserStatus,
 )
 from db.audit.operations import record_audit as record_audit  # noqa: PLC0414 - called from here
+from db.codes.tables import OneTimeCode
 from db.core.commands import SqlFunction, call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Transaction
@@ -90,9 +91,13 @@ class OwnCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ChangedEmail:
-    """A user has another address; `before` is the old one, if they had any."""
+    """A user has another address; `before` is the old one, if they had any.
+
+    `was_confirmed` says that they had proven to read what is sent there.
+    """
 
     before: str | None
+    was_confirmed: bool
 
 
 async def create_user(
@@ -221,7 +226,7 @@ async def change_email(transaction: Transaction, user_id: UUID, email: str) -> C
     None unless the account is active. EMAIL_IN_USE when it is somebody else's by now.
     """
     was = await transaction.fetch_one(
-        select(User.email)
+        select(User.email, User.email_confirmed_at.is_not(None))
         .where(User.id == user_id, User.status == UserStatus.ACTIVE, ~User.is_anonymous)
         .with_for_update(key_share=True)
     )
@@ -234,7 +239,7 @@ async def change_email(transaction: Transaction, user_id: UUID, email: str) -> C
     )
     with _in_use():
         await transaction.execute(changed)
-    return ChangedEmail(was["email"])
+    return ChangedEmail(*was)
 
 
 async def find_own_credentials(transaction: Transaction, user_id: UUID) -> OwnCredentials | None:
@@ -260,9 +265,15 @@ async def user_exists(transaction: Transaction, user_id: UUID) -> bool:
 
 
 async def email_is_known(transaction: Transaction, email: str) -> bool:
-    """Whether there is an account with this address, however it is spelled."""
+    """Whether an account has this address, however it is spelled, or may take it back."""
+    key = email_key(email)
+    may_return = exists().where(
+        OneTimeCode.email_key == key,
+        OneTimeCode.purpose == "UNDO_EMAIL_CHANGE",
+        OneTimeCode.expires_at > CLOCK,
+    )
     known: bool = await transaction.fetch_value(
-        select(exists().where(User.email_key == email_key(email)))
+        select(or_(exists().where(User.email_key == key), may_return))
     )
     return known
 
