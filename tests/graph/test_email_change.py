@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -214,11 +213,3 @@ async def test_a_locked_account_is_not_given_back(stage: Stage) -> None:
     lock = "update users set status = 'locked' where id = $1"
     await stage.owner.execute(lock, ana.actor.user_id)
     assert (await undo(ana.elsewhere(), mail.token))["errors"][0]["code"] == "CODE_INVALID"
-
-
-async def test_a_known_address_is_told_that_somebody_wanted_it(stage: Stage) -> None:
-    known = an_address()
-    await stage.member(known)
-    ana = await stage.member(an_address())
-    assert await replace(ana).code("requestEmailChange", newEmail=known) is None
-    assert (await stage.last(known)).template == "email_wanted"
