@@ -8,6 +8,7 @@ from uuid import UUID
 from auth.accounts import wrong_password
 from auth.codes import Codes, code_invalid
 from auth.limited_attempts import notes_limits
+from auth.password_guesses import PasswordGuesses
 from auth.services import AccountServices
 from db.accounts import emails, operations, rules
 from db.accounts import sessions as account_sessions
@@ -32,6 +33,7 @@ class OwnAccount:
         self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._guesses = services.of(PasswordGuesses.of)
         self._blocked_words = services.settings.blocked_words
 
     @classmethod
@@ -52,7 +54,10 @@ class OwnAccount:
         )
         if own.email is None:
             raise wrong_password("currentPassword")
-        async with self._attempts.attempt(network, emails.email_key(own.email)) as asker:
+        account = emails.email_key(own.email)
+        async with self._attempts.attempt(network, account) as asker:
+            async with self._database.transaction(SERVICE) as transaction:
+                await self._guesses.begin(transaction, account, actor.user_id, network)
             forms = rules.hashed_forms(current)
             if not (await self._passwords.verify_any(own.password_hash, forms, asker)).ok:
                 raise wrong_password("currentPassword")
@@ -61,6 +66,7 @@ class OwnAccount:
             if not await operations.lock_password(transaction, actor.user_id, own.changed_at):
                 raise wrong_password("currentPassword")
             await operations.set_password(transaction, actor.user_id, password_hash)
+            await self._guesses.forget(transaction, account, network)
             await end_codes(transaction, actor.user_id)
             ended = await account_sessions.revoke_user_sessions(
                 transaction, actor.user_id, "password_changed", but=actor.session_id
@@ -123,7 +129,7 @@ class OwnAccount:
             async with self._database.transaction(SERVICE) as transaction:
                 undone = await undo_change(transaction, proof.code_ids[0])
                 if undone is None:
-                    raise code_invalid()
+                    raise code_invalid(CodePurpose.UNDO_EMAIL_CHANGE)
                 await record_audit(transaction, undone.user_id, "email_change_undone")
                 await queue_email(
                     transaction,

@@ -42,6 +42,18 @@ TAKE_FROM_BUDGET = SqlFunction[float | None](
     most="integer",
     span="interval",
 )
+BEGIN_PASSWORD_GUESS = SqlFunction[float | None](
+    "app.begin_password_guess",
+    "double precision",
+    owner_id="uuid",
+    area="text",
+    account_holder="bytea",
+    area_holder="bytea",
+    most="integer",
+)
+FORGET_PASSWORD_GUESSES = SqlFunction[None](
+    "app.forget_password_guesses", "void", account_holder="bytea", area_holder="bytea"
+)
 REVOKE_OWN_SESSION = SqlFunction[UUID](
     "app.revoke_own_session", "uuid", wanted="uuid", place="jsonb"
 )
@@ -76,6 +88,7 @@ class Credentials:
     password_hash: str
     changed_at: datetime
     is_confirmed: bool
+    email_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +359,7 @@ async def _find_credentials(transaction: Transaction, is_wanted: Any) -> Credent
             Credential.password_hash,
             Credential.updated_at,
             User.email_confirmed_at.is_not(None),
+            User.email_key,
         )
         .join(User, User.id == Credential.user_id)
         .where(is_wanted)
