@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, owner_url, result_console
+from cli.core.terminal import console, fail, owner_url, result_console, run
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -36,15 +36,17 @@ def named(key: str) -> str:
 
 @commands.command("list")
 def list_command(
-    email: Annotated[str | None, typer.Argument(help="Whose; everybody's when left out.")] = None,
+    who: Annotated[
+        str | None,
+        typer.Argument(help="Whose: an e-mail or an id; everybody's when left out."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     revoked: Annotated[bool, typer.Option("--revoked", help="Those that were ended, too.")] = False,
 ) -> None:
     """Lists API keys, newest first."""
     from db.api_keys.operating import list_keys
 
-    work = list_keys(owner_url(get_settings()), email, limit, with_revoked=revoked)
-    found = asyncio.run(work)
+    found = run(list_keys(owner_url(get_settings()), who, limit, with_revoked=revoked))
     if not found:
         console.print("No API keys.")
         return

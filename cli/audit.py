@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.core.terminal import console, fail, owner_url, result_console
+from cli.core.terminal import console, owner_url, result_console, run
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -65,17 +64,13 @@ def audit(
     if context.invoked_subcommand is not None:
         return
     from db.audit.reading import AuditFilter, read_audit
-    from db.core.errors import DomainError
 
     wanted, url = AuditFilter(user, action, since), owner_url(get_settings())
-    try:
-        if follow:
-            with suppress(KeyboardInterrupt):
-                asyncio.run(_follow(url, wanted, limit))
-            return
-        lines = asyncio.run(read_audit(url, wanted, limit))
-    except DomainError as refusal:
-        fail(refusal.message)
+    if follow:
+        with suppress(KeyboardInterrupt):
+            run(_follow(url, wanted, limit))
+        return
+    lines = run(read_audit(url, wanted, limit))
     for line in lines:
         _print(line)
     if not lines:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID, uuid4
 
 import typer
@@ -14,7 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, id_of, operator, owner_url, result_console, serving_url
+from cli.core.terminal import (
+    console,
+    fail,
+    id_of,
+    operator,
+    owner_url,
+    result_console,
+    run,
+    serving_url,
+)
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -28,7 +36,7 @@ commands = typer.Typer(no_args_is_help=True, help="Credits of users.")
 Reason = Annotated[str, typer.Option(help="Why; it stands in the history and the audit log.")]
 Key = Annotated[str | None, typer.Option(help="The same key does it once, however often it runs.")]
 Amount = Annotated[int, typer.Argument(min=1, max=1_000_000, help="How many credits.")]
-Email = Annotated[str, typer.Argument(help="Whose wallet, by e-mail.")]
+Who = Annotated[str, typer.Argument(help="Whose wallet: an e-mail, or an id as the API gives it.")]
 
 
 def operator_action(reason: str, key: str | None) -> OperatorAction:
@@ -40,31 +48,21 @@ def operator_action(reason: str, key: str | None) -> OperatorAction:
     return OperatorAction(operator(), reason.strip(), key or str(uuid4()))
 
 
-def run[T](work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns; a refusal is a sentence."""
-    from db.core.errors import DomainError
-
-    try:
-        return asyncio.run(work)
-    except DomainError as refusal:
-        fail(refusal.message)
-
-
 @commands.command("show")
 def show(
-    email: Email,
+    who: Who,
     movements: Annotated[int, typer.Option(min=1, max=1000, help="How many movements.")] = 15,
 ) -> None:
     """Prints a wallet as a statement: balance, grants, holds and the last movements."""
     from db.credits.administration import read_statement
 
-    statement = run(read_statement(owner_url(get_settings()), email, movements))
+    statement = run(read_statement(owner_url(get_settings()), who, movements))
     print_statement(statement, result_console())
 
 
 @commands.command("grant")
 def grant(
-    email: Email,
+    who: Who,
     amount: Amount,
     reason: Reason,
     expires: Annotated[
@@ -77,10 +75,10 @@ def grant(
     from db.credits.administration import give_credits, read_statement
 
     url, last_day = owner_url(get_settings()), expires.date() if expires else None
-    transaction = run(give_credits(url, email, amount, operator_action(reason, key), last_day))
-    balance = run(read_statement(url, email, 1)).wallet["balance"]
+    transaction = run(give_credits(url, who, amount, operator_action(reason, key), last_day))
+    balance = run(read_statement(url, who, 1)).wallet["balance"]
     console.print(
-        f"Given. {email.strip()} has {balance} credits. Transaction {transaction}", soft_wrap=True
+        f"Given. {who.strip()} has {balance} credits. Transaction {transaction}", soft_wrap=True
     )
 
 
@@ -111,8 +109,8 @@ def refund(
 
 @commands.command("transfer")
 def transfer(
-    sender: Annotated[str, typer.Argument(help="From whom, by e-mail.")],
-    receiver: Annotated[str, typer.Argument(help="To whom, by e-mail.")],
+    sender: Annotated[str, typer.Argument(help="From whom: an e-mail or an id.")],
+    receiver: Annotated[str, typer.Argument(help="To whom: an e-mail or an id.")],
     amount: Amount,
     reason: Reason,
     key: Key = None,
@@ -128,19 +126,20 @@ def transfer(
 @commands.command("unlimited")
 def unlimited(
     reason: Reason,
-    email: Annotated[str | None, typer.Argument(help="Whose wallet, by e-mail.")] = None,
+    who: Annotated[
+        str | None,
+        typer.Argument(help="Whose wallet: an e-mail, or an id as the API gives it."),
+    ] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="All users.")] = False,
     off: Annotated[bool, typer.Option("--off", help="Debit their spends again.")] = False,
 ) -> None:
     """Lets a user spend without debit, still logged; for a fault in payments, everybody."""
     from db.credits.administration import set_unlimited
 
-    if (email is None) is not everybody:
-        fail("Name one e-mail, or say --everybody.")
+    if (who is None) is not everybody:
+        fail("Name one account, or say --everybody.")
     url = owner_url(get_settings())
-    changed = run(
-        set_unlimited(url, email, unlimited=not off, by=operator(), reason=reason.strip())
-    )
+    changed = run(set_unlimited(url, who, unlimited=not off, by=operator(), reason=reason.strip()))
     console.print(f"Changed {changed} wallet{'' if changed == 1 else 's'}.")
 
 
@@ -174,7 +173,7 @@ async def proven() -> Proof:
 def print_statement(statement: WalletStatement, out: Console) -> None:
     """A wallet for people to read."""
     wallet = statement.wallet
-    out.print(Text(wallet["email"], style="bold"))
+    out.print(Text(wallet["name"], style="bold"))
     out.print(summary(wallet))
     out.print(grants_table(statement.grants) if statement.grants else "No credits to use.")
     if statement.holds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cli.core.terminal import console, fail, operator, owner_url, result_console
+from cli.core.terminal import console, fail, operator, owner_url, result_console, run
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -45,16 +44,12 @@ def import_users_command(
     ] = None,
 ) -> None:
     """Brings users of Supabase Auth with ids and passwords. Run it as often as needed."""
-    from db.core.errors import DomainError
     from db.imports.importing import ImportOptions
 
     if not source.startswith(DATABASE_SCHEMES) and not Path(source).is_file():
         fail(f"{source} is neither a file nor a URL like postgresql://….")
     options = ImportOptions(operator(), with_bonus=bonus, is_dry_run=dry_run)
-    try:
-        done = asyncio.run(_import(source, identities, options))
-    except DomainError as refusal:
-        fail(refusal.message)
+    done = run(_import(source, identities, options))
     if report is not None:
         _write_report(report, done)
     _show(done, options)

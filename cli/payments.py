@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, owner_url, result_console
+from cli.core.terminal import console, owner_url, result_console, run
 from settings import get_settings
 
 if TYPE_CHECKING:
@@ -26,12 +25,8 @@ def show(
 ) -> None:
     """Prints a user's orders and payments, newest first."""
     from db.billing.operating import read_payments
-    from db.core.errors import DomainError
 
-    try:
-        found = asyncio.run(read_payments(owner_url(get_settings()), who, limit))
-    except DomainError as refusal:
-        fail(refusal.message)
+    found = run(read_payments(owner_url(get_settings()), who, limit))
     if not found.orders:
         console.print("No orders.")
         return

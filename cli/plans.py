@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.terminal import console, fail, operator, owner_url, result_console
+from cli.core.terminal import console, operator, owner_url, result_console, run
 from cli.credits import Key, day, figures, in_words, operator_action
 from settings import get_settings
 
@@ -20,34 +18,24 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="Plans of users.")
 
-Email = Annotated[str, typer.Argument(help="Whose plan, by e-mail.")]
-
-
-def run[T](work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns; a refusal is a sentence."""
-    from db.core.errors import DomainError
-
-    try:
-        return asyncio.run(work)
-    except DomainError as refusal:
-        fail(refusal.message)
+Who = Annotated[str, typer.Argument(help="Whose plan: an e-mail, or an id as the API gives it.")]
 
 
 @commands.command("show")
-def show(email: Email) -> None:
+def show(who: Who) -> None:
     """Prints a user's plan, and every period of one that was paid or given."""
     from db.plans.administration import read_plan
 
-    found = run(read_plan(owner_url(get_settings()), email))
+    found = run(read_plan(owner_url(get_settings()), who))
     out = result_console()
-    out.print(Text(found.plan["email"], style="bold"))
+    out.print(Text(found.plan["name"], style="bold"))
     out.print(summary(found.plan))
     out.print(periods_table(found.periods) if found.periods else "Nothing was paid for a plan yet.")
 
 
 @commands.command("give")
 def give(
-    email: Email,
+    who: Who,
     plan: Annotated[str, typer.Argument(help="The plan's id, such as `pro`.")],
     reason: Annotated[str, typer.Option(help="Why; it stands in the audit log.")],
     until: Annotated[
@@ -60,10 +48,10 @@ def give(
     from db.plans.administration import give_plan, read_plan
 
     url, last_day = owner_url(get_settings()), until.date() if until else None
-    run(give_plan(url, email, plan, operator_action(reason, key), last_day))
-    now = run(read_plan(url, email)).plan
+    run(give_plan(url, who, plan, operator_action(reason, key), last_day))
+    now = run(read_plan(url, who)).plan
     console.print(
-        f"Given by {operator()}. {now['email']} has the plan {now['plan']}.", soft_wrap=True
+        f"Given by {operator()}. {now['name']} has the plan {now['plan']}.", soft_wrap=True
     )
 
 

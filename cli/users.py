@@ -1,40 +1,35 @@
-"""`tallygraph users …`: who there is, what they have, who is an admin and who is locked."""
+"""`tallygraph users …`: who there is, and what an operator does to accounts."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import Annotated
+from uuid import UUID
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
-from cli.core.terminal import console, fail, operator, owner_url, result_console
+from cli.core.accounts import sessions_table, summary, users_table
+from cli.core.passwords import hashed, read_password
+from cli.core.terminal import (
+    console,
+    id_of,
+    operator,
+    owner_url,
+    refusals,
+    result_console,
+    run,
+)
 from settings import get_settings
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from db.accounts.operating import AccountOverview
 
 commands = typer.Typer(no_args_is_help=True, help="People.")
 
 # What a page of users takes in one line each, with e-mails of usual length.
 WIDE_COLUMNS = 120
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
 Who = Annotated[str, typer.Argument(help="Whose account: an e-mail, or an id as the API gives it.")]
-
-
-def run[T](work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns; a refusal is a sentence."""
-    from db.core.errors import DomainError
-
-    try:
-        return asyncio.run(work)
-    except DomainError as refusal:
-        fail(refusal.message)
 
 
 @commands.command("list")
@@ -71,8 +66,112 @@ def users_show(who: Who) -> None:
     out.print(summary(account))
     if account.sessions:
         out.print(sessions_table(account.sessions))
-    if account.user["email"]:
-        console.print("The wallet in full: `tallygraph credits show E-MAIL`.")
+    console.print("The wallet in full: `tallygraph credits show WHO`.")
+
+
+@commands.command("create")
+def users_create(
+    email: Annotated[str, typer.Argument(help="The address that they sign in with.")],
+    name: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Their language, such as pt-BR.")] = None,
+    no_password: Annotated[
+        bool,
+        typer.Option("--no-password", help="Without one: a code or `set-password` opens it."),
+    ] = False,
+    password_stdin: PasswordStdin = False,
+    unconfirmed: Annotated[
+        bool,
+        typer.Option("--unconfirmed", help="Nobody knows yet that the address is theirs."),
+    ] = False,
+) -> None:
+    """Opens an account. The password is asked for; nobody is mailed."""
+    from db.administration.new_users import check_new_user
+    from db.administration.operating import add_user, refuse_known_email
+
+    settings = get_settings()
+    url = owner_url(settings)
+    checked = partial(
+        check_new_user,
+        email,
+        is_confirmed=not unconfirmed,
+        display_name=name,
+        locale=locale,
+        blocked_words=settings.blocked_words,
+    )
+    with refusals():
+        new = checked(password=None)
+        run(refuse_known_email(url, new.email))  # before anything is asked
+        if not no_password:
+            new = checked(password=read_password(from_stdin=password_stdin))
+    added = run(add_user(url, new, new.password and hashed(new.password), operator()))
+    _tell(new.email, f"has an account now: user_{added}")
+
+
+@commands.command("set-password")
+def users_set_password(who: Who, password_stdin: PasswordStdin = False) -> None:
+    """Sets a password, which is asked for. Sessions and API keys end, and the owner is mailed."""
+    from db.accounts.rules import check_new_password, normalise_password
+    from db.administration.operating import read_names, replace_password
+
+    settings = get_settings()
+    url = owner_url(settings)
+    names = run(read_names(url, who))
+    password = normalise_password(read_password(from_stdin=password_stdin))
+    with refusals():
+        check_new_password(
+            password, "password", (names.email, names.username, *settings.blocked_words)
+        )
+    run(replace_password(url, names.user_id, hashed(password), operator()))
+    _tell(who, "has the new password, and is signed out everywhere.")
+
+
+@commands.command("send-reset")
+def users_send_reset(who: Who) -> None:
+    """Mails a code with which the owner sets a new password."""
+    from db.administration.operating import mail_reset_code
+
+    run(mail_reset_code(owner_url(get_settings()), who, operator()))
+    _tell(who, "is mailed a code for a new password.")
+
+
+@commands.command("confirm-email")
+def users_confirm_email(who: Who) -> None:
+    """Confirms an address on your word. Make sure first that it is theirs."""
+    from db.administration.operating import confirm_email
+
+    changed = run(confirm_email(owner_url(get_settings()), who, operator()))
+    _tell(who, "has a confirmed address now." if changed else "had confirmed it already.")
+
+
+@commands.command("sessions")
+def users_sessions(who: Who) -> None:
+    """Lists the devices on which somebody is signed in, the last used first."""
+    from db.accounts.operating import read_account
+
+    account = run(read_account(owner_url(get_settings()), who))
+    if not account.sessions:
+        _tell(who, "is signed in nowhere.")
+        return
+    result_console().print(sessions_table(account.sessions, with_ids=True))
+
+
+@commands.command("sign-out")
+def users_sign_out(
+    who: Who,
+    session: Annotated[
+        UUID | None,
+        typer.Option(
+            help="Only this one; all if unsaid.",
+            parser=id_of("session", "tallygraph users sessions"),
+            metavar="ID",
+        ),
+    ] = None,
+) -> None:
+    """Ends the sessions of somebody, on every node within 5 seconds. API keys go on."""
+    from db.administration.operating import end_sessions
+
+    ended = run(end_sessions(owner_url(get_settings()), who, session, operator()))
+    _tell(who, f"is signed out: {ended} session{'' if ended == 1 else 's'} ended.")
 
 
 @commands.command("promote")
@@ -121,10 +220,11 @@ def users_delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Deletes an account and all it has, after a while in which signing in keeps it."""
-    from db.accounts.operating import schedule_deletion
+    from db.accounts.operating import read_account, schedule_deletion
 
     settings = get_settings()
     waits = settings.account_deletion_days if days is None else days
+    run(read_account(owner_url(settings), who))  # before anything is asked
     if not yes:
         typer.confirm(f"Delete {who.strip()} in {waits} days, for good?", abort=True, err=True)
     work = schedule_deletion(
@@ -144,62 +244,3 @@ def users_remove_second_factors(who: Who) -> None:
 
 def _tell(who: str, what: str) -> None:
     console.print(f"{who.strip()} {what}", markup=False, soft_wrap=True)
-
-
-def users_table(users: list[Record], *, is_narrow: bool) -> Table:
-    """A page of users; where there is little room, ids stand below e-mails."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    if not is_narrow:
-        table.add_column("Id", no_wrap=True)
-    table.add_column("E-mail and id" if is_narrow else "E-mail", overflow="fold")
-    for name in ("Role", "Plan", "Credits", "Since (UTC)"):
-        table.add_column(name, justify="right" if name == "Credits" else "left", no_wrap=True)
-    for user in users:
-        identifier, mail = f"user_{user['id']}", address(user)
-        role = user["role"] if user["status"] == "active" else f"{user['role']}, {user['status']}"
-        table.add_row(
-            *((mail.append(f"\n{identifier}"),) if is_narrow else (identifier, mail)),
-            role,
-            user["plan_id"] or "",
-            str(user["balance"]),
-            f"{user['created_at']:%Y-%m-%d}",
-        )
-    return table
-
-
-def address(user: Record) -> Text:
-    """The e-mail as it is, or what stands for it."""
-    return Text("a guest" if user["is_anonymous"] else user["email"] or "")
-
-
-def summary(account: AccountOverview) -> Table:
-    """The figures of an account."""
-    user = account.user
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("E-mail", address(user))
-    table.add_row("Id", f"user_{user['id']}")
-    table.add_row("Name", Text(user["display_name"] or ""))
-    table.add_row("Role", user["role"])
-    table.add_row("Status", user["status"])
-    table.add_row("Plan", user["plan"] or "")
-    table.add_row("Since", f"{user['created_at']:%Y-%m-%d %H:%M} UTC")
-    credits = f"{user['balance']}, of which {user['held']} held"
-    table.add_row("Credits", f"{credits}, unlimited" if user["unlimited"] else credits)
-    table.add_row("Generations", str(user["generations"]))
-    table.add_row("Uploads", str(user["uploads"]))
-    devices = len(account.sessions)
-    table.add_row("Signed in", f"on {devices} device{'' if devices == 1 else 's'}")
-    return table
-
-
-def sessions_table(sessions: list[Record]) -> Table:
-    """The devices that are signed in, the last used first."""
-    table = Table("Since (UTC)", "Last used (UTC)", "Until (UTC)", "Device", box=SIMPLE_HEAD)
-    for session in sessions:
-        times = (session[name] for name in ("created_at", "last_used_at", "expires_at"))
-        table.add_row(
-            *(f"{time:%Y-%m-%d %H:%M}" for time in times), Text(session["user_agent"] or "")
-        )
-    return table

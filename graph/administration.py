@@ -144,7 +144,7 @@ class DeleteUserInput:
 
 
 @strawberry.type(
-    description="Result of `promoteUser`, `demoteUser`, `lockUser`, `unlockUser` and `deleteUser`."
+    description="Result of what admins do to an account, such as `lockUser` or `setUserPassword`."
 )
 class AdministeredUserPayload(MutationPayload):
     user: User | None = strawberry.field(description="The user as they are now; null on errors.")

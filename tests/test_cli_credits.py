@@ -151,7 +151,7 @@ async def test_a_user_is_made_unlimited_and_limited_again(
     assert await balance(owner, email) == 10
     assert "Changed 0 wallets." in await credits("unlimited", email, "--reason", "again")
     await credits("unlimited", email, "--off", "--reason", "no more")
-    assert "Name one e-mail" in await credits("unlimited", "--reason", "who?", status=1)
+    assert "Name one account" in await credits("unlimited", "--reason", "who?", status=1)
 
 
 async def test_sound_books_are_proven(credits: Credits) -> None:

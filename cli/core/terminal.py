@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 from uuid import UUID
 
 import typer
@@ -48,6 +50,27 @@ def fail(message: str) -> NoReturn:
 def say(message: str) -> None:
     """Prints what went wrong, on as few lines as it has."""
     console.print(message, style="red", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What is refused is said, a line for each problem, and ends the command."""
+    from db.core.errors import DomainError, InputRefused
+
+    try:
+        yield
+    except InputRefused as refused:
+        for problem in refused.problems[:-1]:
+            say(problem.message)
+        fail(refused.problems[-1].message)
+    except DomainError as refusal:
+        fail(refusal.message)
+
+
+def run[T](work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns; a refusal is a sentence."""
+    with refusals():
+        return asyncio.run(work)
 
 
 def operator() -> str:

@@ -20,9 +20,10 @@ ID_PREFIX = "user_"
 
 _FIND = "select id from users where email_key = $1"
 _LIST = """
-select u.id, u.email, u.is_anonymous, u.role, u.status, u.plan_id, u.created_at,
+select u.id, u.email, u.is_anonymous, u.role, u.status, u.plan_id, u.created_at, d.deletes_at,
        coalesce(w.balance, 0) as balance
 from users u left join wallets w on w.user_id = u.id
+    left join account_deletions d on d.user_id = u.id
 where ($1::text is null or strpos(lower(u.email), lower($1)) > 0 or strpos(u.email_key, $2) > 0)
   and ($3::uuid is null or (u.created_at, u.id) < (select created_at, id from users where id = $3))
 order by u.created_at desc, u.id desc limit $4
@@ -31,13 +32,21 @@ _USER = """
 select u.id, u.email, u.is_anonymous, u.role, u.status, u.display_name, p.name as plan,
        u.created_at, coalesce(w.balance, 0) as balance, coalesce(w.held, 0) as held,
        coalesce(w.unlimited, false) as unlimited,
+       u.email_confirmed_at, d.deletes_at,
        (select count(*) from generations g where g.user_id = u.id) as generations,
-       (select count(*) from uploads f where f.user_id = u.id) as uploads
+       (select count(*) from uploads f where f.user_id = u.id) as uploads,
+       exists (select from credentials c where c.user_id = u.id) as has_password,
+       exists (select from totp_factors t where t.user_id = u.id and t.confirmed_at is not null)
+           as has_totp,
+       (select count(*) from passkeys k where k.user_id = u.id) as passkeys,
+       coalesce((select r.codes_left from recovery_codes r where r.user_id = u.id), 0)
+           as recovery_codes
 from users u left join wallets w on w.user_id = u.id left join plans p on p.id = u.plan_id
+    left join account_deletions d on d.user_id = u.id
 where u.id = $1
 """
 _SESSIONS = """
-select id, created_at, last_used_at, expires_at, user_agent from sessions
+select id, created_at, last_used_at, expires_at, user_agent, address from sessions
 where user_id = $1 and revoked_at is null and expires_at > now()
 order by last_used_at desc, id desc
 """

@@ -193,7 +193,7 @@ class Session(Base):
     authenticated_at: Mapped[Timestamp]
 
     __table_args__ = (Index("ix_sessions_user_id", "user_id", "created_at", "id"),)
-    access = Access(read=Owner())
+    access = Access(read=AnyOf(Owner(), Admin()))
     lifecycle = set_once("revoked_at", SessionStatus)
     triggers = (
         "record_deleted_session after delete on sessions"

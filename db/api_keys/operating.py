@@ -6,13 +6,13 @@ from uuid import UUID
 
 import asyncpg
 
-from db.accounts.emails import email_key
+from db.accounts.operating import as_owner, find_user
 
 _LIST = """
 select k.id, u.email, k.name, k.prefix, k.scopes, k.created_at, k.last_used_at, k.expires_at,
        k.revoked_at, k.requests_per_minute
 from api_keys k join users u on u.id = k.user_id
-where ($1::text is null or u.email_key = $1) and ($2 or k.revoked_at is null)
+where ($1::uuid is null or u.id = $1) and ($2 or k.revoked_at is null)
 order by k.created_at desc, k.id desc limit $3
 """
 _REVOKE = """
@@ -36,11 +36,13 @@ returning k.id
 
 
 async def list_keys(
-    owner_url: str, email: str | None, limit: int, *, with_revoked: bool
+    owner_url: str, who: str | None, limit: int, *, with_revoked: bool
 ) -> list[asyncpg.Record]:
     """API keys, newest first: of one user or of all."""
-    wanted = None if email is None else email_key(email)
-    return await _fetch(owner_url, _LIST, wanted, with_revoked, limit)
+    async with as_owner(owner_url) as connection:
+        wanted = None if who is None else await find_user(connection, who)
+        found: list[asyncpg.Record] = await connection.fetch(_LIST, wanted, with_revoked, limit)
+        return found
 
 
 async def revoke_key(owner_url: str, key: str) -> UUID | None:
@@ -58,9 +60,6 @@ def _first(rows: list[asyncpg.Record]) -> UUID | None:
 
 
 async def _fetch(owner_url: str, sql: str, *values: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(owner_url)
-    try:
+    async with as_owner(owner_url) as connection:
         found: list[asyncpg.Record] = await connection.fetch(sql, *values)
         return found
-    finally:
-        await connection.close()

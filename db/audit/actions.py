@@ -72,6 +72,16 @@ class AuditAction(State):
     ACCOUNT_UNLOCKED = "account_unlocked", "The account was unlocked."
     PROMOTE = "promote", "The account became an admin's."
     DEMOTE = "demote", "The account is no admin's any more, and its sessions ended."
+    CREATE_USER = "create_user", "An admin or the operator opened the account."
+    PASSWORD_SET = (
+        "password_set",
+        "An admin or the operator set the password, and all sessions and API keys ended.",
+    )
+    RESET_CODE_SENT = (
+        "reset_code_sent",
+        "An admin or the operator had a code for a new password mailed to the account's address.",
+    )
+    SESSIONS_ENDED = "sessions_ended", "An admin or the operator ended sessions."
     DELETE_USER = "delete_user", "An admin or the operator asked for the account's deletion."
     IMPORTED = "imported", "The account was brought from another service."
     MERGED = "merged", "A guest's account became a part of a member's."

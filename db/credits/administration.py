@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -12,9 +11,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from db.accounts.emails import email_key
+from db.accounts.operating import as_owner, find_user
 from db.core.commands import call_on
-from db.core.errors import REFUSAL_SQLSTATE, DomainError, ErrorCode
 from db.core.retries import retried
 from db.credits.operations import (
     GIVE_CREDITS,
@@ -23,9 +21,9 @@ from db.credits.operations import (
     TRANSFER_CREDITS,
 )
 
-_USER = "select id from users where email_key = $1"
 _WALLET = """
-select u.email, p.name as plan, p.max_daily_credits as daily_limit,
+select coalesce(u.email, 'user_' || u.id) as name, p.name as plan,
+       p.max_daily_credits as daily_limit,
        coalesce(w.balance, 0) as balance, coalesce(w.held, 0) as held,
        coalesce(w.unlimited, false) as unlimited,
        case when w.daily_used_on = (now() at time zone 'UTC')::date then w.daily_used else 0 end
@@ -77,35 +75,13 @@ class WalletStatement:
     movements: list[asyncpg.Record]
 
 
-@asynccontextmanager
-async def as_owner(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection as the owner; what a function refuses becomes a DomainError."""
-    connection = await asyncpg.connect(owner_url)
-    try:
-        yield connection
-    except asyncpg.PostgresError as error:
-        if error.sqlstate != REFUSAL_SQLSTATE:
-            raise
-        raise DomainError(ErrorCode(error.hint), error.message) from error
-    finally:
-        await connection.close()
-
-
-async def user_of_email(connection: asyncpg.Connection, email: str) -> UUID:
-    """Whose e-mail it is, in whatever spelling; NOT_FOUND for nobody's."""
-    found: UUID | None = await connection.fetchval(_USER, email_key(email))
-    if found is None:
-        raise DomainError(ErrorCode.NOT_FOUND, f"Nobody has the e-mail {email.strip()}.")
-    return found
-
-
-async def read_statement(owner_url: str, email: str, movements: int) -> WalletStatement:
+async def read_statement(owner_url: str, who: str, movements: int) -> WalletStatement:
     """A user's wallet with what is in it and its last movements, read in one snapshot."""
     async with (
         as_owner(owner_url) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        user_id = await user_of_email(connection, email)
+        user_id = await find_user(connection, who)
         return WalletStatement(
             await connection.fetchrow(_WALLET, user_id),
             await connection.fetch(_GRANTS, user_id),
@@ -138,14 +114,14 @@ async def _audit(
 
 async def give_credits(
     owner_url: str,
-    email: str,
+    who: str,
     amount: int,
     operator_action: OperatorAction,
     last_day: date | None = None,
 ) -> UUID:
     """Gives a user credits, until the end of a day (UTC) or for good; returns the transaction."""
     async with as_owner(owner_url) as connection:
-        user_id = await user_of_email(connection, email)
+        user_id = await find_user(connection, who)
         expires_at = end_of(last_day) if last_day else None
 
         async def work() -> UUID:
@@ -199,15 +175,15 @@ async def refund_spend(
 
 async def transfer_credits(
     owner_url: str,
-    sender_email: str,
-    receiver_email: str,
+    sender: str,
+    receiver: str,
     amount: int,
     operator_action: OperatorAction,
 ) -> UUID:
     """Moves credits from one user to another; returns the sender's transaction."""
     async with as_owner(owner_url) as connection:
-        sender_id = await user_of_email(connection, sender_email)
-        receiver_id = await user_of_email(connection, receiver_email)
+        sender_id = await find_user(connection, sender)
+        receiver_id = await find_user(connection, receiver)
 
         async def work() -> UUID:
             wanted = TRANSFER_CREDITS(
@@ -233,11 +209,11 @@ async def transfer_credits(
 
 
 async def set_unlimited(
-    owner_url: str, email: str | None, *, unlimited: bool, by: str, reason: str
+    owner_url: str, who: str | None, *, unlimited: bool, by: str, reason: str
 ) -> int:
-    """Lets a user, or with no e-mail everybody, spend without debit; returns how many changed."""
+    """Lets a user, or with no name everybody, spend without debit; returns how many changed."""
     async with as_owner(owner_url) as connection:
-        user_id = await user_of_email(connection, email) if email is not None else None
+        user_id = await find_user(connection, who) if who is not None else None
 
         async def work() -> int:
             if user_id is not None:

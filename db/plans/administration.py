@@ -10,19 +10,14 @@ from uuid import UUID
 
 import asyncpg
 
+from db.accounts.operating import as_owner, find_user
 from db.core.commands import call_on
-from db.credits.administration import (
-    OperatorAction,
-    as_owner,
-    end_of,
-    in_transaction,
-    user_of_email,
-)
+from db.credits.administration import OperatorAction, end_of, in_transaction
 from db.plans.operations import GIVE_PLAN
 
 _PLAN = """
-select u.email, p.name as plan, s.status, s.current_period_end, n.name as scheduled,
-       s.grace_ends_at, w.plan_credits_due_at
+select coalesce(u.email, 'user_' || u.id) as name, p.name as plan, s.status,
+       s.current_period_end, n.name as scheduled, s.grace_ends_at, w.plan_credits_due_at
 from users u left join plans p on p.id = u.plan_id
 left join plan_subscriptions s on s.user_id = u.id
 left join plans n on n.id = s.scheduled_plan_id left join wallets w on w.user_id = u.id
@@ -45,15 +40,15 @@ class PlanStatement:
 
 
 @asynccontextmanager
-async def _user(owner_url: str, email: str) -> AsyncIterator[tuple[asyncpg.Connection, UUID]]:
+async def _user(owner_url: str, who: str) -> AsyncIterator[tuple[asyncpg.Connection, UUID]]:
     async with as_owner(owner_url) as connection:
-        yield connection, await user_of_email(connection, email)
+        yield connection, await find_user(connection, who)
 
 
-async def read_plan(owner_url: str, email: str) -> PlanStatement:
+async def read_plan(owner_url: str, who: str) -> PlanStatement:
     """A user's plan and what was paid of it, read in one snapshot."""
     async with (
-        _user(owner_url, email) as (connection, user_id),
+        _user(owner_url, who) as (connection, user_id),
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         return PlanStatement(
@@ -62,10 +57,10 @@ async def read_plan(owner_url: str, email: str) -> PlanStatement:
 
 
 async def give_plan(
-    owner_url: str, email: str, plan_id: str, action: OperatorAction, last_day: date | None = None
+    owner_url: str, who: str, plan_id: str, action: OperatorAction, last_day: date | None = None
 ) -> None:
     """Gives a user a plan, until the end of a day (UTC) or for good."""
-    async with _user(owner_url, email) as (connection, user_id):
+    async with _user(owner_url, who) as (connection, user_id):
         wanted = GIVE_PLAN(
             owner_id=user_id,
             wanted_plan=plan_id,

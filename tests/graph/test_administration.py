@@ -44,6 +44,8 @@ INPUTS = {
         '{type: OFFER, titleKey: "t", messageKey: "m", segment: {planIds: ["%s"]}, idempotencyKey: "k"}'
     ),
     "cancelBroadcast": '{id: "%s"}',
+    "confirmUserEmail": '{id: "%s"}',
+    "createUser": '{email: "%s@others.test", password: "correct horse"}',
     "deleteUser": '{id: "%s"}',
     "demoteUser": '{id: "%s"}',
     "grantCredits": '{userId: "%s", amount: 1, reason: "r", idempotencyKey: "k"}',
@@ -70,6 +72,9 @@ INPUTS = {
     ),
     **dict.fromkeys(("saveHairColor", "saveSkinColor"), '{hexCode: "%s"}'),
     "setToolActive": '{toolId: "%s", isActive: false}',
+    "sendPasswordReset": '{id: "%s"}',
+    "setUserPassword": '{id: "%s", password: "another horse"}',
+    "signOutUser": '{id: "%s"}',
     "setTranslation": '{locale: "en", key: "k", text: "%s"}',
     "unlockUser": '{id: "%s"}',
 }
@@ -193,6 +198,11 @@ async def test_others_do_not_pass_by_calling_the_functions(
         f"app.lock_user('{user.user_id}', null, null)",
         f"app.delete_user('{user.user_id}', '0', null, null)",
         f"app.unlock_user('{user.user_id}', null, null)",
+        'app.create_user(\'{"email": "a@others.test"}\', null, null)',
+        f"app.set_user_password('{user.user_id}', 'x', null, null)",
+        f"app.send_password_reset('{user.user_id}', null, null)",
+        f"app.confirm_user_email('{user.user_id}', null, null)",
+        f"app.sign_out_user('{user.user_id}', null, null, null)",
     )
     for call in calls:
         with pytest.raises(asyncpg.PostgresError) as refused:

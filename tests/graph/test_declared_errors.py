@@ -536,6 +536,11 @@ async def guest(stage: Stage) -> str:
     return f'{{id: "user_{made}"}}'
 
 
+async def own_address(stage: Stage) -> str:
+    email = await stage.owner.fetchval("select email from users where id = $1", stage.actor.user_id)
+    return f'{{email: "{email}"}}'
+
+
 async def merged(stage: Stage) -> str:
     made = await stage.owner.fetchval(
         "insert into users (is_anonymous) values (true) returning id::text"
@@ -839,6 +844,20 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "INVALID_STATE": merged,
     },
     "unlockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}'},
+    "createUser": {
+        "BAD_USER_INPUT": '{email: "nobody", password: "short"}',
+        "PASSWORD_TOO_WEAK": '{email: "ada@declared.test", password: "password1"}',
+        "EMAIL_IN_USE": own_address,
+    },
+    "setUserPassword": {
+        "BAD_USER_INPUT": to_oneself('{id: "%s", password: "short"}'),
+        "PASSWORD_TOO_WEAK": to_oneself('{id: "%s", password: "password1"}'),
+        "NOT_FOUND": f'{{id: "{NOBODY}", password: "another horse"}}',
+        "INVALID_STATE": to_oneself('{id: "%s", password: "another horse"}'),
+    },
+    "sendPasswordReset": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "INVALID_STATE": guest},
+    "confirmUserEmail": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "INVALID_STATE": guest},
+    "signOutUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}'},
     "retryJob": {"NOT_FOUND": f'{{id: "deadJob_{UUID(int=1)}"}}'},
     "createOrganization": {
         "BAD_USER_INPUT": '{name: " ", idempotencyKey: "k"}',
