@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0451"
-down_revision = "0450"
+revision = "0456"
+down_revision = "0455"
 branch_labels = None
 depends_on = None
 
