@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0470"
-down_revision = "0455"
+down_revision = "0456"
 branch_labels = None
 depends_on = None
 
