@@ -24,11 +24,13 @@ from db.core.access import Access, Admin
 from db.core.base import Base, Json, Slug, Timestamp, UuidKey
 from db.core.erasing import Keep
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.quotas import Bound
 
 Names = Annotated[list[str], mapped_column(ARRAY(Text), server_default=sql("'{}'"))]
 
 OF_A_SESSION = Keep("It names a play session, and no user.", ("session_id",))
+NOBODYS = NotExported("The operator's: it says nothing of a user.")
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> str:
@@ -120,6 +122,7 @@ class Activity(Base):
     )
     access = Access(read=Admin(), hidden=("session_id", "shuffle", "edited"))
     on_erase = OF_A_SESSION
+    export = NOBODYS
     quota = Bound("Operators and admins fill it; an AI adds at most 40 for a play session.")
     expiries = (
         Expiry(
@@ -166,6 +169,7 @@ class ActivityGenerationLog(Base):
     large: ClassVar = {"prompt": 32_768, "answer": 65_536, "reasons": 16_384}
     access = Access(read=Admin(), hidden=("session_id",), service=("SELECT", "INSERT", "DELETE"))
     on_erase = OF_A_SESSION
+    export = NOBODYS
     quota = Bound("At most three for a play session; they go after 90 days.")
     expiries = (
         Expiry(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from db.surveys.tables import DOMAINS, LIMIT_KEYS
+
+__all__ = [
+    "ANATOMY",
+    "AUDIENCES",
+    "DOMAINS",
+    "KINDS",
+    "LEVELS",
+    "LIMIT_KEYS",
+    "POWER_ROLES",
+    "PREFERENCE_KEYS",
+    "SOURCES",
+]
+
 KINDS = ("TRUTH", "DARE")
 # G is for everybody, R respects hard and soft limits, X hard ones.
 LEVELS = ("G", "R", "X")
 AUDIENCES = ("COUPLES", "GROUPS", "ALL")
-LIMIT_KEYS = (
-    "impact",
-    "restraint",
-    "breath",
-    "degradation",
-    "public",
-    "recording",
-    "anal",
-    "watersports",
-)
 ANATOMY = ("penis", "vagina", "breasts")
 POWER_ROLES = ("NEUTRAL", "TOP", "BOTTOM", "SWITCH")
-DOMAINS = ("SENSATION", "CONNECTION", "POWER", "EXPLORATION", "VERBAL")
 SOURCES = ("BUNDLED", "IMPORTED", "ADMIN", "AI")
 
 # Of the survey: those of a pair have two items, `a` for what is done to somebody (or what they

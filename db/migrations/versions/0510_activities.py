@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0510"
-down_revision = "0455"
+down_revision = "0470"
 branch_labels = None
 depends_on = None
 
@@ -60,7 +60,7 @@ def upgrade() -> None:
             "audience in ('COUPLES', 'GROUPS', 'ALL')", name=op.f("ck_activities_audience")
         ),
         sa.CheckConstraint(
-            "domains <@ array['SENSATION', 'CONNECTION', 'POWER', 'EXPLORATION', 'VERBAL']",
+            "domains <@ array['SENSATION', 'POWER', 'CONNECTION', 'EXPLORATION', 'VERBAL']",
             name=op.f("ck_activities_domains"),
         ),
         sa.CheckConstraint("id ~ '^[0-9a-f]{64}$'", name=op.f("ck_activities_id")),
