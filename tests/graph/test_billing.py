@@ -195,9 +195,11 @@ async def test_an_order_is_its_buyers_alone(
 
 
 async def test_an_admin_has_a_delivery_processed_again(
-    ask: Ask, owner: asyncpg.Connection, admin: Actor, services: Services
+    ask: Ask, owner: asyncpg.Connection, make_user: MakeUser, services: Services
 ) -> None:
-    """What was quarantined for a fault of ours is done by its replay, once, and noted."""
+    """What was quarantined for a fault of ours is processed once more, and it is noted by whom."""
+    admin = await make_user()
+    await owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
     webhook = await owner.fetchval(
         "insert into webhook_events (provider, event_id, kind, verified, status, reason)"
         " values ('none', gen_random_uuid()::text, 'test', true, 'QUARANTINED', 'FAILED')"
