@@ -82,7 +82,7 @@ begin
 end;
 $$;
 
--- So many months after a moment, by the anchor when it is the beginning of one of its months.
+-- So many months after a time, by the anchor when it is the beginning of one of its months.
 create or replace function app.plan_months_on(anchor timestamptz, from_at timestamptz, months integer)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -19,6 +20,7 @@ from structlog.testing import capture_logs
 
 from db.core.outages import unavailable
 from db.core.pool import Database
+from db.files.storage import open_storage
 from graph.live.bus import WakeBus
 from graph.shared.traffic import errors_told
 from jobs.credits import prove_recent_wallets
@@ -27,6 +29,7 @@ from server.process_group import ProcessGroup
 from settings import Settings
 
 from ..conftest import MakeUser
+from ..jobs.helpers import create_generation, ready_upload
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +125,37 @@ async def test_it_is_answered_while_the_database_is_away(
     assert page.status_code == 200
     assert "tallygraph_live_behind_seconds" in page.text
     assert "tallygraph_events_bytes" not in page.text
+
+
+async def test_it_says_what_waits_and_how_generations_end(
+    server: Server, settings: Settings, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    user, job, provider = await make_user(), f"job_{uuid4().hex}", f"provider_{uuid4().hex}"
+    database = server.services.database
+    photo = await ready_upload(database, open_storage(settings), user)
+    generation = await create_generation(database, user, photo)
+    for status, delay in (("queued", "0"), ("queued", "1 hour"), ("queued", "1 hour")):
+        await owner.execute(
+            "insert into queue.pgqueuer (priority, entrypoint, payload, status, execute_after)"
+            " values (0, $1, '', $2, now() + $3::text::interval)",
+            job, status, delay,
+        )  # fmt: skip
+    await owner.executemany(
+        "insert into ai_generation_logs"
+        " (generation_id, user_id, tool_id, attempt, provider, outcome, latency_milliseconds)"
+        " select id, user_id, tool_id, $2, $3, $4, 1 from generations where id = $1",
+        [(generation, n, provider, how) for n, how in enumerate(("FAILED", "FAILED", "SUCCEEDED"))],
+    )
+    page = (await ask(server)).text
+    await owner.execute("delete from queue.pgqueuer where entrypoint = $1", job)
+    for line in (
+        f'tallygraph_jobs{{job="{job}",state="waiting"}} 1.0',
+        f'tallygraph_jobs{{job="{job}",state="deferred"}} 2.0',
+        f'tallygraph_jobs{{job="{job}",state="running"}} 0.0',
+        f'tallygraph_generation_attempts{{outcome="FAILED",provider="{provider}"}} 2.0',
+        f'tallygraph_generation_attempts{{outcome="SUCCEEDED",provider="{provider}"}} 1.0',
+    ):
+        assert line in page.splitlines()
 
 
 async def test_it_says_when_the_ledger_is_inconsistent(
