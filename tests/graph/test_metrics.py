@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -176,6 +177,41 @@ async def test_it_says_when_the_ledger_is_inconsistent(
     assert found["ledger_discrepancies", None] >= 2
     assert 0 <= found["ledger_proof_age_seconds", None] < 60
     await owner.execute("delete from ledger_proofs")
+
+
+async def test_it_says_what_providers_delivered_that_nobody_could_use(
+    server: Server, owner: asyncpg.Connection
+) -> None:
+    """What is older than an hour is told of as long as it waits."""
+    await owner.executemany(
+        "insert into webhook_events (provider, event_id, kind, verified, status, reason, received_at)"
+        " values ('metrics', gen_random_uuid()::text, 'test', true, 'RECEIVED', null, now() - $1::interval)",
+        [(timedelta(minutes=1),), (timedelta(hours=2),), (timedelta(hours=2),)],
+    )
+    await owner.execute(
+        "update webhook_events set status = 'QUARANTINED', reason = 'FAILED' where provider = 'metrics'"
+        " and received_at > now() - interval '1 hour'"
+    )
+    for status in ("PARKED", "PROCESSED"):
+        await owner.execute(
+            "update webhook_events set status = $1 where id = (select id from webhook_events"
+            " where provider = 'metrics' and status = 'RECEIVED' limit 1)",
+            status,
+        )
+    found = {
+        (sample.labels["status"], sample.labels["reason"]): sample.value
+        for family in text_string_to_metric_families((await ask(server)).text)
+        for sample in family.samples
+        if sample.labels.get("provider") == "metrics"
+    }
+    assert found == {("PARKED", ""): 1, ("QUARANTINED", "FAILED"): 1}
+    await owner.execute(
+        "insert into webhook_events (provider, event_id, kind, verified, received_at)"
+        " values ('metrics', gen_random_uuid()::text, 'test', true, now() - interval '1 day')"
+    )
+    figures = samples(await ask(server))
+    assert figures["webhooks_oldest_seconds", None] >= 86_400
+    await owner.execute("delete from webhook_events where provider = 'metrics'")
 
 
 @pytest.mark.parametrize(
