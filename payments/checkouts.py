@@ -91,6 +91,10 @@ class Checkouts:
         if order.checkout_url is not None:
             return Bought(order.id, order.checkout_url, order.expires_at)
         made = await seller.create_checkout(await self._described(order))
+        if made.customer_id is not None:
+            await operations.note_payment_customer(
+                self._database, order.user_id, provider, made.customer_id
+            )
         url, expires_at = await operations.note_checkout(
             self._database, order.id, made.url, made.expires_at, made.references
         )
@@ -112,4 +116,5 @@ class Checkouts:
             success_url=order.success_url,
             cancel_url=order.cancel_url,
             locale=buyer.locale,
+            customer_id=buyer.customer_id,
         )
