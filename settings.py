@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     passkey_rp_id: str = ""
     passkey_origins: Annotated[list[str], NoDecode] = []
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
+    wrong_passwords_per_account: Annotated[int, Field(ge=10, le=100)] = 100
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
     absence_notice_hours: Annotated[int, Field(ge=0, le=8_760)] = 72
     token_issuer: str = "tallygraph"
@@ -327,8 +328,13 @@ class Settings(BaseSettings):
 
     @property
     def product_name(self) -> str:
-        """What people know the product by: the name in MAIL_FROM, else the server's host."""
-        return parseaddr(self.mail_from)[0] or urlsplit(self.base_url).hostname or "Tallygraph"
+        """What people know the product by: the name in MAIL_FROM, else the server's host.
+
+        `localhost` and addresses in numbers are no names.
+        """
+        host = urlsplit(self.base_url).hostname or ""
+        is_name = host != "localhost" and ":" not in host and not host.rpartition(".")[2].isdigit()
+        return parseaddr(self.mail_from)[0] or (host if is_name else "") or "Tallygraph"
 
     @property
     def blocked_words(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from auth.attempts import Attempts
 from auth.budgets import AccountBudgets
 from auth.failed_attempts import FailedAttempts
 from auth.limited_attempts import notes_limits
+from auth.password_guesses import PasswordGuesses
 from auth.passwords import PasswordHasher
 from auth.places import Places
 from auth.refresh_tokens import is_refresh_token, successor_of, token_hash
@@ -64,6 +65,7 @@ class Accounts:
         self._confirms_email = settings.confirms_email
         self._blocked_words = settings.blocked_words
         self._places = Places(settings)
+        self._guesses = PasswordGuesses(settings)
         self._reuse_window = timedelta(seconds=settings.refresh_reuse_seconds)
 
     @notes_limits("sign_up")
@@ -165,6 +167,8 @@ class Accounts:
                 async with self._database.transaction(SERVICE) as transaction:
                     credentials = await operations.find_credentials(transaction, email)
                     self._passwords.imported_cost = await find_imported_cost(transaction)
+                    user_id = credentials.user_id if credentials else None
+                    await self._guesses.begin(transaction, account, user_id, network)
             stored_hash = credentials.password_hash if credentials else None
             verified = await self._passwords.verify_any(stored_hash, forms, asker)
             if credentials is None or not verified.ok:
@@ -209,6 +213,8 @@ class Accounts:
             if account is None:
                 self._failures.note(credentials.user_id, AuditAction.SIGN_IN_REFUSED, "password")
                 raise _invalid_credentials()
+            if credentials.email_key is not None:
+                await self._guesses.forget(transaction, credentials.email_key, network)
             if new_hash:
                 await operations.upgrade_password_hash(transaction, credentials, new_hash)
             session = await self._sessions.open(

@@ -53,7 +53,7 @@ class CodeProof:
         """Uses it up in the transaction of what it is for; CODE_INVALID when it is too late."""
         used = await operations.use_code(transaction, self.code_ids, self.purpose, self.whose)
         if used is None:
-            raise code_invalid()
+            raise code_invalid(self.purpose)
         return used
 
 
@@ -123,7 +123,7 @@ class Codes:
             return await self._guess(purpose, given, network, Whose(key, user_id))
         code_id = self._codes.code_id_of_link(code.strip())
         if code_id is None:
-            raise code_invalid()
+            raise code_invalid(purpose)
         return await self._follow_link(purpose, code_id, network, email, user_id)
 
     async def _guess(
@@ -144,7 +144,7 @@ class Codes:
                 self._failures.note(user_id, AuditAction.SIGN_IN_FAILED, SignInMethod.EMAIL)
             async with self._database.transaction(SERVICE) as transaction:
                 await self._take(transaction, WRONG_CODES, network)
-            raise code_invalid()
+            raise code_invalid(purpose)
         return CodeProof(purpose, whose, right, network_hash)
 
     async def _follow_link(
@@ -162,7 +162,7 @@ class Codes:
             whose is None or whose.key != emails.email_key(email)
         )
         if whose is None or is_others or is_of_another:
-            raise code_invalid()
+            raise code_invalid(purpose)
         return CodeProof(purpose, whose, (code_id,), self._places.network_hash(network))
 
     async def _take(self, transaction: Transaction, kind: str, network: str) -> None:
@@ -194,10 +194,11 @@ async def active_account(transaction: Transaction, used: UsedCode) -> Account:
     return account
 
 
-def code_invalid() -> DomainError:
+def code_invalid(purpose: CodePurpose | None = None) -> DomainError:
     """The one answer to a code that is wrong, used, expired or nobody's."""
-    return DomainError(
-        ErrorCode.CODE_INVALID,
-        "This code is not right, or it is too old. Ask for a new one.",
-        ("input", "code"),
-    )
+    advice = "Ask for a new one."
+    if purpose is CodePurpose.UNDO_EMAIL_CHANGE:
+        # Nobody can ask for another.
+        advice = "Take the one of the newest mail that told of the change, within its seven days."
+    message = f"This code is not right, or it is too old. {advice}"
+    return DomainError(ErrorCode.CODE_INVALID, message, ("input", "code"))

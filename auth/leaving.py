@@ -9,6 +9,7 @@ from uuid import UUID
 from auth.codes import CodeProof, Codes
 from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, Demands
 from auth.limited_attempts import notes_limits
+from auth.password_guesses import PasswordGuesses
 from auth.reauthentication import proven_credentials, refuse_gone
 from auth.services import AccountServices
 from db.codes.operations import CodePurpose
@@ -28,6 +29,7 @@ class Leaving:
         self._sessions = services.sessions
         self._demands = Demands.of(services)
         self._codes = Codes.of(services)
+        self._guesses = services.of(PasswordGuesses.of)
         self._grace = timedelta(days=services.settings.account_deletion_days)
 
     @classmethod
@@ -72,5 +74,7 @@ class Leaving:
                 return await self._codes.prove(
                     CodePurpose.SIGN_IN, code or "", network, user_id=user_id
                 )
-            await proven_credentials(self._database, self._passwords, user_id, password, asker)
+            await proven_credentials(
+                self._database, self._passwords, self._guesses, user_id, password, asker
+            )
             return None

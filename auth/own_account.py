@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from typing import Self
+from uuid import UUID
 
 from auth.accounts import wrong_password
 from auth.codes import Codes, code_invalid
 from auth.limited_attempts import notes_limits
+from auth.password_guesses import PasswordGuesses
 from auth.services import AccountServices
 from db.accounts import emails, operations, rules
 from db.accounts import sessions as account_sessions
-from db.accounts.operations import OwnCredentials
+from db.accounts.operations import ChangedEmail, OwnCredentials
 from db.audit.operations import record_audit
-from db.codes.operations import CodePurpose, end_codes
+from db.codes.operations import CodePurpose, UndoneEmailChange, end_codes, offer_undoing
 from db.codes.operations import request_email_change as request_change
+from db.codes.operations import undo_email_change as undo_change
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, bad_input
+from db.core.pool import Transaction
 from db.emails.operations import queue_email
 
 
@@ -29,6 +33,7 @@ class OwnAccount:
         self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._guesses = services.of(PasswordGuesses.of)
         self._blocked_words = services.settings.blocked_words
 
     @classmethod
@@ -49,7 +54,10 @@ class OwnAccount:
         )
         if own.email is None:
             raise wrong_password("currentPassword")
-        async with self._attempts.attempt(network, emails.email_key(own.email)) as asker:
+        account = emails.email_key(own.email)
+        async with self._attempts.attempt(network, account) as asker:
+            async with self._database.transaction(SERVICE) as transaction:
+                await self._guesses.begin(transaction, account, actor.user_id, network)
             forms = rules.hashed_forms(current)
             if not (await self._passwords.verify_any(own.password_hash, forms, asker)).ok:
                 raise wrong_password("currentPassword")
@@ -58,6 +66,7 @@ class OwnAccount:
             if not await operations.lock_password(transaction, actor.user_id, own.changed_at):
                 raise wrong_password("currentPassword")
             await operations.set_password(transaction, actor.user_id, password_hash)
+            await self._guesses.forget(transaction, account, network)
             await end_codes(transaction, actor.user_id)
             ended = await account_sessions.revoke_user_sessions(
                 transaction, actor.user_id, "password_changed", but=actor.session_id
@@ -88,7 +97,7 @@ class OwnAccount:
 
     @notes_limits("email")
     async def confirm_email_change(self, actor: Actor, code: str, *, network: str = "") -> None:
-        """Gives the account the address that the code was mailed to, and tells the old one."""
+        """Gives the account the address that the code was mailed to; other sessions end."""
         assert actor.user_id is not None
         user_id = actor.user_id
         async with self._attempts.attempt(network, str(user_id)):
@@ -102,23 +111,59 @@ class OwnAccount:
                     raise code_invalid()
                 # They were sent to the old address, whoever reads that now.
                 await end_codes(transaction, user_id)
+                ended = await account_sessions.revoke_user_sessions(
+                    transaction, user_id, "email_changed", but=actor.session_id
+                )
                 await record_audit(transaction, user_id, "email_changed")
-                if changed.before is not None:
-                    await queue_email(
-                        transaction,
-                        template="email_changed",
-                        recipient=changed.before,
-                        locale=await operations.find_locale(transaction, user_id),
-                        user_id=user_id,
-                    )
+                await _tell_old_address(transaction, user_id, changed, proof.network_hash)
+        self._sessions.ended(ended)
+
+    @notes_limits("code")
+    async def undo_email_change(self, code: str, *, network: str = "") -> UndoneEmailChange:
+        """Gives an account its old address back, for who reads what is mailed there.
+
+        Nobody is signed in by it: all sessions end, and the password with them.
+        """
+        async with self._attempts.attempt(network, ""):
+            proof = await self._codes.prove(CodePurpose.UNDO_EMAIL_CHANGE, code, network)
+            async with self._database.transaction(SERVICE) as transaction:
+                undone = await undo_change(transaction, proof.code_ids[0])
+                if undone is None:
+                    raise code_invalid(CodePurpose.UNDO_EMAIL_CHANGE)
+                await record_audit(transaction, undone.user_id, "email_change_undone")
+                await queue_email(
+                    transaction,
+                    template="email_changed",
+                    recipient=undone.replaced,
+                    user_id=undone.user_id,
+                )
+        self._sessions.ended(undone.ended_sessions)
+        return undone
 
     async def _credentials(self, actor: Actor) -> OwnCredentials:
         assert actor.user_id is not None
         async with self._database.transaction(SERVICE) as transaction:
             own = await operations.find_own_credentials(transaction, actor.user_id)
         if own is None:
-            raise DomainError(ErrorCode.FORBIDDEN, "Guests have neither; sign up first.")
+            raise DomainError(
+                ErrorCode.FORBIDDEN, "A guest has no password and no e-mail address: sign up first."
+            )
         return own
+
+
+async def _tell_old_address(
+    transaction: Transaction, user_id: UUID, changed: ChangedEmail, network_hash: bytes
+) -> None:
+    """Mails what takes the change back; not to an address that nobody has proven to be theirs."""
+    if changed.before is None:
+        return
+    if changed.was_confirmed:
+        key = emails.email_key(changed.before)
+        await offer_undoing(transaction, user_id, changed.before, key, network_hash)
+        return
+    await queue_email(
+        transaction, template="email_changed", recipient=changed.before, user_id=user_id
+    )
 
 
 def _checked(email: str) -> str:

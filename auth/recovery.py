@@ -6,6 +6,7 @@ from typing import Self
 
 from auth.codes import Codes, claimed_account
 from auth.limited_attempts import notes_limits
+from auth.password_guesses import PasswordGuesses
 from auth.services import AccountServices
 from auth.sessions import SignInResult
 from db.accounts import emails, operations, rules
@@ -28,6 +29,7 @@ class Recovery:
         self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._guesses = services.of(PasswordGuesses.of)
         self._blocked_words = services.settings.blocked_words
 
     @classmethod
@@ -79,6 +81,7 @@ class Recovery:
                 used = await proof.use(transaction)
                 account, claimed = await claimed_account(transaction, used)
                 await operations.set_password(transaction, account.user_id, password_hash)
+                await self._guesses.forget(transaction, emails.email_key(used.email), network)
                 await end_codes(transaction, account.user_id)
                 await end_api_keys(transaction, account.user_id)
                 ended = await account_sessions.revoke_user_sessions(

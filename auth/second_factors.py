@@ -14,7 +14,7 @@ from auth import totp
 from auth.factor_changes import tell_change
 from auth.failed_attempts import FailedAttempts
 from auth.guesses import CodeGuesses
-from auth.reauthentication import ids_of_session
+from auth.reauthentication import ids_of_session, ids_to_prove
 from auth.sealing import Sealing
 from auth.services import AccountServices
 from auth.sessions import Sessions, SignedIn, challenge_ids
@@ -145,7 +145,7 @@ class SecondFactors:
 
     async def reauthenticate(self, actor: Actor, code: str, *, network: str = "") -> IssuedToken:
         """A token of the actor's session, whose owner a code has proven again."""
-        user_id, session_id = ids_of_session(actor)
+        user_id, session_id = ids_to_prove(actor)
         async with self._database.transaction(SERVICE) as transaction:
             account = await lock_active_account(transaction, user_id)
             if account is None:
@@ -226,7 +226,9 @@ def _place(user_id: UUID) -> str:
 def code_invalid() -> DomainError:
     """Wrong, used and expired look alike."""
     return DomainError(
-        ErrorCode.CODE_INVALID, "This code is not right, or it is too old. Ask for a new one."
+        ErrorCode.CODE_INVALID,
+        "This code is not right, was used before, or came too late. Take the one that the "
+        "authenticator app shows now, or a recovery code; if that is refused, too, sign in again.",
     )
 
 

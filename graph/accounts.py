@@ -7,13 +7,14 @@ from enum import Enum
 from typing import Any
 
 import strawberry
-from sqlalchemy import literal_column
+from sqlalchemy import and_, literal_column, not_
 
 from auth.sessions import SecondFactorNeeded, SignInResult
 from auth.sign_ups import SignUps
 from db.accounts import tables
 from db.accounts.new_accounts import check_new_account
 from db.core.errors import DomainError, ErrorCode
+from db.core.predicates import came_with_less
 from graph.engine.declare import (
     backed_by,
     column,
@@ -43,8 +44,9 @@ class User(Node):
     )
     is_anonymous: bool = column(description="Whether this is a guest.")
     is_admin: bool = expression(
-        lambda user: user.c.role == literal_column("'admin'"),
-        description="Whether they may use what is for admins.",
+        lambda user: and_(user.c.role == literal_column("'admin'"), not_(came_with_less())),
+        description="Whether they may use what is for admins. False to who came with an API key, "
+        "or a token of another service.",
     )
     is_locked: bool = expression(
         lambda user: user.c.status == literal_column("'locked'"),
@@ -85,7 +87,8 @@ class AuthSession:
 class SignUpInput:
     email: str = strawberry.field(
         description="At most 254 bytes, in one alphabet. It is kept as it is typed; all spellings "
-        "of an address (case, accents, `münchen.example` or `xn--mnchen-3ya.example`) are one."
+        "of an address (case, an accented letter as one character or two, `münchen.example` or "
+        "`xn--mnchen-3ya.example`) are one; `çan@` and `can@` are two."
     )
     password: str = strawberry.field(
         description="8 to 256 characters of any kind, and none of the most common passwords."

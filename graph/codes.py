@@ -83,6 +83,24 @@ class ConfirmEmailChangeInput:
     code: str = strawberry.field(description=_CODE)
 
 
+@strawberry.input(description="What was mailed to the old address.")
+class UndoEmailChangeInput:
+    code: str = strawberry.field(
+        description="The token that the mail shows, which is also that of its link."
+    )
+
+
+@strawberry.type(description="Result of taking a change of address back.")
+class UndoEmailChangePayload(MutationPayload):
+    email: str | None = strawberry.field(
+        description="The address that the account has again. Null on errors."
+    )
+    password_required: bool | None = strawberry.field(
+        description="True when the account had a password, which has ended: let its owner set one, "
+        "with `requestPasswordReset` and `resetPassword`. Null on errors."
+    )
+
+
 @strawberry.type(description="Result of asking for a code.")
 class CodeSentPayload(MutationPayload):
     sent: bool | None = strawberry.field(
@@ -179,6 +197,13 @@ async def confirm_email_change(context: Context, input: ConfirmEmailChangeInput)
     return Payload({"user": Ref(actor.user_id)})
 
 
+async def undo_email_change(context: Context, input: UndoEmailChangeInput) -> Payload:
+    """Gives an account its old address back."""
+    own = context.services.of(OwnAccount.of)
+    undone = await own.undo_email_change(input.code, network=context.network)
+    return Payload({"email": undone.email, "password_required": undone.password_ended})
+
+
 @strawberry.type
 class CodesMutation:
     """Mutations with codes that are mailed."""
@@ -256,6 +281,17 @@ class CodesMutation:
         confirm_email_change,
         ConfirmEmailChangeInput,
         errors=(*_CODE_ERRORS, ErrorCode.EMAIL_IN_USE),
-        description="Change the account's address to the one that the code was mailed to. The old "
-        "address is told.",
+        description="Change the account's address to the one that the code was mailed to. All "
+        "sessions but this one end. The old address is told, and if it was confirmed, its reader "
+        "can take the change back for seven days.",
+    )
+    undo_email_change: UndoEmailChangePayload | None = mutation(
+        undo_email_change,
+        UndoEmailChangeInput,
+        errors=(*_CODE_ERRORS, ErrorCode.EMAIL_IN_USE),
+        ignores_dead_token=True,
+        description="Take a change of address back with what was mailed to the old one. Whoever "
+        "made it is out: all sessions, codes, API keys and the password end, and so does what else "
+        "signs in that was set up since the day before the change. Later changes end with it. "
+        "Nobody is signed in by it.",
     )

@@ -83,6 +83,17 @@ async def export_data(database: Database, storage: Storage, *, export_id: UUID) 
         await storage.delete(unwanted)
 
 
+async def report_archive_left(*, path: str, error: Exception) -> None:
+    """Says that an archive nobody may fetch is still there; the nightly sweep removes it."""
+    log.error("export.file_left", path=path, error=type(error).__name__)
+
+
+@job("remove_archive", attempts=FILE_ATTEMPTS, when_dead=report_archive_left)
+async def remove_archive(storage: Storage, *, path: str) -> None:
+    """Remove the file of an archive that ended with the right to fetch it."""
+    await storage.delete(path)
+
+
 @every("13 * * * *")
 async def expire_exports(database: Database, storage: Storage) -> None:
     """End archives whose time is over, and remove their files."""

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from db.accounts.emails import email_key
@@ -21,6 +21,7 @@ from db.accounts.tables import (
     UserStatus,
 )
 from db.audit.operations import record_audit as record_audit  # noqa: PLC0414 - called from here
+from db.codes.tables import OneTimeCode
 from db.core.commands import SqlFunction, call
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Transaction
@@ -40,6 +41,18 @@ TAKE_FROM_BUDGET = SqlFunction[float | None](
     budget_holder="bytea",
     most="integer",
     span="interval",
+)
+BEGIN_PASSWORD_GUESS = SqlFunction[float | None](
+    "app.begin_password_guess",
+    "double precision",
+    owner_id="uuid",
+    area="text",
+    account_holder="bytea",
+    area_holder="bytea",
+    most="integer",
+)
+FORGET_PASSWORD_GUESSES = SqlFunction[None](
+    "app.forget_password_guesses", "void", account_holder="bytea", area_holder="bytea"
 )
 REVOKE_OWN_SESSION = SqlFunction[UUID](
     "app.revoke_own_session", "uuid", wanted="uuid", place="jsonb"
@@ -75,6 +88,7 @@ class Credentials:
     password_hash: str
     changed_at: datetime
     is_confirmed: bool
+    email_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +104,13 @@ class OwnCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ChangedEmail:
-    """A user has another address; `before` is the old one, if they had any."""
+    """A user has another address; `before` is the old one, if they had any.
+
+    `was_confirmed` says that they had proven to read what is sent there.
+    """
 
     before: str | None
+    was_confirmed: bool
 
 
 async def create_user(
@@ -221,7 +239,7 @@ async def change_email(transaction: Transaction, user_id: UUID, email: str) -> C
     None unless the account is active. EMAIL_IN_USE when it is somebody else's by now.
     """
     was = await transaction.fetch_one(
-        select(User.email)
+        select(User.email, User.email_confirmed_at.is_not(None))
         .where(User.id == user_id, User.status == UserStatus.ACTIVE, ~User.is_anonymous)
         .with_for_update(key_share=True)
     )
@@ -234,7 +252,7 @@ async def change_email(transaction: Transaction, user_id: UUID, email: str) -> C
     )
     with _in_use():
         await transaction.execute(changed)
-    return ChangedEmail(was["email"])
+    return ChangedEmail(*was)
 
 
 async def find_own_credentials(transaction: Transaction, user_id: UUID) -> OwnCredentials | None:
@@ -260,9 +278,15 @@ async def user_exists(transaction: Transaction, user_id: UUID) -> bool:
 
 
 async def email_is_known(transaction: Transaction, email: str) -> bool:
-    """Whether there is an account with this address, however it is spelled."""
+    """Whether an account has this address, however it is spelled, or may take it back."""
+    key = email_key(email)
+    may_return = exists().where(
+        OneTimeCode.email_key == key,
+        OneTimeCode.purpose == "UNDO_EMAIL_CHANGE",
+        OneTimeCode.expires_at > CLOCK,
+    )
     known: bool = await transaction.fetch_value(
-        select(exists().where(User.email_key == email_key(email)))
+        select(or_(exists().where(User.email_key == key), may_return))
     )
     return known
 
@@ -335,6 +359,7 @@ async def _find_credentials(transaction: Transaction, is_wanted: Any) -> Credent
             Credential.password_hash,
             Credential.updated_at,
             User.email_confirmed_at.is_not(None),
+            User.email_key,
         )
         .join(User, User.id == Credential.user_id)
         .where(is_wanted)

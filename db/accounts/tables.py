@@ -128,6 +128,9 @@ class User(Base):
         " when (new.status <> 'active' and old.status = 'active'"
         " or old.role = 'admin' and new.role <> 'admin')"
         " execute function app.end_api_keys()",
+        "end_exports after update on users for each row"
+        " when (new.status <> 'active' and old.status = 'active')"
+        " execute function app.end_exports_of_account()",
     )
     on_erase = Delete("id")
     quota = Bound("One for each sign-up: sign-ups are what has a budget, by address.")

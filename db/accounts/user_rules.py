@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import resources
 from typing import Any
 
 import orjson
@@ -125,7 +126,10 @@ def _problems_of_preferences(preferences: object) -> Iterator[DomainError]:
 
 @cache
 def _time_zones() -> frozenset[str]:
-    """The names of the IANA database that this machine or the package `tzdata` has."""
-    from zoneinfo import available_timezones
+    """The names of the IANA database, as the package `tzdata` lists them.
 
-    return frozenset(available_timezones())
+    A machine may have files beside them, such as `localtime`, which mean another zone elsewhere.
+    """
+    names = (resources.files("tzdata") / "zones").read_text("utf-8").split()
+    # What the database has for machines whose zone nobody has set.
+    return frozenset(names) - {"Factory"}

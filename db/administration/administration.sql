@@ -84,7 +84,8 @@ begin
     -- Before the account: whoever takes away an admin locks them in one order.
     perform app.admin_remains_without(wanted);
     perform app.enter_account(wanted);
-    select s.deletes_at into account_deletes_at from app.schedule_deletion(wanted, grace) s;
+    select s.deletes_at into account_deletes_at from app.schedule_deletion(wanted, grace,
+        jsonb_build_object('network', from_network, 'device', from_device)) s;
     insert into public.audit_log (user_id, action, detail, network, device)
     values (wanted, 'delete_user', jsonb_build_object('by', given_by), from_network, from_device);
     return account_deletes_at;

@@ -46,6 +46,10 @@ class AuditAction(State):
 
     EMAIL_CONFIRMED = "email_confirmed", "The e-mail address was confirmed."
     EMAIL_CHANGED = "email_changed", "The e-mail address was changed."
+    EMAIL_CHANGE_UNDONE = (
+        "email_change_undone",
+        "A change of the e-mail address was taken back, and all sessions ended.",
+    )
     EMAIL_FOLLOWED = "email_followed", "The e-mail address followed the one at a provider."
     EMAIL_SHARED_WITH_OLDER_ACCOUNT = (
         "email_shared_with_older_account",

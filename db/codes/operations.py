@@ -8,9 +8,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import delete, exists, func, select, text
 
 from db.accounts.devices import device_name
+from db.accounts.operations import email_in_use
 from db.accounts.rules import clean_user_agent
 from db.audit.operations import record_audit
 from db.codes.rules import SignUp, WaitingSignUp
@@ -77,7 +79,25 @@ _CLAIM = SqlFunction[Any](
     "record(ended_sessions uuid[], password_ended boolean)",
     claimed="uuid",
 )
-
+_MAIL = SqlFunction[None](
+    "app.mail_code",
+    "void",
+    purpose="text",
+    owner_id="uuid",
+    sign_up_id="uuid",
+    address="text",
+    key="text",
+    place="bytea",
+    locale="text",
+    asked_from="jsonb",
+    is_resent="boolean",
+)
+_UNDO_EMAIL_CHANGE = SqlFunction[Any](
+    "app.undo_email_change",
+    "record(user_id uuid, email text, replaced text, password_ended boolean,"
+    " ended_sessions uuid[])",
+    wanted="uuid",
+)
 
 _OWNER_NAMES = text("""
     select u.email, u.username from one_time_codes c join users u on u.id = c.user_id
@@ -92,6 +112,7 @@ class CodePurpose(StrEnum):
     RESET_PASSWORD = "RESET_PASSWORD"
     SIGN_IN = "SIGN_IN"
     CHANGE_EMAIL = "CHANGE_EMAIL"
+    UNDO_EMAIL_CHANGE = "UNDO_EMAIL_CHANGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +153,17 @@ class Claimed:
 
     ended_sessions: tuple[UUID, ...] = ()
     password_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneEmailChange:
+    """A user has the address `email` again, instead of `replaced`, if that was one."""
+
+    user_id: UUID
+    email: str
+    replaced: str | None
+    password_ended: bool
+    ended_sessions: tuple[UUID, ...]
 
 
 async def request_code(
@@ -184,6 +216,44 @@ async def request_email_change(
     await call(transaction, wanted)
 
 
+async def offer_undoing(
+    transaction: Transaction, user_id: UUID, email: str, key: str, network_hash: bytes
+) -> None:
+    """Tells an address that its account has another now, with a code that takes it back."""
+    wanted = _MAIL(
+        purpose=CodePurpose.UNDO_EMAIL_CHANGE.value,
+        owner_id=user_id,
+        sign_up_id=None,
+        address=email,
+        key=key,
+        place=network_hash,
+        locale=None,
+        asked_from=_asked_from(),
+        is_resent=False,
+    )
+    await call(transaction, wanted)
+
+
+async def undo_email_change(transaction: Transaction, code_id: UUID) -> UndoneEmailChange | None:
+    """Takes a change of address back; None when the code counts no more.
+
+    EMAIL_IN_USE when the address is another account's by now.
+    """
+    try:
+        (row,) = await call_rows(transaction, _UNDO_EMAIL_CHANGE(wanted=code_id))
+    except asyncpg.UniqueViolationError:
+        raise email_in_use("code") from None
+    if row["user_id"] is None:
+        return None
+    return UndoneEmailChange(
+        row["user_id"],
+        row["email"],
+        row["replaced"],
+        row["password_ended"],
+        tuple(row["ended_sessions"]),
+    )
+
+
 def _asked_from() -> dict[str, str]:
     """The device and about the network of the request, as mails show them to their reader."""
     origin = current_origin()
@@ -232,8 +302,16 @@ async def use_code(
 
 
 async def end_codes(transaction: Transaction, user_id: UUID) -> None:
-    """Ends every code of a user, as when their password or address has changed."""
-    await transaction.execute(delete(OneTimeCode).where(OneTimeCode.user_id == user_id))
+    """Ends every code of a user, as when their password or address has changed.
+
+    But for those that take back a change of address: whoever made that could end them, too.
+    """
+    await transaction.execute(
+        delete(OneTimeCode).where(
+            OneTimeCode.user_id == user_id,
+            OneTimeCode.purpose != CodePurpose.UNDO_EMAIL_CHANGE.value,
+        )
+    )
 
 
 async def claim_unconfirmed_account(transaction: Transaction, user_id: UUID) -> Claimed | None:

@@ -16,7 +16,7 @@ from db.core.exporting import NotExported
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
-PURPOSES = ("CONFIRM_EMAIL", "RESET_PASSWORD", "SIGN_IN", "CHANGE_EMAIL")
+PURPOSES = ("CONFIRM_EMAIL", "RESET_PASSWORD", "SIGN_IN", "CHANGE_EMAIL", "UNDO_EMAIL_CHANGE")
 
 
 class PendingSignUp(Base):
@@ -56,9 +56,10 @@ class OneTimeCode(Base):
     """A code that was mailed: neither it nor its hash is here, as both follow from `id` and a key.
 
     It is found by the address (`email_key`) that its user had when it was asked for; of a change of
-    address, `email` is the new one. `network_hash` is a keyed hash of where it was asked for:
-    `guesses_elsewhere` counts the guesses that came from other networks. `is_resent` is a code of a
-    sign-up that was asked for later, nobody knows by whom. Using a code deletes it.
+    address, `email` is the new one, and of what takes it back the old one. `network_hash` is a
+    keyed hash of where it was asked for: `guesses_elsewhere` counts the guesses that came from
+    other networks. `is_resent` is a code of a sign-up that was asked for later, nobody knows by
+    whom. Using a code deletes it.
     """
 
     __tablename__ = "one_time_codes"
@@ -91,6 +92,6 @@ class OneTimeCode(Base):
     access = Access(read=Nobody())
     on_merge = KeepTheMembers()
     on_erase = (Delete(), GoesWith("sign_up_id"))
-    export = NotExported("Secrets of an hour.")
+    export = NotExported("Secrets.")
     quota = Bound("One for each mail with a code, which have a budget by account and by address.")
     expiries = (Expiry("codes that nobody used", "expires_at <= now()", "expires_at"),)

@@ -27,10 +27,10 @@ class EmailTemplate:
     is_of_use: timedelta = _NEWS_IS_OF_USE
 
 
-def _code() -> EmailTemplate:
-    """A mail with the digits and the link of a one-time code, and from where it was asked for."""
+def _code(is_of_use: timedelta = _CODE_IS_OF_USE) -> EmailTemplate:
+    """A mail with a one-time code and its link, and from where it was asked for."""
     optional = frozenset({"valid_minutes", "device", "address"})
-    return EmailTemplate(frozenset({"code_id"}), optional, _CODE_IS_OF_USE)
+    return EmailTemplate(frozenset({"code_id"}), optional, is_of_use)
 
 
 def _news(*required: str, optional: tuple[str, ...] = ()) -> EmailTemplate:
@@ -44,8 +44,10 @@ TEMPLATES: Mapping[str, EmailTemplate] = {
     "sign_in_code": _code(),
     "confirm_email_change": _code(),
     "email_changed": _news(),
+    "email_changed_undo": _code(_NEWS_IS_OF_USE),
     "password_changed": _news(),
     "email_in_use": _news(),
+    "email_wanted": _news(),
     "organization_invitation": _news(
         "invitation_id", "organization", "role", optional=("inviter", "expires_at")
     ),

@@ -34,11 +34,42 @@ begin
 end;
 $$;
 
--- Schedules the deletion of an account and ends its API keys and its sessions, which it returns. One that is scheduled
+-- Ends the archives of an account that nobody may sign in to: who has a link to one has all of it. Those that are
+-- being made fail, and the files of those that are there go.
+create or replace function app.end_exports(leaving uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    ended record;
+begin
+    for ended in
+        select e.id, e.path from public.data_exports e
+        where e.user_id = leaving and e.status in ('QUEUED', 'RUNNING', 'READY') order by e.id for update
+    loop
+        update public.data_exports e set status = case when ended.path is null then 'FAILED' else 'EXPIRED' end,
+            path = null, finished_at = coalesce(e.finished_at, clock_timestamp())
+        where e.id = ended.id;
+        if ended.path is not null then
+            perform app.enqueue_once('remove_archive', jsonb_build_object('path', ended.path), 'archive:' || ended.path);
+        end if;
+    end loop;
+end;
+$$;
+
+-- Trigger: an account was locked, or became a part of another one.
+create or replace function app.end_exports_of_account() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.end_exports(new.id);
+    return null;
+end;
+$$;
+
+-- Schedules the deletion of an account and ends its archives, its API keys and its sessions, which it returns. Here and
+-- below `place` has the network and the device that asked for it. One that is scheduled
 -- already keeps its time, unless the new one is earlier. Without grace the erasing is queued at once. The last admin
 -- is refused; all admins are locked before, so that two of them cannot leave at once.
 create or replace function app.schedule_deletion(
-    leaving uuid, grace interval, out deletes_at timestamptz, out ended_sessions uuid[]
+    leaving uuid, grace interval, place jsonb, out deletes_at timestamptz, out ended_sessions uuid[]
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -64,8 +95,10 @@ begin
         where s.user_id = leaving and s.revoked_at is null returning s.id)
     select coalesce(array_agg(e.id), '{}') into ended_sessions from ended e;
     update public.api_keys k set revoked_at = clock_timestamp() where k.user_id = leaving and k.revoked_at is null;
-    insert into public.audit_log (user_id, action, detail)
-    values (leaving, 'deletion_scheduled', jsonb_build_object('deletesAt', schedule_deletion.deletes_at));
+    perform app.end_exports(leaving);
+    insert into public.audit_log (user_id, action, detail, network, device)
+    values (leaving, 'deletion_scheduled', jsonb_build_object('deletesAt', schedule_deletion.deletes_at),
+            place ->> 'network', place ->> 'device');
     if schedule_deletion.deletes_at <= now() then
         perform app.enqueue_erasing(leaving);
     elsif before is distinct from schedule_deletion.deletes_at then
@@ -77,12 +110,13 @@ $$;
 
 -- Takes the deletion of an account back; false when there is none. One that is being erased is refused,
 -- whoever may have unlocked it.
-create or replace function app.cancel_deletion(returning_user uuid) returns boolean
+create or replace function app.cancel_deletion(returning_user uuid, place jsonb) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     delete from public.account_deletions d where d.user_id = returning_user and d.began_at is null;
     if found then
-        insert into public.audit_log (user_id, action) values (returning_user, 'deletion_cancelled');
+        insert into public.audit_log (user_id, action, network, device)
+        values (returning_user, 'deletion_cancelled', place ->> 'network', place ->> 'device');
         perform app.mail_owner(returning_user, 'account_deletion_cancelled', '{}');
         return true;
     elsif exists (select from public.account_deletions d where d.user_id = returning_user) then
@@ -163,7 +197,7 @@ end;
 $$;
 
 -- Asks for an archive of all that the actor has; the one that is being made, if there is one.
-create or replace function app.request_export() returns uuid
+create or replace function app.request_export(place jsonb) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     most_a_day constant integer := 2;
@@ -171,8 +205,8 @@ declare
     wanted uuid;
     oldest timestamptz;
 begin
-    perform from public.users u where u.id = actor_id for no key update;
-    if not found then
+    perform from public.users u where u.id = actor_id and u.status = 'active' for no key update;
+    if not found or exists (select from public.account_deletions d where d.user_id = actor_id) then
         perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
     end if;
     select e.id into wanted from public.data_exports e
@@ -191,7 +225,8 @@ begin
     end if;
     insert into public.data_exports (user_id) values (actor_id) returning id into wanted;
     perform app.enqueue('export_data', jsonb_build_object('export_id', wanted), 'export:' || wanted);
-    insert into public.audit_log (user_id, action) values (actor_id, 'export_requested');
+    insert into public.audit_log (user_id, action, network, device)
+    values (actor_id, 'export_requested', place ->> 'network', place ->> 'device');
     return wanted;
 end;
 $$;
@@ -241,13 +276,14 @@ end;
 $$;
 
 revoke execute on function app.mail_owner(uuid, text, jsonb, boolean),
-    app.require_no_organization_left(uuid), app.schedule_deletion(uuid, interval),
-    app.cancel_deletion(uuid), app.enqueue_erasing(uuid), app.enqueue_due_erasings(), app.begin_erasing(uuid),
-    app.finish_erasing(uuid), app.request_export(), app.finish_export(uuid, integer, text, bigint),
+    app.require_no_organization_left(uuid), app.schedule_deletion(uuid, interval, jsonb),
+    app.cancel_deletion(uuid, jsonb), app.end_exports(uuid), app.end_exports_of_account(),
+    app.enqueue_erasing(uuid), app.enqueue_due_erasings(), app.begin_erasing(uuid),
+    app.finish_erasing(uuid), app.request_export(jsonb), app.finish_export(uuid, integer, text, bigint),
     app.expire_exports(integer)
 from public;
-grant execute on function app.request_export() to authenticated;
-grant execute on function app.schedule_deletion(uuid, interval), app.cancel_deletion(uuid),
+grant execute on function app.request_export(jsonb) to authenticated;
+grant execute on function app.schedule_deletion(uuid, interval, jsonb), app.cancel_deletion(uuid, jsonb),
     app.enqueue_due_erasings(), app.begin_erasing(uuid), app.finish_erasing(uuid),
     app.finish_export(uuid, integer, text, bigint), app.expire_exports(integer)
 to service;

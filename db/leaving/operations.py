@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from db.audit.operations import audited_place
 from db.core.actor import SERVICE
 from db.core.commands import FunctionCall, SqlFunction, call, call_as_service, call_rows
 from db.core.pool import Database, Transaction
@@ -22,13 +23,14 @@ _SCHEDULE = SqlFunction[Any](
     "record(deletes_at timestamp with time zone, ended_sessions uuid[])",
     leaving="uuid",
     grace="interval",
+    place="jsonb",
 )
-_CANCEL = SqlFunction[bool]("app.cancel_deletion", "boolean", returning_user="uuid")
+_CANCEL = SqlFunction[bool]("app.cancel_deletion", "boolean", returning_user="uuid", place="jsonb")
 _ENQUEUE_DUE = SqlFunction[int]("app.enqueue_due_erasings", "integer")
 _BEGIN = SqlFunction[bool]("app.begin_erasing", "boolean", leaving="uuid")
 _ERASE_ROWS = SqlFunction[int]("app.erase_rows", "integer", leaving="uuid", at_most="integer")
 _FINISH = SqlFunction[bool]("app.finish_erasing", "boolean", leaving="uuid")
-_REQUEST_EXPORT = SqlFunction[UUID]("app.request_export", "uuid")
+_REQUEST_EXPORT = SqlFunction[UUID]("app.request_export", "uuid", place="jsonb")
 _FINISH_EXPORT = SqlFunction[list[str] | None](
     "app.finish_export",
     "text[]",
@@ -72,13 +74,14 @@ async def schedule_deletion(
 
     Its sessions end. For the server and the database's owner.
     """
-    (row,) = await call_rows(transaction, _SCHEDULE(leaving=user_id, grace=grace))
+    wanted = _SCHEDULE(leaving=user_id, grace=grace, place=audited_place())
+    (row,) = await call_rows(transaction, wanted)
     return ScheduledDeletion(row["deletes_at"], tuple(row["ended_sessions"]))
 
 
 async def cancel_deletion(transaction: Transaction, user_id: UUID) -> bool:
     """Keeps an account that was to be deleted; false when it was not."""
-    return await call(transaction, _CANCEL(returning_user=user_id))
+    return await call(transaction, _CANCEL(returning_user=user_id, place=audited_place()))
 
 
 async def enqueue_due_erasings(database: Database) -> int:
@@ -103,7 +106,7 @@ async def finish_erasing(database: Database, user_id: UUID) -> bool:
 
 def request_export() -> FunctionCall[UUID]:
     """Asks for an archive of all that the actor has; gives the one that is being made."""
-    return _REQUEST_EXPORT()
+    return _REQUEST_EXPORT(place=audited_place())
 
 
 async def start_export(database: Database, export_id: UUID) -> BegunExport | None:

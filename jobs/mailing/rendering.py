@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from jobs.mailing.addresses import mail_address, needs_utf8, one_line, sender_of
 from jobs.mailing.base import Letter
-from jobs.mailing.texts import PARTS, Texts, texts_for
+from jobs.mailing.texts import PARTS, Parts, Texts, texts_for
 from jobs.mailing.tokens import Tokens
 from jobs.mailing.values import Values
 
@@ -113,7 +113,7 @@ class LetterWriter:
     def _content(self, email: BegunEmail, texts: Texts, values: Values) -> Content:
         letter, parts, common = texts.letters[email.template], PARTS[email.template], texts.common
         given = email.parameters
-        code, token = self._secrets(given)
+        code, token = self._secrets(given, parts)
         link = self._link(parts.purpose, token)
         details = ((texts.details[name], values.get(name)) for name in parts.details)
         return Content(
@@ -133,11 +133,11 @@ class LetterWriter:
             automatic=common["automatic"],
         )
 
-    def _secrets(self, given: Mapping[str, Any]) -> tuple[str, str]:
+    def _secrets(self, given: Mapping[str, Any], parts: Parts) -> tuple[str, str]:
         """What the reader may type, and what a link carries."""
         if "code_id" in given:
-            code_id = given["code_id"]
-            return self._tokens.digits(code_id), self._tokens.code_link(code_id)
+            token = self._tokens.code_link(given["code_id"])
+            return token if parts.shows_token else self._tokens.digits(given["code_id"]), token
         if "invitation_id" in given:
             token = self._tokens.invitation(given["invitation_id"])
             return token, token

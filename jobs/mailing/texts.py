@@ -18,12 +18,14 @@ class Parts:
     """What a letter has in every language, beside its subject and its paragraphs.
 
     `purpose` is that of its link, where it has one. `closing` is the text at its end, and
-    `details` are shown where their values are known.
+    `details` are shown where their values are known. Where a code lasts for days it `shows_token`,
+    the link's, since six digits are soon guessed.
     """
 
     purpose: str = ""
     closing: str = ""
     details: tuple[str, ...] = ()
+    shows_token: bool = False
 
 
 _WHERE_FROM = ("time", "device", "address")
@@ -34,8 +36,10 @@ PARTS: Mapping[str, Parts] = {
     "sign_in_code": Parts("sign-in", "ignore", _WHERE_FROM),
     "confirm_email_change": Parts("confirm-email-change", "ignore", _WHERE_FROM),
     "email_changed": Parts(closing="ask_for_help", details=_WHERE_FROM),
+    "email_changed_undo": Parts("undo-email-change", "", _WHERE_FROM, shows_token=True),
     "password_changed": Parts(closing="reset_password", details=_WHERE_FROM),
     "email_in_use": Parts(closing="ignore", details=_WHERE_FROM),
+    "email_wanted": Parts(closing="ignore", details=_WHERE_FROM),
     "organization_invitation": Parts("invitation", "ignore", ("inviter", "expires_at")),
     "new_sign_in": Parts(closing="secure_account", details=_WHERE_FROM),
     "second_factor_changed": Parts(closing="secure_account", details=_WHERE_FROM),
@@ -43,8 +47,8 @@ PARTS: Mapping[str, Parts] = {
     "account_deletion_cancelled": Parts(details=_WHERE_FROM),
     "account_deleted": Parts(),
     "export_ready": Parts(closing="secure_account", details=("expires_at",)),
-    "identity_linked": Parts(closing="secure_account", details=_WHERE_FROM),
-    "api_key_created": Parts(closing="reset_password", details=("name", *_WHERE_FROM)),
+    "identity_linked": Parts(closing="remove_added", details=_WHERE_FROM),
+    "api_key_created": Parts(closing="end_keys", details=("name", *_WHERE_FROM)),
 }
 
 

@@ -77,7 +77,8 @@ class Values:
     def _minutes(self, value: object) -> str:
         lasts = timedelta(minutes=int(str(value)))
         # Above the threshold of a larger unit, ninety minutes would become two hours.
-        unit: Literal["hour", "minute"] = "hour" if lasts >= timedelta(hours=2) else "minute"
+        unit: Literal["day", "hour", "minute"] = "hour" if lasts >= timedelta(hours=2) else "minute"
+        unit = "day" if lasts >= timedelta(days=2) else unit
         return format_timedelta(
             lasts, granularity=unit, threshold=1000, locale=self._texts.language
         )

@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN, Demand, Demands
+from auth.password_guesses import PasswordGuesses
 from auth.reauthentication import Reauthentication
 from auth.sessions import Sessions
 from auth.tokens import ALGORITHM, TOKEN_TYPE
@@ -110,6 +111,7 @@ def reauthentication(services: AuthServices, settings: Settings) -> Reauthentica
         services.accounts._attempts,
         Sessions(services.tokens, settings),
         services.failures,
+        PasswordGuesses(settings),
     )
 
 

@@ -82,7 +82,7 @@ CALLABLE = {
         "app.register_push_token(uuid,text,text,bytea,bytea)",
         "app.remove_member(uuid,uuid)",
         "app.remove_push_token(bytea)",
-        "app.request_export()",
+        "app.request_export(jsonb)",
         "app.reread_organization_ids(uuid,text[])",
         "app.revoke_invitation(uuid)",
         "app.select_organization(uuid)",

@@ -36,11 +36,12 @@ from db.generations.tables import CircuitState, GenerationStatus
 from db.leaving.tables import ExportStatus
 from db.plans.tables import PlanSubscriptionStatus
 from db.push.tables import PushStatus
+from db.surveys.tables import SurveyRunStatus
 from db.uploads.tables import UploadStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
 
-from ..rows import FIRST, LATER, Row
+from ..rows import FIRST, LATER, SECOND, Row, known_id
 from .rows import MAKERS, fill, insert_sql, literal
 
 LIFECYCLES = {name: model.lifecycle for name, model in models().items() if model.lifecycle}
@@ -83,6 +84,11 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     },
     "push_deliveries": lambda state: {
         "ended_at": None if state in (PushStatus.QUEUED, PushStatus.SENDING) else LATER
+    },
+    # The first user has one in progress of their own survey.
+    "survey_runs": lambda state: {
+        "survey_id": known_id(SECOND.user_id, "public.surveys"),
+        "ended_at": None if state is SurveyRunStatus.IN_PROGRESS else LATER,
     },
     "generations": lambda state: {
         "error_code": "INTERNAL" if state is GenerationStatus.FAILED else None,

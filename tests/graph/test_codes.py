@@ -202,7 +202,7 @@ async def test_another_address_is_confirmed_there_and_announced_here(stage: Stag
     assert await eve.code("confirmEmailChange", code=mail.digits) == "CODE_INVALID"
     assert await eve.code("confirmEmailChange", code=mail.token) == "CODE_INVALID"
     assert (await ana("confirmEmailChange", code=mail.digits))["user"]["email"] == new
-    assert (await stage.last(old)).template == "email_changed"
+    assert (await stage.last(old)).template == "email_changed_undo"
     # What was mailed to the old address is worth nothing any more.
     given = {"email": old, "code": reset, "newPassword": NEW_PASSWORD}
     assert await stage.client.code("resetPassword", **given) == "CODE_INVALID"
@@ -215,7 +215,7 @@ async def test_an_address_of_somebody_else_is_not_revealed(stage: Stage) -> None
     await stage.member(taken)
     ana = await stage.member(an_address())
     assert await ana("requestEmailChange", newEmail=taken) == {"sent": True, "errors": []}
-    assert (await stage.last(taken)).template == "email_in_use"
+    assert (await stage.last(taken)).template == "email_wanted"
     # And when somebody takes it before the code comes back.
     raced = an_address()
     await ana("requestEmailChange", newEmail=raced)

@@ -25,6 +25,7 @@ from graphql import (
 
 from auth.demands import errors_of
 from auth.invitations import invitation_tokens
+from auth.one_time_codes import OneTimeCodes
 from auth.refresh_tokens import new_refresh_token, token_hash
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
@@ -287,6 +288,18 @@ async def confirmed_too_late(stage: Stage) -> str:
     (mail,) = await mails_to(stage.owner, client.services, email)
     assert await stage.codes("signUp", f'{{email: "{email}", password: "correct horse"}}') == []
     return f'{{email: "{email}", code: "{mail.digits}"}}'
+
+
+async def undone_too_late(stage: Stage) -> str:
+    """Somebody has another account with the address, which they have proven to be theirs."""
+    code_id = await stage.owner.fetchval(
+        "with other as (insert into users (email, email_key, email_confirmed_at)"
+        " values ($2, $2, now()) returning id)"
+        " insert into one_time_codes (purpose, user_id, email, email_key, network_hash, expires_at)"
+        " select 'UNDO_EMAIL_CHANGE', $1, $2, $2, '', now() + interval '1 day' from other returning id",
+        stage.actor.user_id, an_address(),
+    )  # fmt: skip
+    return f'{{code: "{OneTimeCodes(stage.services.settings).link_token(code_id)}"}}'
 
 
 async def changed_too_late(stage: Stage) -> str:
@@ -654,6 +667,10 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "confirmEmailChange": {
         "CODE_INVALID": '{code: "000000"}',
         "EMAIL_IN_USE": changed_too_late,
+    },
+    "undoEmailChange": {
+        "CODE_INVALID": '{code: "000000"}',
+        "EMAIL_IN_USE": undone_too_late,
     },
     "updateUser": {
         "BAD_USER_INPUT": '{username: "x"}',

@@ -363,7 +363,7 @@ async def no_person(_: Stage) -> list[dict[str, Any]]:
 DEEP = "{ viewer " * 40 + "{ id }" + " }" * 40
 PROVOKED: dict[str, Provoke] = {
     "INVALID_CREDENTIALS": mutation('signIn(input: {email: "a@b.test", password: "wrong one"})', actor=NOBODY),
-    "CODE_INVALID": mutation('verifySecondFactor(input: {challengeId: "none", code: "1"})', actor=NOBODY),
+    "CODE_INVALID": mutation('signInWithCode(input: {email: "a@b.test", code: "000000"})', actor=NOBODY),
     "INVALID_STATE": confirm_nothing,
     "FRESH_SIGN_IN_REQUIRED": signed_in_long_ago,
     "SECOND_FACTOR_REQUIRED": with_one_factor,

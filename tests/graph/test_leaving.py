@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
 import pytest
 
 from auth.leaving import Leaving
@@ -16,7 +17,9 @@ from auth.sessions import SignedIn
 from db.core.actor import NOBODY, Actor
 from db.core.pool import Database
 from db.files.storage import open_storage
-from jobs.leaving import erase_account, export_data
+from graph.engine.execution.engine import Engine
+from graph.shared.context import Context
+from jobs.leaving import erase_account, export_data, remove_archive
 from server.services import Services
 from settings import Settings
 
@@ -116,6 +119,30 @@ async def test_it_is_scheduled_and_signed_out_at_once_and_signing_in_takes_it_ba
         "deletion_scheduled",
         "sign_in",
         "deletion_cancelled",
+    ]
+
+
+async def test_it_is_noted_from_where_it_was_asked_for(
+    person: Person, engine: Engine, services: Services, owner: asyncpg.Connection
+) -> None:
+    async def ask(document: str, actor: Actor = NOBODY, **variables: Any) -> None:
+        context = Context(actor, services, "test", "Firefox \x07on Linux", "203.0.113.77")
+        answer = orjson.loads(await engine.run(document, variables, None, context))
+        assert "errors" not in answer
+
+    await ask(EXPORT, person.actor)
+    await ask(DELETE, person.actor, input={})
+    await ask(SIGN_IN, email=person.email)
+    noted = await owner.fetch(
+        "select action, network, device from audit_log where user_id = $1"
+        " and action ~ '^(export|deletion)_' order by id",
+        person.actor.user_id,
+    )
+    place = ("203.0.113.0/24", "Firefox on Linux")
+    assert [tuple(row) for row in noted] == [
+        ("export_requested", *place),
+        ("deletion_scheduled", *place),
+        ("deletion_cancelled", *place),
     ]
 
 
@@ -347,6 +374,60 @@ async def test_archives_have_a_budget(
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "RATE_LIMITED"
     assert 86_000 < error["extensions"]["retryAfterSeconds"] <= 86_400
+
+
+async def test_an_archive_is_for_who_has_just_signed_in(
+    person: Person, ask: Ask, owner: asyncpg.Connection
+) -> None:
+    await owner.execute(
+        "update sessions set authenticated_at = now() - interval '1 day' where user_id = $1",
+        person.actor.user_id,
+    )
+    answer = await ask(EXPORT, actor=replace(person.actor, authenticated_at=0))
+    assert answer["data"]["exportMyData"] == {
+        "export": None,
+        "errors": [{"code": "FRESH_SIGN_IN_REQUIRED"}],
+    }
+
+
+@pytest.mark.parametrize("ending", ["lockUser", "deleteUser", "deleteAccount"])
+async def test_an_archive_ends_with_the_right_to_sign_in(
+    person: Person,
+    ask: Ask,
+    make_user: MakeUser,
+    database: Database,
+    owner: asyncpg.Connection,
+    settings: Settings,
+    ending: str,
+) -> None:
+    storage = open_storage(settings)
+    ready, running = [UUID((await exported(person))["id"].removeprefix("dataExport_"))], []
+    await export_data(database, storage, export_id=ready[0])
+    running.append(UUID((await exported(person))["id"].removeprefix("dataExport_")))
+    path = await owner.fetchval("select path from data_exports where id = $1", ready[0])
+    if ending == "deleteAccount":
+        assert (await person.delete(password=PASSWORD))["errors"] == []
+    else:
+        admin = replace(await make_user(), is_admin=True)
+        await owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
+        document = f"mutation($id: ID!) {{ {ending}(input: {{id: $id}}) {{ errors {{ code }} }} }}"
+        answer = await ask(document, {"id": f"user_{person.actor.user_id}"}, actor=admin)
+        assert answer["data"][ending]["errors"] == []
+    rows = "select status, path from data_exports where id = any($1) order by id"
+    assert [tuple(row) for row in await owner.fetch(rows, ready + running)] == [
+        ("EXPIRED", None),
+        ("FAILED", None),
+    ]
+    queued = "select count(*) from queue.pgqueuer where dedupe_key = $1"
+    assert await owner.fetchval(queued, f"archive:{path}") == 1
+    await remove_archive(storage, path=path)
+    assert not await storage.exists(path)
+    # A worker that is not done yet stores nothing, and nobody else asks for another.
+    await export_data(database, storage, export_id=running[0])
+    assert [row["path"] for row in await owner.fetch(rows, ready + running)] == [None, None]
+    if ending != "lockUser":
+        answer = await ask(EXPORT, actor=person.actor)
+        assert [one["extensions"]["code"] for one in answer["errors"]] == ["UNAUTHENTICATED"]
 
 
 async def test_nobody_has_neither(ask: Ask) -> None:

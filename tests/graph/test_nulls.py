@@ -195,6 +195,7 @@ async def valid(
         "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
         "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
         "signInWithCode": {"code": await link("SIGN_IN")},
+        "undoEmailChange": {"code": await link("UNDO_EMAIL_CHANGE")},
         "resetPassword": {
             "code": await link("RESET_PASSWORD"),
             "newPassword": "another horse",

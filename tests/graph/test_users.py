@@ -73,7 +73,16 @@ REFUSED: dict[str, list[Any]] = {
     ],
     "displayName": ["", "  ", "x" * 101, "a\nb", "a\u202eb", "\u200b\u200b", "\u3164"],
     "locale": ["", "english", "e", "en-", "en-USA", "en-US-x-private", f"en{'-variant' * 5}", "*"],
-    "timeZone": ["", "Berlin", "europe/berlin", "+02:00", "EST5EDT4", "../etc/passwd"],
+    "timeZone": [
+        "",
+        "localtime",
+        "Factory",
+        "Berlin",
+        "europe/berlin",
+        "+02:00",
+        "EST5EDT4",
+        "../etc/passwd",
+    ],
     "notificationPreferences": [
         *(None, [], "on", {"promotions": 1}, {"promotions": None}, {"": True}, {"a b": True}),
         *({"a": {"email": True}}, {f"name{n:060}": True for n in range(80)}),

@@ -26,6 +26,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "sign_in_code": CODE,
     "confirm_email_change": CODE,
     "email_changed": EVENT,
+    "email_changed_undo": {**CODE, "valid_minutes": 10_080},
+    "email_wanted": EVENT,
     "password_changed": EVENT,
     "email_in_use": EVENT,
     "organization_invitation": {

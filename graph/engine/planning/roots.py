@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
-from sqlalchemy import case, func, literal_column, null
+from sqlalchemy import case, func, literal_column, not_, null
 
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
-from db.core.predicates import is_admin
+from db.core.predicates import came_with_less, is_admin
 from graph.engine import specs
 from graph.engine.planning.faults import Path
 from graph.engine.planning.json_parts import Json, text_literal
@@ -89,7 +89,8 @@ class Roots:
         if not planner.signed_in:
             raise sign_in_first()
         planner.finishers.append(Guard((key,), forbidden))
-        asked = is_admin(table_behind(item).table.metadata, planner.parameters.actor())
+        table = table_behind(item).table
+        asked = is_admin(table.metadata, planner.parameters.actor()) & not_(came_with_less())
         with planner.for_admins_too():
             return case((asked, build()), else_=null())
 

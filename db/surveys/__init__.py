@@ -1,0 +1,1 @@
+"""Surveys: questions by version, runs, answers, and the profiles made of them (from Attuned)."""
