@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import structlog
@@ -289,6 +289,15 @@ class PaymentProvider(Protocol):
 
     async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
         """What the provider says now of an order, in the same events as its deliveries."""
+        ...
+
+
+@runtime_checkable
+class KeepsCustomers(Protocol):
+    """A provider that knows its buyers, and has a page for each: receipts, cards, subscriptions."""
+
+    async def create_portal(self, customer_id: str, return_url: str | None) -> str:
+        """The address of a customer's page, for the customer alone; it leads back to a URL."""
         ...
 
 

@@ -125,7 +125,8 @@ class StripeProvider:
             try:
                 stripe.WebhookSignature.verify_header(delivery.body, header, secret)
                 break
-            except (stripe.SignatureVerificationError, ValueError):
+            # It raises TypeError for a signature that is no ASCII.
+            except (stripe.SignatureVerificationError, TypeError, ValueError):
                 continue
         else:
             raise DeliveryRefused(DeliveryRefusal.FORGED, "the signature is not Stripe's")

@@ -245,6 +245,13 @@ def check_checkout(
     problems.refuse()
 
 
+def check_portal(return_url: str | None, *, origins: Sequence[str], takes_any: bool) -> None:
+    """Refuses a page to come back to that is not one of ours."""
+    problems = Problems()
+    problems.add(problems_of_return("returnUrl", return_url, origins, takes_any=takes_any))
+    problems.refuse()
+
+
 async def open_order(
     database: Database,
     actor: Actor,
