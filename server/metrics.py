@@ -152,8 +152,8 @@ EVENT_LOG: Names = {
     "days": ("events_days", "Days the event log has partitions for."),
 }
 LEDGER: Names = {
-    "faults": (
-        "ledger_faults",
+    "discrepancies": (
+        "ledger_discrepancies",
         "Most inconsistent wallets that a check of the ledger found in the last day.",
     ),
     "age_seconds": (

@@ -144,8 +144,8 @@ async def verify(owner_url: str, promised: Acknowledged) -> None:
         assert await owner.fetchval("select sum(amount) from credit_entries") == 0
         assert not await owner.fetchval("select count(*) from credit_holds where status = 'OPEN'")
         users = [row["user_id"] for row in wallets]
-        faults = await owner.fetch("select fault from app.ledger_faults($1)", users)
-        assert [row["fault"] for row in faults] == []
+        found = await owner.fetch("select discrepancy from app.ledger_discrepancies($1)", users)
+        assert [row["discrepancy"] for row in found] == []
     finally:
         await owner.close()
 

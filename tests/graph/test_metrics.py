@@ -130,7 +130,7 @@ async def test_it_says_when_the_ledger_is_inconsistent(
         return samples(await ask(server))
 
     await owner.execute("delete from ledger_proofs")
-    assert (await figures())["ledger_faults", None] == 0
+    assert (await figures())["ledger_discrepancies", None] == 0
     assert ("ledger_proof_age_seconds", None) not in await figures()
     victim = await make_user(credits=10)
     spoil = "update wallets set balance = $2, updated_at = now() where user_id = $1"
@@ -139,7 +139,7 @@ async def test_it_says_when_the_ledger_is_inconsistent(
     await owner.execute(spoil, victim.user_id, 10)
     await prove_recent_wallets(server.services.database)
     found = await figures()
-    assert found["ledger_faults", None] >= 2
+    assert found["ledger_discrepancies", None] >= 2
     assert 0 <= found["ledger_proof_age_seconds", None] < 60
     await owner.execute("delete from ledger_proofs")
 
