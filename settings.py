@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     paymob_integration_id: Annotated[list[int], NoDecode] = []
     paymob_public_key: str = ""
     paymob_api_key: SecretStr = SecretStr("")
-    stripe_api_url: Annotated[str, Field(pattern=WEB_URL)] = "https://api.stripe.com"
+    stripe_api_url: WebUrl = "https://api.stripe.com"
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
     stripe_promotion_codes: bool = False
