@@ -136,6 +136,23 @@ class Portal(Unwilling):
         raise DomainError(self._code, "No.")
 
 
+class OpenPortal(SandboxProvider):
+    """A provider that keeps customers."""
+
+    async def create_portal(self, customer_id: str, return_url: str | None) -> str:
+        return f"https://pay.example.test/{customer_id}?{return_url}"
+
+
+async def open_portal(services: Any, owner: asyncpg.Connection, user_id: UUID | None) -> str:
+    """The name of a provider that knows a user."""
+    services.of(checkouts_of).providers["open_portal"] = OpenPortal("secret", "http://localhost")
+    await owner.execute(
+        "insert into payment_customers (user_id, provider, customer_id) values ($1, $2, $3)",
+        user_id, "open_portal", f"cus_{user_id}",
+    )  # fmt: skip
+    return "open_portal"
+
+
 def portal_of(code: ErrorCode, *, has_bought: bool) -> Any:
     """A portal at a provider that shows nothing."""
 
