@@ -64,7 +64,9 @@ _QUARANTINE = SqlFunction[bool](
 )
 _RETRY = SqlFunction[None]("app.retry_webhook", "void", wanted="uuid")
 REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
-_REPLAY_FOR_ADMIN = SqlFunction[UUID]("app.replay_webhook_for_admin", "uuid", wanted="uuid")
+_REPLAY_FOR_ADMIN = SqlFunction[UUID](
+    "app.replay_webhook_for_admin", "uuid", wanted="uuid"
+).noting_place()
 _REQUEST_REFUND = SqlFunction[Any](
     "app.request_refund",
     "record(request_id uuid, status text, provider text, payment_id text, paid_cents integer,"
