@@ -79,7 +79,9 @@ def test_domains(
         for name, score in zip(orientations, scores, strict=True)
     )
     fits = domain_fits(one, other)
-    assert [fits[name] for name in ("SENSATION", "POWER", "CONNECTION")] == [pytest.approx(near)] * 3
+    assert [fits[name] for name in ("SENSATION", "POWER", "CONNECTION")] == [
+        pytest.approx(near)
+    ] * 3
     assert [fits[name] for name in ("EXPLORATION", "VERBAL")] == [pytest.approx(shared)] * 2
 
 
