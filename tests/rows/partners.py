@@ -9,7 +9,7 @@ from . import ADMIN, FIRST, LATER, Maker
 
 def _other(user: UUID) -> UUID:
     """Somebody else that every test has."""
-    return FIRST.user_id if user != FIRST.user_id else ADMIN.user_id
+    return ADMIN.user_id if user != ADMIN.user_id else FIRST.user_id
 
 
 ROWS: dict[str, Maker] = {
