@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column
 
 from db.core.errors import ErrorCode
 from db.partners import operations, tables
@@ -15,8 +14,8 @@ from graph.accounts import User
 from graph.engine.declare import (
     backed_by,
     column,
+    computed,
     connection,
-    expression,
     global_id,
     live,
     mutation,
@@ -33,11 +32,6 @@ for _states in (PartnerRequestStatus, PartnerStatus, SharingLevel):
     state_enum(_states)
 
 
-def is_expired(row: FromClause) -> ColumnElement[Any]:
-    """Whether nobody answered a request in time."""
-    return and_(row.c.status == literal_column("'PENDING'"), row.c.expires_at <= func.now())
-
-
 @backed_by(tables.PartnerRequest, prefix="partnerRequest")
 class PartnerRequest(Node):
     """Somebody asks somebody else to connect."""
@@ -46,10 +40,17 @@ class PartnerRequest(Node):
     email: str = column(description="The address that was asked.")
     requester_name: str | None = column(description="The name of whoever asks, as it was then.")
     status: PartnerRequestStatus = column(description="Where it stands.")
-    is_expired: bool = expression(
-        is_expired,
+
+    @computed(
+        "status",
+        "expires_at",
         description="Whether nobody answered in time, also before `status` says EXPIRED.",
     )
+    def is_expired(self: Any) -> bool:
+        """Columns come as JSON has them."""
+        is_late = datetime.fromisoformat(self.expires_at) <= datetime.now(UTC)
+        return self.status == PartnerRequestStatus.PENDING and is_late
+
     created_at: datetime = column(description="When it was made.")
     expires_at: datetime = column(description="Until when it can be accepted: 5 minutes.")
     ended_at: datetime | None = column(description="When it ended; null while it is pending.")
