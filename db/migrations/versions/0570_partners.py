@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from db.migrations.steps import drop_table_cascade
+
 revision = "0570"
 down_revision = "0560"
 branch_labels = None
@@ -251,23 +253,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_trigger("rename_partner", "users")
     op.drop_function("app.rename_partner()")
-    op.drop_index("ix_partners_user_id_last_used_at_id", table_name="partners")
-    op.drop_index(op.f("ix_partners_partner_id"), table_name="partners")
-    op.drop_table("partners")
-    op.drop_index(
-        "uq_partner_requests_pending",
-        table_name="partner_requests",
-        postgresql_where=sa.text("status = 'PENDING'"),
-    )
-    op.drop_index("ix_partner_requests_requester_id", table_name="partner_requests")
-    op.drop_index("ix_partner_requests_recipient_id", table_name="partner_requests")
-    op.drop_index("ix_partner_requests_email_key_created_at", table_name="partner_requests")
-    op.drop_index(
-        "ix_partner_requests_due",
-        table_name="partner_requests",
-        postgresql_where=sa.text("status = 'PENDING'"),
-    )
-    op.drop_index("ix_partner_requests_created_at", table_name="partner_requests")
-    op.drop_table("partner_requests")
-    op.drop_index(op.f("ix_partner_blocks_blocked_id"), table_name="partner_blocks")
-    op.drop_table("partner_blocks")
+    # Functions of the slice return its rows.
+    for table in ("partners", "partner_requests", "partner_blocks"):
+        drop_table_cascade(table)
