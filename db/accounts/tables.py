@@ -122,6 +122,9 @@ class User(Base):
         " when (old.email is distinct from new.email"
         " or old.display_name is distinct from new.display_name)"
         " execute function app.rename_member()",
+        "rename_partner after update on users for each row"
+        " when (old.display_name is distinct from new.display_name)"
+        " execute function app.rename_partner()",
         "refuse_open_wallet before delete on users"
         " for each row execute function app.refuse_open_wallet()",
         "end_api_keys after update on users for each row"

@@ -51,6 +51,7 @@ TEMPLATES: Mapping[str, EmailTemplate] = {
     "organization_invitation": _news(
         "invitation_id", "organization", "role", optional=("inviter", "expires_at")
     ),
+    "partner_request": _news("requester", optional=("expires_at",)),
     "new_sign_in": _news(),
     "second_factor_changed": _news(optional=("change",)),
     "account_deletion_scheduled": _news("delete_at"),

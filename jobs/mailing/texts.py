@@ -41,6 +41,7 @@ PARTS: Mapping[str, Parts] = {
     "email_in_use": Parts(closing="ignore", details=_WHERE_FROM),
     "email_wanted": Parts(closing="ignore", details=_WHERE_FROM),
     "organization_invitation": Parts("invitation", "ignore", ("inviter", "expires_at")),
+    "partner_request": Parts(closing="ignore", details=("requester", "expires_at")),
     "new_sign_in": Parts(closing="secure_account", details=_WHERE_FROM),
     "second_factor_changed": Parts(closing="secure_account", details=_WHERE_FROM),
     "account_deletion_scheduled": Parts(closing="secure_account", details=_WHERE_FROM),

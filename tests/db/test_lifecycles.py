@@ -41,7 +41,7 @@ from db.uploads.tables import UploadStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
 
-from ..rows import FIRST, LATER, SECOND, Row, known_id
+from ..rows import FIRST, LATER, NEWCOMER, SECOND, Row, known_id
 from .rows import MAKERS, fill, insert_sql, literal
 
 LIFECYCLES = {name: model.lifecycle for name, model in models().items() if model.lifecycle}
@@ -74,6 +74,8 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         if state in (EmailStatus.QUEUED, EmailStatus.SENDING)
         else {"ended_at": LATER, "recipient": None}
     ),
+    # The first user has a row of one partner already.
+    "partners": lambda _: {"partner_id": NEWCOMER.user_id},
     "payment_disputes": lambda state: {"closed_at": None if state is DisputeStatus.OPEN else LATER},
     "refund_requests": lambda state: {
         "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER

@@ -18,7 +18,7 @@ from db.core.quotas import TableQuota
 from db.core.registry import metadata, models
 from db.profiles.tables import Profile
 
-from ..rows import known_id
+from ..rows import ADMIN, known_id
 from .rows import MAKERS, insert_sql
 
 # What refers to users in the database itself, whatever the declarations say.
@@ -69,6 +69,10 @@ class Merging:
             "insert into users (id, email, is_anonymous) values ($1, null, true), ($2, $3, false)",
             self.guest, self.member, f"{self.member}@example.test",
         )  # fmt: skip
+        # Whom rows name beside their owner.
+        await self.owner.execute(
+            "insert into users (id) values ($1) on conflict do nothing", ADMIN.user_id
+        )
         for table in metadata.sorted_tables:
             name = f"public.{table.name}"
             for user in (self.guest, self.member):

@@ -454,6 +454,35 @@ def of_organization(template: str) -> Provocation:
     return provoke
 
 
+async def asked_many(stage: Stage) -> str:
+    await stage.owner.execute(
+        "insert into partner_requests (requester_id, email, email_key, expires_at)"
+        " select $1, n::text, n::text, now() + interval '5 minutes' from generate_series(1, 20) n",
+        stage.actor.user_id,
+    )
+    return f'{{email: "{uuid4()}@more.test"}}'
+
+
+def of_partner(status: str, *, asked: bool = False) -> Provocation:
+    """An input that names a partner of the user's, who may have asked as often as one may."""
+
+    async def provoke(stage: Stage) -> str:
+        if asked:
+            await asked_many(stage)
+        other = await stage.services.accounts.sign_up(f"{uuid4()}@example.test", "correct horse")
+        partner = await stage.owner.fetchval(
+            "insert into partners (user_id, partner_id) values ($1, $2) returning id",
+            stage.actor.user_id,
+            other.user_id,
+        )
+        await stage.owner.execute(
+            "update partners set status = $2 where id = $1 and status <> $2", partner, status
+        )
+        return f'{{partnerId: "partner_{partner}"}}'
+
+    return provoke
+
+
 async def owns_many(stage: Stage) -> str:
     await stage.owner.execute(
         "with made as (insert into organizations (name) select n::text from generate_series(1, 20) n"
@@ -631,6 +660,8 @@ async def rotated(stage: Stage) -> str:
 
 
 NO_ORGANIZATION = f"organization_{UUID(int=1)}"
+NO_REQUEST = f'{{requestId: "partnerRequest_{UUID(int=1)}"}}'
+NO_PARTNER = f'{{partnerId: "partner_{UUID(int=1)}"}}'
 NOBODY = f"user_{UUID(int=1)}"
 PROVOKED: dict[str, dict[str, Provocation]] = {
     "signUp": {
@@ -917,6 +948,19 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}',
         "LAST_OWNER": of_organization('{organizationId: "%o"}'),
     },
+    "requestPartner": {"BAD_USER_INPUT": '{email: "none"}', "LIMIT_EXCEEDED": asked_many},
+    "acceptPartner": {"NOT_FOUND": NO_REQUEST},
+    "declinePartner": {"NOT_FOUND": NO_REQUEST},
+    "cancelPartnerRequest": {"NOT_FOUND": NO_REQUEST},
+    "disconnectPartner": {"NOT_FOUND": NO_PARTNER},
+    "removePartner": {"NOT_FOUND": NO_PARTNER},
+    "blockPartner": {"NOT_FOUND": NO_PARTNER},
+    "reconnectPartner": {
+        "BAD_USER_INPUT": of_partner("CONNECTED"),
+        "NOT_FOUND": NO_PARTNER,
+        "LIMIT_EXCEEDED": of_partner("DISCONNECTED", asked=True),
+    },
+    "setSharing": {"NOT_FOUND": NO_PARTNER.replace("}", ", level: ALL}")},
     "selectOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
     "saveTool": {"BAD_USER_INPUT": '{id: "Not a slug"}'},
     "saveHairstyle": {"BAD_USER_INPUT": '{id: "new-style"}'},

@@ -38,6 +38,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "inviter": "ada@example.test",
         "expires_at": datetime(2031, 2, 3, 4, 5, tzinfo=UTC),
     },
+    "partner_request": {
+        **EVENT,
+        "requester": "ada@example.test",
+        "expires_at": datetime(2031, 2, 3, 4, 5, tzinfo=UTC),
+    },
     "new_sign_in": EVENT,
     "second_factor_changed": {**EVENT, "change": "totp_added"},
     "account_deletion_scheduled": {

@@ -145,6 +145,10 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
         row["product_id"] = await owner.fetchval(
             "select id from products where credits is not null limit 1"
         )
+    if table == "partners":
+        await owner.execute(
+            "insert into users (id) values ($1) on conflict do nothing", row["partner_id"]
+        )
     if table == "plan_subscriptions":
         row["plan_id"] = await owner.fetchval("select id from plans limit 1")
     made = await owner.fetchval(f"{insert_sql(f'public.{table}', row)} returning {key}")

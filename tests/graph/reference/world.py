@@ -340,6 +340,38 @@ async def _organizations(
     )
 
 
+async def _partners(owner: asyncpg.Connection, user: Actor, *others: Actor) -> None:
+    for n, (partner, status) in enumerate(zip(others, ("CONNECTED", "DISCONNECTED"), strict=False)):
+        await _add(
+            owner,
+            "partners",
+            id=known(user, "partner", n),
+            user_id=user.user_id,
+            partner_id=partner.user_id,
+            display_name=TEXTS[n],
+            status=status,
+            sharing=("ALL", "DEMOGRAPHICS")[n],
+            shared=("OVERLAPPING", "ALL")[n],
+            connected_at=TIMESTAMPS[n],
+            last_used_at=TIMESTAMPS[n + 1],
+        )
+    for n, status in enumerate(("PENDING", "PENDING", "ACCEPTED", "DECLINED", "EXPIRED")):
+        await _add(
+            owner,
+            "partner_requests",
+            id=known(user, "partner_request", n),
+            requester_id=user.user_id,
+            requester_name=TEXTS[n],
+            email=f"{n}@example.test",
+            email_key=f"{n}@example.test",
+            recipient_id=others[0].user_id if n % 2 else None,
+            status=status,
+            created_at=TIMESTAMPS[n],
+            expires_at=datetime(2999 if n else 2001, 1, 1, tzinfo=UTC),
+            ended_at=TIMESTAMPS[n] if n > 1 else None,
+        )
+
+
 async def _plans(owner: asyncpg.Connection, user: Actor) -> None:
     await _add(
         owner,
@@ -381,6 +413,9 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
+    async with rows_with_a_past(owner, "partners", "partner_requests"):
+        await _partners(owner, ADA, STRANGER, GUEST)
+        await _partners(owner, STRANGER, ADA)
     async with rows_with_a_past(owner, "broadcasts"):
         await _broadcasts(owner)
     async with rows_with_a_past(owner, "dead_jobs", "provider_circuits"):

@@ -1,0 +1,65 @@
+"""Commands on partners."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from db.accounts.emails import check_new_email, email_key
+from db.core.commands import FunctionCall, SqlFunction
+
+_REQUEST = SqlFunction[UUID]("app.request_partner", "uuid", email="text", email_key="text")
+_ACCEPT = SqlFunction[UUID]("app.accept_partner", "uuid", wanted="uuid")
+_DECLINE = SqlFunction[UUID]("app.decline_partner", "uuid", wanted="uuid")
+_CANCEL = SqlFunction[UUID]("app.cancel_partner_request", "uuid", wanted="uuid")
+_DISCONNECT = SqlFunction[UUID]("app.disconnect_partner", "uuid", wanted="uuid")
+_REMOVE = SqlFunction[UUID]("app.remove_partner", "uuid", wanted="uuid")
+_BLOCK = SqlFunction[UUID]("app.block_partner", "uuid", wanted="uuid")
+_RECONNECT = SqlFunction[UUID]("app.reconnect_partner", "uuid", wanted="uuid")
+_SET_SHARING = SqlFunction[UUID]("app.set_sharing", "uuid", wanted="uuid", level="text")
+EXPIRE = SqlFunction[int]("app.expire_partner_requests", "integer", at_most="integer")
+
+
+def request(email: str) -> FunctionCall[UUID]:
+    """Asks an address to connect; gives the request."""
+    address = check_new_email(email)
+    return _REQUEST(email=address, email_key=email_key(address))
+
+
+def accept(request_id: UUID) -> FunctionCall[UUID]:
+    """Accepts a request; gives it."""
+    return _ACCEPT(wanted=request_id)
+
+
+def decline(request_id: UUID) -> FunctionCall[UUID]:
+    """Declines a request; gives it."""
+    return _DECLINE(wanted=request_id)
+
+
+def cancel(request_id: UUID) -> FunctionCall[UUID]:
+    """Takes a request back; gives it."""
+    return _CANCEL(wanted=request_id)
+
+
+def disconnect(partner_id: UUID) -> FunctionCall[UUID]:
+    """Ends a connection; gives the partner."""
+    return _DISCONNECT(wanted=partner_id)
+
+
+def remove(partner_id: UUID) -> FunctionCall[UUID]:
+    """Forgets a partner; gives the caller."""
+    return _REMOVE(wanted=partner_id)
+
+
+def block(partner_id: UUID) -> FunctionCall[UUID]:
+    """Forgets a partner, who cannot ask again; gives the caller."""
+    return _BLOCK(wanted=partner_id)
+
+
+def reconnect(partner_id: UUID) -> FunctionCall[UUID]:
+    """Asks a remembered partner to connect again; gives the request."""
+    return _RECONNECT(wanted=partner_id)
+
+
+def set_sharing(partner_id: UUID, level: str) -> FunctionCall[UUID]:
+    """Sets what the caller shows a partner; gives the partner."""
+    return _SET_SHARING(wanted=partner_id, level=level)

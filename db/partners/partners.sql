@@ -1,0 +1,321 @@
+-- Partners: requests, connections, what is shared. Whatever concerns two people holds a lock of the two,
+-- so that requests in both directions make one connection.
+
+-- Holds the lock of two users, whose order does not matter, until the transaction ends.
+create or replace function app.lock_pair(one uuid, other uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('partners:' || least(one, other) || greatest(one, other), 0));
+end;
+$$;
+
+-- Drops the partners of a user beyond the ten used last; a connection that is dropped ends for both.
+create or replace function app.drop_old_partners(owner_id uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    kept constant integer := 10;
+    dropped uuid;
+begin
+    for dropped in
+        select p.partner_id from public.partners p where p.user_id = owner_id
+        order by p.last_used_at desc, p.id desc offset kept
+    loop
+        update public.partners p set status = 'DISCONNECTED'
+        where p.user_id = dropped and p.partner_id = owner_id and p.status = 'CONNECTED';
+        delete from public.partners p where p.user_id = owner_id and p.partner_id = dropped;
+    end loop;
+end;
+$$;
+
+-- Connects two users, whose lock is held; each begins with the default of what they share.
+create or replace function app.connect_partners(one uuid, other uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.partners as p (user_id, partner_id, display_name)
+    select mine.id, theirs.id, theirs.display_name
+    from public.users mine join public.users theirs on theirs.id in (one, other) and theirs.id <> mine.id
+    where mine.id in (one, other)
+    order by mine.id
+    on conflict (user_id, partner_id) do update
+    set display_name = excluded.display_name, status = 'CONNECTED', sharing = 'OVERLAPPING', shared = 'OVERLAPPING',
+        connected_at = case p.status when 'CONNECTED' then p.connected_at else clock_timestamp() end,
+        last_used_at = clock_timestamp();
+    perform app.drop_old_partners(one);
+    perform app.drop_old_partners(other);
+end;
+$$;
+
+-- Tells a requested person: by e-mail whether there is an account or not, in the app where there is one.
+create or replace function app.tell_of_partner_request(wanted public.partner_requests) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    requester public.users;
+    known public.users;
+begin
+    select * into requester from public.users u where u.id = wanted.requester_id;
+    select * into known from public.users u where u.id = wanted.recipient_id;
+    if (select count(*) from public.partner_requests r
+        where r.email_key = wanted.email_key and r.created_at > now() - interval '1 hour') <= 5 then
+        perform app.queue_email('partner_request', wanted.email, coalesce(known.locale, requester.locale), known.id,
+            jsonb_build_object('requester', requester.email, 'expires_at', wanted.expires_at));
+    end if;
+    if known.id is not null then
+        perform app.notify(known.id, 'GENERAL', 'notifications.partnerRequest.title',
+            'notifications.partnerRequest.message', jsonb_build_object(
+                'name', coalesce(requester.display_name, requester.email),
+                'requestId', 'partnerRequest_' || wanted.id));
+    end if;
+end;
+$$;
+
+-- Asks an e-mail address to connect and returns the request. Known and unknown addresses and those who have
+-- blocked the caller have the same answer. While a request is pending it stays the only one; who asks somebody
+-- that has asked them accepts.
+create or replace function app.request_partner(email text, email_key text) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    asked_limit constant integer := 20;
+    lasts constant interval := '5 minutes';
+    actor_id uuid := app.required_user_id();
+    actor public.users;
+    known_id uuid;
+    made public.partner_requests;
+    asked uuid;
+    is_blocked boolean;
+begin
+    select * into actor from public.users u where u.id = actor_id;
+    if actor.is_anonymous or actor.email is null then
+        perform app.refuse('FORBIDDEN', 'Guests have no partners. Sign up with an e-mail address first.');
+    end if;
+    if actor.email_key = request_partner.email_key then
+        perform app.refuse('BAD_USER_INPUT', 'This is your own address.', '{"path": ["input", "email"]}');
+    end if;
+    select u.id into known_id from public.users u
+    where u.email_key = request_partner.email_key and u.status = 'active' and not u.is_anonymous;
+    -- The caller's requests have one order, so that they are counted; then the two have one.
+    perform pg_advisory_xact_lock(hashtextextended('partner_requests:' || actor_id, 0));
+    perform app.lock_pair(actor_id, coalesce(known_id, actor_id));
+    if exists (select from public.partners p
+        where p.user_id = actor_id and p.partner_id = known_id and p.status = 'CONNECTED') then
+        perform app.refuse('BAD_USER_INPUT', 'You are connected already.', '{"path": ["input", "email"]}');
+    end if;
+    select r.id into asked from public.partner_requests r
+    where r.requester_id = known_id and r.recipient_id = actor_id and r.status = 'PENDING'
+        and r.expires_at > clock_timestamp();
+    if found then
+        return app.accept_partner(asked);
+    end if;
+    delete from public.partner_blocks b where b.user_id = actor_id and b.blocked_id = known_id;
+    update public.partner_requests r set status = 'EXPIRED', ended_at = r.expires_at
+    where r.requester_id = actor_id and r.email_key = request_partner.email_key and r.status = 'PENDING'
+        and r.expires_at <= clock_timestamp();
+    select * into made from public.partner_requests r
+    where r.requester_id = actor_id and r.email_key = request_partner.email_key and r.status = 'PENDING';
+    if found then
+        return made.id;
+    end if;
+    if (select count(*) from public.partner_requests r
+        where r.requester_id = actor_id and r.created_at > now() - interval '1 hour') >= asked_limit then
+        perform app.refuse('LIMIT_EXCEEDED', format('You have asked %s times within an hour. Go on later.', asked_limit));
+    end if;
+    is_blocked := exists (select from public.partner_blocks b where b.user_id = known_id and b.blocked_id = actor_id);
+    insert into public.partner_requests (requester_id, requester_name, email, email_key, recipient_id, expires_at)
+    values (actor_id, actor.display_name, request_partner.email, request_partner.email_key,
+            case when not is_blocked then known_id end, clock_timestamp() + lasts)
+    returning * into made;
+    if not is_blocked then
+        perform app.tell_of_partner_request(made);
+    end if;
+    return made.id;
+end;
+$$;
+
+-- A pending request of which the caller is one side, with the lock of the two; NOT_FOUND for what is over.
+create or replace function app.required_partner_request(wanted uuid, as_requester boolean) returns public.partner_requests
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    request public.partner_requests;
+begin
+    select * into request from public.partner_requests r
+    where r.id = wanted and case when as_requester then r.requester_id else r.recipient_id end = actor_id;
+    if found then
+        perform app.lock_pair(request.requester_id, coalesce(request.recipient_id, request.requester_id));
+        select * into request from public.partner_requests r where r.id = wanted for update;
+    end if;
+    if request.id is null or request.status <> 'PENDING' or request.expires_at <= clock_timestamp() then
+        perform app.refuse('NOT_FOUND', 'There is no such request, or it is over. Ask for a new one.',
+            '{"path": ["input", "requestId"]}');
+    end if;
+    return request;
+end;
+$$;
+
+-- Accepts a request and returns it: the two are connected. A request of the caller's to the same person is
+-- accepted along.
+create or replace function app.accept_partner(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    request public.partner_requests := app.required_partner_request(wanted, false);
+begin
+    update public.partner_requests r set status = 'ACCEPTED', ended_at = clock_timestamp()
+    where r.status = 'PENDING' and (r.id = wanted
+        or r.requester_id = request.recipient_id and r.recipient_id = request.requester_id);
+    perform app.connect_partners(request.requester_id, request.recipient_id);
+    perform app.notify(request.requester_id, 'GENERAL', 'notifications.partnerAccepted.title',
+        'notifications.partnerAccepted.message', jsonb_build_object(
+            'name', (select coalesce(u.display_name, u.email) from public.users u where u.id = request.recipient_id),
+            'requestId', 'partnerRequest_' || wanted));
+    return wanted;
+end;
+$$;
+
+-- Declines a request and returns it.
+create or replace function app.decline_partner(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.required_partner_request(wanted, false);
+    update public.partner_requests r set status = 'DECLINED', ended_at = clock_timestamp() where r.id = wanted;
+    return wanted;
+end;
+$$;
+
+-- Takes a request back and returns it.
+create or replace function app.cancel_partner_request(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.required_partner_request(wanted, true);
+    update public.partner_requests r set status = 'CANCELLED', ended_at = clock_timestamp() where r.id = wanted;
+    return wanted;
+end;
+$$;
+
+-- The caller's row of a partner, with the lock of the two; NOT_FOUND for who is none.
+create or replace function app.required_partner(wanted uuid) returns public.partners
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    partner public.partners;
+begin
+    select * into partner from public.partners p where p.id = wanted and p.user_id = actor_id;
+    if found then
+        perform app.lock_pair(actor_id, partner.partner_id);
+        select * into partner from public.partners p where p.id = wanted;
+    end if;
+    if partner.id is null then
+        perform app.refuse('NOT_FOUND', 'There is no such partner.', '{"path": ["input", "partnerId"]}');
+    end if;
+    return partner;
+end;
+$$;
+
+-- Ends a connection for both, from the next statement on, and returns the partner, who stays remembered.
+create or replace function app.disconnect_partner(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    partner public.partners := app.required_partner(wanted);
+begin
+    update public.partners p set status = 'DISCONNECTED'
+    where p.status = 'CONNECTED' and (p.id = wanted
+        or p.user_id = partner.partner_id and p.partner_id = partner.user_id);
+    return wanted;
+end;
+$$;
+
+-- Ends a connection and takes the partner off the caller's list. Returns the caller.
+create or replace function app.remove_partner(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.disconnect_partner(wanted);
+    delete from public.partners p where p.id = wanted;
+    return app.user_id();
+end;
+$$;
+
+-- The same, and the partner cannot ask the caller again. What they ask looks to them as if nobody answered.
+create or replace function app.block_partner(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    partner public.partners := app.required_partner(wanted);
+begin
+    insert into public.partner_blocks (user_id, blocked_id) values (partner.user_id, partner.partner_id)
+    on conflict do nothing;
+    update public.partner_requests r set status = 'CANCELLED', ended_at = clock_timestamp()
+    where r.status = 'PENDING' and r.requester_id = partner.user_id and r.recipient_id = partner.partner_id;
+    update public.partner_requests r set recipient_id = null
+    where r.status = 'PENDING' and r.requester_id = partner.partner_id and r.recipient_id = partner.user_id;
+    return app.remove_partner(wanted);
+end;
+$$;
+
+-- Asks a remembered partner to connect again, without their address, and returns the request. Asking ends a
+-- block of the caller's own.
+create or replace function app.reconnect_partner(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    partner public.partners;
+    theirs public.users;
+begin
+    select * into partner from public.partners p where p.id = wanted and p.user_id = app.required_user_id();
+    select * into theirs from public.users u where u.id = partner.partner_id and u.email is not null;
+    if theirs.id is null then
+        perform app.refuse('NOT_FOUND', 'There is no such partner.', '{"path": ["input", "partnerId"]}');
+    end if;
+    if partner.status = 'CONNECTED' then
+        perform app.refuse('BAD_USER_INPUT', 'You are connected already.', '{"path": ["input", "partnerId"]}');
+    end if;
+    return app.request_partner(theirs.email, theirs.email_key);
+end;
+$$;
+
+-- Sets what the caller shows a partner, from the next statement on, and returns the partner.
+create or replace function app.set_sharing(wanted uuid, level text) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    partner public.partners := app.required_partner(wanted);
+begin
+    if partner.status <> 'CONNECTED' then
+        perform app.refuse('NOT_FOUND', 'You are not connected with this partner.', '{"path": ["input", "partnerId"]}');
+    end if;
+    update public.partners p set sharing = level where p.id = wanted and p.sharing <> level;
+    update public.partners p set shared = level
+    where p.user_id = partner.partner_id and p.partner_id = partner.user_id and p.shared <> level;
+    return wanted;
+end;
+$$;
+
+-- Ends some requests that nobody answered in time. Returns how many.
+create or replace function app.expire_partner_requests(at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    ended integer;
+begin
+    with due as (
+        select r.id from public.partner_requests r
+        where r.status = 'PENDING' and r.expires_at <= clock_timestamp()
+        order by r.expires_at limit at_most for update skip locked)
+    update public.partner_requests r set status = 'EXPIRED', ended_at = r.expires_at from due where r.id = due.id;
+    get diagnostics ended = row_count;
+    return ended;
+end;
+$$;
+
+-- Trigger: a partner's row shows the name that the partner has now.
+create or replace function app.rename_partner() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.partners p set display_name = new.display_name where p.partner_id = new.id;
+    return null;
+end;
+$$;
+
+revoke execute on function app.rename_partner(), app.lock_pair(uuid, uuid), app.drop_old_partners(uuid), app.connect_partners(uuid, uuid),
+    app.tell_of_partner_request(public.partner_requests), app.request_partner(text, text),
+    app.required_partner_request(uuid, boolean), app.accept_partner(uuid), app.decline_partner(uuid),
+    app.cancel_partner_request(uuid), app.required_partner(uuid), app.disconnect_partner(uuid),
+    app.remove_partner(uuid), app.block_partner(uuid), app.reconnect_partner(uuid), app.set_sharing(uuid, text),
+    app.expire_partner_requests(integer) from public;
+grant execute on function app.request_partner(text, text), app.accept_partner(uuid), app.decline_partner(uuid),
+    app.cancel_partner_request(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid), app.block_partner(uuid),
+    app.reconnect_partner(uuid), app.set_sharing(uuid, text) to authenticated;
+grant execute on function app.expire_partner_requests(integer) to service;

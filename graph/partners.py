@@ -1,0 +1,333 @@
+"""Partners in the schema: requests to connect, who is connected, what each shows the other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import strawberry
+
+from db.core.errors import ErrorCode
+from db.partners import operations, tables
+from db.partners.tables import PartnerRequestStatus, PartnerStatus, SharingLevel
+from graph.accounts import User
+from graph.engine.declare import (
+    backed_by,
+    column,
+    computed,
+    connection,
+    global_id,
+    live,
+    mutation,
+    state_enum,
+)
+from graph.engine.execution.outcomes import RESULT, Outcome
+from graph.engine.extending import extend
+from graph.shared.changes import ChangeKind
+from graph.shared.context import Context
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Cursor, Node, uuid_from_global_id
+
+for _states in (PartnerRequestStatus, PartnerStatus, SharingLevel):
+    state_enum(_states)
+
+
+@backed_by(tables.PartnerRequest, prefix="partnerRequest")
+class PartnerRequest(Node):
+    """Somebody asks somebody else to connect."""
+
+    id: strawberry.ID = global_id()
+    email: str = column(description="The address that was asked.")
+    requester_name: str | None = column(description="The name of whoever asks, as it was then.")
+    status: PartnerRequestStatus = column(description="Where it stands.")
+
+    @computed(
+        "status",
+        "expires_at",
+        description="Whether nobody answered in time, also before `status` says EXPIRED.",
+    )
+    def is_expired(self: Any) -> bool:
+        """Columns come as JSON has them."""
+        is_late = datetime.fromisoformat(self.expires_at) <= datetime.now(UTC)
+        return self.status == PartnerRequestStatus.PENDING and is_late
+
+    created_at: datetime = column(description="When it was made.")
+    expires_at: datetime = column(description="Until when it can be accepted: 5 minutes.")
+    ended_at: datetime | None = column(description="When it ended; null while it is pending.")
+
+
+@backed_by(tables.Partner, prefix="partner")
+class Partner(Node):
+    """Somebody that the user is, or was, connected with."""
+
+    id: strawberry.ID = global_id()
+    display_name: str | None = column(description="The name they gave themselves.")
+    status: PartnerStatus = column(description="Whether the two are connected.")
+    sharing: SharingLevel = column(description="What the user shows the partner.")
+    shared: SharingLevel = column(description="What the partner shows the user.")
+    connected_at: datetime = column(description="When they were last connected.")
+    last_used_at: datetime = column(description="By this the ten that are kept are chosen.")
+
+
+extend(
+    User,
+    partners=connection(
+        Partner,
+        ("-last_used_at", "-id"),
+        description="The user's partners, at most 10, the one used last at the top.",
+    ),
+    partner_requests=connection(
+        PartnerRequest,
+        ("-created_at", "-id"),
+        key="recipient_id",
+        description="Requests to connect that the user received within a day, newest first.",
+    ),
+    sent_partner_requests=connection(
+        PartnerRequest,
+        ("-created_at", "-id"),
+        key="requester_id",
+        description="Requests to connect that the user made within a day, newest first.",
+    ),
+)
+
+
+@strawberry.input(description="Whom to ask.")
+class RequestPartnerInput:
+    email: str = strawberry.field(description="The address of the account to connect with.")
+
+
+@strawberry.input(description="A request to answer.")
+class AcceptPartnerInput:
+    request_id: strawberry.ID = strawberry.field(description="The request's global id.")
+
+
+@strawberry.input(description="A request to answer.")
+class DeclinePartnerInput:
+    request_id: strawberry.ID = strawberry.field(description="The request's global id.")
+
+
+@strawberry.input(description="A request to take back.")
+class CancelPartnerRequestInput:
+    request_id: strawberry.ID = strawberry.field(description="The request's global id.")
+
+
+@strawberry.input(description="Whose connection ends.")
+class DisconnectPartnerInput:
+    partner_id: strawberry.ID = strawberry.field(description="The partner's global id.")
+
+
+@strawberry.input(description="Whom to forget.")
+class RemovePartnerInput:
+    partner_id: strawberry.ID = strawberry.field(description="The partner's global id.")
+
+
+@strawberry.input(description="Whom to block.")
+class BlockPartnerInput:
+    partner_id: strawberry.ID = strawberry.field(description="The partner's global id.")
+
+
+@strawberry.input(description="Whom to ask again.")
+class ReconnectPartnerInput:
+    partner_id: strawberry.ID = strawberry.field(description="The partner's global id.")
+
+
+@strawberry.input(description="What a partner sees.")
+class SetSharingInput:
+    partner_id: strawberry.ID = strawberry.field(description="The partner's global id.")
+    level: SharingLevel = strawberry.field(description="What they see from now on.")
+
+
+@strawberry.type(description="Result of mutations that make, answer or take back a request.")
+class PartnerRequestPayload(MutationPayload):
+    request: PartnerRequest | None = strawberry.field(
+        description="The request as it is now; null on errors."
+    )
+
+
+@strawberry.type(description="Result of mutations that change a partner.")
+class PartnerPayload(MutationPayload):
+    partner: Partner | None = strawberry.field(
+        description="The partner as they are now; null on errors."
+    )
+
+
+@strawberry.type(description="Result of `removePartner` and `blockPartner`.")
+class PartnersPayload(MutationPayload):
+    """Payload with nothing but the viewer."""
+
+
+async def request_partner(context: Context, input: RequestPartnerInput) -> Outcome:
+    """Asks an address."""
+    context.signed_in()
+    return Outcome(operations.request(input.email), {"request": RESULT})
+
+
+async def accept_partner(context: Context, input: AcceptPartnerInput) -> Outcome:
+    """Accepts a request."""
+    context.signed_in()
+    request_id = uuid_from_global_id(input.request_id, "partnerRequest", "input", "requestId")
+    return Outcome(operations.accept(request_id), {"request": RESULT})
+
+
+async def decline_partner(context: Context, input: DeclinePartnerInput) -> Outcome:
+    """Declines a request."""
+    context.signed_in()
+    request_id = uuid_from_global_id(input.request_id, "partnerRequest", "input", "requestId")
+    return Outcome(operations.decline(request_id), {"request": RESULT})
+
+
+async def cancel_partner_request(context: Context, input: CancelPartnerRequestInput) -> Outcome:
+    """Takes a request back."""
+    context.signed_in()
+    request_id = uuid_from_global_id(input.request_id, "partnerRequest", "input", "requestId")
+    return Outcome(operations.cancel(request_id), {"request": RESULT})
+
+
+async def disconnect_partner(context: Context, input: DisconnectPartnerInput) -> Outcome:
+    """Ends a connection."""
+    context.signed_in()
+    partner_id = uuid_from_global_id(input.partner_id, "partner", "input", "partnerId")
+    return Outcome(operations.disconnect(partner_id), {"partner": RESULT})
+
+
+async def remove_partner(context: Context, input: RemovePartnerInput) -> Outcome:
+    """Forgets a partner."""
+    context.signed_in()
+    partner_id = uuid_from_global_id(input.partner_id, "partner", "input", "partnerId")
+    return Outcome(operations.remove(partner_id))
+
+
+async def block_partner(context: Context, input: BlockPartnerInput) -> Outcome:
+    """Forgets a partner, who cannot ask again."""
+    context.signed_in()
+    partner_id = uuid_from_global_id(input.partner_id, "partner", "input", "partnerId")
+    return Outcome(operations.block(partner_id))
+
+
+async def reconnect_partner(context: Context, input: ReconnectPartnerInput) -> Outcome:
+    """Asks a partner again."""
+    context.signed_in()
+    partner_id = uuid_from_global_id(input.partner_id, "partner", "input", "partnerId")
+    return Outcome(operations.reconnect(partner_id), {"request": RESULT})
+
+
+async def set_sharing(context: Context, input: SetSharingInput) -> Outcome:
+    """Sets what a partner sees."""
+    context.signed_in()
+    partner_id = uuid_from_global_id(input.partner_id, "partner", "input", "partnerId")
+    return Outcome(operations.set_sharing(partner_id, input.level.name), {"partner": RESULT})
+
+
+@strawberry.type
+class PartnersMutation:
+    """Mutations on partners."""
+
+    request_partner: PartnerRequestPayload | None = mutation(
+        request_partner,
+        RequestPartnerInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.LIMIT_EXCEEDED),
+        description="Ask an e-mail address to connect. The answer is the same whether it has an "
+        "account or not; either way it is mailed. While a request is pending, asking again gives "
+        "the same one; asking somebody that has asked the caller accepts. At most 20 in an hour. "
+        "Not for guests.",
+    )
+    accept_partner: PartnerRequestPayload | None = mutation(
+        accept_partner,
+        AcceptPartnerInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="Accept a request that the caller received: the two are connected, and each "
+        "shows the other OVERLAPPING at first.",
+    )
+    decline_partner: PartnerRequestPayload | None = mutation(
+        decline_partner,
+        DeclinePartnerInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="Decline a request that the caller received.",
+    )
+    cancel_partner_request: PartnerRequestPayload | None = mutation(
+        cancel_partner_request,
+        CancelPartnerRequestInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="Take back a request that the caller made.",
+    )
+    disconnect_partner: PartnerPayload | None = mutation(
+        disconnect_partner,
+        DisconnectPartnerInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="End a connection for both, from the next statement on. The partner stays on "
+        "the list.",
+    )
+    remove_partner: PartnersPayload | None = mutation(
+        remove_partner,
+        RemovePartnerInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="End a connection and take the partner off the caller's list.",
+    )
+    block_partner: PartnersPayload | None = mutation(
+        block_partner,
+        BlockPartnerInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="The same, and the partner cannot ask the caller again; they are not told. "
+        "`requestPartner` ends it.",
+    )
+    reconnect_partner: PartnerRequestPayload | None = mutation(
+        reconnect_partner,
+        ReconnectPartnerInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
+        description="Ask a partner on the list to connect again; they confirm.",
+    )
+    set_sharing: PartnerPayload | None = mutation(
+        set_sharing,
+        SetSharingInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="Set what a partner sees of the caller, from the next statement on.",
+    )
+
+
+@strawberry.type(description="A partner that came, changed or was taken off the list.")
+class PartnersChanged:
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    kind: ChangeKind | None = strawberry.field(
+        description="What has happened; null in the first item, which only gives the cursor."
+    )
+    partner: Partner | None = strawberry.field(
+        description="The partner right after the change; null when they were taken off the list, "
+        "and in the first item."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a partner who was taken off the list; null otherwise."
+    )
+
+
+@strawberry.type(description="A request to connect that was made or changed.")
+class PartnerRequestsChanged:
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    kind: ChangeKind | None = strawberry.field(
+        description="What has happened; null in the first item, which only gives the cursor."
+    )
+    request: PartnerRequest | None = strawberry.field(
+        description="The request right after the change; null in the first item."
+    )
+
+
+@strawberry.type
+class PartnersSubscription:
+    """Subscriptions on partners."""
+
+    partners_changed: PartnersChanged = live(
+        "partners.changed",
+        "partner",
+        starts_empty=True,
+        gone="deletedId",
+        kind="kind",
+        description="The caller's partners as they come, change and go, on both sides: each change "
+        "once and in order, behind one null item.",
+    )
+    partner_requests_changed: PartnerRequestsChanged = live(
+        "partner_request.changed",
+        "request",
+        starts_empty=True,
+        kind="kind",
+        description="Requests that the caller made or received, as they are made and answered, "
+        "behind one null item.",
+    )
