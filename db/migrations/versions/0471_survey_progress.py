@@ -1,0 +1,27 @@
+"""Runs count what is answered, and a user's current profile is found by the user."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0471"
+down_revision = "0470"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for name in ("item_count", "answered_count"):
+        op.add_column(
+            "survey_runs",
+            sa.Column(name, sa.Integer(), server_default=sa.text("0"), nullable=False),
+        )
+    op.grant("select (item_count, answered_count)", "survey_runs", "authenticated")
+    op.grant("select (current_of)", "survey_profiles", "authenticated")
+
+
+def downgrade() -> None:
+    op.revoke("select (current_of)", "survey_profiles", "authenticated")
+    op.drop_column("survey_runs", "answered_count")
+    op.drop_column("survey_runs", "item_count")
