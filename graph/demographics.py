@@ -263,6 +263,7 @@ class DemographicsQuery:
 
     legal_documents: list[LegalDocument] = rows(
         ("sort_order", "document_id", "version"),
+        at_most=20,
         description="The texts that people agree to, every version; for everybody.",
     )
 

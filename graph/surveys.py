@@ -472,7 +472,9 @@ class SurveysQuery:
     """Queries on surveys."""
 
     surveys: list[Survey] = rows(
-        ("sort_order", "id"), description="The surveys, each version by itself; for everybody."
+        ("sort_order", "id"),
+        at_most=10,
+        description="The surveys, each version by itself; for everybody."
     )
 
 

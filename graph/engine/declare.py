@@ -174,9 +174,11 @@ def viewer_row(*, description: str) -> Any:
     return _field(ViewerRow(), description)
 
 
-def rows(order: tuple[str, ...], *, for_admins: bool = False, description: str) -> Any:
-    """A root field: a plain list of a bounded table."""
-    return _field(Rows(order, for_admins), description)
+def rows(
+    order: tuple[str, ...], *, for_admins: bool = False, at_most: int = 100, description: str
+) -> Any:
+    """A root field: a plain list of a bounded table, of which there are never more than `at_most`."""
+    return _field(Rows(order, for_admins, at_most), description)
 
 
 def report(

@@ -63,6 +63,7 @@ TABLES = {
     "signOutUser": "sessions",
     "signUp": "users",
     "spendCredits": "credit_transactions",
+    "updateDemographics": "demographics",
     "updateProfile": "profiles",
     "updateUser": "users",
 }
@@ -201,6 +202,11 @@ async def valid(
             "newPassword": "another horse",
         },
         "updateUser": {},
+        "updateDemographics": {
+            "name": "Ada",
+            "anatomySelf": ["VAGINA"],
+            "anatomyPreference": ["PENIS"],
+        },
         "cancelGeneration": {"id": f"generation_{running}"},
         "createGeneration": {
             "toolId": "halloween",
