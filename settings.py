@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets as random_secrets
 from datetime import date
 from email.utils import parseaddr
@@ -16,8 +15,25 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-# HS256 with less than its hash can be guessed (RFC 7518, 3.2).
-FOREIGN_SECRET_MIN_CHARACTERS = 32
+from settings_checks import (
+    GOOD_SECRET,
+    SECRET_MIN_CHARACTERS,
+    BusUrl,
+    LinkUrl,
+    MailFrom,
+    ModelName,
+    OptionalWebUrl,
+    Origin,
+    PasskeyOrigin,
+    Proxy,
+    PublicUrl,
+    SmtpUrl,
+    WebUrl,
+    check_relying_party,
+    is_this_machine,
+    problem_of_secret,
+)
+
 ROLES = ("anon", "authenticated", "service")
 # What reading a photo takes at most: the decoder of an animated WebP holds four canvases.
 PICTURE_BASE_BYTES = 150_000_000
@@ -35,11 +51,18 @@ LISTS = (
     "paymob_integration_id",
     "tool_providers",
 )
-# What is sent back to after signing in at a provider: `https://host`, or an app's `scheme://host`.
-ORIGIN = r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_-]+"
-WEB_URL = r"^https?://\S+$"
-# A model's name goes into a path.
-MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+# What a production deployment brings of its own, beside the keys that sign tokens.
+SECRETS = (
+    "database-anon-password",
+    "database-authenticated-password",
+    "database-service-password",
+    "signed-url-key",
+    "refresh-token-key",
+    "vault-master-key",
+)
+# Several with commas: the first seals, all of them open.
+SECRET_LISTS = ("vault-master-key",)
+METRICS_TOKEN_MIN_CHARACTERS = 16
 PROVIDERS = ("offline", "gemini")
 DEMO_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 
@@ -60,9 +83,9 @@ class Settings(BaseSettings):
     environment: Literal["demo", "production"] = "demo"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    public_url: str = ""
-    trusted_proxies: Annotated[list[str], NoDecode] = []
-    cors_origins: Annotated[list[str], NoDecode] = []
+    public_url: PublicUrl = ""
+    trusted_proxies: Annotated[list[Proxy], NoDecode] = []
+    cors_origins: Annotated[list[Origin], NoDecode] = []
 
     data_directory: Path = Path(".tallygraph")
     database_owner_url: str = ""
@@ -81,25 +104,23 @@ class Settings(BaseSettings):
 
     tool_providers: Annotated[list[str], NoDecode] = []
     gemini_api_key: SecretStr = SecretStr("")
-    gemini_api_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = (
-        "https://generativelanguage.googleapis.com"
-    )
-    gemini_image_model: Annotated[str, Field(pattern=MODEL)] = "gemini-2.5-flash-image"
-    gemini_analysis_model: Annotated[str, Field(pattern=MODEL)] = "gemini-2.5-flash"
+    gemini_api_url: WebUrl = "https://generativelanguage.googleapis.com"
+    gemini_image_model: ModelName = "gemini-2.5-flash-image"
+    gemini_analysis_model: ModelName = "gemini-2.5-flash"
     gemini_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 90.0
     gemini_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     gemini_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 8
     gemini_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
 
-    smtp_url: Annotated[str, Field(pattern=r"^(smtps?://\S+)?$")] = ""
-    mail_from: Annotated[str, Field(pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$")] = ""
-    link_url: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*://\S*\{token\}\S*)?$")] = ""
+    smtp_url: SmtpUrl = ""
+    mail_from: MailFrom = ""
+    link_url: LinkUrl = ""
 
-    fcm_api_url: Annotated[str, Field(pattern=WEB_URL)] = "https://fcm.googleapis.com"
+    fcm_api_url: WebUrl = "https://fcm.googleapis.com"
     fcm_project_id: str = ""
     fcm_service_account: SecretStr = SecretStr("")
     fcm_service_account_file: str = ""
-    apns_api_url: Annotated[str, Field(pattern=WEB_URL)] = "https://api.push.apple.com"
+    apns_api_url: WebUrl = "https://api.push.apple.com"
     apns_key_id: str = ""
     apns_team_id: str = ""
     apns_private_key: SecretStr = SecretStr("")
@@ -113,7 +134,7 @@ class Settings(BaseSettings):
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     fresh_sign_in_seconds: Annotated[int, Field(ge=30)] = 900
     passkey_rp_id: str = ""
-    passkey_origins: Annotated[list[str], NoDecode] = []
+    passkey_origins: Annotated[list[PasskeyOrigin], NoDecode] = []
     failed_sign_ins_per_address: Annotated[int, Field(ge=1)] = 30
     wrong_passwords_per_account: Annotated[int, Field(ge=10, le=100)] = 100
     account_deletion_days: Annotated[int, Field(ge=0, le=365)] = 30
@@ -121,7 +142,7 @@ class Settings(BaseSettings):
     token_issuer: str = "tallygraph"
     token_audience: str = "tallygraph"
     foreign_issuer: str = ""
-    foreign_issuer_jwks_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    foreign_issuer_jwks_url: OptionalWebUrl = ""
     foreign_issuer_secret: SecretStr = SecretStr("")
     foreign_issuer_until: date | None = None
 
@@ -130,7 +151,7 @@ class Settings(BaseSettings):
     wrong_codes_per_hour: Annotated[int, Field(ge=1)] = 50
 
     provider_sign_ins_per_address: Annotated[int, Field(ge=1)] = 60
-    redirect_origins: Annotated[list[str], NoDecode] = []
+    redirect_origins: Annotated[list[Origin], NoDecode] = []
     google_client_id: str = ""
     google_client_secret: SecretStr = SecretStr("")
     google_issuer: str = "https://accounts.google.com"
@@ -152,7 +173,7 @@ class Settings(BaseSettings):
     discord_api_url: str = "https://discord.com/api"
     oidc_providers: Annotated[list[str], NoDecode] = []
 
-    paymob_api_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = "https://accept.paymob.com"
+    paymob_api_url: WebUrl = "https://accept.paymob.com"
     paymob_secret_key: SecretStr = SecretStr("")
     paymob_hmac_secret: SecretStr = SecretStr("")
     paymob_integration_id: Annotated[list[int], NoDecode] = []
@@ -174,7 +195,7 @@ class Settings(BaseSettings):
     query_cost_per_address: Annotated[int, Field(ge=1)] = 8_000_000
     api_key_requests_per_minute: Annotated[int, Field(ge=1)] = 600
 
-    bus_url: Annotated[str, Field(pattern=r"^(rediss?://.+)?$")] = ""
+    bus_url: BusUrl = ""
     connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_address: Annotated[int, Field(ge=1)] = 500
     live_connections_per_user: Annotated[int, Field(ge=1)] = 50
@@ -223,16 +244,23 @@ class Settings(BaseSettings):
             missing = [name.upper() for name in needed if not getattr(self, name)]
             if missing:
                 raise ValueError(f"production needs {', '.join(missing)}; see .env.example")
+            if self.public_url.startswith("http://") and not is_this_machine(self.public_url):
+                raise ValueError(
+                    "PUBLIC_URL: passwords and tokens would travel in the clear; let a proxy speak "
+                    "TLS and write https://…"
+                )
+            if 0 < len(self.metrics_token) < METRICS_TOKEN_MIN_CHARACTERS:
+                raise ValueError(
+                    f"METRICS_TOKEN has fewer than {METRICS_TOKEN_MIN_CHARACTERS} characters; "
+                    f"{GOOD_SECRET}"
+                )
         return self
 
     @model_validator(mode="after")
-    def _redirect_origins_are_origins(self) -> Self:
-        for origin in self.redirect_origins:
-            if not re.fullmatch(ORIGIN, origin):
-                raise ValueError(
-                    f"REDIRECT_ORIGINS: {origin!r} is no origin; write scheme and host without a "
-                    "path, such as https://app.example.com"
-                )
+    def _passkeys_have_pages(self) -> Self:
+        if self.passkey_rp_id:
+            pages = (*self.cors_origins, *self.redirect_origins, *self.passkey_origins)
+            check_relying_party(self.passkey_rp_id, (self.base_url, *pages))
         return self
 
     @model_validator(mode="after")
@@ -248,9 +276,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FOREIGN_ISSUER needs FOREIGN_ISSUER_JWKS_URL or FOREIGN_ISSUER_SECRET"
             )
-        if secret and len(secret) < FOREIGN_SECRET_MIN_CHARACTERS:
+        if secret and len(secret) < SECRET_MIN_CHARACTERS:
             raise ValueError(
-                f"FOREIGN_ISSUER_SECRET has fewer than {FOREIGN_SECRET_MIN_CHARACTERS} characters"
+                f"FOREIGN_ISSUER_SECRET has fewer than {SECRET_MIN_CHARACTERS} characters"
             )
         return self
 
@@ -351,19 +379,41 @@ class Settings(BaseSettings):
         """A secret by name: the environment first, then its file, made at first start.
 
         `name` is lower case with hyphens (`signed-url-key`); the variable is SIGNED_URL_KEY.
-        Production never invents a secret: it raises `SettingsError`.
+        Production never invents a secret, nor takes one that can be guessed: `SettingsError`.
         """
-        variable = name.upper().replace("-", "_")
-        if value := given(variable):
-            return value
-        path = self.secrets_directory / name
-        if path.exists():
-            return path.read_text().strip()
-        if self.production:
+        variable, path = name.upper().replace("-", "_"), self.secrets_directory / name
+        value = self._known_secret(variable, path)
+        if value is None and self.production:
             raise SettingsError(
                 f"production needs its own secrets: set {variable} or write it to {path}"
             )
-        return write_secret(path, random_secrets.token_urlsafe(32))
+        if value is None:
+            return write_secret(path, random_secrets.token_urlsafe(32))
+        keys = _split(value) if name in SECRET_LISTS else [value]
+        if not keys:
+            raise SettingsError(f"{variable} names no key; {GOOD_SECRET}")
+        problems = [problem_of_secret(key) for key in keys] if self.production else []
+        if problem := next(filter(None, problems), None):
+            raise SettingsError(f"{variable} {problem}")
+        return value
+
+    def require_secrets(self) -> None:
+        """Raises SettingsError where production lacks secrets, all of them told, or one is weak."""
+        names = {name.upper().replace("-", "_"): self.secrets_directory / name for name in SECRETS}
+        lacking = [name for name, path in names.items() if self._known_secret(name, path) is None]
+        if self.production and len(lacking) > 1:
+            raise SettingsError(
+                f"production needs its own secrets: set {', '.join(lacking)}, or write them to "
+                f"files such as {names[lacking[0]]}; {GOOD_SECRET}"
+            )
+        for name in SECRETS:
+            self.secret(name)
+
+    @staticmethod
+    def _known_secret(variable: str, path: Path) -> str | None:
+        if value := given(variable):
+            return value
+        return path.read_text().strip() if path.exists() else None
 
 
 def given(variable: str) -> str | None:

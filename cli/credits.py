@@ -138,8 +138,8 @@ def unlimited(
 
     if (who is None) is not everybody:
         fail("Name one account, or say --everybody.")
-    url = owner_url(get_settings())
-    changed = run(set_unlimited(url, who, unlimited=not off, by=operator(), reason=reason.strip()))
+    action, url = operator_action(reason, None), owner_url(get_settings())
+    changed = run(set_unlimited(url, who, unlimited=not off, by=action.by, reason=action.reason))
     console.print(f"Changed {changed} wallet{'' if changed == 1 else 's'}.")
 
 
@@ -147,10 +147,10 @@ def unlimited(
 def prove() -> None:
     """Proves that all balances equal the sums of their entries; ends with 1 when one does not."""
     proof = asyncio.run(proven())
-    for fault in proof.faults:
-        console.print(f"{fault.user_id}  {fault.fault}", style="red")
-    if proof.faults:
-        fail(f"{len(proof.faults)} faults in {proof.wallets} wallets.")
+    for found in proof.discrepancies:
+        console.print(f"{found.user_id}  {found.discrepancy}", style="red")
+    if proof.discrepancies:
+        fail(f"{len(proof.discrepancies)} discrepancies in {proof.wallets} wallets.")
     console.print(f"{proof.wallets} wallets are sound.")
 
 

@@ -92,6 +92,7 @@ def dev(trusted_documents: TrustedDocuments = None) -> None:
     """Everything in one process: embedded database, migrations, demo catalog, API and worker."""
     from server.logs import configure_logs
     from server.serving import AlreadyRunning, DevelopmentLock, bind, run, serve, start_database
+    from server.start_checks import check_start
 
     settings = settings_with(trusted_documents)
     configure_logs(settings)
@@ -101,6 +102,7 @@ def dev(trusted_documents: TrustedDocuments = None) -> None:
     except AlreadyRunning as running:
         console.print(f"Tallygraph is already running at [bold]{running}[/bold]")
         return
+    check_start(settings)
     listener = bind(settings)
     embedded = None if settings.database_url else start_database(settings, report)
 
@@ -142,10 +144,13 @@ def serve(
     from server.logs import configure_logs
     from server.serving import bind, inherited, run
     from server.serving import serve as run_server
+    from server.start_checks import check_start
     from server.supervising import Supervisor
 
     settings = settings_with(trusted_documents)
     configure_logs(settings)
+    if listener is None:  # a supervisor has looked already
+        check_start(settings)
     url = serving_url(settings)
     opened = bind(settings) if listener is None else inherited(listener, settings)
     if workers > 1:
@@ -172,9 +177,11 @@ def worker() -> None:
     """Runs jobs. Needs DATABASE_DIRECT_URL (not through PgBouncer). See `tallygraph jobs`."""
     from server.logs import configure_logs
     from server.serving import run, work
+    from server.start_checks import check_start
 
     settings = get_settings()
     configure_logs(settings)
+    check_start(settings)
     console.print("Working. Ctrl-C finishes the jobs under way and stops.")
     run(work(settings, settings.database_direct_url or serving_url(settings)))
 

@@ -23,10 +23,17 @@ print(value)' "$@"
 answer=$(gql "mutation {
   signUp(input: {email: \"ada-$(date +%s)@example.com\", password: \"correct horse\"}) {
     session { accessToken user { id email } }
+    bonusCredits
     errors { code message }
   }
 }")
 TOKEN=$(pick data.signUp.session.accessToken "$answer")
+bonus=$(pick data.signUp.bonusCredits "$answer")
+[ "$bonus" != 0 ] || {
+  echo "The new account has no credits: this address has had the bonuses of an hour." >&2
+  echo "Come back in an hour, or start the server with SIGN_UP_BONUSES_PER_HOUR=1000." >&2
+  false
+}
 gql '{ viewer { email credits { balance held available } } }'
 
 photo=examples/portrait.jpg
@@ -41,7 +48,7 @@ curl -sS -w '\n' -T "$photo" -H 'Content-Type: image/jpeg' \
   "$(pick data.createUpload.upload.url "$answer")"
 
 .venv/bin/python examples/watch.py \
-  'subscription { creditsChanged { credits { balance held available } } }' '"balance": 9' &
+  'subscription { creditsChanged { credits { balance held available } } }' "\"balance\": $((bonus - 1))" &
 sleep 1
 answer=$(gql "mutation {
   createGeneration(input: {

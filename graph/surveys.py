@@ -7,7 +7,16 @@ from enum import Enum
 from typing import Any
 
 import strawberry
-from sqlalchemy import ColumnElement, Float, FromClause, Integer, Numeric, Text, func, literal_column
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    FromClause,
+    Integer,
+    Numeric,
+    Text,
+    func,
+    literal_column,
+)
 
 from db.core.errors import ErrorCode, Problems
 from db.surveys import operations, tables
@@ -474,7 +483,7 @@ class SurveysQuery:
     surveys: list[Survey] = rows(
         ("sort_order", "id"),
         at_most=10,
-        description="The surveys, each version by itself; for everybody."
+        description="The surveys, each version by itself; for everybody.",
     )
 
 

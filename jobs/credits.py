@@ -53,7 +53,7 @@ async def settle_all(database: Database, sweep: Sweep) -> int:
 
 
 async def settle_one(database: Database, sweep: Sweep, user_id: UUID) -> int:
-    """Settles one wallet; a fault in its books is an error in the log, an outage is raised."""
+    """Settles one wallet; a fault in the books is an error in the log, an outage is raised."""
     try:
         return await in_transaction(database, partial(sweep.settle, user_id))
     except asyncpg.PostgresError as error:
@@ -102,10 +102,10 @@ async def prove_all_wallets(database: Database) -> None:
 
 
 def report(proof: Proof) -> None:
-    """Says how a proof went; a fault is an error, for whatever watches the logs."""
-    if not proof.faults:
+    """Says how a proof went; a discrepancy is an error, for whatever watches the logs."""
+    if not proof.discrepancies:
         log.info("credits.proved", wallets=proof.wallets)
         return
-    log.error("credits.proof_failed", wallets=proof.wallets, faults=len(proof.faults))
-    for one in proof.faults[:20]:
-        log.error("credits.fault", user_id=str(one.user_id), fault=one.fault)
+    log.error("credits.proof_failed", wallets=proof.wallets, discrepancies=len(proof.discrepancies))
+    for one in proof.discrepancies[:20]:
+        log.error("credits.discrepancy", user_id=str(one.user_id), discrepancy=one.discrepancy)

@@ -137,6 +137,13 @@ PRODUCTION = {
     "ENVIRONMENT": "production",
     "PUBLIC_URL": "https://api.example",
     "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+    "SMTP_URL": "smtp://mail.example",
+    "MAIL_FROM": "no-reply@example.test",
+    "TRUSTED_PROXIES": "10.0.0.7",
+}
+KEYS = {
+    name: f"{name.lower()}-of-a-test-that-is-long-enough"
+    for name in ("SIGNED_URL_KEY", "REFRESH_TOKEN_KEY", "VAULT_MASTER_KEY")
 }
 
 
@@ -158,9 +165,11 @@ def test_a_wrong_setting_is_one_line_and_status_2(
 
 
 def test_production_refuses_to_start_without_its_own_secrets(empty: Path) -> None:
-    done = run_command(empty, "serve", **PRODUCTION)
-    assert done.returncode == 1
-    assert_one_clear_line(done.stderr, "secrets", "DATABASE_ANON_PASSWORD")
+    for command in ("serve", "worker"):
+        done = run_command(empty, command, **PRODUCTION)
+        assert done.returncode == 1
+        said = done.stderr.splitlines()[-1]
+        assert_one_clear_line(said, "secrets", "DATABASE_ANON_PASSWORD", "VAULT_MASTER_KEY")
     assert not (empty / "secrets").exists()
 
 
@@ -183,7 +192,7 @@ async def test_production_refuses_roles_that_could_see_too_much(
     try:
         await superuser.execute("grant climber_for_test to anon")
         variables = {**PRODUCTION, "DATABASE_URL": cluster.owner_url, **roles}
-        done = run_command(empty, "serve", **variables, SIGNED_URL_KEY=secrets.token_hex(32))
+        done = run_command(empty, "serve", **variables, **KEYS)
     finally:
         await superuser.execute("drop role climber_for_test")
         await superuser.close()
@@ -204,7 +213,7 @@ async def test_a_database_that_an_older_release_migrated_is_refused_by_name(
     variables = {**PRODUCTION, "DATABASE_URL": cluster.owner_url, **roles}
     try:
         await owner.execute(f"comment on function {function} is null")
-        done = run_command(empty, command, **variables, SIGNED_URL_KEY=secrets.token_hex(32))
+        done = run_command(empty, command, **variables, **KEYS)
     finally:
         await owner.execute(f"comment on function {function} is '{note}'")
     assert done.returncode == 1
@@ -217,7 +226,7 @@ def test_a_wrong_password_of_a_role_is_one_clear_line(
 ) -> None:
     variables = {**PRODUCTION, "DATABASE_URL": cluster.owner_url, **roles}
     variables["DATABASE_ANON_PASSWORD"] = wrong = secrets.token_hex(32)
-    done = run_command(empty, "serve", **variables, SIGNED_URL_KEY=secrets.token_hex(32))
+    done = run_command(empty, "serve", **variables, **KEYS)
     assert done.returncode == 1
     *logged, said = done.stderr.splitlines()
     assert_one_clear_line(said, "as anon", "tallygraph migrate")

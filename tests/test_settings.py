@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from settings import Settings, SettingsError, write_secret
+from cli.core.faults import explained
+from server.start_checks import dangers
+from settings import SECRETS, Settings, SettingsError, write_secret
 
 
 @pytest.fixture
@@ -35,16 +38,141 @@ def test_without_any_setting_a_demo_serves_this_machine_only() -> None:
     [("PORT", "abc"), ("PORT", "65536"), ("PORT", "-1"), ("ENVIRONMENT", "prod"),
      ("LOG_LEVEL", "loud"), ("POOL_SIZE", "0"), ("STATEMENT_TIMEOUT_SECONDS", "0"),
      ("SMTP_URL", "http://mail.test"), ("MAIL_FROM", "nobody"), ("LINK_URL", "https://app.test/"),
-     ("LINK_URL", "{token}"), ("ACCESS_TOKEN_SECONDS", "1"), ("GRAPHIQL", "perhaps")],
+     ("LINK_URL", "{token}"), ("ACCESS_TOKEN_SECONDS", "1"), ("GRAPHIQL", "perhaps"),
+     ("BUS_URL", "memcached://host"), ("GEMINI_API_URL", "host"), ("GEMINI_IMAGE_MODEL", "../x"),
+     ("FOREIGN_ISSUER_JWKS_URL", "host"),
+     ("TRUSTED_PROXIES", "proxy"), ("TRUSTED_PROXIES", "10.0.0.7,localhost"),
+     ("TRUSTED_PROXIES", "10.0.0.0/40"), ("TRUSTED_PROXIES", "10.0.0.7:8080"),
+     ("PUBLIC_URL", "foo"), ("PUBLIC_URL", "api.example.com"), ("PUBLIC_URL", "https://"),
+     ("PUBLIC_URL", "ftp://api.example.com"), ("PUBLIC_URL", "https://api.example.com:x"),
+     ("PUBLIC_URL", "https://api.example.com/?a=b"), ("PUBLIC_URL", "https://me:pw@api.example.com"),
+     ("CORS_ORIGINS", "app.example.com"), ("CORS_ORIGINS", "https://a.example,b.example"),
+     ("CORS_ORIGINS", "https://app.example.com/"), ("CORS_ORIGINS", "*"), ("CORS_ORIGINS", "null"),
+     ("REDIRECT_ORIGINS", "https://app.example.com/in"), ("PASSKEY_ORIGINS", "app.example.com"),
+     ("PASSKEY_RP_ID", "https://example.com"), ("PASSKEY_RP_ID", "example.com"),
+     ("PASSKEY_RP_ID", "127.0.0.1"), ("PASSKEY_RP_ID", "com")],
 )  # fmt: skip
-def test_a_wrong_value_is_refused_by_name(
+def test_a_wrong_value_is_refused_by_name_and_says_what_to_write(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError) as refused:
         Settings()
-    (fault,) = refused.value.errors()
-    assert fault["loc"] == (name.lower(),)
+    found = explained(refused.value)
+    assert found is not None
+    (sentence,) = found[1]
+    assert sentence.startswith(f"{name}: ")
+    # None shows a pattern, or the password of a URL.
+    assert "^" not in sentence
+    assert "me:pw" not in sentence
+
+
+ORIGINS = "https://App.example.com:443, http://localhost:3000, capacitor://localhost"
+
+
+@pytest.mark.usefixtures("bare")
+def test_origins_and_proxies_are_kept_as_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", ORIGINS)
+    monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.7/8, 2001:DB8::0:1, *")
+    settings = Settings()
+    assert settings.cors_origins == [
+        "https://app.example.com", "http://localhost:3000", "capacitor://localhost",
+    ]  # fmt: skip
+    assert settings.trusted_proxies == ["10.0.0.0/8", "2001:db8::1", "*"]
+
+
+PRODUCTION: dict[str, Any] = {
+    "environment": "production",
+    "public_url": "https://api.example.com",
+    "database_url": "postgresql://db.example/tallygraph",
+}
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"public_url": "http://api.example.com"}, "PUBLIC_URL: passwords and tokens would travel"),
+        ({"metrics_token": "a"}, "METRICS_TOKEN has fewer than 16 characters"),
+        ({"passkey_rp_id": "example.org"}, "no page of example.org is known"),
+    ],
+)
+def test_production_refuses_what_is_lawful_in_a_demo(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Settings(**PRODUCTION | given)
+    # What stays on the machine itself is nobody's to read.
+    assert Settings(**PRODUCTION | {"public_url": "http://127.0.0.1:8000"}).production
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"public_url": "https://api.example.com"},
+        {"public_url": "https://example.com"},
+        {"cors_origins": ["https://app.example.com"]},
+        {"passkey_origins": ["android:apk-key-hash:x"]},
+    ],
+)
+def test_a_relying_party_is_a_domain_of_some_page(given: dict[str, Any]) -> None:
+    assert Settings(passkey_rp_id="example.com", **given).passkey_rp_id == "example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "secret", "said"),
+    [
+        ("signed-url-key", "a", "SIGNED_URL_KEY has fewer than 32 characters"),
+        ("refresh-token-key", "ab" * 40, "REFRESH_TOKEN_KEY repeats a few characters"),
+        ("vault-master-key", f"{'0123456789abcdef' * 2},short", "VAULT_MASTER_KEY has fewer"),
+        ("vault-master-key", ", ,", "VAULT_MASTER_KEY names no key"),
+        ("database-anon-password", "postgres", "DATABASE_ANON_PASSWORD has fewer"),
+    ],
+)
+def test_production_refuses_secrets_that_can_be_guessed(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, name: str, secret: str, said: str
+) -> None:
+    good = {other: f"{other}, good enough for tests".replace(",", "") for other in SECRETS}
+    for other, value in {**good, name: secret}.items():
+        monkeypatch.setenv(other.upper().replace("-", "_"), value)
+    with pytest.raises(SettingsError, match=said) as refused:
+        Settings(**PRODUCTION).require_secrets()
+    assert "openssl rand -base64 32" in str(refused.value)
+    monkeypatch.delenv(name.upper().replace("-", "_"))
+    with pytest.raises(SettingsError, match=f"set {name.upper().replace('-', '_')} or write it"):
+        Settings(**PRODUCTION).require_secrets()
+    write_secret(bare / "secrets" / name, good[name])
+    Settings(**PRODUCTION).require_secrets()
+
+
+def test_a_key_list_without_a_key_is_refused_in_a_demo_too(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_MASTER_KEY", ",")
+    with pytest.raises(SettingsError, match="VAULT_MASTER_KEY names no key"):
+        Settings().require_secrets()
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("given", "dangerous"),
+    [
+        ({}, []),
+        ({"host": "::1"}, []),
+        ({"host": "0.0.0.0"}, ["ENVIRONMENT"]),
+        ({"trusted_proxies": ["*"]}, ["TRUSTED_PROXIES"]),
+        (PRODUCTION, ["SMTP_URL", "TRUSTED_PROXIES"]),
+        (PRODUCTION | {"smtp_url": "smtp://mail.test", "mail_from": "a@b.test",
+                       "trusted_proxies": ["10.0.0.7"], "host": "0.0.0.0"}, []),
+        (PRODUCTION | {"smtp_url": "smtp://mail.test", "mail_from": "a@b.test",
+                       "trusted_proxies": ["10.0.0.7"], "confirm_email": False,
+                       "cors_origins": ["http://app.example.com", "http://localhost:3000"]},
+         ["CONFIRM_EMAIL", "CORS_ORIGINS"]),
+    ],
+)  # fmt: skip
+def test_what_is_lawful_and_dangerous_is_warned_of(
+    given: dict[str, Any], dangerous: list[str]
+) -> None:
+    assert [name for name, _ in dangers(Settings(**given))] == dangerous
 
 
 @pytest.mark.usefixtures("bare")

@@ -48,9 +48,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _setting(fault: object) -> str:
+    from settings import Settings
+
     assert isinstance(fault, dict)
-    place = ".".join(str(part) for part in fault["loc"]).upper()
+    # The position in a list says nothing: the message has the value itself.
+    names = [str(part) for part in fault["loc"] if not isinstance(part, int)]
+    place = ".".join(names).upper()
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "string_pattern_mismatch":
+        (example,) = Settings.model_fields[names[0]].examples or ("",)
+        message = f"this is not one; write it like {example}"
     return f"{place}: {message}" if place else message
 
 

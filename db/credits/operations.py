@@ -24,8 +24,8 @@ CREDIT_USAGE = SqlFunction[Any](
     from_at="timestamptz",
     to_at="timestamptz",
 )
-LEDGER_FAULTS = SqlFunction[Any](
-    "app.ledger_faults", "table(user_id uuid, fault text)", wallet_ids="uuid[]"
+LEDGER_DISCREPANCIES = SqlFunction[Any](
+    "app.ledger_discrepancies", "table(user_id uuid, discrepancy text)", wallet_ids="uuid[]"
 )
 LOCK_WALLET = SqlFunction[Any]("app.lock_wallet", "wallets", owner_id="uuid")
 GIVE_CREDITS = SqlFunction[UUID](

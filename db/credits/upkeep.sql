@@ -22,7 +22,8 @@ $$;
 
 -- Every inconsistency in the ledger of these users; none gives no row. Each is a join of
 -- sums: to sum for each row anew would take hours for who has used credits for years.
-create or replace function app.ledger_faults(wallet_ids uuid[]) returns table (user_id uuid, fault text)
+create or replace function app.ledger_discrepancies(wallet_ids uuid[])
+returns table (user_id uuid, discrepancy text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with wallets as (select * from public.wallets w where w.user_id = any (wallet_ids)),
     lines as (
@@ -100,5 +101,5 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         where g.usable and g.expires_at < now() - interval '1 hour';
 $$;
 
-revoke execute on function app.expire_holds(uuid), app.ledger_faults(uuid[]) from public;
-grant execute on function app.expire_holds(uuid), app.ledger_faults(uuid[]) to service;
+revoke execute on function app.expire_holds(uuid), app.ledger_discrepancies(uuid[]) from public;
+grant execute on function app.expire_holds(uuid), app.ledger_discrepancies(uuid[]) to service;

@@ -37,7 +37,7 @@ def run_all(statements: Sequence[str]) -> None:
         op.execute(statement)
 
 
-def drop_with_verbs(table: str) -> None:
+def drop_table_cascade(table: str) -> None:
     """Drops a table and the functions that take or return its rows, which would keep it.
 
     No migration made them: `migrate` replaces the functions whenever it runs.

@@ -177,7 +177,7 @@ def viewer_row(*, description: str) -> Any:
 def rows(
     order: tuple[str, ...], *, for_admins: bool = False, at_most: int = 100, description: str
 ) -> Any:
-    """A root field: a plain list of a bounded table, of which there are never more than `at_most`."""
+    """A root field: a plain list of a table that never has more than `at_most` rows."""
     return _field(Rows(order, for_admins, at_most), description)
 
 

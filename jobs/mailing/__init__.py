@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from jobs.mailing.addresses import sender_of
 from jobs.mailing.base import (
     Claim,
@@ -32,8 +30,6 @@ __all__ = [
     "choose_mailer",
 ]
 
-log = structlog.get_logger(__name__)
-
 
 def check_mail_settings(settings: Settings) -> None:
     """Raises SettingsError for a server or a sender that cannot be used, before there is a mail."""
@@ -42,8 +38,6 @@ def check_mail_settings(settings: Settings) -> None:
         from jobs.mailing.smtp import SmtpServer
 
         SmtpServer.of(settings.smtp_url)
-    elif settings.production:
-        log.warning("emails are only written to a folder", folder=str(settings.outbox_directory))
 
 
 def choose_mailer(settings: Settings) -> Mailer:

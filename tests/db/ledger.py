@@ -171,5 +171,7 @@ class Ledger:
 
     async def assert_sound(self, actor: Actor) -> None:
         """Fails with everything that is wrong in the user's books."""
-        rows = await self.owner.fetch("select fault from app.ledger_faults($1)", [actor.user_id])
-        assert [row["fault"] for row in rows] == []
+        rows = await self.owner.fetch(
+            "select discrepancy from app.ledger_discrepancies($1)", [actor.user_id]
+        )
+        assert [row["discrepancy"] for row in rows] == []

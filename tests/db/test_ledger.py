@@ -343,7 +343,7 @@ FUNCTIONS = {
     "app.transfer_credits(:user, :user, 1, 'test', 'key')",
     "app.grant_plan_credits(:user)",
     "app.expire_holds(:user)",
-    "app.ledger_faults(array[:user]::uuid[])",
+    "app.ledger_discrepancies(array[:user]::uuid[])",
     "app.lock_wallet(:user)",
     "app.remember_result(:user, 'spend_credits', 'key', '', :user)",
 }

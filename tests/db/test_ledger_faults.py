@@ -25,6 +25,7 @@ from jobs.generations import end_overdue_work
 from settings import Settings
 
 from ..jobs.helpers import eventually
+from ..prepared import prepare
 from .ledger_fire import (
     GRANTED,
     Acknowledged,
@@ -45,6 +46,7 @@ def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings,
     """A deployment's settings, and a database that keeps what it has acknowledged."""
     folder: Path = tmp_path_factory.mktemp("doomed") / "data"
     settings = Settings(data_directory=folder, access_token_seconds=24 * 3600)
+    prepare(settings)
     cluster = start_embedded(settings, durable=True)
     yield settings, cluster
     cluster.stop()
@@ -144,8 +146,8 @@ async def verify(owner_url: str, promised: Acknowledged) -> None:
         assert await owner.fetchval("select sum(amount) from credit_entries") == 0
         assert not await owner.fetchval("select count(*) from credit_holds where status = 'OPEN'")
         users = [row["user_id"] for row in wallets]
-        faults = await owner.fetch("select fault from app.ledger_faults($1)", users)
-        assert [row["fault"] for row in faults] == []
+        found = await owner.fetch("select discrepancy from app.ledger_discrepancies($1)", users)
+        assert [row["discrepancy"] for row in found] == []
     finally:
         await owner.close()
 

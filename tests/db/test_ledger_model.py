@@ -161,8 +161,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The books are sound, apart from what days that were skipped have left unswept."""
         try:
-            found = self.books.rows("select fault from app.ledger_faults($1)", self.books.users)
-            assert [row["fault"] for row in found if "outlived" not in row["fault"]] == []
+            found = self.books.rows(
+                "select discrepancy from app.ledger_discrepancies($1)", self.books.users
+            )
+            assert [
+                row["discrepancy"] for row in found if "outlived" not in row["discrepancy"]
+            ] == []
         finally:
             self.books.roll_back()
 

@@ -13,7 +13,7 @@ from db.core.actor import Actor
 from db.core.pool import Database
 from db.core.retention import purge
 from db.credits import proof as proof_module
-from db.credits.proof import Fault, prove_ledger
+from db.credits.proof import Discrepancy, prove_ledger
 from jobs.core.declare import declared_work
 from jobs.credits import expire_credits, give_plan_credits, prove_recent_wallets
 from jobs.generations import end_overdue_work
@@ -235,19 +235,21 @@ async def test_every_kind_of_cooked_books_is_noticed(
             await owner.execute(cooking, actor.user_id)
         else:
             await owner.execute(cooking.format(actor.user_id))
-        rows = await owner.fetch("select fault from app.ledger_faults($1)", [actor.user_id])
+        rows = await owner.fetch(
+            "select discrepancy from app.ledger_discrepancies($1)", [actor.user_id]
+        )
     finally:
         await transaction.rollback()
-    assert {row["fault"] for row in rows} == COOKING[cooking]
+    assert {row["discrepancy"] for row in rows} == COOKING[cooking]
 
 
-def test_every_fault_has_its_cooked_books() -> None:
+def test_every_discrepancy_has_its_cooked_books() -> None:
     sql = (ROOT / "db/credits/upkeep.sql").read_text()
     said = {part.split("'")[1] for part in sql.split("_id, ")[1:] if part.startswith("'")}
     assert said == set().union(*COOKING.values())
 
 
-async def test_a_proof_is_recorded_and_a_fault_told_to_the_admins(
+async def test_a_proof_is_recorded_and_a_discrepancy_told_to_the_admins(
     ledger: Ledger, make_user: MakeUser, database: Database, owner: asyncpg.Connection
 ) -> None:
     victim, admin = await make_user(credits=10), await make_user(credits=0)
@@ -284,17 +286,17 @@ async def test_a_proof_of_all_looks_at_every_wallet_in_parts(
     recorded = await owner.fetchrow(
         "select wallets, fault_count from ledger_proofs order by id desc limit 1"
     )
-    assert tuple(recorded) == (proof.wallets, len(proof.faults))
+    assert tuple(recorded) == (proof.wallets, len(proof.discrepancies))
 
 
-async def test_long_histories_are_proven_in_smaller_parts_and_one_too_long_is_a_fault(
+async def test_long_histories_are_proven_in_smaller_parts_and_one_too_long_is_a_discrepancy(
     make_user: MakeUser, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actors = [await make_user(credits=1) for _ in range(5)]
     long = actors[2].user_id
     look, parts = proof_module._find, list[list[UUID]]()
 
-    async def slow(database: Database, ids: list[UUID]) -> list[Fault]:
+    async def slow(database: Database, ids: list[UUID]) -> list[Discrepancy]:
         if len(ids) > 2 or long in ids:
             raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
         parts.append(ids)
@@ -302,8 +304,8 @@ async def test_long_histories_are_proven_in_smaller_parts_and_one_too_long_is_a_
 
     monkeypatch.setattr(proof_module, "_find", slow)
     proof = await prove_ledger(database)
-    assert [fault for fault in proof.faults if fault.user_id == long] == [
-        Fault(long, proof_module.UNPROVEN)
+    assert [found for found in proof.discrepancies if found.user_id == long] == [
+        Discrepancy(long, proof_module.UNPROVEN)
     ]
     assert sum(len(ids) for ids in parts) == proof.wallets - 1
 

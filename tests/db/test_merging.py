@@ -168,10 +168,10 @@ async def test_every_table_is_merged_as_it_declares(merging: Merging, with_confl
             assert set(guests[name]) <= set(left[name]), name
         else:
             assert isinstance(rule, MergedBy), name
-    faults = await merging.owner.fetch(
-        "select fault from app.ledger_faults($1)", [merging.guest, merging.member]
+    found = await merging.owner.fetch(
+        "select discrepancy from app.ledger_discrepancies($1)", [merging.guest, merging.member]
     )
-    assert [row["fault"] for row in faults] == []
+    assert [row["discrepancy"] for row in found] == []
 
 
 @pytest.mark.parametrize("with_conflicts", [False, True])

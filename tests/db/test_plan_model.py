@@ -90,8 +90,12 @@ class PlanMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The books are sound, but for what days that were skipped have left unswept."""
         try:
-            found = self.books.rows("select fault from app.ledger_faults($1)", [self.user])
-            assert [row["fault"] for row in found if "outlived" not in row["fault"]] == []
+            found = self.books.rows(
+                "select discrepancy from app.ledger_discrepancies($1)", [self.user]
+            )
+            assert [
+                row["discrepancy"] for row in found if "outlived" not in row["discrepancy"]
+            ] == []
         finally:
             self.books.roll_back()
 

@@ -84,6 +84,23 @@ def test_the_plans_give_what_they_promise() -> None:
     ]
 
 
+def choices() -> dict[tuple[str, str], dict[str, str]]:
+    """By tool and parameter: the labels of what can be chosen."""
+    return {
+        (tool["id"], name): rule.get("x-labels", {})
+        for tool in SEED["tools"]
+        for name, rule in tool["parameters_schema"].get("properties", {}).items()
+        if "enum" in rule
+    }
+
+
+def test_every_choice_has_a_label() -> None:
+    assert {(tool, name): [*labels] for (tool, name), labels in choices().items()} == {
+        ("beard", "beardStyle"): ["Clean Shaven", "Stubble", "Goatee"],
+        ("halloween", "halloweenStyle"): ["face only", "whole figure", "add objects"],
+    }
+
+
 def keys_in_use() -> set[str]:
     """The key of every name and description in the catalog."""
     return {
@@ -96,6 +113,13 @@ def keys_in_use() -> set[str]:
             f"plan.{plan['id']}.{part}"
             for plan in SEED["plans"]
             for part in ("name", "description")
+        ),
+        *(label for labels in choices().values() for label in labels.values()),
+        *(f"product.{product['id']}.name" for product in SEED["products"]),
+        *(
+            f"notifications.{told}.{part}"
+            for told in ("paymentRefunded", "paymentDisputed")
+            for part in ("title", "message")
         ),
         *(f"notifications.kind.{kind}" for kind in ("offer", "feature", "general")),
     }
@@ -122,7 +146,7 @@ def test_every_language_is_one_of_the_products() -> None:
 
 def test_the_english_names_are_those_of_the_catalog() -> None:
     for table, prefix, key in (("hairstyles", "hairstyle", "id"), ("plans", "plan", "id"),
-                               ("skin_colors", "skinColor", "hex_code")):  # fmt: skip
+                               ("products", "product", "id"), ("skin_colors", "skinColor", "hex_code")):  # fmt: skip
         for row in SEED[table]:
             assert TEXTS["en", f"{prefix}.{row[key]}.name"] == row["name"]
 

@@ -21,6 +21,9 @@ from .conftest import Ask
 USER = "user { id email displayName locale emailConfirmedAt plan { id } credits { balance } }"
 NEW_PASSWORD = "another horse"
 KEY = 'mutation { createApiKey(input: {name: "bot", scopes: [READ]}) { secret } }'
+UNDO = """insert into one_time_codes
+    (purpose, user_id, email, email_key, network_hash, expires_at)
+    values ('UNDO_EMAIL_CHANGE', $1, 'old@example.test', 'old@example.test', '', now() + interval '7 days')"""
 NOTED = """select action, detail ->> 'by' as by, network, device from audit_log
     where user_id = $1 and detail ? 'by' order by id"""
 SESSIONS = """query($id: ID!) { node(id: $id) { ... on User {
@@ -136,11 +139,14 @@ async def test_another_password_ends_what_was_signed_in_with_the_old_one(
     user_id = f"user_{theirs.actor.user_id}"
     assert await theirs.code("requestPasswordReset", email=email) is None
     reset = (await mails_to(owner, admin.services, email))[-1]
+    await owner.execute(UNDO, theirs.actor.user_id)
     changed = await administer(admin, "setUserPassword", id=user_id, password=NEW_PASSWORD)
     assert changed["errors"] == []
     assert admin.services.revocations.is_revoked(theirs.actor.session_id)
     live = "select count(*) from api_keys where user_id = $1 and revoked_at is null"
     assert await owner.fetchval(live, theirs.actor.user_id) == 0
+    left = "select array_agg(purpose) from one_time_codes where user_id = $1"
+    assert await owner.fetchval(left, theirs.actor.user_id) == ["UNDO_EMAIL_CHANGE"]
     nobody = admin.elsewhere()
     used = {"email": email, "code": reset.digits, "newPassword": "a third horse"}
     assert await nobody.code("resetPassword", **used) == "CODE_INVALID"

@@ -406,13 +406,6 @@ def test_a_worker_does_not_begin_with_wrong_settings(
     assert "secret" not in str(refused.value)
 
 
-def test_production_is_warned_that_mail_goes_nowhere(settings: Settings) -> None:
-    with capture_logs() as logs:
-        check_mail_settings(settings.model_copy(update={"environment": "production"}))
-        check_mail_settings(settings)
-    assert [line["log_level"] for line in logs] == ["warning"]
-
-
 async def test_the_last_hours_emails_are_counted_by_their_status(
     database: Database, owner: asyncpg.Connection, worker: WorkerServices
 ) -> None:

@@ -13,7 +13,7 @@ from db.billing import operations
 from db.core.actor import SERVICE, Actor
 from db.core.commands import call_rows
 from db.core.pool import Database
-from db.credits.operations import LEDGER_FAULTS
+from db.credits.operations import LEDGER_DISCREPANCIES
 from payments.base import Delivery
 from payments.inbox import Received, WebhookInbox
 from settings import Settings
@@ -126,8 +126,8 @@ class Shop:
     async def wallet(self, actor: Actor) -> tuple[int, int, int]:
         """Balance, held and debt; the books are proven on the way."""
         async with self.database.transaction(SERVICE) as transaction:
-            faults = await call_rows(transaction, LEDGER_FAULTS(wallet_ids=[actor.user_id]))
-        assert [row["fault"] for row in faults] == []
+            found = await call_rows(transaction, LEDGER_DISCREPANCIES(wallet_ids=[actor.user_id]))
+        assert [row["discrepancy"] for row in found] == []
         row = await self.owner.fetchrow(
             "select balance, held, debt from wallets where user_id = $1", actor.user_id
         )

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.migrations.steps import drop_with_verbs, run_all
+from db.migrations.steps import drop_table_cascade, run_all
 
 revision = "0002"
 down_revision = "0001"
@@ -119,5 +119,5 @@ def downgrade() -> None:
     op.drop_table("skin_colors")
     op.drop_table("hair_colors")
     op.drop_table("hairstyles")
-    drop_with_verbs("tools")
+    drop_table_cascade("tools")
     op.drop_table("plans")

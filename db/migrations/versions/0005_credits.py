@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.steps import drop_with_verbs, run_all
+from db.migrations.steps import drop_table_cascade, run_all
 
 revision = "0005"
 down_revision = "0004"
@@ -290,10 +290,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    drop_with_verbs("credit_entries")
-    drop_with_verbs("credit_transactions")
+    drop_table_cascade("credit_entries")
+    drop_table_cascade("credit_transactions")
     op.drop_table("credit_hold_parts")
-    drop_with_verbs("credit_holds")
-    drop_with_verbs("credit_grants")
+    drop_table_cascade("credit_holds")
+    drop_table_cascade("credit_grants")
     op.drop_table("idempotency_keys")
-    drop_with_verbs("wallets")
+    drop_table_cascade("wallets")

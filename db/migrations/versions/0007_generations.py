@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.migrations.steps import drop_with_verbs, run_all
+from db.migrations.steps import drop_table_cascade, run_all
 
 revision = "0007"
 down_revision = "0006"
@@ -165,6 +165,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    drop_with_verbs("generations")
+    drop_table_cascade("generations")
     op.drop_table("result_cache")
-    drop_with_verbs("uploads")
+    drop_table_cascade("uploads")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.steps import drop_with_verbs, run_all
+from db.migrations.steps import drop_table_cascade, run_all
 
 revision = "0042"
 down_revision = "0041"
@@ -78,4 +78,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("scheduled_runs")
-    drop_with_verbs("dead_jobs")
+    drop_table_cascade("dead_jobs")

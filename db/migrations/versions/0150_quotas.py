@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.steps import drop_with_verbs, run_all, run_script
+from db.migrations.steps import drop_table_cascade, run_all, run_script
 
 revision = "0150"
 down_revision = "0140"
@@ -154,6 +154,6 @@ def downgrade() -> None:
     op.drop_index("ix_uploads_waiting", table_name="uploads")
     for table in STORED_BYTES:
         op.drop_column(table, "stored_bytes")
-    drop_with_verbs("upload_terms")
-    drop_with_verbs("quota_use")
-    drop_with_verbs("quota_limits")
+    drop_table_cascade("upload_terms")
+    drop_table_cascade("quota_use")
+    drop_table_cascade("quota_limits")

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.migrations.steps import drop_with_verbs
+from db.migrations.steps import drop_table_cascade
 
 revision = "0250"
 down_revision = "0240"
@@ -77,4 +77,4 @@ def downgrade() -> None:
     )
     op.revoke("select (folder_id)", "uploads", "authenticated")
     op.drop_column("uploads", "folder_id")
-    drop_with_verbs("guest_merges")
+    drop_table_cascade("guest_merges")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.steps import drop_with_verbs, run_all
+from db.migrations.steps import drop_table_cascade, run_all
 
 revision = "0380"
 down_revision = "0370"
@@ -162,7 +162,7 @@ def downgrade() -> None:
     op.drop_column("hairstyles", "edited")
     op.drop_column("hairstyles", "is_active")
     op.drop_column("hair_colors", "edited")
-    drop_with_verbs("translations")
+    drop_table_cascade("translations")
     op.create_trigger(
         "record_event",
         "tools",

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.migrations.steps import drop_with_verbs, run_all
+from db.migrations.steps import drop_table_cascade, run_all
 
 revision = "0400"
 down_revision = "0390"
@@ -590,7 +590,7 @@ def downgrade() -> None:
         "orders",
         "products",
     ):
-        drop_with_verbs(table)
+        drop_table_cascade(table)
     op.add_check(
         "ck_credit_transactions_type",
         "credit_transactions",

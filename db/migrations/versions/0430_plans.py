@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.steps import drop_with_verbs
+from db.migrations.steps import drop_table_cascade
 
 revision = "0430"
 down_revision = "0420"
@@ -238,8 +238,8 @@ def downgrade() -> None:
         table_name="plan_subscriptions",
         postgresql_where=sa.text("status <> 'ENDED'"),
     )
-    drop_with_verbs("plan_subscriptions")
+    drop_table_cascade("plan_subscriptions")
     op.drop_index("ix_plan_periods_user_id_created_at_id", table_name="plan_periods")
     op.drop_index(op.f("ix_plan_periods_plan_id"), table_name="plan_periods")
-    drop_with_verbs("plan_periods")
+    drop_table_cascade("plan_periods")
     op.drop_table("credit_alerts")
