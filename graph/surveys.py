@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import strawberry
 from sqlalchemy import (
@@ -48,7 +49,7 @@ from graph.shared.relay import (
 )
 from graph.shared.scalars import JSON
 
-MOST_ITEMS, MOST_BOUNDARIES = 200, 500
+MOST_ITEMS, MOST_BOUNDARIES = 150, 200
 
 state_enum(SurveyRunStatus)
 
@@ -402,8 +403,13 @@ class SaveSurveyAnswersInput:
     )
 
 
-@strawberry.input(description="A survey's run.")
-class SurveyRunInput:
+@strawberry.input(description="A run to make a profile of.")
+class SubmitSurveyInput:
+    run_id: strawberry.ID = strawberry.field(description="The run's global id.")
+
+
+@strawberry.input(description="A run to give up.")
+class AbandonSurveyInput:
     run_id: strawberry.ID = strawberry.field(description="The run's global id.")
 
 
@@ -436,8 +442,8 @@ class SetBoundaryPayload(MutationPayload):
     )
 
 
-def _run_id(input: SurveyRunInput) -> Any:
-    return uuid_from_global_id(input.run_id, "surveyRun", "input", "runId")
+def _run_id(given: str) -> UUID:
+    return uuid_from_global_id(given, "surveyRun", "input", "runId")
 
 
 async def start_survey(context: Context, input: StartSurveyInput) -> Outcome:
@@ -457,16 +463,16 @@ async def save_survey_answers(context: Context, input: SaveSurveyAnswersInput) -
     return Outcome(command, {"survey_run": RESULT})
 
 
-async def submit_survey(context: Context, input: SurveyRunInput) -> Outcome:
+async def submit_survey(context: Context, input: SubmitSurveyInput) -> Outcome:
     """Makes a profile."""
     context.signed_in()
-    return Outcome(operations.submit(_run_id(input)), {"survey_profile": RESULT})
+    return Outcome(operations.submit(_run_id(input.run_id)), {"survey_profile": RESULT})
 
 
-async def abandon_survey(context: Context, input: SurveyRunInput) -> Outcome:
+async def abandon_survey(context: Context, input: AbandonSurveyInput) -> Outcome:
     """Gives a run up."""
     context.signed_in()
-    return Outcome(operations.abandon(_run_id(input)), {"survey_run": RESULT})
+    return Outcome(operations.abandon(_run_id(input.run_id)), {"survey_run": RESULT})
 
 
 async def set_boundary(context: Context, input: SetBoundaryInput) -> Outcome:
@@ -512,14 +518,14 @@ class SurveysMutation:
     )
     submit_survey: SubmitSurveyPayload | None = mutation(
         submit_survey,
-        SurveyRunInput,
+        SubmitSurveyInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.INVALID_STATE),
         description="Make the next version of the caller's profile of a run. Submitting it again "
         "gives the same profile. To edit answers, begin the survey again.",
     )
     abandon_survey: SurveyRunPayload | None = mutation(
         abandon_survey,
-        SurveyRunInput,
+        AbandonSurveyInput,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.INVALID_STATE),
         description="Give a run up: its answers go. So does one that nobody goes on with for 30 "
         "days.",

@@ -14,7 +14,7 @@ from db.core.errors import DomainError, Problems, bad_input, refuse_any
 from db.core.pool import Database, Transaction
 from db.credits.rules import problems_of_key
 from db.surveys.inputs import accepted_answers, is_boundary_key, problems_of_demographics
-from db.surveys.rules import Item, ProfileScores, profile_of, unanswered
+from db.surveys.rules import ProfileScores, ScoredItem, profile_of, unanswered
 from db.surveys.tables import SurveyRunStatus
 
 RUNS_AT_ONCE = 500
@@ -80,7 +80,7 @@ def submit(run_id: UUID) -> PythonCommand[UUID]:
         read = await call(transaction, _READ_RUN(wanted=run_id))
         if read["status"] == SurveyRunStatus.SUBMITTED:
             return UUID(read["profile_id"])
-        items = [Item(**item) for item in read["items"]]
+        items = [ScoredItem(**item) for item in read["items"]]
         refuse_any(_unanswered(items, read))
         scores = profile_of(items, read["form"], read["answers"])
         return await call(transaction, _MAKE_PROFILE(wanted=run_id, scores=_stored(scores)))
@@ -88,7 +88,7 @@ def submit(run_id: UUID) -> PythonCommand[UUID]:
     return PythonCommand(run)
 
 
-def _unanswered(items: Sequence[Item], read: Mapping[str, Any]) -> list[DomainError]:
+def _unanswered(items: Sequence[ScoredItem], read: Mapping[str, Any]) -> list[DomainError]:
     if read["status"] != SurveyRunStatus.IN_PROGRESS:
         return []
     missing = unanswered(items, read["form"], read["answers"])

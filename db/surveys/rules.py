@@ -32,7 +32,7 @@ GROUP_LIMIT, GROUP_TAG = "multi_partner", "OPEN_TO_GROUP"
 
 
 @dataclass(frozen=True)
-class Item:
+class ScoredItem:
     """What of an item counts for a profile."""
 
     item_id: str
@@ -101,12 +101,14 @@ def level_of(share: float, levels: Iterable[tuple[float, str]]) -> str:
     return found[0] if found else [word for _, word in levels][-1]
 
 
-def asked_items(items: Sequence[Item], form: str, answers: Mapping[str, object]) -> list[Item]:
+def asked_items(
+    items: Sequence[ScoredItem], form: str, answers: Mapping[str, object]
+) -> list[ScoredItem]:
     """What counts: the items of the form, and beside them those that were answered."""
     return [item for item in items if form == "FULL" or item.is_short or item.item_id in answers]
 
 
-def unanswered(items: Sequence[Item], form: str, answers: Mapping[str, object]) -> list[str]:
+def unanswered(items: Sequence[ScoredItem], form: str, answers: Mapping[str, object]) -> list[str]:
     """The items that have to be answered before the form is submitted, and are not."""
     return [
         item.item_id
@@ -154,7 +156,7 @@ def plain_measure(scores: Sequence[float]) -> Measure:
     return Measure(rounded(fmean(scores) * 100, 2), None)
 
 
-def tags_of(items: Sequence[Item], answers: Mapping[str, object]) -> tuple[str, ...]:
+def tags_of(items: Sequence[ScoredItem], answers: Mapping[str, object]) -> tuple[str, ...]:
     """What somebody is open to: at least a maybe to an item of it that no limit covers."""
     limits = limits_of(items, answers)
     found = {
@@ -170,7 +172,7 @@ def tags_of(items: Sequence[Item], answers: Mapping[str, object]) -> tuple[str, 
     return tuple(sorted(found))
 
 
-def limits_of(items: Sequence[Item], answers: Mapping[str, object]) -> set[str]:
+def limits_of(items: Sequence[ScoredItem], answers: Mapping[str, object]) -> set[str]:
     """The limits that somebody checked."""
     checked: set[str] = set()
     for item in items:
@@ -180,7 +182,9 @@ def limits_of(items: Sequence[Item], answers: Mapping[str, object]) -> set[str]:
     return checked
 
 
-def inferred_boundaries(asked: Sequence[Item], answers: Mapping[str, object]) -> Mapping[str, str]:
+def inferred_boundaries(
+    asked: Sequence[ScoredItem], answers: Mapping[str, object]
+) -> Mapping[str, str]:
     """Boundaries by item or limit: no is hard, as is no answer to what was asked; maybe is soft."""
     kinds = {0.0: "HARD", OPEN_FROM: "SOFT"}
     found = dict.fromkeys(sorted(limits_of(asked, answers)), "HARD")
@@ -192,7 +196,7 @@ def inferred_boundaries(asked: Sequence[Item], answers: Mapping[str, object]) ->
     return found
 
 
-def profile_of(items: Sequence[Item], form: str, answers: Mapping[str, Any]) -> ProfileScores:
+def profile_of(items: Sequence[ScoredItem], form: str, answers: Mapping[str, Any]) -> ProfileScores:
     """The profile that answers make; what was asked and not answered counts as 0."""
     asked = asked_items(items, form, answers)
 

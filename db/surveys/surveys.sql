@@ -101,7 +101,7 @@ begin
     select a.index, i.id is null as is_foreign, i.kind, i.options into fault
     from jsonb_to_recordset(answers) a (item_id text, value jsonb, index integer)
         left join public.survey_items i on i.survey_id = run.survey_id and i.item_id = a.item_id
-    where i.id is null or jsonb_typeof(a.value) <> 'null' and not app.is_answer_of(i, a.value)
+    where i.id is null or a.value is not null and not app.is_answer_of(i, a.value)
     order by a.index limit 1;
     if found then
         perform app.refuse('BAD_USER_INPUT', case
@@ -118,11 +118,11 @@ begin
         order by a.item_id, a.index desc
     ), taken_back as (
         delete from public.survey_answers s using given g
-        where s.run_id = wanted and s.item_id = g.item_id and jsonb_typeof(g.value) = 'null'
+        where s.run_id = wanted and s.item_id = g.item_id and g.value is null
     )
     insert into public.survey_answers as s (user_id, run_id, survey_id, item_id, value, score, changed_at)
     select run.user_id, wanted, run.survey_id, g.item_id, g.value, g.score, clock_timestamp()
-    from given g where jsonb_typeof(g.value) <> 'null'
+    from given g where g.value is not null
     on conflict (run_id, item_id) do update
     set value = excluded.value, score = excluded.score, changed_at = excluded.changed_at
     where s.value <> excluded.value;

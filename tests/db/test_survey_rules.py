@@ -12,7 +12,7 @@ from db.surveys.inputs import accepted_answers, is_answer, problems_of_demograph
 from db.surveys.rules import (
     AROUSAL_LEVELS,
     POWER_LEVELS,
-    Item,
+    ScoredItem,
     arousal_measure,
     asked_items,
     domain_score,
@@ -28,8 +28,8 @@ from db.surveys.rules import (
 )
 from tests.attuned import ITEMS, full_answers, short_answers
 
-COLUMNS = Item.__dataclass_fields__
-SURVEY = [Item(**{name: item[name] for name in COLUMNS}) for item in ITEMS]
+COLUMNS = ScoredItem.__dataclass_fields__
+SURVEY = [ScoredItem(**{name: item[name] for name in COLUMNS}) for item in ITEMS]
 
 
 def answers_of(given: list[dict[str, Any]]) -> dict[str, Any]:
@@ -134,12 +134,12 @@ def test_openness_is_a_mean_and_null_where_nothing_was_asked() -> None:
 
 
 TAGGED = [
-    Item("B3a", "YES_MAYBE_NO", tags=("MODERATE",), limit_keys=("impact",)),
-    Item("B5a", "YES_MAYBE_NO", tags=("MODERATE",)),
-    Item("B18a", "YES_MAYBE_NO", tags=("ROLEPLAY", "POWER")),
+    ScoredItem("B3a", "YES_MAYBE_NO", tags=("MODERATE",), limit_keys=("impact",)),
+    ScoredItem("B5a", "YES_MAYBE_NO", tags=("MODERATE",)),
+    ScoredItem("B18a", "YES_MAYBE_NO", tags=("ROLEPLAY", "POWER")),
 ]
-LIMITS = Item("C1", "CHECKLIST", options=("impact", "anal"))
-WITH_GROUPS = Item("C1", "CHECKLIST", options=("impact", "multi_partner"))
+LIMITS = ScoredItem("C1", "CHECKLIST", options=("impact", "anal"))
+WITH_GROUPS = ScoredItem("C1", "CHECKLIST", options=("impact", "multi_partner"))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ WITH_GROUPS = Item("C1", "CHECKLIST", options=("impact", "multi_partner"))
     ],
 )
 def test_tags_look_at_limits(
-    items: list[Item], answers: dict[str, object], tags: tuple[str, ...]
+    items: list[ScoredItem], answers: dict[str, object], tags: tuple[str, ...]
 ) -> None:
     assert tags_of(items, answers) == tags
 
