@@ -14,6 +14,7 @@ from db.billing.rules import problems_of_return
 from db.core.actor import SERVICE, Actor
 from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import Problems
+from db.core.origin import place_text
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
 
@@ -33,6 +34,9 @@ _NOTE_CHECKOUT = SqlFunction[Any](
     made_url="text",
     lasts_until="timestamptz",
     made_references="text[]",
+)
+_NOTE_CUSTOMER = SqlFunction[str](
+    "app.note_payment_customer", "text", wanted="uuid", for_provider="text", made_customer="text"
 )
 _EXPIRE_ORDERS = SqlFunction[int]("app.expire_orders", "integer", at_most="integer")
 _RECEIVE = SqlFunction[Any](
@@ -63,7 +67,9 @@ _QUARANTINE = SqlFunction[bool](
 )
 _RETRY = SqlFunction[None]("app.retry_webhook", "void", wanted="uuid")
 REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
-_REPLAY_FOR_ADMIN = SqlFunction[UUID]("app.replay_webhook_for_admin", "uuid", wanted="uuid")
+_REPLAY_FOR_ADMIN = SqlFunction[UUID](
+    "app.replay_webhook_for_admin", "uuid", wanted="uuid"
+).noting_place()
 _REQUEST_REFUND = SqlFunction[Any](
     "app.request_refund",
     "record(request_id uuid, status text, provider text, payment_id text, paid_cents integer,"
@@ -78,11 +84,15 @@ _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
 
+# What `SqlFunction.noting_place()` does, for a function that gives more than one value.
+_NOTE_PLACE = text("select set_config('app.place', :place, true)")
 _BUYER = text("""
-    select u.email, u.locale, p.name as product_name
+    select u.email, u.locale, p.name as product_name, c.customer_id
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
+    left join payment_customers c on c.user_id = o.user_id and c.provider = o.provider
     where o.id = :order_id
 """)
+_CUSTOMER = "select customer_id from payment_customers where user_id = $1 and provider = $2"
 _PAGE_ORDER = """
     select o.id, o.status, o.amount_cents, o.currency, o.credits, o.refunded_cents, o.success_url,
            o.cancel_url, o.created_at, o.paid_at, p.name as product_name,
@@ -142,6 +152,7 @@ class Buyer:
     email: str | None
     locale: str | None
     product_name: str
+    customer_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +251,13 @@ def check_checkout(
     problems.refuse()
 
 
+def check_portal(return_url: str | None, *, origins: Sequence[str], takes_any: bool) -> None:
+    """Refuses a page to come back to that is not one of ours."""
+    problems = Problems()
+    problems.add(problems_of_return("returnUrl", return_url, origins, takes_any=takes_any))
+    problems.refuse()
+
+
 async def open_order(
     database: Database,
     actor: Actor,
@@ -283,6 +301,21 @@ async def note_checkout(
         row = await connection.raw.fetchrow(noted.sql, *noted.values)
     assert row is not None
     return row["checkout_url"], row["expires_at"]
+
+
+async def note_payment_customer(
+    database: Database, user_id: UUID, provider: str, customer_id: str
+) -> None:
+    """Keeps the name by which a provider knows a buyer; the first that was noted stays."""
+    noted = _NOTE_CUSTOMER(wanted=user_id, for_provider=provider, made_customer=customer_id)
+    await call_as_service(database, noted)
+
+
+async def find_payment_customer(database: Database, user_id: UUID, provider: str) -> str | None:
+    """The name by which a provider knows a user, if they have been sent there."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        found: str | None = await connection.raw.fetchval(_CUSTOMER, user_id, provider)
+    return found
 
 
 async def find_page_order(database: Database, order_id: UUID) -> PageOrder | None:
@@ -417,6 +450,7 @@ async def request_refund(
     """Notes that an admin wants a refund, or finds the one that the key has asked for."""
     wanted = _REQUEST_REFUND(wanted=order_id, cents=amount_cents, why=reason, key=idempotency_key)
     async with database.transaction(admin) as transaction:
+        await transaction.execute(_NOTE_PLACE, place=place_text())
         row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
     assert row is not None
     return RequestedRefund(**row)
