@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0471"
-down_revision = "0510"
+down_revision = "0560"
 branch_labels = None
 depends_on = None
 
