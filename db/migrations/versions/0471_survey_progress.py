@@ -22,6 +22,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # They take or return rows of tables that the step before drops.
+    op.execute("drop function if exists app.enter_survey_run(uuid)")
+    op.execute("drop function if exists app.is_answer_of(public.survey_items, jsonb)")
+    op.execute("drop function if exists app.infer_boundaries(public.survey_runs, uuid, jsonb)")
     op.revoke("select (current_of)", "survey_profiles", "authenticated")
     op.drop_column("survey_runs", "answered_count")
     op.drop_column("survey_runs", "item_count")
