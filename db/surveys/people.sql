@@ -121,5 +121,7 @@ revoke execute on function app.set_boundary(text, text), app.update_demographics
     app.record_consent(text, text), app.has_consented(uuid), app.has_demographics(uuid),
     app.has_survey_profile(uuid) from public;
 grant execute on function app.set_boundary(text, text), app.update_demographics(jsonb),
-    app.record_consent(text, text), app.has_consented(uuid), app.has_demographics(uuid),
-    app.has_survey_profile(uuid) to authenticated;
+    app.record_consent(text, text) to authenticated;
+-- Documents name them whoever asks; they read as their caller.
+grant execute on function app.has_consented(uuid), app.has_demographics(uuid), app.has_survey_profile(uuid)
+to anon, authenticated;

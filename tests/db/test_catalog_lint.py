@@ -42,7 +42,10 @@ WRITING = {
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
     "anon": {
+        "app.has_consented(uuid)",
+        "app.has_demographics(uuid)",
         "app.has_high_quality(uuid)",
+        "app.has_survey_profile(uuid)",
         "app.measured(anyelement,integer)",
         "app.refuse(text,text,jsonb)",
         "app.seen_of_events()",

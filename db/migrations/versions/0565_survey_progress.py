@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0471"
+revision = "0565"
 down_revision = "0560"
 branch_labels = None
 depends_on = None
