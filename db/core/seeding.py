@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, any_, case, delete, literal, or_, update
+from sqlalchemy import ColumnElement, DateTime, Table, any_, case, delete, literal, or_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -16,7 +17,8 @@ from db.core.registry import metadata
 SEEDS = Path(__file__).parents[1] / "seeds"
 # What the links of seeds that begin with /catalog/ lead to.
 PICTURES = SEEDS / "pictures"
-# For each key its text in every language; a file for each area.
+# For each key its text in every language; a file for each area. What one product alone shows is in
+# a folder of its seed's name.
 TEXTS = SEEDS / "texts"
 # Other names of seeds: the demo shows this product.
 ALIASES = {"demo": "sparky"}
@@ -38,15 +40,16 @@ def read_seed(name: str) -> dict[str, Any]:
     """A seed's rows by table, texts included; under `retired`, keys of rows that it had before."""
     if name not in seed_names():
         raise UnknownSeedError(f"There is no seed {name!r}; there are: {', '.join(seed_names())}.")
-    found: dict[str, Any] = json.loads((SEEDS / f"{ALIASES.get(name, name)}.json").read_text())
-    return found | {"translations": read_texts()}
+    product = ALIASES.get(name, name)
+    found: dict[str, Any] = json.loads((SEEDS / f"{product}.json").read_text())
+    return found | {"translations": read_texts() + read_texts(TEXTS / product)}
 
 
-def read_texts() -> Rows:
-    """The texts of every key in every language, as rows."""
+def read_texts(folder: Path = TEXTS) -> Rows:
+    """The texts of every key in a folder, in every language that it has, as rows."""
     return [
         {"locale": locale, "key": key, "text": text}
-        for path in sorted(TEXTS.glob("*.toml"))
+        for path in sorted(folder.glob("*.toml"))
         for key, texts in tomllib.loads(path.read_text(encoding="utf-8")).items()
         for locale, text in texts.items()
     ]
@@ -65,7 +68,7 @@ def _key_of(table: Table) -> ColumnElement[Any]:
 
 def _upsert(table: Table, rows: Rows) -> Any:
     """Inserts the rows or brings them up to date; what an admin has `edited` stays as it is."""
-    statement = insert(table).values(rows)
+    statement = insert(table).values([_typed(table, row) for row in rows])
     keys = [column.name for column in table.primary_key]
     changed: dict[str, ColumnElement[Any]] = {}
     for name in rows[0]:
@@ -76,6 +79,12 @@ def _upsert(table: Table, rows: Rows) -> Any:
                 changed[name] = case((is_edited, table.c[name]), else_=changed[name])
     differs = or_(*(table.c[name].is_distinct_from(new) for name, new in changed.items()))
     return statement.on_conflict_do_update(index_elements=keys, set_=changed, where=differs)
+
+
+def _typed(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its times as such: JSON has them as text."""
+    times = [name for name in row if isinstance(table.c[name].type, DateTime)]
+    return row | {name: datetime.fromisoformat(row[name]) for name in times}
 
 
 def _retire(table: Table, keys: list[str]) -> Any:

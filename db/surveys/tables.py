@@ -31,6 +31,7 @@ from db.core.quotas import Bound
 Texts = Annotated[list[str], mapped_column(ARRAY(Text), server_default=text("'{}'"))]
 OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
 
+# In the order of the radar.
 DOMAINS = ("SENSATION", "POWER", "CONNECTION", "EXPLORATION", "VERBAL")
 # As Postgres writes it.
 CURRENT_OF = "CASE WHEN is_current THEN user_id ELSE NULL::uuid END"
@@ -120,7 +121,7 @@ class SurveyRun(Base):
     """Somebody's way through a survey, from the first answer to a profile.
 
     A user has one in progress of each survey. `saved_at` is the last change of an answer by the
-    server's clock.
+    server's clock. Of the `item_count` items of its form `answered_count` are answered.
     """
 
     __tablename__ = "survey_runs"
@@ -130,6 +131,8 @@ class SurveyRun(Base):
     survey_id: Mapped[str] = mapped_column(ForeignKey("surveys.id"), index=True)
     form: Mapped[str]
     status: Mapped[str] = mapped_column(server_default=SurveyRunStatus.IN_PROGRESS)
+    item_count: Mapped[int] = mapped_column(server_default=text("0"))
+    answered_count: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[Timestamp]
     saved_at: Mapped[Timestamp]
     ended_at: Mapped[OptionalTimestamp]
@@ -265,7 +268,7 @@ class SurveyProfile(Base):
         CheckConstraint("top_percent between 0 and 100", name="top_percent"),
         Index("ix_survey_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
     )
-    access = Access(read=Owner(), hidden=("current_of",), service=("SELECT",))
+    access = Access(read=Owner(), service=("SELECT",))
     on_erase = Delete()
     on_merge = Move()
     quota = Bound("The 20 newest of a user are kept.")

@@ -103,10 +103,13 @@ def session_expression(
 
 
 def embedded(
-    present: Callable[[FromClause], ColumnElement[bool]] | None = None, *, description: str
+    present: Callable[[FromClause], ColumnElement[bool]] | None = None,
+    *,
+    returns: Any = None,
+    description: str,
 ) -> Any:
     """A field whose object is made of the same row's columns."""
-    return _field(Embedded(present), description)
+    return _field(Embedded(present), description, returns)
 
 
 def related_row(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:
@@ -171,9 +174,11 @@ def viewer_row(*, description: str) -> Any:
     return _field(ViewerRow(), description)
 
 
-def rows(order: tuple[str, ...], *, for_admins: bool = False, description: str) -> Any:
-    """A root field: a plain list of a bounded table."""
-    return _field(Rows(order, for_admins), description)
+def rows(
+    order: tuple[str, ...], *, for_admins: bool = False, at_most: int = 100, description: str
+) -> Any:
+    """A root field: a plain list of a table that never has more than `at_most` rows."""
+    return _field(Rows(order, for_admins, at_most), description)
 
 
 def report(

@@ -128,10 +128,14 @@ class ViewerRow:
 
 @dataclass(frozen=True)
 class Rows:
-    """Root: every readable row of a bounded table; `for_admins`, refused to everybody else."""
+    """Root: every readable row of a bounded table; `for_admins`, refused to everybody else.
+
+    There are at most so many as `at_most` says.
+    """
 
     order: tuple[str, ...]
     for_admins: bool = False
+    at_most: int = 100
 
 
 @dataclass(frozen=True)

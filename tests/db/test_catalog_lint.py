@@ -42,7 +42,10 @@ WRITING = {
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
     "anon": {
+        "app.has_consented(uuid)",
+        "app.has_demographics(uuid)",
         "app.has_high_quality(uuid)",
+        "app.has_survey_profile(uuid)",
         "app.measured(anyelement,integer)",
         "app.refuse(text,text,jsonb)",
         "app.seen_of_events()",
@@ -68,6 +71,17 @@ CALLABLE = {
         "app.translations_for(text)",
         "app.answer(uuid,text,jsonb)",
         "app.accept_invitation(uuid)",
+        "app.abandon_survey(uuid)",
+        "app.has_consented(uuid)",
+        "app.has_demographics(uuid)",
+        "app.has_survey_profile(uuid)",
+        "app.make_survey_profile(uuid,jsonb)",
+        "app.read_survey_run(uuid)",
+        "app.record_consent(text,text)",
+        "app.save_survey_answers(uuid,jsonb,text,bytea)",
+        "app.set_boundary(text,text)",
+        "app.start_survey(text,text)",
+        "app.update_demographics(jsonb)",
         "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,text,jsonb)",
         "app.end_own_sessions(uuid,jsonb)",
         "app.revoke_api_key(uuid,jsonb)",

@@ -64,6 +64,7 @@ TABLES = {
     "signOutUser": "sessions",
     "signUp": "users",
     "spendCredits": "credit_transactions",
+    "updateDemographics": "demographics",
     "updateProfile": "profiles",
     "updateUser": "users",
 }
@@ -203,6 +204,11 @@ async def valid(
             "newPassword": "another horse",
         },
         "updateUser": {},
+        "updateDemographics": {
+            "name": "Ada",
+            "anatomySelf": ["VAGINA"],
+            "anatomyPreference": ["PENIS"],
+        },
         "cancelGeneration": {"id": f"generation_{running}"},
         "createGeneration": {
             "toolId": "halloween",

@@ -258,7 +258,10 @@ class _Pricer:
             case specs.Page():
                 total.add(self._page(definition, nodes))
                 return total
-            case specs.Rows() | specs.Report():
+            case specs.Rows(at_most=at_most):
+                total.add(self._below(definition, nodes, rows=1), at_most)
+                return total
+            case specs.Report():
                 total.add(self._below(definition, nodes, rows=1), CATALOG_ROWS)
                 return total
             case specs.RelatedRows(at_most=at_most):

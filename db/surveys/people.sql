@@ -1,0 +1,127 @@
+-- What people say of themselves beside surveys: boundaries, demographics, and what they agree to.
+
+-- Sets a boundary of the caller's at an item or a limit of any survey, NONE for where they want none.
+-- Returns it.
+create or replace function app.set_boundary(wanted_item text, wanted_kind text) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    changed uuid;
+begin
+    if not exists (select from public.survey_items i where i.item_id = wanted_item and i.kind = 'YES_MAYBE_NO'
+        or wanted_item = any (i.options)) then
+        perform app.refuse('BAD_USER_INPUT', 'No survey has such an item or limit.',
+            '{"path": ["input", "itemId"]}');
+    end if;
+    perform from public.users u where u.id = actor_id for key share;
+    insert into public.boundaries as b (user_id, profile_id, item_id, kind, source, changed_at)
+    select actor_id, (select p.id from public.survey_profiles p where p.user_id = actor_id and p.is_current),
+        wanted_item, wanted_kind, 'SET', clock_timestamp()
+    on conflict (user_id, item_id) do update
+    set kind = excluded.kind, source = 'SET', changed_at = excluded.changed_at
+    returning b.id into changed;
+    return changed;
+end;
+$$;
+
+-- Changes what is given of the caller's demographics; the first time a name and anatomy are needed.
+create or replace function app.update_demographics(given jsonb) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    missing text;
+begin
+    perform from public.users u where u.id = actor_id for no key update;
+    update public.demographics d set
+        name = coalesce(given ->> 'name', d.name),
+        gender = coalesce(given ->> 'gender', d.gender),
+        orientation = coalesce(given ->> 'orientation', d.orientation),
+        relationship = coalesce(given ->> 'relationship', d.relationship),
+        anatomy_self = coalesce(app.texts_of(given -> 'anatomy_self'), d.anatomy_self),
+        anatomy_preference = coalesce(app.texts_of(given -> 'anatomy_preference'), d.anatomy_preference),
+        updated_at = clock_timestamp()
+    where d.user_id = actor_id;
+    if found then
+        return actor_id;
+    end if;
+    select f.field into missing
+    from (values (1, 'name', 'name'), (2, 'anatomy_self', 'anatomySelf'),
+        (3, 'anatomy_preference', 'anatomyPreference')) f (place, name, field)
+    where not given ? f.name order by f.place limit 1;
+    if missing is not null then
+        perform app.refuse('BAD_USER_INPUT', format('%s must be given the first time.', missing),
+            jsonb_build_object('path', jsonb_build_array('input', missing)));
+    end if;
+    insert into public.demographics
+        (user_id, name, gender, orientation, relationship, anatomy_self, anatomy_preference)
+    values (actor_id, given ->> 'name', coalesce(given ->> 'gender', 'RATHER_NOT_SAY'),
+        coalesce(given ->> 'orientation', 'RATHER_NOT_SAY'), coalesce(given ->> 'relationship', 'RATHER_NOT_SAY'),
+        app.texts_of(given -> 'anatomy_self'), app.texts_of(given -> 'anatomy_preference'));
+    return actor_id;
+end;
+$$;
+
+-- A JSON list as an array, each text once, in order; null for null.
+create or replace function app.texts_of(list jsonb) returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(distinct t.value order by t.value) from jsonb_array_elements_text(list) t (value);
+$$;
+
+-- Records that the caller agrees to a version of a document that is in force or will be. Agreeing again
+-- changes nothing more. Returns it.
+create or replace function app.record_consent(wanted text, wanted_version text) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    given uuid;
+begin
+    if not exists (select from public.legal_documents d
+        where d.document_id = wanted and d.version = wanted_version) then
+        perform app.refuse('NOT_FOUND', 'There is no such version of a document.',
+            '{"path": ["input", "version"]}');
+    end if;
+    insert into public.consents (user_id, document_id, version) values (actor_id, wanted, wanted_version)
+    on conflict (user_id, document_id, version) do nothing returning id into given;
+    return coalesce(given, (select c.id from public.consents c
+        where c.user_id = actor_id and c.document_id = wanted and c.version = wanted_version));
+end;
+$$;
+
+-- Whether somebody has agreed to every document that has to be agreed to now. Volatile, as those below
+-- are, so that a mutation's payload sees what the mutation did.
+create or replace function app.has_consented(owner_id uuid) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return not exists (
+        select from (
+            select distinct on (d.document_id) d.document_id, d.version, d.is_required from public.legal_documents d
+            where d.effective_at <= now() order by d.document_id, d.effective_at desc, d.version desc) d
+        where d.is_required and not exists (select from public.consents c
+            where c.user_id = owner_id and c.document_id = d.document_id and c.version = d.version));
+end;
+$$;
+
+-- Whether somebody has said who they are, so that they may play.
+create or replace function app.has_demographics(owner_id uuid) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (select from public.demographics d where d.user_id = owner_id);
+end;
+$$;
+
+-- Whether somebody has a profile, so that what they are offered is chosen for them.
+create or replace function app.has_survey_profile(owner_id uuid) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (select from public.survey_profiles p where p.user_id = owner_id);
+end;
+$$;
+
+revoke execute on function app.set_boundary(text, text), app.update_demographics(jsonb), app.texts_of(jsonb),
+    app.record_consent(text, text), app.has_consented(uuid), app.has_demographics(uuid),
+    app.has_survey_profile(uuid) from public;
+grant execute on function app.set_boundary(text, text), app.update_demographics(jsonb),
+    app.record_consent(text, text) to authenticated;
+-- Documents name them whoever asks; they read as their caller.
+grant execute on function app.has_consented(uuid), app.has_demographics(uuid), app.has_survey_profile(uuid)
+to anon, authenticated;
