@@ -8,7 +8,18 @@ from enum import Enum
 from typing import Any
 
 import strawberry
-from sqlalchemy import Boolean, ColumnElement, FromClause, Text, case, func, literal_column, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Text,
+    and_,
+    case,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 
 from db.accounts import tables as accounts
 from db.core.commands import SqlFunction
@@ -84,10 +95,11 @@ class OnboardingStep(Enum):
     DONE = strawberry.enum_value("DONE", description="Nothing more.")
 
 
-@backed_by(tables.Demographics)
-class Demographics:
+@backed_by(tables.Demographics, prefix="demographics")
+class Demographics(Node):
     """Who somebody says they are."""
 
+    id: strawberry.ID = global_id()
     name: str = column(description="What others call them, 1 to 100 characters.")
     gender: PersonGender = column(description="Their gender.")
     orientation: SexualOrientation = column(description="Whom they are attracted to.")
@@ -107,21 +119,21 @@ class Demographics:
 
 def _is_in_force(document: FromClause) -> ColumnElement[Any]:
     """Whether its time has come, and that of no other version of it after it."""
-    others = tables.LegalDocument.__table__.alias()
-    newest = (
-        select(others.c.id)
-        .where(others.c.document_id == document.c.document_id, others.c.effective_at <= func.now())
-        .order_by(others.c.effective_at.desc(), others.c.version.desc())
-        .limit(1)
-        .scalar_subquery()
+    other = tables.LegalDocument.__table__.alias()
+    is_newer = tuple_(other.c.effective_at, other.c.version) > tuple_(
+        document.c.effective_at, document.c.version
     )
-    return func.coalesce(document.c.id == newest, literal_column("false"))
+    replaced = select(other.c.id).where(
+        other.c.document_id == document.c.document_id, other.c.effective_at <= func.now(), is_newer
+    )
+    return and_(document.c.effective_at <= func.now(), ~replaced.exists())
 
 
-@backed_by(tables.LegalDocument)
-class LegalDocument:
+@backed_by(tables.LegalDocument, prefix="legalDocument")
+class LegalDocument(Node):
     """A version of a text that people agree to."""
 
+    id: strawberry.ID = global_id()
     document_id: str = column(description="Which text, such as `terms`.")
     version: str = column(description="Its version, as `recordConsent` takes it.")
     title: str = column(description="The title.")

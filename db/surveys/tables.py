@@ -266,6 +266,7 @@ class SurveyProfile(Base):
             one_of("power_level", ("LOW", "MODERATE", "HIGH", "VERY_HIGH")), name="power_level"
         ),
         CheckConstraint("top_percent between 0 and 100", name="top_percent"),
+        CheckConstraint("cardinality(archetypes) >= 1", name="archetypes"),
         Index("ix_survey_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
     )
     access = Access(read=Owner(), service=("SELECT",))

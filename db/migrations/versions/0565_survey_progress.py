@@ -17,6 +17,7 @@ def upgrade() -> None:
             "survey_runs",
             sa.Column(name, sa.Integer(), server_default=sa.text("0"), nullable=False),
         )
+    op.add_check("ck_survey_profiles_archetypes", "survey_profiles", "cardinality(archetypes) >= 1")
     op.grant("select (item_count, answered_count)", "survey_runs", "authenticated")
     op.grant("select (current_of)", "survey_profiles", "authenticated")
 
@@ -27,5 +28,6 @@ def downgrade() -> None:
     op.execute("drop function if exists app.is_answer_of(public.survey_items, jsonb)")
     op.execute("drop function if exists app.infer_boundaries(public.survey_runs, uuid, jsonb)")
     op.revoke("select (current_of)", "survey_profiles", "authenticated")
+    op.drop_check("ck_survey_profiles_archetypes", "survey_profiles")
     op.drop_column("survey_runs", "answered_count")
     op.drop_column("survey_runs", "item_count")

@@ -30,6 +30,7 @@ from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.pool import Database
 from db.notifications.tables import Notification
 from db.quotas.tables import QuotaLimit, QuotaUse
+from db.surveys import tables as surveys
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
@@ -37,6 +38,7 @@ from settings import get_settings
 
 from .lists import List, object_type
 from .rows import Reader, Row, key_from_text
+from .survey_rows import SURVEY_EXPRESSIONS
 
 REFERENCES = {
     "HOLD": "generation_",
@@ -95,6 +97,7 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("SkinColor", "nameKey"): lambda color: f"skinColor.{color['hex_code']}.name",
     ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
     ("Upload", "sizeBytes"): lambda upload: upload["size_bytes"] or upload["declared_size_bytes"],
+    **SURVEY_EXPRESSIONS,
 }
 # Which rows are items of a list that does not have them all.
 ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
@@ -113,6 +116,8 @@ PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
     ("OrganizationMember", "user"): lambda member: True,
     ("Plan", "price"): lambda plan: plan["price_cents"] is not None,
+    ("SurveyProfile", "power"): lambda profile: True,
+    ("User", "onboarding"): lambda user: True,
 }
 
 
@@ -235,6 +240,10 @@ async def _of_row(
                 Notification, "Notification", "user_id", row.values["id"], as_admin=row.as_admin
             )
             return sum(not one.values["read"] for one in found)
+        case specs.Expression() if parent.name == "Onboarding":
+            return (await _onboarding(reader, row.values["id"]))[name]
+        case specs.Expression() if (parent.name, name) == ("LegalDocument", "isInForce"):
+            return row.values["id"] in await _in_force(reader)
         case specs.Expression():
             return EXPRESSIONS[parent.name, name](row.values)
         case specs.SessionExpression():
@@ -276,6 +285,34 @@ async def _of_row(
             )
         case spec:
             raise AssertionError(spec)
+
+
+async def _in_force(reader: Reader) -> dict[str, Mapping[str, Any]]:
+    """The documents that count now, by their ids."""
+    versions = [one.values for one in await reader.rows(surveys.LegalDocument, "LegalDocument")]
+    begun = [one for one in versions if one["effective_at"] <= datetime.now(UTC)]
+    begun.sort(key=lambda one: (one["effective_at"], one["version"]))
+    newest = {one["document_id"]: one for one in begun}
+    return {one["id"]: one for one in newest.values()}
+
+
+async def _onboarding(reader: Reader, user_id: UUID) -> dict[str, Any]:
+    """How far somebody is; whoever else asks sees nothing of it."""
+    consents = await reader.rows(surveys.Consent, "Consent", "user_id", user_id)
+    agreed = {f"{one.values['document_id']}:{one.values['version']}" for one in consents}
+    required = {name for name, one in (await _in_force(reader)).items() if one["is_required"]}
+    done = {
+        "CONSENT": required <= agreed,
+        "DEMOGRAPHICS": bool(
+            await reader.rows(surveys.Demographics, "Demographics", "user_id", user_id)
+        ),
+        "SURVEY": bool(
+            await reader.rows(surveys.SurveyProfile, "SurveyProfile", "user_id", user_id)
+        ),
+    }
+    names = zip(("hasConsented", "canPlay", "isPersonalized"), done.values(), strict=True)
+    step = next((name for name, is_done in done.items() if not is_done), "DONE")
+    return {**dict(names), "nextStep": step}
 
 
 async def _has_high_quality(reader: Reader, user_id: UUID) -> bool:

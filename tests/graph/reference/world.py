@@ -15,6 +15,7 @@ from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
+from .survey_rows import add_survey_rows, add_surveys, survey_ids
 
 OWN_PAGES = (
     "apiKeys",
@@ -32,6 +33,9 @@ OWN_PAGES = (
     "profiles",
     "pushTokens",
     "sessions",
+    "consents",
+    "surveyProfiles",
+    "surveyRuns",
     "uploads",
 )
 ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents", "broadcasts")
@@ -399,6 +403,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
             role="admin" if user is ADA else "user",
             created_at=TIMESTAMPS[2],
         )
+    await add_surveys(owner)
     for user in (ADA, STRANGER):
         await _profiles(owner, user)
         async with rows_with_a_past(owner, "uploads", "generations"):
@@ -407,6 +412,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _notifications(owner, user)
         await _credits(database, user)
         await add_account_rows(owner, user)
+        await add_survey_rows(owner, user)
         await _plans(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
@@ -476,6 +482,7 @@ async def _described(owner: asyncpg.Connection) -> World:
     )
     ids = {
         **account_ids(ADA),
+        **survey_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
         ],
