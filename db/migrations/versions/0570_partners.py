@@ -8,7 +8,7 @@ from alembic import op
 from db.migrations.steps import drop_table_cascade
 
 revision = "0570"
-down_revision = "0560"
+down_revision = "0565"
 branch_labels = None
 depends_on = None
 
