@@ -175,7 +175,7 @@ async def test_nothing_is_left_of_who_leaves(
     after = await search(owner, *NEEDLES)
     assert after.keys() <= kept, {place for place in after if place not in kept}
     assert Place("wallets", "user_id") in after
-    assert (await prove_ledger(database)).faults == []
+    assert (await prove_ledger(database)).discrepancies == []
     assert await totals(owner) == sums
 
     noted = await owner.fetch(
