@@ -73,7 +73,8 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
 $$;
 create or replace function app.play_remaining(owner_id uuid) returns integer
 language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select greatest(0, a.daily_limit - a.used) from app.play_allowance(owner_id) a;
+    -- Null without a limit, which greatest() would pass over.
+    select case when a.daily_limit is not null then greatest(0, a.daily_limit - a.used) end from app.play_allowance(owner_id) a;
 $$;
 create or replace function app.play_resets_at(owner_id uuid) returns timestamptz
 language sql volatile set search_path = pg_catalog, pg_temp as $$

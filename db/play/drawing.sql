@@ -337,7 +337,7 @@ begin
     update public.play_themes h set weight = greatest(-0.3, least(0.3, h.weight + change))
     from public.play_players p
     where p.id = ended.player_id and h.user_id = p.user_id and h.theme = ended.theme;
-    update public.play_sessions s set current_turn_id = null, turn_player_id = app.next_player(session),
+    update public.play_sessions s set current_turn_id = null, turn_player_id = coalesce(app.next_player(session), s.turn_player_id),
         skips_in_row = 0, version = s.version + 1, updated_at = clock_timestamp()
     where s.id = wanted;
     return wanted;

@@ -76,7 +76,7 @@ declare
     actor_id uuid := app.required_user_id();
     fingerprint bytea := sha256(convert_to(jsonb_build_array(wanted_level, wanted_order, others)::text, 'UTF8'));
     started uuid;
-    starter public.play_players;
+    starter constant uuid := app.uuid_v7();
     host record;
     given record;
     invited uuid;
@@ -95,11 +95,12 @@ begin
         perform app.refuse('LIMIT_EXCEEDED', format('You are in %s play sessions. End one first.', open_limit));
     end if;
     waits := exists (select from jsonb_array_elements(others) o where o ? 'partner');
-    insert into public.play_sessions (level, player_order, status)
-    values (wanted_level, wanted_order, case when waits then 'WAITING' else 'ACTIVE' end) returning id into started;
+    insert into public.play_sessions (level, player_order, status, turn_player_id)
+    values (wanted_level, wanted_order, case when waits then 'WAITING' else 'ACTIVE' end, starter)
+    returning id into started;
     select * into host from app.play_name(actor_id);
-    insert into public.play_players (session_id, user_id, seat, name, anatomy, status, confirmed_at)
-    values (started, actor_id, 1, host.shown_name, host.shown_anatomy, 'JOINED', now()) returning * into starter;
+    insert into public.play_players (id, session_id, user_id, seat, name, anatomy, status, confirmed_at)
+    values (starter, started, actor_id, 1, host.shown_name, host.shown_anatomy, 'JOINED', now());
     for given in select o.value as player, o.ordinality as place
         from jsonb_array_elements(others) with ordinality o
     loop
@@ -125,7 +126,6 @@ begin
     if jsonb_array_length(others) = 0 then
         insert into public.play_players (session_id, seat, is_opponent, status) values (started, 2, true, 'PRESENT');
     end if;
-    update public.play_sessions s set turn_player_id = starter.id where s.id = started;
     if idempotency_key is not null then
         perform app.remember_result(actor_id, 'start_play_session', idempotency_key, fingerprint, started);
     end if;
@@ -169,7 +169,8 @@ begin
     end if;
     update public.play_sessions s set
         status = case when invited = 0 then 'ACTIVE' else s.status end,
-        turn_player_id = case when turn_goes_on then s.turn_player_id else app.next_player(session) end,
+        turn_player_id = case when turn_goes_on then s.turn_player_id
+            else coalesce(app.next_player(session), s.turn_player_id) end,
         current_turn_id = case when turn_goes_on then s.current_turn_id end,
         version = s.version + 1, updated_at = clock_timestamp()
     where s.id = session.id;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, AnyOf, Group, Nobody, Owner, Shared, Watch
+from db.core.access import Access, Admin, AnyOf, Group, Nobody, Owner, Shared, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Call, Delete
 from db.core.expiry import Expiry
@@ -73,7 +73,7 @@ class PlaySession(Base):
     status: Mapped[str] = mapped_column(server_default=PlaySessionStatus.WAITING)
     version: Mapped[int] = mapped_column(server_default=text("1"))
     player_order: Mapped[str] = mapped_column(server_default="SEQUENTIAL")
-    turn_player_id: Mapped[UUID | None]
+    turn_player_id: Mapped[UUID]
     current_turn_id: Mapped[UUID | None]
     turn_count: Mapped[int] = mapped_column(server_default=text("0"))
     skips_in_row: Mapped[int] = mapped_column(server_default=text("0"))
@@ -155,9 +155,7 @@ class PlayPlayer(Base):
         CheckConstraint("status <> 'PRESENT' or user_id is null", name="present"),
         Index("ix_play_players_user_id_created_at_id", "user_id", "created_at", "id"),
     )
-    access = Access(
-        read=AnyOf(Owner(), Shared("session_id", "play_session")), service=("SELECT",)
-    )
+    access = Access(read=AnyOf(Owner(), Shared("session_id", "play_session")), service=("SELECT",))
     group = Group("play_session", key="session_id", counts={"status": ("INVITED", "JOINED")})
     lifecycle = Lifecycle(
         "status",
@@ -209,6 +207,7 @@ class PlayTurn(Base):
         CheckConstraint("feedback in ('LIKE', 'DISLIKE', 'NEUTRAL')", name="feedback"),
         Index("ix_play_turns_player_id_number", "player_id", "number"),
     )
+    large: ClassVar = {"why": 2_048}
     access = Access(
         read=Shared("session_id", "play_session"), hidden=("scores",), service=("SELECT",)
     )
@@ -218,9 +217,7 @@ class PlayTurn(Base):
         initial=(PlayTurnStatus.DRAWN,),
         transitions={PlayTurnStatus.DRAWN: (PlayTurnStatus.COMPLETED, PlayTurnStatus.SKIPPED)},
     )
-    export = Export(
-        rows="t.player_id in (select p.id from play_players p where p.user_id = $1)"
-    )
+    export = Export(rows="t.player_id in (select p.id from play_players p where p.user_id = $1)")
     quota = Bound("One for each activity that is drawn; they go with their session.")
 
 
@@ -289,7 +286,7 @@ class PlayDay(Base):
     resets_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (CheckConstraint("used >= 0", name="used"),)
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     on_erase = Delete()
     on_merge = MergedBy("merge_play_days")
     quota = Bound("One for each user.")
@@ -305,9 +302,7 @@ class PlayRule(Base):
 
     __table_args__ = (
         CheckConstraint("id = 1", name="single_row"),
-        CheckConstraint(
-            "free_daily_activities between 0 and 1000", name="free_daily_activities"
-        ),
+        CheckConstraint("free_daily_activities between 0 and 1000", name="free_daily_activities"),
     )
     access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One row.")

@@ -103,10 +103,13 @@ def session_expression(
 
 
 def embedded(
-    present: Callable[[FromClause], ColumnElement[bool]] | None = None, *, description: str
+    present: Callable[[FromClause], ColumnElement[bool]] | None = None,
+    *,
+    returns: Any = None,
+    description: str,
 ) -> Any:
     """A field whose object is made of the same row's columns."""
-    return _field(Embedded(present), description)
+    return _field(Embedded(present), description, returns)
 
 
 def related_row(local: str, remote: str = "id", *, returns: Any = None, description: str) -> Any:

@@ -43,7 +43,7 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import billing_errors, identity_errors
+from . import billing_errors, identity_errors, play_errors
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -928,6 +928,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
     **billing_errors.PROVOKED,
+    **play_errors.PROVOKED,
 }
 
 
