@@ -57,7 +57,8 @@ def start(
 ) -> FunctionCall[UUID]:
     """Starts a session with the caller and `others`; gives it.
 
-    Each of them is a partner's id, or a name and anatomy. What is wrong is told together with the `problems` found before.
+    Each of them is a partner's id, or a name and anatomy. What is wrong is told together with the
+    `problems` found before.
     """
     players = [OtherPlayer(*other) for other in others]
     problems.add(problems_of_players(players))

@@ -129,6 +129,7 @@ LIMITS = re.compile(
 GIVEN_ROLES = {
     "app.invite_member(uuid,text,text,text): role text",
     "app.organization_ids(text[]): roles text[]",
+    "app.play_session_ids(text[]): roles text[]",
     "app.set_member_role(uuid,uuid,text): role text",
 }
 # When a key of one's own ends, and how long its secret from before works, are its owner's to say; of

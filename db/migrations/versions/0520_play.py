@@ -388,7 +388,6 @@ def _protect_sessions() -> None:
 
 
 def downgrade() -> None:
-    op.drop_function("app.play_session_ids(text[])")
     op.drop_index("ix_play_turns_player_id_number", table_name="play_turns")
     op.drop_index(op.f("ix_play_turns_partner_id"), table_name="play_turns")
     op.drop_table("play_turns")
@@ -407,3 +406,4 @@ def downgrade() -> None:
     op.drop_index("ix_play_sessions_ended_at", table_name="play_sessions")
     op.drop_table("play_sessions")
     op.drop_table("play_rules")
+    op.drop_function("app.play_session_ids(text[])")
