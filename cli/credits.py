@@ -138,8 +138,8 @@ def unlimited(
 
     if (who is None) is not everybody:
         fail("Name one account, or say --everybody.")
-    url = owner_url(get_settings())
-    changed = run(set_unlimited(url, who, unlimited=not off, by=operator(), reason=reason.strip()))
+    action, url = operator_action(reason, None), owner_url(get_settings())
+    changed = run(set_unlimited(url, who, unlimited=not off, by=action.by, reason=action.reason))
     console.print(f"Changed {changed} wallet{'' if changed == 1 else 's'}.")
 
 

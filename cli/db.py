@@ -28,12 +28,12 @@ def database_reset(
     """Deletes the embedded database and all uploaded files. It cannot be undone."""
     import shutil
 
-    from db.embedded.database import EmbeddedDatabaseError, destroy_embedded
+    from db.embedded.database import EmbeddedDatabaseError, destroy_embedded, find_embedded
 
     settings = get_settings()
     if settings.production:
         fail("This is a production deployment; drop its database by hand if you mean it.")
-    if not yes:
+    if not yes and find_embedded(settings) is None:  # one that runs is refused below
         typer.confirm(f"Delete all data under {settings.data_directory}?", abort=True)
     try:
         destroy_embedded(settings)

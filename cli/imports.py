@@ -48,6 +48,8 @@ def import_users_command(
 
     if not source.startswith(DATABASE_SCHEMES) and not Path(source).is_file():
         fail(f"{source} is neither a file nor a URL like postgresql://….")
+    if report is not None and not report.absolute().parent.is_dir():
+        fail(f"There is no folder {report.absolute().parent} for the report.")
     options = ImportOptions(operator(), with_bonus=bonus, is_dry_run=dry_run)
     done = run(_import(source, identities, options))
     if report is not None:

@@ -40,10 +40,13 @@ def list_command(
     """Lists deliveries, newest first."""
     from db.billing.operating import list_webhooks
     from db.billing.tables import WebhookStatus
+    from payments.registry import MAKERS
 
     wanted = status.upper() if status else None
     if wanted is not None and wanted not in WebhookStatus.__members__:
         fail(f"There is no status {status}; there are: {', '.join(WebhookStatus.__members__)}.")
+    if provider is not None and provider not in MAKERS:
+        fail(f"There is no payment provider {provider}; there are: {', '.join(MAKERS)}.")
     found = asyncio.run(list_webhooks(owner_url(get_settings()), wanted, provider, limit))
     if not found:
         console.print("No webhooks.")

@@ -7,10 +7,10 @@ from enum import Enum
 
 import strawberry
 
-from db.billing import tables
+from db.billing import operations, tables
 from db.core.errors import ErrorCode
 from graph.accounts import User
-from graph.catalog import Plan
+from graph.catalog import Plan, i18n_key
 from graph.engine.declare import (
     NEWEST_FIRST,
     backed_by,
@@ -26,7 +26,7 @@ from graph.engine.declare import (
     rows,
     state_enum,
 )
-from graph.engine.execution.outcomes import Payload, Ref
+from graph.engine.execution.outcomes import RESULT, Outcome, Payload, Ref
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
@@ -79,7 +79,8 @@ class Product(Node):
     """Something that can be bought."""
 
     id: strawberry.ID = global_id("Global id; inputs also take the slug, such as `credits-100`.")
-    name: str = column(description="Its name.")
+    name: str = column(description="Its name in English.")
+    name_key: str = i18n_key("product.", ".name", of="id", description="i18n key of the name.")
     kind: ProductKind = column(description="What it gives.")
     credits: int | None = column(description="How many credits; null for plans.")
     plan: Plan | None = related_row("plan_id", description="The plan; null for credits.")
@@ -255,6 +256,25 @@ async def refund_order(context: Context, input: RefundOrderInput) -> Payload:
     return Payload({"order": Ref(order_id)})
 
 
+@strawberry.input(description="A delivery to process again.")
+class ReplayWebhookInput:
+    id: strawberry.ID = strawberry.field(description="The webhook event's global id.")
+
+
+@strawberry.type(description="Result of `replayWebhook`.")
+class ReplayWebhookPayload(MutationPayload):
+    webhook_event: WebhookEvent | None = strawberry.field(
+        description="The delivery, RECEIVED until a worker has processed it; null on errors."
+    )
+
+
+async def replay_webhook(context: Context, input: ReplayWebhookInput) -> Outcome:
+    """Has a delivery processed again."""
+    context.signed_in()
+    webhook_id = uuid_from_global_id(input.id, "webhookEvent", "input", "id")
+    return Outcome(operations.replay_webhook(webhook_id), {"webhook_event": RESULT})
+
+
 @strawberry.type
 class BillingQuery:
     """Queries on billing."""
@@ -306,6 +326,14 @@ class BillingMutation:
         for_admins=True,
         description="Give money of an order back, all of it or a part; what it paid for is taken "
         "back in proportion. For admins; FORBIDDEN for others.",
+    )
+    replay_webhook: ReplayWebhookPayload | None = mutation(
+        replay_webhook,
+        ReplayWebhookInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.INVALID_STATE),
+        for_admins=True,
+        description="Have a delivery processed again that is quarantined, parked or was never "
+        "processed; what is done is never done twice. For admins; FORBIDDEN for others.",
     )
 
 

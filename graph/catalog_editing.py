@@ -41,7 +41,9 @@ class SaveToolInput:
     credits_cost: int | None = _left_out("Credits one run costs, 0 to 1,000; 1 for a new one.")
     parameters_schema: JSON | None = _left_out(
         "JSON Schema (2020-12) of the parameters, at most 16,384 bytes. A `default` is filled in; "
-        "`x-catalog` names hairstyles, hair_colors or skin_colors where a parameter is one of them."
+        "`x-catalog` names hairstyles, hair_colors or skin_colors where a parameter is one of "
+        "them. Patterns are in RE2's syntax; `$ref`, `$dynamicRef`, `patternProperties`, "
+        "`uniqueItems`, `unevaluatedItems` and `unevaluatedProperties` are not taken."
     )
     takes_mask: bool | None = _left_out("Whether it takes a mask; a new one does not.")
 

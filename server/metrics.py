@@ -303,6 +303,14 @@ async def _of_the_worker(transaction: Transaction) -> list[Family]:
     )
     for row in await activity.pushes_of_the_last_hour(transaction):
         pushes.add_metric((row["provider"], row["status"]), float(row["pushes"]))
+    webhooks = GaugeMetricFamily(
+        "tallygraph_webhooks",
+        "Deliveries of payment providers in the last hour, and those that still wait.",
+        labels=("provider", "status", "reason"),
+    )
+    for row in await activity.webhooks_by_status(transaction):
+        labels = (row["provider"], row["status"], row["reason"])
+        webhooks.add_metric(labels, float(row["webhooks"]))
     oldest, dead = activity.oldest_job_seconds, activity.dead_jobs
     return [
         jobs,
@@ -319,6 +327,12 @@ async def _of_the_worker(transaction: Transaction) -> list[Family]:
         attempts,
         emails,
         pushes,
+        webhooks,
+        GaugeMetricFamily(
+            "tallygraph_webhooks_oldest_seconds",
+            "How long the delivery has waited that no worker has processed for the longest.",
+            value=await activity.oldest_webhook_seconds(transaction),
+        ),
     ]
 
 

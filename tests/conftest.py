@@ -19,6 +19,7 @@ from db.embedded.database import EmbeddedDatabase, destroy_embedded, start_embed
 from db.migrations.migrate import migrate
 from graph.shared import steps
 from settings import Settings, get_settings
+from tests.prepared import prepare, remove_prepared
 from tests.running import RunningServer, running_server
 
 # Every test calls from one address. Those of budgets have settings of their own.
@@ -68,6 +69,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and here nothing may be: {report.longrepr}"
     return report  # type: ignore[return-value]
+
+
+def pytest_sessionfinish() -> None:
+    """Removes the database that others were copied from."""
+    remove_prepared()
 
 
 @pytest.fixture
@@ -120,6 +126,7 @@ def server_url(server: RunningServer) -> str:
 @pytest.fixture(scope="session")
 def cluster(settings: Settings) -> Iterator[EmbeddedDatabase]:
     """An embedded Postgres of this worker's own."""
+    prepare(settings)
     embedded = start_embedded(settings, durable=False)
     yield embedded
     embedded.stop()
@@ -129,6 +136,9 @@ def cluster(settings: Settings) -> Iterator[EmbeddedDatabase]:
 @pytest.fixture(scope="session")
 async def database(cluster: EmbeddedDatabase, settings: Settings) -> AsyncIterator[Database]:
     """The migrated database, with the demo's catalog, through the server's own pools."""
+    owner = await asyncpg.connect(cluster.owner_url)
+    await owner.execute("create database migrated template tallygraph")
+    await owner.close()
     await migrate(cluster.owner_url, settings)
     await load_seed(cluster.owner_url, "demo")
     await add_switched_off_tool(cluster.owner_url)

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from settings import Settings
+from tests.prepared import prepare
+
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -60,7 +63,18 @@ def run_command(
 
 
 def start_server(data_directory: Path, root: Path = ROOT, **variables: str) -> RunningServer:
-    """`tallygraph dev` on a free port, once it has said that it is ready."""
+    """`tallygraph dev` on a free port, once it has said that it is ready.
+
+    Where it would make its database first, it finds one that is made and migrated.
+    """
+    data_directory.mkdir(parents=True, exist_ok=True)
+    if "DATABASE_URL" not in variables:
+        prepare(Settings(data_directory=data_directory))
+    return start_server_as_is(data_directory, root, **variables)
+
+
+def start_server_as_is(data_directory: Path, root: Path = ROOT, **variables: str) -> RunningServer:
+    """`tallygraph dev` on whatever is in its folder, so in an empty one with nothing at all."""
     data_directory.mkdir(parents=True, exist_ok=True)
     log = data_directory / "server.log"
     with log.open("ab") as output:

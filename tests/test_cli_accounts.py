@@ -228,3 +228,13 @@ def test_who_signed_up_and_waits_for_a_code_is_not_nobody(
 
     read(cluster, wait)
     one_line(run("users", "confirm-email", email), "Somebody signed up with it", "users create")
+
+
+def test_what_fits_nothing_there_is_is_refused_with_what_there_is(run: Run) -> None:
+    one_line(run("webhooks", "list", "--provider", "pay-pal"), "sandbox", "paymob")
+    one_line(run("webhooks", "list", "--status", "lost"), "QUARANTINED")
+    one_line(run("quotas", "set", "profile", "MEMBER", "--rows", "1"), "profiles")
+    one_line(run("credits", "unlimited", "a@b.test", "--reason", " "), "--reason needs a text")
+    url = "postgresql://127.0.0.1:1/none"
+    one_line(run("import", "users", url), "The source does not answer")
+    one_line(run("import", "users", url, "--report", "/none/report.csv"), "no folder /none")

@@ -20,7 +20,7 @@ USERS = 20
 READ_SECONDS = 0.1
 SIGN_IN_SECONDS = 4.0
 SIGNS_IN_EVERY = 4
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 @dataclass
@@ -52,7 +52,7 @@ async def _read(client: Client, seen: Seen) -> None:
     while True:
         began = perf_counter()
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 answer = await client.send(READ)
             failed = b'"viewer" : {' not in answer.body and b'"viewer":{' not in answer.body
         except (OSError, TimeoutError):
@@ -68,7 +68,7 @@ async def _sign_in(client: Client, person: Person, seen: Seen, first_after: floa
         began = perf_counter()
         passed = False
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 answer = await client.send(SIGN_IN, {"email": person.email, "password": PASSWORD})
                 passed = b"accessToken" in answer.body
         seen.signed_in += passed

@@ -12,10 +12,10 @@ from uuid import UUID
 from graphql import OperationType
 from sqlalchemy import text as sql_text
 
-from db.accounts.emails import email_key
+from db.accounts.emails import clean_email, email_key
 from db.core.actor import NOBODY, SERVICE, Actor
 from db.core.commands import FunctionCall
-from db.core.errors import not_found
+from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.files.storage import open_storage
 from graph.engine.documents.limits import Limits
@@ -98,7 +98,7 @@ async def _find_actor(database: Database, email: str | None) -> Actor:
     async with database.transaction(SERVICE) as transaction:
         found = await transaction.fetch_one(_FIND_USER, email_key=email_key(email))
     if found is None:
-        raise not_found(f"user with the e-mail {email}")
+        raise DomainError(ErrorCode.NOT_FOUND, f"Nobody has the e-mail {clean_email(email)}.")
     return Actor(
         "authenticated",
         found["id"],

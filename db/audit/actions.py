@@ -97,6 +97,7 @@ class AuditAction(State):
     SET_UNLIMITED = "set_unlimited", "Unlimited credits were given or taken by the operator."
 
     REFUND_ORDER = "refund_order", "A payment was refunded by an admin."
+    REPLAY_WEBHOOK = "replay_webhook", "A delivery was processed again for an admin."
     CHANGE_PLAN = "change_plan", "Another plan was chosen."
     CANCEL_PLAN = "cancel_plan", "The plan was cancelled: it ends with its period."
     RESUME_PLAN = "resume_plan", "What was cancelled or chosen was taken back."

@@ -246,6 +246,24 @@ begin
 end;
 $$;
 
+-- As an admin: has a delivery processed again that is not done. Returns it.
+create or replace function app.replay_webhook_for_admin(wanted uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    admin_id uuid := app.required_admin_id();
+begin
+    if not exists (select from public.webhook_events w where w.id = wanted) then
+        perform app.refuse('NOT_FOUND', 'There is no such webhook.', '{"path": ["input", "id"]}');
+    elsif not app.replay_webhook(wanted) then
+        perform app.refuse('INVALID_STATE', 'This webhook has been processed, and is done only once.',
+            '{"path": ["input", "id"]}');
+    end if;
+    insert into public.audit_log (user_id, action, detail)
+    values (admin_id, 'replay_webhook', jsonb_build_object('webhook', 'webhookEvent_' || wanted));
+    return wanted;
+end;
+$$;
+
 revoke execute on function
     app.receive_webhook(text, text, text, boolean, jsonb, text, text, text, text),
     app.queue_webhook(uuid), app.apply_payment_events(text, jsonb), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb, boolean),
@@ -258,3 +276,5 @@ grant execute on function
     app.settle_webhook(uuid, jsonb, boolean), app.vouch_for_webhook(uuid, text, text),
     app.quarantine_webhook(uuid, text, text), app.retry_webhook(uuid), app.sweep_webhooks()
 to service;
+revoke execute on function app.replay_webhook_for_admin(uuid) from public;
+grant execute on function app.replay_webhook_for_admin(uuid) to authenticated;

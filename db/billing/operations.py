@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from db.billing.rules import problems_of_return
 from db.core.actor import SERVICE, Actor
-from db.core.commands import SqlFunction, call_as_service
+from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import Problems
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
@@ -63,6 +63,7 @@ _QUARANTINE = SqlFunction[bool](
 )
 _RETRY = SqlFunction[None]("app.retry_webhook", "void", wanted="uuid")
 REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
+_REPLAY_FOR_ADMIN = SqlFunction[UUID]("app.replay_webhook_for_admin", "uuid", wanted="uuid")
 _REQUEST_REFUND = SqlFunction[Any](
     "app.request_refund",
     "record(request_id uuid, status text, provider text, payment_id text, paid_cents integer,"
@@ -397,6 +398,11 @@ async def sweep_webhooks(database: Database) -> list[UUID]:
     swept = _SWEEP()
     async with database.pools[SERVICE.role].connection() as connection:
         return [row[0] for row in await connection.raw.fetch(swept.sql)]
+
+
+def replay_webhook(webhook_id: UUID) -> FunctionCall[UUID]:
+    """Has a delivery processed again on behalf of an admin; gives it."""
+    return _REPLAY_FOR_ADMIN(wanted=webhook_id)
 
 
 async def request_refund(

@@ -236,9 +236,7 @@ begin
         where o.id = ordered.id;
     end if;
     perform app.notify(ordered.user_id, 'GENERAL', 'notifications.paymentSucceeded.title',
-        'notifications.paymentSucceeded.message', jsonb_build_object(
-            'order', 'order_' || ordered.id,
-            'product', (select p.name from public.products p where p.id = ordered.product_id)));
+        'notifications.paymentSucceeded.message', app.told_of_order(ordered));
 end;
 $$;
 
@@ -377,11 +375,13 @@ end;
 $$;
 
 -- Brings an order in line with its payment: of its credits as large a part is taken back as of the money,
--- rounded down, and as much as is questioned is held. A plan ends when all the money went back.
+-- rounded down, and as much as is questioned is held. A plan ends when all the money went back; while a part is
+-- questioned, as large a part of what is left of its credits is held. The buyer is told.
 create or replace function app.settle_order(ordered public.orders, owner_id uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     money record;
+    wallet public.wallets;
     taken integer;
     questioned integer;
     new_hold uuid;
@@ -389,26 +389,65 @@ declare
 begin
     select m.* into money from public.payments p, app.money_back(p.id) m where p.order_id = ordered.id and p.pays_order;
     taken := app.credits_for(ordered, money.back);
-    questioned := app.credits_for(ordered, least(ordered.amount_cents, money.back + money.questioned)) - taken;
-    if owner_id is not null and ordered.kind = 'CREDITS' then
+    questioned := least(ordered.amount_cents - money.back, money.questioned);
+    new_status := app.settled_status(ordered.amount_cents, money.back, money.questioned, 'PAID');
+    if owner_id is not null then
+        select * into wallet from public.wallets w where w.user_id = owner_id;
         if ordered.hold_id is not null then
             perform app.release_if_open(ordered.hold_id);
         end if;
-        if taken > ordered.credits_taken_back then
-            perform app.take_back_credits(owner_id, taken - ordered.credits_taken_back, ordered.id::text);
+        if ordered.kind = 'CREDITS' then
+            if taken > ordered.credits_taken_back then
+                perform app.take_back_credits(owner_id, taken - ordered.credits_taken_back, ordered.id::text);
+            end if;
+            new_hold := app.hold_back_credits(owner_id,
+                app.credits_for(ordered, money.back + questioned) - taken, ordered.id::text);
+        elsif new_status = 'REFUNDED' and ordered.status <> 'REFUNDED' then
+            perform app.end_ordered_plan(ordered.id);
+        elsif questioned > 0 then
+            new_hold := app.hold_back_plan(owner_id, ordered.id::text, questioned, ordered.amount_cents);
         end if;
-        if questioned > 0 then
-            new_hold := app.hold_back_credits(owner_id, questioned, ordered.id::text);
-        end if;
-    elsif owner_id is not null and money.back >= ordered.amount_cents and ordered.status <> 'REFUNDED' then
-        perform app.end_ordered_plan(ordered.id);
+        perform app.tell_of_money_back(ordered, owner_id, wallet, money.back, new_status);
     end if;
-    new_status := app.settled_status(ordered.amount_cents, money.back, money.questioned, 'PAID');
     update public.orders o
     set refunded_cents = money.back, credits_taken_back = greatest(o.credits_taken_back, taken),
         hold_id = new_hold, status = new_status
     where o.id = ordered.id;
 end;
+$$;
+
+-- Tells a buyer that money of an order went back, or that their bank questions it; and that their credits run low
+-- now, where that is so. `before` is their wallet as it was.
+create or replace function app.tell_of_money_back(
+    ordered public.orders, owner_id uuid, before public.wallets, back integer, new_status text
+) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    told text := case when back > ordered.refunded_cents then 'paymentRefunded'
+        when new_status = 'DISPUTED' and ordered.status <> 'DISPUTED' then 'paymentDisputed' end;
+    lost integer;
+begin
+    if told is not null then
+        perform app.notify(owner_id, 'GENERAL', 'notifications.' || told || '.title',
+            'notifications.' || told || '.message', app.told_of_order(ordered));
+    end if;
+    select before.balance - before.held - (w.balance - w.held) into lost from public.wallets w
+    where w.user_id = owner_id;
+    if lost > 0 and not before.unlimited then
+        perform app.tell_of_low_balance(before, lost);
+    end if;
+end;
+$$;
+
+-- What a notification says of an order: which one, and what it is for, by the key of the product's name, or by its
+-- name where there is no text.
+create or replace function app.told_of_order(ordered public.orders) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select jsonb_build_object('order', 'order_' || ordered.id) || case
+        when exists (select from public.translations t where t.key = 'product.' || ordered.product_id || '.name')
+        then jsonb_build_object('productKey', 'product.' || ordered.product_id || '.name')
+        else jsonb_build_object('product', (select p.name from public.products p where p.id = ordered.product_id))
+    end;
 $$;
 
 -- How many of an order's credits a part of its money is worth, rounded down in the buyer's favour.
@@ -443,5 +482,7 @@ revoke execute on function
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),
     app.note_dispute(public.payments, jsonb), app.money_back(uuid),
     app.settled_status(integer, integer, integer, text), app.settle_payment(uuid),
-    app.settle_order(public.orders, uuid), app.credits_for(public.orders, integer), app.end_ordered_plan(uuid)
+    app.settle_order(public.orders, uuid),
+    app.tell_of_money_back(public.orders, uuid, public.wallets, integer, text), app.told_of_order(public.orders),
+    app.credits_for(public.orders, integer), app.end_ordered_plan(uuid)
 from public;

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
+from db.catalog.schemas import ParametersValidator, schema_fault
 from db.catalog.tables import Tool
 from db.core.errors import Problems, bad_input
 
@@ -47,16 +45,14 @@ def _parameters_schema(schema: Any) -> str | None:
         return 'must be a JSON Schema with "type": "object"'
     if len(json.dumps(schema)) > Tool.large["parameters_schema"]:
         return f"may have at most {Tool.large['parameters_schema']} bytes of JSON"
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError:
-        return "is no valid JSON Schema (2020-12)"
+    if fault := schema_fault(schema):
+        return fault
     for name, rule in schema.get("properties", {}).items():
         if not isinstance(rule, dict):
             return f"says nothing of {name}"
         if rule.get("x-catalog", _CATALOGS[0]) not in _CATALOGS:
             return f"may point to {', '.join(_CATALOGS)} with x-catalog"
-        if "default" in rule and not Draft202012Validator(rule).is_valid(rule["default"]):
+        if "default" in rule and not ParametersValidator(rule).is_valid(rule["default"]):
             return f"does not accept its own default of {name}"
     return None
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
 
+from db.catalog.schemas import ParametersValidator
 from db.core.errors import DomainError, InputRefused, bad_input
 
 _MOST_PROBLEMS = 20
@@ -20,17 +18,6 @@ _KINDS = {
     "boolean": "true or false",
     "array": "a list", "object": "an object", "null": "null",
 }  # fmt: skip
-
-
-def _pattern(validator: Any, pattern: str, value: Any, _: Any) -> Iterator[ValidationError]:
-    """A final `$` is the text's end, as in JSON Schema; Python's also precedes a line break."""
-    if pattern.endswith("$") and not pattern.endswith(r"\$"):
-        pattern = pattern[:-1] + r"\Z"
-    if validator.is_type(value, "string") and not re.search(pattern, value):
-        yield ValidationError("breaks its pattern")
-
-
-_Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +73,11 @@ def _kept(rules: ParameterRules, name: str, value: Any) -> Any:
     if found := rules.references.get(name):
         return found[0]
     rule = rules.schema.get("properties", {}).get(name, {})
-    is_color = isinstance(value, str) and rule.get("format") == "color"
-    return value.lower() if is_color else value
+    if isinstance(value, str) and rule.get("format") == "color":
+        return value.lower()
+    if isinstance(value, float) and rule.get("type") == "integer":
+        return int(value)  # 40.0 is a whole number in JSON Schema, and the same request as 40
+    return value
 
 
 def _problems(
@@ -95,7 +85,7 @@ def _problems(
 ) -> Iterator[DomainError]:
     """What is wrong, at the names that the parameters were `spelled` with."""
     seen = set()
-    for error in _Validator(rules.schema).iter_errors(parameters):
+    for error in ParametersValidator(rules.schema).iter_errors(parameters):
         for place, sentence in _sentences(error, spelled):
             if place not in seen:  # an error is told for each of the names that are missing
                 seen.add(place)

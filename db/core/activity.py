@@ -1,4 +1,4 @@
-"""What waits for workers; how generations, e-mails and pushes have ended of late."""
+"""What waits for workers; how generations, e-mails, pushes and webhooks have ended of late."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ _PUSHES = text("""
     select provider, status, count(*) as pushes from push_deliveries
     where created_at > now() - interval '1 hour' group by provider, status order by 1, 2
 """)
+# Those of the last hour, and what waits from before: it is neither much nor old.
+_WEBHOOKS = text("""
+    select provider, status, coalesce(reason, '') as reason, count(*) as webhooks from (
+        select provider, status, reason from webhook_events
+        where received_at > now() - interval '1 hour'
+        union all
+        select provider, status, reason from webhook_events
+        where status in ('RECEIVED', 'PARKED') and received_at <= now() - interval '1 hour') found
+    group by 1, 2, 3 order by 1, 2, 3
+""")
+_OLDEST_WEBHOOK = text("""
+    select coalesce(max(extract(epoch from now() - received_at)), 0)::float8
+    from webhook_events where status = 'RECEIVED'
+""")
 
 
 async def job_counts(transaction: Transaction) -> list[Any]:
@@ -64,3 +78,14 @@ async def emails_of_the_last_hour(transaction: Transaction) -> list[Any]:
 async def pushes_of_the_last_hour(transaction: Transaction) -> list[Any]:
     """By `provider` and `status`: how many `pushes` of those that began in the last hour."""
     return await transaction.fetch_all(_PUSHES)
+
+
+async def webhooks_by_status(transaction: Transaction) -> list[Any]:
+    """By `provider`, `status` and `reason`: `webhooks` of the last hour, and all that wait."""
+    return await transaction.fetch_all(_WEBHOOKS)
+
+
+async def oldest_webhook_seconds(transaction: Transaction) -> float:
+    """How long the delivery that was processed by no worker yet has waited."""
+    seconds: float = await transaction.fetch_value(_OLDEST_WEBHOOK)
+    return seconds

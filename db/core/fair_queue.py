@@ -97,26 +97,26 @@ class FairSlots:
         self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
 
     @asynccontextmanager
-    async def slot(self, asker: Asker, patience_seconds: float) -> AsyncIterator[None]:
+    async def slot(self, asker: Asker, timeout_seconds: float) -> AsyncIterator[None]:
         """A block within a slot; `TimeoutError` when it is not this asker's turn in time."""
-        await self._take(asker, patience_seconds)
+        await self._take(asker, timeout_seconds)
         try:
             yield
         finally:
             self._give_back()
 
-    async def _take(self, asker: Asker, patience_seconds: float) -> None:
+    async def _take(self, asker: Asker, timeout_seconds: float) -> None:
         if self.free:
             self.free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.put(asker, turn)
         try:
-            async with asyncio.timeout(patience_seconds):
+            async with asyncio.timeout(timeout_seconds):
                 await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self._give_back()  # it was given in the same moment
+                self._give_back()  # it was given at the same time
             turn.cancel()
             raise
 

@@ -68,5 +68,5 @@ def seconds_to_wait(retry_after: str) -> float | None:
         until = parsedate_to_datetime(said)
     except ValueError:
         return None
-    moment = until.replace(tzinfo=until.tzinfo or UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+    at = until.replace(tzinfo=until.tzinfo or UTC)
+    return max((at - datetime.now(UTC)).total_seconds(), 0.0)

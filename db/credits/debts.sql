@@ -48,10 +48,21 @@ $$;
 -- first. Returns the hold, null when there is nothing to hold.
 create or replace function app.hold_back_credits(owner_id uuid, amount integer, purchase_reference text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.lock_wallet(owner_id);
+    return app.hold_back_entries(owner_id, app.entries_taken_back(owner_id, amount, purchase_reference),
+        purchase_reference);
+end;
+$$;
+
+-- Holds what `taken` takes from a user's grants, while it is open whether a purchase stands. Returns the hold, null
+-- when it takes nothing.
+create or replace function app.hold_back_entries(
+    owner_id uuid, taken public.credit_entries[], purchase_reference text
+) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     lasts constant interval := '1 year';
-    wallet public.wallets := app.lock_wallet(owner_id);
-    taken public.credit_entries[] := app.entries_taken_back(owner_id, amount, purchase_reference);
     held integer := -coalesce((select sum(t.amount) from unnest(taken) t), 0);
     new_hold uuid;
 begin
@@ -126,7 +137,8 @@ $$;
 
 revoke execute on function
     app.entries_taken_back(uuid, integer, text), app.take_back_credits(uuid, integer, text),
-    app.hold_back_credits(uuid, integer, text), app.release_if_open(uuid), app.pay_debt(uuid),
+    app.hold_back_credits(uuid, integer, text), app.hold_back_entries(uuid, public.credit_entries[], text),
+    app.release_if_open(uuid), app.pay_debt(uuid),
     app.merge_debt(uuid, uuid)
 from public;
 grant execute on function app.pay_debt(uuid) to service;

@@ -300,7 +300,7 @@ begin
 end;
 $$;
 
--- Tells a user that their credits run low, when a use of `amount` is what takes them down to the bound. What
+-- Tells a user that their credits run low, when what takes `amount` of them takes them down to the bound. What
 -- comes back of it and is used again is no news: they are told again once they have been given more.
 create or replace function app.tell_of_low_balance(wallet public.wallets, amount integer) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -403,14 +403,15 @@ end;
 $$;
 
 -- The entries that give `amount` of a hold back to the grants it came from, last taken first; `daily`
--- says how much of it counts against today's cap no longer. A grant that expired meanwhile is
--- emptied again by the next lock of the wallet.
+-- says how much of it counts against today's cap no longer: nothing of what was held back from an order, since
+-- no cap counted it. A grant that expired meanwhile is emptied again by the next lock of the wallet.
 create or replace function app.return_to_grants(
     hold public.credit_holds, amount integer, out returned public.credit_entries[], out daily integer
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    made_today boolean := (hold.created_at at time zone 'UTC')::date = (now() at time zone 'UTC')::date;
+    counted_today boolean := (hold.created_at at time zone 'UTC')::date = (now() at time zone 'UTC')::date
+        and coalesce(hold.reference_id, '') not like 'order\_%';
     left_over integer := amount;
     origin record;
     part integer;
@@ -418,7 +419,7 @@ begin
     daily := 0;
     returned := '{}';
     for origin in
-        select p.grant_id, p.amount, g.source = 'PLAN' and made_today as is_daily
+        select p.grant_id, p.amount, g.source = 'PLAN' and counted_today as is_daily
         from public.credit_hold_parts p join public.credit_grants g on g.id = p.grant_id
         where p.hold_id = hold.id order by p.position desc
     loop

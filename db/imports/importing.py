@@ -20,7 +20,7 @@ from db.imports.rules import NewImport, Refused, decide_import
 
 SOURCE = "supabase"
 # A busy row ends the import, which is run again, rather than holding up who waits behind it.
-_PATIENCE = "set lock_timeout = '10s'"
+_LOCK_TIMEOUT = "set lock_timeout = '10s'"
 _USERS = """
 insert into users (id, email, email_key, is_anonymous, display_name, locale,
     email_confirmed_at, created_at)
@@ -118,7 +118,7 @@ async def import_users(
     report = ImportReport()
     async with as_owner(owner_url) as connection:
         importing = _Importing(connection, options, report)
-        await connection.execute(_PATIENCE)
+        await connection.execute(_LOCK_TIMEOUT)
         async for batch in batches:
             await importing.take(batch)
             progress(report)

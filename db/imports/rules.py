@@ -91,7 +91,8 @@ def decide_import(
     password_hash = _given(row, "encrypted_password")
     if password_hash and cost_of(password_hash) is None:
         return Refused(
-            str(user_id), f"the password's hash is of another kind than bcrypt to {HIGHEST_COST}"
+            str(user_id),
+            f"the password's hash is not bcrypt of a cost from {LOWEST_COST} to {HIGHEST_COST}",
         )
     try:
         said = _json(row, "raw_user_meta_data")

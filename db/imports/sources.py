@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -24,30 +25,54 @@ select to_jsonb(u) as row from auth.users u
 where ($1::uuid is null or u.id > $1) order by u.id limit $2
 """
 _IDENTITIES = "select to_jsonb(i) as row from auth.identities i where i.user_id = any($1::uuid[])"
+# SQLSTATE classes and codes of the source, and what each asks of the operator.
+_REFUSALS = {
+    "28": "The source refused the user or the password: correct them in its URL.",
+    "3D000": "The source has no database of the name in its URL: correct it.",
+    "3F000": "This database has no table auth.users: name a Supabase project's.",
+    "42P01": "This database has no table auth.users: name a Supabase project's.",
+    "42501": "The user in the source's URL may not read auth.users: name one that may.",
+    "08": "The connection to the source was lost: run this again, it goes on where it stopped.",
+}
 _HAS_IDENTITIES = "select to_regclass('auth.identities') is not null"
 
 
 async def from_database(url: str) -> AsyncIterator[list[SourceRow]]:
     """The users of a Supabase project, whose database `url` names, in the order of their ids."""
-    connection = await asyncpg.connect(url)
+    with _source_refusals():
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("set default_transaction_read_only = on")
+            has_identities = await connection.fetchval(_HAS_IDENTITIES)
+            last: UUID | None = None
+            while True:
+                found = await connection.fetch(_USERS, last, BATCH_ROWS)
+                rows = [orjson.loads(one["row"]) for one in found]
+                if not rows:
+                    return
+                ids = [UUID(row["id"]) for row in rows]
+                identities = await connection.fetch(_IDENTITIES, ids) if has_identities else []
+                by_user = _by_user(orjson.loads(one["row"]) for one in identities)
+                yield [(row, by_user.get(row["id"], [])) for row in rows]
+                last = ids[-1]
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def _source_refusals() -> Iterator[None]:
+    """What the source refuses is said of the source, in a sentence without its URL."""
     try:
-        await connection.execute("set default_transaction_read_only = on")
-        has_identities = await connection.fetchval(_HAS_IDENTITIES)
-        last: UUID | None = None
-        while True:
-            found = await connection.fetch(_USERS, last, BATCH_ROWS)
-            rows = [orjson.loads(one["row"]) for one in found]
-            if not rows:
-                return
-            ids = [UUID(row["id"]) for row in rows]
-            identities = await connection.fetch(_IDENTITIES, ids) if has_identities else []
-            by_user = _by_user(orjson.loads(one["row"]) for one in identities)
-            yield [(row, by_user.get(row["id"], [])) for row in rows]
-            last = ids[-1]
-    except asyncpg.UndefinedTableError:
-        raise _bad("This database has no table auth.users: name a Supabase project's.") from None
-    finally:
-        await connection.close()
+        yield
+    except OSError:
+        raise _bad(
+            "The source does not answer: look at the host and the port in its URL, and at the "
+            "network."
+        ) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        state = getattr(error, "sqlstate", None) or ""
+        said = next((text for start, text in _REFUSALS.items() if state.startswith(start)), None)
+        raise _bad(said or f"The source could not be read: {type(error).__name__}.") from None
 
 
 async def from_files(users: Path, identities: Path | None) -> AsyncIterator[list[SourceRow]]:

@@ -1,13 +1,13 @@
 -- The calendar of plans, in UTC whatever a session's time zone is: months are counted from an anchor and
 -- never from the month before, so that a plan of 31 January goes on on 28 February and on 31 March.
 
--- The moment that lies so many months after the anchor: the same day of the month, or the last that
+-- The time that lies so many months after the anchor: the same day of the month, or the last that
 -- the month has.
 create or replace function app.plan_month(anchor timestamptz, months integer) returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp
 return (anchor at time zone 'UTC' + make_interval(months => months)) at time zone 'UTC';
 
--- How many months begin after the anchor's own and up to a moment; 0 before the anchor, too.
+-- How many months begin after the anchor's own and up to a time; 0 before the anchor, too.
 create or replace function app.plan_months_begun(anchor timestamptz, at timestamptz) returns integer
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -22,17 +22,17 @@ begin
 end;
 $$;
 
--- When the month began in which a moment lies.
+-- When the month began in which a time lies.
 create or replace function app.plan_month_of(anchor timestamptz, at timestamptz) returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp
 return app.plan_month(anchor, app.plan_months_begun(anchor, at));
 
--- When the next month begins after a moment.
+-- When the next month begins after a time.
 create or replace function app.next_plan_month(anchor timestamptz, at timestamptz) returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp
 return app.plan_month(anchor, app.plan_months_begun(anchor, at) + 1);
 
--- When credits are due next after a moment, in a period that ends at `ends_at` (null: never): when the
+-- When credits are due next after a time, in a period that ends at `ends_at` (null: never): when the
 -- next month begins, or with the period, where less than half a month would be left. A period of 30
 -- days from 31 January has one month, though February ends within it.
 create or replace function app.next_plan_credits(anchor timestamptz, at timestamptz, ends_at timestamptz)
@@ -41,7 +41,7 @@ language sql immutable set search_path = pg_catalog, pg_temp
 return case when ends_at < app.next_plan_month(anchor, at) + interval '15 days' then ends_at
     else app.next_plan_month(anchor, at) end;
 
--- How many months, and parts of them, lie between two moments.
+-- How many months, and parts of them, lie between two times.
 create or replace function app.plan_months_left(anchor timestamptz, at timestamptz, until timestamptz)
 returns numeric
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

@@ -82,7 +82,7 @@ begin
 end;
 $$;
 
--- So many months after a moment, by the anchor when it is the beginning of one of its months.
+-- So many months after a time, by the anchor when it is the beginning of one of its months.
 create or replace function app.plan_months_on(anchor timestamptz, from_at timestamptz, months integer)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -220,7 +220,37 @@ begin
 end;
 $$;
 
+-- Holds as large a part of what is left of a period's credits as of its price is questioned, rounded down. Returns
+-- the hold, null when there is nothing to hold.
+create or replace function app.hold_back_plan(owner_id uuid, reference text, questioned integer, price integer)
+returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    missing integer;
+    source record;
+    taken public.credit_entries[] := '{}';
+begin
+    perform app.lock_wallet(owner_id);
+    for source in
+        select g.id, g.remaining, sum(g.remaining) over () as all_of_them
+        from public.plan_periods p
+        join public.plan_credits c on c.period_id = p.id
+        join public.credit_entries e on e.transaction_id = c.transaction_id and e.account = 'GRANT'
+        join public.credit_grants g on g.id = e.grant_id and g.usable
+        where p.reference = hold_back_plan.reference and p.user_id = owner_id and p.revoked_at is null
+        order by g.created_at, g.id
+    loop
+        missing := coalesce(missing, floor(source.all_of_them * questioned / price));
+        exit when missing = 0;
+        taken := taken || app.entry('GRANT', -least(missing, source.remaining), source.id);
+        missing := missing - least(missing, source.remaining);
+    end loop;
+    return app.hold_back_entries(owner_id, taken, hold_back_plan.reference);
+end;
+$$;
+
 revoke execute on function
+    app.hold_back_plan(uuid, text, integer, integer),
     app.start_plan(uuid, text, timestamptz, text, integer),
     app.planned_period(uuid, text, timestamptz, integer),
     app.plan_months_on(timestamptz, timestamptz, integer), app.begin_period(public.plan_periods),

@@ -7,7 +7,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select coalesce(p.price_cents, 2147483647) from public.plans p where p.id = wanted;
 $$;
 
--- The period that counts at a moment: of those that overlap the one of the highest price. Null when none
+-- The period that counts at a time: of those that overlap the one of the highest price. Null when none
 -- is paid.
 create or replace function app.plan_period_at(owner_id uuid, at timestamptz) returns public.plan_periods
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -220,11 +220,11 @@ async def test_guests_come_as_guests_and_who_is_banned_comes_locked(
         ({"is_sso_user": "t"}, "signs in by SSO, which has no counterpart here"),
         (
             {"encrypted_password": "$argon2id$v=19$m=1,t=1,p=1$YQ$YQ"},
-            f"the password's hash is of another kind than bcrypt to {HIGHEST_COST}",
+            f"the password's hash is not bcrypt of a cost from 4 to {HIGHEST_COST}",
         ),
         (
             {"encrypted_password": HASH.replace("$04$", "$31$")},
-            f"the password's hash is of another kind than bcrypt to {HIGHEST_COST}",
+            f"the password's hash is not bcrypt of a cost from 4 to {HIGHEST_COST}",
         ),
         ({"created_at": "yesterday"}, "created_at is no time"),
         ({"raw_user_meta_data": "{"}, "raw_user_meta_data is no JSON"),
@@ -290,6 +290,25 @@ async def test_a_projects_database_is_read_in_batches(
     assert [len(batch) for batch in batches] == [2, 2, 1]
     read = [(UUID(user["id"]), len(found)) for batch in batches for user, found in batch]
     assert read == [(one, int(one == ids[3])) for one in ids]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda url: "postgresql://ada:secret-word@127.0.0.1:1/none", "does not answer"),
+        (lambda url: "postgresql://ada:secret-word@nowhere.invalid/none", "does not answer"),
+        (lambda url: f"{url}_none", "no database of the name"),
+        (lambda url: url.replace("@", "-wrong@"), "refused the user or the password"),
+    ],
+    ids=["port", "host", "database", "password"],
+)
+async def test_what_is_wrong_with_the_source_is_said_of_the_source(
+    cluster: EmbeddedDatabase, change: Callable[[str], str], sentence: str
+) -> None:
+    with pytest.raises(DomainError, match=sentence) as refused:
+        _ = [batch async for batch in from_database(change(cluster.owner_url))]
+    assert "source" in refused.value.message.lower()
+    assert "secret-word" not in refused.value.message
 
 
 async def test_a_file_is_imported_by_the_command_and_the_rest_is_reported(

@@ -12,6 +12,8 @@ import asyncpg
 
 from db.core.registry import metadata
 from db.embedded.database import EmbeddedDatabase
+from db.migrations.migrate import migrate
+from settings import Settings
 
 from ..rows import (
     ADMIN,
@@ -108,17 +110,29 @@ async def add_members(owner: asyncpg.Connection) -> None:
 
 
 @asynccontextmanager
-async def scratch_database(cluster: EmbeddedDatabase, name: str) -> AsyncIterator[str]:
+async def scratch_database(
+    cluster: EmbeddedDatabase, name: str, template: str = "template1"
+) -> AsyncIterator[str]:
     """An empty database beside the worker's own, for a block; yields its owner's URL."""
     owner = await asyncpg.connect(cluster.owner_url)
     try:
-        await owner.execute(f"create database {name}")
+        await owner.execute(f"create database {name} template {template}")
         try:
             yield other_database(cluster.owner_url, name)
         finally:
             await owner.execute(f"drop database {name} with (force)")
     finally:
         await owner.close()
+
+
+@asynccontextmanager
+async def migrated_database(
+    cluster: EmbeddedDatabase, settings: Settings, name: str
+) -> AsyncIterator[str]:
+    """One at the newest revision and without rows; the fixture `database` makes what is copied."""
+    async with scratch_database(cluster, name, "migrated") as owner_url:
+        await migrate(owner_url, settings)
+        yield owner_url
 
 
 def other_database(url: str, name: str) -> str:

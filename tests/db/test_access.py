@@ -29,13 +29,13 @@ from db.core.access import (
     declare_group,
     parent_of,
 )
+from db.core.pool import Database
 from db.core.predicates import Asking
 from db.core.rls import condition, policies
 from db.embedded.database import EmbeddedDatabase
-from db.migrations.migrate import migrate
 from settings import Settings
 
-from .rows import other_database, scratch_database
+from .rows import migrated_database, other_database
 from .ruled import (
     IN_TEAM,
     PEOPLE,
@@ -61,10 +61,11 @@ GUARDS = {
 
 
 @pytest.fixture(scope="module")
-async def ruled(cluster: EmbeddedDatabase, settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+async def ruled(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection to a scratch database with the rules' tables."""
-    async with scratch_database(cluster, "ruled") as owner_url:
-        await migrate(owner_url, settings)
+    async with migrated_database(cluster, settings, "ruled") as owner_url:
         owner = await asyncpg.connect(owner_url)
         await make_ruled(owner)
         await owner.close()

@@ -21,13 +21,13 @@ from db.core.registry import metadata
 from db.embedded.database import EmbeddedDatabase
 from db.migrations import autogenerate
 from db.migrations.functions import declared_functions
-from db.migrations.migrate import alembic_config, migrate
+from db.migrations.migrate import alembic_config
 from db.migrations.steps import VERSIONS
 from db.notifications.tables import Notification
 from db.profiles.tables import Profile
 from settings import Settings
 
-from .rows import scratch_database
+from .rows import migrated_database
 from .test_migrations import TABLES_SQL, catalog
 from .test_migrations_frozen import living
 
@@ -46,8 +46,7 @@ async def migrated(
     cluster: EmbeddedDatabase, database: Database, settings: Settings
 ) -> AsyncIterator[str]:
     """A database of its own at the newest revision; its owner's URL."""
-    async with scratch_database(cluster, "drafted") as owner_url:
-        await migrate(owner_url, settings)
+    async with migrated_database(cluster, settings, "drafted") as owner_url:
         yield owner_url
 
 

@@ -77,6 +77,7 @@ CALLABLE = {
         "app.open_order(text,text,text,text,text)",
         "app.invite_member(uuid,text,text,text)",
         "app.request_refund(uuid,integer,text,text)",
+        "app.replay_webhook_for_admin(uuid)",
         "app.leave_organization(uuid)",
         "app.organization_ids(text[])",
         "app.complete_activity(uuid,integer,boolean,text)",

@@ -14,10 +14,10 @@ from db.accounts.emails import EMAIL_MAX_BYTES, check_new_email, could_be_email,
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
-from db.migrations.migrate import alembic_config, migrate
+from db.migrations.migrate import alembic_config
 from settings import Settings
 
-from .rows import scratch_database
+from .rows import migrated_database
 
 ONE_ADDRESS = [
     (
@@ -138,9 +138,8 @@ async def test_accounts_that_turn_out_to_share_an_address_leave_it_to_the_oldest
     cluster: EmbeddedDatabase, database: Database, settings: Settings
 ) -> None:
     typed = ["v@münchen.example", "V@xn--mnchen-3ya.example", "v@münchen。example", "Ana@a.example"]
-    async with scratch_database(cluster, "addresses") as owner_url:
+    async with migrated_database(cluster, settings, "addresses") as owner_url:
         config = alembic_config(owner_url)
-        await migrate(owner_url, settings)
         await asyncio.to_thread(command.downgrade, config, "0090")
         owner = await asyncpg.connect(owner_url)
         for age, email in enumerate(typed):

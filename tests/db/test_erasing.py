@@ -28,12 +28,11 @@ from db.core.registry import models
 from db.credits.proof import prove_ledger
 from db.embedded.database import EmbeddedDatabase
 from db.leaving import operations
-from db.migrations.migrate import migrate
 from jobs.leaving import erase_account
 from settings import Settings
 
 from .leaving import LEAVING, NEEDLES, STAYING, Place, fill_with_persons, rows_of, search
-from .rows import scratch_database
+from .rows import migrated_database
 
 LINKS = """
 select k.conrelid::regclass::text as table_name, a.attname::text as column_name,
@@ -130,11 +129,10 @@ def test_every_reason_is_told() -> None:
 
 @pytest.fixture(scope="module")
 async def filled(
-    cluster: EmbeddedDatabase, settings: Settings
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
 ) -> AsyncIterator[tuple[Database, asyncpg.Connection]]:
     """A scratch database with rows of two users in every table."""
-    async with scratch_database(cluster, "leaving") as owner_url:
-        await migrate(owner_url, settings)
+    async with migrated_database(cluster, settings, "leaving") as owner_url:
         owner = await asyncpg.connect(owner_url)
         await fill_with_persons(owner)
         database = await Database.connect(owner_url, settings.model_copy(update={"pool_size": 2}))

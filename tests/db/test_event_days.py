@@ -11,11 +11,10 @@ import pytest
 from db.core.pool import Database
 from db.core.retention import rotate_event_partitions
 from db.embedded.database import EmbeddedDatabase
-from db.migrations.migrate import migrate
 from jobs.core.declare import declared_work
 from settings import Settings
 
-from .rows import scratch_database
+from .rows import migrated_database
 
 WRITE = """
 insert into events (topic, snapshot, created_at) values ('test', '{}', $1)
@@ -31,10 +30,11 @@ def day_of(moment: datetime) -> str:
 
 
 @pytest.fixture
-async def log(cluster: EmbeddedDatabase, settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+async def log(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> AsyncIterator[asyncpg.Connection]:
     """A database of its own, as its owner."""
-    async with scratch_database(cluster, "event_days") as owner_url:
-        await migrate(owner_url, settings)
+    async with migrated_database(cluster, settings, "event_days") as owner_url:
         connection = await asyncpg.connect(owner_url)
         yield connection
         await connection.close()

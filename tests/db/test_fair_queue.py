@@ -8,14 +8,14 @@ import pytest
 
 from db.core.fair_queue import Asker, FairSlots
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 async def test_networks_take_turns_and_in_each_its_accounts() -> None:
     slots, done, gate = FairSlots(1), list[str](), asyncio.Event()
 
     async def work(network: str, account: str) -> None:
-        async with slots.slot(Asker(network, account), PATIENCE_SECONDS):
+        async with slots.slot(Asker(network, account), TIMEOUT_SECONDS):
             await gate.wait()
             done.append(f"{network} {account}")
 
@@ -40,10 +40,10 @@ async def test_who_leaves_while_waiting_takes_no_slot_along(given_at_once: bool)
     slots, begun = FairSlots(1), list[str]()
 
     async def work(name: str) -> None:
-        async with slots.slot(Asker(name), PATIENCE_SECONDS):
+        async with slots.slot(Asker(name), TIMEOUT_SECONDS):
             begun.append(name)
 
-    async with slots.slot(Asker("first"), PATIENCE_SECONDS):
+    async with slots.slot(Asker("first"), TIMEOUT_SECONDS):
         leaving = asyncio.create_task(work("leaving"))
         await asyncio.sleep(0)
         if not given_at_once:
@@ -56,9 +56,9 @@ async def test_who_leaves_while_waiting_takes_no_slot_along(given_at_once: bool)
     assert begun == ["next"]
 
 
-async def test_patience_ends() -> None:
+async def test_waiting_ends() -> None:
     slots = FairSlots(1)
-    async with slots.slot(Asker("first"), PATIENCE_SECONDS):
+    async with slots.slot(Asker("first"), TIMEOUT_SECONDS):
         with pytest.raises(TimeoutError):
             async with slots.slot(Asker("second"), 0.001):
                 pass

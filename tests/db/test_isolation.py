@@ -18,12 +18,11 @@ from db.core.actor import NOBODY, SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
-from db.migrations.migrate import migrate
 from settings import Settings
 
 from ..rows import EX_MEMBER, GUEST, MANAGER, MEMBER, VIEWER
 from .isolation import CHECKS, FOREIGN, FilledDatabase, complaints, untaught
-from .rows import ADMIN, FIRST, SECOND, add_members, fill, other_database, scratch_database
+from .rows import ADMIN, FIRST, SECOND, add_members, fill, migrated_database, other_database
 
 ACTORS = {
     "anon": NOBODY,
@@ -45,11 +44,10 @@ ACTORS_OF_GROUPS = {
 
 @pytest.fixture(scope="module")
 async def filled(
-    cluster: EmbeddedDatabase, settings: Settings
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
 ) -> AsyncIterator[tuple[Database, asyncpg.Connection]]:
     """A scratch database with rows of two users, its pools, and a superuser's connection."""
-    async with scratch_database(cluster, "isolation") as owner_url:
-        await migrate(owner_url, settings)
+    async with migrated_database(cluster, settings, "isolation") as owner_url:
         owner = await asyncpg.connect(owner_url)
         await fill(owner)
         await add_members(owner)

@@ -25,6 +25,7 @@ from jobs.generations import end_overdue_work
 from settings import Settings
 
 from ..jobs.helpers import eventually
+from ..prepared import prepare
 from .ledger_fire import (
     GRANTED,
     Acknowledged,
@@ -45,6 +46,7 @@ def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings,
     """A deployment's settings, and a database that keeps what it has acknowledged."""
     folder: Path = tmp_path_factory.mktemp("doomed") / "data"
     settings = Settings(data_directory=folder, access_token_seconds=24 * 3600)
+    prepare(settings)
     cluster = start_embedded(settings, durable=True)
     yield settings, cluster
     cluster.stop()

@@ -25,7 +25,7 @@ from db.quotas.administration import declared, write_declared_limits
 from settings import Settings
 
 from ..conftest import MakeUser
-from .rows import FIRST, fill, scratch_database
+from .rows import FIRST, fill, migrated_database
 
 CREATE = text("select app.insert_profiles(:given)")
 UPDATE = text("select app.update_profiles(:id, :given)")
@@ -381,9 +381,8 @@ async def test_a_smaller_plan_or_limit_holds_at_once(
 async def test_what_was_stored_before_is_counted_when_migrating(
     cluster: EmbeddedDatabase, database: Database, settings: Settings
 ) -> None:
-    async with scratch_database(cluster, "counted") as owner_url:
+    async with migrated_database(cluster, settings, "counted") as owner_url:
         config = alembic_config(owner_url)
-        await migrate(owner_url, settings)
         connection = await asyncpg.connect(owner_url)
         await fill(connection)
         await connection.close()

@@ -97,6 +97,12 @@ def keys_in_use() -> set[str]:
             for plan in SEED["plans"]
             for part in ("name", "description")
         ),
+        *(f"product.{product['id']}.name" for product in SEED["products"]),
+        *(
+            f"notifications.{told}.{part}"
+            for told in ("paymentRefunded", "paymentDisputed")
+            for part in ("title", "message")
+        ),
         *(f"notifications.kind.{kind}" for kind in ("offer", "feature", "general")),
     }
 
@@ -122,7 +128,7 @@ def test_every_language_is_one_of_the_products() -> None:
 
 def test_the_english_names_are_those_of_the_catalog() -> None:
     for table, prefix, key in (("hairstyles", "hairstyle", "id"), ("plans", "plan", "id"),
-                               ("skin_colors", "skinColor", "hex_code")):  # fmt: skip
+                               ("products", "product", "id"), ("skin_colors", "skinColor", "hex_code")):  # fmt: skip
         for row in SEED[table]:
             assert TEXTS["en", f"{prefix}.{row[key]}.name"] == row["name"]
 

@@ -147,7 +147,7 @@ async def test_the_function_itself_takes_no_size_that_makes_room(
     assert not await owner.fetchval(counted, actor.user_id)
 
 
-async def test_nobody_makes_an_upload_without_the_verb(
+async def test_nobody_makes_an_upload_without_the_function(
     database: Database, make_user: MakeUser
 ) -> None:
     actor = await make_user()
@@ -293,7 +293,7 @@ async def test_a_deleted_photo_is_forgotten_and_frees_its_room(
     assert await refusal_of(announced(database, actor, 1_000, limits)) is None
 
 
-async def test_only_the_owners_verbs_are_theirs(database: Database, make_user: MakeUser) -> None:
+async def test_only_the_owners_commands_are_theirs(database: Database, make_user: MakeUser) -> None:
     actor = await make_user()
     for function in (
         "app.lock_uploads(gen_random_uuid())",

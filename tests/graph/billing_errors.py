@@ -125,6 +125,18 @@ async def refunded_otherwise(stage: Any) -> str:
     return f"{{{paid}, amountCents: 2}}"
 
 
+async def processed(stage: Any) -> str:
+    """A delivery that is done."""
+    webhook = await stage.owner.fetchval(
+        "insert into webhook_events (provider, event_id, kind, verified, status)"
+        " values ('none', gen_random_uuid()::text, 'test', false, 'RECEIVED') returning id"
+    )
+    await stage.owner.execute(
+        "update webhook_events set status = 'PROCESSED' where id = $1", webhook
+    )
+    return f'{{id: "webhookEvent_{webhook}"}}'
+
+
 async def refunded_too_much(stage: Any) -> str:
     return f"{{{await paid_at(stage, 'none')}, amountCents: 501}}"
 
@@ -149,5 +161,9 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "PROVIDER_REFUSED": unrefunded(ErrorCode.PROVIDER_REFUSED),
         "PROVIDER_FAILED": unrefunded(ErrorCode.PROVIDER_FAILED),
         "IDEMPOTENCY_CONFLICT": refunded_otherwise,
+    },
+    "replayWebhook": {
+        "NOT_FOUND": '{id: "webhookEvent_00000000-0000-0000-0000-000000000001"}',
+        "INVALID_STATE": processed,
     },
 }

@@ -52,6 +52,7 @@ INPUTS = {
     "givePlan": '{userId: "%s", planId: "pro", reason: "r", idempotencyKey: "k"}',
     "refundOrder": '{orderId: "%s", reason: "r", idempotencyKey: "k"}',
     "lockUser": '{id: "%s"}',
+    "replayWebhook": '{id: "%s"}',
     "promoteUser": '{id: "%s"}',
     "retryJob": '{id: "%s"}',
     "sendNotification": (

@@ -26,6 +26,8 @@ CHECKOUT = """mutation($product: ID!, $key: String!, $success: String) {
     viewer { orders { nodes { id } } } errors { code path } } }"""
 MINE = """{ viewer { orders { nodes { id status } }
   payments { nodes { id provider orderId amountCents currency status createdAt } } } }"""
+REPLAY = """mutation($id: ID!) { replayWebhook(input: {id: $id}) {
+  webhookEvent { id status reason } errors { code } } }"""
 WEBHOOKS = "{ webhookEvents(first: 100) { nodes { provider kind status body headers orderId } } }"
 
 
@@ -190,3 +192,33 @@ async def test_an_order_is_its_buyers_alone(
     assert (raw["kind"], raw["status"]) == ("payment.succeeded", "PROCESSED")
     assert told["payment"] in raw["body"]
     assert "sandbox-signature" in raw["headers"]
+
+
+async def test_an_admin_has_a_delivery_processed_again(
+    ask: Ask, owner: asyncpg.Connection, make_user: MakeUser, services: Services
+) -> None:
+    """What was quarantined for a fault of ours is processed once more, and it is noted by whom."""
+    admin = await make_user()
+    await owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
+    webhook = await owner.fetchval(
+        "insert into webhook_events (provider, event_id, kind, verified, status, reason)"
+        " values ('none', gen_random_uuid()::text, 'test', true, 'QUARANTINED', 'FAILED')"
+        " returning id"
+    )
+    replayed = (await ask(REPLAY, {"id": f"webhookEvent_{webhook}"}, actor=admin))["data"]
+    assert replayed["replayWebhook"] == {
+        "webhookEvent": {"id": f"webhookEvent_{webhook}", "status": "RECEIVED", "reason": None},
+        "errors": [],
+    }
+    queued = "select count(*) from queue.pgqueuer where dedupe_key = 'webhook:' || $1"
+    assert await owner.fetchval(queued, str(webhook)) == 1
+    await inbox_of(services).process(webhook)  # by a provider that is not set up
+    assert await owner.fetchval("select reason from webhook_events where id = $1", webhook) == (
+        "PROVIDER_OFF"
+    )
+    noted = await owner.fetchval(
+        "select detail ->> 'webhook' from audit_log"
+        " where user_id = $1 and action = 'replay_webhook'",
+        admin.user_id,
+    )
+    assert noted == f"webhookEvent_{webhook}"

@@ -124,6 +124,7 @@ KEPT: list[tuple[str, Any, Any]] = [
     ("hair-color", {"color": ANY_HEX}, {"color": "#12abcd"}),
     ("age", {}, {"age": 40}),
     ("age", {"age": 10}, {"age": 10}),
+    ("age", {"age": 41.0}, {"age": 41}),
     ("smile", {}, {"intensity": 50}),
     ("smile", {"intensity": 0}, {"intensity": 0}),
     ("fat", {"intensity": 0}, {"intensity": 0}),

@@ -170,6 +170,8 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
         "n": {"x-catalog": "users"}}}}, ["parametersSchema"]),
     ("saveTool", {"id": "age", "parametersSchema": {"type": "object", "properties": {"n": True}}},
      ["parametersSchema"]),
+    ("saveTool", {"id": "age", "parametersSchema": {"type": "object", "properties": {
+        "n": {"type": "string", "pattern": "(?=a)a"}}}}, ["parametersSchema"]),
     ("saveHairstyle", {"id": "test-style", "name": "x"}, ["category"]),
     ("saveHairstyle", {"id": "test-style", "name": "x" * 101, "imageUrl": "a.png",
                        "gender": "MALE", "category": "Two Words"}, ["name", "imageUrl", "category"]),

@@ -312,7 +312,7 @@ async def test_a_payload_is_what_a_query_reads_afterwards(
     assert orjson.dumps(read["data"]["node"]) == orjson.dumps(done[row])
 
 
-async def test_a_verbs_payload_shows_the_wallet_as_it_is_afterwards(both: Both) -> None:
+async def test_a_mutations_payload_shows_the_wallet_as_it_is_afterwards(both: Both) -> None:
     text = """mutation { spendCredits(input: {amount: 2, idempotencyKey: "wallet"}) {
       credits { available balance held __typename } transaction { id balanceAfter } } }"""
     spent = (await both.compiled(text, {}))["data"]["spendCredits"]

@@ -94,7 +94,7 @@ def answering(
     return make
 
 
-async def test_only_what_is_beyond_the_verbs_rows_is_planned_in_every_call(
+async def test_only_what_is_beyond_the_functions_rows_is_planned_in_every_call(
     engine: Engine, services: Services, upload: tuple[Actor, UUID]
 ) -> None:
     actor, upload_id = upload
@@ -146,7 +146,7 @@ async def test_what_a_verb_changed_is_seen_beyond_its_own_row(
     assert {"id": generation["id"]} in payload["viewer"]["generations"]["nodes"]
 
 
-async def test_a_refused_verb_leaves_its_rows_null(ask: Ask, make_user: MakeUser) -> None:
+async def test_a_refused_call_leaves_its_rows_null(ask: Ask, make_user: MakeUser) -> None:
     given = {"amount": 50, "idempotencyKey": "k"}
     payload = (await ask(SPEND, {"input": given}, actor=await make_user(credits=5)))["data"]
     assert payload["spendCredits"] == {

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -62,6 +62,31 @@ OVERFLOWING = """() => [document.documentElement.scrollWidth > innerWidth,
     .map((one) => [one, one.getBoundingClientRect()])
     .filter(([, box]) => box.left < 0 || box.right > innerWidth)
     .map(([one]) => one.outerHTML.slice(0, 120))].filter(Boolean)"""
+# Texts of the guide whose contrast with what is behind them is under 4.5 (WCAG 2.2, 1.4.3), and how
+# light the page itself is.
+CONTRAST = """() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number);
+  const over = ([r, g, b, a = 1], under) => [r, g, b].map((v, i) => v * a + under[i] * (1 - a));
+  const behind = (element) => element
+    ? over(parts(getComputedStyle(element).backgroundColor), behind(element.parentElement))
+    : [255, 255, 255];
+  const light = (rgb) => rgb.map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const texts = [...document.querySelectorAll(".graphiql-plugin *")].filter((one) =>
+    one.checkVisibility() && !one.disabled &&
+    [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()));
+  const contrasts = texts.map((one) => {
+    const under = behind(one);
+    const [a, b] = [light(over(parts(getComputedStyle(one).color), under)), light(under)];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), one.outerHTML.slice(0, 100)];
+  });
+  return {
+    texts: texts.length,
+    pale: contrasts.filter(([contrast]) => contrast < 4.5),
+    page: light(behind(document.querySelector(".graphiql-plugin"))),
+  };
+}"""
 SPEND = """mutation($key: String!) {
   spendCredits(input: {amount: 3, reason: "test", referenceId: "test", idempotencyKey: $key}) {
     credits { balance }
@@ -254,6 +279,20 @@ async def test_every_tab_is_reached_and_nothing_overflows(page: Page, width: int
     hidden = [title for title in TITLES if not await in_sight(tab(page, title), width)]
     # A narrow screen scrolls its row of tabs; elsewhere all are in sight at once.
     assert (hidden == []) is (width > 420)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_guide_can_be_read_in_light_and_in_the_dark(
+    page: Page, scheme: Literal["light", "dark"]
+) -> None:
+    await page.emulate_media(color_scheme=scheme)
+    await page.reload()
+    await sign_up(page)
+    await send_photo(page)
+    found = await page.evaluate(CONTRAST)
+    assert found["texts"] > 10
+    assert found["pale"] == []
+    assert (found["page"] > 0.5) is (scheme == "light")
 
 
 async def in_sight(element: Locator, width: int) -> bool:

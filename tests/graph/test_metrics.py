@@ -7,8 +7,10 @@ import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -18,6 +20,7 @@ from structlog.testing import capture_logs
 
 from db.core.outages import unavailable
 from db.core.pool import Database
+from db.files.storage import open_storage
 from graph.live.bus import WakeBus
 from graph.shared.traffic import errors_told
 from jobs.credits import prove_recent_wallets
@@ -26,6 +29,7 @@ from server.process_group import ProcessGroup
 from settings import Settings
 
 from ..conftest import MakeUser
+from ..jobs.helpers import create_generation, ready_upload
 
 
 @contextlib.asynccontextmanager
@@ -123,6 +127,37 @@ async def test_it_is_answered_while_the_database_is_away(
     assert "tallygraph_events_bytes" not in page.text
 
 
+async def test_it_says_what_waits_and_how_generations_end(
+    server: Server, settings: Settings, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    user, job, provider = await make_user(), f"job_{uuid4().hex}", f"provider_{uuid4().hex}"
+    database = server.services.database
+    photo = await ready_upload(database, open_storage(settings), user)
+    generation = await create_generation(database, user, photo)
+    for status, delay in (("queued", "0"), ("queued", "1 hour"), ("queued", "1 hour")):
+        await owner.execute(
+            "insert into queue.pgqueuer (priority, entrypoint, payload, status, execute_after)"
+            " values (0, $1, '', $2, now() + $3::text::interval)",
+            job, status, delay,
+        )  # fmt: skip
+    await owner.executemany(
+        "insert into ai_generation_logs"
+        " (generation_id, user_id, tool_id, attempt, provider, outcome, latency_milliseconds)"
+        " select id, user_id, tool_id, $2, $3, $4, 1 from generations where id = $1",
+        [(generation, n, provider, how) for n, how in enumerate(("FAILED", "FAILED", "SUCCEEDED"))],
+    )
+    page = (await ask(server)).text
+    await owner.execute("delete from queue.pgqueuer where entrypoint = $1", job)
+    for line in (
+        f'tallygraph_jobs{{job="{job}",state="waiting"}} 1.0',
+        f'tallygraph_jobs{{job="{job}",state="deferred"}} 2.0',
+        f'tallygraph_jobs{{job="{job}",state="running"}} 0.0',
+        f'tallygraph_generation_attempts{{outcome="FAILED",provider="{provider}"}} 2.0',
+        f'tallygraph_generation_attempts{{outcome="SUCCEEDED",provider="{provider}"}} 1.0',
+    ):
+        assert line in page.splitlines()
+
+
 async def test_it_says_when_the_ledger_is_inconsistent(
     server: Server, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
@@ -142,6 +177,41 @@ async def test_it_says_when_the_ledger_is_inconsistent(
     assert found["ledger_discrepancies", None] >= 2
     assert 0 <= found["ledger_proof_age_seconds", None] < 60
     await owner.execute("delete from ledger_proofs")
+
+
+async def test_it_says_what_providers_delivered_that_nobody_could_use(
+    server: Server, owner: asyncpg.Connection
+) -> None:
+    """What is older than an hour is told of as long as it waits."""
+    await owner.executemany(
+        "insert into webhook_events (provider, event_id, kind, verified, status, reason, received_at)"
+        " values ('metrics', gen_random_uuid()::text, 'test', true, 'RECEIVED', null, now() - $1::interval)",
+        [(timedelta(minutes=1),), (timedelta(hours=2),), (timedelta(hours=2),)],
+    )
+    await owner.execute(
+        "update webhook_events set status = 'QUARANTINED', reason = 'FAILED' where provider = 'metrics'"
+        " and received_at > now() - interval '1 hour'"
+    )
+    for status in ("PARKED", "PROCESSED"):
+        await owner.execute(
+            "update webhook_events set status = $1 where id = (select id from webhook_events"
+            " where provider = 'metrics' and status = 'RECEIVED' limit 1)",
+            status,
+        )
+    found = {
+        (sample.labels["status"], sample.labels["reason"]): sample.value
+        for family in text_string_to_metric_families((await ask(server)).text)
+        for sample in family.samples
+        if sample.labels.get("provider") == "metrics"
+    }
+    assert found == {("PARKED", ""): 1, ("QUARANTINED", "FAILED"): 1}
+    await owner.execute(
+        "insert into webhook_events (provider, event_id, kind, verified, received_at)"
+        " values ('metrics', gen_random_uuid()::text, 'test', true, now() - interval '1 day')"
+    )
+    figures = samples(await ask(server))
+    assert figures["webhooks_oldest_seconds", None] >= 86_400
+    await owner.execute("delete from webhook_events where provider = 'metrics'")
 
 
 @pytest.mark.parametrize(

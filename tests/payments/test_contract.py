@@ -329,6 +329,54 @@ async def test_a_refund_under_a_dispute_takes_what_is_held(shop: Shop) -> None:
     assert (await shop.status(told), await shop.wallet(buyer)) == ("REFUNDED", (0, 0, 0))
 
 
+@told_by("DISPUTED")
+async def test_a_dispute_of_a_plan_holds_what_is_left_of_its_credits(shop: Shop) -> None:
+    """As large a part as of the price; no daily cap counts what is held."""
+    used = "select daily_used, plan_id from wallets w join users u on u.id = user_id where id = $1"
+    for verdict, left in {
+        "WON": ("PAID", "pro", (75, 0, 0), 30),
+        "LOST": ("REFUNDED", "free", (0, 0, 25), 30),
+    }.items():
+        buyer = await shop.buyer(5)
+        told = await shop.paid(buyer, "pro-month")
+        await shop.spend(buyer, 30)
+        await shop.tell("DISPUTED", told.but(amount_cents=500))
+        assert (await shop.status(told), await shop.wallet(buyer)) == ("DISPUTED", (75, 35, 0))
+        await shop.tell(verdict, told.but(amount_cents=500))
+        if verdict == "LOST":  # of a part of the money; the plan ends when all of it went back
+            assert await shop.status(told) == "PARTIALLY_REFUNDED"
+            assert await shop.wallet(buyer) == (75, 0, 0)
+            await shop.tell("REFUNDED", told.but(amount_cents=500))
+        row = await shop.owner.fetchrow(used, buyer.user_id)
+        found = (await shop.status(told), row["plan_id"], await shop.wallet(buyer))
+        assert (*found, row["daily_used"]) == left
+
+
+@told_by("DISPUTED")
+async def test_a_buyer_is_told_of_money_that_goes_back_and_of_low_credits(shop: Shop) -> None:
+    await shop.owner.execute("select app.set_low_balance(5)")
+    buyer = await shop.buyer()
+    told = await shop.paid(buyer)
+    await shop.spend(buyer, 20)
+    for _ in range(2):
+        await shop.tell("DISPUTED", told.but(amount_cents=100))
+    for _ in range(2):
+        await shop.tell("REFUNDED", told.but(refund="whole"))
+    notices = await shop.owner.fetch(
+        "select title_key, data ->> 'order' as of_order, data ->> 'available' as available"
+        " from notifications where user_id = $1",
+        buyer.user_id,
+    )
+    order = f"order_{told.order_id}"
+    found = sorted(tuple(one) for one in notices if "welcome" not in one["title_key"])
+    assert found == [
+        ("notifications.creditsLow.title", None, "0"),
+        ("notifications.paymentDisputed.title", order, None),
+        ("notifications.paymentRefunded.title", order, None),
+        ("notifications.paymentSucceeded.title", order, None),
+    ]
+
+
 async def test_a_payment_that_comes_too_late_still_counts(shop: Shop) -> None:
     buyer = await shop.buyer()
     told = await shop.order(buyer)

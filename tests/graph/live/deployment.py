@@ -21,6 +21,7 @@ from graph.live.bus import WakeBus
 from graph.live.hub import EventHub
 from graph.live.subscriptions import DeliveredEvent, EventSubscription
 from settings import Settings
+from tests.prepared import prepare
 
 TOPIC = "credits.changed"
 WRITE = """
@@ -33,6 +34,7 @@ class Deployment:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        prepare(settings)
         _remember_port(settings)
         self.cluster: EmbeddedDatabase = start_embedded(settings, durable=False)
         self.owner_url = self.cluster.owner_url
