@@ -9,7 +9,6 @@ from uuid import UUID
 
 import strawberry
 from sqlalchemy import (
-    ARRAY,
     Boolean,
     ColumnElement,
     DateTime,
@@ -17,8 +16,10 @@ from sqlalchemy import (
     Integer,
     Text,
     case,
+    false,
     func,
     literal_column,
+    true,
 )
 
 from auth.demands import FRESH_SIGN_IN
@@ -31,6 +32,7 @@ from graph.engine.declare import (
     NEWEST_FIRST,
     backed_by,
     column,
+    computed,
     connection,
     embedded,
     expression,
@@ -199,23 +201,25 @@ class PlayTurnPlace:
     )
 
 
-def _nudge_options(session: FromClause) -> ColumnElement[Any]:
-    lower = literal_column("array['LOWER_LEVEL', 'REVIEW_BOUNDARIES', 'CONTINUE']", ARRAY(Text()))
-    lowest = literal_column("array['REVIEW_BOUNDARIES', 'CONTINUE']", ARRAY(Text()))
-    return func.to_json(case((session.c.level == _text("G"), lowest), else_=lower))
-
-
 @backed_by(tables.PlaySession)
 class PlayNudge:
     """What to offer when the last three activities were skipped."""
 
-    options: list[PlayNudgeOption] = expression(
-        _nudge_options, description="What to offer, in this order."
-    )
+    @computed("level", description="What to offer, in this order.")
+    def options(self: Any) -> list[PlayNudgeOption]:
+        """A lower level only where there is one."""
+        return [
+            option
+            for option in PlayNudgeOption
+            if option is not PlayNudgeOption.LOWER_LEVEL or self.level != PlayLevel.G.name
+        ]
 
 
 def _is_played(session: FromClause) -> ColumnElement[bool]:
-    return session.c.status.in_([_text("WAITING"), _text("ACTIVE")])
+    status = session.c.status
+    return case(
+        (status == _text("WAITING"), true()), (status == _text("ACTIVE"), true()), else_=false()
+    )
 
 
 def _is_nudged(session: FromClause) -> ColumnElement[bool]:
@@ -310,7 +314,7 @@ class StartPlaySessionInput:
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="Same key, same input: the same session again. 1 to 255 characters, kept 30 "
-        "days.",
+        "days. Null is as good as leaving it out.",
     )
 
 
@@ -318,7 +322,8 @@ class StartPlaySessionInput:
 class ConfirmPlaySessionInput:
     id: strawberry.ID = strawberry.field(description="The session's global id.")
     level: PlayLevel | None = strawberry.field(
-        default=None, description="The highest that the caller wants; null: as it is."
+        default=None,
+        description="The highest that the caller wants. Null is as good as leaving it out.",
     )
 
 
@@ -360,7 +365,9 @@ class CompleteActivityInput:
     version: int = strawberry.field(description="The session's `version` as the client knows it.")
     done: bool = strawberry.field(default=True, description="Whether the player did it.")
     feedback: PlayFeedback | None = strawberry.field(
-        default=None, description="What they thought of it; it changes what they are given later."
+        default=None,
+        description="What they thought of it; it changes what they are given later. Null is as "
+        "good as leaving it out.",
     )
 
 

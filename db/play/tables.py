@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Group, Nobody, Owner, Shared, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Call, Delete
+from db.core.erasing import Call, Delete, GoesWith, Keep
 from db.core.expiry import Expiry
 from db.core.exporting import Export
 from db.core.lifecycles import Lifecycle, State
@@ -116,6 +116,7 @@ class PlaySession(Base):
         },
         monotonic=("version", "turn_count"),
     )
+    on_erase = Keep("Places and turns of its own.", ("turn_player_id", "current_turn_id"))
     export = Export(rows="t.id in (select p.session_id from play_players p where p.user_id = $1)")
     quota = Bound("A user has at most 20 that are not over; the others go after 90 days.")
     expiries = (
@@ -218,6 +219,7 @@ class PlayTurn(Base):
         transitions={PlayTurnStatus.DRAWN: (PlayTurnStatus.COMPLETED, PlayTurnStatus.SKIPPED)},
     )
     export = Export(rows="t.player_id in (select p.id from play_players p where p.user_id = $1)")
+    on_erase = (GoesWith("player_id"), GoesWith("partner_id"))
     quota = Bound("One for each activity that is drawn; they go with their session.")
 
 

@@ -232,7 +232,7 @@ async def test_the_intensity_follows_the_steps(game: Game) -> None:
     found = {}
     for step in (1, 10, 20, 25, 26):
         await game.set(turn_count=step - 1)
-        found[step] = {await game.gives() for _ in range(30)}
+        found[step] = {await game.gives() for _ in range(150)}
     assert found == {1: {"2", "3"}, 10: {"3", "4"}, 20: {"4", "5"}, 25: {"3"}, 26: {"2", "3"}}
     await game.owner.execute("delete from activities where intensity < 5")
     assert (await game.choose())["why"].count('"outOfIntensities": 2') == 1

@@ -104,6 +104,7 @@ NOT_STORED = {
     ("cancelGeneration", "idempotencyKey"),
     ("confirmEmail", "email"),
     ("createApiKey", "idempotencyKey"),
+    ("completeActivity", "feedback"),
     ("confirmPlaySession", "level"),
     ("createUser", "password"),
     ("startPlaySession", "idempotencyKey"),

@@ -11,6 +11,19 @@ down_revision = "0510"
 branch_labels = None
 depends_on = None
 
+# Functions of rows, which go before their tables.
+OF_ROWS = (
+    "app.end_turn(play_sessions, text, boolean, text)",
+    "app.choose_activity(play_sessions, play_players, play_players, text)",
+    "app.give_activity(play_sessions, text, integer)",
+    "app.close_play_session(play_sessions, text)",
+    "app.settle_players(play_sessions)",
+    "app.next_player(play_sessions)",
+    "app.require_turn(play_sessions, integer)",
+    "app.require_open_session(play_sessions)",
+    "app.enter_play_session(uuid)",
+)
+
 
 def upgrade() -> None:
     _create_sessions()
@@ -388,6 +401,8 @@ def _protect_sessions() -> None:
 
 
 def downgrade() -> None:
+    for function in OF_ROWS:
+        op.drop_function(function)
     op.drop_index("ix_play_turns_player_id_number", table_name="play_turns")
     op.drop_index(op.f("ix_play_turns_partner_id"), table_name="play_turns")
     op.drop_table("play_turns")
