@@ -16,11 +16,10 @@ from uuid import UUID
 
 import structlog
 
-from db.accounts.rules import clean_user_agent
 from db.audit.actions import AuditAction
 from db.audit.operations import Failures, record_failures
 from db.core.actor import SERVICE
-from db.core.origin import coarse_network, current_origin
+from db.core.origin import clean_user_agent, coarse_network, current_origin
 from db.core.pool import Database
 
 WRITE_AFTER_SECONDS = 1.0

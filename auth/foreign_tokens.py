@@ -20,10 +20,9 @@ import structlog
 
 from auth.services import AccountServices
 from auth.tokens import AccessTokens, unauthenticated
-from db.accounts.rules import clean_user_agent
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError
-from db.core.origin import asked_from, coarse_network
+from db.core.origin import asked_from, clean_user_agent, coarse_network
 from db.core.pool import Database
 from db.imports.operations import open_foreign_session
 from settings import Settings

@@ -14,14 +14,14 @@ from uuid import UUID
 from auth.refresh_tokens import new_refresh_token, token_hash
 from auth.signed_ids import SignedIds
 from auth.tokens import AccessTokens, IssuedToken, unauthenticated
-from db.accounts import operations, rules
+from db.accounts import operations
 from db.accounts import sessions as account_sessions
 from db.accounts.assurance import Assurance, SignInMethod, assurance_level
 from db.accounts.new_devices import tell_new_device
 from db.accounts.operations import Account
 from db.accounts.sessions import SessionLife
 from db.core.actor import Actor
-from db.core.origin import coarse_network
+from db.core.origin import clean_user_agent, coarse_network
 from db.core.pool import Transaction
 from db.factors.operations import (
     Challenge,
@@ -143,7 +143,7 @@ class Sessions:
             account.user_id,
             token_hash(refresh_token),
             session_life=self.life,
-            user_agent=rules.clean_user_agent(user_agent),
+            user_agent=clean_user_agent(user_agent),
             methods=methods,
             address=coarse_network(network),
             is_guest=account.is_anonymous,
@@ -161,7 +161,7 @@ class Sessions:
         if not factors:
             return None
         challenge_id, expires_at = await open_challenge(
-            transaction, account.user_id, method, rules.clean_user_agent(user_agent)
+            transaction, account.user_id, method, clean_user_agent(user_agent)
         )
         await operations.record_audit(
             transaction, account.user_id, "second_factor_asked", method=method

@@ -230,7 +230,7 @@ class AdministrationMutation:
     lock_user: AdministeredUserPayload | None = mutation(
         lock_user,
         LockUserInput,
-        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_ADMIN),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LAST_ADMIN, ErrorCode.INVALID_STATE),
         for_admins=True,
         description="Lock an account: its sessions end, and nobody signs in until it is unlocked. "
         "For admins; FORBIDDEN for others. An admin who can sign in always remains.",
@@ -238,7 +238,7 @@ class AdministrationMutation:
     unlock_user: AdministeredUserPayload | None = mutation(
         unlock_user,
         UnlockUserInput,
-        errors=(ErrorCode.NOT_FOUND,),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.INVALID_STATE),
         for_admins=True,
         description="Let an account's owner sign in again. For admins; FORBIDDEN for others.",
     )

@@ -97,7 +97,8 @@ class Tool(Node):
         "that makes this is set up."
     )
     parameters_schema: JSON = column(
-        description="JSON Schema of `createGeneration`'s parameters for this tool."
+        description="JSON Schema of `createGeneration`'s parameters for this tool. Beside an "
+        "`enum`, `x-labels` has the i18n key of each choice."
     )
     takes_mask: bool = column(
         description="Whether `createGeneration` takes a `maskUploadId` for this tool."

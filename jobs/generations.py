@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from functools import partial
 from uuid import UUID, uuid5
 
 import structlog
@@ -26,6 +27,7 @@ from db.generations.operations import (
     is_cancelled,
     recorded_result_path,
     start_generation,
+    take_provider_call,
 )
 from db.uploads.operations import known_files
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
@@ -242,6 +244,9 @@ async def _made(
         content_type=generation.upload_content_type,
         mask=mask or None,
         names=names,
+        may_call_again=partial(
+            take_provider_call, services.database, provider.name, provider.limits.calls_per_minute
+        ),
     )
     outcome = await provider.generate(request, watch)
     path = await _stored(services.storage, generation, outcome)

@@ -14,7 +14,6 @@ from db.core.errors import DomainError, ErrorCode, bad_input
 from graph.shared.errors import domain_error, top_level
 from payments.base import Delivery, DeliveryRefusal
 from payments.inbox import WebhookInbox, inbox_of
-from payments.registry import provider_not_configured
 from server import payment_pages, paymob_return, sandbox_checkout
 from server.services import Services
 
@@ -29,6 +28,10 @@ _STATUS_OF = {
     ErrorCode.INVALID_CREDENTIALS: 401,
     ErrorCode.SERVICE_UNAVAILABLE: 503,
 }
+_UNKNOWN = DomainError(
+    ErrorCode.PROVIDER_NOT_CONFIGURED,
+    "This payment provider is not set up here: its settings are missing, or the address is wrong.",
+)
 _REFUSED = {
     DeliveryRefusal.FORGED: DomainError(
         ErrorCode.INVALID_CREDENTIALS, "The signature of this webhook is not valid."
@@ -44,10 +47,19 @@ def routes(services: Services) -> list[Route]:
     """The routes of deliveries and of buyers; the providers' settings are checked now."""
     inbox = inbox_of(services)
     return [
-        Route("/webhooks/{provider}", Webhooks(inbox).receive, methods=["POST"]),
+        *delivery_routes(inbox),
         *payment_pages.routes(),
         *sandbox_checkout.routes(services, inbox),
         *paymob_return.routes(services, inbox),
+    ]
+
+
+def delivery_routes(inbox: WebhookInbox) -> list[Route]:
+    """With a slash at the end or without: providers follow no redirect from one to the other."""
+    receive = Webhooks(inbox).receive
+    return [
+        Route(path, receive, methods=["POST"])
+        for path in ("/webhooks/{provider}", "/webhooks/{provider}/")
     ]
 
 
@@ -62,7 +74,7 @@ class Webhooks:
         try:
             provider = self._inbox.providers.get(request.path_params["provider"])
             if provider is None:
-                raise provider_not_configured("provider")
+                raise _UNKNOWN
             received = await self._inbox.receive(provider, await _delivery(request))
             if received.refusal is not None:
                 raise _REFUSED[received.refusal]

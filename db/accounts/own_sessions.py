@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from db.accounts.operations import END_OWN_SESSIONS, REVOKE_OWN_SESSION
-from db.audit.operations import audited_place
 from db.core.actor import Actor
 from db.core.commands import FunctionCall, call
+from db.core.origin import audited_place
 from db.core.pool import Database, Transaction
 
 # No column of an index: the row stays on its page.

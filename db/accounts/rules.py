@@ -19,7 +19,6 @@ PASSWORD_MAX_CHARACTERS = 256
 # What could be stored before there was a ceiling in characters; as many fit in as have four bytes.
 PASSWORD_MAX_BYTES = 1024
 DEVICE_ID_MIN_CHARACTERS, DEVICE_ID_MAX_CHARACTERS = 8, 128
-USER_AGENT_MAX_CHARACTERS = 256
 
 
 def normalise_password(password: str) -> str:
@@ -158,11 +157,3 @@ def decide_refresh(
     if within_reuse_window and successor_unused:
         return RefreshDecision.REPEAT
     return RefreshDecision.END_FAMILY
-
-
-def clean_user_agent(user_agent: str | None) -> str | None:
-    """What is kept of a User-Agent header: printable, and short."""
-    if user_agent is None:
-        return None
-    printable = "".join(character for character in user_agent if character.isprintable())
-    return printable[:USER_AGENT_MAX_CHARACTERS] or None

@@ -58,6 +58,10 @@ declare
     new_status text := case when is_locked then 'locked' else 'active' end;
 begin
     perform app.enter_account(wanted);
+    if exists (select from public.users u where u.id = wanted and u.status = 'merged') then
+        perform app.refuse('INVALID_STATE', 'This guest is part of another account, where nobody signs in to them.',
+            '{"path": ["input", "id"]}');
+    end if;
     update public.users u set status = new_status, updated_at = clock_timestamp()
     where u.id = wanted and u.status = case when is_locked then 'active' else 'locked' end;
     if not found then

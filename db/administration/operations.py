@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from db.accounts.rules import clean_user_agent
 from db.core.commands import FunctionCall, SqlFunction
-from db.core.origin import Origin, coarse_network
+from db.core.origin import Origin, clean_user_agent, coarse_network
 
 
 def _of_admins(name: str) -> SqlFunction[UUID]:

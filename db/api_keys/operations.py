@@ -11,10 +11,10 @@ from sqlalchemy import func, text, update
 
 from db.api_keys.rules import problems_of_api_key, problems_of_end, problems_of_overlap
 from db.api_keys.tables import ApiKey
-from db.audit.operations import audited_place
 from db.core.actor import SERVICE, Scope
 from db.core.commands import FunctionCall, PythonCommand, SqlFunction, call
 from db.core.errors import Problems, refuse_any
+from db.core.origin import audited_place
 from db.core.pool import Database, Transaction
 from db.credits.rules import problems_of_key
 

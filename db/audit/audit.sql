@@ -19,12 +19,19 @@ end;
 $$;
 
 -- Trigger: what of an entry its account's owner is shown beside the action; the rest of the detail is the
--- operator's.
+-- operator's. And from where it was asked for, as far as its call has said (`SqlFunction.noting_place()`).
 create or replace function app.show_audit_subject() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    place jsonb;
 begin
     new.subject := left(coalesce(new.detail ->> 'provider', new.detail ->> 'method', new.detail ->> 'source',
         new.detail ->> 'api_key'), 200);
+    if new.network is null and new.device is null then
+        place := nullif(current_setting('app.place', true), '')::jsonb;
+        new.network := place ->> 'network';
+        new.device := place ->> 'device';
+    end if;
     return new;
 end;
 $$;

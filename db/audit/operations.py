@@ -8,11 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 
-from db.accounts.rules import clean_user_agent
 from db.accounts.tables import AuditEntry
 from db.audit.actions import AuditAction
 from db.core.commands import SqlFunction
-from db.core.origin import coarse_network, current_origin
+from db.core.origin import audited_place
 from db.core.pool import Transaction
 
 FORGET_OLD_ENTRIES = SqlFunction[int](
@@ -56,15 +55,6 @@ async def record_audit(
             **audited_place(),
         )
     )
-
-
-def audited_place() -> dict[str, str | None]:
-    """Where what is being done was asked for, for SQL functions that write the log themselves."""
-    origin = current_origin()
-    return {
-        "network": coarse_network(origin.address) if origin else None,
-        "device": clean_user_agent(origin.user_agent) if origin else None,
-    }
 
 
 async def record_failures(transaction: Transaction, noted: Sequence[Failures]) -> None:

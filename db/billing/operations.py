@@ -14,6 +14,7 @@ from db.billing.rules import problems_of_return
 from db.core.actor import SERVICE, Actor
 from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import Problems
+from db.core.origin import place_text
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
 
@@ -63,7 +64,9 @@ _QUARANTINE = SqlFunction[bool](
 )
 _RETRY = SqlFunction[None]("app.retry_webhook", "void", wanted="uuid")
 REPLAY_WEBHOOK = SqlFunction[bool]("app.replay_webhook", "boolean", wanted="uuid")
-_REPLAY_FOR_ADMIN = SqlFunction[UUID]("app.replay_webhook_for_admin", "uuid", wanted="uuid")
+_REPLAY_FOR_ADMIN = SqlFunction[UUID](
+    "app.replay_webhook_for_admin", "uuid", wanted="uuid"
+).noting_place()
 _REQUEST_REFUND = SqlFunction[Any](
     "app.request_refund",
     "record(request_id uuid, status text, provider text, payment_id text, paid_cents integer,"
@@ -78,6 +81,8 @@ _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
 
+# What `SqlFunction.noting_place()` does, for a function that gives more than one value.
+_NOTE_PLACE = text("select set_config('app.place', :place, true)")
 _BUYER = text("""
     select u.email, u.locale, p.name as product_name
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
@@ -417,6 +422,7 @@ async def request_refund(
     """Notes that an admin wants a refund, or finds the one that the key has asked for."""
     wanted = _REQUEST_REFUND(wanted=order_id, cents=amount_cents, why=reason, key=idempotency_key)
     async with database.transaction(admin) as transaction:
+        await transaction.execute(_NOTE_PLACE, place=place_text())
         row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
     assert row is not None
     return RequestedRefund(**row)

@@ -14,8 +14,8 @@ from db.notifications.rules import problems_of_message
 
 _BROADCAST = SqlFunction[UUID](
     "app.broadcast_notification", "uuid", given="jsonb", idempotency_key="text"
-)
-_CANCEL = SqlFunction[UUID]("app.cancel_broadcast", "uuid", wanted="uuid")
+).noting_place()
+_CANCEL = SqlFunction[UUID]("app.cancel_broadcast", "uuid", wanted="uuid").noting_place()
 _BEGIN = SqlFunction[bool]("app.begin_broadcast", "boolean", wanted="uuid")
 _SEND_BATCH = SqlFunction[bool](
     "app.send_broadcast_batch", "boolean", wanted="uuid", at_most="integer", window_size="integer"

@@ -26,11 +26,11 @@ _NOTE_MADE_TOOLS = SqlFunction[None]("app.note_made_tools", "void", made="text[]
 
 
 def _saving(name: str) -> SqlFunction[str]:
-    return SqlFunction[str](name, "text", wanted="text", changes="jsonb")
+    return SqlFunction[str](name, "text", wanted="text", changes="jsonb").noting_place()
 
 
 def _removing(name: str) -> SqlFunction[str]:
-    return SqlFunction[str](name, "text", wanted="text")
+    return SqlFunction[str](name, "text", wanted="text").noting_place()
 
 
 # By what is saved or removed.
@@ -48,7 +48,9 @@ _REMOVE = {
     "skin_color": _removing("app.remove_skin_color"),
     "plan": _removing("app.remove_plan"),
 }
-_SET_TOOL_ACTIVE = SqlFunction[str]("app.set_tool_active", "text", wanted="text", active="boolean")
+_SET_TOOL_ACTIVE = SqlFunction[str](
+    "app.set_tool_active", "text", wanted="text", active="boolean"
+).noting_place()
 
 _RULES_SQL, _RULES_PARAMETERS = compiled_once(
     select(

@@ -13,12 +13,11 @@ from sqlalchemy import delete, exists, func, select, text
 
 from db.accounts.devices import device_name
 from db.accounts.operations import email_in_use
-from db.accounts.rules import clean_user_agent
 from db.audit.operations import record_audit
 from db.codes.rules import SignUp, WaitingSignUp
 from db.codes.tables import OneTimeCode, PendingSignUp
 from db.core.commands import SqlFunction, call, call_rows
-from db.core.origin import coarse_network, current_origin
+from db.core.origin import clean_user_agent, coarse_network, current_origin
 from db.core.pool import Transaction
 
 _REQUEST = SqlFunction[None](

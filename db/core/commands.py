@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import asyncpg
 from sqlalchemy import func
 from sqlalchemy.types import TypeEngine
 
 from db.core.actor import SERVICE
+from db.core.origin import place_text
 from db.core.pool import Database, Transaction
 
 _declared: dict[str, SqlFunction[Any]] = {}
@@ -34,14 +35,32 @@ class SqlFunction[Result]:
         self.returns = returns
         self.arguments = arguments
         self.casts = tuple(arguments.values())
+        self.notes_place = False
         self.sql = f"select * from {self.call(1)}"
         _declared[name] = self
+
+    def noting_place(self) -> Self:
+        """The same function, whose entries in the audit log tell from where it was asked for.
+
+        For functions that give one value. A trigger of the log reads what each call sets.
+        """
+        self.notes_place = True
+        self.sql = f"select {self.call(1)}"
+        return self
+
+    @property
+    def parameter_count(self) -> int:
+        """How many parameters a call takes."""
+        return len(self.casts) + self.notes_place
 
     def __call__(self, **values: Any) -> FunctionCall[Result]:
         """A call with these values, by the arguments' names."""
         try:
             if len(values) == len(self.arguments):
-                return FunctionCall(self, tuple([values[name] for name in self.arguments]))
+                given = [values[name] for name in self.arguments]
+                if self.notes_place:
+                    given.append(place_text())
+                return FunctionCall(self, tuple(given))
         except KeyError:
             pass
         raise TypeError(f"{self.name} takes {', '.join(self.arguments)}")
@@ -49,7 +68,12 @@ class SqlFunction[Result]:
     def call(self, first: int) -> str:
         """The call as SQL, its parameters numbered from `first`."""
         arguments = (f"${n}::{cast}" for n, cast in enumerate(self.casts, start=first))
-        return f"{self.name}({', '.join(arguments)})"
+        called = f"{self.name}({', '.join(arguments)})"
+        if not self.notes_place:
+            return called
+        # A CASE is evaluated in this order (PostgreSQL, 4.2.14).
+        place = f"set_config('app.place', ${first + len(self.casts)}::text, true)"
+        return f"case when {place} is not null then {called} end"
 
     def of(self, *arguments: Any, type_: TypeEngine[Any] | None = None) -> Any:
         """The call as an expression of a larger statement, of the type that SQLAlchemy is told."""

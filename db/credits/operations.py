@@ -71,7 +71,7 @@ _GIVE_CREDITS_AS_ADMIN = SqlFunction[UUID](
     expires_at="timestamptz",
     movement_reason="text",
     idempotency_key="text",
-)
+).noting_place()
 _EXPIRE_HOLDS = SqlFunction[int]("app.expire_holds", "integer", owner_id="uuid")
 _PAY_DEBT = SqlFunction[int]("app.pay_debt", "integer", owner_id="uuid")
 _GRANT_PLAN_CREDITS = SqlFunction[bool]("app.grant_plan_credits", "boolean", owner_id="uuid")

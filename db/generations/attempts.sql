@@ -300,8 +300,15 @@ begin
 end;
 $$;
 
+-- Counts a further call of an attempt that is under way, such as a repair; false when none of this minute is left.
+create or replace function app.take_provider_call(provider_name text, calls_per_minute integer) returns boolean
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select calls_per_minute = 0 or app.take_from_budget('provider_calls', sha256(convert_to(provider_name, 'UTF8')),
+        calls_per_minute, interval '1 minute') is null;
+$$;
+
 revoke execute on function
-    app.lock_generation(uuid), app.retry_run_generation(public.dead_jobs, uuid),
+    app.take_provider_call(text, integer), app.lock_generation(uuid), app.retry_run_generation(public.dead_jobs, uuid),
     app.log_attempt(public.generations, integer, text, text, integer, jsonb, integer, text),
     app.note_provider_outcome(text, text), app.wait_for_circuit(text),
     app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer, integer),
@@ -309,7 +316,7 @@ revoke execute on function
     app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 from public;
 grant execute on function
-    app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer, integer),
+    app.take_provider_call(text, integer), app.fail_generation(uuid, integer, text, text, text), app.start_generation(uuid, text, integer, integer),
     app.asked_for(uuid), app.end_attempt(uuid, integer, text, text, integer, jsonb, integer, text),
     app.finish_generation(uuid, integer, text, integer, jsonb, integer, jsonb, text, text, integer, boolean, boolean)
 to service;

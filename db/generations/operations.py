@@ -43,6 +43,9 @@ _START = SqlFunction[Any](
     attempts_allowed="integer",
     calls_per_minute="integer",
 )
+_TAKE_CALL = SqlFunction[bool](
+    "app.take_provider_call", "boolean", provider_name="text", calls_per_minute="integer"
+)
 _FINISH = SqlFunction[bool](
     "app.finish_generation",
     "boolean",
@@ -217,6 +220,13 @@ async def asked_for(database: Database, generation_id: UUID) -> AskedFor | None:
     asked = _ASKED_FOR(wanted=generation_id)
     row = await _row(database, asked.sql, *asked.values)
     return AskedFor(row["tool_id"], row["names"]) if row["tool_id"] else None
+
+
+async def take_provider_call(database: Database, provider: str, calls_per_minute: int) -> bool:
+    """Counts a further call of an attempt; False when none of this minute is left."""
+    return await call_as_service(
+        database, _TAKE_CALL(provider_name=provider, calls_per_minute=calls_per_minute)
+    )
 
 
 async def start_generation(

@@ -24,7 +24,7 @@ _MOVE_TO_DEAD_LETTERS = SqlFunction[UUID](
     reason="text",
 )
 REQUEUE_DEAD_JOB = SqlFunction[UUID]("app.requeue_dead_job", "uuid", wanted="uuid", admin_id="uuid")
-_RETRY_DEAD_JOB = SqlFunction[UUID]("app.retry_dead_job", "uuid", wanted="uuid")
+_RETRY_DEAD_JOB = SqlFunction[UUID]("app.retry_dead_job", "uuid", wanted="uuid").noting_place()
 _READ_SCHEDULE = text("""
     select clock.now, s.name, s.times, s.next_run_at
     from (select clock_timestamp() as now) clock left join scheduled_runs s on true

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from db.audit.operations import audited_place
 from db.core.actor import SERVICE
 from db.core.commands import FunctionCall, SqlFunction, call, call_as_service, call_rows
+from db.core.origin import audited_place
 from db.core.pool import Database, Transaction
 
 # What one transaction erases at most of one table, so that none takes long.

@@ -42,7 +42,7 @@ _SEND = SqlFunction[UUID | None](
     message="text",
     placeholders="jsonb",
     idempotency_key="text",
-)
+).noting_place()
 
 
 async def welcome(transaction: Transaction, user_id: UUID) -> None:

@@ -18,18 +18,22 @@ from db.organizations.tables import Organization
 
 _CREATE = SqlFunction[UUID](
     "app.create_organization", "uuid", wanted_name="text", idempotency_key="text"
-)
+).noting_place()
 _INVITE = SqlFunction[UUID](
     "app.invite_member", "uuid", wanted="uuid", email="text", email_key="text", role="text"
-)
-_REVOKE = SqlFunction[UUID]("app.revoke_invitation", "uuid", wanted="uuid")
-_ACCEPT = SqlFunction[UUID]("app.accept_invitation", "uuid", wanted="uuid")
+).noting_place()
+_REVOKE = SqlFunction[UUID]("app.revoke_invitation", "uuid", wanted="uuid").noting_place()
+_ACCEPT = SqlFunction[UUID]("app.accept_invitation", "uuid", wanted="uuid").noting_place()
 _SET_ROLE = SqlFunction[UUID](
     "app.set_member_role", "uuid", wanted="uuid", member_id="uuid", role="text"
-)
-_REMOVE = SqlFunction[UUID]("app.remove_member", "uuid", wanted="uuid", member_id="uuid")
-_TRANSFER = SqlFunction[UUID]("app.transfer_ownership", "uuid", wanted="uuid", member_id="uuid")
-_LEAVE = SqlFunction[UUID]("app.leave_organization", "uuid", wanted="uuid")
+).noting_place()
+_REMOVE = SqlFunction[UUID](
+    "app.remove_member", "uuid", wanted="uuid", member_id="uuid"
+).noting_place()
+_TRANSFER = SqlFunction[UUID](
+    "app.transfer_ownership", "uuid", wanted="uuid", member_id="uuid"
+).noting_place()
+_LEAVE = SqlFunction[UUID]("app.leave_organization", "uuid", wanted="uuid").noting_place()
 _SELECT = SqlFunction[UUID]("app.select_organization", "uuid", wanted="uuid")
 
 

@@ -13,8 +13,8 @@ from db.core.pool import Transaction
 from db.credits.operations import Sweep
 from db.credits.rules import problems_of_key, problems_of_reason
 
-_CHANGE_PLAN = SqlFunction[UUID]("app.change_plan", "uuid", wanted="text")
-_CANCEL_PLAN = SqlFunction[UUID]("app.cancel_plan", "uuid")
+_CHANGE_PLAN = SqlFunction[UUID]("app.change_plan", "uuid", wanted="text").noting_place()
+_CANCEL_PLAN = SqlFunction[UUID]("app.cancel_plan", "uuid").noting_place()
 _GIVE_PLAN_AS_ADMIN = SqlFunction[UUID](
     "app.give_plan_as_admin",
     "uuid",
@@ -23,7 +23,7 @@ _GIVE_PLAN_AS_ADMIN = SqlFunction[UUID](
     ends_at="timestamptz",
     change_reason="text",
     idempotency_key="text",
-)
+).noting_place()
 GIVE_PLAN = SqlFunction[UUID](
     "app.give_plan",
     "uuid",

@@ -15,7 +15,7 @@ TRANSLATIONS = SqlFunction[Any](
 )
 _SET = SqlFunction[str](
     "app.set_translation", "text", wanted_locale="text", wanted_key="text", new_text="text"
-)
+).noting_place()
 
 
 def language_of(locale: str) -> str:

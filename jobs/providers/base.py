@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol, Self
@@ -11,12 +11,18 @@ from typing import Any, Protocol, Self
 _TOO_LONG = "The generation took too long. No credit was spent; try again in a moment."
 
 
+async def _any_number() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One run of a tool on the bytes of one inspected photo.
 
     `mask` is a picture, inspected too, that is white where the tool is to work. `names` is what the
-    catalog calls the parameters that name a row of it, such as a hairstyle.
+    catalog calls the parameters that name a row of it, such as a hairstyle. A provider awaits
+    `may_call_again` before each call but the first: it counts toward the calls of a minute, and is
+    not made when none is left.
     """
 
     tool_id: str
@@ -25,6 +31,7 @@ class GenerationRequest:
     content_type: str
     mask: bytes | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    may_call_again: Callable[[], Awaitable[bool]] = _any_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class GenerationOutcome:
 @dataclass(frozen=True, slots=True)
 class ProviderLimits:
     """How long one attempt may take, how many a worker process makes at once, and how many times a
-    generation is tried. All workers together begin at most `calls_per_minute`; 0 is no limit.
+    generation is tried. All workers together make at most `calls_per_minute`; 0 is no limit.
     """
 
     timeout_seconds: float

@@ -77,7 +77,7 @@ class GeminiProvider:
             parts = await self._parts(request, prompt)
             if prompt.file.makes == "image":
                 return await self._picture(parts, bill)
-            return await self._analysis(parts, prompt, bill)
+            return await self._analysis(request, parts, prompt, bill)
         except ProviderError as error:
             bill.put_on(error)
             raise
@@ -128,7 +128,9 @@ class GeminiProvider:
         except DomainError as refusal:
             raise ProviderFailed(BROKEN, detail=f"its picture is {refusal.code.value}") from None
 
-    async def _analysis(self, parts: list[Part], prompt: Prompt, bill: Bill) -> GenerationOutcome:
+    async def _analysis(
+        self, request: GenerationRequest, parts: list[Part], prompt: Prompt, bill: Bill
+    ) -> GenerationOutcome:
         from google.genai.types import Content, GenerateContentConfig, Part
 
         config = GenerateContentConfig(
@@ -141,6 +143,8 @@ class GeminiProvider:
         answer = await self._asked(contents, config, bill)
         found, faults = checked(answer, prompt.answer_schema)
         if faults:
+            if not await request.may_call_again():
+                raise ProviderFailed(BROKEN, detail="no call of this minute is left for a repair")
             shown = answer.text[:_SHOWN_CHARACTERS] or "{}"
             repair = _REPAIR.format(faults="; ".join(faults))
             contents += [

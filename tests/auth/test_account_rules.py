@@ -9,6 +9,7 @@ import pytest
 from auth.refresh_tokens import is_refresh_token, new_refresh_token, successor_of, token_hash
 from db.accounts import rules
 from db.accounts.rules import RefreshDecision, decide_refresh
+from db.core import origin
 from db.core.errors import DomainError, ErrorCode
 
 
@@ -90,8 +91,8 @@ def test_what_was_hashed_before_there_was_a_ceiling_still_signs_in() -> None:
     ("sent", "kept"), [(None, None), ("", None), ("\0\n", None), ("a\0b\ud800c", "abc")]
 )
 def test_user_agents(sent: str | None, kept: str | None) -> None:
-    assert rules.clean_user_agent(sent) == kept
-    assert len(rules.clean_user_agent("x" * 1000) or "") == rules.USER_AGENT_MAX_CHARACTERS
+    assert origin.clean_user_agent(sent) == kept
+    assert len(origin.clean_user_agent("x" * 1000) or "") == origin.USER_AGENT_MAX_CHARACTERS
 
 
 def test_every_state_of_a_refresh_token() -> None:

@@ -84,6 +84,23 @@ def test_the_plans_give_what_they_promise() -> None:
     ]
 
 
+def choices() -> dict[tuple[str, str], dict[str, str]]:
+    """By tool and parameter: the labels of what can be chosen."""
+    return {
+        (tool["id"], name): rule.get("x-labels", {})
+        for tool in SEED["tools"]
+        for name, rule in tool["parameters_schema"].get("properties", {}).items()
+        if "enum" in rule
+    }
+
+
+def test_every_choice_has_a_label() -> None:
+    assert {(tool, name): [*labels] for (tool, name), labels in choices().items()} == {
+        ("beard", "beardStyle"): ["Clean Shaven", "Stubble", "Goatee"],
+        ("halloween", "halloweenStyle"): ["face only", "whole figure", "add objects"],
+    }
+
+
 def keys_in_use() -> set[str]:
     """The key of every name and description in the catalog."""
     return {
@@ -97,6 +114,7 @@ def keys_in_use() -> set[str]:
             for plan in SEED["plans"]
             for part in ("name", "description")
         ),
+        *(label for labels in choices().values() for label in labels.values()),
         *(f"product.{product['id']}.name" for product in SEED["products"]),
         *(
             f"notifications.{told}.{part}"

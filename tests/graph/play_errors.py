@@ -9,8 +9,8 @@ import asyncpg
 
 SESSION_SQL = """
 with played as (
-    insert into play_sessions (level, status, version, turn_player_id, current_turn_id, ended_at)
-    values ('R', $2, 1, $3, $5, case when $2 = 'ENDED' then now() end) returning id
+    insert into play_sessions (level, status, version, turn_player_id, current_turn_id)
+    values ('R', $2, 1, $3, $5) returning id
 ), player as (
     insert into play_players (id, session_id, user_id, seat, name, status)
     select $3, id, $1, 1, 'Ada', $4 from played
@@ -34,7 +34,12 @@ async def play_session(
 ) -> str:
     """The global id of a session of a user and somebody without an account, at version 1."""
     place, turn = uuid4(), uuid4() if drawn else None
-    made: UUID = await owner.fetchval(SESSION_SQL, user_id, status, place, player, turn)
+    begins = "ACTIVE" if status == "ENDED" else status
+    made: UUID = await owner.fetchval(SESSION_SQL, user_id, begins, place, player, turn)
+    if begins != status:
+        await owner.execute(
+            "update play_sessions set status = $2, ended_at = now() where id = $1", made, status
+        )
     if turn is not None:
         await owner.execute(TURN_SQL, turn, made, place)
     return f"playSession_{made}"

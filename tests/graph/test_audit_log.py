@@ -148,8 +148,8 @@ def written_by_python(text: str) -> set[str]:
 def written_by_sql(text: str) -> set[str]:
     found = set(re.findall(r"note_organization_change\([^']*'(\w+)'", text))
     for insert in re.findall(r"insert into public\.audit_log [^;]*;", text):
-        # Neither the keys of what the operator is told, nor what a case compares with.
-        actions = re.sub(r"when '\w+'", "", insert.partition("jsonb_build_object")[0])
+        # Neither keys of what the operator is told or of a place, nor what a case compares with.
+        actions = re.sub(r"(when|->>) '\w+'", "", insert.partition("jsonb_build_object")[0])
         found |= set(re.findall(r"'([a-z_]+)'", actions))
     return found
 

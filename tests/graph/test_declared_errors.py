@@ -853,14 +853,18 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     },
     "promoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "BAD_USER_INPUT": guest},
     "demoteUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
-    "lockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "LAST_ADMIN": last_admin},
+    "lockUser": {
+        "NOT_FOUND": f'{{id: "{NOBODY}"}}',
+        "LAST_ADMIN": last_admin,
+        "INVALID_STATE": merged,
+    },
     "deleteUser": {
         "NOT_FOUND": f'{{id: "{NOBODY}"}}',
         "LAST_ADMIN": last_admin,
         "LAST_OWNER": owner_of_others,
         "INVALID_STATE": merged,
     },
-    "unlockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}'},
+    "unlockUser": {"NOT_FOUND": f'{{id: "{NOBODY}"}}', "INVALID_STATE": merged},
     "createUser": {
         "BAD_USER_INPUT": '{email: "nobody", password: "short"}',
         "PASSWORD_TOO_WEAK": '{email: "ada@declared.test", password: "password1"}',

@@ -361,6 +361,31 @@ async def test_calls_of_a_minute_are_counted_for_all_workers_together(
     assert len(gemini.asked) == 2
 
 
+async def test_a_repair_is_a_call_of_the_minute(
+    gemini: FakeGemini,
+    with_gemini: MakeSettings,
+    services: Callable[[Settings], WorkerServices],
+    database: Database,
+    storage: Storage,
+    make_user: MakeUser,
+    owner: asyncpg.Connection,
+) -> None:
+    """It is counted, and not made where none is left; another attempt is, later."""
+    settings = with_gemini(gemini_calls_per_minute=3)
+    gemini.script = ["score of 140", "analysis", "score of 140"]
+    ids = []
+    for _ in range(2):
+        actor = await make_user()
+        upload_id = await ready_upload(database, storage, actor)
+        ids.append(await create_generation(database, actor, upload_id, "analysis", {}))
+    await run_generation(services(settings), ids[0])
+    with pytest.raises(RetryLater):
+        await GenerationRun(services(settings), ids[1]).run()
+    rows = [await generation(owner, one) for one in ids]
+    assert [(row["status"], row["attempts"]) for row in rows] == [("SUCCEEDED", 1), ("RUNNING", 1)]
+    assert len(gemini.asked) == 3
+
+
 async def test_each_tool_has_the_provider_that_the_settings_say(
     gemini: FakeGemini, with_gemini: MakeSettings, settings: Settings
 ) -> None:

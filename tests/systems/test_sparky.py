@@ -376,3 +376,98 @@ async def test_a_pack_of_credits_is_bought_on_the_sandboxs_page(
         assert (await http.post(f"{bought['url']}/refund")).status_code == 303
         assert (await socket.next_data("order"))["order"]["status"] == "REFUNDED"
     assert (await cy.ask(WALLET))["viewer"]["credits"]["balance"] == 10
+
+
+REFUND = """mutation($order: ID!) { refundOrder(input: {
+  orderId: $order, amountCents: 100, reason: "a gesture", idempotencyKey: "gesture"}) { errors { code } } }"""
+TOLD = "{ viewer { notifications { nodes { type titleKey data } } } }"
+SET_ASIDE = "{ webhookEvents(first: 20) { nodes { id status reason kind body } } }"
+REPLAY = """mutation($id: ID!) { replayWebhook(input: {id: $id}) {
+  webhookEvent { status } errors { code } } }"""
+
+
+async def test_an_admin_looks_after_payments(sparky: Sparky, http: httpx.AsyncClient) -> None:
+    """A part goes back, the buyer is told in their language, and what is set aside is replayed."""
+    dee = await signed_up(sparky, http, "dee@example.test")
+    admin = await an_admin(sparky, http, "admin.three@example.test")
+    asked = {"product": "credits-50", "provider": "sandbox", "key": "pack"}
+    bought = (await dee.ask(CHECKOUT, asked))["createCheckout"]
+    order = bought["order"]["id"]
+    async with dee.socket() as socket:
+        await socket.subscribe("order", WATCH_ORDER, {"id": order})
+        await socket.next_data("order")
+        await http.post(f"{bought['url']}/pay")
+        assert (await socket.next_data("order"))["order"]["status"] == "PAID"
+        assert (await admin.ask(REFUND, {"order": order}))["refundOrder"]["errors"] == []
+        assert (await socket.next_data("order"))["order"]["status"] == "PARTIALLY_REFUNDED"
+    assert (await dee.ask(WALLET))["viewer"]["credits"]["balance"] == 10 + 50 - 10
+    notices = (await dee.ask(TOLD))["viewer"]["notifications"]["nodes"]
+    (refunded,) = [one for one in notices if "paymentRefunded" in one["titleKey"]]
+    assert refunded["data"] == {"order": order, "productKey": "product.credits-50.name"}
+    texts = (await dee.ask(TEXTS, {"locale": "ar"}))["translations"]
+    assert {refunded["titleKey"], "product.credits-50.name"} <= {text["key"] for text in texts}
+
+    body = f'{{"forged": "{order}"}}'
+    assert (await http.post(f"{dee.url}/webhooks/sandbox/", content=body)).status_code == 401
+    events = (await admin.ask(SET_ASIDE))["webhookEvents"]["nodes"]
+    (forged,) = [event for event in events if event["body"] == body]
+    assert (forged["status"], forged["reason"]) == ("QUARANTINED", "FORGED")
+    replayed = (await admin.ask(REPLAY, {"id": forged["id"]}))["replayWebhook"]
+    assert replayed == {"webhookEvent": {"status": "RECEIVED"}, "errors": []}
+    paid = next(
+        event
+        for event in events
+        if event["kind"] == "payment.succeeded" and order.removeprefix("order_") in event["body"]
+    )
+    refused = (await admin.ask(REPLAY, {"id": paid["id"]}))["replayWebhook"]
+    assert refused["errors"] == [{"code": "INVALID_STATE"}]
+    assert forged["id"].removeprefix("webhookEvent_") in sparky.command("webhooks", "list")
+    assert "FORGED" in sparky.command("webhooks", "list", "--status", "QUARANTINED")
+
+
+BROADCAST = """mutation { broadcastNotification(input: {type: FEATURE, idempotencyKey: "new",
+  titleKey: "notifications.welcomeBack.title", messageKey: "notifications.welcomeBack.message",
+  segment: {planIds: ["pro"]}}) { broadcast { id } errors { code } } }"""
+WATCH_BROADCAST = """subscription($id: ID!) { broadcastChanged(id: $id) {
+  broadcast { status userCount sentCount unwantedCount } } }"""
+CANCEL = "mutation { cancelPlan { subscription { status scheduledPlan { id } } errors { code } } }"
+REGISTER = """mutation { registerPushToken(input: {platform: ANDROID, token: "token-of-a-phone"}) {
+  pushToken { platform } errors { code } } }"""
+SILENCE = """mutation { updateUser(input: {notificationPreferences: {featureUpdates: false}}) {
+  errors { code } } }"""
+
+
+async def test_a_plan_is_cancelled_and_its_users_are_written_to(
+    sparky: Sparky, http: httpx.AsyncClient
+) -> None:
+    """Who cancels keeps the plan until its end; who wants no news of features gets none."""
+    flo, gus = [
+        await signed_up(sparky, http, f"{name}.example@example.test") for name in ("flo", "gus")
+    ]
+    admin = await an_admin(sparky, http, "admin.four@example.test")
+    for user in (flo, gus):
+        asked = {"product": "pro-month", "provider": "sandbox", "key": "pro"}
+        bought = (await user.ask(CHECKOUT, asked))["createCheckout"]
+        async with user.socket() as socket:
+            await socket.subscribe("order", WATCH_ORDER, {"id": bought["order"]["id"]})
+            await socket.next_data("order")
+            await http.post(f"{bought['url']}/pay")
+            assert (await socket.next_data("order"))["order"]["status"] == "PAID"
+    assert (await flo.ask(CANCEL))["cancelPlan"] == {
+        "subscription": {"status": "CANCELLING", "scheduledPlan": {"id": "plan_free"}},
+        "errors": [],
+    }
+    assert (await flo.ask(WALLET))["viewer"]["plan"]["id"] == "plan_pro"
+    assert (await flo.ask(REGISTER))["registerPushToken"]["errors"] == []
+    assert (await gus.ask(SILENCE))["updateUser"]["errors"] == []
+    sent = (await admin.ask(BROADCAST))["broadcastNotification"]
+    assert sent["errors"] == []
+    async with admin.socket() as socket:
+        await socket.subscribe("news", WATCH_BROADCAST, {"id": sent["broadcast"]["id"]})
+        while (shown := (await socket.next_data("news"))["broadcast"])["status"] != "FINISHED":
+            pass
+    assert shown["unwantedCount"] >= 1
+    assert shown["sentCount"] == shown["userCount"] - shown["unwantedCount"]
+    for user, count in ((flo, 1), (gus, 0)):
+        notices = (await user.ask(TOLD))["viewer"]["notifications"]["nodes"]
+        assert [one["type"] for one in notices].count("FEATURE") == count

@@ -153,6 +153,6 @@ def call_and_answer(
 
 def _head_and_call(function: SqlFunction[Any], before: int) -> tuple[str, str]:
     """The claim's part of the statement, and the call; `before` parameters stand before its own."""
-    last = before + len(function.casts) + 1
+    last = before + function.parameter_count + 1
     claim = f"set_config('app.user_id', ${last}::text, true) as user_id"
     return f"with claims as materialized (select {claim})", function.call(before + 1)

@@ -85,6 +85,7 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
     ("Plan", "nameKey"): lambda plan: f"plan.{plan['id']}.name",
+    ("Product", "nameKey"): lambda product: f"product.{product['id']}.name",
     ("Plan", "descriptionKey"): lambda plan: f"plan.{plan['id']}.description",
     ("Hairstyle", "nameKey"): lambda hairstyle: f"hairstyle.{hairstyle['id']}.name",
     ("Hairstyle", "categoryKey"): lambda hairstyle: (
