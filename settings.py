@@ -179,6 +179,11 @@ class Settings(BaseSettings):
     paymob_integration_id: Annotated[list[int], NoDecode] = []
     paymob_public_key: str = ""
     paymob_api_key: SecretStr = SecretStr("")
+    stripe_api_url: WebUrl = "https://api.stripe.com"
+    stripe_secret_key: SecretStr = SecretStr("")
+    stripe_webhook_secret: SecretStr = SecretStr("")
+    stripe_promotion_codes: bool = False
+    stripe_automatic_tax: bool = False
 
     guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
     sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100

@@ -13,12 +13,14 @@ from cli.core.terminal import console, fail, operator, owner_url, result_console
 from settings import get_settings
 
 if TYPE_CHECKING:
+    from db.activities.importing import ActivityReport
     from db.imports.importing import ImportOptions, ImportReport
 
 commands = typer.Typer(name="import", no_args_is_help=True, help="Moving in.")
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
 SHOWN_REFUSALS = 10
+SHOWN_PROBLEMS = 100
 
 
 @commands.callback()
@@ -103,3 +105,55 @@ def _write_report(path: Path, report: ImportReport) -> None:
         writer = csv.writer(file)
         writer.writerow(("id", "reason"))
         writer.writerows((one.id, one.reason) for one in report.refused)
+
+
+@commands.command("activities")
+def import_activities_command(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A CSV or JSON file.", exists=True, dir_okay=False),
+    ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Switch off those that are not in the file.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+) -> None:
+    """Brings activities, by their kind and text. While a row is wrong, nothing is written."""
+    report = run(_import_activities(source, replaces=replace, is_dry_run=dry_run))
+    for problem in report.problems[:SHOWN_PROBLEMS]:
+        place = f"line {problem.line}" + (f", {problem.column}" if problem.column else "")
+        console.print(f"{place}: {problem.what}", markup=False, soft_wrap=True)
+    if more := report.problems[SHOWN_PROBLEMS:]:
+        console.print(f"… and {len(more):,} more.")
+    if report.problems:
+        fail(f"Nothing was imported: {len(report.problems):,} problems.")
+    out = result_console()
+    counts = {
+        "would be added" if dry_run else "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "archived": report.archived,
+    }
+    for what, count in counts.items():
+        out.print(f"{count:>9,}  {what}", markup=False)
+
+
+async def _import_activities(source: Path, *, replaces: bool, is_dry_run: bool) -> ActivityReport:
+    from db.activities.importing import import_activities
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as shown:
+        line = shown.add_task("Reading")
+        return await import_activities(
+            owner_url(get_settings()),
+            source,
+            replaces=replaces,
+            is_dry_run=is_dry_run,
+            tell=lambda written: shown.update(line, description=f"{written:,} written"),
+        )

@@ -221,6 +221,33 @@ async def create_checkout(context: Context, input: CreateCheckoutInput) -> Paylo
     )
 
 
+@strawberry.input(description="Where a user sees what they paid.")
+class CreateBillingPortalInput:
+    provider: str = strawberry.field(
+        default="stripe", description="The payment provider, one that keeps customers: `stripe`."
+    )
+    return_url: str | None = strawberry.field(
+        default=None,
+        description="Where its link back leads; its origin is one of REDIRECT_ORIGINS, and a demo "
+        "takes any web page. Null is as good as leaving it out.",
+    )
+
+
+@strawberry.type(description="Result of `createBillingPortal`.")
+class CreateBillingPortalPayload(MutationPayload):
+    url: str | None = strawberry.field(
+        description="The provider's page, for a short time. Open it for the user alone."
+    )
+
+
+async def create_billing_portal(context: Context, input: CreateBillingPortalInput) -> Payload:
+    """Has a provider make a page of receipts and cards for the user."""
+    url = await context.services.of(checkouts_of).portal(
+        context.signed_in(), provider=input.provider, return_url=input.return_url
+    )
+    return Payload({"url": url})
+
+
 @strawberry.input(description="What to give back, and why.")
 class RefundOrderInput:
     order_id: strawberry.ID = strawberry.field(description="The order's global id.")
@@ -310,6 +337,19 @@ class BillingMutation:
         description="Open an order for a product, and a page at a payment provider to pay it on. "
         "Watch it with `orderUpdated`; what was bought is there once it is PAID. In a paid period "
         "a plan of a higher price costs the difference for what is left of it.",
+    )
+    create_billing_portal: CreateBillingPortalPayload | None = mutation(
+        create_billing_portal,
+        CreateBillingPortalInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.INVALID_STATE,
+            ErrorCode.REDIRECT_NOT_ALLOWED,
+            ErrorCode.PROVIDER_NOT_CONFIGURED,
+            ErrorCode.PROVIDER_REFUSED,
+            ErrorCode.PROVIDER_FAILED,
+        ),
+        description="Open a payment provider's page on which the caller sees receipts and cards.",
     )
     refund_order: RefundOrderPayload | None = mutation(
         refund_order,

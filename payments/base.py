@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import structlog
@@ -31,6 +31,7 @@ class NewCheckout:
     `order_id` is also what the provider is given as our own reference, and as the key under which
     the same checkout may be asked for again. `price_id` is the provider's own name of the price,
     where it keeps a catalog. `interval` is MONTH or YEAR for what is paid for again and again.
+    `customer_id` is the provider's own name of the buyer, where it gave them one before.
     """
 
     order_id: UUID
@@ -46,6 +47,7 @@ class NewCheckout:
     success_url: str | None = None
     cancel_url: str | None = None
     locale: str | None = None
+    customer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,14 @@ class Checkout:
     """Where the buyer pays, until when, and the names by which the provider knows the order.
 
     `references` are what its events will name: a session's id, its order's id. Our own order id is
-    among them only where the provider's signature covers it.
+    among them only where the provider's signature covers it. `customer_id` is the provider's own
+    name of the buyer, where it keeps customers.
     """
 
     url: str
     expires_at: datetime
     references: tuple[str, ...]
+    customer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +115,15 @@ class PaymentEvent(ProviderEvent):
     """What all that is said of a payment has; `payment_id` is the provider's own.
 
     Two events about one payment have the same id. `product` and `user_id`, where the provider says
-    them, must be the order's: the product's id or the price's.
+    them, must be the order's: the product's id or the price's. `listed_cents` is what was asked
+    before the provider's own discounts and taxes, where there may be some: that is the order's
+    amount then, and `amount_cents` is what the buyer pays.
     """
 
     payment_id: str
     amount_cents: int
     currency: str
+    listed_cents: int | None = None
     product: str | None = None
     user_id: UUID | None = None
 
@@ -282,6 +289,15 @@ class PaymentProvider(Protocol):
 
     async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
         """What the provider says now of an order, in the same events as its deliveries."""
+        ...
+
+
+@runtime_checkable
+class KeepsCustomers(Protocol):
+    """A provider that knows its buyers, and has a page for each: receipts, cards, subscriptions."""
+
+    async def create_portal(self, customer_id: str, return_url: str | None) -> str:
+        """The address of a customer's page, for the customer alone; it leads back to a URL."""
         ...
 
 

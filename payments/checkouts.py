@@ -10,8 +10,9 @@ from uuid import UUID
 from db.billing import operations
 from db.billing.operations import OpenOrder
 from db.core.actor import Actor
+from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from payments.base import NewCheckout, PaymentProvider
+from payments.base import KeepsCustomers, NewCheckout, PaymentProvider
 from payments.registry import (
     PaymentServices,
     configured_providers,
@@ -91,10 +92,31 @@ class Checkouts:
         if order.checkout_url is not None:
             return Bought(order.id, order.checkout_url, order.expires_at)
         made = await seller.create_checkout(await self._described(order))
+        if made.customer_id is not None:
+            await operations.note_payment_customer(
+                self._database, order.user_id, provider, made.customer_id
+            )
         url, expires_at = await operations.note_checkout(
             self._database, order.id, made.url, made.expires_at, made.references
         )
         return Bought(order.id, url, expires_at)
+
+    async def portal(self, actor: Actor, *, provider: str, return_url: str | None) -> str:
+        """The address of the page where a user sees what they paid a provider, and with what."""
+        operations.check_portal(return_url, origins=self._origins, takes_any=self._takes_any_return)
+        shop: object = self.providers.get(provider)
+        if not isinstance(shop, KeepsCustomers):
+            raise provider_not_configured("input", "provider")
+        assert actor.user_id is not None
+        customer = await operations.find_payment_customer(self._database, actor.user_id, provider)
+        if customer is None:
+            raise DomainError(
+                ErrorCode.INVALID_STATE,
+                "Nothing was bought at this provider yet, so it has nothing to show. Buy something "
+                "with `createCheckout` first.",
+                ("input", "provider"),
+            )
+        return await shop.create_portal(customer, return_url)
 
     async def _described(self, order: OpenOrder) -> NewCheckout:
         buyer = await operations.buyer_of(self._database, order.id)
@@ -112,4 +134,5 @@ class Checkouts:
             success_url=order.success_url,
             cancel_url=order.cancel_url,
             locale=buyer.locale,
+            customer_id=buyer.customer_id,
         )

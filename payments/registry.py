@@ -10,6 +10,7 @@ from db.core.pool import Database
 from payments.base import PaymentProvider
 from payments.paymob import make_paymob
 from payments.sandbox import make_sandbox
+from payments.stripe import make_stripe
 from settings import Settings
 
 
@@ -26,6 +27,7 @@ class PaymentServices(Protocol):
 MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "sandbox": make_sandbox,
     "paymob": make_paymob,
+    "stripe": make_stripe,
 }
 
 

@@ -6,8 +6,6 @@ order is paid, the callback says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,7 +21,7 @@ from payments.paymob_transactions import (
     read_transaction,
     signed_values,
 )
-from server.payment_pages import page
+from server.payment_words import CONFIRMING, PAID, UNKNOWN, Words, say
 from server.services import Services
 
 
@@ -36,28 +34,7 @@ def routes(services: Services, inbox: WebhookInbox) -> list[Route]:
     return [Route(RETURN_PATH, pages.show, methods=["GET"])]
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    title: str
-    explanation: str
-    tone: str
-    is_good: bool
-
-
-UNKNOWN = _Words(
-    "Thank you",
-    "Go back to the app: it shows what became of your payment.",
-    "",
-    is_good=True,
-)
-PAID = _Words("Thank you, it is paid", "What you bought is in your account.", "good", is_good=True)
-CONFIRMING = _Words(
-    "Thank you",
-    "Your payment is being confirmed. What you bought is in your account in a moment.",
-    "good",
-    is_good=True,
-)
-DECLINED = _Words(
+DECLINED = Words(
     "The payment was declined", "Nothing was charged. You can try again.", "bad", is_good=False
 )
 
@@ -77,16 +54,10 @@ class PaymobReturn:
         if transaction is not None:
             order = await find_order_by_reference(self._database, NAME, str(transaction.order_id))
         words = _words(transaction, order)
-        back = order and (order.success_url if words.is_good else order.cancel_url)
-        return page(
-            "message.html",
-            shop=self._shop,
-            title=words.title,
-            explanation=words.explanation,
-            tone=words.tone,
-            back=back,
-            back_label="Back to the app",
-        )
+        back = None
+        if order is not None:
+            back = order.success_url if words.is_good else order.cancel_url
+        return say(self._shop, words, back)
 
     def _signed(self, request: Request) -> PaymobTransaction | None:
         """The transaction that the browser brings, if it is Paymob's."""
@@ -100,7 +71,7 @@ class PaymobReturn:
         return None
 
 
-def _words(transaction: PaymobTransaction | None, order: PageOrder | None) -> _Words:
+def _words(transaction: PaymobTransaction | None, order: PageOrder | None) -> Words:
     if transaction is None or order is None:
         return UNKNOWN
     if order.paid_at is not None:

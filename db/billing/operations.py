@@ -35,6 +35,9 @@ _NOTE_CHECKOUT = SqlFunction[Any](
     lasts_until="timestamptz",
     made_references="text[]",
 )
+_NOTE_CUSTOMER = SqlFunction[str](
+    "app.note_payment_customer", "text", wanted="uuid", for_provider="text", made_customer="text"
+)
 _EXPIRE_ORDERS = SqlFunction[int]("app.expire_orders", "integer", at_most="integer")
 _RECEIVE = SqlFunction[Any](
     "app.receive_webhook",
@@ -84,10 +87,12 @@ _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 # What `SqlFunction.noting_place()` does, for a function that gives more than one value.
 _NOTE_PLACE = text("select set_config('app.place', :place, true)")
 _BUYER = text("""
-    select u.email, u.locale, p.name as product_name
+    select u.email, u.locale, p.name as product_name, c.customer_id
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
+    left join payment_customers c on c.user_id = o.user_id and c.provider = o.provider
     where o.id = :order_id
 """)
+_CUSTOMER = "select customer_id from payment_customers where user_id = $1 and provider = $2"
 _PAGE_ORDER = """
     select o.id, o.status, o.amount_cents, o.currency, o.credits, o.refunded_cents, o.success_url,
            o.cancel_url, o.created_at, o.paid_at, p.name as product_name,
@@ -147,6 +152,7 @@ class Buyer:
     email: str | None
     locale: str | None
     product_name: str
+    customer_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +251,13 @@ def check_checkout(
     problems.refuse()
 
 
+def check_portal(return_url: str | None, *, origins: Sequence[str], takes_any: bool) -> None:
+    """Refuses a page to come back to that is not one of ours."""
+    problems = Problems()
+    problems.add(problems_of_return("returnUrl", return_url, origins, takes_any=takes_any))
+    problems.refuse()
+
+
 async def open_order(
     database: Database,
     actor: Actor,
@@ -288,6 +301,21 @@ async def note_checkout(
         row = await connection.raw.fetchrow(noted.sql, *noted.values)
     assert row is not None
     return row["checkout_url"], row["expires_at"]
+
+
+async def note_payment_customer(
+    database: Database, user_id: UUID, provider: str, customer_id: str
+) -> None:
+    """Keeps the name by which a provider knows a buyer; the first that was noted stays."""
+    noted = _NOTE_CUSTOMER(wanted=user_id, for_provider=provider, made_customer=customer_id)
+    await call_as_service(database, noted)
+
+
+async def find_payment_customer(database: Database, user_id: UUID, provider: str) -> str | None:
+    """The name by which a provider knows a user, if they have been sent there."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        found: str | None = await connection.raw.fetchval(_CUSTOMER, user_id, provider)
+    return found
 
 
 async def find_page_order(database: Database, order_id: UUID) -> PageOrder | None:

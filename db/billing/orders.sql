@@ -49,7 +49,8 @@ begin
     insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
         billing_interval, price_id, success_url, cancel_url, expires_at, paid_until)
     values (actor_id, product.id, product.kind, product.credits, product.plan_id, price.provider,
-        coalesce(upgrade.amount_cents, price.amount_cents), price.currency, price.billing_interval, price.price_id,
+        coalesce(upgrade.amount_cents, price.amount_cents), price.currency, price.billing_interval,
+        case when upgrade.amount_cents is null then price.price_id end,
         open_order.success_url, open_order.cancel_url, least(now() + lasts, upgrade.paid_until), upgrade.paid_until)
     returning * into opened;
     perform app.remember_result(actor_id, 'create_checkout', idempotency_key, fingerprint, opened.id);
@@ -82,6 +83,17 @@ create or replace function app.note_references(for_provider text, wanted uuid, n
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     insert into public.order_references (provider, reference, order_id)
     select for_provider, n.name, wanted from unnest(names) as n (name) on conflict do nothing;
+$$;
+
+-- Notes by which name a provider knows a buyer; the first stays. Returns it.
+create or replace function app.note_payment_customer(wanted uuid, for_provider text, made_customer text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.payment_customers (user_id, provider, customer_id)
+    values (wanted, for_provider, made_customer) on conflict do nothing;
+    return (select c.customer_id from public.payment_customers c
+            where c.user_id = wanted and c.provider = for_provider);
+end;
 $$;
 
 -- Ends orders that nobody has paid in time, so many at once; returns how many. One with a payment on its
@@ -123,9 +135,11 @@ $$;
 
 revoke execute on function
     app.open_order(text, text, text, text, text), app.note_checkout(uuid, text, timestamptz, text[]),
-    app.note_references(text, uuid, text[]), app.expire_orders(integer), app.forget_payer(uuid, integer)
+    app.note_references(text, uuid, text[]), app.note_payment_customer(uuid, text, text),
+    app.expire_orders(integer), app.forget_payer(uuid, integer)
 from public;
 grant execute on function app.open_order(text, text, text, text, text) to authenticated;
 grant execute on function
-    app.note_checkout(uuid, text, timestamptz, text[]), app.expire_orders(integer)
+    app.note_checkout(uuid, text, timestamptz, text[]), app.note_payment_customer(uuid, text, text),
+    app.expire_orders(integer)
 to service;

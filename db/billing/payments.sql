@@ -144,9 +144,9 @@ begin
     if event ->> 'currency' is distinct from ordered.currency then
         perform app.refuse_event('CURRENCY_MISMATCH', format('%s was paid, %s was asked',
             event ->> 'currency', ordered.currency));
-    elsif (event ->> 'amount_cents')::integer is distinct from ordered.amount_cents then
+    elsif coalesce(event ->> 'listed_cents', event ->> 'amount_cents')::integer is distinct from ordered.amount_cents then
         perform app.refuse_event('AMOUNT_MISMATCH', format('%s was paid, %s was asked',
-            event ->> 'amount_cents', ordered.amount_cents));
+            coalesce(event ->> 'listed_cents', event ->> 'amount_cents'), ordered.amount_cents));
     elsif product is not null and product not in (ordered.product_id, coalesce(ordered.price_id, '')) then
         perform app.refuse_event('PRODUCT_MISMATCH', format('it is for %s, and %s was ordered',
             product, ordered.product_id));
@@ -387,7 +387,9 @@ declare
     new_hold uuid;
     new_status text;
 begin
-    select m.* into money from public.payments p, app.money_back(p.id) m where p.order_id = ordered.id and p.pays_order;
+    select app.part_of_order(ordered, m.back, p.amount_cents) as back,
+        app.part_of_order(ordered, m.questioned, p.amount_cents) as questioned into money
+    from public.payments p, app.money_back(p.id) m where p.order_id = ordered.id and p.pays_order;
     taken := app.credits_for(ordered, money.back);
     questioned := least(ordered.amount_cents - money.back, money.questioned);
     new_status := app.settled_status(ordered.amount_cents, money.back, money.questioned, 'PAID');
@@ -415,6 +417,13 @@ begin
     where o.id = ordered.id;
 end;
 $$;
+
+-- How much of an order's amount a part of its payment is: all that was `paid` is all of it, also where discounts
+-- or taxes made that more or less; rounded down in the buyer's favour.
+create or replace function app.part_of_order(ordered public.orders, cents integer, paid integer) returns integer
+language sql immutable set search_path = pg_catalog, pg_temp
+return case when cents >= paid and cents > 0 then ordered.amount_cents
+    else coalesce(ordered.amount_cents::bigint * cents / nullif(paid, 0), 0) end::integer;
 
 -- Tells a buyer that money of an order went back, or that their bank questions it; and that their credits run low
 -- now, where that is so. `before` is their wallet as it was.
@@ -482,7 +491,7 @@ revoke execute on function
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),
     app.note_dispute(public.payments, jsonb), app.money_back(uuid),
     app.settled_status(integer, integer, integer, text), app.settle_payment(uuid),
-    app.settle_order(public.orders, uuid),
+    app.settle_order(public.orders, uuid), app.part_of_order(public.orders, integer, integer),
     app.tell_of_money_back(public.orders, uuid, public.wallets, integer, text), app.told_of_order(public.orders),
     app.credits_for(public.orders, integer), app.end_ordered_plan(uuid)
 from public;

@@ -30,13 +30,14 @@ begin
     if not found then
         select coalesce(sum(r.amount_cents), 0) into asked
         from public.refund_requests r where r.order_id = wanted and r.status = 'REQUESTED';
-        asked := asked + ordered.refunded_cents;
-        if coalesce(cents, ordered.amount_cents - asked) not between 1 and ordered.amount_cents - asked then
+        -- Of what was paid, which a discount or a tax makes another amount than the order's.
+        asked := asked + (app.money_back(payment.id)).back;
+        if coalesce(cents, payment.amount_cents - asked) not between 1 and payment.amount_cents - asked then
             perform app.refuse('BAD_USER_INPUT', format('%s cents of this order can be refunded.',
-                greatest(0, ordered.amount_cents - asked)), '{"path": ["input", "amountCents"]}');
+                greatest(0, payment.amount_cents - asked)), '{"path": ["input", "amountCents"]}');
         end if;
         insert into public.refund_requests (order_id, idempotency_key, amount_cents, refunded_before_cents)
-        values (wanted, key, coalesce(cents, ordered.amount_cents - asked), asked)
+        values (wanted, key, coalesce(cents, payment.amount_cents - asked), asked)
         returning * into request;
         insert into public.audit_log (user_id, action, detail)
         values (admin_id, 'refund_order', jsonb_build_object(

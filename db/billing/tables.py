@@ -11,11 +11,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Public, Through, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
-from db.core.erasing import Anonymise, Call, Keep
+from db.core.erasing import Anonymise, Call, Delete, Keep
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
-from db.core.merge_rules import Move
+from db.core.merge_rules import Join, Move
 from db.core.quotas import Bound
 
 CURRENCY = "currency ~ '^[A-Z]{3}$'"
@@ -192,6 +192,29 @@ class OrderReference(Base):
     on_erase = Keep("The books: how the provider calls an order of nobody any more.", ())
     export = NotExported("The provider's names of orders.")
     quota = Bound("A few for each order.")
+
+
+class PaymentCustomer(Base):
+    """The name by which a provider knows a buyer: whose cards it keeps, whom its portal shows."""
+
+    __tablename__ = "payment_customers"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[str]
+    created_at: Mapped[Timestamp]
+
+    __table_args__ = (
+        CheckConstraint("length(customer_id) between 1 and 255", name="customer_id"),
+        Index("uq_payment_customers_customer_id", "provider", "customer_id", unique=True),
+    )
+    access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Delete()
+    on_merge = Join(key=("provider",))
+    export = NotExported("The provider's name of the buyer.")
+    quota = Bound("One for each provider.")
 
 
 class PaymentStatus(State):

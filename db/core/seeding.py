@@ -52,6 +52,12 @@ def read_texts() -> Rows:
     ]
 
 
+def read_tables(name: str) -> dict[str, Rows]:
+    """What of a seed is too long for its file: a file for each table in a folder of its name."""
+    folder = SEEDS / ALIASES.get(name, name)
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
 def _key_of(table: Table) -> ColumnElement[Any]:
     (key,) = table.primary_key.columns
     return key
@@ -87,7 +93,7 @@ async def load_seed(owner_url: str, name: str) -> dict[str, int]:
     Returns the number of rows by table. Rows that are no longer in a seed stay, unless it names
     them as retired: generations refer to them.
     """
-    rows_by_table = read_seed(name)
+    rows_by_table = read_seed(name) | read_tables(name)
     retired: dict[str, list[str]] = rows_by_table.pop(RETIRED, {})
     engine = create_async_engine(owner_url.replace("postgresql://", "postgresql+asyncpg://", 1))
     try:

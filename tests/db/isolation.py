@@ -334,13 +334,20 @@ CHECKS = {
 
 
 async def complaints(
-    filled_database: FilledDatabase, command: str, actor: Actor, *, of_groups: bool = False
+    filled_database: FilledDatabase,
+    command: str,
+    actor: Actor,
+    *,
+    of_groups: bool = False,
+    named: str = "",
 ) -> Complaints:
-    """Tries a command as an actor on every table of the catalog, or on those of groups alone."""
+    """Tries a command as an actor on every table of the catalog, those of groups, or those named."""
     found = Complaints()
     tables = await filled_database.tables()
+    words = set(named.split())
     for table in [each for each in tables if each.names_group or not of_groups]:
-        await CHECKS[command](filled_database, table, actor, found)
+        if not words or table.name.removeprefix("public.") in words:
+            await CHECKS[command](filled_database, table, actor, found)
     return found
 
 

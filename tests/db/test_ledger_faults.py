@@ -202,7 +202,7 @@ async def run_under_fire(
 async def test_nothing_is_lost_or_doubled_while_everything_is_killed(
     doomed: tuple[Settings, EmbeddedDatabase], service: Database, say: Callable[[str], None]
 ) -> None:
-    await run_under_fire(doomed, service, Fire(300, 4, seconds=60, pause_seconds=4, say=say))
+    await run_under_fire(doomed, service, Fire(300, 4, seconds=20, pause_seconds=2, say=say))
 
 
 @pytest.mark.nightly

@@ -141,7 +141,58 @@ async def refunded_too_much(stage: Any) -> str:
     return f"{{{await paid_at(stage, 'none')}, amountCents: 501}}"
 
 
+class Portal(Unwilling):
+    """A provider that keeps customers, and shows them nothing."""
+
+    async def create_portal(self, customer_id: str, return_url: str | None) -> str:
+        raise DomainError(self._code, "No.")
+
+
+class OpenPortal(SandboxProvider):
+    """A provider that keeps customers."""
+
+    async def create_portal(self, customer_id: str, return_url: str | None) -> str:
+        return f"https://pay.example.test/{customer_id}?{return_url}"
+
+
+async def open_portal(services: Any, owner: asyncpg.Connection, user_id: UUID | None) -> str:
+    """The name of a provider that knows a user."""
+    services.of(checkouts_of).providers["open_portal"] = OpenPortal("secret", "http://localhost")
+    await owner.execute(
+        "insert into payment_customers (user_id, provider, customer_id) values ($1, $2, $3)",
+        user_id, "open_portal", f"cus_{user_id}",
+    )  # fmt: skip
+    return "open_portal"
+
+
+def portal_of(code: ErrorCode, *, has_bought: bool) -> Any:
+    """A portal at a provider that shows nothing."""
+
+    async def provoke(stage: Any) -> str:
+        name = f"portal_{code.value.lower()}"
+        stage.services.of(checkouts_of).providers[name] = Portal(code)
+        if has_bought:
+            await stage.owner.execute(
+                "insert into payment_customers (user_id, provider, customer_id)"
+                " values ($1, $2, $3)",
+                stage.actor.user_id,
+                name,
+                f"cus_{stage.actor.user_id}",
+            )
+        return f'{{provider: "{name}"}}'
+
+    return provoke
+
+
 PROVOKED: dict[str, dict[str, Any]] = {
+    "createBillingPortal": {
+        "BAD_USER_INPUT": '{returnUrl: "nowhere"}',
+        "INVALID_STATE": portal_of(ErrorCode.INVALID_STATE, has_bought=False),
+        "REDIRECT_NOT_ALLOWED": '{returnUrl: "app://paid"}',
+        "PROVIDER_NOT_CONFIGURED": '{provider: "sandbox"}',
+        "PROVIDER_REFUSED": portal_of(ErrorCode.PROVIDER_REFUSED, has_bought=True),
+        "PROVIDER_FAILED": portal_of(ErrorCode.PROVIDER_FAILED, has_bought=True),
+    },
     "createCheckout": {
         "BAD_USER_INPUT": f'{{{CREDITS}, provider: "sandbox", idempotencyKey: ""}}',
         "NOT_FOUND": '{productId: "none", provider: "sandbox", idempotencyKey: "k"}',

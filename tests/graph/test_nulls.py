@@ -23,7 +23,7 @@ from settings import Settings
 
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
-from .billing_errors import paid_order
+from .billing_errors import open_portal, paid_order
 from .conftest import Ask
 from .identity_errors import code_of
 from .play_errors import drawn_session
@@ -44,6 +44,7 @@ TABLES = {
     "cancelGeneration": "generations",
     "confirmEmail": "users",
     "createApiKey": "api_keys",
+    "createBillingPortal": "orders",
     "createCheckout": "orders",
     "createGeneration": "generations",
     "createProfile": "profiles",
@@ -104,6 +105,7 @@ NOT_STORED = {
     ("cancelGeneration", "idempotencyKey"),
     ("confirmEmail", "email"),
     ("createApiKey", "idempotencyKey"),
+    ("createBillingPortal", "returnUrl"),
     ("completeActivity", "feedback"),
     ("confirmPlaySession", "level"),
     ("createUser", "password"),
@@ -214,6 +216,7 @@ async def valid(
             "uploadId": f"upload_{upload}",
             "idempotencyKey": "k",
         },
+        "createBillingPortal": {"provider": await open_portal(services, owner, actor.user_id)},
         "createCheckout": {
             "productId": "credits-50",
             "provider": "sandbox",

@@ -16,9 +16,10 @@ import pytest
 from payments.base import Delivery, PaymentProvider
 from payments.paymob import make_paymob
 from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
+from payments.stripe import make_stripe
 from settings import Settings
 
-from ..fakes import paymob
+from ..fakes import paymob, stripe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +164,75 @@ class PaymobDriver:
         )
 
 
-DRIVERS: dict[str, type[SandboxDriver | PaymobDriver]] = {
+class StripeDriver:
+    """Speaks for Stripe, whose refunds say how much went back of a payment so far."""
+
+    tells = frozenset({"FAILED", "PENDING", "DISPUTED", "WON", "LOST", "PRODUCT", "USER", "AGE"})
+    _sessions: ClassVar = {
+        "SUCCEEDED": ("checkout.session.completed", "paid"),
+        "PENDING": ("checkout.session.completed", "unpaid"),
+        "FAILED": ("checkout.session.async_payment_failed", "unpaid"),
+    }
+
+    def __init__(self, settings: Settings) -> None:
+        secrets = {
+            "stripe_secret_key": stripe.SECRET_KEY,
+            "stripe_webhook_secret": stripe.WEBHOOK_SECRET,
+        }
+        made = make_stripe(Settings.model_validate(settings.model_dump() | secrets))
+        assert made is not None
+        self.provider = made
+        self._refunded: dict[str, dict[str, int]] = {}
+
+    def reference(self, order_id: UUID) -> str:
+        return f"cs_test_{order_id.hex}"
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        metadata = {"order_id": str(told.order_id)}
+        if told.product is not None:
+            metadata["product_id"] = told.product
+        if told.user_id is not None:
+            metadata["user_id"] = str(told.user_id)
+        payment = told.payment
+        if kind in self._sessions:
+            name, payment_status = self._sessions[kind]
+            about = stripe.checkout_session(
+                told.reference, told.amount_cents, told.currency, metadata,
+                status="complete", payment_status=payment_status, payment_intent=payment,
+            )  # fmt: skip
+        elif kind == "REFUNDED":
+            name = "charge.refunded"
+            refunds = self._refunded.setdefault(payment, {})
+            refunds[told.refund or str(uuid4())] = told.amount_cents
+            about = stripe.charge(
+                payment, 0, told.currency, metadata, amount_refunded=sum(refunds.values())
+            )
+        else:
+            name = f"charge.dispute.{'created' if kind == 'DISPUTED' else 'closed'}"
+            about = {
+                "id": told.dispute or f"dp_{told.payment}",
+                "object": "dispute",
+                "payment_intent": payment,
+                "amount": told.amount_cents,
+                "currency": told.currency.lower(),
+                "status": {"WON": "won", "LOST": "lost"}.get(kind, "needs_response"),
+            }
+        return stripe.event(name, about, told.event, at)
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        signature = stripe.signature(delivery.body, datetime.now(UTC), "whsec_another")
+        return replace(delivery, headers={"stripe-signature": signature})
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        return replace(
+            delivery, body=delivery.body.replace(b'"amount_total": ', b'"amount_total": 1')
+        )
+
+
+DRIVERS: dict[str, type[SandboxDriver | PaymobDriver | StripeDriver]] = {
     "sandbox": SandboxDriver,
     "paymob": PaymobDriver,
+    "stripe": StripeDriver,
 }
 
 

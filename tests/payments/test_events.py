@@ -202,6 +202,7 @@ def test_an_event_is_written_as_the_database_reads_it() -> None:
         "payment_id": "p",
         "amount_cents": 479,
         "currency": "EUR",
+        "listed_cents": None,
         "product": None,
         "user_id": None,
         "paid_until": "2030-01-01T00:00:00+00:00",

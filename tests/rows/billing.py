@@ -32,6 +32,11 @@ ROWS: dict[str, Maker] = {
         "reference": str(key),
         "order_id": known_id(user, "public.orders"),
     },
+    "public.payment_customers": lambda user, key: {
+        "user_id": user,
+        "provider": "stripe",
+        "customer_id": f"cus_{key}",
+    },
     "public.payments": lambda user, key: {
         "id": key,
         "user_id": user,

@@ -132,7 +132,9 @@ class List:
 
     def _cursor(self, row: Row) -> str:
         position = [_as_json(row.values[name.lstrip("-")]) for name in self.order]
-        return base64.b64encode(json.dumps(["1", self._kind(), *position]).encode()).decode()
+        return base64.b64encode(
+            json.dumps(["1", self._kind(), *position], ensure_ascii=False).encode()
+        ).decode()
 
     def _position(self, argument: str) -> list[Any] | None:
         cursor = self._arguments[argument]

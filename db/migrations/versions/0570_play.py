@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0520"
-down_revision = "0510"
+revision = "0570"
+down_revision = "0560"
 branch_labels = None
 depends_on = None
 

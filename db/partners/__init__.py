@@ -1,0 +1,1 @@
+"""Partners: who is connected with whom, and how well their profiles fit (from Attuned)."""

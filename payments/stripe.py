@@ -1,0 +1,266 @@
+"""Stripe: a checkout is a session of Stripe Checkout, its result a signed event or the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from payments.base import (
+    Checkout,
+    Delivery,
+    DeliveryRefusal,
+    DeliveryRefused,
+    NewCheckout,
+    Notice,
+    PaidOrder,
+    ProviderEvent,
+    Refunded,
+    provider_failed,
+    provider_refused,
+)
+from payments.stripe_events import ORDER, events_of, id_of, refund_of, session_events
+from settings import Settings
+
+if TYPE_CHECKING:
+    import stripe
+
+NAME = "stripe"
+RETURN_PATH = "/payments/stripe/return"
+SIGNATURE_HEADER = "stripe-signature"
+# How old a signature may be, as Stripe's own libraries have it.
+TOLERANCE = timedelta(seconds=300)
+CALL_SECONDS = 15.0
+RETRIES = 2
+TEST_KEYS = ("sk_test_", "rk_test_")
+log = structlog.get_logger("tallygraph.payments")
+
+
+def make_stripe(settings: Settings) -> StripeProvider | None:
+    """Stripe, where its secrets are set; half of them, or a test key in production, are not it."""
+    needed = {
+        "STRIPE_SECRET_KEY": settings.stripe_secret_key.get_secret_value(),
+        "STRIPE_WEBHOOK_SECRET": settings.stripe_webhook_secret.get_secret_value(),
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if len(missing) == len(needed):
+        return None
+    if missing:
+        log.error("payments.provider_off", provider=NAME, missing=missing)
+        return None
+    if settings.production and needed["STRIPE_SECRET_KEY"].startswith(TEST_KEYS):
+        log.error("payments.provider_off", provider=NAME, reason="STRIPE_SECRET_KEY is a test key")
+        return None
+    return StripeProvider(settings)
+
+
+class StripeProvider:
+    """Stripe Checkout for what is paid once, its refunds and disputes, and its customer portal."""
+
+    name = NAME
+    verifies_at_once = True
+    sells_itself = False
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = settings.stripe_secret_key.get_secret_value()
+        self._is_test = self._key.startswith(TEST_KEYS)
+        self._secrets = [
+            one.strip() for one in settings.stripe_webhook_secret.get_secret_value().split(",")
+        ]
+        self._api = settings.stripe_api_url.rstrip("/")
+        self._base_url = settings.base_url
+        self._takes_promotion_codes = settings.stripe_promotion_codes
+        self._adds_tax = settings.stripe_automatic_tax
+
+    @cached_property
+    def _client(self) -> stripe.StripeClient:
+        import stripe
+
+        return stripe.StripeClient(
+            self._key,
+            base_addresses={"api": self._api},
+            http_client=stripe.HTTPXClient(timeout=CALL_SECONDS),
+            max_network_retries=RETRIES,
+        )
+
+    async def create_checkout(self, checkout: NewCheckout) -> Checkout:
+        """Makes a session; asked again for an order within a day, Stripe answers the same one."""
+        if checkout.kind == "SUBSCRIPTION":
+            raise provider_refused(NAME, "a subscription, which is not sold by Checkout here")
+        with _asking("a checkout"):
+            customer = checkout.customer_id or await self._customer(checkout)
+            session = await self._client.v1.checkout.sessions.create_async(
+                self._session(checkout, customer),  # type: ignore[arg-type]
+                {"idempotency_key": f"checkout:{checkout.order_id}:{customer}"},
+            )
+            if session.url is None or session.expires_at is None:
+                raise provider_failed(NAME, "a session without an address or an end")
+            asked = (session.amount_subtotal, (session.currency or "").upper())
+            if asked != (checkout.amount_cents, checkout.currency):
+                await self._client.v1.checkout.sessions.expire_async(session.id)
+                log.error("payments.other_price", provider=NAME, price_id=checkout.price_id)
+                raise provider_failed(NAME, "its price is not the product's")
+        expires_at = datetime.fromtimestamp(session.expires_at, UTC)
+        return Checkout(session.url, expires_at, (session.id,), customer)
+
+    async def create_portal(self, customer_id: str, return_url: str | None) -> str:
+        """The address of a customer's page of receipts and cards, for the customer alone."""
+        with _asking("a portal"):
+            portal = await self._client.v1.billing_portal.sessions.create_async(
+                {"customer": customer_id, "return_url": return_url or self._base_url}
+            )
+        return portal.url
+
+    async def verify(self, delivery: Delivery) -> None:
+        """Checks the signature under each of the secrets, then how old it is."""
+        import stripe
+
+        header = delivery.headers.get(SIGNATURE_HEADER, "")
+        for secret in self._secrets:
+            try:
+                stripe.WebhookSignature.verify_header(delivery.body, header, secret)
+                break
+            # It raises TypeError for a signature that is no ASCII.
+            except (stripe.SignatureVerificationError, TypeError, ValueError):
+                continue
+        else:
+            raise DeliveryRefused(DeliveryRefusal.FORGED, "the signature is not Stripe's")
+        # What was verified has it.
+        seconds = next(part[2:] for part in header.split(",") if part.startswith("t="))
+        if abs(delivery.received_at.timestamp() - int(seconds)) > TOLERANCE.total_seconds():
+            raise DeliveryRefused(
+                DeliveryRefusal.STALE, "it was signed more than 300 s ago, or ahead"
+            )
+
+    def parse(self, delivery: Delivery) -> Notice:
+        """Reads one event; one of a connected account, or of another's sale, says nothing."""
+        try:
+            said = orjson.loads(delivery.body)
+            kind, event_id = str(said["type"]), id_of(said["id"])
+            is_live = bool(said["livemode"])
+            occurred_at = datetime.fromtimestamp(said["created"], UTC)
+            events = () if said.get("account") else events_of(kind, said["data"]["object"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            detail = f"it is not as Stripe documents it: {type(error).__name__}"
+            raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
+        if is_live and self._is_test:
+            raise DeliveryRefused(
+                DeliveryRefusal.UNREADABLE, "it is of live mode, and the key is of test mode"
+            )
+        return Notice(event_id, kind, events, is_test=not is_live, occurred_at=occurred_at)
+
+    async def refund(
+        self, order: PaidOrder, amount_cents: int, key: str
+    ) -> tuple[ProviderEvent, ...]:
+        """Gives money back, once for each key; one that takes its time is told of by an event."""
+        assert order.payment_id is not None
+        if not order.payment_id.startswith("pi_"):
+            raise provider_refused(NAME, "a refund of what nothing was paid for")
+        with _asking("a refund"):
+            refund = await self._client.v1.refunds.create_async(
+                {"payment_intent": order.payment_id, "amount": amount_cents},
+                {"idempotency_key": f"refund:{key}"},
+            )
+        if refund.status in {"failed", "canceled"}:
+            raise provider_refused(NAME, f"a refund: {refund.status}")
+        if refund.status != "succeeded":
+            return ()
+        # As the event says it, so that the two count once: all that went back so far.
+        return (
+            Refunded(
+                references=order.references,
+                payment_id=order.payment_id,
+                amount_cents=order.refunded_cents + amount_cents,
+                currency=order.currency,
+            ),
+        )
+
+    async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
+        """What became of an order's sessions, and of what was paid by them."""
+        events: list[ProviderEvent] = []
+        for reference in order.references:
+            if reference.startswith("cs_"):
+                events += await self._asked(reference)
+        return tuple(events)
+
+    async def _asked(self, session_id: str) -> list[ProviderEvent]:
+        with _asking("a session"):
+            session = await self._client.v1.checkout.sessions.retrieve_async(
+                session_id, {"expand": ["payment_intent.latest_charge"]}
+            )
+        said = session.to_dict()
+        try:
+            events = list(session_events(said))
+            paid = said.get("payment_intent")
+            charge = paid.get("latest_charge") if isinstance(paid, dict) else None
+            if events and isinstance(charge, dict) and charge.get("amount_refunded"):
+                events.append(refund_of(charge))
+        except (KeyError, TypeError, ValueError) as error:
+            raise provider_failed(NAME, f"a session: {type(error).__name__}") from None
+        return events
+
+    async def _customer(self, checkout: NewCheckout) -> str:
+        """A customer for a buyer; asked for twice at once, Stripe makes one."""
+        asked: dict[str, Any] = {"metadata": {"user_id": str(checkout.user_id)}}
+        if checkout.email is not None:
+            asked["email"] = checkout.email
+        made = await self._client.v1.customers.create_async(
+            asked,  # type: ignore[arg-type]
+            {"idempotency_key": f"customer:{checkout.user_id}:{checkout.email}"},
+        )
+        return made.id
+
+    def _session(self, checkout: NewCheckout, customer: str) -> dict[str, Any]:
+        """The same for an order at any time, as its idempotency key demands."""
+        metadata = {
+            ORDER: str(checkout.order_id),
+            "user_id": str(checkout.user_id),
+            "product_id": checkout.product_id,
+        }
+        page = self._base_url + RETURN_PATH
+        asked: dict[str, Any] = {
+            "mode": "payment",
+            "customer": customer,
+            "client_reference_id": str(checkout.order_id),
+            "line_items": [{"quantity": 1, **_price(checkout)}],
+            "metadata": metadata,
+            "payment_intent_data": {"metadata": metadata},
+            "success_url": checkout.success_url or f"{page}?session_id={{CHECKOUT_SESSION_ID}}",
+            "allow_promotion_codes": self._takes_promotion_codes,
+            "automatic_tax": {"enabled": self._adds_tax},
+        }
+        if checkout.cancel_url is not None:
+            asked["cancel_url"] = checkout.cancel_url
+        if self._adds_tax:
+            asked["customer_update"] = {"address": "auto"}
+        return asked
+
+
+def _price(checkout: NewCheckout) -> dict[str, Any]:
+    if checkout.price_id is not None:
+        return {"price": checkout.price_id}
+    return {
+        "price_data": {
+            "currency": checkout.currency.lower(),
+            "unit_amount": checkout.amount_cents,
+            "product_data": {"name": checkout.product_name},
+        }
+    }
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Says PROVIDER_REFUSED for what Stripe will never do, PROVIDER_FAILED for all else."""
+    import stripe
+
+    try:
+        yield
+    except (stripe.InvalidRequestError, stripe.CardError) as error:
+        raise provider_refused(NAME, f"{what}: {error.code}") from None
+    except stripe.StripeError as error:
+        raise provider_failed(NAME, f"{what}: {type(error).__name__}, {error.code}") from None

@@ -1,0 +1,215 @@
+"""Stripe as its documents describe it: customers, sessions, refunds, idempotency keys and events."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from payments.base import Delivery
+
+from .http_stub import Stub, StubAnswer, StubRequest, stub_server
+
+SECRET_KEY, WEBHOOK_SECRET = "sk_test_secret", "whsec_secret"
+SESSIONS, CUSTOMERS, REFUNDS = "/v1/checkout/sessions", "/v1/customers", "/v1/refunds"
+PORTALS = "/v1/billing_portal/sessions"
+DAY_SECONDS = 86_400
+
+
+@dataclass
+class FakeStripe:
+    """What was asked of it by kind, and the answers that idempotency keys remember.
+
+    `price_cents` are the amounts of its own prices, by their ids; `tax_percent` and
+    `discount_percent` are what it adds to and takes from what is asked.
+    """
+
+    stub: Stub
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    charges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    customers: list[str] = field(default_factory=list)
+    remembered: dict[str, tuple[str, StubAnswer]] = field(default_factory=dict)
+    price_cents: dict[str, int] = field(default_factory=dict)
+    tax_percent: int = 0
+    discount_percent: int = 0
+    fails_next: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for path, make in {
+            SESSIONS: self.session,
+            CUSTOMERS: self.customer,
+            REFUNDS: self.refund,
+            PORTALS: self.portal,
+        }.items():
+            self.stub.answers[path] = lambda request, make=make: self._once(request, make)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What turns it on."""
+        return {
+            "STRIPE_API_URL": self.stub.url,
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        }
+
+    def _once(self, request: StubRequest, make: Any) -> StubAnswer:
+        """An answer, the same for the same key; Stripe refuses a key with other parameters."""
+        if request.headers.get("authorization") != f"Bearer {SECRET_KEY}":
+            return 401, _error("invalid_request_error", "api_key_invalid")
+        if self.fails_next:
+            return self.fails_next.pop(), _error("api_error", "down")
+        key = request.headers["idempotency-key"]
+        if key in self.remembered:
+            asked, answer = self.remembered[key]
+            if asked != request.body:
+                return 400, _error("idempotency_error", "idempotency_key_reused")
+            return answer
+        answer = make(request.given)
+        self.remembered[key] = (request.body, answer)
+        return answer
+
+    def customer(self, given: dict[str, str]) -> StubAnswer:
+        self.customers.append(given["metadata[user_id]"])
+        return 200, {"id": f"cus_{uuid4().hex}", "object": "customer"}
+
+    def session(self, given: dict[str, str]) -> StubAnswer:
+        if "line_items[0][price]" in given:
+            subtotal, currency = self.price_cents[given["line_items[0][price]"]], "usd"
+        else:
+            data = "line_items[0][price_data]"
+            subtotal, currency = int(given[f"{data}[unit_amount]"]), given[f"{data}[currency]"]
+        session_id = f"cs_test_{uuid4().hex}"
+        made = checkout_session(session_id, subtotal, currency, _metadata(given))
+        made["url"] = f"https://checkout.stripe.test/{session_id}"
+        made["customer"] = given["customer"]
+        self.sessions[session_id] = made
+        self.stub.answers[f"{SESSIONS}/{session_id}"] = lambda _: (200, self._expanded(session_id))
+        self.stub.answers[f"{SESSIONS}/{session_id}/expire"] = lambda _: self._expire(session_id)
+        return 200, made
+
+    def refund(self, given: dict[str, str]) -> StubAnswer:
+        charge = self.charges[given["payment_intent"]]
+        if charge["amount_refunded"] + int(given["amount"]) > charge["amount"]:
+            return 400, _error("invalid_request_error", "charge_already_refunded")
+        charge["amount_refunded"] += int(given["amount"])
+        return 200, {"id": f"re_{uuid4().hex}", "object": "refund", "status": "succeeded"}
+
+    def portal(self, given: dict[str, str]) -> StubAnswer:
+        url = f"https://billing.stripe.test/{given['customer']}"
+        return 200, {"id": f"bps_{uuid4().hex}", "object": "billing_portal.session", "url": url}
+
+    def pay(self, session_id: str) -> Delivery:
+        """The buyer pays on its page."""
+        session = self.sessions[session_id]
+        subtotal = session["amount_subtotal"]
+        total = subtotal * (100 - self.discount_percent) * (100 + self.tax_percent) // 10_000
+        payment = f"pi_{uuid4().hex}" if total else None
+        session |= {
+            "status": "complete",
+            "amount_total": total,
+            "payment_status": "paid" if total else "no_payment_required",
+            "payment_intent": payment,
+        }
+        if payment is not None:
+            self.charges[payment] = charge(payment, total, session["currency"], session["metadata"])
+        return event("checkout.session.completed", session)
+
+    def _expanded(self, session_id: str) -> dict[str, Any]:
+        session = dict(self.sessions[session_id])
+        payment = session["payment_intent"]
+        if payment is not None:
+            session["payment_intent"] = {"id": payment, "latest_charge": self.charges[payment]}
+        return session
+
+    def _expire(self, session_id: str) -> StubAnswer:
+        self.sessions[session_id]["status"] = "expired"
+        return 200, self.sessions[session_id]
+
+
+def checkout_session(
+    session_id: str, subtotal: int, currency: str, metadata: dict[str, str], **changed: Any
+) -> dict[str, Any]:
+    """An open session with more than is looked at."""
+    made = {
+        "id": session_id,
+        "object": "checkout.session",
+        "mode": "payment",
+        "status": "open",
+        "payment_status": "unpaid",
+        "amount_subtotal": subtotal,
+        "amount_total": subtotal,
+        "currency": currency.lower(),
+        "client_reference_id": "whatever a link says",
+        "metadata": metadata,
+        "payment_intent": None,
+        "expires_at": int(datetime.now(UTC).timestamp()) + DAY_SECONDS,
+        "livemode": False,
+    }
+    return made | changed
+
+
+def charge(
+    payment: str, amount: int, currency: str, metadata: dict[str, str], **changed: Any
+) -> dict[str, Any]:
+    """A charge, to which Stripe copies the metadata of its payment."""
+    made = {
+        "id": f"ch_{uuid4().hex}",
+        "object": "charge",
+        "payment_intent": payment,
+        "amount": amount,
+        "amount_refunded": 0,
+        "currency": currency.lower(),
+        "metadata": metadata,
+    }
+    return made | changed
+
+
+def event(
+    kind: str, about: dict[str, Any], event_id: str | None = None, at: datetime | None = None,
+    **changed: Any,
+) -> Delivery:  # fmt: skip
+    """An event as it is delivered, signed at a time."""
+    said = {
+        "id": event_id or f"evt_{uuid4().hex}",
+        "object": "event",
+        "api_version": "2026-10-28.endive",
+        "created": int(datetime.now(UTC).timestamp()),
+        "livemode": False,
+        "type": kind,
+        "data": {"object": about},
+    }
+    body = json.dumps(said | changed).encode()
+    now = datetime.now(UTC)
+    return Delivery({"stripe-signature": signature(body, at or now)}, body, now)
+
+
+def signature(body: bytes, at: datetime, secret: str = WEBHOOK_SECRET) -> str:
+    """The header: https://docs.stripe.com/webhooks#verify-manually."""
+    seconds = int(at.timestamp())
+    signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={seconds},v1={signed},v0={'0' * 64}"
+
+
+def _metadata(given: dict[str, str]) -> dict[str, str]:
+    return {
+        name[len("metadata[") : -1]: value
+        for name, value in given.items()
+        if name.startswith("metadata[")
+    }
+
+
+def _error(kind: str, code: str) -> dict[str, Any]:
+    return {"error": {"type": kind, "code": code, "message": "no"}}
+
+
+@contextmanager
+def stripe() -> Iterator[FakeStripe]:
+    """A Stripe for a block."""
+    with stub_server() as stub:
+        yield FakeStripe(stub)
