@@ -24,7 +24,7 @@ from tests.running import ROOT
 EXAMPLE = ROOT / "examples" / "pgbouncer.ini"
 # Where `.ci/run` puts a newer one than Debian 12 has.
 NEWER = SYSTEM_DIRECTORY / "pgbouncer" / "pgbouncer"
-START_SECONDS = 20
+START_SECONDS = 60
 USERLIST_COMMAND = re.compile(r'psql -XAt -c "(.+?)" > /etc/pgbouncer/userlist.txt', re.DOTALL)
 
 

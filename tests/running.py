@@ -18,8 +18,8 @@ from settings import Settings
 from tests.prepared import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 60
-STOP_SECONDS = 20
+START_SECONDS = 110
+STOP_SECONDS = 60
 
 
 @dataclass
@@ -57,7 +57,7 @@ def run_command(
         env=environment(data_directory, **variables),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
 

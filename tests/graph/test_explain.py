@@ -129,7 +129,7 @@ async def test_faults_are_those_of_the_request(explained: Explainer) -> None:
     with pytest.raises(DomainError, match="first"):
         await explained(PAGE, n=1000)
     explained.email = "nobody@example.test"
-    with pytest.raises(DomainError, match="There is no such user"):
+    with pytest.raises(DomainError, match="Nobody has the e-mail"):
         await explained(PAGE, n=1)
 
 
@@ -167,7 +167,7 @@ def test_the_command_prints_and_says_what_is_wrong(
         (("--variables", "{"), "not valid JSON"),
         (("--variables", "[]"), "must be a JSON object"),
         (("--operation", "C"), "no operation named"),
-        (("--operation", "A", "--as", f"{uuid4()}@example.test"), "There is no such user"),
+        (("--operation", "A", "--as", f"{uuid4()}@example.test"), "Nobody has the e-mail"),
     ):
         done = run_command(server.data_directory, "explain", str(file), *arguments)
         assert (done.returncode, done.stdout) == (1, ""), done.stderr

@@ -72,7 +72,7 @@ def do(
         )
         running = asyncio.create_task(worker.run())
         try:
-            await eventually(lambda: queue_is_empty(owner), 20)
+            await eventually(lambda: queue_is_empty(owner), 30)
         finally:
             await worker.stop()
             await running

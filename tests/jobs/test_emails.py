@@ -89,7 +89,7 @@ async def test_a_worker_writes_a_queued_email_into_the_outbox(
     async def is_sent() -> bool:
         return bool((await email_row(owner, email_id))["status"] == "SENT")
 
-    await eventually(is_sent, 20)
+    await eventually(is_sent, 30)
     file = outbox_file(settings.outbox_directory, email_id)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700

@@ -308,7 +308,7 @@ async def test_a_worker_tries_again_and_leaves_a_cancelled_one_alone(
         )
         return bool(outcome == "CANCELLED")
 
-    await eventually(is_logged, 10)
+    await eventually(is_logged, 30)
 
 
 async def test_no_transaction_is_open_while_the_api_is_asked(

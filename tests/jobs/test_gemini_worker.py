@@ -90,7 +90,7 @@ async def test_a_killed_workers_call_is_made_by_another_and_no_log_has_the_key(
             )
             return failed
 
-        await eventually(asks_again, 60)
+        await eventually(asks_again, 100)
         await eventually(one_failed, 30)
         # The worker runs both at once: which of them asked first is chance.
         failing = await one_failed()

@@ -738,7 +738,7 @@ async def test_a_worker_delivers_what_is_queued(
     async def has_come() -> bool:
         return bool(apns.pushed)
 
-    await eventually(has_come, 20)
+    await eventually(has_come, 30)
     assert [one.token for one in apns.pushed] == [tablet]
 
 

@@ -201,7 +201,7 @@ async def test_a_slow_server_holds_few_places(writer: LetterWriter, server: Mail
             group.create_task(mailer.send(letter, Claims()))
             for _ in range(smtp_module.CONVERSATIONS + smtp_module.WAITING)
         ]
-        await eventually(_steps(server, "RCPT", smtp_module.CONVERSATIONS), 10)
+        await eventually(_steps(server, "RCPT", smtp_module.CONVERSATIONS), 30)
         assert mailer.is_busy
         with pytest.raises(NotTaken, match="slow"):
             await mailer.send(letter, Claims())
@@ -309,7 +309,7 @@ async def test_a_worker_tries_a_greylisted_letter_again_until_it_is_taken(
     row = await email_row(owner, email_id)
     assert (row["status"], row["attempts"], row["error"]) == ("SENT", 3, None)
     assert (server.steps.count("DATA"), len(server.letters)) == (2, 1)
-    await eventually(lambda: queue_is_empty(owner), 10)
+    await eventually(lambda: queue_is_empty(owner), 30)
 
 
 async def test_two_workers_send_one_letter(

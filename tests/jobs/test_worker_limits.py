@@ -81,7 +81,7 @@ async def test_a_worker_without_places_waits_for_one_and_asks_nothing(
     )
     running = asyncio.create_task(worker.run())
     try:
-        await eventually(lambda: provider.has(2), 20)
+        await eventually(lambda: provider.has(2), 30)
         asked = 0
         await asyncio.sleep(0.7)
         assert (provider.calls, asked) == (2, 0)
@@ -112,7 +112,7 @@ async def test_a_worker_without_places_stops_when_it_is_told(
         two_places, cluster.owner_url, database, storage, Providers(provider), lambda: None
     )
     running = asyncio.create_task(worker.run())
-    await eventually(lambda: provider.has(2), 20)
+    await eventually(lambda: provider.has(2), 30)
     stopping = asyncio.create_task(worker.stop())
     await asyncio.sleep(0.1)
     for _ in range(3):

@@ -91,7 +91,7 @@ async def test_a_worker_drains_and_its_probe_says_so(
                 await owner.fetchval("select attempts from generations where id = $1", running)
             )
 
-        await eventually(begun, 20)
+        await eventually(begun, 30)
         worker.send_signal(signal.SIGTERM)
         await until(f"{probe}/readyz", (503, "draining"), 5)
         later = await create_generation(database, actor, upload_id, parameters={"color": "#000001"})
