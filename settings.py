@@ -193,6 +193,8 @@ class Settings(BaseSettings):
     plan_grace_days: Annotated[int, Field(ge=0, le=90)] = 7
     plan_reminder_days: Annotated[int, Field(ge=0, le=30)] = 3
     low_balance_credits: Annotated[int, Field(ge=0, le=1000)] = 5
+    # Activities that a user without a paid plan may draw in a day.
+    free_daily_activities: Annotated[int, Field(ge=0, le=1000)] = 25
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200

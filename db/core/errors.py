@@ -41,6 +41,9 @@ class ErrorCode(StrEnum):
     PAYMENT_REQUIRED = "PAYMENT_REQUIRED"
     PLAN_REQUIRED = "PLAN_REQUIRED"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    STALE_TURN = "STALE_TURN"
+    CONFIRMATION_REQUIRED = "CONFIRMATION_REQUIRED"
+    NO_ACTIVITY_LEFT = "NO_ACTIVITY_LEFT"
     LAST_OWNER = "LAST_OWNER"
     LAST_ADMIN = "LAST_ADMIN"
     GENERATION_ENDED = "GENERATION_ENDED"
@@ -95,12 +98,18 @@ class InsufficientCredits(DomainError):
 
 
 class DailyLimitReached(DomainError):
-    """Credits are there, but the plan's daily cap leaves too few of them for today."""
+    """No more of it today: by the plan's daily cap on credits, or what is free of something.
 
-    def __init__(self, limit: int, remaining: int, resets_at: datetime) -> None:
+    `message` says so where it is not about credits.
+    """
+
+    def __init__(
+        self, limit: int, remaining: int, resets_at: datetime, message: str | None = None
+    ) -> None:
         super().__init__(
             ErrorCode.DAILY_LIMIT_REACHED,
-            f"The plan allows {limit} of its credits a day; {remaining} can be used before "
+            message
+            or f"The plan allows {limit} of its credits a day; {remaining} can be used before "
             f"{resets_at:%Y-%m-%d %H:%M} UTC. Try again then with the same idempotency key, "
             "or add credits.",
         )

@@ -66,13 +66,15 @@ class InsufficientCreditsError(UserError):
     required: int = strawberry.field(description="Credits the operation needs.")
 
 
-@strawberry.type(name="DailyLimitReached", description="The plan's credits for today are used up.")
+@strawberry.type(name="DailyLimitReached", description="What may be used in a day is used up.")
 class DailyLimitReachedError(UserError):
     """A UserError that says until when to wait."""
 
-    limit: int = strawberry.field(description="Credits of the plan that can be used in a day.")
+    limit: int = strawberry.field(
+        description="What can be used in a day: credits of the plan, or activities without one."
+    )
     remaining: int = strawberry.field(
-        description="Credits that can still be used today; fewer than the operation needs."
+        description="What can still be used today; less than the operation needs."
     )
     resets_at: datetime = strawberry.field(description="When the next day begins (UTC).")
 
@@ -162,7 +164,8 @@ def _refusal(error: PostgresError) -> DomainError:
         return RateLimited(error.message, detail["retry_after_seconds"])
     if code is ErrorCode.DAILY_LIMIT_REACHED:
         resets_at = datetime.fromisoformat(detail["resets_at"])
-        return DailyLimitReached(detail["limit"], detail["remaining"], resets_at)
+        told = error.message if detail.get("told") else None
+        return DailyLimitReached(detail["limit"], detail["remaining"], resets_at, told)
     if code is ErrorCode.PAYMENT_REQUIRED:
         detail["period_end"] = datetime.fromisoformat(detail["period_end"])
         return PaymentRequired(PlanCost(**detail))

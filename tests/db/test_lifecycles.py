@@ -35,6 +35,7 @@ from db.embedded.database import EmbeddedDatabase
 from db.generations.tables import CircuitState, GenerationStatus
 from db.leaving.tables import ExportStatus
 from db.plans.tables import PlanSubscriptionStatus
+from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
 from db.surveys.tables import SurveyRunStatus
 from db.uploads.tables import UploadStatus
@@ -79,6 +80,16 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     "payment_disputes": lambda state: {"closed_at": None if state is DisputeStatus.OPEN else LATER},
     "refund_requests": lambda state: {
         "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER
+    },
+    "play_sessions": lambda state: {
+        "ended_at": None
+        if state in (PlaySessionStatus.WAITING, PlaySessionStatus.ACTIVE)
+        else LATER,
+        "version": next(numbers),
+        "turn_count": next(numbers),
+    },
+    "play_players": lambda state: {
+        "user_id": None if state is PlayPlayerStatus.PRESENT else AS_IT_IS,
     },
     "plan_subscriptions": lambda state: {
         "ended_at": LATER if state is PlanSubscriptionStatus.ENDED else None,

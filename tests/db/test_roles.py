@@ -130,6 +130,7 @@ GIVEN_ROLES = {
     "app.invite_member(uuid,text,text,text): role text",
     "app.organization_ids(text[]): roles text[]",
     "app.sharing_ids(text[]): roles text[]",
+    "app.play_session_ids(text[]): roles text[]",
     "app.set_member_role(uuid,uuid,text): role text",
 }
 # When a key of one's own ends, and how long its secret from before works, are its owner's to say; of

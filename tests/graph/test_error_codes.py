@@ -34,7 +34,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors
+from . import identity_errors, play_errors
 from .asking import Client, confirming
 from .conftest import Ask
 
@@ -255,6 +255,18 @@ async def last_owner(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+def playing(name: str, code: str) -> Provoke:
+    """Provokes what refuses a mutation on a play session."""
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        given = await play_errors.PROVOKED[name][code](stage)
+        return await stage.errors(
+            f"mutation {{ {name}(input: {given}) {{ errors {{ code message }} }} }}"
+        )
+
+    return provoke
+
+
 async def signed_in_last_year(stage: Stage) -> list[dict[str, Any]]:
     email = f"{uuid4()}@example.test"
     signed_up = await stage.ask(
@@ -398,6 +410,9 @@ PROVOKED: dict[str, Provoke] = {
     "INSUFFICIENT_CREDITS": mutation('spendCredits(input: {amount: 5, idempotencyKey: "k"})'),
     "DAILY_LIMIT_REACHED": daily_limit,
     "PAYMENT_REQUIRED": mutation('changePlan(input: {planId: "pro"})'),
+    "STALE_TURN": playing("drawActivity", "STALE_TURN"),
+    "CONFIRMATION_REQUIRED": playing("drawActivity", "CONFIRMATION_REQUIRED"),
+    "NO_ACTIVITY_LEFT": playing("drawActivity", "NO_ACTIVITY_LEFT"),
     "TOOL_INACTIVE": tool_inactive,
     "PLAN_REQUIRED": plan_required,
     "UPLOAD_MISSING": upload_missing,

@@ -26,10 +26,14 @@ from ..jobs.helpers import create_generation, ready_upload
 from .billing_errors import open_portal, paid_order
 from .conftest import Ask
 from .identity_errors import code_of
+from .play_errors import drawn_session
 
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
+    "completeActivity": "play_turns",
+    "confirmPlaySession": "play_sessions",
+    "startPlaySession": "play_sessions",
     "broadcastNotification": "broadcasts",
     "givePlan": "plan_subscriptions",
     "grantCredits": "credit_grants",
@@ -103,7 +107,10 @@ NOT_STORED = {
     ("confirmEmail", "email"),
     ("createApiKey", "idempotencyKey"),
     ("createBillingPortal", "returnUrl"),
+    ("completeActivity", "feedback"),
+    ("confirmPlaySession", "level"),
     ("createUser", "password"),
+    ("startPlaySession", "idempotencyKey"),
     ("deleteAccount", "code"),
     ("deleteAccount", "password"),
     ("exchangeSignInCode", "codeVerifier"),
@@ -256,6 +263,9 @@ async def valid(
             "messageKey": "m",
             "idempotencyKey": "k",
         },
+        "completeActivity": {"sessionId": await drawn_session(owner, actor.user_id), "version": 1},
+        "confirmPlaySession": {"id": await drawn_session(owner, actor.user_id)},
+        "startPlaySession": {"level": "G"},
         "selectOrganization": {},
         "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},

@@ -26,12 +26,14 @@ class Outcome:
     """A command that is still to be run, and its payload.
 
     `rows` says for each row of the payload what its primary key is: the command's `RESULT`, the
-    `ACTOR`, or a `Ref`. `fields` are those of the payload's fields that are no rows.
+    `ACTOR`, or a `Ref`. `fields` are those of the payload's fields that are no rows. `refused_rows`
+    are shown when the command refuses, for clients that are to see how things stand then.
     """
 
     command: FunctionCall[Any] | PythonCommand[Any]
     rows: Mapping[str, str | Ref] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    refused_rows: Mapping[str, Ref] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

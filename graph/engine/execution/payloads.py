@@ -245,14 +245,15 @@ async def run_mutation(
 ) -> bytes:
     """Runs an operation and answers its payload; a refusal becomes a UserError."""
     plan.check(run.variables)
+    outcome: Outcome | Payload | None = None
     try:
         if mutate.for_admins:
             await run.context.admin()
         if mutate.demands is not NOTHING_MORE:
             await run.context.meet(mutate.demands)
-        outcome = await mutate.operation(run.context, **arguments)
-        answer = await retried(lambda: _finish(database, plan, outcome, run))
-        if (follow := _after(outcome)) is not None:
+        outcome = made = await mutate.operation(run.context, **arguments)
+        answer = await retried(lambda: _finish(database, plan, made, run))
+        if (follow := _after(made)) is not None:
             await follow()
         return answer
     except Exception as error:
@@ -263,7 +264,11 @@ async def run_mutation(
             raise
     if is_full:
         await run.context.services.mutations.slow_down(run.context.actor, run.context.network)
-    if plan.shows_viewer and run.context.actor.user_id is not None:
+    if isinstance(outcome, Outcome) and outcome.refused_rows:
+        refusal = Payload({**refusal.fields, **outcome.refused_rows})
+    elif not plan.shows_viewer:
+        return plan.without_rows(refusal.fields)
+    if run.context.actor.user_id is not None:
         return await retried(lambda: _finish(database, plan, refusal, run))
     return plan.without_rows(refusal.fields)
 

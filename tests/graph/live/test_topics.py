@@ -24,7 +24,16 @@ from graph.engine.execution.engine import Engine
 from graph.engine.execution.subscriptions import Item, Subscriber
 from graph.engine.planning.parameters import Request
 from graph.engine.planning.rows import table_behind
-from graph.engine.specs import Column, Computed, Live, RelatedRow, backing_of, python_name, spec_of
+from graph.engine.specs import (
+    Column,
+    Computed,
+    Live,
+    RelatedRow,
+    RelatedRows,
+    backing_of,
+    python_name,
+    spec_of,
+)
 from graph.schema import build_schema
 from server.services import Services
 from tests.conftest import MakeUser
@@ -49,6 +58,8 @@ UNWATCHED = {
     "CreditTransaction": "never changes; creditsChanged tells of each",
     "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
     "OrganizationMember": "organizationChanged tells of each",
+    "PlayPlayer": "playSessionChanged tells of each",
+    "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
     "Product": "loaded by the seed",
     "ProviderCircuit": "for admins, who look when told to",
@@ -175,7 +186,7 @@ async def test_every_declared_change_of_a_row_records_an_event_and_no_other_does
     left_out = {*models()[table].access.hidden, *watch.deferred}
     columns = {c.name for c in models()[table].__table__.columns} - left_out
     for event in recorded:
-        is_shared = table in {"tools", "organizations"}
+        is_shared = table in {"tools", "organizations", "play_sessions"}
         assert event["user_id"] == (None if is_shared else user.user_id)
         assert event["snapshot"].keys() == columns
 
@@ -380,7 +391,7 @@ def selection_of(graph_type: GraphQLObjectType) -> str:
     for name, field in graph_type.fields.items():
         named = get_named_type(field.type)
         spec = spec_of(field)
-        if field.args or isinstance(spec, RelatedRow):
+        if field.args or isinstance(spec, RelatedRow | RelatedRows):
             continue
         if isinstance(spec, Computed) and spec.present is not None:
             continue
@@ -422,6 +433,13 @@ async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
             await owner.execute(
                 "insert into organization_members (organization_id, user_id, role)"
                 f" select {key}, $1, 'OWNER' from organizations where {found}",
+                user.user_id,
+            )
+            await transaction.commit()
+        if table == "play_sessions":  # only players read it
+            await owner.execute(
+                "insert into play_players (session_id, user_id, seat, status)"
+                f" select {key}, $1, 1, 'JOINED' from play_sessions where {found}",
                 user.user_id,
             )
             await transaction.commit()

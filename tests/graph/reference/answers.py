@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -69,6 +69,14 @@ def whole_link(link: str | None) -> str | None:
 
 
 EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
+    ("DailyLimit", "used"): lambda _: 0,
+    ("DailyLimit", "limit"): lambda user: None if user["plan_id"] else 25,
+    ("DailyLimit", "remaining"): lambda user: None if user["plan_id"] else 25,
+    ("DailyLimit", "resetsAt"): lambda _: (
+        datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    ),
+    ("DailyLimit", "upgradeRequired"): lambda _: False,
+    ("PlayPlayer", "userId"): lambda player: player["user_id"] and f"user_{player['user_id']}",
     ("User", "isAdmin"): lambda user: user["role"] == "admin",
     ("User", "isLocked"): lambda user: user["status"] == "locked",
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],
@@ -112,6 +120,9 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ),
 }
 PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
+    ("User", "dailyLimit"): lambda _: True,
+    ("PlaySession", "turn"): lambda session: session["ended_at"] is None,
+    ("PlaySession", "nudge"): lambda session: session["skips_in_row"] == 3,
     ("Broadcast", "segment"): lambda broadcast: True,
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
     ("OrganizationMember", "user"): lambda member: True,

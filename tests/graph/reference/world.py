@@ -15,6 +15,7 @@ from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
+from .play_rows import add_play_rows, play_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
 
 OWN_PAGES = (
@@ -28,6 +29,7 @@ OWN_PAGES = (
     "memberships",
     "notifications",
     "passkeys",
+    "playPlaces",
     "orders",
     "payments",
     "profiles",
@@ -414,6 +416,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await add_account_rows(owner, user)
         await add_survey_rows(owner, user)
         await _plans(owner, user)
+        await add_play_rows(owner, user, GUEST)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
     async with rows_with_a_past(owner, "organization_invitations"):
@@ -483,6 +486,7 @@ async def _described(owner: asyncpg.Connection) -> World:
     ids = {
         **account_ids(ADA),
         **survey_ids(ADA),
+        **play_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
         ],
@@ -527,6 +531,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         f"generation_{known(STRANGER, 'generation', 0)}",
         f"upload_{known(STRANGER, 'upload', 0)}",
         *(ids[0] for ids in account_ids(STRANGER).values()),
+        *(ids[0] for ids in play_ids(STRANGER).values()),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
         f"order_{known(STRANGER, 'order', 0)}",
         f"payment_{known(STRANGER, 'payment', 0)}",

@@ -1,0 +1,1 @@
+"""Play sessions: who plays together, whose turn it is, and which activity they are given."""

@@ -1,0 +1,143 @@
+-- How many activities a user may draw in a day: their own day, from midnight to midnight in their time zone.
+
+-- The first midnight in a zone after a moment: an instant, so that days with a change of clocks have 23 or 25
+-- hours, and a day whose midnight is left out begins at the first moment that it has. UTC for an unknown zone.
+create or replace function app.next_midnight(at timestamptz, zone text) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return ((at at time zone coalesce(zone, 'UTC'))::date + 1)::timestamp at time zone coalesce(zone, 'UTC');
+exception when invalid_parameter_value then
+    return ((at at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC';
+end;
+$$;
+
+-- When the day ends that begins for a user now; the one before ended at `earlier_end`, in `earlier_zone`. Who
+-- has changed their zone since gets no day shorter than 23 hours, so that nobody wins days by travelling.
+create or replace function app.end_of_day(at timestamptz, zone text, earlier_end timestamptz, earlier_zone text)
+returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    midnight timestamptz := app.next_midnight(at, zone);
+begin
+    if zone <> earlier_zone and midnight < earlier_end + interval '23 hours' then
+        return app.next_midnight(midnight, zone);
+    end if;
+    return midnight;
+end;
+$$;
+
+-- What a user may draw: `used` of `daily_limit` until `resets_at`; no limit for who has a plan that is paid.
+-- Volatile, so that a statement sees what it has just counted. With its caller's rights.
+create or replace function app.play_allowance(
+    owner_id uuid, out used integer, out daily_limit integer, out resets_at timestamptz, out zone text
+)
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    day public.play_days;
+    is_paid boolean;
+begin
+    select coalesce(u.time_zone, 'UTC'), coalesce(p.price_cents, 1) > 0 and p.id is not null into zone, is_paid
+    from public.users u left join public.plans p on p.id = u.plan_id where u.id = owner_id;
+    select * into day from public.play_days d where d.user_id = owner_id;
+    daily_limit := case when not is_paid then app.free_daily_activities() end;
+    if day.resets_at > now() then
+        used := day.used;
+        resets_at := day.resets_at;
+    else
+        used := 0;
+        resets_at := app.end_of_day(now(), zone, day.resets_at, day.zone);
+    end if;
+end;
+$$;
+
+-- How many activities a day are free.
+create or replace function app.free_daily_activities() returns integer
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select r.free_daily_activities from public.play_rules r), 25);
+$$;
+
+create or replace function app.set_free_daily_activities(activities integer) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into public.play_rules as r (id, free_daily_activities) values (1, activities)
+    on conflict (id) do update set free_daily_activities = activities where r.free_daily_activities <> activities;
+$$;
+
+-- The same as single values, for the schema.
+create or replace function app.play_used(owner_id uuid) returns integer
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select a.used from app.play_allowance(owner_id) a;
+$$;
+create or replace function app.play_limit(owner_id uuid) returns integer
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select a.daily_limit from app.play_allowance(owner_id) a;
+$$;
+create or replace function app.play_remaining(owner_id uuid) returns integer
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    -- Null without a limit, which greatest() would pass over.
+    select case when a.daily_limit is not null then greatest(0, a.daily_limit - a.used) end from app.play_allowance(owner_id) a;
+$$;
+create or replace function app.play_resets_at(owner_id uuid) returns timestamptz
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select a.resets_at from app.play_allowance(owner_id) a;
+$$;
+
+-- Counts an activity that a user draws; DAILY_LIMIT_REACHED when they may draw none. The row of their day is
+-- locked until the end of the transaction, so that devices which draw at once never pass the limit.
+create or replace function app.count_activity(owner_id uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    allowance record;
+begin
+    insert into public.play_days (user_id, zone, resets_at)
+    select u.id, coalesce(u.time_zone, 'UTC'), app.next_midnight(now(), u.time_zone)
+    from public.users u where u.id = owner_id
+    on conflict (user_id) do nothing;
+    perform from public.play_days d where d.user_id = owner_id for no key update;
+    select * into allowance from app.play_allowance(owner_id);
+    if allowance.used >= allowance.daily_limit then
+        perform app.refuse('DAILY_LIMIT_REACHED',
+            format('%s activities a day are free. Go on at %s UTC, or get a plan.', allowance.daily_limit,
+                to_char(allowance.resets_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')),
+            jsonb_build_object('limit', allowance.daily_limit, 'remaining', 0, 'told', true,
+                'resets_at', to_char(allowance.resets_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
+    end if;
+    update public.play_days d
+    set used = allowance.used + 1, resets_at = allowance.resets_at,
+        -- The zone in which this day ends, kept until it is over.
+        zone = case when d.resets_at > now() then d.zone else allowance.zone end
+    where d.user_id = owner_id;
+end;
+$$;
+
+-- What a guest has used of a day is the member's. Returns how many rows moved.
+create or replace function app.merge_play_days(guest uuid, member uuid) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    moved bigint;
+begin
+    update public.play_days m set used = m.used + g.used
+    from public.play_days g
+    where m.user_id = member and g.user_id = guest and m.resets_at > now() and g.resets_at > now();
+    delete from public.play_days g using public.play_days m
+    where g.user_id = guest and m.user_id = member and m.resets_at > now();
+    delete from public.play_days m using public.play_days g
+    where m.user_id = member and g.user_id = guest;
+    with gone as (
+        update public.play_days d set user_id = member where d.user_id = guest returning 1)
+    select count(*) into moved from gone;
+    return moved;
+end;
+$$;
+
+revoke execute on function
+    app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),
+    app.play_allowance(uuid), app.free_daily_activities(), app.set_free_daily_activities(integer),
+    app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid),
+    app.count_activity(uuid), app.merge_play_days(uuid, uuid)
+from public;
+grant execute on function
+    app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),
+    app.play_allowance(uuid), app.free_daily_activities(),
+    app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid)
+to authenticated;
+grant execute on function app.set_free_daily_activities(integer) to service;

@@ -1,0 +1,51 @@
+"""Who may be asked to play: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from db.core.errors import DomainError, bad_input
+from db.core.texts import is_visible_line
+
+MOST_OTHERS = 11
+NAME_LIMIT_CHARACTERS = 100
+ANATOMY = ("penis", "vagina", "breasts")
+
+
+@dataclass(frozen=True)
+class OtherPlayer:
+    """Somebody to play with: a partner with an account, or a name and anatomy without one."""
+
+    partner_id: UUID | None
+    name: str | None
+    anatomy: Sequence[str]
+
+    def stored(self) -> dict[str, object]:
+        """As `app.start_play_session` takes it."""
+        if self.partner_id is not None:
+            return {"partner": str(self.partner_id)}
+        return {"name": (self.name or "").strip(), "anatomy": sorted(set(self.anatomy))}
+
+
+def problems_of_players(players: Sequence[OtherPlayer]) -> Iterator[DomainError]:
+    """What is wrong with those who are to play along."""
+    if len(players) > MOST_OTHERS:
+        yield bad_input(f"Name at most {MOST_OTHERS} other players.", "input", "players")
+    for place, player in enumerate(players):
+        yield from _problems_of(player, ("input", "players", str(place)))
+
+
+def _problems_of(player: OtherPlayer, path: tuple[str, ...]) -> Iterator[DomainError]:
+    if player.partner_id is not None:
+        if player.name is not None or player.anatomy:
+            yield bad_input("A partner comes with a name and anatomy of their own.", *path)
+        return
+    name = (player.name or "").strip()
+    if not 1 <= len(name) <= NAME_LIMIT_CHARACTERS:
+        yield bad_input("name must have 1 to 100 characters.", *path, "name")
+    elif not is_visible_line(name):
+        yield bad_input("name must be one line of characters that can be seen.", *path, "name")
+    if set(player.anatomy) - set(ANATOMY):
+        yield bad_input(f"anatomy is some of {', '.join(ANATOMY)}.", *path, "anatomy")

@@ -1,0 +1,144 @@
+"""What provokes each error of playing, for the tests of all errors."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+SESSION_SQL = """
+with played as (
+    insert into play_sessions (level, status, version, turn_player_id, current_turn_id)
+    values ('R', $2, 1, $3, $5) returning id
+), player as (
+    insert into play_players (id, session_id, user_id, seat, name, status)
+    select $3, id, $1, 1, 'Ada', $4 from played
+), other as (
+    insert into play_players (session_id, seat, name, status) select id, 2, 'Kim', 'PRESENT' from played
+) select id from played
+"""
+TURN_SQL = """
+insert into play_turns (id, session_id, number, player_id, activity_id, kind, level, intensity, text, theme,
+    why, scores) values ($1, $2, 1, $3, 'one', 'TRUTH', 'R', 2, 'Say it.', 'talk', '{}', '{}')
+"""
+
+
+async def play_session(
+    owner: asyncpg.Connection,
+    user_id: Any,
+    *,
+    status: str = "ACTIVE",
+    player: str = "JOINED",
+    drawn: bool = False,
+) -> str:
+    """The global id of a session of a user and somebody without an account, at version 1."""
+    place, turn = uuid4(), uuid4() if drawn else None
+    begins = "ACTIVE" if status == "ENDED" else status
+    made: UUID = await owner.fetchval(SESSION_SQL, user_id, begins, place, player, turn)
+    if begins != status:
+        await owner.execute(
+            "update play_sessions set status = $2, ended_at = now() where id = $1", made, status
+        )
+    if turn is not None:
+        await owner.execute(TURN_SQL, turn, made, place)
+    return f"playSession_{made}"
+
+
+async def drawn_session(owner: asyncpg.Connection, user_id: Any) -> str:
+    """One in which an activity is drawn."""
+    return await play_session(owner, user_id, drawn=True)
+
+
+def in_session(given: str, *, version: int | None = 1, prepare: str = "", **session: Any) -> Any:
+    """The input of a mutation on a session that is as said, after a statement on its user."""
+
+    async def provoke(stage: Any) -> str:
+        found = await play_session(stage.owner, stage.actor.user_id, **session)
+        if prepare:
+            await stage.owner.execute(prepare, stage.actor.user_id)
+        named = "id" if version is None else "sessionId"
+        asked = "" if version is None else f", version: {version}"
+        return f'{{{named}: "{found}"{asked}{given}}}'
+
+    return provoke
+
+
+async def many_sessions(stage: Any) -> str:
+    for _ in range(20):
+        await play_session(stage.owner, stage.actor.user_id)
+    return "{level: G}"
+
+
+async def started(stage: Any) -> str:
+    assert await stage.codes("startPlaySession", '{level: G, idempotencyKey: "k"}') == []
+    return '{level: R, idempotencyKey: "k"}'
+
+
+NOBODYS = f'"playSession_{UUID(int=1)}"'
+DAY_USED = """
+insert into play_days (user_id, used, zone, resets_at) values ($1, 25, 'UTC', now() + interval '1 hour')
+on conflict (user_id) do update set used = 25
+"""
+# The newest of what the bank has for a G session, of one kind.
+ALL_SHOWN = """
+insert into play_history (user_id, activity_id, kind, theme)
+select $1, a.id, a.kind, a.themes[1] from activities a
+where a.session_id is null and a.kind = 'TRUTH' and a.level = 'G' limit 100
+"""
+LEVEL = """
+update play_sessions s set level = 'G' from play_players p where p.session_id = s.id and p.user_id = $1
+"""
+
+
+def on_turn(given: str = "") -> dict[str, Any]:
+    """What refuses all that needs a turn."""
+    return {
+        "NOT_FOUND": f"{{sessionId: {NOBODYS}, version: 1{given}}}",
+        "CONFIRMATION_REQUIRED": in_session(given, status="WAITING"),
+        "INVALID_STATE": in_session(given, status="ENDED"),
+        "STALE_TURN": in_session(given, version=0),
+    }
+
+
+async def everything_shown(stage: Any) -> str:
+    given = await in_session(", kind: TRUTH", prepare=ALL_SHOWN)(stage)
+    await stage.owner.execute(LEVEL, stage.actor.user_id)
+    return str(given)
+
+
+async def everything_else_shown(stage: Any) -> str:
+    given = await in_session("", prepare=ALL_SHOWN, drawn=True)(stage)
+    await stage.owner.execute(LEVEL, stage.actor.user_id)
+    return str(given)
+
+
+PROVOKED: dict[str, dict[str, Any]] = {
+    "startPlaySession": {
+        "BAD_USER_INPUT": '{level: G, players: [{name: " "}]}',
+        "NOT_FOUND": f'{{level: G, players: [{{partnerId: "partner_{UUID(int=1)}"}}]}}',
+        "LIMIT_EXCEEDED": many_sessions,
+        "IDEMPOTENCY_CONFLICT": started,
+    },
+    "confirmPlaySession": {
+        "NOT_FOUND": f"{{id: {NOBODYS}}}",
+        "INVALID_STATE": in_session("", version=None, status="ENDED"),
+    },
+    "leavePlaySession": {"NOT_FOUND": f"{{id: {NOBODYS}}}"},
+    "endPlaySession": {
+        "NOT_FOUND": f"{{id: {NOBODYS}}}",
+        "CONFIRMATION_REQUIRED": in_session("", version=None, player="INVITED"),
+    },
+    "drawActivity": on_turn()
+    | {
+        "DAILY_LIMIT_REACHED": in_session("", prepare=DAY_USED),
+        "NO_ACTIVITY_LEFT": everything_shown,
+    },
+    "skipActivity": on_turn()
+    | {
+        "DAILY_LIMIT_REACHED": in_session("", prepare=DAY_USED, drawn=True),
+        "NO_ACTIVITY_LEFT": everything_else_shown,
+    },
+    "completeActivity": on_turn(),
+    "lowerPlayLevel": on_turn(", level: G") | {"BAD_USER_INPUT": in_session(", level: X")},
+}
