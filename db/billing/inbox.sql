@@ -150,6 +150,22 @@ begin
 end;
 $$;
 
+-- Does what a provider said when it was asked, and keeps it as if it had been delivered. All in one: who processes
+-- what is delivered cannot read this, and must never see it waiting.
+create or replace function app.apply_answer(
+    from_provider text, given_event_id text, given_kind text, events jsonb, out webhook_id uuid, out status text,
+    out reason text, out detail text, out order_id uuid, out is_changed boolean
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    select r.webhook_id into apply_answer.webhook_id from app.receive_webhook(
+        from_provider, given_event_id, given_kind, true, '{}', '', events::text, null, null) r;
+    select s.status, s.reason, s.detail, s.order_id, s.is_changed
+    into apply_answer.status, apply_answer.reason, apply_answer.detail, apply_answer.order_id, apply_answer.is_changed
+    from app.settle_webhook(apply_answer.webhook_id, events, true) s;
+end;
+$$;
+
 -- Notes that a webhook of a provider that is asked over the network is genuine, and what it is called
 -- there; false for one that was stored before under that name.
 create or replace function app.vouch_for_webhook(wanted uuid, given_event_id text, given_kind text) returns boolean
@@ -267,14 +283,14 @@ $$;
 revoke execute on function
     app.receive_webhook(text, text, text, boolean, jsonb, text, text, text, text),
     app.queue_webhook(uuid), app.apply_payment_events(text, jsonb), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb, boolean),
-    app.retry_webhook(uuid),
+    app.apply_answer(text, text, text, jsonb), app.retry_webhook(uuid),
     app.vouch_for_webhook(uuid, text, text), app.quarantine_webhook(uuid, text, text), app.replay_webhook(uuid),
     app.wake_webhooks(text, text), app.sweep_webhooks()
 from public;
 grant execute on function
     app.receive_webhook(text, text, text, boolean, jsonb, text, text, text, text),
-    app.settle_webhook(uuid, jsonb, boolean), app.vouch_for_webhook(uuid, text, text),
-    app.quarantine_webhook(uuid, text, text), app.retry_webhook(uuid), app.sweep_webhooks()
+    app.settle_webhook(uuid, jsonb, boolean), app.apply_answer(text, text, text, jsonb),
+    app.vouch_for_webhook(uuid, text, text), app.quarantine_webhook(uuid, text, text), app.retry_webhook(uuid), app.sweep_webhooks()
 to service;
 revoke execute on function app.replay_webhook_for_admin(uuid) from public;
 grant execute on function app.replay_webhook_for_admin(uuid) to authenticated;

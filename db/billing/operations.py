@@ -59,6 +59,15 @@ _SETTLE = SqlFunction[Any](
     events="jsonb",
     patient="boolean",
 )
+_APPLY_ANSWER = SqlFunction[Any](
+    "app.apply_answer",
+    "record(webhook_id uuid, status text, reason text, detail text, order_id uuid,"
+    " is_changed boolean)",
+    from_provider="text",
+    given_event_id="text",
+    given_kind="text",
+    events="jsonb",
+)
 _VOUCH = SqlFunction[bool](
     "app.vouch_for_webhook", "boolean", wanted="uuid", given_event_id="text", given_kind="text"
 )
@@ -411,6 +420,25 @@ async def settle_webhook(
         row = await connection.raw.fetchrow(wanted.sql, *wanted.values)
     assert row is not None
     return SettledWebhook(**row)
+
+
+async def apply_answer(
+    database: Database,
+    *,
+    provider: str,
+    event_id: str,
+    kind: str,
+    events: Sequence[Mapping[str, object]],
+) -> tuple[UUID, SettledWebhook]:
+    """Does what a provider answered, and keeps it as a webhook: all of it, or nothing."""
+    wanted = _APPLY_ANSWER(
+        from_provider=provider, given_event_id=event_id, given_kind=kind, events=list(events)
+    )
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    settled = {name: row[name] for name in SettledWebhook.__slots__}
+    return row["webhook_id"], SettledWebhook(**settled)
 
 
 async def vouch_for_webhook(database: Database, webhook_id: UUID, event_id: str, kind: str) -> bool:

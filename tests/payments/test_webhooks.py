@@ -16,14 +16,14 @@ from starlette.applications import Starlette
 from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
-from payments.base import Delivery, Notice
+from payments.base import Delivery, Notice, Refunded
 from payments.inbox import REFUSED_KEPT, WebhookInbox, kept_headers
 from payments.registry import configured_providers
 from payments.sandbox import SandboxProvider
 from server.webhooks import delivery_routes
 from settings import Settings
 
-from .conftest import CREDITS, Shop
+from .conftest import AMOUNT, CREDITS, Shop
 
 
 def client_of(inbox: WebhookInbox) -> httpx.AsyncClient:
@@ -316,3 +316,32 @@ async def test_no_signed_nonsense_is_a_fault_of_ours(sandbox_shop: Shop, body: s
     assert found is not None
     assert found["status"] in {"QUARANTINED", "PROCESSED"}
     assert found["reason"] in {"UNREADABLE", "UNKNOWN_ORDER", None}
+
+
+async def test_what_a_provider_answered_is_nobody_elses_to_process(sandbox_shop: Shop) -> None:
+    """A worker cannot read it, and would set aside a refund that has been made."""
+    shop = sandbox_shop
+    buyer = await shop.buyer()
+    told = await shop.paid(buyer)
+    provider = shop.driver.provider
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        while not ended.is_set():
+            async for _ in shop.inbox.process_new():
+                pass
+
+    workers = [asyncio.create_task(work()) for _ in range(2)]
+    for number in range(25):
+        refunded = Refunded(
+            references=(told.reference,),
+            payment_id=told.payment,
+            amount_cents=AMOUNT // 25,
+            currency=told.currency,
+            refund_id=f"refund {number} of {told.order_id}",
+        )
+        await shop.inbox.apply(provider, "refund", (refunded,))
+    ended.set()
+    await asyncio.gather(*workers)
+    assert await shop.status(told) == "REFUNDED"
+    assert await shop.wallet(buyer) == (0, 0, 0)
