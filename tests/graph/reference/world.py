@@ -33,9 +33,6 @@ OWN_PAGES = (
     "profiles",
     "pushTokens",
     "sessions",
-    "consents",
-    "surveyProfiles",
-    "surveyRuns",
     "uploads",
 )
 ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents", "broadcasts")
