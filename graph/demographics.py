@@ -78,11 +78,11 @@ class RelationshipStructure(Enum):
 
 @strawberry.enum(description="A part of the body that activities may need.")
 class Anatomy(Enum):
-    """Anatomy (from Attuned); the values are what tables hold."""
+    """Anatomy (from Attuned); tables hold it in lower case."""
 
-    PENIS = "penis"
-    VAGINA = "vagina"
-    BREASTS = "breasts"
+    PENIS = "PENIS"
+    VAGINA = "VAGINA"
+    BREASTS = "BREASTS"
 
 
 @strawberry.enum(description="What a newcomer does next.")
@@ -258,7 +258,7 @@ async def update_demographics(context: Context, input: UpdateDemographicsInput) 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return [one.value for one in value]
+        return [one.name.lower() for one in value]
     return value.value if isinstance(value, Enum) else value
 
 

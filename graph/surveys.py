@@ -49,7 +49,7 @@ from graph.shared.relay import (
 )
 from graph.shared.scalars import JSON
 
-MOST_ITEMS, MOST_BOUNDARIES = 150, 200
+MOST_ITEMS, MOST_BOUNDARIES = 80, 80
 
 state_enum(SurveyRunStatus)
 
@@ -236,7 +236,7 @@ class DomainScore:
 
 
 def _angle(point: FromClause) -> ColumnElement[Any]:
-    return point.c.sort_order * literal_column("72::double precision", Float)
+    return point.c.sort_order * literal_column("72", Integer)
 
 
 def _shift(along: Any, sign: str) -> Any:
@@ -261,7 +261,7 @@ class RadarPoint:
         description="i18n key of the axis' label.",
     )
     score: int = column(description="0 to 100: how far out it is.")
-    angle: float = expression(_angle, description="Degrees, clockwise from the top.")
+    angle: int = expression(_angle, description="Degrees, clockwise from the top.")
     x: float = expression(_shift(func.sin, ""), description="From -1, left, to 1, right.")
     y: float = expression(_shift(func.cos, "-"), description="From -1, top, to 1, bottom.")
 

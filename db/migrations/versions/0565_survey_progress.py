@@ -17,7 +17,9 @@ def upgrade() -> None:
             "survey_runs",
             sa.Column(name, sa.Integer(), server_default=sa.text("0"), nullable=False),
         )
-    op.add_check("ck_survey_profiles_archetypes", "survey_profiles", "cardinality(archetypes) >= 1")
+    op.add_check(
+        "ck_survey_profiles_archetypes", "survey_profiles", "(cardinality(archetypes) >= 1)"
+    )
     op.grant("select (item_count, answered_count)", "survey_runs", "authenticated")
     op.grant("select (current_of)", "survey_profiles", "authenticated")
 

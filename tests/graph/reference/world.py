@@ -35,9 +35,6 @@ OWN_PAGES = (
     "profiles",
     "pushTokens",
     "sessions",
-    "consents",
-    "surveyProfiles",
-    "surveyRuns",
     "uploads",
 )
 ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents", "broadcasts")
