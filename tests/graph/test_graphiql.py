@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, Response, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, Response, async_playwright, expect
 from starlette.applications import Starlette
 
 from graph.graphiql.routes import STATIC, routes
@@ -102,21 +102,28 @@ document.addEventListener("securitypolicyviolation", (event) =>
 """
 
 
-@pytest_asyncio.fixture
-async def page(server_url: str) -> AsyncIterator[Page]:
-    """GraphiQL, open in Chromium."""
+@pytest_asyncio.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS
         )
-        page = await browser.new_page(viewport={"width": 1400, "height": 860})
-        await page.add_init_script(RECORD_VIOLATIONS)
-        await page.goto(f"{server_url}/graphiql")
-        await expect(tab(page, "SignUp")).to_be_visible(timeout=30_000)
-        yield page
+        yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture
+async def page(browser: Browser, server_url: str) -> AsyncIterator[Page]:
+    """GraphiQL, open in a profile of its own."""
+    page = await browser.new_page(viewport={"width": 1400, "height": 860})
+    await page.add_init_script(RECORD_VIOLATIONS)
+    await page.goto(f"{server_url}/graphiql")
+    await expect(tab(page, "SignUp")).to_be_visible(timeout=30_000)
+    yield page
+    await page.context.close()
 
 
 def tab(page: Page, title: str) -> Locator:

@@ -127,7 +127,7 @@ class Socket:
         payload = {"query": text, "variables": variables or {}}
         await self.raw.send(json.dumps({"id": name, "type": "subscribe", "payload": payload}))
 
-    async def next(self, name: str, timeout_seconds: float = 15) -> dict[str, Any]:
+    async def next(self, name: str, timeout_seconds: float = 30) -> dict[str, Any]:
         """The next message of one subscription."""
         async with asyncio.timeout(timeout_seconds):
             while not self.waiting.get(name):
