@@ -58,10 +58,26 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from public.users u left join public.demographics d on d.user_id = u.id where u.id = player_id;
 $$;
 
--- Who a user means by the id of a partner; null where they have no such partner.
-create or replace function app.play_partner(actor_id uuid, partner_id uuid) returns uuid
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select null::uuid;
+-- Whom a user is connected with by the id of a partner of theirs; null for nobody. Both have used the connection
+-- then, so that neither forgets the other soon.
+create or replace function app.play_partner(actor_id uuid, wanted_partner uuid) returns uuid
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    other uuid;
+begin
+    select p.partner_id into other from public.partners p
+    where p.id = wanted_partner and p.user_id = actor_id and p.status = 'CONNECTED';
+    if found then
+        perform app.lock_pair(actor_id, other);
+        update public.partners p set last_used_at = clock_timestamp()
+        where p.status = 'CONNECTED'
+            and (p.user_id = actor_id and p.partner_id = other or p.user_id = other and p.partner_id = actor_id);
+        if not found then
+            return null;
+        end if;
+    end if;
+    return other;
+end;
 $$;
 
 -- Starts a session and returns it. `others` is a list of players: {"partner": id} for somebody with an account,
