@@ -89,7 +89,8 @@ create or replace function app.choose_activity(
     out activity_id text, out level text, out intensity integer, out text text, out theme text,
     out why jsonb, out scores jsonb
 )
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off
+set enable_sort = off set enable_bitmapscan = off as $$
 declare
     step constant integer := app.step_of(session.turn_count + 1);
     intensities constant integer[] := app.intensity_window(session.level, step);

@@ -1,0 +1,11 @@
+"""The benchmark of playing runs: activities are chosen, and every action comes to the other device."""
+
+from __future__ import annotations
+
+from bench.play import measure
+
+
+async def test_every_action_comes_to_the_other_device() -> None:
+    figures = await measure(activities=200, draws=4, pairs=2, pause=0.5, seconds=1)
+    assert (len(figures.chosen), len(figures.answered), len(figures.delivered)) == (4, 4, 4)
+    assert figures.missing == 0
