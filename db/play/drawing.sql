@@ -84,6 +84,9 @@ return replace(replace(text, '{active}', coalesce(active, '…')), '{partner}', 
 -- have passed every rule, and of these the best. The rules: level and below, audience, anatomy, the boundaries
 -- of who is given it (soft ones count up to R; of somebody without an account those of all others), nothing
 -- that they were given within a year and their last 100, no third of a theme in a row.
+--
+-- The planner takes those that pass for far fewer than they are, and would sort all of them. So it may not: it
+-- reads the index in its order, and ends when there are enough.
 create or replace function app.choose_activity(
     session public.play_sessions, active public.play_players, partner public.play_players, wanted_kind text,
     out activity_id text, out level text, out intensity integer, out text text, out theme text,
