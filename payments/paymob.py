@@ -40,9 +40,9 @@ CHECKOUT_LIFE = timedelta(hours=1)
 ITEM_NAME_MAX_CHARACTERS = 50
 # What Paymob demands of a buyer and we do not know; it takes this word for that.
 UNKNOWN = "NA"
-# As the paths stand in its documents, with and without a slash at the end.
 log = structlog.get_logger("tallygraph.payments")
 
+# As the paths stand in its documents, with and without a slash at the end.
 INTENTION, TOKENS = "/v1/intention/", "/api/auth/tokens"
 INQUIRY = "/api/ecommerce/orders/transaction_inquiry"
 REFUND, VOID = "/api/acceptance/void_refund/refund", "/api/acceptance/void_refund/void"

@@ -20,7 +20,6 @@ from payments.base import (
     Notice,
     PaidOrder,
     ProviderEvent,
-    Refunded,
     provider_failed,
     provider_refused,
 )
@@ -163,22 +162,23 @@ class StripeProvider:
             raise provider_refused(NAME, "a refund of what nothing was paid for")
         with _asking("a refund"):
             refund = await self._client.v1.refunds.create_async(
-                {"payment_intent": order.payment_id, "amount": amount_cents},
+                {
+                    "payment_intent": order.payment_id,
+                    "amount": amount_cents,
+                    "expand": ["charge"],
+                },
                 {"idempotency_key": f"refund:{key}"},
             )
         if refund.status in {"failed", "canceled"}:
             raise provider_refused(NAME, f"a refund: {refund.status}")
         if refund.status != "succeeded":
             return ()
-        # As the event says it, so that the two count once: all that went back so far.
-        return (
-            Refunded(
-                references=order.references,
-                payment_id=order.payment_id,
-                amount_cents=order.refunded_cents + amount_cents,
-                currency=order.currency,
-            ),
-        )
+        # As the event says it, so that the two count once: all that went back so far. Of that only
+        # Stripe knows, since another refund may be asked for at the same time and be refused.
+        try:
+            return (refund_of(refund.to_dict()["charge"]),)
+        except (KeyError, TypeError) as error:
+            raise provider_failed(NAME, f"a refund: {type(error).__name__}") from None
 
     async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
         """What became of an order's sessions, and of what was paid by them."""

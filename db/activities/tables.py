@@ -123,7 +123,7 @@ class Activity(Base):
     access = Access(read=Admin(), hidden=("session_id", "shuffle", "edited"))
     on_erase = OF_A_SESSION
     export = NOBODYS
-    quota = Bound("Operators and admins fill it; an AI adds at most 40 for a play session.")
+    quota = Bound("Operators fill it by imports; no client writes it.")
     expiries = (
         Expiry(
             "activities made for a session a month ago",
@@ -170,7 +170,7 @@ class ActivityGenerationLog(Base):
     access = Access(read=Admin(), hidden=("session_id",), service=("SELECT", "INSERT", "DELETE"))
     on_erase = OF_A_SESSION
     export = NOBODYS
-    quota = Bound("At most three for a play session; they go after 90 days.")
+    quota = Bound("No client writes it; rows go after 90 days.")
     expiries = (
         Expiry(
             "requests to an AI for activities",

@@ -98,7 +98,9 @@ class FakeStripe:
         if charge["amount_refunded"] + int(given["amount"]) > charge["amount"]:
             return 400, _error("invalid_request_error", "charge_already_refunded")
         charge["amount_refunded"] += int(given["amount"])
-        return 200, {"id": f"re_{uuid4().hex}", "object": "refund", "status": "succeeded"}
+        refund = {"id": f"re_{uuid4().hex}", "object": "refund", "status": "succeeded"}
+        is_whole = given.get("expand[0]") == "charge"
+        return 200, refund | {"charge": dict(charge) if is_whole else charge["id"]}
 
     def portal(self, given: dict[str, str]) -> StubAnswer:
         url = f"https://billing.stripe.test/{given['customer']}"

@@ -268,6 +268,17 @@ async def test_a_refusal_is_told_from_a_fault(
     assert refused.value.code is code
 
 
+async def test_stripe_alone_says_how_much_went_back(
+    fake: FakeStripe, provider: StripeProvider
+) -> None:
+    """Another refund that was asked for meanwhile, and counted here, may be refused."""
+    fake.charges["pi_1"] = charged()
+    paid = PaidOrder(uuid4(), "pi_1", 500, "USD", ("cs_test_1",), refunded_cents=200)
+    (event,) = await provider.refund(paid, 100, "key")
+    assert isinstance(event, Refunded)
+    assert (event.payment_id, event.amount_cents, event.currency) == ("pi_1", 100, "USD")
+
+
 class Store:
     """A shop that sells by the fake."""
 
