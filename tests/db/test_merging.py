@@ -110,9 +110,13 @@ class Merging:
         """The rows that name a user, by what identifies them beside whose they are."""
         named = [column.name for column in user_columns(table)]
         of_users = {f"{name} = $1" for name in named}
+        rule = models()[table.name].on_merge
         key = [c.name for c in table.primary_key if c.name not in named] or ["1"]
+        if isinstance(rule, Join):
+            # Rows without a value of the key are never the same.
+            key = [f"coalesce({name}::text, to_jsonb(t) ->> 'id')" for name in rule.key]
         rows = await self.owner.fetch(
-            f"select {', '.join(key)} from {table.name} where {' or '.join(of_users)} order by {', '.join(map(str, range(1, len(key) + 1)))}",
+            f"select {', '.join(key)} from {table.name} t where {' or '.join(of_users)} order by {', '.join(map(str, range(1, len(key) + 1)))}",
             user,
         )
         return [tuple(row) for row in rows]
