@@ -127,7 +127,7 @@ def result(row: Record) -> str:
         return "[yellow]running[/yellow]"
     if row["last_result"] == "FAILED":
         return f"[red]failed: {row['last_error']}[/red]"
-    return "[green]done[/green]" if row["last_result"] else ""
+    return "[green]succeeded[/green]" if row["last_result"] else ""
 
 
 def timestamp(value: datetime | None) -> str:

@@ -10,7 +10,7 @@ from jobs.core.declare import every
 
 
 @every("* * * * *")
-async def expire_partner_requests(database: Database) -> None:
+async def end_partner_requests(database: Database) -> None:
     """Expire requests, each chunk in its own transaction; both sides are told live."""
     while await call_as_service(database, EXPIRE(at_most=CHUNK_ROWS)) == CHUNK_ROWS:
         pass

@@ -42,7 +42,7 @@ async def test_last_runs_are_shown_whole_in_a_small_terminal(server: RunningServ
     lines = {
         line.split()[0]: " ".join(line.split()[1:]) for line in shown.splitlines() if line.strip()
     }
-    assert lines["another_of_this_test"] == "5 4 1 1 * 01-01 04:06 7 ms done 01-01 04:05"
+    assert lines["another_of_this_test"] == "5 4 1 1 * 01-01 04:06 7 ms succeeded 01-01 04:05"
     assert lines["a_work_of_this_test"].startswith("5 4 1 1 * 01-01 04:06 61.2 s failed:")
     assert "ValueError" in shown
 
