@@ -130,7 +130,7 @@ async def test_a_reset_password_ends_every_session_and_code(stage: Stage) -> Non
     old = await stage.client.code("signIn", email=email, password=PASSWORD)
     assert old == "INVALID_CREDENTIALS"
     assert await stage.client.code("signIn", email=email, password=NEW_PASSWORD) is None
-    assert (await stage.last(email)).template == "password_changed"
+    assert (await stage.last(email)).template == "password_was_reset"
 
 
 async def test_a_changed_password_ends_the_other_sessions(stage: Stage) -> None:
