@@ -154,6 +154,8 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
     key = models()[table].__table__.primary_key.columns.keys()[0]  # type: ignore[attr-defined]
     if table == "wallets":  # the account came with one
         return key, f"user_id = '{user.user_id}'"
+    if table == "switches":  # a migration made the only one
+        return key, "id = 1"
     row = MAKERS[f"public.{table}"](user.user_id, uuid4())
     if table == "generations":
         upload = MAKERS["public.uploads"](user.user_id, row["upload_id"])
