@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 @every("17 3 * * *")
-async def abandon_stale_surveys(database: Database) -> None:
+async def end_stale_surveys(database: Database) -> None:
     """Give up the runs of surveys that nobody has gone on with for 30 days."""
     abandoned = 0
     while found := await abandon_stale(database):

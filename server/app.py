@@ -113,16 +113,20 @@ class Server:
 
     async def start(self) -> None:
         """Begins what runs beside requests."""
-        async with self.services.database.transaction(SERVICE) as transaction:
-            await publish_limits(transaction.connection, self.services.uploads.limits)
+        database = self.services.database
+        await database.at_start(self._publish_limits)
         await self.services.hub.start()
         await self._access.start()
-        await self.services.revocations.start()
+        await database.at_start(self.services.revocations.start)
         await self._rate_reports.start()
         await self.services.of(SwitchWatch.of).start()
         self.services.of(LastSeen.of).start()
         self.services.of(ForeignTokens.of).start()
         await self.process_group.start(self.process_metrics.tell)
+
+    async def _publish_limits(self) -> None:
+        async with self.services.database.transaction(SERVICE) as transaction:
+            await publish_limits(transaction.connection, self.services.uploads.limits)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""

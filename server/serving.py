@@ -171,9 +171,13 @@ def make_bus(settings: Settings, url: str) -> WakeBus:
 async def open_database(url: str, settings: Settings) -> Database:
     """The database's pools, if it has been migrated to this release or a newer one."""
     database = await Database.connect(url, settings)
-    try:
+
+    async def check_release() -> None:
         async with database.pools["service"].connection() as connection:
             await refuse_outdated(connection.raw)
+
+    try:
+        await database.at_start(check_release)
     except BaseException:
         await database.close()
         raise

@@ -21,7 +21,7 @@ from db.core.actor import Actor, Role
 from db.core.codecs import set_codecs
 from db.core.compiling import compiled
 from db.core.errors import DomainError
-from db.core.outages import answered, cannot_serve, connection_lost, unavailable
+from db.core.outages import answered, cannot_serve, connection_lost, passes_soon, unavailable
 from db.core.roles import check_role
 from settings import Settings, SettingsError
 
@@ -336,20 +336,38 @@ class Database:
             raise
         return database
 
+    async def at_start[Found](
+        self,
+        work: Callable[[], Awaitable[Found]],
+        timeout_seconds: float = START_TIMEOUT_SECONDS,
+    ) -> Found:
+        """What a process needs before it serves: done again while the database is away.
+
+        A database may restart at any moment of a start, and not only before the first connection.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                refused = isinstance(
+                    error.__cause__ or error, asyncpg.InvalidAuthorizationSpecificationError
+                )
+                if refused or clock() > deadline or not passes_soon(error):
+                    raise
+            await asyncio.sleep(START_RETRY_SECONDS)
+
     async def _until_deadline(
         self, role: Role, check: Callable[[Role], Awaitable[None]], deadline: float
     ) -> None:
-        while True:
-            try:
-                return await check(role)
-            except Exception as error:
-                reason = error.__cause__ or error
-                if not isinstance(error, DomainError) and not cannot_serve(error):
-                    raise
-                late = asyncio.get_running_loop().time() > deadline
-                if late or isinstance(reason, asyncpg.InvalidAuthorizationSpecificationError):
-                    raise self._unreachable(role, reason) from reason
-            await asyncio.sleep(START_RETRY_SECONDS)
+        try:
+            await self.at_start(lambda: check(role), deadline - asyncio.get_running_loop().time())
+        except Exception as error:
+            if not isinstance(error, DomainError) and not cannot_serve(error):
+                raise
+            reason = error.__cause__ or error
+            raise self._unreachable(role, reason) from reason
 
     async def _refuse_unsafe(self, role: Role) -> None:
         async with self.pools[role].connection() as connection:

@@ -21,7 +21,10 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.outages import answered, cannot_serve, connection_lost
 from db.core.pool import Database, UnreachableDatabaseError
 from db.embedded.database import destroy_embedded
+from db.files.storage import open_storage
 from db.migrations.migrate import migrate
+from graph.live.bus import WakeBus
+from server.app import Server
 from settings import Settings
 from tests.graph.live.deployment import Deployment
 
@@ -385,3 +388,37 @@ async def test_a_start_waits_for_a_database_that_is_starting(migrated: Deploymen
     async with database.transaction(SERVICE) as transaction:
         assert await transaction.fetch_value(text("select current_user")) == "service"
     await database.close()
+
+
+async def test_a_start_goes_on_when_the_database_ends_its_connection(
+    migrated: Deployment, pools: Database
+) -> None:
+    """A database may restart at any moment of a start, not only before the first connection."""
+    bus = WakeBus.memory()
+    server = Server(migrated.settings, pools, open_storage(migrated.settings), bus)
+    async with superuser(migrated) as blocker:
+        waits = blocker.transaction()
+        await waits.start()
+        await blocker.execute("lock upload_terms")
+        start = asyncio.create_task(server.start())
+        try:
+            ended = await ended_waiting(migrated, blocker)
+        finally:
+            await waits.rollback()
+    assert ended == 1
+    await start
+    await server.stop()
+
+
+async def ended_waiting(place: Deployment, blocker: asyncpg.Connection) -> int:
+    """Ends, once there is one, the backend that waits for the blocker; returns how many it ended."""
+    async with superuser(place) as connection, asyncio.timeout(20):
+        while True:
+            ended: int = await connection.fetchval(
+                "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity"
+                " where $1 = any (pg_blocking_pids(pid))",
+                blocker.get_server_pid(),
+            )
+            if ended:
+                return ended
+            await asyncio.sleep(0.02)

@@ -12,7 +12,7 @@ import pytest
 
 from db.core.actor import Actor
 from db.core.pool import Database
-from jobs.surveys import abandon_stale_surveys
+from jobs.surveys import end_stale_surveys
 
 from ..attuned import SURVEY, full_answers, load_surveys, short_answers
 from ..conftest import MakeUser
@@ -323,7 +323,7 @@ async def test_a_run_that_nobody_goes_on_with_is_abandoned_after_30_days(
             "update survey_runs set saved_at = now() - make_interval(days => $2) where id = $1",
             run.removeprefix("surveyRun_"), days,
         )  # fmt: skip
-    await abandon_stale_surveys(database)
+    await end_stale_surveys(database)
     statuses = [
         (await one("history"))["surveyRuns"]["nodes"][0]["status"] for one in (person, other)
     ]
