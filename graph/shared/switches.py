@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 
 from auth.services import AccountServices
-from db.accounts.administration import require_admin
+from db.accounts.administration import is_admin
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
@@ -60,12 +60,8 @@ class SwitchWatch:
 
     async def admit(self, actor: Actor) -> None:
         """Refuses a change while the product is only to be read, unless an admin makes it."""
-        if not self.state.read_only:
-            return
-        try:
-            await require_admin(self._database, actor)
-        except DomainError:
-            raise read_only() from None
+        if self.state.read_only and not await is_admin(self._database, actor):
+            raise read_only()
 
     async def _watch(self) -> None:
         while True:

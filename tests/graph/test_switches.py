@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
 import asyncpg
+import orjson
 import pytest
 
 from db.core.actor import NOBODY, Actor
@@ -77,7 +78,7 @@ async def test_each_change_is_audited_once_with_who_and_why(
         admin.user_id,
     )
     why = {"by": f"user_{admin.user_id}", "reason": f"a test of {admin.user_id}"}
-    assert [row["detail"] for row in noted] == [
+    assert [orjson.loads(row["detail"]) for row in noted] == [
         {"switch": "ai_enabled", "value": value, **why} for value in (False, True)
     ]
 

@@ -195,7 +195,7 @@ async def test_every_declared_change_of_a_row_records_an_event_and_no_other_does
     left_out = {*models()[table].access.hidden, *watch.deferred}
     columns = {c.name for c in models()[table].__table__.columns} - left_out
     for event in recorded:
-        is_shared = table in {"tools", "organizations", "play_sessions"}
+        is_shared = table in {"tools", "organizations", "play_sessions", "switches"}
         assert event["user_id"] == (None if is_shared else user.user_id)
         assert event["snapshot"].keys() == columns
 
