@@ -1,21 +1,23 @@
 -- Taking back what somebody did to the ways into an account who had no right to: with a code of the mail that told its
 -- owner, or by a new password.
 
--- Puts out whoever got into an account: sessions, API keys and the password end, and what else signs in if it was set
--- up since a time. What was there earlier stays, so that who reads the mail alone does not pass a second factor. Codes
--- end, but for those that take back what was done before the time of `code`.
+-- Puts out whoever got into an account, as its owner was told at a time: sessions, API keys and the password end, and
+-- what else signs in if it was set up on the day before or since. What was there earlier stays, so that who reads the
+-- mail alone does not pass a second factor. Codes end, but for those that take back what was done before.
 create or replace function app.put_intruder_out(
-    owner_id uuid, since timestamptz, code public.one_time_codes, reason text,
+    owner_id uuid, told_at timestamptz, reason text,
     out password_ended boolean, out ended_sessions uuid[]
 )
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    since constant timestamptz := told_at - interval '1 day';
 begin
     delete from public.credentials c where c.user_id = owner_id;
     password_ended := found;
     delete from public.user_identities i where i.user_id = owner_id and i.created_at > since;
     perform app.end_added_factors(owner_id, since);
     delete from public.one_time_codes c where c.user_id = owner_id
-        and (not app.takes_back(c.purpose) or c.created_at >= code.created_at);
+        and (not app.takes_back(c.purpose) or c.created_at >= told_at);
     update public.api_keys k set revoked_at = clock_timestamp() where k.user_id = owner_id and k.revoked_at is null;
     with ended as (
         update public.sessions s set revoked_at = clock_timestamp(), revoked_reason = reason
@@ -41,9 +43,10 @@ $$;
 
 -- Whether signing in to an account takes a second factor.
 create or replace function app.asks_second_factor(owner_id uuid) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp
-return exists (select from public.totp_factors t where t.user_id = owner_id and t.confirmed_at is not null)
-    or exists (select from public.passkeys p where p.user_id = owner_id and p.is_second_factor);
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select from public.totp_factors t where t.user_id = owner_id and t.confirmed_at is not null)
+        or exists (select from public.passkeys p where p.user_id = owner_id and p.is_second_factor);
+$$;
 
 -- What a password that was reset by mail does to passkeys that sign in by themselves: those end that were added within
 -- the days in which the mail that told of them takes them back. With `also_older` all of them end where the account
@@ -109,7 +112,7 @@ begin
     has_another_address := account.email_key is distinct from code.email_key;
     if not has_another_address then
         select o.password_ended, o.ended_sessions into password_ended, ended_sessions
-        from app.put_intruder_out(account.id, code.created_at - interval '1 day', code, 'factor_undone') o;
+        from app.put_intruder_out(account.id, code.created_at, 'factor_undone') o;
     end if;
 end;
 $$;
@@ -134,7 +137,7 @@ begin
         return;
     end if;
     select o.password_ended, o.ended_sessions into password_ended, ended_sessions
-    from app.put_intruder_out(account.id, code.created_at - interval '1 day', code, 'email_change_undone') o;
+    from app.put_intruder_out(account.id, code.created_at, 'email_change_undone') o;
     update public.users u set email = code.email, email_key = code.email_key,
         email_confirmed_at = clock_timestamp(), updated_at = clock_timestamp()
     where u.id = account.id;
@@ -145,12 +148,12 @@ end;
 $$;
 
 revoke execute on function
-    app.put_intruder_out(uuid, timestamptz, public.one_time_codes, text), app.end_added_factors(uuid, timestamptz),
+    app.put_intruder_out(uuid, timestamptz, text), app.end_added_factors(uuid, timestamptz),
     app.asks_second_factor(uuid), app.end_passkeys_at_reset(uuid, boolean), app.tell_of_added_factor(uuid, text, jsonb),
     app.undo_added_factor(uuid), app.undo_email_change(uuid)
 from public;
 grant execute on function
-    app.put_intruder_out(uuid, timestamptz, public.one_time_codes, text), app.end_added_factors(uuid, timestamptz),
+    app.put_intruder_out(uuid, timestamptz, text), app.end_added_factors(uuid, timestamptz),
     app.asks_second_factor(uuid), app.end_passkeys_at_reset(uuid, boolean), app.tell_of_added_factor(uuid, text, jsonb),
     app.undo_added_factor(uuid), app.undo_email_change(uuid)
 to service;

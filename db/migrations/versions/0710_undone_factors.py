@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0590"
-down_revision = "0580"
+revision = "0710"
+down_revision = "0690"
 branch_labels = None
 depends_on = None
 
