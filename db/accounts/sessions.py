@@ -24,7 +24,7 @@ from db.core.pool import Transaction
 class SessionLife:
     """How long a session goes on unused, and how long after its owner last proved who they are.
 
-    A guest's goes on as long as it is used, `guest` apart at the most: they could not sign in again.
+    A guest's goes on while it is used within `guest`: they could not sign in again.
     """
 
     unused: timedelta
