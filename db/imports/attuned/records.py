@@ -52,12 +52,13 @@ def profile_record(
         "created_at": submission.get("created_at") or profile.get("created_at"),
         "demographics": rules.demographics_of_profile(profile, submission),
     }
-    missing = tuple(unanswered(items, FORM, taken.values))
+    # Of a limit that is not known here no profile is made: it must not be forgotten.
+    missing = (*unanswered(items, FORM, taken.values), *taken.unknown_limits)
     if missing:
         return SurveyRecord(owner, made, key, asked_again=missing)
     scores = profile_of(items, FORM, taken.values)
     made["scores"] = stored_profile(scores)
-    stored = str((profile.get("power_dynamic") or {}).get("orientation") or "")
+    stored = str(rules.object_of(profile.get("power_dynamic")).get("orientation") or "")
     same = stored.partition("/")[0].upper() == scores.power.orientation if stored else None
     return SurveyRecord(owner, made, key, is_same_power=same)
 
@@ -85,8 +86,8 @@ def _run(
     items: Sequence[ScoredItem], owner: rules.Owner, taken: rules.TakenAnswers, key: str
 ) -> dict[str, Any]:
     return {
-        "id": rules.made_id("run", key),
-        "profile_id": rules.made_id("survey profile", key),
+        "id": rules.made_id("run", f"{owner.user_id}:{key}"),
+        "profile_id": rules.made_id("survey profile", f"{owner.user_id}:{key}"),
         "user_id": owner.user_id,
         "known": owner.known,
         "item_count": len(items),
@@ -158,7 +159,7 @@ def _players(session: Mapping[str, Any], session_id: UUID) -> list[dict[str, Any
     second = _user(session, "partner", "player_b")
     second = None if second == first else second
     name = session.get("partner_anonymous_name")
-    given = session.get("partner_anonymous_anatomy") or {}
+    given = rules.object_of(session.get("partner_anonymous_anatomy"))
     other = {
         "user_id": second,
         "name": str(name)[:100] if name and not second else None,
@@ -197,7 +198,7 @@ def _turn(
     uid, text, theme = rules.played_activity(played)
     if kind not in ("TRUTH", "DARE") or not text:
         return None
-    is_second = str((played.get("roles") or {}).get("active_player") or "A").upper() == "B"
+    is_second = str(rules.object_of(played.get("roles")).get("active_player") or "A").upper() == "B"
     active, partner = reversed(players) if is_second else players
     return {
         "id": rules.made_id("turn", f"{session_id}:{number}"),
@@ -206,7 +207,7 @@ def _turn(
         "partner_id": partner["id"],
         "activity_id": uid,
         "kind": kind,
-        "intensity": played.get("intensity") or 1,
+        "intensity": rules.whole(played.get("intensity")) or 1,
         "text": text.replace("{active}", active["name"] or "…").replace(
             "{partner}", partner["name"] or "…"
         ),
@@ -229,7 +230,7 @@ def history_row(shown: Mapping[str, Any], now: datetime) -> dict[str, Any] | Ref
     done = shown.get("feedback_executed")
     effect = 0.0 if done is None else DONE if done else NOT_DONE
     return {
-        "id": rules.made_id("history", shown["id"]),
+        "id": rules.made_id("history", f"{owner.user_id}:{shown['id']}"),
         "user_id": owner.user_id,
         "activity_id": uid,
         "kind": kind,

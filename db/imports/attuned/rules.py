@@ -114,11 +114,10 @@ def answers_of(
 ) -> TakenAnswers:
     """What a submission, or the progress of a survey, says; what is no answer is left out.
 
-    Limits of the profile count beside those that were checked. If one is not known here, nothing
-    is taken of any: the item has to be answered again, rather than one limit be forgotten.
+    Limits of the profile count beside those that were checked.
     """
-    given = _object(payload)
-    given = _object(given["answers"]) if "answers" in given else given
+    given = object_of(payload)
+    given = object_of(given["answers"]) if "answers" in given else given
     values: dict[str, Any] = {}
     unknown: tuple[str, ...] = ()
     for item in items:
@@ -126,10 +125,10 @@ def answers_of(
         if item.kind == "CHECKLIST":
             limits = [*_texts(value), *_limits_of(boundaries)]
             unknown = tuple(sorted({one for one in limits if one not in LIMITS}))
-            if isinstance(value, list) and not unknown:
-                values[item.item_id] = sorted({LIMITS[one] for one in limits})
+            if isinstance(value, list):
+                values[item.item_id] = sorted({LIMITS[one] for one in limits if one in LIMITS})
         elif item.kind == "SCALE":
-            number = _whole(value)
+            number = whole(value)
             if number is not None and 1 <= number <= 7:
                 values[item.item_id] = number
         elif isinstance(value, str) and (word := WORDS.get(value.strip().upper())):
@@ -138,7 +137,7 @@ def answers_of(
 
 
 def _limits_of(boundaries: object) -> list[str]:
-    given = _object(boundaries)
+    given = object_of(boundaries)
     return [*_texts(given.get("hard_limits")), *_texts(given.get("hardLimits"))]
 
 
@@ -166,14 +165,14 @@ def demographics_of_user(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The same of a row of `users`, which has a column for each part."""
     own = [part for part in ANATOMY if row.get(f"has_{part}")]
     wished = [part for part in ANATOMY if row.get(f"likes_{part}")]
-    return demographics_of(_object(row.get("demographics")), row.get("display_name"), own, wished)
+    return demographics_of(object_of(row.get("demographics")), row.get("display_name"), own, wished)
 
 
 def demographics_of_profile(
     profile: Mapping[str, Any], submission: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The same of a profile and what was submitted for it."""
-    anatomy = _object(profile.get("anatomy"))
+    anatomy = object_of(profile.get("anatomy"))
     own, wished = anatomy.get("anatomy_self"), anatomy.get("anatomy_preference")
     return demographics_of(submission, submission.get("name"), _texts(own), _texts(wished))
 
@@ -188,7 +187,7 @@ def activity_of(row: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
 
     Keys of wishes are left out: the bank has other words for them than the survey.
     """
-    parts = _object(row.get("required_bodyparts"))
+    parts = object_of(row.get("required_bodyparts"))
     limits = [LIMITS.get(one) for one in _texts(row.get("hard_boundaries"))]
     if None in limits:
         return None, "it has a limit that is not known here"
@@ -196,7 +195,7 @@ def activity_of(row: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
     given: dict[str, Any] = {
         "kind": _word(row.get("type")).upper(),
         "level": str(row.get("rating") or "").upper(),
-        "intensity": _whole(row.get("intensity")),
+        "intensity": whole(row.get("intensity")),
         "text": text_of(row.get("script")),
         "themes": list(dict.fromkeys(tags))[:10] or [NO_THEME],
         "audience": AUDIENCES.get(_word(row.get("audience_scope")), "ALL"),
@@ -214,7 +213,7 @@ def activity_of(row: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
 
 def text_of(script: object) -> str:
     """The steps of a script as one text; where both do something, each step says who."""
-    steps = [step for step in _list(_object(script).get("steps")) if isinstance(step, Mapping)]
+    steps = [step for step in _list(object_of(script).get("steps")) if isinstance(step, Mapping)]
     said = [(str(step.get("actor") or "A").upper(), str(step.get("do") or "")) for step in steps]
     said = [(actor, text.strip()) for actor, text in said if text.strip()]
     if len({actor for actor, _ in said}) < 2:
@@ -245,7 +244,8 @@ def _word(value: object) -> str:
     return str(value or "").strip().lower()
 
 
-def _whole(value: object) -> int | None:
+def whole(value: object) -> int | None:
+    """A whole number, however it is written."""
     try:
         number = float(str(value))
     except ValueError:
@@ -253,7 +253,7 @@ def _whole(value: object) -> int | None:
     return int(number) if number.is_integer() else None
 
 
-def _object(value: object) -> Mapping[str, Any]:
+def object_of(value: object) -> Mapping[str, Any]:
     """A JSON object, also where it stands in a text."""
     if isinstance(value, str):
         try:

@@ -68,7 +68,9 @@ _SESSIONS = """
 select to_jsonb(s) || jsonb_build_object(
     'activities', coalesce((
         select jsonb_agg(to_jsonb(a) || jsonb_build_object(
-            'script', coalesce(to_jsonb(a) -> 'script', to_jsonb(b) -> 'script')) order by a.seq)
+            'script', coalesce(nullif(to_jsonb(a) -> 'script', 'null'), to_jsonb(b) -> 'script'),
+            'tags', coalesce(nullif(to_jsonb(a) -> 'tags', 'null'), to_jsonb(b) -> 'tags'))
+            order by a.seq)
         from session_activities a left join activities b on b.activity_id = a.activity_id
         where a.session_id = s.session_id), '[]'),
     'profiles', (
