@@ -14,10 +14,11 @@ from zipfile import ZipFile
 
 import httpx
 import pytest
+from graphql import OperationDefinitionNode, parse, print_ast
 
 from db.demo.people import PASSWORD
 from tests.attuned import SURVEY, short_answers
-from tests.running import RunningServer, run_command, running_server
+from tests.running import ROOT, RunningServer, run_command, running_server
 
 from .client import Client
 from .devices import Device, device
@@ -390,3 +391,34 @@ async def test_the_people_of_the_demo_are_as_they_are_described(
     assert games["alice"] == games["bob"]
     assert [game["status"] for game in games["alice"]] == ["ACTIVE"]
     assert [game["status"] for game in games["charlie"]] == ["ENDED"]
+
+
+async def test_the_documents_for_graphiql_work_from_the_top(
+    attuned: Attuned, http: httpx.AsyncClient
+) -> None:
+    document = parse((ROOT / "examples/attuned.graphql").read_text())
+    texts = {
+        operation.name.value: print_ast(operation)
+        for operation in document.definitions
+        if isinstance(operation, OperationDefinitionNode) and operation.name
+    }
+    alice = Client(attuned.server.url, http)
+    session = (await alice.ask(texts["SignIn"]))["signIn"]["session"]
+    alice.token = session["accessToken"]
+    home = (await alice.ask(texts["Home"]))["viewer"]
+    assert home["partners"]["nodes"][0]["displayName"] == "Bob"
+    game = home["playPlaces"]["nodes"][0]["session"]
+    assert game["current"]
+    async with alice.socket() as socket:
+        await socket.subscribe("game", texts["Watch"], {"session": game["id"]})
+        assert (await socket.next_data("game"))["playSession"]["version"] == game["version"]
+        version = game["version"]
+        for name in ("Complete", "Draw"):
+            (payload,) = (
+                await alice.ask(texts[name], {"session": game["id"], "version": version})
+            ).values()
+            assert payload["errors"] == []
+            version = payload["playSession"]["version"]
+            assert (await socket.next_data("game"))["playSession"]["version"] == version
+    assert (await alice.ask(texts["Ask"]))["requestPartner"]["request"]["status"] == "PENDING"
+    assert len((await alice.ask(texts["Survey"]))["surveys"][0]["items"]) == 75

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0640"
-down_revision = "0580"
+revision = "0710"
+down_revision = "0690"
 branch_labels = None
 depends_on = None
 
