@@ -14,6 +14,7 @@ import asyncpg
 
 from db.accounts.emails import email_key
 from db.accounts.operating import as_owner
+from db.accounts.operations import GRANT_SIGN_UP_BONUS
 from db.administration.new_users import NewUser
 from db.administration.operations import ADD_USER
 from db.core.codecs import set_codecs
@@ -31,11 +32,11 @@ SURVEY = "attuned-0.4"
 FIRST_ANSWERS = 7
 DRAWN_ACTIVITIES = 3
 _FIND = "select id from users where email_key = $1"
-_ADD_GUEST = """
+_ADD_GUEST = f"""
 with added as (
     insert into users (id, is_anonymous, display_name) values ($1, true, $2)
     on conflict do nothing returning id)
-select app.grant_sign_up_bonus(a.id, true) from added a
+select {GRANT_SIGN_UP_BONUS.name}(a.id, true) from added a
 """
 _ITEMS = "select item_id, kind, is_short from survey_items where survey_id = $1 order by sort_order"
 _DOCUMENTS = """
@@ -44,9 +45,10 @@ where effective_at <= now() and is_required order by document_id, effective_at d
 """
 _SET_ZONE = "update users set time_zone = $2 where id = $1"
 # The day that is today in the person's zone.
-_USE_DAY = """
+_USE_DAY = f"""
 insert into play_days as d (user_id, used, zone, resets_at)
-select u.id, $2, u.time_zone, app.next_midnight(now(), u.time_zone) from users u where u.id = $1
+select u.id, $2, u.time_zone, {play.NEXT_MIDNIGHT.name}(now(), u.time_zone)
+from users u where u.id = $1
 on conflict (user_id) do update
 set used = excluded.used, zone = excluded.zone, resets_at = excluded.resets_at
 where d.resets_at <= now()

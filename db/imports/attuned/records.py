@@ -26,7 +26,7 @@ DONE, NOT_DONE = 0.02, -0.05
 class SurveyRecord:
     """A run with its answers, and the profile they make unless some are still missing."""
 
-    owner: rules.Owner
+    owner: rules.SourceOwner
     row: dict[str, Any]
     key: str
     asked_again: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ def progress_record(
 
 
 def _run(
-    items: Sequence[ScoredItem], owner: rules.Owner, taken: rules.TakenAnswers, key: str
+    items: Sequence[ScoredItem], owner: rules.SourceOwner, taken: rules.TakenAnswers, key: str
 ) -> dict[str, Any]:
     return {
         "id": rules.made_id("run", f"{owner.user_id}:{key}"),

@@ -66,7 +66,7 @@ def guest_id(anonymous_session_id: object) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class SourceOwner:
     """Whose a row is: a member, who is here under the same id, or a guest that is made of it."""
 
     user_id: UUID
@@ -74,15 +74,17 @@ class Owner:
     known: Mapping[str, Any] = field(default_factory=dict)
 
 
-def owner_of(row: Mapping[str, Any], *, profile_id: object = None) -> Owner | None:
+def owner_of(row: Mapping[str, Any], *, profile_id: object = None) -> SourceOwner | None:
     """Whose a row is; of the first prototype, which knew nobody, each profile is a guest's."""
     if user_id := uuid_of(row.get("user_id")):
-        return Owner(user_id, is_guest=False)
+        return SourceOwner(user_id, is_guest=False)
     if session := row.get("anonymous_session_id"):
-        return Owner(guest_id(session), is_guest=True, known={"anonymous_session_id": session})
+        return SourceOwner(
+            guest_id(session), is_guest=True, known={"anonymous_session_id": session}
+        )
     if profile_id is not None:
         known = {"profile_id": profile_id}
-        return Owner(made_id("profile", profile_id), is_guest=True, known=known)
+        return SourceOwner(made_id("profile", profile_id), is_guest=True, known=known)
     return None
 
 

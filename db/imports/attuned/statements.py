@@ -6,6 +6,8 @@ stays as it is, and a row whose owner is not here or is leaving is passed over.
 
 from __future__ import annotations
 
+from db.partners.operations import DROP_OLD
+
 SOURCE = "attuned"
 
 GUESTS = """
@@ -124,7 +126,7 @@ from jsonb_to_recordset($1::jsonb) r (user_id uuid, partner_id uuid, sharing tex
     join users u on u.id = r.partner_id
 on conflict do nothing returning user_id, partner_id
 """
-DROP_OLD_PARTNERS = "select app.drop_old_partners(id) from unnest($1::uuid[]) as known (id)"
+DROP_OLD_PARTNERS = f"select {DROP_OLD.name}(id) from unnest($1::uuid[]) as known (id)"  # noqa: S608
 SESSIONS = """
 insert into play_sessions (id, level, status, turn_player_id, turn_count, created_at, updated_at)
 select r.id, r.level, 'ACTIVE', r.turn_player_id, r.turn_count, r.created_at, r.updated_at
