@@ -37,7 +37,7 @@ with added as (
     insert into users (id, is_anonymous, display_name) values ($1, true, $2)
     on conflict do nothing returning id)
 select {GRANT_SIGN_UP_BONUS.name}(a.id, true) from added a
-"""
+"""  # noqa: S608 - all of it is written here
 _ITEMS = "select item_id, kind, is_short from survey_items where survey_id = $1 order by sort_order"
 _DOCUMENTS = """
 select distinct on (document_id) document_id, version from legal_documents
@@ -52,7 +52,7 @@ from users u where u.id = $1
 on conflict (user_id) do update
 set used = excluded.used, zone = excluded.zone, resets_at = excluded.resets_at
 where d.resets_at <= now()
-"""
+"""  # noqa: S608
 _PARTNER = "select id from partners where user_id = $1 and partner_id = $2"
 _VERSION = "select version from play_sessions where id = $1"
 
