@@ -703,6 +703,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "CODE_INVALID": '{code: "000000"}',
         "EMAIL_IN_USE": undone_too_late,
     },
+    "undoAddedFactor": {"CODE_INVALID": '{code: "000000"}'},
     "updateUser": {
         "BAD_USER_INPUT": '{username: "x"}',
         "USERNAME_IN_USE": of_name_in_use('{username: "%n"}'),
@@ -972,6 +973,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "removeHairColor": {},
     "removeSkinColor": {},
     "removePlan": {"INVALID_STATE": '{id: "free"}'},
+    "setSwitch": {"BAD_USER_INPUT": '{name: AI_ENABLED, value: true, reason: ""}'},
     "setTranslation": {"BAD_USER_INPUT": '{locale: "de", key: "k", text: "t"}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
