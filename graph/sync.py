@@ -11,7 +11,7 @@ import strawberry
 
 from db.core.errors import ErrorCode, Problems
 from db.sync import operations
-from db.sync.rules import HybridClock, ProfileChange, SyncStrategy
+from db.sync.changes import ProfileChange, SyncStrategy
 from db.sync.tables import SyncConflictStatus
 from graph.engine.declare import mutation, state_enum
 from graph.engine.execution.outcomes import Payload
@@ -19,6 +19,7 @@ from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, noted_uuid
 from graph.shared.scalars import JSON
+from graph.shared.switches import require_sync
 
 state_enum(SyncConflictStatus)
 
@@ -110,7 +111,8 @@ class SyncProfilesInput:
     )
     since: Cursor | None = strawberry.field(
         default=None,
-        description="The `cursor` of the device's last sync. Without it, all profiles are sent.",
+        description="The `cursor` of the device's last sync. Without it, all profiles are sent. "
+        "Null is as good as leaving it out.",
     )
     strategy: SyncStrategyChoice = strawberry.field(
         default=SyncStrategyChoice.LAST_WRITE_WINS, description="How conflicts are settled."
@@ -189,6 +191,7 @@ class SyncProfilesPayload(MutationPayload):
 async def sync_profiles(context: Context, input: SyncProfilesInput) -> Payload:
     """Takes a device's changes and tells what others changed."""
     actor = context.signed_in()
+    require_sync(context)
     problems = Problems()
     changes = [_change(problems, n, given) for n, given in enumerate(input.changes)]
     strategy = SyncStrategy[input.strategy.name]
@@ -217,14 +220,11 @@ def _change(problems: Problems, n: int, given: ProfileChangeInput) -> ProfileCha
 def _fields(done: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "changes": [one | {"id": _profile_id(one["id"])} for one in done["changes"]],
-        "accepted": [
-            one | {"id": _profile_id(one["id"]), "clock": _clock(one["clock"])}
-            for one in done["accepted"]
-        ],
+        "accepted": [one | {"id": _profile_id(one["id"])} for one in done["accepted"]],
         "conflicts": list(_conflicts(done["conflicts"])),
         "cursor": done["cursor"],
         "has_more": done["has_more"],
-        "clock": _clock(done["clock"]),
+        "clock": done["clock"],
     }
 
 
@@ -233,16 +233,11 @@ def _conflicts(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield one | {
             "id": f"syncConflict_{one['id']}",
             "profile_id": _profile_id(one["profile_id"]),
-            "clock": _clock(one["clock"]),
         }
 
 
 def _profile_id(key: str | None) -> str | None:
     return None if key is None else f"profile_{key}"
-
-
-def _clock(packed: int) -> str:
-    return str(HybridClock.unpack(packed))
 
 
 @strawberry.type
@@ -257,6 +252,7 @@ class SyncMutation:
             ErrorCode.NOT_FOUND,
             ErrorCode.CURSOR_EXPIRED,
             ErrorCode.QUOTA_EXCEEDED,
+            ErrorCode.SYNC_DISABLED,
         ),
         for_api_keys=True,
         description="Send what a device changed offline, and get what others changed. Changes hold "

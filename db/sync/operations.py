@@ -10,14 +10,8 @@ from db.core.commands import FunctionCall, SqlFunction, call_as_actor
 from db.core.errors import Problems
 from db.core.pool import Database
 from db.core.retries import retried
-from db.sync.rules import (
-    AHEAD_MILLISECONDS,
-    HybridClock,
-    ProfileChange,
-    SyncStrategy,
-    packed_changes,
-    problems_of_sync,
-)
+from db.sync.changes import ProfileChange, SyncStrategy
+from db.sync.rules import AHEAD_MILLISECONDS, HybridClock, packed_changes, problems_of_sync
 
 # A page has as many changes, or fewer when they have more bytes.
 PAGE_ROWS = 500
@@ -40,7 +34,10 @@ async def sync_profiles(
     database: Database, actor: Actor, sync: FunctionCall[dict[str, Any]]
 ) -> dict[str, Any]:
     """Runs a sync in one statement; tells what was taken, what lost, and a page of what changed."""
-    return await retried(lambda: call_as_actor(database, actor, sync))
+    done = await retried(lambda: call_as_actor(database, actor, sync))
+    for one in (done, *done["accepted"], *done["conflicts"]):
+        one["clock"] = str(HybridClock.unpack(one["clock"]))
+    return done
 
 
 def sync_of(

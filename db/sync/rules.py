@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from db.core.errors import DomainError, Problems, bad_input
 from db.profiles.rules import problems_of_profile
+from db.sync.changes import ProfileChange
 from db.sync.tables import DEVICE_LIMIT_CHARACTERS
 
 MOST_CHANGES = 500
-MOST_LOCAL_ID = 2**31 - 1
 # How far a device's clock may be ahead of the server's before the server's counts instead.
 AHEAD_MILLISECONDS = 60_000
 
 _COUNTER_BITS = 16
 _CLOCK = re.compile(r"(\d{1,14}):(\d{1,5})")
 _CURSOR = re.compile(r"[0-9a-f]{16}-\d{1,18}")
-
-
-class SyncStrategy(StrEnum):
-    """Which of two versions holds that were written without knowledge of each other."""
-
-    LAST_WRITE_WINS = "LAST_WRITE_WINS"
-    SERVER_WINS = "SERVER_WINS"
-    CLIENT_WINS = "CLIENT_WINS"
-    MANUAL = "MANUAL"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,23 +55,6 @@ class HybridClock:
     def __str__(self) -> str:
         """As clients write it."""
         return f"{self.milliseconds}:{self.counter}"
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileChange:
-    """What a device did to one profile at one moment.
-
-    `groups` are the field groups it wrote, each with its value; the profile is named by `id`, or by
-    the device's own `local_id`. `since` is the cursor that the device had then.
-    """
-
-    local_id: int | None
-    id: UUID | None
-    clock: str
-    since: str | None
-    deleted: bool
-    created_at: datetime | None
-    groups: Mapping[str, Any]
 
 
 def packed_changes(changes: Iterable[ProfileChange], problems: Problems) -> list[dict[str, Any]]:

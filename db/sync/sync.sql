@@ -246,7 +246,7 @@ begin
         select actor_id, d.profile_id, 'DELETION', 'CLIENT', device, d.delete_raw, null,
                case strategy when 'MANUAL' then 'OPEN' else 'SETTLED' end
         from deletions d where d.verdict = 'LOST'
-        on conflict (user_id, profile_id, field_group, device_id, clock) do nothing
+        on conflict (profile_id, field_group, device_id, clock) do nothing
     )
     select coalesce(jsonb_agg(jsonb_build_object('n', r.n, 'local_id', r.local_id, 'id', r.profile_id,
                                                  'clock', r.raw) order by r.n), '[]')

@@ -144,7 +144,6 @@ class SyncConflict(Base):
 
     __table_args__ = (
         UniqueConstraint(
-            "user_id",
             "profile_id",
             "field_group",
             "device_id",

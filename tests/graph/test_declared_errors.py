@@ -43,7 +43,7 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import billing_errors, identity_errors, play_errors, survey_errors
+from . import billing_errors, identity_errors, play_errors, survey_errors, sync_errors
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -106,7 +106,8 @@ async def stage(
     """Everything that provocations need."""
     actor = await make_user(credits=10)
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
-    yield Stage(ask, actor, database, settings, owner, services, engine)
+    stage = Stage(ask, actor, database, settings, owner, services, engine)
+    yield stage
     await owner.execute(
         "update broadcasts set status = 'CANCELLED' where status in ('QUEUED', 'RUNNING')"
     )
@@ -116,6 +117,7 @@ async def stage(
         " where t.user_id = wallets.user_id) where user_id = $1",
         actor.user_id,
     )
+    sync_errors.switch_on(stage)
 
 
 # Makes the input that is refused.
@@ -979,6 +981,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **identity_errors.PROVOKED,
     **billing_errors.PROVOKED,
     **survey_errors.PROVOKED,
+    **sync_errors.PROVOKED,
     **play_errors.PROVOKED,
 }
 

@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_table_cascade, run_all
 
-revision = "0650"
-down_revision = "0580"
+revision = "0735"
+down_revision = "0720"
 branch_labels = None
 depends_on = None
 
@@ -147,7 +147,6 @@ def _create_conflicts() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sync_conflicts")),
         sa.UniqueConstraint(
-            "user_id",
             "profile_id",
             "field_group",
             "device_id",
@@ -321,9 +320,6 @@ def downgrade() -> None:
     op.drop_trigger("note_update", "profiles")
     op.drop_trigger("note_insert", "profiles")
     op.drop_trigger("record_event", "profiles")
-    op.drop_function("app.note_forgotten_tombstones()")
-    op.drop_function("app.bury_profiles()")
-    op.drop_function("app.note_profile_change()")
     op.drop_constraint(
         op.f("uq_profiles_user_id_origin_device_id_origin_local_id"), "profiles", type_="unique"
     )
@@ -347,6 +343,9 @@ def downgrade() -> None:
     )
     op.drop_index("ix_profile_tombstones_deleted_at", table_name="profile_tombstones")
     op.drop_table("profile_tombstones")
+    op.drop_function("app.note_forgotten_tombstones()")
+    op.drop_function("app.bury_profiles()")
+    op.drop_function("app.note_profile_change()")
     op.create_trigger(
         "record_event",
         "profiles",
