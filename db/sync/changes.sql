@@ -66,7 +66,7 @@ begin
     loop
         head := app.advance_sync(owner_id, buried);
         insert into public.sync_conflicts (user_id, profile_id, field_group, loser, device_id, clock, value, status)
-        select o.user_id, o.id, 'PROFILE', 'SERVER', '', head.clock, app.profile_content(o), 'DELETED'
+        select o.user_id, o.id, 'PROFILE', 'SERVER', '', head.clock, app.profile_content(to_jsonb(o)), 'DELETED'
         from old_rows o where o.user_id = owner_id
             and not exists (select from public.profile_tombstones t where t.profile_id = o.id and not t.is_revived);
         insert into public.profile_tombstones as t (profile_id, user_id, origin_device_id, origin_local_id, device_id,
@@ -83,12 +83,12 @@ begin
 end;
 $$;
 
--- All that a profile holds, to be brought back by.
-create or replace function app.profile_content(profile public.profiles) returns jsonb
+-- All that a profile's row holds, to be brought back by.
+create or replace function app.profile_content(profile jsonb) returns jsonb
 language sql immutable parallel safe
-return jsonb_build_object('NAME', profile.name, 'THUMBNAIL', profile.thumbnail, 'ANALYSIS', profile.analysis,
-                          'CHAT', profile.chat_history, 'created_at', profile.created_at,
-                          'local_id', profile.local_id);
+return jsonb_build_object('NAME', profile -> 'name', 'THUMBNAIL', profile -> 'thumbnail',
+                          'ANALYSIS', profile -> 'analysis', 'CHAT', profile -> 'chat_history',
+                          'created_at', profile -> 'created_at');
 
 -- Trigger of `profile_tombstones`: a device that has not seen what is forgotten now must begin anew.
 create or replace function app.note_forgotten_tombstones() returns trigger
@@ -104,5 +104,5 @@ $$;
 revoke execute on function
     app.sync_clock(), app.advance_sync(uuid, bigint), app.note_profile_change(),
     app.profile_version(jsonb, bigint, text, bigint, bigint), app.bury_profiles(),
-    app.profile_content(public.profiles), app.note_forgotten_tombstones()
+    app.profile_content(jsonb), app.note_forgotten_tombstones()
 from public;

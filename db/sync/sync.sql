@@ -92,7 +92,7 @@ begin
         from resolved r where r.profile_id is not null group by r.profile_id
     ), stored as materialized (
         select w.*, p.id is not null as is_live, p.name, p.thumbnail, p.analysis, p.device_id as last_device,
-               app.profile_content(p) as content, b.profile_id is not null and not b.is_revived as is_buried,
+               app.profile_content(to_jsonb(p)) as content, b.profile_id is not null and not b.is_revived as is_buried,
                b.clock as buried_clock, b.device_id as buried_device, b.position as buried_position,
                coalesce((b.seen ->> device)::bigint, -1) as buried_seen,
                coalesce(p.versions, b.versions, '{}') as versions,
