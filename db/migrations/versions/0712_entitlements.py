@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "0691"
-down_revision = "0690"
+revision = "0712"
+down_revision = "0710"
 branch_labels = None
 depends_on = None
 
