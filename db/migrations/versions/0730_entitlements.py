@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "0712"
-down_revision = "0710"
+revision = "0730"
+down_revision = "0720"
 branch_labels = None
 depends_on = None
 
