@@ -188,9 +188,14 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     word = uuid4().hex
     sessions = [str(uuid4()) for _ in range(2)]
     ada, bob = [
-        await there.add_profile(prototype, name, there.submitted(), session=session)
-        for name, session in zip(("Ada", "Bob"), sessions, strict=True)
-    ]
+        await there.add_profile(
+            prototype, name, there.submitted(), session=session,
+            power_dynamic={"orientation": power},
+        )
+        for name, session, power in zip(
+            ("Ada", "Bob"), sessions, ("Bottom", "Switch"), strict=True
+        )
+    ]  # fmt: skip
     script = {"steps": [{"actor": "A", "do": f"Say {word}."}, {"actor": "B", "do": "Listen."}]}
     activity = await there.add(
         prototype, "activities", type="dare", rating="G", intensity=1, script=script, tags=["Slow Talk"]
@@ -218,6 +223,7 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
         )  # fmt: skip
     report = await bring()
     assert figures(report, "activities") == (1, 1, 0, [])
+    assert report.differing_powers == [f"profile {ada}"]
     assert figures(report, "sessions") == (3, 2, 0, ["nobody has played it for 90 days"])
     assert figures(report, "history") == (3, 2, 0, ["it is older than a year"])
     made = rules.made_id("session", f"{word} two")
