@@ -257,6 +257,19 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     assert await owner.fetchrow(liked, rules.guest_id(sessions[0])) == theme
 
 
+async def test_of_two_profiles_of_a_session_the_newer_is_taken(
+    prototype: asyncpg.Connection, bring: Any, owner: asyncpg.Connection
+) -> None:
+    session = str(uuid4())
+    for name, power in (("older", 1), ("newer", 7)):
+        answers = there.submitted(A13=power, A15=power, A14=1, A16=1)
+        await there.add_profile(prototype, f"{name} {session}", answers, session=session)
+    assert figures(await bring(), "profiles") == (2, 1, 0, [SURVEYED])
+    stored = "select power_orientation from survey_profiles where user_id = $1"
+    assert await owner.fetchval(stored, rules.guest_id(session)) == "TOP"
+    assert figures(await bring(), "profiles") == (2, 0, 1, [SURVEYED])
+
+
 async def test_an_import_that_was_interrupted_goes_on(
     prototype: asyncpg.Connection,
     bring: Any,
