@@ -388,7 +388,9 @@ async def test_what_was_stored_before_is_counted_when_migrating(
         await connection.close()
         await asyncio.to_thread(command.downgrade, config, "0140")
         connection = await asyncpg.connect(owner_url)
-        there = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
+        there = await connection.fetch(
+            "select tablename from pg_tables where schemaname = 'public'"
+        )
         await connection.close()
         await migrate(owner_url, settings)
         connection = await asyncpg.connect(owner_url)
