@@ -119,6 +119,7 @@ async def circle_of(owner: asyncpg.Connection, make_user: MakeUser) -> Circle:
     await load_surveys(owner)
     ada = await make_user()
     assert ada.user_id
+    await owner.execute("update users set display_name = 'Ada' where id = $1", ada.user_id)
     await introduce(owner, ada.user_id, "Ada")
     await submit(owner, ada.user_id, ANSWERS | EARLIER, 1)
     await submit(owner, ada.user_id, ANSWERS, 2)
