@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from db.migrations.steps import drop_table_cascade, run_all
 
 revision = "0750"
-down_revision = "0740"
+down_revision = "0745"
 branch_labels = None
 depends_on = None
 
