@@ -21,7 +21,7 @@ from graph.shared.scalars import JSON
 
 @backed_by(tables.AiRequestLog, prefix="aiRequestLog")
 class AiRequestLog(Node):
-    """One attempt at a reply or an analysis: how it ended, how long it took, what it used and cost."""
+    """One attempt at a reply or an analysis: how it ended, how long it took, what it cost."""
 
     id: strawberry.ID = global_id()
     user_id: strawberry.ID = reference("user_id", "user", description="Whose it was: a global id.")

@@ -1,4 +1,4 @@
-"""Chats in the schema: messages about a profile, and replies that are told while they are written."""
+"""Chats in the schema: messages about a profile, and replies told while they are written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from graph.profiles import Profile
 from graph.shared.context import Context
 from graph.shared.inputs import stored_in
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Cursor, Node, noted_uuid, uuid_from_global_id
+from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
 
 for _states in (tables.ChatRole, tables.ChatMessageStatus):
     state_enum(_states)
@@ -104,7 +104,7 @@ class SendChatMessageInput:
 @strawberry.type(description="Result of `sendChatMessage`.")
 class SendChatMessagePayload(MutationPayload):
     message: ChatMessage | None = strawberry.field(
-        description="The reply, QUEUED; follow it with `chatReply`. Its `question` is what was sent."
+        description="The reply, QUEUED; follow it with `chatReply`. Its `question` was sent."
     )
 
 
@@ -180,10 +180,13 @@ class ChatReply:
     message: ChatMessage = strawberry.field(description="The reply as it was then.")
 
 
+# The arguments exist to be declared.
 def watch_chat_reply(
-    self: Any,
-    message_id: Annotated[strawberry.ID, strawberry.argument(description="The reply's global id.")],
-    after: Annotated[
+    self: Any,  # noqa: ARG001
+    message_id: Annotated[  # noqa: ARG001
+        strawberry.ID, strawberry.argument(description="The reply's global id.")
+    ],
+    after: Annotated[  # noqa: ARG001
         Cursor | None,
         strawberry.argument(
             description="Continue behind this cursor; CURSOR_EXPIRED after 7 days."
@@ -204,6 +207,6 @@ class ChatSubscription:
         Growth("delta", operations.WRITTEN),
         watch=watch_chat_reply,
         description="A reply of the caller's while it is written: what there is now, then each "
-        "piece once and in order, until `message.status` says that it has ended. Whoever comes back "
-        "with the last cursor goes on where they were; nothing is written or paid twice.",
+        "piece once and in order, until `message.status` says that it has ended. Whoever comes "
+        "back with the last cursor goes on where they were; nothing is written or paid twice.",
     )

@@ -53,7 +53,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChatContext:
-    """What a reply is made of: the profile, the user's language, and the chat up to the question."""
+    """What a reply is made of: the profile, the user's language, the chat up to the question."""
 
     name: str | None
     analysis: dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from db.core.errors import DomainError, bad_input
 
 MESSAGE_LIMIT_CHARACTERS = 4_000
-# What a language model counts is not known before it is asked: about so many characters are a token.
+# What a model counts is not known before it is asked: about so many characters are a token.
 CHARACTERS_PER_TOKEN = 4
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Owner, Watch
@@ -58,8 +59,8 @@ class ChatMessage(Base):
     role: Mapped[str]
     status: Mapped[str] = mapped_column(server_default=ChatMessageStatus.SUCCEEDED)
     text: Mapped[str] = mapped_column(server_default="")
-    credits_charged: Mapped[int] = mapped_column(server_default=text("0"))
-    made_offline: Mapped[bool] = mapped_column(server_default=text("false"))
+    credits_charged: Mapped[int] = mapped_column(server_default=sql("0"))
+    made_offline: Mapped[bool] = mapped_column(server_default=sql("false"))
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     created_at: Mapped[Timestamp]
@@ -83,7 +84,7 @@ class ChatMessage(Base):
             "uq_chat_messages_unfinished",
             "profile_id",
             unique=True,
-            postgresql_where=text(UNFINISHED),
+            postgresql_where=sql(UNFINISHED),
         ),
     )
     large: ClassVar = {"text": TEXT_LIMIT_BYTES}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 DECLINED = "The AI provider declined to answer this. No credit was spent; ask something else."
-# A token has seldom more characters; an answer with more than this is not the one that was asked for.
+# A token has seldom more characters; an answer with more is not the one that was asked for.
 _MOST_CHARACTERS_PER_TOKEN = 20
 _PROFILE_CHARACTERS = 40_000
 _SHORT_LIVED = {"type": "ephemeral"}

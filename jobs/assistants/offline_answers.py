@@ -10,7 +10,7 @@ from db.chat.rules import SaidMessage
 
 LABEL = "Answered without any AI, from what is kept about {name}."
 _NOTHING = (
-    "Nothing is kept that bears on this question. Analyse the profile, or add what you know, and ask"
+    "Nothing is kept that bears on this question. Analyse the profile or add what you know, then ask"
     " again."
 )
 _SOMEBODY = "this profile"
@@ -18,36 +18,35 @@ _MOST_FACTS = 6
 _LONGEST_FACT = 400
 _WORD = re.compile(r"[^\W\d_]{3,}")
 # Words of a question that say nothing of its matter.
-_COMMON = frozenset(
-    "the and for are was were what which who whom whose how why when where does did has have had can"
-    " could should would will may might about with from this that these those they them their there"
-    " she her hers him his you your yours our ours not any all but tell say says think know like"
-    .split()
-)  # fmt: skip
+_COMMON = """
+the and for are was were what which who whom whose how why when where does did has have had can
+could should would will may might about with from this that these those they them their there she her hers
+him his you your yours our ours not any all but tell say says think know like
+"""
 # What a question is about, by its words, and where a profile's analysis has it.
-_MATTERS: tuple[tuple[frozenset[str], str, tuple[str, ...]], ...] = (
+_MATTERS = (
     (
-        frozenset("opener openers message write text reply start conversation first".split()),
+        "opener openers message write text reply start conversation first",
         "To begin with, the analysis suggests",
         ("recommended_openers", "prompts.suggested_opener"),
     ),
     (
-        frozenset("red flag flags warning concern concerns worry danger careful bad wrong".split()),
+        "red flag flags warning concern concerns worry danger careful bad wrong",
         "What the analysis warns of",
         ("overall_analysis.red_flags", "red_flags", "concerns"),
     ),
     (
-        frozenset("green good positive strength strengths nice best compatible".split()),
+        "green good positive strength strengths nice best compatible",
         "What speaks for them",
         ("overall_analysis.green_flags", "green_flags", "strengths"),
     ),
     (
-        frozenset("want wants looking agenda agendas intention intentions serious".split()),
+        "want wants looking agenda agendas intention intentions serious",
         "What they seem to want",
         ("psychological_profile.agendas", "relationship_style_inference"),
     ),
     (
-        frozenset("date dates meet idea ideas where restaurant".split()),
+        "date dates meet idea ideas restaurant",
         "For a date",
         ("date_suggestions", "ideas"),
     ),
@@ -62,7 +61,7 @@ def answer_from(
     label = LABEL.format(name=(name or "").strip() or _SOMEBODY)
     words = _words(messages[-1].text)
     for matter, beginning, places in _MATTERS:
-        facts = _first(places, analysis) if words & matter else []
+        facts = _first(places, analysis) if words & set(matter.split()) else []
         if facts:
             return _written(label, f"{beginning}:", facts)
     everything = list(_facts(analysis))
@@ -81,7 +80,7 @@ def _written(label: str, beginning: str, facts: Iterable[str]) -> str:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(word for word in _WORD.findall(text.lower()) if word not in _COMMON)
+    return frozenset(_WORD.findall(text.lower())) - frozenset(_COMMON.split())
 
 
 def _said_before(messages: Sequence[SaidMessage]) -> list[str]:

@@ -11,7 +11,7 @@ from db.chat.operations import Chunk, append_chunks
 from db.core.outages import passes_soon
 from jobs.core.declare import WorkerServices
 
-# A piece goes out at once after a pause; what comes faster is put together, for all replies at once.
+# A piece goes out at once after a pause; what comes faster is put together, for all replies.
 PAUSE_SECONDS = 0.03
 # Events copy a piece; a model that is quicker than the database fills several.
 MOST_CHARACTERS = 4_000

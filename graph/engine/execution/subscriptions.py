@@ -349,8 +349,8 @@ class Subscriber:
                 raise not_found(plan.spec.field, (plan.spec.entity_argument,))
             if after is None:
                 cursor = events.skip_seen(now["snapshot"])
-                body = plan.response(now["rows"], cursor, grown=now.get("growth") or "")
-                yield Item(body, cursor)
+                first = plan.response(now["rows"], cursor, grown=now.get("growth") or "")
+                yield Item(first, cursor)
             if send_now is not None and plan.joint:
                 events.deliver_past(partial(self._deliver_joint, plan, send_now))
             elif send_now is not None and plan.from_snapshot is not None:
