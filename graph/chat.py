@@ -163,7 +163,7 @@ class ChatMutation:
     cancel_chat_reply: CancelChatReplyPayload | None = mutation(
         cancel_chat_reply,
         CancelChatReplyInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND),
+        errors=(ErrorCode.NOT_FOUND,),
         for_api_keys=True,
         description="Call off a reply. What is written by now stays and is paid for; before its "
         "first word nothing is. One that has ended stays as it is.",

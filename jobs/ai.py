@@ -28,7 +28,7 @@ from db.core.outages import passes_soon
 from db.core.pool import Database
 from jobs.assistants import choose_assistant
 from jobs.assistants.base import Assistant, ChatRequest
-from jobs.assistants.bill import Bill
+from jobs.assistants.bill import ModelBill
 from jobs.assistants.writer import OpenReply, ReplyGone, ReplyWriter
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
 from jobs.providers.base import (
@@ -70,7 +70,7 @@ class AiRunUnderWay:
         self._limited = services.of(LimitedAssistant)
         self._answering: asyncio.Task[None] | None = None
         self._called_off = False
-        self._bill = Bill()
+        self._bill = ModelBill()
         self._began: float | None = None
         self._first: float | None = None
         self._reply: OpenReply | None = None

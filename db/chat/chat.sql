@@ -99,7 +99,7 @@ $$;
 -- replies that their attempts may go on with.
 create or replace function app.append_chat_chunks(
     replies uuid[], attempts integer[], numbers integer[], texts text[]
-) returns setof uuid
+) returns table (reply uuid)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     with alive as materialized (
         -- Whoever ends a run waits for this, and sees the pieces then.

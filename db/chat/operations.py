@@ -24,7 +24,7 @@ _SEND = SqlFunction[UUID](
 _CANCEL = SqlFunction[UUID]("app.cancel_chat_reply", "uuid", wanted="uuid")
 _APPEND = SqlFunction[Any](
     "app.append_chat_chunks",
-    "setof uuid",
+    "table(reply uuid)",
     replies="uuid[]",
     attempts="integer[]",
     numbers="integer[]",
@@ -92,7 +92,7 @@ async def append_chunks(database: Database, chunks: Sequence[Chunk]) -> set[UUID
     )
     async with database.pools[SERVICE.role].connection() as connection:
         rows = await connection.raw.fetch(called.sql, *called.values)
-    return {row[0] for row in rows}
+    return {row["reply"] for row in rows}
 
 
 async def read_context(

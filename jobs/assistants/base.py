@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from db.chat.rules import SaidMessage
-from jobs.assistants.bill import Bill
+from jobs.assistants.bill import ModelBill
 from jobs.providers.base import ProviderLimits
 
 
@@ -67,10 +67,10 @@ class Assistant(Protocol):
     @property
     def is_offline(self) -> bool: ...
 
-    def reply(self, request: ChatRequest, bill: Bill) -> AsyncIterator[str]:
+    def reply(self, request: ChatRequest, bill: ModelBill) -> AsyncIterator[str]:
         """The reply, piece by piece as it is written."""
         ...
 
-    async def analyse(self, request: AnalysisRequest, bill: Bill) -> dict[str, Any]:
+    async def analyse(self, request: AnalysisRequest, bill: ModelBill) -> dict[str, Any]:
         """An analysis that keeps the schema."""
         ...

@@ -17,7 +17,7 @@ _DATED = re.compile(r"-20\d{6}$")
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class TokenPrice:
     """US dollars for a million tokens, which is millionths of a dollar for each."""
 
     input: float
@@ -27,13 +27,13 @@ class Price:
 
 
 @cache
-def prices() -> dict[str, Price]:
+def prices() -> dict[str, TokenPrice]:
     """The price of each model that is known."""
     read = tomllib.loads(_PRICES.read_text())
-    return {model: Price(**price) for model, price in read.items()}
+    return {model: TokenPrice(**price) for model, price in read.items()}
 
 
-def price_of(model: str) -> Price | None:
+def price_of(model: str) -> TokenPrice | None:
     """A model's price, which its dated releases have as well."""
     return prices().get(model) or prices().get(_DATED.sub("", model))
 
@@ -43,7 +43,7 @@ def _count(tokens: object) -> int:
 
 
 @dataclass(slots=True)
-class Bill:
+class ModelBill:
     """What the requests of one attempt took together; `ended` is why the last answer ended."""
 
     provider: str = ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from db.chat.rules import SaidMessage
 from jobs.assistants.base import AnalysisRequest, ChatRequest
-from jobs.assistants.bill import Bill
+from jobs.assistants.bill import ModelBill
 from jobs.assistants.claude_client import BROKEN, ClaudeClient
 from jobs.assistants.prompts import SystemPrompt, as_data, system_prompt
 from jobs.providers.base import ProviderFailed, ProviderLimits, ProviderRefused
@@ -42,7 +42,7 @@ class ClaudeAssistant:
             settings.anthropic_idle_seconds,
         )
 
-    async def reply(self, request: ChatRequest, bill: Bill) -> AsyncIterator[str]:
+    async def reply(self, request: ChatRequest, bill: ModelBill) -> AsyncIterator[str]:
         """The reply, piece by piece as it comes."""
         prompt, model = system_prompt("chat"), request.model or self._model
         bill.begin(self.name, model, prompt.name, prompt.digest)
@@ -57,7 +57,7 @@ class ClaudeAssistant:
         async for text in self._said(asked, bill):
             yield text
 
-    async def _said(self, asked: dict[str, Any], bill: Bill) -> AsyncIterator[str]:
+    async def _said(self, asked: dict[str, Any], bill: ModelBill) -> AsyncIterator[str]:
         """The texts of an answer; the bill is right also when it breaks off."""
         room = asked["max_tokens"] * _MOST_CHARACTERS_PER_TOKEN
         usage = _Usage()
@@ -82,7 +82,7 @@ class ClaudeAssistant:
         if not bill.ended:
             raise ProviderFailed(BROKEN, detail="the answer was cut off")
 
-    async def analyse(self, request: AnalysisRequest, bill: Bill) -> dict[str, Any]:
+    async def analyse(self, request: AnalysisRequest, bill: ModelBill) -> dict[str, Any]:
         """An analysis by the schema; one that breaks it is repaired once."""
         raise NotImplementedError
 
@@ -113,7 +113,7 @@ class _Usage:
         self.cache_write = told.cache_creation_input_tokens or self.cache_write
         self.cache_read = told.cache_read_input_tokens or self.cache_read
 
-    def put_on(self, bill: Bill) -> None:
+    def put_on(self, bill: ModelBill) -> None:
         """An answer that broke off is counted by its characters: about four are a token."""
         if self._has_begun:
             written = self.characters // 4 if self.written is None else self.written

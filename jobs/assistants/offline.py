@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from jobs.assistants.base import AnalysisRequest, ChatRequest
-from jobs.assistants.bill import Bill
+from jobs.assistants.bill import ModelBill
 from jobs.assistants.offline_answers import answer_from
 from jobs.providers.base import ProviderLimits
 
@@ -26,7 +26,7 @@ class OfflineAssistant:
     is_offline = True
     limits = ProviderLimits(timeout_seconds=60, concurrent_calls=200)
 
-    async def reply(self, request: ChatRequest, bill: Bill) -> AsyncIterator[str]:
+    async def reply(self, request: ChatRequest, bill: ModelBill) -> AsyncIterator[str]:
         """The reply in pieces of a few words."""
         bill.begin(self.name, self.name, VERSION, "")
         asked = request.messages[-1].text
@@ -43,7 +43,7 @@ class OfflineAssistant:
             bill.add(read=_tokens(len(asked)), written=_tokens(sent))
         bill.ended = "end_turn"
 
-    async def analyse(self, request: AnalysisRequest, bill: Bill) -> dict[str, Any]:
+    async def analyse(self, request: AnalysisRequest, bill: ModelBill) -> dict[str, Any]:
         """What can be measured of a profile and its chat."""
         raise NotImplementedError
 
