@@ -29,6 +29,7 @@ from graph.shared.inputs import stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, noted_uuid
 from graph.shared.scalars import JSON
+from graph.shared.switches import require_ai
 
 state_enum(tables.AnalysisStatus)
 
@@ -93,6 +94,7 @@ class AnalyzeProfilePayload(MutationPayload):
 async def analyze_profile(context: Context, input: AnalyzeProfileInput) -> Outcome:
     """Holds credits and has a worker analyse the profile."""
     context.signed_in()
+    require_ai(context)
     problems = Problems()
     profile_id = noted_uuid(problems, input.profile_id, "profile", "input", "profileId")
     command = operations.analyze(
@@ -112,6 +114,7 @@ class AnalysesMutation:
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.NOT_FOUND,
             ErrorCode.INVALID_STATE,
+            ErrorCode.AI_DISABLED,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.QUOTA_EXCEEDED,
             ErrorCode.INSUFFICIENT_CREDITS,

@@ -31,6 +31,7 @@ from graph.shared.context import Context
 from graph.shared.inputs import stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
+from graph.shared.switches import require_ai
 
 for _states in (tables.ChatRole, tables.ChatMessageStatus):
     state_enum(_states)
@@ -123,6 +124,7 @@ class CancelChatReplyPayload(MutationPayload):
 async def send_chat_message(context: Context, input: SendChatMessageInput) -> Outcome:
     """Keeps the message, holds credits, and has a worker reply."""
     context.signed_in()
+    require_ai(context)
     problems = Problems()
     profile_id = noted_uuid(problems, input.profile_id, "profile", "input", "profileId")
     command = operations.send_message(
@@ -149,6 +151,7 @@ class ChatMutation:
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.NOT_FOUND,
             ErrorCode.INVALID_STATE,
+            ErrorCode.AI_DISABLED,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.QUOTA_EXCEEDED,
             ErrorCode.INSUFFICIENT_CREDITS,

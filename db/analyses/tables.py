@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete
-from db.core.lifecycles import Lifecycle, State, is_one_of
+from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
@@ -27,9 +27,6 @@ class AnalysisStatus(State):
     SUCCEEDED = "SUCCEEDED", "Done, and the profile has it; the credits are spent."
     FAILED = "FAILED", "It failed; the credits are back."
     CANCELLED = "CANCELLED", "Called off; the credits are back."
-
-
-UNFINISHED = is_one_of("status", AnalysisStatus.QUEUED, AnalysisStatus.RUNNING)
 
 
 class ProfileAnalysis(Base):
@@ -59,13 +56,6 @@ class ProfileAnalysis(Base):
         CheckConstraint(f"octet_length(result::text) <= {RESULT_LIMIT_BYTES}", name="result_size"),
         Index("ix_profile_analyses_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_profile_analyses_profile_id_created_at_id", "profile_id", "created_at", "id"),
-        # A profile is analysed once at a time.
-        Index(
-            "uq_profile_analyses_unfinished",
-            "profile_id",
-            unique=True,
-            postgresql_where=text(UNFINISHED),
-        ),
     )
     large: ClassVar = {"result": RESULT_LIMIT_BYTES}
     access = Access(read=Owner(), service=("SELECT",))

@@ -95,7 +95,7 @@ class ChatMessage(Base):
         ChatMessageStatus,
         initial=(
             ChatMessageStatus.SUCCEEDED,
-            ChatMessageStatus.QUEUED.when("new.role = 'ASSISTANT'", "it is a reply"),
+            ChatMessageStatus.QUEUED,
         ),
         transitions={
             ChatMessageStatus.QUEUED: (

@@ -10,8 +10,8 @@ from db.chat.rules import SaidMessage
 
 LABEL = "Answered without any AI, from what is kept about {name}."
 _NOTHING = (
-    "Nothing is kept that bears on this question. Analyse the profile or add what you know, then ask"
-    " again."
+    "Nothing is kept that bears on this question. Analyse the profile or add what you know, then"
+    " ask again."
 )
 _SOMEBODY = "this profile"
 _MOST_FACTS = 6
@@ -20,8 +20,8 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 # Words of a question that say nothing of its matter.
 _COMMON = """
 the and for are was were what which who whom whose how why when where does did has have had can
-could should would will may might about with from this that these those they them their there she her hers
-him his you your yours our ours not any all but tell say says think know like
+could should would will may might about with from this that these those they them their there
+she her hers him his you your yours our ours not any all but tell say says think know like
 """
 # What a question is about, by its words, and where a profile's analysis has it.
 _MATTERS = (

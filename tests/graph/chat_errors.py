@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
+
+from graph.shared.switches import SwitchWatch
 
 Given = Callable[[str, str], str]
 RUNS = """
@@ -76,6 +79,15 @@ def full(given: Given, slice_name: str) -> Any:
     return provoke
 
 
+def switched_off(given: Given) -> Any:
+    async def provoke(stage: Any) -> str:
+        watch = stage.services.of(SwitchWatch.of)
+        watch.state = replace(watch.state, ai_enabled=False)
+        return given(NOBODYS, "k")
+
+    return provoke
+
+
 NOBODYS = f"profile_{UUID(int=1)}"
 Provoked = dict[str, str | Callable[[Any], Awaitable[str]]]
 
@@ -83,6 +95,7 @@ Provoked = dict[str, str | Callable[[Any], Awaitable[str]]]
 def provoked(mutation: str, given: Given, feature: str, slice_name: str) -> Provoked:
     return {
         "NOT_FOUND": given(NOBODYS, "k"),
+        "AI_DISABLED": switched_off(given),
         "INVALID_STATE": under_way(mutation, given),
         "LIMIT_EXCEEDED": with_runs(given, feature, 3, 0),
         "QUOTA_EXCEEDED": full(given, slice_name),

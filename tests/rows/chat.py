@@ -1,4 +1,4 @@
-"""Rows of chats: each user has a reply that waits, about a profile of theirs."""
+"""Rows of chats: each user has a message and a piece of one."""
 
 from . import Maker, known_id, serial
 
@@ -7,8 +7,8 @@ ROWS: dict[str, Maker] = {
         "id": key,
         "user_id": user,
         "profile_id": known_id(user, "public.profiles"),
-        "role": "ASSISTANT",
-        "status": "QUEUED",
+        "role": "USER",
+        "text": f"A question of {user}",
     },
     "public.chat_chunks": lambda user, key: {
         "message_id": known_id(user, "public.chat_messages"),

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0670"
-down_revision = "0580"
+revision = "0725"
+down_revision = "0690"
 branch_labels = None
 depends_on = None
 
@@ -357,13 +357,6 @@ def _create_analyses() -> None:
         ["user_id", "created_at", "id"],
         unique=False,
     )
-    op.create_index(
-        "uq_profile_analyses_unfinished",
-        "profile_analyses",
-        ["profile_id"],
-        unique=True,
-        postgresql_where=sa.text("status in ('QUEUED', 'RUNNING')"),
-    )
 
 
 def _protect_runs() -> None:
@@ -465,7 +458,7 @@ def _protect_messages() -> None:
         "lifecycle_insert",
         "chat_messages",
         "after insert",
-        "for each row when ((new.status = 'SUCCEEDED' or new.status = 'QUEUED' and (new.role = 'ASSISTANT')) is not true) execute function app.refuse_transition('status')",
+        "for each row when ((new.status in ('SUCCEEDED', 'QUEUED')) is not true) execute function app.refuse_transition('status')",
     )
     op.create_trigger(
         "lifecycle_update",
@@ -534,11 +527,6 @@ def downgrade() -> None:
         op.drop_function(function)
     op.drop_index(op.f("ix_chat_chunks_user_id"), table_name="chat_chunks")
     op.drop_table("chat_chunks")
-    op.drop_index(
-        "uq_profile_analyses_unfinished",
-        table_name="profile_analyses",
-        postgresql_where=sa.text("status in ('QUEUED', 'RUNNING')"),
-    )
     op.drop_index("ix_profile_analyses_user_id_created_at_id", table_name="profile_analyses")
     op.drop_index("ix_profile_analyses_profile_id_created_at_id", table_name="profile_analyses")
     op.drop_table("profile_analyses")
