@@ -52,9 +52,7 @@ class ProfileAnalysis(Node):
         "profile_id", "profile", description="The profile's global id."
     )
     status: tables.AnalysisStatus = column(description="Where it stands.")
-    result: JSON | None = column(
-        description="What was found, as the profile's `analysis` then was; null before."
-    )
+    result: JSON | None = column(description="What was found; null before.")
     credits_charged: int = column(description="Credits spent on it.")
     made_offline: bool = column(description="Whether it was made without any AI.")
     error: ProfileAnalysisError | None = embedded(
@@ -122,9 +120,10 @@ class AnalysesMutation:
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),
         for_api_keys=True,
-        description="Have a profile analysed from what is kept of it: its picture, what is known, "
-        "its chat. The result becomes the profile's `analysis`. Credits are held now, spent on "
-        "success, and given back on failure. INVALID_STATE while it is being analysed.",
+        description="Have a profile analysed from what is kept of it: its picture, what is "
+        "known, its chat. What is found takes the place of the same parts of the profile's "
+        "`analysis`, and the others stay. Credits are held now, spent on success, and given back "
+        "on failure. INVALID_STATE while it is being analysed.",
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from functools import partial
 from time import perf_counter
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -22,12 +24,15 @@ from db.ai.operations import (
     run_is_cancelled,
     start_run,
 )
+from db.analyses.operations import read_analysis_context
 from db.chat.operations import read_context
 from db.core.errors import ErrorCode
 from db.core.outages import passes_soon
 from db.core.pool import Database
+from db.generations.operations import take_provider_call
 from jobs.assistants import choose_assistant
-from jobs.assistants.base import Assistant, ChatRequest
+from jobs.assistants.analysis import picture_in
+from jobs.assistants.base import AnalysisRequest, Assistant, ChatRequest
 from jobs.assistants.bill import ModelBill
 from jobs.assistants.writer import OpenReply, ReplyGone, ReplyWriter
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
@@ -48,6 +53,7 @@ FINISH_DELAYS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 TOO_LONG = "The answer took too long. No credit was spent; ask again."
 _FAILED = "The answer could not be written. No credit was spent; try again in a moment."
 _BROKE_OFF = "The answer broke off. No credit was spent; ask again."
+_GONE = "The profile was deleted. No credit was spent."
 _EMPTY = "The AI provider had nothing to say. No credit was spent; ask something else."
 
 log = structlog.get_logger(__name__)
@@ -99,6 +105,8 @@ class AiRunUnderWay:
             await _result_of(self._answering)
         except ReplyGone:
             await self._end(begun, RunOutcome.CANCELLED, None)
+            # Unless it was called off, what it was for is deleted: its credits go back.
+            await fail_run(database, begun.id, ErrorCode.NOT_FOUND, _GONE, attempt=begun.attempt)
         except Exception as error:
             await self._not_made(begun, error)
         except asyncio.CancelledError:
@@ -113,12 +121,16 @@ class AiRunUnderWay:
             self._began = perf_counter()
             try:
                 async with asyncio.timeout(limits.timeout_seconds):
-                    text = await self._written(run)
+                    if run.feature == "CHAT":
+                        made: str | dict[str, Any] = await self._written(run)
+                    else:
+                        made = await self._analysed(run)
             except TimeoutError as error:
                 raise ProviderTimedOut(TOO_LONG, detail="the attempt's time is over") from error
-        await self._finish(run, text)
+        await self._finish(run, made)
 
     async def _written(self, run: StartedRun) -> str:
+        """The text of a reply, told piece by piece."""
         context = await read_context(self._services.database, run.id, run.context_tokens)
         if context is None:
             raise ReplyGone
@@ -129,29 +141,53 @@ class AiRunUnderWay:
             messages=context.messages,
             model=run.model,
             max_output_tokens=run.max_output_tokens,
-            user=hashlib.sha256(run.user_id.bytes).hexdigest()[:32],
+            user=_name_of(run),
         )
         reply = self._reply = self._services.of(ReplyWriter).open(run.id, run.attempt)
         pieces = []
         async for piece in self._limited.assistant.reply(request, self._bill):
             if piece:
                 self._first = self._first or perf_counter()
-                pieces.append(piece)
-                reply.add(piece)
+                # Postgres has no such character in a text.
+                pieces.append(piece.replace("\x00", ""))
+                reply.add(pieces[-1])
         await reply.settled()
         text = "".join(pieces)
         if not text.strip():
             raise ProviderFailed(_EMPTY, may_pass=False, detail="no text")
         return text
 
-    async def _finish(self, run: StartedRun, text: str) -> None:
+    async def _analysed(self, run: StartedRun) -> dict[str, Any]:
+        """The analysis of a profile."""
+        database = self._services.database
+        context = await read_analysis_context(database, run.id, run.context_tokens)
+        if context is None:
+            raise ReplyGone
+        assistant = self._limited.assistant
+        request = AnalysisRequest(
+            name=context.name,
+            known=context.known,
+            messages=context.messages,
+            picture=picture_in(context.thumbnail),
+            locale=context.locale,
+            model=run.model,
+            max_output_tokens=run.max_output_tokens,
+            user=_name_of(run),
+            may_call_again=partial(
+                take_provider_call, database, assistant.name, assistant.limits.calls_per_minute
+            ),
+        )
+        return await assistant.analyse(request, self._bill)
+
+    async def _finish(self, run: StartedRun, made: str | dict[str, Any]) -> None:
         for delay in (*FINISH_DELAYS_SECONDS, None):
             try:
                 await finish_run(
                     self._services.database,
                     run,
                     self._cost(),
-                    text=text,
+                    text=made if isinstance(made, str) else None,
+                    made=made if isinstance(made, dict) else None,
                     made_offline=self._limited.assistant.is_offline,
                 )
                 return self._services.wake()
@@ -203,6 +239,11 @@ class AiRunUnderWay:
             cost_micro_usd=self._bill.cost_micro_usd,
             tokens=self._bill.tokens,
         )
+
+
+def _name_of(run: StartedRun) -> str:
+    """Whom it is for, as the provider is told: by it nobody is found."""
+    return hashlib.sha256(run.user_id.bytes).hexdigest()[:32]
 
 
 async def _result_of(answering: asyncio.Task[None]) -> None:

@@ -33,7 +33,7 @@ begin
 end;
 $$;
 
--- Shows how an analysis's run stands; one that succeeded is the profile's as well. False when the profile was
+-- Shows how an analysis's run stands; what one found takes the place of the same parts of the profile's. False when the profile was
 -- deleted.
 create or replace function app.show_analysis(
     run public.ai_runs, made jsonb, offline boolean, code text, message text
@@ -48,7 +48,8 @@ begin
     where a.id = run.id returning * into shown;
     if shown.status = 'SUCCEEDED' then
         update public.profiles p
-        set analysis = made, updated_at = clock_timestamp(), synced_at = clock_timestamp()
+        set analysis = case jsonb_typeof(p.analysis) when 'object' then p.analysis || made else made end,
+            updated_at = clock_timestamp(), synced_at = clock_timestamp()
         where p.id = shown.profile_id;
     end if;
     return shown.id is not null or run.finished_at is not null;

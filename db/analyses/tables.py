@@ -30,7 +30,7 @@ class AnalysisStatus(State):
 
 
 class ProfileAnalysis(Base):
-    """One analysis of a profile; its result becomes the profile's `analysis`."""
+    """One analysis of a profile; its parts replace the same ones of the profile's `analysis`."""
 
     __tablename__ = "profile_analyses"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from db.chat.rules import SaidMessage
+from jobs.assistants.analysis import checked_analysis
 from jobs.assistants.base import AnalysisRequest, ChatRequest
 from jobs.assistants.bill import ModelBill
 from jobs.assistants.claude_client import BROKEN, ClaudeClient
@@ -19,6 +21,8 @@ DECLINED = "The AI provider declined to answer this. No credit was spent; ask so
 # A token has seldom more characters; an answer with more is not the one that was asked for.
 _MOST_CHARACTERS_PER_TOKEN = 20
 _PROFILE_CHARACTERS = 40_000
+# Of an answer that is to be repaired, so much is shown to the model again.
+_SHOWN_CHARACTERS = 40_000
 _SHORT_LIVED = {"type": "ephemeral"}
 
 
@@ -84,7 +88,30 @@ class ClaudeAssistant:
 
     async def analyse(self, request: AnalysisRequest, bill: ModelBill) -> dict[str, Any]:
         """An analysis by the schema; one that breaks it is repaired once."""
-        raise NotImplementedError
+        prompt, model = system_prompt("analysis"), request.model or self._model
+        bill.begin(self.name, model, prompt.name, prompt.digest)
+        asked: dict[str, Any] = {
+            "model": model,
+            "max_tokens": request.max_output_tokens,
+            "system": [_cached(prompt.text)],
+            "messages": [{"role": "user", "content": _shown(request, prompt)}],
+            "metadata": {"user_id": request.user},
+        }
+        answer = "".join([text async for text in self._said(asked, bill)])
+        found, faults = checked_analysis(answer, prompt.answer_schema)
+        if faults:
+            if not await request.may_call_again():
+                raise ProviderFailed(BROKEN, detail="no call of this minute is left for a repair")
+            repair = prompt.file.repair.format(faults="; ".join(faults))
+            asked["messages"] += [
+                {"role": "assistant", "content": answer[:_SHOWN_CHARACTERS].strip() or "{}"},
+                {"role": "user", "content": repair},
+            ]
+            answer = "".join([text async for text in self._said(asked, bill)])
+            found, faults = checked_analysis(answer, prompt.answer_schema)
+        if faults:
+            raise ProviderFailed(BROKEN, may_pass=False, detail="; ".join(faults)[:500])
+        return {**found, "meta": {"provider": self.name, "model": model, "prompt": prompt.name}}
 
 
 class _Usage:
@@ -127,10 +154,31 @@ class _Usage:
 
 def _system(prompt: SystemPrompt, data: str) -> list[dict[str, Any]]:
     """Instructions and data, each cached: the first by everybody, the second within a chat."""
-    return [
-        {"type": "text", "text": prompt.text, "cache_control": _SHORT_LIVED},
-        {"type": "text", "text": data, "cache_control": _SHORT_LIVED},
-    ]
+    return [_cached(prompt.text), _cached(data)]
+
+
+def _cached(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text, "cache_control": _SHORT_LIVED}
+
+
+def _shown(request: AnalysisRequest, prompt: SystemPrompt) -> list[dict[str, Any]]:
+    """The picture first, as the API advises, then the data and what is wanted."""
+    shown: list[dict[str, Any]] = []
+    if request.picture is not None:
+        media_type, data = request.picture
+        source = {"type": "base64", "media_type": media_type, "data": b64encode(data).decode()}
+        shown.append({"type": "image", "source": source})
+    profile = {"name": request.name, "analysis": request.known}
+    said = [{"role": one.role.lower(), "text": one.text} for one in request.messages]
+    text = "\n".join(
+        (
+            as_data("locale", request.locale, _PROFILE_CHARACTERS),
+            as_data("profile", profile, _PROFILE_CHARACTERS),
+            as_data("chat", said, _PROFILE_CHARACTERS),
+            prompt.file.request,
+        )
+    )
+    return [*shown, {"type": "text", "text": text}]
 
 
 def _messages(said: Sequence[SaidMessage]) -> list[dict[str, Any]]:

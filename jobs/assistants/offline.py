@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+from jobs.assistants.analysis import measured_analysis
 from jobs.assistants.base import AnalysisRequest, ChatRequest
 from jobs.assistants.bill import ModelBill
 from jobs.assistants.offline_answers import answer_from
@@ -45,7 +46,11 @@ class OfflineAssistant:
 
     async def analyse(self, request: AnalysisRequest, bill: ModelBill) -> dict[str, Any]:
         """What can be measured of a profile and its chat."""
-        raise NotImplementedError
+        bill.begin(self.name, self.name, VERSION, "")
+        found = measured_analysis(request.name, request.known, request.messages)
+        bill.add(read=_tokens(sum(len(one.text) for one in request.messages)), written=1)
+        bill.ended = "end_turn"
+        return found
 
 
 def _tokens(characters: int) -> int:

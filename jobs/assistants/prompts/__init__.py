@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def system_prompt(feature: str) -> SystemPrompt:
     return SystemPrompt(feature)
 
 
-def as_data(tag: str, value: Mapping[str, Any] | str | None, most_characters: int) -> str:
+def as_data(tag: str, value: Any, most_characters: int) -> str:
     """What is data and no instruction, as JSON in which no tag can end."""
     written = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return f"<{tag}>{written[:most_characters]}</{tag}>"
