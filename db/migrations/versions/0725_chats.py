@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0725"
-down_revision = "0690"
+down_revision = "0710"
 branch_labels = None
 depends_on = None
 
