@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import traceback
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -34,7 +37,7 @@ from jobs.assistants import choose_assistant
 from jobs.assistants.analysis import picture_in
 from jobs.assistants.base import AnalysisRequest, Assistant, ChatRequest
 from jobs.assistants.bill import ModelBill
-from jobs.assistants.writer import OpenReply, ReplyGone, ReplyWriter
+from jobs.assistants.writer import OpenReply, ReplyGone, ReplyLost, ReplyWriter
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
 from jobs.providers.base import (
     ProviderError,
@@ -145,12 +148,18 @@ class AiRunUnderWay:
         )
         reply = self._reply = self._services.of(ReplyWriter).open(run.id, run.attempt)
         pieces = []
-        async for piece in self._limited.assistant.reply(request, self._bill):
-            if piece:
-                self._first = self._first or perf_counter()
+        try:
+            async for piece in self._limited.assistant.reply(request, self._bill):
                 # Postgres has no such character in a text.
-                pieces.append(piece.replace("\x00", ""))
-                reply.add(pieces[-1])
+                if told := piece.replace("\x00", ""):
+                    self._first = self._first or perf_counter()
+                    pieces.append(told)
+                    reply.add(told)
+        except ProviderError:
+            # What is on its way comes before the end.
+            with suppress(ReplyGone, ReplyLost):
+                await reply.settled()
+            raise
         await reply.settled()
         text = "".join(pieces)
         if not text.strip():
@@ -208,7 +217,8 @@ class AiRunUnderWay:
         elif run.attempts_left > 0 and not has_begun and _may_pass(error):
             raise RetryLater(_retry_delay(run, error), _describe(error)) from error
         else:
-            log.error("answer failed", run_id=str(run.id), reason=_describe(error), exc_info=error)
+            # Without the traceback: what its frames hold is what people have written.
+            log.error("answer failed", run_id=str(run.id), reason=_describe(error))
             await self._fail(run, ErrorCode.PROVIDER_FAILED, error, has_begun=has_begun)
 
     async def _end(self, run: StartedRun, outcome: RunOutcome, error: Exception | None) -> None:
@@ -258,9 +268,15 @@ def _describe(error: Exception) -> str:
     """An error for admins: its kind, and its words when they were written to be read."""
     kind = type(error).__name__
     if not isinstance(error, ProviderError):
-        return kind
+        return f"{kind} at {_place(error)}"
     detail = f" [{error.detail}]" if error.detail else ""
     return f"{kind}: {error.public_message}{detail}"
+
+
+def _place(error: Exception) -> str:
+    """Where an error was raised."""
+    *_, last = traceback.extract_tb(error.__traceback__) or [None]
+    return f"{Path(last.filename).name}:{last.lineno}" if last else "?"
 
 
 def _may_pass(error: Exception) -> bool:

@@ -89,15 +89,16 @@ class _failures:  # noqa: N801 - used as a function
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        import httpx2
         from anthropic import APIConnectionError, APIStatusError, APITimeoutError
 
         if not isinstance(error, Exception) or isinstance(error, ProviderError):
             return
         if isinstance(error, APIStatusError):
             raise _refusal(error) from None
-        if isinstance(error, APITimeoutError):
+        if isinstance(error, APITimeoutError | httpx2.TimeoutException):
             raise ProviderTimedOut(AWAY, detail="no answer in time") from None
-        if isinstance(error, APIConnectionError) or type(error).__module__.startswith("httpx"):
+        if isinstance(error, APIConnectionError | httpx2.HTTPError):
             raise ProviderFailed(AWAY, detail=type(error).__name__) from None
         raise ProviderFailed(BROKEN, detail=type(error).__name__) from None
 

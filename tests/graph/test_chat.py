@@ -17,7 +17,9 @@ from .conftest import Ask
 
 HISTORY = """{ node(id: "%s") { ... on Profile { analysis chatMessages { nodes { role text status } }
   analyses { nodes { status madeOffline } } } } }"""
-RESULT = """{ node(id: "%s") { ... on ProfileAnalysis { status result creditsCharged madeOffline } } }"""
+RESULT = (
+    """{ node(id: "%s") { ... on ProfileAnalysis { status result creditsCharged madeOffline } } }"""
+)
 
 
 @pytest.fixture
@@ -37,7 +39,9 @@ async def test_the_same_key_is_one_message_and_one_hold(chat: Chat, make_user: M
     assert again["message"] == {**first["message"], **again["message"]}
     assert again["message"]["status"] == "SUCCEEDED"
     assert await chat.wallet(actor) == (9, 0)
-    shown = (await chat.ask(HISTORY % profile, actor=actor))["data"]["node"]["chatMessages"]["nodes"]
+    shown = (await chat.ask(HISTORY % profile, actor=actor))["data"]["node"]["chatMessages"][
+        "nodes"
+    ]
     assert [one["role"] for one in shown] == ["ASSISTANT", "USER"]
 
 
@@ -67,7 +71,7 @@ async def test_of_a_reply_called_off_in_the_middle_what_was_written_is_kept_and_
     reply = await chat.sent(actor, "Tell me all " * 300)
     running = asyncio.create_task(chat.run(reply))
     async with asyncio.timeout(10):
-        while not (await chat.row(reply))["chunks"]:
+        while not (await chat.row(reply))["chunks"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     cancelled = await chat("cancel", actor, id=reply)
     await running
@@ -103,7 +107,11 @@ async def test_without_any_ai_an_analysis_counts_what_is_there_and_keeps_the_res
     assert asked["analysis"]["status"] == "QUEUED"
     await chat.run(asked["analysis"]["id"])
     found = (await chat.ask(RESULT % asked["analysis"]["id"], actor=actor))["data"]["node"]
-    assert (found["status"], found["creditsCharged"], found["madeOffline"]) == ("SUCCEEDED", 1, True)
+    assert (found["status"], found["creditsCharged"], found["madeOffline"]) == (
+        "SUCCEEDED",
+        1,
+        True,
+    )
     assert found["result"]["measured"]["questions"] == 1
     assert "without any AI" in found["result"]["overall_analysis"]["summary"]
     node = (await chat.ask(HISTORY % profile, actor=actor))["data"]["node"]
