@@ -58,7 +58,7 @@ _FAIL = SqlFunction[bool](
     code="text",
     message="text",
 )
-_SET_BUDGET = SqlFunction[None](
+SET_BUDGET = SqlFunction[None](
     "app.set_ai_budget",
     "void",
     wanted_feature="text",
@@ -78,6 +78,33 @@ _OVERDUE = """
     order by created_at limit $1
 """
 _WAITED_TOO_LONG = "The answer took too long and was given up. No credit was spent; ask again."
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a feature may take, for the users of a plan or, without one, for everybody else."""
+
+    feature: str
+    plan_id: str | None
+    model: str | None
+    max_output_tokens: int
+    context_tokens: int
+    daily_tokens: int
+    credits: int
+    tokens_per_credit: int | None
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of `SET_BUDGET`."""
+        return {
+            "wanted_feature": self.feature,
+            "wanted_plan": self.plan_id,
+            "wanted_model": self.model,
+            "output_tokens": self.max_output_tokens,
+            "context": self.context_tokens,
+            "daily": self.daily_tokens,
+            "held_credits": self.credits,
+            "per_credit": self.tokens_per_credit,
+        }
 
 
 class RunOutcome(StrEnum):
@@ -220,31 +247,3 @@ async def give_up_overdue_runs(database: Database, at_most: int) -> int:
     for row in overdue:
         ended += await fail_run(database, row["id"], ErrorCode.PROVIDER_FAILED, _WAITED_TOO_LONG)
     return ended
-
-
-async def set_budget(
-    database: Database,
-    feature: str,
-    *,
-    plan_id: str | None,
-    model: str | None,
-    max_output_tokens: int,
-    context_tokens: int,
-    daily_tokens: int,
-    credits: int,
-    tokens_per_credit: int | None,
-) -> None:
-    """Says what a feature may take, for the users of a plan or, without one, for everybody else."""
-    await call_as_service(
-        database,
-        _SET_BUDGET(
-            wanted_feature=feature,
-            wanted_plan=plan_id,
-            wanted_model=model,
-            output_tokens=max_output_tokens,
-            context=context_tokens,
-            daily=daily_tokens,
-            held_credits=credits,
-            per_credit=tokens_per_credit,
-        ),
-    )

@@ -335,6 +335,5 @@ from public;
 grant execute on function
     app.fail_ai_run(uuid, integer, text, text), app.start_ai_run(uuid, text, integer, integer),
     app.end_ai_attempt(uuid, integer, text, text, integer, integer, jsonb, integer, integer, text),
-    app.finish_ai_run(uuid, integer, text, integer, integer, jsonb, integer, integer, text, jsonb, boolean),
-    app.set_ai_budget(text, text, text, integer, integer, integer, integer, integer)
+    app.finish_ai_run(uuid, integer, text, integer, integer, jsonb, integer, integer, text, jsonb, boolean)
 to service;
