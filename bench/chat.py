@@ -1,8 +1,9 @@
 """`python -m bench.chat`: replies that are written at once, and how soon their words are told.
 
 A chat is followed over an event stream each. Words are written as a worker writes them, a piece of
-every reply at the same moment: a delta's time is from then until its client has it. The server's processor time is shared out among the deltas that it delivered. The
-first word is timed on its own, from a worker that asks a provider on this machine.
+every reply at the same moment: a delta's time is from then until its client has it. The server's
+processor time is shared out among the deltas that it delivered. The first word is timed on its own,
+from a worker that asks a provider on this machine.
 """
 
 from __future__ import annotations
