@@ -19,6 +19,7 @@ from settings_checks import (
     GOOD_SECRET,
     SECRET_MIN_CHARACTERS,
     BusUrl,
+    EmailAddress,
     LinkUrl,
     MailFrom,
     ModelName,
@@ -188,6 +189,9 @@ class Settings(BaseSettings):
     paymob_integration_id: Annotated[list[int], NoDecode] = []
     paymob_public_key: str = ""
     paymob_api_key: SecretStr = SecretStr("")
+    revenuecat_api_url: WebUrl = "https://api.revenuecat.com"
+    revenuecat_api_key: SecretStr = SecretStr("")
+    revenuecat_webhook_authorization: SecretStr = SecretStr("")
     stripe_api_url: WebUrl = "https://api.stripe.com"
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
@@ -202,6 +206,13 @@ class Settings(BaseSettings):
     plan_grace_days: Annotated[int, Field(ge=0, le=90)] = 7
     plan_reminder_days: Annotated[int, Field(ge=0, le=30)] = 3
     low_balance_credits: Annotated[int, Field(ge=0, le=1000)] = 5
+    alert_email: EmailAddress = ""
+    alert_webhook_url: OptionalWebUrl = ""
+    alert_ai_latency_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    alert_sync_failures_percent: Annotated[float, Field(ge=0, le=100)] = 5.0
+    alert_deduction_failures_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
+    alert_webhook_failures: Annotated[int, Field(ge=0, le=100_000)] = 0
+
     # Activities that a user without a paid plan may draw in a day.
     free_daily_activities: Annotated[int, Field(ge=0, le=1000)] = 25
 

@@ -50,6 +50,10 @@ class AuditAction(State):
         "email_change_undone",
         "A change of the e-mail address was taken back, and all sessions ended.",
     )
+    ADDED_FACTOR_UNDONE = (
+        "added_factor_undone",
+        "What was added to sign in with was taken back, and all sessions ended.",
+    )
     EMAIL_FOLLOWED = "email_followed", "The e-mail address followed the one at a provider."
     EMAIL_SHARED_WITH_OLDER_ACCOUNT = (
         "email_shared_with_older_account",
@@ -124,3 +128,4 @@ class AuditAction(State):
     REMOVE_FROM_CATALOG = "remove_from_catalog", "Something of the catalog was removed by an admin."
     SET_TRANSLATION = "set_translation", "A text was set or removed by an admin."
     SET_QUOTA = "set_quota", "A quota was set by the operator."
+    SET_SWITCH = "set_switch", "A switch was turned for everybody by an admin or the operator."

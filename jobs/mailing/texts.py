@@ -29,6 +29,7 @@ class Parts:
 
 
 _WHERE_FROM = ("time", "device", "address")
+_MEASURED = ("alert", "measured", "threshold", "time")
 
 PARTS: Mapping[str, Parts] = {
     "confirm_email": Parts("confirm-email", "ignore", _WHERE_FROM),
@@ -38,18 +39,22 @@ PARTS: Mapping[str, Parts] = {
     "email_changed": Parts(closing="ask_for_help", details=_WHERE_FROM),
     "email_changed_undo": Parts("undo-email-change", "", _WHERE_FROM, shows_token=True),
     "password_changed": Parts(closing="reset_password", details=_WHERE_FROM),
+    "password_was_reset": Parts(closing="reset_password", details=(*_WHERE_FROM, "passkeys")),
     "email_in_use": Parts(closing="ignore", details=_WHERE_FROM),
     "email_wanted": Parts(closing="ignore", details=_WHERE_FROM),
     "organization_invitation": Parts("invitation", "ignore", ("inviter", "expires_at")),
     "partner_request": Parts(closing="ignore", details=("requester", "expires_at")),
     "new_sign_in": Parts(closing="secure_account", details=_WHERE_FROM),
     "second_factor_changed": Parts(closing="secure_account", details=_WHERE_FROM),
+    "factor_added_undo": Parts("undo-added-factor", "", _WHERE_FROM, shows_token=True),
     "account_deletion_scheduled": Parts(closing="secure_account", details=_WHERE_FROM),
     "account_deletion_cancelled": Parts(details=_WHERE_FROM),
     "account_deleted": Parts(),
     "export_ready": Parts(closing="secure_account", details=("expires_at",)),
     "identity_linked": Parts(closing="remove_added", details=_WHERE_FROM),
     "api_key_created": Parts(closing="end_keys", details=("name", *_WHERE_FROM)),
+    "alert_firing": Parts(details=_MEASURED),
+    "alert_over": Parts(details=_MEASURED),
 }
 
 

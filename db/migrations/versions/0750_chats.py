@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0725"
-down_revision = "0710"
+revision = "0750"
+down_revision = "0740"
 branch_labels = None
 depends_on = None
 
