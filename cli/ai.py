@@ -66,9 +66,9 @@ def set_budget(
     """Sets what a feature may take; the next message meets it."""
     from db.ai.administration import UnknownPlanError
     from db.ai.administration import set_budget as write
-    from db.ai.operations import Budget
+    from db.ai.operations import AiAllowance
 
-    budget = Budget(
+    budget = AiAllowance(
         feature=feature.name,
         plan_id=plan,
         model=model,

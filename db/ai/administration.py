@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from db.accounts.operating import as_owner
-from db.ai.operations import SET_BUDGET, Budget
+from db.ai.operations import SET_BUDGET, AiAllowance
 from db.core.commands import call_on
 
 _BUDGETS = "select * from ai_budgets order by feature, plan_id nulls first"
@@ -22,7 +22,7 @@ async def read_budgets(owner_url: str) -> list[asyncpg.Record]:
         return list(await connection.fetch(_BUDGETS))
 
 
-async def set_budget(owner_url: str, budget: Budget) -> None:
+async def set_budget(owner_url: str, budget: AiAllowance) -> None:
     """Sets one, for the users of a plan or for everybody else; the next run meets it."""
     async with as_owner(owner_url) as connection:
         if budget.plan_id is not None and not await connection.fetchval(_PLAN, budget.plan_id):

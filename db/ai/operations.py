@@ -81,7 +81,7 @@ _WAITED_TOO_LONG = "The answer took too long and was given up. No credit was spe
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class AiAllowance:
     """What a feature may take, for the users of a plan or, without one, for everybody else."""
 
     feature: str
