@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0750"
-down_revision = "0740"
+down_revision = "0745"
 branch_labels = None
 depends_on = None
 
