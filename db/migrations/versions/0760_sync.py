@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_table_cascade, run_all
 
-revision = "0750"
-down_revision = "0745"
+revision = "0760"
+down_revision = "0750"
 branch_labels = None
 depends_on = None
 
