@@ -8,16 +8,29 @@ from enum import Enum
 from typing import Any
 
 import strawberry
+from sqlalchemy import Text, literal_column
 
+from db.chat.tables import ChatMessageStatus, ChatRole
 from db.core.errors import ErrorCode, Problems
-from db.sync import operations
-from db.sync.changes import ProfileChange, SyncStrategy
+from db.sync import operations, tables
+from db.sync.changes import ProfileChange, SaidMessage, SyncStrategy
 from db.sync.tables import SyncConflictStatus
-from graph.engine.declare import mutation, state_enum
-from graph.engine.execution.outcomes import Payload
+from graph.accounts import User
+from graph.engine.declare import (
+    NEWEST_FIRST,
+    backed_by,
+    column,
+    connection,
+    expression,
+    global_id,
+    mutation,
+    state_enum,
+)
+from graph.engine.execution.outcomes import RESULT, Outcome, Payload
+from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Cursor, noted_uuid
+from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
 from graph.shared.scalars import JSON
 from graph.shared.switches import require_sync
 
@@ -63,6 +76,60 @@ class SyncSide(Enum):
     CLIENT = strawberry.enum_value("CLIENT", description="What the device sent.")
 
 
+@strawberry.enum(description="Which version is to hold.")
+class ConflictChoice(Enum):
+    """What the user chooses."""
+
+    CURRENT = strawberry.enum_value("CURRENT", description="What is there stays.")
+    LOST = strawberry.enum_value(
+        "LOST", description="What lost comes back; what gives way to it is kept in turn."
+    )
+
+
+@backed_by(tables.SyncConflict, prefix="syncConflict")
+class SyncConflict(Node):
+    """A version that lost against another one: kept for 30 days, to be brought back."""
+
+    id: strawberry.ID = global_id()
+    profile_id: strawberry.ID = expression(
+        lambda conflict: literal_column("'profile_'", Text).concat(
+            conflict.c.profile_id.cast(Text)
+        ),
+        description="The global id of the profile, which may be gone.",
+    )
+    field_group: SyncFieldGroup = column(description="What it is about.")
+    loser: SyncSide = column(description="Whose version lost.")
+    device_id: str = column(description="The device that met it; empty when it was no sync.")
+    value: JSON | None = column(description="The version that lost.")
+    status: SyncConflictStatus = column(description="Where it stands.")
+    kept: ConflictChoice | None = column(description="What the user chose.")
+    created_at: datetime = column(description="When it was met.")
+    resolved_at: datetime | None = column(description="When the user chose.")
+
+
+extend(
+    User,
+    sync_conflicts=connection(
+        SyncConflict,
+        NEWEST_FIRST,
+        description="What lost conflicts, and what deleted profiles held, newest first.",
+    ),
+)
+
+
+@strawberry.input(description="A message of the chat about a profile; it is never changed.")
+class SyncedMessageInput:
+    id: str = strawberry.field(
+        description="The id that the device gave it, 1 to 64 characters, such as a UUID: sent "
+        "again, it is the same message."
+    )
+    role: ChatRole = strawberry.field(description="Who says it.")
+    text: str = strawberry.field(description="At most 128 KiB.")
+    created_at: datetime | None = strawberry.field(
+        default=None, description="When it was said; the time of `clock` when left out."
+    )
+
+
 @strawberry.input(description="What a device did to a profile at one moment.")
 class ProfileChangeInput:
     local_id: int | None = strawberry.field(
@@ -98,6 +165,9 @@ class ProfileChangeInput:
     created_at: datetime | None = strawberry.field(
         default=None,
         description="When a new profile was made; the time of `clock` when left out.",
+    )
+    messages: list[SyncedMessageInput] = strawberry.field(
+        default_factory=list, description="What was said in the chat about the profile."
     )
     deleted: bool = strawberry.field(
         default=False, description="Whether the device deleted the profile."
@@ -146,6 +216,17 @@ class SyncedProfile:
     updated_at: datetime | None = strawberry.field(description="When it last changed.")
 
 
+@strawberry.type(description="A message as a sync tells of it. It may come before its profile.")
+class SyncedMessage:
+    id: strawberry.ID = strawberry.field(description="The message's global id.")
+    profile_id: strawberry.ID = strawberry.field(description="The profile's global id.")
+    client_id: str | None = strawberry.field(description="The id that a device gave it.")
+    role: ChatRole = strawberry.field(description="Who says it.")
+    status: ChatMessageStatus = strawberry.field(description="Where it stands.")
+    text: str = strawberry.field(description="What it says.")
+    created_at: datetime = strawberry.field(description="When it was said; a chat's order.")
+
+
 @strawberry.type(description="A change that need not be sent again.")
 class AcceptedChange:
     local_id: int | None = strawberry.field(description="The device's own number, as it was sent.")
@@ -172,6 +253,10 @@ class ProfileConflict:
 class SyncProfilesPayload(MutationPayload):
     changes: list[SyncedProfile] | None = strawberry.field(
         description="What others changed since, in the order of the changes, at most 500 at a time."
+    )
+    messages: list[SyncedMessage] | None = strawberry.field(
+        description="What was said since in chats, by others and by the assistant, in the order in "
+        "which the server learned of it."
     )
     accepted: list[AcceptedChange] | None = strawberry.field(
         description="The changes that the server has, whether they hold or lost a conflict."
@@ -214,12 +299,19 @@ def _change(problems: Problems, n: int, given: ProfileChangeInput) -> ProfileCha
         deleted=given.deleted,
         created_at=given.created_at,
         groups=groups,
+        messages=[
+            SaidMessage(one.id, one.role.value, one.text, one.created_at) for one in given.messages
+        ],
     )
 
 
 def _fields(done: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "changes": [one | {"id": _profile_id(one["id"])} for one in done["changes"]],
+        "messages": [
+            one | {"id": f"chatMessage_{one['id']}", "profile_id": _profile_id(one["profile_id"])}
+            for one in done["messages"]
+        ],
         "accepted": [one | {"id": _profile_id(one["id"])} for one in done["accepted"]],
         "conflicts": list(_conflicts(done["conflicts"])),
         "cursor": done["cursor"],
@@ -240,6 +332,24 @@ def _profile_id(key: str | None) -> str | None:
     return None if key is None else f"profile_{key}"
 
 
+@strawberry.input(description="Which conflict to settle, and how.")
+class ResolveConflictInput:
+    id: strawberry.ID = strawberry.field(description="The conflict's global id.")
+    keep: ConflictChoice = strawberry.field(description="Which version is to hold.")
+
+
+@strawberry.type(description="Result of `resolveConflict`.")
+class ResolveConflictPayload(MutationPayload):
+    conflict: SyncConflict | None = strawberry.field(description="The conflict as it is now.")
+
+
+async def resolve_conflict(context: Context, input: ResolveConflictInput) -> Outcome:
+    """Settles a conflict of the caller's."""
+    context.signed_in()
+    conflict_id = uuid_from_global_id(input.id, "syncConflict", "input", "id")
+    return Outcome(operations.resolve_conflict(conflict_id, input.keep.name), {"conflict": RESULT})
+
+
 @strawberry.type
 class SyncMutation:
     """Mutations of sync."""
@@ -257,4 +367,12 @@ class SyncMutation:
         for_api_keys=True,
         description="Send what a device changed offline, and get what others changed. Changes hold "
         "for each field group by themselves. A sync that was cut off is sent again as it was.",
+    )
+    resolve_conflict: ResolveConflictPayload | None = mutation(
+        resolve_conflict,
+        ResolveConflictInput,
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.QUOTA_EXCEEDED),
+        for_api_keys=True,
+        description="Choose between what holds and what lost; also where a strategy has decided. "
+        "All devices get it with their next sync.",
     )

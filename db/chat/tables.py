@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index
+from sqlalchemy import BigInteger, CheckConstraint, Computed, ForeignKey, Index
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,13 +38,16 @@ class ChatMessageStatus(State):
 
 
 UNFINISHED = is_one_of("status", ChatMessageStatus.QUEUED, ChatMessageStatus.RUNNING)
+NEW_UNFINISHED = is_one_of("new.status", ChatMessageStatus.QUEUED, ChatMessageStatus.RUNNING)
 
 
 class ChatMessage(Base):
     """One message of the chat about a profile.
 
     A reply has no text until it has ended: its pieces are in `chat_chunks`, and each is told to who
-    watches it in an event of its own. `client_id` is the id that a device gave a message.
+    watches it in an event of its own. `client_id` is the id that a device gave a message. What has
+    ended takes a `position` among the user's changes (`db/sync/tables.py`); `device_id` is the
+    device whose sync brought it.
     """
 
     __tablename__ = "chat_messages"
@@ -65,6 +68,8 @@ class ChatMessage(Base):
     error_message: Mapped[str | None]
     created_at: Mapped[Timestamp]
     finished_at: Mapped[OptionalTimestamp]
+    device_id: Mapped[str | None]
+    position: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     stored_bytes: Mapped[int] = mapped_column(
         Computed("octet_length(text) + octet_length(coalesce(client_id, '')) + 64", persisted=True)
     )
@@ -78,6 +83,7 @@ class ChatMessage(Base):
         CheckConstraint(f"octet_length(text) <= {TEXT_LIMIT_BYTES}", name="text"),
         Index("ix_chat_messages_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_chat_messages_profile_id_created_at_id", "profile_id", "created_at", "id"),
+        Index("ix_chat_messages_user_id_position", "user_id", "position"),
         Index("uq_chat_messages_profile_id_client_id", "profile_id", "client_id", unique=True),
         # One reply of a chat is written at a time.
         Index(
@@ -88,7 +94,16 @@ class ChatMessage(Base):
         ),
     )
     large: ClassVar = {"text": TEXT_LIMIT_BYTES}
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(read=Owner(), hidden=("device_id", "position"), service=("SELECT",))
+    triggers = (
+        "note_insert before insert on chat_messages for each row"
+        f" when (new.position = 0 and not ({NEW_UNFINISHED}))"
+        " execute function app.note_chat_message()",
+        "note_update before update on chat_messages for each row"
+        " when ((new.status <> old.status or new.user_id <> old.user_id)"
+        f" and not ({NEW_UNFINISHED}))"
+        " execute function app.note_chat_message()",
+    )
     watch = Watch("chat.reply", inserts=False)
     lifecycle = Lifecycle(
         "status",

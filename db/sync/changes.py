@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +20,16 @@ class SyncStrategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SaidMessage:
+    """A message of a chat, by the id that its device gave it."""
+
+    id: str
+    role: str
+    text: str
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileChange:
     """What a device did to one profile at one moment.
 
@@ -34,3 +44,4 @@ class ProfileChange:
     deleted: bool
     created_at: datetime | None
     groups: Mapping[str, Any]
+    messages: Sequence[SaidMessage] = ()

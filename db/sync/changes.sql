@@ -41,6 +41,17 @@ begin
 end;
 $$;
 
+-- Trigger of `chat_messages`: what has ended is a change that devices are told of.
+create or replace function app.note_chat_message() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    head public.sync_heads := app.advance_sync(new.user_id, 1);
+begin
+    new.position := head.position;
+    return new;
+end;
+$$;
+
 -- A version of a field group: the write of a device that is now its last. `raw` is the device's own clock.
 create or replace function app.profile_version(
     before jsonb, clock bigint, device text, place bigint, raw bigint
@@ -102,7 +113,7 @@ end;
 $$;
 
 revoke execute on function
-    app.sync_clock(), app.advance_sync(uuid, bigint), app.note_profile_change(),
+    app.sync_clock(), app.advance_sync(uuid, bigint), app.note_profile_change(), app.note_chat_message(),
     app.profile_version(jsonb, bigint, text, bigint, bigint), app.bury_profiles(),
     app.profile_content(jsonb), app.note_forgotten_tombstones()
 from public;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from db.core.actor import Actor
 from db.core.commands import FunctionCall, SqlFunction, call_as_actor
@@ -28,6 +29,13 @@ _SYNC = SqlFunction[dict[str, Any]](
     page_bytes="bigint",
     ahead="bigint",
 )
+
+_RESOLVE = SqlFunction[UUID]("app.resolve_sync_conflict", "uuid", wanted="uuid", keep="text")
+
+
+def resolve_conflict(conflict_id: UUID, keep: str) -> FunctionCall[UUID]:
+    """Settles a conflict of the actor's: CURRENT stays, or what LOST comes back. Gives its id."""
+    return _RESOLVE(wanted=conflict_id, keep=keep)
 
 
 async def sync_profiles(

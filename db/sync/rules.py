@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from db.chat.tables import TEXT_LIMIT_BYTES
 from db.core.errors import DomainError, Problems, bad_input
 from db.profiles.rules import problems_of_profile
 from db.sync.changes import ProfileChange
 from db.sync.tables import DEVICE_LIMIT_CHARACTERS
 
 MOST_CHANGES = 500
+MESSAGE_ID_CHARACTERS = 64
 # How far a device's clock may be ahead of the server's before the server's counts instead.
 AHEAD_MILLISECONDS = 60_000
 
@@ -78,6 +80,7 @@ def packed_changes(changes: Iterable[ProfileChange], problems: Problems) -> list
                 "deleted": change.deleted,
                 "created_at": change.created_at,
                 "groups": {name.upper(): value for name, value in change.groups.items()},
+                "messages": [asdict(message) for message in change.messages],
             }
         )
     return packed
@@ -92,6 +95,13 @@ def problems_of_change(change: ProfileChange) -> Iterator[DomainError]:
     if "analysis" in change.groups and change.groups["analysis"] is None:
         yield bad_input("analysis cannot be null; leave it out instead.", "input", "analysis")
     yield from problems_of_profile(change.groups)
+    for message in change.messages:
+        if not 0 < len(message.id) <= MESSAGE_ID_CHARACTERS:
+            yield bad_input(
+                f"A message's id has 1 to {MESSAGE_ID_CHARACTERS} characters.", "input", "messages"
+            )
+        if len(message.text.encode()) > TEXT_LIMIT_BYTES:
+            yield bad_input("A message may have at most 128 KiB of text.", "input", "messages")
 
 
 def problems_of_sync(device_id: str, since: str | None, count: int) -> Iterator[DomainError]:

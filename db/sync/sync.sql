@@ -1,8 +1,8 @@
 -- A device's sync: takes its changes, settles conflicts, and tells what others changed.
 
 -- Takes the changes that a device sends and tells what changed behind its cursor: one call, whatever their
--- number. `changes` are {n, id, local_id, clock, since, deleted, created_at, groups}; `groups` has the new
--- value of each field group. A clock further ahead than `ahead` of the server's counts as the server's.
+-- number. `changes` are {n, id, local_id, clock, since, deleted, created_at, groups, messages}; `groups` has the
+-- new value of each field group, `messages` are {id, role, text, created_at}. A clock further ahead than `ahead` of the server's counts as the server's.
 create or replace function app.sync_profiles(
     device text, since text, strategy text, changes jsonb, page_rows integer, page_bytes bigint, ahead bigint
 ) returns jsonb
@@ -61,11 +61,11 @@ declare
     taken jsonb;
 begin
     with sent as materialized (
-        select c.n, c.id, c.local_id, c.clock as raw, c.deleted, c.created_at, c.groups,
+        select c.n, c.id, c.local_id, c.clock as raw, c.deleted, c.created_at, c.groups, c.messages,
                case when c.clock > head.clock + ahead then head.clock else c.clock end as clock,
                app.sync_position(c.since, life, head.position, 0) as own_seen, c.since is not null as has_seen
         from jsonb_to_recordset(changes) as c (n integer, id uuid, local_id integer, clock bigint, since text,
-                                               deleted boolean, created_at timestamptz, groups jsonb)
+                                               deleted boolean, created_at timestamptz, groups jsonb, messages jsonb)
     ), looked_up as materialized (
         select s.*, case when s.has_seen then s.own_seen else behind end as seen_position,
                coalesce(p.id, t.profile_id, o.id, u.profile_id) as found_id
@@ -130,13 +130,15 @@ begin
     ), writes as materialized (
         select distinct on (r.profile_id, g.field_group) r.profile_id, g.field_group, g.value, r.raw, r.clock,
                r.seen_position
-        from resolved r cross join jsonb_each(r.groups) as g (field_group, value)
+        from resolved r
+        cross join jsonb_each(r.groups || case when r.messages <> '[]' then '{"CHAT": null}'::jsonb else '{}' end)
+            as g (field_group, value)
         where r.profile_id is not null and not r.deleted
             and not exists (select from gone d where d.profile_id = r.profile_id)
         order by r.profile_id, g.field_group, r.raw desc, r.n desc
     ), judged as materialized (
         select f.*, case
-                when f.raw <= f.known_raw then 'KNOWN'
+                when f.raw <= f.known_raw or f.field_group = 'CHAT' and f.is_live then 'KNOWN'
                 when f.is_new or f.last_writer = device or f.last_position <= f.seen_position then 'WON'
                 when strategy = 'CLIENT_WINS' then 'WON_OVER'
                 when strategy = 'LAST_WRITE_WINS' and (f.clock, device) > (f.last_clock, f.last_writer)
@@ -162,9 +164,25 @@ begin
         from stored s
         where s.is_new or exists (select from gone d where d.profile_id = s.profile_id)
             or exists (select from judged j where j.profile_id = s.profile_id and j.verdict like 'WON%')
+    ), said as materialized (
+        -- The messages that are new, of profiles that are there then; each once.
+        select distinct on (r.profile_id, m.id) r.profile_id, m.id as client_id, m.role, m.text,
+               coalesce(m.created_at, app.time_of_clock(r.clock)) as created_at
+        from resolved r
+        cross join jsonb_to_recordset(r.messages) as m (id text, role text, text text, created_at timestamptz)
+        where exists (select from stored s where s.profile_id = r.profile_id and s.is_live
+                      and not exists (select from gone d where d.profile_id = r.profile_id))
+            or exists (select from judged j where j.profile_id = r.profile_id and j.verdict like 'WON%')
+        order by r.profile_id, m.id, r.n
+    ), spoken as (
+        insert into public.chat_messages (user_id, profile_id, client_id, role, text, created_at, device_id, position)
+        select actor_id, s.profile_id, s.client_id, s.role, s.text, s.created_at, device,
+               head.position + (select count(*) from places) + row_number() over (order by s.created_at, s.client_id)
+        from said s
+        on conflict (profile_id, client_id) do nothing
     ), counted as (
         update public.sync_heads h
-        set position = h.position + (select count(*) from places),
+        set position = h.position + (select count(*) from places) + (select count(*) from said),
             clock = greatest(h.clock, (select max(j.last_clock) + 1 from judged j where j.verdict = 'WON'))
         where h.user_id = actor_id
     ), versions as materialized (
@@ -232,14 +250,19 @@ begin
     ), lost as (
         insert into public.sync_conflicts (user_id, profile_id, field_group, loser, device_id, clock, value, status)
         select actor_id, j.profile_id, j.field_group, case j.verdict when 'LOST' then 'CLIENT' else 'SERVER' end,
-               device, j.raw, nullif(case j.verdict when 'LOST' then j.value else j.current_value end, 'null'),
+               device, j.raw, nullif(case when j.field_group = 'CHAT' then (
+                       select jsonb_agg(m.message) from resolved r cross join jsonb_array_elements(r.messages) as m (message)
+                       where r.profile_id = j.profile_id)
+                   when j.verdict = 'LOST' then j.value else j.current_value end, 'null'),
                case strategy when 'MANUAL' then 'OPEN' else 'SETTLED' end
         from judged j
         where j.verdict in ('LOST', 'WON_OVER')
             and (j.is_buried and j.verdict = 'LOST'
                  or j.is_live and j.value is distinct from coalesce(j.current_value, 'null'))
         union all
-        select actor_id, d.profile_id, 'PROFILE', 'SERVER', device, d.delete_raw, d.content,
+        select actor_id, d.profile_id, 'PROFILE', 'SERVER', device, d.delete_raw,
+               d.content || jsonb_build_object('MESSAGES', (
+                   select jsonb_agg(to_jsonb(m)) from public.chat_messages m where m.profile_id = d.profile_id)),
                case d.verdict when 'WON' then 'DELETED' else 'SETTLED' end
         from gone d where d.is_live
         union all
@@ -251,6 +274,9 @@ begin
     select coalesce(jsonb_agg(jsonb_build_object('n', r.n, 'local_id', r.local_id, 'id', r.profile_id,
                                                  'clock', r.raw) order by r.n), '[]')
     into taken from resolved r;
+    perform app.bring_back_messages(p.id) from public.profiles p
+    join public.profile_tombstones t on t.profile_id = p.id and t.is_revived
+    where p.user_id = actor_id and p.position > head.position;
     return taken;
 end;
 $$;
@@ -294,6 +320,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         (select t.position, t.profile_id, 0 from public.profile_tombstones t
          where t.user_id = actor_id and t.position > behind and behind > 0 and not t.is_revived and t.device_id <> device
          order by t.position limit page_rows + 1)
+        union all
+        (select m.position, m.id, octet_length(m.text) from public.chat_messages m
+         where m.user_id = actor_id and m.position > behind
+             and (m.device_id is distinct from device or behind = 0 and m.position <= before)
+         order by m.position limit page_rows + 1)
     ), sized as materialized (
         select c.position, c.id, row_number() over places as place,
                sum(c.stored_bytes) over places - c.stored_bytes as bytes_before
@@ -307,11 +338,18 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             'local_id', case when p.origin_device_id = device then p.origin_local_id end,
             'created_at', app.written_time(p.created_at), 'updated_at', app.written_time(p.updated_at)) as change
         from page g left join public.profiles p on p.id = g.id
+        where not exists (select from public.chat_messages m where m.id = g.id)
+    ), said as (
+        select g.position, jsonb_build_object(
+            'id', m.id, 'profile_id', m.profile_id, 'client_id', m.client_id, 'role', m.role, 'status', m.status,
+            'text', m.text, 'created_at', app.written_time(m.created_at)) as message
+        from page g join public.chat_messages m on m.id = g.id
     ), more as (
         select (select count(*) from sized) > (select count(*) from page) as has_more
     )
     select jsonb_build_object(
         'changes', coalesce((select jsonb_agg(s.change order by s.position) from shown s), '[]'),
+        'messages', coalesce((select jsonb_agg(s.message order by s.position) from said s), '[]'),
         'has_more', m.has_more,
         'cursor', life || '-' || case when m.has_more then (select max(g.position) from page g)
             else coalesce((select h.position from public.sync_heads h where h.user_id = actor_id), 0) end)

@@ -120,8 +120,9 @@ class SyncConflict(Base):
     """A version that lost against another, kept so that it can be brought back.
 
     `device_id` and `clock` are of the change that met the conflict; `loser` says whether that lost
-    (CLIENT) or what the server had (SERVER). `value` is what lost: of one field group, of the whole
-    PROFILE where it was deleted, or null where a DELETION lost. `kept` is what the user chose.
+    (CLIENT) or what the server had (SERVER). `value` is what lost: of one field group, the messages
+    of a CHAT whose profile was deleted, all of a PROFILE that was deleted, or null where a DELETION
+    lost. `kept` is what the user chose.
     """
 
     __tablename__ = "sync_conflicts"
@@ -151,7 +152,7 @@ class SyncConflict(Base):
             name="uq_sync_conflicts_change",
         ),
         CheckConstraint(
-            "field_group in ('NAME', 'THUMBNAIL', 'ANALYSIS', 'PROFILE', 'DELETION')",
+            "field_group in ('NAME', 'THUMBNAIL', 'ANALYSIS', 'CHAT', 'PROFILE', 'DELETION')",
             name="field_group",
         ),
         CheckConstraint("loser in ('SERVER', 'CLIENT')", name="loser"),

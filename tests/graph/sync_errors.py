@@ -22,6 +22,18 @@ async def full(stage: Any) -> str:
     return NEW_PROFILE
 
 
+async def deleted_and_full(stage: Any) -> str:
+    """A profile to bring back, of somebody who has as many as they may."""
+    lost = await stage.owner.fetchval(
+        "insert into sync_conflicts (user_id, profile_id, field_group, loser, device_id, clock,"
+        """ value, status) values ($1, gen_random_uuid(), 'PROFILE', 'SERVER', '', 1,"""
+        """ '{"ANALYSIS": {}, "created_at": "2026-01-01"}', 'DELETED') returning id""",
+        stage.actor.user_id,
+    )
+    await stage.uses("profiles", 10**9, 0)
+    return f'{{id: "syncConflict_{lost}", keep: LOST}}'
+
+
 def switch_on(stage: Any) -> None:
     """How the switches stand in ordinary running."""
     stage.services.of(SwitchWatch.of).state = SwitchState()
@@ -34,5 +46,9 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "CURSOR_EXPIRED": f'{{deviceId: "d", since: "{"0" * 16}-1"}}',
         "QUOTA_EXCEEDED": full,
         "SYNC_DISABLED": switched_off,
+    },
+    "resolveConflict": {
+        "NOT_FOUND": '{id: "syncConflict_1", keep: LOST}',
+        "QUOTA_EXCEEDED": deleted_and_full,
     },
 }

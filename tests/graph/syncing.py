@@ -9,6 +9,7 @@ from tests.graph.conftest import Ask
 
 SYNC = """mutation($input: SyncProfilesInput!) { syncProfiles(input: $input) {
   changes { id localId deleted name thumbnail analysis deviceId updatedAt }
+  messages { id profileId clientId role status text createdAt }
   accepted { localId id clock }
   conflicts { id profileId localId clock fieldGroup loser value status }
   cursor hasMore clock errors { code message path } } }"""

@@ -8,10 +8,16 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.sync import operations
+
 from ..conftest import MakeUser
 from .conftest import Ask
 from .syncing import Device, at
 
+CHATS = "{ viewer { profiles { nodes { chatMessages { nodes { text } } } } } }"
+CONFLICTS = "{ viewer { syncConflicts { nodes { id fieldGroup value status } } } }"
+RESOLVE = """mutation($id: ID!, $keep: ConflictChoice!) {
+  resolveConflict(input: {id: $id, keep: $keep}) { conflict { status } errors { code message } } }"""
 PROFILES = "{ viewer { profiles { nodes { id name thumbnail analysis } } } }"
 
 
@@ -27,6 +33,16 @@ async def kept(device: Device) -> list[dict[str, Any]]:
     answer = await device.ask(PROFILES, actor=device.actor)
     found: list[dict[str, Any]] = answer["data"]["viewer"]["profiles"]["nodes"]
     return found
+
+
+async def resolve(device: Device, conflict: str, keep: str = "LOST") -> str:
+    """The status of a conflict after a choice."""
+    given = {"id": conflict, "keep": keep}
+    answer = await device.ask(RESOLVE, given, actor=device.actor)
+    payload = answer["data"]["resolveConflict"]
+    assert payload["errors"] == []
+    status: str = payload["conflict"]["status"]
+    return status
 
 
 async def shared(phone: Device, laptop: Device) -> str:
@@ -265,3 +281,105 @@ async def test_all_that_is_wrong_is_told_at_once(devices: tuple[Device, Device])
         ("BAD_USER_INPUT", "input.changes.2.since"),
         ("NOT_FOUND", "input.changes.2.id"),
     }
+
+
+def said(n: int, text: str) -> dict[str, Any]:
+    """A message of the user's, said in a second of its own."""
+    created = f"2026-01-01T00:00:{n:02}.000000Z"
+    return {"id": f"m{n}", "role": "USER", "text": text, "createdAt": created}
+
+
+async def texts(device: Device) -> list[str]:
+    """All that was said, as the server has it."""
+    answer = await device.ask(CHATS, actor=device.actor)
+    (only,) = answer["data"]["viewer"]["profiles"]["nodes"]
+    return [one["text"] for one in reversed(only["chatMessages"]["nodes"])]
+
+
+async def test_chats_are_merged_by_message_and_time(devices: tuple[Device, Device]) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    for device, n in ((phone, 2), (laptop, 1)):
+        change = {"id": made, "clock": at(n), "messages": [said(n, device.device_id)]}
+        await device.send(change)
+        await device.sync(change)
+    assert await texts(phone) == ["laptop", "phone"]
+    (heard,) = (await phone.sync())["messages"]
+    assert (heard["clientId"], heard["text"], heard["profileId"]) == ("m1", "laptop", made)
+    assert (await phone.sync())["messages"] == []
+
+
+async def test_what_was_said_of_a_deleted_profile_comes_back_with_it(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await laptop.sync({"id": made, "clock": at(1), "messages": [said(1, "first")]})
+    await phone.sync()
+    await phone.sync({"id": made, "clock": at(20), "deleted": True})
+    lost = await laptop.send({"id": made, "clock": at(10), "messages": [said(2, "late")]})
+    (conflict,) = lost["conflicts"]
+    assert (conflict["fieldGroup"], [one["text"] for one in conflict["value"]]) == (
+        "CHAT",
+        ["late"],
+    )
+    assert await resolve(laptop, conflict["id"]) == "RESOLVED"
+    assert await resolve(laptop, conflict["id"]) == "RESOLVED"
+    assert await texts(laptop) == ["first", "late"]
+    assert [one["name"] for one in (await phone.sync())["changes"]] == ["Ada"]
+
+
+async def test_what_lost_can_be_brought_back(devices: tuple[Device, Device]) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await laptop.sync({"id": made, "clock": at(20), "name": "Eve"})
+    (conflict,) = (await phone.sync({"id": made, "clock": at(10), "name": "Bob"}))["conflicts"]
+    assert await resolve(phone, conflict["id"]) == "RESOLVED"
+    assert [one["name"] for one in (await laptop.sync())["changes"]] == ["Bob"]
+    answer = await phone.ask(CONFLICTS, actor=phone.actor)
+    found = answer["data"]["viewer"]["syncConflicts"]["nodes"]
+    assert [(one["value"], one["status"]) for one in found] == [
+        ("Eve", "SETTLED"),
+        ("Bob", "RESOLVED"),
+    ]
+
+
+async def test_a_profile_that_was_deleted_comes_back(devices: tuple[Device, Device]) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await phone.sync({"id": made, "clock": at(10), "deleted": True})
+    await laptop.sync()
+    answer = await phone.ask(CONFLICTS, actor=phone.actor)
+    (held,) = answer["data"]["viewer"]["syncConflicts"]["nodes"]
+    assert (held["fieldGroup"], held["status"]) == ("PROFILE", "DELETED")
+    assert await resolve(phone, held["id"]) == "RESOLVED"
+    for device in devices:
+        assert [(one["id"], one["name"]) for one in (await device.sync())["changes"]] == [
+            (made, "Ada")
+        ]
+
+
+async def test_a_choice_for_what_is_there_changes_nothing(devices: tuple[Device, Device]) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await laptop.sync({"id": made, "clock": at(20), "name": "Eve"})
+    met = await phone.sync({"id": made, "clock": at(30), "name": "Bob"}, strategy="MANUAL")
+    (conflict,) = met["conflicts"]
+    assert conflict["status"] == "OPEN"
+    assert await resolve(phone, conflict["id"], "CURRENT") == "RESOLVED"
+    assert [one["name"] for one in await kept(phone)] == ["Eve"]
+
+
+async def test_pages_end_where_the_next_begin(
+    devices: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone, laptop = devices
+    await phone.sync(
+        *({"localId": n, "clock": at(n), "messages": [said(n, "hi")]} for n in range(5))
+    )
+    monkeypatch.setattr(operations, "PAGE_ROWS", 3)
+    pages = [await laptop.sync() for _ in range(4)]
+    assert [page["hasMore"] for page in pages] == [True, True, True, False]
+    counts = [len(page["changes"]) + len(page["messages"]) for page in pages]
+    assert counts == [3, 3, 3, 1]
+    assert len({one["id"] for page in pages for one in page["changes"]}) == 5
