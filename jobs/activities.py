@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from db.activities.operations import WritingAttempt, asked_activities, keep_written
-from db.activities.written import Asked, Written, answer_schema, checked_activities
+from db.activities.written import ActivityRequest, Written, answer_schema, checked_activities
 from db.core.pool import Database
 from db.generations.operations import take_provider_call
 from jobs.core.declare import RetryLater, WorkerServices, job
@@ -82,7 +82,7 @@ async def write_activities(services: WorkerServices, *, session_id: UUID, number
 
 def _attempt(
     writer: Writer,
-    asked: Asked,
+    asked: ActivityRequest,
     request: WritingRequest,
     outcome: WritingOutcome,
     failure: ProviderError | None,
@@ -103,7 +103,9 @@ def _attempt(
     )
 
 
-async def _kept(database: Database, session_id: UUID, asked: Asked, attempt: WritingAttempt) -> int:
+async def _kept(
+    database: Database, session_id: UUID, asked: ActivityRequest, attempt: WritingAttempt
+) -> int:
     """Checks and keeps what was written; gives how many activities there are that were not."""
     written = _checked(asked, attempt.answer) if attempt.answer is not None else NOTHING
     kept = await keep_written(database, session_id, attempt, written)
@@ -117,7 +119,7 @@ async def _kept(database: Database, session_id: UUID, asked: Asked, attempt: Wri
     return kept
 
 
-def _checked(asked: Asked, answer: str) -> Written:
+def _checked(asked: ActivityRequest, answer: str) -> Written:
     try:
         found = json.loads(answer)
     except (ValueError, RecursionError):

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from db.activities.rules import activity_uid, problems_of_activity
-from db.activities.written import Asked, Written
+from db.activities.written import ActivityRequest, Written
 from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import DomainError, Problems, bad_input
 from db.core.pool import Database
@@ -67,7 +67,7 @@ def create(problems: Problems, given: Mapping[str, Any]) -> FunctionCall[str]:
 def update(activity_id: str, problems: Problems, given: Mapping[str, Any]) -> FunctionCall[str]:
     """Changes an activity on behalf of an admin; gives its id."""
     values = _values(given)
-    _check(problems, {**_ANY, **values})
+    _check(problems, values, _ANY)
     return _UPDATE(wanted=activity_id, changes=values)
 
 
@@ -87,12 +87,12 @@ def request(session_id: UUID, idempotency_key: str | None) -> FunctionCall[UUID]
 
 async def asked_activities(
     database: Database, session_id: UUID, number: int, at_most: int
-) -> Asked | None:
+) -> ActivityRequest | None:
     """What an AI is asked for by a request; None when it is not, or not any more."""
     found = await call_as_service(
         database, _ASKED(wanted=session_id, number=number, at_most=at_most)
     )
-    return None if found is None else Asked.read(found)
+    return None if found is None else ActivityRequest.read(found)
 
 
 async def keep_written(
@@ -118,10 +118,12 @@ def _value(value: Any) -> Any:
     return value.name if isinstance(value, Enum) else value
 
 
-def _check(problems: Problems, values: Mapping[str, Any]) -> None:
+def _check(
+    problems: Problems, values: Mapping[str, Any], missing: Mapping[str, Any] | None = None
+) -> None:
     # What is null is told by who read the input.
     meant = {n: value for n, value in values.items() if n != "is_active" and value is not None}
-    problems.add(_told(problems_of_activity(meant)))
+    problems.add(_told(problems_of_activity({**(missing or {}), **meant})))
     problems.refuse()
 
 

@@ -77,7 +77,7 @@ _TOLD, _MOST_TOLD = 120, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ActivityRequest:
     """What an AI is asked for: how many activities, and for whom, who are without names.
 
     `closed` are items and limits that are closed to one of them, `wanted` items that all who
@@ -95,7 +95,7 @@ class Asked:
     items: Mapping[str, str]
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> Asked:
+    def read(cls, stored: Mapping[str, Any]) -> ActivityRequest:
         """Of what `app.asked_activities` gives."""
         return cls(
             count=stored["count"],
@@ -122,7 +122,7 @@ class Written:
     reasons: tuple[dict[str, Any], ...]
 
 
-def answer_schema(asked: Asked) -> dict[str, Any]:
+def answer_schema(asked: ActivityRequest) -> dict[str, Any]:
     """The JSON Schema (2020-12) of an answer."""
 
     def some_of(values: Collection[str], most: int = 8) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def answer_schema(asked: Asked) -> dict[str, Any]:
     }
 
 
-def checked_activities(asked: Asked, given: object) -> Written:
+def checked_activities(asked: ActivityRequest, given: object) -> Written:
     """What may be drawn of the entries that an AI gave, whatever they are."""
     entries = given if isinstance(given, list) else []
     approved: dict[str, dict[str, Any]] = {}
@@ -206,7 +206,7 @@ def _activity_of(entry: object) -> dict[str, Any]:
 
 
 def _problems(
-    asked: Asked, entry: object, activity: Mapping[str, Any]
+    asked: ActivityRequest, entry: object, activity: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     if not isinstance(entry, dict):
         yield "", "is no object"
@@ -234,7 +234,9 @@ def _problems_of_steps(steps: object) -> Iterator[tuple[str, str]]:
             yield "steps", "has signs that no sentence has"
 
 
-def _problems_of_labels(asked: Asked, activity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _problems_of_labels(
+    asked: ActivityRequest, activity: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     low, high = INTENSITIES[asked.level]
     if activity["level"] not in asked.levels:
         yield "level", f"is above the session's {asked.level}"
@@ -257,7 +259,7 @@ def _other_side(key: str) -> str:
     return key[:-1] + {"a": "b", "b": "a"}.get(key[-1], key[-1])
 
 
-def _fits_two(asked: Asked, active: set[str], partner: set[str]) -> bool:
+def _fits_two(asked: ActivityRequest, active: set[str], partner: set[str]) -> bool:
     """Whether one player has what the active one needs, and another one what the partner does."""
     players = asked.anatomies
     if asked.has_opponent:
@@ -269,7 +271,9 @@ def _fits_two(asked: Asked, active: set[str], partner: set[str]) -> bool:
     )
 
 
-def _problems_of_words(asked: Asked, activity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _problems_of_words(
+    asked: ActivityRequest, activity: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     text = activity["text"]
     for words in _REFUSED_WORDS[activity["level"]]:
         if found := words.search(text):

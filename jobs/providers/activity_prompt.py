@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from db.activities.written import Asked
+    from db.activities.written import ActivityRequest
 
 _FILE = Path(__file__).parent / "prompts" / "texts" / "activities.toml"
 _NONE = "none"
@@ -24,7 +24,7 @@ def _texts() -> dict[str, str]:
     return tomllib.loads(_FILE.read_text(encoding="utf-8"))
 
 
-def activity_prompt(asked: Asked) -> str:
+def activity_prompt(asked: ActivityRequest) -> str:
     """The prompt for one request."""
     texts = _texts()
     open_items = [key for key in asked.items if key not in asked.closed]

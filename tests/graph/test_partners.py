@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -198,3 +199,42 @@ async def test_whom_one_forgets_is_off_the_list(two: Two) -> None:
     assert await two.codes("remove", two.ada, id=of_bob) == []
     assert await two.codes("remove", two.ada, id=of_bob) == ["NOT_FOUND"]
     assert (await two("see", two.ada))["partners"]["nodes"] == []
+
+
+WORK = """
+select relname || '.' || of.what as name, of.times from pg_stat_xact_all_tables t,
+    lateral (values ('seq_scan', seq_scan), ('idx_scan', idx_scan), ('inserted', n_tup_ins),
+        ('updated', n_tup_upd), ('deleted', n_tup_del)) of (what, times)
+where schemaname not like 'pg_%' and of.times is not null
+"""
+
+
+async def test_asking_takes_the_same_work_for_every_address(two: Two, make_user: MakeUser) -> None:
+    _, of_ada = await two.connected()
+    assert await two.codes("block", two.bob, id=of_ada) == []
+    addresses = {
+        "known": email(await make_user()),
+        "blocked": email(two.bob),
+        "unknown": f"{uuid4()}@example.test",
+    }
+
+    async def counted() -> Counter[str]:
+        rows = await two.owner.fetch(WORK)
+        return Counter({row["name"]: row["times"] for row in rows})
+
+    async def work(address: str) -> Counter[str]:
+        """What asking reads and writes of each table, in a transaction that is undone."""
+        transaction = two.owner.transaction()
+        await transaction.start()
+        await two.owner.execute("select set_config('app.user_id', $1, true)", str(two.ada.user_id))
+        before = await counted()
+        await two.owner.fetchval("select app.request_partner($1, $1)", address)
+        found = (await counted()) - before
+        await transaction.rollback()
+        return found
+
+    found = {name: await work(address) for name, address in addresses.items()}
+    assert found["known"] == found["unknown"] == found["blocked"]
+    written = {name for name in found["known"] if name.endswith(".inserted")}
+    assert written >= {"partner_requests.inserted", "pgqueuer.inserted"}
+    assert not {"notifications.inserted", "emails.inserted"} & written
