@@ -15,7 +15,7 @@ from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
-from .play_rows import add_play_rows, play_ids
+from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
 
 OWN_PAGES = (
@@ -37,7 +37,15 @@ OWN_PAGES = (
     "sessions",
     "uploads",
 )
-ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents", "broadcasts")
+ROOT_PAGES = (
+    "users",
+    "generationLogs",
+    "deadJobs",
+    "webhookEvents",
+    "broadcasts",
+    "activities",
+    "activityGenerationLogs",
+)
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
 BROADCAST_STATUSES = ("QUEUED", "RUNNING", "FINISHED", "CANCELLED", "FAILED")
@@ -426,6 +434,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _broadcasts(owner)
     async with rows_with_a_past(owner, "dead_jobs", "provider_circuits"):
         await _for_admins(owner)
+    await add_activity_rows(owner, ADA)
     world = await _described(owner)
     for page in (*OWN_PAGES, *ROOT_PAGES):
         await _cursors(database, world, page)
@@ -484,6 +493,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **account_ids(ADA),
         **survey_ids(ADA),
         **play_ids(ADA),
+        **activity_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
         ],
