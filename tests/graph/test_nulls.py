@@ -116,6 +116,7 @@ NOT_STORED = {
     ("beginPasskeySignIn", "challengeId"),
     ("cancelGeneration", "idempotencyKey"),
     ("confirmEmail", "email"),
+    ("confirmEmail", "signUpToken"),
     ("createApiKey", "idempotencyKey"),
     ("createBillingPortal", "returnUrl"),
     ("completeActivity", "feedback"),
@@ -124,6 +125,7 @@ NOT_STORED = {
     ("requestActivities", "idempotencyKey"),
     ("startPlaySession", "idempotencyKey"),
     ("deleteAccount", "code"),
+    ("resetPassword", "removePasskeys"),
     ("deleteAccount", "password"),
     ("exchangeSignInCode", "codeVerifier"),
     ("givePlan", "until"),
@@ -220,6 +222,7 @@ async def valid(
         "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
         "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
         "signInWithCode": {"code": await link("SIGN_IN")},
+        "undoAddedFactor": {"code": await link("UNDO_ADDED_FACTOR")},
         "undoEmailChange": {"code": await link("UNDO_EMAIL_CHANGE")},
         "resetPassword": {
             "code": await link("RESET_PASSWORD"),
