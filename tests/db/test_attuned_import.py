@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid1, uuid4
 
 import asyncpg
 import pytest
@@ -27,9 +27,11 @@ from db.imports.attuned.importing import (
     import_attuned,
 )
 from db.surveys.rules import ScoredItem
+from settings import Settings
 from tests import prototype as there
 from tests.attuned import ITEMS, load_surveys
 
+from ..auth.services import build
 from ..conftest import MakeUser
 from .rows import scratch_database
 
@@ -62,8 +64,10 @@ async def prototype(source_url: str) -> AsyncIterator[asyncpg.Connection]:
 def bring(cluster: EmbeddedDatabase, source_url: str) -> Any:
     """Imports it."""
 
-    async def run(tell: Callable[[str], None] = lambda _: None) -> AttunedReport:
-        return await import_attuned(cluster.owner_url, source_url, OPTIONS, tell)
+    async def run(
+        tell: Callable[[str], None] = lambda _: None, options: AttunedOptions = OPTIONS
+    ) -> AttunedReport:
+        return await import_attuned(cluster.owner_url, source_url, options, tell)
 
     return run
 
@@ -184,9 +188,14 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     word = uuid4().hex
     sessions = [str(uuid4()) for _ in range(2)]
     ada, bob = [
-        await there.add_profile(prototype, name, there.submitted(), session=session)
-        for name, session in zip(("Ada", "Bob"), sessions, strict=True)
-    ]
+        await there.add_profile(
+            prototype, name, there.submitted(), session=session,
+            power_dynamic={"orientation": power},
+        )
+        for name, session, power in zip(
+            ("Ada", "Bob"), sessions, ("Bottom", "Switch"), strict=True
+        )
+    ]  # fmt: skip
     script = {"steps": [{"actor": "A", "do": f"Say {word}."}, {"actor": "B", "do": "Listen."}]}
     activity = await there.add(
         prototype, "activities", type="dare", rating="G", intensity=1, script=script, tags=["Slow Talk"]
@@ -214,6 +223,7 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
         )  # fmt: skip
     report = await bring()
     assert figures(report, "activities") == (1, 1, 0, [])
+    assert report.differing_powers == [f"profile {ada}"]
     assert figures(report, "sessions") == (3, 2, 0, ["nobody has played it for 90 days"])
     assert figures(report, "history") == (3, 2, 0, ["it is older than a year"])
     made = rules.made_id("session", f"{word} two")
@@ -247,6 +257,19 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     assert await owner.fetchrow(liked, rules.guest_id(sessions[0])) == theme
 
 
+async def test_of_two_profiles_of_a_session_the_newer_is_taken(
+    prototype: asyncpg.Connection, bring: Any, owner: asyncpg.Connection
+) -> None:
+    session = str(uuid4())
+    for name, power in (("older", 1), ("newer", 7)):
+        answers = there.submitted(A13=power, A15=power, A14=1, A16=1)
+        await there.add_profile(prototype, f"{name} {session}", answers, session=session)
+    assert figures(await bring(), "profiles") == (2, 1, 0, [SURVEYED])
+    stored = "select power_orientation from survey_profiles where user_id = $1"
+    assert await owner.fetchval(stored, rules.guest_id(session)) == "TOP"
+    assert figures(await bring(), "profiles") == (2, 0, 1, [SURVEYED])
+
+
 async def test_an_import_that_was_interrupted_goes_on(
     prototype: asyncpg.Connection,
     bring: Any,
@@ -276,6 +299,28 @@ async def test_an_import_that_was_interrupted_goes_on(
         5, 2, 2, ["its survey is of version 0.3, and here is 0.4 alone"],
     )  # fmt: skip
     assert await owner.fetchval(count, guests) == 4
+
+
+async def test_a_guest_comes_back_with_the_id_that_their_device_has(
+    prototype: asyncpg.Connection,
+    bring: Any,
+    database: Database,
+    owner: asyncpg.Connection,
+    settings: Settings,
+) -> None:
+    random, guessed = str(uuid4()), str(uuid1())
+    for session in (random, guessed):
+        await there.add_profile(prototype, session, there.submitted(), session=session)
+    await bring(options=AttunedOptions("ops@host", guest_days=90))
+    await bring(options=AttunedOptions("ops@host", guest_days=90))
+    assert rules.first_token(guessed) is None
+    token = rules.first_token(random.upper())
+    assert token is not None
+    accounts = build(database, settings).accounts
+    signed_in = await accounts.refresh(token)
+    assert signed_in.user_id == rules.guest_id(random)
+    opened = "select count(*) from sessions where user_id = $1"
+    assert await owner.fetchval(opened, rules.guest_id(guessed)) == 0
 
 
 async def _command(*arguments: object, status: int = 0) -> str:

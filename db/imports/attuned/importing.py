@@ -5,6 +5,7 @@ What is there already stays as it is, so that an import that was interrupted is 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from db.surveys.rules import ScoredItem
 
 SURVEY = "attuned-0.4"
 NOT_HERE = "its user is not here: bring users first, with `tallygraph import users`"
-SURVEYED = "its user has a survey of their own here"
+SURVEYED = "its user has a survey here already"
 # A busy row ends the import, which is run again, rather than holding up who waits behind it.
 _LOCK_TIMEOUT = "set lock_timeout = '10s'"
 _ITEMS = """
@@ -73,6 +74,8 @@ class AttunedOptions:
     operator: str
     is_dry_run: bool = False
     backup: Path | None = None
+    # For how long guests may come back with their anonymous session's id; not at all without.
+    guest_days: int | None = None
 
 
 Tell = Callable[[str], None]
@@ -156,14 +159,24 @@ class _AttunedImport:
         done.already_there += len(made) - len(added)
 
     async def _take_profiles(self, done: StageReport, batch: list[Row]) -> None:
-        await self._take_surveys(
-            done, (records.profile_record(self._items, profile) for profile in batch)
-        )
+        new = await self._new_runs(done, records.PROFILE, batch)
+        await self._take_surveys(done, (records.profile_record(self._items, row) for row in new))
 
     async def _take_progress(self, done: StageReport, batch: list[Row]) -> None:
-        await self._take_surveys(
-            done, (records.progress_record(self._items, progress) for progress in batch)
-        )
+        new = await self._new_runs(done, records.PROGRESS, batch)
+        await self._take_surveys(done, (records.progress_record(self._items, row) for row in new))
+
+    async def _new_runs(self, done: StageReport, kind: str, batch: list[Row]) -> list[Row]:
+        """The rows that were not brought before: scoring them again would be for nothing."""
+        ids: dict[int, UUID] = {}
+        for place, row in enumerate(batch):
+            number = row["id"] if kind == records.PROFILE else None
+            if owner := rules.owner_of(row, profile_id=number):
+                ids[place] = records.run_id(owner, kind, row["id"])
+        there = await self._there("runs", ids.values())
+        new = [row for place, row in enumerate(batch) if ids.get(place) not in there]
+        done.already_there += len(batch) - len(new)
+        return new
 
     async def _take_surveys(
         self, done: StageReport, found: Iterable[records.SurveyRecord | Refused]
@@ -175,14 +188,11 @@ class _AttunedImport:
             else:
                 surveys.append(one)
         await self._make_guests(surveys)
-        there = await self._there("runs", (one.row["id"] for one in surveys))
         owners = await self._owners(one.owner.user_id for one in surveys)
         wanted: dict[UUID, records.SurveyRecord] = {}
         for one in surveys:
             user_id = one.owner.user_id
-            if one.row["id"] in there:
-                done.already_there += 1
-            elif user_id not in owners:
+            if user_id not in owners:
                 done.refused.append(Refused(one.key, NOT_HERE))
             elif owners[user_id] or user_id in wanted:
                 done.refused.append(Refused(one.key, SURVEYED))
@@ -207,6 +217,10 @@ class _AttunedImport:
         await self._connection.execute(_TERMS, ids)
         await self._connection.execute(statements.AUDIT, ids, self._options.operator)
         self._report.guests += len(ids)
+        if self._options.guest_days is not None:
+            sessions = _json(_guest_sessions(guests))
+            days = self._options.guest_days
+            await self._connection.execute(statements.GUEST_SESSIONS, sessions, days, ids)
 
     async def _write_runs(self, rows: list[dict[str, Any]]) -> set[UUID]:
         connection, text = self._connection, _json(rows)
@@ -316,6 +330,17 @@ class _AttunedImport:
     async def _there(self, what: str, ids: Iterable[UUID]) -> set[UUID]:
         found = await self._connection.fetch(statements.THERE[what], [*ids])
         return {row["id"] for row in found}
+
+
+def _guest_sessions(guests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The hash of each guest's first token, where their anonymous session can stand for one."""
+    made = {}
+    for guest in guests:
+        token = rules.first_token(guest["known"].get("anonymous_session_id"))
+        if token is not None:
+            digest = hashlib.sha256(token.encode()).hexdigest()
+            made[guest["user_id"]] = {"user_id": guest["user_id"], "token_hash": digest}
+    return [*made.values()]
 
 
 def _json(rows: Iterable[Any]) -> str:
