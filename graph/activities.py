@@ -18,6 +18,7 @@ from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Connection, Node, slug_from_global_id, uuid_from_global_id
 from graph.shared.scalars import JSON
+from graph.shared.switches import require_ai
 
 _FOR_ADMINS = "Sent again it changes nothing more. For admins; FORBIDDEN for others."
 
@@ -232,6 +233,7 @@ async def remove_activity(context: Context, input: RemoveActivityInput) -> Outco
 
 async def request_activities(context: Context, input: RequestActivitiesInput) -> Outcome:
     """Has an AI asked for more activities."""
+    require_ai(context)
     actor = context.signed_in()
     session_id = uuid_from_global_id(input.session_id, "playSession", "input", "sessionId")
     return Outcome(

@@ -1,10 +1,11 @@
 -- Activities that an AI writes for a play session: when it is asked, what it is told of the players, and what is
 -- kept of its answers. What is drawn later passes the rules of every draw once more.
 
--- How many activities an AI writes for a session; 0 where none does.
+-- How many activities an AI writes for a session; 0 where none does, and while AI is switched off.
 create or replace function app.written_activities() returns integer
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select coalesce((select r.written_activities from public.play_rules r), 0);
+    select coalesce((select r.written_activities from public.play_rules r
+        where not exists (select from public.switches s where not s.ai_enabled)), 0);
 $$;
 
 -- Has an AI asked for activities of a session, by a job, and returns whether it will be. Not for guests alone, who
