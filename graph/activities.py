@@ -279,6 +279,7 @@ class ActivitiesMutation:
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.INVALID_STATE,
             ErrorCode.CONFIRMATION_REQUIRED,
+            ErrorCode.AI_DISABLED,
             ErrorCode.PROVIDER_NOT_CONFIGURED,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.IDEMPOTENCY_CONFLICT,

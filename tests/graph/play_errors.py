@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from .chat_errors import switched_off
+
 SESSION_SQL = """
 with played as (
     insert into play_sessions (level, status, version, turn_player_id, current_turn_id)
@@ -174,6 +176,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "BAD_USER_INPUT": f'{{sessionId: {NOBODYS}, idempotencyKey: ""}}',
         "INVALID_STATE": in_session("", version=NO_VERSION, status="ENDED"),
         "CONFIRMATION_REQUIRED": in_session("", version=NO_VERSION, status="WAITING"),
+        "AI_DISABLED": switched_off(lambda _, __: f"{{sessionId: {NOBODYS}}}"),
         "PROVIDER_NOT_CONFIGURED": in_session("", version=NO_VERSION),
         "LIMIT_EXCEEDED": asked_often,
         "IDEMPOTENCY_CONFLICT": asked_with_a_key,

@@ -71,6 +71,7 @@ TABLES = {
     "signOutUser": "sessions",
     "signUp": "users",
     "spendCredits": "credit_transactions",
+    "syncProfiles": "profiles",
     "updateDemographics": "demographics",
     "updateProfile": "profiles",
     "updateUser": "users",
@@ -130,6 +131,7 @@ NOT_STORED = {
     ("exchangeSignInCode", "codeVerifier"),
     ("givePlan", "until"),
     ("markAllNotificationsRead", "until"),
+    ("syncProfiles", "since"),
     ("reauthenticate", "code"),
     ("reauthenticate", "password"),
     ("refundOrder", "amountCents"),
@@ -290,6 +292,7 @@ async def valid(
         "selectOrganization": {},
         "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
+        "syncProfiles": {"deviceId": "phone"},
         "updateProfile": {"id": made["profile"]["id"]},
     }
     yield actor, inputs
