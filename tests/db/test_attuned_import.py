@@ -383,6 +383,20 @@ def test_what_counts_as_an_answer(given: Any, wanted: dict[str, Any]) -> None:
     assert rules.answers_of(SCORED, given).values == wanted
 
 
+@pytest.mark.parametrize(
+    "boundaries",
+    [
+        {"hard_limits": ["hardBoundaryAnal"]},
+        {"hardLimits": ["hardBoundaryAnal"]},
+        ["hardBoundaryAnal"],
+        '{"hard_limits": ["hardBoundaryAnal"]}',
+    ],
+)
+def test_limits_of_the_profile_count_however_they_are_written(boundaries: Any) -> None:
+    taken = rules.answers_of(SCORED, {"C1": ["hardBoundaryImpact"]}, boundaries)
+    assert taken.values == {"C1": ["anal", "impact"]}
+
+
 def test_every_limit_of_the_prototype_is_one_of_the_survey() -> None:
     (limits,) = [item.options for item in SCORED if item.kind == "CHECKLIST"]
     assert sorted(rules.LIMITS.values()) == sorted(limits)

@@ -374,6 +374,9 @@ async def test_the_people_of_the_demo_are_as_they_are_described(
     seeds = attuned.seeds
     assert (seeds["people"], seeds["guests"], seeds["play sessions"]) == (5, 3, 2)
     assert seeds["activities"] >= 120
+    # Nobody there is written to.
+    mails = (attuned.server.data_directory / "outbox").glob("*.eml")
+    assert not [mail for mail in mails if b"bob@test.com" in mail.read_bytes()]
     again = await asyncio.to_thread(seeded, attuned.server)
     assert (again["people"], again["guests"], again["play sessions"]) == (0, 0, 0)
     shown = {}
