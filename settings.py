@@ -184,6 +184,11 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr = SecretStr("")
     stripe_promotion_codes: bool = False
     stripe_automatic_tax: bool = False
+    app_store_bundle_id: str = ""
+    app_store_apple_id: Annotated[int, Field(ge=1)] | None = None
+    app_store_environment: Literal["Production", "Sandbox"] = "Production"
+    # A file of certificates (PEM) that stand above what is signed, instead of Apple's own root.
+    app_store_root_certificates: str = ""
 
     guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
     sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
+from payments.app_store import make_app_store
 from payments.base import PaymentProvider
 from payments.paymob import make_paymob
 from payments.sandbox import make_sandbox
@@ -28,6 +29,7 @@ MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "sandbox": make_sandbox,
     "paymob": make_paymob,
     "stripe": make_stripe,
+    "app-store": make_app_store,
 }
 
 

@@ -6,20 +6,26 @@ for it then.
 
 from __future__ import annotations
 
+import base64
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import ClassVar, Protocol
 from uuid import UUID, uuid4
 
+import jwt
+import orjson
 import pytest
 
+from payments.app_store import make_app_store
 from payments.base import Delivery, PaymentProvider
 from payments.paymob import make_paymob
 from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
 from payments.stripe import make_stripe
 from settings import Settings
 
-from ..fakes import paymob, stripe
+from ..fakes import app_store, paymob, stripe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,10 +235,74 @@ class StripeDriver:
         )
 
 
-DRIVERS: dict[str, type[SandboxDriver | PaymobDriver | StripeDriver]] = {
+class AppStoreDriver:
+    """Speaks for the App Store, which signs all that it says.
+
+    A payment's id cannot be read in what is signed: it stands in the address as well, by which the
+    tests find a delivery.
+    """
+
+    tells = frozenset({"PRODUCT", "USER"})
+
+    def __init__(self, settings: Settings) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="app-store-"))
+        made = make_app_store(
+            Settings.model_validate(settings.model_dump() | app_store.settings(folder))
+        )
+        assert made is not None
+        self.provider = made
+        self._prices: dict[str, int] = {}
+        self._refunded: dict[str, dict[str, int]] = {}
+
+    def reference(self, order_id: UUID) -> str:
+        return str(order_id.int % 10**15)
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        price = self._prices.setdefault(told.payment, told.amount_cents)
+        if kind == "SUCCEEDED":
+            price = self._prices[told.payment] = told.amount_cents
+        about = app_store.transaction(
+            told.payment,
+            price,
+            told.currency,
+            originalTransactionId=told.reference,
+            productId=told.product,
+            appAccountToken=str(told.user_id) if told.user_id else None,
+        )
+        if kind == "REFUNDED":
+            refunds = self._refunded.setdefault(told.payment, {})
+            refunds[told.refund or str(uuid4())] = told.amount_cents
+            about["revocationDate"] = about["signedDate"]
+            about["revocationPercentage"] = min(100_000, sum(refunds.values()) * 100_000 // price)
+        name = "REFUND" if kind == "REFUNDED" else "ONE_TIME_CHARGE"
+        return app_store.notification(name, about, event_id=told.event, query=told.payment)
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        said = _signed(delivery)
+        by = app_store.authority("somebody else")
+        return replace(delivery, body=orjson.dumps({"signedPayload": by.sign(said)}))
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        head, _, signature = orjson.loads(delivery.body)["signedPayload"].split(".")
+        said = _signed(delivery) | {"version": "2.1"}
+        payload = base64.urlsafe_b64encode(orjson.dumps(said)).rstrip(b"=").decode()
+        return replace(
+            delivery, body=orjson.dumps({"signedPayload": f"{head}.{payload}.{signature}"})
+        )
+
+
+def _signed(delivery: Delivery) -> dict[str, object]:
+    """What is signed in a notification."""
+    payload = orjson.loads(delivery.body)["signedPayload"]
+    said: dict[str, object] = jwt.decode(payload, options={"verify_signature": False})
+    return said
+
+
+DRIVERS: dict[str, type[SandboxDriver | PaymobDriver | StripeDriver | AppStoreDriver]] = {
     "sandbox": SandboxDriver,
     "paymob": PaymobDriver,
     "stripe": StripeDriver,
+    "app-store": AppStoreDriver,
 }
 
 
