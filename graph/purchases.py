@@ -130,8 +130,9 @@ class PurchasesMutation:
         errors=_ERRORS,
         description="Send the proof of a purchase that was made in an app, and have what it "
         "paid for. The purchase itself is the key: sent again, or told of by the store before, it "
-        "gives the same order. It belongs to the account whose id the app gave the store (the UUID behind "
-        "`user_` in `viewer.id`, as `appAccountToken`), or else to the first that sends it.",
+        "gives the same order. It belongs to the account whose id the app gave the store (the "
+        "UUID behind `user_` in `viewer.id`, as `appAccountToken`), or else to the first that "
+        "sends it.",
     )
     restore_purchases: RestorePurchasesPayload | None = mutation(
         restore_purchases,

@@ -47,6 +47,8 @@ SANDBOX, PRODUCTION = "Sandbox", "Production"
 APPLE_ROOT = Path(__file__).with_name("AppleRootCA-G3.pem")
 # A signed transaction has about 5,000.
 PROOF_MAX_CHARACTERS = 50_000
+# The library raises groups of what is wrong with single fields.
+_NOT_AS_DOCUMENTED = (KeyError, TypeError, ValueError, OverflowError, ExceptionGroup)
 
 log = structlog.get_logger("tallygraph.payments")
 
@@ -122,6 +124,8 @@ class AppStoreProvider:
             raise DeliveryRefused(
                 DeliveryRefusal.FORGED, f"Apple has not signed it for this app: {error.status.name}"
             ) from None
+        except ExceptionGroup:
+            return  # signed it is, and not as documented: that is for whoever reads it
 
     def parse(self, delivery: Delivery) -> Notice:
         """Reads one notification, with the transaction and the renewal that are signed in it."""
@@ -140,7 +144,7 @@ class AppStoreProvider:
                 is_test=environment == SANDBOX,
                 occurred_at=moment(told.signedDate) if told.signedDate else None,
             )
-        except (VerificationException, KeyError, TypeError, ValueError, OverflowError) as error:
+        except (VerificationException, *_NOT_AS_DOCUMENTED) as error:
             detail = f"it is not as Apple documents it: {type(error).__name__}"
             raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
 
@@ -155,7 +159,7 @@ class AppStoreProvider:
             events = purchase_events(transaction, buyer=buyer)
         except VerificationException as error:
             raise purchase_invalid(NAME, error.status.name) from None
-        except (TypeError, ValueError, OverflowError) as error:
+        except _NOT_AS_DOCUMENTED as error:
             raise purchase_invalid(NAME, type(error).__name__) from None
         return ProvenPurchase(events, is_test=self._environment == SANDBOX)
 

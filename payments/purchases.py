@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import asyncpg
+
 from db.core.actor import Actor
-from db.core.errors import DomainError, ErrorCode
+from db.core.errors import REFUSAL_SQLSTATE, DomainError, ErrorCode
 from db.core.pool import Database
 from db.core.retries import retried
 from db.purchases import operations
@@ -14,6 +16,14 @@ from payments.base import PaymentProvider, SellsInApps, purchase_invalid
 from payments.inbox import as_json
 from payments.registry import PaymentServices, configured_providers, provider_not_configured
 
+_LEFT_OUT = frozenset(
+    {
+        ErrorCode.PURCHASE_INVALID,
+        ErrorCode.PURCHASE_IN_USE,
+        ErrorCode.INVALID_STATE,
+        ErrorCode.NOT_FOUND,
+    }
+)
 # More than a store's account has of what still counts.
 RESTORED_AT_MOST = 50
 
@@ -71,8 +81,8 @@ class Purchases:
             try:
                 await self.validate(actor, provider=provider, proof=proof)
                 restored += 1
-            except DomainError as error:
-                if error.code not in _LEFT_OUT:
+            except (DomainError, asyncpg.PostgresError) as error:
+                if _code_of(error) not in _LEFT_OUT:
                     raise
                 refused = refused or error
         if refused is not None and not restored:
@@ -80,11 +90,9 @@ class Purchases:
         return restored
 
 
-_LEFT_OUT = frozenset(
-    {
-        ErrorCode.PURCHASE_INVALID,
-        ErrorCode.PURCHASE_IN_USE,
-        ErrorCode.INVALID_STATE,
-        ErrorCode.NOT_FOUND,
-    }
-)
+def _code_of(error: Exception) -> str | None:
+    """The code of a refusal, ours or the database's."""
+    if isinstance(error, DomainError):
+        return error.code
+    is_refusal = getattr(error, "sqlstate", None) == REFUSAL_SQLSTATE
+    return getattr(error, "hint", None) if is_refusal else None

@@ -13,6 +13,10 @@ declare
 begin
     perform app.lock_events(from_provider, events);
     perform app.refuse_purchase_of_another(owner_id, from_provider, events -> 0);
+    if (events #>> '{0,paid_until}')::timestamptz <= now() and not exists (select from public.payments p
+        where p.provider = from_provider and p.provider_payment_id = events #>> '{0,payment_id}') then
+        perform app.refuse('INVALID_STATE', 'What this purchase paid for is over.');
+    end if;
     for event in select e.value from jsonb_array_elements(events) as e (value) loop
         claimed := coalesce(claimed, (app.apply_payment_event(from_provider, event)).order_id);
     end loop;

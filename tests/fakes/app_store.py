@@ -139,22 +139,18 @@ def transaction(
 
 
 def subscription(
-    transaction_id: str, original: str, price_cents: int, currency: str, expires: datetime,
-    **changed: Any,
-) -> dict[str, Any]:  # fmt: skip
+    transaction_id: str, original: str, price_cents: int, currency: str, expires: datetime
+) -> dict[str, Any]:
     """A month or a year of a subscription."""
     return transaction(
         transaction_id,
         price_cents,
         currency,
-        **{
-            "originalTransactionId": original,
-            "productId": "com.shop.premium.month",
-            "type": "Auto-Renewable Subscription",
-            "subscriptionGroupIdentifier": "21000001",
-            "expiresDate": milliseconds(expires),
-        }
-        | changed,
+        originalTransactionId=original,
+        productId="com.shop.premium.month",
+        type="Auto-Renewable Subscription",
+        subscriptionGroupIdentifier="21000001",
+        expiresDate=milliseconds(expires),
     )
 
 
