@@ -10,7 +10,7 @@ AT_ONCE = 1_000
 
 
 @every("* * * * *")
-async def expire_subscription_transactions(database: Database) -> None:
+async def expire_subscriptions(database: Database) -> None:
     """Note which subscriptions of stores are over."""
     while await operations.expire_subscription_transactions(database, AT_ONCE) == AT_ONCE:
         pass

@@ -222,6 +222,17 @@ class SubscriptionState(ProviderEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgementDue(ProviderEvent):
+    """The provider waits to hear that a purchase was given, or takes it back.
+
+    `purchase` is what its `acknowledge()` takes.
+    """
+
+    payment_id: str
+    purchase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NeedsOperator(ProviderEvent):
     """What a person has to look at, such as purchases that move to another user."""
 
@@ -317,6 +328,24 @@ class KeepsCustomers(Protocol):
 
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         """The address of a customer's page, for the customer alone; it leads back to a URL."""
+        ...
+
+
+@runtime_checkable
+class AsksBack(Protocol):
+    """A provider whose deliveries say that something changed, and which is then asked what."""
+
+    async def complete(self, delivery: Delivery, notice: Notice) -> Notice:
+        """A notice with what the provider says now; `provider_failed()` where it says nothing."""
+        ...
+
+
+@runtime_checkable
+class WantsAcknowledgement(Protocol):
+    """A provider that is told of what was given."""
+
+    async def acknowledge(self, purchase: str) -> None:
+        """Tells it, however often; `provider_failed()` where it does not answer."""
         ...
 
 

@@ -9,6 +9,7 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from payments.app_store import make_app_store
 from payments.base import PaymentProvider
+from payments.google_play import make_google_play
 from payments.paymob import make_paymob
 from payments.sandbox import make_sandbox
 from payments.stripe import make_stripe
@@ -30,6 +31,7 @@ MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "paymob": make_paymob,
     "stripe": make_stripe,
     "app-store": make_app_store,
+    "google-play": make_google_play,
 }
 
 

@@ -117,6 +117,9 @@ begin
     elsif kind = 'SubscriptionState' then
         order_id := app.apply_subscription_state(from_provider, event);
         return;
+    elsif kind = 'AcknowledgementDue' then
+        perform app.queue_acknowledgement(from_provider, event ->> 'payment_id', event ->> 'purchase');
+        return;
     end if;
     if order_id is null and jsonb_typeof(event -> 'purchase') = 'object' then
         order_id := app.order_of_purchase(from_provider, event);

@@ -40,7 +40,7 @@ declare
     payer uuid := (event ->> 'user_id')::uuid;
     known uuid := app.order_of_event(from_provider, event);
 begin
-    if app.merged_into(payer) is distinct from owner_id
+    if payer is not null and app.merged_into(payer) <> owner_id
         or known is not null and (select o.user_id from public.orders o where o.id = known) is distinct from owner_id then
         perform app.refuse_purchase_in_use();
     end if;
@@ -143,6 +143,13 @@ begin
 end;
 $$;
 
+-- Queues a job that tells a store that a purchase was given: it would take it back.
+create or replace function app.queue_acknowledgement(for_provider text, payment text, purchase text) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select app.enqueue_once('acknowledge_purchase',
+        jsonb_build_object('provider', for_provider, 'purchase', purchase), 'acknowledge:' || for_provider || ':' || payment, 5);
+$$;
+
 -- Notes that what paid for a subscription went back.
 create or replace function app.refund_subscription(wanted uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
@@ -172,6 +179,7 @@ revoke execute on function
     app.subscription_status(timestamptz, boolean, timestamptz, boolean),
     app.follow_subscription(public.subscription_transactions, boolean),
     app.extend_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
+    app.queue_acknowledgement(text, text, text),
     app.expire_subscription_transactions(integer)
 from public;
 grant execute on function

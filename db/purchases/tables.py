@@ -38,7 +38,7 @@ class SubscriptionTransaction(Base):
 
     id: Mapped[UuidKey]
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), unique=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
     provider: Mapped[str]
     transaction_id: Mapped[str]
     purchase_id: Mapped[str]

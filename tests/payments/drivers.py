@@ -75,8 +75,19 @@ class Driver(Protocol):
         """The same signature on other words."""
         ...
 
+    def unsigned(self, delivery: Delivery) -> Delivery:
+        """The same without a signature."""
+        ...
 
-class SandboxDriver:
+
+class SignedBeside:
+    """A provider whose signature is in a header or in the query."""
+
+    def unsigned(self, delivery: Delivery) -> Delivery:
+        return replace(delivery, headers={}, query="")
+
+
+class SandboxDriver(SignedBeside):
     """Speaks for the sandbox."""
 
     tells = frozenset({"FAILED", "PENDING", "DISPUTED", "WON", "LOST", "PRODUCT", "USER", "AGE"})
@@ -127,7 +138,7 @@ class SandboxDriver:
         )
 
 
-class PaymobDriver:
+class PaymobDriver(SignedBeside):
     """Speaks for Paymob, which signs no time, and of a refund no more than its order."""
 
     tells = frozenset({"FAILED", "PENDING"})
@@ -170,7 +181,7 @@ class PaymobDriver:
         )
 
 
-class StripeDriver:
+class StripeDriver(SignedBeside):
     """Speaks for Stripe, whose refunds say how much went back of a payment so far."""
 
     tells = frozenset({"FAILED", "PENDING", "DISPUTED", "WON", "LOST", "PRODUCT", "USER", "AGE"})
@@ -289,6 +300,10 @@ class AppStoreDriver:
         return replace(
             delivery, body=orjson.dumps({"signedPayload": f"{head}.{payload}.{signature}"})
         )
+
+    def unsigned(self, delivery: Delivery) -> Delivery:
+        head, payload, _ = orjson.loads(delivery.body)["signedPayload"].split(".")
+        return replace(delivery, body=orjson.dumps({"signedPayload": f"{head}.{payload}."}))
 
 
 def _signed(delivery: Delivery) -> dict[str, object]:

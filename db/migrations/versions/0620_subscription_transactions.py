@@ -56,7 +56,6 @@ def upgrade() -> None:
             ["user_id"], ["users.id"], name=op.f(f"fk_{TABLE}_user_id"), ondelete="SET NULL"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{TABLE}")),
-        sa.UniqueConstraint("order_id", name=op.f(f"uq_{TABLE}_order_id")),
     )
     op.create_index(
         f"ix_{TABLE}_due",
@@ -65,6 +64,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status in ('ACTIVE', 'CANCELLED')"),
     )
+    op.create_index(op.f(f"ix_{TABLE}_order_id"), TABLE, ["order_id"], unique=False)
     op.create_index(op.f(f"ix_{TABLE}_plan_id"), TABLE, ["plan_id"], unique=False)
     op.create_index(
         f"ix_{TABLE}_user_id_created_at_id", TABLE, ["user_id", "created_at", "id"], unique=False
