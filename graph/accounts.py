@@ -297,6 +297,7 @@ class AccountsMutation:
         SignInInput,
         errors=(ErrorCode.INVALID_CREDENTIALS, ErrorCode.EMAIL_NOT_CONFIRMED),
         ignores_dead_token=True,
+        while_read_only=True,
         description="Sign in with e-mail and password. Where the account has a second factor, the "
         "session is null and `secondFactor` says how to go on.",
     )
@@ -313,10 +314,14 @@ class AccountsMutation:
         RefreshSessionInput,
         errors=(ErrorCode.UNAUTHENTICATED, ErrorCode.SESSION_EXPIRED),
         ignores_dead_token=True,
+        while_read_only=True,
         description="Exchange a refresh token for new tokens. Each works once; using one again "
         "later ends the whole session. A member signs in again after 90 days by default "
         "(SESSION_EXPIRED), or proves who they are with `reauthenticate` before.",
     )
     sign_out: SignOutPayload | None = mutation(
-        sign_out, errors=(), description="End the session of the token this is sent with."
+        sign_out,
+        errors=(),
+        while_read_only=True,
+        description="End the session of the token this is sent with.",
     )

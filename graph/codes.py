@@ -247,6 +247,7 @@ class CodesMutation:
         RequestSignInCodeInput,
         errors=(ErrorCode.BAD_USER_INPUT,),
         ignores_dead_token=True,
+        while_read_only=True,
         description=f"Mail a code for `signInWithCode`. {_ALIKE}",
     )
     sign_in_with_code: SessionPayload | None = mutation(
@@ -254,6 +255,7 @@ class CodesMutation:
         SignInWithCodeInput,
         errors=_CODE_ERRORS,
         ignores_dead_token=True,
+        while_read_only=True,
         description="Sign in with a code, without a password. Where the address was not confirmed "
         "before, all other ways into the account end, and `passwordRequired` is true.",
     )

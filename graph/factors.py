@@ -179,6 +179,7 @@ class FactorsMutation:
             ErrorCode.INVALID_CREDENTIALS,
             ErrorCode.CODE_INVALID,
         ),
+        while_read_only=True,
         description="Prove again who you are, in the session you have. What an operation refuses "
         "with FRESH_SIGN_IN_REQUIRED or SECOND_FACTOR_REQUIRED can be sent again afterwards.",
     )
@@ -213,5 +214,6 @@ class FactorsMutation:
         VerifySecondFactorInput,
         errors=(ErrorCode.CODE_INVALID,),
         ignores_dead_token=True,
+        while_read_only=True,
         description="Give the second factor that a sign-in asked for.",
     )

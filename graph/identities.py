@@ -162,6 +162,7 @@ class IdentitiesMutation:
         ExchangeSignInCodeInput,
         errors=(ErrorCode.CODE_INVALID, ErrorCode.INVALID_CREDENTIALS),
         ignores_dead_token=True,
+        while_read_only=True,
         description="Sign in with what the browser brought back from "
         "`/auth/{provider}/start?redirect_to=…`. A new identity opens an account. Sent with a "
         "guest's token and a `codeVerifier`, it turns the guest into a member who keeps "
@@ -177,6 +178,7 @@ class IdentitiesMutation:
             ErrorCode.PROVIDER_FAILED,
         ),
         ignores_dead_token=True,
+        while_read_only=True,
         description="Sign in with an ID token that an app got from a provider by itself. A new "
         "identity opens an account; sent with a guest's token, it turns the guest into a member.",
     )

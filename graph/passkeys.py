@@ -205,6 +205,7 @@ class PasskeysMutation:
         errors=(ErrorCode.CODE_INVALID,),
         needs_input=False,
         ignores_dead_token=True,
+        while_read_only=True,
         description="Begin to sign in with a passkey, or to give one as the second factor.",
     )
     finish_passkey_sign_in: SessionPayload | None = mutation(
@@ -212,6 +213,7 @@ class PasskeysMutation:
         FinishPasskeySignInInput,
         errors=(ErrorCode.CODE_INVALID,),
         ignores_dead_token=True,
+        while_read_only=True,
         description="Sign in with a passkey. One that made sure of its user is two factors: "
         "nothing more is asked for.",
     )

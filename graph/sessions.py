@@ -143,6 +143,7 @@ class SessionsMutation:
         revoke_session,
         RevokeSessionInput,
         errors=(ErrorCode.NOT_FOUND,),
+        while_read_only=True,
         description="End one of the caller's sessions: its tokens die on every node, and its open "
         "subscriptions end, within 5 seconds. Ending it again changes nothing.",
     )
@@ -151,6 +152,7 @@ class SessionsMutation:
         SignOutEverywhereInput,
         errors=(),
         needs_input=False,
+        while_read_only=True,
         description="End all of the caller's sessions, with `keepCurrent` all others. API keys go "
         "on: `revokeApiKey` ends them.",
     )

@@ -47,6 +47,7 @@ from graph.live.source import LiveOperations
 from graph.live.transport import GraphQLWebSocket
 from graph.schema import build_schema
 from graph.shared.answer_memory import AnswerMemory
+from graph.shared.switches import SwitchWatch
 from graph.shared.traffic import Traffic
 from graph.uploads import links
 from server import catalog_pictures, files, sign_in_routes, webhooks
@@ -118,6 +119,7 @@ class Server:
         await self._access.start()
         await database.at_start(self.services.revocations.start)
         await self._rate_reports.start()
+        await self.services.of(SwitchWatch.of).start()
         self.services.of(LastSeen.of).start()
         self.services.of(ForeignTokens.of).start()
         await self.process_group.start(self.process_metrics.tell)
@@ -132,6 +134,7 @@ class Server:
         await self._rate_reports.stop()
         await self.services.of(ForeignTokens.of).stop()
         await self.services.of(LastSeen.of).stop()
+        await self.services.of(SwitchWatch.of).stop()
         await self.services.revocations.stop()
         await self.services.failures.stop()
         await self._access.stop()

@@ -61,6 +61,7 @@ END_OWN_SESSIONS = SqlFunction[list[UUID]](
     "app.end_own_sessions", "uuid[]", kept="uuid", place="jsonb"
 )
 REQUIRED_ADMIN_ID = SqlFunction[UUID]("app.required_admin_id", "uuid")
+IS_ADMIN = SqlFunction[bool]("app.is_admin", "boolean")
 USER_OF_EMAIL_KEY = SqlFunction[UUID | None]("app.user_of_email_key", "uuid", key="text")
 CHANGE_USER = SqlFunction[UUID]("app.change_user", "uuid", given="jsonb")
 GRANT_SIGN_UP_BONUS = SqlFunction[int](

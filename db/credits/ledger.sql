@@ -268,6 +268,7 @@ begin
     if movement is not null then
         return movement;
     end if;
+    wallet.unlimited := wallet.unlimited or app.credits_are_unlimited();
     source := app.draw_credits(wallet, amount);
     movement := app.record_movement(actor_id, 'SPEND', source.taken || app.entry('SPENT', amount),
                                     reason, reference_id, daily_change => source.daily);
@@ -353,6 +354,7 @@ begin
             return new_hold;
         end if;
     end if;
+    wallet.unlimited := wallet.unlimited or app.credits_are_unlimited();
     source := app.draw_credits(wallet, amount);
     insert into public.credit_holds (user_id, amount, reference_id, unlimited, expires_at)
     values (owner_id, amount, hold_reference, wallet.unlimited, now() + lifetime) returning id into new_hold;

@@ -106,6 +106,9 @@ declare
     plan public.plan_subscriptions;
 begin
     perform app.extend_ordered_plan(told);
+    if has_ended then
+        perform app.cut_ordered_plan(told);
+    end if;
     select * into plan from public.plan_subscriptions s
     where s.user_id = told.user_id and s.status <> 'ENDED' for update;
     if plan.plan_id is distinct from told.plan_id or plan.current_period_end is distinct from told.expires_at then
@@ -139,6 +142,19 @@ begin
     if found then
         update public.orders o set paid_until = told.expires_at where o.id = told.order_id;
         perform app.follow_plan_periods(told.user_id, false);
+    end if;
+end;
+$$;
+
+-- Ends the time that a payment gave now, where its store says that it ended before its time. What was given stays.
+create or replace function app.cut_ordered_plan(told public.subscription_transactions) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.plan_periods p set ends_at = greatest(p.starts_at, now())
+    where p.reference = told.order_id::text and p.revoked_at is null and told.expires_at <= now() and p.ends_at > now();
+    if found and not app.follow_plan_periods(told.user_id, false) then
+        perform app.close_plan(told.user_id);
+        perform app.tell_of_plan(told.user_id, 'planLapsed', told.plan_id);
     end if;
 end;
 $$;
@@ -178,7 +194,8 @@ revoke execute on function
     app.refuse_purchase_in_use(), app.apply_subscription_state(text, jsonb),
     app.subscription_status(timestamptz, boolean, timestamptz, boolean),
     app.follow_subscription(public.subscription_transactions, boolean),
-    app.extend_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
+    app.extend_ordered_plan(public.subscription_transactions),
+    app.cut_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
     app.queue_acknowledgement(text, text, text),
     app.expire_subscription_transactions(integer)
 from public;

@@ -78,7 +78,7 @@ def _size_faults(
 def _list_faults(name: str, field: GraphQLField) -> Iterator[str]:
     """A root list shows everybody's rows, so it is of a public table or for admins."""
     spec = spec_of(field)
-    if isinstance(spec, specs.Rows) and not spec.for_admins:
+    if isinstance(spec, specs.OnlyRow) or (isinstance(spec, specs.Rows) and not spec.for_admins):
         shown = backing_of(get_named_type(field.type))
         if shown is not None and not is_public(shown.table):
             yield f"Query.{name} lists everybody's rows and is not for admins"

@@ -25,6 +25,7 @@ from graph.engine.specs import (
     Live,
     Mutate,
     NodeLookup,
+    OnlyRow,
     Page,
     Reference,
     RelatedRow,
@@ -174,6 +175,11 @@ def viewer_row(*, description: str) -> Any:
     return _field(ViewerRow(), description)
 
 
+def only_row(*, description: str) -> Any:
+    """A root field: the row of a public table that has no more than one."""
+    return _field(OnlyRow(), description)
+
+
 def rows(
     order: tuple[str, ...], *, for_admins: bool = False, at_most: int = 100, description: str
 ) -> Any:
@@ -221,6 +227,7 @@ def mutation(
     ignores_dead_token: bool = False,
     demands: Demand = NOTHING_MORE,
     for_api_keys: bool = False,
+    while_read_only: bool = False,
     description: str,
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
@@ -231,7 +238,7 @@ def mutation(
     fresh, or strong, or both; what is for admins always demands a strong one. Whoever has none is
     refused before the operation begins, with codes that need not be among the `errors`. An API key
     with the scope WRITE may send what is `for_api_keys`: never what is about accounts and who gets
-    into them.
+    into them. What works `while_read_only` is refused to nobody then.
     """
     demands |= STRONG_SIGN_IN if for_admins else NOTHING_MORE
 
@@ -252,7 +259,9 @@ def mutation(
         wanted: Any = input_type if needs_input else Optional[input_type]  # noqa: UP045 - at run time
         resolver.__annotations__ = {"input": Annotated[wanted, described]}
     errors = (*errors, *errors_of(demands))
-    spec = Mutate(operation, errors, for_admins, ignores_dead_token, demands, for_api_keys)
+    spec = Mutate(
+        operation, errors, for_admins, ignores_dead_token, demands, for_api_keys, while_read_only
+    )
     return _field(spec, description, resolver=resolver)
 
 
@@ -265,6 +274,7 @@ def live(
     gone: str | None = None,
     kind: str | None = None,
     only_new: bool = False,
+    of_only_row: bool = False,
     description: str,
 ) -> Any:
     """A root subscription field: `field` of its payload shows the row of each event.
@@ -273,10 +283,11 @@ def live(
     those of the actor's groups, or everybody's of a public table. `starts_empty` begins with a null
     item instead of the state now. `gone` names the payload's field with the id of a row that is
     deleted or hidden now, `kind` the one with a `ChangeKind`, null beside no change. `only_new`
-    shows new rows and no other changes.
+    shows new rows and no other changes. `of_only_row` begins with the only row of a public table.
     """
     resolver = watch_entity_arguments if entity else watch_arguments
-    current, entity_argument = "nothing" if starts_empty else "row", "id" if entity else None
+    current = "nothing" if starts_empty else "only" if of_only_row else "row"
+    entity_argument = "id" if entity else None
     spec = Live(topic, field, current, entity_argument, gone, kind, only_new)
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}

@@ -127,6 +127,11 @@ class ViewerRow:
 
 
 @dataclass(frozen=True)
+class OnlyRow:
+    """Root: the row of a public table that has no more than one."""
+
+
+@dataclass(frozen=True)
 class Rows:
     """Root: every readable row of a bounded table; `for_admins`, refused to everybody else.
 
@@ -173,7 +178,8 @@ class Mutate:
     `errors` are the codes that its payload's `errors` may have. One that `ignores_dead_token` is
     what a client renews its session with, or begins one: sent with an expired, revoked or malformed
     token, it runs as if there were none. `demands` is how the actor must have signed in. Only one
-    `for_api_keys` may be sent with such a key.
+    `for_api_keys` may be sent with such a key. One that works `while_read_only` is run for
+    everybody in maintenance: what leads into an account and out of it.
     """
 
     operation: Callable[..., Awaitable[Any]]
@@ -182,6 +188,7 @@ class Mutate:
     ignores_dead_token: bool = False
     demands: Demand = NOTHING_MORE
     for_api_keys: bool = False
+    while_read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,7 @@ class Live:
 
     topic: str
     field: str
-    current: str  # "row": the state now; "nothing": a null item first
+    current: str  # "row", "only": the state now, the table's only one; "nothing": a null item first
     entity_argument: str | None = None
     gone: str | None = None
     kind: str | None = None
@@ -216,6 +223,7 @@ Spec = (
     | Page
     | Computed
     | ViewerRow
+    | OnlyRow
     | Rows
     | Report
     | NodeLookup

@@ -115,13 +115,16 @@ async def scratch_database(
 ) -> AsyncIterator[str]:
     """An empty database beside the worker's own, for a block; yields its owner's URL."""
     owner = await asyncpg.connect(cluster.owner_url)
+    # An owner may not end an autovacuum that is at work there.
+    superuser = await asyncpg.connect(cluster.superuser_url)
     try:
         await owner.execute(f"create database {name} template {template}")
         try:
             yield other_database(cluster.owner_url, name)
         finally:
-            await owner.execute(f"drop database {name} with (force)")
+            await superuser.execute(f"drop database {name} with (force)")
     finally:
+        await superuser.close()
         await owner.close()
 
 

@@ -159,6 +159,7 @@ CALLABLE = {
         "app.sign_out_user(uuid,uuid,text,text)",
         "app.mark_all_notifications_read(timestamp with time zone)",
         "app.promote_user(uuid,text,text)",
+        "app.turn_switch_as_admin(text,boolean,text)",
         "app.unlock_user(uuid,text,text)",
         "app.required_admin_id()",
         "app.send_notification(uuid,text,text,text,jsonb,text)",

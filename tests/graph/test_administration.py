@@ -76,6 +76,7 @@ INPUTS = {
     "sendPasswordReset": '{id: "%s"}',
     "setUserPassword": '{id: "%s", password: "another horse"}',
     "signOutUser": '{id: "%s"}',
+    "setSwitch": '{name: AI_ENABLED, value: true, reason: "%s"}',
     "setTranslation": '{locale: "en", key: "k", text: "%s"}',
     "unlockUser": '{id: "%s"}',
 }

@@ -972,6 +972,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "removeHairColor": {},
     "removeSkinColor": {},
     "removePlan": {"INVALID_STATE": '{id: "free"}'},
+    "setSwitch": {"BAD_USER_INPUT": '{name: AI_ENABLED, value: true, reason: ""}'},
     "setTranslation": {"BAD_USER_INPUT": '{locale: "de", key: "k", text: "t"}'},
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,

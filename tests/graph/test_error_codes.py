@@ -23,6 +23,7 @@ from db.uploads.operations import UploadRecords
 from graph.engine.execution.engine import Engine
 from graph.live.cursors import decode_cursor
 from graph.shared.errors import RequestError, masked
+from graph.shared.switches import read_only
 from jobs import generations
 from jobs.providers import GenerationRequest, ProviderRefused
 from jobs.providers.offline import OfflineProvider
@@ -442,6 +443,7 @@ PROVOKED: dict[str, Provoke] = {
     "PROVIDER_FAILED": said(DomainError(ErrorCode.PROVIDER_FAILED, generations._FAILED)),
     "RATE_LIMITED": too_many_wrong_passwords,
     "SERVICE_UNAVAILABLE": said(unavailable()),
+    "READ_ONLY": said(read_only()),
     "INTERNAL": said(masked("…")),
 }  # fmt: skip
 

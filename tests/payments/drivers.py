@@ -20,12 +20,13 @@ import pytest
 
 from payments.app_store import make_app_store
 from payments.base import Delivery, PaymentProvider
+from payments.google_play import make_google_play
 from payments.paymob import make_paymob
 from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
 from payments.stripe import make_stripe
 from settings import Settings
 
-from ..fakes import app_store, paymob, stripe
+from ..fakes import app_store, google_play, paymob, stripe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,11 +314,62 @@ def _signed(delivery: Delivery) -> dict[str, object]:
     return said
 
 
-DRIVERS: dict[str, type[SandboxDriver | PaymobDriver | StripeDriver | AppStoreDriver]] = {
+class GooglePlayDriver(SignedBeside):
+    """Speaks for Google Play, which is asked what a notification means: it has to know first.
+
+    Who pushes is signed, what is pushed is not.
+    """
+
+    tells = frozenset({"PRODUCT", "USER"})
+
+    def __init__(self, settings: Settings) -> None:
+        self.play = google_play.running()
+        given = settings.model_dump() | self.play.settings
+        made = make_google_play(Settings.model_validate(given))
+        assert made is not None
+        self.provider = made
+        self._prices: dict[str, int] = {}
+
+    def reference(self, order_id: UUID) -> str:
+        return f"token.{order_id}"
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        price = self._prices.setdefault(told.payment, told.amount_cents)
+        if kind == "REFUNDED":
+            refunds = self.play.refunds.setdefault(told.payment, {})
+            refunds[told.refund or str(uuid4())] = told.amount_cents
+            about = google_play.of_void(told.reference, told.payment)
+        else:
+            price = self._prices[told.payment] = told.amount_cents
+            self.play.product(
+                told.reference, told.payment, told.product,
+                **({"obfuscatedExternalAccountId": str(told.user_id)} if told.user_id else {}),
+            )  # fmt: skip
+            about = google_play.of_product(told.reference)
+        self.play.order(told.payment, price, told.currency)
+        return google_play.push(about, event_id=told.event, query=told.payment)
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        return _pushed(delivery, google_play.push_token(google_play.key("somebody else")))
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        head, _, signature = delivery.headers["authorization"].split(".")
+        _, payload, _ = google_play.push_token(sub="5678").split(".")
+        return _pushed(delivery, f"{head.removeprefix('Bearer ')}.{payload}.{signature}")
+
+
+def _pushed(delivery: Delivery, token: str) -> Delivery:
+    return replace(delivery, headers={"authorization": f"Bearer {token}"})
+
+
+DRIVERS: dict[
+    str, type[SandboxDriver | PaymobDriver | StripeDriver | AppStoreDriver | GooglePlayDriver]
+] = {
     "sandbox": SandboxDriver,
     "paymob": PaymobDriver,
     "stripe": StripeDriver,
     "app-store": AppStoreDriver,
+    "google-play": GooglePlayDriver,
 }
 
 

@@ -270,7 +270,13 @@ class _Pricer:
             case specs.NodeLookup(many=True):
                 total.add(self._below(definition, nodes, rows=1), size_of(nodes[0], "ids"))
                 return total
-            case specs.RelatedRow() | specs.ViewerRow() | specs.NodeLookup() | specs.Live():
+            case (
+                specs.RelatedRow()
+                | specs.ViewerRow()
+                | specs.OnlyRow()
+                | specs.NodeLookup()
+                | specs.Live()
+            ):
                 total.rows += 1
             case specs.Column(column):
                 total.add(_column_weight(graph_type, column or python_name(definition)))

@@ -49,6 +49,7 @@ from graph.shared.answer_memory import SMALL_BYTES
 from graph.shared.context import Context
 from graph.shared.errors import RequestError, domain_error, masked, top_level
 from graph.shared.steps import Steps
+from graph.shared.switches import SwitchWatch
 
 # Many faults take long to find and to tell, and nobody needs them told at full speed.
 FEW_FAULTS, FAULTY_PER_SECOND, LONGEST_PAUSE_SECONDS, PAUSED = 10, 20, 2.0, 100
@@ -434,6 +435,8 @@ class Engine:
         if field is None:
             return self._mutation_name
         await run.context.services.mutations.admit(run.context.actor, run.context.network)
+        if not field.spec.while_read_only:
+            await run.context.services.of(SwitchWatch.of).admit(run.context.actor)
         asked_from(run.context)
         arguments = field.arguments(run.variables)
         return await run_mutation(self.database, field.payload, field.spec, arguments, run)

@@ -19,7 +19,7 @@ from graphql import (
     VariableNode,
     get_named_type,
 )
-from sqlalchemy import FromClause, cast, null
+from sqlalchemy import FromClause, cast, null, true
 
 from db.core.access import is_public
 from db.core.actor import Actor
@@ -167,6 +167,8 @@ class SubscriptionPlan:
         if self.spec.current == "nothing":
             return null()
         source = planner.source(self.row_type)
+        if self.spec.current == "only":
+            return planner.row(self.row_type, nodes, (key,), source, true())
         column = source.c[table_behind(self.row_type).key]
         wanted = (
             planner.parameters.actor()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
-from sqlalchemy import case, func, literal_column, not_, null
+from sqlalchemy import case, func, literal_column, not_, null, true
 
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.predicates import came_with_less, is_admin
@@ -54,6 +54,8 @@ class Roots:
                 source = planner.source(named)
                 own = source.c[table_behind(named).key] == planner.parameters.actor()
                 return planner.row(named, nodes, (key,), source, own)
+            case specs.OnlyRow():
+                return planner.row(named, nodes, (key,), planner.source(named), true())
             case specs.Rows(order, for_admins):
                 item = as_object(named)
                 build = partial(planner.rows, item, nodes, (key,), order)

@@ -180,6 +180,12 @@ async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dic
             if len(arguments["ids"]) > 100:
                 raise DomainError(ErrorCode.LIMIT_EXCEEDED, "ids")
             return [await _by_global_id(reader, info.schema, id_) for id_ in arguments["ids"]]
+        case specs.OnlyRow():
+            only = object_type(field.type)
+            backing = backing_of(only)
+            assert backing is not None
+            (row,) = await reader.rows(backing.model, only.name)
+            return row
         case specs.Rows(order, for_admins):
             if for_admins:
                 _refuse_others(reader)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0620"
-down_revision = "0580"
+revision = "0710"
+down_revision = "0690"
 branch_labels = None
 depends_on = None
 
 TABLE = "subscription_transactions"
 # Functions of rows, which go before their table.
 OF_ROWS = (
+    "app.cut_ordered_plan(subscription_transactions)",
     "app.extend_ordered_plan(subscription_transactions)",
     "app.follow_subscription(subscription_transactions, boolean)",
 )
