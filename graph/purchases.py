@@ -31,8 +31,11 @@ from payments.purchases import purchases_of
 
 state_enum(tables.SubscriptionTransactionStatus)
 
-_PROVIDER = "The store, as in a product's `prices`: `app-store`."
-_PROOF = "What the store gave the app: of the App Store the signed transaction (JWS)."
+_PROVIDER = "The store, as in a product's `prices`: `app-store`, `google-play`."
+_PROOF = (
+    "What the store gave the app: of the App Store the signed transaction (JWS), of Google Play the "
+    "purchase token."
+)
 
 
 @backed_by(tables.SubscriptionTransaction, prefix="subscriptionTransaction")
@@ -131,8 +134,8 @@ class PurchasesMutation:
         description="Send the proof of a purchase that was made in an app, and have what it "
         "paid for. The purchase itself is the key: sent again, or told of by the store before, it "
         "gives the same order. It belongs to the account whose id the app gave the store (the "
-        "UUID behind `user_` in `viewer.id`, as `appAccountToken`), or else to the first that "
-        "sends it.",
+        "UUID behind `user_` in `viewer.id`, as `appAccountToken` or "
+        "`obfuscatedExternalAccountId`), or else to the first that sends it.",
     )
     restore_purchases: RestorePurchasesPayload | None = mutation(
         restore_purchases,

@@ -153,7 +153,7 @@ class GooglePlayProvider:
         )
 
     async def read_purchase(self, proof: str, buyer: UUID) -> ProvenPurchase:
-        """What Google Play says of a purchase token: of a subscription, or of what is bought once."""
+        """What Google Play says of a purchase token, of a subscription or of something else."""
         if not 0 < len(proof) <= PROOF_MAX_CHARACTERS or not proof.isascii():
             raise purchase_invalid(NAME, "it is no token")
         for ask in (self._subscription, self._product):
