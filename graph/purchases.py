@@ -33,8 +33,8 @@ state_enum(tables.SubscriptionTransactionStatus)
 
 _PROVIDER = "The store, as in a product's `prices`: `app-store`, `google-play`."
 _PROOF = (
-    "What the store gave the app: of the App Store the signed transaction (JWS), of Google Play the "
-    "purchase token."
+    "What the store gave the app: of the App Store the signed transaction (JWS), of Google Play "
+    "the purchase token."
 )
 
 

@@ -146,12 +146,15 @@ begin
 end;
 $$;
 
--- Ends the time that a payment gave now, where its store says that it ended before its time. What was given stays.
+-- Ends the time that a subscription's payments gave now, where its store says that it ended before that. The credits
+-- stay until they expire.
 create or replace function app.cut_ordered_plan(told public.subscription_transactions) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update public.plan_periods p set ends_at = greatest(p.starts_at, now())
-    where p.reference = told.order_id::text and p.revoked_at is null and told.expires_at <= now() and p.ends_at > now();
+    where p.revoked_at is null and told.expires_at <= now() and p.ends_at > now() and p.reference in (
+        select t.order_id::text from public.subscription_transactions t
+        where t.user_id = told.user_id and t.provider = told.provider and t.purchase_id = told.purchase_id);
     if found and not app.follow_plan_periods(told.user_id, false) then
         perform app.close_plan(told.user_id);
         perform app.tell_of_plan(told.user_id, 'planLapsed', told.plan_id);

@@ -23,9 +23,8 @@ on conflict do nothing
 """
 PRICES = """
 insert into product_prices (product_id, provider, amount_cents, currency, billing_interval, price_id)
-values ('store-credits', $1, 500, 'USD', null, 'com.shop.credits'),
-    ('store-month', $1, 499, 'USD', 'MONTH', 'com.shop.premium.month'),
-    ('store-year', $1, 2999, 'USD', 'YEAR', 'com.shop.premium.year')
+values ('store-credits', $1, 500, 'USD', null, $2), ('store-month', $1, 499, 'USD', 'MONTH', $3),
+    ('store-year', $1, 2999, 'USD', 'YEAR', $4)
 on conflict do nothing
 """
 SHIFTS = (
@@ -86,8 +85,8 @@ class Subscribers:
         return [row["reason"] for row in rows]
 
 
-async def subscribers_of(shop: Shop, owner: asyncpg.Connection) -> Subscribers:
-    """A shop whose store sells credits, a month and a year."""
+async def subscribers_of(shop: Shop, owner: asyncpg.Connection, *names: str) -> Subscribers:
+    """A shop whose store sells credits, a month and a year, by these names."""
     await owner.execute(PRODUCTS)
-    await owner.execute(PRICES, shop.driver.provider.name)
+    await owner.execute(PRICES, shop.driver.provider.name, *names)
     return Subscribers(shop)

@@ -228,7 +228,9 @@ async def store(
     database: Database, owner: asyncpg.Connection, settings: Settings, make_user: MakeUser
 ) -> Subscribers:
     shop = await open_shop("app-store", database, owner, settings, make_user)
-    return await subscribers_of(shop, owner)
+    return await subscribers_of(
+        shop, owner, "com.shop.credits", "com.shop.premium.month", "com.shop.premium.year"
+    )
 
 
 class Subscription:
