@@ -130,6 +130,7 @@ class Settings(BaseSettings):
     access_token_seconds: Annotated[int, Field(ge=30)] = 900
     refresh_token_days: Annotated[int, Field(ge=1)] = 30
     session_lifetime_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    guest_days: Annotated[int, Field(ge=1, le=3_650)] = 90
     password_blocklist: Annotated[list[str], NoDecode] = []
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     fresh_sign_in_seconds: Annotated[int, Field(ge=30)] = 900

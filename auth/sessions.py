@@ -91,6 +91,7 @@ class Sessions:
         self.life = SessionLife(
             unused=timedelta(days=settings.refresh_token_days),
             proven=timedelta(days=settings.session_lifetime_days),
+            guest=timedelta(days=settings.guest_days),
         )
 
     async def open(

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from cli.core.terminal import console, fail, operator, owner_url, result_console, run
 from settings import get_settings
 
 if TYPE_CHECKING:
     from db.activities.importing import ActivityReport
+    from db.imports.attuned.importing import AttunedOptions, AttunedReport
     from db.imports.importing import ImportOptions, ImportReport
+    from db.imports.rules import Refused
 
 commands = typer.Typer(name="import", no_args_is_help=True, help="Moving in.")
 
@@ -50,13 +56,17 @@ def import_users_command(
 
     if not source.startswith(DATABASE_SCHEMES) and not Path(source).is_file():
         fail(f"{source} is neither a file nor a URL like postgresql://….")
-    if report is not None and not report.absolute().parent.is_dir():
-        fail(f"There is no folder {report.absolute().parent} for the report.")
+    _check_folder(report)
     options = ImportOptions(operator(), with_bonus=bonus, is_dry_run=dry_run)
     done = run(_import(source, identities, options))
     if report is not None:
-        _write_report(report, done)
+        _write_report(report, done.refused)
     _show(done, options)
+
+
+def _check_folder(report: Path | None) -> None:
+    if report is not None and not report.absolute().parent.is_dir():
+        fail(f"There is no folder {report.absolute().parent} for the report.")
 
 
 async def _import(source: str, identities: Path | None, options: ImportOptions) -> ImportReport:
@@ -100,11 +110,11 @@ def _show(report: ImportReport, options: ImportOptions) -> None:
         console.print("… and more: --report FILE.csv writes all of them.")
 
 
-def _write_report(path: Path, report: ImportReport) -> None:
+def _write_report(path: Path, refused: Iterable[Refused]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("id", "reason"))
-        writer.writerows((one.id, one.reason) for one in report.refused)
+        writer.writerows((one.id, one.reason) for one in refused)
 
 
 @commands.command("activities")
@@ -157,3 +167,79 @@ async def _import_activities(source: Path, *, replaces: bool, is_dry_run: bool) 
             is_dry_run=is_dry_run,
             tell=lambda written: shown.update(line, description=f"{written:,} written"),
         )
+
+
+@commands.command("attuned")
+def import_attuned_command(
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="URL", help="The prototype's database; it is only read."),
+    ],
+    backup: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for its tables as CSV; in the data folder if unsaid."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Where to write what was not taken, and why, as CSV.")
+    ] = None,
+) -> None:
+    """Brings Attuned's prototype: surveys, partners, games. Run it as often as needed."""
+    from db.imports.attuned.importing import AttunedOptions
+
+    if not source.startswith(DATABASE_SCHEMES):
+        fail("--from is no URL like postgresql://….")
+    _check_folder(report)
+    folder = backup or get_settings().data_directory / f"attuned-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    if folder.exists():
+        fail(f"{folder} is there already: name a new folder with --backup.")
+    options = AttunedOptions(operator(), is_dry_run=dry_run, backup=folder)
+    done = run(_import_attuned(source, options))
+    if report is not None:
+        _write_report(report, (one for stage in done.stages.values() for one in stage.refused))
+    _show_attuned(done, options)
+
+
+async def _import_attuned(source: str, options: AttunedOptions) -> AttunedReport:
+    from db.imports.attuned.importing import import_attuned
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as shown:
+        line = shown.add_task("Reading")
+        return await import_attuned(
+            owner_url(get_settings()),
+            source,
+            options,
+            lambda text: shown.update(line, description=text),
+        )
+
+
+def _show_attuned(report: AttunedReport, options: AttunedOptions) -> None:
+    """Of each stage what became of its rows, then what is to be looked at."""
+    table = Table("Of", "read", "imported", "already there", "not taken", box=SIMPLE_HEAD)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, stage in report.stages.items():
+        figures = (stage.read, stage.imported, stage.already_there, len(stage.refused))
+        table.add_row(name, *(f"{figure:,}" for figure in figures))
+    out = result_console()
+    out.print(table)
+    out.print(f"{report.guests:>9,}  guests made of anonymous profiles", markup=False)
+    differing, again = report.differing_powers, report.asked_again
+    out.print(f"{len(differing):>9,}  profiles with another orientation than before", markup=False)
+    out.print(f"{len(again):>9,}  surveys with something to answer again", markup=False)
+    for name, stage in report.stages.items():
+        for reason, count in stage.reasons.most_common():
+            out.print(f"{count:>13,}  {name}: {reason}", markup=False, soft_wrap=True)
+    for line in (*differing, *again)[:SHOWN_PROBLEMS]:
+        console.print(f"look at {line}", markup=False, soft_wrap=True)
+    if options.is_dry_run:
+        console.print("Tried alone: nothing was written, and no backup made.")
+    elif report.backup is not None:
+        console.print(f"The prototype's tables as they were: {report.backup}", soft_wrap=True)

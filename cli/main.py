@@ -16,7 +16,7 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
-from cli.core.terminal import console, fail, owner_url, say, serving_url
+from cli.core.terminal import console, fail, operator, owner_url, run, say, serving_url
 from server.logs import is_plain
 from settings import Settings, get_settings
 
@@ -197,16 +197,35 @@ def migrate() -> None:
 
 
 @app.command()
-def seed(name: Annotated[str, typer.Argument(help="Which seed, such as demo.")]) -> None:
+def seed(
+    name: Annotated[str, typer.Argument(help="Which seed, such as demo.")],
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Add people who show the product (attuned), for trying it."),
+    ] = False,
+) -> None:
     """Loads a product's plans, tools, choices and terms."""
     from db.core.seeding import UnknownSeedError, load_seed
 
+    settings = get_settings()
+    if demo and name != "attuned":
+        fail(f"The seed {name} has no people: `tallygraph seed attuned --demo`.")
+    if demo and settings.production:
+        fail("This is a production deployment: everybody knows the password of these people.")
     try:
-        counts = asyncio.run(load_seed(owner_url(get_settings()), name))
+        counts = asyncio.run(load_seed(owner_url(settings), name))
     except UnknownSeedError as error:
         fail(str(error))
+    if demo:
+        from cli.core.passwords import hashed
+        from db.demo.loading import load_people
+        from db.demo.people import PASSWORD
+
+        counts |= run(load_people(owner_url(settings), hashed(PASSWORD), operator()))
     for table, count in counts.items():
         console.print(f"{count:5}  {table}")
+    if demo:
+        console.print(f"alice@test.com, bob, charlie, diana and eve sign in with: {PASSWORD}")
 
 
 @app.command()

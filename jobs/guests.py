@@ -1,7 +1,8 @@
-"""Scheduled work on guests: what a merged guest's last requests still wrote follows them."""
+"""Scheduled work on guests: the last writes of merged ones, and the end of those who stay away."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -11,8 +12,9 @@ from db.core.actor import SERVICE
 from db.core.outages import cannot_serve
 from db.core.pool import Database
 from db.core.retries import retried
-from db.guests.operations import settle_merge, unsettled_merges
+from db.guests.operations import ENDED_AT_ONCE, end_idle, settle_merge, unsettled_merges
 from jobs.core.declare import every
+from settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -42,3 +44,15 @@ async def _settle(database: Database, guest_id: UUID) -> None:
     else:
         if late:
             log.info("late rows of merged guests moved", rows=late)
+
+
+@every("43 3 * * *")
+async def end_idle_guests(database: Database, settings: Settings) -> None:
+    """Queue the erasing of guests who have used nothing for `GUEST_DAYS`."""
+    ended = 0
+    while found := await end_idle(database, timedelta(days=settings.guest_days)):
+        ended += found
+        if found < ENDED_AT_ONCE:
+            break
+    if ended:
+        log.info("guests.ended", guests=ended)

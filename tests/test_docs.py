@@ -24,6 +24,7 @@ PATH = re.compile(
     r"\.?[\w-]+(?:/[\w.-]+)*/?(?:[\w-]*\.(?:py|sql|md|graphql|toml|sh|lock)|(?<=/))"
     r"|(?:script|\.ci|tests|docs|db|graph|auth|jobs)/[\w./-]+"
 )
+NAME = re.compile(r"[a-zA-Z]\w+")
 CALL = re.compile(r"(app\.)?(?:(\w+)\.)?(\w+)\(\)")
 
 
@@ -218,3 +219,14 @@ def test_every_test_that_a_document_names_is_there() -> None:
     }
     assert len(named) > 50, "the list of requirements names the test of each"
     assert [(file, name) for file, name in sorted(named) if name not in there] == []
+
+
+def test_every_operation_that_who_moves_is_told_of_is_there() -> None:
+    table = read("docs/migrating/attuned.md").partition("## 5. Switch")[2]
+    cells = re.findall(r"^\| [^|]+ \| ([^|]+) \|$", table, re.MULTILINE)
+    named = {
+        name for cell in cells for span in CODE_SPAN.findall(cell) for name in NAME.findall(span)
+    }
+    fields = set(re.findall(r"^  (\w+)(?:\(|:)", read("schema.graphql"), re.MULTILINE))
+    assert len(named) > 40
+    assert named <= fields

@@ -24,15 +24,20 @@ from db.core.pool import Transaction
 class SessionLife:
     """How long a session goes on unused, and how long after its owner last proved who they are.
 
-    A guest's goes on as long as it is used: they could not sign in again.
+    A guest's goes on while it is used within `guest`: they could not sign in again.
     """
 
     unused: timedelta
     proven: timedelta
+    guest: timedelta | None = None
+
+    def unused_by(self, *, is_guest: bool) -> timedelta:
+        """How long a session and its newest refresh token last without use."""
+        return self.guest if is_guest and self.guest is not None else self.unused
 
     def end(self, authenticated_at: Any, *, is_guest: bool) -> Any:
         """When a session that is used now ends, as SQL."""
-        unused = CLOCK + self.unused
+        unused = CLOCK + self.unused_by(is_guest=is_guest)
         return unused if is_guest else func.least(unused, authenticated_at + self.proven)
 
     def sign_in_is_over(self) -> Any:
@@ -96,7 +101,8 @@ async def open_session(
         .returning(Session.id, *_assurance_columns())
     )
     assert row is not None
-    await _store_refresh_token(transaction, row["id"], refresh_token_hash, session_life.unused)
+    unused = session_life.unused_by(is_guest=is_guest)
+    await _store_refresh_token(transaction, row["id"], refresh_token_hash, unused)
     await end_oldest_sessions(transaction, user_id)
     return row["id"], _assurance(row)
 
@@ -149,7 +155,8 @@ async def rotate_refresh_token(
         return RefreshRefused(session_id)
     if token.decision is RefreshDecision.ROTATE:
         await _use_up(transaction, presented_hash, successor_hash)
-        await _store_refresh_token(transaction, session_id, successor_hash, session_life.unused)
+        unused = session_life.unused_by(is_guest=account.is_anonymous)
+        await _store_refresh_token(transaction, session_id, successor_hash, unused)
         await forget_oldest_tokens(transaction, session_id)
         ends = session_life.end(Session.authenticated_at, is_guest=account.is_anonymous)
         await _prolong_session(transaction, session_id, ends, address)

@@ -87,6 +87,13 @@ class User(Base):
         Index("uq_users_email_key", "email_key", unique=True),
         Index("uq_users_username_key", "username_key", unique=True),
         Index("ix_users_created_at_id", "created_at", "id"),
+        # Among whom those are that nobody uses any more (db/guests/idle.sql).
+        Index(
+            "ix_users_guests",
+            "created_at",
+            "id",
+            postgresql_where=text("is_anonymous and status = 'active'"),
+        ),
     )
     access = Access(
         read=AnyOf(Owner("id"), Admin()),

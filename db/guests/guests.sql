@@ -1,4 +1,4 @@
--- Merging a guest into a member's account. What becomes of each table's rows is declared beside it
+-- Guests: merging one into a member's account, and the end of those whom nobody uses any more. What becomes of each table's rows is declared beside it
 -- (`on_merge`); `app.move_rows()` is made of that.
 
 -- Locks both for a merge: wallets first, as everything does that needs more than a wallet, then the
@@ -65,11 +65,38 @@ begin
 end;
 $$;
 
+-- Has some guests erased who have used nothing for so long, as accounts that their owners deleted are. A guest stays
+-- who has credits or a plan that was paid for, or is in an organization: others would lose something. Returns how many.
+create or replace function app.end_idle_guests(idle interval, at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    guest uuid;
+    ended integer := 0;
+begin
+    for guest in
+        select u.id from public.users u
+        where u.is_anonymous and u.status = 'active' and u.created_at < now() - idle
+            and not exists (select from public.sessions s where s.user_id = u.id and s.last_used_at >= now() - idle)
+            and not exists (select from public.account_deletions d where d.user_id = u.id)
+            and not exists (select from public.credit_grants g
+                where g.user_id = u.id and g.usable and g.source = 'PURCHASE')
+            and not exists (select from public.plans p where p.id = u.plan_id and p.price_cents > 0)
+            and not exists (select from public.organization_members m where m.user_id = u.id)
+        order by u.created_at, u.id limit at_most for no key update of u skip locked
+    loop
+        insert into public.account_deletions (user_id, deletes_at) values (guest, now());
+        perform app.enqueue_erasing(guest);
+        ended := ended + 1;
+    end loop;
+    return ended;
+end;
+$$;
+
 revoke execute on function
     app.lock_for_merge(uuid, uuid), app.merge_guest(uuid, uuid), app.unsettled_merges(integer),
-    app.settle_merge(uuid)
+    app.settle_merge(uuid), app.end_idle_guests(interval, integer)
 from public;
 grant execute on function
     app.lock_for_merge(uuid, uuid), app.merge_guest(uuid, uuid), app.unsettled_merges(integer),
-    app.settle_merge(uuid)
+    app.settle_merge(uuid), app.end_idle_guests(interval, integer)
 to service;

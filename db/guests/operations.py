@@ -1,10 +1,10 @@
-"""The commands of guests: merging one into a member's account, and what follows."""
+"""The commands of guests: merging one into a member's account, and ending those who stay away."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,15 +13,17 @@ from sqlalchemy import select
 
 from db.accounts.operations import Account
 from db.accounts.tables import RefreshToken, Session, User, UserStatus
-from db.core.commands import SqlFunction, call, call_rows
-from db.core.pool import Transaction
+from db.core.commands import SqlFunction, call, call_as_service, call_rows
+from db.core.pool import Database, Transaction
 from db.guests.tables import GuestMerge
 
 MERGE_LIMIT = 500
+ENDED_AT_ONCE = 500
 _LOCK_FOR_MERGE = SqlFunction[bool]("app.lock_for_merge", "boolean", guest="uuid", member="uuid")
 _MERGE_GUEST = SqlFunction[Any]("app.merge_guest", "guest_merges", guest="uuid", member="uuid")
 _UNSETTLED_MERGES = SqlFunction[UUID]("app.unsettled_merges", "uuid", at_most="integer")
 _SETTLE_MERGE = SqlFunction[int]("app.settle_merge", "integer", guest="uuid")
+_END_IDLE = SqlFunction[int]("app.end_idle_guests", "integer", idle="interval", at_most="integer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ async def unsettled_merges(transaction: Transaction) -> list[UUID]:
 async def settle_merge(transaction: Transaction, guest_id: UUID) -> int:
     """Moves what a guest's last requests wrote after the merge; returns how many rows."""
     return await call(transaction, _SETTLE_MERGE(guest=guest_id))
+
+
+async def end_idle(database: Database, idle: timedelta) -> int:
+    """Has some guests erased who have used nothing for so long; returns how many."""
+    return await call_as_service(database, _END_IDLE(idle=idle, at_most=ENDED_AT_ONCE))
 
 
 def _merged(row: Any) -> Merged:

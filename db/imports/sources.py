@@ -29,9 +29,9 @@ _IDENTITIES = "select to_jsonb(i) as row from auth.identities i where i.user_id 
 _REFUSALS = {
     "28": "The source refused the user or the password: correct them in its URL.",
     "3D000": "The source has no database of the name in its URL: correct it.",
-    "3F000": "This database has no table auth.users: name a Supabase project's.",
-    "42P01": "This database has no table auth.users: name a Supabase project's.",
-    "42501": "The user in the source's URL may not read auth.users: name one that may.",
+    "3F000": "This database has no table {table}: name a {product}'s.",
+    "42P01": "This database has no table {table}: name a {product}'s.",
+    "42501": "The user in the source's URL may not read {table}: name one that may.",
     "08": "The connection to the source was lost: run this again, it goes on where it stopped.",
 }
 _HAS_IDENTITIES = "select to_regclass('auth.identities') is not null"
@@ -39,7 +39,7 @@ _HAS_IDENTITIES = "select to_regclass('auth.identities') is not null"
 
 async def from_database(url: str) -> AsyncIterator[list[SourceRow]]:
     """The users of a Supabase project, whose database `url` names, in the order of their ids."""
-    with _source_refusals():
+    with source_refusals("auth.users", "Supabase project"):
         connection = await asyncpg.connect(url)
         try:
             await connection.execute("set default_transaction_read_only = on")
@@ -60,8 +60,11 @@ async def from_database(url: str) -> AsyncIterator[list[SourceRow]]:
 
 
 @contextmanager
-def _source_refusals() -> Iterator[None]:
-    """What the source refuses is said of the source, in a sentence without its URL."""
+def source_refusals(table: str, product: str) -> Iterator[None]:
+    """What the source refuses is said of the source, in a sentence without its URL.
+
+    `table` is one that every source of the kind has, and `product` whose such a source is.
+    """
     try:
         yield
     except OSError:
@@ -72,6 +75,7 @@ def _source_refusals() -> Iterator[None]:
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         state = getattr(error, "sqlstate", None) or ""
         said = next((text for start, text in _REFUSALS.items() if state.startswith(start)), None)
+        said = said and said.format(table=table, product=product)
         raise _bad(said or f"The source could not be read: {type(error).__name__}.") from None
 
 

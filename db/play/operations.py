@@ -40,6 +40,9 @@ _COMPLETE = SqlFunction[UUID](
 )
 _EXPIRE = SqlFunction[int]("app.expire_play_sessions", "integer", at_most="integer")
 _SET_FREE = SqlFunction[None]("app.set_free_daily_activities", "void", activities="integer")
+NEXT_MIDNIGHT = SqlFunction[Any](
+    "app.next_midnight", "timestamp with time zone", at="timestamp with time zone", zone="text"
+)
 # What of a user's day the schema shows.
 USED = SqlFunction[int]("app.play_used", "integer", owner_id="uuid")
 LIMIT = SqlFunction[int]("app.play_limit", "integer", owner_id="uuid")

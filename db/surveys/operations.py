@@ -83,7 +83,7 @@ def submit(run_id: UUID) -> PythonCommand[UUID]:
         items = [ScoredItem(**item) for item in read["items"]]
         refuse_any(_unanswered(items, read))
         scores = profile_of(items, read["form"], read["answers"])
-        return await call(transaction, _MAKE_PROFILE(wanted=run_id, scores=_stored(scores)))
+        return await call(transaction, _MAKE_PROFILE(wanted=run_id, scores=stored_profile(scores)))
 
     return PythonCommand(run)
 
@@ -96,7 +96,7 @@ def _unanswered(items: Sequence[ScoredItem], read: Mapping[str, Any]) -> list[Do
     return [bad_input(f"Answer {listed} first.", "input", "runId")] if missing else []
 
 
-def _stored(scores: ProfileScores) -> dict[str, Any]:
+def stored_profile(scores: ProfileScores) -> dict[str, Any]:
     """A profile by the columns' names, its scores as rows."""
     return {
         "power_orientation": scores.power.orientation,

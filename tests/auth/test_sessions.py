@@ -146,7 +146,7 @@ async def test_a_guests_session_goes_on_as_long_as_it_is_used(services: AuthServ
     left = (
         "select round(extract(epoch from expires_at - now()) / 86400) from sessions where id = :id"
     )
-    assert await services.value(left, id=guest.session_id) == 30
+    assert await services.value(left, id=guest.session_id) == 90
 
 
 async def test_a_locked_user_is_out(services: AuthServices, owner: asyncpg.Connection) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0710"
-down_revision = "0690"
+revision = "0720"
+down_revision = "0710"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""People who show a product, for a deployment that is tried."""

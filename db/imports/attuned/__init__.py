@@ -1,0 +1,1 @@
+"""People, surveys, partners and games brought from Attuned's prototype."""
