@@ -118,6 +118,7 @@ _ERRORS = (
     ErrorCode.INVALID_STATE,
     ErrorCode.PURCHASE_INVALID,
     ErrorCode.PURCHASE_IN_USE,
+    ErrorCode.LIMIT_EXCEEDED,
     ErrorCode.PROVIDER_NOT_CONFIGURED,
     ErrorCode.PROVIDER_FAILED,
 )

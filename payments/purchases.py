@@ -49,13 +49,15 @@ class Purchases:
     async def validate(self, actor: Actor, *, provider: str, proof: str) -> UUID:
         """Gives a user what a proof says that they bought; its order, the same for the same proof.
 
-        PURCHASE_INVALID for what proves nothing, PURCHASE_IN_USE for what is another user's.
+        PURCHASE_INVALID for what proves nothing, PURCHASE_IN_USE for what is another user's,
+        LIMIT_EXCEEDED for too many in an hour.
         """
         store: object = self.providers.get(provider)
         if not isinstance(store, SellsInApps):
             raise provider_not_configured("input", "provider")
         assert actor.user_id is not None
         buyer = actor.user_id
+        await operations.take_proof(self._database, buyer)
         proven = await store.read_purchase(proof, buyer)
         if proven.is_test and self._is_production:
             raise purchase_invalid(provider, "it is of the store's test mode")

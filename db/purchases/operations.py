@@ -11,7 +11,13 @@ from db.core.pool import Database
 _CLAIM = SqlFunction[UUID](
     "app.claim_purchase", "uuid", owner_id="uuid", from_provider="text", events="jsonb"
 )
+_TAKE_PROOF = SqlFunction[None]("app.take_proof", "void", owner_id="uuid")
 _EXPIRE = SqlFunction[int]("app.expire_subscription_transactions", "integer", at_most="integer")
+
+
+async def take_proof(database: Database, owner_id: UUID) -> None:
+    """Counts that a user sends a proof; LIMIT_EXCEEDED for too many in an hour."""
+    await call_as_service(database, _TAKE_PROOF(owner_id=owner_id))
 
 
 async def claim_purchase(

@@ -33,6 +33,19 @@ exception when sqlstate 'TG001' then
 end;
 $$;
 
+-- Counts that a user sends a proof, for which a store may have to be asked: 100 in an hour, LIMIT_EXCEEDED beyond.
+create or replace function app.take_proof(owner_id uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hourly_limit constant integer := 100;
+begin
+    if app.take_from_budget('proof', sha256(uuid_send(owner_id)), hourly_limit, interval '1 hour') is not null then
+        perform app.refuse('LIMIT_EXCEEDED', format(
+            'One user proves at most %s purchases in an hour. Wait, then send it again.', hourly_limit));
+    end if;
+end;
+$$;
+
 -- Refuses a purchase whose account token, or whose order, is another user's.
 create or replace function app.refuse_purchase_of_another(owner_id uuid, from_provider text, event jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -193,7 +206,7 @@ end;
 $$;
 
 revoke execute on function
-    app.claim_purchase(uuid, text, jsonb), app.refuse_purchase_of_another(uuid, text, jsonb),
+    app.take_proof(uuid), app.claim_purchase(uuid, text, jsonb), app.refuse_purchase_of_another(uuid, text, jsonb),
     app.refuse_purchase_in_use(), app.apply_subscription_state(text, jsonb),
     app.subscription_status(timestamptz, boolean, timestamptz, boolean),
     app.follow_subscription(public.subscription_transactions, boolean),
@@ -203,5 +216,5 @@ revoke execute on function
     app.expire_subscription_transactions(integer)
 from public;
 grant execute on function
-    app.claim_purchase(uuid, text, jsonb), app.expire_subscription_transactions(integer)
+    app.take_proof(uuid), app.claim_purchase(uuid, text, jsonb), app.expire_subscription_transactions(integer)
 to service;

@@ -56,6 +56,19 @@ def _proving(mutation: str, **changed: Any) -> Any:
     return provoke
 
 
+def _proving_much(mutation: str) -> Any:
+    """One proof more than a user may send in an hour."""
+
+    async def provoke(stage: Any) -> str:
+        stage.services.of(purchases_of).providers["app-store"] = store()
+        await stage.owner.execute(
+            "select app.take_proof($1) from generate_series(1, 100)", stage.actor.user_id
+        )
+        return _given(mutation, "app-store", "a proof")
+
+    return provoke
+
+
 def _closed(mutation: str) -> Any:
     async def provoke(stage: Any) -> str:
         stage.services.of(purchases_of).providers["closed"] = Closed("secret", "http://localhost")
@@ -70,6 +83,7 @@ def _provoked(mutation: str) -> dict[str, Any]:
         "INVALID_STATE": _proving(mutation, quantity=2),
         "PURCHASE_INVALID": _proving(mutation, bundleId="com.another.app"),
         "PURCHASE_IN_USE": _proving(mutation, appAccountToken=str(uuid4())),
+        "LIMIT_EXCEEDED": _proving_much(mutation),
         "PROVIDER_NOT_CONFIGURED": _given(mutation, "none", "a proof"),
         "PROVIDER_FAILED": _closed(mutation),
     }
