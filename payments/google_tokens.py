@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from db.core.errors import DomainError
 from db.core.service_account import GRANT_TYPE, ServiceAccount
 from payments.base import DeliveryRefusal, DeliveryRefused, provider_failed
 from payments.calls import get_json, post_form
@@ -19,6 +20,8 @@ LONGEST_TOKEN = 16_384
 KEEP_SECONDS = 3600.0
 # A key that is not known is looked for this often, whoever names one.
 LOOK_AGAIN_SECONDS = 60.0
+# What failed is not asked for again sooner, however many wait for it.
+RETRY_SECONDS = 5.0
 RENEW_BEFORE_SECONDS = 300.0
 
 
@@ -35,7 +38,7 @@ class PushTokens:
         self._email = email
         self._lock = asyncio.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = float("-inf")
+        self._fetched_at = self._failed_at = float("-inf")
 
     async def verify(self, authorization: str) -> None:
         """DeliveryRefused unless the header has a token of the subscription's account for us."""
@@ -68,10 +71,21 @@ class PushTokens:
         async with self._lock:
             age = time.monotonic() - self._fetched_at
             if age >= (KEEP_SECONDS if kid in self._keys else LOOK_AGAIN_SECONDS):
-                await self._fetch()
+                await self._look(is_needed=kid not in self._keys)
         if kid not in self._keys:
             raise jwt.InvalidKeyError("kid")
         return self._keys[kid]
+
+    async def _look(self, *, is_needed: bool) -> None:
+        """Fetches the keys; those that are there go on being used while that fails."""
+        if time.monotonic() - self._failed_at >= RETRY_SECONDS:
+            try:
+                await self._fetch()
+                return
+            except DomainError:
+                self._failed_at = time.monotonic()
+        if is_needed:
+            raise provider_failed(self._provider, "its keys cannot be had")
 
     async def _fetch(self) -> None:
         answer = await get_json(self._provider, self._keys_url, {})
@@ -93,12 +107,17 @@ class ServiceToken:
         self._lock = asyncio.Lock()
         self._value = ""
         self._renew_at = 0.0
+        self._failed_at = float("-inf")
 
     async def get(self) -> str:
         """The token; PROVIDER_FAILED when there is none to be had."""
         async with self._lock:
             if time.monotonic() >= self._renew_at:
+                if time.monotonic() - self._failed_at < RETRY_SECONDS:
+                    raise provider_failed(self._provider, "there was no access token just now")
+                self._failed_at = time.monotonic()
                 await self._renew()
+                self._failed_at = float("-inf")
             return self._value
 
     async def _renew(self) -> None:

@@ -82,6 +82,9 @@ begin
         perform app.park_event(event ->> 'payment_id');
     end if;
     ordered := (app.lock_order(payment.order_id)).locked;
+    if ordered.plan_id is null then
+        return ordered.id;
+    end if;
     insert into public.subscription_transactions as t (user_id, order_id, provider, transaction_id, purchase_id, plan_id,
         amount_cents, currency, started_at, expires_at, auto_renews, grace_ends_at, told_at, status)
     select ordered.user_id, ordered.id, from_provider, event ->> 'payment_id', event -> 'references' ->> 0, ordered.plan_id,
@@ -167,7 +170,11 @@ begin
     update public.plan_periods p set ends_at = greatest(p.starts_at, now())
     where p.revoked_at is null and told.expires_at <= now() and p.ends_at > now() and p.reference in (
         select t.order_id::text from public.subscription_transactions t
-        where t.user_id = told.user_id and t.provider = told.provider and t.purchase_id = told.purchase_id);
+        where t.user_id = told.user_id and t.provider = told.provider and t.purchase_id = told.purchase_id)
+        -- Not by what was told before somebody subscribed again.
+        and not exists (select from public.subscription_transactions t
+            where t.user_id = told.user_id and t.provider = told.provider and t.purchase_id = told.purchase_id
+                and t.told_at > told.told_at);
     if found and not app.follow_plan_periods(told.user_id, false) then
         perform app.close_plan(told.user_id);
         perform app.tell_of_plan(told.user_id, 'planLapsed', told.plan_id);

@@ -329,11 +329,29 @@ async def test_a_period_of_grace(store: Subscribers, ends: str) -> None:
         assert await store.plan(one.user) == ("free", "ENDED", False)
 
 
-async def test_a_refund_ends_the_plan_and_its_reversal_gives_it_again(store: Subscribers) -> None:
-    until = NOW + MONTH
+async def test_who_subscribes_again_keeps_what_an_old_end_is_told_of(store: Subscribers) -> None:
+    until = NOW + timedelta(hours=1)
     one = await subscribed(store, until)
+    await store.later(one.user, timedelta(hours=2))
+    ended = one.says("EXPIRED", one.paid(until - timedelta(hours=2)), "VOLUNTARY")
+    again = one.says("SUBSCRIBED", one.paid(NOW + MONTH, 2), "RESUBSCRIBE")
+    await store.tell(again, ended)
+    assert await store.plan(one.user) == ("pro", "ACTIVE", True)
+    assert await store.transactions(one.user) == [
+        ("EXPIRED", False, False), ("ACTIVE", True, False)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("price", [4990, 0])
+async def test_a_refund_ends_the_plan_and_its_reversal_gives_it_again(
+    store: Subscribers, price: int
+) -> None:
+    until = NOW + MONTH
+    one = Subscription(await store.shop.buyer())
+    await store.tell(one.says("SUBSCRIBED", one.paid(until, price=price)))
     for _ in range(2):
-        await store.tell(one.says("REFUND", one.paid(until, revocationDate=milliseconds(NOW))))
+        back = one.paid(until, price=price, revocationDate=milliseconds(NOW))
+        await store.tell(one.says("REFUND", back))
     assert await store.plan(one.user) == ("free", "ENDED", False)
     assert await store.transactions(one.user) == [("REFUNDED", True, False)]
     for _ in range(2):
