@@ -197,7 +197,7 @@ async def active_account(transaction: Transaction, used: UsedCode) -> Account:
 def code_invalid(purpose: CodePurpose | None = None) -> DomainError:
     """The one answer to a code that is wrong, used, expired or nobody's."""
     advice = "Ask for a new one."
-    if purpose is CodePurpose.UNDO_EMAIL_CHANGE:
+    if purpose in (CodePurpose.UNDO_EMAIL_CHANGE, CodePurpose.UNDO_ADDED_FACTOR):
         # Nobody can ask for another.
         advice = "Take the one of the newest mail that told of the change, within its seven days."
     message = f"This code is not right, or it is too old. {advice}"

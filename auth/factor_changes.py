@@ -8,6 +8,15 @@ from db.audit.operations import record_audit
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
 from db.factors.operations import find_email
+from db.undoing.operations import tell_of_added_factor
+
+
+async def tell_added(
+    transaction: Transaction, user_id: UUID, change: str, **detail: object
+) -> None:
+    """Notes what was added to sign in with, and mails it with what takes it back."""
+    await record_audit(transaction, user_id, change, **detail)
+    await tell_of_added_factor(transaction, user_id, change)
 
 
 async def tell_change(

@@ -14,13 +14,13 @@ from db.accounts import emails, operations, rules
 from db.accounts import sessions as account_sessions
 from db.accounts.operations import ChangedEmail, OwnCredentials
 from db.audit.operations import record_audit
-from db.codes.operations import CodePurpose, UndoneEmailChange, end_codes, offer_undoing
+from db.codes.operations import CodePurpose, end_codes
 from db.codes.operations import request_email_change as request_change
-from db.codes.operations import undo_email_change as undo_change
 from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, bad_input
 from db.core.pool import Transaction
 from db.emails.operations import queue_email
+from db.undoing.operations import offer_undoing
 
 
 class OwnAccount:
@@ -117,28 +117,6 @@ class OwnAccount:
                 await record_audit(transaction, user_id, "email_changed")
                 await _tell_old_address(transaction, user_id, changed, proof.network_hash)
         self._sessions.ended(ended)
-
-    @notes_limits("code")
-    async def undo_email_change(self, code: str, *, network: str = "") -> UndoneEmailChange:
-        """Gives an account its old address back, for who reads what is mailed there.
-
-        Nobody is signed in by it: all sessions end, and the password with them.
-        """
-        async with self._attempts.attempt(network, ""):
-            proof = await self._codes.prove(CodePurpose.UNDO_EMAIL_CHANGE, code, network)
-            async with self._database.transaction(SERVICE) as transaction:
-                undone = await undo_change(transaction, proof.code_ids[0])
-                if undone is None:
-                    raise code_invalid(CodePurpose.UNDO_EMAIL_CHANGE)
-                await record_audit(transaction, undone.user_id, "email_change_undone")
-                await queue_email(
-                    transaction,
-                    template="email_changed",
-                    recipient=undone.replaced,
-                    user_id=undone.user_id,
-                )
-        self._sessions.ended(undone.ended_sessions)
-        return undone
 
     async def _credentials(self, actor: Actor) -> OwnCredentials:
         assert actor.user_id is not None

@@ -12,7 +12,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from auth.ceremonies import Ceremonies, PasskeyAnswer, not_accepted
-from auth.factor_changes import tell_change
+from auth.factor_changes import tell_added, tell_change
 from auth.failed_attempts import FailedAttempts
 from auth.limited_attempts import notes_limits
 from auth.reauthentication import ids_of_session
@@ -124,7 +124,7 @@ class Passkeys:
                 method = _method(is_user_verified=made.is_user_verified)
                 ended = await self._sessions.strengthen(transaction, user_id, session_id, method)
                 codes = await self._factors.first_recovery_codes(transaction, user_id)
-            await tell_change(transaction, user_id, "passkey_added", passkey_id=str(passkey_id))
+            await tell_added(transaction, user_id, "passkey_added", passkey_id=str(passkey_id))
         self._sessions.ended(ended)
         return Registered(passkey_id, codes)
 

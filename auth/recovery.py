@@ -17,6 +17,8 @@ from db.audit.operations import record_audit
 from db.codes.operations import CodePurpose, end_codes, owner_names
 from db.core.actor import SERVICE
 from db.emails.operations import queue_email
+from db.factors.rules import named_passkeys
+from db.undoing.operations import end_passkeys_at_reset
 
 
 class Recovery:
@@ -64,10 +66,15 @@ class Recovery:
         code: str,
         password: str,
         *,
+        removes_passkeys: bool = False,
         network: str = "",
         user_agent: str | None = None,
     ) -> SignInResult:
-        """Sets a new password; every other session, code and API key ends."""
+        """Sets a new password; every other session, code and API key ends.
+
+        So do passkeys that were added lately and sign in by themselves, and with `removes_passkeys`
+        older ones. A second factor stays.
+        """
         password = rules.normalise_password(password)
         rules.check_new_password(password, "newPassword", (email, *self._blocked_words))
         async with self._attempts.attempt(network, _account_key(email)) as asker:
@@ -84,16 +91,20 @@ class Recovery:
                 await self._guesses.forget(transaction, emails.email_key(used.email), network)
                 await end_codes(transaction, account.user_id)
                 await end_api_keys(transaction, account.user_id)
+                kept = await end_passkeys_at_reset(
+                    transaction, account.user_id, also_older=removes_passkeys
+                )
                 ended = await account_sessions.revoke_user_sessions(
                     transaction, account.user_id, "password_reset"
                 )
                 await record_audit(transaction, account.user_id, "password_reset")
                 await queue_email(
                     transaction,
-                    template="password_changed",
+                    template="password_was_reset",
                     recipient=used.email,
                     locale=await operations.find_locale(transaction, account.user_id),
                     user_id=account.user_id,
+                    parameters={"passkeys": named_passkeys(kept)} if kept else None,
                 )
                 session = await self._sessions.open(
                     transaction,

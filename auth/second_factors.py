@@ -11,7 +11,7 @@ from typing import Self
 from uuid import UUID
 
 from auth import totp
-from auth.factor_changes import tell_change
+from auth.factor_changes import tell_added, tell_change
 from auth.failed_attempts import FailedAttempts
 from auth.guesses import CodeGuesses
 from auth.reauthentication import ids_of_session, ids_to_prove
@@ -96,7 +96,7 @@ class SecondFactors:
             ended = await self._sessions.strengthen(
                 transaction, user_id, session_id, SignInMethod.TOTP
             )
-            await tell_change(transaction, user_id, "totp_added")
+            await tell_added(transaction, user_id, "totp_added")
         self._sessions.ended(ended)
         return codes
 

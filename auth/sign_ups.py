@@ -10,6 +10,7 @@ from auth.codes import Codes, active_account, claimed_account, code_invalid
 from auth.limited_attempts import notes_limits
 from auth.services import AccountServices
 from auth.sessions import SignInResult
+from auth.signed_ids import SignedIds
 from auth.turns import Turns
 from db.accounts import emails, operations
 from db.accounts import sessions as account_sessions
@@ -41,6 +42,7 @@ class SignUps:
         self._failures = services.failures
         self._sessions = services.sessions
         self._codes = Codes(services)
+        self._tokens = SignedIds(services.settings, "sign_up")
         self._budgets = AccountBudgets(services.settings)
         self._turns = Turns[str](WAITING_PER_NETWORK)
 
@@ -52,8 +54,11 @@ class SignUps:
     @notes_limits("sign_up")
     async def begin(
         self, new: NewAccount, *, network: str = "", anonymous: Actor | None = None
-    ) -> None:
-        """Keeps a sign-up and mails its code. For a known address the same work is done."""
+    ) -> str:
+        """Keeps a sign-up and mails its code. For a known address the same work is done.
+
+        Gives the sign-up's token: who has it when they confirm has chosen its password.
+        """
         self._budgets.refuse_early(network, is_guest=False)
         key = emails.email_key(new.email)
         guest = anonymous.user_id if anonymous is not None and anonymous.is_anonymous else None
@@ -65,7 +70,8 @@ class SignUps:
             async with self._turns.of(network), self._database.transaction(SERVICE) as transaction:
                 await refuse_taken_username(transaction, new.username)
                 await self._budgets.open_account(transaction, network, is_guest=False)
-                await codes_operations.begin_sign_up(transaction, sign_up, key, place)
+                kept = await codes_operations.begin_sign_up(transaction, sign_up, key, place)
+        return self._tokens.token(kept)
 
     @notes_limits("email")
     async def confirm(
@@ -73,16 +79,19 @@ class SignUps:
         email: str | None,
         code: str,
         *,
+        token: str | None = None,
         network: str = "",
         user_agent: str | None = None,
         actor: Actor = NOBODY,
     ) -> SignInResult:
         """Opens the account that waits for this code, or confirms the address of one, and signs in.
 
-        The bonus comes with it: a confirmed address answers for itself. `actor` is who is signed in
-        where the code is typed: a guest becomes what they signed up as themselves, and a member
-        who confirms their own address keeps everything.
+        The bonus comes with it: a confirmed address answers for itself. `token` is that of the
+        sign-up that was made where the code is typed, and `actor` who is signed in there: a guest
+        becomes what they signed up as themselves, and a member who confirms their own address keeps
+        everything.
         """
+        own_id = self._tokens.row_id(token) if token else None
         key = emails.email_key(email) if email and emails.could_be_email(email) else ""
         async with self._attempts.attempt(network, key):
             proof = await self._codes.prove(CodePurpose.CONFIRM_EMAIL, code, network, email=email)
@@ -92,7 +101,7 @@ class SignUps:
                     account, claimed = await self._confirm_own(transaction, used, actor)
                 else:
                     account, claimed = await self._open(
-                        transaction, used, proof.network_hash, actor
+                        transaction, used, proof.network_hash, actor, own_id
                     )
                 bonus = await operations.grant_sign_up_bonus(transaction, account.user_id)
                 session = await self._sessions.open(
@@ -129,7 +138,12 @@ class SignUps:
             raise
 
     async def _open(
-        self, transaction: Transaction, used: UsedCode, network_hash: bytes, actor: Actor
+        self,
+        transaction: Transaction,
+        used: UsedCode,
+        network_hash: bytes,
+        actor: Actor,
+        own_id: UUID | None,
     ) -> tuple[Account, Claimed]:
         """The account that somebody signed up for; and the sessions of the guest that it was."""
         assert used.sign_up_id is not None
@@ -139,6 +153,7 @@ class SignUps:
         sign_up = choose_sign_up(
             waiting,
             used.sign_up_id,
+            own_id=own_id,
             guest_id=actor.user_id if actor.is_anonymous else None,
             is_resent=used.is_resent,
         )

@@ -165,9 +165,14 @@ class SessionPayload(MutationPayload):
     )
     password_required: bool | None = strawberry.field(
         description="True when a code has signed in to an account that has no password now: "
-        "several had signed up with its address, or somebody had opened it without confirming the "
-        "address. Let its owner set one, with `requestPasswordReset` and "
-        "`resetPassword`. Null when there is no session."
+        "it is not known whether who confirms its address has chosen the password, or somebody had "
+        "opened it without confirming the address. Let its owner set one, with "
+        "`requestPasswordReset` and `resetPassword`. Null when there is no session."
+    )
+    sign_up_token: str | None = strawberry.field(
+        description="Set by `signUp` where addresses are confirmed: give it to `confirmEmail` and "
+        "the account has the password that was chosen. Keep it on this device, as it shows who "
+        "signed up here. Null otherwise."
     )
 
 
@@ -176,7 +181,9 @@ class SignOutPayload(MutationPayload):
     signed_out: bool = strawberry.field(description="True: the session's tokens are dead.")
 
 
-_NO_SESSION = dict.fromkeys(("session", "second_factor", "bonus_credits", "password_required"))
+_NO_SESSION = dict.fromkeys(
+    ("session", "second_factor", "bonus_credits", "password_required", "sign_up_token")
+)
 
 
 def session_payload(signed_in: SignInResult) -> Payload:
@@ -199,6 +206,7 @@ def session_payload(signed_in: SignInResult) -> Payload:
         "second_factor": None,
         "bonus_credits": signed_in.bonus_credits,
         "password_required": signed_in.password_required,
+        "sign_up_token": None,
     }
     return Payload(fields, reader=signed_in.actor)
 
@@ -210,8 +218,8 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
     if context.services.settings.confirms_email:
         sign_ups = context.services.of(SignUps.of)
         new = check_new_account(*given, blocked_words=context.services.settings.blocked_words)
-        await sign_ups.begin(new, network=context.network, anonymous=guest)
-        return Payload(_NO_SESSION)
+        token = await sign_ups.begin(new, network=context.network, anonymous=guest)
+        return Payload({**_NO_SESSION, "sign_up_token": token})
     return session_payload(
         await context.services.accounts.sign_up(
             *given, network=context.network, user_agent=context.user_agent, anonymous=guest

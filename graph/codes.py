@@ -55,7 +55,12 @@ class RequestSignInCodeInput(AddressInput): ...
 
 
 @strawberry.input(description="The code that was mailed to an address.")
-class ConfirmEmailInput(CodeInput): ...
+class ConfirmEmailInput(CodeInput):
+    sign_up_token: str | None = strawberry.field(
+        default=None,
+        description="What `signUp` answered with, from the device that signed up. Null is as good "
+        "as leaving it out.",
+    )
 
 
 @strawberry.input(description="The code that was mailed to who wants to sign in.")
@@ -65,6 +70,12 @@ class SignInWithCodeInput(CodeInput): ...
 @strawberry.input(description="A code that was mailed, and another password.")
 class ResetPasswordInput(CodeInput):
     new_password: str = strawberry.field(description=_PASSWORD)
+    remove_passkeys: bool | None = strawberry.field(
+        default=None,
+        description="With true, all passkeys end with the old password, where the account asks for "
+        "no second factor; otherwise those of the last seven days. Null is as good as leaving it "
+        "out.",
+    )
 
 
 @strawberry.input(description="The password, and another one.")
@@ -81,24 +92,6 @@ class RequestEmailChangeInput:
 @strawberry.input(description="The code that was mailed to the new address.")
 class ConfirmEmailChangeInput:
     code: str = strawberry.field(description=_CODE)
-
-
-@strawberry.input(description="What was mailed to the old address.")
-class UndoEmailChangeInput:
-    code: str = strawberry.field(
-        description="The token that the mail shows, which is also that of its link."
-    )
-
-
-@strawberry.type(description="Result of taking a change of address back.")
-class UndoEmailChangePayload(MutationPayload):
-    email: str | None = strawberry.field(
-        description="The address that the account has again. Null on errors."
-    )
-    password_required: bool | None = strawberry.field(
-        description="True when the account had a password, which has ended: let its owner set one, "
-        "with `requestPasswordReset` and `resetPassword`. Null on errors."
-    )
 
 
 @strawberry.type(description="Result of asking for a code.")
@@ -140,6 +133,7 @@ async def confirm_email(context: Context, input: ConfirmEmailInput) -> Payload:
         await sign_ups.confirm(
             input.email,
             input.code,
+            token=input.sign_up_token,
             network=context.network,
             user_agent=context.user_agent,
             actor=context.actor,
@@ -165,6 +159,7 @@ async def reset_password(context: Context, input: ResetPasswordInput) -> Payload
             input.email,
             input.code,
             input.new_password,
+            removes_passkeys=input.remove_passkeys is True,
             network=context.network,
             user_agent=context.user_agent,
         )
@@ -197,13 +192,6 @@ async def confirm_email_change(context: Context, input: ConfirmEmailChangeInput)
     return Payload({"user": Ref(actor.user_id)})
 
 
-async def undo_email_change(context: Context, input: UndoEmailChangeInput) -> Payload:
-    """Gives an account its old address back."""
-    own = context.services.of(OwnAccount.of)
-    undone = await own.undo_email_change(input.code, network=context.network)
-    return Payload({"email": undone.email, "password_required": undone.password_ended})
-
-
 @strawberry.type
 class CodesMutation:
     """Mutations with codes that are mailed."""
@@ -214,11 +202,11 @@ class CodesMutation:
         errors=(*_CODE_ERRORS, ErrorCode.EMAIL_IN_USE),
         ignores_dead_token=True,
         description="Confirm an address: it opens the account that was signed up for, with its "
-        "bonus, and a session. Where several have signed up with the address, the password is "
-        "that of the sign-up whose code it is, and only at the network where that was made; "
-        "otherwise `passwordRequired` is true. Send the token of who is signed in: a guest becomes "
-        "the member that they signed up as, and a member who confirms their address keeps "
-        "sessions, keys and password, which end otherwise.",
+        "bonus, and a session. Anybody can sign up with an address: the password is that of the "
+        "sign-up whose `signUpToken` is sent along, or else of the one whose code it is, and only "
+        "at the network where that was made; otherwise `passwordRequired` is true. Send the token "
+        "of who is signed in: a guest becomes the member that they signed up as, and a member who "
+        "confirms their address keeps sessions, keys and password, which end otherwise.",
     )
     resend_confirmation: CodeSentPayload | None = mutation(
         resend_confirmation,
@@ -239,8 +227,10 @@ class CodesMutation:
         ResetPasswordInput,
         errors=(*_CODE_ERRORS, ErrorCode.BAD_USER_INPUT, ErrorCode.PASSWORD_TOO_WEAK),
         ignores_dead_token=True,
-        description="Set a new password with a code. All other sessions, codes and API keys end. "
-        "Where the address was not confirmed before, so do all ways into the account.",
+        description="Set a new password with a code. All other sessions, codes and API keys end, "
+        "and so do passkeys that were added in the last seven days and are no second factor. Other "
+        "passkeys stay, and the mail that tells of the new password names them. A second factor is "
+        "asked for as before. Where the address was not confirmed, all ways into the account end.",
     )
     request_sign_in_code: CodeSentPayload | None = mutation(
         request_sign_in_code,
@@ -286,14 +276,4 @@ class CodesMutation:
         description="Change the account's address to the one that the code was mailed to. All "
         "sessions but this one end. The old address is told, and if it was confirmed, its reader "
         "can take the change back for seven days.",
-    )
-    undo_email_change: UndoEmailChangePayload | None = mutation(
-        undo_email_change,
-        UndoEmailChangeInput,
-        errors=(*_CODE_ERRORS, ErrorCode.EMAIL_IN_USE),
-        ignores_dead_token=True,
-        description="Take a change of address back with what was mailed to the old one. Whoever "
-        "made it is out: all sessions, codes, API keys and the password end, and so does what else "
-        "signs in that was set up since the day before the change. Later changes end with it. "
-        "Nobody is signed in by it.",
     )

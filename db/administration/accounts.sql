@@ -69,7 +69,7 @@ end;
 $$;
 
 -- Gives an account another password, or its first. As after a reset, its sessions, codes and API keys end, but
--- for codes that take a change of address back, and its owner is told by mail.
+-- for codes that take a change of it back, and its owner is told by mail.
 create or replace function app.replace_password(
     wanted uuid, new_hash text, given_by text, from_network text, from_device text
 ) returns void
@@ -82,7 +82,7 @@ begin
     insert into public.credentials as c (user_id, password_hash, updated_at)
     values (wanted, new_hash, clock_timestamp())
     on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = excluded.updated_at;
-    delete from public.one_time_codes c where c.user_id = wanted and c.purpose <> 'UNDO_EMAIL_CHANGE';
+    delete from public.one_time_codes c where c.user_id = wanted and not app.takes_back(c.purpose);
     update public.api_keys k set revoked_at = clock_timestamp() where k.user_id = wanted and k.revoked_at is null;
     perform app.end_sessions(wanted, 'password_set_by_admin');
     insert into public.audit_log (user_id, action, detail, network, device)

@@ -50,6 +50,10 @@ class AuditAction(State):
         "email_change_undone",
         "A change of the e-mail address was taken back, and all sessions ended.",
     )
+    ADDED_FACTOR_UNDONE = (
+        "added_factor_undone",
+        "What was added to sign in with was taken back, and all sessions ended.",
+    )
     EMAIL_FOLLOWED = "email_followed", "The e-mail address followed the one at a provider."
     EMAIL_SHARED_WITH_OLDER_ACCOUNT = (
         "email_shared_with_older_account",

@@ -10,7 +10,13 @@ return case purpose
     when 'SIGN_IN' then interval '10 minutes'
     when 'CONFIRM_EMAIL' then interval '24 hours'
     when 'UNDO_EMAIL_CHANGE' then interval '7 days'
+    when 'UNDO_ADDED_FACTOR' then interval '7 days'
     else interval '1 hour' end;
+
+-- Whether a code takes something back: it stays when others end, since whoever did that could end it, too.
+create or replace function app.takes_back(purpose text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+return purpose in ('UNDO_EMAIL_CHANGE', 'UNDO_ADDED_FACTOR');
 
 -- Whether a mail with a code may go to an address, which counts from now on. Two requests from one network
 -- within half a minute are one, as of a button that is pressed twice, unless the second is for something new.
@@ -56,6 +62,7 @@ begin
             when 'SIGN_IN' then 'sign_in_code'
             when 'CHANGE_EMAIL' then 'confirm_email_change'
             when 'UNDO_EMAIL_CHANGE' then 'email_changed_undo'
+            when 'UNDO_ADDED_FACTOR' then 'factor_added_undo'
         end,
         address, mail_code.locale, owner_id,
         asked_from || jsonb_build_object('code_id', made,
@@ -133,11 +140,11 @@ $$;
 
 -- Keeps a sign-up until its address is confirmed, and mails its code; an address that has an account is told
 -- so by mail. The row is kept in both cases, so that signing in before then answers the same. The same password
--- from the same network (of the same guest) is the same sign-up: for one address it has one hash.
+-- from the same network (of the same guest) is the same sign-up: for one address it has one hash. Returns it.
 create or replace function app.begin_sign_up(
     address text, key text, place bytea, account_holder bytea, place_holder bytea,
     new_password_hash text, new_username text, new_locale text, guest uuid, asked_from jsonb
-) returns void
+) returns uuid
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     owner public.users;
@@ -162,13 +169,14 @@ begin
     end if;
     select * into owner from public.users u where u.email_key = key;
     if not app.may_mail_code('CONFIRM_EMAIL', account_holder, place_holder, null, is_new) then
-        return;
+        return kept;
     end if;
     if owner.id is null then
         perform app.mail_code('CONFIRM_EMAIL', null, kept, address, key, place, new_locale, asked_from);
     elsif owner.status = 'active' then
         perform app.queue_email('email_in_use', owner.email, owner.locale, owner.id, asked_from);
     end if;
+    return kept;
 end;
 $$;
 
@@ -269,55 +277,8 @@ begin
 end;
 $$;
 
--- Gives an account back the address that it had before a change, for who reads what was mailed there. Whoever had
--- got into it to change that gets out: sessions, API keys and the password end, and what else signs in if it was set up
--- on the day before the change or since. What was there earlier stays, so that who reads the mail alone does not pass a
--- second factor. Codes end, and so do those that would take back later changes. Null where the code counts no more.
-create or replace function app.undo_email_change(
-    wanted uuid, out user_id uuid, out email text, out replaced text, out password_ended boolean,
-    out ended_sessions uuid[]
-)
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
-declare
-    code public.one_time_codes;
-    account public.users;
-    since timestamptz;
-begin
-    select * into code from public.one_time_codes c where c.id = wanted and c.purpose = 'UNDO_EMAIL_CHANGE';
-    perform app.lock_codes(code.email_key, code.user_id);
-    select * into account from public.users u where u.id = code.user_id and u.status = 'active';
-    if account.id is null or not exists (
-        select from public.one_time_codes c where c.id = wanted and c.expires_at > clock_timestamp()) then
-        return;
-    end if;
-    since := code.created_at - interval '1 day';
-    delete from public.credentials c where c.user_id = account.id;
-    password_ended := found;
-    delete from public.user_identities i where i.user_id = account.id and i.created_at > since;
-    delete from public.totp_factors t
-    where t.user_id = account.id and (t.confirmed_at is null or t.confirmed_at > since);
-    delete from public.passkeys p where p.user_id = account.id and p.created_at > since;
-    delete from public.recovery_codes r where r.user_id = account.id and r.created_at > since;
-    delete from public.second_factor_challenges s where s.user_id = account.id;
-    delete from public.passkey_challenges p where p.user_id = account.id;
-    delete from public.one_time_codes c where c.user_id = account.id
-        and (c.purpose <> 'UNDO_EMAIL_CHANGE' or c.created_at >= code.created_at);
-    update public.api_keys k set revoked_at = clock_timestamp() where k.user_id = account.id and k.revoked_at is null;
-    with ended as (
-        update public.sessions s set revoked_at = clock_timestamp(), revoked_reason = 'email_change_undone'
-        where s.user_id = account.id and s.revoked_at is null returning s.id)
-    select coalesce(array_agg(e.id), '{}') into ended_sessions from ended e;
-    update public.users u set email = code.email, email_key = code.email_key,
-        email_confirmed_at = clock_timestamp(), updated_at = clock_timestamp()
-    where u.id = account.id;
-    user_id := account.id;
-    email := code.email;
-    replaced := account.email;
-end;
-$$;
-
 revoke execute on function
-    app.undo_email_change(uuid), app.life_of_code(text), app.may_mail_code(text, bytea, bytea, bytea, boolean),
+    app.life_of_code(text), app.takes_back(text), app.may_mail_code(text, bytea, bytea, bytea, boolean),
     app.mail_code(text, uuid, uuid, text, text, bytea, text, jsonb, boolean),
     app.request_code(text, text, bytea, bytea, bytea, text, bytea, jsonb),
     app.lock_codes(text, uuid), app.bound_sign_ups(text),
@@ -327,7 +288,7 @@ revoke execute on function
     app.claim_unconfirmed_account(uuid)
 from public;
 grant execute on function
-    app.undo_email_change(uuid), app.life_of_code(text), app.may_mail_code(text, bytea, bytea, bytea, boolean),
+    app.life_of_code(text), app.takes_back(text), app.may_mail_code(text, bytea, bytea, bytea, boolean),
     app.mail_code(text, uuid, uuid, text, text, bytea, text, jsonb, boolean),
     app.request_code(text, text, bytea, bytea, bytea, text, bytea, jsonb),
     app.lock_codes(text, uuid), app.bound_sign_ups(text),

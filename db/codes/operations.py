@@ -8,11 +8,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy import delete, exists, func, select, text
 
 from db.accounts.devices import device_name
-from db.accounts.operations import email_in_use
 from db.audit.operations import record_audit
 from db.codes.rules import SignUp, WaitingSignUp
 from db.codes.tables import OneTimeCode, PendingSignUp
@@ -32,9 +30,9 @@ _REQUEST = SqlFunction[None](
     area_holder="bytea",
     asked_from="jsonb",
 )
-_BEGIN_SIGN_UP = SqlFunction[None](
+_BEGIN_SIGN_UP = SqlFunction[UUID](
     "app.begin_sign_up",
-    "void",
+    "uuid",
     address="text",
     key="text",
     place="bytea",
@@ -78,26 +76,6 @@ _CLAIM = SqlFunction[Any](
     "record(ended_sessions uuid[], password_ended boolean)",
     claimed="uuid",
 )
-_MAIL = SqlFunction[None](
-    "app.mail_code",
-    "void",
-    purpose="text",
-    owner_id="uuid",
-    sign_up_id="uuid",
-    address="text",
-    key="text",
-    place="bytea",
-    locale="text",
-    asked_from="jsonb",
-    is_resent="boolean",
-)
-_UNDO_EMAIL_CHANGE = SqlFunction[Any](
-    "app.undo_email_change",
-    "record(user_id uuid, email text, replaced text, password_ended boolean,"
-    " ended_sessions uuid[])",
-    wanted="uuid",
-)
-
 _OWNER_NAMES = text("""
     select u.email, u.username from one_time_codes c join users u on u.id = c.user_id
     where c.id = any(cast(:codes as uuid[]))
@@ -112,6 +90,11 @@ class CodePurpose(StrEnum):
     SIGN_IN = "SIGN_IN"
     CHANGE_EMAIL = "CHANGE_EMAIL"
     UNDO_EMAIL_CHANGE = "UNDO_EMAIL_CHANGE"
+    UNDO_ADDED_FACTOR = "UNDO_ADDED_FACTOR"
+
+
+# What takes something back: whoever did that could end it, too, so it stays when others end.
+_TAKING_BACK = (CodePurpose.UNDO_EMAIL_CHANGE.value, CodePurpose.UNDO_ADDED_FACTOR.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +137,6 @@ class Claimed:
     password_ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class UndoneEmailChange:
-    """A user has the address `email` again, instead of `replaced`, if that was one."""
-
-    user_id: UUID
-    email: str
-    replaced: str | None
-    password_ended: bool
-    ended_sessions: tuple[UUID, ...]
-
-
 async def request_code(
     transaction: Transaction, purpose: CodePurpose, key: str, place: Place
 ) -> None:
@@ -177,13 +149,13 @@ async def request_code(
         place_holder=place.place_holder,
         area=place.area,
         area_holder=place.area_holder,
-        asked_from=_asked_from(),
+        asked_from=asked_from(),
     )
     await call(transaction, wanted)
 
 
-async def begin_sign_up(transaction: Transaction, sign_up: SignUp, key: str, place: Place) -> None:
-    """Keeps a sign-up and mails its code, or tells the owner of a known address."""
+async def begin_sign_up(transaction: Transaction, sign_up: SignUp, key: str, place: Place) -> UUID:
+    """Keeps a sign-up and mails its code, or tells the owner of a known address; gives its id."""
     wanted = _BEGIN_SIGN_UP(
         address=sign_up.email,
         key=key,
@@ -194,9 +166,9 @@ async def begin_sign_up(transaction: Transaction, sign_up: SignUp, key: str, pla
         new_username=sign_up.username,
         new_locale=sign_up.locale,
         guest=sign_up.guest_id,
-        asked_from=_asked_from(),
+        asked_from=asked_from(),
     )
-    await call(transaction, wanted)
+    return await call(transaction, wanted)
 
 
 async def request_email_change(
@@ -210,50 +182,12 @@ async def request_email_change(
         place=place.network_hash,
         account_holder=place.account_holder,
         place_holder=place.place_holder,
-        asked_from=_asked_from(),
+        asked_from=asked_from(),
     )
     await call(transaction, wanted)
 
 
-async def offer_undoing(
-    transaction: Transaction, user_id: UUID, email: str, key: str, network_hash: bytes
-) -> None:
-    """Tells an address that its account has another now, with a code that takes it back."""
-    wanted = _MAIL(
-        purpose=CodePurpose.UNDO_EMAIL_CHANGE.value,
-        owner_id=user_id,
-        sign_up_id=None,
-        address=email,
-        key=key,
-        place=network_hash,
-        locale=None,
-        asked_from=_asked_from(),
-        is_resent=False,
-    )
-    await call(transaction, wanted)
-
-
-async def undo_email_change(transaction: Transaction, code_id: UUID) -> UndoneEmailChange | None:
-    """Takes a change of address back; None when the code counts no more.
-
-    EMAIL_IN_USE when the address is another account's by now.
-    """
-    try:
-        (row,) = await call_rows(transaction, _UNDO_EMAIL_CHANGE(wanted=code_id))
-    except asyncpg.UniqueViolationError:
-        raise email_in_use("code") from None
-    if row["user_id"] is None:
-        return None
-    return UndoneEmailChange(
-        row["user_id"],
-        row["email"],
-        row["replaced"],
-        row["password_ended"],
-        tuple(row["ended_sessions"]),
-    )
-
-
-def _asked_from() -> dict[str, str]:
+def asked_from() -> dict[str, str]:
     """The device and about the network of the request, as mails show them to their reader."""
     origin = current_origin()
     if origin is None:
@@ -301,14 +235,14 @@ async def use_code(
 
 
 async def end_codes(transaction: Transaction, user_id: UUID) -> None:
-    """Ends every code of a user, as when their password or address has changed.
+    """Ends every code of a user, but those that take something back.
 
-    But for those that take back a change of address: whoever made that could end them, too.
+    As when their password or address has changed.
     """
     await transaction.execute(
         delete(OneTimeCode).where(
             OneTimeCode.user_id == user_id,
-            OneTimeCode.purpose != CodePurpose.UNDO_EMAIL_CHANGE.value,
+            *(OneTimeCode.purpose != purpose for purpose in _TAKING_BACK),
         )
     )
 

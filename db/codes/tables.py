@@ -16,7 +16,14 @@ from db.core.exporting import NotExported
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
-PURPOSES = ("CONFIRM_EMAIL", "RESET_PASSWORD", "SIGN_IN", "CHANGE_EMAIL", "UNDO_EMAIL_CHANGE")
+PURPOSES = (
+    "CONFIRM_EMAIL",
+    "RESET_PASSWORD",
+    "SIGN_IN",
+    "CHANGE_EMAIL",
+    "UNDO_EMAIL_CHANGE",
+    "UNDO_ADDED_FACTOR",
+)
 
 
 class PendingSignUp(Base):

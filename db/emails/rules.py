@@ -27,9 +27,9 @@ class EmailTemplate:
     is_of_use: timedelta = _NEWS_IS_OF_USE
 
 
-def _code(is_of_use: timedelta = _CODE_IS_OF_USE) -> EmailTemplate:
+def _code(is_of_use: timedelta = _CODE_IS_OF_USE, *more: str) -> EmailTemplate:
     """A mail with a one-time code and its link, and from where it was asked for."""
-    optional = frozenset({"valid_minutes", "device", "address"})
+    optional = frozenset({"valid_minutes", "device", "address", *more})
     return EmailTemplate(frozenset({"code_id"}), optional, is_of_use)
 
 
@@ -46,6 +46,7 @@ TEMPLATES: Mapping[str, EmailTemplate] = {
     "email_changed": _news(),
     "email_changed_undo": _code(_NEWS_IS_OF_USE),
     "password_changed": _news(),
+    "password_was_reset": _news(optional=("passkeys",)),
     "email_in_use": _news(),
     "email_wanted": _news(),
     "organization_invitation": _news(
@@ -54,6 +55,7 @@ TEMPLATES: Mapping[str, EmailTemplate] = {
     "partner_request": _news("requester", optional=("expires_at",)),
     "new_sign_in": _news(),
     "second_factor_changed": _news(optional=("change",)),
+    "factor_added_undo": _code(_NEWS_IS_OF_USE, "change"),
     "account_deletion_scheduled": _news("delete_at"),
     "account_deletion_cancelled": _news(),
     "account_deleted": _news(),

@@ -20,6 +20,7 @@ WRONG_CODES_PER_DAY = 50
 KNOWN_PLACE_DAYS = 30
 PASSKEYS_PER_USER = 20
 PASSKEY_NAME_MAX_CHARACTERS = 100
+PASSKEYS_NAMED = 5
 # WebAuthn, 13.4.3 and 15.1: challenges are random and for one answer; 300 seconds is the least.
 PASSKEY_CHALLENGE_MINUTES = 5
 TOTP_SECONDS = 30
@@ -72,6 +73,12 @@ def check_passkey_name(name: str) -> str:
             "name",
         )
     return cleaned
+
+
+def named_passkeys(names: list[str]) -> str:
+    """The names of passkeys as a mail shows them: the first few."""
+    more = ["…"] if len(names) > PASSKEYS_NAMED else []
+    return ", ".join(names[:PASSKEYS_NAMED] + more)
 
 
 def acceptable_steps(now: float) -> range:

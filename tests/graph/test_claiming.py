@@ -19,6 +19,8 @@ OTHERS = "the stranger's own"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0"
 API_KEY = """mutation { createApiKey(input: {name: "k", scopes: [READ]}) {
   apiKey { id } errors { code } } }"""
+SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) {
+  signUpToken errors { code } } }"""
 IDS = {name: UUID(int=number) for number, name in enumerate(("mine", "other", "guest"), 1)}
 
 
@@ -31,6 +33,15 @@ def stage(engine: Engine, services: Services, owner: asyncpg.Connection) -> Stag
 def lax(engine: Engine, services: Services, owner: asyncpg.Connection) -> Stage:
     """A deployment that opens accounts without confirming addresses."""
     return Stage(engine, services, owner)
+
+
+async def signed_up(client: Client, email: str, password: str) -> str:
+    """The token of a sign-up."""
+    answer = await client.ask(SIGN_UP, input={"email": email, "password": password})
+    assert answer["data"]["signUp"]["errors"] == []
+    token: str = answer["data"]["signUp"]["signUpToken"]
+    assert len(token) == 43
+    return token
 
 
 async def signs_in(stage: Stage, email: str) -> list[str]:
@@ -97,6 +108,46 @@ async def test_a_stranger_who_uses_up_the_mails_gets_no_password_in(stage: Stage
     assert await signs_in(stage, email) == []
 
 
+async def test_nobody_alone_signs_up_for_somebody_else(stage: Stage) -> None:
+    """A stranger is the only one who has signed up, and the owner of the address confirms it."""
+    email, stranger = an_address(), stage.client.elsewhere()
+    await stranger("signUp", email=email, password=OTHERS)
+    mail = await stage.last(email)
+    answer = await stage.client("confirmEmail", email=email, code=mail.digits)
+    assert (answer["session"]["user"]["email"], answer["passwordRequired"]) == (email, True)
+    assert await signs_in(stage, email) == []
+
+
+async def test_who_signs_up_confirms_anywhere_with_their_token(stage: Stage) -> None:
+    """Also with a stranger's code, and the stranger's token gets the stranger nowhere."""
+    email, stranger = an_address(), stage.client.elsewhere()
+    other = await signed_up(stranger, email, OTHERS)
+    own = await signed_up(stage.client, email, PASSWORD)
+    assert own == await signed_up(stage.client, email, PASSWORD) != other
+    theirs, _ = await stage.mails(email)
+    train = stage.client.elsewhere()
+    given = {"email": email, "code": theirs.digits, "signUpToken": own}
+    answer = await train("confirmEmail", **given)
+    assert answer["passwordRequired"] is False
+    assert await signs_in(stage, email) == [PASSWORD]
+
+
+@pytest.mark.parametrize("token", ["", "x" * 43, "another"])
+async def test_what_is_no_token_of_the_address_proves_nothing(stage: Stage, token: str) -> None:
+    if token == "another":
+        token = await signed_up(stage.client, an_address(), OTHERS)
+    email = an_address()
+    await stage.client("signUp", email=email, password=PASSWORD)
+    given = {"email": email, "code": (await stage.last(email)).digits, "signUpToken": token}
+    assert (await stage.client.elsewhere()("confirmEmail", **given))["passwordRequired"] is True
+
+
+async def test_a_known_address_has_a_token_like_any_other(stage: Stage) -> None:
+    email = an_address()
+    await stage.member(email)
+    assert await signed_up(stage.client.elsewhere(), email, OTHERS)
+
+
 async def test_the_same_sign_up_again_is_one(stage: Stage) -> None:
     email = an_address()
     for client in (stage.client, stage.client, stage.client.elsewhere()):
@@ -104,8 +155,8 @@ async def test_the_same_sign_up_again_is_one(stage: Stage) -> None:
     mails = await stage.mails(email)
     assert len(mails) == 2
     assert await stage.owner.fetchval(COUNT, email) == 2
-    telephone = stage.client.elsewhere()
-    answer = await telephone("confirmEmail", email=email, code=mails[0].digits)
+    # With the code of the one made elsewhere.
+    answer = await stage.client("confirmEmail", email=email, code=mails[1].digits)
     assert answer["passwordRequired"] is False
     assert await signs_in(stage, email) == [PASSWORD]
     assert await stage.owner.fetchval(COUNT, email) == 0
@@ -140,32 +191,42 @@ def waiting(name: str = "mine", hash: str = "h", **changed: Any) -> WaitingSignU
 
 
 @pytest.mark.parametrize(
-    ("mine", "other", "resent", "password"),
+    ("mine", "other", "own", "resent", "password"),
     [
-        ({}, None, False, "h"),
-        ({}, {"hash": "h"}, False, "h"),
-        ({}, {"is_over": True}, False, "h"),
-        ({}, {}, False, None),
-        ({"is_here": True}, {}, False, "h"),
-        ({"is_here": True}, {}, True, "h"),
-        ({}, {"is_here": True}, False, None),
-        ({"is_here": True}, {"is_here": True}, False, "h"),
-        ({"is_here": True}, {"is_here": True, "is_mailed": False}, False, None),
-        ({"is_here": True}, {"is_here": True}, True, None),
-        ({}, {"guest_id": IDS["guest"]}, False, "g"),
+        ({}, None, None, False, None),
+        ({"is_here": True}, None, None, False, "h"),
+        ({"is_here": True}, None, None, True, "h"),
+        ({}, {"hash": "h"}, None, False, None),
+        ({}, {"hash": "h", "is_here": True}, None, False, "h"),
+        ({"is_here": True}, {"is_over": True}, None, False, "h"),
+        ({}, {"is_here": True}, "mine", False, "h"),
+        ({}, {}, "other", True, "g"),
+        ({}, {"is_over": True}, "other", True, None),
+        ({}, {}, None, False, None),
+        ({"is_here": True}, {}, None, False, "h"),
+        ({"is_here": True}, {}, None, True, "h"),
+        ({}, {"is_here": True}, None, False, None),
+        ({"is_here": True}, {"is_here": True}, None, False, "h"),
+        ({"is_here": True}, {"is_here": True, "is_mailed": False}, None, False, None),
+        ({"is_here": True}, {"is_here": True}, None, True, None),
+        ({}, {"guest_id": IDS["guest"]}, None, False, "g"),
     ],
 )
 def test_which_sign_up_a_code_confirms(
-    mine: Any, other: Any, resent: bool, password: str | None
+    mine: Any, other: Any, own: str | None, resent: bool, password: str | None
 ) -> None:
+    named = IDS["mine"]
     rows = [waiting(**mine)]
     if other is not None:
         rows.append(waiting("other", **{"hash": "g", **other}))
-    chosen = choose_sign_up(rows, IDS["mine"], guest_id=IDS["guest"], is_resent=resent)
+    chosen = choose_sign_up(
+        rows, named, own_id=IDS.get(own or ""), guest_id=IDS["guest"], is_resent=resent
+    )
     assert chosen is not None
     assert chosen.password_hash == password
     assert (chosen.username is None) == (password is None)
-    assert choose_sign_up(rows[1:], IDS["mine"], guest_id=None, is_resent=resent) is None
+    ended = choose_sign_up(rows[1:], named, own_id=None, guest_id=None, is_resent=resent)
+    assert ended is None
 
 
 async def settled(lax: Stage, email: str) -> Client:

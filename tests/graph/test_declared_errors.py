@@ -703,6 +703,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "CODE_INVALID": '{code: "000000"}',
         "EMAIL_IN_USE": undone_too_late,
     },
+    "undoAddedFactor": {"CODE_INVALID": '{code: "000000"}'},
     "updateUser": {
         "BAD_USER_INPUT": '{username: "x"}',
         "USERNAME_IN_USE": of_name_in_use('{username: "%n"}'),

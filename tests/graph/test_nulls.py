@@ -105,6 +105,7 @@ NOT_STORED = {
     ("beginPasskeySignIn", "challengeId"),
     ("cancelGeneration", "idempotencyKey"),
     ("confirmEmail", "email"),
+    ("confirmEmail", "signUpToken"),
     ("createApiKey", "idempotencyKey"),
     ("createBillingPortal", "returnUrl"),
     ("completeActivity", "feedback"),
@@ -112,6 +113,7 @@ NOT_STORED = {
     ("createUser", "password"),
     ("startPlaySession", "idempotencyKey"),
     ("deleteAccount", "code"),
+    ("resetPassword", "removePasskeys"),
     ("deleteAccount", "password"),
     ("exchangeSignInCode", "codeVerifier"),
     ("givePlan", "until"),
@@ -205,6 +207,7 @@ async def valid(
         "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
         "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
         "signInWithCode": {"code": await link("SIGN_IN")},
+        "undoAddedFactor": {"code": await link("UNDO_ADDED_FACTOR")},
         "undoEmailChange": {"code": await link("UNDO_EMAIL_CHANGE")},
         "resetPassword": {
             "code": await link("RESET_PASSWORD"),

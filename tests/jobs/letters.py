@@ -29,6 +29,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "email_changed_undo": {**CODE, "valid_minutes": 10_080},
     "email_wanted": EVENT,
     "password_changed": EVENT,
+    "password_was_reset": {**EVENT, "passkeys": "Telephone, Security key"},
     "email_in_use": EVENT,
     "organization_invitation": {
         **EVENT,
@@ -45,6 +46,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "new_sign_in": EVENT,
     "second_factor_changed": {**EVENT, "change": "totp_added"},
+    "factor_added_undo": {**CODE, "valid_minutes": 10_080, "change": "passkey_added"},
     "account_deletion_scheduled": {
         **EVENT,
         "delete_at": datetime(2031, 2, 3, 4, 5, tzinfo=UTC),
