@@ -42,7 +42,7 @@ from payments.google_play_events import (
     subscription_events,
     subscription_order,
 )
-from payments.google_tokens import PushTokens, ServiceToken
+from payments.google_tokens import PubSubTokens, ServiceToken
 from settings import Settings, SettingsError
 
 NAME = "google-play"
@@ -102,7 +102,7 @@ class GooglePlayProvider:
         self._url = f"{api}/androidpublisher/v3/applications/{package}"
         self._package = settings.google_play_package_name
         self._access_token = ServiceToken(NAME, account, SCOPE)
-        self._push_tokens = PushTokens(
+        self._push_tokens = PubSubTokens(
             NAME,
             settings.google_play_push_keys_url,
             settings.google_play_push_audience,

@@ -25,7 +25,7 @@ RETRY_SECONDS = 5.0
 RENEW_BEFORE_SECONDS = 300.0
 
 
-class PushTokens:
+class PubSubTokens:
     """Verifies the bearer token of a push subscription of Pub/Sub.
 
     Source: https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions

@@ -7,6 +7,7 @@ create or replace function app.claim_purchase(owner_id uuid, from_provider text,
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     event jsonb;
+    applied record;
     claimed uuid;
     reason text;
     detail text;
@@ -18,7 +19,8 @@ begin
         perform app.refuse('INVALID_STATE', 'What this purchase paid for is over.');
     end if;
     for event in select e.value from jsonb_array_elements(events) as e (value) loop
-        claimed := coalesce(claimed, (app.apply_payment_event(from_provider, event)).order_id);
+        applied := app.apply_payment_event(from_provider, event);
+        claimed := coalesce(claimed, applied.order_id);
     end loop;
     return claimed;
 exception when sqlstate 'TG001' then
