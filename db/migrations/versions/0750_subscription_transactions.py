@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0745"
-down_revision = "0740"
+revision = "0750"
+down_revision = "0745"
 branch_labels = None
 depends_on = None
 
