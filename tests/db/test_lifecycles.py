@@ -16,7 +16,9 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
 
 from cli.core.lifecycles import DOCUMENT, lifecycles_text
 from db.accounts.tables import UserStatus
+from db.analyses.tables import AnalysisStatus
 from db.billing.tables import DisputeStatus, RefundRequestStatus
+from db.chat.tables import ChatMessageStatus, ChatRole
 from db.core.errors import DomainError, ErrorCode
 from db.core.lifecycles import (
     ALWAYS,
@@ -81,6 +83,15 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     "refund_requests": lambda state: {
         "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER
     },
+    "ai_runs": lambda _: {"attempts": next(numbers)},
+    "chat_messages": lambda state: {
+        "role": ChatRole.ASSISTANT,
+        "error_code": "INTERNAL" if state is ChatMessageStatus.FAILED else None,
+    },
+    "profile_analyses": lambda state: {
+        "error_code": "INTERNAL" if state is AnalysisStatus.FAILED else None,
+        "result": "{}" if state is AnalysisStatus.SUCCEEDED else None,
+    },
     "play_sessions": lambda state: {
         "ended_at": None
         if state in (PlaySessionStatus.WAITING, PlaySessionStatus.ACTIVE)
@@ -121,6 +132,7 @@ BESIDE: dict[str, Callable[[State], Row]] = {
 # What breaks every condition of a table's lifecycle; a column may be left as it is.
 AS_IT_IS = object()
 UNMET: dict[str, Row] = {
+    "ai_runs": {"attempts": AS_IT_IS},
     "data_exports": {"attempts": AS_IT_IS},
     "generations": {"attempts": AS_IT_IS, "from_cache": False},
     "users": {"is_anonymous": False},
