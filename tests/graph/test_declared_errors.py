@@ -51,6 +51,7 @@ from . import (
     play_errors,
     purchase_errors,
     survey_errors,
+    sync_errors,
 )
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
@@ -989,6 +990,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **billing_errors.PROVOKED,
     **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
+    **sync_errors.PROVOKED,
     **play_errors.PROVOKED,
     **chat_errors.PROVOKED,
 }
