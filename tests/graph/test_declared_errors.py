@@ -49,6 +49,7 @@ from . import (
     chat_errors,
     identity_errors,
     play_errors,
+    purchase_errors,
     survey_errors,
     sync_errors,
 )
@@ -988,6 +989,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
     **billing_errors.PROVOKED,
+    **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
     **play_errors.PROVOKED,
