@@ -81,6 +81,7 @@ CALLABLE = {
         "app.save_survey_answers(uuid,jsonb,text,bytea)",
         "app.set_boundary(text,text)",
         "app.resolve_sync_conflict(uuid,text)",
+        "app.update_user_profile(jsonb)",
         "app.sync_profiles(text,text,text,jsonb,integer,bigint,bigint)",
         "app.start_survey(text,text)",
         "app.update_demographics(jsonb)",

@@ -51,4 +51,5 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "NOT_FOUND": '{id: "syncConflict_1", keep: LOST}',
         "QUOTA_EXCEEDED": deleted_and_full,
     },
+    "updateUserProfile": {"BAD_USER_INPUT": "{synthesis: []}"},
 }

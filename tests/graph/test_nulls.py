@@ -75,6 +75,7 @@ TABLES = {
     "updateDemographics": "demographics",
     "updateProfile": "profiles",
     "updateUser": "users",
+    "updateUserProfile": "user_profiles",
 }
 # What the catalog is given for these tests alone, and rid of behind them.
 NEW, NEW_COLOR, NEW_KEY = "given-nulls", "#0a1b2c", "tests.given.nulls"
@@ -294,6 +295,7 @@ async def valid(
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
         "syncProfiles": {"deviceId": "phone"},
         "updateProfile": {"id": made["profile"]["id"]},
+        "updateUserProfile": {},
     }
     yield actor, inputs
     await owner.execute(AI_WRITES, 0)

@@ -78,6 +78,7 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ),
     ("DailyLimit", "upgradeRequired"): lambda _: False,
     ("PlayPlayer", "userId"): lambda player: player["user_id"] and f"user_{player['user_id']}",
+    ("SyncConflict", "profileId"): lambda conflict: f"profile_{conflict['profile_id']}",
     ("User", "isAdmin"): lambda user: user["role"] == "admin",
     ("User", "isLocked"): lambda user: user["status"] == "locked",
     ("Credits", "available"): lambda wallet: wallet["balance"] - wallet["held"],

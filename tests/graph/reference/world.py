@@ -18,6 +18,7 @@ from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMES
 from .people import add as _add
 from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
+from .sync_rows import add_sync_rows, sync_ids
 
 OWN_PAGES = (
     "apiKeys",
@@ -37,6 +38,7 @@ OWN_PAGES = (
     "pushTokens",
     "sessions",
     "subscriptionTransactions",
+    "syncConflicts",
     "uploads",
 )
 ROOT_PAGES = (
@@ -471,6 +473,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _entitlements(owner, user)
         await add_play_rows(owner, user, GUEST)
         await add_chat_rows(owner, user)
+        await add_sync_rows(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
             await _subscriptions(owner, user)
@@ -543,6 +546,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **account_ids(ADA),
         **survey_ids(ADA),
         **play_ids(ADA),
+        **sync_ids(ADA),
         **activity_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
@@ -593,6 +597,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         *(ids[0] for ids in account_ids(STRANGER).values()),
         *(ids[0] for ids in play_ids(STRANGER).values()),
         *(ids[0] for ids in chat_ids(STRANGER).values()),
+        *(ids[0] for ids in sync_ids(STRANGER).values()),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
         f"order_{known(STRANGER, 'order', 0)}",
         f"payment_{known(STRANGER, 'payment', 0)}",

@@ -1,0 +1,1 @@
+"""What users say of themselves, and what an analysis made of it (from Aura)."""
