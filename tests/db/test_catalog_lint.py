@@ -80,6 +80,7 @@ CALLABLE = {
         "app.record_consent(text,text)",
         "app.save_survey_answers(uuid,jsonb,text,bytea)",
         "app.set_boundary(text,text)",
+        "app.sync_profiles(text,text,text,jsonb,integer,bigint,bigint)",
         "app.start_survey(text,text)",
         "app.update_demographics(jsonb)",
         "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,text,jsonb)",

@@ -40,6 +40,7 @@ from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
 from db.surveys.tables import SurveyRunStatus
+from db.sync.tables import SyncConflictStatus
 from db.uploads.tables import UploadStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
@@ -76,6 +77,11 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         {"ended_at": None, "recipient": "ada@example.test"}
         if state in (EmailStatus.QUEUED, EmailStatus.SENDING)
         else {"ended_at": LATER, "recipient": None}
+    ),
+    "sync_conflicts": lambda state: (
+        {"resolved_at": LATER, "kept": "LOST"}
+        if state is SyncConflictStatus.RESOLVED
+        else {"resolved_at": None, "kept": None}
     ),
     # The first user has a row of one partner already.
     "partners": lambda _: {"partner_id": NEWCOMER.user_id},

@@ -44,7 +44,15 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import billing_errors, chat_errors, identity_errors, play_errors, survey_errors
+from . import (
+    billing_errors,
+    chat_errors,
+    identity_errors,
+    play_errors,
+    purchase_errors,
+    survey_errors,
+    sync_errors,
+)
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -980,7 +988,9 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
     **billing_errors.PROVOKED,
+    **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
+    **sync_errors.PROVOKED,
     **play_errors.PROVOKED,
     **chat_errors.PROVOKED,
 }

@@ -35,7 +35,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors, play_errors
+from . import identity_errors, play_errors, purchase_errors, sync_errors
 from .asking import Client, confirming
 from .conftest import Ask
 
@@ -268,6 +268,28 @@ def playing(name: str, code: str) -> Provoke:
     return provoke
 
 
+def proving(code: str) -> Provoke:
+    """Provokes what refuses the proof of a purchase."""
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        given = await purchase_errors.PROVOKED["validatePurchase"][code](stage)
+        return await stage.errors(
+            f"mutation {{ validatePurchase(input: {given}) {{ errors {{ code message }} }} }}"
+        )
+
+    return provoke
+
+
+async def sync_switched_off(stage: Stage) -> list[dict[str, Any]]:
+    given = await sync_errors.switched_off(stage)
+    try:
+        return await stage.errors(
+            f"mutation {{ syncProfiles(input: {given}) {{ errors {{ code message }} }} }}"
+        )
+    finally:
+        sync_errors.switch_on(stage)
+
+
 async def signed_in_last_year(stage: Stage) -> list[dict[str, Any]]:
     email = f"{uuid4()}@example.test"
     signed_up = await stage.ask(
@@ -421,10 +443,13 @@ PROVOKED: dict[str, Provoke] = {
     "EMPTY_FILE": mutation('createUpload(input: {contentType: "image/png", sizeBytes: 0})'),
     "INVALID_IMAGE": invalid_image,
     "QUOTA_EXCEEDED": quota,
+    "SYNC_DISABLED": sync_switched_off,
     "GENERATION_ENDED": ended,
     "LAST_OWNER": last_owner,
     "LAST_ADMIN": last_admin,
     "CURSOR_EXPIRED": watch_after(of_another_history),
+    "PURCHASE_INVALID": proving("PURCHASE_INVALID"),
+    "PURCHASE_IN_USE": proving("PURCHASE_IN_USE"),
     "PROVIDER_REFUSED": no_person,
     "PROVIDER_FAILED": said(DomainError(ErrorCode.PROVIDER_FAILED, generations._FAILED)),
     "RATE_LIMITED": too_many_wrong_passwords,

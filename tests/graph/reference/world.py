@@ -36,6 +36,7 @@ OWN_PAGES = (
     "profiles",
     "pushTokens",
     "sessions",
+    "subscriptionTransactions",
     "uploads",
 )
 ROOT_PAGES = ("users", "generationLogs", "aiRequestLogs", "deadJobs", "webhookEvents", "broadcasts")
@@ -205,6 +206,30 @@ async def _billing(owner: asyncpg.Connection, user: Actor) -> None:
             body=TEXTS[n],
             received_at=LASTING[n],
             processed_at=TIMESTAMPS[n] if n else None,
+        )
+
+
+async def _subscriptions(owner: asyncpg.Connection, user: Actor) -> None:
+    for n, status in enumerate(("ACTIVE", "CANCELLED", "EXPIRED", "ACTIVE")):
+        await _add(
+            owner,
+            "subscription_transactions",
+            id=known(user, "subscription transaction", n),
+            user_id=user.user_id,
+            order_id=known(user, "order", n),
+            provider=TEXTS[n],
+            transaction_id=str(known(user, "subscription transaction", n)),
+            purchase_id=TEXTS[3],
+            plan_id="pro",
+            amount_cents=2**31 - 1 if n == 2 else 499,
+            currency="USD",
+            started_at=TIMESTAMPS[n],
+            expires_at=LASTING[n],
+            auto_renews=n != 1,
+            grace_ends_at=LASTING[n] if n == 3 else None,
+            status=status,
+            told_at=TIMESTAMPS[n],
+            created_at=TIMESTAMPS[n],
         )
 
 
@@ -439,6 +464,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await add_chat_rows(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
+            await _subscriptions(owner, user)
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
@@ -534,6 +560,9 @@ async def _described(owner: asyncpg.Connection) -> World:
         "GenerationLog": [f"generationLog_{known(ADA, 'log', 0)}"],
         "Order": [f"order_{known(ADA, 'order', n)}" for n in range(len(ORDER_STATUSES))],
         "Payment": [f"payment_{known(ADA, 'payment', n)}" for n in range(len(ORDER_STATUSES))],
+        "SubscriptionTransaction": [
+            f"subscriptionTransaction_{known(ADA, 'subscription transaction', n)}" for n in range(4)
+        ],
         "Product": ["product_credits-50", "product_pro-month"],
         "WebhookEvent": [f"webhookEvent_{known(ADA, 'webhook event', n)}" for n in range(2)],
         "DeadJob": [f"deadJob_{known(ADA, 'dead job', 2)}"],
