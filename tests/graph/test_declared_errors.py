@@ -120,6 +120,7 @@ async def stage(
     await owner.execute(
         "update broadcasts set status = 'CANCELLED' where status in ('QUEUED', 'RUNNING')"
     )
+    await owner.execute("update play_rules set written_activities = 0")
     # What a provocation set by hand would be a fault to whoever proves the ledger.
     await owner.execute(
         "update wallets set balance = (select sum(amount) from credit_transactions t"
