@@ -52,18 +52,22 @@ begin
         return wanted;
     end if;
     if keep = 'LOST' then
-        perform app.bring_back_lost(conflict);
+        perform app.bring_back_lost(wanted);
     end if;
     update public.sync_conflicts c set status = 'RESOLVED', kept = keep, resolved_at = now() where c.id = wanted;
     return wanted;
 end;
 $$;
 
-create or replace function app.bring_back_lost(conflict public.sync_conflicts) returns void
+-- Makes what lost a conflict hold again.
+create or replace function app.bring_back_lost(wanted uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    head public.sync_heads := app.advance_sync(conflict.user_id, 0);
+    conflict public.sync_conflicts;
+    head public.sync_heads;
 begin
+    select * into conflict from public.sync_conflicts c where c.id = wanted;
+    head := app.advance_sync(conflict.user_id, 0);
     if conflict.field_group = 'DELETION' then
         delete from public.profiles p where p.id = conflict.profile_id and p.user_id = conflict.user_id;
         return;
@@ -95,6 +99,6 @@ $$;
 
 revoke execute on function
     app.bring_back_messages(uuid), app.bring_back_profile(uuid, uuid), app.resolve_sync_conflict(uuid, text),
-    app.bring_back_lost(public.sync_conflicts)
+    app.bring_back_lost(uuid)
 from public;
 grant execute on function app.resolve_sync_conflict(uuid, text) to authenticated;
