@@ -180,6 +180,9 @@ class Settings(BaseSettings):
     paymob_integration_id: Annotated[list[int], NoDecode] = []
     paymob_public_key: str = ""
     paymob_api_key: SecretStr = SecretStr("")
+    revenuecat_api_url: WebUrl = "https://api.revenuecat.com"
+    revenuecat_api_key: SecretStr = SecretStr("")
+    revenuecat_webhook_authorization: SecretStr = SecretStr("")
     stripe_api_url: WebUrl = "https://api.stripe.com"
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")

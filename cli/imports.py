@@ -179,6 +179,10 @@ def import_attuned_command(
         Path | None,
         typer.Option(help="A new folder for its tables as CSV; in the data folder if unsaid."),
     ] = None,
+    guest_sessions: Annotated[
+        bool,
+        typer.Option("--guest-sessions", help="Let guests come back with their session's id."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Where to write what was not taken, and why, as CSV.")
@@ -190,10 +194,12 @@ def import_attuned_command(
     if not source.startswith(DATABASE_SCHEMES):
         fail("--from is no URL like postgresql://….")
     _check_folder(report)
-    folder = backup or get_settings().data_directory / f"attuned-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    settings = get_settings()
+    folder = backup or settings.data_directory / f"attuned-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     if folder.exists():
         fail(f"{folder} is there already: name a new folder with --backup.")
-    options = AttunedOptions(operator(), is_dry_run=dry_run, backup=folder)
+    guest_days = settings.guest_days if guest_sessions else None
+    options = AttunedOptions(operator(), dry_run, folder, guest_days)
     done = run(_import_attuned(source, options))
     if report is not None:
         _write_report(report, (one for stage in done.stages.values() for one in stage.refused))

@@ -106,8 +106,15 @@ class Purchase:
     One is made for the user and for the product whose price the provider calls `price_id`.
     """
 
-    user_id: UUID
+    user_id: UUID | None
     price_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPurchase(Purchase):
+    """A purchase of whom the provider knows by several names; it waits until one is a user's."""
+
+    user_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +124,13 @@ class PaymentEvent(ProviderEvent):
     Two events about one payment have the same id. `product` and `user_id`, where the provider says
     them, must be the order's: the product's id or the price's. `listed_cents` is what was asked
     before the provider's own discounts and taxes, where there may be some: that is the order's
-    amount then, and `amount_cents` is what the buyer pays.
+    amount then, and `amount_cents` is what the buyer pays. Of a purchase that began at the provider
+    it may not know what was paid: that is the product's price then.
     """
 
     payment_id: str
-    amount_cents: int
-    currency: str
+    amount_cents: int | None
+    currency: str | None
     listed_cents: int | None = None
     product: str | None = None
     user_id: UUID | None = None
@@ -167,12 +175,12 @@ class Refunded(ProviderEvent):
 
     With a `refund_id` it is one refund of `amount_cents`, told any number of times. Without, it is
     all that has been refunded of the payment so far. Without a `payment_id` it is of the payment
-    that paid the order: not every provider signs which.
+    that paid the order: not every provider signs which. Without a currency it is the payment's.
     """
 
     payment_id: str | None
     amount_cents: int
-    currency: str
+    currency: str | None
     refund_id: str | None = None
 
 
@@ -199,7 +207,48 @@ class DisputeClosed(ProviderEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionEnded(ProviderEvent):
-    """A subscription is over, now; one that is merely not renewed runs out by itself."""
+    """A subscription is over, now; one that is merely not renewed runs out by itself.
+
+    With a `payment_id` it is what that payment gave, and waits for it.
+    """
+
+    payment_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntitlementsChanged(ProviderEvent):
+    """What a user may use by a purchase, as the provider counts that; the latest `told_at` counts.
+
+    `names` are the entitlements, `source` is the purchase or subscription that gives them. Without
+    `expires_at` they last; with `grace_ends_at` a payment failed, and they last until then.
+    """
+
+    user_id: UUID | None
+    user_names: tuple[str, ...]
+    names: tuple[str, ...]
+    source: str
+    product: str
+    store: str
+    expires_at: datetime | None
+    grace_ends_at: datetime | None
+    will_renew: bool
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserNamed(ProviderEvent):
+    """What a provider calls one user: ids of ours, and names that it made before it knew them."""
+
+    user_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchasesMoved(ProviderEvent):
+    """The purchases of one user are another's now."""
+
+    user_names: tuple[str, ...]
+    from_names: tuple[str, ...]
+    told_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

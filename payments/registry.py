@@ -9,6 +9,7 @@ from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from payments.base import PaymentProvider
 from payments.paymob import make_paymob
+from payments.revenuecat import make_revenuecat
 from payments.sandbox import make_sandbox
 from payments.stripe import make_stripe
 from settings import Settings
@@ -27,6 +28,7 @@ class PaymentServices(Protocol):
 MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "sandbox": make_sandbox,
     "paymob": make_paymob,
+    "revenuecat": make_revenuecat,
     "stripe": make_stripe,
 }
 

@@ -10,7 +10,9 @@ import asyncpg
 import httpx
 import jwt
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from settings import Settings
@@ -232,3 +234,20 @@ def test_a_wrong_password_of_a_role_is_one_clear_line(
     assert_one_clear_line(said, "as anon", "tallygraph migrate")
     assert all("database.no_connection" in line for line in logged)
     assert wrong not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "reason"),
+    [
+        ("sparky", "demo", "has no people"),
+        ("attuned", "production", "production deployment"),
+    ],
+)
+def test_people_of_a_demo_are_attuneds_and_for_no_production(
+    monkeypatch: pytest.MonkeyPatch, name: str, environment: str, reason: str
+) -> None:
+    settings = Settings.model_construct(environment=environment)
+    monkeypatch.setattr("cli.main.get_settings", lambda: settings)
+    done = CliRunner().invoke(app, ["seed", name, "--demo"])
+    assert done.exit_code == 1
+    assert reason in done.output

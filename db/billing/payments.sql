@@ -107,6 +107,10 @@ begin
     if kind = 'NeedsOperator' then
         perform app.refuse_event('NEEDS_OPERATOR', event ->> 'reason');
     end if;
+    if kind in ('EntitlementsChanged', 'UserNamed', 'PurchasesMoved') then
+        perform app.apply_user_event(from_provider, event);
+        return;
+    end if;
     order_id := app.order_of_event(from_provider, event);
     if kind = 'Refunded' and event ->> 'payment_id' is null then
         event := event || jsonb_build_object('payment_id', app.payment_of_refund(order_id));
@@ -118,8 +122,17 @@ begin
     if order_id is null and jsonb_typeof(event -> 'purchase') = 'object' then
         order_id := app.order_of_purchase(from_provider, event);
     end if;
-    if order_id is null then
+    if order_id is null and kind = 'SubscriptionEnded' and event ->> 'payment_id' is not null then
+        perform app.park_event(event ->> 'payment_id');
+    elsif order_id is null then
         perform app.refuse_event('UNKNOWN_ORDER', 'it names no order of ours');
+    end if;
+    if event -> 'amount_cents' = 'null' or event -> 'currency' = 'null' then
+        select event || jsonb_build_object(
+            'amount_cents', coalesce((event ->> 'amount_cents')::integer, o.amount_cents),
+            'currency', case when event ->> 'amount_cents' is null then o.currency
+                else coalesce(event ->> 'currency', o.currency) end)
+        into event from public.orders o where o.id = order_id;
     end if;
     case kind
         when 'CheckoutEnded' then
@@ -259,22 +272,32 @@ begin
 end;
 $$;
 
--- The order for a purchase that began at its provider, which says what was charged.
+-- The order for a purchase that began at its provider, which says what was charged, or else its price. Parked until the
+-- buyer is known.
 create or replace function app.order_of_purchase(from_provider text, event jsonb) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    buyer uuid := app.merged_into((event #>> '{purchase,user_id}')::uuid);
+    buyer uuid := coalesce(app.user_of_names(from_provider, event #> '{purchase,user_names}'),
+        app.merged_into((event #>> '{purchase,user_id}')::uuid));
+    bought text := event #>> '{purchase,price_id}';
     made uuid;
 begin
+    if buyer is null then
+        perform app.park_event('user:' || (event #>> '{purchase,user_names,0}'));
+    end if;
     if not exists (select from public.users u where u.id = buyer) then
         perform app.refuse_event('UNKNOWN_USER', 'it is for no user of ours');
     end if;
     insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
         billing_interval, price_id, expires_at)
-    select buyer, p.id, p.kind, p.credits, p.plan_id, from_provider, (event ->> 'amount_cents')::integer,
-        event ->> 'currency', pp.billing_interval, pp.price_id, now()
+    select buyer, p.id, p.kind, p.credits, p.plan_id, from_provider,
+        coalesce((event ->> 'amount_cents')::integer, pp.amount_cents),
+        case when event ->> 'amount_cents' is null then pp.currency else coalesce(event ->> 'currency', pp.currency) end,
+        pp.billing_interval, pp.price_id, now()
     from public.product_prices pp join public.products p on p.id = pp.product_id
-    where pp.provider = from_provider and pp.price_id = event #>> '{purchase,price_id}'
+    -- Google Play's subscriptions are called by their base plan as well.
+    where pp.provider = from_provider and pp.price_id in (bought, split_part(bought, ':', 1))
+    order by pp.price_id = bought desc limit 1
     returning id into made;
     if made is null then
         perform app.refuse_event('PRODUCT_MISMATCH', 'it is for no product of ours');
@@ -294,7 +317,7 @@ begin
     where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id';
     if payment.id is null or payment.status in ('PENDING', 'FAILED') then
         perform app.park_event(event ->> 'payment_id');
-    elsif event ->> 'currency' is distinct from payment.currency then
+    elsif coalesce(event ->> 'currency', payment.currency) <> payment.currency then
         perform app.refuse_event('CURRENCY_MISMATCH', format('%s came back, %s was paid',
             event ->> 'currency', payment.currency));
     end if;

@@ -77,6 +77,7 @@ begin
         select u.id from public.users u
         where u.is_anonymous and u.status = 'active' and u.created_at < now() - idle
             and not exists (select from public.sessions s where s.user_id = u.id and s.last_used_at >= now() - idle)
+            and not exists (select from public.imported_users i where i.user_id = u.id and i.imported_at >= now() - idle)
             and not exists (select from public.account_deletions d where d.user_id = u.id)
             and not exists (select from public.credit_grants g
                 where g.user_id = u.id and g.usable and g.source = 'PURCHASE')

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid1, uuid4
 
 import asyncpg
 import pytest
@@ -27,9 +27,11 @@ from db.imports.attuned.importing import (
     import_attuned,
 )
 from db.surveys.rules import ScoredItem
+from settings import Settings
 from tests import prototype as there
 from tests.attuned import ITEMS, load_surveys
 
+from ..auth.services import build
 from ..conftest import MakeUser
 from .rows import scratch_database
 
@@ -62,8 +64,10 @@ async def prototype(source_url: str) -> AsyncIterator[asyncpg.Connection]:
 def bring(cluster: EmbeddedDatabase, source_url: str) -> Any:
     """Imports it."""
 
-    async def run(tell: Callable[[str], None] = lambda _: None) -> AttunedReport:
-        return await import_attuned(cluster.owner_url, source_url, OPTIONS, tell)
+    async def run(
+        tell: Callable[[str], None] = lambda _: None, options: AttunedOptions = OPTIONS
+    ) -> AttunedReport:
+        return await import_attuned(cluster.owner_url, source_url, options, tell)
 
     return run
 
@@ -276,6 +280,28 @@ async def test_an_import_that_was_interrupted_goes_on(
         5, 2, 2, ["its survey is of version 0.3, and here is 0.4 alone"],
     )  # fmt: skip
     assert await owner.fetchval(count, guests) == 4
+
+
+async def test_a_guest_comes_back_with_the_id_that_their_device_has(
+    prototype: asyncpg.Connection,
+    bring: Any,
+    database: Database,
+    owner: asyncpg.Connection,
+    settings: Settings,
+) -> None:
+    random, guessed = str(uuid4()), str(uuid1())
+    for session in (random, guessed):
+        await there.add_profile(prototype, session, there.submitted(), session=session)
+    await bring(options=AttunedOptions("ops@host", guest_days=90))
+    await bring(options=AttunedOptions("ops@host", guest_days=90))
+    assert rules.first_token(guessed) is None
+    token = rules.first_token(random.upper())
+    assert token is not None
+    accounts = build(database, settings).accounts
+    signed_in = await accounts.refresh(token)
+    assert signed_in.user_id == rules.guest_id(random)
+    opened = "select count(*) from sessions where user_id = $1"
+    assert await owner.fetchval(opened, rules.guest_id(guessed)) == 0
 
 
 async def _command(*arguments: object, status: int = 0) -> str:

@@ -88,6 +88,7 @@ CALLABLE = {
         "app.update_demographics(jsonb)",
         "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,text,jsonb)",
         "app.end_own_sessions(uuid,jsonb)",
+        "app.entitlements_of(uuid)",
         "app.revoke_api_key(uuid,jsonb)",
         "app.revoke_own_session(uuid,jsonb)",
         "app.rotate_api_key(uuid,text,bytea,interval,timestamp with time zone,text,jsonb)",

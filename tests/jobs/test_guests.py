@@ -26,6 +26,10 @@ SCHEDULED = "select count(*) from account_deletions where user_id = $1"
 # What keeps somebody, as statements with their id.
 KEPT = {
     "a session of yesterday": (SESSION.replace("$2::interval", "interval '1 day'"),),
+    "an import of yesterday": (
+        "insert into imported_users (user_id, source, imported_at, metadata)"
+        " values ($1, 'supabase', now() - interval '1 day', '{}')",
+    ),
     "a member": ("update users set is_anonymous = false where id = $1",),
     "a locked guest": ("update users set status = 'locked' where id = $1",),
     "credits that were bought": ("select app.grant_credits($1, 'PURCHASE', 5)",),

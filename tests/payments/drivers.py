@@ -15,11 +15,12 @@ import pytest
 
 from payments.base import Delivery, PaymentProvider
 from payments.paymob import make_paymob
+from payments.revenuecat import make_revenuecat
 from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
 from payments.stripe import make_stripe
 from settings import Settings
 
-from ..fakes import paymob, stripe
+from ..fakes import paymob, revenuecat, stripe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,9 +230,56 @@ class StripeDriver:
         )
 
 
-DRIVERS: dict[str, type[SandboxDriver | PaymobDriver | StripeDriver]] = {
+class RevenueCatDriver:
+    """Speaks for RevenueCat, which signs nothing: each delivery has the same value that was set.
+
+    Its refunds are of a whole purchase; those of the tests say how much went back so far.
+    """
+
+    tells = frozenset({"USER"})
+
+    def __init__(self, settings: Settings) -> None:
+        secrets = {"revenuecat_webhook_authorization": f"old, {revenuecat.AUTHORIZATION}"}
+        made = make_revenuecat(Settings.model_validate(settings.model_dump() | secrets))
+        assert made is not None
+        self.provider = made
+        self._refunded: dict[str, dict[str, int]] = {}
+
+    def reference(self, order_id: UUID) -> str:
+        return str(order_id.int % 10**12)
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        del at
+        said: dict[str, object] = {
+            "transaction_id": told.payment,
+            "original_transaction_id": told.reference,
+            "product_id": "com.shop.credits",
+            "currency": told.currency,
+            "price_in_purchased_currency": told.amount_cents / 100,
+        }
+        if told.user_id is not None:
+            said["app_user_id"] = str(told.user_id)
+        if kind == "SUCCEEDED":
+            return revenuecat.event("NON_RENEWING_PURCHASE", told.event, **said)
+        refunds = self._refunded.setdefault(told.payment, {})
+        refunds[told.refund or str(uuid4())] = told.amount_cents
+        said |= {
+            "cancel_reason": "CUSTOMER_SUPPORT",
+            "price_in_purchased_currency": -sum(refunds.values()) / 100,
+        }
+        return revenuecat.event("CANCELLATION", told.event, **said)
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        return replace(delivery, headers={})
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        return replace(delivery, headers={"authorization": revenuecat.AUTHORIZATION[:-1]})
+
+
+DRIVERS: dict[str, type[SandboxDriver | PaymobDriver | StripeDriver | RevenueCatDriver]] = {
     "sandbox": SandboxDriver,
     "paymob": PaymobDriver,
+    "revenuecat": RevenueCatDriver,
     "stripe": StripeDriver,
 }
 

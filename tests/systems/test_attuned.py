@@ -281,7 +281,8 @@ async def test_two_people_connect_play_and_part(
     partner = await connected(attuned, ada, bob)
 
     # Bob confirms on his own device before anything is drawn.
-    given = {"players": [{"partnerId": partner}], "key": str(uuid4())}
+    robin = {"name": "Robin", "anatomy": ["breasts"]}
+    given = {"players": [{"partnerId": partner}, robin], "key": str(uuid4())}
     session = (await ada.do(PLAY, **given))["playSession"]
     assert (await ada.do(PLAY, **given))["playSession"]["id"] == session["id"]
     assert session["status"] == "WAITING"
@@ -296,7 +297,7 @@ async def test_two_people_connect_play_and_part(
     on_ada, on_bob = await ada.watch(WATCH_PLAY, game), await bob.watch(WATCH_PLAY, game)
     await bob.do(CONFIRM, **game)
     started = await on_ada.until(status="ACTIVE")
-    assert {player["status"] for player in started["players"]} == {"JOINED"}
+    assert [player["status"] for player in started["players"]] == ["JOINED", "JOINED", "PRESENT"]
 
     # What one draws is on the other's device, and a device that is behind changes nothing.
     drawn = (await ada.do(DRAW, **game, version=started["version"]))["playSession"]
@@ -320,6 +321,15 @@ async def test_two_people_connect_play_and_part(
     assert done["dailyLimit"] == {
         "used": 1, "limit": 25, "remaining": 24, "upgradeRequired": False,
     }  # fmt: skip
+    # The third has no account and no device: the others draw for them, when it is their turn.
+    for who, is_robins in ((bob, False), (ada, True)):
+        given = game | {"version": after["version"]}
+        after = (await who.do(DRAW, **given))["playSession"]
+        turn = next(p for p in after["players"] if p["id"] == after["turn"]["playerId"])
+        assert (turn["userId"] is None) == is_robins
+        given = game | {"version": after["version"]}
+        after = (await who.do(COMPLETE, **given))["playSession"]
+    assert after["turn"] == drawn["turn"], "it goes round"
     await bob.do(END, **game)
     assert (await on_ada.until(status="ENDED"))["version"] > after["version"]
 

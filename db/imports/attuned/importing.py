@@ -5,6 +5,7 @@ What is there already stays as it is, so that an import that was interrupted is 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,8 @@ class AttunedOptions:
     operator: str
     is_dry_run: bool = False
     backup: Path | None = None
+    # For how long guests may come back with their anonymous session's id; not at all without.
+    guest_days: int | None = None
 
 
 Tell = Callable[[str], None]
@@ -207,6 +210,10 @@ class _AttunedImport:
         await self._connection.execute(_TERMS, ids)
         await self._connection.execute(statements.AUDIT, ids, self._options.operator)
         self._report.guests += len(ids)
+        if self._options.guest_days is not None:
+            sessions = _json(_guest_sessions(guests))
+            days = self._options.guest_days
+            await self._connection.execute(statements.GUEST_SESSIONS, sessions, days, ids)
 
     async def _write_runs(self, rows: list[dict[str, Any]]) -> set[UUID]:
         connection, text = self._connection, _json(rows)
@@ -316,6 +323,17 @@ class _AttunedImport:
     async def _there(self, what: str, ids: Iterable[UUID]) -> set[UUID]:
         found = await self._connection.fetch(statements.THERE[what], [*ids])
         return {row["id"] for row in found}
+
+
+def _guest_sessions(guests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The hash of each guest's first token, where their anonymous session can stand for one."""
+    made = {}
+    for guest in guests:
+        token = rules.first_token(guest["known"].get("anonymous_session_id"))
+        if token is not None:
+            digest = hashlib.sha256(token.encode()).hexdigest()
+            made[guest["user_id"]] = {"user_id": guest["user_id"], "token_hash": digest}
+    return [*made.values()]
 
 
 def _json(rows: Iterable[Any]) -> str:

@@ -6,6 +6,8 @@ missing. Ids are made of theirs: whoever imports a row again makes the same one.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +53,7 @@ BANK_DOMAINS = {
 ENDED = {"completed": "ENDED", "abandoned": "ABANDONED"}
 LEVELS = ("G", "R", "X")
 NO_THEME = "imported"
+RANDOM_UUID = 4
 _UNSAID = "RATHER_NOT_SAY"
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -63,6 +66,18 @@ def made_id(kind: str, key: object) -> UUID:
 def guest_id(anonymous_session_id: object) -> UUID:
     """The guest that stands for an anonymous session; its own id is the client's secret."""
     return made_id("anonymous", str(anonymous_session_id).lower())
+
+
+def first_token(anonymous_session_id: object) -> str | None:
+    """The refresh token that stands for an anonymous session, which its client makes as well.
+
+    Only of an id of 122 random bits: any other could be guessed.
+    """
+    session = uuid_of(anonymous_session_id)
+    if session is None or session.version != RANDOM_UUID:
+        return None
+    digest = hashlib.sha256(f"attuned:{session}".encode()).digest()
+    return "tgr_" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True)

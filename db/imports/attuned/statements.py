@@ -27,6 +27,21 @@ insert into audit_log (user_id, action, detail)
 select id, 'imported', jsonb_build_object('source', '{SOURCE}', 'by', $2::text)
 from unnest($1::uuid[]) as new (id)
 """  # noqa: S608
+# Of guests that were made just now: `token_hash` in hexadecimal, good for `$2` days.
+GUEST_SESSIONS = """
+with given as (
+    select r.user_id, decode(r.token_hash, 'hex') as token_hash
+    from jsonb_to_recordset($1::jsonb) r (user_id uuid, token_hash text)
+    where r.user_id = any ($3::uuid[])
+), opened as (
+    insert into sessions (user_id, expires_at)
+    select g.user_id, now() + make_interval(days => $2) from given g returning id, user_id
+)
+insert into refresh_tokens (token_hash, session_id, expires_at)
+select g.token_hash, o.id, now() + make_interval(days => $2)
+from opened o join given g using (user_id)
+on conflict do nothing
+"""
 # Of these, who may have rows, and who has a profile already.
 OWNERS = """
 select u.id, exists (select from survey_profiles p where p.user_id = u.id) as is_surveyed

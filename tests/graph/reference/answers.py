@@ -36,6 +36,7 @@ from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
 from settings import get_settings
 
+from .entitlement_rows import entitlements
 from .lists import List, object_type
 from .rows import Reader, Row, key_from_text
 from .survey_rows import SURVEY_EXPRESSIONS
@@ -247,6 +248,8 @@ async def _of_row(
     match spec:
         case specs.Report(function) if function.name == "app.quotas":
             return await _quotas(reader, row.values)
+        case specs.Report(function) if function.name == "app.entitlements_of":
+            return await entitlements(reader, row.values["id"])
         case specs.GlobalId():
             return f"{backing.prefix}_{row.values[backing.key]}"
         case specs.Reference(column, prefix):

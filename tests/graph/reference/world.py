@@ -388,6 +388,26 @@ async def _plans(owner: asyncpg.Connection, user: Actor) -> None:
     )
 
 
+async def _entitlements(owner: asyncpg.Connection, user: Actor) -> None:
+    for n, name in enumerate(("pro", TEXTS[3], TEXTS[3], "free")):
+        await _add(
+            owner,
+            "provider_entitlements",
+            id=known(user, "entitlement", n),
+            user_id=user.user_id,
+            provider="revenuecat",
+            source=str(known(user, "entitlement", n)),
+            name=name,
+            product=TEXTS[n],
+            store=("APP_STORE", "PLAY_STORE")[n % 2],
+            expires_at=(TIMESTAMPS[n], LASTING[n], TIMESTAMPS[n], None)[n],
+            grace_ends_at=LASTING[n] if n == 2 else None,
+            will_renew=n % 2 == 0,
+            told_at=TIMESTAMPS[n],
+            created_at=TIMESTAMPS[n],
+        )
+
+
 async def fill(owner: asyncpg.Connection, database: Database) -> World:
     """Makes the users and their rows, and says what there is to ask for."""
     for user, email in ((ADA, "Ada@Example.test"), (GUEST, None), (STRANGER, "s@example.test")):
@@ -413,6 +433,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await add_account_rows(owner, user)
         await add_survey_rows(owner, user)
         await _plans(owner, user)
+        await _entitlements(owner, user)
         await add_play_rows(owner, user, GUEST)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)

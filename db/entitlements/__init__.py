@@ -1,0 +1,1 @@
+"""Entitlements: what users may use by purchases that a provider keeps the books of."""

@@ -1,0 +1,145 @@
+-- What users may use by purchases in app stores: told of by a provider's events (`payments/base.py`), in any order.
+
+-- The user's id in a name that an app gave a provider; null for any other name.
+create or replace function app.user_id_in(named text) returns uuid
+language sql immutable set search_path = pg_catalog, pg_temp
+return case when regexp_replace(named, '^user_', '') ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+    then regexp_replace(named, '^user_', '')::uuid end;
+
+-- The user whom a provider calls by one of these names: a user's id, or a name that was noted as theirs. Null when it is
+-- nobody's yet.
+create or replace function app.user_of_names(for_provider text, names jsonb) returns uuid
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    named text;
+    found_user uuid;
+begin
+    for named in select n.name from jsonb_array_elements_text(names) as n (name) loop
+        if app.user_id_in(named) is not null then
+            select u.id into found_user from public.users u where u.id = app.merged_into(app.user_id_in(named));
+        else
+            select app.merged_into(p.user_id) into found_user from public.provider_user_names p
+            where p.provider = for_provider and p.name = named;
+        end if;
+        if found_user is not null then
+            return found_user;
+        end if;
+    end loop;
+    return null;
+end;
+$$;
+
+-- The user of an event that names them in several ways; parked until one of the names is a user's.
+create or replace function app.required_user_of_names(for_provider text, names jsonb) returns uuid
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    found_user uuid := app.user_of_names(for_provider, names);
+begin
+    if found_user is null then
+        perform app.park_event('user:' || (names ->> 0));
+    end if;
+    return found_user;
+end;
+$$;
+
+-- Notes names of a user's that are no ids of users, the latest word counting, and has what waited for them processed.
+create or replace function app.note_user_names(for_provider text, names jsonb, wanted uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    named text;
+begin
+    for named in select n.name from jsonb_array_elements_text(names) as n (name) order by 1 loop
+        continue when app.user_id_in(named) is not null
+            or app.user_of_names(for_provider, jsonb_build_array(named)) is not distinct from wanted;
+        insert into public.provider_user_names as p (provider, name, user_id) values (for_provider, named, wanted)
+        on conflict (provider, name) do update set user_id = excluded.user_id;
+        perform app.wake_webhooks(for_provider, 'user:' || named);
+    end loop;
+end;
+$$;
+
+-- Does what an event says of a user rather than of an order.
+create or replace function app.apply_user_event(from_provider text, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    known uuid;
+begin
+    case event ->> 'type'
+        when 'UserNamed' then
+            known := app.user_of_names(from_provider, event -> 'user_names');
+            if known is not null then
+                perform app.note_user_names(from_provider, event -> 'user_names', known);
+            end if;
+        when 'PurchasesMoved' then
+            perform app.move_purchases(from_provider, event);
+        else
+            perform app.note_entitlements(from_provider, event);
+    end case;
+end;
+$$;
+
+-- Notes what a purchase lets its user use, unless later word has come.
+create or replace function app.note_entitlements(from_provider text, event jsonb) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into public.provider_entitlements as e
+        (user_id, provider, source, name, product, store, expires_at, grace_ends_at, will_renew, told_at)
+    select app.required_user_of_names(from_provider, event -> 'user_names'), from_provider, event ->> 'source', n.name,
+        event ->> 'product', event ->> 'store', (event ->> 'expires_at')::timestamptz,
+        (event ->> 'grace_ends_at')::timestamptz, (event ->> 'will_renew')::boolean,
+        (event ->> 'told_at')::timestamptz
+    from jsonb_array_elements_text(event -> 'names') as n (name) order by n.name
+    on conflict (provider, source, name) do update
+    set user_id = excluded.user_id, product = excluded.product, store = excluded.store,
+        expires_at = excluded.expires_at, grace_ends_at = excluded.grace_ends_at, will_renew = excluded.will_renew,
+        told_at = excluded.told_at
+    where e.told_at <= excluded.told_at;
+$$;
+
+-- Gives what purchases let one user use to another, who has them on a device of theirs now. What was given in the
+-- ledger stays where it is: credits are never given twice.
+create or replace function app.move_purchases(from_provider text, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    receiver uuid := app.required_user_of_names(from_provider, event -> 'user_names');
+    named text;
+    giver uuid;
+begin
+    for named in select n.name from jsonb_array_elements_text(event -> 'from_names') as n (name) order by 1 loop
+        giver := app.user_of_names(from_provider, jsonb_build_array(named));
+        continue when giver = receiver;
+        if giver is not null then
+            update public.provider_entitlements e
+            set user_id = receiver, told_at = greatest(e.told_at, (event ->> 'told_at')::timestamptz)
+            where e.provider = from_provider and e.user_id = giver;
+        end if;
+    end loop;
+    perform app.note_user_names(from_provider, event -> 'user_names' || (event -> 'from_names'), receiver);
+end;
+$$;
+
+-- What a user may use now or could before, by each name the one that lasts longest: of purchases in app stores, and of the
+-- plan that they have.
+create or replace function app.entitlements_of(owner_id uuid)
+returns table (name text, is_active boolean, expires_at timestamptz, will_renew boolean, has_billing_issue boolean,
+    store text, product text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select distinct on (f.name collate "C") f.name, f.until > now(), nullif(f.until, 'infinity'), f.will_renew, f.has_billing_issue,
+        f.store, f.product
+    from (
+        select e.name, coalesce(greatest(e.expires_at, e.grace_ends_at), 'infinity') as until, e.will_renew,
+            coalesce(e.grace_ends_at > now(), false) as has_billing_issue, e.store, e.product
+        from public.provider_entitlements e where e.user_id = owner_id
+        union all
+        select s.plan_id, case when s.status = 'ENDED' then s.ended_at
+                else coalesce(s.grace_ends_at, s.current_period_end, 'infinity') end,
+            null, s.status = 'PAST_DUE', null, null
+        from public.plan_subscriptions s where s.user_id = owner_id) f
+    order by f.name collate "C", f.until desc, f.store nulls last;
+$$;
+
+revoke execute on function
+    app.user_id_in(text), app.user_of_names(text, jsonb), app.required_user_of_names(text, jsonb), app.note_user_names(text, jsonb, uuid),
+    app.apply_user_event(text, jsonb), app.note_entitlements(text, jsonb), app.move_purchases(text, jsonb),
+    app.entitlements_of(uuid)
+from public;
+grant execute on function app.entitlements_of(uuid) to authenticated, service;
