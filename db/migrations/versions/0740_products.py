@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0730"
-down_revision = "0720"
+revision = "0740"
+down_revision = "0730"
 branch_labels = None
 depends_on = None
 
