@@ -128,3 +128,4 @@ class AuditAction(State):
     REMOVE_FROM_CATALOG = "remove_from_catalog", "Something of the catalog was removed by an admin."
     SET_TRANSLATION = "set_translation", "A text was set or removed by an admin."
     SET_QUOTA = "set_quota", "A quota was set by the operator."
+    SET_SWITCH = "set_switch", "A switch was turned for everybody by an admin or the operator."
