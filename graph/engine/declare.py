@@ -119,13 +119,20 @@ def related_row(local: str, remote: str = "id", *, returns: Any = None, descript
 
 
 def related_rows(
-    key: str, order: tuple[str, ...], *, at_most: int, returns: Any = None, description: str
+    key: str,
+    order: tuple[str, ...],
+    *,
+    at_most: int,
+    local: str = "",
+    returns: Any = None,
+    description: str,
 ) -> Any:
     """A field that is a plain list of the rows whose column `key` is this row's primary key.
 
-    Only for what never has more than `at_most`, as prices of a product.
+    `local` names another column of this row instead. Only for what never has more than `at_most`,
+    as prices of a product.
     """
-    return _field(RelatedRows(key, order, at_most), description, returns)
+    return _field(RelatedRows(key, order, at_most, local), description, returns)
 
 
 def connection(

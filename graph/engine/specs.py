@@ -69,14 +69,16 @@ class RelatedRow:
 
 @dataclass(frozen=True)
 class RelatedRows:
-    """The few rows whose `key` column equals this row's primary key, as a plain list.
+    """The few rows whose `key` column equals this row's primary key, or its column `local`.
 
-    There are at most so many that a page would be in the way; `at_most` says how many.
+    They are a plain list: there are at most so many that a page would be in the way; `at_most` says
+    how many.
     """
 
     key: str
     order: tuple[str, ...]
     at_most: int
+    local: str = ""
 
 
 @dataclass(frozen=True)

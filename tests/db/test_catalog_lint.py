@@ -104,6 +104,7 @@ CALLABLE = {
         "app.reread_sharing_ids(uuid,text[])",
         "app.set_sharing(uuid,text)",
         "app.sharing_ids(text[])",
+        "app.own_survey_answers_open_item()",
         "app.open_order(text,text,text,text,text)",
         "app.invite_member(uuid,text,text,text)",
         "app.request_refund(uuid,integer,text,text)",
@@ -328,7 +329,7 @@ async def test_every_policy_reads_the_actor_once_for_a_statement(
     rows = await superuser.fetch(f"select * from ({POLICIES_SQL}) p")
     conditions = [c for row in rows for c in (row["qual"], row["with_check"]) if c]
     asked = re.compile(
-        r"\( SELECT app\.(user_id|is_admin|\w+_ids)\((?:'{[A-Z,]*}'::text\[\])?\) AS \1\)"
+        r"\( SELECT app\.(user_id|is_admin|own_\w+|\w+_ids)\((?:'{[A-Z,]*}'::text\[\])?\) AS \1\)"
     )
     bare = [asked.sub("", condition) for condition in conditions]
     assert [c for c in bare if "app." in c] == []
