@@ -16,6 +16,7 @@ _REMOVE = SqlFunction[UUID]("app.remove_partner", "uuid", wanted="uuid")
 _BLOCK = SqlFunction[UUID]("app.block_partner", "uuid", wanted="uuid")
 _RECONNECT = SqlFunction[UUID]("app.reconnect_partner", "uuid", wanted="uuid")
 _SET_SHARING = SqlFunction[UUID]("app.set_sharing", "uuid", wanted="uuid", level="text")
+CONNECT = SqlFunction[None]("app.connect_partners", "void", one="uuid", other="uuid")
 DROP_OLD = SqlFunction[None]("app.drop_old_partners", "void", owner_id="uuid")
 EXPIRE = SqlFunction[int]("app.expire_partner_requests", "integer", at_most="integer")
 
