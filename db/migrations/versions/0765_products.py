@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0765"
-down_revision = "0740"
+down_revision = "0760"
 branch_labels = None
 depends_on = None
 
