@@ -77,6 +77,9 @@ INPUTS = {
         ("removeProductPrice", "saveProductPrice"), '{productId: "%s", provider: "sandbox"}'
     ),
     **dict.fromkeys(("saveHairColor", "saveSkinColor"), '{hexCode: "%s"}'),
+    "createActivity": ('{kind: TRUTH, level: G, intensity: 1, text: "%s", themes: ["a"]}'),
+    "updateActivity": '{id: "%s", level: G}',
+    "removeActivity": '{id: "%s"}',
     "setToolActive": '{toolId: "%s", isActive: false}',
     "sendPasswordReset": '{id: "%s"}',
     "setUserPassword": '{id: "%s", password: "another horse"}',
