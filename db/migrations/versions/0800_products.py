@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0765"
-down_revision = "0760"
+revision = "0800"
+down_revision = "0790"
 branch_labels = None
 depends_on = None
 
