@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "0810"
-down_revision = "0800"
+revision = "0830"
+down_revision = "0820"
 branch_labels = None
 depends_on = None
 
