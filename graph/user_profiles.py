@@ -9,19 +9,21 @@ import strawberry
 from db.core.errors import ErrorCode, Problems
 from db.user_profiles import operations, tables
 from graph.accounts import User
-from graph.engine.declare import backed_by, column, mutation, related_row
+from graph.engine.declare import backed_by, column, global_id, mutation, related_row
 from graph.engine.execution.outcomes import ACTOR, Outcome
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Node
 from graph.shared.scalars import JSON
 
 
-@backed_by(tables.UserProfile)
-class UserProfile:
+@backed_by(tables.UserProfile, prefix="userProfile")
+class UserProfile(Node):
     """A user as they describe themselves, with what an analysis made of it."""
 
+    id: strawberry.ID = global_id()
     synthesis: JSON | None = column(description="What was made of all they gave; free-form.")
     zodiac_sign: str | None = column(description="Their zodiac sign.")
     location: str | None = column(description="Where they live, in their own words.")

@@ -72,6 +72,7 @@ UNWATCHED = {
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
     "Product": "loaded by the seed",
+    "UserProfile": "the viewer's own; nothing else changes it",
     "SyncConflict": "a sync tells the device that met it; others look",
     "SubscriptionTransaction": "planChanged and orderUpdated tell of what comes of each",
     "ProviderCircuit": "for admins, who look when told to",
