@@ -13,7 +13,7 @@ from sqlalchemy import Text, literal_column
 from db.chat.tables import ChatMessageStatus, ChatRole
 from db.core.errors import ErrorCode, Problems
 from db.sync import operations, tables
-from db.sync.changes import ProfileChange, SaidMessage, SyncStrategy
+from db.sync.changes import ProfileChange, SyncMessage, SyncStrategy
 from db.sync.tables import SyncConflictStatus
 from graph.accounts import User
 from graph.engine.declare import (
@@ -300,7 +300,7 @@ def _change(problems: Problems, n: int, given: ProfileChangeInput) -> ProfileCha
         created_at=given.created_at,
         groups=groups,
         messages=[
-            SaidMessage(one.id, one.role.value, one.text, one.created_at) for one in given.messages
+            SyncMessage(one.id, one.role.value, one.text, one.created_at) for one in given.messages
         ],
     )
 

@@ -20,7 +20,7 @@ class SyncStrategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SaidMessage:
+class SyncMessage:
     """A message of a chat, by the id that its device gave it."""
 
     id: str
@@ -44,4 +44,4 @@ class ProfileChange:
     deleted: bool
     created_at: datetime | None
     groups: Mapping[str, Any]
-    messages: Sequence[SaidMessage] = ()
+    messages: Sequence[SyncMessage] = ()
