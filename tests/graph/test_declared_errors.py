@@ -43,7 +43,7 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import billing_errors, identity_errors, play_errors, survey_errors
+from . import billing_errors, identity_errors, play_errors, referral_errors, survey_errors
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -980,6 +980,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **billing_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **play_errors.PROVOKED,
+    **referral_errors.PROVOKED,
 }
 
 

@@ -69,6 +69,7 @@ UNWATCHED = {
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
     "Product": "loaded by the seed",
+    "Referral": "creditsChanged tells of what comes of it",
     "ProviderCircuit": "for admins, who look when told to",
     "WebhookEvent": "for admins, whom a notification tells to look",
     "User": "the viewer's own; nothing else changes it",
