@@ -19,6 +19,7 @@ from settings_checks import (
     GOOD_SECRET,
     SECRET_MIN_CHARACTERS,
     BusUrl,
+    EmailAddress,
     LinkUrl,
     MailFrom,
     ModelName,
@@ -197,6 +198,13 @@ class Settings(BaseSettings):
     plan_grace_days: Annotated[int, Field(ge=0, le=90)] = 7
     plan_reminder_days: Annotated[int, Field(ge=0, le=30)] = 3
     low_balance_credits: Annotated[int, Field(ge=0, le=1000)] = 5
+    alert_email: EmailAddress = ""
+    alert_webhook_url: OptionalWebUrl = ""
+    alert_ai_latency_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    alert_sync_failures_percent: Annotated[float, Field(ge=0, le=100)] = 5.0
+    alert_deduction_failures_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
+    alert_webhook_failures: Annotated[int, Field(ge=0, le=100_000)] = 0
+
     # Activities that a user without a paid plan may draw in a day.
     free_daily_activities: Annotated[int, Field(ge=0, le=1000)] = 25
 

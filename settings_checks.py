@@ -119,6 +119,9 @@ MailFrom = Annotated[
     str,
     Field(pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$", examples=["Example <no-reply@example.com>"]),
 ]
+EmailAddress = Annotated[
+    str, Field(pattern=r"^([^\s@<>]+@[^\s@<>]+)?$", examples=["operations@example.com"])
+]
 LinkUrl = Annotated[
     str,
     Field(

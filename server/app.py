@@ -55,6 +55,7 @@ from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
 from server.metrics import MetricsPage, ProcessMetrics
+from server.operation_counts import OperationCounts
 from server.process_group import ProcessGroup
 from server.rate_reports import RateReports
 from server.services import Services
@@ -91,6 +92,7 @@ class Server:
         )
         self._access = AccessWatch(database, self.services.hub)
         self._rate_reports = RateReports(self.services.rates, bus)
+        self._operation_counts = OperationCounts(database, self.services.traffic)
         self.clients = Clients(ClientLimits.of(settings))
         operations, is_origin_allowed = (
             LiveOperations(self.engine, self.services),
@@ -119,6 +121,7 @@ class Server:
         await self._access.start()
         await database.at_start(self.services.revocations.start)
         await self._rate_reports.start()
+        self._operation_counts.start()
         await self.services.of(SwitchWatch.of).start()
         self.services.of(LastSeen.of).start()
         self.services.of(ForeignTokens.of).start()
@@ -131,6 +134,7 @@ class Server:
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
         await self.process_group.stop()
+        await self._operation_counts.stop()
         await self._rate_reports.stop()
         await self.services.of(ForeignTokens.of).stop()
         await self.services.of(LastSeen.of).stop()

@@ -155,7 +155,7 @@ class GraphQLHttp:
         asked = context.normalized_document if context else None
         self._traffic.responses["graphql", status] += 1
         if asked is not None:
-            self._traffic.answered(asked.label, seconds)
+            self._traffic.answered(asked.label, seconds, told)
         if self._logs_requests:
             log.info(
                 "request",

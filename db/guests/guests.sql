@@ -66,7 +66,8 @@ end;
 $$;
 
 -- Has some guests erased who have used nothing for so long, as accounts that their owners deleted are. A guest stays
--- who has credits or a plan that was paid for, or is in an organization: others would lose something. Returns how many.
+-- who has credits, a plan or an entitlement that was paid for, or is in an organization, where others would lose
+-- something. Returns how many.
 create or replace function app.end_idle_guests(idle interval, at_most integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -82,6 +83,8 @@ begin
             and not exists (select from public.credit_grants g
                 where g.user_id = u.id and g.usable and g.source = 'PURCHASE')
             and not exists (select from public.plans p where p.id = u.plan_id and p.price_cents > 0)
+            and not exists (select from public.provider_entitlements e
+                where e.user_id = u.id and (e.expires_at is null or greatest(e.expires_at, e.grace_ends_at) > now()))
             and not exists (select from public.organization_members m where m.user_id = u.id)
         order by u.created_at, u.id limit at_most for no key update of u skip locked
     loop

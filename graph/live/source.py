@@ -147,7 +147,8 @@ class LiveOperations:
         finally:
             seconds = perf_counter() - started
             if context.normalized_document is not None:
-                self._services.traffic.answered(context.normalized_document.label, seconds)
+                label = context.normalized_document.label
+                self._services.traffic.answered(label, seconds, told)
             log.info(
                 "live.request",
                 request_id=context.request_id,

@@ -29,6 +29,7 @@ class Parts:
 
 
 _WHERE_FROM = ("time", "device", "address")
+_MEASURED = ("alert", "measured", "threshold", "time")
 
 PARTS: Mapping[str, Parts] = {
     "confirm_email": Parts("confirm-email", "ignore", _WHERE_FROM),
@@ -52,6 +53,8 @@ PARTS: Mapping[str, Parts] = {
     "export_ready": Parts(closing="secure_account", details=("expires_at",)),
     "identity_linked": Parts(closing="remove_added", details=_WHERE_FROM),
     "api_key_created": Parts(closing="end_keys", details=("name", *_WHERE_FROM)),
+    "alert_firing": Parts(details=_MEASURED),
+    "alert_over": Parts(details=_MEASURED),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from babel.dates import format_datetime, format_timedelta, get_timezone
 from markupsafe import Markup, escape
 
+from db.monitoring.rules import ALERTS, shown
 from jobs.mailing.addresses import unlinked
 from jobs.mailing.texts import Texts
 
@@ -31,6 +32,7 @@ class Values:
         time_zone: str | None = None,
     ) -> None:
         self._texts = texts
+        self._alert = str(given.get("alert", ""))
         self._zone = _zone(time_zone)
         self._shown: dict[str, str] = {"product": product, "time": self._time(happened_at)}
         for name, value in given.items():
@@ -65,6 +67,9 @@ class Values:
             "expires_at": self._time,
             "valid_minutes": self._minutes,
             "provider": lambda name: PROVIDERS.get(str(name), unlinked(name)),
+            "alert": lambda alert: ALERTS[str(alert)].title if alert in ALERTS else unlinked(alert),
+            "measured": self._measured,
+            "threshold": self._measured,
             "role": lambda role: self._texts.roles.get(str(role).lower(), unlinked(role)),
         }
 
@@ -73,6 +78,9 @@ class Values:
         return format_datetime(
             time.astimezone(UTC), "long", tzinfo=self._zone, locale=self._texts.language
         )
+
+    def _measured(self, value: object) -> str:
+        return shown(self._alert, float(str(value)))
 
     def _minutes(self, value: object) -> str:
         lasts = timedelta(minutes=int(str(value)))

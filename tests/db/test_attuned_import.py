@@ -188,9 +188,14 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     word = uuid4().hex
     sessions = [str(uuid4()) for _ in range(2)]
     ada, bob = [
-        await there.add_profile(prototype, name, there.submitted(), session=session)
-        for name, session in zip(("Ada", "Bob"), sessions, strict=True)
-    ]
+        await there.add_profile(
+            prototype, name, there.submitted(), session=session,
+            power_dynamic={"orientation": power},
+        )
+        for name, session, power in zip(
+            ("Ada", "Bob"), sessions, ("Bottom", "Switch"), strict=True
+        )
+    ]  # fmt: skip
     script = {"steps": [{"actor": "A", "do": f"Say {word}."}, {"actor": "B", "do": "Listen."}]}
     activity = await there.add(
         prototype, "activities", type="dare", rating="G", intensity=1, script=script, tags=["Slow Talk"]
@@ -218,6 +223,7 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
         )  # fmt: skip
     report = await bring()
     assert figures(report, "activities") == (1, 1, 0, [])
+    assert report.differing_powers == [f"profile {ada}"]
     assert figures(report, "sessions") == (3, 2, 0, ["nobody has played it for 90 days"])
     assert figures(report, "history") == (3, 2, 0, ["it is older than a year"])
     made = rules.made_id("session", f"{word} two")
@@ -249,6 +255,19 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     assert figures(again, "sessions")[1:3] == (0, 2)
     assert figures(again, "history")[1:3] == (0, 2)
     assert await owner.fetchrow(liked, rules.guest_id(sessions[0])) == theme
+
+
+async def test_of_two_profiles_of_a_session_the_newer_is_taken(
+    prototype: asyncpg.Connection, bring: Any, owner: asyncpg.Connection
+) -> None:
+    session = str(uuid4())
+    for name, power in (("older", 1), ("newer", 7)):
+        answers = there.submitted(A13=power, A15=power, A14=1, A16=1)
+        await there.add_profile(prototype, f"{name} {session}", answers, session=session)
+    assert figures(await bring(), "profiles") == (2, 1, 0, [SURVEYED])
+    stored = "select power_orientation from survey_profiles where user_id = $1"
+    assert await owner.fetchval(stored, rules.guest_id(session)) == "TOP"
+    assert figures(await bring(), "profiles") == (2, 0, 1, [SURVEYED])
 
 
 async def test_an_import_that_was_interrupted_goes_on(

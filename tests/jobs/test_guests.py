@@ -22,14 +22,18 @@ GUEST = (
 )
 SESSION = """insert into sessions (user_id, created_at, last_used_at, expires_at)
     values ($1, now() - interval '9 years', now() - $2::interval, now() + interval '1 day')"""
+# So long ago.
+IMPORTED = """insert into imported_users (user_id, source, imported_at, metadata)
+    values ($1, 'supabase', now() - interval '{}', '{{}}')"""
+ENTITLED = """insert into provider_entitlements
+    (user_id, provider, source, name, product, store, expires_at, grace_ends_at, will_renew, told_at)
+    values ($1, 'revenuecat', gen_random_uuid(), 'premium', 'monthly', 'APP_STORE',
+        now() - interval '20 days', now() - interval '{}', false, now())"""
 SCHEDULED = "select count(*) from account_deletions where user_id = $1"
 # What keeps somebody, as statements with their id.
 KEPT = {
     "a session of yesterday": (SESSION.replace("$2::interval", "interval '1 day'"),),
-    "an import of yesterday": (
-        "insert into imported_users (user_id, source, imported_at, metadata)"
-        " values ($1, 'supabase', now() - interval '1 day', '{}')",
-    ),
+    "an import of yesterday": (IMPORTED.format("1 day"),),
     "a member": ("update users set is_anonymous = false where id = $1",),
     "a locked guest": ("update users set status = 'locked' where id = $1",),
     "credits that were bought": ("select app.grant_credits($1, 'PURCHASE', 5)",),
@@ -37,6 +41,7 @@ KEPT = {
         "update users set plan_id = (select p.id from plans p where p.price_cents > 0 limit 1)"
         " where id = $1",
     ),
+    "something bought in an app store": (ENTITLED.format("-1 day"),),
     "an organization": (
         "insert into organizations (id, name) values ($1, 'Theirs')",
         "insert into organization_members (organization_id, user_id, role) values ($1, $1, 'MEMBER')",
@@ -57,7 +62,12 @@ async def guest(owner: asyncpg.Connection, *statements: str) -> UUID:
 async def test_a_guest_who_stays_away_is_erased(
     database: Database, owner: asyncpg.Connection, settings: Settings
 ) -> None:
-    away = await guest(owner, "select app.grant_credits($1, 'SIGNUP_BONUS', 5)")
+    away = await guest(
+        owner,
+        "select app.grant_credits($1, 'SIGNUP_BONUS', 5)",
+        IMPORTED.format("91 days"),
+        ENTITLED.format("10 days"),
+    )
     await end_idle_guests(database, settings)
     assert await owner.fetchval(SCHEDULED, away) == 1
     queued = "select count(*) from queue.pgqueuer where dedupe_key = $1"

@@ -156,7 +156,9 @@ def test_a_template_needs_no_more_than_what_is_required(settings: Settings, temp
 def test_what_others_wrote_is_neither_header_nor_element_nor_link(
     writer: LetterWriter, template: str, locale: str
 ) -> None:
-    kept = {"code_id", "invitation_id", "valid_minutes", "delete_at", "expires_at"}
+    kept = {
+        "code_id", "invitation_id", "valid_minutes", "delete_at", "expires_at", "measured", "threshold",
+    }  # fmt: skip
     email = begun(template, locale=locale)
     given = {n: v if n in kept else HOSTILE for n, v in email.parameters.items()}
     message = written(writer, dataclasses.replace(email, parameters=given))
@@ -262,3 +264,19 @@ def test_a_change_of_the_second_factor_is_told(
     writer: LetterWriter, change: str, said: str
 ) -> None:
     assert said in part(written(writer, begun("second_factor_changed", change=change)))
+
+
+@pytest.mark.parametrize(
+    ("template", "lines"),
+    [
+        ("alert_firing", ("Alert from Aura: Time of AI providers, 95th of 100", "6.2 s", "5.0 s")),
+        ("alert_over", ("Aura: back to normal: Synchronizations that fail", "1.3 %", "5.0 %")),
+    ],
+)
+def test_an_alert_says_what_was_measured_and_its_limit(
+    writer: LetterWriter, template: str, lines: tuple[str, str, str]
+) -> None:
+    subject, *values = lines
+    message = written(writer, begun(template, locale="en"))
+    assert message["Subject"] == subject
+    assert all(value in part(message) for value in values)

@@ -27,7 +27,7 @@ from db.surveys.rules import ScoredItem
 
 SURVEY = "attuned-0.4"
 NOT_HERE = "its user is not here: bring users first, with `tallygraph import users`"
-SURVEYED = "its user has a survey of their own here"
+SURVEYED = "its user has a survey here already"
 # A busy row ends the import, which is run again, rather than holding up who waits behind it.
 _LOCK_TIMEOUT = "set lock_timeout = '10s'"
 _ITEMS = """
@@ -159,14 +159,24 @@ class _AttunedImport:
         done.already_there += len(made) - len(added)
 
     async def _take_profiles(self, done: StageReport, batch: list[Row]) -> None:
-        await self._take_surveys(
-            done, (records.profile_record(self._items, profile) for profile in batch)
-        )
+        new = await self._new_runs(done, records.PROFILE, batch)
+        await self._take_surveys(done, (records.profile_record(self._items, row) for row in new))
 
     async def _take_progress(self, done: StageReport, batch: list[Row]) -> None:
-        await self._take_surveys(
-            done, (records.progress_record(self._items, progress) for progress in batch)
-        )
+        new = await self._new_runs(done, records.PROGRESS, batch)
+        await self._take_surveys(done, (records.progress_record(self._items, row) for row in new))
+
+    async def _new_runs(self, done: StageReport, kind: str, batch: list[Row]) -> list[Row]:
+        """The rows that were not brought before: scoring them again would be for nothing."""
+        ids: dict[int, UUID] = {}
+        for place, row in enumerate(batch):
+            number = row["id"] if kind == records.PROFILE else None
+            if owner := rules.owner_of(row, profile_id=number):
+                ids[place] = records.run_id(owner, kind, row["id"])
+        there = await self._there("runs", ids.values())
+        new = [row for place, row in enumerate(batch) if ids.get(place) not in there]
+        done.already_there += len(batch) - len(new)
+        return new
 
     async def _take_surveys(
         self, done: StageReport, found: Iterable[records.SurveyRecord | Refused]
@@ -178,14 +188,11 @@ class _AttunedImport:
             else:
                 surveys.append(one)
         await self._make_guests(surveys)
-        there = await self._there("runs", (one.row["id"] for one in surveys))
         owners = await self._owners(one.owner.user_id for one in surveys)
         wanted: dict[UUID, records.SurveyRecord] = {}
         for one in surveys:
             user_id = one.owner.user_id
-            if one.row["id"] in there:
-                done.already_there += 1
-            elif user_id not in owners:
+            if user_id not in owners:
                 done.refused.append(Refused(one.key, NOT_HERE))
             elif owners[user_id] or user_id in wanted:
                 done.refused.append(Refused(one.key, SURVEYED))

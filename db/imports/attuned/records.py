@@ -14,6 +14,7 @@ from db.surveys.operations import stored_profile
 from db.surveys.rules import ScoredItem, profile_of, unanswered
 
 FORM = "FULL"
+PROFILE, PROGRESS = "profile", "progress"
 # What is older would go the next night (`expiries` of the tables).
 SESSIONS_KEPT, HISTORY_KEPT = timedelta(days=90), timedelta(days=365)
 # When nobody does anything any more in one that has not ended.
@@ -33,6 +34,11 @@ class SurveyRecord:
     is_same_power: bool | None = None
 
 
+def run_id(owner: rules.SourceOwner, kind: str, number: object) -> UUID:
+    """The run here of a profile, or of a survey in progress."""
+    return rules.made_id("run", f"{owner.user_id}:{kind}:{number}")
+
+
 def profile_record(
     items: Sequence[ScoredItem], profile: Mapping[str, Any]
 ) -> SurveyRecord | Refused:
@@ -48,7 +54,7 @@ def profile_record(
     if not taken.values:
         return Refused(key, "nothing was submitted for it")
     made = {
-        **_run(items, owner, taken, f"profile:{profile['id']}"),
+        **_run(items, owner, taken, run_id(owner, PROFILE, profile["id"])),
         "created_at": submission.get("created_at") or profile.get("created_at"),
         "demographics": rules.demographics_of_profile(profile, submission),
     }
@@ -75,7 +81,7 @@ def progress_record(
     if version != rules.SURVEY_VERSION:
         return Refused(key, f"its survey is of version {version}, and here is 0.4 alone")
     taken = rules.answers_of(items, progress.get("answers"))
-    made = _run(items, owner, taken, f"progress:{progress['id']}") | {
+    made = _run(items, owner, taken, run_id(owner, PROGRESS, progress["id"])) | {
         "created_at": progress.get("started_at"),
         "saved_at": progress.get("last_saved_at"),
     }
@@ -83,11 +89,11 @@ def progress_record(
 
 
 def _run(
-    items: Sequence[ScoredItem], owner: rules.SourceOwner, taken: rules.TakenAnswers, key: str
+    items: Sequence[ScoredItem], owner: rules.SourceOwner, taken: rules.TakenAnswers, made_id: UUID
 ) -> dict[str, Any]:
     return {
-        "id": rules.made_id("run", f"{owner.user_id}:{key}"),
-        "profile_id": rules.made_id("survey profile", f"{owner.user_id}:{key}"),
+        "id": made_id,
+        "profile_id": rules.made_id("survey profile", made_id),
         "user_id": owner.user_id,
         "known": owner.known,
         "item_count": len(items),

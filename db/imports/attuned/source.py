@@ -42,9 +42,11 @@ TABLES = (
 # Whole rows, since a column that an older prototype lacks is only missing in them.
 _PEOPLE = "select to_jsonb(u) as row from users u order by u.id"
 _ACTIVITIES = "select to_jsonb(a) as row from activities a order by a.activity_id"
+# The newest first: of an anonymous session that has several it is the one that is taken.
 _PROFILES = """
 select to_jsonb(p) || jsonb_build_object('submission', to_jsonb(s)) as row
-from profiles p left join survey_submissions s on s.submission_id = p.submission_id order by p.id
+from profiles p left join survey_submissions s on s.submission_id = p.submission_id
+order by p.id desc
 """
 _PROGRESS = """
 select to_jsonb(r) as row from survey_progress r where r.status = 'in_progress' order by r.id
