@@ -11,6 +11,7 @@ from db.core.errors import ErrorCode
 from db.partners import operations, tables
 from db.partners.tables import PartnerRequestStatus, PartnerStatus, SharingLevel
 from graph.accounts import User
+from graph.demographics import Demographics
 from graph.engine.declare import (
     backed_by,
     column,
@@ -19,6 +20,8 @@ from graph.engine.declare import (
     global_id,
     live,
     mutation,
+    related_row,
+    related_rows,
     state_enum,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
@@ -27,6 +30,7 @@ from graph.shared.changes import ChangeKind
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, uuid_from_global_id
+from graph.surveys import MOST_ITEMS, SurveyAnswer, SurveyProfile
 
 for _states in (PartnerRequestStatus, PartnerStatus, SharingLevel):
     state_enum(_states)
@@ -67,6 +71,24 @@ class Partner(Node):
     shared: SharingLevel = column(description="What the partner shows the user.")
     connected_at: datetime = column(description="When they were last connected.")
     last_used_at: datetime = column(description="By this the ten that are kept are chosen.")
+    demographics: Demographics | None = related_row(
+        "partner_id",
+        "user_id",
+        description="Who the partner says they are; null unless the two are connected.",
+    )
+    survey_profile: SurveyProfile | None = related_row(
+        "partner_id",
+        "current_of",
+        description="The partner's profile, with boundaries; null unless they share ALL.",
+    )
+    answers: list[SurveyAnswer] = related_rows(
+        "current_of",
+        ("item_id",),
+        at_most=MOST_ITEMS,
+        local="partner_id",
+        description="The partner's answers: all when they share ALL; when they share OVERLAPPING "
+        "what both answered with yes or maybe; else none.",
+    )
 
 
 extend(

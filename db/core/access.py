@@ -84,7 +84,29 @@ class AnyOf:
         object.__setattr__(self, "rules", rules)
 
 
-Rule = Owner | Member | Shared | Through | Public | Admin | Nobody | AnyOf
+@dataclass(frozen=True)
+class LikeOwn:
+    """Whoever has a row of the same table, theirs by `owner`, with the same value of `column`."""
+
+    column: str
+    owner: str = "user_id"
+
+
+@dataclass(frozen=True, init=False)
+class AllOf:
+    """Whoever all of the `rules` let; the first alone says who is told of events."""
+
+    rules: tuple[Rule, ...]
+
+    def __init__(self, *rules: Rule) -> None:
+        if not all(isinstance(one, Owner | Member | Shared | LikeOwn) for one in rules):
+            raise ValueError("AllOf: of owners, members, parties and who has such a row only")
+        if not rules or isinstance(rules[0], LikeOwn):
+            raise ValueError("AllOf: the first rule names whom")
+        object.__setattr__(self, "rules", rules)
+
+
+Rule = Owner | Member | Shared | Through | Public | Admin | Nobody | LikeOwn | AnyOf | AllOf
 
 
 def parts(rule: Rule) -> tuple[Rule, ...]:
@@ -100,6 +122,8 @@ def _named(rule: Rule) -> Iterator[Rule]:
         yield part
         if isinstance(part, Through) and part.rule:
             yield from _named(part.rule)
+        if isinstance(part, AllOf):
+            yield from part.rules
 
 
 @dataclass(frozen=True)
@@ -192,7 +216,7 @@ class Access:
                 raise ValueError(f"{command}: no rule says who may")
             if isinstance(self.write, PerCommand) and rule != Nobody() and not self.offers(command):
                 raise ValueError(f"{command}: there is a rule and nothing that may be written")
-            if any(isinstance(one, Public | Admin) for one in _named(rule)):
+            if any(isinstance(one, Public | Admin | LikeOwn) for one in _named(rule)):
                 raise ValueError(f"{command}: clients write as owners, members or parties only")
 
     def rule(self, command: SqlCommand) -> Rule:
@@ -331,7 +355,9 @@ def _audiences(table: Table, rule: Rule) -> Iterator[Audience]:
                 parent = parent_of(table, part, "SELECT")
                 for found in _audiences(parent.table, parent.rule):
                     yield replace(found, through=(column, *found.through))
-            case Admin() | Nobody() | AnyOf():
+            case AllOf(rules):
+                yield from _audiences(table, rules[0])
+            case Admin() | Nobody() | LikeOwn() | AnyOf():
                 continue
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
     any_,
     func,
     literal,
@@ -25,8 +26,10 @@ from sqlalchemy.sql import ColumnElement
 
 from db.core.access import (
     Admin,
+    AllOf,
     AnyOf,
     Group,
+    LikeOwn,
     Member,
     Nobody,
     Owner,
@@ -105,6 +108,14 @@ class Asking:
                 return found.correlate_except(row).exists()
             case Admin():
                 return is_admin(table.metadata, self.user_id)
+            case LikeOwn(column, owner):
+                own = table.alias()
+                value = own.c[column]
+                values = select(value).where(own.c[owner] == self.user_id, value.is_not(None))
+                asked = func.array(values.correlate_except(own).scalar_subquery())
+                return source.c[column] == any_(asked)
+            case AllOf(rules):
+                return and_(*(self._condition(table, source, one) for one in rules))
             case Nobody() | AnyOf():
                 raise TypeError(f"{table.name}: {part} lets nobody in")
 

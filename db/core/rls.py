@@ -10,9 +10,11 @@ from db.core.access import (
     WRITES,
     Access,
     Admin,
+    AllOf,
     AnyOf,
     Audience,
     Group,
+    LikeOwn,
     Member,
     Nobody,
     Owner,
@@ -29,6 +31,8 @@ from db.core.access import (
     private_part,
     public_part,
 )
+from db.core.compiling import sql_type
+from db.core.own_values import own_values_name
 
 # The role is read from the database, not from the token: who is no admin any more sees nothing.
 IS_ADMIN = (
@@ -63,9 +67,19 @@ def condition(
                 texts.append(CALLER_IS_ADMIN)
             case Through():
                 texts.append(_parent_condition(table, part, command, row, depth, schema))
+            case LikeOwn(column, _):
+                own = f"app.{own_values_name(table, part)}()"
+                texts.append(f"{row}{column} = any ((select {own})::{_array_type(table, column)})")
+            case AllOf(rules):
+                each = (condition(table, one, command, row, depth, schema) for one in rules)
+                texts.append(f"({' and '.join(each)})")
             case Nobody() | AnyOf():
                 raise TypeError(f"{part} lets nobody in, so there is no policy of it")
     return " or ".join(texts)
+
+
+def _array_type(table: Table, column: str) -> str:
+    return f"{sql_type(table.c[column].type).lower()}[]"
 
 
 def _group_ids(group: str, roles: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from db.core.erasing_functions import erasing_functions
 from db.core.functions import Function, outdated, read_functions
 from db.core.groups import group_functions
 from db.core.merging import merge_functions
+from db.core.own_values import own_values_functions
 from db.core.rereading import reread_functions
 from db.core.writes import write_functions
 
@@ -72,6 +73,7 @@ def _texts() -> Iterator[str]:
     for name in FUNCTION_FILES:
         yield (DB / name).read_text()
     yield from group_functions()
+    yield from own_values_functions()
     yield from reread_functions()
     yield from write_functions()
     yield from erasing_functions()

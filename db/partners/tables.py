@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, AnyOf, Group, Nobody, Owner, Watch
+from db.core.access import Access, AnyOf, Group, Member, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete
 from db.core.expiry import Expiry
@@ -41,6 +41,11 @@ class SharingLevel(State):
     ALL = "ALL", "All answers, scores and boundaries."
     OVERLAPPING = "OVERLAPPING", "Answers to what both are open to, and demographics."
     DEMOGRAPHICS = "DEMOGRAPHICS", "Demographics alone."
+
+
+def shown_at(*levels: SharingLevel, whose: str = "user_id") -> Member:
+    """The partners to whom the user in the column `whose` shows it, at one of the levels."""
+    return Member(whose, levels, "sharing")
 
 
 class PartnerRequest(Base):

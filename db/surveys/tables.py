@@ -20,13 +20,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, Owner, Public
+from db.core.access import Access, AllOf, AnyOf, LikeOwn, Owner, Public, Through
 from db.core.base import Base, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound
+from db.partners.tables import SharingLevel, shown_at
 
 Texts = Annotated[list[str], mapped_column(ARRAY(Text), server_default=text("'{}'"))]
 OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
@@ -35,6 +36,12 @@ OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE
 DOMAINS = ("SENSATION", "POWER", "CONNECTION", "EXPLORATION", "VERBAL")
 # As Postgres writes it.
 CURRENT_OF = "CASE WHEN is_current THEN user_id ELSE NULL::uuid END"
+# An item that somebody wants or perhaps wants, by its key; null for all other answers.
+OPEN_ITEM = (
+    "CASE WHEN is_current AND score >= 0.5::double precision"
+    " AND jsonb_typeof(value) = 'string'::text"
+    " THEN (survey_id || ':'::text) || item_id ELSE NULL::text END"
+)
 LIMIT_KEYS = (
     "impact",
     "restraint",
@@ -45,6 +52,8 @@ LIMIT_KEYS = (
     "anal",
     "watersports",
 )
+# Scores are shown with the profile that they are of.
+SHOWN_WITH_PROFILE = Through("profile_id", shown_at(SharingLevel.ALL, whose="current_of"))
 WITH_PROFILES = Bound("Some for each profile, of which the 20 newest of a user are kept.")
 
 
@@ -186,8 +195,9 @@ class SurveyAnswer(Base):
     """An answer of a run: 1 to 7, YES, MAYBE or NO, or a list of options.
 
     `score` is the answer between 0 and 1, null for a list. Those of the user's newest profile are
-    `is_current`: what others may see of answers is among them. `changed_at` goes along when a later
-    run begins with the answer.
+    `is_current`, and `current_of` them: partners see these at most. Of whoever shows what overlaps
+    they see each `open_item` that is one of their own too. `changed_at` goes along when a later run
+    begins with the answer.
     """
 
     __tablename__ = "survey_answers"
@@ -200,6 +210,8 @@ class SurveyAnswer(Base):
     value: Mapped[object] = mapped_column(JSONB)
     score: Mapped[float | None]
     is_current: Mapped[bool] = mapped_column(server_default=text("false"))
+    current_of: Mapped[UUID | None] = mapped_column(Computed(CURRENT_OF, persisted=True))
+    open_item: Mapped[str | None] = mapped_column(Computed(OPEN_ITEM, persisted=True))
     changed_at: Mapped[Timestamp]
 
     __table_args__ = (
@@ -217,9 +229,24 @@ class SurveyAnswer(Base):
             unique=True,
             postgresql_where=text("is_current"),
         ),
+        Index(
+            "ix_survey_answers_current_of",
+            "current_of",
+            postgresql_where=text("current_of is not null"),
+        ),
     )
     large: ClassVar = {"value": 1_024}
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(
+        read=AnyOf(
+            Owner(),
+            shown_at(SharingLevel.ALL, whose="current_of"),
+            AllOf(
+                shown_at(SharingLevel.OVERLAPPING, whose="current_of"),
+                LikeOwn("open_item", owner="current_of"),
+            ),
+        ),
+        service=("SELECT",),
+    )
     on_erase = Delete()
     on_merge = Move()
     quota = Bound("One for each item of a run.")
@@ -269,7 +296,9 @@ class SurveyProfile(Base):
         CheckConstraint("cardinality(archetypes) >= 1", name="archetypes"),
         Index("ix_survey_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
     )
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(
+        read=AnyOf(Owner(), shown_at(SharingLevel.ALL, whose="current_of")), service=("SELECT",)
+    )
     on_erase = Delete()
     on_merge = Move()
     quota = Bound("The 20 newest of a user are kept.")
@@ -292,7 +321,7 @@ class SurveyDomainScore(Base):
         CheckConstraint(one_of("domain", DOMAINS), name="domain"),
         CheckConstraint("score between 0 and 100", name="score"),
     )
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), SHOWN_WITH_PROFILE), service=("SELECT",))
     on_erase = Delete()
     on_merge = Move()
     quota = WITH_PROFILES
@@ -326,7 +355,7 @@ class SurveyMeasure(Base):
         ),
         CheckConstraint("score between 0 and 100", name="score"),
     )
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), SHOWN_WITH_PROFILE), service=("SELECT",))
     on_erase = Delete()
     on_merge = Move()
     quota = WITH_PROFILES
@@ -357,7 +386,7 @@ class Boundary(Base):
         CheckConstraint(one_of("kind", ("HARD", "SOFT", "NONE")), name="kind"),
         CheckConstraint(one_of("source", ("INFERRED", "SET")), name="source"),
     )
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), shown_at(SharingLevel.ALL)), service=("SELECT",))
     on_erase = Delete()
     on_merge = MergedBy("merge_boundaries")
     quota = Bound("One for each item and limit of the surveys.")
@@ -403,7 +432,7 @@ class Demographics(Base):
             name="anatomy_preference",
         ),
     )
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(read=AnyOf(Owner(), shown_at(*SharingLevel)), service=("SELECT",))
     on_erase = Delete()
     on_merge = MergedBy("merge_demographics")
     quota = Bound("One for each user.")

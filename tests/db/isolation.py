@@ -12,6 +12,8 @@ from db.core.access import (
     WRITES,
     Access,
     Admin,
+    AllOf,
+    LikeOwn,
     Member,
     Nobody,
     Owner,
@@ -80,6 +82,11 @@ def _met(table: Table, part: Rule, actor: Actor, command: SqlCommand, row: str) 
                 f"exists (select from {parent.table.name} {inner}"
                 f" where {inner}.{parent.key} = {row}.{column} and ({wanted}))"
             )
+        case LikeOwn(column, owner):
+            own = f"select {column} from {table.name} where {owner} = {_literal_id(actor)}"
+            return f"{row}.{column} in ({own} and {column} is not null)"
+        case AllOf(rules):
+            return " and ".join(f"({_met(table, one, actor, command, row)})" for one in rules)
     return "false"
 
 
@@ -121,7 +128,7 @@ class DeclaredTable:
     def names_group(self) -> bool:
         """Whether what somebody may do with its rows depends on what groups they are in."""
         return self.table is not None and any(
-            isinstance(part, Member | Shared | Through)
+            isinstance(part, Member | Shared | Through | AllOf)
             for command in (*WRITES, "SELECT")
             for part in parts(self.access.rule(command))
         )

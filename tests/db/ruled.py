@@ -29,8 +29,10 @@ from sqlalchemy.sql import ColumnElement, FromClause
 from db.core.access import (
     Access,
     Admin,
+    AllOf,
     AnyOf,
     Group,
+    LikeOwn,
     Member,
     Nobody,
     Owner,
@@ -45,6 +47,7 @@ from db.core.actor import Actor
 from db.core.base import NAMING, Base, Declarations, UuidKey
 from db.core.declarations import declared_statements
 from db.core.groups import group_statements
+from db.core.own_values import own_values_statements
 from db.core.predicates import Asking
 
 from .isolation import met
@@ -156,6 +159,17 @@ class Mixed(Columns, Ruled):
     )
 
 
+class OwnedInTeams(Columns, Ruled):
+    __tablename__ = "owned_in_teams"
+    access = Access(Owner(), AllOf(Owner(), MANAGES), **ALL)
+
+
+class Compared(Columns, Ruled):
+    __tablename__ = "compared"
+    like_own = LikeOwn("pair_id")
+    access = Access(AllOf(IN_TEAM, like_own))
+
+
 class ByCommand(Columns, Ruled):
     __tablename__ = "by_command"
     access = Access(
@@ -242,6 +256,8 @@ async def make_ruled(owner: asyncpg.Connection) -> None:
         if models[table].group:
             for statement in group_statements(table, models[table].group):
                 await owner.execute(statement)
+    for statement in own_values_statements(Ruled.metadata.tables["compared"], Compared.like_own):
+        await owner.execute(statement)
     for table in made:
         for statement in declared_statements(table, models[table]):
             await owner.execute(statement)

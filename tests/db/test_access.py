@@ -16,8 +16,11 @@ from sqlalchemy import Column, ForeignKey, MetaData, Table, Uuid, literal, selec
 from db.core.access import (
     Access,
     Admin,
+    AllOf,
     AnyOf,
     Group,
+    LikeOwn,
+    Member,
     Nobody,
     Owner,
     PerCommand,
@@ -221,7 +224,19 @@ TAILS = Table("tails", KITES.metadata, Column("kite_id", ForeignKey(KITES.c.id))
             "INSERT: clients write as owners, members or parties only",
             lambda: Access(Owner(), Through("id", AnyOf(Owner(), Public())), insert=("id",)),
         ),
+        (
+            ValueError,
+            "INSERT: clients write as owners, members or parties only",
+            lambda: Access(Owner(), AllOf(Owner(), LikeOwn("id")), update=("id",)),
+        ),
         (ValueError, "AnyOf: no rule lets anybody in", AnyOf),
+        (ValueError, "AllOf: the first rule names whom", AllOf),
+        (ValueError, "AllOf: the first rule names whom", lambda: AllOf(LikeOwn("id"), Owner())),
+        (
+            ValueError,
+            "AllOf: of owners, members, parties and who has such a row only",
+            lambda: AllOf(Member(), Admin()),
+        ),
         (TypeError, "tails has no access declared", lambda: access_of(TAILS)),
         (
             TypeError,

@@ -81,6 +81,7 @@ CALLABLE = {
         "app.redeem_referral_code(text,bytea)",
         "app.save_survey_answers(uuid,jsonb,text,bytea)",
         "app.set_boundary(text,text)",
+        "app.sync_profiles(text,text,text,jsonb,integer,bigint,bigint)",
         "app.start_survey(text,text)",
         "app.update_demographics(jsonb)",
         "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,text,jsonb)",
@@ -101,6 +102,7 @@ CALLABLE = {
         "app.reread_sharing_ids(uuid,text[])",
         "app.set_sharing(uuid,text)",
         "app.sharing_ids(text[])",
+        "app.own_survey_answers_open_item()",
         "app.open_order(text,text,text,text,text)",
         "app.invite_member(uuid,text,text,text)",
         "app.request_refund(uuid,integer,text,text)",
@@ -137,6 +139,10 @@ CALLABLE = {
         "app.broadcast_notification(jsonb,text)",
         "app.cancel_broadcast(uuid)",
         "app.cancel_generation(uuid,text)",
+        "app.analyze_profile(uuid,text)",
+        "app.cancel_chat_reply(uuid)",
+        "app.chat_written(uuid)",
+        "app.send_chat_message(uuid,text,text)",
         "app.change_user(jsonb)",
         "app.cancel_plan()",
         "app.change_plan(text)",
@@ -325,7 +331,7 @@ async def test_every_policy_reads_the_actor_once_for_a_statement(
     rows = await superuser.fetch(f"select * from ({POLICIES_SQL}) p")
     conditions = [c for row in rows for c in (row["qual"], row["with_check"]) if c]
     asked = re.compile(
-        r"\( SELECT app\.(user_id|is_admin|\w+_ids)\((?:'{[A-Z,]*}'::text\[\])?\) AS \1\)"
+        r"\( SELECT app\.(user_id|is_admin|own_\w+|\w+_ids)\((?:'{[A-Z,]*}'::text\[\])?\) AS \1\)"
     )
     bare = [asked.sub("", condition) for condition in conditions]
     assert [c for c in bare if "app." in c] == []

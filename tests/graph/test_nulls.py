@@ -70,6 +70,7 @@ TABLES = {
     "signOutUser": "sessions",
     "signUp": "users",
     "spendCredits": "credit_transactions",
+    "syncProfiles": "profiles",
     "updateDemographics": "demographics",
     "updateProfile": "profiles",
     "updateUser": "users",
@@ -120,6 +121,7 @@ NOT_STORED = {
     ("exchangeSignInCode", "codeVerifier"),
     ("givePlan", "until"),
     ("markAllNotificationsRead", "until"),
+    ("syncProfiles", "since"),
     ("reauthenticate", "code"),
     ("redeemReferralCode", "deviceId"),
     ("reauthenticate", "password"),
@@ -277,6 +279,7 @@ async def valid(
         "selectOrganization": {},
         "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
+        "syncProfiles": {"deviceId": "phone"},
         "updateProfile": {"id": made["profile"]["id"]},
     }
     yield actor, inputs

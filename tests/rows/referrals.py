@@ -1,6 +1,16 @@
-"""Rows of referrals: each user brought somebody, on a device of theirs."""
+"""Rows of referrals: each user came by somebody's code, on a device of theirs."""
 
-from . import Maker
+from __future__ import annotations
+
+from uuid import UUID
+
+from . import ADMIN, FIRST, Maker
+
+
+def _friend(user: UUID) -> UUID:
+    """Somebody else that every test has."""
+    return ADMIN.user_id if user != ADMIN.user_id else FIRST.user_id
+
 
 ROWS: dict[str, Maker] = {
     "public.referral_terms": lambda user, key: {

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from db.core.access import (
+    AllOf,
     Member,
     Owner,
     Public,
@@ -81,9 +82,13 @@ def _reader_of_part(part: Rule) -> Reads:
             return _reader_of_group(group, column, roles)
         case Shared(column, group):
             return _reader_of_group(group, column, ())
+        case AllOf(rules):
+            asked = [_reader_of_part(one) for one in rules]
+            return lambda event, actor: all(reads(event, actor) for reads in asked)
         case Through():
             # The snapshot holds no row that this leads to, but the event knows its audiences.
             return _is_for
+    # Admins are told of nothing beside their own; what else somebody has, an event does not know.
     return lambda _event, _actor: False
 
 

@@ -277,8 +277,8 @@ class Planner:
                 )
                 condition = target.c[remote] == source.c[local]
                 return self.row(named, nodes, path, target, condition, parent=source)
-            case specs.RelatedRows(remote_key, order, _):
-                parent = (source, source.c[table_behind(graph_type).key])
+            case specs.RelatedRows(remote_key, order, _, local):
+                parent = (source, source.c[local or table_behind(graph_type).key])
                 return self.rows(named, nodes, path, order, parent, remote_key)
             case specs.Page() as page:
                 key = source.c[table_behind(graph_type).key]

@@ -278,11 +278,11 @@ async def _of_row(
             assert behind is not None
             key = row.values[local]
             return await reader.row(behind.model, target.name, remote, key, as_admin=row.as_admin)
-        case specs.RelatedRows(key, order):
+        case specs.RelatedRows(key, order, _, local):
             item = object_type(field.type)
             behind = backing_of(item)
             assert behind is not None
-            above = row.values[backing.key]
+            above = row.values[local or backing.key]
             rows = await reader.rows(behind.model, item.name, key, above, as_admin=row.as_admin)
             return List(reader, item, order, {}).sorted(rows)
         case specs.Page(order, key, only):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from db.core.access import Member, Owner, Public, Through, is_public, parts
+from db.core.access import AllOf, LikeOwn, Member, Owner, Public, Rule, Through, is_public, parts
 from db.core.actor import Actor
 from db.core.base import Base
 from db.core.pool import Transaction
@@ -28,7 +28,11 @@ class Row:
     as_admin: bool = False
 
 
-ROLES = "select organization_id, role from organization_members where user_id = $1"
+# What a user is in each group of a kind.
+ROLES = {
+    "organization": "select organization_id, role from organization_members where user_id = $1",
+    "sharing": "select partner_id, shared from partners where user_id = $1 and status = 'CONNECTED'",
+}
 
 
 class Reader:
@@ -38,8 +42,8 @@ class Reader:
         self._connection = transaction.connection
         self._one_at_a_time = asyncio.Lock()
         self.actor = actor
-        # The roles of the actor by organization, once they have been read.
-        self._roles: dict[UUID, str] | None = {} if actor.user_id is None else None
+        # The roles of the actor by kind and id of the group, once they have been read.
+        self._roles: dict[tuple[str, UUID], str] | None = {} if actor.user_id is None else None
         # Every field that was answered, as type and field.
         self.answered: set[tuple[str, str]] = set()
 
@@ -66,26 +70,52 @@ class Reader:
         async with self._one_at_a_time:
             found = await self._connection.fetch(sql, *arguments)
             if self._roles is None:
-                self._roles = dict(await self._connection.fetch(ROLES, self.actor.user_id))
+                self._roles = {
+                    (kind, group): role
+                    for kind, sql in ROLES.items()
+                    for group, role in await self._connection.fetch(sql, self.actor.user_id)
+                }
         rows = [Row(type_name, dict(record), as_admin) for record in found]
         return [row for row in rows if as_admin or await self._is_own(model, row.values)]
 
     async def _is_own(self, model: type[Base], values: Mapping[str, Any]) -> bool:
-        assert self._roles is not None
         for rule in parts(model.access.read):
-            match rule:
-                case Owner(column) if values[column] == self.actor.user_id:
-                    return True
-                case Member(column, roles) if values[column] in self._roles:
-                    if not roles or self._roles[values[column]] in roles:
-                        return True
-                case Public(only_if) if not only_if or values[only_if]:
-                    return True
-                case Through(column):
-                    parent, key = led_to(model, column)
-                    if await self.rows(parent, parent.__name__, key, values[column]):
-                        return True
+            if await self._is_met(model, rule, values):
+                return True
         return False
+
+    async def _is_met(self, model: type[Base], rule: Rule, values: Mapping[str, Any]) -> bool:
+        match rule:
+            case Owner(column):
+                return bool(values[column] == self.actor.user_id)
+            case Member(column, roles, kind):
+                assert self._roles is not None
+                role = self._roles.get((kind, values[column]))
+                return role is not None and (not roles or role in roles)
+            case Public(only_if):
+                return not only_if or bool(values[only_if])
+            case Through(column, None):
+                parent, key = led_to(model, column)
+                return bool(await self.rows(parent, parent.__name__, key, values[column]))
+            case Through(column, inner) if inner is not None:
+                parent, key = led_to(model, column)
+                found = await self._row(parent, key, values[column])
+                return found is not None and await self._is_met(parent, inner, found)
+            case LikeOwn(column, owner):
+                own = f"select {column} from {model.__tablename__} where {owner} = $1"
+                async with self._one_at_a_time:
+                    found = await self._connection.fetch(own, self.actor.user_id)
+                return values[column] in {row[0] for row in found} - {None}
+            case AllOf(rules):
+                return all([await self._is_met(model, one, values) for one in rules])
+        return False
+
+    async def _row(self, model: type[Base], key: str, value: object) -> Mapping[str, Any] | None:
+        """The row that somebody's rows lead to, as row-level security shows it."""
+        async with self._one_at_a_time:
+            return await self._connection.fetchrow(
+                f"select * from {model.__tablename__} where {key} = $1", value
+            )
 
     async def row(
         self,

@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "0740"
-down_revision = "0730"
+revision = "0770"
+down_revision = "0760"
 branch_labels = None
 depends_on = None
 
