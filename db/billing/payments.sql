@@ -116,6 +116,13 @@ begin
     end if;
     if kind in ('Refunded', 'DisputeOpened', 'DisputeClosed') then
         order_id := app.apply_to_payment(from_provider, event);
+        perform app.refund_subscription(order_id);
+        return;
+    elsif kind = 'SubscriptionState' then
+        order_id := app.apply_subscription_state(from_provider, event);
+        return;
+    elsif kind = 'AcknowledgementDue' then
+        perform app.queue_acknowledgement(from_provider, event ->> 'payment_id', event ->> 'purchase');
         return;
     end if;
     if order_id is null and jsonb_typeof(event -> 'purchase') = 'object' then
@@ -253,17 +260,26 @@ begin
 end;
 $$;
 
--- The order that a renewal pays: like the subscription's first one, at what the provider charged this time.
+-- The order that a renewal pays: like the subscription's first one, at what the provider charged this time. A
+-- subscription that changed to another product of the provider's is renewed as that.
 create or replace function app.renewed_order(first_order public.orders, event jsonb) returns public.orders
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    renewed public.orders;
+    renewed public.orders := first_order;
 begin
+    if event ->> 'product' not in (first_order.product_id, coalesce(first_order.price_id, '')) then
+        select p.id, p.kind, p.credits, p.plan_id, pp.billing_interval, pp.price_id
+        into renewed.product_id, renewed.kind, renewed.credits, renewed.plan_id, renewed.billing_interval, renewed.price_id
+        from public.product_prices pp join public.products p on p.id = pp.product_id
+        where pp.provider = first_order.provider and pp.price_id = event ->> 'product';
+        if not found then
+            perform app.refuse_event('PRODUCT_MISMATCH', 'it is for no product of ours');
+        end if;
+    end if;
     insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
         billing_interval, price_id, expires_at)
-    values (first_order.user_id, first_order.product_id, first_order.kind, first_order.credits, first_order.plan_id,
-        first_order.provider, (event ->> 'amount_cents')::integer, first_order.currency,
-        first_order.billing_interval, first_order.price_id, now())
+    values (renewed.user_id, renewed.product_id, renewed.kind, renewed.credits, renewed.plan_id, renewed.provider,
+        (event ->> 'amount_cents')::integer, event ->> 'currency', renewed.billing_interval, renewed.price_id, now())
     returning * into renewed;
     return renewed;
 end;

@@ -49,6 +49,7 @@ from . import (
     chat_errors,
     identity_errors,
     play_errors,
+    purchase_errors,
     referral_errors,
     survey_errors,
     sync_errors,
@@ -120,6 +121,7 @@ async def stage(
     await owner.execute(
         "update broadcasts set status = 'CANCELLED' where status in ('QUEUED', 'RUNNING')"
     )
+    await owner.execute("update play_rules set written_activities = 0")
     # What a provocation set by hand would be a fault to whoever proves the ledger.
     await owner.execute(
         "update wallets set balance = (select sum(amount) from credit_transactions t"
@@ -988,6 +990,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
     **billing_errors.PROVOKED,
+    **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
     **play_errors.PROVOKED,

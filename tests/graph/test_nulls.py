@@ -26,13 +26,16 @@ from ..jobs.helpers import create_generation, ready_upload
 from .billing_errors import open_portal, paid_order
 from .conftest import Ask
 from .identity_errors import code_of
-from .play_errors import drawn_session
+from .play_errors import AI_WRITES, drawn_session
 from .referral_errors import redeemed_code
 
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
     "completeActivity": "play_turns",
+    "createActivity": "activities",
+    "requestActivities": "play_sessions",
+    "updateActivity": "activities",
     "confirmPlaySession": "play_sessions",
     "startPlaySession": "play_sessions",
     "broadcastNotification": "broadcasts",
@@ -91,7 +94,15 @@ CATALOG = {
     "saveTool": {"id": NEW, "type": "FILTER", "iconName": "SparklesIcon", "isActive": False},
     "setTranslation": {"locale": "en", "key": NEW_KEY},
 }
+ACTIVITY = {
+    "kind": "TRUTH",
+    "level": "G",
+    "intensity": 1,
+    "text": "Which nulls were you given?",
+    "themes": ["nulls"],
+}
 FORGET = """
+delete from activities where themes = '{nulls}';
 delete from hair_colors where hex_code = '#0a1b2c';
 delete from skin_colors where hex_code = '#0a1b2c';
 delete from hairstyles where id = 'given-nulls';
@@ -114,6 +125,7 @@ NOT_STORED = {
     ("completeActivity", "feedback"),
     ("confirmPlaySession", "level"),
     ("createUser", "password"),
+    ("requestActivities", "idempotencyKey"),
     ("startPlaySession", "idempotencyKey"),
     ("deleteAccount", "code"),
     ("resetPassword", "removePasskeys"),
@@ -199,6 +211,9 @@ async def valid(
         )  # fmt: skip
         return OneTimeCodes(settings).link_token(code_id)
 
+    await owner.execute(AI_WRITES, 10)
+    create = document("createActivity").replace("errors", "activity { id } errors")
+    activity = (await ask(create, {"input": ACTIVITY}, actor=actor))["data"]["createActivity"]
     inputs = {
         **CATALOG,
         "createApiKey": key,
@@ -275,6 +290,9 @@ async def valid(
         },
         "completeActivity": {"sessionId": await drawn_session(owner, actor.user_id), "version": 1},
         "confirmPlaySession": {"id": await drawn_session(owner, actor.user_id)},
+        "createActivity": ACTIVITY,
+        "requestActivities": {"sessionId": await drawn_session(owner, actor.user_id)},
+        "updateActivity": {"id": activity["activity"]["id"]},
         "startPlaySession": {"level": "G"},
         "selectOrganization": {},
         "signInAnonymously": {},
@@ -283,6 +301,7 @@ async def valid(
         "updateProfile": {"id": made["profile"]["id"]},
     }
     yield actor, inputs
+    await owner.execute(AI_WRITES, 0)
     await owner.execute(FORGET)
 
 
