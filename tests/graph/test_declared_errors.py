@@ -60,7 +60,10 @@ from .conftest import Ask
 SCHEMA = build_product_schema()._schema
 PRO_STYLE = 'toolId: "hairstyle", parameters: {style: "male-short-5"}'
 HAIR = 'toolId: "hair-color", parameters: {color: "#123456"}'
-MESSAGE = 'type: OFFER, titleKey: "t", messageKey: "m"'
+MESSAGE = (
+    'type: OFFER, titleKey: "notifications.welcome.title",'
+    ' messageKey: "notifications.welcome.message"'
+)
 LONG = "x" * 256
 NEW_PASSWORD = 'newPassword: "another horse"'
 
@@ -980,6 +983,13 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "saveHairColor": {"BAD_USER_INPUT": '{hexCode: "red"}'},
     "saveSkinColor": {"BAD_USER_INPUT": '{hexCode: "#123456", name: ""}'},
     "savePlan": {"BAD_USER_INPUT": '{id: "pro", name: "Free"}'},
+    "saveProduct": {"BAD_USER_INPUT": '{id: "new-pack", name: "x"}'},
+    "saveProductPrice": {
+        "BAD_USER_INPUT": '{productId: "credits-50", provider: "none"}',
+        "NOT_FOUND": '{productId: "none", provider: "sandbox"}',
+    },
+    "removeProduct": {},
+    "removeProductPrice": {},
     "removeTool": {},
     "removeHairstyle": {},
     "removeHairColor": {},
