@@ -227,6 +227,8 @@ class Settings(BaseSettings):
 
     # Activities that a user without a paid plan may draw in a day.
     free_daily_activities: Annotated[int, Field(ge=0, le=1000)] = 25
+    # Activities that an AI writes for a play session, where there is a key.
+    activities_by_ai: Annotated[int, Field(ge=0, le=20)] = 10
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200

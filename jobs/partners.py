@@ -1,12 +1,24 @@
-"""Scheduled work on partners: requests that nobody answered in time expire."""
+"""Work on partners: requests are brought to whoever has the address, and expire in time."""
 
 from __future__ import annotations
+
+from uuid import UUID
 
 from db.core.commands import call_as_service
 from db.core.pool import Database
 from db.core.retention import CHUNK_ROWS
-from db.partners.operations import EXPIRE
-from jobs.core.declare import every
+from db.partners.operations import EXPIRE, deliver
+from jobs.core.declare import WorkerServices, every, job
+
+# Within the five minutes that a request is open.
+DELIVERY_ATTEMPTS = 8
+
+
+@job("deliver_partner_request", attempts=DELIVERY_ATTEMPTS)
+async def deliver_partner_request(services: WorkerServices, *, request_id: UUID) -> None:
+    """Tell the address's owner, so that asking a known and an unknown one takes the same."""
+    await deliver(services.database, request_id)
+    services.wake()
 
 
 @every("* * * * *")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from db.accounts.emails import check_new_email, email_key
-from db.core.commands import FunctionCall, SqlFunction
+from db.core.commands import FunctionCall, SqlFunction, call_as_service
+from db.core.pool import Database
 
 _REQUEST = SqlFunction[UUID]("app.request_partner", "uuid", email="text", email_key="text")
 _ACCEPT = SqlFunction[UUID]("app.accept_partner", "uuid", wanted="uuid")
@@ -16,6 +17,7 @@ _REMOVE = SqlFunction[UUID]("app.remove_partner", "uuid", wanted="uuid")
 _BLOCK = SqlFunction[UUID]("app.block_partner", "uuid", wanted="uuid")
 _RECONNECT = SqlFunction[UUID]("app.reconnect_partner", "uuid", wanted="uuid")
 _SET_SHARING = SqlFunction[UUID]("app.set_sharing", "uuid", wanted="uuid", level="text")
+_DELIVER = SqlFunction[None]("app.deliver_partner_request", "void", wanted="uuid")
 CONNECT = SqlFunction[None]("app.connect_partners", "void", one="uuid", other="uuid")
 DROP_OLD = SqlFunction[None]("app.drop_old_partners", "void", owner_id="uuid")
 EXPIRE = SqlFunction[int]("app.expire_partner_requests", "integer", at_most="integer")
@@ -65,3 +67,8 @@ def reconnect(partner_id: UUID) -> FunctionCall[UUID]:
 def set_sharing(partner_id: UUID, level: str) -> FunctionCall[UUID]:
     """Sets what the caller shows a partner; gives the partner."""
     return _SET_SHARING(wanted=partner_id, level=level)
+
+
+async def deliver(database: Database, request_id: UUID) -> None:
+    """Brings a request to whoever has the address; again it changes nothing more."""
+    await call_as_service(database, _DELIVER(wanted=request_id))

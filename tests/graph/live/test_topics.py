@@ -63,6 +63,8 @@ UNWATCHED = {
     "CreditGrant": "creditsChanged tells of each",
     "DeadJob": "for admins, who look when told to",
     "GenerationLog": "for admins, and it never changes",
+    "Activity": "for admins, who change it",
+    "ActivityGenerationLog": "for admins, who look when told to",
     "CreditTransaction": "never changes; creditsChanged tells of each",
     "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
     "OrganizationMember": "organizationChanged tells of each",

@@ -16,7 +16,7 @@ from .answers import answer, reference_schema
 from .chat_rows import add_chat_rows, chat_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
-from .play_rows import add_play_rows, play_ids
+from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
 
 OWN_PAGES = (
@@ -39,7 +39,16 @@ OWN_PAGES = (
     "subscriptionTransactions",
     "uploads",
 )
-ROOT_PAGES = ("users", "generationLogs", "aiRequestLogs", "deadJobs", "webhookEvents", "broadcasts")
+ROOT_PAGES = (
+    "users",
+    "generationLogs",
+    "aiRequestLogs",
+    "deadJobs",
+    "webhookEvents",
+    "broadcasts",
+    "activities",
+    "activityGenerationLogs",
+)
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
 BROADCAST_STATUSES = ("QUEUED", "RUNNING", "FINISHED", "CANCELLED", "FAILED")
@@ -475,6 +484,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _broadcasts(owner)
     async with rows_with_a_past(owner, "dead_jobs", "provider_circuits"):
         await _for_admins(owner)
+    await add_activity_rows(owner, ADA)
     world = await _described(owner)
     for page in (*OWN_PAGES, *ROOT_PAGES):
         await _cursors(database, world, page)
@@ -533,8 +543,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **account_ids(ADA),
         **survey_ids(ADA),
         **play_ids(ADA),
-        **chat_ids(ADA),
-        "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
+        **activity_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
         ],
