@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "0800"
-down_revision = "0790"
+revision = "0890"
+down_revision = "0800"
 branch_labels = None
 depends_on = None
 
