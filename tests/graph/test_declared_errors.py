@@ -50,6 +50,7 @@ from . import (
     identity_errors,
     play_errors,
     purchase_errors,
+    referral_errors,
     survey_errors,
     sync_errors,
 )
@@ -59,7 +60,10 @@ from .conftest import Ask
 SCHEMA = build_product_schema()._schema
 PRO_STYLE = 'toolId: "hairstyle", parameters: {style: "male-short-5"}'
 HAIR = 'toolId: "hair-color", parameters: {color: "#123456"}'
-MESSAGE = 'type: OFFER, titleKey: "t", messageKey: "m"'
+MESSAGE = (
+    'type: OFFER, titleKey: "notifications.welcome.title",'
+    ' messageKey: "notifications.welcome.message"'
+)
 LONG = "x" * 256
 NEW_PASSWORD = 'newPassword: "another horse"'
 
@@ -979,6 +983,13 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "saveHairColor": {"BAD_USER_INPUT": '{hexCode: "red"}'},
     "saveSkinColor": {"BAD_USER_INPUT": '{hexCode: "#123456", name: ""}'},
     "savePlan": {"BAD_USER_INPUT": '{id: "pro", name: "Free"}'},
+    "saveProduct": {"BAD_USER_INPUT": '{id: "new-pack", name: "x"}'},
+    "saveProductPrice": {
+        "BAD_USER_INPUT": '{productId: "credits-50", provider: "none"}',
+        "NOT_FOUND": '{productId: "none", provider: "sandbox"}',
+    },
+    "removeProduct": {},
+    "removeProductPrice": {},
     "removeTool": {},
     "removeHairstyle": {},
     "removeHairColor": {},
@@ -993,6 +1004,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
     **play_errors.PROVOKED,
+    **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,
 }
 

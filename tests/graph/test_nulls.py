@@ -27,6 +27,7 @@ from .billing_errors import open_portal, paid_order
 from .conftest import Ask
 from .identity_errors import code_of
 from .play_errors import AI_WRITES, drawn_session
+from .referral_errors import redeemed_code
 
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
@@ -55,12 +56,15 @@ TABLES = {
     "deleteAccount": "users",
     "exchangeSignInCode": "users",
     "reauthenticate": "users",
+    "redeemReferralCode": "referrals",
     "refundOrder": "orders",
     "resetPassword": "users",
     "rotateApiKey": "api_keys",
     "saveHairColor": "hair_colors",
     "saveHairstyle": "hairstyles",
     "savePlan": "plans",
+    "saveProduct": "products",
+    "saveProductPrice": "product_prices",
     "saveSkinColor": "skin_colors",
     "saveTool": "tools",
     "selectOrganization": "users",
@@ -88,6 +92,8 @@ CATALOG = {
         "category": "short",
     },
     "savePlan": {"id": NEW, "name": "Given nulls", "monthlyCredits": 1, "maxDailyCredits": 1},
+    "saveProduct": {"id": NEW, "name": "Given nulls", "kind": "CREDITS", "credits": 1},
+    "saveProductPrice": {"productId": "credits-50", "provider": "sandbox"},
     "saveSkinColor": {"hexCode": NEW_COLOR, "name": "A tone"},
     "saveTool": {"id": NEW, "type": "FILTER", "iconName": "SparklesIcon", "isActive": False},
     "setTranslation": {"locale": "en", "key": NEW_KEY},
@@ -105,11 +111,15 @@ delete from hair_colors where hex_code = '#0a1b2c';
 delete from skin_colors where hex_code = '#0a1b2c';
 delete from hairstyles where id = 'given-nulls';
 delete from plans where id = 'given-nulls';
+delete from products where id = 'given-nulls';
 delete from tools where id = 'given-nulls';
 delete from translations where key = 'tests.given.nulls';
 """
 # Fields whose columns have other names.
-COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
+COLUMNS = {
+    ("selectOrganization", "organizationId"): "selected_organization_id",
+    ("saveProductPrice", "interval"): "billing_interval",
+}
 # Fields that are kept nowhere: null is as good as leaving them out.
 NOT_STORED = {
     ("broadcastNotification", "segment"),
@@ -133,6 +143,7 @@ NOT_STORED = {
     ("markAllNotificationsRead", "until"),
     ("syncProfiles", "since"),
     ("reauthenticate", "code"),
+    ("redeemReferralCode", "deviceId"),
     ("reauthenticate", "password"),
     ("refundOrder", "amountCents"),
     ("resetPassword", "email"),
@@ -142,10 +153,13 @@ NOT_STORED = {
     ("signInWithCode", "email"),
     ("signOutEverywhere", "keepCurrent"),
     ("signOutUser", "sessionId"),
+    ("signUp", "referralCode"),
     ("signUp", "username"),
 }
 # One of several fields is needed; with none of them, this is said.
 NEEDS_ONE = {"reauthenticate": [{"code": "BAD_USER_INPUT", "path": ["input"]}]}
+# Fields that may be empty in other rows than the one that is tried.
+NEEDED_HERE = {("saveProduct", "credits")}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -250,8 +264,8 @@ async def valid(
         },
         "broadcastNotification": {
             "type": "OFFER",
-            "titleKey": "t",
-            "messageKey": "m",
+            "titleKey": "notifications.welcome.title",
+            "messageKey": "notifications.welcome.message",
             "idempotencyKey": "k",
         },
         "createProfile": {"analysis": {}},
@@ -271,6 +285,7 @@ async def valid(
             "idempotencyKey": "k",
         },
         "markAllNotificationsRead": {},
+        "redeemReferralCode": {"code": await redeemed_code(owner, actor.user_id)},
         "refundOrder": {
             "orderId": f"order_{await paid_order(owner, actor.user_id, 'sandbox')}",
             "reason": "r",
@@ -316,7 +331,8 @@ async def test_null_empties_or_is_refused(
     given = inputs[name] | {field: None}
     answer = (await ask(document(name), {"input": given}, actor=actor))["data"][name]
     refused = [{"code": "BAD_USER_INPUT", "path": ["input", field]}]
-    assert answer["errors"] == (NEEDS_ONE.get(name, []) if may_be_empty else refused)
+    is_refused = not may_be_empty or (name, field) in NEEDED_HERE
+    assert answer["errors"] == (refused if is_refused else NEEDS_ONE.get(name, []))
     description = (
         get_named_type(
             SCHEMA.mutation_type.fields[name].args["input"].type  # type: ignore[union-attr]

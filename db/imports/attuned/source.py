@@ -176,6 +176,8 @@ async def prototype(url: str) -> AsyncIterator[Prototype]:
     connection = await _connected(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
+            # A large table is copied as a whole.
+            await connection.execute("set local statement_timeout = 0")
             found = await connection.fetch(_THERE, TABLES)
             tables = frozenset(row["name"] for row in found)
             if "profiles" not in tables:
