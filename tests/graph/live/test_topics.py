@@ -74,6 +74,7 @@ UNWATCHED = {
     "Product": "loaded by the seed",
     "UserProfile": "the viewer's own; nothing else changes it",
     "SyncConflict": "a sync tells the device that met it; others look",
+    "Referral": "creditsChanged tells of what comes of it",
     "SubscriptionTransaction": "planChanged and orderUpdated tell of what comes of each",
     "ProviderCircuit": "for admins, who look when told to",
     "WebhookEvent": "for admins, whom a notification tells to look",

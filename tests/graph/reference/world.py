@@ -445,6 +445,24 @@ async def _entitlements(owner: asyncpg.Connection, user: Actor) -> None:
         )
 
 
+async def _referrals(owner: asyncpg.Connection) -> None:
+    """Each of three came by another's code; no two by one another's."""
+    pairs = ((ADA, STRANGER, "REWARDED"), (STRANGER, GUEST, "PENDING"), (GUEST, ADA, "REFUSED"))
+    for n, (referrer, referee, status) in enumerate(pairs):
+        await _add(
+            owner,
+            "referrals",
+            id=known(referrer, "referral", n),
+            referrer_id=referrer.user_id,
+            referee_id=referee.user_id,
+            status=status,
+            is_near=n == 1,
+            credits=5 if n == 0 else 0,
+            created_at=TIMESTAMPS[n],
+            ended_at=None if n == 1 else TIMESTAMPS[n],
+        )
+
+
 async def fill(owner: asyncpg.Connection, database: Database) -> World:
     """Makes the users and their rows, and says what there is to ask for."""
     for user, email in ((ADA, "Ada@Example.test"), (GUEST, None), (STRANGER, "s@example.test")):
@@ -477,6 +495,8 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
             await _subscriptions(owner, user)
+    async with rows_with_a_past(owner, "referrals"):
+        await _referrals(owner)
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
@@ -547,6 +567,9 @@ async def _described(owner: asyncpg.Connection) -> World:
         **survey_ids(ADA),
         **play_ids(ADA),
         **sync_ids(ADA),
+        **chat_ids(ADA),
+        "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
+        "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
         **activity_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id

@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import run_all
 
-revision = "0820"
-down_revision = "0800"
+revision = "0900"
+down_revision = "0890"
 branch_labels = None
 depends_on = None
 

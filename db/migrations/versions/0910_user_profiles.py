@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "0830"
-down_revision = "0820"
+revision = "0910"
+down_revision = "0900"
 branch_labels = None
 depends_on = None
 
