@@ -1,12 +1,26 @@
-"""Scheduled work on partners: requests that nobody answered in time expire."""
+"""Work on partners: they are compared, and requests that nobody answered in time expire."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
 
 from db.core.commands import call_as_service
 from db.core.pool import Database
 from db.core.retention import CHUNK_ROWS
-from db.partners.operations import EXPIRE
-from jobs.core.declare import every
+from db.partners.operations import EXPIRE, compare
+from jobs.core.declare import every, job
+
+COMPARING_ATTEMPTS = 5
+
+
+@job("compare_partners", attempts=COMPARING_ATTEMPTS)
+async def compare_partners(
+    database: Database, wake: Callable[[], None], *, one: UUID, other: UUID
+) -> None:
+    """Compare two partners by their newest profiles; both are told live."""
+    await compare(database, one, other)
+    wake()
 
 
 @every("* * * * *")
