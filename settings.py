@@ -112,6 +112,14 @@ class Settings(BaseSettings):
     gemini_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     gemini_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 8
     gemini_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
+    anthropic_api_key: SecretStr = SecretStr("")
+    anthropic_api_url: WebUrl = "https://api.anthropic.com"
+    anthropic_model: ModelName = "claude-sonnet-4-6"
+    anthropic_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 120.0
+    anthropic_idle_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    anthropic_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    anthropic_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 50
+    anthropic_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
 
     smtp_url: SmtpUrl = ""
     mail_from: MailFrom = ""

@@ -44,6 +44,9 @@ class Profile(Node):
         "stored_bytes",
         description="Bytes of its texts and JSON, uncompressed; they count toward the quota.",
     )
+    device_id: str | None = column(
+        description="The device whose sync changed it last; null when something else did."
+    )
 
 
 extend(

@@ -23,6 +23,7 @@ from db.files.storage import open_storage
 from db.migrations.functions import refuse_outdated
 from db.migrations.migrate import migrate
 from graph.live.bus import WakeBus
+from jobs.assistants import check_assistant
 from jobs.core.probes import probes
 from jobs.core.worker import Worker
 from jobs.mailing import check_mail_settings
@@ -231,6 +232,7 @@ def make_worker(
     """The worker of this process."""
     check_mail_settings(settings)
     check_push_settings(settings)
+    check_assistant(settings)
     return Worker(
         settings,
         settings.database_direct_url or url,

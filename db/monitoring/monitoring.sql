@@ -23,15 +23,19 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     having sum(c.answered) >= 10;
 $$;
 
--- What each alert watches, over the last ten minutes. The time that providers take is the 95th of 100, of ten at
--- least; a webhook has failed when it was quarantined, but not what anybody can send who knows no secret, or when it
--- waits for longer than five minutes.
+-- What each alert watches, over the last ten minutes. The time that providers take, of replies until the first
+-- words, is the 95th of 100, of ten at least; a webhook has failed when it was quarantined, but not what anybody
+-- can send who knows no secret, or when it waits for longer than five minutes.
 create or replace function app.measure_alerts(out alert_id text, out measured double precision) returns setof record
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with since as (select clock_timestamp() - interval '10 minutes' as t)
     select 'ai-latency', (select percentile_cont(0.95) within group (order by l.latency_milliseconds) / 1000.0
-        from public.ai_generation_logs l
-        where l.created_at >= since.t and l.provider <> 'offline' having count(*) >= 10) from since
+        from (select g.latency_milliseconds from public.ai_generation_logs g
+                where g.created_at >= since.t and g.provider <> 'offline'
+            union all
+            select coalesce(r.first_milliseconds, r.latency_milliseconds) from public.ai_request_logs r
+                where r.created_at >= since.t and r.provider <> 'offline') l
+        having count(*) >= 10) from since
     union all select 'sync-failures', app.failed_share('{syncProfiles}', since.t) from since
     union all select 'deduction-failures',
         app.failed_share('{spendCredits,createGeneration,sendChatMessage,analyzeProfile}', since.t) from since

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,6 +40,11 @@ class Profile(Base):
     `updated_at` is the time of the last change as the client knows it (last write wins);
     `synced_at` is the time this server stored it. `stored_bytes` is the length of its texts and
     JSON, uncompressed. Source: Aura's migration specification.
+
+    What devices sync by: `position` counts the user's changes (`db/sync/tables.py`), and `versions`
+    has for each field group the clock, device and position of the last write, and the newest write
+    of each device (`seen`). `device_id` is the device whose sync changed the profile last; the one
+    that made it calls it `origin_local_id`.
     """
 
     __tablename__ = "profiles"
@@ -46,16 +60,24 @@ class Profile(Base):
     updated_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
     synced_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
     stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
+    device_id: Mapped[str | None]
+    origin_device_id: Mapped[str | None]
+    origin_local_id: Mapped[int | None]
+    position: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    versions: Mapped[Json] = mapped_column(server_default=text("'{}'"))
 
     __table_args__ = (
         UniqueConstraint("user_id", "local_id"),
+        UniqueConstraint("user_id", "origin_device_id", "origin_local_id"),
         CheckConstraint("isfinite(created_at) and isfinite(updated_at)", name="times"),
         Index("ix_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_profiles_user_id_updated_at_id", "user_id", "updated_at", "id"),
+        Index("ix_profiles_user_id_position", "user_id", "position"),
     )
     access = Access(
         read=Owner(),
         write=Owner(),
+        hidden=("origin_device_id", "origin_local_id", "position", "versions"),
         insert=("user_id", "local_id", "created_at", "updated_at", *WRITABLE),
         update=("updated_at", "synced_at", *WRITABLE),
         delete=True,
@@ -63,7 +85,7 @@ class Profile(Base):
     on_erase = Delete()
     client_key = "local_id"
     # Each device counts from 1: another profile may have the number.
-    on_merge = Move(clear=("local_id",))
+    on_merge = Move(clear=("local_id", "origin_local_id"))
     large: ClassVar = {
         "thumbnail": THUMBNAIL_LIMIT_BYTES,
         "analysis": JSON_LIMIT_BYTES,
@@ -76,4 +98,14 @@ class Profile(Base):
         guests=Limit(200, 25_000_000),
         members=Limit(5_000, 250_000_000),
         delete_with="deleteProfile",
+    )
+    # A sync sets positions and versions itself.
+    triggers = (
+        "note_insert before insert on profiles for each row when (new.position = 0)"
+        " execute function app.note_profile_change()",
+        "note_update before update on profiles for each row"
+        " when (new.position = old.position and new.versions = old.versions)"
+        " execute function app.note_profile_change()",
+        "note_delete after delete on profiles referencing old table as old_rows"
+        " for each statement execute function app.bury_profiles()",
     )

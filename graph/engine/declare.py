@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional, dataclass_transform
 import strawberry
 from sqlalchemy import ColumnElement, FromClause
 from strawberry.types.enum import StrawberryEnumDefinition
+from strawberry.utils.str_converters import to_camel_case
 
 from auth.demands import NOTHING_MORE, STRONG_SIGN_IN, Demand, errors_of
 from db.core.base import Base
@@ -22,6 +23,7 @@ from graph.engine.specs import (
     Embedded,
     Expression,
     GlobalId,
+    Growth,
     Live,
     Mutate,
     NodeLookup,
@@ -299,6 +301,18 @@ def live(
     return strawberry.subscription(
         resolver=resolver, description=description, metadata={SPEC: spec}
     )
+
+
+def live_growth(
+    topic: str, field: str, growth: Growth, *, watch: Callable[..., Any], description: str
+) -> Any:
+    """The same for one row that grows piece by piece, such as a text that is being written.
+
+    `watch` declares the arguments, of which the first is the id of the row.
+    """
+    argument = to_camel_case(next(name for name in watch.__annotations__ if name != "self"))
+    spec = Live(topic, field, "row", entity_argument=argument, growth=growth)
+    return strawberry.subscription(resolver=watch, description=description, metadata={SPEC: spec})
 
 
 def joint_live(

@@ -194,13 +194,26 @@ class Mutate:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """A payload's field with what a row has more than in the item before.
+
+    An event has it in its snapshot under the `field`'s name, and `so_far` is called with the row's
+    key for all there is now.
+    """
+
+    field: str
+    so_far: SqlFunction[str]
+
+
+@dataclass(frozen=True)
 class Live:
     """Root of a subscription: the events of `topic`, the row they carry, and where it is shown.
 
     `gone` is the payload's field for the global id of a row that was deleted or is hidden now;
     without one, such events are not shown. `kind` is its field for what has happened to the row.
     With `only_new`, nothing but new rows are shown. Where several tables share the topic, `joint`
-    are the fields for the rows of each, and `field` is the first of them.
+    are the fields for the rows of each, and `field` is the first of them. `growth` is of a row that
+    grows piece by piece.
     """
 
     topic: str
@@ -211,6 +224,7 @@ class Live:
     kind: str | None = None
     only_new: bool = False
     joint: tuple[str, ...] = ()
+    growth: Growth | None = None
 
 
 Spec = (

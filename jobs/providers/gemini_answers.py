@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from jobs.providers.base import ProviderFailed, ProviderRefused
 from jobs.providers.gemini_client import BROKEN
+from jobs.providers.schema_faults import schema_faults
 
 if TYPE_CHECKING:
     from google.genai.types import Candidate, GenerateContentResponse
@@ -21,7 +17,6 @@ DECLINED = (
     "The AI provider declined this photo or this change. No credit was spent; try another one."
 )
 MOST_CHARACTERS = 20_000
-_MOST_FAULTS = 20
 # Reasons why a model ends that another try does not change.
 _REFUSALS = frozenset(
     {
@@ -87,27 +82,9 @@ def checked(answer: ModelAnswer, schema: dict[str, Any]) -> tuple[dict[str, Any]
         found = json.loads(answer.text, parse_constant=_refused)
     except (ValueError, RecursionError):
         return {}, ["the answer is not one whole JSON value"]
-    faults = list(islice(_faults(schema, found), _MOST_FAULTS))
+    faults = schema_faults(schema, found)
     return (found, []) if not faults else ({}, faults)
 
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
-
-
-def _faults(schema: dict[str, Any], found: object) -> Iterator[str]:
-    for error in Draft202012Validator(schema).iter_errors(found):
-        yield from _said(error)
-
-
-def _said(error: ValidationError) -> Iterator[str]:
-    place = ".".join(str(step) for step in error.absolute_path) or "the answer"
-    limit: Any = error.validator_value
-    keyword = str(error.validator)
-    if keyword == "required":
-        instance: Any = error.instance
-        yield from (f"{name} is missing" for name in limit if name not in instance)
-    elif keyword == "additionalProperties":
-        yield f"{place} has properties that the schema does not have"
-    else:
-        yield f"{place} breaks {keyword}: {limit}"

@@ -37,7 +37,8 @@ begin
 end;
 $$"""
 DEAD_JOBS_COLUMNS = "select (id, entrypoint, generation_id, attempts, error, died_at, retried_at)"
-PROFILE_COLUMNS = f"select ({', '.join(column.name for column in Profile.__table__.columns)})"
+READABLE = [c.name for c in Profile.__table__.columns if c.name not in Profile.access.hidden]
+PROFILE_COLUMNS = f"select ({', '.join(READABLE)})"
 Calls = list[tuple[str, ...]]
 
 

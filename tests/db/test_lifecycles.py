@@ -16,7 +16,9 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
 
 from cli.core.lifecycles import DOCUMENT, lifecycles_text
 from db.accounts.tables import UserStatus
+from db.analyses.tables import AnalysisStatus
 from db.billing.tables import DisputeStatus, RefundRequestStatus
+from db.chat.tables import ChatMessageStatus, ChatRole
 from db.core.errors import DomainError, ErrorCode
 from db.core.lifecycles import (
     ALWAYS,
@@ -38,6 +40,7 @@ from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
 from db.surveys.tables import SurveyRunStatus
+from db.sync.tables import SyncConflictStatus
 from db.uploads.tables import UploadStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
@@ -75,11 +78,25 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         if state in (EmailStatus.QUEUED, EmailStatus.SENDING)
         else {"ended_at": LATER, "recipient": None}
     ),
+    "sync_conflicts": lambda state: (
+        {"resolved_at": LATER, "kept": "LOST"}
+        if state is SyncConflictStatus.RESOLVED
+        else {"resolved_at": None, "kept": None}
+    ),
     # The first user has a row of one partner already.
     "partners": lambda _: {"partner_id": NEWCOMER.user_id},
     "payment_disputes": lambda state: {"closed_at": None if state is DisputeStatus.OPEN else LATER},
     "refund_requests": lambda state: {
         "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER
+    },
+    "ai_runs": lambda _: {"attempts": next(numbers)},
+    "chat_messages": lambda state: {
+        "role": ChatRole.ASSISTANT,
+        "error_code": "INTERNAL" if state is ChatMessageStatus.FAILED else None,
+    },
+    "profile_analyses": lambda state: {
+        "error_code": "INTERNAL" if state is AnalysisStatus.FAILED else None,
+        "result": "{}" if state is AnalysisStatus.SUCCEEDED else None,
     },
     "play_sessions": lambda state: {
         "ended_at": None
@@ -121,6 +138,7 @@ BESIDE: dict[str, Callable[[State], Row]] = {
 # What breaks every condition of a table's lifecycle; a column may be left as it is.
 AS_IT_IS = object()
 UNMET: dict[str, Row] = {
+    "ai_runs": {"attempts": AS_IT_IS},
     "data_exports": {"attempts": AS_IT_IS},
     "generations": {"attempts": AS_IT_IS, "from_cache": False},
     "users": {"is_anonymous": False},

@@ -387,10 +387,15 @@ async def test_what_was_stored_before_is_counted_when_migrating(
         await fill(connection)
         await connection.close()
         await asyncio.to_thread(command.downgrade, config, "0140")
+        connection = await asyncpg.connect(owner_url)
+        # What is newer than that has lost its rows.
+        old = [t for t in declared() if await connection.fetchval("select to_regclass($1)", t)]
+        await connection.close()
         await migrate(owner_url, settings)
         connection = await asyncpg.connect(owner_url)
         try:
-            for table in declared():
+            assert "profiles" in old
+            for table in old:
                 rows, stored = await use_is_true(connection, FIRST, table)
                 assert rows == 1, table
                 assert stored > 0, table

@@ -36,6 +36,7 @@ from graph.engine.execution.engine import Engine
 from graph.engine.payload_errors import document_errors
 from graph.engine.specs import Mutate, spec_of
 from graph.schema import build_schema as build_product_schema
+from graph.shared.switches import SwitchWatch
 from server.services import Services
 from settings import Settings
 
@@ -43,7 +44,14 @@ from ..authenticator import Authenticator
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import billing_errors, identity_errors, play_errors, survey_errors
+from . import (
+    billing_errors,
+    chat_errors,
+    identity_errors,
+    play_errors,
+    survey_errors,
+    sync_errors,
+)
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
 
@@ -107,6 +115,7 @@ async def stage(
     actor = await make_user(credits=10)
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
     yield Stage(ask, actor, database, settings, owner, services, engine)
+    await services.of(SwitchWatch.of).look()
     await owner.execute(
         "update broadcasts set status = 'CANCELLED' where status in ('QUEUED', 'RUNNING')"
     )
@@ -979,7 +988,9 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **identity_errors.PROVOKED,
     **billing_errors.PROVOKED,
     **survey_errors.PROVOKED,
+    **sync_errors.PROVOKED,
     **play_errors.PROVOKED,
+    **chat_errors.PROVOKED,
 }
 
 

@@ -35,7 +35,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors, play_errors
+from . import identity_errors, play_errors, sync_errors
 from .asking import Client, confirming
 from .conftest import Ask
 
@@ -268,6 +268,16 @@ def playing(name: str, code: str) -> Provoke:
     return provoke
 
 
+async def sync_switched_off(stage: Stage) -> list[dict[str, Any]]:
+    given = await sync_errors.switched_off(stage)
+    try:
+        return await stage.errors(
+            f"mutation {{ syncProfiles(input: {given}) {{ errors {{ code message }} }} }}"
+        )
+    finally:
+        sync_errors.switch_on(stage)
+
+
 async def signed_in_last_year(stage: Stage) -> list[dict[str, Any]]:
     email = f"{uuid4()}@example.test"
     signed_up = await stage.ask(
@@ -421,6 +431,7 @@ PROVOKED: dict[str, Provoke] = {
     "EMPTY_FILE": mutation('createUpload(input: {contentType: "image/png", sizeBytes: 0})'),
     "INVALID_IMAGE": invalid_image,
     "QUOTA_EXCEEDED": quota,
+    "SYNC_DISABLED": sync_switched_off,
     "GENERATION_ENDED": ended,
     "LAST_OWNER": last_owner,
     "LAST_ADMIN": last_admin,

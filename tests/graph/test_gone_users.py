@@ -31,7 +31,15 @@ from tests.graph.live.test_streams import running
 from ..conftest import MakeUser
 from .conftest import Ask
 
-VALUES = {"String": "a text", "Int": 1, "BigInt": 1, "Float": 1.0, "Boolean": True, "JSON": {}}
+VALUES = {
+    "String": "a text",
+    "Int": 1,
+    "BigInt": 1,
+    "Float": 1.0,
+    "Boolean": True,
+    "JSON": {},
+    "Cursor": f"{'0' * 16}-0",
+}
 TIME = "2026-01-01T00:00:00Z"
 QUERIES = [
     "{ viewer { id } }",

@@ -68,6 +68,7 @@ TABLES = {
     "signOutUser": "sessions",
     "signUp": "users",
     "spendCredits": "credit_transactions",
+    "syncProfiles": "profiles",
     "updateDemographics": "demographics",
     "updateProfile": "profiles",
     "updateUser": "users",
@@ -118,6 +119,7 @@ NOT_STORED = {
     ("exchangeSignInCode", "codeVerifier"),
     ("givePlan", "until"),
     ("markAllNotificationsRead", "until"),
+    ("syncProfiles", "since"),
     ("reauthenticate", "code"),
     ("reauthenticate", "password"),
     ("refundOrder", "amountCents"),
@@ -272,6 +274,7 @@ async def valid(
         "selectOrganization": {},
         "signInAnonymously": {},
         "spendCredits": {"amount": 1, "idempotencyKey": "k"},
+        "syncProfiles": {"deviceId": "phone"},
         "updateProfile": {"id": made["profile"]["id"]},
     }
     yield actor, inputs

@@ -42,11 +42,13 @@ async def nothing_else(owner: asyncpg.Connection) -> AsyncIterator[None]:
     await transaction.start()
     try:
         await owner.execute(
-            "lock operation_counts, ai_generation_logs, webhook_events, alerts in exclusive mode"
+            "lock operation_counts, ai_generation_logs, ai_request_logs, webhook_events, alerts"
+            " in exclusive mode"
         )
         await owner.execute("delete from operation_counts")
         await owner.execute("delete from alerts")
-        await owner.execute("update ai_generation_logs set created_at = now() - interval '1 day'")
+        for table in ("ai_generation_logs", "ai_request_logs"):
+            await owner.execute(f"update {table} set created_at = now() - interval '1 day'")
         await owner.execute(
             "update webhook_events set received_at = now() - interval '1 day'"
             " where status = 'QUARANTINED'"
@@ -150,6 +152,27 @@ async def test_slow_providers_fire(
             " from generations where id = $1",
             [(generation, n, provider, milliseconds) for n in range(10)],
         )
+        assert await owner.fetchval(CHECK, limits, None) == int(fires)
+
+
+@pytest.mark.parametrize(("first_milliseconds", "fires"), [(900, False), (5_100, True)])
+async def test_replies_are_slow_when_their_first_words_are(
+    owner: asyncpg.Connection,
+    database: Database,
+    settings: Settings,
+    make_user: MakeUser,
+    first_milliseconds: int,
+    fires: bool,
+) -> None:
+    user = await make_user()
+    async with nothing_else(owner):
+        await owner.executemany(
+            "insert into ai_request_logs (run_id, user_id, feature, attempt, provider, outcome,"
+            " latency_milliseconds, first_milliseconds)"
+            " values ($1, $2, 'CHAT', 1, 'anthropic', 'SUCCEEDED', 60000, $3)",
+            [(uuid4(), user.user_id, first_milliseconds) for _ in range(10)],
+        )
+        limits = json.dumps(thresholds_of(settings))
         assert await owner.fetchval(CHECK, limits, None) == int(fires)
 
 

@@ -128,7 +128,7 @@ class SubscriptionPlan:
         self.is_public = is_public(table_behind(self.row_type).table)
         seen = cast(SEEN_OF_EVENTS.of(), TEXT)
         if joint is None:
-            self.now = self._statement(self._current, ("snapshot", seen))
+            self.now = self._statement(self._current, ("snapshot", seen), growth=spec.growth)
         self.event = self._statement(self._of_event)
         self.from_snapshot = self._snapshot_readers()
         self._global_id = global_id_of(self.row_type)
@@ -138,9 +138,16 @@ class SubscriptionPlan:
         }
 
     def _statement(
-        self, make: Callable[[Planner, str, list[FieldNode]], Json], *beside: tuple[str, Json]
+        self,
+        make: Callable[[Planner, str, list[FieldNode]], Json],
+        *beside: tuple[str, Json],
+        growth: specs.Growth | None = None,
     ) -> Statement:
         planner = self._planning.planner(Parameters())
+        if growth is not None and self._asks_for(growth.field):
+            column = table_behind(self.row_type).table.primary_key.columns[0]
+            key = planner.parameters.key((self.spec.field,), column.type)
+            beside += (("growth", cast(growth.so_far.of(key), TEXT)),)
         rows = [
             (key, make(planner, key, nodes))
             for key, nodes in self.fields.items()
@@ -154,6 +161,9 @@ class SubscriptionPlan:
         whole = build_object([("rows", build_object(rows)), *beside])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
         return make_statement(whole, planner.parameters, finishers)
+
+    def _asks_for(self, name: str) -> bool:
+        return any(nodes[0].name.value == name for nodes in self.fields.values())
 
     def _asked_for(self) -> set[str]:
         return {
@@ -239,7 +249,14 @@ class SubscriptionPlan:
     def _rendered(self, event: Any) -> bytes:
         assert self.from_snapshot is not None
         rows = {key: read(event.snapshot) for key, read in self.from_snapshot.items()}
-        return self.response(rows, event.cursor, ChangeKind(event.change))
+        return self.response(
+            rows, event.cursor, ChangeKind(event.change), grown=self.grown_by(event)
+        )
+
+    def grown_by(self, event: Any) -> str:
+        """What the row of an event has more than before."""
+        growth = self.spec.growth
+        return event.snapshot.get(growth.field) or "" if growth is not None else ""
 
     def response(
         self,
@@ -247,8 +264,10 @@ class SubscriptionPlan:
         cursor: str,
         kind: ChangeKind | None = None,
         gone_id: str | None = None,
+        grown: str = "",
     ) -> bytes:
         """One item of the stream."""
+        growth = self.spec.growth and self.spec.growth.field
         payload: dict[str, Any] = {}
         for key, nodes in self.fields.items():
             name = nodes[0].name.value
@@ -260,6 +279,8 @@ class SubscriptionPlan:
                 payload[key] = rows.get(key)
             elif name == self.spec.kind:
                 payload[key] = kind and kind.name
+            elif name == growth:
+                payload[key] = grown
             else:
                 payload[key] = gone_id if name == self.spec.gone else None
         # Put together anew: what orjson gives keeps 4 kB, however short it is.
@@ -330,7 +351,8 @@ class Subscriber:
                 raise not_found(plan.spec.field, (plan.spec.entity_argument,))
             if after is None:
                 cursor = events.skip_seen(now["snapshot"])
-                yield Item(plan.response(now["rows"], cursor), cursor)
+                first = plan.response(now["rows"], cursor, grown=now.get("growth") or "")
+                yield Item(first, cursor)
             if send_now is not None and plan.joint:
                 events.deliver_past(partial(self._deliver_joint, plan, send_now))
             elif send_now is not None and plan.from_snapshot is not None:
@@ -387,7 +409,8 @@ class Subscriber:
         if None in shown["rows"].values():
             # Deleted meanwhile; or the actor has left a group, and is told nothing more of it.
             return None if plan.access.has_groups else plan.of_gone(event)
-        return plan.response(shown["rows"], event.cursor, ChangeKind(event.change))
+        kind = ChangeKind(event.change)
+        return plan.response(shown["rows"], event.cursor, kind, grown=plan.grown_by(event))
 
     def _deliver(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:
         """Sends an event without this subscriber's task; false when that cannot be now."""

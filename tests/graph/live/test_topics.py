@@ -47,6 +47,7 @@ UNWATCHED = {
     "ApiKey": "changes by what its owner does; looked at when somebody opens the page",
     "Boundary": "changes by what its owner does",
     "Consent": "changes by what its owner does",
+    "AiRequestLog": "for admins, and it never changes",
     "DataExport": "asked for again until it is ready, and a mail tells of it",
     "Demographics": "changes by what its owner does",
     "LegalDocument": "loaded by the seed",
@@ -157,6 +158,9 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
     if table == "switches":  # a migration made the only one
         return key, "id = 1"
     row = MAKERS[f"public.{table}"](user.user_id, uuid4())
+    if table in {"chat_messages", "profile_analyses"}:
+        profile = MAKERS["public.profiles"](user.user_id, row["profile_id"])
+        await owner.execute(insert_sql("public.profiles", profile))
     if table == "generations":
         upload = MAKERS["public.uploads"](user.user_id, row["upload_id"])
         await owner.execute(insert_sql("public.uploads", upload))
@@ -425,7 +429,7 @@ async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
     payload = get_named_type(root.fields[name].type)
     row_type = get_named_type(payload.fields[spec.field].type)  # type: ignore[union-attr]
     assert isinstance(row_type, GraphQLObjectType)
-    argument = '(id: "x")' if spec.entity_argument else ""
+    argument = f'({spec.entity_argument}: "x")' if spec.entity_argument else ""
     text = f"subscription {{ {name}{argument} {{ {spec.field} {selection_of(row_type)} }} }}"
     operation = engine.documents.operation(text, None)
     variables = coerce_variables(engine.schema, operation, {})

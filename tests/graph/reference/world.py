@@ -13,6 +13,7 @@ from db.core.pool import Database
 from ...db.states import rows_with_a_past
 from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
+from .chat_rows import add_chat_rows, chat_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
 from .play_rows import add_play_rows, play_ids
@@ -37,7 +38,7 @@ OWN_PAGES = (
     "sessions",
     "uploads",
 )
-ROOT_PAGES = ("users", "generationLogs", "deadJobs", "webhookEvents", "broadcasts")
+ROOT_PAGES = ("users", "generationLogs", "aiRequestLogs", "deadJobs", "webhookEvents", "broadcasts")
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
 BROADCAST_STATUSES = ("QUEUED", "RUNNING", "FINISHED", "CANCELLED", "FAILED")
@@ -465,6 +466,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _plans(owner, user)
         await _entitlements(owner, user)
         await add_play_rows(owner, user, GUEST)
+        await add_chat_rows(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
     async with rows_with_a_past(owner, "organization_invitations"):
@@ -535,6 +537,8 @@ async def _described(owner: asyncpg.Connection) -> World:
         **account_ids(ADA),
         **survey_ids(ADA),
         **play_ids(ADA),
+        **chat_ids(ADA),
+        "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
         ],
@@ -580,6 +584,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         f"upload_{known(STRANGER, 'upload', 0)}",
         *(ids[0] for ids in account_ids(STRANGER).values()),
         *(ids[0] for ids in play_ids(STRANGER).values()),
+        *(ids[0] for ids in chat_ids(STRANGER).values()),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
         f"order_{known(STRANGER, 'order', 0)}",
         f"payment_{known(STRANGER, 'payment', 0)}",

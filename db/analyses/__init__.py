@@ -1,0 +1,1 @@
+"""Analyses of profiles by a language model, or by what can be measured without one."""

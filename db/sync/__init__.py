@@ -1,0 +1,1 @@
+"""Sync: devices that work offline, and what the server makes of their changes (from Aura)."""

@@ -1,0 +1,62 @@
+"""Commands of sync."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from db.core.actor import Actor
+from db.core.commands import FunctionCall, SqlFunction, call_as_actor
+from db.core.errors import Problems
+from db.core.pool import Database
+from db.core.retries import retried
+from db.sync.changes import ProfileChange, SyncStrategy
+from db.sync.rules import AHEAD_MILLISECONDS, HybridClock, packed_changes, problems_of_sync
+
+# A page has as many changes, or fewer when they have more bytes.
+PAGE_ROWS = 500
+PAGE_BYTES = 2_000_000
+
+_SYNC = SqlFunction[dict[str, Any]](
+    "app.sync_profiles",
+    "jsonb",
+    device="text",
+    since="text",
+    strategy="text",
+    changes="jsonb",
+    page_rows="integer",
+    page_bytes="bigint",
+    ahead="bigint",
+)
+
+
+async def sync_profiles(
+    database: Database, actor: Actor, sync: FunctionCall[dict[str, Any]]
+) -> dict[str, Any]:
+    """Runs a sync in one statement; tells what was taken, what lost, and a page of what changed."""
+    done = await retried(lambda: call_as_actor(database, actor, sync))
+    for one in (done, *done["accepted"], *done["conflicts"]):
+        one["clock"] = str(HybridClock.unpack(one["clock"]))
+    return done
+
+
+def sync_of(
+    problems: Problems,
+    device_id: str,
+    since: str | None,
+    strategy: SyncStrategy,
+    changes: Sequence[ProfileChange],
+) -> FunctionCall[dict[str, Any]]:
+    """The command of a sync; all that is wrong with it is told at once."""
+    problems.add(problems_of_sync(device_id, since, len(changes)))
+    packed = packed_changes(changes, problems)
+    problems.refuse()
+    return _SYNC(
+        device=device_id,
+        since=since,
+        strategy=strategy.value,
+        changes=packed,
+        page_rows=PAGE_ROWS,
+        page_bytes=PAGE_BYTES,
+        ahead=HybridClock(AHEAD_MILLISECONDS).packed(),
+    )

@@ -1,0 +1,130 @@
+"""Hybrid logical clocks, and what a device may send: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from db.core.errors import DomainError, Problems, bad_input
+from db.profiles.rules import problems_of_profile
+from db.sync.changes import ProfileChange
+from db.sync.tables import DEVICE_LIMIT_CHARACTERS
+
+MOST_CHANGES = 500
+# How far a device's clock may be ahead of the server's before the server's counts instead.
+AHEAD_MILLISECONDS = 60_000
+
+_COUNTER_BITS = 16
+_CLOCK = re.compile(r"(\d{1,14}):(\d{1,5})")
+_CURSOR = re.compile(r"[0-9a-f]{16}-\d{1,18}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HybridClock:
+    """A moment of a hybrid logical clock: milliseconds, and a count of what fell into the same.
+
+    It is written `1764316800000:0`. Source: Kulkarni et al., Logical Physical Clocks, 2014.
+    """
+
+    milliseconds: int
+    counter: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> HybridClock:
+        """The clock that a text writes; refused is what no clock writes."""
+        match = _CLOCK.fullmatch(text)
+        if match is None or int(match[2]) >= 1 << _COUNTER_BITS:
+            raise bad_input(
+                "clock is milliseconds, a colon and a counter, as in 1764316800000:0.",
+                "input",
+                "changes",
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def unpack(cls, packed: int) -> HybridClock:
+        """The clock in the number that the database keeps."""
+        return cls(packed >> _COUNTER_BITS, packed & ((1 << _COUNTER_BITS) - 1))
+
+    def packed(self) -> int:
+        """One number, in the order of the clocks."""
+        return self.milliseconds << _COUNTER_BITS | self.counter
+
+    def __str__(self) -> str:
+        """As clients write it."""
+        return f"{self.milliseconds}:{self.counter}"
+
+
+def packed_changes(changes: Iterable[ProfileChange], problems: Problems) -> list[dict[str, Any]]:
+    """The changes as the database takes them; what is wrong with each is noted with its place."""
+    packed = []
+    for n, change in enumerate(changes):
+        at = ("input", "changes", str(n))
+        problems.add(_placed(problems_of_change(change), at))
+        try:
+            clock = HybridClock.parse(change.clock).packed()
+        except DomainError as error:
+            problems.add(_placed([error], (*at, "clock")))
+            clock = 0
+        packed.append(
+            {
+                "n": n,
+                "id": change.id,
+                "local_id": change.local_id,
+                "clock": clock,
+                "since": change.since,
+                "deleted": change.deleted,
+                "created_at": change.created_at,
+                "groups": {name.upper(): value for name, value in change.groups.items()},
+            }
+        )
+    return packed
+
+
+def problems_of_change(change: ProfileChange) -> Iterator[DomainError]:
+    """What is wrong with one change, each under its field's name."""
+    if change.id is None and change.local_id is None:
+        yield bad_input("A change names its profile by id or localId.", "input", "localId")
+    if change.since is not None:
+        yield from problems_of_cursor(change.since)
+    if "analysis" in change.groups and change.groups["analysis"] is None:
+        yield bad_input("analysis cannot be null; leave it out instead.", "input", "analysis")
+    yield from problems_of_profile(change.groups)
+
+
+def problems_of_sync(device_id: str, since: str | None, count: int) -> Iterator[DomainError]:
+    """What is wrong with a sync as a whole."""
+    if not 0 < len(device_id) <= DEVICE_LIMIT_CHARACTERS or not device_id.isprintable():
+        yield bad_input(
+            f"deviceId has 1 to {DEVICE_LIMIT_CHARACTERS} printable characters.",
+            "input",
+            "deviceId",
+        )
+    if since is not None:
+        yield from problems_of_cursor(since)
+    if count > MOST_CHANGES:
+        yield bad_input(
+            f"A sync takes at most {MOST_CHANGES} changes; send the rest with the next one.",
+            "input",
+            "changes",
+        )
+
+
+def problems_of_cursor(text: str) -> Iterator[DomainError]:
+    """Whether a text has the form of this server's cursors; the database knows the rest."""
+    if not _CURSOR.fullmatch(text):
+        yield bad_input(
+            "This is not a cursor of a sync. Pass the last sync's `cursor` unchanged, or leave it"
+            " out to begin anew.",
+            "input",
+            "since",
+        )
+
+
+def _placed(problems: Iterable[DomainError], at: tuple[str, ...]) -> Iterator[DomainError]:
+    """The same problems, found in one of the changes."""
+    for problem in problems:
+        rest = problem.path[1:] if problem.path[1:] != ("changes",) else ()
+        yield DomainError(problem.code, problem.message, (*at, *rest))

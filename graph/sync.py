@@ -1,0 +1,260 @@
+"""Sync in the schema: a device sends what it changed offline, and is told what others changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import strawberry
+
+from db.core.errors import ErrorCode, Problems
+from db.sync import operations
+from db.sync.changes import ProfileChange, SyncStrategy
+from db.sync.tables import SyncConflictStatus
+from graph.engine.declare import mutation, state_enum
+from graph.engine.execution.outcomes import Payload
+from graph.shared.context import Context
+from graph.shared.mutations import MutationPayload
+from graph.shared.relay import Cursor, noted_uuid
+from graph.shared.scalars import JSON
+from graph.shared.switches import require_sync
+
+state_enum(SyncConflictStatus)
+
+
+@strawberry.enum(
+    name="SyncStrategy",
+    description="Which version holds where two were written without knowledge of each other. "
+    "Whatever loses is kept for 30 days, and can be brought back with `resolveConflict`.",
+)
+class SyncStrategyChoice(Enum):
+    """Strategies (from Aura)."""
+
+    LAST_WRITE_WINS = strawberry.enum_value(
+        "LAST_WRITE_WINS", description="The later one, by the devices' clocks."
+    )
+    SERVER_WINS = strawberry.enum_value("SERVER_WINS", description="What the server has.")
+    CLIENT_WINS = strawberry.enum_value("CLIENT_WINS", description="What the device sends.")
+    MANUAL = strawberry.enum_value(
+        "MANUAL", description="What the server has, until the user chooses."
+    )
+
+
+@strawberry.enum(description="What of a profile a conflict is about.")
+class SyncFieldGroup(Enum):
+    """Field groups; each has a version of its own."""
+
+    NAME = strawberry.enum_value("NAME", description="`name`.")
+    THUMBNAIL = strawberry.enum_value("THUMBNAIL", description="`thumbnail`.")
+    ANALYSIS = strawberry.enum_value("ANALYSIS", description="`analysis`.")
+    PROFILE = strawberry.enum_value("PROFILE", description="The whole profile, which was deleted.")
+    DELETION = strawberry.enum_value(
+        "DELETION", description="That it was deleted; it was changed later."
+    )
+
+
+@strawberry.enum(description="Whose version lost.")
+class SyncSide(Enum):
+    """Sides of a conflict."""
+
+    SERVER = strawberry.enum_value("SERVER", description="What the server had.")
+    CLIENT = strawberry.enum_value("CLIENT", description="What the device sent.")
+
+
+@strawberry.input(description="What a device did to a profile at one moment.")
+class ProfileChangeInput:
+    local_id: int | None = strawberry.field(
+        default=None,
+        description="The device's own number for the profile. What it has made is known by it; "
+        "sending it again makes no second profile.",
+    )
+    id: strawberry.ID | None = strawberry.field(
+        default=None, description="The profile's global id, once the device knows it."
+    )
+    clock: str = strawberry.field(
+        description="When, by the device's hybrid logical clock: milliseconds, a colon and a "
+        "counter, as in `1764316800000:0`. A device never writes the same twice, and goes on from "
+        "the later of its own and the server's. What is more than a minute ahead of the server "
+        "counts as written now."
+    )
+    since: Cursor | None = strawberry.field(
+        default=None,
+        description="The cursor that the device had when it made the change; the sync's own when "
+        "left out. What came behind it, the device had not seen.",
+    )
+    name: str | None = strawberry.field(
+        default=strawberry.UNSET, description="At most 255 characters; null empties it."
+    )
+    thumbnail: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Base64, at most 512 KiB, as in `createProfile`; null empties it.",
+    )
+    analysis: JSON | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="A JSON object, at most 256 KiB. It may be left out, but not be null.",
+    )
+    created_at: datetime | None = strawberry.field(
+        default=None,
+        description="When a new profile was made; the time of `clock` when left out.",
+    )
+    deleted: bool = strawberry.field(
+        default=False, description="Whether the device deleted the profile."
+    )
+
+
+@strawberry.input(description="What a device changed, and what it has seen.")
+class SyncProfilesInput:
+    device_id: str = strawberry.field(
+        description="The device's own id, 1 to 64 characters; always the same."
+    )
+    since: Cursor | None = strawberry.field(
+        default=None,
+        description="The `cursor` of the device's last sync. Without it, all profiles are sent. "
+        "Null is as good as leaving it out.",
+    )
+    strategy: SyncStrategyChoice = strawberry.field(
+        default=SyncStrategyChoice.LAST_WRITE_WINS, description="How conflicts are settled."
+    )
+    changes: list[ProfileChangeInput] = strawberry.field(
+        default_factory=list,
+        description="What the device changed since its last sync, at most 500. It sends them "
+        "again, unchanged, until they are `accepted`.",
+    )
+
+
+@strawberry.type(description="A profile as a sync tells of it.")
+class SyncedProfile:
+    id: strawberry.ID = strawberry.field(description="The profile's global id.")
+    local_id: int | None = strawberry.field(
+        description="The device's own number for it; null when another device made it."
+    )
+    deleted: bool = strawberry.field(
+        description="Whether it is gone; all else but `id` is null then."
+    )
+    name: str | None = strawberry.field(description="What the user calls them.")
+    thumbnail: str | None = strawberry.field(description="A small picture, base64.")
+    analysis: JSON | None = strawberry.field(description="The analysis.")
+    chat_history: JSON | None = strawberry.field(
+        description="The chat's messages as `createProfile` took them."
+    )
+    device_id: str | None = strawberry.field(
+        description="The device whose sync changed it last; null when something else did."
+    )
+    created_at: datetime | None = strawberry.field(description="When it was made.")
+    updated_at: datetime | None = strawberry.field(description="When it last changed.")
+
+
+@strawberry.type(description="A change that need not be sent again.")
+class AcceptedChange:
+    local_id: int | None = strawberry.field(description="The device's own number, as it was sent.")
+    id: strawberry.ID | None = strawberry.field(
+        description="The profile's global id. Null when the server knows no such profile of the "
+        "caller's, as when it was deleted more than 90 days ago: without `id`, it is made anew."
+    )
+    clock: str = strawberry.field(description="The change's clock, as it was sent.")
+
+
+@strawberry.type(description="A version that lost against another one.")
+class ProfileConflict:
+    id: strawberry.ID = strawberry.field(description="For `resolveConflict`.")
+    profile_id: strawberry.ID = strawberry.field(description="The profile's global id.")
+    local_id: int | None = strawberry.field(description="The device's own number, as it was sent.")
+    clock: str = strawberry.field(description="The clock of the change that met the conflict.")
+    field_group: SyncFieldGroup = strawberry.field(description="What it is about.")
+    loser: SyncSide = strawberry.field(description="Whose version lost.")
+    value: JSON | None = strawberry.field(description="The version that lost.")
+    status: SyncConflictStatus = strawberry.field(description="Where it stands.")
+
+
+@strawberry.type(description="Result of `syncProfiles`.")
+class SyncProfilesPayload(MutationPayload):
+    changes: list[SyncedProfile] | None = strawberry.field(
+        description="What others changed since, in the order of the changes, at most 500 at a time."
+    )
+    accepted: list[AcceptedChange] | None = strawberry.field(
+        description="The changes that the server has, whether they hold or lost a conflict."
+    )
+    conflicts: list[ProfileConflict] | None = strawberry.field(
+        description="The conflicts that the changes met."
+    )
+    cursor: Cursor | None = strawberry.field(description="Pass it as the next sync's `since`.")
+    has_more: bool | None = strawberry.field(
+        description="Whether more has changed: sync again with `cursor` at once."
+    )
+    clock: str | None = strawberry.field(
+        description="The server's clock. A device goes on from it where it is ahead of its own."
+    )
+
+
+async def sync_profiles(context: Context, input: SyncProfilesInput) -> Payload:
+    """Takes a device's changes and tells what others changed."""
+    actor = context.signed_in()
+    require_sync(context)
+    problems = Problems()
+    changes = [_change(problems, n, given) for n, given in enumerate(input.changes)]
+    strategy = SyncStrategy[input.strategy.name]
+    sync = operations.sync_of(problems, input.device_id, input.since, strategy, changes)
+    return Payload(_fields(await operations.sync_profiles(context.services.database, actor, sync)))
+
+
+def _change(problems: Problems, n: int, given: ProfileChangeInput) -> ProfileChange:
+    path = ("input", "changes", str(n), "id")
+    groups = {
+        name: getattr(given, name)
+        for name in ("name", "thumbnail", "analysis")
+        if getattr(given, name) is not strawberry.UNSET
+    }
+    return ProfileChange(
+        local_id=given.local_id,
+        id=None if given.id is None else noted_uuid(problems, given.id, "profile", *path),
+        clock=given.clock,
+        since=given.since,
+        deleted=given.deleted,
+        created_at=given.created_at,
+        groups=groups,
+    )
+
+
+def _fields(done: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "changes": [one | {"id": _profile_id(one["id"])} for one in done["changes"]],
+        "accepted": [one | {"id": _profile_id(one["id"])} for one in done["accepted"]],
+        "conflicts": list(_conflicts(done["conflicts"])),
+        "cursor": done["cursor"],
+        "has_more": done["has_more"],
+        "clock": done["clock"],
+    }
+
+
+def _conflicts(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for one in found:
+        yield one | {
+            "id": f"syncConflict_{one['id']}",
+            "profile_id": _profile_id(one["profile_id"]),
+        }
+
+
+def _profile_id(key: str | None) -> str | None:
+    return None if key is None else f"profile_{key}"
+
+
+@strawberry.type
+class SyncMutation:
+    """Mutations of sync."""
+
+    sync_profiles: SyncProfilesPayload | None = mutation(
+        sync_profiles,
+        SyncProfilesInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.CURSOR_EXPIRED,
+            ErrorCode.QUOTA_EXCEEDED,
+            ErrorCode.SYNC_DISABLED,
+        ),
+        for_api_keys=True,
+        description="Send what a device changed offline, and get what others changed. Changes hold "
+        "for each field group by themselves. A sync that was cut off is sent again as it was.",
+    )
