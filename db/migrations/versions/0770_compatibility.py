@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0750"
-down_revision = "0745"
+revision = "0770"
+down_revision = "0760"
 branch_labels = None
 depends_on = None
 
