@@ -85,7 +85,7 @@ class Partner(Node):
         description="The partner's profile, with boundaries; null unless they share ALL.",
     )
     answers: list[SurveyAnswer] = related_rows(
-        "current_of",
+        "user_id",
         ("item_id",),
         at_most=MOST_ITEMS,
         local="partner_id",

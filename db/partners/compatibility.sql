@@ -52,7 +52,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         'measures', (select coalesce(jsonb_object_agg(m.measure, m.score), '{}')
             from public.survey_measures m where m.profile_id = profile.id and m.score is not null),
         'answers', (select coalesce(jsonb_object_agg(a.item_id, a.score), '{}')
-            from public.survey_answers a where a.current_of = profile.user_id and a.score is not null),
+            from public.survey_answers a where a.user_id = profile.user_id and a.is_current and a.score is not null),
         'limits', (select coalesce(jsonb_agg(b.item_id), '[]')
             from public.boundaries b where b.user_id = profile.user_id and b.kind = 'HARD'))
     from public.survey_profiles profile where profile.id = wanted;

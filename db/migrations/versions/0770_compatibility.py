@@ -12,6 +12,11 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.drop_index(
+        "ix_survey_answers_current_of",
+        table_name="survey_answers",
+        postgresql_where=sa.text("current_of is not null"),
+    )
     op.create_table(
         "compatibilities",
         sa.Column("connection_id", sa.Uuid(), nullable=False),
@@ -326,6 +331,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.create_index(
+        "ix_survey_answers_current_of",
+        "survey_answers",
+        ["current_of"],
+        unique=False,
+        postgresql_where=sa.text("current_of is not null"),
+    )
     op.drop_column("partners", "compared_at")
     op.drop_index(op.f("ix_compatibility_parts_user_id"), table_name="compatibility_parts")
     op.drop_index(op.f("ix_compatibility_parts_partner_id"), table_name="compatibility_parts")
