@@ -369,7 +369,7 @@ async def _compatibility(owner: asyncpg.Connection, user: Actor, n: int, partner
         )  # fmt: skip
         await _add(
             owner, "compatibility_conflicts", id=known(user, f"conflict {n}", place), **whose,
-            limit_key=f"limit {place}", is_own=place == 1, item_ids=[] if place == 1 else ["B1"],
+            limit_key=f"limit {place}", is_own=place == 1, item_ids=() if place == 1 else ("B1",),
         )  # fmt: skip
 
 
