@@ -197,6 +197,18 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr = SecretStr("")
     stripe_promotion_codes: bool = False
     stripe_automatic_tax: bool = False
+    app_store_bundle_id: str = ""
+    app_store_apple_id: Annotated[int, Field(ge=1)] | None = None
+    app_store_environment: Literal["Production", "Sandbox"] = "Production"
+    # A file of certificates (PEM) that stand above what is signed, instead of Apple's own root.
+    app_store_root_certificates: str = ""
+    google_play_api_url: WebUrl = "https://androidpublisher.googleapis.com"
+    google_play_package_name: str = ""
+    google_play_service_account: SecretStr = SecretStr("")
+    google_play_service_account_file: str = ""
+    google_play_push_audience: str = ""
+    google_play_push_email: str = ""
+    google_play_push_keys_url: WebUrl = "https://www.googleapis.com/oauth2/v3/certs"
 
     guest_bonuses_per_hour: Annotated[int, Field(ge=0)] = 20
     sign_up_bonuses_per_hour: Annotated[int, Field(ge=0)] = 100
@@ -215,6 +227,8 @@ class Settings(BaseSettings):
 
     # Activities that a user without a paid plan may draw in a day.
     free_daily_activities: Annotated[int, Field(ge=0, le=1000)] = 25
+    # Activities that an AI writes for a play session, where there is a key.
+    activities_by_ai: Annotated[int, Field(ge=0, le=20)] = 10
 
     mutations_per_user: Annotated[int, Field(ge=1)] = 20
     mutations_per_address: Annotated[int, Field(ge=1)] = 200

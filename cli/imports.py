@@ -237,13 +237,17 @@ def _show_attuned(report: AttunedReport, options: AttunedOptions) -> None:
     out = result_console()
     out.print(table)
     out.print(f"{report.guests:>9,}  guests made of anonymous profiles", markup=False)
-    differing, again = report.differing_powers, report.asked_again
-    out.print(f"{len(differing):>9,}  profiles with another orientation than before", markup=False)
-    out.print(f"{len(again):>9,}  surveys with something to answer again", markup=False)
+    looked_at = {
+        "profiles with another orientation than before": report.differing_powers,
+        "surveys with something to answer again": report.asked_again,
+        f"pairs of {report.compared:,} who fit otherwise than before": report.differing_fits,
+    }
+    for what, found in looked_at.items():
+        out.print(f"{len(found):>9,}  {what}", markup=False)
     for name, stage in report.stages.items():
         for reason, count in stage.reasons.most_common():
             out.print(f"{count:>13,}  {name}: {reason}", markup=False, soft_wrap=True)
-    for line in (*differing, *again)[:SHOWN_PROBLEMS]:
+    for line in [line for found in looked_at.values() for line in found][:SHOWN_PROBLEMS]:
         console.print(f"look at {line}", markup=False, soft_wrap=True)
     if options.is_dry_run:
         console.print("Tried alone: nothing was written, and no backup made.")

@@ -115,14 +115,14 @@ class Order(Node):
     refunded_cents: int = column(description="How much of it went back, by refunds and disputes.")
     credits_taken_back: int = column(
         description="How many of the credits followed: as large a part as of the money, rounded "
-        "down."
+        "down; of a plan that ended by it, all that it had given and whose time was not over."
     )
     created_at: datetime = column(description="When it was opened.")
     expires_at: datetime = column(description="Until when it can be paid.")
     paid_at: datetime | None = column(description="When it was paid; null before.")
     paid_until: datetime | None = column(
-        description="Until when the plan is paid for by it; null for credits, and before, unless "
-        "it is for the rest of a period on a plan of a lower price."
+        description="Until when the plan is paid for by it, or when that ended; null for credits, "
+        "and before, unless it is for the rest of a period on a plan of a lower price."
     )
 
 

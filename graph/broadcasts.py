@@ -131,8 +131,12 @@ class BroadcastSegmentInput:
 )
 class BroadcastNotificationInput:
     type: NotificationType = strawberry.field(description="What it is about.")
-    title_key: str = strawberry.field(description="i18n key of the title, 1 to 255 characters.")
-    message_key: str = strawberry.field(description="i18n key of the message, 1 to 255 characters.")
+    title_key: str = strawberry.field(
+        description="i18n key of the title, which has a text in some language."
+    )
+    message_key: str = strawberry.field(
+        description="i18n key of the message, which has a text in some language."
+    )
     data: JSON | None = strawberry.field(
         default=strawberry.UNSET,
         description="A JSON object with values for the placeholders of the texts, at most 4 KiB; "

@@ -1,4 +1,4 @@
-"""Work on partners: they are compared, and requests that nobody answered in time expire."""
+"""Work on partners: requests are brought to whom they are for and expire; the two are compared."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from uuid import UUID
 from db.core.commands import call_as_service
 from db.core.pool import Database
 from db.core.retention import CHUNK_ROWS
-from db.partners.operations import EXPIRE, compare
-from jobs.core.declare import every, job
+from db.partners.operations import EXPIRE, compare, deliver
+from jobs.core.declare import WorkerServices, every, job
 
+# Within the five minutes that a request is open.
+DELIVERY_ATTEMPTS = 8
 COMPARING_ATTEMPTS = 5
+
+
+@job("deliver_partner_request", attempts=DELIVERY_ATTEMPTS)
+async def deliver_partner_request(services: WorkerServices, *, request_id: UUID) -> None:
+    """Tell the address's owner, so that asking a known and an unknown one takes the same."""
+    await deliver(services.database, request_id)
+    services.wake()
 
 
 @job("compare_partners", attempts=COMPARING_ATTEMPTS)

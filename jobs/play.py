@@ -5,8 +5,9 @@ from __future__ import annotations
 import structlog
 
 from db.core.pool import Database
-from db.play.operations import expire, set_free_daily_activities
+from db.play.operations import expire, set_play_rules
 from jobs.core.declare import every, on_connect
+from jobs.providers.base import Providers
 from settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ async def expire_play_sessions(database: Database) -> None:
 
 
 @on_connect
-async def note_free_daily_activities(database: Database, settings: Settings) -> None:
-    """Tell the database how many activities a day are free."""
-    await set_free_daily_activities(database, settings.free_daily_activities)
+async def note_play_rules(database: Database, providers: Providers, settings: Settings) -> None:
+    """Tell the database how many activities a day are free, and how many an AI writes."""
+    written = settings.activities_by_ai if providers.writer is not None else 0
+    await set_play_rules(database, free=settings.free_daily_activities, written=written)

@@ -252,6 +252,36 @@ class PurchasesMoved(ProviderEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionState(ProviderEvent):
+    """How a subscription stands that its provider renews, as told with its latest payment.
+
+    The first of the `references` is the provider's name of the subscription, the same for all its
+    payments. `expires_at` is when the time ends that the payment pays for; without it that is as
+    known. While a renewal fails, the subscriber is served until `grace_until`. `has_ended` says
+    that it is over for good. Of two that are told, what was `told_at` later counts.
+    """
+
+    payment_id: str
+    started_at: datetime
+    told_at: datetime
+    expires_at: datetime | None = None
+    auto_renews: bool = True
+    grace_until: datetime | None = None
+    has_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgementDue(ProviderEvent):
+    """The provider waits to hear that a purchase was given, or takes it back.
+
+    `purchase` is what its `acknowledge()` takes.
+    """
+
+    payment_id: str
+    purchase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NeedsOperator(ProviderEvent):
     """What a person has to look at, such as purchases that move to another user."""
 
@@ -348,6 +378,54 @@ class KeepsCustomers(Protocol):
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         """The address of a customer's page, for the customer alone; it leads back to a URL."""
         ...
+
+
+@runtime_checkable
+class AsksBack(Protocol):
+    """A provider whose deliveries say that something changed, and which is then asked what."""
+
+    async def complete(self, delivery: Delivery, notice: Notice) -> Notice:
+        """A notice with what the provider says now; `provider_failed()` where it says nothing."""
+        ...
+
+
+@runtime_checkable
+class WantsAcknowledgement(Protocol):
+    """A provider that is told of what was given."""
+
+    async def acknowledge(self, purchase: str) -> None:
+        """Tells it, however often; `provider_failed()` where it does not answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenPurchase:
+    """What a proof of a purchase says; what is a test counts nowhere but in a demo."""
+
+    events: tuple[ProviderEvent, ...]
+    is_test: bool
+
+
+@runtime_checkable
+class SellsInApps(Protocol):
+    """A provider whose purchases are made in an app, which then sends a proof of each."""
+
+    async def read_purchase(self, proof: str, buyer: UUID) -> ProvenPurchase:
+        """What is proven; it is the buyer's where the purchase itself names nobody.
+
+        `purchase_invalid()` for what proves nothing; `provider_failed()` where the provider has to
+        be asked and does not answer.
+        """
+        ...
+
+
+def purchase_invalid(provider: str, reason: str) -> DomainError:
+    """A proof that proves nothing; the reason is for the log alone."""
+    log.info("payments.purchase_invalid", provider=provider, reason=reason)
+    return DomainError(
+        ErrorCode.PURCHASE_INVALID,
+        "This is no proof of a purchase in this app. Send what the store gave, unaltered.",
+    )
 
 
 def provider_failed(provider: str, reason: str) -> DomainError:

@@ -32,12 +32,36 @@ async def post_json(
     provider: str, url: str, body: Mapping[str, Any], headers: Mapping[str, str]
 ) -> PaymentAnswer:
     """POSTs JSON; PROVIDER_FAILED unless JSON comes back in time."""
+    told = {"content-type": "application/json", **headers}
+    return await _answer(provider, "POST", url, told, content=orjson.dumps(body))
+
+
+async def post_form(provider: str, url: str, form: Mapping[str, str]) -> PaymentAnswer:
+    """POSTs a form; PROVIDER_FAILED unless JSON comes back in time."""
+    return await _answer(provider, "POST", url, {}, form=form)
+
+
+async def get_json(provider: str, url: str, headers: Mapping[str, str]) -> PaymentAnswer:
+    """GETs JSON; PROVIDER_FAILED unless it comes in time."""
+    return await _answer(provider, "GET", url, headers)
+
+
+async def _answer(
+    provider: str,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    content: bytes | None = None,
+    form: Mapping[str, str] | None = None,
+) -> PaymentAnswer:
     try:
         status, answer = await call(
-            "POST",
+            method,
             url,
-            content=orjson.dumps(body),
-            headers={"content-type": "application/json", **headers},
+            content=content,
+            form=form,
+            headers=headers,
             seconds=CALL_SECONDS,
             most_bytes=LONGEST_ANSWER_BYTES,
         )

@@ -12,7 +12,7 @@ from db.billing.operations import OpenOrder
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from payments.base import KeepsCustomers, NewCheckout, PaymentProvider
+from payments.base import KeepsCustomers, NewCheckout, PaymentProvider, provider_refused
 from payments.registry import (
     PaymentServices,
     configured_providers,
@@ -80,6 +80,8 @@ class Checkouts:
         seller = self.providers.get(provider)
         if seller is None:
             raise provider_not_configured("input", "provider")
+        if seller.sells_itself:
+            raise provider_refused(provider, "a checkout for what is sold in an app")
         order = await operations.open_order(
             self._database,
             actor,

@@ -21,6 +21,7 @@ from db.core.pool import Database
 from db.core.retries import retried
 from payments.base import (
     SECRET_HEADERS,
+    AsksBack,
     Delivery,
     DeliveryRefusal,
     DeliveryRefused,
@@ -151,6 +152,8 @@ class WebhookInbox:
             return
         if not webhook.verified and not await self._vouch(webhook, notice):
             return
+        if isinstance(provider, AsksBack):
+            notice = await provider.complete(delivery, notice)
         if notice.is_test and self._is_production:
             await self.set_aside(webhook_id, "TEST_MODE", "it is of the provider's test mode")
             return

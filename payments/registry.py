@@ -7,7 +7,9 @@ from typing import Protocol
 
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
+from payments.app_store import make_app_store
 from payments.base import PaymentProvider
+from payments.google_play import make_google_play
 from payments.paymob import make_paymob
 from payments.revenuecat import make_revenuecat
 from payments.sandbox import make_sandbox
@@ -30,6 +32,8 @@ MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "paymob": make_paymob,
     "revenuecat": make_revenuecat,
     "stripe": make_stripe,
+    "app-store": make_app_store,
+    "google-play": make_google_play,
 }
 
 

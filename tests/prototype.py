@@ -39,6 +39,8 @@ create table session_activities (session_id text, seq integer, activity_id integ
 create table user_activity_history (id serial primary key, user_id uuid, anonymous_session_id text,
     activity_id integer, activity_type text, feedback_type text, feedback_executed boolean,
     presented_at timestamptz default now(), theme_tags jsonb);
+create table compatibility_results (player_a_id integer, player_b_id integer, overall_percentage integer,
+    calculation_version text, primary key (player_a_id, player_b_id));
 """
 
 

@@ -20,12 +20,24 @@ ROWS_AT_ONCE = 1000
 SEPARATOR = ";"
 _LISTS = ("themes", *(name for name, value in DEFAULTS.items() if value == ()))
 _WRITTEN = ("id", *COLUMNS, "source")
-_CHANGED = ", ".join(f"{name} = excluded.{name}" for name in (*COLUMNS[1:], "source"))
+
+
+# What an admin has set stays, and counts as what the file has.
+def _kept(name: str) -> str:
+    theirs = "true" if name == "is_active" else f"excluded.{name}"
+    return f"case when '{name}' = any(a.edited) then {theirs} else a.{name} end"
+
+
+_CHANGED = ", ".join(
+    f"{name} = case when '{name}' = any(a.edited) then a.{name} else excluded.{name} end"
+    for name in COLUMNS[1:]
+)
 _SAVE = f"""
     insert into activities as a ({", ".join(_WRITTEN)})
     select {", ".join(_WRITTEN)} from jsonb_populate_recordset(null::activities, $1::text::jsonb)
-    on conflict (id) do update set {_CHANGED}, is_active = true
-    where ({", ".join(f"a.{name}" for name in COLUMNS)}, a.is_active)
+    on conflict (id) do update set {_CHANGED}, source = excluded.source, session_id = null,
+        is_active = case when 'is_active' = any(a.edited) then a.is_active else true end
+    where ({", ".join(_kept(name) for name in (*COLUMNS, "is_active"))})
         is distinct from ({", ".join(f"excluded.{name}" for name in COLUMNS)}, true)
     returning xmax = 0 as is_new
 """  # noqa: S608 - all of it is written here

@@ -166,7 +166,7 @@ class ActivityGenerationLog(Base):
         Index("ix_activity_generation_logs_created_at_id", "created_at", "id"),
         Index("ix_activity_generation_logs_session_id", "session_id"),
     )
-    large: ClassVar = {"prompt": 32_768, "answer": 65_536, "reasons": 16_384}
+    large: ClassVar = {"prompt": 32_768, "answer": 65_536, "reasons": 16_384, "usage": 4_096}
     access = Access(read=Admin(), hidden=("session_id",), service=("SELECT", "INSERT", "DELETE"))
     on_erase = OF_A_SESSION
     export = NOBODYS

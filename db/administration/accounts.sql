@@ -31,12 +31,18 @@ exception when unique_violation then
 end;
 $$;
 
--- Locks an account that has an address to sign in with; refuses one that has none.
-create or replace function app.enter_addressed_account(wanted uuid) returns void
+-- Locks an account that has an address to sign in with, and gives what is known of it; refuses one that has none.
+create or replace function app.enter_addressed_account(
+    wanted uuid, out email text, out email_key text, out locale text, out status text, out is_confirmed boolean
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    perform app.enter_account(wanted);
-    if exists (select from public.users u where u.id = wanted and u.email_key is null) then
+    select u.email, u.email_key, u.locale, u.status, u.email_confirmed_at is not null
+    into email, email_key, locale, status, is_confirmed
+    from public.users u where u.id = wanted for no key update;
+    if not found then
+        perform app.refuse('NOT_FOUND', 'There is no such user.', '{"path": ["input", "id"]}');
+    elsif email_key is null then
         perform app.refuse('INVALID_STATE', 'The account has no e-mail address to sign in with.',
             '{"path": ["input", "id"]}');
     end if;
@@ -75,10 +81,8 @@ create or replace function app.replace_password(
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    account public.users;
+    account record := app.enter_addressed_account(wanted);
 begin
-    perform app.enter_addressed_account(wanted);
-    select * into account from public.users u where u.id = wanted;
     insert into public.credentials as c (user_id, password_hash, updated_at)
     values (wanted, new_hash, clock_timestamp())
     on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = excluded.updated_at;
@@ -98,10 +102,8 @@ create or replace function app.mail_reset_code(
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    account public.users;
+    account record := app.enter_addressed_account(wanted);
 begin
-    perform app.enter_addressed_account(wanted);
-    select * into account from public.users u where u.id = wanted;
     if account.status <> 'active' then
         perform app.refuse('INVALID_STATE', 'The account is locked: unlock it first.', '{"path": ["input", "id"]}');
     end if;
@@ -118,11 +120,9 @@ create or replace function app.note_email_confirmed(
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    account public.users;
+    account record := app.enter_addressed_account(wanted);
 begin
-    perform app.enter_addressed_account(wanted);
-    select * into account from public.users u where u.id = wanted;
-    if account.email_confirmed_at is not null then
+    if account.is_confirmed then
         return false;
     end if;
     update public.users u set email_confirmed_at = clock_timestamp() where u.id = wanted;

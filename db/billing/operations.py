@@ -12,9 +12,8 @@ from sqlalchemy import text
 
 from db.billing.rules import problems_of_return
 from db.core.actor import SERVICE, Actor
-from db.core.commands import FunctionCall, SqlFunction, call_as_service
+from db.core.commands import FunctionCall, SqlFunction, call_as_service, call_rows
 from db.core.errors import Problems
-from db.core.origin import place_text
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
 
@@ -88,13 +87,10 @@ _REQUEST_REFUND = SqlFunction[Any](
     cents="integer",
     why="text",
     key="text",
-)
+).noting_place()
 _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made="boolean")
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
-
-# What `SqlFunction.noting_place()` does, for a function that gives more than one value.
-_NOTE_PLACE = text("select set_config('app.place', :place, true)")
 _BUYER = text("""
     select u.email, u.locale, p.name as product_name, c.customer_id
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
@@ -478,9 +474,7 @@ async def request_refund(
     """Notes that an admin wants a refund, or finds the one that the key has asked for."""
     wanted = _REQUEST_REFUND(wanted=order_id, cents=amount_cents, why=reason, key=idempotency_key)
     async with database.transaction(admin) as transaction:
-        await transaction.execute(_NOTE_PLACE, place=place_text())
-        row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
-    assert row is not None
+        (row,) = await call_rows(transaction, wanted)
     return RequestedRefund(**row)
 
 

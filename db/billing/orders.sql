@@ -113,6 +113,16 @@ begin
 end;
 $$;
 
+-- Has a user's orders of plans say until when they are paid for, once their periods were moved or ended.
+create or replace function app.follow_paid_until(owner_id uuid) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.orders o set paid_until = coalesce(p.revoked_at, p.ends_at)
+    from public.plan_periods p
+    where o.user_id = owner_id and o.plan_id is not null and o.paid_at is not null
+        and p.user_id = owner_id and p.reference = o.id::text
+        and o.paid_until is distinct from coalesce(p.revoked_at, p.ends_at);
+$$;
+
 -- Forgets what providers told of a person whose account is being erased: the bodies and headers of the
 -- webhooks of their orders, and where their browser was sent. Returns how many webhooks and orders.
 create or replace function app.forget_payer(leaving uuid, at_most integer) returns integer
@@ -136,7 +146,7 @@ $$;
 revoke execute on function
     app.open_order(text, text, text, text, text), app.note_checkout(uuid, text, timestamptz, text[]),
     app.note_references(text, uuid, text[]), app.note_payment_customer(uuid, text, text),
-    app.expire_orders(integer), app.forget_payer(uuid, integer)
+    app.expire_orders(integer), app.follow_paid_until(uuid), app.forget_payer(uuid, integer)
 from public;
 grant execute on function app.open_order(text, text, text, text, text) to authenticated;
 grant execute on function

@@ -102,6 +102,7 @@ create or replace function app.apply_payment_event(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     kind text := event ->> 'type';
+    taken integer;
 begin
     if kind = 'NeedsOperator' then
         perform app.refuse_event('NEEDS_OPERATOR', event ->> 'reason');
@@ -116,6 +117,13 @@ begin
     end if;
     if kind in ('Refunded', 'DisputeOpened', 'DisputeClosed') then
         order_id := app.apply_to_payment(from_provider, event);
+        perform app.refund_subscription(order_id);
+        return;
+    elsif kind = 'SubscriptionState' then
+        order_id := app.apply_subscription_state(from_provider, event);
+        return;
+    elsif kind = 'AcknowledgementDue' then
+        perform app.queue_acknowledgement(from_provider, event ->> 'payment_id', event ->> 'purchase');
         return;
     end if;
     if order_id is null and jsonb_typeof(event -> 'purchase') = 'object' then
@@ -139,7 +147,9 @@ begin
             set status = case when (event ->> 'cancelled')::boolean then 'CANCELLED' else 'EXPIRED' end
             where o.id = order_id and o.status in ('PENDING', 'FAILED');
         when 'SubscriptionEnded' then
-            perform app.end_ordered_plan(order_id);
+            taken := app.end_ordered_plan(order_id);
+            update public.orders o set credits_taken_back = o.credits_taken_back + taken
+            where o.id = order_id and taken > 0;
         else
             select a.order_id, a.doubt, a.doubt_detail into order_id, doubt, doubt_detail
             from app.apply_payment(from_provider, order_id, event) a;
@@ -253,17 +263,26 @@ begin
 end;
 $$;
 
--- The order that a renewal pays: like the subscription's first one, at what the provider charged this time.
+-- The order that a renewal pays: like the subscription's first one, at what the provider charged this time. A
+-- subscription that changed to another product of the provider's is renewed as that.
 create or replace function app.renewed_order(first_order public.orders, event jsonb) returns public.orders
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    renewed public.orders;
+    renewed public.orders := first_order;
 begin
+    if event ->> 'product' not in (first_order.product_id, coalesce(first_order.price_id, '')) then
+        select p.id, p.kind, p.credits, p.plan_id, pp.billing_interval, pp.price_id
+        into renewed.product_id, renewed.kind, renewed.credits, renewed.plan_id, renewed.billing_interval, renewed.price_id
+        from public.product_prices pp join public.products p on p.id = pp.product_id
+        where pp.provider = first_order.provider and pp.price_id = event ->> 'product';
+        if not found then
+            perform app.refuse_event('PRODUCT_MISMATCH', 'it is for no product of ours');
+        end if;
+    end if;
     insert into public.orders (user_id, product_id, kind, credits, plan_id, provider, amount_cents, currency,
         billing_interval, price_id, expires_at)
-    values (first_order.user_id, first_order.product_id, first_order.kind, first_order.credits, first_order.plan_id,
-        first_order.provider, (event ->> 'amount_cents')::integer, first_order.currency,
-        first_order.billing_interval, first_order.price_id, now())
+    values (renewed.user_id, renewed.product_id, renewed.kind, renewed.credits, renewed.plan_id, renewed.provider,
+        (event ->> 'amount_cents')::integer, event ->> 'currency', renewed.billing_interval, renewed.price_id, now())
     returning * into renewed;
     return renewed;
 end;
@@ -410,11 +429,9 @@ declare
     new_hold uuid;
     new_status text;
 begin
-    select app.part_of_order(ordered, m.back, p.amount_cents) as back,
-        app.part_of_order(ordered, m.questioned, p.amount_cents) as questioned into money
-    from public.payments p, app.money_back(p.id) m where p.order_id = ordered.id and p.pays_order;
+    money := app.money_of_order(ordered);
     taken := app.credits_for(ordered, money.back);
-    questioned := least(ordered.amount_cents - money.back, money.questioned);
+    questioned := money.questioned;
     new_status := app.settled_status(ordered.amount_cents, money.back, money.questioned, 'PAID');
     if owner_id is not null then
         select * into wallet from public.wallets w where w.user_id = owner_id;
@@ -428,7 +445,7 @@ begin
             new_hold := app.hold_back_credits(owner_id,
                 app.credits_for(ordered, money.back + questioned) - taken, ordered.id::text);
         elsif new_status = 'REFUNDED' and ordered.status <> 'REFUNDED' then
-            perform app.end_ordered_plan(ordered.id);
+            taken := app.end_ordered_plan(ordered.id);
         elsif questioned > 0 then
             new_hold := app.hold_back_plan(owner_id, ordered.id::text, questioned, ordered.amount_cents);
         end if;
@@ -438,6 +455,39 @@ begin
     set refunded_cents = money.back, credits_taken_back = greatest(o.credits_taken_back, taken),
         hold_id = new_hold, status = new_status
     where o.id = ordered.id;
+end;
+$$;
+
+-- How much of an order's amount went back, and how much of the rest is questioned.
+create or replace function app.money_of_order(ordered public.orders, out back integer, out questioned integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    select app.part_of_order(ordered, m.back, p.amount_cents), app.part_of_order(ordered, m.questioned, p.amount_cents)
+    into back, questioned
+    from public.payments p, app.money_back(p.id) m where p.order_id = ordered.id and p.pays_order;
+    questioned := least(ordered.amount_cents - back, questioned);
+end;
+$$;
+
+-- Holds of the plan of a disputed order, which `reference` names, what a later month has given, too. Its owner's wallet
+-- is locked.
+create or replace function app.hold_later_month(owner_id uuid, reference text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    ordered public.orders;
+    new_hold uuid;
+begin
+    -- Other references, such as of a plan that was given, are no ids.
+    select * into ordered from public.orders o
+    where o.id = case when reference ~ '^[0-9a-f-]{36}$' then reference::uuid end
+        and o.status = 'DISPUTED' for update;
+    if not found then
+        return;
+    elsif ordered.hold_id is not null then
+        perform app.release_if_open(ordered.hold_id);
+    end if;
+    new_hold := app.hold_back_plan(owner_id, reference, (app.money_of_order(ordered)).questioned, ordered.amount_cents);
+    update public.orders o set hold_id = new_hold where o.id = ordered.id;
 end;
 $$;
 
@@ -488,20 +538,24 @@ language sql immutable set search_path = pg_catalog, pg_temp
 return coalesce(ordered.credits::bigint * cents / nullif(ordered.amount_cents, 0), 0)::integer;
 
 -- Ends the time on a plan that an order gave. Credits of it that are used up are taken from what else the
--- buyer has, or owed.
-create or replace function app.end_ordered_plan(wanted uuid) returns void
+-- buyer has, or owed. Returns how many credits that took back in all.
+create or replace function app.end_ordered_plan(wanted uuid) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     ordered public.orders;
     used integer;
+    unused integer := 0;
 begin
     select * into ordered from public.orders o where o.id = wanted;
     if ordered.plan_id is not null and ordered.user_id is not null then
+        perform app.lock_wallet(ordered.user_id);
+        unused := app.unused_of_plan(ordered.user_id, ordered.id::text);
         used := app.end_plan(ordered.user_id, ordered.id::text);
         if used > 0 then
             perform app.take_back_credits(ordered.user_id, used, ordered.id::text);
         end if;
     end if;
+    return unused + coalesce(used, 0);
 end;
 $$;
 
@@ -514,7 +568,7 @@ revoke execute on function
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),
     app.note_dispute(public.payments, jsonb), app.money_back(uuid),
     app.settled_status(integer, integer, integer, text), app.settle_payment(uuid),
-    app.settle_order(public.orders, uuid), app.part_of_order(public.orders, integer, integer),
+    app.money_of_order(public.orders), app.hold_later_month(uuid, text), app.settle_order(public.orders, uuid), app.part_of_order(public.orders, integer, integer),
     app.tell_of_money_back(public.orders, uuid, public.wallets, integer, text), app.told_of_order(public.orders),
     app.credits_for(public.orders, integer), app.end_ordered_plan(uuid)
 from public;

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.catalog.tables import Edited
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Public, Through, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Slug, Timestamp, UuidKey
 from db.core.erasing import Anonymise, Call, Delete, Keep
@@ -41,6 +42,7 @@ class Product(Base):
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
+    edited: Mapped[Edited]
 
     __table_args__ = (
         CheckConstraint("kind in ('CREDITS', 'PLAN', 'SUBSCRIPTION')", name="kind"),
@@ -48,7 +50,11 @@ class Product(Base):
         CheckConstraint("credits between 1 and 1000000", name="credits"),
         Index("ix_products_sort_order_id", "sort_order", "id"),
     )
-    access = Access(read=AnyOf(Public(only_if="is_active"), Admin()), service=("SELECT",))
+    access = Access(
+        read=AnyOf(Public(only_if="is_active"), Admin()),
+        hidden=("edited",),
+        service=("SELECT",),
+    )
 
 
 class ProductPrice(Base):
@@ -62,6 +68,7 @@ class ProductPrice(Base):
     currency: Mapped[str]
     billing_interval: Mapped[str | None]
     price_id: Mapped[str | None]
+    edited: Mapped[Edited]
 
     __table_args__ = (
         CheckConstraint("amount_cents between 1 and 100000000", name="amount_cents"),
@@ -69,7 +76,7 @@ class ProductPrice(Base):
         CheckConstraint(INTERVAL, name="billing_interval"),
         Index("uq_product_prices_price_id", "provider", "price_id", unique=True),
     )
-    access = Access(read=Through("product_id"), hidden=("price_id",), service=("SELECT",))
+    access = Access(read=Through("product_id"), hidden=("price_id", "edited"), service=("SELECT",))
 
 
 class OrderStatus(State):
@@ -96,8 +103,9 @@ class Order(Base):
     """What somebody wants to buy, as it was offered: later changes of the product change nothing.
 
     `refunded_cents` is what went back of `amount_cents`, by refunds and lost disputes, and
-    `credits_taken_back` is how many of the `credits` followed. `hold_id` is what is held of them
-    while there is a dispute. `paid_until` is when a plan that was bought ends.
+    `credits_taken_back` is how many of the `credits` followed, or of those that a plan had given.
+    `hold_id` is what is held of them while there is a dispute. `paid_until` is when a plan that was
+    bought ends.
     """
 
     __tablename__ = "orders"
@@ -132,7 +140,8 @@ class Order(Base):
         CheckConstraint(INTERVAL, name="billing_interval"),
         CheckConstraint("refunded_cents between 0 and amount_cents", name="refunded_cents"),
         CheckConstraint(
-            "credits_taken_back between 0 and coalesce(credits, 0)", name="credits_taken_back"
+            "credits_taken_back >= 0 and (credits is null or credits_taken_back <= credits)",
+            name="credits_taken_back",
         ),
         Index("ix_orders_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_orders_user_id_status", "user_id", "status", "created_at", "id"),

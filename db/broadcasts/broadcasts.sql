@@ -33,6 +33,18 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     select app.enqueue_once('send_broadcast', jsonb_build_object('broadcast_id', wanted), 'broadcast:' || wanted, -10);
 $$;
 
+-- Refuses a key that has no text in any language: everybody would be shown the key.
+create or replace function app.refuse_unknown_text(field text, wanted_key text) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (select from public.translations t where t.key = wanted_key) then
+        perform app.refuse('BAD_USER_INPUT',
+            format('%s has no text in any language. Add one with setTranslation.', field),
+            jsonb_build_object('path', array['input', field]));
+    end if;
+end;
+$$;
+
 -- Makes a broadcast on behalf of an admin, notes who did, and puts it in line. Returns it; the same key
 -- returns the same one. `given` are its columns.
 create or replace function app.broadcast_notification(given jsonb, idempotency_key text) returns uuid
@@ -49,6 +61,8 @@ begin
     if made is not null then
         return made;
     end if;
+    perform app.refuse_unknown_text('titleKey', b.title_key);
+    perform app.refuse_unknown_text('messageKey', b.message_key);
     if exists (select from unnest(b.plan_ids) as named (id)
         where not exists (select from public.plans p where p.id = named.id)) then
         perform app.refuse('NOT_FOUND', 'There is no such plan.', '{"path": ["input", "segment", "planIds"]}');
@@ -193,6 +207,7 @@ end;
 $$;
 
 revoke execute on function
+    app.refuse_unknown_text(text, text),
     app.segment_users(uuid, uuid, uuid, integer), app.enqueue_broadcast(uuid), app.broadcast_notification(jsonb, text),
     app.cancel_broadcast(uuid), app.begin_broadcast(uuid), app.send_broadcast_batch(uuid, integer, integer),
     app.note_broadcast_failure(uuid), app.enqueue_unfinished_broadcasts()

@@ -124,9 +124,16 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 create or replace function app.save_plan(wanted text, changes jsonb) returns text
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-    select app.save_in_catalog('plans', 'id', wanted, changes,
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before public.plans;
+begin
+    select * into before from public.plans p where p.id = wanted for no key update;
+    perform app.save_in_catalog('plans', 'id', wanted, changes,
         '{"name": "name", "monthly_credits": "monthlyCredits", "max_daily_credits": "maxDailyCredits"}');
+    perform app.follow_plan_price(wanted, before.price_cents, before.currency);
+    return wanted;
+end;
 $$;
 
 -- Deletes a tool, or switches it off when generations used it.

@@ -72,6 +72,9 @@ _CHECKS: Mapping[str, Check] = {
     "monthly_credits": _number(0, MOST_CREDITS),
     "max_daily_credits": _number(0, MOST_CREDITS),
     "price_cents": _number(0, MOST_CENTS),
+    "credits": _number(1, MOST_CREDITS),
+    "amount_cents": _number(1, MOST_CENTS),
+    "price_id": _text(255, re.compile(r"[!-~]+"), "a provider's id"),
     "currency": _text(3, re.compile("[A-Z]{3}"), "a code of ISO 4217"),
     "parameters_schema": _parameters_schema,
 }

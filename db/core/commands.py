@@ -42,11 +42,21 @@ class SqlFunction[Result]:
     def noting_place(self) -> Self:
         """The same function, whose entries in the audit log tell from where it was asked for.
 
-        For functions that give one value. A trigger of the log reads what each call sets.
+        A trigger of the log reads what each call sets.
         """
         self.notes_place = True
-        self.sql = f"select {self.call(1)}"
+        gives_columns = self.returns.startswith(("record(", "table("))
+        self.sql = self._call_behind_place() if gives_columns else f"select {self.call(1)}"
         return self
+
+    def _call_behind_place(self) -> str:
+        """The call as a statement that gives columns; it needs the place, which is set before."""
+        (first, *others) = self.casts
+        arguments = [f"case when noted.place is not null then $1::{first} end"]
+        arguments += [f"${n}::{cast}" for n, cast in enumerate(others, start=2)]
+        place = f"set_config('app.place', ${len(self.casts) + 1}::text, true)"
+        called = f"{self.name}({', '.join(arguments)})"
+        return f"select called.* from (select {place} as place) noted, lateral {called} called"
 
     @property
     def parameter_count(self) -> int:

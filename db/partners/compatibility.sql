@@ -8,6 +8,13 @@ language sql set search_path = pg_catalog, pg_temp as $$
         concat_ws(':', 'compare', least(one, other), greatest(one, other), pg_current_xact_id()), 5);
 $$;
 
+-- The same for a user and each partner.
+create or replace function app.queue_comparisons(wanted uuid) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select app.queue_comparison(wanted, p.partner_id) from public.partners p
+    where p.user_id = wanted and p.status = 'CONNECTED';
+$$;
+
 -- Has a user compared with each partner anew. What was made of a profile that is replaced is not shown any more.
 create or replace function app.compare_with_partners(wanted uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
@@ -15,8 +22,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     where (c.user_id = wanted or c.partner_id = wanted)
         and exists (select from public.survey_profiles p
             where p.id in (c.own_profile_id, c.partner_profile_id) and not p.is_current);
-    select app.queue_comparison(wanted, p.partner_id) from public.partners p
-    where p.user_id = wanted and p.status = 'CONNECTED';
+    select app.queue_comparisons(wanted);
 $$;
 
 -- What two partners are compared by, while the lock of the two is held: the `items` of their survey and, of each
@@ -91,7 +97,7 @@ begin
 end;
 $$;
 
-revoke execute on function app.queue_comparison(uuid, uuid), app.compare_with_partners(uuid),
+revoke execute on function app.queue_comparison(uuid, uuid), app.queue_comparisons(uuid), app.compare_with_partners(uuid),
     app.read_comparison(uuid, uuid), app.compared_side(uuid),
     app.store_comparison(uuid, uuid, jsonb) from public;
 grant execute on function app.read_comparison(uuid, uuid), app.store_comparison(uuid, uuid, jsonb) to service;

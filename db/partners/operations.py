@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db.accounts.emails import check_new_email, email_key
 from db.core.actor import SERVICE
-from db.core.commands import FunctionCall, SqlFunction, call
+from db.core.commands import FunctionCall, SqlFunction, call, call_as_service
 from db.core.pool import Database
 from db.partners.comparing import compared
 
@@ -20,6 +20,8 @@ _REMOVE = SqlFunction[UUID]("app.remove_partner", "uuid", wanted="uuid")
 _BLOCK = SqlFunction[UUID]("app.block_partner", "uuid", wanted="uuid")
 _RECONNECT = SqlFunction[UUID]("app.reconnect_partner", "uuid", wanted="uuid")
 _SET_SHARING = SqlFunction[UUID]("app.set_sharing", "uuid", wanted="uuid", level="text")
+_DELIVER = SqlFunction[None]("app.deliver_partner_request", "void", wanted="uuid")
+CONNECT = SqlFunction[None]("app.connect_partners", "void", one="uuid", other="uuid")
 DROP_OLD = SqlFunction[None]("app.drop_old_partners", "void", owner_id="uuid")
 _READ_COMPARISON = SqlFunction[dict[str, Any] | None](
     "app.read_comparison", "jsonb", one="uuid", other="uuid"
@@ -84,3 +86,8 @@ async def compare(database: Database, one: UUID, other: UUID) -> None:
             of_one, of_other = compared(read)
             results = {str(one): of_one, str(other): of_other}
             await call(transaction, _STORE_COMPARISON(one=one, other=other, results=results))
+
+
+async def deliver(database: Database, request_id: UUID) -> None:
+    """Brings a request to whoever has the address; again it changes nothing more."""
+    await call_as_service(database, _DELIVER(wanted=request_id))

@@ -23,6 +23,7 @@ begin
         update public.partners p set status = 'DISCONNECTED'
         where p.user_id = dropped and p.partner_id = owner_id and p.status = 'CONNECTED';
         delete from public.partners p where p.user_id = owner_id and p.partner_id = dropped;
+        perform app.part_players(owner_id, dropped);
     end loop;
 end;
 $$;
@@ -46,32 +47,51 @@ begin
 end;
 $$;
 
--- Tells a requested person: by e-mail whether there is an account or not, in the app where there is one.
-create or replace function app.tell_of_partner_request(wanted public.partner_requests) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Brings a request to the account that has the address, if there is one that has not blocked the requester, once, and
+-- tells whoever has the address: by e-mail in any case, in the app where there is an account. A job does it, so that
+-- asking takes the same for every address.
+create or replace function app.deliver_partner_request(wanted uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    mails_an_hour constant integer := 5;
+    request public.partner_requests;
     requester public.users;
     known public.users;
+    is_blocked boolean := false;
 begin
-    select * into requester from public.users u where u.id = wanted.requester_id;
-    select * into known from public.users u where u.id = wanted.recipient_id;
+    select * into request from public.partner_requests r where r.id = wanted;
+    select * into known from public.users u
+    where u.email_key = request.email_key and u.status = 'active' and not u.is_anonymous and u.id <> request.requester_id;
+    perform app.lock_pair(request.requester_id, coalesce(known.id, request.requester_id));
+    if exists (select from public.partner_blocks b
+        where b.user_id = known.id and b.blocked_id = request.requester_id) then
+        known.id := null;
+        is_blocked := true;
+    end if;
+    update public.partner_requests r set delivered_at = clock_timestamp(), recipient_id = known.id
+    where r.id = wanted and r.status = 'PENDING' and r.delivered_at is null and r.expires_at > clock_timestamp()
+    returning * into request;
+    if not found or is_blocked then
+        return;
+    end if;
+    select * into requester from public.users u where u.id = request.requester_id;
     if (select count(*) from public.partner_requests r
-        where r.email_key = wanted.email_key and r.created_at > now() - interval '1 hour') <= 5 then
-        perform app.queue_email('partner_request', wanted.email, coalesce(known.locale, requester.locale), known.id,
-            jsonb_build_object('requester', requester.email, 'expires_at', wanted.expires_at));
+        where r.email_key = request.email_key and r.created_at > now() - interval '1 hour') <= mails_an_hour then
+        perform app.queue_email('partner_request', request.email, coalesce(known.locale, requester.locale), known.id,
+            jsonb_build_object('requester', requester.email, 'expires_at', request.expires_at));
     end if;
     if known.id is not null then
         perform app.notify(known.id, 'GENERAL', 'notifications.partnerRequest.title',
             'notifications.partnerRequest.message', jsonb_build_object(
                 'name', coalesce(requester.display_name, requester.email),
-                'requestId', 'partnerRequest_' || wanted.id));
+                'requestId', 'partnerRequest_' || wanted));
     end if;
 end;
 $$;
 
 -- Asks an e-mail address to connect and returns the request. Known and unknown addresses and those who have
--- blocked the caller have the same answer. While a request is pending it stays the only one; who asks somebody
--- that has asked them accepts.
+-- blocked the caller have the same answer for the same work: what is different is a job's. While a request is pending
+-- it stays the only one; who asks somebody that has asked them accepts.
 create or replace function app.request_partner(email text, email_key text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -82,7 +102,6 @@ declare
     known_id uuid;
     made public.partner_requests;
     asked uuid;
-    is_blocked boolean;
 begin
     select * into actor from public.users u where u.id = actor_id;
     if actor.is_anonymous or actor.email is null then
@@ -93,17 +112,24 @@ begin
     end if;
     select u.id into known_id from public.users u
     where u.email_key = request_partner.email_key and u.status = 'active' and not u.is_anonymous;
+    -- For an unknown address an id that nobody has is looked for as one that somebody has.
+    known_id := coalesce(known_id, gen_random_uuid());
     -- The caller's requests have one order, so that they are counted; then the two have one.
     perform pg_advisory_xact_lock(hashtextextended('partner_requests:' || actor_id, 0));
-    perform app.lock_pair(actor_id, coalesce(known_id, actor_id));
+    perform app.lock_pair(actor_id, known_id);
     if exists (select from public.partners p
         where p.user_id = actor_id and p.partner_id = known_id and p.status = 'CONNECTED') then
         perform app.refuse('BAD_USER_INPUT', 'You are connected already.', '{"path": ["input", "email"]}');
     end if;
+    -- Theirs may not have been delivered yet.
     select r.id into asked from public.partner_requests r
-    where r.requester_id = known_id and r.recipient_id = actor_id and r.status = 'PENDING'
-        and r.expires_at > clock_timestamp();
+    where r.requester_id = known_id and (r.recipient_id = actor_id or r.recipient_id is null
+            and r.email_key = actor.email_key
+            and not exists (select from public.partner_blocks b where b.user_id = actor_id and b.blocked_id = known_id))
+        and r.status = 'PENDING' and r.expires_at > clock_timestamp();
     if found then
+        update public.partner_requests r set recipient_id = actor_id, delivered_at = clock_timestamp()
+        where r.id = asked and r.recipient_id is null;
         return app.accept_partner(asked);
     end if;
     delete from public.partner_blocks b where b.user_id = actor_id and b.blocked_id = known_id;
@@ -119,14 +145,11 @@ begin
         where r.requester_id = actor_id and r.created_at > now() - interval '1 hour') >= asked_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('You have asked %s times within an hour. Go on later.', asked_limit));
     end if;
-    is_blocked := exists (select from public.partner_blocks b where b.user_id = known_id and b.blocked_id = actor_id);
-    insert into public.partner_requests (requester_id, requester_name, email, email_key, recipient_id, expires_at)
-    values (actor_id, actor.display_name, request_partner.email, request_partner.email_key,
-            case when not is_blocked then known_id end, clock_timestamp() + lasts)
+    insert into public.partner_requests (requester_id, requester_name, email, email_key, expires_at)
+    values (actor_id, actor.display_name, request_partner.email, request_partner.email_key, clock_timestamp() + lasts)
     returning * into made;
-    if not is_blocked then
-        perform app.tell_of_partner_request(made);
-    end if;
+    perform app.enqueue_once('deliver_partner_request', jsonb_build_object('request_id', made.id),
+        'partner_request:' || made.id, 5);
     return made.id;
 end;
 $$;
@@ -210,7 +233,8 @@ begin
 end;
 $$;
 
--- Ends a connection for both, from the next statement on, and returns the partner, who stays remembered.
+-- Ends a connection for both, from the next statement on, with what the two play, and returns the partner, who
+-- stays remembered.
 create or replace function app.disconnect_partner(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -219,6 +243,9 @@ begin
     update public.partners p set status = 'DISCONNECTED'
     where p.status = 'CONNECTED' and (p.id = wanted
         or p.user_id = partner.partner_id and p.partner_id = partner.user_id);
+    if found then
+        perform app.part_players(partner.user_id, partner.partner_id);
+    end if;
     return wanted;
 end;
 $$;
@@ -311,7 +338,7 @@ end;
 $$;
 
 revoke execute on function app.rename_partner(), app.lock_pair(uuid, uuid), app.drop_old_partners(uuid), app.connect_partners(uuid, uuid),
-    app.tell_of_partner_request(public.partner_requests), app.request_partner(text, text),
+    app.deliver_partner_request(uuid), app.request_partner(text, text),
     app.required_partner_request(uuid, boolean), app.accept_partner(uuid), app.decline_partner(uuid),
     app.cancel_partner_request(uuid), app.required_partner(uuid), app.disconnect_partner(uuid),
     app.remove_partner(uuid), app.block_partner(uuid), app.reconnect_partner(uuid), app.set_sharing(uuid, text),
@@ -319,4 +346,4 @@ revoke execute on function app.rename_partner(), app.lock_pair(uuid, uuid), app.
 grant execute on function app.request_partner(text, text), app.accept_partner(uuid), app.decline_partner(uuid),
     app.cancel_partner_request(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid), app.block_partner(uuid),
     app.reconnect_partner(uuid), app.set_sharing(uuid, text) to authenticated;
-grant execute on function app.expire_partner_requests(integer) to service;
+grant execute on function app.expire_partner_requests(integer), app.deliver_partner_request(uuid) to service;

@@ -62,8 +62,9 @@ def shown_at(*levels: SharingLevel, whose: str = "user_id") -> Member:
 class PartnerRequest(Base):
     """Somebody asks an e-mail address to connect; whether it has an account, only its owner sees.
 
-    `recipient_id` is the account that had the address, null without one and for who has blocked
-    the requester. PENDING after `expires_at` is as good as EXPIRED.
+    `recipient_id` is the account that had the address when the request was delivered, null without
+    one and for who has blocked the requester. `delivered_at` is set for every request, as its event
+    must look the same to who asked. PENDING after `expires_at` is as good as EXPIRED.
     """
 
     __tablename__ = "partner_requests"
@@ -78,6 +79,7 @@ class PartnerRequest(Base):
     created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     ended_at: Mapped[OptionalTimestamp]
+    delivered_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
         CheckConstraint("recipient_id <> requester_id", name="recipient_id"),

@@ -189,6 +189,7 @@ begin
         set starts_at = p.starts_at - (next_start - paid_until), ends_at = p.ends_at - (next_start - paid_until)
         where p.user_id = owner_id and p.revoked_at is null and p.starts_at >= next_start;
     end loop;
+    perform app.follow_paid_until(owner_id);
 end;
 $$;
 
@@ -197,6 +198,24 @@ create or replace function app.stop_periods(owner_id uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     update public.plan_periods p set ends_at = greatest(p.starts_at, now())
     where p.user_id = owner_id and p.revoked_at is null and coalesce(p.ends_at, 'infinity') > now();
+    select app.follow_paid_until(owner_id);
+$$;
+
+-- The grants of what a payment's period has given, of whose credits the time is not over.
+create or replace function app.grants_of_plan(owner_id uuid, reference text) returns setof public.credit_grants
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select g.* from public.plan_periods p
+    join public.plan_credits c on c.period_id = p.id
+    join public.credit_entries e on e.transaction_id = c.transaction_id and e.account = 'GRANT'
+    join public.credit_grants g on g.id = e.grant_id
+    where p.reference = grants_of_plan.reference and p.user_id = owner_id and p.revoked_at is null
+        and coalesce(g.expires_at, 'infinity') > now();
+$$;
+
+-- How many credits are left of what a payment's period has given.
+create or replace function app.unused_of_plan(owner_id uuid, reference text) returns integer
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select coalesce(sum(g.remaining), 0)::integer from app.grants_of_plan(owner_id, reference) g;
 $$;
 
 -- Lets what is left of a period's credits expire now: the next lock of the wallet takes them out, and
@@ -233,12 +252,8 @@ begin
     perform app.lock_wallet(owner_id);
     for source in
         select g.id, g.remaining, sum(g.remaining) over () as all_of_them
-        from public.plan_periods p
-        join public.plan_credits c on c.period_id = p.id
-        join public.credit_entries e on e.transaction_id = c.transaction_id and e.account = 'GRANT'
-        join public.credit_grants g on g.id = e.grant_id and g.usable
-        where p.reference = hold_back_plan.reference and p.user_id = owner_id and p.revoked_at is null
-        order by g.created_at, g.id
+        from app.grants_of_plan(owner_id, hold_back_plan.reference) g
+        where g.usable order by g.created_at, g.id
     loop
         missing := coalesce(missing, floor(source.all_of_them * questioned / price));
         exit when missing = 0;
@@ -250,7 +265,7 @@ end;
 $$;
 
 revoke execute on function
-    app.hold_back_plan(uuid, text, integer, integer),
+    app.hold_back_plan(uuid, text, integer, integer), app.grants_of_plan(uuid, text), app.unused_of_plan(uuid, text),
     app.start_plan(uuid, text, timestamptz, text, integer),
     app.planned_period(uuid, text, timestamptz, integer),
     app.plan_months_on(timestamptz, timestamptz, integer), app.begin_period(public.plan_periods),

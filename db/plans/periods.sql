@@ -83,6 +83,7 @@ begin
         movement := app.grant_credits(period.user_id, 'PLAN', amount, period.plan_id, expires_at);
         insert into public.plan_credits (period_id, month_starts_at, amount, transaction_id)
         values (period.id, month_starts_at, amount, movement);
+        perform app.hold_later_month(period.user_id, period.reference);
     end if;
 end;
 $$;

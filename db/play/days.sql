@@ -56,10 +56,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select coalesce((select r.free_daily_activities from public.play_rules r), 25);
 $$;
 
-create or replace function app.set_free_daily_activities(activities integer) returns void
+-- Sets that, and how many activities an AI writes for a session.
+create or replace function app.set_play_rules(free integer, written integer) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-    insert into public.play_rules as r (id, free_daily_activities) values (1, activities)
-    on conflict (id) do update set free_daily_activities = activities where r.free_daily_activities <> activities;
+    insert into public.play_rules as r (id, free_daily_activities, written_activities) values (1, free, written)
+    on conflict (id) do update set free_daily_activities = free, written_activities = written
+    where (r.free_daily_activities, r.written_activities) is distinct from (free, written);
 $$;
 
 -- The same as single values, for the schema.
@@ -131,7 +133,7 @@ $$;
 
 revoke execute on function
     app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),
-    app.play_allowance(uuid), app.free_daily_activities(), app.set_free_daily_activities(integer),
+    app.play_allowance(uuid), app.free_daily_activities(), app.set_play_rules(integer, integer),
     app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid),
     app.count_activity(uuid), app.merge_play_days(uuid, uuid)
 from public;
@@ -140,4 +142,4 @@ grant execute on function
     app.play_allowance(uuid), app.free_daily_activities(),
     app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid)
 to authenticated;
-grant execute on function app.set_free_daily_activities(integer) to service;
+grant execute on function app.set_play_rules(integer, integer) to service;

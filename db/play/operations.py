@@ -39,7 +39,7 @@ _COMPLETE = SqlFunction[UUID](
     feedback="text",
 )
 _EXPIRE = SqlFunction[int]("app.expire_play_sessions", "integer", at_most="integer")
-_SET_FREE = SqlFunction[None]("app.set_free_daily_activities", "void", activities="integer")
+_SET_RULES = SqlFunction[None]("app.set_play_rules", "void", free="integer", written="integer")
 NEXT_MIDNIGHT = SqlFunction[Any](
     "app.next_midnight", "timestamp with time zone", at="timestamp with time zone", zone="text"
 )
@@ -118,6 +118,6 @@ async def expire(database: Database, at_most: int) -> int:
     return await call_as_service(database, _EXPIRE(at_most=at_most))
 
 
-async def set_free_daily_activities(database: Database, activities: int) -> None:
-    """Says how many activities a day are free."""
-    await call_as_service(database, _SET_FREE(activities=activities))
+async def set_play_rules(database: Database, *, free: int, written: int) -> None:
+    """Says how many activities a day are free, and how many an AI writes for a session."""
+    await call_as_service(database, _SET_RULES(free=free, written=written))

@@ -142,6 +142,9 @@ begin
     if jsonb_array_length(others) = 0 then
         insert into public.play_players (session_id, seat, is_opponent, status) values (started, 2, true, 'PRESENT');
     end if;
+    if not waits then
+        perform app.ask_for_activities(started);
+    end if;
     if idempotency_key is not null then
         perform app.remember_result(actor_id, 'start_play_session', idempotency_key, fingerprint, started);
     end if;
@@ -190,6 +193,9 @@ begin
         current_turn_id = case when turn_goes_on then s.current_turn_id end,
         version = s.version + 1, updated_at = clock_timestamp()
     where s.id = session.id;
+    if session.status = 'WAITING' and invited = 0 then
+        perform app.ask_for_activities(session.id);
+    end if;
 end;
 $$;
 
@@ -291,6 +297,30 @@ begin
 end;
 $$;
 
+-- Two users play together no more, since `leaver` has ended their connection: sessions of nobody else with an
+-- account end, and the leaver leaves the others. The lock of the two is held.
+create or replace function app.part_players(leaver uuid, other uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    session public.play_sessions;
+begin
+    for session in select * from public.play_sessions s where s.ended_at is null and s.id in (
+            select p.session_id from public.play_players p join public.play_players q using (session_id)
+            where p.user_id = leaver and p.status in ('INVITED', 'JOINED')
+                and q.user_id = other and q.status in ('INVITED', 'JOINED'))
+        order by s.id for no key update
+    loop
+        if exists (select from public.play_players p where p.session_id = session.id
+            and p.user_id not in (leaver, other) and p.status in ('INVITED', 'JOINED')) then
+            update public.play_players p set status = 'LEFT' where p.session_id = session.id and p.user_id = leaver;
+            perform app.settle_players(session);
+        else
+            perform app.close_play_session(session, 'ENDED');
+        end if;
+    end loop;
+end;
+$$;
+
 -- Somebody who deletes their account leaves the sessions they are in. Returns how many.
 create or replace function app.leave_play_sessions(leaving uuid, at_most integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -318,7 +348,7 @@ revoke execute on function
     app.settle_players(public.play_sessions), app.close_play_session(public.play_sessions, text),
     app.confirm_play_session(uuid, text), app.lower_play_level(uuid, text, integer),
     app.leave_play_session(uuid), app.end_play_session(uuid), app.expire_play_sessions(integer),
-    app.leave_play_sessions(uuid, integer)
+    app.leave_play_sessions(uuid, integer), app.part_players(uuid, uuid)
 from public;
 grant execute on function
     app.start_play_session(text, text, jsonb, text), app.confirm_play_session(uuid, text),

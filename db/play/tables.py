@@ -64,6 +64,7 @@ class PlaySession(Base):
     `version` rises with whatever happens: what a device asks for with an older one is stale.
     `turn_player_id` is whose turn it is, `current_turn_id` what they have drawn. `turn_count` are
     the activities drawn, `random_truths` and `random_dares` those whose kind was left to chance.
+    `asked_count` is how many times an AI was asked to write activities for it.
     """
 
     __tablename__ = "play_sessions"
@@ -79,6 +80,7 @@ class PlaySession(Base):
     skips_in_row: Mapped[int] = mapped_column(server_default=text("0"))
     random_truths: Mapped[int] = mapped_column(server_default=text("0"))
     random_dares: Mapped[int] = mapped_column(server_default=text("0"))
+    asked_count: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
     ended_at: Mapped[OptionalTimestamp]
@@ -95,7 +97,11 @@ class PlaySession(Base):
         ),
         Index("ix_play_sessions_ended_at", "ended_at"),
     )
-    access = Access(read=Shared("id", "play_session"), service=("SELECT", "DELETE"))
+    access = Access(
+        read=Shared("id", "play_session"),
+        hidden=("asked_count",),
+        service=("SELECT", "DELETE"),
+    )
     watch = Watch("play_session.changed", inserts=False)
     lifecycle = Lifecycle(
         "status",
@@ -295,16 +301,21 @@ class PlayDay(Base):
 
 
 class PlayRule(Base):
-    """How many activities a day are free; one row, set by the workers."""
+    """How many activities a day are free, and how many an AI writes for each session.
+
+    One row, set by the workers; 0 where no AI writes any.
+    """
 
     __tablename__ = "play_rules"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     free_daily_activities: Mapped[int]
+    written_activities: Mapped[int] = mapped_column(server_default=text("0"))
 
     __table_args__ = (
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint("free_daily_activities between 0 and 1000", name="free_daily_activities"),
+        CheckConstraint("written_activities between 0 and 20", name="written_activities"),
     )
     access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One row.")

@@ -16,6 +16,9 @@ from jobs.providers.base import (
     Providers,
     ProviderTimedOut,
     Stopwatch,
+    Writer,
+    WritingOutcome,
+    WritingRequest,
 )
 from jobs.providers.offline import OfflineProvider
 from settings import SettingsError
@@ -34,6 +37,9 @@ __all__ = [
     "ProviderTimedOut",
     "Providers",
     "Stopwatch",
+    "Writer",
+    "WritingOutcome",
+    "WritingRequest",
     "choose_providers",
 ]
 
@@ -49,13 +55,14 @@ def choose_providers(settings: Settings) -> Providers:
         return Providers(offline)
     _require("google.genai", "gemini", "GEMINI_API_KEY")
     from jobs.providers.gemini import GeminiProvider
+    from jobs.providers.gemini_writer import GeminiWriter
 
     gemini = GeminiProvider(settings)
     by_tool = {tool: gemini for tool in gemini.makes if chosen.get(tool) != "offline"}
     for tool, name in chosen.items():
         if name == gemini.name and tool not in by_tool:
             raise SettingsError(f"TOOL_PROVIDERS: gemini has no prompt for {tool}")
-    return Providers(offline, by_tool)
+    return Providers(offline, by_tool, GeminiWriter(settings))
 
 
 def _require(module: str, extra: str, setting: str) -> None:

@@ -176,10 +176,53 @@ class LimitedProvider:
                     raise ProviderTimedOut(_TOO_LONG) from error
 
 
-class Providers:
-    """Who makes which tool: the first provider all of them, but for those given to another."""
+@dataclass(frozen=True, slots=True)
+class WritingRequest:
+    """A text for a model, and the JSON Schema (2020-12) that its answer is to keep."""
 
-    def __init__(self, first: Provider, by_tool: Mapping[str, Provider] | None = None) -> None:
+    prompt: str
+    answer_schema: dict[str, Any]
+    temperature: float
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WritingOutcome:
+    """What a model wrote, which nobody has checked, and what it used and cost."""
+
+    text: str
+    usage: dict[str, Any]
+    cost_micro_usd: int
+
+
+class Writer(Protocol):
+    """Has a model write JSON. What it raises besides `ProviderRefused` may pass."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def calls_per_minute(self) -> int: ...
+
+    async def write(self, request: WritingRequest) -> WritingOutcome: ...
+
+
+class Providers:
+    """Who makes which tool: the first provider all of them, but for those given to another.
+
+    `writer` writes texts; without one nobody does.
+    """
+
+    def __init__(
+        self,
+        first: Provider,
+        by_tool: Mapping[str, Provider] | None = None,
+        writer: Writer | None = None,
+    ) -> None:
+        self.writer = writer
         limited = {first.name: LimitedProvider(first)}
         for other in (by_tool or {}).values():
             limited.setdefault(other.name, LimitedProvider(other))

@@ -12,8 +12,8 @@ from jobs.pushing.base import Gateway
 from settings import SettingsError
 
 if TYPE_CHECKING:
+    from db.core.service_account import ServiceAccount
     from jobs.pushing.apns import ApnsKey
-    from jobs.pushing.service_account import ServiceAccount
     from settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -60,9 +60,9 @@ def choose_gateways(settings: Settings) -> dict[PushProvider, Gateway]:
 def _service_account(settings: Settings) -> ServiceAccount | None:
     if missing_settings(settings, PushProvider.FCM):
         return None
-    from jobs.pushing.service_account import ServiceAccount
+    from db.core.service_account import ServiceAccount
 
-    account = ServiceAccount.of(_account(settings))
+    account = ServiceAccount.of(_account(settings), "FCM_SERVICE_ACCOUNT")
     if not (settings.fcm_project_id or account.project_id):
         raise SettingsError("FCM_PROJECT_ID: the service account names no project; write it here")
     return account

@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 
+from db.core.service_account import ServiceAccount
 from db.push.tables import DevicePlatform, PushProvider
 from jobs.pushing.base import PushAnswer, PushMessage, PushOutcome, PushText
 from jobs.pushing.http import HttpAnswer, NoAnswer, NotSent, open_client, post
 from jobs.pushing.payloads import fitted
-from jobs.pushing.service_account import AccessToken, ServiceAccount
+from jobs.pushing.service_account import AccessToken
 
 # https://firebase.google.com/docs/cloud-messaging/scale-fcm: a minute after 429, ten seconds else.
 QUOTA_RETRY_SECONDS = 60.0

@@ -1,70 +1,16 @@
-"""A Google service account: its key signs an assertion, which is exchanged for an access token."""
+"""The access token for Firebase: a service account's assertion is exchanged for it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
-from typing import Any, Self
 
-import jwt
-import orjson
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+from db.core.service_account import GRANT_TYPE, ServiceAccount
 from jobs.pushing.base import NotReady
 from jobs.pushing.http import NoAnswer, NotSent, open_client, post
-from settings import SettingsError
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-# Google takes assertions of up to an hour, and gives tokens for as long.
-ASSERTION_SECONDS = 3600
 RENEW_BEFORE_SECONDS = 300.0
-
-
-@dataclass(frozen=True)
-class ServiceAccount:
-    """What the JSON file of a service account says."""
-
-    client_email: str
-    project_id: str
-    token_uri: str
-    key_id: str
-    private_key: RSAPrivateKey = field(repr=False)
-
-    @classmethod
-    def of(cls, text: str) -> Self:
-        """What a file's text says; SettingsError, without the text, when it cannot be used."""
-        try:
-            given: dict[str, Any] = orjson.loads(text)
-            key = load_pem_private_key(str(given["private_key"]).encode(), None)
-            if not isinstance(key, RSAPrivateKey):
-                raise ValueError
-            return cls(
-                client_email=given["client_email"],
-                project_id=given.get("project_id", ""),
-                token_uri=given["token_uri"],
-                key_id=given.get("private_key_id", ""),
-                private_key=key,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise SettingsError(
-                "FCM_SERVICE_ACCOUNT: write the JSON of a service account's key, as the Google "
-                "Cloud console gives it"
-            ) from None
-
-    def assertion(self, now: int) -> str:
-        """A JWT that says who we are and what we want (RFC 7523, 2.1)."""
-        claims = {
-            "iss": self.client_email,
-            "scope": SCOPE,
-            "aud": self.token_uri,
-            "iat": now,
-            "exp": now + ASSERTION_SECONDS,
-        }
-        headers = {"kid": self.key_id} if self.key_id else None
-        return jwt.encode(claims, self.private_key, algorithm="RS256", headers=headers)
 
 
 class AccessToken:
@@ -93,7 +39,7 @@ class AccessToken:
         asked = time.monotonic()
         form = {
             "grant_type": GRANT_TYPE,
-            "assertion": self._account.assertion(int(time.time())),
+            "assertion": self._account.assertion(SCOPE, int(time.time())),
         }
         try:
             answer = await post(self._client, self._account.token_uri, headers={}, data=form)

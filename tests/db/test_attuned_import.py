@@ -270,6 +270,26 @@ async def test_of_two_profiles_of_a_session_the_newer_is_taken(
     assert figures(await bring(), "profiles") == (2, 0, 1, [SURVEYED])
 
 
+async def test_how_two_fit_is_compared_with_what_was_stored(
+    prototype: asyncpg.Connection, bring: Any
+) -> None:
+    powers = ({"A13": 7, "A15": 7, "A14": 1, "A16": 1}, {"A13": 1, "A15": 1, "A14": 7, "A16": 7})
+    top, bottom, none = [
+        await there.add_profile(prototype, str(uuid4()), answers, session=str(uuid4()))
+        for answers in (*(there.submitted(**power) for power in powers), {})
+    ]
+    # Of five shows nobody is asked whether they watch three: their section is 0.46, the others are 1.
+    exact = round(100 * (0.15 + 0.25 + 0.40 * 5.46 / 6 + 0.15 * 0.5 + 0.02))
+    for pair, score in (((top, bottom), exact), ((top, none), 1), ((bottom, top), exact - 6)):
+        await there.add(
+            prototype, "compatibility_results", player_a_id=pair[0], player_b_id=pair[1],
+            overall_percentage=score,
+        )  # fmt: skip
+    report = await bring()
+    assert report.compared == 2
+    assert report.differing_fits == [f"profiles {bottom} and {top}: {exact} %, was {exact - 6} %"]
+
+
 async def test_an_import_that_was_interrupted_goes_on(
     prototype: asyncpg.Connection,
     bring: Any,
@@ -353,7 +373,7 @@ async def test_the_command_tries_then_backs_up_imports_and_reports(
         assert list(csv.reader(file))[1:] == [["profile 2", "nothing was submitted for it"]]
     with (backup / "profiles.csv").open() as file:
         assert next(csv.DictReader(file))["anonymous_session_id"] == session
-    assert len((backup / source.MANIFEST).read_text().splitlines()) == 9
+    assert len((backup / source.MANIFEST).read_text().splitlines()) == 10
     assert (backup.stat().st_mode & 0o777) == 0o700
     assert "is there already" in await _command(*given, status=1)
     assert "no URL" in await _command("--from", "nowhere", status=1)
@@ -381,6 +401,20 @@ async def test_a_database_that_is_no_prototype_is_refused(source_url: str, bring
 )  # fmt: skip
 def test_what_counts_as_an_answer(given: Any, wanted: dict[str, Any]) -> None:
     assert rules.answers_of(SCORED, given).values == wanted
+
+
+@pytest.mark.parametrize(
+    "boundaries",
+    [
+        {"hard_limits": ["hardBoundaryAnal"]},
+        {"hardLimits": ["hardBoundaryAnal"]},
+        ["hardBoundaryAnal"],
+        '{"hard_limits": ["hardBoundaryAnal"]}',
+    ],
+)
+def test_limits_of_the_profile_count_however_they_are_written(boundaries: Any) -> None:
+    taken = rules.answers_of(SCORED, {"C1": ["hardBoundaryImpact"]}, boundaries)
+    assert taken.values == {"C1": ["anal", "impact"]}
 
 
 def test_every_limit_of_the_prototype_is_one_of_the_survey() -> None:

@@ -137,6 +137,11 @@ def retry_info(delay: str) -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
 
 
+def says(text: str) -> dict[str, Any]:
+    """An answer that is a text."""
+    return answer({"text": text}, usageMetadata=ANALYSIS_USAGE)
+
+
 def _analysis(**changes: Any) -> dict[str, Any]:
     text = json.dumps({**ANALYSIS, **changes})
     return answer({"text": text}, usageMetadata=ANALYSIS_USAGE)
@@ -319,6 +324,8 @@ def fake_gemini() -> Iterator[FakeGemini]:
             elif behaviour.startswith("wait "):
                 time.sleep(float(behaviour.removeprefix("wait ")))
                 self.send(*ANSWERS["picture"]())
+            elif behaviour.startswith("says "):
+                self.send(200, says(behaviour.removeprefix("says ")), {})
             else:
                 self.send(*ANSWERS[behaviour]())
 

@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from .chat_errors import switched_off
+
 SESSION_SQL = """
 with played as (
     insert into play_sessions (level, status, version, turn_player_id, current_turn_id)
@@ -50,6 +52,10 @@ async def drawn_session(owner: asyncpg.Connection, user_id: Any) -> str:
     return await play_session(owner, user_id, drawn=True)
 
 
+# For what names a session as `sessionId`, without a version.
+NO_VERSION = -1
+
+
 def in_session(given: str, *, version: int | None = 1, prepare: str = "", **session: Any) -> Any:
     """The input of a mutation on a session that is as said, after a statement on its user."""
 
@@ -58,7 +64,7 @@ def in_session(given: str, *, version: int | None = 1, prepare: str = "", **sess
         if prepare:
             await stage.owner.execute(prepare, stage.actor.user_id)
         named = "id" if version is None else "sessionId"
-        asked = "" if version is None else f", version: {version}"
+        asked = "" if version in (None, NO_VERSION) else f", version: {version}"
         return f'{{{named}: "{found}"{asked}{given}}}'
 
     return provoke
@@ -73,6 +79,31 @@ async def many_sessions(stage: Any) -> str:
 async def started(stage: Any) -> str:
     assert await stage.codes("startPlaySession", '{level: G, idempotencyKey: "k"}') == []
     return '{level: R, idempotencyKey: "k"}'
+
+
+AI_WRITES = """
+insert into play_rules (id, free_daily_activities, written_activities) values (1, 25, $1)
+on conflict (id) do update set written_activities = $1
+"""
+
+
+async def asked_often(stage: Any) -> str:
+    """A session for which an AI has been asked three times."""
+    await stage.owner.execute(AI_WRITES, 10)
+    found = await play_session(stage.owner, stage.actor.user_id)
+    await stage.owner.execute(
+        "update play_sessions set asked_count = 3 where id = $1", UUID(found[12:])
+    )
+    return f'{{sessionId: "{found}"}}'
+
+
+async def asked_with_a_key(stage: Any) -> str:
+    """The key of a request for another session."""
+    await stage.owner.execute(AI_WRITES, 10)
+    one, other = [await play_session(stage.owner, stage.actor.user_id) for _ in range(2)]
+    given = f'{{sessionId: "{one}", idempotencyKey: "k"}}'
+    assert await stage.codes("requestActivities", given) == []
+    return given.replace(one, other)
 
 
 NOBODYS = f'"playSession_{UUID(int=1)}"'
@@ -140,5 +171,23 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "NO_ACTIVITY_LEFT": everything_else_shown,
     },
     "completeActivity": on_turn(),
+    "requestActivities": {
+        "NOT_FOUND": f"{{sessionId: {NOBODYS}}}",
+        "BAD_USER_INPUT": f'{{sessionId: {NOBODYS}, idempotencyKey: ""}}',
+        "INVALID_STATE": in_session("", version=NO_VERSION, status="ENDED"),
+        "CONFIRMATION_REQUIRED": in_session("", version=NO_VERSION, status="WAITING"),
+        "AI_DISABLED": switched_off(lambda _, __: f"{{sessionId: {NOBODYS}}}"),
+        "PROVIDER_NOT_CONFIGURED": in_session("", version=NO_VERSION),
+        "LIMIT_EXCEEDED": asked_often,
+        "IDEMPOTENCY_CONFLICT": asked_with_a_key,
+    },
+    "createActivity": {
+        "BAD_USER_INPUT": '{kind: TRUTH, level: G, intensity: 9, text: "Who?", themes: ["a"]}'
+    },
+    "updateActivity": {
+        "BAD_USER_INPUT": '{id: "activity_none", intensity: 9}',
+        "NOT_FOUND": '{id: "activity_none", intensity: 1}',
+    },
+    "removeActivity": {},
     "lowerPlayLevel": on_turn(", level: G") | {"BAD_USER_INPUT": in_session(", level: X")},
 }

@@ -24,7 +24,8 @@ SEND = f"""mutation($input: BroadcastNotificationInput!) {{ broadcastNotificatio
 ONE = f"query($id: ID!) {{ broadcast(id: $id) {{ {FIELDS} }} broadcasts {{ nodes {{ id }} }} }}"
 WATCH = """subscription {{ broadcastChanged(id: "{}") {{
   broadcast {{ status userCount sentCount }} }} }}"""
-MESSAGE = {"type": "FEATURE", "titleKey": "t", "messageKey": "m", "idempotencyKey": "k"}
+TEXTS = {"titleKey": "notifications.welcome.title", "messageKey": "notifications.welcome.message"}
+MESSAGE = {"type": "FEATURE", **TEXTS, "idempotencyKey": "k"}
 # Nobody's, so that nothing is sent to the users of other tests.
 NOBODYS = "qaa-nobodys"
 
@@ -42,6 +43,8 @@ async def admins(make_user: MakeUser, owner: asyncpg.Connection) -> tuple[Actor,
     ("wrong", "path"),
     [
         ({"titleKey": ""}, ["titleKey"]),
+        ({"titleKey": "notifications.nobody.wrote"}, ["titleKey"]),
+        ({"messageKey": "notifications.nobody.wrote"}, ["messageKey"]),
         ({"messageKey": "x" * 256}, ["messageKey"]),
         ({"data": [1]}, ["data"]),
         ({"data": None}, ["data"]),

@@ -49,6 +49,7 @@ from . import (
     chat_errors,
     identity_errors,
     play_errors,
+    purchase_errors,
     survey_errors,
     sync_errors,
 )
@@ -58,7 +59,10 @@ from .conftest import Ask
 SCHEMA = build_product_schema()._schema
 PRO_STYLE = 'toolId: "hairstyle", parameters: {style: "male-short-5"}'
 HAIR = 'toolId: "hair-color", parameters: {color: "#123456"}'
-MESSAGE = 'type: OFFER, titleKey: "t", messageKey: "m"'
+MESSAGE = (
+    'type: OFFER, titleKey: "notifications.welcome.title",'
+    ' messageKey: "notifications.welcome.message"'
+)
 LONG = "x" * 256
 NEW_PASSWORD = 'newPassword: "another horse"'
 
@@ -119,6 +123,7 @@ async def stage(
     await owner.execute(
         "update broadcasts set status = 'CANCELLED' where status in ('QUEUED', 'RUNNING')"
     )
+    await owner.execute("update play_rules set written_activities = 0")
     # What a provocation set by hand would be a fault to whoever proves the ledger.
     await owner.execute(
         "update wallets set balance = (select sum(amount) from credit_transactions t"
@@ -977,6 +982,13 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "saveHairColor": {"BAD_USER_INPUT": '{hexCode: "red"}'},
     "saveSkinColor": {"BAD_USER_INPUT": '{hexCode: "#123456", name: ""}'},
     "savePlan": {"BAD_USER_INPUT": '{id: "pro", name: "Free"}'},
+    "saveProduct": {"BAD_USER_INPUT": '{id: "new-pack", name: "x"}'},
+    "saveProductPrice": {
+        "BAD_USER_INPUT": '{productId: "credits-50", provider: "none"}',
+        "NOT_FOUND": '{productId: "none", provider: "sandbox"}',
+    },
+    "removeProduct": {},
+    "removeProductPrice": {},
     "removeTool": {},
     "removeHairstyle": {},
     "removeHairColor": {},
@@ -987,6 +999,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "setToolActive": {"NOT_FOUND": '{toolId: "no-such-tool", isActive: true}'},
     **identity_errors.PROVOKED,
     **billing_errors.PROVOKED,
+    **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
     **play_errors.PROVOKED,

@@ -35,7 +35,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors, play_errors, sync_errors
+from . import identity_errors, play_errors, purchase_errors, sync_errors
 from .asking import Client, confirming
 from .conftest import Ask
 
@@ -268,6 +268,18 @@ def playing(name: str, code: str) -> Provoke:
     return provoke
 
 
+def proving(code: str) -> Provoke:
+    """Provokes what refuses the proof of a purchase."""
+
+    async def provoke(stage: Stage) -> list[dict[str, Any]]:
+        given = await purchase_errors.PROVOKED["validatePurchase"][code](stage)
+        return await stage.errors(
+            f"mutation {{ validatePurchase(input: {given}) {{ errors {{ code message }} }} }}"
+        )
+
+    return provoke
+
+
 async def sync_switched_off(stage: Stage) -> list[dict[str, Any]]:
     given = await sync_errors.switched_off(stage)
     try:
@@ -436,6 +448,8 @@ PROVOKED: dict[str, Provoke] = {
     "LAST_OWNER": last_owner,
     "LAST_ADMIN": last_admin,
     "CURSOR_EXPIRED": watch_after(of_another_history),
+    "PURCHASE_INVALID": proving("PURCHASE_INVALID"),
+    "PURCHASE_IN_USE": proving("PURCHASE_IN_USE"),
     "PROVIDER_REFUSED": no_person,
     "PROVIDER_FAILED": said(DomainError(ErrorCode.PROVIDER_FAILED, generations._FAILED)),
     "RATE_LIMITED": too_many_wrong_passwords,

@@ -26,12 +26,15 @@ from ..jobs.helpers import create_generation, ready_upload
 from .billing_errors import open_portal, paid_order
 from .conftest import Ask
 from .identity_errors import code_of
-from .play_errors import drawn_session
+from .play_errors import AI_WRITES, drawn_session
 
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
     "completeActivity": "play_turns",
+    "createActivity": "activities",
+    "requestActivities": "play_sessions",
+    "updateActivity": "activities",
     "confirmPlaySession": "play_sessions",
     "startPlaySession": "play_sessions",
     "broadcastNotification": "broadcasts",
@@ -58,6 +61,8 @@ TABLES = {
     "saveHairColor": "hair_colors",
     "saveHairstyle": "hairstyles",
     "savePlan": "plans",
+    "saveProduct": "products",
+    "saveProductPrice": "product_prices",
     "saveSkinColor": "skin_colors",
     "saveTool": "tools",
     "selectOrganization": "users",
@@ -85,20 +90,34 @@ CATALOG = {
         "category": "short",
     },
     "savePlan": {"id": NEW, "name": "Given nulls", "monthlyCredits": 1, "maxDailyCredits": 1},
+    "saveProduct": {"id": NEW, "name": "Given nulls", "kind": "CREDITS", "credits": 1},
+    "saveProductPrice": {"productId": "credits-50", "provider": "sandbox"},
     "saveSkinColor": {"hexCode": NEW_COLOR, "name": "A tone"},
     "saveTool": {"id": NEW, "type": "FILTER", "iconName": "SparklesIcon", "isActive": False},
     "setTranslation": {"locale": "en", "key": NEW_KEY},
 }
+ACTIVITY = {
+    "kind": "TRUTH",
+    "level": "G",
+    "intensity": 1,
+    "text": "Which nulls were you given?",
+    "themes": ["nulls"],
+}
 FORGET = """
+delete from activities where themes = '{nulls}';
 delete from hair_colors where hex_code = '#0a1b2c';
 delete from skin_colors where hex_code = '#0a1b2c';
 delete from hairstyles where id = 'given-nulls';
 delete from plans where id = 'given-nulls';
+delete from products where id = 'given-nulls';
 delete from tools where id = 'given-nulls';
 delete from translations where key = 'tests.given.nulls';
 """
 # Fields whose columns have other names.
-COLUMNS = {("selectOrganization", "organizationId"): "selected_organization_id"}
+COLUMNS = {
+    ("selectOrganization", "organizationId"): "selected_organization_id",
+    ("saveProductPrice", "interval"): "billing_interval",
+}
 # Fields that are kept nowhere: null is as good as leaving them out.
 NOT_STORED = {
     ("broadcastNotification", "segment"),
@@ -112,6 +131,7 @@ NOT_STORED = {
     ("completeActivity", "feedback"),
     ("confirmPlaySession", "level"),
     ("createUser", "password"),
+    ("requestActivities", "idempotencyKey"),
     ("startPlaySession", "idempotencyKey"),
     ("deleteAccount", "code"),
     ("resetPassword", "removePasskeys"),
@@ -134,6 +154,8 @@ NOT_STORED = {
 }
 # One of several fields is needed; with none of them, this is said.
 NEEDS_ONE = {"reauthenticate": [{"code": "BAD_USER_INPUT", "path": ["input"]}]}
+# Fields that may be empty in other rows than the one that is tried.
+NEEDED_HERE = {("saveProduct", "credits")}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -195,6 +217,9 @@ async def valid(
         )  # fmt: skip
         return OneTimeCodes(settings).link_token(code_id)
 
+    await owner.execute(AI_WRITES, 10)
+    create = document("createActivity").replace("errors", "activity { id } errors")
+    activity = (await ask(create, {"input": ACTIVITY}, actor=actor))["data"]["createActivity"]
     inputs = {
         **CATALOG,
         "createApiKey": key,
@@ -235,8 +260,8 @@ async def valid(
         },
         "broadcastNotification": {
             "type": "OFFER",
-            "titleKey": "t",
-            "messageKey": "m",
+            "titleKey": "notifications.welcome.title",
+            "messageKey": "notifications.welcome.message",
             "idempotencyKey": "k",
         },
         "createProfile": {"analysis": {}},
@@ -270,6 +295,9 @@ async def valid(
         },
         "completeActivity": {"sessionId": await drawn_session(owner, actor.user_id), "version": 1},
         "confirmPlaySession": {"id": await drawn_session(owner, actor.user_id)},
+        "createActivity": ACTIVITY,
+        "requestActivities": {"sessionId": await drawn_session(owner, actor.user_id)},
+        "updateActivity": {"id": activity["activity"]["id"]},
         "startPlaySession": {"level": "G"},
         "selectOrganization": {},
         "signInAnonymously": {},
@@ -278,6 +306,7 @@ async def valid(
         "updateProfile": {"id": made["profile"]["id"]},
     }
     yield actor, inputs
+    await owner.execute(AI_WRITES, 0)
     await owner.execute(FORGET)
 
 
@@ -297,7 +326,8 @@ async def test_null_empties_or_is_refused(
     given = inputs[name] | {field: None}
     answer = (await ask(document(name), {"input": given}, actor=actor))["data"][name]
     refused = [{"code": "BAD_USER_INPUT", "path": ["input", field]}]
-    assert answer["errors"] == (NEEDS_ONE.get(name, []) if may_be_empty else refused)
+    is_refused = not may_be_empty or (name, field) in NEEDED_HERE
+    assert answer["errors"] == (refused if is_refused else NEEDS_ONE.get(name, []))
     description = (
         get_named_type(
             SCHEMA.mutation_type.fields[name].args["input"].type  # type: ignore[union-attr]

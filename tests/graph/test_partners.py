@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -60,7 +61,13 @@ class Two:
     async def requested(self, one: Actor, other: Actor) -> Any:
         answer = await self("request", one, e=email(other))
         assert answer["errors"] == []
+        await self.deliver(answer["request"])
         return answer["request"]
+
+    async def deliver(self, request: Any) -> None:
+        """Does the job that tells whoever has the address."""
+        key = UUID(request["id"].partition("_")[2])
+        await self.owner.execute("select app.deliver_partner_request($1)", key)
 
     async def connected(self) -> tuple[str, str]:
         """Connects the two; the id of each one's row of the other."""
@@ -83,6 +90,8 @@ async def test_known_and_unknown_addresses_and_who_blocked_look_the_same(two: Tw
     assert await two.codes("block", two.bob, id=of_ada) == []
     blocked = await two.requested(two.ada, two.bob)
     unknown = (await two("request", two.ada, e=f"{uuid4()}@example.test"))["request"]
+    await two.deliver(unknown)
+    await two.deliver(unknown)
     known = await two.requested(two.bob, two.ada)
     for answer in (blocked, unknown, known):
         assert (answer["status"], answer["isExpired"]) == ("PENDING", False)
@@ -159,6 +168,7 @@ async def test_sharing_and_disconnecting_concern_both(two: Two) -> None:
     assert (await two("disconnect", two.bob, id=of_ada))["partner"] == {"status": "DISCONNECTED"}
     assert await two.codes("share", two.ada, id=of_bob, level="ALL") == ["NOT_FOUND"]
     again = (await two("reconnect", two.ada, id=of_bob))["request"]
+    await two.deliver(again)
     assert await two.codes("accept", two.bob, id=again["id"]) == []
     (partner,) = (await two("see", two.bob))["partners"]["nodes"]
     # Who connects again shares the default again.
@@ -189,3 +199,42 @@ async def test_whom_one_forgets_is_off_the_list(two: Two) -> None:
     assert await two.codes("remove", two.ada, id=of_bob) == []
     assert await two.codes("remove", two.ada, id=of_bob) == ["NOT_FOUND"]
     assert (await two("see", two.ada))["partners"]["nodes"] == []
+
+
+WORK = """
+select relname || '.' || of.what as name, of.times from pg_stat_xact_all_tables t,
+    lateral (values ('seq_scan', seq_scan), ('idx_scan', idx_scan), ('inserted', n_tup_ins),
+        ('updated', n_tup_upd), ('deleted', n_tup_del)) of (what, times)
+where schemaname not like 'pg_%' and of.times is not null
+"""
+
+
+async def test_asking_takes_the_same_work_for_every_address(two: Two, make_user: MakeUser) -> None:
+    _, of_ada = await two.connected()
+    assert await two.codes("block", two.bob, id=of_ada) == []
+    addresses = {
+        "known": email(await make_user()),
+        "blocked": email(two.bob),
+        "unknown": f"{uuid4()}@example.test",
+    }
+
+    async def counted() -> Counter[str]:
+        rows = await two.owner.fetch(WORK)
+        return Counter({row["name"]: row["times"] for row in rows})
+
+    async def work(address: str) -> Counter[str]:
+        """What asking reads and writes of each table, in a transaction that is undone."""
+        transaction = two.owner.transaction()
+        await transaction.start()
+        await two.owner.execute("select set_config('app.user_id', $1, true)", str(two.ada.user_id))
+        before = await counted()
+        await two.owner.fetchval("select app.request_partner($1, $1)", address)
+        found = (await counted()) - before
+        await transaction.rollback()
+        return found
+
+    found = {name: await work(address) for name, address in addresses.items()}
+    assert found["known"] == found["unknown"] == found["blocked"]
+    written = {name for name in found["known"] if name.endswith(".inserted")}
+    assert written >= {"partner_requests.inserted", "pgqueuer.inserted"}
+    assert not {"notifications.inserted", "emails.inserted"} & written

@@ -284,3 +284,76 @@ async def test_nothing_is_given_twice(play: Play, make_user: MakeUser) -> None:
     drawn = await play("draw", one, id=session["id"], version=1, kind="TRUTH")
     assert codes(drawn) == ["NO_ACTIVITY_LEFT"]
     assert drawn["dailyLimit"]["used"] == 0
+
+
+@pytest.mark.parametrize("host_is_guest", [False, True])
+@pytest.mark.parametrize("other", ["member", "guest", "without an account"])
+async def test_members_and_guests_play_in_every_pairing(
+    play: Play, make_user: MakeUser, host_is_guest: bool, other: str
+) -> None:
+    host, second = await make_user(), await make_user()
+    for actor, is_guest in ((host, host_is_guest), (second, other == "guest")):
+        if is_guest:
+            await play.owner.execute(
+                "update users set is_anonymous = true, email = null, email_key = null where id = $1",
+                actor.user_id,
+            )
+    if other == "without an account":
+        given = [{"name": "Kim", "anatomy": ["vagina"]}]
+        session = (await play("start", host, level="R", players=given))["playSession"]
+        await play.activities(key(session["id"]), 20)
+        second = host
+    else:
+        session = await play.pair(host, second)
+    assert session["status"] == "ACTIVE"
+    seats = {player["id"]: place for place, player in enumerate(session["players"])}
+    order = []
+    for device in (host, second, host, second):
+        order.append(seats[session["turn"]["playerId"]])
+        drawn = await play("draw", device, id=session["id"], version=session["version"])
+        assert drawn["errors"] == []
+        version = drawn["playSession"]["version"]
+        session = (await play("complete", device, id=session["id"], version=version))["playSession"]
+    assert order == [0, 1, 0, 1]
+    used = await play.owner.fetchval(
+        "select sum(used) from play_days where user_id = any ($1)", [host.user_id, second.user_id]
+    )
+    assert used == 4
+
+
+async def test_a_zone_changed_on_the_way_gives_no_second_day(
+    play: Play, make_user: MakeUser
+) -> None:
+    one = await make_user()
+    session = await play.started(one)
+    zone = "update users set time_zone = $2 where id = $1"
+    await play.owner.execute(zone, one.user_id, "Pacific/Kiritimati")
+    first = await play("draw", one, id=session["id"], version=session["version"])
+    await play.owner.execute("update play_days set used = 25 where user_id = $1", one.user_id)
+    for name in ("Pacific/Pago_Pago", "UTC", "Asia/Kolkata", "Pacific/Kiritimati"):
+        await play.owner.execute(zone, one.user_id, name)
+        version = first["playSession"]["version"]
+        refused = await play("skip", one, id=session["id"], version=version)
+        assert codes(refused) == ["DAILY_LIMIT_REACHED"]
+        assert refused["dailyLimit"]["resetsAt"] == first["dailyLimit"]["resetsAt"]
+
+
+async def test_anybody_may_be_next_with_the_same_chance(
+    owner: asyncpg.Connection, make_user: MakeUser
+) -> None:
+    session = await owner.fetchval(
+        "insert into play_sessions (level, status, player_order, turn_player_id)"
+        " values ('R', 'ACTIVE', 'RANDOM', app.uuid_v7()) returning id"
+    )
+    await owner.execute(
+        "insert into play_players (session_id, seat, name, status)"
+        " select $1, n, 'P' || n, 'PRESENT' from generate_series(1, 3) n",
+        session,
+    )
+    drawn = await owner.fetch(
+        "select app.next_player(s) as player, count(*) from play_sessions s,"
+        " generate_series(1, 900) n where s.id = $1 and n > 0 group by 1",
+        session,
+    )
+    # 300 each: ten standard deviations, which are 14.
+    assert sorted(row["count"] > 160 for row in drawn) == [True] * 3

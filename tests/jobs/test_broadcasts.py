@@ -75,8 +75,8 @@ class Sender:
             Problems(),
             Segment(**({"locales": [self.locale]} | segment)),
             notification_type=type_,
-            title_key="t",
-            message_key="m",
+            title_key="notifications.welcome.title",
+            message_key="notifications.welcome.message",
             data={"percent": 20},
             idempotency_key=key,
         )
@@ -209,7 +209,8 @@ async def test_only_who_wants_it_is_notified_and_progress_says_so(sender: Sender
         " where broadcast_id = $1 limit 1",
         offer,
     )
-    assert tuple(sent) == ("OFFER", "t", "m", '{"percent": 20}', False)
+    texts = ("notifications.welcome.title", "notifications.welcome.message")
+    assert tuple(sent) == ("OFFER", *texts, '{"percent": 20}', False)
 
 
 @pytest.mark.parametrize(("at_most", "window"), [(1, 1), (1, 1_000), (3, 2), (7, 1_000), (100, 5)])

@@ -16,12 +16,9 @@ from settings import Settings
 
 from ..auth.services import build
 
-# Older than any other guest of this database, so that the first batch has them.
-GUEST = (
-    "insert into users (id, is_anonymous, created_at) values ($1, true, now() - interval '9 years')"
-)
+GUEST = "insert into users (id, is_anonymous, created_at) values ($1, true, now() - interval '20 years')"
 SESSION = """insert into sessions (user_id, created_at, last_used_at, expires_at)
-    values ($1, now() - interval '9 years', now() - $2::interval, now() + interval '1 day')"""
+    values ($1, now() - interval '20 years', now() - $2::interval, now() + interval '1 day')"""
 # So long ago.
 IMPORTED = """insert into imported_users (user_id, source, imported_at, metadata)
     values ($1, 'supabase', now() - interval '{}', '{{}}')"""
@@ -32,8 +29,8 @@ ENTITLED = """insert into provider_entitlements
 SCHEDULED = "select count(*) from account_deletions where user_id = $1"
 # What keeps somebody, as statements with their id.
 KEPT = {
-    "a session of yesterday": (SESSION.replace("$2::interval", "interval '1 day'"),),
-    "an import of yesterday": (IMPORTED.format("1 day"),),
+    "a session within the time": (SESSION.replace("$2::interval", "interval '3649 days'"),),
+    "an import within the time": (IMPORTED.format("3649 days"),),
     "a member": ("update users set is_anonymous = false where id = $1",),
     "a locked guest": ("update users set status = 'locked' where id = $1",),
     "credits that were bought": ("select app.grant_credits($1, 'PURCHASE', 5)",),
@@ -50,25 +47,31 @@ KEPT = {
 
 
 async def guest(owner: asyncpg.Connection, *statements: str) -> UUID:
-    """Somebody who signed up as a guest nine years ago and came back for the last time 91 days ago."""
+    """Somebody who signed up as a guest long ago and came back for the last time 3651 days ago."""
     made = uuid4()
     await owner.execute(GUEST, made)
-    await owner.execute(SESSION.replace("$2::interval", "interval '91 days'"), made)
+    await owner.execute(SESSION.replace("$2::interval", "interval '3651 days'"), made)
     for statement in statements:
         await owner.execute(statement, made)
     return made
 
 
+@pytest.fixture
+def patient(settings: Settings) -> Settings:
+    """Settings by which no guest of another test is away for long enough."""
+    return settings.model_copy(update={"guest_days": 3650})
+
+
 async def test_a_guest_who_stays_away_is_erased(
-    database: Database, owner: asyncpg.Connection, settings: Settings
+    database: Database, owner: asyncpg.Connection, patient: Settings
 ) -> None:
     away = await guest(
         owner,
         "select app.grant_credits($1, 'SIGNUP_BONUS', 5)",
-        IMPORTED.format("91 days"),
+        IMPORTED.format("3651 days"),
         ENTITLED.format("10 days"),
     )
-    await end_idle_guests(database, settings)
+    await end_idle_guests(database, patient)
     assert await owner.fetchval(SCHEDULED, away) == 1
     queued = "select count(*) from queue.pgqueuer where dedupe_key = $1"
     assert await owner.fetchval(queued, f"erase:{away}") == 1
@@ -78,11 +81,11 @@ async def test_a_guest_who_stays_away_is_erased(
 
 @pytest.mark.parametrize("why", [*KEPT])
 async def test_who_is_used_has_paid_or_belongs_somewhere_stays(
-    database: Database, owner: asyncpg.Connection, settings: Settings, why: str
+    database: Database, owner: asyncpg.Connection, patient: Settings, why: str
 ) -> None:
     kept = await guest(owner, *KEPT[why])
     try:
-        await end_idle_guests(database, settings)
+        await end_idle_guests(database, patient)
         assert await owner.fetchval(SCHEDULED, kept) == 0
     finally:
         # Otherwise each would be looked at again and again.
@@ -92,14 +95,14 @@ async def test_who_is_used_has_paid_or_belongs_somewhere_stays(
 async def test_all_of_them_go_however_many_there_are(
     database: Database,
     owner: asyncpg.Connection,
-    settings: Settings,
+    patient: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in ("db.guests.operations", "jobs.guests"):
         monkeypatch.setattr(f"{module}.ENDED_AT_ONCE", 2)
     assert operations.ENDED_AT_ONCE == 2
     away = [await guest(owner) for _ in range(5)]
-    await end_idle_guests(database, settings)
+    await end_idle_guests(database, patient)
     scheduled = "select count(*) from account_deletions where user_id = any ($1)"
     assert await owner.fetchval(scheduled, away) == len(away)
 

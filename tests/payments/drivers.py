@@ -6,21 +6,28 @@ for it then.
 
 from __future__ import annotations
 
+import base64
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import ClassVar, Protocol
 from uuid import UUID, uuid4
 
+import jwt
+import orjson
 import pytest
 
+from payments.app_store import make_app_store
 from payments.base import Delivery, PaymentProvider
+from payments.google_play import make_google_play
 from payments.paymob import make_paymob
 from payments.revenuecat import make_revenuecat
 from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
 from payments.stripe import make_stripe
 from settings import Settings
 
-from ..fakes import paymob, revenuecat, stripe
+from ..fakes import app_store, google_play, paymob, revenuecat, stripe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +77,19 @@ class Driver(Protocol):
         """The same signature on other words."""
         ...
 
+    def unsigned(self, delivery: Delivery) -> Delivery:
+        """The same without a signature."""
+        ...
 
-class SandboxDriver:
+
+class SignedBeside:
+    """A provider whose signature is in a header or in the query."""
+
+    def unsigned(self, delivery: Delivery) -> Delivery:
+        return replace(delivery, headers={}, query="")
+
+
+class SandboxDriver(SignedBeside):
     """Speaks for the sandbox."""
 
     tells = frozenset({"FAILED", "PENDING", "DISPUTED", "WON", "LOST", "PRODUCT", "USER", "AGE"})
@@ -122,7 +140,7 @@ class SandboxDriver:
         )
 
 
-class PaymobDriver:
+class PaymobDriver(SignedBeside):
     """Speaks for Paymob, which signs no time, and of a refund no more than its order."""
 
     tells = frozenset({"FAILED", "PENDING"})
@@ -165,7 +183,7 @@ class PaymobDriver:
         )
 
 
-class StripeDriver:
+class StripeDriver(SignedBeside):
     """Speaks for Stripe, whose refunds say how much went back of a payment so far."""
 
     tells = frozenset({"FAILED", "PENDING", "DISPUTED", "WON", "LOST", "PRODUCT", "USER", "AGE"})
@@ -230,7 +248,122 @@ class StripeDriver:
         )
 
 
-class RevenueCatDriver:
+class AppStoreDriver:
+    """Speaks for the App Store, which signs all that it says.
+
+    A payment's id cannot be read in what is signed: it stands in the address as well, by which the
+    tests find a delivery.
+    """
+
+    tells = frozenset({"PRODUCT", "USER"})
+
+    def __init__(self, settings: Settings) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="app-store-"))
+        made = make_app_store(
+            Settings.model_validate(settings.model_dump() | app_store.settings(folder))
+        )
+        assert made is not None
+        self.provider = made
+        self._prices: dict[str, int] = {}
+        self._refunded: dict[str, dict[str, int]] = {}
+
+    def reference(self, order_id: UUID) -> str:
+        return str(order_id.int % 10**15)
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        price = self._prices.setdefault(told.payment, told.amount_cents)
+        if kind == "SUCCEEDED":
+            price = self._prices[told.payment] = told.amount_cents
+        about = app_store.transaction(
+            told.payment,
+            price,
+            told.currency,
+            originalTransactionId=told.reference,
+            productId=told.product,
+            appAccountToken=str(told.user_id) if told.user_id else None,
+        )
+        if kind == "REFUNDED":
+            refunds = self._refunded.setdefault(told.payment, {})
+            refunds[told.refund or str(uuid4())] = told.amount_cents
+            about["revocationDate"] = about["signedDate"]
+            about["revocationPercentage"] = min(100_000, sum(refunds.values()) * 100_000 // price)
+        name = "REFUND" if kind == "REFUNDED" else "ONE_TIME_CHARGE"
+        return app_store.notification(name, about, event_id=told.event, query=told.payment)
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        said = _signed(delivery)
+        by = app_store.authority("somebody else")
+        return replace(delivery, body=orjson.dumps({"signedPayload": by.sign(said)}))
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        head, _, signature = orjson.loads(delivery.body)["signedPayload"].split(".")
+        said = _signed(delivery) | {"version": "2.1"}
+        payload = base64.urlsafe_b64encode(orjson.dumps(said)).rstrip(b"=").decode()
+        return replace(
+            delivery, body=orjson.dumps({"signedPayload": f"{head}.{payload}.{signature}"})
+        )
+
+    def unsigned(self, delivery: Delivery) -> Delivery:
+        head, payload, _ = orjson.loads(delivery.body)["signedPayload"].split(".")
+        return replace(delivery, body=orjson.dumps({"signedPayload": f"{head}.{payload}."}))
+
+
+def _signed(delivery: Delivery) -> dict[str, object]:
+    """What is signed in a notification."""
+    payload = orjson.loads(delivery.body)["signedPayload"]
+    said: dict[str, object] = jwt.decode(payload, options={"verify_signature": False})
+    return said
+
+
+class GooglePlayDriver(SignedBeside):
+    """Speaks for Google Play, which is asked what a notification means: it has to know first.
+
+    Who pushes is signed, what is pushed is not.
+    """
+
+    tells = frozenset({"PRODUCT", "USER"})
+
+    def __init__(self, settings: Settings) -> None:
+        self.play = google_play.running()
+        given = settings.model_dump() | self.play.settings
+        made = make_google_play(Settings.model_validate(given))
+        assert made is not None
+        self.provider = made
+        self._prices: dict[str, int] = {}
+
+    def reference(self, order_id: UUID) -> str:
+        return f"token.{order_id}"
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        price = self._prices.setdefault(told.payment, told.amount_cents)
+        if kind == "REFUNDED":
+            refunds = self.play.refunds.setdefault(told.payment, {})
+            refunds[told.refund or str(uuid4())] = told.amount_cents
+            about = google_play.of_void(told.reference, told.payment)
+        else:
+            price = self._prices[told.payment] = told.amount_cents
+            self.play.product(
+                told.reference, told.payment, told.product,
+                **({"obfuscatedExternalAccountId": str(told.user_id)} if told.user_id else {}),
+            )  # fmt: skip
+            about = google_play.of_product(told.reference)
+        self.play.order(told.payment, price, told.currency)
+        return google_play.push(about, event_id=told.event, query=told.payment)
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        return _pushed(delivery, google_play.push_token(google_play.key("somebody else")))
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        head, _, signature = delivery.headers["authorization"].split(".")
+        _, payload, _ = google_play.push_token(sub="5678").split(".")
+        return _pushed(delivery, f"{head.removeprefix('Bearer ')}.{payload}.{signature}")
+
+
+def _pushed(delivery: Delivery, token: str) -> Delivery:
+    return replace(delivery, headers={"authorization": f"Bearer {token}"})
+
+
+class RevenueCatDriver(SignedBeside):
     """Speaks for RevenueCat, which signs nothing: each delivery has the same value that was set.
 
     Its refunds are of a whole purchase; those of the tests say how much went back so far.
@@ -276,11 +409,23 @@ class RevenueCatDriver:
         return replace(delivery, headers={"authorization": revenuecat.AUTHORIZATION[:-1]})
 
 
-DRIVERS: dict[str, type[SandboxDriver | PaymobDriver | StripeDriver | RevenueCatDriver]] = {
+DRIVERS: dict[
+    str,
+    type[
+        SandboxDriver
+        | PaymobDriver
+        | StripeDriver
+        | AppStoreDriver
+        | GooglePlayDriver
+        | RevenueCatDriver
+    ],
+] = {
     "sandbox": SandboxDriver,
     "paymob": PaymobDriver,
     "revenuecat": RevenueCatDriver,
     "stripe": StripeDriver,
+    "app-store": AppStoreDriver,
+    "google-play": GooglePlayDriver,
 }
 
 

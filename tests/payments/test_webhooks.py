@@ -46,7 +46,7 @@ async def test_what_a_provider_is_answered(shop: Shop) -> None:
         (name, genuine, 200, None),
         (f"{name}/", genuine, 200, None),
         (name, shop.driver.forged(genuine), 401, "INVALID_CREDENTIALS"),
-        (name, replace(genuine, headers={}, query=""), 401, "INVALID_CREDENTIALS"),
+        (name, shop.driver.unsigned(genuine), 401, "INVALID_CREDENTIALS"),
         (name, replace(genuine, body=b"\xff\xfe"), 400, "BAD_USER_INPUT"),
         (name, replace(genuine, body=genuine.body + b"\x00"), 400, "BAD_USER_INPUT"),
         (name, replace(genuine, body=b"x" * (BODY_LIMIT_BYTES + 1)), 413, "LIMIT_EXCEEDED"),

@@ -52,6 +52,10 @@ ACCEPT = """mutation($id: ID!) { acceptPartner(input: {requestId: $id}) {
 WATCH_PARTNERS = """subscription { partnersChanged {
   kind deletedId partner { id status displayName } } }"""
 PARTNERS = "{ viewer { partners { nodes { id status sharing shared displayName } } } }"
+SHOWN = """{ viewer { partners { nodes {
+  demographics { name } surveyProfile { powerOrientation } answers { itemId } } } } }"""
+SHARE = """mutation($id: ID!, $level: SharingLevel!) { setSharing(input: {partnerId: $id, level: $level}) {
+  partner { sharing } errors { code } } }"""
 NOTICES = "{ viewer { notifications(first: 1) { nodes { titleKey } } } }"
 SESSION = """playSession { id status version level players { id name status userId } turn { playerId }
   current { id kind text why status playerId } nudge { options } }
@@ -280,6 +284,18 @@ async def test_two_people_connect_play_and_part(
     ada, bob = pair
     partner = await connected(attuned, ada, bob)
 
+    # What Bob sees of Ada is what she shows him now.
+    for level, power, has_answers in (
+        ("OVERLAPPING", None, True),
+        ("ALL", "TOP", True),
+        ("DEMOGRAPHICS", None, False),
+    ):
+        assert (await ada.do(SHARE, id=partner, level=level))["partner"]["sharing"] == level
+        shown = await bob.get(SHOWN, "viewer.partners.nodes.0")
+        assert shown["demographics"]["name"] == "Ada"
+        assert (shown["surveyProfile"] or {}).get("powerOrientation") == power, level
+        assert bool(shown["answers"]) == has_answers, level
+
     # Bob confirms on his own device before anything is drawn.
     robin = {"name": "Robin", "anatomy": ["breasts"]}
     given = {"players": [{"partnerId": partner}, robin], "key": str(uuid4())}
@@ -374,6 +390,9 @@ async def test_the_people_of_the_demo_are_as_they_are_described(
     seeds = attuned.seeds
     assert (seeds["people"], seeds["guests"], seeds["play sessions"]) == (5, 3, 2)
     assert seeds["activities"] >= 120
+    # Nobody there is written to.
+    mails = (attuned.server.data_directory / "outbox").glob("*.eml")
+    assert not [mail for mail in mails if b"bob@test.com" in mail.read_bytes()]
     again = await asyncio.to_thread(seeded, attuned.server)
     assert (again["people"], again["guests"], again["play sessions"]) == (0, 0, 0)
     shown = {}

@@ -20,9 +20,10 @@ import orjson
 from db.accounts.operating import as_owner
 from db.accounts.operations import GRANT_SIGN_UP_BONUS
 from db.core.errors import DomainError, ErrorCode
-from db.imports.attuned import records, rules, statements
-from db.imports.attuned.source import STAGES, Row, prototype
+from db.imports.attuned import compatibility, records, rules, statements
+from db.imports.attuned.source import COMPATIBILITY, STAGES, Row, prototype
 from db.imports.rules import Refused
+from db.partners.rules import SurveyedItem
 from db.surveys.rules import ScoredItem
 
 SURVEY = "attuned-0.4"
@@ -33,6 +34,10 @@ _LOCK_TIMEOUT = "set lock_timeout = '10s'"
 _ITEMS = """
 select item_id, kind, measures, tags, limit_keys, options, is_required, is_short
 from survey_items where survey_id = $1 order by sort_order
+"""
+_SURVEYED = """
+select item_id, question, section, side, limit_keys from survey_items
+where survey_id = $1 order by sort_order
 """
 _TERMS = f"select {GRANT_SIGN_UP_BONUS.name}(id, false) from unnest($1::uuid[]) as new (id)"  # noqa: S608
 
@@ -64,6 +69,9 @@ class AttunedReport:
     differing_powers: list[str] = field(default_factory=list)
     # What has to be answered again, since the survey knows no such limit or answer.
     asked_again: list[str] = field(default_factory=list)
+    # Pairs of profiles whose compatibility was compared, and those who fit otherwise than before.
+    compared: int = 0
+    differing_fits: list[str] = field(default_factory=list)
     backup: Path | None = None
 
 
@@ -99,11 +107,14 @@ async def import_attuned(
             await transaction.start()
         for stage, take in importing.stages().items():
             done = report.stages[stage]
-            async for batch in source.batches(stage):
+            async for batch in source.batches(STAGES[stage]):
                 done.read += len(batch)
                 async with connection.transaction():
                     await take(done, batch)
                 tell(f"{stage}: {done.read:,} read, {done.imported:,} imported")
+        async for batch in source.batches(COMPATIBILITY):
+            importing.compare(batch)
+            tell(f"compatibility: {report.compared:,} compared")
         if options.is_dry_run:
             await transaction.rollback()
     return report
@@ -120,6 +131,7 @@ class _AttunedImport:
         self._report = report
         self._now = datetime.now(UTC)
         self._items: Sequence[ScoredItem] = ()
+        self._surveyed: Sequence[SurveyedItem] = ()
 
     async def prepare(self) -> None:
         """Reads the survey by which all is scored."""
@@ -129,6 +141,22 @@ class _AttunedImport:
                 ErrorCode.NOT_FOUND, "There is no survey of 0.4: run `tallygraph seed attuned`."
             )
         self._items = [ScoredItem(**item) for item in found]
+        surveyed = await self._connection.fetch(_SURVEYED, SURVEY)
+        self._surveyed = [
+            SurveyedItem(**{**item, "limit_keys": tuple(item["limit_keys"])}) for item in surveyed
+        ]
+
+    def compare(self, batch: list[Row]) -> None:
+        """Notes whether pairs fit here as they did there."""
+        for result in batch:
+            found = compatibility.compared(self._items, self._surveyed, result)
+            if found is not None:
+                self._report.compared += 1
+                if not compatibility.is_kept(*found):
+                    pair = f"profiles {result['player_a_id']} and {result['player_b_id']}"
+                    self._report.differing_fits.append(
+                        "{}: {} %, was {} %".format(pair, *found[::-1])
+                    )
 
     def stages(self) -> Mapping[str, Callable[[StageReport, list[Row]], Awaitable[None]]]:
         """What takes each stage's batches, in their order."""

@@ -247,7 +247,8 @@ def history_row(shown: Mapping[str, Any], now: datetime) -> dict[str, Any] | Ref
 
 
 def _time(value: object) -> datetime | None:
-    if value is None:
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
         return None
-    found = datetime.fromisoformat(str(value))
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -155,6 +155,8 @@ def answers_of(
 
 def _limits_of(boundaries: object) -> list[str]:
     given = object_of(boundaries)
+    if isinstance(boundaries, list):
+        return _texts(boundaries)
     return [*_texts(given.get("hard_limits")), *_texts(given.get("hardLimits"))]
 
 

@@ -89,6 +89,17 @@ select to_jsonb(h) || jsonb_build_object(
     ) as row
 from user_activity_history h left join activities a on a.activity_id = h.activity_id order by h.id
 """
+# How well two fitted there, with what both had answered.
+_COMPATIBILITY = """
+select to_jsonb(c) || jsonb_build_object(
+    'one', to_jsonb(p) || jsonb_build_object('submission', to_jsonb(s)),
+    'other', to_jsonb(q) || jsonb_build_object('submission', to_jsonb(t))) as row
+from compatibility_results c
+join profiles p on p.id = c.player_a_id join profiles q on q.id = c.player_b_id
+left join survey_submissions s on s.submission_id = p.submission_id
+left join survey_submissions t on t.submission_id = q.submission_id
+order by c.player_a_id, c.player_b_id
+"""
 # What is read, in this order, and of which tables it is made.
 STAGES = {
     "activities": (_ACTIVITIES, ("activities",)),
@@ -99,12 +110,14 @@ STAGES = {
     "sessions": (_SESSIONS, ("sessions", "session_activities", "activities", "profiles")),
     "history": (_HISTORY, ("user_activity_history", "activities")),
 }
+COMPATIBILITY = (_COMPATIBILITY, ("compatibility_results", "profiles", "survey_submissions"))
 _THERE = "select t as name from unnest($1::text[]) t where to_regclass(t) is not null"
 _NOT_THERE = (
     "This database has no table profiles: name one of Attuned's prototype. Of a schema that is not "
     "public, end the URL with ?search_path=NAME."
 )
 Row = dict[str, Any]
+Stage = tuple[str, tuple[str, ...]]
 
 
 class Prototype:
@@ -114,9 +127,9 @@ class Prototype:
         self._connection = connection
         self.tables = [table for table in TABLES if table in tables]
 
-    async def batches(self, stage: str) -> AsyncIterator[list[Row]]:
+    async def batches(self, stage: Stage) -> AsyncIterator[list[Row]]:
         """The rows of a stage, some at a time; none where a table of it is missing."""
-        sql, needed = STAGES[stage]
+        sql, needed = stage
         if not set(needed).issubset(self.tables):
             return
         with _refusals():
@@ -163,6 +176,8 @@ async def prototype(url: str) -> AsyncIterator[Prototype]:
     connection = await _connected(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
+            # A large table is copied as a whole.
+            await connection.execute("set local statement_timeout = 0")
             found = await connection.fetch(_THERE, TABLES)
             tables = frozenset(row["name"] for row in found)
             if "profiles" not in tables:

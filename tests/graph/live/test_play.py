@@ -91,3 +91,56 @@ async def test_nobody_is_asked_who_is_no_partner_now(play: Play, make_user: Make
         "select count(*) from play_players where user_id = $1", two.user_id
     )
     assert places == 0
+
+
+PART = """mutation($id: ID!) { answer: %s(input: {partnerId: $id}) { errors { code } } }"""
+
+
+@pytest.mark.parametrize("call", ["disconnectPartner", "removePartner", "blockPartner"])
+@pytest.mark.parametrize("is_confirmed", [True, False])
+async def test_parting_ends_what_the_two_play_on_both_devices(
+    play: Play,
+    make_user: MakeUser,
+    engine: Engine,
+    services: Services,
+    ask: Ask,
+    call: str,
+    is_confirmed: bool,
+) -> None:
+    one, two = await make_user(), await make_user()
+    partner = await partner_of(play, one.user_id, two.user_id)
+    of_one = await partner_of(play, two.user_id, one.user_id)
+    started = await play("start", one, level="R", players=[{"partnerId": partner}])
+    session, alone = started["playSession"], await play.started(one)
+    if is_confirmed:
+        await play("confirm", two, id=session["id"])
+    streams = [Stream(engine, services, actor, WATCH % session["id"]) for actor in (one, two)]
+    for stream in streams:
+        await stream.item()
+    answer = await ask(PART % call, {"id": of_one}, actor=two)
+    assert answer["data"]["answer"] == {"errors": []}
+    for stream in streams:
+        assert (await stream.item())[0]["playSession"]["status"] == "ENDED"
+        await stream.close()
+    version = (await play("see", one, id=session["id"]))["version"]
+    for late in ("draw", "skip"):
+        assert codes(await play(late, one, id=session["id"], version=version)) == ["INVALID_STATE"]
+    assert codes(await play("confirm", two, id=session["id"])) == ["INVALID_STATE"]
+    assert (await play("see", one, id=alone["id"]))["status"] == "ACTIVE"
+
+
+async def test_who_parts_leaves_a_group_that_goes_on(
+    play: Play, make_user: MakeUser, ask: Ask
+) -> None:
+    one, two, three = [await make_user() for _ in range(3)]
+    partners = [await partner_of(play, one.user_id, other.user_id) for other in (two, three)]
+    given = [{"partnerId": partner} for partner in partners]
+    session = (await play("start", one, level="R", players=given))["playSession"]["id"]
+    for other in (two, three):
+        assert codes(await play("confirm", other, id=session)) == []
+    of_one = await partner_of(play, two.user_id, one.user_id)
+    await ask(PART % "disconnectPartner", {"id": of_one}, actor=two)
+    assert await play("see", two, id=session) is None
+    left = await play("see", one, id=session)
+    assert left["status"] == "ACTIVE"
+    assert [player["status"] for player in left["players"]] == ["JOINED", "LEFT", "JOINED"]

@@ -125,6 +125,8 @@ PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("PlaySession", "turn"): lambda session: session["ended_at"] is None,
     ("PlaySession", "nudge"): lambda session: session["skips_in_row"] == 3,
     ("Broadcast", "segment"): lambda broadcast: True,
+    ("ChatMessage", "error"): lambda message: message["error_code"] is not None,
+    ("ProfileAnalysis", "error"): lambda analysis: analysis["error_code"] is not None,
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
     ("OrganizationMember", "user"): lambda member: True,
     ("Plan", "price"): lambda plan: plan["price_cents"] is not None,

@@ -85,6 +85,57 @@ async def _turns(owner: asyncpg.Connection, user: Actor, n: int) -> None:
         )
 
 
+async def add_activity_rows(owner: asyncpg.Connection, user: Actor) -> None:
+    """Makes activities that are drawn in no session, and requests to an AI."""
+    for n in range(2):
+        await add(
+            owner,
+            "activities",
+            id=_activity(user, n),
+            kind="TRUTH" if n else "DARE",
+            level="GX"[n],
+            intensity=1 + n,
+            text=TEXTS[3],
+            themes=("one", TEXTS[3]),
+            limit_keys=("impact",) if n else (),
+            domains=("POWER",) if n else (),
+            source="ADMIN",
+            is_active=False,
+            created_at=TIMESTAMPS[n],
+        )
+        await add(
+            owner,
+            "activity_generation_logs",
+            id=known(user, "activity log", n),
+            session_id=known(user, "play session", n),
+            provider="gemini",
+            model=TEXTS[3],
+            level="R",
+            prompt=TEXTS[n],
+            answer=TEXTS[n] if n else None,
+            outcome="ANSWERED" if n else "FAILED",
+            approved_count=n,
+            reasons=[{"place": n, "problems": [TEXTS[3]]}] if n else [],
+            duration_milliseconds=n,
+            usage={"tokens": n} if n else {},
+            created_at=TIMESTAMPS[n],
+        )
+
+
+def _activity(user: Actor, n: int) -> str:
+    return known(user, "activity", n).hex * 2
+
+
+def activity_ids(user: Actor) -> dict[str, list[str]]:
+    """The global ids of them, by type."""
+    return {
+        "Activity": [f"activity_{_activity(user, n)}" for n in range(2)],
+        "ActivityGenerationLog": [
+            f"activityGenerationLog_{known(user, 'activity log', n)}" for n in range(2)
+        ],
+    }
+
+
 def play_ids(user: Actor) -> dict[str, list[str]]:
     """The global ids of them, by type."""
     return {

@@ -16,7 +16,7 @@ from .answers import answer, reference_schema
 from .chat_rows import add_chat_rows, chat_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
-from .play_rows import add_play_rows, play_ids
+from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
 
 OWN_PAGES = (
@@ -36,9 +36,19 @@ OWN_PAGES = (
     "profiles",
     "pushTokens",
     "sessions",
+    "subscriptionTransactions",
     "uploads",
 )
-ROOT_PAGES = ("users", "generationLogs", "aiRequestLogs", "deadJobs", "webhookEvents", "broadcasts")
+ROOT_PAGES = (
+    "users",
+    "generationLogs",
+    "aiRequestLogs",
+    "deadJobs",
+    "webhookEvents",
+    "broadcasts",
+    "activities",
+    "activityGenerationLogs",
+)
 GONE = 5
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SUCCEEDED", "FAILED")
 BROADCAST_STATUSES = ("QUEUED", "RUNNING", "FINISHED", "CANCELLED", "FAILED")
@@ -205,6 +215,30 @@ async def _billing(owner: asyncpg.Connection, user: Actor) -> None:
             body=TEXTS[n],
             received_at=LASTING[n],
             processed_at=TIMESTAMPS[n] if n else None,
+        )
+
+
+async def _subscriptions(owner: asyncpg.Connection, user: Actor) -> None:
+    for n, status in enumerate(("ACTIVE", "CANCELLED", "EXPIRED", "ACTIVE")):
+        await _add(
+            owner,
+            "subscription_transactions",
+            id=known(user, "subscription transaction", n),
+            user_id=user.user_id,
+            order_id=known(user, "order", n),
+            provider=TEXTS[n],
+            transaction_id=str(known(user, "subscription transaction", n)),
+            purchase_id=TEXTS[3],
+            plan_id="pro",
+            amount_cents=2**31 - 1 if n == 2 else 499,
+            currency="USD",
+            started_at=TIMESTAMPS[n],
+            expires_at=LASTING[n],
+            auto_renews=n != 1,
+            grace_ends_at=LASTING[n] if n == 3 else None,
+            status=status,
+            told_at=TIMESTAMPS[n],
+            created_at=TIMESTAMPS[n],
         )
 
 
@@ -469,6 +503,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await add_chat_rows(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
+            await _subscriptions(owner, user)
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
@@ -479,6 +514,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _broadcasts(owner)
     async with rows_with_a_past(owner, "dead_jobs", "provider_circuits"):
         await _for_admins(owner)
+    await add_activity_rows(owner, ADA)
     world = await _described(owner)
     for page in (*OWN_PAGES, *ROOT_PAGES):
         await _cursors(database, world, page)
@@ -537,8 +573,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **account_ids(ADA),
         **survey_ids(ADA),
         **play_ids(ADA),
-        **chat_ids(ADA),
-        "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
+        **activity_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
         ],
@@ -564,6 +599,9 @@ async def _described(owner: asyncpg.Connection) -> World:
         "GenerationLog": [f"generationLog_{known(ADA, 'log', 0)}"],
         "Order": [f"order_{known(ADA, 'order', n)}" for n in range(len(ORDER_STATUSES))],
         "Payment": [f"payment_{known(ADA, 'payment', n)}" for n in range(len(ORDER_STATUSES))],
+        "SubscriptionTransaction": [
+            f"subscriptionTransaction_{known(ADA, 'subscription transaction', n)}" for n in range(4)
+        ],
         "Product": ["product_credits-50", "product_pro-month"],
         "WebhookEvent": [f"webhookEvent_{known(ADA, 'webhook event', n)}" for n in range(2)],
         "DeadJob": [f"deadJob_{known(ADA, 'dead job', 2)}"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0770"
-down_revision = "0760"
+revision = "0790"
+down_revision = "0800"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,288 @@
+"""Whether what an AI wrote may be given to the players that it was written for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from db.activities.rules import DEFAULTS, activity_uid, problems_of_activity
+from db.activities.vocabulary import ANATOMY, AUDIENCES, DOMAINS, KINDS, LEVELS, LIMIT_KEYS
+
+FEWEST_STEPS, MOST_STEPS = 1, 2
+FEWEST_WORDS, MOST_WORDS = 3, 35
+MOST_THEMES = 3
+# What the intensities of a level are; a draw looks for one within them.
+INTENSITIES: Mapping[str, tuple[int, int]] = {"G": (1, 1), "R": (1, 3), "X": (1, 5)}
+_OWN_COLUMNS = ("kind", "level", "intensity", "steps", "themes", *DEFAULTS)
+_LINKS = re.compile(r"https?:|www\.|[@#<>\\]")
+
+
+def _stems(*stems: str) -> re.Pattern[str]:
+    """Any word that begins with one of them."""
+    return re.compile(rf"\b(?:{'|'.join(stems)})", re.IGNORECASE)
+
+
+# Words that a level does not have: labels are a model's word, and a text whose words say more than
+# its labels is not shown. That some harmless one is refused costs nothing.
+_EROTIC = _stems(
+    "naked", "nude", "undress", "strip", "underwear", "lingerie", "erotic", "sex", "seduc", "arous",
+    "fetish", "kink", "in bed\\b", "bedroom", "thigh", "lap\\b", "moan", "lust", "horny", "breast",
+    "nipple", "buttock", "turn(?:s|ed)? (?:you|me|\\{\\w+\\}) on\\b",
+    "kiss(?:es|ing)? .*(?:neck|lips|mouth)",
+)  # fmt: skip
+_EXPLICIT = _stems(
+    "orgas", "climax", "genital", "penis", "vagina", "vulva", "clit", "cock\\b", "pussy", "cum\\b",
+    "masturbat", "intercourse", "penetrat", "oral sex", "anal\\b", "blow ?job", "dildo", "vibrator",
+    "ejaculat", "semen", "porn", "fuck",
+)  # fmt: skip
+# Of these nothing is said where it could be meant erotically.
+_NOT_OF_ADULTS = _stems(
+    "child", "minor\\b", "teen", "underage", "school", "toddler", "incest", "sister", "brother",
+    "animal", "dog\\b", "pet\\b",
+)  # fmt: skip
+_HARMFUL = _stems(
+    "rape", "forced?\\b", "forcing", "unconscious", "drunk", "alcohol", "vodka", "whisk", "blood",
+    "knife", "knives", "weapon", "gun\\b", "drug", "suicid",
+)  # fmt: skip
+_REFUSED_WORDS: Mapping[str, tuple[re.Pattern[str], ...]] = {
+    "G": (_HARMFUL, _EROTIC, _EXPLICIT),
+    "R": (_HARMFUL, _EXPLICIT, _NOT_OF_ADULTS),
+    "X": (_HARMFUL, _NOT_OF_ADULTS),
+}
+_LIMIT_WORDS: Mapping[str, re.Pattern[str]] = {
+    "impact": _stems("spank", "slap", "whip", "flog", "paddle", "crop\\b", "smack", "hit\\b"),
+    "restraint": _stems(
+        "tie\\b", "tied\\b", "tying", "handcuff", "cuff", "rope", "restrain", "bind", "bound\\b",
+        "pin(?:s|ned)? (?:down|\\{)", "blindfold",
+    ),
+    "breath": _stems("chok", "strangl", "breath ?play", "suffocat", "smother", "throat"),
+    "degradation": _stems(
+        "degrad", "humiliat", "insult", "slut", "whore", "worthless", "pathetic",
+    ),
+    "public": _stems(
+        "public", "stranger", "outdoors", "outside", "street", "window", "balcony", "neighbo",
+    ),
+    "recording": _stems("record", "filming", "photo", "video", "selfie", "camera", "picture of"),
+    "anal": _stems("anal\\b", "anus", "butt plug", "rimming", "prostate"),
+    "watersports": _stems("urin", "pee\\b", "peeing", "golden shower", "watersport"),
+}  # fmt: skip
+_ANATOMY_WORDS: Mapping[str, re.Pattern[str]] = {
+    "penis": _stems("penis", "cock\\b", "dick\\b", "testicl", "erection", "foreskin"),
+    "vagina": _stems("vagina", "vulva", "clit", "labia", "pussy"),
+    "breasts": _stems("breast", "boob", "tits\\b", "cleavage"),
+}
+_TOLD, _MOST_TOLD = 120, 5
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRequest:
+    """What an AI is asked for: how many activities, and for whom, who are without names.
+
+    `closed` are items and limits that are closed to one of them, `wanted` items that all who
+    answered are open to; `items` says what each item is about. With `has_opponent` somebody plays
+    alone, against nobody who would need an anatomy.
+    """
+
+    count: int
+    level: str
+    audience: str
+    closed: frozenset[str]
+    anatomies: tuple[frozenset[str], ...]
+    has_opponent: bool
+    wanted: tuple[str, ...]
+    items: Mapping[str, str]
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> ActivityRequest:
+        """Of what `app.asked_activities` gives."""
+        return cls(
+            count=stored["count"],
+            level=stored["level"],
+            audience=stored["audience"],
+            closed=frozenset(stored["closed"]),
+            anatomies=tuple(map(frozenset, stored["anatomies"])),
+            has_opponent=stored["has_opponent"],
+            wanted=tuple(stored["wanted"]),
+            items=stored["items"],
+        )
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The session's level and those below it."""
+        return LEVELS[: LEVELS.index(self.level) + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is left of an answer: activities as they are stored, and why the others are not."""
+
+    approved: tuple[dict[str, Any], ...]
+    reasons: tuple[dict[str, Any], ...]
+
+
+def answer_schema(asked: ActivityRequest) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an answer."""
+
+    def some_of(values: Collection[str], most: int = 8) -> dict[str, Any]:
+        return {
+            "type": "array",
+            "maxItems": most,
+            "items": {"type": "string", "enum": sorted(values)},
+        }
+
+    low, high = INTENSITIES[asked.level]
+    text = {"type": "string", "minLength": 1, "maxLength": 300}
+    theme = {"type": "string", "minLength": 2, "maxLength": 30}
+    properties = {
+        "kind": {"type": "string", "enum": list(KINDS)},
+        "level": {"type": "string", "enum": list(asked.levels)},
+        "intensity": {"type": "integer", "minimum": low, "maximum": high},
+        "steps": {
+            "type": "array", "minItems": FEWEST_STEPS, "maxItems": MOST_STEPS, "items": text,
+        },
+        "themes": {"type": "array", "minItems": 1, "maxItems": MOST_THEMES, "items": theme},
+        "audience": {"type": "string", "enum": list(AUDIENCES)},
+        "limit_keys": some_of(LIMIT_KEYS),
+        "needs_anatomy_active": some_of(ANATOMY),
+        "needs_anatomy_partner": some_of(ANATOMY),
+        "power_role": {"type": "string", "enum": ["NEUTRAL", "TOP", "BOTTOM", "SWITCH"]},
+        "preference_keys": some_of(asked.items or ("B1a",), 20),
+        "domains": some_of(DOMAINS),
+    }  # fmt: skip
+    one = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "activities": {"type": "array", "minItems": 1, "maxItems": asked.count, "items": one}
+        },
+        "required": ["activities"],
+        "additionalProperties": False,
+    }
+
+
+def checked_activities(asked: ActivityRequest, given: object) -> Written:
+    """What may be drawn of the entries that an AI gave, whatever they are."""
+    entries = given if isinstance(given, list) else []
+    approved: dict[str, dict[str, Any]] = {}
+    reasons: list[dict[str, Any]] = []
+    for place, entry in enumerate(entries[: asked.count]):
+        activity = _activity_of(entry)
+        problems = [
+            f"{name}: {what}" if name else what for name, what in _problems(asked, entry, activity)
+        ]
+        if not problems and activity["id"] in approved:
+            problems = ["text: is the same as another one's"]
+        if problems:
+            told = [said[:_TOLD] for said in problems[:_MOST_TOLD]]
+            reasons.append({"place": place, "problems": told})
+        else:
+            approved[activity["id"]] = activity
+    if len(entries) > asked.count:
+        reasons.append({"place": asked.count, "problems": ["more than were asked for"]})
+    return Written(tuple(approved.values()), tuple(reasons))
+
+
+def _activity_of(entry: object) -> dict[str, Any]:
+    """An entry as it would be stored; empty for what is none."""
+    if not isinstance(entry, dict):
+        return {}
+    steps = entry.get("steps")
+    is_text = isinstance(steps, list) and all(isinstance(step, str) for step in steps)
+    text = " ".join(" ".join(step.split()) for step in steps) if is_text and steps else ""
+    kind = entry.get("kind")
+    return {
+        **DEFAULTS,
+        **{name: value for name, value in entry.items() if name != "steps"},
+        "text": text,
+        "id": activity_uid(kind, text) if isinstance(kind, str) else "",
+    }
+
+
+def _problems(
+    asked: ActivityRequest, entry: object, activity: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    if not isinstance(entry, dict):
+        yield "", "is no object"
+        return
+    for name in entry.keys() - {*_OWN_COLUMNS}:
+        yield str(name), "is no column of an activity"
+    stored = {name: value for name, value in activity.items() if name in {*_OWN_COLUMNS, "text"}}
+    malformed = list(problems_of_activity(stored))
+    yield from malformed
+    yield from _problems_of_steps(entry.get("steps"))
+    if not malformed:
+        yield from _problems_of_labels(asked, activity)
+        yield from _problems_of_words(asked, activity)
+
+
+def _problems_of_steps(steps: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(steps, list) or not FEWEST_STEPS <= len(steps) <= MOST_STEPS:
+        yield "steps", f"must be {FEWEST_STEPS} or {MOST_STEPS}"
+        return
+    for step in steps:
+        words = len(step.split()) if isinstance(step, str) else 0
+        if not FEWEST_WORDS <= words <= MOST_WORDS:
+            yield "steps", f"has a step of {words} words, not {FEWEST_WORDS} to {MOST_WORDS}"
+        elif _LINKS.search(step) or not step.isprintable():
+            yield "steps", "has signs that no sentence has"
+
+
+def _problems_of_labels(
+    asked: ActivityRequest, activity: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    low, high = INTENSITIES[asked.level]
+    if activity["level"] not in asked.levels:
+        yield "level", f"is above the session's {asked.level}"
+    if not low <= activity["intensity"] <= high:
+        yield "intensity", f"is not {low} to {high}"
+    if activity["audience"] not in ("ALL", asked.audience):
+        yield "audience", f"is not {asked.audience}"
+    for name in ("limit_keys", "preference_keys"):
+        # The other side of a pair is the partner's, who may have closed it.
+        meant = {*activity[name]} | {_other_side(key) for key in activity[name]}
+        if closed := sorted(meant & asked.closed):
+            yield name, f"has what is closed to a player: {', '.join(closed)}"
+    if not _fits_two(
+        asked, {*activity["needs_anatomy_active"]}, {*activity["needs_anatomy_partner"]}
+    ):
+        yield "needs_anatomy", "fits no two of the players"
+
+
+def _other_side(key: str) -> str:
+    return key[:-1] + {"a": "b", "b": "a"}.get(key[-1], key[-1])
+
+
+def _fits_two(asked: ActivityRequest, active: set[str], partner: set[str]) -> bool:
+    """Whether one player has what the active one needs, and another one what the partner does."""
+    players = asked.anatomies
+    if asked.has_opponent:
+        return any(active <= one for one in players)
+    return any(
+        active <= one and partner <= other
+        for place, one in enumerate(players)
+        for other in players[:place] + players[place + 1 :]
+    )
+
+
+def _problems_of_words(
+    asked: ActivityRequest, activity: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    text = activity["text"]
+    for words in _REFUSED_WORDS[activity["level"]]:
+        if found := words.search(text):
+            yield "text", f"has “{found[0]}”, which level {activity['level']} does not have"
+    for key, words in _LIMIT_WORDS.items():
+        if words.search(text) and key not in activity["limit_keys"]:
+            state = "is closed to a player" if key in asked.closed else "is not among limit_keys"
+            yield "text", f"has words of {key}, which {state}"
+    needed = {*activity["needs_anatomy_active"], *activity["needs_anatomy_partner"]}
+    for part, words in _ANATOMY_WORDS.items():
+        if words.search(text) and part not in needed:
+            yield "text", f"has words of {part}, which nobody is said to need"

@@ -1,0 +1,1 @@
+"""Products: what admins change of what is sold."""

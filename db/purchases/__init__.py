@@ -1,0 +1,1 @@
+"""Purchases in app stores: what a proof gives its buyer, and how subscriptions stand there."""
