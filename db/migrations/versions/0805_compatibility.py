@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0790"
+revision = "0805"
 down_revision = "0800"
 branch_labels = None
 depends_on = None
