@@ -65,8 +65,8 @@ def measured_analysis(
     missing = [field for field in _BASICS if not (basics or {}).get(field)]
     summary = (
         f"Measured without any AI. {(name or '').strip() or 'This profile'}: "
-        f"{len(_BASICS) - len(missing)} of {len(_BASICS)} basics are known; you have written "
-        f"{len(asked)} messages about it with {words} words, {questions} of them questions."
+        f"{len(_BASICS) - len(missing)} of {len(_BASICS)} basics are known. What you wrote: "
+        f"{len(asked)} messages, {words} words, {questions} questions."
     )
     overall = known.get("overall_analysis")
     flags = overall if isinstance(overall, dict) else {}

@@ -573,6 +573,9 @@ async def _described(owner: asyncpg.Connection) -> World:
         **account_ids(ADA),
         **survey_ids(ADA),
         **play_ids(ADA),
+        **chat_ids(ADA),
+        "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
+        "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
         **activity_ids(ADA),
         "AuditEntry": [
             f"auditEntry_{row['id']}" for row in entries if row["user_id"] == ADA.user_id
