@@ -15,6 +15,7 @@ from db.accounts import tables
 from db.accounts.new_accounts import check_new_account
 from db.core.errors import DomainError, ErrorCode
 from db.core.predicates import came_with_less
+from db.referrals import operations as referrals
 from graph.engine.declare import (
     backed_by,
     column,
@@ -102,6 +103,11 @@ class SignUpInput:
         default=None,
         description="The language of mails, as a tag of RFC 5646 such as `pt-BR`; English when "
         "left out. Null is as good as leaving it out.",
+    )
+    referral_code: str | None = strawberry.field(
+        default=None,
+        description="The `referralCode` of a friend; one that nobody has is forgotten. Null is as "
+        "good as leaving it out.",
     )
 
 
@@ -219,12 +225,19 @@ async def sign_up(context: Context, input: SignUpInput) -> Payload:
         sign_ups = context.services.of(SignUps.of)
         new = check_new_account(*given, blocked_words=context.services.settings.blocked_words)
         token = await sign_ups.begin(new, network=context.network, anonymous=guest)
+        await _keep_code(context, input)
         return Payload({**_NO_SESSION, "sign_up_token": token})
-    return session_payload(
-        await context.services.accounts.sign_up(
-            *given, network=context.network, user_agent=context.user_agent, anonymous=guest
-        )
+    signed_up = await context.services.accounts.sign_up(
+        *given, network=context.network, user_agent=context.user_agent, anonymous=guest
     )
+    await _keep_code(context, input)
+    return session_payload(signed_up)
+
+
+async def _keep_code(context: Context, input: SignUpInput) -> None:
+    """Keeps a friend's code for the account that this becomes."""
+    if input.referral_code is not None:
+        await referrals.claim(context.services.database, input.email, input.referral_code)
 
 
 async def sign_in(context: Context, input: SignInInput) -> Payload:

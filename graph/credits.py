@@ -111,6 +111,7 @@ REFERENCE_PREFIXES = {
     "HOLD": "generation",
     "CAPTURE": "generation",
     "RELEASE": "generation",
+    "REFERRAL": "referral",
     "REFUND": "transaction",
     "TRANSFER": "user",
 }
@@ -151,7 +152,8 @@ class CreditTransaction(Node):
         referred_to,
         description="What it was for. A global id where it is an object of the API: the generation "
         "of a HOLD, CAPTURE or RELEASE, the movement a REFUND gives back, the other user of a "
-        "TRANSFER, the plan of a PLAN, the order of a PURCHASE or CLAWBACK. Else the "
+        "TRANSFER, the plan of a PLAN, the order of a PURCHASE or CLAWBACK, "
+        "the referral of a REFERRAL. Else the "
         "`referenceId` of the spend.",
     )
     created_at: datetime = column(description="When it happened.")

@@ -34,6 +34,8 @@ PREFERENCES_LIMIT_BYTES = 4_096
 NEW_USERNAME = (
     "('user_'::text || substr(replace((gen_random_uuid())::text, '-'::text, ''::text), 1, 16))"
 )
+# What friends sign up by: 48 random bits.
+NEW_REFERRAL_CODE = "upper(substr(replace((gen_random_uuid())::text, '-'::text, ''::text), 1, 12))"
 
 
 class UserStatus(State):
@@ -57,6 +59,7 @@ class User(Base):
     nobody has. `username` names them to others; two that differ in case alone are one. What
     `notification_preferences` does not name is wanted.
     `selected_organization_id` is the organization that they work in, always one of their own.
+    `referral_code` is what friends sign up by (db/referrals).
     """
 
     __tablename__ = "users"
@@ -78,6 +81,7 @@ class User(Base):
     selected_organization_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("organizations.id", ondelete="SET NULL"), index=True
     )
+    referral_code: Mapped[str] = mapped_column(server_default=text(NEW_REFERRAL_CODE))
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
 
@@ -86,6 +90,7 @@ class User(Base):
         CheckConstraint("email is not null or email_key is null", name="key_of_email"),
         Index("uq_users_email_key", "email_key", unique=True),
         Index("uq_users_username_key", "username_key", unique=True),
+        Index("uq_users_referral_code", "referral_code", unique=True),
         Index("ix_users_created_at_id", "created_at", "id"),
         # Among whom those are that nobody uses any more (db/guests/idle.sql).
         Index(

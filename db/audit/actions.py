@@ -100,6 +100,7 @@ class AuditAction(State):
     TRANSFER_CREDITS = "transfer_credits", "Credits were moved by the operator."
     SET_UNLIMITED = "set_unlimited", "Unlimited credits were given or taken by the operator."
 
+    REFUSE_REFERRAL = "refuse_referral", "A friend's code did not count: a device or a circle."
     REFUND_ORDER = "refund_order", "A payment was refunded by an admin."
     REPLAY_WEBHOOK = "replay_webhook", "A delivery was processed again for an admin."
     CHANGE_PLAN = "change_plan", "Another plan was chosen."

@@ -73,9 +73,9 @@ def _field(spec: Spec, description: str, returns: Any = None, **options: Any) ->
     )
 
 
-def column(name: str | None = None, *, description: str) -> Any:
+def column(name: str | None = None, *, returns: Any = None, description: str) -> Any:
     """A field that is a column."""
-    return _field(Column(name), description)
+    return _field(Column(name), description, returns)
 
 
 def global_id(description: str = "Global id, unique across all types.") -> Any:

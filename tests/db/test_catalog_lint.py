@@ -82,6 +82,7 @@ CALLABLE = {
         "app.make_survey_profile(uuid,jsonb)",
         "app.read_survey_run(uuid)",
         "app.record_consent(text,text)",
+        "app.redeem_referral_code(text,bytea)",
         "app.save_survey_answers(uuid,jsonb,text,bytea)",
         "app.set_boundary(text,text)",
         "app.sync_profiles(text,text,text,jsonb,integer,bigint,bigint)",

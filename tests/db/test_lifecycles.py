@@ -39,6 +39,7 @@ from db.leaving.tables import ExportStatus
 from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
+from db.referrals.tables import ReferralStatus
 from db.surveys.tables import SurveyRunStatus
 from db.sync.tables import SyncConflictStatus
 from db.uploads.tables import UploadStatus
@@ -88,6 +89,12 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     "payment_disputes": lambda state: {"closed_at": None if state is DisputeStatus.OPEN else LATER},
     "refund_requests": lambda state: {
         "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER
+    },
+    # Nobody comes by their own code, and everybody by one.
+    "referrals": lambda state: {
+        "referrer_id": SECOND.user_id,
+        "referee_id": NEWCOMER.user_id,
+        "ended_at": None if state is ReferralStatus.PENDING else LATER,
     },
     "ai_runs": lambda _: {"attempts": next(numbers)},
     "chat_messages": lambda state: {

@@ -50,6 +50,7 @@ from . import (
     identity_errors,
     play_errors,
     purchase_errors,
+    referral_errors,
     survey_errors,
     sync_errors,
 )
@@ -1003,6 +1004,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
     **play_errors.PROVOKED,
+    **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,
 }
 

@@ -27,6 +27,7 @@ from .billing_errors import open_portal, paid_order
 from .conftest import Ask
 from .identity_errors import code_of
 from .play_errors import AI_WRITES, drawn_session
+from .referral_errors import redeemed_code
 
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
@@ -55,6 +56,7 @@ TABLES = {
     "deleteAccount": "users",
     "exchangeSignInCode": "users",
     "reauthenticate": "users",
+    "redeemReferralCode": "referrals",
     "refundOrder": "orders",
     "resetPassword": "users",
     "rotateApiKey": "api_keys",
@@ -141,6 +143,7 @@ NOT_STORED = {
     ("markAllNotificationsRead", "until"),
     ("syncProfiles", "since"),
     ("reauthenticate", "code"),
+    ("redeemReferralCode", "deviceId"),
     ("reauthenticate", "password"),
     ("refundOrder", "amountCents"),
     ("resetPassword", "email"),
@@ -150,6 +153,7 @@ NOT_STORED = {
     ("signInWithCode", "email"),
     ("signOutEverywhere", "keepCurrent"),
     ("signOutUser", "sessionId"),
+    ("signUp", "referralCode"),
     ("signUp", "username"),
 }
 # One of several fields is needed; with none of them, this is said.
@@ -281,6 +285,7 @@ async def valid(
             "idempotencyKey": "k",
         },
         "markAllNotificationsRead": {},
+        "redeemReferralCode": {"code": await redeemed_code(owner, actor.user_id)},
         "refundOrder": {
             "orderId": f"order_{await paid_order(owner, actor.user_id, 'sandbox')}",
             "reason": "r",

@@ -72,6 +72,7 @@ UNWATCHED = {
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
     "Product": "loaded by the seed",
+    "Referral": "creditsChanged tells of what comes of it",
     "SubscriptionTransaction": "planChanged and orderUpdated tell of what comes of each",
     "ProviderCircuit": "for admins, who look when told to",
     "WebhookEvent": "for admins, whom a notification tells to look",

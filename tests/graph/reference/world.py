@@ -473,6 +473,24 @@ async def _entitlements(owner: asyncpg.Connection, user: Actor) -> None:
         )
 
 
+async def _referrals(owner: asyncpg.Connection) -> None:
+    """Each of three came by another's code; no two by one another's."""
+    pairs = ((ADA, STRANGER, "REWARDED"), (STRANGER, GUEST, "PENDING"), (GUEST, ADA, "REFUSED"))
+    for n, (referrer, referee, status) in enumerate(pairs):
+        await _add(
+            owner,
+            "referrals",
+            id=known(referrer, "referral", n),
+            referrer_id=referrer.user_id,
+            referee_id=referee.user_id,
+            status=status,
+            is_near=n == 1,
+            credits=5 if n == 0 else 0,
+            created_at=TIMESTAMPS[n],
+            ended_at=None if n == 1 else TIMESTAMPS[n],
+        )
+
+
 async def fill(owner: asyncpg.Connection, database: Database) -> World:
     """Makes the users and their rows, and says what there is to ask for."""
     for user, email in ((ADA, "Ada@Example.test"), (GUEST, None), (STRANGER, "s@example.test")):
@@ -504,6 +522,8 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
             await _subscriptions(owner, user)
+    async with rows_with_a_past(owner, "referrals"):
+        await _referrals(owner)
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
