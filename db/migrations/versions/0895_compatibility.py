@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0805"
-down_revision = "0800"
+revision = "0895"
+down_revision = "0890"
 branch_labels = None
 depends_on = None
 
