@@ -94,13 +94,17 @@ def _attempt(
         model=writer.model,
         level=asked.level,
         prompt=request.prompt[:MOST_CHARACTERS],
-        # Postgres has no text with this sign.
-        answer=None if failure else outcome.text[:MOST_CHARACTERS].replace("\0", ""),
+        answer=None if failure else _stored(outcome.text),
         outcome=_word(failure),
         duration_milliseconds=watch.milliseconds,
         usage=took.usage | ({"error": failure.detail} if failure and failure.detail else {}),
         cost_micro_usd=took.cost_micro_usd,
     )
+
+
+def _stored(text: str) -> str:
+    """A text as Postgres takes it: without the sign 0, and without halves of signs."""
+    return text[:MOST_CHARACTERS].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 async def _kept(

@@ -180,13 +180,18 @@ def checked_activities(asked: ActivityRequest, given: object) -> Written:
         if not problems and activity["id"] in approved:
             problems = ["text: is the same as another one's"]
         if problems:
-            told = [said[:_TOLD] for said in problems[:_MOST_TOLD]]
+            told = [_printable(said)[:_TOLD] for said in problems[:_MOST_TOLD]]
             reasons.append({"place": place, "problems": told})
         else:
             approved[activity["id"]] = activity
     if len(entries) > asked.count:
         reasons.append({"place": asked.count, "problems": ["more than were asked for"]})
     return Written(tuple(approved.values()), tuple(reasons))
+
+
+def _printable(said: str) -> str:
+    """What may be stored: a model's words may have signs that no text of Postgres has."""
+    return "".join(sign if sign.isprintable() else "?" for sign in said)
 
 
 def _activity_of(entry: object) -> dict[str, Any]:

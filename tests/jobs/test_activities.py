@@ -129,6 +129,8 @@ TRIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no list": (("says {}",), ("ANSWERED",) * 3),
     "half of it": ((says(dare())[:-9],), ("ANSWERED",) * 3),
     "a sign that no text has": (("says \0",), ("ANSWERED",) * 3),
+    "half a sign": (("says \ud800",), ("ANSWERED",) * 3),
+    "odd names": (('says {"activities": [{"a\\u0000\\ud800": 1}]}',), ("ANSWERED",) * 3),
     "too busy": (("too many",), ("FAILED",) * 3),
     "no JSON": (("no JSON",), ("FAILED",) * 3),
     "blocked": (("prompt blocked",), ("REFUSED",)),
