@@ -71,6 +71,9 @@ class Partner(Node):
     shared: SharingLevel = column(description="What the partner shows the user.")
     connected_at: datetime = column(description="When they were last connected.")
     last_used_at: datetime = column(description="By this the ten that are kept are chosen.")
+    compared_at: datetime | None = column(
+        description="When `compatibility` was last worked out; null before."
+    )
     demographics: Demographics | None = related_row(
         "partner_id",
         "user_id",
@@ -82,7 +85,7 @@ class Partner(Node):
         description="The partner's profile, with boundaries; null unless they share ALL.",
     )
     answers: list[SurveyAnswer] = related_rows(
-        "current_of",
+        "user_id",
         ("item_id",),
         at_most=MOST_ITEMS,
         local="partner_id",

@@ -1,17 +1,19 @@
-"""Work on partners: requests are brought to whoever has the address, and expire in time."""
+"""Work on partners: requests are brought to whom they are for and expire; the two are compared."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from db.core.commands import call_as_service
 from db.core.pool import Database
 from db.core.retention import CHUNK_ROWS
-from db.partners.operations import EXPIRE, deliver
+from db.partners.operations import EXPIRE, compare, deliver
 from jobs.core.declare import WorkerServices, every, job
 
 # Within the five minutes that a request is open.
 DELIVERY_ATTEMPTS = 8
+COMPARING_ATTEMPTS = 5
 
 
 @job("deliver_partner_request", attempts=DELIVERY_ATTEMPTS)
@@ -19,6 +21,15 @@ async def deliver_partner_request(services: WorkerServices, *, request_id: UUID)
     """Tell the address's owner, so that asking a known and an unknown one takes the same."""
     await deliver(services.database, request_id)
     services.wake()
+
+
+@job("compare_partners", attempts=COMPARING_ATTEMPTS)
+async def compare_partners(
+    database: Database, wake: Callable[[], None], *, one: UUID, other: UUID
+) -> None:
+    """Compare two partners by their newest profiles; both are told live."""
+    await compare(database, one, other)
+    wake()
 
 
 @every("* * * * *")

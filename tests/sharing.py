@@ -11,6 +11,8 @@ from uuid import UUID
 import asyncpg
 
 from db.core.actor import NOBODY, Actor
+from db.core.pool import Database
+from db.partners.operations import compare
 
 from .attuned import SURVEY, load_surveys
 from .conftest import MakeUser
@@ -108,14 +110,20 @@ class Circle:
         """Connects two."""
         await self.owner.execute("select app.connect_partners($1, $2)", one.user_id, other.user_id)
 
+    async def compare(self, database: Database, reader: Actor) -> None:
+        """Works out how well somebody and Ada fit, as the job does."""
+        assert self.ada.user_id
+        assert reader.user_id
+        await compare(database, *sorted((self.ada.user_id, reader.user_id)))
+
     async def share(self, whose: Actor, other: Actor, level: str) -> None:
         """Sets what somebody shows a partner."""
         partner = await self.partner(whose, other)
         await self.as_user(whose, "select app.set_sharing($1, $2)", partner, level)
 
 
-async def circle_of(owner: asyncpg.Connection, make_user: MakeUser) -> Circle:
-    """Makes them, through the functions that the mutations call."""
+async def circle_of(owner: asyncpg.Connection, make_user: MakeUser, database: Database) -> Circle:
+    """Makes them, through the functions that the mutations call; who is connected is compared."""
     await load_surveys(owner)
     ada = await make_user()
     assert ada.user_id
@@ -138,6 +146,7 @@ async def circle_of(owner: asyncpg.Connection, make_user: MakeUser) -> Circle:
         await submit(owner, reader.user_id, READERS, 2)
     for level in LEVELS:
         await circle.connect(ada, circle.readers[level])
+        await circle.compare(database, circle.readers[level])
         await circle.share(ada, circle.readers[level], level)
         # What she is shown opens nothing of hers.
         await circle.share(circle.readers[level], ada, "ALL" if level == "DEMOGRAPHICS" else level)
@@ -152,6 +161,7 @@ async def circle_of(owner: asyncpg.Connection, make_user: MakeUser) -> Circle:
         reader = circle.readers[name]
         await circle.connect(ada, reader)
         await circle.share(ada, reader, "ALL")
+        await circle.compare(database, reader)
         other = reader if who is ada else ada
         await circle.as_user(who, f"select app.{function}($1)", await circle.partner(who, other))
     circle.readers["anonymous"] = NOBODY

@@ -97,7 +97,8 @@ def _parent_condition(
 
 def _named_after(rule: Rule) -> str:
     """A policy is named after the rule that it puts first."""
-    return type(parts(rule)[0]).__name__.lower()
+    first = parts(rule)[0]
+    return type(first.rules[0] if isinstance(first, AllOf) else first).__name__.lower()
 
 
 def _client_policies(table: Table, access: Access) -> Iterator[tuple[str, str]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from db.accounts.emails import check_new_email, email_key
-from db.core.commands import FunctionCall, SqlFunction, call_as_service
+from db.core.actor import SERVICE
+from db.core.commands import FunctionCall, SqlFunction, call, call_as_service
 from db.core.pool import Database
+from db.partners.comparing import compared
 
 _REQUEST = SqlFunction[UUID]("app.request_partner", "uuid", email="text", email_key="text")
 _ACCEPT = SqlFunction[UUID]("app.accept_partner", "uuid", wanted="uuid")
@@ -20,6 +23,12 @@ _SET_SHARING = SqlFunction[UUID]("app.set_sharing", "uuid", wanted="uuid", level
 _DELIVER = SqlFunction[None]("app.deliver_partner_request", "void", wanted="uuid")
 CONNECT = SqlFunction[None]("app.connect_partners", "void", one="uuid", other="uuid")
 DROP_OLD = SqlFunction[None]("app.drop_old_partners", "void", owner_id="uuid")
+_READ_COMPARISON = SqlFunction[dict[str, Any] | None](
+    "app.read_comparison", "jsonb", one="uuid", other="uuid"
+)
+_STORE_COMPARISON = SqlFunction[None](
+    "app.store_comparison", "void", one="uuid", other="uuid", results="jsonb"
+)
 EXPIRE = SqlFunction[int]("app.expire_partner_requests", "integer", at_most="integer")
 
 
@@ -67,6 +76,16 @@ def reconnect(partner_id: UUID) -> FunctionCall[UUID]:
 def set_sharing(partner_id: UUID, level: str) -> FunctionCall[UUID]:
     """Sets what the caller shows a partner; gives the partner."""
     return _SET_SHARING(wanted=partner_id, level=level)
+
+
+async def compare(database: Database, one: UUID, other: UUID) -> None:
+    """Works out how well two partners fit, by their profiles as they are now."""
+    async with database.transaction(SERVICE) as transaction:
+        read = await call(transaction, _READ_COMPARISON(one=one, other=other))
+        if read is not None:
+            of_one, of_other = compared(read)
+            results = {str(one): of_one, str(other): of_other}
+            await call(transaction, _STORE_COMPARISON(one=one, other=other, results=results))
 
 
 async def deliver(database: Database, request_id: UUID) -> None:

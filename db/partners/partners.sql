@@ -41,6 +41,7 @@ begin
     set display_name = excluded.display_name, status = 'CONNECTED', sharing = 'OVERLAPPING', shared = 'OVERLAPPING',
         connected_at = case p.status when 'CONNECTED' then p.connected_at else clock_timestamp() end,
         last_used_at = clock_timestamp();
+    perform app.queue_comparison(one, other);
     perform app.drop_old_partners(one);
     perform app.drop_old_partners(other);
 end;

@@ -49,7 +49,7 @@ class SurveyedItem:
     question: str
     section: str
     side: str = "NONE"
-    limit_keys: tuple[str, ...] = ()
+    limit_keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Compatibility:
+class Comparison:
     """How well two fit, in whole per cent and a word, and what it is made of (0 to 1 each)."""
 
     score: int
@@ -258,7 +258,7 @@ def counterparts(items: Iterable[SurveyedItem]) -> dict[str, str]:
     return found
 
 
-def compatibility(items: Sequence[SurveyedItem], one: Side, other: Side) -> Compatibility:
+def compatibility(items: Sequence[SurveyedItem], one: Side, other: Side) -> Comparison:
     """How well two fit; the same for both, but for what names the first and the second."""
     activities = [item for item in items if item.section in ACTIVITY_SECTIONS]
     topics = [item.item_id for item in items if item.section == TRUTH_SECTION]
@@ -283,7 +283,7 @@ def compatibility(items: Sequence[SurveyedItem], one: Side, other: Side) -> Comp
         - CONFLICT_COST * len(conflicts)
     )
     score = per_cent(min(1.0, max(0.0, total)))
-    return Compatibility(
+    return Comparison(
         score=score,
         word=word_of(score),
         power=power,

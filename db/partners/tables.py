@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, AnyOf, Group, Member, Nobody, Owner, Watch
+from db.core.access import Access, AllOf, AnyOf, Group, Member, Nobody, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete
 from db.core.expiry import Expiry
@@ -123,6 +134,7 @@ class Partner(Base):
 
     `sharing` is what the user shows the partner, `shared` what the partner shows the user: it names
     the rows of the partner's that the user may read. The ten that were connected last are kept.
+    `compared_at` is when their compatibility was worked out.
     """
 
     __tablename__ = "partners"
@@ -136,6 +148,7 @@ class Partner(Base):
     shared: Mapped[str] = mapped_column(server_default=SharingLevel.OVERLAPPING)
     connected_at: Mapped[Timestamp]
     last_used_at: Mapped[Timestamp]
+    compared_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
         UniqueConstraint("user_id", "partner_id"),
@@ -166,6 +179,146 @@ class Partner(Base):
     on_erase = (Delete("user_id"), Delete("partner_id"))
     on_merge = KeepTheMembers()
     quota = Bound("Ten of a user are kept; connecting drops the one used least recently.")
+
+
+COMPATIBILITY_WORDS = ("EXCEPTIONAL", "HIGH", "MODERATE", "LOWER", "CHALLENGING")
+OVERLAPS = ("MUTUAL", "GROWTH", "TOPIC")
+COMPARED = (*OVERLAPS, "COMPATIBLE", "OWN_ONLY", "PARTNER_ONLY")
+# Whose these rows are, and of whom they tell: that partner's level says whether they are shown.
+UserId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)]
+ComparisonId = Annotated[
+    UUID,
+    mapped_column(ForeignKey("compatibilities.connection_id", ondelete="CASCADE"), index=True),
+]
+SHOWN_TO_PARTNER = AllOf(
+    Owner(), shown_at(SharingLevel.ALL, SharingLevel.OVERLAPPING, whose="partner_id")
+)
+OF_TWO = NotExported("It tells of the partner as much, who may show it no more.")
+WITH_PARTNERS = Bound("Some for each partner of a user, of whom ten are kept.")
+
+
+def _if_kind(kinds: tuple[str, ...], column: str) -> Computed:
+    """A generated column with another's value in rows of these kinds, as Postgres writes it."""
+    listed = ", ".join(f"'{kind}'::text" for kind in kinds)
+    met = f"= ANY (ARRAY[{listed}])" if len(kinds) > 1 else f"= {listed}"
+    return Computed(f"CASE WHEN kind {met} THEN {column} ELSE NULL::uuid END", persisted=True)
+
+
+class Compatibility(Base):
+    """How well a user and a partner fit, by their newest profiles; each of the two has such a row.
+
+    `connection_id` is the user's row of the partner. `score` is in per cent.
+    """
+
+    __tablename__ = "compatibilities"
+
+    connection_id: Mapped[UUID] = mapped_column(
+        ForeignKey("partners.id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[UserId]
+    partner_id: Mapped[UserId]
+    own_profile_id: Mapped[UUID] = mapped_column(
+        ForeignKey("survey_profiles.id", ondelete="CASCADE"), index=True
+    )
+    partner_profile_id: Mapped[UUID] = mapped_column(
+        ForeignKey("survey_profiles.id", ondelete="CASCADE"), index=True
+    )
+    score: Mapped[int]
+    word: Mapped[str]
+    created_at: Mapped[Timestamp]
+
+    __table_args__ = (
+        CheckConstraint("score between 0 and 100", name="score"),
+        CheckConstraint(f"word in ({', '.join(map(repr, COMPATIBILITY_WORDS))})", name="word"),
+    )
+    access = Access(
+        read=AllOf(Owner(), shown_at(*SharingLevel, whose="partner_id")), service=("SELECT",)
+    )
+    on_erase = (Delete("user_id"), Delete("partner_id"))
+    on_merge = KeepTheMembers()
+    export = OF_TWO
+    quota = WITH_PARTNERS
+
+
+class CompatibilityPart(Base):
+    """What a compatibility is made of: totals with the `points` they add, domains, sections."""
+
+    __tablename__ = "compatibility_parts"
+
+    id: Mapped[UuidKey]
+    connection_id: Mapped[ComparisonId]
+    user_id: Mapped[UserId]
+    partner_id: Mapped[UserId]
+    kind: Mapped[str]
+    name: Mapped[str]
+    score: Mapped[float | None]
+    points: Mapped[float | None]
+    domain_of: Mapped[UUID | None] = mapped_column(
+        _if_kind(("DOMAIN",), "connection_id"), index=True
+    )
+    sort_order: Mapped[int]
+
+    __table_args__ = (
+        CheckConstraint("kind in ('TOTAL', 'DOMAIN', 'SECTION')", name="kind"),
+        CheckConstraint("score between 0 and 100", name="score"),
+    )
+    access = Access(read=SHOWN_TO_PARTNER, service=("SELECT",))
+    on_erase = (Delete("user_id"), Delete("partner_id"))
+    on_merge = KeepTheMembers()
+    export = OF_TWO
+    quota = WITH_PARTNERS
+
+
+class CompatibilityItem(Base):
+    """What the answers to an item say of the two; a partner shows what overlaps, or all of it."""
+
+    __tablename__ = "compatibility_items"
+
+    id: Mapped[UuidKey]
+    connection_id: Mapped[ComparisonId]
+    user_id: Mapped[UserId]
+    partner_id: Mapped[UserId]
+    kind: Mapped[str]
+    item_id: Mapped[str]
+    overlap_of: Mapped[UUID | None] = mapped_column(_if_kind(OVERLAPS, "connection_id"), index=True)
+    overlaps_with: Mapped[UUID | None] = mapped_column(_if_kind(OVERLAPS, "partner_id"))
+
+    __table_args__ = (CheckConstraint(f"kind in ({', '.join(map(repr, COMPARED))})", name="kind"),)
+    access = Access(
+        read=AnyOf(
+            AllOf(Owner(), shown_at(SharingLevel.ALL, whose="partner_id")),
+            AllOf(Owner(), shown_at(SharingLevel.OVERLAPPING, whose="overlaps_with")),
+        ),
+        service=("SELECT",),
+    )
+    on_erase = (Delete("user_id"), Delete("partner_id"))
+    on_merge = KeepTheMembers()
+    export = OF_TWO
+    quota = WITH_PARTNERS
+
+
+class CompatibilityConflict(Base):
+    """A hard limit of one of the two under which the other is eager for something.
+
+    `item_ids` are what the user is eager for under the partner's limit; of a limit of the user's
+    own it is empty: what the partner is eager for, their answers say where they show them.
+    """
+
+    __tablename__ = "compatibility_conflicts"
+
+    id: Mapped[UuidKey]
+    connection_id: Mapped[ComparisonId]
+    user_id: Mapped[UserId]
+    partner_id: Mapped[UserId]
+    limit_key: Mapped[str]
+    is_own: Mapped[bool]
+    item_ids: Mapped[list[str]] = mapped_column(ARRAY(Text))
+
+    access = Access(read=SHOWN_TO_PARTNER, service=("SELECT",))
+    on_erase = (Delete("user_id"), Delete("partner_id"))
+    on_merge = KeepTheMembers()
+    export = OF_TWO
+    quota = WITH_PARTNERS
 
 
 class PartnerBlock(Base):

@@ -33,6 +33,7 @@ begin
     with gone as (
         update public.survey_runs r set user_id = member where r.user_id = guest returning 1)
     select count(*) into moved from gone;
+    perform app.queue_comparisons(member);
     return moved;
 end;
 $$;

@@ -20,6 +20,10 @@ begin
     on conflict (user_id, item_id) do update
     set kind = excluded.kind, source = 'SET', changed_at = excluded.changed_at
     returning b.id into changed;
+    -- By limits partners are compared, by boundaries at items they are not.
+    if wanted_item !~ '^[A-Z]' then
+        perform app.compare_with_partners(actor_id);
+    end if;
     return changed;
 end;
 $$;

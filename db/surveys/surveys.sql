@@ -186,6 +186,7 @@ begin
     delete from public.survey_runs r using public.survey_profiles p
     where p.user_id = run.user_id and r.id = p.run_id
         and p.version <= (select max(n.version) from public.survey_profiles n where n.user_id = run.user_id) - kept;
+    perform app.compare_with_partners(run.user_id);
     return made;
 end;
 $$;

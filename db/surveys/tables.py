@@ -196,8 +196,9 @@ class SurveyAnswer(Base):
 
     `score` is the answer between 0 and 1, null for a list. Those of the user's newest profile are
     `is_current`, and `current_of` them: partners see these at most. Of whoever shows what overlaps
-    they see each `open_item` that is one of their own too. `changed_at` goes along when a later run
-    begins with the answer.
+    they see each `open_item` that is one of their own too. No index begins with `current_of`: the
+    planner would look there for partners' answers in what somebody reads of their own. `changed_at`
+    goes along when a later run begins with the answer.
     """
 
     __tablename__ = "survey_answers"
@@ -229,11 +230,6 @@ class SurveyAnswer(Base):
             unique=True,
             postgresql_where=text("is_current"),
         ),
-        Index(
-            "ix_survey_answers_current_of",
-            "current_of",
-            postgresql_where=text("current_of is not null"),
-        ),
     )
     large: ClassVar = {"value": 1_024}
     access = Access(
@@ -242,7 +238,7 @@ class SurveyAnswer(Base):
             shown_at(SharingLevel.ALL, whose="current_of"),
             AllOf(
                 shown_at(SharingLevel.OVERLAPPING, whose="current_of"),
-                LikeOwn("open_item", owner="current_of"),
+                LikeOwn("open_item"),
             ),
         ),
         service=("SELECT",),

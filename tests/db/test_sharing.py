@@ -13,6 +13,7 @@ from db.core.actor import NOBODY, Actor
 from db.core.pool import Database
 from db.core.predicates import Asking
 from db.core.registry import metadata, models
+from db.partners.rules import ACTIVITY_SECTIONS, DOMAINS
 
 from ..conftest import MakeUser
 from ..sharing import ANSWERS, LEVELS, OVERLAPPING, Circle, circle_of
@@ -26,10 +27,35 @@ NAMES = {
     "survey_domain_scores": "score::text",
     "survey_measures": "score::text",
     "boundaries": "item_id",
+    "compatibilities": "word",
+    "compatibility_parts": "kind || ' ' || name",
+    "compatibility_items": "kind || ' ' || item_id",
+    "compatibility_conflicts": "limit_key",
     "survey_answers": "item_id || case when is_current then '' else ' once' end",
 }
+OVERLAPS = ["GROWTH B3a", "GROWTH B3b"]
+DIFFERENCES = [
+    "COMPATIBLE B3a",
+    "COMPATIBLE B3b",
+    "OWN_ONLY B5a",
+    "PARTNER_ONLY B4a",
+    "PARTNER_ONLY B4b",
+]
+TOTALS = ("POWER", "DOMAINS", "ACTIVITIES", "TRUTH", "EXCITATION", "CAUTION", "CONFLICTS")
+BREAKDOWN = {
+    "compatibility_parts": sorted(
+        [f"TOTAL {name}" for name in TOTALS]
+        + [f"DOMAIN {name}" for name in DOMAINS]
+        + [f"SECTION {name}" for name in ACTIVITY_SECTIONS]
+    ),
+    "compatibility_conflicts": ["impact", "impact"],
+}
+SCORE = {"compatibilities": ["CHALLENGING"]}
 SHOWN: dict[str, dict[str, list[str]]] = {
     "ALL": {
+        **SCORE,
+        **BREAKDOWN,
+        "compatibility_items": sorted([*OVERLAPS, *DIFFERENCES]),
         "demographics": ["Ada"],
         "survey_profiles": ["version 2"],
         "survey_domain_scores": ["20"],
@@ -37,8 +63,14 @@ SHOWN: dict[str, dict[str, list[str]]] = {
         "boundaries": ["impact"],
         "survey_answers": sorted(ANSWERS),
     },
-    "OVERLAPPING": {"demographics": ["Ada"], "survey_answers": sorted(OVERLAPPING)},
-    "DEMOGRAPHICS": {"demographics": ["Ada"]},
+    "OVERLAPPING": {
+        **SCORE,
+        **BREAKDOWN,
+        "compatibility_items": OVERLAPS,
+        "demographics": ["Ada"],
+        "survey_answers": sorted(OVERLAPPING),
+    },
+    "DEMOGRAPHICS": {**SCORE, "demographics": ["Ada"]},
 }
 NOT_PARTNERS = (
     "ex-partner",
@@ -52,8 +84,13 @@ NOT_PARTNERS = (
 
 
 @pytest.fixture
-async def circle(owner: asyncpg.Connection, make_user: MakeUser) -> Circle:
-    return await circle_of(owner, make_user)
+async def circle(owner: asyncpg.Connection, make_user: MakeUser, database: Database) -> Circle:
+    return await circle_of(owner, make_user, database)
+
+
+def _people(table: Table) -> str:
+    """The columns that name whom a row tells of."""
+    return ", ".join(c.name for c in table.columns if c.name in ("user_id", "partner_id"))
 
 
 async def by_policies(database: Database, table: Table, reader: Actor, whose: UUID) -> list[str]:
@@ -61,7 +98,8 @@ async def by_policies(database: Database, table: Table, reader: Actor, whose: UU
     async with database.transaction(reader) as transaction:
         try:
             rows = await transaction.connection.fetch(
-                f"select {NAMES[table.name]} from {table.name} where user_id = $1", whose
+                f"select {NAMES[table.name]} from {table.name} where $1 in ({_people(table)})",
+                whose,
             )
         except asyncpg.InsufficientPrivilegeError:
             return []
@@ -75,7 +113,10 @@ async def by_predicate(
     if reader is NOBODY and not is_public(table):
         return []  # no plan reads it
     met = Asking(literal(reader.user_id, Uuid())).condition(table, table, access_of(table).read)
-    named, of_whom = literal_column(NAMES[table.name]), table.c.user_id == literal(whose, Uuid())
+    named, of_whom = (
+        literal_column(NAMES[table.name]),
+        literal_column(f"'{whose}' in ({_people(table)})"),
+    )
     return sorted(row[0] for row in await owner.fetch(text_of(select(named).where(of_whom, met))))
 
 

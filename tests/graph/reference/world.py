@@ -380,6 +380,35 @@ async def _organizations(
     )
 
 
+async def _compatibility(owner: asyncpg.Connection, user: Actor, n: int, partner: Actor) -> None:
+    whose = {
+        "connection_id": known(user, "partner", n),
+        "user_id": user.user_id,
+        "partner_id": partner.user_id,
+    }
+    # Both were made of the profile that every user has here.
+    profiles = dict.fromkeys(
+        ("own_profile_id", "partner_profile_id"), known(user, "survey profile", 0)
+    )
+    await _add(owner, "compatibilities", **whose, **profiles, score=70 - n, word="HIGH")
+    for place, (kind, name) in enumerate(
+        (("TOTAL", "POWER"), ("DOMAIN", "POWER"), ("SECTION", "oral"))
+    ):
+        await _add(
+            owner, "compatibility_parts", id=known(user, f"part {n}", place), **whose, kind=kind,
+            name=name, score=50.5, points=None if place else 7.5, sort_order=place,
+        )  # fmt: skip
+    for place, kind in enumerate(("MUTUAL", "OWN_ONLY", "TOPIC")):
+        await _add(
+            owner, "compatibility_items", id=known(user, f"item {n}", place), **whose, kind=kind,
+            item_id=f"B{place}",
+        )  # fmt: skip
+        await _add(
+            owner, "compatibility_conflicts", id=known(user, f"conflict {n}", place), **whose,
+            limit_key=f"limit {place}", is_own=place == 1, item_ids=() if place == 1 else ("B1",),
+        )  # fmt: skip
+
+
 async def _partners(owner: asyncpg.Connection, user: Actor, *others: Actor) -> None:
     for n, (partner, status) in enumerate(zip(others, ("CONNECTED", "DISCONNECTED"), strict=False)):
         await _add(
@@ -395,6 +424,7 @@ async def _partners(owner: asyncpg.Connection, user: Actor, *others: Actor) -> N
             connected_at=TIMESTAMPS[n],
             last_used_at=TIMESTAMPS[n + 1],
         )
+        await _compatibility(owner, user, n, partner)
     for n, status in enumerate(("PENDING", "PENDING", "ACCEPTED", "DECLINED", "EXPIRED")):
         await _add(
             owner,
