@@ -8,7 +8,7 @@ from alembic import op
 from db.migrations.steps import run_all
 
 revision = "0900"
-down_revision = "0890"
+down_revision = "0895"
 branch_labels = None
 depends_on = None
 
