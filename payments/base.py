@@ -219,14 +219,15 @@ class SubscriptionEnded(ProviderEvent):
 class EntitlementsChanged(ProviderEvent):
     """What a user may use by a purchase, as the provider counts that; the latest `told_at` counts.
 
-    `names` are the entitlements, `source` is the purchase or subscription that gives them. Without
+    `names` are the entitlements, `source` is the purchase or subscription that gives them; where
+    the provider does not say, it is the one that gave them before. Without
     `expires_at` they last; with `grace_ends_at` a payment failed, and they last until then.
     """
 
     user_id: UUID | None
     user_names: tuple[str, ...]
     names: tuple[str, ...]
-    source: str
+    source: str | None
     product: str
     store: str
     expires_at: datetime | None

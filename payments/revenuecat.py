@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from datetime import UTC, datetime
+from uuid import UUID
 
 import orjson
 import structlog
@@ -17,9 +18,12 @@ from payments.base import (
     Notice,
     PaidOrder,
     ProviderEvent,
+    provider_failed,
     provider_refused,
 )
+from payments.calls import get_json
 from payments.revenuecat_events import events_of
+from payments.revenuecat_subscribers import subscriber_events
 from settings import Settings
 from settings_checks import problem_of_secret
 
@@ -59,7 +63,15 @@ class RevenueCatProvider:
     sells_itself = True
 
     def __init__(self, settings: Settings) -> None:
+        self._api = settings.revenuecat_api_url.rstrip("/")
+        self._key = settings.revenuecat_api_key.get_secret_value()
+        self._is_production = settings.production
         self._accepted = [one.encode() for one in _accepted(settings)]
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is a key to ask its API with."""
+        return bool(self._key)
 
     async def create_checkout(self, checkout: NewCheckout) -> Checkout:  # noqa: ARG002
         """Never: the app itself opens its store."""
@@ -84,6 +96,22 @@ class RevenueCatProvider:
             raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
         is_test = said.get("environment") == "SANDBOX"
         return Notice(event_id, kind, events, is_test=is_test, occurred_at=occurred_at)
+
+    async def ask_about(self, user_id: UUID) -> tuple[ProviderEvent, ...]:
+        """What a user has bought and may use, as its API says now; PROVIDER_FAILED without it."""
+        if not self._key:
+            raise provider_failed(NAME, "REVENUECAT_API_KEY is not set")
+        answer = await get_json(
+            NAME,
+            f"{self._api}/v1/subscribers/{user_id}",
+            {"authorization": f"Bearer {self._key}"},
+        )
+        if not answer.is_success:
+            raise provider_failed(NAME, f"a subscriber: status {answer.status}")
+        try:
+            return subscriber_events(user_id, answer.body, takes_sandbox=not self._is_production)
+        except (KeyError, TypeError, ValueError) as error:
+            raise provider_failed(NAME, f"a subscriber: {type(error).__name__}") from None
 
     async def refund(
         self, order: PaidOrder, amount_cents: int, key: str

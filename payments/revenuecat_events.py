@@ -77,27 +77,27 @@ def _money(kind: str, said: Mapping[str, Any]) -> Iterator[ProviderEvent]:
     if kind in _PAID:
         yield _payment(kind, said)
     elif kind == "CANCELLATION" and said.get("cancel_reason") == REFUND:
-        back = _cents(said.get("price_in_purchased_currency"))
+        back = cents(said.get("price_in_purchased_currency"))
         yield Refunded(
             references=(),
-            payment_id=_text(said["transaction_id"]),
+            payment_id=text_of(said["transaction_id"]),
             amount_cents=-back if back else ALL_OF_IT,
             currency=_currency(said),
         )
     elif kind == "EXPIRATION":
-        yield SubscriptionEnded(references=(), payment_id=_text(said["transaction_id"]))
+        yield SubscriptionEnded(references=(), payment_id=text_of(said["transaction_id"]))
 
 
 def _payment(kind: str, said: Mapping[str, Any]) -> PaymentSucceeded:
     users = names_of(said)
     user = user_in(users)
-    product = _text(said["product_id"])
-    first = _text(said.get("original_transaction_id") or said["transaction_id"])
+    product = text_of(said["product_id"])
+    first = text_of(said.get("original_transaction_id") or said["transaction_id"])
     is_subscription = kind != "NON_RENEWING_PURCHASE"
     return PaymentSucceeded(
         references=(subscription_name(first, product, user) if is_subscription else first,),
-        payment_id=_text(said["transaction_id"]),
-        amount_cents=_cents(said.get("price_in_purchased_currency")),
+        payment_id=text_of(said["transaction_id"]),
+        amount_cents=cents(said.get("price_in_purchased_currency")),
         currency=_currency(said),
         user_id=user,
         paid_until=_time(said.get("expiration_at_ms")),
@@ -109,7 +109,7 @@ def _payment(kind: str, said: Mapping[str, Any]) -> PaymentSucceeded:
 
 def _entitlements(kind: str, said: Mapping[str, Any]) -> Iterator[EntitlementsChanged]:
     """What the user may use by it, and until when."""
-    names = tuple(map(_text, said.get("entitlement_ids") or ()))
+    names = tuple(map(text_of, said.get("entitlement_ids") or ()))
     users = names_of(said)
     if not names or not users:
         return
@@ -123,9 +123,9 @@ def _entitlements(kind: str, said: Mapping[str, Any]) -> Iterator[EntitlementsCh
         user_id=user_in(users),
         user_names=users,
         names=names,
-        source=_text(said.get("original_transaction_id") or said["transaction_id"]),
-        product=_text(said["product_id"]),
-        store=_text(said["store"]),
+        source=text_of(said.get("original_transaction_id") or said["transaction_id"]),
+        product=text_of(said["product_id"]),
+        store=text_of(said["store"]),
         expires_at=expires_at,
         grace_ends_at=_time(said.get("grace_period_expiration_at_ms")),
         will_renew=expires_at is not None
@@ -138,8 +138,8 @@ def _entitlements(kind: str, said: Mapping[str, Any]) -> Iterator[EntitlementsCh
 def _moved(said: Mapping[str, Any]) -> tuple[ProviderEvent, ...]:
     """What one user had is another's now: they restored it on a device of theirs."""
     left, came = (
-        tuple(map(_text, said["transferred_from"])),
-        tuple(map(_text, said["transferred_to"])),
+        tuple(map(text_of, said["transferred_from"])),
+        tuple(map(text_of, said["transferred_to"])),
     )
     return (
         PurchasesMoved(
@@ -161,7 +161,7 @@ def names_of(said: Mapping[str, Any]) -> tuple[str, ...]:
         said.get("original_app_user_id"),
         *(said.get("aliases") or ()),
     )
-    return tuple(dict.fromkeys(_text(one) for one in found if one))
+    return tuple(dict.fromkeys(text_of(one) for one in found if one))
 
 
 def user_in(names: tuple[str, ...]) -> UUID | None:
@@ -187,7 +187,8 @@ def _for_a_person(reason: str) -> NeedsOperator:
     return NeedsOperator(references=(), reason=reason)
 
 
-def _text(said: Any) -> str:
+def text_of(said: Any) -> str:
+    """A name; TypeError for what is none."""
     if not isinstance(said, str) or not said:
         raise TypeError("a name is no text")
     return said
@@ -195,10 +196,10 @@ def _text(said: Any) -> str:
 
 def _currency(said: Mapping[str, Any]) -> str | None:
     found = said.get("currency")
-    return _text(found).upper() if found is not None else None
+    return text_of(found).upper() if found is not None else None
 
 
-def _cents(price: Any) -> int | None:
+def cents(price: Any) -> int | None:
     """A price in hundredths; nothing where it is unknown."""
     if price is None:
         return None

@@ -78,16 +78,23 @@ begin
 end;
 $$;
 
--- Notes what a purchase lets its user use, unless later word has come.
+-- Notes what a purchase lets its user use, unless later word has come. Where it is not said which purchase that is, it is
+-- the one of the same product.
 create or replace function app.note_entitlements(from_provider text, event jsonb) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     insert into public.provider_entitlements as e
         (user_id, provider, source, name, product, store, expires_at, grace_ends_at, will_renew, told_at)
-    select app.required_user_of_names(from_provider, event -> 'user_names'), from_provider, event ->> 'source', n.name,
-        event ->> 'product', event ->> 'store', (event ->> 'expires_at')::timestamptz,
+    select o.owner_id, from_provider,
+        coalesce(event ->> 'source', (
+            select k.source from public.provider_entitlements k
+            where k.provider = from_provider and k.user_id = o.owner_id and k.name = n.name
+                and split_part(k.product, ':', 1) = split_part(event ->> 'product', ':', 1)
+            order by k.told_at desc limit 1), (event ->> 'product') || ':' || o.owner_id),
+        n.name, event ->> 'product', event ->> 'store', (event ->> 'expires_at')::timestamptz,
         (event ->> 'grace_ends_at')::timestamptz, (event ->> 'will_renew')::boolean,
         (event ->> 'told_at')::timestamptz
-    from jsonb_array_elements_text(event -> 'names') as n (name) order by n.name
+    from app.required_user_of_names(from_provider, event -> 'user_names') as o (owner_id),
+        jsonb_array_elements_text(event -> 'names') as n (name) order by n.name
     on conflict (provider, source, name) do update
     set user_id = excluded.user_id, product = excluded.product, store = excluded.store,
         expires_at = excluded.expires_at, grace_ends_at = excluded.grace_ends_at, will_renew = excluded.will_renew,
@@ -117,6 +124,16 @@ begin
 end;
 $$;
 
+-- Users of whom nothing was heard though a subscription should have been renewed or have ended within the last two hours:
+-- its delivery may have been lost.
+create or replace function app.users_to_ask_about(for_provider text, at_most integer) returns setof uuid
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select distinct e.user_id from public.provider_entitlements e
+    where e.provider = for_provider and e.will_renew and e.told_at < coalesce(e.grace_ends_at, e.expires_at)
+        and coalesce(e.grace_ends_at, e.expires_at) between now() - interval '2 hours' and now()
+    limit at_most;
+$$;
+
 -- What a user may use now or could before, by each name the one that lasts longest: of purchases in app stores, and of the
 -- plan that they have.
 create or replace function app.entitlements_of(owner_id uuid)
@@ -140,6 +157,7 @@ $$;
 revoke execute on function
     app.user_id_in(text), app.user_of_names(text, jsonb), app.required_user_of_names(text, jsonb), app.note_user_names(text, jsonb, uuid),
     app.apply_user_event(text, jsonb), app.note_entitlements(text, jsonb), app.move_purchases(text, jsonb),
-    app.entitlements_of(uuid)
+    app.entitlements_of(uuid), app.users_to_ask_about(text, integer)
 from public;
+grant execute on function app.users_to_ask_about(text, integer) to service;
 grant execute on function app.entitlements_of(uuid) to authenticated, service;
