@@ -206,7 +206,7 @@ async def measure(
         owner = await asyncpg.connect(environment.owner_url)
         try:
             await owner.execute(BANK, activities)
-            await owner.execute("select app.set_free_daily_activities(1000)")
+            await owner.execute("select app.set_play_rules(1000, 0)")
             users = {row["user_id"] for row in await owner.fetch(PLAYERS, 2 * pairs)}
             rows = await owner.fetch(PAIRS, sorted(users))
             await owner.execute("analyze")
