@@ -129,9 +129,7 @@ async def ask_for_every_field(both: Both, world: World) -> None:
     Chance would reach what few objects have, deep inside others, only after thousands of operations.
     """
     for name, ids in world.ids.items():
-        # What is compared of partners has no ids: it lies one level deeper.
-        depth = 2 if name == "Partner" else 1
-        fragment = f"... on {name} {{ {everything_of(both.engine.schema.type_map[name], depth)} }}"
+        fragment = f"... on {name} {{ {everything_of(both.engine.schema.type_map[name], 1)} }}"
         await both.same(
             f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ {fragment} }} }}", {"ids": ids}
         )
