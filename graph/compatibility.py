@@ -7,9 +7,10 @@ from enum import Enum
 import strawberry
 
 from db.partners import tables
-from graph.engine.declare import backed_by, column, related_row, related_rows
+from graph.engine.declare import backed_by, column, global_id, related_row, related_rows
 from graph.engine.extending import extend
 from graph.partners import Partner
+from graph.shared.relay import Node
 from graph.surveys import MOST_ITEMS, SurveyDomain
 
 PARTS, MOST_COMPARED, MOST_CONFLICTS = 18, 2 * MOST_ITEMS, 20
@@ -100,10 +101,11 @@ class CompatibilityConflict:
     )
 
 
-@backed_by(tables.Compatibility)
-class Compatibility:
+@backed_by(tables.Compatibility, prefix="compatibility")
+class Compatibility(Node):
     """How well a user and a partner fit, by the newest profiles of both."""
 
+    id: strawberry.ID = global_id()
     score: int = column(description="0 to 100.")
     word: CompatibilityWord = column(description="The word for it.")
     domains: list[CompatibilityDomain] = related_rows(

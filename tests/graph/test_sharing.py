@@ -34,7 +34,7 @@ PARTNER = f"""displayName status shared demographics {{ {DEMOGRAPHICS} }} survey
 SEE = f"{{ viewer {{ partners(first: 10) {{ nodes {{ {PARTNER} }} }} }} }}"
 NODES = f"""query($ids: [ID!]!) {{ nodes(ids: $ids) {{ __typename
   ... on Demographics {{ {DEMOGRAPHICS} }} ... on SurveyProfile {{ {PROFILE} }}
-  ... on Boundary {{ itemId kind }} ... on SurveyRun {{ id answers {{ itemId value }} }}
+  ... on Compatibility {{ score }} ... on Boundary {{ itemId kind }} ... on SurveyRun {{ id answers {{ itemId value }} }}
   ... on User {{ id }} ... on Partner {{ id }} }} }}"""
 FIND = """query($id: ID!) { viewer { partners(where: {surveyProfile: {id: {eq: $id}}}) {
   nodes { id } } } }"""
@@ -121,7 +121,9 @@ async def ids_of(circle: Circle) -> dict[str, str]:
         "user": f"user_{circle.ada.user_id}",
     }
     partners = await circle.owner.fetch(
-        "select 'partner_' || id as id from partners where user_id = $1", circle.ada.user_id
+        "select 'partner_' || id as id from partners where user_id = $1 union all"
+        " select 'compatibility_' || connection_id from compatibilities where user_id = $1",
+        circle.ada.user_id,
     )
     return (
         {row["name"]: row["id"] for row in rows}

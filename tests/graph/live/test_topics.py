@@ -49,6 +49,7 @@ UNWATCHED = {
     "Consent": "changes by what its owner does",
     "AiRequestLog": "for admins, and it never changes",
     "DataExport": "asked for again until it is ready, and a mail tells of it",
+    "Compatibility": "partnersChanged tells when it was worked out",
     "Demographics": "changes by what its owner does",
     "LegalDocument": "loaded by the seed",
     "Passkey": "changes by what its owner does",

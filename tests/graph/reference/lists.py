@@ -174,7 +174,9 @@ class List:
                 holds &= await self._related(object_type(field.type), spec, row, given)
                 continue
             assert isinstance(spec, Column | GlobalId)
-            column = (spec.name if isinstance(spec, Column) else "id") or python_name(field)
+            backing = backing_of(graph_type)
+            assert backing is not None
+            column = (spec.name if isinstance(spec, Column) else backing.key) or python_name(field)
             for word, operand in given.items():
                 value = _operand(operand, graph_type if isinstance(spec, GlobalId) else None)
                 found = row.values[column]

@@ -599,6 +599,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **sync_ids(ADA),
         **chat_ids(ADA),
         "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
+        "Compatibility": [f"compatibility_{known(ADA, 'partner', n)}" for n in range(2)],
         "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
         **activity_ids(ADA),
         "AuditEntry": [
