@@ -1,4 +1,4 @@
-"""Rows of sync in the world of both ways."""
+"""Rows of sync, and of what users say of themselves, in the world of both ways."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ STATUSES = ("OPEN", "SETTLED", "RESOLVED", "DELETED")
 
 async def add_sync_rows(owner: asyncpg.Connection, user: Actor) -> None:
     """Makes conflicts in every state, about the user's first profile."""
+    await add(
+        owner,
+        "user_profiles",
+        user_id=user.user_id,
+        synthesis=DOCUMENT,
+        location=TEXTS[3],
+        preferences=DOCUMENT,
+        created_at=TIMESTAMPS[0],
+        updated_at=TIMESTAMPS[2],
+    )
     async with rows_with_a_past(owner, "sync_conflicts"):
         for n, status in enumerate(STATUSES):
             is_resolved = status == "RESOLVED"
@@ -37,4 +47,7 @@ async def add_sync_rows(owner: asyncpg.Connection, user: Actor) -> None:
 
 def sync_ids(user: Actor) -> dict[str, list[str]]:
     """The global ids of them, by type."""
-    return {"SyncConflict": [f"syncConflict_{known(user, 'sync conflict', n)}" for n in range(4)]}
+    return {
+        "SyncConflict": [f"syncConflict_{known(user, 'sync conflict', n)}" for n in range(4)],
+        "UserProfile": [f"userProfile_{user.user_id}"],
+    }
