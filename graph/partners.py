@@ -41,7 +41,9 @@ class PartnerRequest(Node):
     """Somebody asks somebody else to connect."""
 
     id: strawberry.ID = global_id()
-    email: str = column(description="The address that was asked.")
+    email: str | None = column(
+        description="The address as it was typed; null where a remembered partner was asked."
+    )
     requester_name: str | None = column(description="The name of whoever asks, as it was then.")
     status: PartnerRequestStatus = column(description="Where it stands.")
 
@@ -129,6 +131,10 @@ class AcceptPartnerInput:
 @strawberry.input(description="A request to answer.")
 class DeclinePartnerInput:
     request_id: strawberry.ID = strawberry.field(description="The request's global id.")
+    block: bool = strawberry.field(
+        default=False,
+        description="Whether the requester cannot ask the caller again; they are not told.",
+    )
 
 
 @strawberry.input(description="A request to take back.")
@@ -198,7 +204,7 @@ async def decline_partner(context: Context, input: DeclinePartnerInput) -> Outco
     """Declines a request."""
     context.signed_in()
     request_id = uuid_from_global_id(input.request_id, "partnerRequest", "input", "requestId")
-    return Outcome(operations.decline(request_id), {"request": RESULT})
+    return Outcome(operations.decline(request_id, with_block=input.block), {"request": RESULT})
 
 
 async def cancel_partner_request(context: Context, input: CancelPartnerRequestInput) -> Outcome:

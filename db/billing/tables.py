@@ -77,6 +77,7 @@ class ProductPrice(Base):
         Index("uq_product_prices_price_id", "provider", "price_id", unique=True),
     )
     access = Access(read=Through("product_id"), hidden=("price_id", "edited"), service=("SELECT",))
+    quota = Bound("One for each product and provider, which admins set.")
 
 
 class OrderStatus(State):

@@ -13,7 +13,7 @@ from db.partners.comparing import compared
 
 _REQUEST = SqlFunction[UUID]("app.request_partner", "uuid", email="text", email_key="text")
 _ACCEPT = SqlFunction[UUID]("app.accept_partner", "uuid", wanted="uuid")
-_DECLINE = SqlFunction[UUID]("app.decline_partner", "uuid", wanted="uuid")
+_DECLINE = SqlFunction[UUID]("app.decline_partner", "uuid", wanted="uuid", with_block="boolean")
 _CANCEL = SqlFunction[UUID]("app.cancel_partner_request", "uuid", wanted="uuid")
 _DISCONNECT = SqlFunction[UUID]("app.disconnect_partner", "uuid", wanted="uuid")
 _REMOVE = SqlFunction[UUID]("app.remove_partner", "uuid", wanted="uuid")
@@ -43,9 +43,9 @@ def accept(request_id: UUID) -> FunctionCall[UUID]:
     return _ACCEPT(wanted=request_id)
 
 
-def decline(request_id: UUID) -> FunctionCall[UUID]:
-    """Declines a request; gives it."""
-    return _DECLINE(wanted=request_id)
+def decline(request_id: UUID, *, with_block: bool) -> FunctionCall[UUID]:
+    """Declines a request, and blocks whoever asked where that is wanted; gives the request."""
+    return _DECLINE(wanted=request_id, with_block=with_block)
 
 
 def cancel(request_id: UUID) -> FunctionCall[UUID]:

@@ -28,7 +28,8 @@ begin
 end;
 $$;
 
--- Connects two users, whose lock is held; each begins with the default of what they share.
+-- Connects two users, whose lock is held. Each begins with the default of what they share; who showed less before
+-- goes on with that, so that nobody sees more by leaving and coming back.
 create or replace function app.connect_partners(one uuid, other uuid) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -38,9 +39,13 @@ begin
     where mine.id in (one, other)
     order by mine.id
     on conflict (user_id, partner_id) do update
-    set display_name = excluded.display_name, status = 'CONNECTED', sharing = 'OVERLAPPING', shared = 'OVERLAPPING',
+    set display_name = excluded.display_name, status = 'CONNECTED',
+        sharing = case p.sharing when 'ALL' then 'OVERLAPPING' else p.sharing end,
         connected_at = case p.status when 'CONNECTED' then p.connected_at else clock_timestamp() end,
         last_used_at = clock_timestamp();
+    update public.partners p set shared = theirs.sharing from public.partners theirs
+    where (p.user_id, p.partner_id) in ((one, other), (other, one))
+        and theirs.user_id = p.partner_id and theirs.partner_id = p.user_id and p.shared <> theirs.sharing;
     perform app.queue_comparison(one, other);
     perform app.drop_old_partners(one);
     perform app.drop_old_partners(other);
@@ -54,6 +59,9 @@ create or replace function app.deliver_partner_request(wanted uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     mails_an_hour constant integer := 5;
+    -- Whoever asks again and again is on the list, and wakes nobody.
+    told_of_one constant integer := 3;
+    told_in_all constant integer := 20;
     request public.partner_requests;
     requester public.users;
     known public.users;
@@ -77,10 +85,13 @@ begin
     select * into requester from public.users u where u.id = request.requester_id;
     if (select count(*) from public.partner_requests r
         where r.email_key = request.email_key and r.created_at > now() - interval '1 hour') <= mails_an_hour then
-        perform app.queue_email('partner_request', request.email, coalesce(known.locale, requester.locale), known.id,
+        perform app.queue_email('partner_request', coalesce(request.email, known.email), coalesce(known.locale, requester.locale), known.id,
             jsonb_build_object('requester', requester.email, 'expires_at', request.expires_at));
     end if;
-    if known.id is not null then
+    if known.id is not null and (select count(*) <= told_in_all
+            and count(*) filter (where r.requester_id = request.requester_id) <= told_of_one
+        from public.partner_requests r
+        where r.email_key = request.email_key and r.created_at > now() - interval '1 hour') then
         perform app.notify(known.id, 'GENERAL', 'notifications.partnerRequest.title',
             'notifications.partnerRequest.message', jsonb_build_object(
                 'name', coalesce(requester.display_name, requester.email),
@@ -91,7 +102,8 @@ $$;
 
 -- Asks an e-mail address to connect and returns the request. Known and unknown addresses and those who have
 -- blocked the caller have the same answer for the same work: what is different is a job's. While a request is pending
--- it stays the only one; who asks somebody that has asked them accepts.
+-- it stays the only one; who asks somebody that has asked them accepts. `email` is what the caller typed, and null
+-- where they did not type it.
 create or replace function app.request_partner(email text, email_key text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -194,11 +206,16 @@ begin
 end;
 $$;
 
--- Declines a request and returns it.
-create or replace function app.decline_partner(wanted uuid) returns uuid
+-- Declines a request and returns it; with a block, the requester cannot reach the caller again.
+create or replace function app.decline_partner(wanted uuid, with_block boolean) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    request public.partner_requests := app.required_partner_request(wanted, false);
 begin
-    perform app.required_partner_request(wanted, false);
+    if with_block then
+        insert into public.partner_blocks (user_id, blocked_id) values (request.recipient_id, request.requester_id)
+        on conflict do nothing;
+    end if;
     update public.partner_requests r set status = 'DECLINED', ended_at = clock_timestamp() where r.id = wanted;
     return wanted;
 end;
@@ -292,7 +309,8 @@ begin
     if partner.status = 'CONNECTED' then
         perform app.refuse('BAD_USER_INPUT', 'You are connected already.', '{"path": ["input", "partnerId"]}');
     end if;
-    return app.request_partner(theirs.email, theirs.email_key);
+    -- An address that they have changed meanwhile is not told.
+    return app.request_partner(null, theirs.email_key);
 end;
 $$;
 
@@ -339,11 +357,11 @@ $$;
 
 revoke execute on function app.rename_partner(), app.lock_pair(uuid, uuid), app.drop_old_partners(uuid), app.connect_partners(uuid, uuid),
     app.deliver_partner_request(uuid), app.request_partner(text, text),
-    app.required_partner_request(uuid, boolean), app.accept_partner(uuid), app.decline_partner(uuid),
+    app.required_partner_request(uuid, boolean), app.accept_partner(uuid), app.decline_partner(uuid, boolean),
     app.cancel_partner_request(uuid), app.required_partner(uuid), app.disconnect_partner(uuid),
     app.remove_partner(uuid), app.block_partner(uuid), app.reconnect_partner(uuid), app.set_sharing(uuid, text),
     app.expire_partner_requests(integer) from public;
-grant execute on function app.request_partner(text, text), app.accept_partner(uuid), app.decline_partner(uuid),
+grant execute on function app.request_partner(text, text), app.accept_partner(uuid), app.decline_partner(uuid, boolean),
     app.cancel_partner_request(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid), app.block_partner(uuid),
     app.reconnect_partner(uuid), app.set_sharing(uuid, text) to authenticated;
 grant execute on function app.expire_partner_requests(integer), app.deliver_partner_request(uuid) to service;

@@ -72,7 +72,7 @@ class PartnerRequest(Base):
     id: Mapped[UuidKey]
     requester_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     requester_name: Mapped[str | None]
-    email: Mapped[str]
+    email: Mapped[str | None]
     email_key: Mapped[str]
     recipient_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     status: Mapped[str] = mapped_column(server_default=PartnerRequestStatus.PENDING)

@@ -73,6 +73,11 @@ create or replace function app.pressure(inhibition double precision) returns dou
 language sql immutable
 return case when inhibition >= 0.65 then -0.15 when inhibition >= 0.5 then -0.05 else 0 end;
 
+-- The boundary of somebody to whom a thing is done, as the item of who does it; a limit is the same for both.
+create or replace function app.as_doer(item text) returns text
+language sql immutable
+return case when item ~ '^[A-Z][0-9]+[ab]$' then app.other_side(item) else item end;
+
 -- A text with the names of the two in it.
 create or replace function app.with_names(text text, active text, partner text) returns text
 language sql immutable
@@ -82,8 +87,9 @@ return replace(replace(text, '{active}', coalesce(active, '…')), '{partner}', 
 --
 -- One statement: what is known of the two, then candidates from a random place in the bank on, which
 -- have passed every rule, and of these the best. The rules: level and below, audience, anatomy, the boundaries
--- of who is given it (soft ones count up to R; of somebody without an account those of all others), nothing
--- that they were given within a year and their last 100, no third of a theme in a row.
+-- of who is given it, and of a dare those of the other one, to whom it may be done (soft ones count up to R; of
+-- somebody without an account those of all others), nothing that they were given within a year and their last 100,
+-- no third of a theme in a row.
 --
 -- The planner takes those that pass for far fewer than they are, and would sort all of them. So it may not: it
 -- reads the index in its order, and ends when there are enough.
@@ -108,6 +114,9 @@ begin
             case when active.user_id is not null then array[active.user_id]
                 else array(select p.user_id from public.play_players p
                     where p.session_id = session.id and p.status = 'JOINED') end as guarded,
+            case when wanted_kind = 'TRUTH' then '{}' when active.user_id is not null then array[partner.user_id]
+                else array(select p.user_id from public.play_players p
+                    where p.session_id = session.id and p.status = 'JOINED') end as acted_on,
             case when (select count(*) from public.play_players p
                 where p.session_id = session.id and p.status <> 'LEFT') > 2 then 'GROUPS' else 'COUPLES' end as audience,
             case when likes_alike then active.user_id else partner.user_id end as other_id
@@ -116,7 +125,10 @@ begin
         select
             people.audience,
             array(select b.item_id from public.boundaries b where b.user_id = any (people.guarded)
-                and (b.kind = 'HARD' or b.kind = 'SOFT' and session.level <> 'X')) as closed,
+                    and (b.kind = 'HARD' or b.kind = 'SOFT' and session.level <> 'X')
+                union all
+                select app.as_doer(b.item_id) from public.boundaries b where b.user_id = any (people.acted_on)
+                    and (b.kind = 'HARD' or b.kind = 'SOFT' and session.level <> 'X')) as closed,
             case when active.user_id is not null then
                 array(select h.activity_id from public.play_history h
                     where h.user_id = active.user_id and h.shown_at > now() - interval '1 year'

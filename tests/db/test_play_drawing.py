@@ -160,6 +160,26 @@ async def test_boundaries_of_who_is_given_it(
     assert await game.gives(active=2, partner=1) == "one", "the other's do not count"
 
 
+@pytest.mark.parametrize(
+    ("kind", "boundary", "keys", "is_given"),
+    [
+        ("DARE", "impact", {"limit_keys": ["impact"]}, False),
+        ("DARE", "B16a", {"preference_keys": ["B16b"]}, False),
+        ("DARE", "B16b", {"preference_keys": ["B16a"]}, False),
+        ("DARE", "B16a", {"preference_keys": ["B16a"]}, True),
+        ("DARE", "B21", {"preference_keys": ["B21"]}, False),
+        ("TRUTH", "B29", {"preference_keys": ["B29"]}, True),
+    ],
+)
+async def test_a_dare_keeps_the_boundaries_of_the_one_to_whom_it_is_done(
+    game: Game, kind: str, boundary: str, keys: dict[str, list[str]], is_given: bool
+) -> None:
+    await game.activity("one", kind=kind, **keys)
+    assert await game.gives(kind=kind) == "one"
+    await game.boundary(2, boundary)
+    assert await game.gives(kind=kind) == ("one" if is_given else None)
+
+
 async def test_for_somebody_without_an_account_everybodys_boundaries_count(game: Game) -> None:
     await game.player(3, status="PRESENT")
     await game.activity("one", limit_keys=["impact"])

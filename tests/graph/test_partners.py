@@ -30,12 +30,14 @@ CALLS = {
             ("block", "blockPartner", "partnerId", "errors { code }"),
         )
     },
+    "declineAndBlock": f"""mutation($id: ID!) {{
+      answer: declinePartner(input: {{requestId: $id, block: true}}) {{ {REQUEST} }} }}""",
     "share": """mutation($id: ID!, $level: SharingLevel!) {
       answer: setSharing(input: {partnerId: $id, level: $level}) {
         partner { sharing shared } errors { code } } }""",
     "see": """{ answer: viewer {
       partners { nodes { id displayName status sharing shared } }
-      partnerRequests { nodes { id status } } sentPartnerRequests { nodes { id status } } } }""",
+      partnerRequests { nodes { id status } } sentPartnerRequests { nodes { id status email } } } }""",
 }
 
 
@@ -142,6 +144,27 @@ async def test_a_request_ends_once(two: Two, call: str, status: str) -> None:
     assert await two.codes("accept", two.bob, id=request["id"]) == ["NOT_FOUND"]
 
 
+async def test_who_declines_may_block_a_stranger(two: Two) -> None:
+    request = await two.requested(two.ada, two.bob)
+    declined = await two("declineAndBlock", two.bob, id=request["id"])
+    assert declined["request"]["status"] == "DECLINED"
+    again = await two.requested(two.ada, two.bob)
+    assert again["status"] == "PENDING", "who is blocked is not told"
+    received = (await two("see", two.bob))["partnerRequests"]["nodes"]
+    assert [one["id"] for one in received] == [request["id"]]
+
+
+async def test_who_asks_again_and_again_wakes_nobody(two: Two) -> None:
+    for _ in range(5):
+        request = await two.requested(two.ada, two.bob)
+        await two("cancel", two.ada, id=request["id"])
+    told = await two.owner.fetchval(
+        "select count(*) from notifications where user_id = $1", two.bob.user_id
+    )
+    assert told == 3
+    assert len((await two("see", two.bob))["partnerRequests"]["nodes"]) == 5
+
+
 async def test_a_request_is_open_for_five_minutes_by_the_database(two: Two) -> None:
     request = await two.requested(two.ada, two.bob)
     key = UUID(request["id"].partition("_")[2])
@@ -173,6 +196,29 @@ async def test_sharing_and_disconnecting_concern_both(two: Two) -> None:
     (partner,) = (await two("see", two.bob))["partners"]["nodes"]
     # Who connects again shares the default again.
     assert (partner["status"], partner["shared"]) == ("CONNECTED", "OVERLAPPING")
+
+
+async def test_coming_back_shows_no_more_than_before_and_no_address(two: Two) -> None:
+    of_bob, of_ada = await two.connected()
+    await two("share", two.ada, id=of_bob, level="DEMOGRAPHICS")
+    await two("disconnect", two.bob, id=of_ada)
+    await two.owner.execute(
+        "update users set email = 'moved.' || email, email_key = 'moved.' || email_key where id = $1",
+        two.ada.user_id,
+    )
+    again = (await two("reconnect", two.bob, id=of_ada))["request"]
+    sent = (await two("see", two.bob))["sentPartnerRequests"]["nodes"]
+    assert [one["email"] for one in sent if one["id"] == again["id"]] == [None]
+    await two.deliver(again)
+    mailed = await two.owner.fetchval(
+        "select count(*) from emails where template = 'partner_request' and user_id = $1"
+        " and recipient like 'moved.%'",
+        two.ada.user_id,
+    )
+    assert mailed == 1
+    assert await two.codes("accept", two.ada, id=again["id"]) == []
+    (partner,) = (await two("see", two.bob))["partners"]["nodes"]
+    assert (partner["status"], partner["shared"]) == ("CONNECTED", "DEMOGRAPHICS")
 
 
 async def test_ten_partners_are_kept_and_who_is_dropped_is_disconnected(two: Two) -> None:
