@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 @every("*/15 * * * *")
-async def ask_about_subscribers(services: WorkerServices) -> None:
+async def ask_revenuecat(services: WorkerServices) -> None:
     """Ask RevenueCat about subscriptions that should have been renewed or ended by now."""
     inbox = services.of(inbox_of)
     provider = inbox.providers.get(NAME)

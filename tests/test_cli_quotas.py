@@ -39,7 +39,7 @@ async def test_a_limit_is_set_and_taken_back(server: RunningServer) -> None:
 
 def test_what_is_not_there_is_said_with_what_is(server: RunningServer) -> None:
     for given, said in (
-        (("set", "profile", "GUEST", "--rows", "1"), "profiles, uploads"),
+        (("set", "profile", "GUEST", "--rows", "1"), ", profiles, "),
         (("set", "profiles", "gold", "--rows", "1"), "GUEST, MEMBER, enterprise, free, pro"),
         (("set", "profiles", "pro"), "--rows, --megabytes or both"),
         (("reset", "profiles", "pro"), "Nobody has set profiles for pro"),

@@ -11,7 +11,9 @@ from db.core.actor import SERVICE
 from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.pool import Database
 
-_REDEEM = SqlFunction[UUID]("app.redeem_referral_code", "uuid", given_code="text", device="bytea")
+_REDEEM = SqlFunction[UUID](
+    "app.redeem_referral_code", "uuid", given_code="text", device="bytea"
+).noting_place()
 _CLAIM = SqlFunction[None]("app.claim_referral", "void", address_key="text", given_code="text")
 BEGIN_CLAIMED = SqlFunction[int]("app.begin_claimed_referrals", "integer", at_most="integer")
 _DUE = SqlFunction[UUID]("app.due_referrals", "uuid", at_most="integer")

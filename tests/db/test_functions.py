@@ -12,6 +12,7 @@ from db.core.erasing_functions import erasing_functions
 from db.core.functions import Function, outdated, read_functions, replace_functions, statements
 from db.core.groups import group_functions
 from db.core.merging import merge_functions
+from db.core.own_values import own_values_functions
 from db.core.rereading import reread_functions
 from db.core.writes import write_functions
 from db.embedded.database import EmbeddedDatabase
@@ -59,6 +60,7 @@ async def run_the_files(connection: asyncpg.Connection) -> None:
         await connection.execute((DB / name).read_text())
     generated = (
         group_functions,
+        own_values_functions,
         reread_functions,
         write_functions,
         erasing_functions,

@@ -53,6 +53,12 @@ SPEND = """mutation { spendCredits(input: {amount: 1, idempotencyKey: "k"}) {
 WATCH = "subscription { creditsChanged { credits { balance } } }"
 # Everything that a key with WRITE may do; what is not here takes a session.
 OPEN = {
+    "analyzeProfile",
+    "cancelChatReply",
+    "resolveConflict",
+    "sendChatMessage",
+    "syncProfiles",
+    "updateUserProfile",
     "cancelGeneration",
     "createGeneration",
     "createProfile",

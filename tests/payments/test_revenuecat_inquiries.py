@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.entitlements.operations import users_to_ask_about
-from jobs.entitlements import ask_about_subscribers
+from jobs.entitlements import ask_revenuecat
 from payments.revenuecat import RevenueCatProvider
 from settings import Settings
 
@@ -182,6 +182,6 @@ async def test_the_job_asks_about_those_of_whom_nothing_was_heard(
     services = SimpleNamespace(
         database=store.shop.database, of=lambda _: store.shop.inbox, wake=lambda: None
     )
-    await ask_about_subscribers(services)  # type: ignore[arg-type]
+    await ask_revenuecat(services)  # type: ignore[arg-type]
     assert await store.entitlement(buyer) == (True, NOW + 2 * MONTH, True)
     assert await users_to_ask_about(store.shop.database, NAME, 10) == []
