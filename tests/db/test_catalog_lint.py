@@ -100,7 +100,7 @@ CALLABLE = {
         "app.accept_partner(uuid)",
         "app.block_partner(uuid)",
         "app.cancel_partner_request(uuid)",
-        "app.decline_partner(uuid)",
+        "app.decline_partner(uuid,boolean)",
         "app.disconnect_partner(uuid)",
         "app.reconnect_partner(uuid)",
         "app.remove_partner(uuid)",

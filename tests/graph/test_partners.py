@@ -126,9 +126,12 @@ async def test_accepting_connects_both_and_tells_who_asked(two: Two) -> None:
 
 
 async def test_requests_in_both_directions_at_once_make_one_connection(two: Two) -> None:
-    one, other = await asyncio.gather(
-        two.requested(two.ada, two.bob), two.requested(two.bob, two.ada)
+    answers = await asyncio.gather(
+        two("request", two.ada, e=email(two.bob)), two("request", two.bob, e=email(two.ada))
     )
+    assert [answer["errors"] for answer in answers] == [[], []]
+    one, other = (answer["request"] for answer in answers)
+    await two.deliver(one)
     assert {one["status"], other["status"]} == {"PENDING", "ACCEPTED"}
     assert one["id"] == other["id"]
     for actor in (two.ada, two.bob):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -340,12 +341,13 @@ async def test_a_killed_worker_sends_nothing_twice(
         cwd=ROOT,
         env={**os.environ, "SMTP_URL": settings.smtp_url, "MAIL_FROM": settings.mail_from},
     )
+    first, second = (f"{uuid4()}@example.test" for _ in range(2))
     try:
         server.hangs = {"DATA"}
-        handed_over = await queued(database)
+        handed_over = await queued(database, recipient=first)
         await eventually(_steps(server, "DATA", 1), 30)
         server.hangs = {"RCPT"}
-        announced = await queued(database)
+        announced = await queued(database, recipient=second)
         await eventually(_steps(server, "RCPT", 2), 30)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -360,8 +362,9 @@ async def test_a_killed_worker_sends_nothing_twice(
 
     await eventually(both_were_looked_at, 30)
     assert (await email_row(owner, handed_over))["status"] == "SENDING"
-    assert len(server.letters) == 1
-    assert server.steps.count("DATA") == 2
+    # What else the schedule sends in the meantime is of other tests.
+    reached = [to for letter in server.letters for to in letter.rcpt_tos]
+    assert [to for to in reached if to in {first, second}] == [second]
 
 
 async def test_a_loss_of_the_database_after_the_letter_was_taken_sends_it_once(

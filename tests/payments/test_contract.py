@@ -360,8 +360,9 @@ async def test_a_buyer_is_told_of_money_that_goes_back_and_of_low_credits(shop: 
     await shop.spend(buyer, 20)
     for _ in range(2):
         await shop.tell("DISPUTED", told.but(amount_cents=100))
+    whole = told.but(refund=shop.new_id())
     for _ in range(2):
-        await shop.tell("REFUNDED", told.but(refund="whole"))
+        await shop.tell("REFUNDED", whole)
     notices = await shop.owner.fetch(
         "select title_key, data ->> 'order' as of_order, data ->> 'available' as available"
         " from notifications where user_id = $1",
