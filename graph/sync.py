@@ -62,6 +62,9 @@ class SyncFieldGroup(Enum):
     NAME = strawberry.enum_value("NAME", description="`name`.")
     THUMBNAIL = strawberry.enum_value("THUMBNAIL", description="`thumbnail`.")
     ANALYSIS = strawberry.enum_value("ANALYSIS", description="`analysis`.")
+    CHAT = strawberry.enum_value(
+        "CHAT", description="Messages that were sent to a profile which was deleted."
+    )
     PROFILE = strawberry.enum_value("PROFILE", description="The whole profile, which was deleted.")
     DELETION = strawberry.enum_value(
         "DELETION", description="That it was deleted; it was changed later."
