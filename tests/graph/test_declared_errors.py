@@ -557,6 +557,26 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
+async def invited_without_a_seat(stage: Stage) -> str:
+    await stage.owner.execute(
+        "insert into organization_plans"
+        " (id, name, workflows, calls_per_month, campaigns, seats, sort_order, is_active)"
+        " values ('one-seat', 'One seat', 1, 1, 1, 1, 1, false) on conflict do nothing"
+    )
+    invited = await stage.owner.fetchval(
+        "with inviter as (insert into users (email) values ($2) returning id), made as ("
+        " insert into organizations (name, plan_id) values ('Full', 'one-seat') returning id),"
+        " member as (insert into organization_members (organization_id, user_id, role)"
+        "  select m.id, i.id, 'OWNER' from made m, inviter i)"
+        " insert into organization_invitations"
+        " (organization_id, email, email_key, role, expires_at, invited_by)"
+        " select m.id, u.email, u.email_key, 'VIEWER', now() + interval '1 day', i.id"
+        " from users u, made m, inviter i where u.id = $1 returning id",
+        stage.actor.user_id, f"{uuid4()}@example.test",
+    )  # fmt: skip
+    return f'{{token: "{invitation_tokens().token(invited)}"}}'
+
+
 async def last_owner(stage: Stage) -> str:
     wanted = UUID((await organization(stage)).partition("_")[2])
     await stage.owner.execute(
@@ -946,7 +966,11 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "LIMIT_EXCEEDED": invited_many,
     },
     "revokeInvitation": {"NOT_FOUND": f'{{id: "organizationInvitation_{UUID(int=1)}"}}'},
-    "acceptInvitation": {"NOT_FOUND": '{token: "none"}', "LIMIT_EXCEEDED": invited_to_many},
+    "acceptInvitation": {
+        "NOT_FOUND": '{token: "none"}',
+        "LIMIT_EXCEEDED": invited_to_many,
+        "PLAN_LIMIT_REACHED": invited_without_a_seat,
+    },
     "setMemberRole": {
         "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
         "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s", role: ADMIN}'),
