@@ -32,8 +32,8 @@ MANAGERS = ("OWNER", "ADMIN")
 class Organization(Base):
     """People who have rows in common. `updated_at` also tells that its members changed.
 
-    `plan_id` is the plan that counts now, `seats` how many of its seats are subscribed. The month of
-    calls begins on the `usage_reset_day`.
+    `plan_id` is the plan that counts now, `seats` how many of its seats are subscribed. The month
+    of calls begins on the `usage_reset_day`.
     """
 
     __tablename__ = "organizations"
