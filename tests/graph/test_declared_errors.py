@@ -48,6 +48,7 @@ from . import (
     billing_errors,
     chat_errors,
     identity_errors,
+    organization_errors,
     play_errors,
     purchase_errors,
     referral_errors,
@@ -557,26 +558,6 @@ async def invited_to_many(stage: Stage) -> str:
     return f'{{token: "{invitation_tokens().token(invited)}"}}'
 
 
-async def invited_without_a_seat(stage: Stage) -> str:
-    await stage.owner.execute(
-        "insert into organization_plans"
-        " (id, name, workflows, calls_per_month, campaigns, seats, sort_order, is_active)"
-        " values ('one-seat', 'One seat', 1, 1, 1, 1, 1, false) on conflict do nothing"
-    )
-    invited = await stage.owner.fetchval(
-        "with inviter as (insert into users (email) values ($2) returning id), made as ("
-        " insert into organizations (name, plan_id) values ('Full', 'one-seat') returning id),"
-        " member as (insert into organization_members (organization_id, user_id, role)"
-        "  select m.id, i.id, 'OWNER' from made m, inviter i)"
-        " insert into organization_invitations"
-        " (organization_id, email, email_key, role, expires_at, invited_by)"
-        " select m.id, u.email, u.email_key, 'VIEWER', now() + interval '1 day', i.id"
-        " from users u, made m, inviter i where u.id = $1 returning id",
-        stage.actor.user_id, f"{uuid4()}@example.test",
-    )  # fmt: skip
-    return f'{{token: "{invitation_tokens().token(invited)}"}}'
-
-
 async def last_owner(stage: Stage) -> str:
     wanted = UUID((await organization(stage)).partition("_")[2])
     await stage.owner.execute(
@@ -969,7 +950,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "acceptInvitation": {
         "NOT_FOUND": '{token: "none"}',
         "LIMIT_EXCEEDED": invited_to_many,
-        "PLAN_LIMIT_REACHED": invited_without_a_seat,
+        "PLAN_LIMIT_REACHED": organization_errors.invited_without_a_seat,
     },
     "setMemberRole": {
         "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
