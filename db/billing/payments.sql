@@ -110,6 +110,9 @@ begin
     if kind in ('EntitlementsChanged', 'UserNamed', 'PurchasesMoved') then
         perform app.apply_user_event(from_provider, event);
         return;
+    elsif kind in ('SubscriptionTold', 'InvoiceTold', 'SubscriptionCheckoutEnded') then
+        perform app.apply_billing_event(from_provider, event);
+        return;
     end if;
     order_id := app.order_of_event(from_provider, event);
     if kind = 'Refunded' and event ->> 'payment_id' is null then
