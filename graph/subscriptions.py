@@ -332,7 +332,6 @@ def _wanted(
 
 
 _ASKED = (
-    ErrorCode.BAD_USER_INPUT,
     ErrorCode.NOT_FOUND,
     ErrorCode.INVALID_STATE,
     ErrorCode.PROVIDER_NOT_CONFIGURED,
@@ -348,7 +347,12 @@ class SubscriptionsMutation:
     create_subscription: CreateSubscriptionPayload | None = mutation(
         create_subscription,
         CreateSubscriptionInput,
-        errors=(*_ASKED, ErrorCode.REDIRECT_NOT_ALLOWED, ErrorCode.IDEMPOTENCY_CONFLICT),
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            *_ASKED,
+            ErrorCode.REDIRECT_NOT_ALLOWED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
         description="Subscribe an organization, or oneself, to a plan that Stripe renews: opens a "
         "page to pay on. What the plan allows counts once it is paid. Another page that is open is "
         "closed. For owners of the organization; not for guests.",
@@ -356,13 +360,13 @@ class SubscriptionsMutation:
     preview_plan_change: PreviewPlanChangePayload | None = mutation(
         preview_plan_change,
         PreviewPlanChangeInput,
-        errors=_ASKED,
+        errors=(ErrorCode.BAD_USER_INPUT, *_ASKED),
         description="Ask what a change of plan, interval or seats would cost now; nothing changes.",
     )
     change_subscription: SubscriptionPayload | None = mutation(
         change_subscription,
         ChangeSubscriptionInput,
-        errors=_ASKED,
+        errors=(ErrorCode.BAD_USER_INPUT, *_ASKED),
         description="Change plan, interval or seats at once. What that costs for the rest of the "
         "period is paid now, or nothing changes (PROVIDER_REFUSED); what it gives back is kept for "
         "later invoices.",

@@ -26,7 +26,7 @@ async def lapse_subscriptions(database: Database) -> None:
 
 
 @every("*/5 * * * *")
-async def ask_about_subscriptions(services: WorkerServices) -> None:
+async def ask_subscriptions(services: WorkerServices) -> None:
     """Ask about subscriptions of which something was due: a webhook may have been lost."""
     inbox = services.of(inbox_of)
     for one in await operations.subscriptions_to_ask(services.database, AT_ONCE):

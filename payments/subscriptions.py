@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
-from db.billing.operations import find_payment_customer, note_payment_customer
+from db.billing.operations import check_portal, find_payment_customer, note_payment_customer
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, not_found
 from db.core.pool import Database
@@ -17,6 +17,7 @@ from db.subscriptions.operations import ChangingSubscription, OpenSubscription
 from payments.base import (
     BillsSubscriptions,
     ChangePreview,
+    KeepsCustomers,
     NewSubscription,
     PaymentProvider,
     ProviderEvent,
@@ -143,10 +144,29 @@ class Subscriptions:
         )
         return Subscribed(opened.subscription_id, url)
 
+    async def portal(
+        self, actor: Actor, organization_id: UUID, *, provider: str, return_url: str | None
+    ) -> str:
+        """The address of the page where an organization's bills are seen, for who manages it."""
+        check_portal(return_url, origins=self._origins, takes_any=self._takes_any_return)
+        shop: object = self._providers.get(provider)
+        if not isinstance(shop, KeepsCustomers):
+            raise provider_not_configured("input", "provider")
+        customer = await operations.find_customer(self._database, actor, organization_id, provider)
+        if customer is None:
+            raise DomainError(
+                ErrorCode.INVALID_STATE,
+                "The organization was never billed by this provider. Begin with "
+                "`createSubscription`.",
+                ("input", "provider"),
+            )
+        return await shop.create_portal(customer, return_url)
+
     async def preview(
         self, actor: Actor, organization_id: UUID | None, wanted: WantedChange
     ) -> ChangePreview:
         """What a change would cost now; nothing is changed."""
+        operations.check_seats(wanted.seats)
         known = await operations.subscription_to_change(
             self._database, actor, organization_id, None
         )

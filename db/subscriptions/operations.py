@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import UUID
 from db.billing.rules import problems_of_return
 from db.core.actor import SERVICE, Actor
 from db.core.commands import SqlFunction, call_as_actor, call_as_service, call_rows
-from db.core.errors import DomainError, ErrorCode, Problems
+from db.core.errors import DomainError, Problems, bad_input, refuse_any
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
 
@@ -117,19 +117,20 @@ def check_subscription(
 ) -> None:
     """Refuses everything that is wrong with what a subscription is asked for."""
     problems = Problems(problems_of_key(idempotency_key))
-    if seats is not None and not 1 <= seats <= SEATS_LIMIT:
-        problems.add(
-            [
-                DomainError(
-                    ErrorCode.BAD_USER_INPUT,
-                    f"seats must be from 1 to {SEATS_LIMIT}.",
-                    ("input", "seats"),
-                )
-            ]
-        )
+    problems.add(_problems_of_seats(seats))
     for field, url in (("successUrl", success_url), ("cancelUrl", cancel_url)):
         problems.add(problems_of_return(field, url, origins, takes_any=takes_any))
     problems.refuse()
+
+
+def check_seats(seats: int | None) -> None:
+    """Refuses a number of seats that is none."""
+    refuse_any([*_problems_of_seats(seats)])
+
+
+def _problems_of_seats(seats: int | None) -> Iterator[DomainError]:
+    if seats is not None and not 1 <= seats <= SEATS_LIMIT:
+        yield bad_input(f"seats must be from 1 to {SEATS_LIMIT}.", "input", "seats")
 
 
 async def find_price(database: Database, plan_id: str, provider: str, interval: str) -> str | None:

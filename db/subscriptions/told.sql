@@ -39,7 +39,7 @@ create or replace function app.apply_told_subscription(from_provider text, event
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     billed record := app.lock_billed(from_provider, event);
-    told_at timestamptz := event ->> 'told_at';
+    asked_at timestamptz := event ->> 'told_at';
     is_over boolean := event ->> 'status' in ('CANCELLED', 'EXPIRED');
     known public.provider_subscriptions;
     plan text;
@@ -50,7 +50,7 @@ begin
     select * into known from public.provider_subscriptions s
     where s.user_id = billed.owner_id or s.organization_id = billed.organization_id for update;
     if known.provider_subscription_id = event ->> 'subscription_id' then
-        if known.told_at >= told_at then
+        if known.told_at >= asked_at then
             return;
         end if;
     elsif is_over then
@@ -77,9 +77,9 @@ begin
         cancel_at_period_end = (event ->> 'cancel_at_period_end')::boolean,
         -- Counted from when the first payment failed.
         grace_ends_at = case when event ->> 'status' = 'PAST_DUE' then coalesce(s.grace_ends_at,
-            apply_told_subscription.told_at + make_interval(days => (event ->> 'grace_days')::integer)) end,
+            asked_at + make_interval(days => (event ->> 'grace_days')::integer)) end,
         ended_at = case when is_over then coalesce((event ->> 'ended_at')::timestamptz, clock_timestamp()) end,
-        told_at = apply_told_subscription.told_at, updated_at = clock_timestamp()
+        told_at = asked_at, updated_at = clock_timestamp()
     where s.id = known.id returning * into known;
     perform app.follow_billing(known);
 end;
@@ -166,7 +166,7 @@ create or replace function app.apply_told_invoice(from_provider text, event json
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     billed record := app.lock_billed(from_provider, event);
-    attempts integer := event ->> 'attempts';
+    tried integer := event ->> 'attempts';
     known public.provider_invoices;
     subscription public.provider_subscriptions;
 begin
@@ -184,7 +184,7 @@ begin
     values (billed.owner_id, billed.organization_id, from_provider, event ->> 'invoice_id',
         event ->> 'subscription_id', event ->> 'payment_id', event ->> 'number', event ->> 'status', (event ->> 'total_cents')::integer, (event ->> 'paid_cents')::integer,
         event ->> 'currency', (event ->> 'period_start')::timestamptz, (event ->> 'period_end')::timestamptz,
-        event ->> 'page_url', event ->> 'document_url', attempts, (event ->> 'next_attempt_at')::timestamptz,
+        event ->> 'page_url', event ->> 'document_url', tried, (event ->> 'next_attempt_at')::timestamptz,
         (event ->> 'created_at')::timestamptz, (event ->> 'paid_at')::timestamptz, (event ->> 'told_at')::timestamptz)
     on conflict (provider, provider_invoice_id) do update
     set payment_id = excluded.payment_id, number = excluded.number, status = excluded.status, total_cents = excluded.total_cents,
@@ -200,7 +200,7 @@ begin
         perform app.follow_billing(subscription);
     end if;
     perform app.wake_webhooks(from_provider, event ->> 'payment_id');
-    if event ->> 'status' = 'OPEN' and attempts > coalesce(known.attempts, 0) and subscription.status = 'PAST_DUE' then
+    if event ->> 'status' = 'OPEN' and tried > coalesce(known.attempts, 0) and subscription.status = 'PAST_DUE' then
         perform app.tell_of_billing(subscription, 'subscriptionPaymentFailed', 'subscription_payment_failed',
             subscription.plan_id, jsonb_build_object('until', subscription.grace_ends_at));
     end if;
@@ -231,7 +231,8 @@ begin
                 'organization', 'organization_' || told.organization_id,
                 'until', ((more ->> 'until')::timestamptz at time zone 'UTC')::date)));
         perform app.queue_email(letter, reader.email, reader.locale, reader.id,
-            jsonb_strip_nulls(jsonb_build_object('plan', plan_name, 'organization', organization)) || more);
+            jsonb_strip_nulls(jsonb_build_object('plan', plan_name, 'name', organization,
+                'expires_at', (more ->> 'until')::timestamptz)));
     end loop;
 end;
 $$;

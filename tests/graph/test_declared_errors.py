@@ -52,6 +52,7 @@ from . import (
     play_errors,
     purchase_errors,
     referral_errors,
+    subscribing,
     survey_errors,
     sync_errors,
 )
@@ -1008,6 +1009,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
+    **subscribing.PROVOKED,
     **play_errors.PROVOKED,
     **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,

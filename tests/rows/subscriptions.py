@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from . import Maker, known_id
+from . import Maker
 
 STARTS, ENDS = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 
