@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
-from sqlalchemy import ARRAY, DateTime, Float, Integer
+from sqlalchemy import ARRAY, DateTime, Double, Integer
 
 from db.monitoring import operations, tables
 from graph.engine.declare import (
@@ -120,7 +120,7 @@ USAGE_BY_DAY = Report(
         ("generations_failed", Integer()),
         ("replies", Integer()),
         ("replies_failed", Integer()),
-        ("cost_micro_usd", Float()),
+        ("cost_micro_usd", Double()),
         ("latency_milliseconds", Integer()),
     ),
     for_admins=True,
@@ -129,14 +129,14 @@ TRAFFIC_BY_HOUR = Report(
     operations.TRAFFIC_BY_HOUR,
     (
         (Integer(), lambda arguments: arguments["hours"]),
-        (ARRAY(Float(53)), lambda _: list(BUCKETS)),
+        (ARRAY(Double()), lambda _: list(BUCKETS)),
     ),
     (
         ("hour", DateTime(timezone=True)),
         ("answered", Integer()),
         ("failed", Integer()),
-        ("median_milliseconds", Float()),
-        ("slowest_milliseconds", Float()),
+        ("median_milliseconds", Double()),
+        ("slowest_milliseconds", Double()),
     ),
     for_admins=True,
 )

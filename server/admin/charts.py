@@ -10,7 +10,8 @@ from dataclasses import dataclass
 HEIGHT, TOP, BOTTOM = 190.0, 22.0, 22.0
 PLOT = HEIGHT - TOP - BOTTOM
 GAP = 0.24
-STEPS = (1, 2, 2.5, 5, 10)
+# Even, so that half of a count is a count.
+STEPS = (1, 2, 4, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,8 @@ def _chart(
 
 
 def nice_top(highest: float) -> float:
-    """The end of the scale: the first round number from the highest value on."""
-    if highest <= 0:
-        return 1
+    """The end of the scale: the first round number that the highest value does not pass."""
+    if highest <= 1:
+        return 2
     power: float = 10.0 ** math.floor(math.log10(highest))
     return next(step * power for step in STEPS if step * power >= highest)

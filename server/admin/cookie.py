@@ -81,7 +81,7 @@ class Cookie:
         if sealed is None:
             return Held.new()
         try:
-            plain = self._sealing.open(base64.urlsafe_b64decode(sealed), _PLACE)
+            plain = self._sealing.open(base64.urlsafe_b64decode(f"{sealed}=="), _PLACE)
         except (SealBroken, NotBase64, ValueError):
             return Held.new()
         values = json.loads(plain)
@@ -94,7 +94,8 @@ class Cookie:
         plain = json.dumps(asdict(used)).encode()
         response.set_cookie(
             self.name,
-            base64.urlsafe_b64encode(self._sealing.seal(plain, _PLACE)).decode(),
+            # Without padding: with it, the value would be sent in quotes (RFC 6265, 4.1.1).
+            base64.urlsafe_b64encode(self._sealing.seal(plain, _PLACE)).decode().rstrip("="),
             max_age=IDLE_SECONDS,
             path="/",
             secure=self._is_secure,

@@ -45,6 +45,8 @@ class AdminPages:
                 self._open(SIGN_IN_PATH, sign_in.enter, "POST"),
                 self._open(CODE_PATH, sign_in.show_code, "GET"),
                 self._open(CODE_PATH, sign_in.enter_code, "POST"),
+                self._open("/admin/passkey/begin", sign_in.begin_passkey, "POST"),
+                self._open("/admin/passkey/finish", sign_in.finish_passkey, "POST"),
                 self._closed("/admin/sign-out", sign_in.sign_out, "POST"),
                 self._closed("/admin/confirm", sign_in.show_confirmation, "GET"),
                 self._closed("/admin/confirm", sign_in.confirm, "POST"),

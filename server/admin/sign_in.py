@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from db.core.errors import ErrorCode
 from server.admin.api import ApiAnswer
+from server.admin.rendering import HEADERS, Rendering
 from server.admin.visits import PageRefused, Visit, Visits
-
-if TYPE_CHECKING:
-    from server.admin.rendering import Rendering
 
 HOME, SIGN_IN_PATH, CODE_PATH = "/admin", "/admin/sign-in", "/admin/sign-in/code"
 SESSION = """session { accessToken refreshToken } secondFactor { challengeId methods }
@@ -21,6 +20,10 @@ SIGN_IN = f"""mutation($email: String!, $password: String!) {{
   signIn(input: {{email: $email, password: $password}}) {{ {SESSION} }} }}"""
 VERIFY = f"""mutation($challenge: ID!, $code: String!) {{
   verifySecondFactor(input: {{challengeId: $challenge, code: $code}}) {{ {SESSION} }} }}"""
+BEGIN_PASSKEY = """mutation($challenge: ID) { beginPasskeySignIn(input: {challengeId: $challenge}) {
+  options errors { code message } } }"""
+FINISH_PASSKEY = f"""mutation($credential: JSON!) {{
+  finishPasskeySignIn(input: {{credential: $credential}}) {{ {SESSION} }} }}"""
 REAUTHENTICATE = """mutation($code: String!) { reauthenticate(input: {code: $code}) {
   accessToken errors { code message } } }"""
 
@@ -73,6 +76,29 @@ class SignIn:
         if session is None:
             return self._page(visit, "second_factor.html", _words(answer), status=403)
         return await self._open(visit, session)
+
+    async def begin_passkey(self, visit: Visit) -> Response:
+        """What the browser asks a passkey: to be the second factor, or the whole sign-in."""
+        answer = await visit.ask(BEGIN_PASSKEY, challenge=visit.held.challenge_id or None)
+        raise_if_limited(answer)
+        options = (answer.data.get("beginPasskeySignIn") or {}).get("options")
+        return JSONResponse(options, 403 if options is None else 200, HEADERS)
+
+    async def finish_passkey(self, visit: Visit) -> Response:
+        """Takes what the passkey signed."""
+        try:
+            credential = json.loads(visit.form.get("credential", ""))
+        except (ValueError, RecursionError):
+            credential = {}
+        answer = await visit.ask(FINISH_PASSKEY, credential=credential)
+        raise_if_limited(answer)
+        payload = answer.data.get("finishPasskeySignIn") or {}
+        if waiting := payload.get("secondFactor"):
+            visit.held = visit.held.waiting(waiting["challengeId"], waiting["methods"])
+            return RedirectResponse(CODE_PATH, 303)
+        if session := payload.get("session"):
+            return await self._open(visit, session)
+        return self._page(visit, "sign_in.html", _words(answer), status=403)
 
     async def sign_out(self, visit: Visit) -> Response:
         """Ends the session."""
