@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from db.core.commands import FunctionCall, SqlFunction
-from db.core.errors import Problems, bad_input
+from sqlalchemy import select
+
+from db.accounts.tables import User
+from db.core.actor import Actor
+from db.core.commands import FunctionCall, PythonCommand, SqlFunction
+from db.core.errors import Problems, bad_input, sign_in_first
+from db.core.pool import Transaction
 from db.credits.rules import problems_of_key
 from db.workflows.rules import (
     DefinitionFault,
@@ -99,3 +104,16 @@ def move_workflow(
 def definition_faults(definition: Any) -> list[DefinitionFault]:
     """Everything that keeps a definition from being saved and run."""
     return faults_of(definition)
+
+
+def look_at_definition(actor: Actor) -> PythonCommand[UUID]:
+    """Refuses whoever is nobody any more; looking changes nothing."""
+
+    async def run(transaction: Transaction) -> UUID:
+        own = select(User.id).where(User.id == actor.user_id)
+        found: UUID | None = await transaction.fetch_value(own)
+        if found is None:
+            raise sign_in_first()
+        return found
+
+    return PythonCommand(run)
