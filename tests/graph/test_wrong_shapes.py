@@ -247,7 +247,9 @@ async def test_a_wrong_shape_is_refused_with_its_place_and_without_its_value(
         if coerce_input_value(value, place.here) is not Undefined:
             continue
         whole, tried = place.whole(value), tried + 1
-        asked = [(place.document("$v", variable=True), {"v": whole})]
+        asked: list[tuple[str, dict[str, Any]]] = [
+            (place.document("$v", variable=True), {"v": whole})
+        ]
         if (number + turn) % every == 0:
             asked.append((place.document(literal(whole, place.type), variable=False), {}))
         for text, variables in asked:
