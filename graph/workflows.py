@@ -276,7 +276,7 @@ class WorkflowsMutation:
         restore_workflow,
         RestoreWorkflowInput,
         errors=(*_MOVING, ErrorCode.PLAN_LIMIT_REACHED),
-        description="Bring an archived workflow back to where it was. It counts toward the plan again.",
+        description="Bring an archived workflow back to where it was. The plan counts it again.",
     )
     validate_workflow: ValidateWorkflowPayload | None = mutation(
         validate_workflow,
