@@ -40,9 +40,11 @@ from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
 from db.referrals.tables import ReferralStatus
+from db.subscriptions.tables import ProviderSubscriptionStatus
 from db.surveys.tables import SurveyRunStatus
 from db.sync.tables import SyncConflictStatus
 from db.uploads.tables import UploadStatus
+from db.workflows.tables import WorkflowStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
 
@@ -86,6 +88,10 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     ),
     # The first user has a row of one partner already.
     "partners": lambda _: {"partner_id": NEWCOMER.user_id},
+    "provider_subscriptions": lambda state: {
+        "user_id": NEWCOMER.user_id,
+        "grace_ends_at": LATER if state is ProviderSubscriptionStatus.PAST_DUE else None,
+    },
     "payment_disputes": lambda state: {"closed_at": None if state is DisputeStatus.OPEN else LATER},
     "refund_requests": lambda state: {
         "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER
@@ -141,6 +147,7 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         **dict.fromkeys(("width_pixels", "height_pixels", "size_bytes"), 1),
     },
     "users": lambda _: {"is_anonymous": True},
+    "workflows": lambda state: {"published_at": LATER if state is WorkflowStatus.ACTIVE else None},
 }
 # What breaks every condition of a table's lifecycle; a column may be left as it is.
 AS_IT_IS = object()

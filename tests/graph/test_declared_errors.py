@@ -55,6 +55,7 @@ from . import (
     subscribing,
     survey_errors,
     sync_errors,
+    workflow_errors,
 )
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
@@ -1010,6 +1011,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
     **subscribing.PROVOKED,
+    **workflow_errors.PROVOKED,
     **play_errors.PROVOKED,
     **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,

@@ -43,6 +43,7 @@ from tests.rows import gathered
 
 # Types with ids whose changes nobody can watch, each for a reason.
 UNWATCHED = {
+    "Alert": "for admins, who are told of changes by e-mail and webhook",
     "AuditEntry": "looked at when somebody opens the page, and it never changes",
     "ApiKey": "changes by what its owner does; looked at when somebody opens the page",
     "Boundary": "changes by what its owner does",
@@ -76,6 +77,8 @@ UNWATCHED = {
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
     "Product": "loaded by the seed",
+    "Workflow": "its editor asks; runUpdated tells of its calls",
+    "WorkflowVersion": "never changes but for which is current, which its editor asks for",
     "UserProfile": "the viewer's own; nothing else changes it",
     "SyncConflict": "a sync tells the device that met it; others look",
     "Referral": "creditsChanged tells of what comes of it",
