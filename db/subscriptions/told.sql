@@ -28,8 +28,11 @@ begin
     where c.provider = from_provider and c.customer_id = event ->> 'customer_id';
     if organization_id is not null then
         perform from public.organizations o where o.id = organization_id for no key update;
+    elsif exists (select from public.wallets w where w.user_id = owner_id and w.closed_at is not null) then
+        owner_id := null;
     elsif owner_id is not null then
-        perform from public.users u where u.id = owner_id for no key update;
+        -- As whatever gives plans and credits does first.
+        perform app.lock_wallet(owner_id);
     end if;
 end;
 $$;
@@ -207,6 +210,13 @@ begin
 end;
 $$;
 
+-- Whether a payment is of an invoice of an organization's.
+create or replace function app.is_payment_of_organization(from_provider text, payment text) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from public.provider_invoices i
+        where i.provider = from_provider and i.payment_id = payment and i.organization_id is not null);
+$$;
+
 -- Tells who pays that something is wrong with it, in the product and by e-mail: the user, or the owners and admins
 -- of the organization.
 create or replace function app.tell_of_billing(
@@ -294,7 +304,7 @@ revoke execute on function
     app.apply_billing_event(text, jsonb), app.lock_billed(text, jsonb), app.apply_told_subscription(text, jsonb),
     app.plan_of_price(uuid, text, jsonb), app.is_plan(uuid, text), app.follow_billing(public.provider_subscriptions),
     app.give_billed_period(uuid, text, jsonb), app.follow_users_billing(public.provider_subscriptions),
-    app.apply_told_invoice(text, jsonb),
+    app.apply_told_invoice(text, jsonb), app.is_payment_of_organization(text, text),
     app.tell_of_billing(public.provider_subscriptions, text, text, text, jsonb), app.lapse_subscriptions(integer),
     app.subscriptions_to_ask(integer), app.end_at_provider()
 from public;

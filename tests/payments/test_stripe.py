@@ -28,11 +28,13 @@ from payments.base import (
     PaymentPending,
     PaymentSucceeded,
     Refunded,
+    SubscriptionCheckoutEnded,
 )
 from payments.checkouts import Checkouts
 from payments.inbox import WebhookInbox
 from payments.refunds import Refunds
 from payments.stripe import RETURN_PATH, StripeProvider, make_stripe
+from payments.stripe_billing_events import StripeChanged
 from server.stripe_return import StripeReturn
 from settings import Settings
 from tests.fakes import stripe
@@ -96,7 +98,22 @@ SAYS: list[tuple[str, dict[str, Any], list[type]]] = [
     ("customer.created", {"id": "cus_1"}, []),
     # What the same account sells by a payment link, whoever's order its reference names.
     ("checkout.session.completed", session(**PAID) | {"metadata": {}}, []),
-    ("charge.refunded", charged() | {"metadata": None}, []),
+    # What an invoice asked for, perhaps: Stripe is asked.
+    ("charge.refunded", charged() | {"metadata": None}, [StripeChanged]),
+    ("checkout.session.completed", session(mode="subscription", **PAID), []),
+    (
+        "checkout.session.completed",
+        session(mode="subscription", subscription="sub_1", **PAID),
+        [StripeChanged],
+    ),
+    (
+        "checkout.session.expired",
+        session(mode="subscription", status="expired"),
+        [SubscriptionCheckoutEnded],
+    ),
+    ("customer.subscription.updated", {"id": "sub_1"}, [StripeChanged]),
+    ("invoice.payment_failed", {"id": "in_1"}, [StripeChanged]),
+    ("invoice.upcoming", {"object": "invoice"}, []),
 ]
 
 

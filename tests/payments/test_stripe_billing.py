@@ -23,6 +23,7 @@ from payments.subscriptions import Subscribed, Subscriptions, WantedChange
 from settings import Settings
 
 from ..conftest import MakeUser
+from ..fakes.stripe import event
 from ..fakes.stripe_billing import FakeBilling, stripe_billing
 
 CENTS = {"price_starter": 2900, "price_starter_year": 29000, "price_pro": 9900}
@@ -39,6 +40,18 @@ def fake() -> Iterator[FakeBilling]:
         running.price_cents = dict(CENTS)
         running.yearly = {"price_starter_year"}
         yield running
+
+
+def dispute(payment: str) -> dict[str, Any]:
+    """A dispute of what an invoice was paid with."""
+    return {
+        "id": f"dp_{uuid4().hex}",
+        "object": "dispute",
+        "payment_intent": payment,
+        "amount": 2900,
+        "currency": "usd",
+        "status": "needs_response",
+    }
 
 
 @dataclass
@@ -330,6 +343,27 @@ async def test_stripe_that_fails_leaves_it_open_to_the_same_key(desk: Desk) -> N
     assert await desk.stands() == ("PENDING", "free", 1)
     assert (await desk.create(idempotency_key="k")).checkout_url is not None
     assert len(desk.fake.customers) == 1
+
+
+async def test_money_back_of_an_organization_changes_no_plan_and_a_dispute_is_for_a_person(
+    desk: Desk,
+) -> None:
+    subscription_id = await desk.paid()
+    invoice = desk.fake.subscriptions[subscription_id]["latest_invoice"]
+    desk.fake.refund_invoice(invoice)
+    await desk.deliver(desk.fake.delivered())
+    payment = desk.fake.invoices[invoice]["payments"]["data"][0]["payment"]["payment_intent"]
+    await desk.deliver([event("charge.dispute.created", dispute(payment))])
+    kinds = await desk.owner.fetch(
+        "select kind, status, reason from webhook_events where body like '%' || $1 || '%'"
+        " and kind like 'charge%' order by received_at",
+        payment,
+    )
+    assert [tuple(row) for row in kinds] == [
+        ("charge.refunded", "PROCESSED", None),
+        ("charge.dispute.created", "QUARANTINED", "NEEDS_OPERATOR"),
+    ]
+    assert await desk.stands() == ("ACTIVE", "starter", 1)
 
 
 @pytest.mark.parametrize("role", ["ADMIN", "MEMBER"])
