@@ -21,7 +21,6 @@ from graph.engine.specs import backing_of
 from graph.schema import build_schema
 from server.services import Services
 from settings import Settings
-
 from tests import photos
 
 from ..conftest import MakeUser
