@@ -38,7 +38,8 @@ class ActivityAudience(Enum):
     SOLO = strawberry.enum_value("SOLO", description="For who plays alone.")
     COUPLES = strawberry.enum_value("COUPLES", description="For two.")
     GROUPS = strawberry.enum_value("GROUPS", description="For three and more.")
-    ALL = strawberry.enum_value("ALL",
+    ALL = strawberry.enum_value(
+        "ALL",
         description="For any number: who plays alone is given it if its text has no {partner}.",
     )
 

@@ -308,7 +308,8 @@ class StartPlaySessionInput:
     players: list[PlayPlayerInput] = strawberry.field(
         default_factory=list,
         description="Who plays with the caller, at most 11. Nobody: the caller plays alone, "
-        "against somebody who likes what they like and is not there: nothing is drawn that takes two.",
+        "against somebody who likes what they like and is not there: nothing is drawn that "
+        "takes two.",
     )
     opponent_name: str | None = strawberry.field(
         default=None,

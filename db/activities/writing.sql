@@ -98,11 +98,11 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select jsonb_build_object(
         'count', app.written_activities(),
         'level', s.level,
-        'audience', case when (select count(*) from players) > 2 then 'GROUPS' else 'COUPLES' end,
+        'audience', case when exists (select from players p where p.is_opponent) then 'SOLO'
+            when (select count(*) from players) > 2 then 'GROUPS' else 'COUPLES' end,
         'closed', coalesce((select jsonb_agg(c.item_id order by c.item_id) from closed c), '[]'),
         'anatomies', (select coalesce(jsonb_agg(to_jsonb(p.anatomy) order by p.seat), '[]')
             from players p where not p.is_opponent),
-        'has_opponent', exists (select from players p where p.is_opponent),
         'wanted', coalesce((select jsonb_agg(a.item_id order by a.item_id) from answers a
             where a.least >= 0.5 and a.item_id not in (select c.item_id from closed c)), '[]'),
         'items', coalesce((select jsonb_object_agg(i.item_id, t.text) from (

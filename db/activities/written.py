@@ -81,8 +81,7 @@ class ActivityRequest:
     """What an AI is asked for: how many activities, and for whom, who are without names.
 
     `closed` are items and limits that are closed to one of them, `wanted` items that all who
-    answered are open to; `items` says what each item is about. With `has_opponent` somebody plays
-    alone, against nobody who would need an anatomy.
+    answered are open to; `items` says what each item is about. Whose audience is SOLO plays alone.
     """
 
     count: int
@@ -90,7 +89,6 @@ class ActivityRequest:
     audience: str
     closed: frozenset[str]
     anatomies: tuple[frozenset[str], ...]
-    has_opponent: bool
     wanted: tuple[str, ...]
     items: Mapping[str, str]
 
@@ -103,7 +101,6 @@ class ActivityRequest:
             audience=stored["audience"],
             closed=frozenset(stored["closed"]),
             anatomies=tuple(map(frozenset, stored["anatomies"])),
-            has_opponent=stored["has_opponent"],
             wanted=tuple(stored["wanted"]),
             items=stored["items"],
         )
@@ -254,21 +251,23 @@ def _problems_of_labels(
         meant = {*activity[name]} | {_other_side(key) for key in activity[name]}
         if closed := sorted(meant & asked.closed):
             yield name, f"has what is closed to a player: {', '.join(closed)}"
-    if not _fits_two(
+    if asked.audience == "SOLO" and "{partner}" in activity["text"]:
+        yield "text", "names somebody beside a player who is alone"
+    if not _fits_players(
         asked, {*activity["needs_anatomy_active"]}, {*activity["needs_anatomy_partner"]}
     ):
-        yield "needs_anatomy", "fits no two of the players"
+        yield "needs_anatomy", "fits none of the players"
 
 
 def _other_side(key: str) -> str:
     return key[:-1] + {"a": "b", "b": "a"}.get(key[-1], key[-1])
 
 
-def _fits_two(asked: ActivityRequest, active: set[str], partner: set[str]) -> bool:
+def _fits_players(asked: ActivityRequest, active: set[str], partner: set[str]) -> bool:
     """Whether one player has what the active one needs, and another one what the partner does."""
     players = asked.anatomies
-    if asked.has_opponent:
-        return any(active <= one for one in players)
+    if asked.audience == "SOLO":
+        return not partner and any(active <= one for one in players)
     return any(
         active <= one and partner <= other
         for place, one in enumerate(players)

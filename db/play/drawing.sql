@@ -106,14 +106,15 @@ return replace(replace(text, '{active}', active), '{partner}', partner);
 -- rules hold but that one.
 --
 -- The planner takes those that pass for far fewer than they are, and would sort all of them. So it may not: it
--- reads the index in its order, and ends when there are enough.
+-- reads the index in its order, and ends when there are enough. It plans once for a connection: with the values of a
+-- draw it would plan the same again, which takes longer than the draw.
 create or replace function app.choose_activity(
     session public.play_sessions, active public.play_players, partner public.play_players, wanted_kind text,
     out activity_id text, out level text, out intensity integer, out text text, out theme text,
     out is_repeated boolean, out why jsonb, out scores jsonb
 )
 language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off
-set enable_sort = off set enable_bitmapscan = off as $$
+set enable_sort = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     step constant integer := app.step_of(session.turn_count + 1);
     intensities constant integer[] := app.intensity_window(session.level, step);

@@ -56,7 +56,7 @@ def start(
     level: str,
     order: str,
     others: Sequence[tuple[UUID | None, str | None, Sequence[str]]],
-    opponent_name: str | None,
+    opponent_name: str | None = None,
     idempotency_key: str | None,
 ) -> FunctionCall[UUID]:
     """Starts a session with the caller and `others`; gives it.

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -138,9 +139,8 @@ class PlayPlayer(Base):
     """A player's place in a session: a user, or somebody without an account.
 
     Of the latter there is no more than this row, which goes with the session. With `is_opponent` it
-    is nobody: who plays alone plays against somebody who likes what they like, and who has a name, no
-    body and no turn.
-    Name and anatomy of users are those they had when they joined.
+    is nobody: who plays alone plays against somebody who likes what they like, and who has a name,
+    no body and no turn. Name and anatomy of users are those they had when they joined.
     """
 
     __tablename__ = "play_players"
@@ -202,7 +202,7 @@ class PlayTurn(Base):
     intensity: Mapped[int]
     text: Mapped[str]
     theme: Mapped[str]
-    is_repeated: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_repeated: Mapped[bool] = mapped_column(server_default=false())
     why: Mapped[Json]
     scores: Mapped[Json]
     status: Mapped[str] = mapped_column(server_default=PlayTurnStatus.DRAWN)

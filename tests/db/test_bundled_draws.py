@@ -73,7 +73,9 @@ async def test_who_plays_alone_has_enough_and_nothing_that_takes_two(
     game: Game, level: str, count: int
 ) -> None:
     await game.set(level=level)
-    await game.owner.execute("delete from play_players where seat = 2 and session_id = $1", game.session)
+    await game.owner.execute(
+        "delete from play_players where seat = 2 and session_id = $1", game.session
+    )
     await game.player(2, is_opponent=True, status="PRESENT", name="Opponent")
     given = await drawn(game, count)
     assert not any(one["is_repeated"] or "Opponent" in one["text"] for one in given)

@@ -225,7 +225,9 @@ async def test_nothing_again_for_a_year_or_a_hundred_others(
 ) -> None:
     await game.shown(await game.activity("one"), days=days, later=later)
     assert (await game.choose())["is_repeated"] is not is_given
-    assert (await game.choose(active=2, partner=1))["is_repeated"] is False, "they were not given it"
+    assert (await game.choose(active=2, partner=1))["is_repeated"] is False, (
+        "they were not given it"
+    )
     await game.activity("other")
     assert (await game.gives() == "other") or is_given
 
@@ -301,7 +303,9 @@ async def test_who_plays_alone_has_nobody_beside_them(
     game: Game, activity: dict[str, Any], is_given: bool
 ) -> None:
     await game.activity("one", **activity)
-    await game.owner.execute("delete from play_players where seat = 2 and session_id = $1", game.session)
+    await game.owner.execute(
+        "delete from play_players where seat = 2 and session_id = $1", game.session
+    )
     await game.player(2, is_opponent=True, status="PRESENT")
     assert (await game.gives() is not None) is is_given
 

@@ -31,7 +31,6 @@ ASKED = ActivityRequest(
     audience="COUPLES",
     closed=frozenset({"impact", "B2a"}),
     anatomies=(frozenset({"penis"}), frozenset({"vagina", "breasts"})),
-    has_opponent=False,
     wanted=("B1a",),
     items={"B1a": "Being stroked", "B1b": "Stroking", "B2a": "Being tickled", "B2b": "Tickling"},
 )
@@ -134,10 +133,15 @@ def test_one_that_is_there_twice_and_more_than_were_asked_for_are_told() -> None
     assert [one["place"] for one in written.reasons] == [1, 3]
 
 
-def test_who_plays_alone_needs_no_anatomy_of_a_partner() -> None:
-    alone = replace(ASKED, anatomies=(frozenset({"penis"}),), has_opponent=True)
-    assert said(alone, needs_anatomy_partner=["vagina"]) == []
-    assert said(alone, needs_anatomy_active=["vagina"]) == ["needs_anatomy"]
+def test_who_plays_alone_has_nobody_beside_them() -> None:
+    alone = replace(ASKED, anatomies=(frozenset({"penis"}),), audience="SOLO")
+    dance = {"steps": ["Dance to a whole song."], "audience": "SOLO"}
+    assert said(alone, **dance) == []
+    assert said(alone, **dance, needs_anatomy_active=["vagina"]) == ["needs_anatomy"]
+    assert said(alone, **dance, needs_anatomy_partner=["penis"]) == ["needs_anatomy"]
+    assert said(alone, steps=["Dance with {partner}."]) == ["text"]
+    assert said(alone, steps=["Dance in a pair."], audience="COUPLES") == ["audience"]
+    assert said(ASKED, **dance) == ["audience"]
 
 
 def test_at_g_and_x_other_intensities_and_words_are_taken() -> None:

@@ -153,7 +153,9 @@ PLAYERS = """
 insert into play_players (id, session_id, user_id, seat, name, anatomy, is_opponent, status,
     created_at, confirmed_at)
 select p.id, r.id, p.user_id, p.seat,
-    case when p.user_id is null then p.name else (select n.shown_name from app.play_name(p.user_id) n) end, p.anatomy, p.is_opponent, p.status, r.created_at,
+    case when p.user_id is null then p.name
+        else (select n.shown_name from app.play_name(p.user_id) n) end,
+    p.anatomy, p.is_opponent, p.status, r.created_at,
     case when p.user_id is not null then r.created_at end
 from jsonb_to_recordset($1::jsonb) r (id uuid, created_at timestamptz, players jsonb)
     cross join jsonb_to_recordset(r.players) p (id uuid, user_id uuid, seat integer, name text,
