@@ -313,8 +313,8 @@ class StartPlaySessionInput:
     )
     opponent_name: str | None = strawberry.field(
         default=None,
-        description="What the opponent of who plays alone is called, 1 to 100 characters. Null is "
-        "as good as leaving it out: `Opponent`.",
+        description="What the opponent of who plays alone is called, 1 to 100 characters; "
+        "`Opponent` without one. Null is as good as leaving it out.",
     )
     order: PlayOrder = strawberry.field(
         default=PlayOrder.SEQUENTIAL, description="Whose turn comes next."
