@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0995"
-down_revision = "0975"
+revision = "1030"
+down_revision = "1000"
 branch_labels = None
 depends_on = None
 
