@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "0976"
-down_revision = "1000"
+revision = "1050"
+down_revision = "1040"
 branch_labels = None
 depends_on = None
 
