@@ -97,9 +97,14 @@ async def subscribed(
         "  select id, $1, 'OWNER' from made)"
         " insert into provider_subscriptions (organization_id, provider, provider_subscription_id,"
         "  plan_id, billing_interval, status, cancel_at_period_end)"
-        " select id, 'stripe', 'sub_' || id, 'starter', 'MONTH', $2, true from made"
+        " select id, 'stripe', 'sub_' || id, 'starter', 'MONTH', 'ACTIVE', true from made"
         " returning organization_id",
         user_id,
+    )
+    await owner.execute(
+        "update provider_subscriptions set status = $2"
+        " where organization_id = $1 and status <> $2",
+        organization,
         status,
     )
     return f"organization_{organization}"

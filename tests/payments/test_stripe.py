@@ -99,7 +99,7 @@ SAYS: list[tuple[str, dict[str, Any], list[type]]] = [
     # What the same account sells by a payment link, whoever's order its reference names.
     ("checkout.session.completed", session(**PAID) | {"metadata": {}}, []),
     # What an invoice asked for, perhaps: Stripe is asked.
-    ("charge.refunded", charged() | {"metadata": None}, [StripeChanged]),
+    ("charge.refunded", charged(id="ch_1") | {"metadata": None}, [StripeChanged]),
     ("checkout.session.completed", session(mode="subscription", **PAID), []),
     (
         "checkout.session.completed",
@@ -127,7 +127,7 @@ async def test_each_event_says_what_happened(
     assert [type(event) for event in notice.events] == expected
     assert (notice.kind, notice.is_test) == (kind, True)
     for event in notice.events:
-        assert set(event.references) <= {"cs_test_1", "pi_1"}
+        assert set(event.references) <= {"cs_test_1", "pi_1", "ch_1", "sub_1", "in_1"}
 
 
 @pytest.mark.parametrize(
