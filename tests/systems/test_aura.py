@@ -431,6 +431,10 @@ async def test_what_app_stores_sell_is_in_the_same_wallet(
     for _ in range(2):
         await tell("NON_RENEWING_PURCHASE", **once)
     await wallet_becomes(phone, 13)
+    # The store gives the money back.
+    back = once | {"price_in_purchased_currency": -5.99}
+    await tell("CANCELLATION", **back, cancel_reason="CUSTOMER_SUPPORT")
+    await wallet_becomes(phone, 3)
     assert await phone.get(ENTITLEMENTS, "viewer.entitlements") == []
 
     first = str(uuid4())
@@ -449,9 +453,6 @@ async def test_what_app_stores_sell_is_in_the_same_wallet(
     later = {"event_timestamp_ms": milliseconds(now + timedelta(seconds=1))}
     await tell("CANCELLATION", **(month | later), cancel_reason="UNSUBSCRIBE")
     await entitlement_becomes(phone, pro | {"willRenew": False})
-    # The store gives the money of the credits back.
-    await tell("CANCELLATION", **once, cancel_reason="CUSTOMER_SUPPORT")
-    await wallet_becomes(phone, 3)
 
 
 async def entitlement_becomes(phone: Device, wanted: dict[str, Any]) -> None:
