@@ -400,5 +400,11 @@ async def test_who_begins_anew_is_told_of_their_own_writes_on_every_page(
         told += [one["clientId"] for one in page["messages"]]
         if not page["hasMore"]:
             break
-    assert sorted(told, key=str) == [0, 1, 2, 3, *(one["id"] for one in map(said, range(4), "hihi"))]
+    assert sorted(told, key=str) == [
+        0,
+        1,
+        2,
+        3,
+        *(one["id"] for one in map(said, range(4), "hihi")),
+    ]
     assert (await phone.sync())["changes"] == []

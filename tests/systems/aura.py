@@ -26,11 +26,22 @@ from tests.running import RunningServer, run_command, running_server
 from .client import Client
 from .devices import Device
 
-import os
-
-from db.core.seeding import seed_names
-
-SEED = "aura" if "aura" in seed_names() else "sparky"
+# What Aura gives and sells: three credits to everybody, packs in the browser and in app stores, and Pro.
+TERMS = """
+with terms as (update sign_up_terms set bonus_credits = 3, anonymous_bonus_credits = 3),
+others as (update products set is_active = false where id like 'credits-%'),
+sold as (
+    insert into products (id, name, kind, credits, plan_id, sort_order) values
+        ('aura-starter', 'Starter', 'CREDITS', 10, null, 20),
+        ('aura-popular', 'Popular', 'CREDITS', 50, null, 21),
+        ('aura-power', 'Power', 'CREDITS', 200, null, 22),
+        ('aura-pro-month', 'Pro for a month', 'SUBSCRIPTION', null, 'pro', 23)
+    returning id, kind)
+insert into product_prices (product_id, provider, amount_cents, currency, billing_interval, price_id)
+select id, 'stripe', 499, 'USD', null, null from sold where kind = 'CREDITS'
+union all
+select id, 'revenuecat', 599, 'USD', case kind when 'SUBSCRIPTION' then 'MONTH' end, 'com.' || id from sold
+"""
 PASSWORD = "violet lantern 7"
 SESSION = "session { accessToken refreshToken user { id isAnonymous } } errors { code }"
 GUEST = f"mutation($device: String!) {{ signInAnonymously(input: {{deviceId: $device}}) {{ {SESSION} }} }}"
@@ -102,20 +113,8 @@ def running_aura(folder: Path) -> Iterator[Aura]:
         }
         with running_server(folder, **settings) as server:  # type: ignore[arg-type]
             made = Aura(server, claude, bank)
-            made.command("seed", SEED)
-            if SEED != "aura":
-                asyncio.run(
-                    made.owner("""
-                    with t as (update sign_up_terms set bonus_credits = 3, anonymous_bonus_credits = 3),
-                    p as (insert into products (id, name, kind, credits, plan_id, sort_order) values
-                        ('starter', 'Starter', 'CREDITS', 10, null, 20), ('popular', 'P', 'CREDITS', 50, null, 21),
-                        ('power', 'P', 'CREDITS', 200, null, 22), ('aurapro', 'Pro', 'SUBSCRIPTION', null, 'pro', 23) returning id),
-                    o as (update products set is_active = false where id like 'credits%')
-                    insert into product_prices (product_id, provider, amount_cents, currency, billing_interval, price_id)
-                    select id, 'stripe', 499, 'USD', null, null from p where id <> 'aurapro' union all
-                    select id, 'revenuecat', 599, 'USD', case when id = 'aurapro' then 'MONTH' end, 'com.aura.' || id from p
-                    """)
-                )
+            made.command("seed", "sparky")
+            asyncio.run(made.owner(TERMS))
             yield made
 
 
