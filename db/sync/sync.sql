@@ -139,6 +139,8 @@ begin
             as g (field_group, value)
         where r.profile_id is not null and not r.deleted
             and not exists (select from gone d where d.profile_id = r.profile_id)
+            -- What a device deletes in the end, it does not bring back with what it wrote before that.
+            and not exists (select from deletions d where d.profile_id = r.profile_id and d.is_buried)
         order by r.profile_id, g.field_group, r.raw desc, r.n desc
     ), judged as materialized (
         select f.*, case
@@ -238,6 +240,11 @@ begin
             versions = t.versions || v.changed
         from versions v join stored s on s.profile_id = v.profile_id and s.is_buried
         where t.profile_id = v.profile_id
+    ), agreed as (
+        update public.profile_tombstones t
+        set seen = t.seen || jsonb_build_object(device, d.delete_raw)
+        from deletions d
+        where t.profile_id = d.profile_id and d.is_buried and d.delete_raw > d.buried_seen
     ), buried as (
         insert into public.profile_tombstones as t (profile_id, user_id, origin_device_id, origin_local_id, device_id,
                                                     clock, position, seen, versions)

@@ -408,3 +408,17 @@ async def test_who_begins_anew_is_told_of_their_own_writes_on_every_page(
         *(one["id"] for one in map(said, range(4), "hihi")),
     ]
     assert (await phone.sync())["changes"] == []
+
+
+async def test_who_wrote_and_then_deleted_brings_nothing_back(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await laptop.sync({"id": made, "clock": at(10), "deleted": True})
+    written = {"id": made, "clock": at(20), "name": "Eve", "messages": [said(1, "hi")]}
+    await phone.sync(written, {"id": made, "clock": at(30), "deleted": True})
+    # Nor when what was written comes once more, later.
+    await phone.sync(written)
+    assert await kept(phone) == []
+    assert (await laptop.sync())["changes"] == []

@@ -102,7 +102,6 @@ for (const seed of SEEDS) {
       const device = devices[at] as AuraClient;
       const profiles = await device.store.shown();
       const what = random();
-      if (process.env["DEBUG"]) console.log(step, at, what.toFixed(2), profiles.length);
       if (what < 0.15 || !profiles.length) {
         await device.createProfile({ name: `made ${step}`, analysis: { step } });
       } else if (what < 0.3) {
@@ -129,11 +128,6 @@ for (const seed of SEEDS) {
     }
     open.push(...devices);
     await synced(...devices, ...devices, ...devices);
-    if (process.env["DEBUG"]) {
-      for (const d of devices) console.log(JSON.stringify((await d.store.profiles.toArray()).map((r) => [r.localId, r.id?.slice(-6), r.name, r.isDeleted, r.isKnown])));
-      console.log(JSON.stringify(await (await import("./server.js")).ask("{ viewer { profiles { nodes { id name } } syncConflicts { nodes { profileId fieldGroup loser deviceId value status } } } }", {}, tokens.accessToken)));
-      console.log(await Promise.all(devices.map((d) => d.store.deviceId())));
-    }
     const [one, two, three] = await Promise.all(devices.map(shown));
     assert.deepEqual(one, two);
     assert.deepEqual(two, three);
