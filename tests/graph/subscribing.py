@@ -102,8 +102,7 @@ async def subscribed(
         user_id,
     )
     await owner.execute(
-        "update provider_subscriptions set status = $2"
-        " where organization_id = $1 and status <> $2",
+        "update provider_subscriptions set status = $2 where organization_id = $1 and status <> $2",
         organization,
         status,
     )
