@@ -12,12 +12,13 @@ import uvloop
 from rich.console import Console
 
 from bench.deployment import Deployment, MissingPeerError, open_deployment
-from bench.figures import Options, Round
+from bench.figures import Options, Round, speed
 from bench.measure import measure
+from bench.membership import MEMBERS, measure_membership
 from bench.memory import measure_memory
 from bench.report import show, write
 from bench.slow_clients import WITH, WITHOUT, measure_slow_clients
-from bench.workloads import NAMES, PEERS
+from bench.workloads import NAMES, PEERS, TALLYGRAPH
 
 DEFAULTS = Options()
 app = typer.Typer(
@@ -141,6 +142,24 @@ def slow_clients(
     console.print(
         f"With {clients} slow clients it is {statistics.median(ratios):.2f}× "
         f"({min(ratios):.2f}–{max(ratios):.2f})"
+    )
+
+
+@app.command("membership")
+def membership(context: typer.Context) -> None:
+    """A list of 50 under `Member`, beside the same list under `Owner`."""
+    result = asyncio.run(measure_membership(context.obj, say), loop_factory=uvloop.new_event_loop)
+    console.print()
+    for name, told in ((TALLYGRAPH, "Owner"), (MEMBERS, "Member")):
+        console.print(
+            f"{told}: {result.median(name, speed):,.0f} requests/s, "
+            f"p50 {result.median(name, lambda one: one.p50_milliseconds):.1f} ms, "
+            f"Postgres {result.median(name, lambda one: one.database_microseconds):.0f} µs"
+        )
+    ratios = [1 / ratio for ratio in result.ratios(MEMBERS)]
+    console.print(
+        f"Under Member it is {statistics.median(ratios):.2f}× as fast "
+        f"({min(ratios):.2f}–{max(ratios):.2f}); the goal is 0.9×"
     )
 
 
