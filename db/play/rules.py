@@ -48,4 +48,4 @@ def _problems_of(player: OtherPlayer, path: tuple[str, ...]) -> Iterator[DomainE
     elif not is_visible_line(name):
         yield bad_input("name must be one line of characters that can be seen.", *path, "name")
     if set(player.anatomy) - set(ANATOMY):
-        yield bad_input(f"anatomy is some of {', '.join(ANATOMY)}.", *path, "anatomy")
+        yield bad_input(f"anatomy is some of {', '.join(ANATOMY).upper()}.", *path, "anatomy")

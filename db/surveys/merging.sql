@@ -15,7 +15,9 @@ begin
     select array_agg(case when g.saved_at > m.saved_at then m.id else g.id end) into given_up
     from public.survey_runs g join public.survey_runs m using (survey_id)
     where g.user_id = guest and m.user_id = member and g.status = 'IN_PROGRESS' and m.status = 'IN_PROGRESS';
-    update public.survey_runs r set status = 'ABANDONED', ended_at = clock_timestamp() where r.id = any (given_up);
+    update public.survey_runs r set status = 'ABANDONED', answered_count = 0, ended_at = clock_timestamp()
+    where r.id = any (given_up);
+    delete from public.survey_answers a where a.run_id = any (given_up);
     -- From the last, so that no number is there twice in between.
     for profile in
         select p.id, p.version from public.survey_profiles p where p.user_id = guest order by p.version desc
@@ -24,6 +26,11 @@ begin
     end loop;
     select * into newest from public.survey_profiles p
     where p.user_id in (guest, member) and p.is_current order by p.created_at desc, p.id desc limit 1;
+    -- It is the newest version, too, whoever made it.
+    update public.survey_profiles p set version = 1 + (select max(o.version) from public.survey_profiles o
+        where o.user_id in (guest, member))
+    where p.id = newest.id and exists (select from public.survey_profiles o
+        where o.user_id in (guest, member) and o.version > newest.version);
     update public.survey_profiles p set is_current = false
     where p.user_id in (guest, member) and p.is_current and p.id <> newest.id;
     update public.survey_answers a set is_current = false

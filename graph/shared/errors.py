@@ -18,6 +18,7 @@ from db.core.errors import (
     ErrorCode,
     InputRefused,
     InsufficientCredits,
+    OnboardingRequired,
     PaymentRequired,
     PlanCost,
     PlanRequired,
@@ -25,6 +26,7 @@ from db.core.errors import (
 )
 from db.core.outages import cannot_serve, unavailable
 from db.core.retries import RETRIED
+from graph.shared.onboarding import OnboardingStep
 from graph.shared.traffic import tell
 
 # A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
@@ -101,6 +103,17 @@ class PlanRequiredError(UserError):
     )
 
 
+@strawberry.type(
+    name="OnboardingRequired", description="Something is to be done first, once for all."
+)
+class OnboardingRequiredError(UserError):
+    """A UserError that says what."""
+
+    next_step: OnboardingStep = strawberry.field(
+        description="What is to be done; the message says of what, and with which mutation."
+    )
+
+
 class RequestError(Exception):
     """A request that cannot run at all: it has no data (GraphQL specification, 7.1.2)."""
 
@@ -172,6 +185,8 @@ def _refusal(error: PostgresError) -> DomainError:
     path = tuple(detail.get("path", ()))
     if code is ErrorCode.PLAN_REQUIRED:
         return PlanRequired(error.message, detail["plan_id"], path)
+    if code is ErrorCode.ONBOARDING_REQUIRED:
+        return OnboardingRequired(error.message, detail["next_step"], path)
     return DomainError(code, error.message, path)
 
 
@@ -217,4 +232,11 @@ def user_error(error: DomainError) -> UserError:
     if isinstance(error, PlanRequired):
         plan_id = strawberry.ID(f"plan_{error.plan_id}") if error.plan_id else None
         return PlanRequiredError(code=error.code, message=error.message, path=path, plan_id=plan_id)
+    if isinstance(error, OnboardingRequired):
+        return OnboardingRequiredError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            next_step=OnboardingStep[error.next_step],
+        )
     return OperationError(code=error.code, message=error.message, path=path)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from ..attuned import load_surveys
+from ..attuned import load_surveys, onboard
 from ..conftest import MakeUser
 from .conftest import Ask
 
@@ -24,9 +24,11 @@ FIRST = {"name": " Ada ", "anatomySelf": ["VAGINA", "BREASTS"], "anatomyPreferen
 
 
 async def test_who_somebody_is_takes_a_name_and_anatomy_first(
-    ask: Ask, make_user: MakeUser
+    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
     actor = await make_user()
+    await onboard(owner, actor.user_id)
+    await owner.execute("delete from demographics where user_id = $1", actor.user_id)
 
     async def update(**given: Any) -> Any:
         return (await ask(UPDATE, {"input": given}, actor=actor))["data"]["answer"]

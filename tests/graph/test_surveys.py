@@ -14,7 +14,7 @@ from db.core.actor import Actor
 from db.core.pool import Database
 from jobs.surveys import end_stale_surveys
 
-from ..attuned import SURVEY, full_answers, load_surveys, short_answers
+from ..attuned import SURVEY, full_answers, onboard, short_answers
 from ..conftest import MakeUser
 from .conftest import Ask
 
@@ -90,8 +90,9 @@ class Person:
 @pytest.fixture
 async def person(ask: Ask, make_user: MakeUser, owner: asyncpg.Connection) -> Person:
     """Somebody new, where there is a survey."""
-    await load_surveys(owner)
-    return Person(ask, await make_user())
+    actor = await make_user()
+    await onboard(owner, actor.user_id, limits=False)
+    return Person(ask, actor)
 
 
 async def test_everybody_reads_the_surveys(ask: Ask, person: Person) -> None:
