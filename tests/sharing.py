@@ -172,7 +172,8 @@ async def circle_of(owner: asyncpg.Connection, make_user: MakeUser, database: Da
     await circle.share(leaving, ada, "ALL")
     await circle.compare(database, leaving)
     await owner.execute(
-        "select deletes_at from app.schedule_deletion($1, interval '30 days', '{}')", leaving.user_id
+        "select deletes_at from app.schedule_deletion($1, interval '30 days', '{}')",
+        leaving.user_id,
     )
     circle.readers["anonymous"] = NOBODY
     return circle

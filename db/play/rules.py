@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from db.core.errors import DomainError, bad_input
-from db.core.texts import is_visible_line
+from db.core.texts import problems_of_name, written_name
 
 MOST_OTHERS = 11
-NAME_LIMIT_CHARACTERS = 100
 ANATOMY = ("penis", "vagina", "breasts")
 
 
@@ -26,7 +25,7 @@ class OtherPlayer:
         """As `app.start_play_session` takes it."""
         if self.partner_id is not None:
             return {"partner": str(self.partner_id)}
-        return {"name": (self.name or "").strip(), "anatomy": sorted(set(self.anatomy))}
+        return {"name": written_name(self.name or ""), "anatomy": sorted(set(self.anatomy))}
 
 
 def problems_of_players(players: Sequence[OtherPlayer]) -> Iterator[DomainError]:
@@ -42,10 +41,7 @@ def _problems_of(player: OtherPlayer, path: tuple[str, ...]) -> Iterator[DomainE
         if player.name is not None or player.anatomy:
             yield bad_input("A partner comes with a name and anatomy of their own.", *path)
         return
-    name = (player.name or "").strip()
-    if not 1 <= len(name) <= NAME_LIMIT_CHARACTERS:
-        yield bad_input("name must have 1 to 100 characters.", *path, "name")
-    elif not is_visible_line(name):
-        yield bad_input("name must be one line of characters that can be seen.", *path, "name")
+    name = written_name(player.name or "")
+    yield from problems_of_name(name, *path, "name")
     if set(player.anatomy) - set(ANATOMY):
         yield bad_input(f"anatomy is some of {', '.join(ANATOMY).upper()}.", *path, "anatomy")

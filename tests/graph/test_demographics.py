@@ -101,6 +101,15 @@ async def test_the_version_in_force_is_the_newest_whose_time_has_come(
     assert in_force == ["2"]
 
 
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "A\u202eda", "A\nda", "\u200b"])
+async def test_a_name_is_one_line_that_can_be_seen(
+    ask: Ask, make_user: MakeUser, name: str
+) -> None:
+    given = FIRST | {"name": name}
+    payload = (await ask(UPDATE, {"input": given}, actor=await make_user()))["data"]["answer"]
+    assert payload["errors"] == [{"code": "BAD_USER_INPUT", "path": ["input", "name"]}]
+
+
 @pytest.mark.parametrize("call", [UPDATE, AGREE])
 async def test_nobody_is_asked_to_sign_in(ask: Ask, call: str) -> None:
     variables = {"input": FIRST, "document": "terms", "version": "2026-01"}

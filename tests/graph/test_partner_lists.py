@@ -9,8 +9,10 @@ import asyncpg
 import pytest
 
 from db.core.actor import Actor
+from db.core.exporting import condition_of, export_of
+from db.partners.tables import PartnerRequest
 
-from ..attuned import onboard
+from ..attuned import SURVEY, onboard
 from ..conftest import MakeUser
 from .conftest import Ask
 from .test_partners import Two, email
@@ -179,3 +181,69 @@ async def test_whom_one_has_blocked_is_listed_and_can_be_unblocked(two: Two) -> 
     request = await two.requested(two.ada, two.bob)
     received = (await two("see", two.bob))["partnerRequests"]["nodes"]
     assert request["id"] in [one["id"] for one in received]
+
+
+CHANGES = """
+select change from events where topic = 'partner_request.changed' and user_id = $1 order by id
+"""
+
+
+async def test_a_request_is_new_to_whom_it_is_brought(two: Two) -> None:
+    request = await two.requested(two.ada, two.bob)
+    await two("decline", two.bob, id=request["id"])
+
+    async def seen(actor: Actor) -> list[str]:
+        return [row[0] for row in await two.owner.fetch(CHANGES, actor.user_id)]
+
+    assert await seen(two.bob) == ["INSERT", "UPDATE"]
+    assert await seen(two.ada) == ["INSERT", "UPDATE", "UPDATE"]
+
+
+EDITS = {
+    "demographics": 'select app.update_demographics(\'{"gender": "MAN"}\')',
+    "boundary": "select app.set_boundary('B3a', 'HARD')",
+    "survey": "select app.make_survey_profile($1, $2)",
+}
+SCORES = """{"power_orientation": "TOP", "power_confidence": 0.5, "power_level": "LOW", "top_percent": 50,
+  "archetypes": ["EXPLORER"], "is_balanced": false, "tags": [], "domains": [], "measures": [], "boundaries": {}}"""
+
+
+@pytest.mark.parametrize("edit", sorted(EDITS))
+async def test_edits_of_what_is_shown_are_live(two: Two, edit: str) -> None:
+    await onboard(two.owner, two.ada.user_id)
+    of_bob, _ = await two.connected()
+    run = await two.owner.fetchval(
+        "insert into survey_runs (user_id, survey_id, form) values ($1, $2, 'FULL') returning id",
+        two.ada.user_id,
+        SURVEY,
+    )
+    told = {}
+    for level in ("DEMOGRAPHICS", "OVERLAPPING", "ALL"):
+        await two("share", two.ada, id=of_bob, level=level)
+        transaction = two.owner.transaction()
+        await transaction.start()
+        await two.owner.execute("select set_config('app.user_id', $1, true)", str(two.ada.user_id))
+        await two.owner.execute(EDITS[edit], *((run, SCORES) if edit == "survey" else ()))
+        told[level] = await two.owner.fetchval(
+            "select count(*) > 0 from events where topic = 'partners.changed' and user_id = $1"
+            " and snapshot ->> 'shared_changed_at' is not null",
+            two.bob.user_id,
+        )
+        await transaction.rollback()
+    assert [level for level in told if told[level]] == {
+        "demographics": ["DEMOGRAPHICS", "OVERLAPPING", "ALL"],
+        "boundary": ["ALL"],
+        "survey": ["OVERLAPPING", "ALL"],
+    }[edit]
+
+
+async def test_the_archive_has_requests_of_both_sides(two: Two) -> None:
+    await two.requested(two.ada, two.bob)
+    export = export_of(PartnerRequest.access, PartnerRequest.export)
+    assert export is not None
+    met = condition_of(PartnerRequest.access, export)
+    for actor in (two.ada, two.bob):
+        found = await two.owner.fetchval(
+            f"select count(*) from partner_requests t where {met}", actor.user_id
+        )
+        assert found == 1

@@ -411,3 +411,10 @@ async def test_a_guests_surveys_become_the_members(
     assert await owner.fetchval(current, person.actor.user_id) == 13
     # The member goes on as before.
     assert (await person.submitted(short_answers()))["version"] == 4
+
+
+async def test_a_run_that_is_given_up_has_no_answers(person: Person) -> None:
+    run = await person.start()
+    await person.save(run["id"], short_answers()[:3])
+    given_up = (await person("abandon", run=run["id"]))["surveyRun"]
+    assert (given_up["answeredCount"], given_up["answers"]) == (0, [])
