@@ -19,6 +19,7 @@ from jobs.play import note_play_rules
 from jobs.providers import choose_providers
 from settings import Settings
 
+from ..attuned import onboard
 from ..conftest import MakeUser
 from ..db.test_written_activities import ENTRY
 from ..fakes.gemini import ANALYSIS_MODEL, FakeGemini
@@ -37,7 +38,8 @@ class Writing:
         self.session: UUID
 
     async def begin(self, *actors: Actor, level: str = "R") -> None:
-        """Starts it."""
+        """Starts it, where all have agreed."""
+        await onboard(self.owner, *(actor.user_id for actor in actors), limits=False)
         self.session = await self.owner.fetchval(
             "insert into play_sessions (level, status, turn_player_id)"
             " values ($1, 'ACTIVE', app.uuid_v7()) returning id",
