@@ -15,9 +15,7 @@ begin
     select array_agg(case when g.saved_at > m.saved_at then m.id else g.id end) into given_up
     from public.survey_runs g join public.survey_runs m using (survey_id)
     where g.user_id = guest and m.user_id = member and g.status = 'IN_PROGRESS' and m.status = 'IN_PROGRESS';
-    update public.survey_runs r set status = 'ABANDONED', answered_count = 0, ended_at = clock_timestamp()
-    where r.id = any (given_up);
-    delete from public.survey_answers a where a.run_id = any (given_up);
+    update public.survey_runs r set status = 'ABANDONED', ended_at = clock_timestamp() where r.id = any (given_up);
     -- From the last, so that no number is there twice in between.
     for profile in
         select p.id, p.version from public.survey_profiles p where p.user_id = guest order by p.version desc

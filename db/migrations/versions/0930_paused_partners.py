@@ -19,7 +19,10 @@ EXPIRED = """
 update play_players p set status = 'EXPIRED' from play_sessions s
 where s.id = p.session_id and s.ended_at is not null and p.status = 'INVITED'
 """
-UNANSWERED = "update survey_runs set answered_count = 0 where status = 'ABANDONED'"
+UNANSWERED = """
+update survey_runs r set answered_count = 0 where r.status = 'ABANDONED'
+    and not exists (select from survey_answers a where a.run_id = r.id)
+"""
 TOLD_TO_ADMINS = """
 update play_turns set scores = scores || why,
     why = why - '{candidates,outOfIntensities,isNewTheme,noveltyChance}'::text[]

@@ -70,6 +70,7 @@ UNWATCHED = {
     "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
     "OrganizationMember": "organizationChanged tells of each",
     "OrganizationPlan": "loaded with a release",
+    "PartnerBlock": "changes by what its owner does",
     "PlayPlayer": "playSessionChanged tells of each",
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
