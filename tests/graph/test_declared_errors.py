@@ -54,6 +54,7 @@ from . import (
     referral_errors,
     survey_errors,
     sync_errors,
+    workflow_errors,
 )
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
@@ -1009,6 +1010,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
+    **workflow_errors.PROVOKED,
     **play_errors.PROVOKED,
     **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0930"
-down_revision = "0975"
+down_revision = "1000"
 branch_labels = None
 depends_on = None
 
