@@ -5,11 +5,16 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0930"
+revision = "1030"
 down_revision = "1000"
 branch_labels = None
 depends_on = None
 
+# Functions of tables' rows, which go before the tables can.
+OF_ROWS = (
+    "app.invite_player(play_players, uuid, integer)",
+    "app.documents_in_force()",
+)
 # Who had asked for the deletion of their account before.
 PAUSED = """
 update partners p set status = 'DISCONNECTED', is_paused = true where p.status = 'CONNECTED' and exists (
@@ -79,6 +84,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for function in OF_ROWS:
+        op.drop_function(function)
     op.execute("update play_players set status = 'LEFT' where status = 'EXPIRED'")
     op.drop_check("ck_partners_is_paused", "partners")
     op.execute("update partners set status = 'CONNECTED' where is_paused")
