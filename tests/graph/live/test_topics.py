@@ -43,6 +43,7 @@ from tests.rows import gathered
 
 # Types with ids whose changes nobody can watch, each for a reason.
 UNWATCHED = {
+    "Alert": "for admins, who are told of changes by e-mail and webhook",
     "AuditEntry": "looked at when somebody opens the page, and it never changes",
     "ApiKey": "changes by what its owner does; looked at when somebody opens the page",
     "Boundary": "changes by what its owner does",
