@@ -146,9 +146,7 @@ class PlayPlayer(Node):
     """Somebody's place in a play session."""
 
     id: strawberry.ID = global_id()
-    name: str | None = column(
-        description="What they are called in it; null for the opponent of who plays alone."
-    )
+    name: str = column(description="What they are called in it.")
     user_id: strawberry.ID | None = expression(
         lambda player: _text("user_").concat(player.c.user_id),
         description="The global id of their account; null without one.",
@@ -176,6 +174,10 @@ class PlayTurn(Node):
     intensity: int = column(description="1 to 5.")
     text: str = column(description="What to answer or do, with the players' names in it.")
     theme: str = column(description="What it is about.")
+    is_repeated: bool = column(
+        description="Whether they were given it lately, and it comes again since nothing else that "
+        "suits them is left."
+    )
     why: JSON = column(
         description="How it was found, for developers: what was asked for, chances, step, wanted "
         "intensities. It says nothing of what a player likes, refuses or was given."

@@ -42,7 +42,13 @@ class StartPlaySessionInput:
     players: list[PlayPlayerInput] = strawberry.field(
         default_factory=list,
         description="Who plays with the caller, at most 11. Nobody: the caller plays alone, "
-        "against somebody who likes what they like.",
+        "against somebody who likes what they like and is not there: nothing is drawn that "
+        "takes two.",
+    )
+    opponent_name: str | None = strawberry.field(
+        default=None,
+        description="What the opponent of who plays alone is called, 1 to 100 characters; "
+        "`Opponent` without one. Null is as good as leaving it out.",
     )
     order: PlayOrder = strawberry.field(
         default=PlayOrder.SEQUENTIAL, description="Whose turn comes next."
@@ -158,6 +164,7 @@ async def start_play_session(context: Context, input: StartPlaySessionInput) -> 
         level=input.level.name,
         order=input.order.name,
         others=others,
+        opponent_name=input.opponent_name,
         idempotency_key=input.idempotency_key,
     )
     return Outcome(command, {"play_session": RESULT, "daily_limit": ACTOR})

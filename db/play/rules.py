@@ -36,12 +36,25 @@ def problems_of_players(players: Sequence[OtherPlayer]) -> Iterator[DomainError]
         yield from _problems_of(player, ("input", "players", str(place)))
 
 
+def opponent(name: str | None) -> list[dict[str, object]]:
+    """The opponent of who plays alone, as `app.start_play_session` takes one with a name."""
+    return [] if name is None else [{"opponent": written_name(name)}]
+
+
+def problems_of_opponent(name: str | None, *, has_players: bool) -> Iterator[DomainError]:
+    """What is wrong with the name of who plays alone's opponent."""
+    if name is None:
+        return
+    if has_players:
+        yield bad_input("Only who plays alone has an opponent.", "input", "opponentName")
+    yield from problems_of_name(written_name(name), "input", "opponentName")
+
+
 def _problems_of(player: OtherPlayer, path: tuple[str, ...]) -> Iterator[DomainError]:
     if player.partner_id is not None:
         if player.name is not None or player.anatomy:
             yield bad_input("A partner comes with a name and anatomy of their own.", *path)
         return
-    name = written_name(player.name or "")
-    yield from problems_of_name(name, *path, "name")
+    yield from problems_of_name(written_name(player.name or ""), *path, "name")
     if set(player.anatomy) - set(ANATOMY):
         yield bad_input(f"anatomy is some of {', '.join(ANATOMY).upper()}.", *path, "anatomy")

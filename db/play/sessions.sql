@@ -50,8 +50,8 @@ end;
 $$;
 
 -- Starts a session and returns it. `others` is a list of players: {"partner": id} for somebody with an account,
--- {"name", "anatomy"} for somebody without. Nobody else: the caller plays alone, against an opponent. The same
--- key starts the same one.
+-- {"name", "anatomy"} for somebody without. Nobody else, or {"opponent": name}: the caller plays alone, against an
+-- opponent. The same key starts the same one.
 create or replace function app.start_play_session(
     wanted_level text, wanted_order text, others jsonb, idempotency_key text
 ) returns uuid
@@ -91,6 +91,9 @@ begin
     loop
         if given.player ? 'partner' then
             perform app.invite_player(host, (given.player ->> 'partner')::uuid, given.place::integer);
+        elsif given.player ? 'opponent' then
+            insert into public.play_players (session_id, seat, name, is_opponent, status)
+            values (started, given.place + 1, given.player ->> 'opponent', true, 'PRESENT');
         else
             insert into public.play_players (session_id, seat, name, anatomy, status)
             values (started, given.place + 1, given.player ->> 'name',
@@ -99,7 +102,8 @@ begin
     end loop;
     perform app.require_no_blocks(started);
     if jsonb_array_length(others) = 0 then
-        insert into public.play_players (session_id, seat, is_opponent, status) values (started, 2, true, 'PRESENT');
+        insert into public.play_players (session_id, seat, name, is_opponent, status)
+        values (started, 2, 'Opponent', true, 'PRESENT');
     end if;
     if not waits then
         perform app.ask_for_activities(started);

@@ -35,8 +35,8 @@ async def test_a_partner_is_asked_twenty_times_an_hour_and_woken_three_times(
     players = [{"partnerId": await connected(play, host, other)}]
     session = await play("start", host, level="G", players=players)
     await play.owner.execute(
-        "insert into play_players (session_id, seat, user_id, status)"
-        " select $1, n, $2, 'INVITED' from generate_series(20, 20 + 16) n",
+        "insert into play_players (session_id, seat, user_id, name, status)"
+        " select $1, n, $2, 'Guest', 'INVITED' from generate_series(20, 20 + 16) n",
         key(session["playSession"]["id"]), other.user_id,
     )  # fmt: skip
     for expected in ([], [], ["LIMIT_EXCEEDED"]):

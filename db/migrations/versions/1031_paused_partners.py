@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "1030"
-down_revision = "1000"
+revision = "1031"
+down_revision = "1030"
 branch_labels = None
 depends_on = None
 
