@@ -72,6 +72,8 @@ UNWATCHED = {
     "OrganizationMember": "organizationChanged tells of each",
     "OrganizationPlan": "loaded with a release",
     "PartnerBlock": "changes by what its owner does",
+    "ProviderInvoice": "its payer looks; a notification tells of one that is not paid",
+    "ProviderSubscription": "organizationChanged and planChanged tell what comes of it",
     "PlayPlayer": "playSessionChanged tells of each",
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
