@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     anthropic_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 50
     anthropic_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
 
+    telephony_seed: str = "tallygraph"
+    telephony_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
+
     smtp_url: SmtpUrl = ""
     mail_from: MailFrom = ""
     link_url: LinkUrl = ""

@@ -22,7 +22,7 @@ from graph.engine.declare import (
     related_row,
     state_enum,
 )
-from graph.engine.execution.outcomes import RESULT, Outcome, Payload
+from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
 from graph.organizations import Organization
 from graph.shared.context import Context
@@ -217,12 +217,14 @@ def _move(context: Context, given: str, step: Literal["PUBLISH", "ARCHIVE", "RES
     return Outcome(operations.move_workflow(workflow_id, step), {"workflow": RESULT})
 
 
-async def validate_workflow(context: Context, input: ValidateWorkflowInput) -> Payload:
+async def validate_workflow(context: Context, input: ValidateWorkflowInput) -> Outcome:
     """Tells what is wrong with a definition; stores nothing."""
     context.signed_in()
     faults = operations.definition_faults(input.definition)
-    return Payload(
-        {"is_valid": not faults, "definition_errors": [asdict(fault) for fault in faults]}
+    told = [asdict(fault) for fault in faults]
+    return Outcome(
+        operations.look_at_definition(),
+        fields={"is_valid": not faults, "definition_errors": told},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -48,4 +49,25 @@ async def found_organization(owner: asyncpg.Connection, actor: Actor) -> UUID:
         "insert into organizations (name) values ('Acme') returning id"
     )
     await join(owner, made, actor, "OWNER")
+    return made
+
+
+async def active_workflow(
+    owner: asyncpg.Connection, organization: UUID, status: str = "ACTIVE"
+) -> UUID:
+    """A workflow of one version, published unless another state is asked for."""
+    made: UUID = await owner.fetchval(
+        "insert into workflows (organization_id, name) values ($1, 'Reminder') returning id",
+        organization,
+    )
+    await owner.execute(
+        "insert into workflow_versions"
+        " (workflow_id, organization_id, number, hash, definition, is_current)"
+        " values ($1, $2, 1, repeat('0', 64), $3::text::jsonb, true)",
+        made, organization, json.dumps(DEFINITION),
+    )  # fmt: skip
+    if status != "DRAFT":
+        await owner.execute(
+            "update workflows set status = 'ACTIVE', published_at = now() where id = $1", made
+        )
     return made

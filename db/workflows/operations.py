@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from db.core.commands import FunctionCall, SqlFunction
-from db.core.errors import Problems, bad_input
+from sqlalchemy import text
+
+from db.core.commands import FunctionCall, PythonCommand, SqlFunction
+from db.core.errors import Problems, bad_input, sign_in_first
+from db.core.pool import Transaction
 from db.credits.rules import problems_of_key
 from db.workflows.rules import (
     DefinitionFault,
@@ -37,6 +40,7 @@ _UPDATE = SqlFunction[UUID](
     variables="jsonb",
 ).noting_place()
 _MOVE = SqlFunction[UUID]("app.move_workflow", "uuid", wanted="uuid", step="text").noting_place()
+_OWN_ACCOUNT = text("select id from users where id = app.user_id()")
 
 
 def create_workflow(
@@ -99,3 +103,15 @@ def move_workflow(
 def definition_faults(definition: Any) -> list[DefinitionFault]:
     """Everything that keeps a definition from being saved and run."""
     return faults_of(definition)
+
+
+def look_at_definition() -> PythonCommand[UUID]:
+    """Refuses whoever is nobody any more; looking changes nothing."""
+
+    async def run(transaction: Transaction) -> UUID:
+        found: UUID | None = await transaction.fetch_value(_OWN_ACCOUNT)
+        if found is None:
+            raise sign_in_first()
+        return found
+
+    return PythonCommand(run)

@@ -163,9 +163,10 @@ NOT_STORED = {
     ("updateWorkflow", "templateVariables"),
 }
 # One of several fields is needed; with none of them, this is said.
-NEEDS_ONE = dict.fromkeys(
-    ("reauthenticate", "updateWorkflow"), [{"code": "BAD_USER_INPUT", "path": ["input"]}]
-)
+NEEDS_ONE = {
+    name: [{"code": "BAD_USER_INPUT", "path": ["input"]}]
+    for name in ("reauthenticate", "updateWorkflow")
+}
 # Fields that may be empty in other rows than the one that is tried.
 NEEDED_HERE = {("saveProduct", "credits")}
 NULLABLE_SQL = """

@@ -160,6 +160,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Its type is the table's.
+    op.execute("drop function if exists app.enter_workflow(uuid, text)")
     op.drop_index("uq_workflow_versions_number", table_name="workflow_versions")
     op.drop_index("uq_workflow_versions_hash", table_name="workflow_versions")
     op.drop_index(

@@ -73,6 +73,8 @@ UNWATCHED = {
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
     "Product": "loaded by the seed",
+    "Workflow": "its editor asks; runUpdated tells of its calls",
+    "WorkflowVersion": "never changes but for which is current, which its editor asks for",
     "UserProfile": "the viewer's own; nothing else changes it",
     "SyncConflict": "a sync tells the device that met it; others look",
     "Referral": "creditsChanged tells of what comes of it",
