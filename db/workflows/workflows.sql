@@ -95,6 +95,7 @@ begin
         return made;
     end if;
     perform app.require_room_for_workflow(wanted_organization);
+    perform app.count_toward_plan(wanted_organization, 'WORKFLOWS');
     insert into public.workflows (organization_id, name, template_variables)
     values (wanted_organization, wanted_name, variables) returning id into made;
     perform app.make_current(made, definition, hash);
@@ -142,6 +143,12 @@ begin
     if next_status is null then
         perform app.refuse('INVALID_STATE', format('The workflow is %s, so this cannot be done with it.', workflow.status),
             '{"path": ["input", "id"]}');
+    end if;
+    -- What is put away does not count.
+    if next_status = 'ARCHIVED' then
+        perform app.give_back_to_plan(workflow.organization_id, 'WORKFLOWS');
+    elsif workflow.status = 'ARCHIVED' then
+        perform app.count_toward_plan(workflow.organization_id, 'WORKFLOWS');
     end if;
     update public.workflows w set status = next_status, updated_at = clock_timestamp(),
         published_at = case when next_status = 'ACTIVE' then coalesce(w.published_at, now()) else w.published_at end
