@@ -219,11 +219,11 @@ def _move(context: Context, given: str, step: Literal["PUBLISH", "ARCHIVE", "RES
 
 async def validate_workflow(context: Context, input: ValidateWorkflowInput) -> Outcome:
     """Tells what is wrong with a definition; stores nothing."""
-    context.signed_in()
+    actor = context.signed_in()
     faults = operations.definition_faults(input.definition)
     told = [asdict(fault) for fault in faults]
     return Outcome(
-        operations.look_at_definition(),
+        operations.look_at_definition(actor),
         fields={"is_valid": not faults, "definition_errors": told},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -36,6 +37,8 @@ PLACING_ATTEMPTS = 16
 FOLLOWING_ATTEMPTS = 50
 COLLECTING_ATTEMPTS = 12
 SILENT_AT_ONCE = 500
+# What is further away took no place in its campaign's pace (`app.take_pace`).
+LONGEST_PAUSE_SECONDS = 2.0
 _NOT_PLACED = "The call could not be placed. Try again later."
 _LOST = "Nothing was heard of this call any more."
 
@@ -56,9 +59,19 @@ async def place_call(services: WorkerServices, *, run_id: UUID) -> None:
     call = await begin_call(services.database, run_id, telephony.name)
     services.wake()
     if call is not None:
+        await _await_turn(call)
         await _place(services, telephony, call)
     if not telephony.tells:
         await _follow(services, telephony, run_id)
+
+
+async def _await_turn(call: CallToMake) -> None:
+    """Wait for the call's place in the pace of its campaign."""
+    wait_seconds = (call.dialled_at - datetime.now(UTC)).total_seconds()
+    if wait_seconds > LONGEST_PAUSE_SECONDS:
+        raise RetryLater(wait_seconds, "the campaign's pace, or its hours")
+    if wait_seconds > 0:
+        await asyncio.sleep(wait_seconds)
 
 
 async def _place(services: WorkerServices, telephony: Telephony, call: CallToMake) -> None:
@@ -86,20 +99,26 @@ async def _place(services: WorkerServices, telephony: Telephony, call: CallToMak
 @job("follow_call", attempts=FOLLOWING_ATTEMPTS)
 async def follow_call(services: WorkerServices, *, run_id: UUID) -> None:
     """Ask the provider how far a call has come."""
-    await _follow(services, services.of(choose_telephony), run_id)
+    run = await find_run(services.database, run_id)
+    if run is not None and run.provider_call_id is None:
+        await _report_lost(services, run)
+    else:
+        await _follow(services, services.of(choose_telephony), run_id)
+
+
+async def _report_lost(services: WorkerServices, run: RunState) -> None:
+    call_id = run.provider_call_id
+    await report_call(services.database, run.id, call_id, RunStatus.FAILED, 0, _LOST)
+    services.wake()
 
 
 async def _follow(services: WorkerServices, telephony: Telephony, run_id: UUID) -> None:
     run = await find_run(services.database, run_id)
-    if run is None or run.has_ended:
+    if run is None or run.has_ended or run.provider_call_id is None:
         return
-    report = await telephony.look(run.provider_call_id) if run.provider_call_id else None
+    report = await telephony.look(run.provider_call_id)
     if report is None:
-        await report_call(
-            services.database, run_id, run.provider_call_id, RunStatus.FAILED, 0, _LOST
-        )
-        services.wake()
-        return
+        return await _report_lost(services, run)
     await report_call(
         services.database,
         run_id,

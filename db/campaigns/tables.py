@@ -238,6 +238,11 @@ class CampaignContact(Base):
         Index("uq_campaign_contacts_row_number", "campaign_id", "row_number", unique=True),
         Index("uq_campaign_contacts_phone_number", "campaign_id", "phone_number", unique=True),
         Index(
+            "ix_campaign_contacts_open",
+            "campaign_id",
+            postgresql_where=text("status in ('QUEUED', 'CALLING')"),
+        ),
+        Index(
             "ix_campaign_contacts_new",
             "campaign_id",
             "row_number",

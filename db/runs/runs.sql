@@ -24,7 +24,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         and r.enqueued_at is not null;
 $$;
 
--- Gives free lines to the runs that have waited longest.
+-- Gives free lines to the runs that have waited longest, then to those whom campaigns call next.
 create or replace function app.dispatch_calls(wanted uuid, lines integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -40,6 +40,7 @@ begin
     loop
         perform app.enqueue_once('place_call', jsonb_build_object('run_id', run_id), 'call:' || run_id);
     end loop;
+    perform app.fill_campaigns(wanted, lines);
 end;
 $$;
 
@@ -99,21 +100,32 @@ end;
 $$;
 
 -- Whether a run may be dialled, and what a worker needs for that. `was_dialled` when the provider was
--- asked already, by somebody who could not say what came of it: then look before asking again. Nothing
--- is returned for a run that has its call, or has ended.
+-- asked already, by somebody who could not say what came of it: then look before asking again. A campaign's pace
+-- may say `dialled_at` later: wait until then, and ask here again when that is more than two seconds. Nothing is
+-- returned for a run that has its call, has ended, or whose campaign is paused.
 create or replace function app.begin_call(wanted uuid, provider_name text)
 returns table (phone_number text, variables jsonb, definition jsonb, was_dialled boolean, dialled_at timestamptz)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     run public.workflow_runs;
+    due_at timestamptz := clock_timestamp();
 begin
     select * into run from public.workflow_runs r where r.id = wanted for update;
     if run.id is null or run.status not in ('QUEUED', 'DIALLING') or run.provider_call_id is not null then
         return;
     end if;
     if run.status = 'QUEUED' then
-        update public.workflow_runs r set status = 'DIALLING', provider = provider_name,
-            dialled_at = clock_timestamp(), checked_at = clock_timestamp()
+        if run.campaign_id is not null then
+            due_at := app.take_pace(run.campaign_id);
+        end if;
+        if due_at is null then
+            return;
+        elsif due_at > clock_timestamp() + interval '2 seconds' then
+            return query select run.phone_number, run.variables, '{}'::jsonb, false, due_at;
+            return;
+        end if;
+        update public.workflow_runs r set status = 'DIALLING', provider = provider_name, dialled_at = due_at,
+            checked_at = due_at
         where r.id = wanted;
     end if;
     return query
@@ -191,6 +203,9 @@ declare
     run public.workflow_runs;
 begin
     select * into run from public.workflow_runs r where r.id = wanted;
+    if run.campaign_id is not null then
+        perform app.end_contact_call(run);
+    end if;
     if run.provider_call_id is not null then
         perform app.enqueue_once('collect_call', jsonb_build_object('run_id', wanted), 'collect:' || wanted);
     end if;

@@ -89,6 +89,7 @@ _KNOWN_FILES = text("""
                   where g.user_id = owner.user_id and g.result_path = file)
        or exists (select from data_exports e where e.user_id = owner.user_id and e.path = file)
        or exists (select from workflow_runs r where r.recording_path = file)
+       or exists (select from contact_lists l where l.path = file)
 """)
 
 

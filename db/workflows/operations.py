@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select
 
+from db.accounts.tables import User
+from db.core.actor import Actor
 from db.core.commands import FunctionCall, PythonCommand, SqlFunction
 from db.core.errors import Problems, bad_input, sign_in_first
 from db.core.pool import Transaction
@@ -40,7 +42,6 @@ _UPDATE = SqlFunction[UUID](
     variables="jsonb",
 ).noting_place()
 _MOVE = SqlFunction[UUID]("app.move_workflow", "uuid", wanted="uuid", step="text").noting_place()
-_OWN_ACCOUNT = text("select id from users where id = app.user_id()")
 
 
 def create_workflow(
@@ -105,11 +106,12 @@ def definition_faults(definition: Any) -> list[DefinitionFault]:
     return faults_of(definition)
 
 
-def look_at_definition() -> PythonCommand[UUID]:
+def look_at_definition(actor: Actor) -> PythonCommand[UUID]:
     """Refuses whoever is nobody any more; looking changes nothing."""
 
     async def run(transaction: Transaction) -> UUID:
-        found: UUID | None = await transaction.fetch_value(_OWN_ACCOUNT)
+        own = select(User.id).where(User.id == actor.user_id)
+        found: UUID | None = await transaction.fetch_value(own)
         if found is None:
             raise sign_in_first()
         return found
