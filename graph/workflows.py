@@ -249,7 +249,7 @@ class WorkflowsMutation:
     create_workflow: WorkflowPayload | None = mutation(
         create_workflow,
         CreateWorkflowInput,
-        errors=(*_CHANGING, ErrorCode.IDEMPOTENCY_CONFLICT),
+        errors=(*_CHANGING, ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.PLAN_LIMIT_REACHED),
         description="Make a workflow, a draft until it is published. For all members but viewers. "
         "What is wrong with its definition is refused with the path of the node or edge.",
     )
@@ -275,8 +275,8 @@ class WorkflowsMutation:
     restore_workflow: WorkflowPayload | None = mutation(
         restore_workflow,
         RestoreWorkflowInput,
-        errors=_MOVING,
-        description="Bring an archived workflow back to where it was.",
+        errors=(*_MOVING, ErrorCode.PLAN_LIMIT_REACHED),
+        description="Bring an archived workflow back to where it was. The plan counts it again.",
     )
     validate_workflow: ValidateWorkflowPayload | None = mutation(
         validate_workflow,

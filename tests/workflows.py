@@ -43,10 +43,12 @@ async def join(owner: asyncpg.Connection, organization: UUID, actor: Actor, role
     )  # fmt: skip
 
 
-async def found_organization(owner: asyncpg.Connection, actor: Actor) -> UUID:
+async def found_organization(
+    owner: asyncpg.Connection, actor: Actor, plan: str = "enterprise"
+) -> UUID:
     """A new organization that somebody owns."""
     made: UUID = await owner.fetchval(
-        "insert into organizations (name) values ('Acme') returning id"
+        "insert into organizations (name, plan_id) values ('Acme', $1) returning id", plan
     )
     await join(owner, made, actor, "OWNER")
     return made

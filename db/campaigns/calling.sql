@@ -58,7 +58,7 @@ begin
         limit room
     loop
         begin
-            perform app.count_toward_plan(campaign.organization_id, 'CALLS');
+            perform app.enforce_plan_limit(campaign.organization_id, 'CALLS');
         exception when sqlstate 'TG000' then
             perform app.pause_campaign(campaign.id, sqlerrm);
             return;

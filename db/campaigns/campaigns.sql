@@ -60,7 +60,7 @@ begin
         >= campaigns_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('An organization has at most %s campaigns.', campaigns_limit));
     end if;
-    perform app.count_toward_plan(workflow.organization_id, 'CAMPAIGNS');
+    perform app.enforce_plan_limit(workflow.organization_id, 'CAMPAIGNS');
     insert into public.campaigns (organization_id, workflow_id, contact_list_id, name, time_zone, windows, starts_at,
         calls_per_second, concurrency, max_retries, retry_delay_seconds, retry_on_busy, retry_on_no_answer,
         retry_on_voicemail)

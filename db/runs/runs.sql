@@ -69,7 +69,7 @@ begin
         and r.status = 'QUEUED' and r.enqueued_at is null) >= waiting_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('%s calls wait for a free line. Try again later.', waiting_limit));
     end if;
-    perform app.count_toward_plan(workflow.organization_id, 'CALLS');
+    perform app.enforce_plan_limit(workflow.organization_id, 'CALLS');
     insert into public.workflow_runs (organization_id, workflow_id, version_id, phone_number, variables)
     select workflow.organization_id, wanted, v.id, start_run.phone_number, workflow.template_variables
     from public.workflow_versions v where v.workflow_id = wanted and v.is_current

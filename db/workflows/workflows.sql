@@ -95,7 +95,7 @@ begin
         return made;
     end if;
     perform app.require_room_for_workflow(wanted_organization);
-    perform app.count_toward_plan(wanted_organization, 'WORKFLOWS');
+    perform app.enforce_plan_limit(wanted_organization, 'WORKFLOWS');
     insert into public.workflows (organization_id, name, template_variables)
     values (wanted_organization, wanted_name, variables) returning id into made;
     perform app.make_current(made, definition, hash);
@@ -146,9 +146,9 @@ begin
     end if;
     -- What is put away does not count.
     if next_status = 'ARCHIVED' then
-        perform app.give_back_to_plan(workflow.organization_id, 'WORKFLOWS');
+        perform app.release_plan_limit(workflow.organization_id, 'WORKFLOWS');
     elsif workflow.status = 'ARCHIVED' then
-        perform app.count_toward_plan(workflow.organization_id, 'WORKFLOWS');
+        perform app.enforce_plan_limit(workflow.organization_id, 'WORKFLOWS');
     end if;
     update public.workflows w set status = next_status, updated_at = clock_timestamp(),
         published_at = case when next_status = 'ACTIVE' then coalesce(w.published_at, now()) else w.published_at end

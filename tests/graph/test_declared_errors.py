@@ -48,6 +48,7 @@ from . import (
     billing_errors,
     chat_errors,
     identity_errors,
+    organization_errors,
     play_errors,
     purchase_errors,
     referral_errors,
@@ -947,7 +948,11 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "LIMIT_EXCEEDED": invited_many,
     },
     "revokeInvitation": {"NOT_FOUND": f'{{id: "organizationInvitation_{UUID(int=1)}"}}'},
-    "acceptInvitation": {"NOT_FOUND": '{token: "none"}', "LIMIT_EXCEEDED": invited_to_many},
+    "acceptInvitation": {
+        "NOT_FOUND": '{token: "none"}',
+        "LIMIT_EXCEEDED": invited_to_many,
+        "PLAN_LIMIT_REACHED": organization_errors.invited_without_a_seat,
+    },
     "setMemberRole": {
         "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
         "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s", role: ADMIN}'),

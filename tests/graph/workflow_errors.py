@@ -67,6 +67,26 @@ async def full(stage: Any) -> str:
     return new(organization)
 
 
+async def beyond_the_plan(stage: Any) -> str:
+    """One more workflow than the free plan allows."""
+    organization = await found_organization(stage.owner, stage.actor, "free")
+    assert await stage.codes("createWorkflow", new(organization)) == []
+    return new(organization).replace('"w"', '"x"')
+
+
+async def restored_beyond_the_plan(stage: Any) -> str:
+    """A workflow to restore when another has its place."""
+    organization = await found_organization(stage.owner, stage.actor, "free")
+    assert await stage.codes("createWorkflow", new(organization)) == []
+    wanted = await stage.owner.fetchval(
+        "select id from workflows where organization_id = $1", organization
+    )
+    archive = f'{{id: "workflow_{wanted}"}}'
+    assert await stage.codes("archiveWorkflow", archive) == []
+    assert await stage.codes("createWorkflow", new(organization).replace('"w"', '"x"')) == []
+    return archive
+
+
 async def repeated(stage: Any) -> str:
     """The key of another workflow."""
     organization = await found_organization(stage.owner, stage.actor)
@@ -96,6 +116,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "NOT_FOUND": new(UUID(int=1)),
         "LIMIT_EXCEEDED": full,
         "IDEMPOTENCY_CONFLICT": repeated,
+        "PLAN_LIMIT_REACHED": beyond_the_plan,
     },
     "updateWorkflow": {
         "BAD_USER_INPUT": f'{{id: "{NO_WORKFLOW}"}}',
@@ -105,5 +126,5 @@ PROVOKED: dict[str, dict[str, Any]] = {
     },
     "publishWorkflow": steps("ACTIVE"),
     "archiveWorkflow": steps("ARCHIVED"),
-    "restoreWorkflow": steps("ACTIVE"),
+    "restoreWorkflow": steps("ACTIVE") | {"PLAN_LIMIT_REACHED": restored_beyond_the_plan},
 }

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "1000"
-down_revision = "0920"
+down_revision = "0975"
 branch_labels = None
 depends_on = None
 
