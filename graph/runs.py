@@ -143,6 +143,7 @@ class RunsMutation:
             ErrorCode.INVALID_STATE,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
+            ErrorCode.PLAN_LIMIT_REACHED,
         ),
         description="Have a published workflow call a number. For all members but viewers. It "
         "waits for a free line: an organization makes 20 calls at once.",

@@ -118,7 +118,8 @@ async def _follow(services: WorkerServices, telephony: Telephony, run_id: UUID) 
         return
     report = await telephony.look(run.provider_call_id)
     if report is None:
-        return await _report_lost(services, run)
+        await _report_lost(services, run)
+        return
     await report_call(
         services.database,
         run_id,

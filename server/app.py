@@ -28,6 +28,7 @@ from auth.sealing import Sealing
 from auth.sessions import Sessions
 from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
+from db.campaigns.receiving import ContactReceiver
 from db.core.actor import SERVICE
 from db.core.pool import Database
 from db.files.image_variants import ImageVariants
@@ -210,6 +211,7 @@ class Server:
             links(),
             self.services.uploads,
             ImageVariants(storage, self.services.images),
+            ContactReceiver(self.services.database, storage),
         )
         return pages
 

@@ -96,6 +96,11 @@ def contacts_path(organization_id: UUID, list_id: UUID) -> str:
     return f"contacts/{organization_id}/{list_id}.csv"
 
 
+def is_contact_list(path: str) -> bool:
+    """Whether this is the path of a list of contacts, which is shown to nobody as it came."""
+    return path.startswith("contacts/")
+
+
 def is_archive(path: str) -> bool:
     """Whether this is the path of an archive, which is kept by nobody and shown by nothing."""
     return path.startswith("exports/")

@@ -46,6 +46,7 @@ from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
 from . import (
     billing_errors,
+    campaign_errors,
     chat_errors,
     identity_errors,
     organization_errors,
@@ -1010,6 +1011,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
     **workflow_errors.PROVOKED,
+    **campaign_errors.PROVOKED,
     **play_errors.PROVOKED,
     **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,

@@ -477,6 +477,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_simulated_calls")),
     )
+    declare_access()
+
+
+def declare_access() -> None:
+    """Who may read what, the events and the states."""
     op.enable_row_level_security("call_lines")
     op.create_policy(
         "service_all", "call_lines", "for all to service using (true) with check (true)"
