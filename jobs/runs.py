@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -37,6 +37,9 @@ PLACING_ATTEMPTS = 16
 FOLLOWING_ATTEMPTS = 50
 COLLECTING_ATTEMPTS = 12
 SILENT_AT_ONCE = 500
+# Providers work out the price of a call after its end.
+COST_RETRY_SECONDS = 60.0
+COST_COMES_WITHIN = timedelta(hours=1)
 # What is further away took no place in its campaign's pace (`app.take_pace`).
 LONGEST_PAUSE_SECONDS = 2.0
 _NOT_PLACED = "The call could not be placed. Try again later."
@@ -146,6 +149,8 @@ async def collect_call(services: WorkerServices, *, run_id: UUID) -> None:
         return
     telephony = services.of(choose_telephony)
     record = await telephony.record(run.provider_call_id, run.duration_seconds)
+    if record.cost_micro_usd is None and _may_cost_come(run):
+        raise RetryLater(COST_RETRY_SECONDS, "the provider does not know yet what the call cost")
     path = await _stored(services.storage, run, record)
     await note_collected(
         services.database,
@@ -156,6 +161,10 @@ async def collect_call(services: WorkerServices, *, run_id: UUID) -> None:
         recording_path=path,
     )
     services.wake()
+
+
+def _may_cost_come(run: RunState) -> bool:
+    return run.ended_at is not None and datetime.now(UTC) - run.ended_at < COST_COMES_WITHIN
 
 
 async def _stored(storage: Storage, run: RunState, record: CallRecord) -> str | None:

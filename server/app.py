@@ -51,7 +51,7 @@ from graph.shared.answer_memory import AnswerMemory
 from graph.shared.switches import SwitchWatch
 from graph.shared.traffic import Traffic
 from graph.uploads import links
-from server import catalog_pictures, files, sign_in_routes, webhooks
+from server import catalog_pictures, files, sign_in_routes, telephony, webhooks
 from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
@@ -204,6 +204,7 @@ class Server:
                 *files.routes(),
                 *sign_in_routes.routes(self.services),
                 *webhooks.routes(self.services),
+                *telephony.routes(self.services),
             ]
         )
         pages.state.files = files.Files(

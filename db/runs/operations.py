@@ -53,7 +53,7 @@ _COLLECTED = SqlFunction[bool](
 _CHECK_SILENT = SqlFunction[int]("app.check_silent_calls", "integer", at_most="integer")
 _FIND = text("""
     select id, organization_id, status, provider_call_id, dialled_at, duration_seconds,
-           ended_at is not null as has_ended, collected_at is not null as is_collected
+           ended_at, ended_at is not null as has_ended, collected_at is not null as is_collected
     from workflow_runs where id = :id
 """)
 
@@ -80,6 +80,7 @@ class RunState:
     provider_call_id: str | None
     dialled_at: datetime | None
     duration_seconds: int
+    ended_at: datetime | None
     has_ended: bool
     is_collected: bool
 

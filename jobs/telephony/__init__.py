@@ -31,4 +31,8 @@ __all__ = [
 def choose_telephony(services: WorkerServices) -> Telephony:
     """Who makes calls here: the simulator, without the settings of another provider."""
     settings = services.settings
+    if settings.twilio_account_sid:
+        from jobs.telephony.twilio import TwilioTelephony
+
+        return TwilioTelephony(settings)
     return Simulator(services.database, settings.telephony_seed, settings.telephony_seconds)
