@@ -176,7 +176,7 @@ async def _stored(storage: Storage, run: RunState, record: CallRecord) -> str | 
 
 
 @every("* * * * *")
-async def ask_about_silent_calls(database: Database) -> None:
+async def ask_after_calls(database: Database) -> None:
     """Have the provider asked about calls of which nothing was heard for half an hour."""
     if asked := await check_silent_calls(database, SILENT_AT_ONCE):
         log.warning("calls were silent", calls=asked)

@@ -30,12 +30,12 @@ $$;
 
 -- Makes a campaign of a list that is there and returns it; the same key the same one.
 create or replace function app.create_campaign(
-    wanted_workflow uuid, wanted_list uuid, plan jsonb, idempotency_key text
+    wanted_workflow uuid, wanted_list uuid, given jsonb, idempotency_key text
 ) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     campaigns_limit constant integer := 1000;
-    fingerprint bytea := sha256(convert_to(jsonb_build_array(wanted_workflow, wanted_list, plan)::text, 'UTF8'));
+    fingerprint bytea := sha256(convert_to(jsonb_build_array(wanted_workflow, wanted_list, given)::text, 'UTF8'));
     workflow public.workflows;
     contacts public.contact_lists;
     made uuid;
@@ -67,7 +67,7 @@ begin
     select workflow.organization_id, wanted_workflow, wanted_list, p.name, p.time_zone, p.windows, p.starts_at,
         p.calls_per_second, p.concurrency, p.max_retries, p.retry_delay_seconds, p.retry_on_busy,
         p.retry_on_no_answer, p.retry_on_voicemail
-    from jsonb_to_record(plan) as p (name text, time_zone text, windows jsonb, starts_at timestamptz,
+    from jsonb_to_record(given) as p (name text, time_zone text, windows jsonb, starts_at timestamptz,
         calls_per_second float8, concurrency integer, max_retries integer, retry_delay_seconds integer,
         retry_on_busy boolean, retry_on_no_answer boolean, retry_on_voicemail boolean)
     returning id into made;

@@ -45,7 +45,7 @@ _CREATE = SqlFunction[UUID](
     "uuid",
     wanted_workflow="uuid",
     wanted_list="uuid",
-    plan="jsonb",
+    given="jsonb",
     idempotency_key="text",
 ).noting_place()
 _MOVE = SqlFunction[UUID]("app.move_campaign", "uuid", wanted="uuid", step="text").noting_place()
@@ -130,7 +130,7 @@ def create_campaign(
     return _CREATE(
         wanted_workflow=workflow_id,
         wanted_list=list_id,
-        plan=stored,
+        given=stored,
         idempotency_key=idempotency_key,
     )
 

@@ -50,6 +50,8 @@ _COLLECTED = SqlFunction[bool](
     said="text",
     recording="text",
 )
+_EARLIER = SqlFunction[int]("app.earlier_calls", "integer", wanted="uuid")
+_SIMULATE = SqlFunction[None]("app.simulate_call", "void", wanted="uuid", planned="jsonb")
 _CHECK_SILENT = SqlFunction[int]("app.check_silent_calls", "integer", at_most="integer")
 _FIND = text("""
     select id, organization_id, status, provider_call_id, dialled_at, duration_seconds,
@@ -160,3 +162,13 @@ async def find_run(database: Database, run_id: UUID) -> RunState | None:
 async def check_silent_calls(database: Database, at_most: int) -> int:
     """Has the provider asked about calls of which nothing was heard for long; gives how many."""
     return await call_as_service(database, _CHECK_SILENT(at_most=at_most))
+
+
+async def earlier_calls(database: Database, run_id: UUID) -> int:
+    """How often a run's number was called by the same workflow before it."""
+    return await call_as_service(database, _EARLIER(wanted=run_id))
+
+
+async def simulate_call(database: Database, run_id: UUID, plan: Mapping[str, Any]) -> None:
+    """Notes in the simulator's network that a run's number was dialled."""
+    await call_as_service(database, _SIMULATE(wanted=run_id, planned=plan))

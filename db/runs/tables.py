@@ -142,7 +142,7 @@ class WorkflowRun(Base):
             RunStatus.IN_PROGRESS: _ANSWERED_ENDS,
         },
     )
-    watch = Watch("run.updated", deferred=("transcript",))
+    watch = Watch("run.updated", deferred=("transcript", "variables"))
     quota = Bound("What the plan allows in a month; 1,000 of an organization wait at most.")
 
 
@@ -157,7 +157,7 @@ class CallLines(Base):
     at_once: Mapped[int] = mapped_column(server_default=text("20"))
 
     __table_args__ = (CheckConstraint("at_once between 1 and 1000", name="at_once"),)
-    access = Access(read=Nobody(), service=("SELECT", "INSERT", "UPDATE"))
+    access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One for each organization.")
 
 
@@ -176,5 +176,5 @@ class SimulatedCall(Base):
     plan: Mapped[Json]
     placed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
-    access = Access(read=Nobody(), service=("SELECT", "INSERT", "UPDATE"))
+    access = Access(read=Nobody(), service=("SELECT",))
     quota = Bound("One for each simulated run.")

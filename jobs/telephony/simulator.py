@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from db.core.actor import SERVICE
 from db.core.pool import Database
+from db.runs.operations import earlier_calls, simulate_call
 from db.runs.tables import RunStatus
 from jobs.telephony.base import CallRecord, CallReport, CallRequest
 
@@ -35,15 +36,6 @@ TALK_SECONDS = (10, 240)
 MICRO_USD_PER_SECOND = 230
 SAMPLES_PER_SECOND = 8_000
 
-_DIAL = text("""
-    insert into simulated_calls as c (run_id, plan) values (:run_id, :plan)
-    on conflict (run_id) do update set dials = c.dials + 1
-""")
-_EARLIER = text("""
-    select count(*) from workflow_runs r join workflow_runs w on w.id = :run_id
-    where r.workflow_id = w.workflow_id and r.phone_number = w.phone_number
-      and (r.created_at, r.id) < (w.created_at, w.id)
-""")
 _KNOWN = text("select run_id from simulated_calls where run_id = :run_id")
 _LOOK = text("""
     select plan, cast(extract(epoch from clock_timestamp() - placed_at) as float8) as passed
@@ -88,15 +80,14 @@ class Simulator:
 
     async def place(self, request: CallRequest) -> str:
         """Notes that the number was dialled, and what will happen."""
-        async with self._database.transaction(SERVICE) as transaction:
-            earlier = await transaction.fetch_value(_EARLIER, run_id=request.run_id)
-            plan = plan_of(self._seed, request.to, int(earlier))
-            planned = {
-                "outcome": plan.outcome,
-                "rings_seconds": plan.rings_seconds,
-                "talk_seconds": plan.talk_seconds,
-            }
-            await transaction.execute(_DIAL, run_id=request.run_id, plan=planned)
+        earlier = await earlier_calls(self._database, request.run_id)
+        plan = plan_of(self._seed, request.to, earlier)
+        planned = {
+            "outcome": plan.outcome,
+            "rings_seconds": plan.rings_seconds,
+            "talk_seconds": plan.talk_seconds,
+        }
+        await simulate_call(self._database, request.run_id, planned)
         return f"{PREFIX}{request.run_id}"
 
     async def find(self, request: CallRequest, since: datetime) -> list[str]:  # noqa: ARG002

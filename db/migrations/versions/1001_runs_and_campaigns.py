@@ -486,7 +486,7 @@ def declare_access() -> None:
     op.create_policy(
         "service_all", "call_lines", "for all to service using (true) with check (true)"
     )
-    op.grant("select, insert, update", "call_lines", "service")
+    op.grant("select", "call_lines", "service")
     op.enable_row_level_security("campaign_contacts")
     op.create_policy(
         "member_select",
@@ -604,7 +604,7 @@ def declare_access() -> None:
     op.create_policy(
         "service_all", "simulated_calls", "for all to service using (true) with check (true)"
     )
-    op.grant("select, insert, update", "simulated_calls", "service")
+    op.grant("select", "simulated_calls", "service")
     op.enable_row_level_security("workflow_runs")
     op.create_policy(
         "member_select",
@@ -624,7 +624,7 @@ def declare_access() -> None:
         "record_event",
         "workflow_runs",
         "after insert or update",
-        "for each row execute function app.record_shared_event('run.updated', 'id', '{enqueued_at,collected_at,checked_at}', '{transcript}', 'organization', 'organization_id', '{}', '{}')",
+        "for each row execute function app.record_shared_event('run.updated', 'id', '{enqueued_at,collected_at,checked_at}', '{transcript,variables}', 'organization', 'organization_id', '{}', '{}')",
     )
     op.create_trigger(
         "lifecycle_insert",
