@@ -172,6 +172,8 @@ CALLABLE = {
         "app.create_generation(text,uuid,jsonb,text,uuid)",
         "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
         "app.create_upload(text,bigint)",
+        "app.usage_by_day(integer)",
+        "app.traffic_by_hour(integer,double precision[])",
         "app.delete_generation(uuid)",
         "app.delete_upload(uuid)",
         "app.has_high_quality(uuid)",

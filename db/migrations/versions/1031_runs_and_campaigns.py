@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "1001"
-down_revision = "1000"
+revision = "1031"
+down_revision = "1030"
 branch_labels = None
 depends_on = None
 
