@@ -12,14 +12,14 @@ from starlette.routing import Route
 
 from db.core.errors import DomainError, ErrorCode, bad_input
 from db.runs.operations import report_call
-from graph.shared.errors import domain_error, top_level
-from jobs.telephony.twilio_callbacks import (
+from db.runs.twilio import (
     SIGNATURE_HEADER,
     callback_url,
     is_genuine,
     report_of,
     told_by_form,
 )
+from graph.shared.errors import domain_error, top_level
 from server.services import Services
 
 BODY_TIMEOUT_SECONDS = 10.0

@@ -8,7 +8,6 @@ from jobs.telephony.base import (
     CallNotPlaced,
     CallRecord,
     CallRefused,
-    CallReport,
     CallRequest,
     Telephony,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "CallNotPlaced",
     "CallRecord",
     "CallRefused",
-    "CallReport",
     "CallRequest",
     "Telephony",
     "choose_telephony",

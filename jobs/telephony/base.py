@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from db.runs.tables import RunStatus
+from db.runs.reports import CallReport
 
 
 class CallRefused(Exception):
@@ -34,16 +34,6 @@ class CallRequest:
     to: str
     variables: Mapping[str, Any]
     definition: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CallReport:
-    """How far a call has come; it changes again in `next_seconds`, where the provider can say."""
-
-    status: RunStatus
-    duration_seconds: int = 0
-    reason: str | None = None
-    next_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from sqlalchemy import text
 from db.core.actor import SERVICE
 from db.core.pool import Database
 from db.runs.operations import earlier_calls, simulate_call
+from db.runs.reports import CallReport
 from db.runs.tables import RunStatus
-from jobs.telephony.base import CallRecord, CallReport, CallRequest
+from jobs.telephony.base import CallRecord, CallRequest
 
 PREFIX = "simulated-"
 # What becomes of how many calls in a hundred.

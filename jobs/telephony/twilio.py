@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import httpx
 
-from jobs.telephony.base import CallNotPlaced, CallRecord, CallRefused, CallReport, CallRequest
-from jobs.telephony.twilio_callbacks import callback_url, report_of
+from db.runs.reports import CallReport
+from db.runs.twilio import callback_url, report_of
+from jobs.telephony.base import CallNotPlaced, CallRecord, CallRefused, CallRequest
 
 if TYPE_CHECKING:
     from settings import Settings

@@ -12,11 +12,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from db.runs.twilio import signature
 from jobs.core.declare import RetryLater, WorkerServices
 from jobs.runs import collect_call, follow_call, place_call
 from jobs.telephony import CallRequest, choose_telephony
 from jobs.telephony.twilio import micro_usd
-from jobs.telephony.twilio_callbacks import signature
 from server.telephony import routes
 
 from ..fakes.twilio import ACCOUNT, NUMBER, TOKEN, FakeTwilio, fake_twilio

@@ -13,8 +13,8 @@ from hashlib import sha1
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from db.runs.reports import CallReport
 from db.runs.tables import RunStatus
-from jobs.telephony.base import CallReport
 
 if TYPE_CHECKING:
     from settings import Settings
