@@ -91,7 +91,8 @@ begin
                max(r.raw) filter (where not r.deleted) as edit_raw
         from resolved r where r.profile_id is not null group by r.profile_id
     ), stored as materialized (
-        select w.*, p.id is not null as is_live, p.name, p.thumbnail, p.analysis, p.device_id as last_device,
+        select w.*, p.id is not null as is_live, p.name,
+               coalesce(p.thumbnail_path, p.thumbnail) as thumbnail, p.analysis, p.device_id as last_device,
                app.profile_content(to_jsonb(p)) as content, b.profile_id is not null and not b.is_revived as is_buried,
                b.clock as buried_clock, b.device_id as buried_device, b.position as buried_position,
                coalesce((b.seen ->> device)::bigint, -1) as buried_seen,
@@ -200,10 +201,12 @@ begin
         from public.sync_conflicts c join stored s on s.profile_id = c.profile_id and s.is_buried
         where c.user_id = actor_id and c.field_group = 'PROFILE' order by c.profile_id, c.created_at desc
     ), inserted as (
-        insert into public.profiles (id, user_id, name, thumbnail, analysis, chat_history, created_at, updated_at,
+        insert into public.profiles (id, user_id, name, thumbnail, thumbnail_path, analysis, chat_history, created_at,
+                                     updated_at,
                                      device_id, origin_device_id, origin_local_id, position, versions)
         select s.profile_id, actor_id,
-               case when m.content ? 'NAME' then m.content ->> 'NAME' end, m.content ->> 'THUMBNAIL',
+               case when m.content ? 'NAME' then m.content ->> 'NAME' end,
+               app.picture_in_row(m.content ->> 'THUMBNAIL'), app.picture_in_storage(m.content ->> 'THUMBNAIL'),
                coalesce(nullif(m.content -> 'ANALYSIS', 'null'), '{}'), coalesce(m.content -> 'CHAT', '[]'),
                coalesce((m.content ->> 'created_at')::timestamptz, s.created_at, app.time_of_clock(s.first_clock)),
                app.time_of_clock(s.last_clock), device,
@@ -219,7 +222,10 @@ begin
     ), updated as (
         update public.profiles p
         set name = case when v.won ? 'NAME' then v.won ->> 'NAME' else p.name end,
-            thumbnail = case when v.won ? 'THUMBNAIL' then v.won ->> 'THUMBNAIL' else p.thumbnail end,
+            thumbnail = case when v.won ? 'THUMBNAIL' then app.picture_in_row(v.won ->> 'THUMBNAIL')
+                else p.thumbnail end,
+            thumbnail_path = case when v.won ? 'THUMBNAIL' then app.picture_in_storage(v.won ->> 'THUMBNAIL')
+                else p.thumbnail_path end,
             analysis = coalesce(v.won -> 'ANALYSIS', p.analysis),
             updated_at = case when v.has_won then app.time_of_clock(s.last_clock) else p.updated_at end,
             synced_at = case when v.has_won then now() else p.synced_at end,
@@ -333,7 +339,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select s.position, s.id from sized s where s.place <= page_rows and s.bytes_before < page_bytes
     ), shown as (
         select g.position, jsonb_build_object(
-            'id', g.id, 'deleted', p.id is null, 'name', p.name, 'thumbnail', p.thumbnail, 'analysis', p.analysis,
+            'id', g.id, 'deleted', p.id is null, 'name', p.name, 'thumbnail', p.thumbnail,
+            'thumbnail_path', p.thumbnail_path, 'analysis', p.analysis,
             'chat_history', p.chat_history, 'device_id', p.device_id,
             'local_id', case when p.origin_device_id = device then p.origin_local_id end,
             'created_at', app.written_time(p.created_at), 'updated_at', app.written_time(p.updated_at)) as change
