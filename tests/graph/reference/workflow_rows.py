@@ -95,6 +95,7 @@ async def _campaign(owner: asyncpg.Connection, user: Actor) -> None:
             contact_list_id=known(user, "contact list", 0),
             name=TEXTS[3],
             status="RUNNING",
+            calls_per_second=0.5,
             created_at=TIMESTAMPS[0],
             updated_at=TIMESTAMPS[2],
             started_at=TIMESTAMPS[1],
