@@ -71,6 +71,8 @@ UNWATCHED = {
     "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
     "OrganizationMember": "organizationChanged tells of each",
     "OrganizationPlan": "loaded with a release",
+    "ProviderInvoice": "its payer looks; a notification tells of one that is not paid",
+    "ProviderSubscription": "organizationChanged and planChanged tell what comes of it",
     "PlayPlayer": "playSessionChanged tells of each",
     "PlayTurn": "playSessionChanged tells of each",
     "Payment": "orderUpdated tells of what comes of each",
