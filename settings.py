@@ -121,6 +121,14 @@ class Settings(BaseSettings):
     anthropic_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 50
     anthropic_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
 
+    twilio_account_sid: str = ""
+    twilio_auth_token: SecretStr = SecretStr("")
+    twilio_from_number: str = ""
+    twilio_voice_url: OptionalWebUrl = ""
+    twilio_api_url: WebUrl = "https://api.twilio.com"
+    telephony_seed: str = "tallygraph"
+    telephony_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
+
     smtp_url: SmtpUrl = ""
     mail_from: MailFrom = ""
     link_url: LinkUrl = ""
@@ -302,6 +310,19 @@ class Settings(BaseSettings):
                     f"METRICS_TOKEN has fewer than {METRICS_TOKEN_MIN_CHARACTERS} characters; "
                     f"{GOOD_SECRET}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _twilio_is_whole(self) -> Self:
+        given = {
+            "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
+            "TWILIO_AUTH_TOKEN": self.twilio_auth_token.get_secret_value(),
+            "TWILIO_FROM_NUMBER": self.twilio_from_number,
+            "TWILIO_VOICE_URL": self.twilio_voice_url,
+        }
+        missing = [name for name, value in given.items() if not value]
+        if missing and len(missing) < len(given):
+            raise ValueError(f"Twilio needs {', '.join(missing)}, too; see .env.example")
         return self
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ from auth.sealing import Sealing
 from auth.sessions import Sessions
 from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
+from db.campaigns.receiving import ContactReceiver
 from db.core.actor import SERVICE
 from db.core.pool import Database
 from db.files.image_variants import ImageVariants
@@ -50,7 +51,7 @@ from graph.shared.answer_memory import AnswerMemory
 from graph.shared.switches import SwitchWatch
 from graph.shared.traffic import Traffic
 from graph.uploads import links
-from server import catalog_pictures, files, sign_in_routes, webhooks
+from server import catalog_pictures, files, sign_in_routes, telephony, webhooks
 from server.admin import routes as admin_pages
 from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
@@ -205,6 +206,7 @@ class Server:
                 *files.routes(),
                 *sign_in_routes.routes(self.services),
                 *webhooks.routes(self.services),
+                *telephony.routes(self.services),
             ]
         )
         pages.state.files = files.Files(
@@ -212,6 +214,7 @@ class Server:
             links(),
             self.services.uploads,
             ImageVariants(storage, self.services.images),
+            ContactReceiver(self.services.database, storage),
         )
         return pages
 

@@ -13,10 +13,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from auth.networks import client_address, network_of
+from db.campaigns.receiving import ContactReceiver
+from db.campaigns.tables import ContactListStatus
 from db.core.errors import DomainError, ErrorCode
 from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
-from db.files.storage import Storage, is_archive, is_variant
+from db.files.storage import Storage, is_archive, is_contact_list, is_variant
 from db.uploads.receiving import UploadReceiver, too_large
 from db.uploads.tables import UploadStatus
 from graph.shared.errors import domain_error, top_level
@@ -48,6 +50,7 @@ class Files:
     links: Links
     uploads: UploadReceiver
     variants: ImageVariants
+    contacts: ContactReceiver
 
 
 def routes() -> list[Route]:
@@ -92,6 +95,8 @@ async def put_upload(request: Request) -> Response:
     files: Files = request.app.state.files
     path = request.path_params["path"]
     files.links.signer.verify("PUT", path, request.query_params, time.time())
+    if is_contact_list(path):
+        return await _put_contact_list(files, request, path)
     upload_id = UUID(path.rpartition("/")[2])
     upload = await files.uploads.awaited(upload_id)
     if upload is None:
@@ -114,6 +119,19 @@ async def put_upload(request: Request) -> Response:
             }
         },
         201,
+    )
+
+
+async def _put_contact_list(files: Files, request: Request, path: str) -> Response:
+    """Take the list that `createContactList` announced; its rows are read by a campaign."""
+    list_id = UUID(path.rpartition("/")[2].removesuffix(".csv"))
+    awaited = await files.contacts.awaited(list_id)
+    if awaited is None:
+        raise link_refused()
+    body = await _read_body(request, awaited.size_bytes)
+    await files.contacts.receive(list_id, path, body)
+    return JSONResponse(
+        {"contactList": {"status": ContactListStatus.READY, "sizeBytes": len(body)}}, 201
     )
 
 

@@ -49,10 +49,12 @@ _WHOLE = (
 )
 _WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
 _ARCHIVE = rf"exports/{_UUID}/{_UUID}\.zip"
+_OF_ORGANIZATIONS = rf"recordings/{_UUID}/{_UUID}\.wav|contacts/{_UUID}/{_UUID}\.csv"
 _PATH = re.compile(
-    rf"incoming/{_UUID}/{_UUID}|{_ARCHIVE}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})"
+    rf"incoming/{_UUID}/{_UUID}|{_ARCHIVE}|{_OF_ORGANIZATIONS}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})"
 )
 ARCHIVE_TYPE = "application/zip"
+RECORDING_TYPE = "audio/wav"
 
 
 def media_type(text: str | None) -> str:
@@ -93,6 +95,21 @@ def thumbnail_path(user_id: UUID, data: bytes) -> str:
 def archive_path(user_id: UUID, archive_id: UUID) -> str:
     """Where an archive of all that a user has is kept."""
     return f"exports/{user_id}/{archive_id}.zip"
+
+
+def recording_path(organization_id: UUID, run_id: UUID) -> str:
+    """Where the recording of a call is kept."""
+    return f"recordings/{organization_id}/{run_id}.wav"
+
+
+def contacts_path(organization_id: UUID, list_id: UUID) -> str:
+    """Where a list of contacts is kept as it came."""
+    return f"contacts/{organization_id}/{list_id}.csv"
+
+
+def is_contact_list(path: str) -> bool:
+    """Whether this is the path of a list of contacts, which is shown to nobody as it came."""
+    return path.startswith("contacts/")
 
 
 def is_archive(path: str) -> bool:

@@ -88,6 +88,8 @@ _KNOWN_FILES = text("""
        or exists (select from generations g
                   where g.user_id = owner.user_id and g.result_path = file)
        or exists (select from data_exports e where e.user_id = owner.user_id and e.path = file)
+       or exists (select from workflow_runs r where r.recording_path = file)
+       or exists (select from contact_lists l where l.path = file)
        or exists (select from profiles p
                   where p.user_id = owner.user_id and p.thumbnail_path = file)
        or exists (select from sync_conflicts c

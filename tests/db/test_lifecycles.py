@@ -18,6 +18,7 @@ from cli.core.lifecycles import DOCUMENT, lifecycles_text
 from db.accounts.tables import UserStatus
 from db.analyses.tables import AnalysisStatus
 from db.billing.tables import DisputeStatus, RefundRequestStatus
+from db.campaigns.tables import ContactListStatus
 from db.chat.tables import ChatMessageStatus, ChatRole
 from db.core.errors import DomainError, ErrorCode
 from db.core.lifecycles import (
@@ -40,6 +41,7 @@ from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
 from db.referrals.tables import ReferralStatus
+from db.runs.tables import ENDS
 from db.subscriptions.tables import ProviderSubscriptionStatus
 from db.surveys.tables import SurveyRunStatus
 from db.sync.tables import SyncConflictStatus
@@ -147,6 +149,11 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         **dict.fromkeys(("width_pixels", "height_pixels", "size_bytes"), 1),
     },
     "users": lambda _: {"is_anonymous": True},
+    "campaign_contacts": lambda _: {"calls": next(numbers)},
+    "contact_lists": lambda state: {
+        "path": "path" if state is ContactListStatus.READY else None,
+    },
+    "workflow_runs": lambda state: {"ended_at": LATER if state in ENDS else None},
     "workflows": lambda state: {"published_at": LATER if state is WorkflowStatus.ACTIVE else None},
 }
 # What breaks every condition of a table's lifecycle; a column may be left as it is.

@@ -46,6 +46,7 @@ from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
 from . import (
     billing_errors,
+    campaign_errors,
     chat_errors,
     identity_errors,
     organization_errors,
@@ -1015,6 +1016,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **sync_errors.PROVOKED,
     **subscribing.PROVOKED,
     **workflow_errors.PROVOKED,
+    **campaign_errors.PROVOKED,
     **play_errors.PROVOKED,
     **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,

@@ -27,6 +27,7 @@ from ..attuned import onboard
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
 from .billing_errors import open_portal, paid_order
+from .campaign_errors import campaign_input
 from .conftest import Ask
 from .identity_errors import code_of
 from .play_errors import AI_WRITES, drawn_session
@@ -91,6 +92,7 @@ TABLES = {
     "updateUser": "users",
     "updateUserProfile": "user_profiles",
     "updateWorkflow": "workflows",
+    "createCampaign": "campaigns",
 }
 # What the catalog is given for these tests alone, and rid of behind them.
 NEW, NEW_COLOR, NEW_KEY = "given-nulls", "#0a1b2c", "tests.given.nulls"
@@ -365,6 +367,7 @@ async def valid(
         "syncProfiles": {"deviceId": "phone"},
         "updateProfile": {"id": made["profile"]["id"]},
         "updateUserProfile": {},
+        "createCampaign": await campaign_input(SimpleNamespace(owner=owner, actor=actor)),
         "updateWorkflow": {"id": await made_workflow(SimpleNamespace(owner=owner, actor=actor))},
     }
     yield actor, inputs

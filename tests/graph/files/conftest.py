@@ -15,6 +15,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from db.campaigns.receiving import ContactReceiver
 from db.core.actor import Actor
 from db.core.commands import call
 from db.core.errors import ErrorCode
@@ -124,6 +125,7 @@ async def file_server_of(
         open_links(settings),
         UploadReceiver(database, storage, images, limits),
         ImageVariants(storage, images),
+        ContactReceiver(database, storage),
     )
     app = Starlette(routes=routes())
     app.state.files = files

@@ -38,6 +38,7 @@ from settings import get_settings
 
 from .entitlement_rows import entitlements
 from .lists import List, object_type
+from .organization_numbers import ORGANIZATION_NUMBERS, organization_number
 from .rows import Reader, Row, key_from_text
 from .survey_rows import SURVEY_EXPRESSIONS
 
@@ -130,6 +131,9 @@ PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("ProfileAnalysis", "error"): lambda analysis: analysis["error_code"] is not None,
     ("Generation", "error"): lambda generation: generation["error_code"] is not None,
     ("OrganizationMember", "user"): lambda member: True,
+    ("Organization", "limits"): lambda _: True,
+    ("Organization", "usage"): lambda _: True,
+    ("Organization", "withinLimits"): lambda _: True,
     ("Plan", "price"): lambda plan: plan["price_cents"] is not None,
     ("SurveyProfile", "power"): lambda profile: True,
     ("User", "onboarding"): lambda user: True,
@@ -263,6 +267,8 @@ async def _of_row(
                 Notification, "Notification", "user_id", row.values["id"], as_admin=row.as_admin
             )
             return sum(not one.values["read"] for one in found)
+        case specs.Expression() if parent.name in ORGANIZATION_NUMBERS:
+            return await organization_number(reader, row, parent.name, name)
         case specs.Expression() if parent.name == "Onboarding":
             return (await _onboarding(reader, row.values["id"]))[name]
         case specs.Expression() if (parent.name, name) == ("LegalDocument", "isInForce"):

@@ -1,0 +1,1 @@
+"""Campaigns: a workflow calls everybody on a list, within its hours."""

@@ -1,0 +1,1 @@
+"""Calls of workflows: one run is one call to one number."""
