@@ -281,8 +281,8 @@ def text(figures: Figures, *, activities: int, pairs: int, pause: float) -> str:
         [
             "# Benchmark: playing",
             "",
-            f"Written by `python -m bench.play --write`: {activities:,} activities in the bank; players",
-            "with boundaries of their own and 100 activities in their history; all on one machine.",
+            "Written by `python -m bench.play --write`, all on one machine: a bank of",
+            f"{activities:,} activities, players with boundaries and 100 earlier activities.",
             f"{pairs} pairs play at once, each with an action every {pause:g} seconds. The other",
             "device follows over an event stream: a time is from when an action was due until that",
             "device has its version.",
