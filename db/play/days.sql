@@ -28,11 +28,9 @@ $$;
 
 -- What is used of a guest's day by the guests of their device and address: of the one that leaves them least, and until
 -- when. An address has the days of several guests. Nothing for a member, or for somebody else's id.
-create or replace function app.guest_allowance(
-    owner_id uuid, daily_limit integer, out used integer, out resets_at timestamptz
-)
+create or replace function app.guest_allowance(owner_id uuid, out used integer, out resets_at timestamptz)
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-    select d.used - (h.share - 1) * daily_limit, d.resets_at
+    select d.used - (h.share - 1) * app.free_daily_activities(), d.resets_at
     from public.guest_holders h join public.guest_days d using (holder) join public.users u on u.id = h.user_id
     where h.user_id = owner_id and owner_id = app.user_id() and u.is_anonymous and d.resets_at > now()
     order by 1 desc limit 1;
@@ -88,7 +86,7 @@ begin
         resets_at := app.end_of_day(now(), zone, day.resets_at, day.zone);
     end if;
     if is_guest and daily_limit is not null then
-        select * into shared from app.guest_allowance(owner_id, daily_limit);
+        select * into shared from app.guest_allowance(owner_id);
         if shared.used > used then
             used := shared.used;
             resets_at := shared.resets_at;
@@ -193,12 +191,12 @@ revoke execute on function
     app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),
     app.play_allowance(uuid), app.free_daily_activities(), app.set_play_rules(integer, integer),
     app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid),
-    app.guest_allowance(uuid, integer), app.count_guest_activity(uuid, text), app.lock_guest_days(uuid),
+    app.guest_allowance(uuid), app.count_guest_activity(uuid, text), app.lock_guest_days(uuid),
     app.count_activity(uuid), app.merge_play_days(uuid, uuid), app.note_guest_holders(uuid, bytea[], integer[])
 from public;
 grant execute on function
     app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),
-    app.play_allowance(uuid), app.guest_allowance(uuid, integer), app.free_daily_activities(),
+    app.play_allowance(uuid), app.guest_allowance(uuid), app.free_daily_activities(),
     app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid)
 to authenticated;
 grant execute on function app.set_play_rules(integer, integer), app.note_guest_holders(uuid, bytea[], integer[])

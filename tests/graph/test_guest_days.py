@@ -144,7 +144,7 @@ async def test_nobody_asks_for_the_day_of_another(
         for actor, expected in ((guest, 1), (await make_user(), None)):
             await owner.execute("select set_config('app.user_id', $1, true)", str(actor.user_id))
             used = await owner.fetchval(
-                "select max(used) from app.guest_allowance($1, 25)", guest.user_id
+                "select max(used) from app.guest_allowance($1)", guest.user_id
             )
             assert used == expected
     finally:
