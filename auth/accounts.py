@@ -34,6 +34,7 @@ from db.core.origin import coarse_network
 from db.core.pool import Database, Transaction
 from db.imports.operations import find_imported_cost
 from db.notifications.operations import welcome
+from db.play.operations import note_guest_holders
 from settings import Settings
 
 # Accounts of one network that wait to be opened.
@@ -138,6 +139,8 @@ class Accounts:
             await self._budgets.open_account(transaction, network, is_guest=True)
             account = await operations.create_user(transaction, email=None)
             bonus = await self._grant_bonus(transaction, account, network, device_id)
+            held = self._budgets.play_holders(network, device_id)
+            await note_guest_holders(transaction, account.user_id, held)
             session = await self._sessions.open(
                 transaction,
                 account,

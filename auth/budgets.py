@@ -17,6 +17,8 @@ from settings import Settings
 
 # A device gets one bonus; longer than this nothing of it is kept.
 DEVICE_BONUS = Budget("device_bonuses", 1, timedelta(days=365))
+# Guests from one address share the free activities of so many.
+GUESTS_OF_AN_ADDRESS = 20
 KNOWN_EMAILS = "known_emails"
 TOO_MANY_ACCOUNTS = "Too many accounts were opened from this address; try again later."
 TOO_MANY_KNOWN = "Too many sign-ups with known e-mail addresses from here; try again later."
@@ -70,6 +72,16 @@ class AccountBudgets:
             return False
         return device is None or await budgets.take(transaction, *device) is None
 
+    def play_holders(self, network: str, device_id: str | None) -> dict[bytes, int]:
+        """Whose free activities a new guest shares, and how many guests' there are.
+
+        Who opens another account on a device has the day of the one before.
+        """
+        held = {self._digest("guest_plays", network): GUESTS_OF_AN_ADDRESS}
+        if device_id is not None:
+            held[self._digest("device_plays", device_id)] = 1
+        return held
+
     async def tell_known_email(
         self, transaction: Transaction, network: str, *, is_known: bool
     ) -> None:
@@ -96,4 +108,7 @@ class AccountBudgets:
         return budget, self._hash(budget, network)
 
     def _hash(self, budget: Budget, holder: str) -> bytes:
-        return hmac.digest(self._key, f"{budget.kind}:{holder}".encode(), "sha256")
+        return self._digest(budget.kind, holder)
+
+    def _digest(self, kind: str, holder: str) -> bytes:
+        return hmac.digest(self._key, f"{kind}:{holder}".encode(), "sha256")

@@ -1,6 +1,8 @@
 """`python -m bench.play`: drawing from a large bank, and pairs that play at once.
 
-The choice is timed as its statement, on one connection. Then each pair draws and completes in turn
+With `--write` it renews docs/benchmarks-play.md. The choice is timed as its statement, on one
+connection. Then players draw end to end, in turn at our server and at a bare application with the
+same statement. Then each pair draws and completes in turn
 at a steady pace on one device, and the other one follows over an event stream: an action's time is
 from when it was due until the other device has its version.
 """
@@ -12,6 +14,8 @@ import re
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -27,9 +31,13 @@ from auth.tokens import AccessTokens
 from bench.deployment import Environment, open_environment, start_tallygraph
 from bench.generations import percentile
 from bench.load import request_bytes
+from bench.play_peers import SHARE_GOAL, Shares, compare_draws
 from bench.webhooks import Connections
 
 CHOICE_GOAL, DELIVERY_GOAL = 5.0, 100.0
+# Players who draw end to end at once.
+DRAWERS = 8
+WRITTEN = Path(__file__).resolve().parents[1] / "docs" / "benchmarks-play.md"
 BANK = """
 insert into activities
     (id, kind, level, intensity, text, themes, preference_keys, domains, limit_keys, source)
@@ -99,6 +107,7 @@ class Figures:
     answered: list[float] = field(default_factory=list)
     delivered: list[float] = field(default_factory=list)
     missing: int = 0
+    shares: Shares = field(default_factory=Shares)
 
 
 class Pair:
@@ -199,7 +208,7 @@ def _tokens(environment: Environment, users: list[UUID]) -> list[str]:
 
 
 async def measure(
-    *, activities: int, draws: int, pairs: int, pause: float, seconds: float
+    *, activities: int, draws: int, pairs: int, pause: float, seconds: float, rounds: int = 0
 ) -> Figures:
     """Starts everything in a folder of its own, measures, and takes it all away."""
     async with open_environment(users=0, busy_users=0) as environment:
@@ -209,33 +218,91 @@ async def measure(
             await owner.execute("select app.set_play_rules(1000, 0)")
             users = {row["user_id"] for row in await owner.fetch(PLAYERS, 2 * pairs)}
             rows = await owner.fetch(PAIRS, sorted(users))
+            apart = await owner.fetch(
+                PAIRS, sorted({r["user_id"] for r in await owner.fetch(PLAYERS, 2 * DRAWERS)})
+            )
             await owner.execute("analyze")
             sessions = [row["session_id"] for row in rows]
             await choose(owner, sessions, min(draws, 20))
             chosen = await choose(owner, sessions, draws)
             with start_tallygraph(environment) as server:
+                shares = Shares()
+                if rounds:
+                    tokens = _tokens(environment, [one for _, one, _ in apart])
+                    players = [(s, one, t) for (s, one, _), t in zip(apart, tokens, strict=True)]
+                    shares = await compare_draws(
+                        environment, owner, server, players, rounds=rounds, seconds=seconds / 4
+                    )
                 playing = [
                     Pair(session, server.port, *_tokens(environment, [one, other]))
                     for session, one, other in rows
                 ]
                 figures = await play(playing, server.port, pause, seconds)
-            figures.chosen = sorted(chosen)
+            figures.chosen, figures.shares = sorted(chosen), shares
             return figures
         finally:
             await owner.close()
 
 
-def show(figures: Figures, console: Console) -> None:
-    """Prints the figures as a table."""
-    table = Table("Milliseconds", "n", "p50", "p90", "p99", "Goal", title="Play")
-    for name, values, goal in (
+HEADINGS = ("Milliseconds", "n", "p50", "p90", "p99", "Goal")
+
+
+def rows(figures: Figures) -> list[tuple[str, ...]]:
+    """What was timed, a row each."""
+    timed = (
         ("The choice of an activity", figures.chosen, f"p50 ≤ {CHOICE_GOAL:.0f}"),
         ("An action answered", figures.answered, ""),
         ("From the action to the other device", figures.delivered, f"p99 ≤ {DELIVERY_GOAL:.0f}"),
-    ):
-        shares = [f"{percentile(values, share):.1f}" for share in (0.5, 0.9, 0.99)]
-        table.add_row(name, str(len(values)), *shares, goal)
+    )
+    return [
+        (
+            name,
+            str(len(values)),
+            *(f"{percentile(values, share):.1f}" for share in (0.5, 0.9, 0.99)),
+            goal,
+        )
+        for name, values, goal in timed
+    ]
+
+
+def pace(shares: Shares) -> str:
+    """How fast players draw at our server and at the bare application."""
+    return (
+        f"Drawing end to end, {DRAWERS} players at once, median of {len(shares.ours)} rounds: "
+        f"{median(shares.ours):,.0f} draws a second here, {median(shares.bare):,.0f} at a bare "
+        f"application that runs the same statement: {shares.share:.2f}× (goal: ≥ {SHARE_GOAL})."
+    )
+
+
+def text(figures: Figures, *, activities: int, pairs: int, pause: float) -> str:
+    """The page of the documentation."""
+    lines = ["| " + " | ".join(row) + " |" for row in (HEADINGS, ("---",) * 6, *rows(figures))]
+    return "\n".join(
+        [
+            "# Benchmark: playing",
+            "",
+            "Written by `python -m bench.play --write`, all on one machine: a bank of",
+            f"{activities:,} activities, players with boundaries and 100 earlier activities.",
+            f"{pairs} pairs play at once, each with an action every {pause:g} seconds. The other",
+            "device follows over an event stream: a time is from when an action was due until that",
+            "device has its version.",
+            "",
+            *lines,
+            "",
+            pace(figures.shares),
+            "",
+        ]
+    )
+
+
+def show(figures: Figures, console: Console) -> None:
+    """Prints the figures as a table."""
+    table = Table(*HEADINGS, title="Play")
+    for row in rows(figures):
+        table.add_row(*row)
     console.print(table)
+    if figures.shares.ours:
+        console.print(pace(figures.shares))
     if figures.missing:
         console.print(f"{figures.missing} actions never came to the other device.", style="red")
 
@@ -246,11 +313,24 @@ def main(
     pairs: Annotated[int, typer.Option(help="Pairs that play at once.")] = 200,
     pause: Annotated[float, typer.Option(help="Seconds between two actions of a pair.")] = 4.0,
     seconds: Annotated[float, typer.Option(help="How long they play.")] = 20.0,
+    rounds: Annotated[int, typer.Option(help="Rounds of drawing at each server.")] = 5,
+    write_file: Annotated[
+        bool, typer.Option("--write", help="Renew docs/benchmarks-play.md.")
+    ] = False,
 ) -> None:
     """Measures how long the choice takes, and how soon the other device has an action."""
-    found = measure(activities=activities, draws=draws, pairs=pairs, pause=pause, seconds=seconds)
+    found = measure(
+        activities=activities,
+        draws=draws,
+        pairs=pairs,
+        pause=pause,
+        seconds=seconds,
+        rounds=rounds,
+    )
     figures = asyncio.run(found, loop_factory=uvloop.new_event_loop)
     show(figures, Console(highlight=False))
+    if write_file:
+        WRITTEN.write_text(text(figures, activities=activities, pairs=pairs, pause=pause))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from graphql import OperationType
 
@@ -23,13 +24,15 @@ from settings import Settings
 
 # Where the peer puts a request's own values; everything else in a statement is the same each time.
 USER_ID, USER_CLAIM = "user id", "user claim"
+SPENT = {"amount": 1, "reason": "why", "referenceId": "what", "idempotencyKey": "key"}
 DOCUMENTS = (NESTED_READ, POINT_READ, PAGE, SPEND, SPEND_WITH_DETAILS)
 
 
 async def export_statements(owner_url: str, settings: Settings) -> dict[str, Any]:
     """For each document, the engine's own SQL and the arguments it binds.
 
-    An argument is `["user id"]` and the like, `["input", name]`, or `["constant", value]`.
+    An argument is `["user id"]` and the like, `["input", name]`, `["key", name]` for the key in a
+    global id, or `["constant", value]`.
     """
     engine = Engine(build_schema(), Database(owner_url, settings), introspection=True)
     exported = {}
@@ -52,10 +55,19 @@ async def _query(engine: Engine, operation: Operation) -> dict[str, Any]:
     return {"sql": statement.with_claims, "arguments": [*arguments, [USER_CLAIM]]}
 
 
-async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
+async def export_statement(
+    owner_url: str, settings: Settings, text: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same for one mutation, with an input in which every value is another one."""
+    engine = Engine(build_schema(), Database(owner_url, settings), introspection=True)
+    return await _mutation(engine, engine.documents.operation(text, None), given)
+
+
+async def _mutation(
+    engine: Engine, operation: Operation, given: Mapping[str, Any] = SPENT
+) -> dict[str, Any]:
     actor = Actor("authenticated", uuid4())
-    given = {"amount": 1, "reason": "why", "referenceId": "what", "idempotencyKey": "key"}
-    variables = coerce_variables(engine.schema, operation, {"input": given})
+    variables = coerce_variables(engine.schema, operation, {"input": dict(given)})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
     context = Context(actor, None, "export")  # type: ignore[arg-type]
@@ -64,17 +76,22 @@ async def _mutation(engine: Engine, operation: Operation) -> dict[str, Any]:
     assert isinstance(outcome.command, FunctionCall)
     statement = field.payload.call_statement(outcome)
     assert statement is not None, "a hot mutation is one statement"
-    names = {value: name for name, value in given.items()}
+    names = {value: ["input", name] for name, value in given.items()}
+    names |= {
+        UUID(v.partition("_")[2]): ["key", n]
+        for n, v in given.items()
+        if n.endswith("Id") and "_" in str(v)
+    }
     request = call_request(outcome, Run(context, variables))
     bound = statement.arguments(outcome.command.values, request, actor.user_claim)
     assert not statement.finishers, "the peer finishes nothing in Python"
     return {"sql": statement.sql, "arguments": [_told(value, names, actor) for value in bound]}
 
 
-def _told(value: Any, names: dict[Any, str], actor: Actor) -> list[Any]:
+def _told(value: Any, names: Mapping[Any, list[Any]], actor: Actor) -> list[Any]:
     """How the peer finds a mutation's argument."""
     if value == actor.user_id:
         return [USER_ID]
     if value == actor.user_claim:
         return [USER_CLAIM]
-    return ["input", names[value]] if value in names else ["constant", value]
+    return names.get(value, ["constant", value])

@@ -122,7 +122,8 @@ class SignInAnonymouslyInput:
     device_id: str | None = strawberry.field(
         default=None,
         description="An id of the installation, such as a UUID that the app keeps. A device gets "
-        "the bonus once; only a hash of its id is stored. Null is as good as leaving it out.",
+        "the bonus once, and its guests share the free activities of a day; only a hash of its id "
+        "is stored. Null is as good as leaving it out.",
     )
 
 

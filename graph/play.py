@@ -113,7 +113,8 @@ class DailyLimit:
 
     used: int = expression(
         lambda user: operations.USED.of(user.c.id, type_=Integer()),
-        description="Activities drawn today; drawing one, and skipping one, counts.",
+        description="Activities drawn today; drawing one, and skipping one, counts. For a guest "
+        "also those of other guests on the same device.",
     )
     limit: int | None = expression(
         lambda user: operations.LIMIT.of(user.c.id, type_=Integer()),

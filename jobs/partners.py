@@ -8,7 +8,7 @@ from uuid import UUID
 from db.core.commands import call_as_service
 from db.core.pool import Database
 from db.core.retention import CHUNK_ROWS
-from db.partners.operations import EXPIRE, compare, deliver
+from db.partners.operations import EXPIRE, QUEUE_MISSING_COMPARISONS, compare, deliver
 from jobs.core.declare import WorkerServices, every, job
 
 # Within the five minutes that a request is open.
@@ -30,6 +30,12 @@ async def compare_partners(
     """Compare two partners by their newest profiles; both are told live."""
     await compare(database, one, other)
     wake()
+
+
+@every("*/10 * * * *")
+async def queue_missing_comparisons(database: Database) -> None:
+    """Have partners compared who were brought by an import, or connected before this was done."""
+    await call_as_service(database, QUEUE_MISSING_COMPARISONS(at_most=CHUNK_ROWS))
 
 
 @every("* * * * *")

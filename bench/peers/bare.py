@@ -40,6 +40,8 @@ def reader(argument: list[Any]) -> Argument:
             return lambda _user, _variables: value
         case ["input", name]:
             return lambda _user, variables: variables["input"][name]
+        case ["key", name]:
+            return lambda _user, variables: UUID(variables["input"][name].partition("_")[2])
         case ["user id"]:
             return lambda user, _variables: user
         case ["user claim"]:

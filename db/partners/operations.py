@@ -31,6 +31,9 @@ _STORE_COMPARISON = SqlFunction[None](
     "app.store_comparison", "void", one="uuid", other="uuid", results="jsonb"
 )
 EXPIRE = SqlFunction[int]("app.expire_partner_requests", "integer", at_most="integer")
+QUEUE_MISSING_COMPARISONS = SqlFunction[int](
+    "app.queue_missing_comparisons", "integer", at_most="integer"
+)
 
 
 def request(email: str) -> FunctionCall[UUID]:

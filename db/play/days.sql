@@ -26,7 +26,42 @@ begin
 end;
 $$;
 
--- What a user may draw: `used` of `daily_limit` until `resets_at`; no limit for who has a plan that is paid.
+-- What is used of a guest's day by the guests of their device and address: of the one that leaves them least, and until
+-- when. An address has the days of several guests. Nothing for a member, or for somebody else's id.
+create or replace function app.guest_allowance(owner_id uuid, out used integer, out resets_at timestamptz)
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+    select d.used - (h.share - 1) * app.free_daily_activities(), d.resets_at
+    from public.guest_holders h join public.guest_days d using (holder) join public.users u on u.id = h.user_id
+    where h.user_id = owner_id and owner_id = app.user_id() and u.is_anonymous and d.resets_at > now()
+    order by 1 desc limit 1;
+$$;
+
+-- Counts an activity for the device and the address of a guest whose allowance has been looked at.
+create or replace function app.count_guest_activity(owner_id uuid, day_zone text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update public.guest_days d set used = case when d.resets_at > now() then d.used + 1 else 1 end,
+        resets_at = case when d.resets_at > now() then d.resets_at
+            else app.end_of_day(now(), day_zone, d.resets_at, d.zone) end,
+        zone = case when d.resets_at > now() then d.zone else day_zone end
+    from public.guest_holders h where h.user_id = owner_id and d.holder = h.holder;
+$$;
+
+-- Locks what guests of the same device or address count with, in one order.
+create or replace function app.lock_guest_days(owner_id uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.guest_days (holder, zone, resets_at)
+    select h.holder, coalesce(u.time_zone, 'UTC'), app.next_midnight(now(), u.time_zone)
+    from public.guest_holders h join public.users u on u.id = h.user_id
+    where h.user_id = owner_id and u.is_anonymous order by h.holder
+    on conflict (holder) do nothing;
+    perform from public.guest_days d join public.guest_holders h using (holder)
+    where h.user_id = owner_id order by d.holder for no key update of d;
+end;
+$$;
+
+-- What a user may draw: `used` of `daily_limit` until `resets_at`; no limit for who has a plan that is paid. To a
+-- guest, what others of their device or address have drawn counts.
 -- Volatile, so that a statement sees what it has just counted. With its caller's rights.
 create or replace function app.play_allowance(
     owner_id uuid, out used integer, out daily_limit integer, out resets_at timestamptz, out zone text
@@ -34,9 +69,12 @@ create or replace function app.play_allowance(
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     day public.play_days;
+    shared record;
     is_paid boolean;
+    is_guest boolean;
 begin
-    select coalesce(u.time_zone, 'UTC'), coalesce(p.price_cents, 1) > 0 and p.id is not null into zone, is_paid
+    select coalesce(u.time_zone, 'UTC'), coalesce(p.price_cents, 1) > 0 and p.id is not null, u.is_anonymous
+    into zone, is_paid, is_guest
     from public.users u left join public.plans p on p.id = u.plan_id where u.id = owner_id;
     select * into day from public.play_days d where d.user_id = owner_id;
     daily_limit := case when not is_paid then app.free_daily_activities() end;
@@ -46,6 +84,13 @@ begin
     else
         used := 0;
         resets_at := app.end_of_day(now(), zone, day.resets_at, day.zone);
+    end if;
+    if is_guest and daily_limit is not null then
+        select * into shared from app.guest_allowance(owner_id);
+        if shared.used > used then
+            used := shared.used;
+            resets_at := shared.resets_at;
+        end if;
     end if;
 end;
 $$;
@@ -95,6 +140,7 @@ begin
     from public.users u where u.id = owner_id
     on conflict (user_id) do nothing;
     perform from public.play_days d where d.user_id = owner_id for no key update;
+    perform app.lock_guest_days(owner_id);
     select * into allowance from app.play_allowance(owner_id);
     if allowance.used >= allowance.daily_limit then
         perform app.refuse('DAILY_LIMIT_REACHED',
@@ -104,11 +150,21 @@ begin
                 'resets_at', to_char(allowance.resets_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
     end if;
     update public.play_days d
-    set used = allowance.used + 1, resets_at = allowance.resets_at,
+    set used = case when d.resets_at > now() then d.used + 1 else 1 end,
+        resets_at = case when d.resets_at > now() then d.resets_at
+            else app.end_of_day(now(), allowance.zone, d.resets_at, d.zone) end,
         -- The zone in which this day ends, kept until it is over.
         zone = case when d.resets_at > now() then d.zone else allowance.zone end
     where d.user_id = owner_id;
+    perform app.count_guest_activity(owner_id, allowance.zone);
 end;
+$$;
+
+-- Notes from where a guest's account was opened: hashes, and how many guests have a day of their own there.
+create or replace function app.note_guest_holders(guest uuid, holders bytea[], shares integer[]) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    insert into public.guest_holders (user_id, holder, share)
+    select guest, h.holder, h.share from unnest(holders, shares) as h (holder, share);
 $$;
 
 -- What a guest has used of a day is the member's. Returns how many rows moved.
@@ -135,11 +191,13 @@ revoke execute on function
     app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),
     app.play_allowance(uuid), app.free_daily_activities(), app.set_play_rules(integer, integer),
     app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid),
-    app.count_activity(uuid), app.merge_play_days(uuid, uuid)
+    app.guest_allowance(uuid), app.count_guest_activity(uuid, text), app.lock_guest_days(uuid),
+    app.count_activity(uuid), app.merge_play_days(uuid, uuid), app.note_guest_holders(uuid, bytea[], integer[])
 from public;
 grant execute on function
     app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),
-    app.play_allowance(uuid), app.free_daily_activities(),
+    app.play_allowance(uuid), app.guest_allowance(uuid), app.free_daily_activities(),
     app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid)
 to authenticated;
-grant execute on function app.set_play_rules(integer, integer) to service;
+grant execute on function app.set_play_rules(integer, integer), app.note_guest_holders(uuid, bytea[], integer[])
+to service;

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from db.core.commands import FunctionCall, SqlFunction, call_as_service
+from db.core.commands import FunctionCall, SqlFunction, call, call_as_service
 from db.core.errors import Problems
-from db.core.pool import Database
+from db.core.pool import Database, Transaction
 from db.credits.rules import problems_of_key
 from db.play.rules import OtherPlayer, opponent, problems_of_opponent, problems_of_players
 
@@ -40,6 +40,9 @@ _COMPLETE = SqlFunction[UUID](
 )
 _EXPIRE = SqlFunction[int]("app.expire_play_sessions", "integer", at_most="integer")
 _SET_RULES = SqlFunction[None]("app.set_play_rules", "void", free="integer", written="integer")
+_NOTE_GUEST_HOLDERS = SqlFunction[None](
+    "app.note_guest_holders", "void", guest="uuid", holders="bytea[]", shares="integer[]"
+)
 NEXT_MIDNIGHT = SqlFunction[Any](
     "app.next_midnight", "timestamp with time zone", at="timestamp with time zone", zone="text"
 )
@@ -115,6 +118,19 @@ def complete(
 ) -> FunctionCall[UUID]:
     """Ends the turn; gives the session."""
     return _COMPLETE(wanted=session_id, known_version=version, done=done, feedback=feedback)
+
+
+async def note_guest_holders(
+    transaction: Transaction, guest_id: UUID, holders: Mapping[bytes, int]
+) -> None:
+    """Notes from where a guest's account was opened, as hashes.
+
+    The value says how many guests from there have a day of their own: a new one is no new day.
+    """
+    noted = _NOTE_GUEST_HOLDERS(
+        guest=guest_id, holders=list(holders), shares=list(holders.values())
+    )
+    await call(transaction, noted)
 
 
 async def expire(database: Database, at_most: int) -> int:

@@ -23,9 +23,9 @@ from db.core.access import Access, Admin, AnyOf, Group, Nobody, Owner, Shared, W
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Call, Delete, GoesWith, Keep
 from db.core.expiry import Expiry
-from db.core.exporting import Export
+from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
-from db.core.merge_rules import Join, MergedBy, Move
+from db.core.merge_rules import Join, KeepTheMembers, MergedBy, Move
 from db.core.quotas import Bound
 
 Texts = Annotated[list[str], mapped_column(ARRAY(Text), server_default=text("'{}'"))]
@@ -310,6 +310,54 @@ class PlayDay(Base):
     on_erase = Delete()
     on_merge = MergedBy("merge_play_days")
     quota = Bound("One for each user.")
+
+
+class GuestHolder(Base):
+    """The device or the address that a guest's account was opened from, as a keyed hash.
+
+    Guests from there together draw no more in a day than `share` of them may, so that new guests
+    are no new day.
+    """
+
+    __tablename__ = "guest_holders"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    holder: Mapped[bytes] = mapped_column(primary_key=True)
+    share: Mapped[int]
+
+    __table_args__ = (CheckConstraint("share > 0", name="share"),)
+    access = Access(read=Nobody(), service=("SELECT", "INSERT"))
+    on_erase = Delete()
+    on_merge = KeepTheMembers()
+    export = NotExported("A hash of the device, which is of no use without our key.")
+    quota = Bound("Two for each guest, whose sign-up has a budget, by address.")
+
+
+class GuestDay(Base):
+    """How many activities the guests of a holder have drawn on the day that ends at `resets_at`."""
+
+    __tablename__ = "guest_days"
+
+    holder: Mapped[bytes] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(server_default=text("0"))
+    zone: Mapped[str]
+    resets_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        CheckConstraint("used >= 0", name="used"),
+        Index("ix_guest_days_resets_at", "resets_at"),
+    )
+    access = Access(read=Nobody(), service=("SELECT", "DELETE"))
+    quota = Bound("Two for each guest who plays; they go two days later.")
+    expiries = (
+        Expiry(
+            "guests' days that are over",
+            "resets_at < now() - interval '2 days'",
+            "resets_at",
+        ),
+    )
 
 
 class PlayRule(Base):

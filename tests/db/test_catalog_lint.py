@@ -139,6 +139,7 @@ CALLABLE = {
         "app.leave_play_session(uuid)",
         "app.lower_play_level(uuid,text,integer)",
         "app.next_midnight(timestamp with time zone,text)",
+        "app.guest_allowance(uuid)",
         "app.play_allowance(uuid)",
         "app.play_limit(uuid)",
         "app.play_remaining(uuid)",

@@ -45,6 +45,16 @@ ROWS: dict[str, Maker] = {
         "zone": "UTC",
         "resets_at": "2100-01-01",
     },
+    "public.guest_holders": lambda user, key: {
+        "user_id": user,
+        "holder": f"\\x{key.hex}",
+        "share": 1,
+    },
+    "public.guest_days": lambda user, key: {
+        "holder": f"\\x{key.hex}",
+        "zone": "UTC",
+        "resets_at": "2100-01-01",
+    },
     "public.play_rules": lambda user, key: {"id": 1, "free_daily_activities": 25},
 }
 CHANGES = {"play_sessions": "turn_count = turn_count + 1"}
