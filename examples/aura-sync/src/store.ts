@@ -251,6 +251,7 @@ export class Store {
       await this.setState("clock", formatMoment(clock));
       const lost = await this.#takeConflicts(payload.conflicts);
       await this.#takeAccepted(sent, payload.accepted, lost);
+      await this.#takeRefused(sent, payload.refused);
       for (const change of payload.changes) await this.#takeProfile(change);
       for (const message of payload.messages) await this.#takeMessage(message);
       await this.setState("cursor", payload.cursor);
@@ -346,6 +347,20 @@ export class Store {
       } else {
         const isDeleted = profile.isDeleted && !change.deleted;
         await this.profiles.update(change.localId, { id, isDeleted, seenIn: completeSync });
+      }
+    }
+  }
+
+  /** A picture that is none keeps nothing else waiting: the change goes without it. */
+  async #takeRefused(sent: Change[], refused: SyncPayload["refused"]): Promise<void> {
+    for (const { localId, clock } of refused) {
+      const change = sent.find((one) => one.localId === localId && one.clock === clock);
+      if (!change) continue;
+      const { thumbnail, ...groups } = change.groups;
+      await this.outbox.update(change.seq, { groups });
+      const profile = await this.profiles.get(change.localId);
+      if (profile?.thumbnail === thumbnail) {
+        await this.profiles.update(change.localId, { thumbnail: null });
       }
     }
   }

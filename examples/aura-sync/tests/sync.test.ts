@@ -169,6 +169,18 @@ test("many profiles come and go in pages, also to a device that begins anew", as
   assert.equal(names.length, 24);
 });
 
+test("a picture that is none keeps nothing else waiting", async () => {
+  const { phone, laptop } = await pair();
+  await phone.createProfile({ name: "Kim", thumbnail: "bm8gcGljdHVyZQ==" });
+  await phone.createProfile({ name: "Sam" });
+  await synced(phone, laptop);
+  assert.deepEqual(
+    (await shown(laptop)).map(({ name }) => name),
+    ["Kim", "Sam"],
+  );
+  assert.equal((await phone.store.shown())[0]?.thumbnail, null);
+});
+
 test("an access token that is no longer taken is renewed once, however many need it", async () => {
   const { phone } = await pair();
   const tokens = await phone.store.state("tokens");
