@@ -46,6 +46,7 @@ from .aura import (
 from .client import Client
 from .devices import Device, device
 
+CLIENT = ROOT / "examples/aura-sync"
 WATCH_PROFILES = (
     """subscription { profilesChanged { cursor deletedId profile { id name deviceId } } }"""
 )

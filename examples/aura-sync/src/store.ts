@@ -106,8 +106,9 @@ const EMPTY: Omit<States, "deviceId"> = {
 };
 const encoder = new TextEncoder();
 const MOST_CHANGES = 500;
-// The server takes bodies of 1 MiB.
+// The server takes bodies of 1 MiB, with 15,000 values.
 const MOST_BYTES = 900_000;
+const MOST_VALUES = 14_000;
 
 export class Store {
   readonly name: string;
@@ -226,10 +227,12 @@ export class Store {
       const changes: Change[] = [];
       const inputs: object[] = [];
       let bytes = 0;
+      let values = 0;
       for (const change of await this.outbox.orderBy("seq").limit(MOST_CHANGES).toArray()) {
         const input = inputOf(change, (await this.profiles.get(change.localId))?.id ?? null);
         bytes += encoder.encode(JSON.stringify(input)).length;
-        if (changes.length && bytes > MOST_BYTES) break;
+        values += valuesIn(input);
+        if (changes.length && (bytes > MOST_BYTES || values > MOST_VALUES)) break;
         changes.push(change);
         inputs.push(input);
       }
@@ -488,4 +491,9 @@ function inputOf(change: Change, id: string | null): object {
     ...(createdAt === null ? {} : { createdAt }),
     ...(deleted ? { deleted } : { ...groups, messages }),
   };
+}
+
+function valuesIn(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 1;
+  return Object.values(value).reduce((count: number, inner) => count + valuesIn(inner), 1);
 }
