@@ -73,6 +73,7 @@ class Aura:
     server: RunningServer
     claude: FakeAnthropic
     stripe: FakeStripe
+    admin_email: str | None = None
 
     def command(self, *arguments: str) -> str:
         """What the operator's command prints."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,6 +22,7 @@ from tests.fakes.anthropic import PIECES, REPLY
 from tests.fakes.revenuecat import event as revenuecat_event
 from tests.fakes.revenuecat import milliseconds
 from tests.fakes.stripe import event as stripe_event
+from tests.running import ROOT
 
 from .aura import (
     MERGE,
@@ -43,6 +46,7 @@ from .aura import (
 from .client import Client
 from .devices import Device, device
 
+CLIENT = ROOT / "examples/aura-sync"
 WATCH_PROFILES = (
     """subscription { profilesChanged { cursor deletedId profile { id name deviceId } } }"""
 )
@@ -352,9 +356,11 @@ async def test_switches_hold_for_everybody_at_once(
 
 async def an_admin(aura: Aura, http: httpx.AsyncClient) -> Client:
     """Somebody whom the operator made an admin."""
-    operator = await signed_up(aura, http)
-    await asyncio.to_thread(aura.command, "users", "promote", str(operator.email))
-    return await signed_in(aura, http, str(operator.email))
+    if aura.admin_email is None:
+        operator = await signed_up(aura, http)
+        aura.admin_email = str(operator.email)
+        await asyncio.to_thread(aura.command, "users", "promote", aura.admin_email)
+    return await signed_in(aura, http, aura.admin_email)
 
 
 async def is_read_only(client: Client) -> bool:
@@ -477,3 +483,20 @@ async def test_both_sides_of_a_referral_are_rewarded_once(
         await wallet_becomes(ada, 3 + 5)
     (referral,) = await ada.get(REFERRALS, "viewer.referrals.nodes")
     assert referral == {"status": "REWARDED", "credits": 5}
+
+
+async def test_the_client_for_browsers_works_offline_and_agrees(
+    aura: Aura, http: httpx.AsyncClient
+) -> None:
+    """Its own tests, in Node: examples/aura-sync."""
+    if shutil.which("npm") is None or not (CLIENT / "node_modules").is_dir():
+        pytest.skip("Node and its packages are needed: npm ci --prefix examples/aura-sync")
+    aura.claude.forget()
+    admin = await an_admin(aura, http)
+    told = {"TALLYGRAPH": aura.server.url, "ADMIN_TOKEN": str(admin.token)}
+    pipe, errors = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
+    process = await asyncio.create_subprocess_exec(
+        "npm", "test", cwd=CLIENT, env=os.environ | told, stdout=pipe, stderr=errors
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()

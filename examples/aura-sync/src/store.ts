@@ -106,8 +106,9 @@ const EMPTY: Omit<States, "deviceId"> = {
 };
 const encoder = new TextEncoder();
 const MOST_CHANGES = 500;
-// The server takes bodies of 1 MiB.
+// The server takes bodies of 1 MiB, with 15,000 values.
 const MOST_BYTES = 900_000;
+const MOST_VALUES = 14_000;
 
 export class Store {
   readonly name: string;
@@ -226,10 +227,12 @@ export class Store {
       const changes: Change[] = [];
       const inputs: object[] = [];
       let bytes = 0;
+      let values = 0;
       for (const change of await this.outbox.orderBy("seq").limit(MOST_CHANGES).toArray()) {
         const input = inputOf(change, (await this.profiles.get(change.localId))?.id ?? null);
         bytes += encoder.encode(JSON.stringify(input)).length;
-        if (changes.length && bytes > MOST_BYTES) break;
+        values += valuesIn(input);
+        if (changes.length && (bytes > MOST_BYTES || values > MOST_VALUES)) break;
         changes.push(change);
         inputs.push(input);
       }
@@ -251,6 +254,7 @@ export class Store {
       await this.setState("clock", formatMoment(clock));
       const lost = await this.#takeConflicts(payload.conflicts);
       await this.#takeAccepted(sent, payload.accepted, lost);
+      await this.#takeRefused(sent, payload.refused);
       for (const change of payload.changes) await this.#takeProfile(change);
       for (const message of payload.messages) await this.#takeMessage(message);
       await this.setState("cursor", payload.cursor);
@@ -346,6 +350,20 @@ export class Store {
       } else {
         const isDeleted = profile.isDeleted && !change.deleted;
         await this.profiles.update(change.localId, { id, isDeleted, seenIn: completeSync });
+      }
+    }
+  }
+
+  /** A picture that is none keeps nothing else waiting: the change goes without it. */
+  async #takeRefused(sent: Change[], refused: SyncPayload["refused"]): Promise<void> {
+    for (const { localId, clock } of refused) {
+      const change = sent.find((one) => one.localId === localId && one.clock === clock);
+      if (!change) continue;
+      const { thumbnail, ...groups } = change.groups;
+      await this.outbox.update(change.seq, { groups });
+      const profile = await this.profiles.get(change.localId);
+      if (profile?.thumbnail === thumbnail) {
+        await this.profiles.update(change.localId, { thumbnail: null });
       }
     }
   }
@@ -473,4 +491,9 @@ function inputOf(change: Change, id: string | null): object {
     ...(createdAt === null ? {} : { createdAt }),
     ...(deleted ? { deleted } : { ...groups, messages }),
   };
+}
+
+function valuesIn(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 1;
+  return Object.values(value).reduce((count: number, inner) => count + valuesIn(inner), 1);
 }

@@ -153,9 +153,8 @@ export class SyncService {
       }
       refuse(payload.errors);
       await store.take(changes, payload);
-      const [first] = changes;
-      if (first && (await store.outbox.get(first.seq))) {
-        throw new ApiError("INTERNAL", "The server did not say what became of a change.");
+      if (changes.length && !payload.accepted.length && !payload.refused.length) {
+        throw new ApiError("INTERNAL", "The server did not say what became of the changes.");
       }
       goesOn = payload.hasMore || (await store.outbox.count()) > 0;
     }

@@ -69,7 +69,7 @@ test("without a server the device stays as it is, says so, and catches up later"
   assert.equal((await shown(laptop))[0]?.name, "Kim B.");
 });
 
-const SEEDS = (process.env["SEEDS"] ?? "1,2").split(",").map(Number);
+const SEEDS = (process.env["SEEDS"] ?? "11").split(",").map(Number);
 
 for (const seed of SEEDS) {
   test(`any interleaving of three devices converges (seed ${seed})`, async () => {

@@ -150,10 +150,12 @@ test("a guest's profiles are the member's after the merge, also on the guest's p
 
 test("many profiles come and go in pages, also to a device that begins anew", async () => {
   const { phone, laptop } = await pair();
-  // A page ends at 2 MB, a request at 1 MiB.
+  // A page ends at 2 MB, a request at 1 MiB or 15,000 values.
   const note = "x".repeat(200_000);
+  const many = Array.from({ length: 9_000 }, (_, at) => at);
   for (let at = 0; at < 25; at++) {
-    await phone.store.createProfile({ name: `profile ${at}`, analysis: { note } });
+    const analysis = at < 22 ? { note } : { many };
+    await phone.store.createProfile({ name: `profile ${at}`, analysis });
   }
   await synced(phone, laptop);
   assert.equal((await laptop.store.shown()).length, 25);
@@ -167,6 +169,18 @@ test("many profiles come and go in pages, also to a device that begins anew", as
   const names = (await phone.store.shown()).map(({ name }) => name);
   assert.equal(new Set(names).size, 24);
   assert.equal(names.length, 24);
+});
+
+test("a picture that is none keeps nothing else waiting", async () => {
+  const { phone, laptop } = await pair();
+  await phone.createProfile({ name: "Kim", thumbnail: "bm8gcGljdHVyZQ==" });
+  await phone.createProfile({ name: "Sam" });
+  await synced(phone, laptop);
+  assert.deepEqual(
+    (await shown(laptop)).map(({ name }) => name).sort(),
+    ["Kim", "Sam"],
+  );
+  assert.equal((await phone.store.shown())[0]?.thumbnail, null);
 });
 
 test("an access token that is no longer taken is renewed once, however many need it", async () => {
