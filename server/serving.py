@@ -45,7 +45,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ProcessParts:
     """Of which classes a process is made."""
 
     database: type[Database] = Database
@@ -180,10 +180,10 @@ def make_bus(settings: Settings, url: str) -> WakeBus:
 
 
 @asynccontextmanager
-async def parts_of(settings: Settings) -> AsyncIterator[Parts]:
+async def parts_of(settings: Settings) -> AsyncIterator[ProcessParts]:
     """The parts of a process, traced where OTEL_EXPORTER_OTLP_ENDPOINT says whereto."""
     if not settings.otel_exporter_otlp_endpoint:
-        yield Parts()
+        yield ProcessParts()
         return
     try:
         from server.tracing import spans, starting
@@ -193,14 +193,16 @@ async def parts_of(settings: Settings) -> AsyncIterator[Parts]:
         ) from None
     tracing = starting.Tracing(settings)
     try:
-        yield Parts(spans.TracedDatabase, spans.TracedServer, spans.TracedWorker)
+        yield ProcessParts(spans.TracedDatabase, spans.TracedServer, spans.TracedWorker)
     finally:
         await tracing.stop()
 
 
-async def open_database(url: str, settings: Settings, parts: Parts | None = None) -> Database:
+async def open_database(
+    url: str, settings: Settings, parts: ProcessParts | None = None
+) -> Database:
     """The database's pools, if it has been migrated to this release or a newer one."""
-    database = await (parts or Parts()).database.connect(url, settings)
+    database = await (parts or ProcessParts()).database.connect(url, settings)
 
     async def check_release() -> None:
         async with database.pools["service"].connection() as connection:
@@ -261,13 +263,13 @@ def make_worker(
     url: str,
     database: Database,
     wake: Callable[[], None],
-    parts: Parts | None = None,
+    parts: ProcessParts | None = None,
 ) -> Worker:
     """The worker of this process."""
     check_mail_settings(settings)
     check_push_settings(settings)
     check_assistant(settings)
-    return (parts or Parts()).worker(
+    return (parts or ProcessParts()).worker(
         settings,
         settings.database_direct_url or url,
         database,
