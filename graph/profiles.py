@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import strawberry
 
@@ -13,6 +14,7 @@ from graph.engine.declare import (
     NEWEST_FIRST,
     backed_by,
     column,
+    computed,
     connection,
     global_id,
     live,
@@ -25,6 +27,8 @@ from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
 from graph.shared.scalars import JSON
+from graph.shared.thumbnails import with_thumbnail
+from graph.uploads import picture_url
 
 
 @backed_by(tables.Profile, prefix="profile")
@@ -34,7 +38,10 @@ class Profile(Node):
     id: strawberry.ID = global_id()
     local_id: int | None = column(description="The number in the client's own database.")
     name: str | None = column(description="What the user calls them.")
-    thumbnail: str | None = column(description="A small picture, base64.")
+    thumbnail: str | None = column(
+        description="A small picture as base64, where it was stored as that; null when it is in "
+        "storage, as all that come in now are: `thumbnailUrl` shows it."
+    )
     analysis: JSON = column(description="The analysis, as the client made it.")
     chat_history: JSON = column(description="The chat's messages, oldest first.")
     created_at: datetime = column(description="When it was made, by the client's clock.")
@@ -47,6 +54,15 @@ class Profile(Node):
     device_id: str | None = column(
         description="The device whose sync changed it last; null when something else did."
     )
+
+    @computed(
+        "thumbnail_path",
+        description="A signed link to the small picture, a JPEG with sides of at most 512 pixels, "
+        "good for an hour; null without one in storage.",
+    )
+    def thumbnail_url(self: Any) -> str | None:
+        """Signs the link when the row is read."""
+        return picture_url(self.thumbnail_path, "image/jpeg", None)
 
 
 extend(
@@ -68,7 +84,8 @@ class CreateProfileInput:
     )
     thumbnail: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Base64, at most 512 KiB. `data:image/…;base64,` may stand before it.",
+        description="A JPEG, PNG or WebP picture as base64, at most 512 KiB and 4 megapixels. "
+        "`data:image/…;base64,` may stand before it. It is made small and kept in storage.",
     )
     analysis: JSON = strawberry.field(description="A JSON object, at most 256 KiB.")
     chat_history: JSON | None = strawberry.field(
@@ -90,7 +107,7 @@ class UpdateProfileInput:
     )
     thumbnail: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Base64, at most 512 KiB, as in `createProfile`.",
+        description="A picture as base64, as in `createProfile`; null removes it.",
     )
     analysis: JSON | None = strawberry.field(
         default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
@@ -123,7 +140,9 @@ class DeleteProfilePayload(MutationPayload):
 async def create_profile(context: Context, input: CreateProfileInput) -> Outcome:
     """Creates a profile of the caller's."""
     context.signed_in()
-    command = operations.create_profile(Problems(nulls(input)), given(input))
+    problems = Problems(nulls(input))
+    values = await with_thumbnail(context, problems, given(input))
+    command = operations.create_profile(problems, values)
     return Outcome(command, {"profile": RESULT})
 
 
@@ -132,7 +151,8 @@ async def update_profile(context: Context, input: UpdateProfileInput) -> Outcome
     context.signed_in()
     problems = Problems(nulls(input))
     profile_id = noted_uuid(problems, input.id, "profile", "input", "id")
-    command = operations.update_profile(problems, profile_id, given(input))
+    values = await with_thumbnail(context, problems, given(input))
+    command = operations.update_profile(problems, profile_id, values)
     return Outcome(command, {"profile": RESULT})
 
 
@@ -150,14 +170,19 @@ class ProfilesMutation:
     create_profile: ProfilePayload | None = mutation(
         create_profile,
         CreateProfileInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.QUOTA_EXCEEDED),
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.INVALID_IMAGE, ErrorCode.QUOTA_EXCEEDED),
         for_api_keys=True,
         description="Create a profile.",
     )
     update_profile: ProfilePayload | None = mutation(
         update_profile,
         UpdateProfileInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.QUOTA_EXCEEDED),
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.INVALID_IMAGE,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.QUOTA_EXCEEDED,
+        ),
         for_api_keys=True,
         description="Change a profile.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -11,15 +11,17 @@ import strawberry
 from sqlalchemy import Text, literal_column
 
 from db.chat.tables import ChatMessageStatus, ChatRole
-from db.core.errors import ErrorCode, Problems
+from db.core.errors import DomainError, ErrorCode, Problems
 from db.sync import operations, tables
 from db.sync.changes import ProfileChange, SyncMessage, SyncStrategy
+from db.sync.pictures import split_by_pictures
 from db.sync.tables import SyncConflictStatus
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
     backed_by,
     column,
+    computed,
     connection,
     expression,
     global_id,
@@ -33,6 +35,8 @@ from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
 from graph.shared.scalars import JSON
 from graph.shared.switches import require_sync
+from graph.shared.thumbnails import show_pictures, thumbnails
+from graph.uploads import picture_url
 
 state_enum(SyncConflictStatus)
 
@@ -103,11 +107,21 @@ class SyncConflict(Node):
     field_group: SyncFieldGroup = column(description="What it is about.")
     loser: SyncSide = column(description="Whose version lost.")
     device_id: str = column(description="The device that met it; empty when it was no sync.")
-    value: JSON | None = column(description="The version that lost.")
+    value: JSON | None = column(
+        description="The version that lost; of a picture in storage, its name there."
+    )
     status: SyncConflictStatus = column(description="Where it stands.")
     kept: ConflictChoice | None = column(description="What the user chose.")
     created_at: datetime = column(description="When it was met.")
     resolved_at: datetime | None = column(description="When the user chose.")
+
+    @computed(
+        "thumbnail_path",
+        description="A signed link to the picture that lost, good for an hour; null without one.",
+    )
+    def thumbnail_url(self: Any) -> str | None:
+        """Signs the link when the row is read."""
+        return picture_url(self.thumbnail_path, "image/jpeg", None)
 
 
 extend(
@@ -159,7 +173,8 @@ class ProfileChangeInput:
     )
     thumbnail: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Base64, at most 512 KiB, as in `createProfile`; null empties it.",
+        description="A picture as base64, as in `createProfile`; null empties it. A change whose "
+        "picture is none is `refused` alone.",
     )
     analysis: JSON | None = strawberry.field(
         default=strawberry.UNSET,
@@ -207,7 +222,14 @@ class SyncedProfile:
         description="Whether it is gone; all else but `id` is null then."
     )
     name: str | None = strawberry.field(description="What the user calls them.")
-    thumbnail: str | None = strawberry.field(description="A small picture, base64.")
+    thumbnail: str | None = strawberry.field(
+        description="The small picture as base64, behind `data:image/jpeg;base64,`. It is read "
+        "from storage for those who ask for it: clients that can, ask for `thumbnailUrl`."
+    )
+    thumbnail_url: str | None = strawberry.field(
+        description="A signed link to the small picture, good for an hour; null without one in "
+        "storage."
+    )
     analysis: JSON | None = strawberry.field(description="The analysis.")
     chat_history: JSON | None = strawberry.field(
         description="The chat's messages as `createProfile` took them."
@@ -240,6 +262,18 @@ class AcceptedChange:
     clock: str = strawberry.field(description="The change's clock, as it was sent.")
 
 
+@strawberry.type(
+    description="A change of which nothing was taken, because its picture is none. Sent without "
+    "`thumbnail`, it is taken."
+)
+class RefusedChange:
+    local_id: int | None = strawberry.field(description="The device's own number, as it was sent.")
+    id: strawberry.ID | None = strawberry.field(description="The global id, as it was sent.")
+    clock: str = strawberry.field(description="The change's clock, as it was sent.")
+    code: str = strawberry.field(description="`BAD_USER_INPUT` or `INVALID_IMAGE`.")
+    message: str = strawberry.field(description="What is wrong, for people.")
+
+
 @strawberry.type(description="A version that lost against another one.")
 class ProfileConflict:
     id: strawberry.ID = strawberry.field(description="For `resolveConflict`.")
@@ -248,7 +282,12 @@ class ProfileConflict:
     clock: str = strawberry.field(description="The clock of the change that met the conflict.")
     field_group: SyncFieldGroup = strawberry.field(description="What it is about.")
     loser: SyncSide = strawberry.field(description="Whose version lost.")
-    value: JSON | None = strawberry.field(description="The version that lost.")
+    value: JSON | None = strawberry.field(
+        description="The version that lost; of a picture in storage, its name there."
+    )
+    thumbnail_url: str | None = strawberry.field(
+        description="A signed link to the picture that lost, good for an hour; null without one."
+    )
     status: SyncConflictStatus = strawberry.field(description="Where it stands.")
 
 
@@ -263,6 +302,9 @@ class SyncProfilesPayload(MutationPayload):
     )
     accepted: list[AcceptedChange] | None = strawberry.field(
         description="The changes that the server has, whether they hold or lost a conflict."
+    )
+    refused: list[RefusedChange] | None = strawberry.field(
+        description="The changes whose `thumbnail` is no picture, or too large."
     )
     conflicts: list[ProfileConflict] | None = strawberry.field(
         description="The conflicts that the changes met."
@@ -282,9 +324,31 @@ async def sync_profiles(context: Context, input: SyncProfilesInput) -> Payload:
     require_sync(context)
     problems = Problems()
     changes = [_change(problems, n, given) for n, given in enumerate(input.changes)]
+    packed = operations.checked_changes(problems, input.device_id, input.since, changes)
+    assert actor.user_id is not None, "somebody is signed in"
+    taken, refused = await split_by_pictures(
+        thumbnails(context), actor.user_id, packed, context.network
+    )
     strategy = SyncStrategy[input.strategy.name]
-    sync = operations.sync_of(problems, input.device_id, input.since, strategy, changes)
-    return Payload(_fields(await operations.sync_profiles(context.services.database, actor, sync)))
+    sync = operations.sync_of(input.device_id, input.since, strategy, taken)
+    done = await operations.sync_profiles(context.services.database, actor, sync)
+    await show_pictures(context, done)
+    return Payload({**_fields(done), "refused": _refused(refused, input.changes)})
+
+
+def _refused(
+    refused: Mapping[int, DomainError], changes: Sequence[ProfileChangeInput]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "local_id": changes[n].local_id,
+            "id": changes[n].id,
+            "clock": changes[n].clock,
+            "code": error.code.value,
+            "message": error.message,
+        }
+        for n, error in refused.items()
+    ]
 
 
 def _change(problems: Problems, n: int, given: ProfileChangeInput) -> ProfileChange:
@@ -310,7 +374,14 @@ def _change(problems: Problems, n: int, given: ProfileChangeInput) -> ProfileCha
 
 def _fields(done: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "changes": [one | {"id": _profile_id(one["id"])} for one in done["changes"]],
+        "changes": [
+            one
+            | {
+                "id": _profile_id(one["id"]),
+                "thumbnail_url": picture_url(one["thumbnail_path"], "image/jpeg", None),
+            }
+            for one in done["changes"]
+        ],
         "messages": [
             one | {"id": f"chatMessage_{one['id']}", "profile_id": _profile_id(one["profile_id"])}
             for one in done["messages"]
@@ -328,6 +399,7 @@ def _conflicts(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield one | {
             "id": f"syncConflict_{one['id']}",
             "profile_id": _profile_id(one["profile_id"]),
+            "thumbnail_url": picture_url(one["thumbnail_path"], "image/jpeg", None),
         }
 
 

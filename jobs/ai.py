@@ -27,7 +27,7 @@ from db.ai.operations import (
     run_is_cancelled,
     start_run,
 )
-from db.analyses.operations import read_analysis_context
+from db.analyses.operations import AnalysisContext, read_analysis_context
 from db.chat.operations import read_context
 from db.core.errors import ErrorCode
 from db.core.outages import passes_soon
@@ -177,7 +177,7 @@ class AiRunUnderWay:
             name=context.name,
             known=context.known,
             messages=context.messages,
-            picture=picture_in(context.thumbnail),
+            picture=await self._picture(context),
             locale=context.locale,
             model=run.model,
             max_output_tokens=run.max_output_tokens,
@@ -187,6 +187,15 @@ class AiRunUnderWay:
             ),
         )
         return await assistant.analyse(request, self._bill)
+
+    async def _picture(self, context: AnalysisContext) -> tuple[str, bytes] | None:
+        """The profile's small picture; an analysis goes on without one."""
+        if context.thumbnail_path is None:
+            return picture_in(context.thumbnail)
+        try:
+            return "image/jpeg", await self._services.storage.get(context.thumbnail_path)
+        except FileNotFoundError:
+            return None
 
     async def _finish(self, run: StartedRun, made: str | dict[str, Any]) -> None:
         for delay in (*FINISH_DELAYS_SECONDS, None):

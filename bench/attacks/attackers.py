@@ -128,12 +128,11 @@ async def _repeat(
 
 
 def _large_profile() -> dict[str, object]:
-    """As much as one profile takes: about a megabyte."""
+    """As much text as one profile takes: about half a megabyte."""
     text = base64.b64encode(os.urandom(190_000)).decode()
     return {
         "analysis": {"text": text},
         "chatHistory": [{"text": text}],
-        "thumbnail": base64.b64encode(os.urandom(380_000)).decode(),
     }
 
 

@@ -62,7 +62,8 @@ create or replace function app.analysis_context(
     wanted uuid, at_most integer, out profile jsonb, out locale text, out messages jsonb
 )
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select jsonb_build_object('name', p.name, 'analysis', p.analysis, 'thumbnail', p.thumbnail), u.locale, (
+    select jsonb_build_object('name', p.name, 'analysis', p.analysis, 'thumbnail', p.thumbnail,
+                              'thumbnail_path', p.thumbnail_path), u.locale, (
         select coalesce(jsonb_agg(jsonb_build_object('role', h.role, 'text', h.text)
             order by h.created_at, h.id), '[]')
         from (

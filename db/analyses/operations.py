@@ -33,6 +33,7 @@ class AnalysisContext:
     name: str | None
     known: dict[str, Any]
     thumbnail: str | None
+    thumbnail_path: str | None
     locale: str
     messages: Sequence[SaidMessage]
 
@@ -63,6 +64,7 @@ async def read_analysis_context(
         profile["name"],
         known,
         profile["thumbnail"],
+        profile["thumbnail_path"],
         row["locale"] or "en",
         shown_messages(said, context_tokens),
     )

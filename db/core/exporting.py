@@ -15,7 +15,8 @@ class Export:
     They are those whose `owner` names the user or, where it is empty, the column that the rule for
     reading names; `rows` is a SQL condition on `t` instead, for rows of a group. `omit` are columns
     that are left out, beside those that are computed of others. `files` are columns with the path
-    of a stored file, which comes along, and for each the column with its media type.
+    of a stored file, which comes along, and for each the column with its media type, or itself
+    where the path's ending says it.
     """
 
     owner: str = ""

@@ -17,7 +17,14 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from db.core.errors import DomainError, ErrorCode
-from db.files.images import DAMAGED, InspectedImage, invalid_image, too_costly
+from db.files.images import (
+    DAMAGED,
+    SMALL_LIMIT_PIXELS,
+    InspectedImage,
+    invalid_image,
+    packed_pictures,
+    too_costly,
+)
 from db.files.picture_files import with_ends, without_metadata
 
 # Longer sides cannot be written as JPEG.
@@ -133,6 +140,24 @@ def shrunk_image(data: bytes, longest_pixels: int, limit_pixels: int) -> bytes:
     output = io.BytesIO()
     picture.save(output, "JPEG", quality=JPEG_QUALITY)
     return output.getvalue()
+
+
+def small_pictures(data: bytes, longest_pixels: int, limit_pixels: int) -> tuple[bytes, bytes]:
+    """Many pictures as JPEGs whose sides are no longer: what became of each, and the new bytes.
+
+    Before each stands its length. What became of it is its new size, or why it is refused.
+    """
+    outcomes: list[Any] = []
+    made: list[bytes] = []
+    for picture in packed_pictures(data):
+        try:
+            small = shrunk_image(picture, longest_pixels, limit_pixels)
+        except DomainError as refusal:
+            outcomes.append({"code": refusal.code, "message": refusal.message})
+        else:
+            outcomes.append(len(small))
+            made.append(small)
+    return json.dumps({"pictures": outcomes}).encode() + b"\n", b"".join(made)
 
 
 def _media_type(data: bytes) -> str | None:
@@ -312,6 +337,8 @@ def answer(data: bytes, limit_pixels: int, task: str, argument: str) -> tuple[by
         return b"{}\n", resized_image(data, int(argument))
     if task == "mark":
         return b"{}\n", marked_image(data)
+    if task == "small":
+        return small_pictures(data, int(argument), min(limit_pixels, SMALL_LIMIT_PIXELS))
     try:
         if task == "shrink":
             return b"{}\n", shrunk_image(data, int(argument), limit_pixels)

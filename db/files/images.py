@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ CHILD_TIMEOUT_SECONDS = 30.0
 QUEUE_TIMEOUT_SECONDS = 60.0
 NOBODY = Asker()
 
+# What a small picture may be made of: one of many in a request.
+SMALL_LIMIT_PIXELS = 4_000_000
+# So many are made by one child, before others have their turn.
+SMALL_AT_ONCE = 32
+
 DAMAGED = "The photo is damaged or incomplete. Send the original JPEG, PNG or WebP file."
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 
@@ -34,6 +40,15 @@ class InspectedImage:
     content_type: str
     data: bytes
     sha256: str
+
+
+def packed_pictures(data: bytes) -> Iterator[bytes]:
+    """Pictures out of one text of bytes, in which its length stands before each."""
+    position = 0
+    while position < len(data):
+        end = position + 4 + int.from_bytes(data[position : position + 4])
+        yield data[position + 4 : end]
+        position = end
 
 
 def invalid_image(message: str) -> DomainError:
@@ -88,6 +103,32 @@ class ImageWorker:
         _, body = await self._asked("shrink", str(longest_pixels), data, asker)
         return body
 
+    async def small(
+        self, pictures: Sequence[bytes], longest_pixels: int, asker: Asker = NOBODY
+    ) -> list[bytes | DomainError]:
+        """Each of many pictures as a JPEG whose sides are no longer, or why it is refused."""
+        made: list[bytes | DomainError] = []
+        for first in range(0, len(pictures), SMALL_AT_ONCE):
+            made += await self._small(
+                pictures[first : first + SMALL_AT_ONCE], longest_pixels, asker
+            )
+        return made
+
+    async def _small(
+        self, pictures: Sequence[bytes], longest_pixels: int, asker: Asker
+    ) -> list[bytes | DomainError]:
+        packed = b"".join(len(one).to_bytes(4) + one for one in pictures)
+        try:
+            answer, body = await self._asked("small", str(longest_pixels), packed, asker)
+        except DomainError as refusal:
+            if refusal.code is not ErrorCode.INVALID_IMAGE:
+                raise
+            if len(pictures) == 1:
+                return [refusal]
+            # One of them ended the child: each has one of its own.
+            return [(await self._small([one], longest_pixels, asker))[0] for one in pictures]
+        return list(_unpacked(answer["pictures"], body))
+
     async def _asked(
         self, task: str, argument: str, data: bytes, asker: Asker
     ) -> tuple[dict[str, Any], bytes]:
@@ -130,6 +171,17 @@ class ImageWorker:
         """How the child is started; without the current folder on its import path."""
         limits = map(str, (self._limit_pixels, self._memory_bytes, CHILD_CPU_SECONDS))
         return [sys.executable, "-P", "-m", "db.files.decoding", *limits, task, argument]
+
+
+def _unpacked(outcomes: Sequence[Any], body: bytes) -> Iterator[bytes | DomainError]:
+    """What became of each picture: its new bytes, or the refusal."""
+    position = 0
+    for outcome in outcomes:
+        if isinstance(outcome, int):
+            yield body[position : position + outcome]
+            position += outcome
+        else:
+            yield DomainError(ErrorCode(outcome["code"]), outcome["message"])
 
 
 def _child_environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import obstore
 import structlog
@@ -44,6 +45,7 @@ _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.it
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHOLE = (
     rf"(?:user_)?uploads/{_UUID}/{_UUID}|(?:marked/)?generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
+    rf"|thumbnails/{_UUID}/{_UUID}-\d{{1,9}}\.jpg"
 )
 _WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
 _ARCHIVE = rf"exports/{_UUID}/{_UUID}\.zip"
@@ -79,6 +81,15 @@ def generation_path(user_id: UUID, generation_id: UUID, content_type: str) -> st
     return f"generations/{user_id}/{generation_id}.{EXTENSIONS[content_type]}"
 
 
+def thumbnail_path(user_id: UUID, data: bytes) -> str:
+    """Where a small picture of a profile is kept: the same picture of a user's in one place.
+
+    The name ends with its size, by which the database counts it.
+    """
+    content_id = uuid5(user_id, hashlib.sha256(data).hexdigest())
+    return f"thumbnails/{user_id}/{content_id}-{len(data)}.jpg"
+
+
 def archive_path(user_id: UUID, archive_id: UUID) -> str:
     """Where an archive of all that a user has is kept."""
     return f"exports/{user_id}/{archive_id}.zip"
@@ -91,6 +102,7 @@ def is_archive(path: str) -> bool:
 
 def user_folders(user_id: UUID) -> Iterator[str]:
     """Every folder that may hold files of a user's: each file of a kind is in one of theirs."""
+    yield f"thumbnails/{user_id}"
     for kind in ("user_uploads", "uploads", "generations", marked_path("generations")):
         yield f"{kind}/{user_id}"
         for width in VARIANT_WIDTHS_PIXELS:

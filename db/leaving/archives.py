@@ -27,6 +27,7 @@ from db.files.storage import EXTENSIONS, Storage
 PAGE_ROWS = 500
 # Of a table with large columns a page has as many rows as take so much at the most.
 PAGE_BYTES = 4_000_000
+ENDINGS = tuple(f".{extension}" for extension in EXTENSIONS.values())
 FORMAT = "tallygraph-export/1"
 README = """\
 This archive holds what is stored of your account.
@@ -161,7 +162,7 @@ class Archive:
             for row in rows:
                 if path := row[f"path_{n}"]:
                     ending = f".{EXTENSIONS.get(row[f'type_{n}'], 'bin')}"
-                    self._files[path] = path if path.endswith(ending) else path + ending
+                    self._files[path] = path if path.endswith(ENDINGS) else path + ending
 
     async def _write_file(self, archive: ZipFile, path: str, name: str) -> None:
         try:

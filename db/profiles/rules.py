@@ -23,11 +23,7 @@ def problems_of_profile(values: Mapping[str, Any]) -> Iterator[DomainError]:
         yield bad_input(
             f"name may have at most {NAME_LIMIT_CHARACTERS} characters.", "input", "name"
         )
-    thumbnail = there.get("thumbnail", "")
-    if len(thumbnail) > THUMBNAIL_LIMIT_BYTES:
-        yield bad_input("thumbnail may have at most 512 KiB.", "input", "thumbnail")
-    elif not _is_base64(thumbnail):
-        yield bad_input("thumbnail must be base64.", "input", "thumbnail")
+    yield from problems_of_thumbnail(there.get("thumbnail", ""))
     if not isinstance(there.get("analysis", {}), dict):
         yield bad_input("analysis must be a JSON object.", "input", "analysis")
     if not isinstance(there.get("chat_history", []), list):
@@ -35,6 +31,14 @@ def problems_of_profile(values: Mapping[str, Any]) -> Iterator[DomainError]:
     for column, field in (("analysis", "analysis"), ("chat_history", "chatHistory")):
         if column in there and len(orjson.dumps(there[column])) > JSON_LIMIT_BYTES:
             yield bad_input(f"{field} may have at most 256 KiB of JSON.", "input", field)
+
+
+def problems_of_thumbnail(thumbnail: str) -> Iterator[DomainError]:
+    """What is wrong with a small picture as text; what it shows is looked at elsewhere."""
+    if len(thumbnail) > THUMBNAIL_LIMIT_BYTES:
+        yield bad_input("thumbnail may have at most 512 KiB.", "input", "thumbnail")
+    elif not _is_base64(thumbnail):
+        yield bad_input("thumbnail must be base64.", "input", "thumbnail")
 
 
 def _is_base64(thumbnail: str) -> bool:

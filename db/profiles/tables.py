@@ -21,16 +21,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Owner, Watch
 from db.core.base import Base, Json, Timestamp, UuidKey
 from db.core.erasing import Delete
+from db.core.exporting import Export
 from db.core.merge_rules import Move
 from db.core.quotas import Limit, TableQuota
 
 # Aura's thumbnails are base64 in the row; its analyses and chats are a few kilobytes.
 THUMBNAIL_LIMIT_BYTES = 512 * 1024
 JSON_LIMIT_BYTES = 256 * 1024
-WRITABLE = ("name", "thumbnail", "analysis", "chat_history")
+WRITABLE = ("name", "thumbnail", "thumbnail_path", "analysis", "chat_history")
 STORED_BYTES = (
     "coalesce(octet_length(name::text), 0) + coalesce(octet_length(thumbnail), 0)"
     " + octet_length(analysis::text) + octet_length(chat_history::text)"
+    " + coalesce(\"substring\"(thumbnail_path, '-([0-9]+)[.]')::integer, 0)"
 )
 
 
@@ -39,7 +41,8 @@ class Profile(Base):
 
     `updated_at` is the time of the last change as the client knows it (last write wins);
     `synced_at` is the time this server stored it. `stored_bytes` is the length of its texts and
-    JSON, uncompressed. Source: Aura's migration specification.
+    JSON, uncompressed, and of its picture. The picture lies in storage at `thumbnail_path`; rows
+    from before have it in `thumbnail`, as base64. Source: Aura's migration specification.
 
     What devices sync by: `position` counts the user's changes (`db/sync/tables.py`), and `versions`
     has for each field group the clock, device and position of the last write, and the newest write
@@ -59,12 +62,13 @@ class Profile(Base):
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
     synced_at: Mapped[Timestamp] = mapped_column(onupdate=text("now()"))
-    stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
     device_id: Mapped[str | None]
     origin_device_id: Mapped[str | None]
     origin_local_id: Mapped[int | None]
     position: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     versions: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    thumbnail_path: Mapped[str | None]
+    stored_bytes: Mapped[int] = mapped_column(Computed(STORED_BYTES, persisted=True))
 
     __table_args__ = (
         UniqueConstraint("user_id", "local_id"),
@@ -73,6 +77,11 @@ class Profile(Base):
         Index("ix_profiles_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_profiles_user_id_updated_at_id", "user_id", "updated_at", "id"),
         Index("ix_profiles_user_id_position", "user_id", "position"),
+        Index(
+            "ix_profiles_thumbnail_path",
+            "thumbnail_path",
+            postgresql_where=text("thumbnail_path is not null"),
+        ),
     )
     access = Access(
         read=Owner(),
@@ -83,6 +92,7 @@ class Profile(Base):
         delete=True,
     )
     on_erase = Delete()
+    export = Export(files={"thumbnail_path": "thumbnail_path"})
     client_key = "local_id"
     # Each device counts from 1: another profile may have the number.
     on_merge = Move(clear=("local_id", "origin_local_id"))

@@ -33,7 +33,8 @@ begin
         select jsonb_object_agg(g.field_group, app.profile_version(new.versions -> g.field_group, head.clock, '',
                                                                    head.position, head.clock))
         from (values ('NAME', new.name is distinct from old.name),
-                     ('THUMBNAIL', new.thumbnail is distinct from old.thumbnail),
+                     ('THUMBNAIL', (new.thumbnail, new.thumbnail_path)
+                         is distinct from (old.thumbnail, old.thumbnail_path)),
                      ('ANALYSIS', new.analysis is distinct from old.analysis),
                      ('CHAT', new.chat_history is distinct from old.chat_history)) as g (field_group, is_changed)
         where is_new or g.is_changed), '{}');
@@ -94,10 +95,21 @@ begin
 end;
 $$;
 
+-- A version of THUMBNAIL is where the picture lies in storage, or base64 from before there was that. No base64 has
+-- a hyphen.
+create or replace function app.picture_in_storage(kept text) returns text
+language sql immutable parallel safe
+return case when kept like 'thumbnails/%-%' then kept end;
+
+create or replace function app.picture_in_row(kept text) returns text
+language sql immutable parallel safe
+return case when kept like 'thumbnails/%-%' then null else kept end;
+
 -- All that a profile's row holds, to be brought back by.
 create or replace function app.profile_content(profile jsonb) returns jsonb
 language sql immutable parallel safe
-return jsonb_build_object('NAME', profile -> 'name', 'THUMBNAIL', profile -> 'thumbnail',
+return jsonb_build_object('NAME', profile -> 'name',
+                          'THUMBNAIL', coalesce(profile ->> 'thumbnail_path', profile ->> 'thumbnail'),
                           'ANALYSIS', profile -> 'analysis', 'CHAT', profile -> 'chat_history',
                           'created_at', profile -> 'created_at');
 
@@ -115,5 +127,5 @@ $$;
 revoke execute on function
     app.sync_clock(), app.advance_sync(uuid, bigint), app.note_profile_change(), app.note_chat_message(),
     app.profile_version(jsonb, bigint, text, bigint, bigint), app.bury_profiles(),
-    app.profile_content(jsonb), app.note_forgotten_tombstones()
+    app.picture_in_storage(text), app.picture_in_row(text), app.profile_content(jsonb), app.note_forgotten_tombstones()
 from public;

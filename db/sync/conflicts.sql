@@ -23,8 +23,9 @@ $$;
 create or replace function app.bring_back_profile(actor_id uuid, wanted uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    insert into public.profiles (id, user_id, name, thumbnail, analysis, chat_history, created_at)
-    select wanted, actor_id, k.value ->> 'NAME', k.value ->> 'THUMBNAIL', coalesce(k.value -> 'ANALYSIS', '{}'),
+    insert into public.profiles (id, user_id, name, thumbnail, thumbnail_path, analysis, chat_history, created_at)
+    select wanted, actor_id, k.value ->> 'NAME', app.picture_in_row(k.value ->> 'THUMBNAIL'),
+           app.picture_in_storage(k.value ->> 'THUMBNAIL'), coalesce(k.value -> 'ANALYSIS', '{}'),
            coalesce(k.value -> 'CHAT', '[]'), (k.value ->> 'created_at')::timestamptz
     from (select c.value from public.sync_conflicts c
           where c.user_id = actor_id and c.profile_id = wanted and c.field_group = 'PROFILE'
@@ -81,7 +82,10 @@ begin
         on conflict (profile_id, field_group, device_id, clock) do nothing;
         update public.profiles p
         set name = case conflict.field_group when 'NAME' then conflict.value #>> '{}' else p.name end,
-            thumbnail = case conflict.field_group when 'THUMBNAIL' then conflict.value #>> '{}' else p.thumbnail end,
+            thumbnail = case conflict.field_group when 'THUMBNAIL' then app.picture_in_row(conflict.value #>> '{}')
+                else p.thumbnail end,
+            thumbnail_path = case conflict.field_group when 'THUMBNAIL'
+                then app.picture_in_storage(conflict.value #>> '{}') else p.thumbnail_path end,
             analysis = case conflict.field_group when 'ANALYSIS' then conflict.value else p.analysis end,
             updated_at = now(), synced_at = now()
         where p.id = conflict.profile_id;

@@ -12,7 +12,13 @@ from db.core.errors import Problems
 from db.core.pool import Database
 from db.core.retries import retried
 from db.sync.changes import ProfileChange, SyncStrategy
-from db.sync.rules import AHEAD_MILLISECONDS, HybridClock, packed_changes, problems_of_sync
+from db.sync.rules import (
+    AHEAD_MILLISECONDS,
+    HybridClock,
+    PackedChange,
+    packed_changes,
+    problems_of_sync,
+)
 
 # A page has as many changes, or fewer when they have more bytes.
 PAGE_ROWS = 500
@@ -48,17 +54,23 @@ async def sync_profiles(
     return done
 
 
-def sync_of(
-    problems: Problems,
-    device_id: str,
-    since: str | None,
-    strategy: SyncStrategy,
-    changes: Sequence[ProfileChange],
-) -> FunctionCall[dict[str, Any]]:
-    """The command of a sync; all that is wrong with it is told at once."""
+def checked_changes(
+    problems: Problems, device_id: str, since: str | None, changes: Sequence[ProfileChange]
+) -> list[PackedChange]:
+    """The changes of a sync as the database takes them; all that is wrong is told at once.
+
+    But for pictures: each is refused with its change alone.
+    """
     problems.add(problems_of_sync(device_id, since, len(changes)))
     packed = packed_changes(changes, problems)
     problems.refuse()
+    return packed
+
+
+def sync_of(
+    device_id: str, since: str | None, strategy: SyncStrategy, packed: Sequence[PackedChange]
+) -> FunctionCall[dict[str, Any]]:
+    """The command of a sync."""
     return _SYNC(
         device=device_id,
         since=since,

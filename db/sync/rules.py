@@ -20,7 +20,7 @@ AHEAD_MILLISECONDS = 60_000
 
 _COUNTER_BITS = 16
 _CLOCK = re.compile(r"(\d{1,14}):(\d{1,5})")
-_CURSOR = re.compile(r"[0-9a-f]{16}-\d{1,18}")
+_CURSOR = re.compile(r"[0-9a-f]{16}-\d{1,18}(-\d{1,18})?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,7 +59,10 @@ class HybridClock:
         return f"{self.milliseconds}:{self.counter}"
 
 
-def packed_changes(changes: Iterable[ProfileChange], problems: Problems) -> list[dict[str, Any]]:
+PackedChange = dict[str, Any]
+
+
+def packed_changes(changes: Iterable[ProfileChange], problems: Problems) -> list[PackedChange]:
     """The changes as the database takes them; what is wrong with each is noted with its place."""
     packed = []
     for n, change in enumerate(changes):
@@ -94,7 +97,9 @@ def problems_of_change(change: ProfileChange) -> Iterator[DomainError]:
         yield from problems_of_cursor(change.since)
     if "analysis" in change.groups and change.groups["analysis"] is None:
         yield bad_input("analysis cannot be null; leave it out instead.", "input", "analysis")
-    yield from problems_of_profile(change.groups)
+    yield from problems_of_profile(
+        {name: value for name, value in change.groups.items() if name != "thumbnail"}
+    )
     for message in change.messages:
         if not 0 < len(message.id) <= MESSAGE_ID_CHARACTERS:
             yield bad_input(

@@ -14,6 +14,8 @@ declare
     is_empty boolean := changes = '[]';
     head public.sync_heads;
     seen bigint;
+    -- Up to here, who begins anew is told of all: what the device itself has written, too.
+    anew bigint;
     taken jsonb := '[]';
 begin
     if is_empty then
@@ -22,6 +24,8 @@ begin
         head := app.advance_sync(actor_id, 0);
     end if;
     seen := app.sync_position(since, life, coalesce(head.position, 0), coalesce(head.forgotten, 0));
+    anew := case when since is null then coalesce(head.position, 0)
+        else coalesce(nullif(split_part(since, '-', 3), '')::bigint, 0) end;
     if not is_empty then
         taken := app.take_profile_changes(actor_id, device, life, seen, strategy, changes, head, ahead);
     end if;
@@ -29,7 +33,7 @@ begin
             'accepted', taken,
             'clock', greatest(head.clock, app.sync_clock()),
             'conflicts', case when is_empty then '[]' else app.conflicts_of_sync(actor_id, device, taken) end)
-        || app.profile_changes(actor_id, device, life, seen, coalesce(head.position, 0), page_rows, page_bytes);
+        || app.profile_changes(actor_id, device, life, seen, anew, page_rows, page_bytes);
 end;
 $$;
 
@@ -91,7 +95,8 @@ begin
                max(r.raw) filter (where not r.deleted) as edit_raw
         from resolved r where r.profile_id is not null group by r.profile_id
     ), stored as materialized (
-        select w.*, p.id is not null as is_live, p.name, p.thumbnail, p.analysis, p.device_id as last_device,
+        select w.*, p.id is not null as is_live, p.name,
+               coalesce(p.thumbnail_path, p.thumbnail) as thumbnail, p.analysis, p.device_id as last_device,
                app.profile_content(to_jsonb(p)) as content, b.profile_id is not null and not b.is_revived as is_buried,
                b.clock as buried_clock, b.device_id as buried_device, b.position as buried_position,
                coalesce((b.seen ->> device)::bigint, -1) as buried_seen,
@@ -135,6 +140,8 @@ begin
             as g (field_group, value)
         where r.profile_id is not null and not r.deleted
             and not exists (select from gone d where d.profile_id = r.profile_id)
+            -- What a device deletes in the end, it does not bring back with what it wrote before that.
+            and not exists (select from deletions d where d.profile_id = r.profile_id and d.is_buried)
         order by r.profile_id, g.field_group, r.raw desc, r.n desc
     ), judged as materialized (
         select f.*, case
@@ -200,10 +207,12 @@ begin
         from public.sync_conflicts c join stored s on s.profile_id = c.profile_id and s.is_buried
         where c.user_id = actor_id and c.field_group = 'PROFILE' order by c.profile_id, c.created_at desc
     ), inserted as (
-        insert into public.profiles (id, user_id, name, thumbnail, analysis, chat_history, created_at, updated_at,
+        insert into public.profiles (id, user_id, name, thumbnail, thumbnail_path, analysis, chat_history, created_at,
+                                     updated_at,
                                      device_id, origin_device_id, origin_local_id, position, versions)
         select s.profile_id, actor_id,
-               case when m.content ? 'NAME' then m.content ->> 'NAME' end, m.content ->> 'THUMBNAIL',
+               case when m.content ? 'NAME' then m.content ->> 'NAME' end,
+               app.picture_in_row(m.content ->> 'THUMBNAIL'), app.picture_in_storage(m.content ->> 'THUMBNAIL'),
                coalesce(nullif(m.content -> 'ANALYSIS', 'null'), '{}'), coalesce(m.content -> 'CHAT', '[]'),
                coalesce((m.content ->> 'created_at')::timestamptz, s.created_at, app.time_of_clock(s.first_clock)),
                app.time_of_clock(s.last_clock), device,
@@ -219,7 +228,10 @@ begin
     ), updated as (
         update public.profiles p
         set name = case when v.won ? 'NAME' then v.won ->> 'NAME' else p.name end,
-            thumbnail = case when v.won ? 'THUMBNAIL' then v.won ->> 'THUMBNAIL' else p.thumbnail end,
+            thumbnail = case when v.won ? 'THUMBNAIL' then app.picture_in_row(v.won ->> 'THUMBNAIL')
+                else p.thumbnail end,
+            thumbnail_path = case when v.won ? 'THUMBNAIL' then app.picture_in_storage(v.won ->> 'THUMBNAIL')
+                else p.thumbnail_path end,
             analysis = coalesce(v.won -> 'ANALYSIS', p.analysis),
             updated_at = case when v.has_won then app.time_of_clock(s.last_clock) else p.updated_at end,
             synced_at = case when v.has_won then now() else p.synced_at end,
@@ -234,6 +246,11 @@ begin
             versions = t.versions || v.changed
         from versions v join stored s on s.profile_id = v.profile_id and s.is_buried
         where t.profile_id = v.profile_id
+    ), agreed as (
+        update public.profile_tombstones t
+        set seen = t.seen || jsonb_build_object(device, d.delete_raw)
+        from deletions d
+        where t.profile_id = d.profile_id and d.is_buried and d.delete_raw > d.buried_seen
     ), buried as (
         insert into public.profile_tombstones as t (profile_id, user_id, origin_device_id, origin_local_id, device_id,
                                                     clock, position, seen, versions)
@@ -304,7 +321,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- A page of what changed behind a position, but for what the device itself has written: the profiles as they
--- are, and those that are gone. Who begins anew is told of no deletions, and not of what they just sent.
+-- are, and those that are gone. Who begins anew is told of no deletions, and of their own writes up to `before`, which
+-- the cursor keeps from page to page; so not of what they just sent.
 create or replace function app.profile_changes(
     actor_id uuid, device text, life text, behind bigint, before bigint, page_rows integer, page_bytes bigint
 ) returns jsonb
@@ -314,7 +332,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
          where p.user_id = actor_id and p.position > behind and exists (
             select from jsonb_each(p.versions) as g (field_group, version)
             where (g.version ->> 'position')::bigint > behind
-                and (g.version ->> 'device' <> device or behind = 0 and (g.version ->> 'position')::bigint <= before))
+                and (g.version ->> 'device' <> device or (g.version ->> 'position')::bigint <= before))
          order by p.position limit page_rows + 1)
         union all
         (select t.position, t.profile_id, 0 from public.profile_tombstones t
@@ -323,7 +341,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         union all
         (select m.position, m.id, octet_length(m.text) from public.chat_messages m
          where m.user_id = actor_id and m.position > behind
-             and (m.device_id is distinct from device or behind = 0 and m.position <= before)
+             and (m.device_id is distinct from device or m.position <= before)
          order by m.position limit page_rows + 1)
     ), sized as materialized (
         select c.position, c.id, row_number() over places as place,
@@ -333,7 +351,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select s.position, s.id from sized s where s.place <= page_rows and s.bytes_before < page_bytes
     ), shown as (
         select g.position, jsonb_build_object(
-            'id', g.id, 'deleted', p.id is null, 'name', p.name, 'thumbnail', p.thumbnail, 'analysis', p.analysis,
+            'id', g.id, 'deleted', p.id is null, 'name', p.name, 'thumbnail', p.thumbnail,
+            'thumbnail_path', p.thumbnail_path, 'analysis', p.analysis,
             'chat_history', p.chat_history, 'device_id', p.device_id,
             'local_id', case when p.origin_device_id = device then p.origin_local_id end,
             'created_at', app.written_time(p.created_at), 'updated_at', app.written_time(p.updated_at)) as change
@@ -351,8 +370,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         'changes', coalesce((select jsonb_agg(s.change order by s.position) from shown s), '[]'),
         'messages', coalesce((select jsonb_agg(s.message order by s.position) from said s), '[]'),
         'has_more', m.has_more,
-        'cursor', life || '-' || case when m.has_more then (select max(g.position) from page g)
-            else coalesce((select h.position from public.sync_heads h where h.user_id = actor_id), 0) end)
+        'cursor', life || '-' || case when m.has_more then (
+            select max(g.position) || case when max(g.position) < before then '-' || before else '' end from page g)
+            else coalesce((select h.position from public.sync_heads h where h.user_id = actor_id), 0)::text end)
     from more m;
 $$;
 

@@ -29,6 +29,15 @@ from db.core.quotas import Bound, Limit, TableQuota
 FIELD_GROUPS = ("NAME", "THUMBNAIL", "ANALYSIS")
 DEVICE_LIMIT_CHARACTERS = 64
 LOST_VALUE_LIMIT_BYTES = 2 * 1024 * 1024
+# As Postgres writes it, by which Alembic knows it again.
+_LOST_THUMBNAIL = (
+    "CASE field_group WHEN 'THUMBNAIL'::text THEN (value #>> '{}'::text[])"
+    " WHEN 'PROFILE'::text THEN (value ->> 'THUMBNAIL'::text) ELSE NULL::text END"
+)
+LOST_PICTURE = (
+    f"CASE WHEN ({_LOST_THUMBNAIL} ~~ 'thumbnails/%-%'::text) THEN {_LOST_THUMBNAIL}"
+    " ELSE NULL::text END"
+)
 
 
 class SyncConflictStatus(State):
@@ -122,7 +131,7 @@ class SyncConflict(Base):
     `device_id` and `clock` are of the change that met the conflict; `loser` says whether that lost
     (CLIENT) or what the server had (SERVER). `value` is what lost: of one field group, the messages
     of a CHAT whose profile was deleted, all of a PROFILE that was deleted, or null where a DELETION
-    lost. `kept` is what the user chose.
+    lost. `kept` is what the user chose. `thumbnail_path` is where the picture among it lies.
     """
 
     __tablename__ = "sync_conflicts"
@@ -139,6 +148,7 @@ class SyncConflict(Base):
     kept: Mapped[str | None]
     created_at: Mapped[Timestamp]
     resolved_at: Mapped[OptionalTimestamp]
+    thumbnail_path: Mapped[str | None] = mapped_column(Computed(LOST_PICTURE, persisted=True))
     stored_bytes: Mapped[int] = mapped_column(
         Computed("octet_length(coalesce(value::text, '')) + 64", persisted=True)
     )
@@ -166,6 +176,11 @@ class SyncConflict(Base):
         Index("ix_sync_conflicts_user_id_status", "user_id", "status", "created_at", "id"),
         Index("ix_sync_conflicts_profile_id", "profile_id", "created_at"),
         Index("ix_sync_conflicts_created_at", "created_at"),
+        Index(
+            "ix_sync_conflicts_thumbnail_path",
+            "thumbnail_path",
+            postgresql_where=text("thumbnail_path is not null"),
+        ),
     )
     large: ClassVar = {"value": LOST_VALUE_LIMIT_BYTES}
     access = Access(read=Owner(), service=("SELECT", "DELETE"))

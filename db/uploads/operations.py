@@ -88,6 +88,10 @@ _KNOWN_FILES = text("""
        or exists (select from generations g
                   where g.user_id = owner.user_id and g.result_path = file)
        or exists (select from data_exports e where e.user_id = owner.user_id and e.path = file)
+       or exists (select from profiles p
+                  where p.user_id = owner.user_id and p.thumbnail_path = file)
+       or exists (select from sync_conflicts c
+                  where c.user_id = owner.user_id and c.thumbnail_path = file)
 """)
 
 
@@ -276,7 +280,7 @@ async def delete_unused_uploads(database: Database, at_most: int) -> list[tuple[
 
 
 async def known_files(database: Database, paths: list[str]) -> set[str]:
-    """Those of the paths where an upload, a generation or an archive keeps its file."""
+    """Those of the paths where an upload, a generation, an archive or a profile keeps its file."""
     async with database.transaction(SERVICE) as transaction:
         rows = await transaction.fetch_all(_KNOWN_FILES, paths=paths)
     return {row["file"] for row in rows}

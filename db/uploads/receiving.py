@@ -47,7 +47,7 @@ class UploadReceiver:
         self._database = database
         self._records = UploadRecords(database)
         self.storage = storage
-        self._images = images
+        self.images = images
 
     async def awaited(self, upload_id: UUID) -> UploadState | None:
         """The upload when its link may still be used, None when there is none."""
@@ -72,7 +72,7 @@ class UploadReceiver:
         """
         asker = Asker(network, str(upload.user_id))
         try:
-            image = await self._images.inspect(data, upload.content_type, asker)
+            image = await self.images.inspect(data, upload.content_type, asker)
             _check_announced_size(len(data), upload)
         except DomainError as refusal:
             await self.reject(upload_id, refusal)

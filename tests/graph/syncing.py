@@ -8,10 +8,11 @@ from db.core.actor import Actor
 from tests.graph.conftest import Ask
 
 SYNC = """mutation($input: SyncProfilesInput!) { syncProfiles(input: $input) {
-  changes { id localId deleted name thumbnail analysis deviceId updatedAt }
+  changes { id localId deleted name thumbnail thumbnailUrl analysis deviceId updatedAt }
   messages { id profileId clientId role status text createdAt }
   accepted { localId id clock }
-  conflicts { id profileId localId clock fieldGroup loser value status }
+  refused { localId id clock code message }
+  conflicts { id profileId localId clock fieldGroup loser value thumbnailUrl status }
   cursor hasMore clock errors { code message path } } }"""
 # Long ago, so that no test's clock is ahead of the server's.
 START_MILLISECONDS = 1_700_000_000_000

@@ -793,10 +793,12 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     },
     "createProfile": {
         "BAD_USER_INPUT": "{analysis: []}",
+        "INVALID_IMAGE": '{analysis: {}, thumbnail: "aGk="}',
         "QUOTA_EXCEEDED": filled("profiles", "{analysis: {}}"),
     },
     "updateProfile": {
         "BAD_USER_INPUT": f'{{id: "profile_{UUID(int=1)}", analysis: []}}',
+        "INVALID_IMAGE": f'{{id: "profile_{UUID(int=1)}", thumbnail: "aGk="}}',
         "NOT_FOUND": f'{{id: "profile_{UUID(int=1)}"}}',
         "QUOTA_EXCEEDED": full_profile,
     },

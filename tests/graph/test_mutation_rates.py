@@ -28,7 +28,7 @@ PER_USER, PER_ADDRESS = 1, 3
 MARK = 'markNotificationRead(input: {id: "notification_0"}) { errors { code } }'
 MANY = "mutation { " + " ".join(f"a{n}: {MARK}" for n in range(BURST_SECONDS + 2)) + " }"
 FULL = """mutation {
-  createProfile(input: {localId: 1, analysis: {}, chatHistory: [], thumbnail: "aGk="}) { errors { code } }
+  createProfile(input: {localId: 1, analysis: {}, chatHistory: [], name: "x"}) { errors { code } }
 }"""
 NOT_FOUND = {"errors": [{"code": "NOT_FOUND"}]}
 

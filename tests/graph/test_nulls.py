@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from graph.engine.specs import backing_of
 from graph.schema import build_schema
 from server.services import Services
 from settings import Settings
+from tests import photos
 
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
@@ -174,7 +176,7 @@ NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
 """
-PROFILE = "{ id name thumbnail localId analysis chatHistory createdAt updatedAt }"
+PROFILE = "{ id name thumbnailUrl localId analysis chatHistory createdAt updatedAt }"
 
 
 def nullable_fields() -> Iterator[tuple[str, str]]:
@@ -364,12 +366,14 @@ async def test_null_empties_what_a_profile_has(ask: Ask, make_user: MakeUser) ->
     actor = await make_user()
     create = f"mutation($input: CreateProfileInput!) {{ createProfile(input: $input) {{ profile {PROFILE} }} }}"
     change = f"mutation($input: UpdateProfileInput!) {{ updateProfile(input: $input) {{ profile {PROFILE} errors {{ message path }} }} }}"
-    given = {"name": "Ada", "thumbnail": "aGk=", "analysis": {"a": 1}, "chatHistory": [1]}
+    picture = base64.b64encode(photos.jpeg()).decode()
+    given = {"name": "Ada", "thumbnail": picture, "analysis": {"a": 1}, "chatHistory": [1]}
     made = (await ask(create, {"input": given}, actor=actor))["data"]["createProfile"]["profile"]
     emptied = {"id": made["id"], "name": None, "thumbnail": None}
     answer = (await ask(change, {"input": emptied}, actor=actor))["data"]["updateProfile"]
     assert (
-        answer["profile"].items() >= {"name": None, "thumbnail": None, "analysis": {"a": 1}}.items()
+        answer["profile"].items()
+        >= {"name": None, "thumbnailUrl": None, "analysis": {"a": 1}}.items()
     )
     nulls = {"analysis": None, "chatHistory": None, "updatedAt": None, "name": "x" * 256}
     answer = (await ask(change, {"input": {"id": made["id"], **nulls}}, actor=actor))["data"]
