@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "1031"
-down_revision = "1030"
+revision = "1041"
+down_revision = "1040"
 branch_labels = None
 depends_on = None
 
