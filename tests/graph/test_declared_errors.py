@@ -840,6 +840,9 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "createGeneration": {
         "BAD_USER_INPUT": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: ""}}',
         "NOT_FOUND": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: "k"}}',
+        "AI_DISABLED": chat_errors.switched_off(
+            lambda upload, key: f'{{{HAIR}, uploadId: "{upload}", idempotencyKey: "{key}"}}'
+        ),
         "TOOL_INACTIVE": inactive,
         "PLAN_REQUIRED": of_photo(Stage.photo, PRO_STYLE),
         "UPLOAD_MISSING": of_photo(awaited),
