@@ -243,6 +243,7 @@ class Settings(BaseSettings):
     live_subscriptions_per_user: Annotated[int, Field(ge=1)] = 200
 
     graphiql: bool = True
+    admin_ui: bool = False
     introspection: bool = True
     trusted_documents: str = ""
     query_character_limit: Annotated[int, Field(ge=1)] = 50_000

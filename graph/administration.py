@@ -22,9 +22,11 @@ from db.core.origin import Origin
 from db.credits import operations as credits
 from db.credits import tables as credit_tables
 from graph.accounts import User
+from graph.billing import Order, Payment
 from graph.credits import CreditTransaction
-from graph.engine.declare import NEWEST_FIRST, mutation, root_connection
+from graph.engine.declare import NEWEST_FIRST, mutation, related_row, root_connection
 from graph.engine.execution.outcomes import RESULT, Outcome, Ref
+from graph.engine.extending import extend
 from graph.engine.specs import Search, SearchTerm
 from graph.shared.context import Context
 from graph.shared.inputs import stored_in
@@ -65,6 +67,16 @@ USER_SEARCH = Search(
 )
 
 
+extend(
+    Order,
+    user=related_row(
+        "user_id",
+        returns=User | None,
+        description="Who wanted to buy it; null once their account is deleted.",
+    ),
+)
+
+
 @strawberry.type
 class AdministrationQuery:
     """Queries for admins."""
@@ -75,6 +87,17 @@ class AdministrationQuery:
         search=USER_SEARCH,
         description="Everybody's accounts, newest first. For admins; FORBIDDEN for others. "
         "Profiles and photos stay their owner's: here they are empty.",
+    )
+    orders: Connection[Order] | None = root_connection(
+        Order,
+        NEWEST_FIRST,
+        description="What everybody wanted to buy, newest first. For admins; FORBIDDEN for others.",
+    )
+    payments: Connection[Payment] | None = root_connection(
+        Payment,
+        NEWEST_FIRST,
+        description="Everybody's attempts to pay, newest first; declined ones too. For admins; "
+        "FORBIDDEN for others.",
     )
 
 

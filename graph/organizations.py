@@ -375,9 +375,9 @@ class OrganizationsMutation:
     accept_invitation: OrganizationPayload | None = mutation(
         accept_invitation,
         AcceptInvitationInput,
-        errors=(ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
+        errors=(ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED, ErrorCode.PLAN_LIMIT_REACHED),
         description="Become a member. The caller's account has the address that was invited. "
-        "Accepting again changes nothing more.",
+        "Accepting again changes nothing more. The organization's plan has a seat for it.",
     )
     set_member_role: MemberPayload | None = mutation(
         set_member_role,

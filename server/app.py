@@ -51,6 +51,7 @@ from graph.shared.switches import SwitchWatch
 from graph.shared.traffic import Traffic
 from graph.uploads import links
 from server import catalog_pictures, files, sign_in_routes, webhooks
+from server.admin import routes as admin_pages
 from server.connections import ConnectionShares
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
@@ -199,6 +200,7 @@ class Server:
                 Route("/metrics", metrics.__call__),
                 Route("/.well-known/jwks.json", self._jwks),
                 *graphiql.routes(settings),
+                *admin_pages.routes(self.services, self.engine),
                 *catalog_pictures.routes(),
                 *files.routes(),
                 *sign_in_routes.routes(self.services),

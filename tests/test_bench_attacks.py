@@ -8,6 +8,8 @@ from bench.attacks import report
 from bench.attacks.attackers import ATTACKS
 from bench.attacks.measure import Lengths, measure
 
+pytestmark = pytest.mark.nightly
+
 # The other attack on passwords differs in the number of connections alone.
 CHOSEN = tuple(name for name in ATTACKS if name != "Guesses passwords, 1,000 connections")
 LENGTHS = Lengths(quiet_seconds=0.4, attack_seconds=0.7, warm_up_seconds=0.3)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.ledger import GOALS, OURS_NAME, PGBENCH, measure
 
 
+@pytest.mark.nightly
 async def test_both_spend() -> None:
     measured = await measure(wallets=3, rounds=1, seconds=1, say=lambda _: None)
     assert measured.keys() == GOALS.keys()

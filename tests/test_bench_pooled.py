@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.pooled import CHOSEN, DIRECT, measure, show
 from tests.bouncer import find_bouncer
 
 
+@pytest.mark.nightly
 async def test_each_way_is_measured() -> None:
     find_bouncer(preparing=True)
     ways = await measure(rounds=1, seconds=0.3, users=5, say=lambda _: None)

@@ -153,6 +153,19 @@ class PlanRequired(DomainError):
         self.plan_id = plan_id
 
 
+class PlanLimitReached(DomainError):
+    """An organization's plan allows no more of a kind; `plan_id` is the lowest with room."""
+
+    def __init__(
+        self, message: str, *, kind: str, limit: int, used: int, plan_id: str | None
+    ) -> None:
+        super().__init__(ErrorCode.PLAN_LIMIT_REACHED, message)
+        self.kind = kind
+        self.limit = limit
+        self.used = used
+        self.plan_id = plan_id
+
+
 class RateLimited(DomainError):
     """Too much of something for now; `retry_after_seconds` says when to try again."""
 

@@ -7,11 +7,32 @@ from typing import Any
 
 from db.core.commands import SqlFunction, call_as_service
 from db.core.pool import Database
+from db.monitoring.rules import ALERTS, AlertKind
 
 _COUNT = SqlFunction[None]("app.count_operations", "void", counts="jsonb")
 _CHECK = SqlFunction[int](
     "app.check_alerts", "integer", thresholds="jsonb", email="text", with_webhook="boolean"
 )
+
+USAGE_BY_DAY = SqlFunction[Any](
+    "app.usage_by_day",
+    "table(day timestamp with time zone, credits_used integer, generations integer,"
+    " generations_failed integer, replies integer,"
+    " replies_failed integer, cost_micro_usd double precision, latency_milliseconds integer)",
+    days="integer",
+)
+TRAFFIC_BY_HOUR = SqlFunction[Any](
+    "app.traffic_by_hour",
+    "table(hour timestamp with time zone, answered integer, failed integer,"
+    " median_milliseconds double precision, slowest_milliseconds double precision)",
+    hours="integer",
+    bounds="double precision[]",
+)
+
+
+def alert_kind(alert: str) -> AlertKind:
+    """What an alert watches; a newer release may watch what this one does not know."""
+    return ALERTS.get(alert, AlertKind(alert, "count"))
 
 
 async def count_operations(database: Database, counts: Sequence[Mapping[str, Any]]) -> None:

@@ -259,6 +259,10 @@ begin
         where m.organization_id = invitation.organization_id) >= members_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('The organization has %s members, which is the most.', members_limit));
     end if;
+    if not exists (select from public.organization_members m
+        where m.organization_id = invitation.organization_id and m.user_id = actor_id) then
+        perform app.enforce_plan_limit(invitation.organization_id, 'SEATS');
+    end if;
     insert into public.organization_members (organization_id, user_id, role)
     values (invitation.organization_id, actor_id, invitation.role) on conflict do nothing;
     update public.organization_invitations i set status = 'ACCEPTED', ended_at = now(), accepted_by = actor_id

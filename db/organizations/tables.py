@@ -30,16 +30,30 @@ MANAGERS = ("OWNER", "ADMIN")
 
 
 class Organization(Base):
-    """People who have rows in common. `updated_at` also tells that its members changed."""
+    """People who have rows in common. `updated_at` also tells that its members changed.
+
+    `plan_id` is the plan that counts now, `seats` how many of its seats are subscribed. The month
+    of calls begins on the `usage_reset_day`.
+    """
 
     __tablename__ = "organizations"
 
     id: Mapped[UuidKey]
     name: Mapped[str]
+    plan_id: Mapped[str] = mapped_column(
+        ForeignKey("organization_plans.id"), server_default="free", index=True
+    )
+    seats: Mapped[int] = mapped_column(server_default=text("1"))
+    usage_reset_day: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
 
-    __table_args__ = (CheckConstraint("length(name) between 1 and 100", name="name"),)
+    __table_args__ = (
+        CheckConstraint("length(name) between 1 and 100", name="name"),
+        CheckConstraint("seats >= 1", name="seats"),
+        # A day that every month has.
+        CheckConstraint("usage_reset_day between 1 and 28", name="usage_reset_day"),
+    )
     access = Access(
         read=AnyOf(Member("id"), Admin()),
         write=Member("id", MANAGERS),

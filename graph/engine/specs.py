@@ -153,13 +153,15 @@ class Report:
     the user's id and then with the `parameters`, each a type
     and the value that it makes of the field's arguments. It runs with its caller's rights and
     returns the `columns`, in the order to be shown. One that `is_public` is of nobody's: everybody
-    is answered, and the function is called with the `parameters` alone.
+    is answered, and the function is called with the `parameters` alone. So is one `for_admins`,
+    which is refused to everybody else.
     """
 
     function: SqlFunction[Any]
     parameters: tuple[tuple[TypeEngine[Any], Callable[[Mapping[str, Any]], Any]], ...]
     columns: tuple[tuple[str, TypeEngine[Any]], ...]
     is_public: bool = False
+    for_admins: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from db.core.errors import (
     InsufficientCredits,
     PaymentRequired,
     PlanCost,
+    PlanLimitReached,
     PlanRequired,
     RateLimited,
 )
@@ -101,6 +102,19 @@ class PlanRequiredError(UserError):
     )
 
 
+@strawberry.type(
+    name="PlanLimitReached", description="The organization's plan allows no more of this."
+)
+class PlanLimitReachedError(UserError):
+    """A UserError that says what is used, and what to upgrade to."""
+
+    limit: int = strawberry.field(description="What the plan allows.")
+    used: int = strawberry.field(description="What the organization has.")
+    plan_id: strawberry.ID | None = strawberry.field(
+        description="The global id of the lowest plan with room; null when none has."
+    )
+
+
 class RequestError(Exception):
     """A request that cannot run at all: it has no data (GraphQL specification, 7.1.2)."""
 
@@ -169,6 +183,8 @@ def _refusal(error: PostgresError) -> DomainError:
     if code is ErrorCode.PAYMENT_REQUIRED:
         detail["period_end"] = datetime.fromisoformat(detail["period_end"])
         return PaymentRequired(PlanCost(**detail))
+    if code is ErrorCode.PLAN_LIMIT_REACHED and "limit" in detail:
+        return PlanLimitReached(error.message, **detail)
     path = tuple(detail.get("path", ()))
     if code is ErrorCode.PLAN_REQUIRED:
         return PlanRequired(error.message, detail["plan_id"], path)
@@ -217,4 +233,14 @@ def user_error(error: DomainError) -> UserError:
     if isinstance(error, PlanRequired):
         plan_id = strawberry.ID(f"plan_{error.plan_id}") if error.plan_id else None
         return PlanRequiredError(code=error.code, message=error.message, path=path, plan_id=plan_id)
+    if isinstance(error, PlanLimitReached):
+        better = strawberry.ID(f"organizationPlan_{error.plan_id}") if error.plan_id else None
+        return PlanLimitReachedError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            limit=error.limit,
+            used=error.used,
+            plan_id=better,
+        )
     return OperationError(code=error.code, message=error.message, path=path)

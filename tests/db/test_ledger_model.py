@@ -31,7 +31,7 @@ from .ledger import refusal
 from .ledger_model import DAILY_LIMIT, NEVER, Hold, RefusedError, Spend, Wallet
 from .ledger_seeds import SEEDS
 
-SEQUENCES, NIGHTLY_SEQUENCES, STEPS = 200, 10_000, 12
+SEQUENCES, NIGHTLY_SEQUENCES, STEPS = 120, 10_000, 12
 SAID_EVERY = 1_000
 # The clock runs on within a transaction, though `now()` does not: each spend is a little later.
 MOMENT_DAYS = 1e-4

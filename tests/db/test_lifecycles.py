@@ -43,6 +43,7 @@ from db.referrals.tables import ReferralStatus
 from db.surveys.tables import SurveyRunStatus
 from db.sync.tables import SyncConflictStatus
 from db.uploads.tables import UploadStatus
+from db.workflows.tables import WorkflowStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
 
@@ -141,6 +142,7 @@ BESIDE: dict[str, Callable[[State], Row]] = {
         **dict.fromkeys(("width_pixels", "height_pixels", "size_bytes"), 1),
     },
     "users": lambda _: {"is_anonymous": True},
+    "workflows": lambda state: {"published_at": LATER if state is WorkflowStatus.ACTIVE else None},
 }
 # What breaks every condition of a table's lifecycle; a column may be left as it is.
 AS_IT_IS = object()

@@ -48,11 +48,13 @@ from . import (
     billing_errors,
     chat_errors,
     identity_errors,
+    organization_errors,
     play_errors,
     purchase_errors,
     referral_errors,
     survey_errors,
     sync_errors,
+    workflow_errors,
 )
 from .asking import Client, an_address, confirming, mails_to
 from .conftest import Ask
@@ -951,7 +953,11 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "LIMIT_EXCEEDED": invited_many,
     },
     "revokeInvitation": {"NOT_FOUND": f'{{id: "organizationInvitation_{UUID(int=1)}"}}'},
-    "acceptInvitation": {"NOT_FOUND": '{token: "none"}', "LIMIT_EXCEEDED": invited_to_many},
+    "acceptInvitation": {
+        "NOT_FOUND": '{token: "none"}',
+        "LIMIT_EXCEEDED": invited_to_many,
+        "PLAN_LIMIT_REACHED": organization_errors.invited_without_a_seat,
+    },
     "setMemberRole": {
         "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
         "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s", role: ADMIN}'),
@@ -1008,6 +1014,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
+    **workflow_errors.PROVOKED,
     **play_errors.PROVOKED,
     **referral_errors.PROVOKED,
     **chat_errors.PROVOKED,

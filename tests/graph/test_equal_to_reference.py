@@ -133,6 +133,10 @@ async def ask_for_every_field(both: Both, world: World) -> None:
         await both.same(
             f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ {fragment} }} }}", {"ids": ids}
         )
+    for name, field in both.engine.schema.query_type.fields.items():  # type: ignore[union-attr]
+        named = get_named_type(field.type)
+        if not (field.args or is_leaf_type(named) or isinstance(spec_of(field), Report)):
+            await both.same(f"{{ {name} {{ {everything_of(named, 1)} }} }}", {})
 
 
 @pytest.mark.timeout(600)

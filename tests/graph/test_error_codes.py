@@ -35,7 +35,7 @@ from tests.running import ROOT
 from ..conftest import MakeUser
 from ..db.ledger import Ledger
 from ..jobs.helpers import awaiting_upload, create_generation, finish, ready_upload
-from . import identity_errors, play_errors, purchase_errors, sync_errors
+from . import identity_errors, organization_errors, play_errors, purchase_errors, sync_errors
 from .asking import Client, confirming
 from .conftest import Ask
 
@@ -280,6 +280,13 @@ def proving(code: str) -> Provoke:
     return provoke
 
 
+async def no_seat_left(stage: Stage) -> list[dict[str, Any]]:
+    given = await organization_errors.invited_without_a_seat(stage)
+    return await stage.errors(
+        f"mutation {{ acceptInvitation(input: {given}) {{ errors {{ code message }} }} }}"
+    )
+
+
 async def sync_switched_off(stage: Stage) -> list[dict[str, Any]]:
     given = await sync_errors.switched_off(stage)
     try:
@@ -438,6 +445,7 @@ PROVOKED: dict[str, Provoke] = {
     "NO_ACTIVITY_LEFT": playing("drawActivity", "NO_ACTIVITY_LEFT"),
     "TOOL_INACTIVE": tool_inactive,
     "PLAN_REQUIRED": plan_required,
+    "PLAN_LIMIT_REACHED": no_seat_left,
     "UPLOAD_MISSING": upload_missing,
     "UPLOAD_EXPIRED": upload_expired,
     "EMPTY_FILE": mutation('createUpload(input: {contentType: "image/png", sizeBytes: 0})'),

@@ -30,6 +30,7 @@ from .conftest import Ask
 from .identity_errors import code_of
 from .play_errors import AI_WRITES, drawn_session
 from .referral_errors import redeemed_code
+from .workflow_errors import made as made_workflow
 
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
@@ -82,6 +83,7 @@ TABLES = {
     "updateProfile": "profiles",
     "updateUser": "users",
     "updateUserProfile": "user_profiles",
+    "updateWorkflow": "workflows",
 }
 # What the catalog is given for these tests alone, and rid of behind them.
 NEW, NEW_COLOR, NEW_KEY = "given-nulls", "#0a1b2c", "tests.given.nulls"
@@ -158,9 +160,15 @@ NOT_STORED = {
     ("signOutUser", "sessionId"),
     ("signUp", "referralCode"),
     ("signUp", "username"),
+    ("updateWorkflow", "name"),
+    ("updateWorkflow", "definition"),
+    ("updateWorkflow", "templateVariables"),
 }
 # One of several fields is needed; with none of them, this is said.
-NEEDS_ONE = {"reauthenticate": [{"code": "BAD_USER_INPUT", "path": ["input"]}]}
+NEEDS_ONE = {
+    name: [{"code": "BAD_USER_INPUT", "path": ["input"]}]
+    for name in ("reauthenticate", "updateWorkflow")
+}
 # Fields that may be empty in other rows than the one that is tried.
 NEEDED_HERE = {("saveProduct", "credits")}
 NULLABLE_SQL = """
@@ -313,6 +321,7 @@ async def valid(
         "syncProfiles": {"deviceId": "phone"},
         "updateProfile": {"id": made["profile"]["id"]},
         "updateUserProfile": {},
+        "updateWorkflow": {"id": await made_workflow(SimpleNamespace(owner=owner, actor=actor))},
     }
     yield actor, inputs
     await owner.execute(AI_WRITES, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import cycle
 
 import asyncpg
 import numpy as np
@@ -39,8 +40,7 @@ def changed(before: Image.Image, after: bytes | None) -> np.ndarray:
     return away
 
 
-@pytest.mark.parametrize("style", ["Stubble", "Goatee"])
-@pytest.mark.parametrize("name", BARE)
+@pytest.mark.parametrize(("name", "style"), zip(BARE, cycle(["Stubble", "Goatee"]), strict=False))
 async def test_a_beard_lies_below_the_nose_and_on_skin(name: str, style: str) -> None:
     scene = PEOPLE[name]()
     outcome = await drawn(pictures.as_jpeg(scene.picture, quality=95), style)

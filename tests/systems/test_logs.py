@@ -12,7 +12,7 @@ import pytest
 
 from db.embedded.cluster import Cluster
 from settings import Settings
-from tests.graph.test_wrong_shapes import CANARY, PLACES, literal
+from tests.graph.test_wrong_shapes import CANARY, LITERALS_IN, PLACES, literal
 from tests.running import RunningServer
 
 from .client import Client
@@ -66,11 +66,12 @@ async def test_no_value_of_a_request_is_logged_or_shown_in_an_error(
         assert CANARY not in told, (text, told)
 
     asked = []
-    for place in PLACES:
+    for number, place in enumerate(PLACES):
         wrong = place.whole({"field": [[CANARY]]})
         asked.append(ask(place.document("$v", variable=True), {"v": wrong}))
-        written = literal(place.whole(CANARY), place.type)
-        asked.append(ask(place.document(written, variable=False), {}))
+        if number % LITERALS_IN == 0:
+            written = literal(place.whole(CANARY), place.type)
+            asked.append(ask(place.document(written, variable=False), {}))
     await asyncio.gather(*asked)
     last = await client.post("{ __typename }")
     assert CANARY not in await logged(server, last.headers["x-request-id"])

@@ -30,7 +30,7 @@ def report(
     """The rows of a report as a JSON list, in the function's order.
 
     They are of the user whom `owner` names, a column of the row around; of the actor without it;
-    of nobody where the report is public.
+    of nobody where the report is public or for admins.
     """
     if not (planner.signed_in or spec.is_public):
         return literal_column("'[]'::json")
@@ -39,7 +39,7 @@ def report(
         planner.parameters.add(partial(_value, read, make), type_)
         for type_, make in spec.parameters
     ]
-    if not spec.is_public:
+    if not (spec.is_public or spec.for_admins):
         parameters.insert(0, planner.parameters.actor() if owner is None else owner)
     call = spec.function.of(*parameters)
     columns = [column(name, type_) for name, type_ in spec.columns]

@@ -9,6 +9,7 @@ from typing import Any
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
 from sqlalchemy import case, func, literal_column, not_, null, true
 
+from db.core.base import Base
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.predicates import came_with_less, is_admin
 from graph.engine import specs
@@ -59,19 +60,18 @@ class Roots:
             case specs.Rows(order, for_admins):
                 item = as_object(named)
                 build = partial(planner.rows, item, nodes, (key,), order)
-                return self._for_admins(planner, item, key, build) if for_admins else build()
+                return self._for_admins(planner, key, build) if for_admins else build()
             case specs.Page() as page:
-                item = as_object(get_named_type(as_object(named).fields["nodes"].type))
                 return self._for_admins(
                     planner,
-                    item,
                     key,
                     lambda: PageBuilder(
                         planner, page, definition, nodes, None, None, (key,)
                     ).build(),
                 )
             case specs.Report() as made:
-                return report(planner, made, definition, nodes, (key,))
+                build = partial(report, planner, made, definition, nodes, (key,))
+                return self._for_admins(planner, key, build) if made.for_admins else build()
             case specs.NodeLookup(many, of_type):
                 read = planner.read_arguments(definition, nodes[0])
                 now = planner.arguments_now(definition, nodes[0])
@@ -84,15 +84,12 @@ class Roots:
                 raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")
 
     @staticmethod
-    def _for_admins(
-        planner: Planner, item: GraphQLObjectType, key: str, build: Callable[[], Json]
-    ) -> Json:
+    def _for_admins(planner: Planner, key: str, build: Callable[[], Json]) -> Json:
         """A root list of everybody's rows: refused to everybody but admins."""
         if not planner.signed_in:
             raise sign_in_first()
         planner.finishers.append(Guard((key,), forbidden))
-        table = table_behind(item).table
-        asked = is_admin(table.metadata, planner.parameters.actor()) & not_(came_with_less())
+        asked = is_admin(Base.metadata, planner.parameters.actor()) & not_(came_with_less())
         with planner.for_admins_too():
             return case((asked, build()), else_=null())
 

@@ -131,14 +131,15 @@ class Arguments:
         given: dict[str, Any] = {}
         # Lists that are empty in this world have none.
         good = self._world.cursors.get(page, [])
+        # Few lists have cursors whose rows are gone: chance alone would hardly reach those.
+        stale = [cursor for cursor in good if cursor in self._world.stale]
         for name in ("after", "before"):
             if fault == "cursor" and not given:
                 self._features.add("bad cursor")
                 other = "notifications" if not page.startswith("notifications") else "profiles"
                 given[name] = self._pick([*BAD_CURSORS, *self._world.cursors[other]])
-            elif good and self._one_in(4):
+            elif good and self._one_in(2 if stale else 4):
                 self._features.add(name)
-                stale = [cursor for cursor in good if cursor in self._world.stale]
                 given[name] = self._pick(stale if stale and self._one_in(3) else good)
                 if given[name] in self._world.stale:
                     self._features.add("stale cursor")

@@ -19,6 +19,7 @@ from .people import add as _add
 from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
 from .sync_rows import add_sync_rows, sync_ids
+from .workflow_rows import add_workflow_rows, workflow_ids
 
 OWN_PAGES = (
     "apiKeys",
@@ -531,6 +532,8 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
+    for user in (ADA, STRANGER):
+        await add_workflow_rows(owner, user)
     async with rows_with_a_past(owner, "partners", "partner_requests"):
         await _partners(owner, ADA, STRANGER, GUEST)
         await _partners(owner, STRANGER, ADA)
@@ -598,6 +601,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **survey_ids(ADA),
         **play_ids(ADA),
         **sync_ids(ADA),
+        **workflow_ids(ADA),
         **chat_ids(ADA),
         "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
         "Compatibility": [f"compatibility_{known(ADA, 'partner', n)}" for n in range(2)],
@@ -653,6 +657,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         *(ids[0] for ids in play_ids(STRANGER).values()),
         *(ids[0] for ids in chat_ids(STRANGER).values()),
         *(ids[0] for ids in sync_ids(STRANGER).values()),
+        *(ids[0] for ids in workflow_ids(STRANGER).values()),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
         f"order_{known(STRANGER, 'order', 0)}",
         f"payment_{known(STRANGER, 'payment', 0)}",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from db.migrations.steps import run_all
 
-revision = "0950"
-down_revision = "0920"
+revision = "1040"
+down_revision = "1000"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""Workflows of organizations: what an agent says and asks, in versions."""
