@@ -38,7 +38,7 @@ _TEXT = "At most 8,000 characters."
 
 @backed_by(tables.CoachingSession, prefix="coachingSession")
 class CoachingSession(Node):
-    """What was suggested to answer in a conversation, what the user answered, and how good it was."""
+    """What was suggested to answer in a conversation, and what the user answered."""
 
     id: strawberry.ID = global_id()
     profile: Profile | None = related_row("profile_id", description="Whom it is about.")
@@ -139,7 +139,7 @@ class DeleteCoachingSessionPayload(MutationPayload):
 
 async def create_coaching_session(context: Context, input: CreateCoachingSessionInput) -> Outcome:
     """Keeps a session about a profile of the caller's."""
-    context.signed_in()
+    actor = context.signed_in()
     problems = Problems(nulls(input))
     values = given(input)
     values["profile_id"] = noted_uuid(problems, input.profile_id, "profile", "input", "profileId")
@@ -148,7 +148,10 @@ async def create_coaching_session(context: Context, input: CreateCoachingSession
             noted_uuid(problems, one, "upload", "input", "uploadIds", str(n))
             for n, one in enumerate(values["upload_ids"])
         ]
-    return Outcome(operations.create_session(problems, values), {"coaching_session": RESULT})
+    command = operations.create_session(problems, values)
+    for upload_id in values.get("upload_ids") or ():
+        await context.services.uploads.collect(actor, upload_id)
+    return Outcome(command, {"coaching_session": RESULT})
 
 
 async def update_coaching_session(context: Context, input: UpdateCoachingSessionInput) -> Outcome:
@@ -222,7 +225,7 @@ class CoachingSubscription:
 
     coaching_sessions_changed: CoachingSessionsChanged = live(
         "coaching_sessions.changed",
-        "coaching_session",
+        "coachingSession",
         starts_empty=True,
         gone="deletedId",
         description="The caller's coaching sessions as they are made, changed and deleted, each "

@@ -57,7 +57,8 @@ class Referral(Base):
 
     `is_near` says that the two seem to share a device, or that nothing tells them apart: only a
     purchase counts then. `reason` is why it was refused. `checked_at` is when it was last looked
-    whether the friend has done something since. `order_id` is the purchase that counted, if one did.
+    whether the friend has done something since. `order_id` is the purchase that
+    counted, if one did.
     """
 
     __tablename__ = "referrals"

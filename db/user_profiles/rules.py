@@ -27,13 +27,14 @@ def problems_of_user_profile(values: Mapping[str, Any]) -> Iterator[DomainError]
     for column, field, most in _TEXTS:
         if len(values.get(column) or "") > most:
             yield bad_input(f"{field} may have at most {most} characters.", "input", field)
-    kinds = {**dict.fromkeys(DOCUMENTS, (dict, "object")), **dict.fromkeys(LISTS, (list, "list"))}
-    for column, (kind, what) in kinds.items():
+    for column in (*DOCUMENTS, *LISTS):
         value, field = values.get(column), _field(column)
         if value is None:
             continue
-        if not isinstance(value, kind):
-            yield bad_input(f"{field} must be a JSON {what}.", "input", field)
+        if column in DOCUMENTS and not isinstance(value, dict):
+            yield bad_input(f"{field} must be a JSON object.", "input", field)
+        elif column in LISTS and not isinstance(value, list):
+            yield bad_input(f"{field} must be a JSON list.", "input", field)
         elif len(orjson.dumps(value)) > JSON_LIMIT_BYTES:
             yield bad_input(f"{field} may have at most 256 KiB of JSON.", "input", field)
 
