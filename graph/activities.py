@@ -35,9 +35,13 @@ class ActivityKind(Enum):
 class ActivityAudience(Enum):
     """Audiences."""
 
+    SOLO = strawberry.enum_value("SOLO", description="For who plays alone.")
     COUPLES = strawberry.enum_value("COUPLES", description="For two.")
     GROUPS = strawberry.enum_value("GROUPS", description="For three and more.")
-    ALL = strawberry.enum_value("ALL", description="For both.")
+    ALL = strawberry.enum_value(
+        "ALL",
+        description="For any number: who plays alone is given it if its text has no {partner}.",
+    )
 
 
 @strawberry.enum(description="What the player whose turn it is does in an activity.")

@@ -152,9 +152,7 @@ class PlayPlayer(Node):
     """Somebody's place in a play session."""
 
     id: strawberry.ID = global_id()
-    name: str | None = column(
-        description="What they are called in it; null for the opponent of who plays alone."
-    )
+    name: str = column(description="What they are called in it.")
     user_id: strawberry.ID | None = expression(
         lambda player: _text("user_").concat(player.c.user_id),
         description="The global id of their account; null without one.",
@@ -182,6 +180,10 @@ class PlayTurn(Node):
     intensity: int = column(description="1 to 5.")
     text: str = column(description="What to answer or do, with the players' names in it.")
     theme: str = column(description="What it is about.")
+    is_repeated: bool = column(
+        description="Whether they were given it lately, and it comes again since nothing else that "
+        "suits them is left."
+    )
     why: JSON = column(
         description="How it was found, for developers: step, wanted intensities, candidates, "
         "chances. It says nothing of what a player likes or refuses."
@@ -306,7 +308,13 @@ class StartPlaySessionInput:
     players: list[PlayPlayerInput] = strawberry.field(
         default_factory=list,
         description="Who plays with the caller, at most 11. Nobody: the caller plays alone, "
-        "against somebody who likes what they like.",
+        "against somebody who likes what they like and is not there: nothing is drawn that "
+        "takes two.",
+    )
+    opponent_name: str | None = strawberry.field(
+        default=None,
+        description="What the opponent of who plays alone is called, 1 to 100 characters; "
+        "`Opponent` without one. Null is as good as leaving it out.",
     )
     order: PlayOrder = strawberry.field(
         default=PlayOrder.SEQUENTIAL, description="Whose turn comes next."
@@ -421,6 +429,7 @@ async def start_play_session(context: Context, input: StartPlaySessionInput) -> 
         level=input.level.name,
         order=input.order.name,
         others=others,
+        opponent_name=input.opponent_name,
         idempotency_key=input.idempotency_key,
     )
     return Outcome(command, {"play_session": RESULT, "daily_limit": ACTOR})

@@ -19,7 +19,9 @@ __all__ = [
 KINDS = ("TRUTH", "DARE")
 # G is for everybody, R respects hard and soft limits, X hard ones.
 LEVELS = ("G", "R", "X")
-AUDIENCES = ("COUPLES", "GROUPS", "ALL")
+# SOLO is for who plays alone, COUPLES for two, GROUPS for three and more, ALL for any number: of
+# these, who plays alone is given what names nobody beside them.
+AUDIENCES = ("SOLO", "COUPLES", "GROUPS", "ALL")
 ANATOMY = ("penis", "vagina", "breasts")
 POWER_ROLES = ("NEUTRAL", "TOP", "BOTTOM", "SWITCH")
 SOURCES = ("BUNDLED", "IMPORTED", "ADMIN", "AI")

@@ -76,7 +76,7 @@ $$;
 
 -- What an AI is told for the request with a number in a session, without a name: how many it writes, the level, the
 -- audience, what is closed to some player (soft boundaries count up to R), each player's anatomy, what all who
--- answered are open to, and what the items are about, in English. Null when it is not to be asked: the session is
+-- answered are open to, and what the items are about, in English, with the limits that they are under. Null when it is not to be asked: the session is
 -- over, it has written for this request, or it was tried `at_most` times for it.
 create or replace function app.asked_activities(wanted uuid, number integer, at_most integer) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -89,6 +89,9 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         select distinct b.item_id from public.boundaries b join public.play_sessions s on s.id = wanted
         where b.user_id in (select p.user_id from players p)
             and (b.kind = 'HARD' or b.kind = 'SOFT' and s.level <> 'X')
+    ), items as materialized (
+        select distinct on (i.item_id) i.item_id, i.text_key, i.limit_keys from public.survey_items i
+        where i.kind = 'YES_MAYBE_NO' order by i.item_id, i.survey_id desc
     ), answers as (
         select a.item_id, min(a.score) as least
         from public.survey_answers a
@@ -98,17 +101,17 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select jsonb_build_object(
         'count', case when app.ai_is_enabled() then app.written_activities() else 0 end,
         'level', s.level,
-        'audience', case when (select count(*) from players) > 2 then 'GROUPS' else 'COUPLES' end,
+        'audience', case when exists (select from players p where p.is_opponent) then 'SOLO'
+            when (select count(*) from players) > 2 then 'GROUPS' else 'COUPLES' end,
         'closed', coalesce((select jsonb_agg(c.item_id order by c.item_id) from closed c), '[]'),
         'anatomies', (select coalesce(jsonb_agg(to_jsonb(p.anatomy) order by p.seat), '[]')
             from players p where not p.is_opponent),
-        'has_opponent', exists (select from players p where p.is_opponent),
         'wanted', coalesce((select jsonb_agg(a.item_id order by a.item_id) from answers a
             where a.least >= 0.5 and a.item_id not in (select c.item_id from closed c)), '[]'),
-        'items', coalesce((select jsonb_object_agg(i.item_id, t.text) from (
-            select distinct on (i.item_id) i.item_id, i.text_key from public.survey_items i
-            where i.kind = 'YES_MAYBE_NO' order by i.item_id, i.survey_id desc) i
-            join public.translations t on t.locale = 'en' and t.key = i.text_key), '{}'))
+        'items', coalesce((select jsonb_object_agg(i.item_id, t.text)
+            from items i join public.translations t on t.locale = 'en' and t.key = i.text_key), '{}'),
+        'limits', coalesce((select jsonb_object_agg(i.item_id, i.limit_keys) from items i
+            where cardinality(i.limit_keys) > 0), '{}'))
     from public.play_sessions s, tried
     where s.id = wanted and s.ended_at is null and tried.written < number and tried.times < number * at_most;
 $$;

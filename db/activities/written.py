@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from db.activities.rules import DEFAULTS, activity_uid, problems_of_activity
 from db.activities.vocabulary import ANATOMY, AUDIENCES, DOMAINS, KINDS, LEVELS, LIMIT_KEYS
+from db.activities.words import anatomy_in, limits_in, problems_of_language, refused_term
 
 FEWEST_STEPS, MOST_STEPS = 1, 2
 FEWEST_WORDS, MOST_WORDS = 3, 35
@@ -19,60 +20,6 @@ _OWN_COLUMNS = ("kind", "level", "intensity", "steps", "themes", *DEFAULTS)
 _LINKS = re.compile(r"https?:|www\.|[@#<>\\]")
 
 
-def _stems(*stems: str) -> re.Pattern[str]:
-    """Any word that begins with one of them."""
-    return re.compile(rf"\b(?:{'|'.join(stems)})", re.IGNORECASE)
-
-
-# Words that a level does not have: labels are a model's word, and a text whose words say more than
-# its labels is not shown. That some harmless one is refused costs nothing.
-_EROTIC = _stems(
-    "naked", "nude", "undress", "strip", "underwear", "lingerie", "erotic", "sex", "seduc", "arous",
-    "fetish", "kink", "in bed\\b", "bedroom", "thigh", "lap\\b", "moan", "lust", "horny", "breast",
-    "nipple", "buttock", "turn(?:s|ed)? (?:you|me|\\{\\w+\\}) on\\b",
-    "kiss(?:es|ing)? .*(?:neck|lips|mouth)",
-)  # fmt: skip
-_EXPLICIT = _stems(
-    "orgas", "climax", "genital", "penis", "vagina", "vulva", "clit", "cock\\b", "pussy", "cum\\b",
-    "masturbat", "intercourse", "penetrat", "oral sex", "anal\\b", "blow ?job", "dildo", "vibrator",
-    "ejaculat", "semen", "porn", "fuck",
-)  # fmt: skip
-# Of these nothing is said where it could be meant erotically.
-_NOT_OF_ADULTS = _stems(
-    "child", "minor\\b", "teen", "underage", "school", "toddler", "incest", "sister", "brother",
-    "animal", "dog\\b", "pet\\b",
-)  # fmt: skip
-_HARMFUL = _stems(
-    "rape", "forced?\\b", "forcing", "unconscious", "drunk", "alcohol", "vodka", "whisk", "blood",
-    "knife", "knives", "weapon", "gun\\b", "drug", "suicid",
-)  # fmt: skip
-_REFUSED_WORDS: Mapping[str, tuple[re.Pattern[str], ...]] = {
-    "G": (_HARMFUL, _EROTIC, _EXPLICIT),
-    "R": (_HARMFUL, _EXPLICIT, _NOT_OF_ADULTS),
-    "X": (_HARMFUL, _NOT_OF_ADULTS),
-}
-_LIMIT_WORDS: Mapping[str, re.Pattern[str]] = {
-    "impact": _stems("spank", "slap", "whip", "flog", "paddle", "crop\\b", "smack", "hit\\b"),
-    "restraint": _stems(
-        "tie\\b", "tied\\b", "tying", "handcuff", "cuff", "rope", "restrain", "bind", "bound\\b",
-        "pin(?:s|ned)? (?:down|\\{)", "blindfold",
-    ),
-    "breath": _stems("chok", "strangl", "breath ?play", "suffocat", "smother", "throat"),
-    "degradation": _stems(
-        "degrad", "humiliat", "insult", "slut", "whore", "worthless", "pathetic",
-    ),
-    "public": _stems(
-        "public", "stranger", "outdoors", "outside", "street", "window", "balcony", "neighbo",
-    ),
-    "recording": _stems("record", "filming", "photo", "video", "selfie", "camera", "picture of"),
-    "anal": _stems("anal\\b", "anus", "butt plug", "rimming", "prostate"),
-    "watersports": _stems("urin", "pee\\b", "peeing", "golden shower", "watersport"),
-}  # fmt: skip
-_ANATOMY_WORDS: Mapping[str, re.Pattern[str]] = {
-    "penis": _stems("penis", "cock\\b", "dick\\b", "testicl", "erection", "foreskin"),
-    "vagina": _stems("vagina", "vulva", "clit", "labia", "pussy"),
-    "breasts": _stems("breast", "boob", "tits\\b", "cleavage"),
-}
 _TOLD, _MOST_TOLD = 120, 5
 
 
@@ -81,8 +28,8 @@ class ActivityRequest:
     """What an AI is asked for: how many activities, and for whom, who are without names.
 
     `closed` are items and limits that are closed to one of them, `wanted` items that all who
-    answered are open to; `items` says what each item is about. With `has_opponent` somebody plays
-    alone, against nobody who would need an anatomy.
+    answered are open to; `items` says what each item is about, `limits` which limits it is
+    under. Whose audience is SOLO plays alone.
     """
 
     count: int
@@ -90,9 +37,9 @@ class ActivityRequest:
     audience: str
     closed: frozenset[str]
     anatomies: tuple[frozenset[str], ...]
-    has_opponent: bool
     wanted: tuple[str, ...]
     items: Mapping[str, str]
+    limits: Mapping[str, Sequence[str]]
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> ActivityRequest:
@@ -103,10 +50,24 @@ class ActivityRequest:
             audience=stored["audience"],
             closed=frozenset(stored["closed"]),
             anatomies=tuple(map(frozenset, stored["anatomies"])),
-            has_opponent=stored["has_opponent"],
             wanted=tuple(stored["wanted"]),
             items=stored["items"],
+            limits=stored["limits"],
         )
+
+    def is_closed(self, key: str) -> bool:
+        """Whether a limit or an item is: of a pair, the other side is the partner's."""
+        meant = {key, _other_side(key), *self.limits_of(key)}
+        return not meant.isdisjoint(self.closed)
+
+    def limits_of(self, item: str) -> Sequence[str]:
+        """The limits that an item of the survey is under."""
+        return self.limits.get(item, ())
+
+    @property
+    def open_items(self) -> tuple[str, ...]:
+        """The items that may be meant."""
+        return tuple(key for key in self.items if not self.is_closed(key))
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -148,7 +109,7 @@ def answer_schema(asked: ActivityRequest) -> dict[str, Any]:
         "needs_anatomy_active": some_of(ANATOMY),
         "needs_anatomy_partner": some_of(ANATOMY),
         "power_role": {"type": "string", "enum": ["NEUTRAL", "TOP", "BOTTOM", "SWITCH"]},
-        "preference_keys": some_of(asked.items or ("B1a",), 20),
+        "preference_keys": some_of(asked.open_items or ("B1a",), 20),
         "domains": some_of(DOMAINS),
     }  # fmt: skip
     one = {
@@ -250,25 +211,30 @@ def _problems_of_labels(
     if activity["audience"] not in ("ALL", asked.audience):
         yield "audience", f"is not {asked.audience}"
     for name in ("limit_keys", "preference_keys"):
-        # The other side of a pair is the partner's, who may have closed it.
-        meant = {*activity[name]} | {_other_side(key) for key in activity[name]}
-        if closed := sorted(meant & asked.closed):
+        if closed := sorted(key for key in activity[name] if asked.is_closed(key)):
             yield name, f"has what is closed to a player: {', '.join(closed)}"
-    if not _fits_two(
+    touched = {limit for key in activity["preference_keys"] for limit in asked.limits_of(key)}
+    for limit in sorted(touched - {*activity["limit_keys"]}):
+        yield "limit_keys", f"has no {limit}, under which its preference_keys are"
+    if activity["level"] == "X" and not activity["preference_keys"] and not activity["limit_keys"]:
+        yield "preference_keys", "says nothing of what it is about, as a text of level X must"
+    if asked.audience == "SOLO" and "{partner}" in activity["text"]:
+        yield "text", "names somebody beside a player who is alone"
+    if not _fits_players(
         asked, {*activity["needs_anatomy_active"]}, {*activity["needs_anatomy_partner"]}
     ):
-        yield "needs_anatomy", "fits no two of the players"
+        yield "needs_anatomy", "fits none of the players"
 
 
 def _other_side(key: str) -> str:
     return key[:-1] + {"a": "b", "b": "a"}.get(key[-1], key[-1])
 
 
-def _fits_two(asked: ActivityRequest, active: set[str], partner: set[str]) -> bool:
+def _fits_players(asked: ActivityRequest, active: set[str], partner: set[str]) -> bool:
     """Whether one player has what the active one needs, and another one what the partner does."""
     players = asked.anatomies
-    if asked.has_opponent:
-        return any(active <= one for one in players)
+    if asked.audience == "SOLO":
+        return not partner and any(active <= one for one in players)
     return any(
         active <= one and partner <= other
         for place, one in enumerate(players)
@@ -280,14 +246,13 @@ def _problems_of_words(
     asked: ActivityRequest, activity: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     text = activity["text"]
-    for words in _REFUSED_WORDS[activity["level"]]:
-        if found := words.search(text):
-            yield "text", f"has “{found[0]}”, which level {activity['level']} does not have"
-    for key, words in _LIMIT_WORDS.items():
-        if words.search(text) and key not in activity["limit_keys"]:
-            state = "is closed to a player" if key in asked.closed else "is not among limit_keys"
-            yield "text", f"has words of {key}, which {state}"
+    for said in problems_of_language(text):
+        yield "text", said
+    if found := refused_term(text, activity["level"]):
+        yield "text", f"has “{found}”, which level {activity['level']} does not have"
+    for key in sorted(limits_in(text) - {*activity["limit_keys"]}):
+        state = "is closed to a player" if key in asked.closed else "is not among limit_keys"
+        yield "text", f"has words of {key}, which {state}"
     needed = {*activity["needs_anatomy_active"], *activity["needs_anatomy_partner"]}
-    for part, words in _ANATOMY_WORDS.items():
-        if words.search(text) and part not in needed:
-            yield "text", f"has words of {part}, which nobody is said to need"
+    for part in sorted(anatomy_in(text) - needed):
+        yield "text", f"has words of {part}, which nobody is said to need"

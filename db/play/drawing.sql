@@ -78,10 +78,23 @@ create or replace function app.as_doer(item text) returns text
 language sql immutable
 return case when item ~ '^[A-Z][0-9]+[ab]$' then app.other_side(item) else item end;
 
+-- Whether an activity suits the two: the audience, what it asks of either body, what is closed to them, and no
+-- third of a theme in a row. Who plays alone (SOLO) has nobody beside them whom a text could name.
+create or replace function app.suits(
+    activity public.activities, audience text, active_anatomy text[], partner_anatomy text[], closed text[],
+    worn_theme text
+) returns boolean
+language sql immutable
+return activity.audience in ('ALL', audience)
+    and (audience <> 'SOLO' or strpos(activity.text, '{partner}') = 0)
+    and activity.needs_anatomy_active <@ active_anatomy and activity.needs_anatomy_partner <@ partner_anatomy
+    and not activity.limit_keys && closed and not activity.preference_keys && closed
+    and activity.themes[1] is distinct from worn_theme;
+
 -- A text with the names of the two in it.
 create or replace function app.with_names(text text, active text, partner text) returns text
 language sql immutable
-return replace(replace(text, '{active}', coalesce(active, '…')), '{partner}', coalesce(partner, '…'));
+return replace(replace(text, '{active}', active), '{partner}', partner);
 
 -- The activity that a player is given, with another one beside them; all null when there is none.
 --
@@ -89,20 +102,26 @@ return replace(replace(text, '{active}', coalesce(active, '…')), '{partner}', 
 -- have passed every rule, and of these the best. The rules: level and below, audience, anatomy, the boundaries
 -- of who is given it, and of a dare those of the other one, to whom it may be done (soft ones count up to R; of
 -- somebody without an account those of all others), nothing that they were given within a year and their last 100,
--- no third of a theme in a row.
+-- no third of a theme in a row. When nothing is left, what suits and was given the longest ago comes again: all
+-- rules hold but that one.
 --
 -- The planner takes those that pass for far fewer than they are, and would sort all of them. So it may not: it
--- reads the index in its order, and ends when there are enough.
+-- reads the index in its order, and ends when there are enough. It plans once for a connection: with the values of a
+-- draw it would plan the same again, which takes longer than the draw.
 create or replace function app.choose_activity(
     session public.play_sessions, active public.play_players, partner public.play_players, wanted_kind text,
     out activity_id text, out level text, out intensity integer, out text text, out theme text,
-    out why jsonb, out scores jsonb
+    out is_repeated boolean, out why jsonb, out scores jsonb
 )
 language plpgsql volatile set search_path = pg_catalog, pg_temp set jit = off
-set enable_sort = off set enable_bitmapscan = off as $$
+set enable_sort = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     step constant integer := app.step_of(session.turn_count + 1);
     intensities constant integer[] := app.intensity_window(session.level, step);
+    levels constant text[] := case session.level when 'G' then array['G'] when 'R' then array['R', 'G']
+        else array['X', 'R', 'G'] end;
+    -- What is skipped now does not come again at once.
+    skipped constant text := (select t.activity_id from public.play_turns t where t.id = session.current_turn_id);
     start constant double precision := random();
     seek constant double precision := random();
     -- The mirror of the one who plays alone.
@@ -117,7 +136,7 @@ begin
             case when wanted_kind = 'TRUTH' then '{}' when active.user_id is not null then array[partner.user_id]
                 else array(select p.user_id from public.play_players p
                     where p.session_id = session.id and p.status = 'JOINED') end as acted_on,
-            case when (select count(*) from public.play_players p
+            case when likes_alike then 'SOLO' when (select count(*) from public.play_players p
                 where p.session_id = session.id and p.status <> 'LEFT') > 2 then 'GROUPS' else 'COUPLES' end as audience,
             case when likes_alike then active.user_id else partner.user_id end as other_id
     ),
@@ -167,42 +186,38 @@ begin
     ),
     candidates as materialized (
         select a.* from known,
-            unnest(case session.level when 'G' then array['G'] when 'R' then array['R', 'G']
-                else array['X', 'R', 'G'] end) as l (level)
+            unnest(levels) as l (level)
         cross join lateral (
             select * from (
                 (select a.*, 0 as part from public.activities a
                  where a.kind = wanted_kind and a.level = l.level and a.shuffle >= start
-                    and a.is_active and a.session_id is null
-                    and a.audience in ('ALL', known.audience)
-                    and a.needs_anatomy_active <@ active.anatomy
-                    and (a.needs_anatomy_partner <@ partner.anatomy or likes_alike)
-                    and not a.limit_keys && known.closed and not a.preference_keys && known.closed
-                    and a.id <> all (known.shown) and a.themes[1] is distinct from known.worn_theme
+                    and a.is_active and a.session_id is null and a.id <> all (known.shown)
+                    and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme)
                  order by a.shuffle limit 40)
                 union all
                 (select a.*, 1 as part from public.activities a
                  where a.kind = wanted_kind and a.level = l.level and a.shuffle < start
-                    and a.is_active and a.session_id is null
-                    and a.audience in ('ALL', known.audience)
-                    and a.needs_anatomy_active <@ active.anatomy
-                    and (a.needs_anatomy_partner <@ partner.anatomy or likes_alike)
-                    and not a.limit_keys && known.closed and not a.preference_keys && known.closed
-                    and a.id <> all (known.shown) and a.themes[1] is distinct from known.worn_theme
+                    and a.is_active and a.session_id is null and a.id <> all (known.shown)
+                    and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme)
                  order by a.shuffle limit 40)
             ) both_parts
             order by both_parts.part, both_parts.shuffle limit 40
         ) a
         union all
         (select a.*, 0 from known, public.activities a
-         where a.session_id = session.id and a.kind = wanted_kind and a.is_active
-            and a.level = any (case session.level when 'G' then array['G'] when 'R' then array['R', 'G']
-                else array['X', 'R', 'G'] end)
-            and a.audience in ('ALL', known.audience)
-            and a.needs_anatomy_active <@ active.anatomy
-            and (a.needs_anatomy_partner <@ partner.anatomy or likes_alike)
-            and not a.limit_keys && known.closed and not a.preference_keys && known.closed
-            and a.id <> all (known.shown) and a.themes[1] is distinct from known.worn_theme)
+         where a.session_id = session.id and a.kind = wanted_kind and a.level = any (levels) and a.is_active
+            and a.id <> all (known.shown)
+            and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme))
+    ),
+    again as materialized (
+        select a.* from known,
+            lateral (select h.id, min(h.place) as place from unnest(known.shown) with ordinality as h (id, place)
+                group by h.id) h
+        join public.activities a on a.id = h.id
+        where not exists (select from candidates) and a.kind = wanted_kind and a.level = any (levels) and a.is_active
+            and (a.session_id is null or a.session_id = session.id) and a.id is distinct from skipped
+            and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme)
+        order by h.place desc limit 1
     ),
     rated as (
         select c.*, known.shown_count,
@@ -222,19 +237,20 @@ begin
             not known.themes ? c.themes[1] as is_new_theme,
             random() * 0.1 as luck,
             count(*) over () as candidate_count
-        from candidates c, known
+        from (select *, false as is_repeated from candidates union all select *, 0, true from again) c, known
     )
     select r.id, r.level, r.intensity, app.with_names(r.text, active.name, partner.name), r.themes[1],
+        r.is_repeated,
         jsonb_build_object(
             'step', step, 'intensities', to_jsonb(intensities), 'outOfIntensities', r.distance,
             'candidates', r.candidate_count, 'isNewTheme', r.is_new_theme,
-            'noveltyChance', app.novelty_chance(r.shown_count), 'source', r.source),
+            'noveltyChance', app.novelty_chance(r.shown_count), 'source', r.source, 'repeated', r.is_repeated),
         jsonb_build_object(
             'mutual', r.mutual, 'power', r.power, 'domain', r.domain, 'pacing', r.pace, 'pressure', r.strain,
             'liking', r.liking, 'novelty', r.novelty, 'luck', r.luck,
             'total', 0.5 * r.mutual + 0.3 * r.power + 0.2 * r.domain + r.pace + r.strain + r.liking + r.novelty
                 + r.luck)
-    into activity_id, level, intensity, text, theme, why, scores
+    into activity_id, level, intensity, text, theme, is_repeated, why, scores
     from rated r
     order by r.distance, r.power < 0.3,
         0.5 * r.mutual + 0.3 * r.power + 0.2 * r.domain + r.pace + r.strain + r.liking + r.novelty + r.luck desc
@@ -243,7 +259,7 @@ end;
 $$;
 
 -- Gives the player whose turn it is an activity, and counts it for the caller. Of a kind that is RANDOM the other
--- one is tried too. NO_ACTIVITY_LEFT when nothing is left for them.
+-- one is tried too before something comes again. NO_ACTIVITY_LEFT when nothing suits them.
 create or replace function app.give_activity(session public.play_sessions, wanted_kind text, skipped integer)
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -251,6 +267,7 @@ declare
     active public.play_players;
     partner public.play_players;
     chosen record;
+    other record;
     chance constant double precision := app.truth_chance(session.random_truths, session.random_dares);
     is_random constant boolean := wanted_kind = 'RANDOM';
     kind text := case when not is_random then wanted_kind when random() < chance then 'TRUTH' else 'DARE' end;
@@ -261,18 +278,22 @@ begin
     select * into partner from public.play_players p
     where p.session_id = session.id and p.id <> active.id and p.status <> 'LEFT' order by random() limit 1;
     select * into chosen from app.choose_activity(session, active, partner, kind);
-    if chosen.activity_id is null and is_random then
-        kind := case kind when 'TRUTH' then 'DARE' else 'TRUTH' end;
-        select * into chosen from app.choose_activity(session, active, partner, kind);
+    if is_random and chosen.is_repeated is distinct from false then
+        select * into other from app.choose_activity(session, active, partner,
+            case kind when 'TRUTH' then 'DARE' else 'TRUTH' end);
+        if other.activity_id is not null and (chosen.activity_id is null or not other.is_repeated) then
+            chosen := other;
+            kind := case kind when 'TRUTH' then 'DARE' else 'TRUTH' end;
+        end if;
     end if;
     if chosen.activity_id is null then
         perform app.refuse('NO_ACTIVITY_LEFT',
-            'Nothing is left that this player was not given lately. Try the other kind, or a session at another level.');
+            'Nothing suits this player at this level. Try the other kind, a session at another level, or `requestActivities`.');
     end if;
     insert into public.play_turns (session_id, number, player_id, partner_id, activity_id, kind, level, intensity,
-        text, theme, why, scores)
+        text, theme, is_repeated, why, scores)
     values (session.id, session.turn_count + 1, active.id, partner.id, chosen.activity_id, kind, chosen.level,
-        chosen.intensity, chosen.text, chosen.theme,
+        chosen.intensity, chosen.text, chosen.theme, chosen.is_repeated,
         jsonb_build_object('asked', wanted_kind, 'truthChance', case when is_random then chance end) || chosen.why,
         chosen.scores)
     returning id into given;
@@ -365,6 +386,7 @@ revoke execute on function
     app.step_of(integer), app.other_side(text), app.mutual_interest(double precision, double precision),
     app.power_fit(text, text, text), app.pacing(integer, integer, double precision),
     app.pressure(double precision), app.with_names(text, text, text),
+    app.suits(public.activities, text, text[], text[], text[], text),
     app.choose_activity(public.play_sessions, public.play_players, public.play_players, text),
     app.give_activity(public.play_sessions, text, integer), app.draw_activity(uuid, text, integer),
     app.end_turn(public.play_sessions, text, boolean, text), app.skip_activity(uuid, integer),

@@ -10,7 +10,7 @@ from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import Problems
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
-from db.play.rules import OtherPlayer, problems_of_players
+from db.play.rules import OtherPlayer, opponent, problems_of_opponent, problems_of_players
 
 _START = SqlFunction[UUID](
     "app.start_play_session",
@@ -56,22 +56,25 @@ def start(
     level: str,
     order: str,
     others: Sequence[tuple[UUID | None, str | None, Sequence[str]]],
+    opponent_name: str | None = None,
     idempotency_key: str | None,
 ) -> FunctionCall[UUID]:
     """Starts a session with the caller and `others`; gives it.
 
-    Each of them is a partner's id, or a name and anatomy. What is wrong is told together with the
+    Each of them is a partner's id, or a name and anatomy. Nobody: an opponent, whose name may be
+    given. What is wrong is told together with the
     `problems` found before.
     """
     players = [OtherPlayer(*other) for other in others]
     problems.add(problems_of_players(players))
+    problems.add(problems_of_opponent(opponent_name, has_players=bool(players)))
     if idempotency_key is not None:
         problems.add(problems_of_key(idempotency_key))
     problems.refuse()
     return _START(
         wanted_level=level,
         wanted_order=order,
-        others=[player.stored() for player in players],
+        others=[player.stored() for player in players] or opponent(opponent_name),
         idempotency_key=idempotency_key,
     )
 

@@ -37,15 +37,32 @@ def problems_of_players(players: Sequence[OtherPlayer]) -> Iterator[DomainError]
         yield from _problems_of(player, ("input", "players", str(place)))
 
 
+def opponent(name: str | None) -> list[dict[str, object]]:
+    """The opponent of who plays alone, as `app.start_play_session` takes one with a name."""
+    return [] if name is None else [{"opponent": name.strip()}]
+
+
+def problems_of_opponent(name: str | None, *, has_players: bool) -> Iterator[DomainError]:
+    """What is wrong with the name of who plays alone's opponent."""
+    if name is None:
+        return
+    if has_players:
+        yield bad_input("Only who plays alone has an opponent.", "input", "opponentName")
+    yield from _problems_of_name(name, "opponentName", ("input", "opponentName"))
+
+
+def _problems_of_name(name: str, field: str, path: tuple[str, ...]) -> Iterator[DomainError]:
+    if not 1 <= len(name.strip()) <= NAME_LIMIT_CHARACTERS:
+        yield bad_input(f"{field} must have 1 to 100 characters.", *path)
+    elif not is_visible_line(name.strip()):
+        yield bad_input(f"{field} must be one line of characters that can be seen.", *path)
+
+
 def _problems_of(player: OtherPlayer, path: tuple[str, ...]) -> Iterator[DomainError]:
     if player.partner_id is not None:
         if player.name is not None or player.anatomy:
             yield bad_input("A partner comes with a name and anatomy of their own.", *path)
         return
-    name = (player.name or "").strip()
-    if not 1 <= len(name) <= NAME_LIMIT_CHARACTERS:
-        yield bad_input("name must have 1 to 100 characters.", *path, "name")
-    elif not is_visible_line(name):
-        yield bad_input("name must be one line of characters that can be seen.", *path, "name")
+    yield from _problems_of_name(player.name or "", "name", (*path, "name"))
     if set(player.anatomy) - set(ANATOMY):
         yield bad_input(f"anatomy is some of {', '.join(ANATOMY)}.", *path, "anatomy")

@@ -81,8 +81,8 @@ end;
 $$;
 
 -- Starts a session and returns it. `others` is a list of players: {"partner": id} for somebody with an account,
--- {"name", "anatomy"} for somebody without. Nobody else: the caller plays alone, against an opponent. The same
--- key starts the same one.
+-- {"name", "anatomy"} for somebody without. Nobody else, or {"opponent": name}: the caller plays alone, against an
+-- opponent. The same key starts the same one.
 create or replace function app.start_play_session(
     wanted_level text, wanted_order text, others jsonb, idempotency_key text
 ) returns uuid
@@ -133,6 +133,9 @@ begin
             perform app.notify(invited, 'GENERAL', 'notifications.playSession.title',
                 'notifications.playSession.message',
                 jsonb_build_object('name', host.shown_name, 'playSessionId', 'playSession_' || started));
+        elsif given.player ? 'opponent' then
+            insert into public.play_players (session_id, seat, name, is_opponent, status)
+            values (started, given.place + 1, given.player ->> 'opponent', true, 'PRESENT');
         else
             insert into public.play_players (session_id, seat, name, anatomy, status)
             values (started, given.place + 1, given.player ->> 'name',
@@ -140,7 +143,8 @@ begin
         end if;
     end loop;
     if jsonb_array_length(others) = 0 then
-        insert into public.play_players (session_id, seat, is_opponent, status) values (started, 2, true, 'PRESENT');
+        insert into public.play_players (session_id, seat, name, is_opponent, status)
+        values (started, 2, 'Opponent', true, 'PRESENT');
     end if;
     if not waits then
         perform app.ask_for_activities(started);

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -138,8 +139,8 @@ class PlayPlayer(Base):
     """A player's place in a session: a user, or somebody without an account.
 
     Of the latter there is no more than this row, which goes with the session. With `is_opponent` it
-    is nobody: who plays alone plays against somebody who likes what they like, and who has no turn.
-    Name and anatomy of users are those they had when they joined.
+    is nobody: who plays alone plays against somebody who likes what they like, and who has a name,
+    no body and no turn. Name and anatomy of users are those they had when they joined.
     """
 
     __tablename__ = "play_players"
@@ -148,7 +149,7 @@ class PlayPlayer(Base):
     session_id: Mapped[UUID] = mapped_column(ForeignKey("play_sessions.id", ondelete="CASCADE"))
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     seat: Mapped[int]
-    name: Mapped[str | None]
+    name: Mapped[str]
     anatomy: Mapped[Texts]
     is_opponent: Mapped[bool] = mapped_column(server_default=text("false"))
     status: Mapped[str]
@@ -181,6 +182,7 @@ class PlayPlayer(Base):
 class PlayTurn(Base):
     """An activity as it was given to a player, who has `partner_id` beside them.
 
+    `is_repeated` says that they were given it lately and nothing else was left that suits them.
     `why` says how it was found, without anything that one player may not know of another; what it
     was worth by what they like is in `scores`, which no client sees.
     """
@@ -200,6 +202,7 @@ class PlayTurn(Base):
     intensity: Mapped[int]
     text: Mapped[str]
     theme: Mapped[str]
+    is_repeated: Mapped[bool] = mapped_column(server_default=false())
     why: Mapped[Json]
     scores: Mapped[Json]
     status: Mapped[str] = mapped_column(server_default=PlayTurnStatus.DRAWN)

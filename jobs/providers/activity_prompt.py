@@ -27,7 +27,6 @@ def _texts() -> dict[str, str]:
 def activity_prompt(asked: ActivityRequest) -> str:
     """The prompt for one request."""
     texts = _texts()
-    open_items = [key for key in asked.items if key not in asked.closed]
     return texts["text"].format(
         count=asked.count,
         truths=asked.count - asked.count // 2,
@@ -37,8 +36,8 @@ def activity_prompt(asked: ActivityRequest) -> str:
         audience=texts[f"audience_{asked.audience}"],
         anatomies="; ".join(_listed(sorted(one)) for one in asked.anatomies) or _NONE,
         closed=_listed(sorted(asked.items.get(key, key) for key in asked.closed)),
-        wanted=_listed(asked.items[key] for key in asked.wanted if key in asked.items),
-        items="\n".join(f"{key}: {asked.items[key]}" for key in sorted(open_items)),
+        wanted=_listed(asked.items[key] for key in asked.open_items if key in asked.wanted),
+        items="\n".join(f"{key}: {asked.items[key]}" for key in sorted(asked.open_items)),
         active="{active}",
         partner="{partner}",
     )

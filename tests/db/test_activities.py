@@ -36,7 +36,8 @@ VALID: dict[str, Any] = {
 
 def test_the_bank_has_activities_of_every_level_kind_and_audience() -> None:
     found = Counter((one["level"], one["kind"], one["audience"]) for one in BANK)
-    assert len(BANK) >= 120
+    assert len(BANK) >= 240
+    assert sum(one["audience"] == "SOLO" for one in BANK) >= 30
     assert {key: found[key] for key in product(LEVELS, KINDS, AUDIENCES) if found[key] < 6} == {}
 
 
@@ -64,6 +65,8 @@ def test_every_activity_is_valid_and_named_by_what_it_says() -> None:
         assert list(problems_of_activity(given)) == []
         assert one["id"] == activity_uid(one["kind"], one["text"])
         assert 5 <= len(one["text"].split()) <= 35
+        is_alone = one["audience"] == "SOLO"
+        assert not (is_alone and ("{partner}" in one["text"] or one["needs_anatomy_partner"]))
     assert len({one["id"] for one in BANK}) == len(BANK)
     assert all(
         one["limit_keys"] == [] and one["intensity"] <= 2 for one in BANK if one["level"] == "G"

@@ -247,7 +247,7 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     status = await owner.fetchval("select status from play_sessions where id = $1", over)
     assert status == "ENDED"
     names = "select array_agg(name order by seat) from play_players where session_id = $1"
-    assert await owner.fetchval(names, over) == [None, "Kim"]
+    assert await owner.fetchval(names, over) == ["Ada", "Kim"]
     liked = "select weight, shown_count from play_themes where user_id = $1"
     theme = await owner.fetchrow(liked, rules.guest_id(sessions[0]))
     assert (round(theme["weight"], 3), theme["shown_count"]) == (-0.01, 2)

@@ -224,8 +224,90 @@ async def test_nothing_again_for_a_year_or_a_hundred_others(
     game: Game, days: int, later: int, is_given: bool
 ) -> None:
     await game.shown(await game.activity("one"), days=days, later=later)
+    assert (await game.choose())["is_repeated"] is not is_given
+    assert (await game.choose(active=2, partner=1))["is_repeated"] is False, (
+        "they were not given it"
+    )
+    await game.activity("other")
+    assert (await game.gives() == "other") or is_given
+
+
+async def test_when_nothing_else_is_left_the_oldest_comes_again(game: Game) -> None:
+    for days, name in enumerate(("newest", "middle", "oldest"), start=1):
+        await game.shown(await game.activity(name), days=days)
+    assert {await game.gives() for _ in range(5)} == {"oldest"}
+    found = await game.choose()
+    assert (found["is_repeated"], '"repeated": true' in found["why"]) == (True, True)
+    # Given again, it is the newest, although it was the oldest as well.
+    await game.shown(hashlib.sha256(b"oldest").hexdigest())
+    assert await game.gives() == "middle"
+    await game.turn(1, "talk")
+    await game.owner.execute(
+        "update play_turns set activity_id = $2 where session_id = $1",
+        game.session, hashlib.sha256(b"middle").hexdigest(),
+    )  # fmt: skip
+    await game.owner.execute(
+        "update play_sessions s set current_turn_id = t.id from play_turns t"
+        " where t.session_id = s.id and s.id = $1",
+        game.session,
+    )
+    assert await game.gives() == "newest", "what is skipped now does not come at once"
+    await game.activity("new")
+    assert await game.gives() == "new"
+
+
+@pytest.mark.parametrize(
+    "activity",
+    [
+        {"level": "X"}, {"kind": "DARE"}, {"limit_keys": ["impact"]}, {"preference_keys": ["B3a"]},
+        {"needs_anatomy_active": ["penis"]}, {"needs_anatomy_partner": ["penis"]},
+        {"audience": "GROUPS"}, {"audience": "SOLO"}, {"themes": ["worn"]}, {"is_active": False},
+        {"source": "AI", "session_id": UUID(int=1)},
+    ],
+)  # fmt: skip
+async def test_what_comes_again_keeps_every_other_rule(
+    game: Game, activity: dict[str, Any]
+) -> None:
+    await game.set(level="R")
+    await game.boundary(1, "impact")
+    await game.boundary(1, "B3a", "SOFT")
+    await game.turn(1, "worn")
+    await game.turn(2, "worn")
+    await game.shown(await game.activity("one", **activity))
+    assert await game.gives() is None
+    await game.shown(await game.activity("two"))
+    assert await game.gives() == "two"
+
+
+async def test_what_comes_again_to_somebody_without_an_account(game: Game) -> None:
+    await game.player(3, status="PRESENT")
+    for number, name in enumerate(("first", "second"), start=1):
+        made = await game.activity(name)
+        await game.turn(number, f"{number}", seat=3)
+        await game.owner.execute(
+            "update play_turns set activity_id = $3 where session_id = $1 and number = $2",
+            game.session, number, made,
+        )  # fmt: skip
+    assert await game.gives(active=3) == "first"
+
+
+@pytest.mark.parametrize(
+    ("activity", "is_given"),
+    [
+        ({"audience": "SOLO"}, True), ({"audience": "ALL"}, True), ({"audience": "COUPLES"}, False),
+        ({"audience": "GROUPS"}, False), ({"text": "Look at {partner}."}, False),
+        ({"text": "{active} looks."}, True), ({"needs_anatomy_partner": ["penis"]}, False),
+    ],
+)  # fmt: skip
+async def test_who_plays_alone_has_nobody_beside_them(
+    game: Game, activity: dict[str, Any], is_given: bool
+) -> None:
+    await game.activity("one", **activity)
+    await game.owner.execute(
+        "delete from play_players where seat = 2 and session_id = $1", game.session
+    )
+    await game.player(2, is_opponent=True, status="PRESENT")
     assert (await game.gives() is not None) is is_given
-    assert await game.gives(active=2, partner=1) == "one", "the other was not given it"
 
 
 async def test_at_most_two_of_a_theme_in_a_row(game: Game) -> None:

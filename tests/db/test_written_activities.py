@@ -31,9 +31,17 @@ ASKED = ActivityRequest(
     audience="COUPLES",
     closed=frozenset({"impact", "B2a"}),
     anatomies=(frozenset({"penis"}), frozenset({"vagina", "breasts"})),
-    has_opponent=False,
     wanted=("B1a",),
-    items={"B1a": "Being stroked", "B1b": "Stroking", "B2a": "Being tickled", "B2b": "Tickling"},
+    items={
+        "B1a": "Being stroked",
+        "B1b": "Stroking",
+        "B2a": "Being tickled",
+        "B2b": "Tickling",
+        "B3a": "Being spanked",
+        "B3b": "Spanking",
+        "B15b": "Holding wrists",
+    },
+    limits={"B3a": ["impact"], "B3b": ["impact"], "B15b": ["restraint"]},
 )
 
 
@@ -72,6 +80,10 @@ def steps(*texts: str) -> dict[str, Any]:
         ({"limit_keys": ["bees"]}, ["limit_keys"]),
         ({"preference_keys": ["B2a"]}, ["preference_keys"]),
         ({"preference_keys": ["B2b"]}, ["preference_keys"]),
+        # An item under a limit that is closed, and one whose limit the text does not name.
+        ({"preference_keys": ["B3b"], "limit_keys": ["restraint"]}, ["limit_keys", "preference_keys"]),
+        ({"preference_keys": ["B15b"]}, ["limit_keys"]),
+        ({"preference_keys": ["B15b"], "limit_keys": ["restraint"]}, []),
         # Anatomy: of some player, and of another one.
         ({"needs_anatomy_active": ["penis"]}, []),
         ({"needs_anatomy_active": ["penis"], "needs_anatomy_partner": ["breasts"]}, []),
@@ -83,8 +95,8 @@ def steps(*texts: str) -> dict[str, Any]:
         ({"steps": [1]}, ["steps", "text"]),
         (steps("Say it."), ["steps"]),
         (steps("Say it aloud.", "And sing it.", "And dance it."), ["steps"]),
-        (steps("la " * 36), ["steps"]),
-        (steps("la " * 35), []),
+        (steps("the la " * 18), ["steps"]),
+        (steps("the la " * 17 + "end"), []),
         # Signs, and placeholders that nothing fills.
         (steps("Look at www.example.test together."), ["steps"]),
         (steps("Say <b>this</b> aloud."), ["steps"]),
@@ -134,22 +146,37 @@ def test_one_that_is_there_twice_and_more_than_were_asked_for_are_told() -> None
     assert [one["place"] for one in written.reasons] == [1, 3]
 
 
-def test_who_plays_alone_needs_no_anatomy_of_a_partner() -> None:
-    alone = replace(ASKED, anatomies=(frozenset({"penis"}),), has_opponent=True)
-    assert said(alone, needs_anatomy_partner=["vagina"]) == []
-    assert said(alone, needs_anatomy_active=["vagina"]) == ["needs_anatomy"]
+def test_who_plays_alone_has_nobody_beside_them() -> None:
+    alone = replace(ASKED, anatomies=(frozenset({"penis"}),), audience="SOLO")
+    dance = {"steps": ["Dance to a whole song."], "audience": "SOLO"}
+    assert said(alone, **dance) == []
+    assert said(alone, **dance, needs_anatomy_active=["vagina"]) == ["needs_anatomy"]
+    assert said(alone, **dance, needs_anatomy_partner=["penis"]) == ["needs_anatomy"]
+    assert said(alone, steps=["Dance with {partner}."]) == ["text"]
+    assert said(alone, steps=["Dance in a pair."], audience="COUPLES") == ["audience"]
+    assert said(ASKED, **dance) == ["audience"]
 
 
 def test_at_g_and_x_other_intensities_and_words_are_taken() -> None:
     everybody, adults = replace(ASKED, level="G"), replace(ASKED, level="X")
     assert said(everybody) == ["level", "intensity"]
-    assert said(adults, level="X", intensity=5, steps=["Whisper what gives you an orgasm."]) == []
+    orgasm = {"level": "X", "intensity": 5, "steps": ["Whisper what gives you an orgasm."]}
+    assert said(adults, **orgasm) == []
+    assert said(adults, **orgasm, preference_keys=[]) == ["preference_keys"]
+    assert said(adults, **orgasm, preference_keys=[], limit_keys=["restraint"]) == []
 
 
 def test_the_schema_takes_what_passes_and_knows_the_level() -> None:
     schema = Draft202012Validator(answer_schema(ASKED))
     Draft202012Validator.check_schema(answer_schema(ASKED))
     assert schema.is_valid({"activities": [ENTRY]})
-    for changes in ({"level": "X"}, {"intensity": 4}, {"limit_keys": ["bees"]}, {"steps": []}):
+    closed = {"preference_keys": ["B3a"]}
+    for changes in (
+        {"level": "X"},
+        {"intensity": 4},
+        {"limit_keys": ["bees"]},
+        {"steps": []},
+        closed,
+    ):
         assert not schema.is_valid({"activities": [ENTRY | changes]})
     assert not schema.is_valid({"activities": [ENTRY] * 4})

@@ -111,14 +111,10 @@ DAY_USED = """
 insert into play_days (user_id, used, zone, resets_at) values ($1, 25, 'UTC', now() + interval '1 hour')
 on conflict (user_id) do update set used = 25
 """
-# The newest of what the bank has for a G session, of one kind.
-ALL_SHOWN = """
-insert into play_history (user_id, activity_id, kind, theme)
-select $1, a.id, a.kind, a.themes[1] from activities a
-where a.session_id is null and a.kind = 'TRUTH' and a.level = 'G' limit 100
-"""
-LEVEL = """
-update play_sessions s set level = 'G' from play_players p where p.session_id = s.id and p.user_id = $1
+# Nothing suits who has nobody beside them, not even an opponent.
+NOBODY_BESIDE = """
+delete from play_players o using play_players p
+where p.user_id = $1 and o.session_id = p.session_id and o.user_id is null
 """
 
 
@@ -130,18 +126,6 @@ def on_turn(given: str = "") -> dict[str, Any]:
         "INVALID_STATE": in_session(given, status="ENDED"),
         "STALE_TURN": in_session(given, version=0),
     }
-
-
-async def everything_shown(stage: Any) -> str:
-    given = await in_session(", kind: TRUTH", prepare=ALL_SHOWN)(stage)
-    await stage.owner.execute(LEVEL, stage.actor.user_id)
-    return str(given)
-
-
-async def everything_else_shown(stage: Any) -> str:
-    given = await in_session("", prepare=ALL_SHOWN, drawn=True)(stage)
-    await stage.owner.execute(LEVEL, stage.actor.user_id)
-    return str(given)
 
 
 PROVOKED: dict[str, dict[str, Any]] = {
@@ -163,12 +147,12 @@ PROVOKED: dict[str, dict[str, Any]] = {
     "drawActivity": on_turn()
     | {
         "DAILY_LIMIT_REACHED": in_session("", prepare=DAY_USED),
-        "NO_ACTIVITY_LEFT": everything_shown,
+        "NO_ACTIVITY_LEFT": in_session("", prepare=NOBODY_BESIDE),
     },
     "skipActivity": on_turn()
     | {
         "DAILY_LIMIT_REACHED": in_session("", prepare=DAY_USED, drawn=True),
-        "NO_ACTIVITY_LEFT": everything_else_shown,
+        "NO_ACTIVITY_LEFT": in_session("", prepare=NOBODY_BESIDE, drawn=True),
     },
     "completeActivity": on_turn(),
     "requestActivities": {

@@ -15,11 +15,12 @@ from .conftest import Ask
 
 SESSION = """playSession { id status version level turnCount nudge { options }
   players { id name seat status userId isOpponent } turn { playerId }
-  current { id number kind level text theme why playerId status } }
+  current { id number kind level text theme isRepeated why playerId status } }
   dailyLimit { used limit remaining resetsAt upgradeRequired } errors { code message path }"""
 CALLS = {
-    "start": f"""mutation($level: PlayLevel!, $players: [PlayPlayerInput!]! = [], $key: String) {{
-      answer: startPlaySession(input: {{level: $level, players: $players, idempotencyKey: $key}}) {{
+    "start": f"""mutation($level: PlayLevel!, $players: [PlayPlayerInput!]! = [], $key: String, $opponent: String) {{
+      answer: startPlaySession(input: {{level: $level, players: $players, idempotencyKey: $key,
+        opponentName: $opponent}}) {{
         {SESSION} }} }}""",
     "confirm": f"""mutation($id: ID!, $level: PlayLevel) {{
       answer: confirmPlaySession(input: {{id: $id, level: $level}}) {{ {SESSION} }} }}""",
@@ -69,7 +70,7 @@ class Play:
                 "kind": "TRUTH" if number % 2 else "DARE",
                 "level": "R",
                 "intensity": 1 + number % 3,
-                "text": "{active} and {partner}: " + str(number),
+                "text": "{active}: " + str(number),
                 "themes": [f"theme-{number % 7}"],
                 "source": "AI",
                 "session_id": session,

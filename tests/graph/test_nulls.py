@@ -140,6 +140,7 @@ NOT_STORED = {
     ("createUser", "password"),
     ("requestActivities", "idempotencyKey"),
     ("startPlaySession", "idempotencyKey"),
+    ("startPlaySession", "opponentName"),
     ("deleteAccount", "code"),
     ("resetPassword", "removePasskeys"),
     ("deleteAccount", "password"),

@@ -272,18 +272,57 @@ async def test_a_session_that_nobody_plays_expires(
     assert (ended["errors"], ended["playSession"]["status"]) == ([], "EXPIRED")
 
 
-async def test_nothing_is_given_twice(play: Play, make_user: MakeUser) -> None:
+async def test_what_was_given_comes_again_only_when_nothing_else_is_left(
+    play: Play, make_user: MakeUser
+) -> None:
     one = await make_user()
-    session = await play.started(one, level="G", activities=0)
-    await play.owner.execute(
-        "insert into play_history (user_id, activity_id, kind, theme)"
-        " select $1, a.id, a.kind, a.themes[1] from activities a"
-        " where a.session_id is null and a.kind = 'TRUTH' and a.level = 'G' limit 100",
-        one.user_id,
-    )
-    drawn = await play("draw", one, id=session["id"], version=1, kind="TRUTH")
+    session = await play.started(one, activities=0)
+    for kind, text in (("TRUTH", "One?"), ("TRUTH", "Two?"), ("DARE", "Sing.")):
+        theme = text[:-1].lower()
+        await play.activities(key(session["id"]), 1, kind=kind, themes=[theme], text=text)
+    given = []
+    for version in range(1, 6, 2):
+        drawn = await play("draw", one, id=session["id"], version=version, kind="TRUTH")
+        given.append(drawn["playSession"]["current"])
+        await play("complete", one, id=session["id"], version=version + 1)
+    assert [one["isRepeated"] for one in given] == [False, False, True]
+    assert given[2]["text"] == given[0]["text"] != given[1]["text"]
+    assert (given[2]["why"]["repeated"], drawn["dailyLimit"]["used"]) == (True, 3)
+    either = await play("draw", one, id=session["id"], version=7, kind="RANDOM")
+    current = either["playSession"]["current"]
+    assert (current["kind"], current["isRepeated"]) == ("DARE", False), "of which something is new"
+    # There is no other dare that could come in its place.
+    skipped = await play("skip", one, id=session["id"], version=8)
+    assert codes(skipped) == ["NO_ACTIVITY_LEFT"]
+    assert (skipped["playSession"]["current"], skipped["dailyLimit"]["used"]) == (current, 4)
+
+
+async def test_who_plays_alone_is_given_nothing_that_takes_two(
+    play: Play, make_user: MakeUser
+) -> None:
+    one = await make_user()
+    session = await play.started(one, activities=0)
+    assert [p["name"] for p in session["players"]][1] == "Opponent"
+    wanted = key(session["id"])
+    await play.activities(wanted, 20, text="Kiss {partner}.")
+    await play.activities(wanted, 20, text="Sing.", audience="COUPLES")
+    drawn = await play("draw", one, id=session["id"], version=1)
     assert codes(drawn) == ["NO_ACTIVITY_LEFT"]
-    assert drawn["dailyLimit"]["used"] == 0
+    await play.activities(wanted, 2, text="{active} sings.", audience="SOLO")
+    drawn = await play("draw", one, id=session["id"], version=1)
+    name = session["players"][0]["name"]
+    assert drawn["playSession"]["current"]["text"] == f"{name} sings."
+
+
+async def test_the_opponent_is_called_as_the_client_says(play: Play, make_user: MakeUser) -> None:
+    one = await make_user()
+    named = await play("start", one, level="G", opponent="  Robin ", key="o")
+    assert [p["name"] for p in named["playSession"]["players"]][1] == "Robin"
+    again = await play("start", one, level="G", opponent="Robin", key="o")
+    assert again["playSession"]["id"] == named["playSession"]["id"]
+    kim = [{"name": "Kim"}]
+    for wrong in ({"opponent": " "}, {"opponent": "x\u202e"}, {"opponent": "R", "players": kim}):
+        assert codes(await play("start", one, level="G", **wrong)) == ["BAD_USER_INPUT"]
 
 
 @pytest.mark.parametrize("host_is_guest", [False, True])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from db.activities.operations import asked_activities
 from db.core.actor import Actor
 from db.core.pool import Database
 from db.files.storage import Storage
@@ -17,8 +19,10 @@ from jobs.activities import TIMEOUT_SECONDS, write_activities
 from jobs.core.declare import RetryLater, WorkerServices
 from jobs.play import note_play_rules
 from jobs.providers import choose_providers
+from jobs.providers.activity_prompt import activity_prompt
 from settings import Settings
 
+from ..attuned import load_surveys
 from ..conftest import MakeUser
 from ..db.test_written_activities import ENTRY
 from ..fakes.gemini import ANALYSIS_MODEL, FakeGemini
@@ -26,6 +30,7 @@ from .helpers import MakeSettings
 
 COST = 500 * 0.30 + (200 + 300) * 2.50
 LOGS = "select * from activity_generation_logs where session_id = $1 order by created_at, id"
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
 KEPT = "select * from activities where session_id = $1 order by text"
 
 
@@ -85,7 +90,8 @@ async def writing(
 
 def dare(**changes: Any) -> dict[str, Any]:
     """An entry that nobody has seen."""
-    return ENTRY | {"steps": [f"Say {uuid4().hex[:8]} aloud to {{partner}}."]} | changes
+    word = uuid4().hex[:8].translate(LETTERS)
+    return ENTRY | {"steps": [f"Say {word} aloud to {{partner}}."]} | changes
 
 
 def says(*entries: Any) -> str:
@@ -187,6 +193,28 @@ async def test_a_silent_provider_is_left_after_its_time(
     gemini.script[:] = ["never"]
     assert await writing.write() is True
     assert [log["outcome"] for log in await writing.logged()] == ["TIMED_OUT"]
+
+
+async def test_nothing_under_a_closed_limit_is_in_the_prompt(
+    writing: Writing, make_user: MakeUser
+) -> None:
+    await load_surveys(writing.owner)
+    one, two = await make_user(), await make_user()
+    await writing.begin(one, two)
+    await writing.boundary(one, "restraint", "HARD")
+    await writing.boundary(two, "B9a", "SOFT")
+    asked = await asked_activities(writing.services.database, writing.session, 1, 3)
+    assert asked is not None
+    assert asked.limits["B16b"] == ["restraint"]
+    asked = replace(
+        asked, items={key: f"Item {key}" for key in ("B1a", "B9a", "B9b", *asked.limits)}
+    )
+    named = activity_prompt(asked).partition("Items:")[2]
+    for item in ("B15a", "B15b", "B16a", "B16b", "B9a", "B9b"):
+        assert f"{item}:" not in named
+    assert "B1a:" in named
+    wanted = replace(asked, wanted=("B16a", "B9b", "B1a"))
+    assert "open to: Item B1a." in activity_prompt(wanted)
 
 
 async def test_nobody_is_asked_for_a_session_that_is_over_or_without_a_key(

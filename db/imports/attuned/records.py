@@ -168,7 +168,7 @@ def _players(session: Mapping[str, Any], session_id: UUID) -> list[dict[str, Any
     given = rules.object_of(session.get("partner_anonymous_anatomy"))
     other = {
         "user_id": second,
-        "name": str(name)[:100] if name and not second else None,
+        "name": str(name)[:100] if name else "Opponent",
         "anatomy": [part for part in rules.ANATOMY if part in (given.get("anatomy_self") or ())],
         "is_opponent": not second and not name,
         "status": "JOINED" if second else "PRESENT",

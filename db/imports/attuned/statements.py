@@ -152,7 +152,12 @@ on conflict do nothing returning id
 PLAYERS = """
 insert into play_players (id, session_id, user_id, seat, name, anatomy, is_opponent, status,
     created_at, confirmed_at)
-select p.id, r.id, p.user_id, p.seat, p.name, p.anatomy, p.is_opponent, p.status, r.created_at,
+select p.id, r.id, p.user_id, p.seat,
+    case when p.user_id is null then p.name else (
+        select left(coalesce(nullif(btrim(d.name), ''), nullif(btrim(u.display_name), ''),
+            u.username), 100)
+        from users u left join demographics d on d.user_id = u.id where u.id = p.user_id) end,
+    p.anatomy, p.is_opponent, p.status, r.created_at,
     case when p.user_id is not null then r.created_at end
 from jsonb_to_recordset($1::jsonb) r (id uuid, created_at timestamptz, players jsonb)
     cross join jsonb_to_recordset(r.players) p (id uuid, user_id uuid, seat integer, name text,

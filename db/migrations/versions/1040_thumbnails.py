@@ -5,7 +5,7 @@ from __future__ import annotations
 from db.migrations.steps import run_all
 
 revision = "1040"
-down_revision = "1000"
+down_revision = "1030"
 branch_labels = None
 depends_on = None
 

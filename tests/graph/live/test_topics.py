@@ -469,8 +469,8 @@ async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
             await transaction.commit()
         if table == "play_sessions":  # only players read it
             await owner.execute(
-                "insert into play_players (session_id, user_id, seat, status)"
-                f" select {key}, $1, 1, 'JOINED' from play_sessions where {found}",
+                "insert into play_players (session_id, user_id, seat, name, status)"
+                f" select {key}, $1, 1, 'Ada', 'JOINED' from play_sessions where {found}",
                 user.user_id,
             )
             await transaction.commit()

@@ -51,7 +51,7 @@ async def _players(owner: asyncpg.Connection, user: Actor, other: Actor, n: int)
             session_id=known(user, "play session", n),
             user_id=user_id,
             seat=seat + 1,
-            name=TEXTS[3] if seat < 2 else None,
+            name=TEXTS[3] if seat < 2 else TEXTS[4],
             is_opponent=seat == 2,
             status=status,
             created_at=TIMESTAMPS[n],
