@@ -82,7 +82,9 @@ async def buy(owner: asyncpg.Connection, actor: Actor) -> None:
         actor.user_id,
     )
     await owner.execute(
-        "update orders set status = 'PAID', paid_at = now() where user_id = $1", actor.user_id
+        "update orders set status = 'PAID', paid_at = now()"
+        " where user_id = $1 and status = 'PENDING'",
+        actor.user_id,
     )
 
 
