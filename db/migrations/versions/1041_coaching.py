@@ -183,6 +183,8 @@ def upgrade() -> None:
     op.create_policy(
         "service_all", "coaching_sessions", "for all to service using (true) with check (true)"
     )
+    # The purge of months that are over stopped here, and all that it comes to later.
+    op.grant("delete", "organization_usage", "service")
     op.grant("delete", "coaching_sessions", "authenticated")
     op.grant("select, insert, update, delete", "coaching_sessions", "service")
     op.grant(
@@ -233,6 +235,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.revoke("delete", "organization_usage", "service")
     op.drop_trigger("lifecycle_update", "referrals")
     op.drop_check("ck_referrals_status", "referrals")
     op.drop_column("user_profiles", "insight_feedback")
