@@ -51,9 +51,13 @@ declare
     known public.referrals;
     objection text;
     made uuid;
+    signed_up_at timestamptz;
 begin
     -- One at a time.
     select * into newcomer from public.users u where u.id = referee for no key update;
+    -- What was bought since they signed up by the code is what the code is for.
+    select c.created_at into signed_up_at from public.referral_claims c
+    where c.email_key = newcomer.email_key and c.code = app.clean_referral_code(given_code);
     if newcomer.is_anonymous then
         perform app.refuse('FORBIDDEN', 'Guests redeem no codes. Sign up first.');
     end if;
@@ -69,16 +73,17 @@ begin
     if known.id is not null and known.referrer_id <> referrer then
         perform app.refuse('INVALID_STATE', 'You came by another code already.', '{"path": ["input", "code"]}');
     elsif known.id is null and (newcomer.created_at < now() - interval '30 days' or exists (
-        select from public.orders o where o.user_id = referee and o.paid_at is not null)) then
+        select from public.orders o where o.user_id = referee and o.paid_at < coalesce(signed_up_at, 'infinity'))) then
         perform app.refuse('INVALID_STATE', 'Codes are for new members who have bought nothing yet.',
             '{"path": ["input", "code"]}');
     elsif known.id is not null and (known.status <> 'PENDING' or device is null) then
         return known.id;
     end if;
     objection := app.referral_objection(referrer, referee, device);
-    insert into public.referrals as r (referrer_id, referee_id, status, reason, is_near, ended_at)
+    -- What the friend has done by now is looked at, too.
+    insert into public.referrals as r (referrer_id, referee_id, status, reason, is_near, checked_at, ended_at)
     values (referrer, referee, case when objection is null then 'PENDING' else 'REFUSED' end, objection,
-        app.seem_near(referrer, referee, device), case when objection is not null then now() end)
+        app.seem_near(referrer, referee, device), newcomer.created_at, case when objection is not null then now() end)
     on conflict (referee_id) do update
     set status = excluded.status, reason = excluded.reason, is_near = excluded.is_near, ended_at = excluded.ended_at
     returning r.id into made;

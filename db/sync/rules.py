@@ -20,7 +20,7 @@ AHEAD_MILLISECONDS = 60_000
 
 _COUNTER_BITS = 16
 _CLOCK = re.compile(r"(\d{1,14}):(\d{1,5})")
-_CURSOR = re.compile(r"[0-9a-f]{16}-\d{1,18}")
+_CURSOR = re.compile(r"[0-9a-f]{16}-\d{1,18}(-\d{1,18})?")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -14,6 +14,8 @@ declare
     is_empty boolean := changes = '[]';
     head public.sync_heads;
     seen bigint;
+    -- Up to here, who begins anew is told of all: what the device itself has written, too.
+    anew bigint;
     taken jsonb := '[]';
 begin
     if is_empty then
@@ -22,6 +24,8 @@ begin
         head := app.advance_sync(actor_id, 0);
     end if;
     seen := app.sync_position(since, life, coalesce(head.position, 0), coalesce(head.forgotten, 0));
+    anew := case when since is null then coalesce(head.position, 0)
+        else coalesce(nullif(split_part(since, '-', 3), '')::bigint, 0) end;
     if not is_empty then
         taken := app.take_profile_changes(actor_id, device, life, seen, strategy, changes, head, ahead);
     end if;
@@ -29,7 +33,7 @@ begin
             'accepted', taken,
             'clock', greatest(head.clock, app.sync_clock()),
             'conflicts', case when is_empty then '[]' else app.conflicts_of_sync(actor_id, device, taken) end)
-        || app.profile_changes(actor_id, device, life, seen, coalesce(head.position, 0), page_rows, page_bytes);
+        || app.profile_changes(actor_id, device, life, seen, anew, page_rows, page_bytes);
 end;
 $$;
 
@@ -136,6 +140,8 @@ begin
             as g (field_group, value)
         where r.profile_id is not null and not r.deleted
             and not exists (select from gone d where d.profile_id = r.profile_id)
+            -- What a device deletes in the end, it does not bring back with what it wrote before that.
+            and not exists (select from deletions d where d.profile_id = r.profile_id and d.is_buried)
         order by r.profile_id, g.field_group, r.raw desc, r.n desc
     ), judged as materialized (
         select f.*, case
@@ -240,6 +246,11 @@ begin
             versions = t.versions || v.changed
         from versions v join stored s on s.profile_id = v.profile_id and s.is_buried
         where t.profile_id = v.profile_id
+    ), agreed as (
+        update public.profile_tombstones t
+        set seen = t.seen || jsonb_build_object(device, d.delete_raw)
+        from deletions d
+        where t.profile_id = d.profile_id and d.is_buried and d.delete_raw > d.buried_seen
     ), buried as (
         insert into public.profile_tombstones as t (profile_id, user_id, origin_device_id, origin_local_id, device_id,
                                                     clock, position, seen, versions)
@@ -310,7 +321,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- A page of what changed behind a position, but for what the device itself has written: the profiles as they
--- are, and those that are gone. Who begins anew is told of no deletions, and not of what they just sent.
+-- are, and those that are gone. Who begins anew is told of no deletions, and of their own writes up to `before`, which
+-- the cursor keeps from page to page; so not of what they just sent.
 create or replace function app.profile_changes(
     actor_id uuid, device text, life text, behind bigint, before bigint, page_rows integer, page_bytes bigint
 ) returns jsonb
@@ -320,7 +332,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
          where p.user_id = actor_id and p.position > behind and exists (
             select from jsonb_each(p.versions) as g (field_group, version)
             where (g.version ->> 'position')::bigint > behind
-                and (g.version ->> 'device' <> device or behind = 0 and (g.version ->> 'position')::bigint <= before))
+                and (g.version ->> 'device' <> device or (g.version ->> 'position')::bigint <= before))
          order by p.position limit page_rows + 1)
         union all
         (select t.position, t.profile_id, 0 from public.profile_tombstones t
@@ -329,7 +341,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         union all
         (select m.position, m.id, octet_length(m.text) from public.chat_messages m
          where m.user_id = actor_id and m.position > behind
-             and (m.device_id is distinct from device or behind = 0 and m.position <= before)
+             and (m.device_id is distinct from device or m.position <= before)
          order by m.position limit page_rows + 1)
     ), sized as materialized (
         select c.position, c.id, row_number() over places as place,
@@ -358,8 +370,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         'changes', coalesce((select jsonb_agg(s.change order by s.position) from shown s), '[]'),
         'messages', coalesce((select jsonb_agg(s.message order by s.position) from said s), '[]'),
         'has_more', m.has_more,
-        'cursor', life || '-' || case when m.has_more then (select max(g.position) from page g)
-            else coalesce((select h.position from public.sync_heads h where h.user_id = actor_id), 0) end)
+        'cursor', life || '-' || case when m.has_more then (
+            select max(g.position) || case when max(g.position) < before then '-' || before else '' end from page g)
+            else coalesce((select h.position from public.sync_heads h where h.user_id = actor_id), 0)::text end)
     from more m;
 $$;
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -246,13 +247,19 @@ async def test_a_code_given_with_the_sign_up_counts_once_the_account_is_there(
     await owner.execute(
         "insert into users (email, email_key) values ($1, lower($1)) on conflict do nothing", email
     )
+    # Whoever buys at once is no older customer: the code is looked at a moment later.
+    newcomer = await owner.fetchval("select id from users where email_key = lower($1)", email)
+    await owner.execute("update wallets set updated_at = now() where user_id = $1", newcomer)
+    await buy(owner, replace(referrer, user_id=newcomer))
     while await owner.fetchval(claimed, email):
         await call_as_service(database, BEGIN_CLAIMED(at_most=1000))
-    referee = await owner.fetchval(
-        "select u.email from referrals r join users u on u.id = r.referee_id where referrer_id = $1",
+    referral = await owner.fetchval(
+        "select id from referrals where referrer_id = $1 and referee_id = $2",
         referrer.user_id,
+        newcomer,
     )
-    assert referee == email
+    assert referral in await due(database, 1_000_000)
+    assert await settle(database, {"referral": {"id": f"referral_{referral}"}})
 
 
 async def test_a_referral_of_which_nothing_comes_lapses(

@@ -383,3 +383,42 @@ async def test_pages_end_where_the_next_begin(
     counts = [len(page["changes"]) + len(page["messages"]) for page in pages]
     assert counts == [3, 3, 3, 1]
     assert len({one["id"] for page in pages for one in page["changes"]}) == 5
+
+
+async def test_who_begins_anew_is_told_of_their_own_writes_on_every_page(
+    devices: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone, _ = devices
+    for n in range(4):
+        await phone.sync({"localId": n, "clock": at(n), "messages": [said(n, "hi")]})
+    monkeypatch.setattr(operations, "PAGE_ROWS", 3)
+    phone.cursor, told = None, []
+    while True:
+        # What is written meanwhile is not told back.
+        page = await phone.sync({"localId": 9, "clock": at(9 + len(told)), "name": "new"})
+        told += [one["localId"] for one in page["changes"]]
+        told += [one["clientId"] for one in page["messages"]]
+        if not page["hasMore"]:
+            break
+    assert sorted(told, key=str) == [
+        0,
+        1,
+        2,
+        3,
+        *(one["id"] for one in map(said, range(4), "hihi")),
+    ]
+    assert (await phone.sync())["changes"] == []
+
+
+async def test_who_wrote_and_then_deleted_brings_nothing_back(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await laptop.sync({"id": made, "clock": at(10), "deleted": True})
+    written = {"id": made, "clock": at(20), "name": "Eve", "messages": [said(1, "hi")]}
+    await phone.sync(written, {"id": made, "clock": at(30), "deleted": True})
+    # Nor when what was written comes once more, later.
+    await phone.sync(written)
+    assert await kept(phone) == []
+    assert (await laptop.sync())["changes"] == []

@@ -40,6 +40,7 @@ class Client:
     token: str | None = None
     refresh_token: str | None = None
     user_id: str | None = None
+    email: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:

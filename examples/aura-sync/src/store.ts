@@ -1,0 +1,476 @@
+// The device's own database: everything is written here first, and waits in the outbox for a sync.
+
+import { Dexie, type EntityTable } from "dexie";
+
+import { formatMoment, laterMoment, nextMoment, parseMoment } from "./clock.js";
+import type {
+  JsonObject,
+  MessageStatus,
+  ProfileConflict,
+  Role,
+  Switches,
+  SyncedMessage,
+  SyncedProfile,
+  SyncPayload,
+} from "./documents.js";
+import type { Tokens } from "./session.js";
+
+/** A profile on this device; `id` is the server's, once it has it. */
+export interface LocalProfile {
+  localId: number;
+  id: string | null;
+  name: string | null;
+  thumbnail: string | null;
+  analysis: JsonObject;
+  /** Of this device alone. */
+  isFavorite: boolean;
+  /** Deleted here; the server does not know yet. */
+  isDeleted: boolean;
+  /** False while only messages of it have come. */
+  isKnown: boolean;
+  /** The last complete sync that told of it. */
+  seenIn: string | null;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export interface LocalMessage {
+  /** The id that a device gave it, or else the server's. */
+  key: string;
+  localId: number;
+  role: Role;
+  status: MessageStatus;
+  text: string;
+  createdAt: string;
+}
+
+/** What this device wrote of a profile at one moment, until the server has it. */
+export interface Change {
+  seq: number;
+  localId: number;
+  clock: string;
+  /** What the device had seen when it wrote this. */
+  since: string | null;
+  /** Sent, so it must not change any more: it may be known to the server. */
+  isSent: boolean;
+  groups: Partial<Groups>;
+  messages: { id: string; role: Role; text: string; createdAt: string }[];
+  deleted: boolean;
+  createdAt: string | null;
+}
+
+export interface Groups {
+  name: string | null;
+  thumbnail: string | null;
+  analysis: JsonObject;
+}
+
+export type LocalConflict = ProfileConflict & { profileLocalId: number | null };
+
+/** A reply of the assistant's: what is written of it by now, and where to go on. */
+export interface LocalReply {
+  /** The idempotency key: it is paid once, however often it is asked for. */
+  key: string;
+  localId: number;
+  question: string;
+  messageId: string | null;
+  cursor: string | null;
+  text: string;
+  status: MessageStatus | "REFUSED";
+  errorCode: string | null;
+}
+
+interface States {
+  deviceId: string;
+  userId: string | null;
+  tokens: Tokens | null;
+  cursor: string | null;
+  clock: string;
+  /** Names the sync from the beginning that is under way. */
+  completeSync: string | null;
+  /** Profiles of which the server's version is to be read: this device's lost a conflict. */
+  stale: string[];
+  lastSyncAt: string | null;
+  switches: Switches | null;
+}
+
+const EMPTY: Omit<States, "deviceId"> = {
+  userId: null,
+  tokens: null,
+  cursor: null,
+  clock: "0:0",
+  completeSync: null,
+  stale: [],
+  lastSyncAt: null,
+  switches: null,
+};
+const encoder = new TextEncoder();
+const MOST_CHANGES = 500;
+// The server takes bodies of 1 MiB.
+const MOST_BYTES = 900_000;
+
+export class Store {
+  readonly name: string;
+  readonly database: Dexie;
+  readonly profiles: EntityTable<LocalProfile, "localId">;
+  readonly messages: EntityTable<LocalMessage, "key">;
+  readonly outbox: EntityTable<Change, "seq">;
+  readonly conflicts: EntityTable<LocalConflict, "id">;
+  readonly replies: EntityTable<LocalReply, "key">;
+  readonly #states: EntityTable<{ name: string; value: unknown }, "name">;
+
+  constructor(
+    name: string,
+    private readonly now: () => number = Date.now,
+  ) {
+    this.name = name;
+    this.database = new Dexie(name);
+    this.database.version(1).stores({
+      profiles: "++localId, &id",
+      messages: "key, localId",
+      outbox: "++seq, localId",
+      conflicts: "id, status",
+      replies: "key, status",
+      states: "name",
+    });
+    this.profiles = this.database.table("profiles");
+    this.messages = this.database.table("messages");
+    this.outbox = this.database.table("outbox");
+    this.conflicts = this.database.table("conflicts");
+    this.replies = this.database.table("replies");
+    this.#states = this.database.table("states");
+  }
+
+  async state<N extends keyof States>(name: N): Promise<States[N]> {
+    const row = await this.#states.get(name);
+    return (row ? row.value : EMPTY[name as keyof typeof EMPTY]) as States[N];
+  }
+
+  async setState<N extends keyof States>(name: N, value: States[N]): Promise<void> {
+    await this.#states.put({ name, value });
+  }
+
+  deviceId(): Promise<string> {
+    return this.#writing(async () => {
+      const known = await this.state("deviceId");
+      if (known) return known;
+      const made = crypto.randomUUID();
+      await this.setState("deviceId", made);
+      return made;
+    });
+  }
+
+  /** What the app shows of a profile's chat, in its order. */
+  async chat(localId: number): Promise<LocalMessage[]> {
+    const messages = await this.messages.where("localId").equals(localId).toArray();
+    return messages.sort(
+      (one, other) =>
+        one.createdAt.localeCompare(other.createdAt) || one.key.localeCompare(other.key),
+    );
+  }
+
+  /** The profiles that the app shows. */
+  async shown(): Promise<LocalProfile[]> {
+    return this.profiles.filter((profile) => profile.isKnown && !profile.isDeleted).toArray();
+  }
+
+  createProfile(groups: Partial<Groups>): Promise<number> {
+    return this.#writing(async () => {
+      const createdAt = new Date(this.now()).toISOString();
+      const localId = await this.profiles.add({
+        ...blank(null, createdAt),
+        ...groups,
+        isKnown: true,
+      } as LocalProfile);
+      await this.#note(localId, { groups: { name: null, ...groups }, createdAt });
+      return localId;
+    });
+  }
+
+  updateProfile(localId: number, groups: Partial<Groups>): Promise<void> {
+    return this.#writing(async () => {
+      const updatedAt = new Date(this.now()).toISOString();
+      await this.profiles.update(localId, { ...groups, updatedAt });
+      await this.#note(localId, { groups });
+    });
+  }
+
+  deleteProfile(localId: number): Promise<void> {
+    return this.#writing(async () => {
+      const profile = await this.profiles.get(localId);
+      if (!profile) return;
+      const waiting = await this.outbox.where("localId").equals(localId).toArray();
+      // What is certainly unknown to the server needs no deletion there.
+      if (profile.id === null && waiting.every((change) => !change.isSent)) {
+        await this.#forget(localId);
+        return;
+      }
+      await this.profiles.update(localId, { isDeleted: true });
+      await this.#note(localId, { deleted: true });
+    });
+  }
+
+  addMessage(localId: number, role: Role, text: string): Promise<string> {
+    return this.#writing(async () => {
+      const id = crypto.randomUUID();
+      const createdAt = new Date(this.now()).toISOString();
+      await this.messages.add({ key: id, localId, role, status: "SUCCEEDED", text, createdAt });
+      await this.#note(localId, { messages: [{ id, role, text, createdAt }] });
+      return id;
+    });
+  }
+
+  /** The next changes to send, marked as sent, and the cursor to send them with. */
+  nextBatch(): Promise<{ changes: Change[]; inputs: object[]; since: string | null }> {
+    return this.#writing(async () => {
+      const changes: Change[] = [];
+      const inputs: object[] = [];
+      let bytes = 0;
+      for (const change of await this.outbox.orderBy("seq").limit(MOST_CHANGES).toArray()) {
+        const input = inputOf(change, (await this.profiles.get(change.localId))?.id ?? null);
+        bytes += encoder.encode(JSON.stringify(input)).length;
+        if (changes.length && bytes > MOST_BYTES) break;
+        changes.push(change);
+        inputs.push(input);
+      }
+      await this.outbox.bulkUpdate(
+        changes.map(({ seq }) => ({ key: seq, changes: { isSent: true } })),
+      );
+      // Changes from before the first sync have seen nothing, and so is the sync told.
+      const since = changes.some((change) => change.since === null)
+        ? null
+        : await this.state("cursor");
+      return { changes, inputs, since };
+    });
+  }
+
+  /** Takes an answer in: as a whole, or, when this is cut off, not at all. */
+  take(sent: Change[], payload: SyncPayload): Promise<void> {
+    return this.#writing(async () => {
+      const clock = laterMoment(parseMoment(await this.state("clock")), parseMoment(payload.clock));
+      await this.setState("clock", formatMoment(clock));
+      const lost = await this.#takeConflicts(payload.conflicts);
+      await this.#takeAccepted(sent, payload.accepted, lost);
+      for (const change of payload.changes) await this.#takeProfile(change);
+      for (const message of payload.messages) await this.#takeMessage(message);
+      await this.setState("cursor", payload.cursor);
+      if (!payload.hasMore) await this.#endPages();
+    });
+  }
+
+  /** Takes the server's version of profiles; null for one that is gone. */
+  takeStale(ids: string[], found: (SyncedProfile | null)[]): Promise<void> {
+    return this.#writing(async () => {
+      for (const [at, id] of ids.entries()) {
+        await this.#takeProfile(found[at] ?? gone(id));
+      }
+      const stale = (await this.state("stale")).filter((id) => !ids.includes(id));
+      await this.setState("stale", stale);
+    });
+  }
+
+  /** Has the next sync fetch everything: the server knows no more what came behind the cursor. */
+  beginAnew(): Promise<void> {
+    return this.#writing(async () => {
+      await this.setState("cursor", null);
+      await this.setState("completeSync", crypto.randomUUID());
+      await this.outbox.toCollection().modify({ since: null });
+    });
+  }
+
+  async clear(): Promise<void> {
+    await this.#writing(async () => {
+      for (const table of this.database.tables) await table.clear();
+    });
+  }
+
+  #writing<T>(work: () => Promise<T>): Promise<T> {
+    return this.database.transaction("rw", this.database.tables, work);
+  }
+
+  /** Puts a change into the outbox; into the last one of the profile where that has not left. */
+  async #note(
+    localId: number,
+    written: Partial<Pick<Change, "groups" | "messages" | "deleted" | "createdAt">>,
+  ): Promise<void> {
+    const since = await this.state("cursor");
+    const clock = formatMoment(nextMoment(parseMoment(await this.state("clock")), this.now()));
+    await this.setState("clock", clock);
+    const last = (await this.outbox.where("localId").equals(localId).sortBy("seq")).at(-1);
+    if (last && !last.isSent && last.since === since && !last.deleted && !written.deleted) {
+      await this.outbox.update(last.seq, {
+        clock,
+        groups: { ...last.groups, ...written.groups },
+        messages: [...last.messages, ...(written.messages ?? [])],
+      });
+      return;
+    }
+    const change = { groups: {}, messages: [], deleted: false, createdAt: null, ...written };
+    await this.outbox.add({ localId, clock, since, isSent: false, ...change } as Change);
+  }
+
+  async #takeConflicts(conflicts: ProfileConflict[]): Promise<Set<string>> {
+    const stale = new Set(await this.state("stale"));
+    const lost = new Set<string>();
+    for (const conflict of conflicts) {
+      const profile = await this.profiles.get({ id: conflict.profileId });
+      const profileLocalId = profile?.localId ?? conflict.localId;
+      await this.conflicts.put({ ...conflict, profileLocalId });
+      if (conflict.loser === "CLIENT") {
+        // Its version may have come before, and given way to what waited here.
+        stale.add(conflict.profileId);
+        lost.add(`${conflict.profileId} ${conflict.clock} ${conflict.fieldGroup}`);
+      }
+    }
+    await this.setState("stale", [...stale]);
+    return lost;
+  }
+
+  async #takeAccepted(
+    sent: Change[],
+    accepted: SyncPayload["accepted"],
+    lost: Set<string>,
+  ): Promise<void> {
+    const waiting = new Map(sent.map((change) => [`${change.localId} ${change.clock}`, change]));
+    const completeSync = await this.state("completeSync");
+    for (const { localId, id, clock } of accepted) {
+      const change = waiting.get(`${localId} ${clock}`);
+      if (!change) continue;
+      await this.outbox.delete(change.seq);
+      const profile = await this.profiles.get(change.localId);
+      if (!profile) continue;
+      if (id === null) {
+        await this.#makeAnew(profile, change);
+      } else if (change.deleted && !lost.has(`${id} ${clock} DELETION`)) {
+        if (!(await this.#pending(change.localId)).length) await this.#forget(change.localId);
+      } else {
+        const isDeleted = profile.isDeleted && !change.deleted;
+        await this.profiles.update(change.localId, { id, isDeleted, seenIn: completeSync });
+      }
+    }
+  }
+
+  /** The server has forgotten the profile: what the user still has goes there as a new one. */
+  async #makeAnew(profile: LocalProfile, change: Change): Promise<void> {
+    if (change.deleted) return this.#forget(profile.localId);
+    await this.profiles.update(profile.localId, { id: null });
+    const { localId, name, thumbnail, analysis, createdAt } = profile;
+    const messages = (await this.chat(localId)).map(({ key, role, text, createdAt: at }) => ({
+      id: key,
+      role,
+      text,
+      createdAt: at,
+    }));
+    await this.#note(localId, { groups: { name, thumbnail, analysis }, messages, createdAt });
+  }
+
+  #pending(localId: number): Promise<Change[]> {
+    return this.outbox.where("localId").equals(localId).toArray();
+  }
+
+  async #takeProfile(change: SyncedProfile): Promise<void> {
+    const known = await this.#known(change);
+    if (change.deleted) {
+      // What waits here is judged by the server first: it may bring the profile back.
+      if (known && !(await this.#pending(known.localId)).length) await this.#forget(known.localId);
+      return;
+    }
+    const createdAt = change.createdAt ?? new Date(this.now()).toISOString();
+    const profile = known ?? (await this.#add(blank(change.id, createdAt)));
+    const pending = await this.#pending(profile.localId);
+    const written = new Set(pending.flatMap((one) => Object.keys(one.groups)));
+    const taken: Partial<LocalProfile> = {
+      id: change.id,
+      isKnown: true,
+      seenIn: await this.state("completeSync"),
+      createdAt,
+      updatedAt: change.updatedAt ?? createdAt,
+      isDeleted: pending.some((one) => one.deleted),
+    };
+    if (!written.has("name")) taken.name = change.name;
+    if (!written.has("thumbnail")) taken.thumbnail = change.thumbnail;
+    if (!written.has("analysis")) taken.analysis = change.analysis ?? {};
+    await this.profiles.update(profile.localId, taken);
+  }
+
+  async #known({ id, localId }: SyncedProfile): Promise<LocalProfile | undefined> {
+    const byId = await this.profiles.get({ id });
+    if (byId || localId === null) return byId;
+    const own = await this.profiles.get(localId);
+    return own?.id === null ? own : undefined;
+  }
+
+  async #takeMessage(message: SyncedMessage): Promise<void> {
+    const profile =
+      (await this.profiles.get({ id: message.profileId })) ??
+      (await this.#add(blank(message.profileId, message.createdAt)));
+    const { role, status, text, createdAt, clientId, id } = message;
+    const { localId } = profile;
+    await this.messages.put({ key: clientId ?? id, localId, role, status, text, createdAt });
+  }
+
+  /** All pages have come: what a complete sync did not tell of is gone. */
+  async #endPages(): Promise<void> {
+    const completeSync = await this.state("completeSync");
+    const rows = await this.profiles.filter((profile) => profile.id !== null).toArray();
+    for (const profile of rows) {
+      const isGone = completeSync !== null && profile.seenIn !== completeSync;
+      if ((isGone || !profile.isKnown) && !(await this.#pending(profile.localId)).length) {
+        await this.#forget(profile.localId);
+      }
+    }
+    await this.setState("completeSync", null);
+    await this.setState("lastSyncAt", new Date(this.now()).toISOString());
+  }
+
+  async #add(profile: Omit<LocalProfile, "localId">): Promise<LocalProfile> {
+    const localId = await this.profiles.add(profile as LocalProfile);
+    return { ...profile, localId };
+  }
+
+  async #forget(localId: number): Promise<void> {
+    await this.profiles.delete(localId);
+    await this.messages.where("localId").equals(localId).delete();
+    await this.outbox.where("localId").equals(localId).delete();
+  }
+}
+
+function blank(id: string | null, createdAt: string): Omit<LocalProfile, "localId"> {
+  return {
+    id,
+    name: null,
+    thumbnail: null,
+    analysis: {},
+    isFavorite: false,
+    isDeleted: false,
+    isKnown: false,
+    seenIn: null,
+    createdAt,
+    updatedAt: createdAt,
+  };
+}
+
+function gone(id: string): SyncedProfile {
+  return {
+    id,
+    localId: null,
+    deleted: true,
+    name: null,
+    thumbnail: null,
+    analysis: null,
+    createdAt: null,
+    updatedAt: null,
+  };
+}
+
+function inputOf(change: Change, id: string | null): object {
+  const { localId, clock, since, groups, messages, deleted, createdAt } = change;
+  return {
+    localId,
+    clock,
+    ...(id === null ? {} : { id }),
+    ...(since === null ? {} : { since }),
+    ...(createdAt === null ? {} : { createdAt }),
+    ...(deleted ? { deleted } : { ...groups, messages }),
+  };
+}
