@@ -290,7 +290,10 @@ def explain_command(
 def main() -> None:
     """The entry point; what an operator can mend is a sentence, not a stack trace."""
     from cli.core.faults import explained
+    from server.logs import configure_logs
 
+    # By itself the library prints local variables. Servers and workers do it again, as set.
+    configure_logs(Settings.model_construct())
     try:
         app()
     except Exception as error:
