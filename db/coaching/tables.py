@@ -78,6 +78,7 @@ class CoachingSession(Base):
             "updated_at",
         ),
         delete=True,
+        service=("SELECT",),
     )
     on_erase = Delete()
     on_merge = Move(clear=("client_id",))

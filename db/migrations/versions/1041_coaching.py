@@ -186,7 +186,7 @@ def upgrade() -> None:
     # The purge of months that are over stopped here, and all that it comes to later.
     op.grant("delete", "organization_usage", "service")
     op.grant("delete", "coaching_sessions", "authenticated")
-    op.grant("select, insert, update, delete", "coaching_sessions", "service")
+    op.grant("select", "coaching_sessions", "service")
     op.grant(
         "select (id, user_id, profile_id, client_id, upload_ids, match_analysis, suggested_responses, actual_response, response_score, score_explanation, created_at, updated_at, stored_bytes), update (match_analysis, suggested_responses, actual_response, response_score, score_explanation, updated_at)",
         "coaching_sessions",
