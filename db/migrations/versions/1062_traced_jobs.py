@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "1041"
-down_revision = "1040"
+revision = "1062"
+down_revision = "1061"
 branch_labels = None
 depends_on = None
 
