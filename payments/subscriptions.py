@@ -117,6 +117,7 @@ class Subscriptions:
             interval=interval,
             seats=seats,
             provider=STRIPE,
+            pages=(success_url, cancel_url),
             idempotency_key=idempotency_key,
         )
         if opened.status != "PENDING" or opened.checkout_url is not None:

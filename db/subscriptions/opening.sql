@@ -48,17 +48,17 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Opens a subscription to a plan, or finds the one that the key has opened, and returns what its checkout is made
--- of. INVALID_STATE while another one goes on.
+-- of. INVALID_STATE while another one goes on. `pages` are where the buyer goes afterwards.
 create or replace function app.open_subscription(
-    wanted uuid, wanted_plan text, wanted_interval text, wanted_seats integer, at_provider text, idempotency_key text,
-    out subscription_id uuid, out status text, out checkout_url text, out earlier_checkout text,
+    wanted uuid, wanted_plan text, wanted_interval text, wanted_seats integer, at_provider text, pages text[],
+    idempotency_key text, out subscription_id uuid, out status text, out checkout_url text, out earlier_checkout text,
     out customer_id text, out email text, out owner_name text, out asked_at timestamptz
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
     fingerprint bytea := sha256(convert_to(
-        jsonb_build_array(wanted, wanted_plan, wanted_interval, wanted_seats, at_provider)::text, 'UTF8'));
+        jsonb_build_array(wanted, wanted_plan, wanted_interval, wanted_seats, at_provider, pages)::text, 'UTF8'));
     opened public.provider_subscriptions;
     known uuid;
 begin
@@ -184,12 +184,12 @@ $$;
 revoke execute on function
     app.enter_billing(uuid), app.own_subscription(uuid),
     app.checkout_of_subscription(public.provider_subscriptions),
-    app.open_subscription(uuid, text, text, integer, text, text), app.is_plan_for(uuid, text),
+    app.open_subscription(uuid, text, text, integer, text, text[], text), app.is_plan_for(uuid, text),
     app.note_subscription_checkout(uuid, text, text, timestamptz), app.subscription_to_change(uuid, text),
     app.billing_customer(uuid, text), app.note_billing_customer(uuid, text, text)
 from public;
 grant execute on function
-    app.open_subscription(uuid, text, text, integer, text, text), app.subscription_to_change(uuid, text),
+    app.open_subscription(uuid, text, text, integer, text, text[], text), app.subscription_to_change(uuid, text),
     app.billing_customer(uuid, text)
 to authenticated;
 grant execute on function

@@ -26,6 +26,7 @@ _OPEN = SqlFunction[Any](
     wanted_interval="text",
     wanted_seats="integer",
     at_provider="text",
+    pages="text[]",
     idempotency_key="text",
 ).noting_place()
 _NOTE_CHECKOUT = SqlFunction[str | None](
@@ -149,6 +150,7 @@ async def open_subscription(
     interval: str,
     seats: int,
     provider: str,
+    pages: Sequence[str | None],
     idempotency_key: str,
 ) -> OpenSubscription:
     """Opens a subscription, or finds the one that the key has opened."""
@@ -158,6 +160,7 @@ async def open_subscription(
         wanted_interval=interval,
         wanted_seats=seats,
         at_provider=provider,
+        pages=list(pages),
         idempotency_key=idempotency_key,
     )
     async with database.transaction(actor) as transaction:

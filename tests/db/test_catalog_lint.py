@@ -158,7 +158,7 @@ CALLABLE = {
         "app.revoke_invitation(uuid)",
         "app.select_organization(uuid)",
         "app.billing_customer(uuid,text)",
-        "app.open_subscription(uuid,text,text,integer,text,text)",
+        "app.open_subscription(uuid,text,text,integer,text,text[],text)",
         "app.subscription_to_change(uuid,text)",
         "app.limit_of_plan(organization_plans,text,integer)",
         "app.plan_limit(text,text,integer)",

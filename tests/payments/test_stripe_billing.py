@@ -16,6 +16,8 @@ from db.core.actor import Actor
 from db.core.errors import DomainError
 from db.core.pool import Database
 from db.subscriptions import operations
+from jobs.core.declare import WorkerServices
+from jobs.subscriptions import ask_subscriptions, end_subscription
 from payments.base import Delivery
 from payments.inbox import WebhookInbox
 from payments.stripe import StripeProvider, make_stripe
@@ -59,6 +61,7 @@ class Desk:
     """An organization with an owner, an admin and a member, and what Stripe does to it."""
 
     fake: FakeBilling
+    settings: Settings
     provider: StripeProvider
     inbox: WebhookInbox
     subscriptions: Subscriptions
@@ -70,6 +73,10 @@ class Desk:
     @property
     def boss(self) -> Actor:
         return self.people["OWNER"]
+
+    def worker(self) -> WorkerServices:
+        """A worker that knows this Stripe."""
+        return WorkerServices(self.database, Any, Any, lambda: None, self.settings)  # type: ignore[arg-type]
 
     async def create(self, **given: Any) -> Subscribed:
         asked = {
@@ -154,7 +161,8 @@ async def desk(
     fake: FakeBilling,
 ) -> Desk:
     given = {name.lower(): value for name, value in (fake.settings | PRICES).items()}
-    provider = make_stripe(Settings(**(settings.model_dump() | given)))
+    settings = Settings(**(settings.model_dump() | given))
+    provider = make_stripe(settings)
     assert provider is not None
     inbox = WebhookInbox(database, {"stripe": provider}, is_production=False)
     organization = await owner.fetchval(
@@ -171,7 +179,9 @@ async def desk(
     subscriptions = Subscriptions(
         database, inbox, origins=["https://app.example.test"], takes_any_return=False
     )
-    return Desk(fake, provider, inbox, subscriptions, owner, database, organization, people)
+    return Desk(
+        fake, settings, provider, inbox, subscriptions, owner, database, organization, people
+    )
 
 
 async def test_what_is_paid_gives_the_plan_and_its_seats(desk: Desk) -> None:
@@ -380,13 +390,7 @@ async def test_what_was_not_told_of_is_found_by_asking(desk: Desk) -> None:
         "update provider_subscriptions set updated_at = now() - interval '1 hour' where id = $1",
         made.subscription_id,
     )
-    asked = {
-        one.subscription_id: one
-        for one in await operations.subscriptions_to_ask(desk.database, 1000)
-    }
-    one = asked[made.subscription_id]
-    told = await desk.provider.subscriptions.ask_checkout(one.checkout_id or "", one.asked_at)
-    await desk.inbox.apply(desk.provider, "inquiry", told)
+    await desk.worker().run(ask_subscriptions)
     assert await desk.stands() == ("ACTIVE", "starter", 1)
     assert made.subscription_id not in {
         one.subscription_id for one in await operations.subscriptions_to_ask(desk.database, 1000)
@@ -403,7 +407,10 @@ async def test_what_nobody_has_any_more_is_ended_at_stripe(desk: Desk) -> None:
         subscription_id,
     )
     assert job["provider"] == "stripe"
-    await desk.provider.subscriptions.end(subscription_id)
+    for _ in range(2):
+        await desk.worker().run(
+            end_subscription, provider="stripe", subscription=subscription_id, checkout=None
+        )
     assert desk.fake.subscriptions[subscription_id]["status"] == "canceled"
     with pytest.raises(DomainError) as refused:
         await desk.provider.subscriptions.cancel(
