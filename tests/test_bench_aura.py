@@ -10,6 +10,7 @@ from bench import aura
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(400)
 async def test_syncs_and_chats_are_measured_and_published(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

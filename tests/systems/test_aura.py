@@ -485,6 +485,8 @@ async def test_both_sides_of_a_referral_are_rewarded_once(
     assert referral == {"status": "REWARDED", "credits": 5}
 
 
+# Node starts for each file, and packages are compiled: that takes long on a busy machine.
+@pytest.mark.timeout(400)
 async def test_the_client_for_browsers_works_offline_and_agrees(
     aura: Aura, http: httpx.AsyncClient
 ) -> None:
