@@ -273,6 +273,9 @@ async def _of_row(
             return (await _onboarding(reader, row.values["id"]))[name]
         case specs.Expression() if (parent.name, name) == ("LegalDocument", "isInForce"):
             return row.values["id"] in await _in_force(reader)
+        case specs.Expression() if name == "diagnostics":
+            # Of every turn in this world.
+            return {} if reader.actor.is_admin else None
         case specs.Expression():
             return EXPRESSIONS[parent.name, name](row.values)
         case specs.SessionExpression():
@@ -339,9 +342,13 @@ async def _onboarding(reader: Reader, user_id: UUID) -> dict[str, Any]:
             await reader.rows(surveys.SurveyProfile, "SurveyProfile", "user_id", user_id)
         ),
     }
-    names = zip(("hasConsented", "canPlay", "isPersonalized"), done.values(), strict=True)
+    shown = {
+        "hasConsented": done["CONSENT"],
+        "canPlay": done["CONSENT"] and done["DEMOGRAPHICS"],
+        "isPersonalized": done["SURVEY"],
+    }
     step = next((name for name, is_done in done.items() if not is_done), "DONE")
-    return {**dict(names), "nextStep": step}
+    return {**shown, "nextStep": step}
 
 
 async def _has_high_quality(reader: Reader, user_id: UUID) -> bool:

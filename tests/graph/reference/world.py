@@ -426,8 +426,18 @@ async def _partners(owner: asyncpg.Connection, user: Actor, *others: Actor) -> N
             shared=("OVERLAPPING", "ALL")[n],
             connected_at=TIMESTAMPS[n],
             last_used_at=TIMESTAMPS[n + 1],
+            shared_changed_at=TIMESTAMPS[n] if n else None,
         )
         await _compatibility(owner, user, n, partner)
+        await _add(
+            owner,
+            "partner_blocks",
+            id=known(user, "partner block", n),
+            user_id=user.user_id,
+            blocked_id=partner.user_id,
+            display_name=TEXTS[n] if n else None,
+            created_at=TIMESTAMPS[n],
+        )
     for n, status in enumerate(("PENDING", "PENDING", "ACCEPTED", "DECLINED", "EXPIRED")):
         await _add(
             owner,
@@ -611,6 +621,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **bill_ids(ADA),
         "OrganizationPlan": ["organizationPlan_free", "organizationPlan_starter"],
         "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
+        "PartnerBlock": [f"partnerBlock_{known(ADA, 'partner block', n)}" for n in range(2)],
         "Compatibility": [f"compatibility_{known(ADA, 'partner', n)}" for n in range(2)],
         "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
         **activity_ids(ADA),
