@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "1041"
-down_revision = "1040"
+revision = "1060"
+down_revision = "1051"
 branch_labels = None
 depends_on = None
 
