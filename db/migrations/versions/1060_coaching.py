@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "1041"
-down_revision = "1040"
+revision = "1060"
+down_revision = "1051"
 branch_labels = None
 depends_on = None
 
