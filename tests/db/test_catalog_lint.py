@@ -42,6 +42,7 @@ WRITING = {
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
     "anon": {
+        "app.documents_in_force()",
         "app.has_consented(uuid)",
         "app.has_demographics(uuid)",
         "app.has_high_quality(uuid)",
@@ -76,6 +77,8 @@ CALLABLE = {
         "app.answer(uuid,text,jsonb)",
         "app.accept_invitation(uuid)",
         "app.abandon_survey(uuid)",
+        "app.documents_in_force()",
+        "app.turn_diagnostics(uuid)",
         "app.has_consented(uuid)",
         "app.has_demographics(uuid)",
         "app.has_survey_profile(uuid)",
@@ -111,6 +114,7 @@ CALLABLE = {
         "app.disconnect_partner(uuid)",
         "app.reconnect_partner(uuid)",
         "app.remove_partner(uuid)",
+        "app.unblock_partner(uuid)",
         "app.request_partner(text,text)",
         "app.reread_sharing_ids(uuid,text[])",
         "app.set_sharing(uuid,text)",

@@ -981,6 +981,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "disconnectPartner": {"NOT_FOUND": NO_PARTNER},
     "removePartner": {"NOT_FOUND": NO_PARTNER},
     "blockPartner": {"NOT_FOUND": NO_PARTNER},
+    "unblockPartner": {"NOT_FOUND": f'{{blockId: "partnerBlock_{UUID(int=1)}"}}'},
     "reconnectPartner": {
         "BAD_USER_INPUT": of_partner("CONNECTED"),
         "NOT_FOUND": NO_PARTNER,

@@ -23,6 +23,7 @@ from server.services import Services
 from settings import Settings
 from tests import photos
 
+from ..attuned import onboard
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
 from .billing_errors import open_portal, paid_order
@@ -272,6 +273,7 @@ async def valid(
         return OneTimeCodes(settings).link_token(code_id)
 
     await owner.execute(AI_WRITES, 10)
+    await onboard(owner, actor.user_id)
     create = document("createActivity").replace("errors", "activity { id } errors")
     activity = (await ask(create, {"input": ACTIVITY}, actor=actor))["data"]["createActivity"]
     inputs = {

@@ -71,6 +71,7 @@ UNWATCHED = {
     "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
     "OrganizationMember": "organizationChanged tells of each",
     "OrganizationPlan": "loaded with a release",
+    "PartnerBlock": "changes by what its owner does",
     "ProviderInvoice": "its payer looks; a notification tells of one that is not paid",
     "ProviderSubscription": "organizationChanged and planChanged tell what comes of it",
     "PlayPlayer": "playSessionChanged tells of each",
