@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "1051"
-down_revision = "1050"
+revision = "1060"
+down_revision = "1051"
 branch_labels = None
 depends_on = None
 
