@@ -197,6 +197,12 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr = SecretStr("")
     stripe_promotion_codes: bool = False
     stripe_automatic_tax: bool = False
+    stripe_price_starter_monthly: str = ""
+    stripe_price_starter_annual: str = ""
+    stripe_price_pro_monthly: str = ""
+    stripe_price_pro_annual: str = ""
+    stripe_price_enterprise_monthly: str = ""
+    stripe_price_enterprise_annual: str = ""
     app_store_bundle_id: str = ""
     app_store_apple_id: Annotated[int, Field(ge=1)] | None = None
     app_store_environment: Literal["Production", "Sandbox"] = "Production"
@@ -407,6 +413,19 @@ class Settings(BaseSettings):
         """What no password is made of: the product, its host, and what the operator adds."""
         host = urlsplit(self.base_url).hostname or ""
         return ("Tallygraph", self.product_name, host.rpartition(".")[0], *self.password_blocklist)
+
+    @property
+    def stripe_organization_prices(self) -> dict[tuple[str, str], str]:
+        """Stripe's prices of organizations' plans, by plan and interval, as far as they are set."""
+        found = {
+            ("starter", "MONTH"): self.stripe_price_starter_monthly,
+            ("starter", "YEAR"): self.stripe_price_starter_annual,
+            ("pro", "MONTH"): self.stripe_price_pro_monthly,
+            ("pro", "YEAR"): self.stripe_price_pro_annual,
+            ("enterprise", "MONTH"): self.stripe_price_enterprise_monthly,
+            ("enterprise", "YEAR"): self.stripe_price_enterprise_annual,
+        }
+        return {key: price for key, price in found.items() if price}
 
     @property
     def secrets_directory(self) -> Path:

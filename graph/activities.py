@@ -12,7 +12,8 @@ from db.activities import operations, tables
 from db.core.errors import ErrorCode, Problems
 from graph.engine.declare import backed_by, column, global_id, mutation, root_connection
 from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome, Ref
-from graph.play import PlayLevel, PlaySessionPayload
+from graph.play import PlayLevel
+from graph.play_moves import PlaySessionPayload
 from graph.shared.context import Context
 from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
@@ -283,6 +284,7 @@ class ActivitiesMutation:
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.INVALID_STATE,
             ErrorCode.CONFIRMATION_REQUIRED,
+            ErrorCode.ONBOARDING_REQUIRED,
             ErrorCode.AI_DISABLED,
             ErrorCode.PROVIDER_NOT_CONFIGURED,
             ErrorCode.LIMIT_EXCEEDED,
@@ -291,5 +293,6 @@ class ActivitiesMutation:
         description="Have an AI write more activities for a session alone, as happens when it "
         "begins. They are checked against its level, boundaries and anatomy, and drawn like all "
         "others once they are there. Free of credits; at most three times for a session and twenty "
-        "times a day, and not for guests alone. PROVIDER_NOT_CONFIGURED where no AI writes.",
+        "times a day, and not for guests alone. Only where every player with an account agreed to "
+        "the document `ai-activities` in force. PROVIDER_NOT_CONFIGURED where no AI writes.",
     )

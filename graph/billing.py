@@ -34,6 +34,7 @@ from graph.shared.relay import Connection, Cursor, Node, slug_from_global_id, uu
 from graph.shared.scalars import JSON
 from payments.checkouts import checkouts_of
 from payments.refunds import refunds_of
+from payments.subscriptions import subscriptions_of
 
 state_enum(tables.OrderStatus)
 state_enum(tables.PaymentStatus)
@@ -223,6 +224,11 @@ async def create_checkout(context: Context, input: CreateCheckoutInput) -> Paylo
 
 @strawberry.input(description="Where a user sees what they paid.")
 class CreateBillingPortalInput:
+    organization_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="The organization whose page it is, for its owners and admins; the caller's "
+        "own without it. Null is as good as leaving it out.",
+    )
     provider: str = strawberry.field(
         default="stripe", description="The payment provider, one that keeps customers: `stripe`."
     )
@@ -241,9 +247,18 @@ class CreateBillingPortalPayload(MutationPayload):
 
 
 async def create_billing_portal(context: Context, input: CreateBillingPortalInput) -> Payload:
-    """Has a provider make a page of receipts and cards for the user."""
-    url = await context.services.of(checkouts_of).portal(
-        context.signed_in(), provider=input.provider, return_url=input.return_url
+    """Has a provider make a page of receipts and cards for the user, or an organization."""
+    actor = context.signed_in()
+    if input.organization_id is None:
+        url = await context.services.of(checkouts_of).portal(
+            actor, provider=input.provider, return_url=input.return_url
+        )
+        return Payload({"url": url})
+    organization_id = uuid_from_global_id(
+        input.organization_id, "organization", "input", "organizationId"
+    )
+    url = await context.services.of(subscriptions_of).portal(
+        actor, organization_id, provider=input.provider, return_url=input.return_url
     )
     return Payload({"url": url})
 
@@ -343,13 +358,15 @@ class BillingMutation:
         CreateBillingPortalInput,
         errors=(
             ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
             ErrorCode.INVALID_STATE,
             ErrorCode.REDIRECT_NOT_ALLOWED,
             ErrorCode.PROVIDER_NOT_CONFIGURED,
             ErrorCode.PROVIDER_REFUSED,
             ErrorCode.PROVIDER_FAILED,
         ),
-        description="Open a payment provider's page on which the caller sees receipts and cards.",
+        description="Open a payment provider's page on which the caller sees receipts and cards, "
+        "their own or an organization's.",
     )
     refund_order: RefundOrderPayload | None = mutation(
         refund_order,

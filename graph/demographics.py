@@ -44,6 +44,7 @@ from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
+from graph.shared.onboarding import OnboardingStep
 from graph.shared.relay import Node
 
 
@@ -83,16 +84,6 @@ class Anatomy(Enum):
     PENIS = "PENIS"
     VAGINA = "VAGINA"
     BREASTS = "BREASTS"
-
-
-@strawberry.enum(description="What a newcomer does next.")
-class OnboardingStep(Enum):
-    """Steps, in their order."""
-
-    CONSENT = strawberry.enum_value("CONSENT", description="Agree to the documents in force.")
-    DEMOGRAPHICS = strawberry.enum_value("DEMOGRAPHICS", description="Say who they are.")
-    SURVEY = strawberry.enum_value("SURVEY", description="Fill in a survey, short or full.")
-    DONE = strawberry.enum_value("DONE", description="Nothing more.")
 
 
 @backed_by(tables.Demographics, prefix="demographics")
@@ -160,6 +151,12 @@ def _whether(function: SqlFunction[bool]) -> Callable[[FromClause], ColumnElemen
     return lambda user: function.of(user.c.id, type_=Boolean())
 
 
+def _may_play(user: FromClause) -> ColumnElement[Any]:
+    return and_(
+        _whether(operations.HAS_CONSENTED)(user), _whether(operations.HAS_DEMOGRAPHICS)(user)
+    )
+
+
 def _next_step(user: FromClause) -> ColumnElement[Any]:
     steps = {
         OnboardingStep.CONSENT: operations.HAS_CONSENTED,
@@ -180,8 +177,10 @@ class Onboarding:
         description="Whether they agreed to every required document in force.",
     )
     can_play: bool = expression(
-        _whether(operations.HAS_DEMOGRAPHICS),
-        description="Whether they said who they are, anatomy included.",
+        _may_play,
+        description="Whether they agreed and said who they are, anatomy included: who has not is "
+        "refused by `startPlaySession` and `confirmPlaySession`. Level X takes a survey or a "
+        "boundary, too.",
     )
     is_personalized: bool = expression(
         _whether(operations.HAS_SURVEY_PROFILE),

@@ -13,6 +13,7 @@ from db.partners.tables import PartnerRequestStatus, PartnerStatus, SharingLevel
 from graph.accounts import User
 from graph.demographics import Demographics
 from graph.engine.declare import (
+    NEWEST_FIRST,
     backed_by,
     column,
     computed,
@@ -55,7 +56,8 @@ class PartnerRequest(Node):
     def is_expired(self: Any) -> bool:
         """Columns come as JSON has them."""
         is_late = datetime.fromisoformat(self.expires_at) <= datetime.now(UTC)
-        return self.status == PartnerRequestStatus.PENDING and is_late
+        is_open = self.status == PartnerRequestStatus.PENDING
+        return self.status == PartnerRequestStatus.EXPIRED or (is_open and is_late)
 
     created_at: datetime = column(description="When it was made.")
     expires_at: datetime = column(description="Until when it can be accepted: 5 minutes.")
@@ -67,7 +69,9 @@ class Partner(Node):
     """Somebody that the user is, or was, connected with."""
 
     id: strawberry.ID = global_id()
-    display_name: str | None = column(description="The name they gave themselves.")
+    display_name: str | None = column(
+        description="The name they gave themselves; once the two are not connected, as it was then."
+    )
     status: PartnerStatus = column(description="Whether the two are connected.")
     sharing: SharingLevel = column(description="What the user shows the partner.")
     shared: SharingLevel = column(description="What the partner shows the user.")
@@ -75,6 +79,9 @@ class Partner(Node):
     last_used_at: datetime = column(description="By this the ten that are kept are chosen.")
     compared_at: datetime | None = column(
         description="When `compatibility` was last worked out; null before."
+    )
+    shared_changed_at: datetime | None = column(
+        description="When something that the partner shows the user was last changed; null before."
     )
     demographics: Demographics | None = related_row(
         "partner_id",
@@ -96,12 +103,27 @@ class Partner(Node):
     )
 
 
+@backed_by(tables.PartnerBlock, prefix="partnerBlock")
+class PartnerBlock(Node):
+    """Somebody who cannot ask the user to connect."""
+
+    id: strawberry.ID = global_id()
+    display_name: str | None = column(
+        description="The name that the user knew them by; null where there was none."
+    )
+    created_at: datetime = column(description="Since when.")
+
+
 extend(
     User,
     partners=connection(
         Partner,
         ("-last_used_at", "-id"),
-        description="The user's partners, at most 10, the one used last at the top.",
+        description="The user's partners, at most 10, the one used last at the top. One more takes "
+        "the place of who is not connected, else of the one used least recently, who is told.",
+    ),
+    blocked_partners=connection(
+        PartnerBlock, NEWEST_FIRST, description="Whom the user has blocked, newest first."
     ),
     partner_requests=connection(
         PartnerRequest,
@@ -157,6 +179,11 @@ class BlockPartnerInput:
     partner_id: strawberry.ID = strawberry.field(description="The partner's global id.")
 
 
+@strawberry.input(description="Which block to end.")
+class UnblockPartnerInput:
+    block_id: strawberry.ID = strawberry.field(description="The global id of the block.")
+
+
 @strawberry.input(description="Whom to ask again.")
 class ReconnectPartnerInput:
     partner_id: strawberry.ID = strawberry.field(description="The partner's global id.")
@@ -182,7 +209,7 @@ class PartnerPayload(MutationPayload):
     )
 
 
-@strawberry.type(description="Result of `removePartner` and `blockPartner`.")
+@strawberry.type(description="Result of `removePartner`, `blockPartner` and `unblockPartner`.")
 class PartnersPayload(MutationPayload):
     """Payload with nothing but the viewer."""
 
@@ -235,6 +262,13 @@ async def block_partner(context: Context, input: BlockPartnerInput) -> Outcome:
     return Outcome(operations.block(partner_id))
 
 
+async def unblock_partner(context: Context, input: UnblockPartnerInput) -> Outcome:
+    """Ends a block."""
+    context.signed_in()
+    block_id = uuid_from_global_id(input.block_id, "partnerBlock", "input", "blockId")
+    return Outcome(operations.unblock(block_id))
+
+
 async def reconnect_partner(context: Context, input: ReconnectPartnerInput) -> Outcome:
     """Asks a partner again."""
     context.signed_in()
@@ -267,19 +301,20 @@ class PartnersMutation:
         AcceptPartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
         description="Accept a request that the caller received: the two are connected, and each "
-        "shows the other OVERLAPPING at first.",
+        "shows the other OVERLAPPING at first. Again it changes nothing more.",
     )
     decline_partner: PartnerRequestPayload | None = mutation(
         decline_partner,
         DeclinePartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="Decline a request that the caller received.",
+        description="Decline a request that the caller received; whoever asked is told. Again it "
+        "changes nothing more.",
     )
     cancel_partner_request: PartnerRequestPayload | None = mutation(
         cancel_partner_request,
         CancelPartnerRequestInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="Take back a request that the caller made.",
+        description="Take back a request that the caller made. Again it changes nothing more.",
     )
     disconnect_partner: PartnerPayload | None = mutation(
         disconnect_partner,
@@ -299,7 +334,13 @@ class PartnersMutation:
         BlockPartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
         description="The same, and the partner cannot ask the caller again; they are not told. "
-        "`requestPartner` ends it.",
+        "`unblockPartner` and `requestPartner` end it.",
+    )
+    unblock_partner: PartnersPayload | None = mutation(
+        unblock_partner,
+        UnblockPartnerInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="End a block: the other one can ask the caller again. They are not told.",
     )
     reconnect_partner: PartnerRequestPayload | None = mutation(
         reconnect_partner,

@@ -272,6 +272,67 @@ class SubscriptionState(ProviderEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionTold(ProviderEvent):
+    """How a subscription stands that the provider bills to one of its customers by itself.
+
+    The customer says whose it is. `plan_id` is an organization's plan, where the price is known;
+    `price_id` is the provider's name of the price. `told_at` is from when on this was so: of two
+    the later counts. While a payment fails, the plan is kept for `grace_days`.
+    """
+
+    subscription_id: str
+    customer_id: str
+    plan_id: str | None
+    price_id: str
+    interval: str
+    seats: int
+    status: str
+    period_start: datetime
+    period_end: datetime
+    cancel_at_period_end: bool
+    ended_at: datetime | None
+    grace_days: int
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceTold(ProviderEvent):
+    """How an invoice of such a subscription stands.
+
+    `payment_id` is what paid it. It `pays_period` unless it only settles a change to less.
+    `attempts` is how often its payment was tried.
+    """
+
+    invoice_id: str
+    subscription_id: str
+    customer_id: str
+    price_id: str | None
+    payment_id: str
+    number: str | None
+    status: str
+    total_cents: int
+    paid_cents: int
+    currency: str
+    period_start: datetime
+    period_end: datetime
+    pays_period: bool
+    page_url: str | None
+    document_url: str | None
+    attempts: int
+    next_attempt_at: datetime | None
+    created_at: datetime
+    paid_at: datetime | None
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionCheckoutEnded(ProviderEvent):
+    """Nobody subscribed on a page in time."""
+
+    checkout_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgementDue(ProviderEvent):
     """The provider waits to hear that a purchase was given, or takes it back.
 
@@ -379,6 +440,123 @@ class KeepsCustomers(Protocol):
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         """The address of a customer's page, for the customer alone; it leads back to a URL."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """What a page is to be made for, on which an organization or a user subscribes.
+
+    `subscription_id` is ours, and with the `key` that under which the same page may be asked for
+    again.
+    """
+
+    subscription_id: UUID
+    key: str
+    organization_id: UUID | None
+    customer_id: str
+    plan_id: str
+    price_id: str
+    seats: int
+    success_url: str | None
+    cancel_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChange:
+    """What a subscription is to be: the provider's price, and how many seats.
+
+    `moment` is what what is left of the period is counted from; it makes a change cost what its
+    preview said.
+    """
+
+    provider_subscription_id: str
+    price_id: str
+    seats: int
+    moment: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePreview:
+    """What a change would cost now, and from when on the next period is paid.
+
+    `proration_cents` is what of it is for the rest of the current period: below zero, it is kept as
+    a balance for later invoices.
+    """
+
+    due_cents: int
+    proration_cents: int
+    currency: str
+    next_payment_at: datetime | None
+    moment: datetime
+
+
+class SubscriptionSeller(Protocol):
+    """What a provider does that bills subscriptions by itself; every call is made once for a key.
+
+    What it tells of a subscription is as of `asked_at`.
+    """
+
+    def organization_price(self, plan_id: str, interval: str) -> str | None:
+        """The provider's name of the price of an organization's plan."""
+        ...
+
+    async def create_customer(
+        self, *, organization_id: UUID | None, user_id: UUID, name: str | None, email: str | None
+    ) -> str:
+        """The provider's name of who is billed: an organization, or the user."""
+        ...
+
+    async def open_checkout(self, wanted: NewSubscription) -> Checkout:
+        """A page on which it is subscribed to."""
+        ...
+
+    async def close_checkout(self, checkout_id: str) -> bool:
+        """Has a page take no payment any more; false when it took one."""
+        ...
+
+    async def preview(self, change: SubscriptionChange) -> ChangePreview:
+        """What a change would cost."""
+        ...
+
+    async def change(
+        self, change: SubscriptionChange, key: str, asked_at: datetime
+    ) -> tuple[ProviderEvent, ...]:
+        """Changes a subscription, and has what it costs now paid; nothing changes unless it is."""
+        ...
+
+    async def cancel(
+        self, provider_subscription_id: str, asked_at: datetime, *, immediately: bool
+    ) -> tuple[ProviderEvent, ...]:
+        """Has it end with its period, or now."""
+        ...
+
+    async def end(self, provider_subscription_id: str) -> None:
+        """Has it end now, however often; PROVIDER_REFUSED for one that has ended."""
+        ...
+
+    async def resume(
+        self, provider_subscription_id: str, asked_at: datetime
+    ) -> tuple[ProviderEvent, ...]:
+        """Has it go on that was to end with its period."""
+        ...
+
+    async def ask_subscription(
+        self, provider_subscription_id: str, asked_at: datetime
+    ) -> tuple[ProviderEvent, ...]:
+        """How it and its latest invoice stand."""
+        ...
+
+    async def ask_checkout(self, checkout_id: str, asked_at: datetime) -> tuple[ProviderEvent, ...]:
+        """What became of a page."""
+        ...
+
+
+@runtime_checkable
+class BillsSubscriptions(Protocol):
+    """A provider that has subscriptions of its own, which it renews."""
+
+    @property
+    def subscriptions(self) -> SubscriptionSeller: ...
 
 
 @runtime_checkable

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,19 +22,18 @@ from payments.base import (
     provider_failed,
     provider_refused,
 )
+from payments.stripe_billing import StripeSubscriptions
+from payments.stripe_billing_events import billing_events
+from payments.stripe_client import NAME, RETURN_PATH, asking, make_client
 from payments.stripe_events import ORDER, events_of, id_of, refund_of, session_events
 from settings import Settings
 
 if TYPE_CHECKING:
     import stripe
 
-NAME = "stripe"
-RETURN_PATH = "/payments/stripe/return"
 SIGNATURE_HEADER = "stripe-signature"
 # How old a signature may be, as Stripe's own libraries have it.
 TOLERANCE = timedelta(seconds=300)
-CALL_SECONDS = 15.0
-RETRIES = 2
 TEST_KEYS = ("sk_test_", "rk_test_")
 log = structlog.get_logger("tallygraph.payments")
 
@@ -59,39 +57,36 @@ def make_stripe(settings: Settings) -> StripeProvider | None:
 
 
 class StripeProvider:
-    """Stripe Checkout for what is paid once, its refunds and disputes, and its customer portal."""
+    """Stripe Checkout, refunds and disputes, its customer portal, and subscriptions it renews."""
 
     name = NAME
     verifies_at_once = True
     sells_itself = False
 
     def __init__(self, settings: Settings) -> None:
-        self._key = settings.stripe_secret_key.get_secret_value()
-        self._is_test = self._key.startswith(TEST_KEYS)
+        self._settings = settings
+        self._is_test = settings.stripe_secret_key.get_secret_value().startswith(TEST_KEYS)
         self._secrets = [
             one.strip() for one in settings.stripe_webhook_secret.get_secret_value().split(",")
         ]
-        self._api = settings.stripe_api_url.rstrip("/")
         self._base_url = settings.base_url
         self._takes_promotion_codes = settings.stripe_promotion_codes
         self._adds_tax = settings.stripe_automatic_tax
 
     @cached_property
     def _client(self) -> stripe.StripeClient:
-        import stripe
+        return make_client(self._settings)
 
-        return stripe.StripeClient(
-            self._key,
-            base_addresses={"api": self._api},
-            http_client=stripe.HTTPXClient(timeout=CALL_SECONDS),
-            max_network_retries=RETRIES,
-        )
+    @cached_property
+    def subscriptions(self) -> StripeSubscriptions:
+        """What it renews by itself."""
+        return StripeSubscriptions(self._settings, lambda: self._client)
 
     async def create_checkout(self, checkout: NewCheckout) -> Checkout:
         """Makes a session; asked again for an order within a day, Stripe answers the same one."""
         if checkout.kind == "SUBSCRIPTION":
             raise provider_refused(NAME, "a subscription, which is not sold by Checkout here")
-        with _asking("a checkout"):
+        with asking("a checkout"):
             customer = checkout.customer_id or await self._customer(checkout)
             session = await self._client.v1.checkout.sessions.create_async(
                 self._session(checkout, customer),  # type: ignore[arg-type]
@@ -109,7 +104,7 @@ class StripeProvider:
 
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         """The address of a customer's page of receipts and cards, for the customer alone."""
-        with _asking("a portal"):
+        with asking("a portal"):
             portal = await self._client.v1.billing_portal.sessions.create_async(
                 {"customer": customer_id, "return_url": return_url or self._base_url}
             )
@@ -143,7 +138,7 @@ class StripeProvider:
             kind, event_id = str(said["type"]), id_of(said["id"])
             is_live = bool(said["livemode"])
             occurred_at = datetime.fromtimestamp(said["created"], UTC)
-            events = () if said.get("account") else events_of(kind, said["data"]["object"])
+            events = () if said.get("account") else _events(kind, said["data"]["object"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
             detail = f"it is not as Stripe documents it: {type(error).__name__}"
             raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
@@ -153,6 +148,13 @@ class StripeProvider:
             )
         return Notice(event_id, kind, events, is_test=not is_live, occurred_at=occurred_at)
 
+    async def complete(self, delivery: Delivery, notice: Notice) -> Notice:
+        """Asks how subscriptions and invoices stand that an event is about."""
+        told: list[ProviderEvent] = []
+        for event in notice.events:
+            told += await self.subscriptions.look(event, delivery.received_at)
+        return replace(notice, events=tuple(told))
+
     async def refund(
         self, order: PaidOrder, amount_cents: int, key: str
     ) -> tuple[ProviderEvent, ...]:
@@ -160,7 +162,7 @@ class StripeProvider:
         assert order.payment_id is not None
         if not order.payment_id.startswith("pi_"):
             raise provider_refused(NAME, "a refund of what nothing was paid for")
-        with _asking("a refund"):
+        with asking("a refund"):
             refund = await self._client.v1.refunds.create_async(
                 {
                     "payment_intent": order.payment_id,
@@ -189,7 +191,7 @@ class StripeProvider:
         return tuple(events)
 
     async def _asked(self, session_id: str) -> list[ProviderEvent]:
-        with _asking("a session"):
+        with asking("a session"):
             session = await self._client.v1.checkout.sessions.retrieve_async(
                 session_id, {"expand": ["payment_intent.latest_charge"]}
             )
@@ -241,6 +243,11 @@ class StripeProvider:
         return asked
 
 
+def _events(kind: str, said: dict[str, Any]) -> tuple[ProviderEvent, ...]:
+    found = billing_events(kind, said)
+    return events_of(kind, said) if found is None else found
+
+
 def _price(checkout: NewCheckout) -> dict[str, Any]:
     if checkout.price_id is not None:
         return {"price": checkout.price_id}
@@ -251,16 +258,3 @@ def _price(checkout: NewCheckout) -> dict[str, Any]:
             "product_data": {"name": checkout.product_name},
         }
     }
-
-
-@contextmanager
-def _asking(what: str) -> Iterator[None]:
-    """Says PROVIDER_REFUSED for what Stripe will never do, PROVIDER_FAILED for all else."""
-    import stripe
-
-    try:
-        yield
-    except (stripe.InvalidRequestError, stripe.CardError) as error:
-        raise provider_refused(NAME, f"{what}: {error.code}") from None
-    except stripe.StripeError as error:
-        raise provider_failed(NAME, f"{what}: {type(error).__name__}, {error.code}") from None

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from db.billing.operations import find_order_by_reference
 from db.core.pool import Database
 from payments.inbox import WebhookInbox
-from payments.stripe import NAME, RETURN_PATH
+from payments.stripe_client import NAME, RETURN_PATH
 from server.payment_words import CONFIRMING, PAID, UNKNOWN, say
 from server.services import Services
 

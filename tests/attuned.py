@@ -27,6 +27,29 @@ async def load_surveys(owner: asyncpg.Connection) -> None:
         )
 
 
+ONBOARDED = """
+with agreed as (
+    insert into consents (user_id, document_id, version)
+    select u, d.document_id, d.version from unnest($1::uuid[]) u, legal_documents d on conflict do nothing
+) insert into demographics (user_id, name, gender, orientation, relationship, anatomy_self, anatomy_preference)
+select u, 'Somebody', 'RATHER_NOT_SAY', 'RATHER_NOT_SAY', 'RATHER_NOT_SAY', $2, $2 from unnest($1::uuid[]) u
+on conflict do nothing
+"""
+LIMITED = """
+insert into boundaries (user_id, item_id, kind, source)
+select u, 'watersports', 'NONE', 'SET' from unnest($1::uuid[]) u on conflict do nothing
+"""
+EVERYTHING = ["penis", "vagina", "breasts"]
+
+
+async def onboard(owner: asyncpg.Connection, *people: Any, limits: bool = True) -> None:
+    """Has users agree to every document and say who they are and, with `limits`, what they will not do."""
+    await load_surveys(owner)
+    await owner.execute(ONBOARDED, people, EVERYTHING)
+    if limits:
+        await owner.execute(LIMITED, people)
+
+
 def full_answers(scale: int = 4, word: str = "MAYBE") -> list[dict[str, Any]]:
     """An answer to every item: the same number and word throughout, and no limits."""
     values = {"SCALE": scale, "YES_MAYBE_NO": word, "CHECKLIST": []}

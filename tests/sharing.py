@@ -14,7 +14,7 @@ from db.core.actor import NOBODY, Actor
 from db.core.pool import Database
 from db.partners.operations import compare
 
-from .attuned import SURVEY, load_surveys
+from .attuned import SURVEY, onboard
 from .conftest import MakeUser
 
 LEVELS = ("ALL", "OVERLAPPING", "DEMOGRAPHICS")
@@ -124,11 +124,11 @@ class Circle:
 
 async def circle_of(owner: asyncpg.Connection, make_user: MakeUser, database: Database) -> Circle:
     """Makes them, through the functions that the mutations call; who is connected is compared."""
-    await load_surveys(owner)
     ada = await make_user()
     assert ada.user_id
     await owner.execute("update users set display_name = 'Ada' where id = $1", ada.user_id)
     await introduce(owner, ada.user_id, "Ada")
+    await onboard(owner, ada.user_id, limits=False)
     await submit(owner, ada.user_id, ANSWERS | EARLIER, 1)
     await submit(owner, ada.user_id, ANSWERS, 2)
     await owner.execute(
@@ -138,7 +138,9 @@ async def circle_of(owner: asyncpg.Connection, make_user: MakeUser, database: Da
         ada.user_id, SURVEY,
     )  # fmt: skip
     circle = Circle(owner, ada, {})
-    names = ("ex-partner", "who was removed", "who left", "blocked", "friend of a partner")
+    names = (
+        "ex-partner", "who was removed", "who left", "blocked", "who is leaving", "friend of a partner",
+    )  # fmt: skip
     for name in (*LEVELS, *names, "stranger"):
         reader = circle.readers[name] = await make_user()
         assert reader.user_id
@@ -164,5 +166,14 @@ async def circle_of(owner: asyncpg.Connection, make_user: MakeUser, database: Da
         await circle.compare(database, reader)
         other = reader if who is ada else ada
         await circle.as_user(who, f"select app.{function}($1)", await circle.partner(who, other))
+    leaving = circle.readers["who is leaving"]
+    await circle.connect(ada, leaving)
+    await circle.share(ada, leaving, "ALL")
+    await circle.share(leaving, ada, "ALL")
+    await circle.compare(database, leaving)
+    await owner.execute(
+        "select deletes_at from app.schedule_deletion($1, interval '30 days', '{}')",
+        leaving.user_id,
+    )
     circle.readers["anonymous"] = NOBODY
     return circle

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -13,9 +12,8 @@ import orjson
 
 from db.accounts.tables import PREFERENCES_LIMIT_BYTES
 from db.core.errors import DomainError, bad_input
-from db.core.texts import is_visible_line
+from db.core.texts import problems_of_name, written_name
 
-DISPLAY_NAME_LIMIT_CHARACTERS = 100
 LOCALE_LIMIT_CHARACTERS = 35  # RFC 5646, section 4.4.1: what every implementation has room for
 
 # ASCII alone, so that no two of them look alike.
@@ -38,7 +36,7 @@ def cleaned(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept of what a user gives, by column: composed, no blanks around it."""
     kept = dict(given)
     if isinstance(name := kept.get("display_name"), str):
-        kept["display_name"] = unicodedata.normalize("NFC", name.strip())
+        kept["display_name"] = written_name(name)
     if isinstance(username := kept.get("username"), str):
         kept["username"] = username.strip()
     if isinstance(locale := kept.get("locale"), str):
@@ -62,7 +60,7 @@ def problems_of_user(values: Mapping[str, Any]) -> Iterator[DomainError]:
     if "username" in there:
         yield from problems_of_username(there["username"])
     if "display_name" in there:
-        yield from _problems_of_display_name(there["display_name"])
+        yield from problems_of_name(there["display_name"], "input", "displayName")
     if "locale" in there:
         yield from problems_of_locale(there["locale"])
     if "time_zone" in there and there["time_zone"] not in _time_zones():
@@ -92,15 +90,6 @@ def problems_of_locale(locale: str) -> Iterator[DomainError]:
     """What is wrong with a language tag."""
     if len(locale) > LOCALE_LIMIT_CHARACTERS or not _LOCALE.fullmatch(locale):
         yield bad_input("locale must be a language tag, such as en or pt-BR.", "input", "locale")
-
-
-def _problems_of_display_name(name: str) -> Iterator[DomainError]:
-    if not 1 <= len(name) <= DISPLAY_NAME_LIMIT_CHARACTERS:
-        yield bad_input("displayName must have 1 to 100 characters.", "input", "displayName")
-    elif not is_visible_line(name):
-        yield bad_input(
-            "displayName must be one line of characters that can be seen.", "input", "displayName"
-        )
 
 
 def _problems_of_preferences(preferences: object) -> Iterator[DomainError]:

@@ -8,6 +8,13 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         where not exists (select from public.switches s where not s.ai_enabled)), 0);
 $$;
 
+-- Whether everybody with an account in a session has agreed that an AI writes activities by what they answered.
+create or replace function app.ai_is_agreed_to(wanted uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select app.have_agreed(array(select p.user_id from public.play_players p
+        where p.session_id = wanted and p.user_id is not null and p.status <> 'LEFT'), 'ai-activities');
+$$;
+
 -- Has an AI asked for activities of a session, by a job, and returns whether it will be. Not for guests alone, who
 -- may come back as others; three times for a session, twenty in a day of a member of it.
 create or replace function app.ask_for_activities(wanted uuid) returns boolean
@@ -18,7 +25,7 @@ declare
     most integer;
     number integer;
 begin
-    if app.written_activities() = 0 then
+    if app.written_activities() = 0 or not app.ai_is_agreed_to(wanted) then
         return false;
     end if;
     select max(asked.times) into most
@@ -63,6 +70,10 @@ begin
     if app.written_activities() = 0 then
         perform app.refuse('PROVIDER_NOT_CONFIGURED', 'No AI writes activities here. Those of the bank are drawn.');
     end if;
+    if not app.ai_is_agreed_to(wanted) then
+        perform app.refuse('ONBOARDING_REQUIRED', 'An AI writes activities where all players have agreed to the document '
+            || '`ai-activities`, with `recordConsent`.', '{"next_step": "CONSENT"}');
+    end if;
     if not app.ask_for_activities(wanted) then
         perform app.refuse('LIMIT_EXCEEDED',
             'No more are written for this session: three times for one, twenty in a day, and for members alone.');
@@ -76,8 +87,9 @@ $$;
 
 -- What an AI is told for the request with a number in a session, without a name: how many it writes, the level, the
 -- audience, what is closed to some player (soft boundaries count up to R), each player's anatomy, what all who
--- answered are open to, and what the items are about, in English, with the limits that they are under. Null when it is not to be asked: the session is
--- over, it has written for this request, or it was tried `at_most` times for it.
+-- answered are open to, and what the items are about, in English, with the limits that they are under. Null when it is
+-- not to be asked: the session is over, somebody in it has not agreed, it has written for this request, or it was tried
+-- `at_most` times for it.
 create or replace function app.asked_activities(wanted uuid, number integer, at_most integer) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with players as materialized (
@@ -113,7 +125,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         'limits', coalesce((select jsonb_object_agg(i.item_id, i.limit_keys) from items i
             where cardinality(i.limit_keys) > 0), '{}'))
     from public.play_sessions s, tried
-    where s.id = wanted and s.ended_at is null and tried.written < number and tried.times < number * at_most;
+    where s.id = wanted and s.ended_at is null and app.ai_is_agreed_to(wanted) and tried.written < number and tried.times < number * at_most;
 $$;
 
 -- Keeps what came of asking an AI: the activities that passed, for their session alone, and the log of it. One that
@@ -143,7 +155,7 @@ end;
 $$;
 
 revoke execute on function
-    app.written_activities(), app.ask_for_activities(uuid), app.request_activities(uuid, text),
+    app.written_activities(), app.ai_is_agreed_to(uuid), app.ask_for_activities(uuid), app.request_activities(uuid, text),
     app.asked_activities(uuid, integer, integer), app.keep_written_activities(uuid, jsonb, jsonb)
 from public;
 grant execute on function app.request_activities(uuid, text) to authenticated;

@@ -115,6 +115,10 @@ class AuditAction(State):
     SET_MEMBER_ROLE = "set_member_role", "A member's role was changed."
     REMOVE_MEMBER = "remove_member", "A member was removed from an organization."
     LEAVE_ORGANIZATION = "leave_organization", "An organization was left."
+    CREATE_SUBSCRIPTION = "create_subscription", "A subscription of an organization was begun."
+    CHANGE_SUBSCRIPTION = "change_subscription", "A subscription of an organization was changed."
+    CANCEL_SUBSCRIPTION = "cancel_subscription", "A subscription of an organization was cancelled."
+    RESUME_SUBSCRIPTION = "resume_subscription", "A subscription of an organization goes on."
     TRANSFER_OWNERSHIP = "transfer_ownership", "An organization was given to another owner."
 
     RETRY_JOB = "retry_job", "A job that had been given up was tried again."

@@ -110,6 +110,16 @@ begin
     if kind in ('EntitlementsChanged', 'UserNamed', 'PurchasesMoved') then
         perform app.apply_user_event(from_provider, event);
         return;
+    elsif kind in ('SubscriptionTold', 'InvoiceTold', 'SubscriptionCheckoutEnded') then
+        perform app.apply_billing_event(from_provider, event);
+        return;
+    elsif kind in ('Refunded', 'DisputeOpened', 'DisputeClosed')
+        and app.is_payment_of_organization(from_provider, event ->> 'payment_id') then
+        -- What it pays for follows its subscription alone.
+        if kind = 'DisputeOpened' then
+            perform app.refuse_event('NEEDS_OPERATOR', 'an organization''s bank questions what it paid for an invoice');
+        end if;
+        return;
     end if;
     order_id := app.order_of_event(from_provider, event);
     if kind = 'Refunded' and event ->> 'payment_id' is null then

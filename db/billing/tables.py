@@ -205,19 +205,27 @@ class OrderReference(Base):
 
 
 class PaymentCustomer(Base):
-    """The name by which a provider knows a buyer: whose cards it keeps, whom its portal shows."""
+    """The name by which a provider knows a buyer: whose cards it keeps, whom its portal shows.
+
+    A buyer is a user or an organization.
+    """
 
     __tablename__ = "payment_customers"
 
-    user_id: Mapped[UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    organization_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
     )
-    provider: Mapped[str] = mapped_column(primary_key=True)
+    provider: Mapped[str]
     customer_id: Mapped[str]
     created_at: Mapped[Timestamp]
 
     __table_args__ = (
         CheckConstraint("length(customer_id) between 1 and 255", name="customer_id"),
+        CheckConstraint("num_nonnulls(user_id, organization_id) = 1", name="owner"),
+        Index("uq_payment_customers_user_id", "user_id", "provider", unique=True),
+        Index("uq_payment_customers_organization_id", "organization_id", "provider", unique=True),
         Index("uq_payment_customers_customer_id", "provider", "customer_id", unique=True),
     )
     access = Access(read=Nobody(), service=("SELECT",))

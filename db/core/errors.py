@@ -43,6 +43,7 @@ class ErrorCode(StrEnum):
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     STALE_TURN = "STALE_TURN"
     CONFIRMATION_REQUIRED = "CONFIRMATION_REQUIRED"
+    ONBOARDING_REQUIRED = "ONBOARDING_REQUIRED"
     NO_ACTIVITY_LEFT = "NO_ACTIVITY_LEFT"
     LAST_OWNER = "LAST_OWNER"
     LAST_ADMIN = "LAST_ADMIN"
@@ -151,6 +152,14 @@ class PlanRequired(DomainError):
     def __init__(self, message: str, plan_id: str | None, path: tuple[str, ...]) -> None:
         super().__init__(ErrorCode.PLAN_REQUIRED, message, path)
         self.plan_id = plan_id
+
+
+class OnboardingRequired(DomainError):
+    """Something is to be done first: `next_step` is the name of a step of onboarding."""
+
+    def __init__(self, message: str, next_step: str, path: tuple[str, ...]) -> None:
+        super().__init__(ErrorCode.ONBOARDING_REQUIRED, message, path)
+        self.next_step = next_step
 
 
 class PlanLimitReached(DomainError):

@@ -111,7 +111,8 @@ $$;
 
 -- Trigger: the same as record_event for rows with other audiences, with an event for each. The arguments from the fifth on are
 -- four for each audience: its kind, the column naming it, the roles that may see it, and the path to the column.
--- Of what goes with its owner's account the others are told only that it is gone.
+-- Of what goes with its owner's account the others are told only that it is gone. Where users alone are told, a row that
+-- becomes somebody's is new to them.
 create or replace function app.record_shared_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -123,6 +124,8 @@ declare
     kinds text[] := '{}';
     ids uuid[] := '{}';
     roles text[] := '{}';
+    -- Who is told of it as new.
+    newcomers uuid[] := '{}';
     shared_id bigint;
 begin
     if tg_op = 'UPDATE' and row_image = to_jsonb(old) - hidden then
@@ -143,18 +146,25 @@ begin
                 continue;
             end if;
             owner_id := coalesce(owner_id, named::uuid);
+            if tg_op = 'UPDATE' and tg_argv[at + 3] = '{}' and to_jsonb(old) ->> tg_argv[at + 1] is distinct from named then
+                newcomers := newcomers || named::uuid;
+            end if;
         end if;
         kinds := kinds || tg_argv[at];
         ids := ids || named::uuid;
         roles := roles || nullif(tg_argv[at + 2], '{}');
     end loop;
-    if cardinality(kinds) > 1 then
+    if kinds <> array_fill('user'::text, array[cardinality(kinds)]) then
+        newcomers := '{}';
+    end if;
+    if cardinality(kinds) - cardinality(newcomers) > 1 then
         shared_id := nextval('public.events_id_seq');
     end if;
     insert into public.events (topic, change, user_id, audience_kind, audience_id, audience_roles, change_id,
         entity_id, snapshot)
-    select tg_argv[0], tg_op, case kind when 'user' then id else owner_id end, kind, id, those::text[],
-        shared_id, row_image ->> tg_argv[1], row_image - tg_argv[3]::text[]
+    select tg_argv[0], case when id = any (newcomers) then 'INSERT' else tg_op end,
+        case kind when 'user' then id else owner_id end, kind, id, those::text[],
+        case when id <> all (newcomers) then shared_id end, row_image ->> tg_argv[1], row_image - tg_argv[3]::text[]
     from unnest(kinds, ids, roles) as audience (kind, id, those);
     return null;
 end;

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+
+from db.core.errors import DomainError, bad_input
+
+NAME_LIMIT_CHARACTERS = 100
 
 # Control characters, line breaks, and what turns the direction of the text around a name.
 _NOT_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # Letters and symbols, by their category, that are drawn as a blank.
 _DRAWN_AS_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def written_name(name: str) -> str:
+    """A name as it is kept: composed, no blanks around it."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def problems_of_name(name: str, *path: str) -> Iterator[DomainError]:
+    """What is wrong with a name, as it is kept, by which others know somebody."""
+    if not 1 <= len(name) <= NAME_LIMIT_CHARACTERS:
+        yield bad_input(f"{path[-1]} must have 1 to {NAME_LIMIT_CHARACTERS} characters.", *path)
+    elif not is_visible_line(name):
+        yield bad_input(f"{path[-1]} must be one line of characters that can be seen.", *path)
 
 
 def is_visible_line(text: str) -> bool:

@@ -62,6 +62,8 @@ TEMPLATES: Mapping[str, EmailTemplate] = {
     "export_ready": _news(optional=("expires_at",)),
     "identity_linked": _news("provider"),
     "api_key_created": _news("name"),
+    "subscription_payment_failed": _news("plan", "expires_at", optional=("name",)),
+    "subscription_ended": _news("plan", optional=("name",)),
     "alert_firing": _news("alert", "measured", "threshold"),
     "alert_over": _news("alert", "threshold", optional=("measured",)),
 }

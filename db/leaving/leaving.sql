@@ -64,7 +64,8 @@ begin
 end;
 $$;
 
--- Schedules the deletion of an account and ends its archives, its API keys and its sessions, which it returns. Here and
+-- Schedules the deletion of an account, ends its archives, its API keys and its sessions, which it returns, and
+-- disconnects its partners until it comes back. Here and
 -- below `place` has the network and the device that asked for it. One that is scheduled
 -- already keeps its time, unless the new one is earlier. Without grace the erasing is queued at once. The last admin
 -- is refused; all admins are locked before, so that two of them cannot leave at once.
@@ -96,6 +97,7 @@ begin
     select coalesce(array_agg(e.id), '{}') into ended_sessions from ended e;
     update public.api_keys k set revoked_at = clock_timestamp() where k.user_id = leaving and k.revoked_at is null;
     perform app.end_exports(leaving);
+    perform app.pause_partners(leaving);
     insert into public.audit_log (user_id, action, detail, network, device)
     values (leaving, 'deletion_scheduled', jsonb_build_object('deletesAt', schedule_deletion.deletes_at),
             place ->> 'network', place ->> 'device');
@@ -115,6 +117,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     delete from public.account_deletions d where d.user_id = returning_user and d.began_at is null;
     if found then
+        perform app.resume_partners(returning_user);
         insert into public.audit_log (user_id, action, network, device)
         values (returning_user, 'deletion_cancelled', place ->> 'network', place ->> 'device');
         perform app.mail_owner(returning_user, 'account_deletion_cancelled', '{}');

@@ -18,11 +18,12 @@ _CANCEL = SqlFunction[UUID]("app.cancel_partner_request", "uuid", wanted="uuid")
 _DISCONNECT = SqlFunction[UUID]("app.disconnect_partner", "uuid", wanted="uuid")
 _REMOVE = SqlFunction[UUID]("app.remove_partner", "uuid", wanted="uuid")
 _BLOCK = SqlFunction[UUID]("app.block_partner", "uuid", wanted="uuid")
+_UNBLOCK = SqlFunction[UUID]("app.unblock_partner", "uuid", wanted="uuid")
 _RECONNECT = SqlFunction[UUID]("app.reconnect_partner", "uuid", wanted="uuid")
 _SET_SHARING = SqlFunction[UUID]("app.set_sharing", "uuid", wanted="uuid", level="text")
 _DELIVER = SqlFunction[None]("app.deliver_partner_request", "void", wanted="uuid")
 CONNECT = SqlFunction[None]("app.connect_partners", "void", one="uuid", other="uuid")
-DROP_OLD = SqlFunction[None]("app.drop_old_partners", "void", owner_id="uuid")
+DROP_OLD = SqlFunction[list[UUID]]("app.dropped_partners", "uuid[]", owner_id="uuid")
 _READ_COMPARISON = SqlFunction[dict[str, Any] | None](
     "app.read_comparison", "jsonb", one="uuid", other="uuid"
 )
@@ -66,6 +67,11 @@ def remove(partner_id: UUID) -> FunctionCall[UUID]:
 def block(partner_id: UUID) -> FunctionCall[UUID]:
     """Forgets a partner, who cannot ask again; gives the caller."""
     return _BLOCK(wanted=partner_id)
+
+
+def unblock(block_id: UUID) -> FunctionCall[UUID]:
+    """Ends a block; gives the caller."""
+    return _UNBLOCK(wanted=block_id)
 
 
 def reconnect(partner_id: UUID) -> FunctionCall[UUID]:

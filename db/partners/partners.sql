@@ -1,4 +1,4 @@
--- Partners: requests, connections, what is shared. Whatever concerns two people holds a lock of the two,
+-- Partners: who is connected, what is shared, who is blocked. Whatever concerns two people holds a lock of the two,
 -- so that requests in both directions make one connection.
 
 -- Holds the lock of two users, whose order does not matter, until the transaction ends.
@@ -9,37 +9,81 @@ begin
 end;
 $$;
 
--- Drops the partners of a user beyond the ten used last; a connection that is dropped ends for both.
-create or replace function app.drop_old_partners(owner_id uuid) returns void
+-- The name by which somebody is called: the one of their account, else the one they go by. Null without either.
+create or replace function app.person_name(person_id uuid) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(nullif(btrim(u.display_name), ''), nullif(btrim(d.name), ''))
+    from public.users u left join public.demographics d on d.user_id = u.id where u.id = person_id;
+$$;
+
+-- Whether a name may stand in what is sent to somebody who has not agreed to know its owner: short, and nothing that
+-- a device could make a link of, or read as said by this server.
+create or replace function app.is_plain_name(name text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(length(name) <= 40 and name !~ '[]:/\\@#<>|[]' and name !~ '[.。．｡][^[:space:]]', false);
+$$;
+
+-- Ends the connection of two, from the next statement on, with what they play. Their lock is held.
+create or replace function app.end_connection(one uuid, other uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.partners p set status = 'DISCONNECTED', is_paused = false
+    where (p.status = 'CONNECTED' or p.is_paused) and (p.user_id, p.partner_id) in ((one, other), (other, one));
+    if found then
+        perform app.part_players(one, other);
+    end if;
+end;
+$$;
+
+-- Takes off a user's list whoever is beyond ten: first those who are not connected, then those used least recently,
+-- whose connection ends for both. The list's lock is held. Returns those who were connected.
+create or replace function app.dropped_partners(owner_id uuid) returns uuid[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     kept constant integer := 10;
-    dropped uuid;
+    partner public.partners;
+    parted uuid[] := '{}';
 begin
-    for dropped in
-        select p.partner_id from public.partners p where p.user_id = owner_id
-        order by p.last_used_at desc, p.id desc offset kept
+    for partner in
+        select * from public.partners p where p.user_id = owner_id
+        order by p.status = 'CONNECTED' desc, p.last_used_at desc, p.id desc offset kept
     loop
-        update public.partners p set status = 'DISCONNECTED'
-        where p.user_id = dropped and p.partner_id = owner_id and p.status = 'CONNECTED';
-        delete from public.partners p where p.user_id = owner_id and p.partner_id = dropped;
-        perform app.part_players(owner_id, dropped);
+        perform app.lock_pair(owner_id, partner.partner_id);
+        perform app.end_connection(owner_id, partner.partner_id);
+        delete from public.partners p where p.id = partner.id;
+        if partner.status = 'CONNECTED' then
+            parted := parted || partner.partner_id;
+        end if;
     end loop;
+    return parted;
 end;
+$$;
+
+-- Tells two that their connection was dropped.
+create or replace function app.notify_of_drop(one uuid, other uuid) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select app.notify(told.id, 'GENERAL', 'notifications.partnerDropped.title', 'notifications.partnerDropped.message',
+        jsonb_build_object('name', coalesce(app.person_name(u.id), u.username)))
+    from (values (one, other), (other, one)) told (id, partner_id) join public.users u on u.id = told.partner_id;
 $$;
 
 -- Connects two users, whose lock is held. Each begins with the default of what they share; who showed less before
 -- goes on with that, so that nobody sees more by leaving and coming back.
 create or replace function app.connect_partners(one uuid, other uuid) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    owner_id uuid;
 begin
+    -- Of what is done to a list at once, each must see what the other did.
+    perform pg_advisory_xact_lock(hashtextextended('partners_of:' || least(one, other), 0));
+    perform pg_advisory_xact_lock(hashtextextended('partners_of:' || greatest(one, other), 0));
     insert into public.partners as p (user_id, partner_id, display_name)
-    select mine.id, theirs.id, theirs.display_name
+    select mine.id, theirs.id, app.person_name(theirs.id)
     from public.users mine join public.users theirs on theirs.id in (one, other) and theirs.id <> mine.id
     where mine.id in (one, other)
     order by mine.id
     on conflict (user_id, partner_id) do update
-    set display_name = excluded.display_name, status = 'CONNECTED',
+    set display_name = excluded.display_name, status = 'CONNECTED', is_paused = false,
         sharing = case p.sharing when 'ALL' then 'OVERLAPPING' else p.sharing end,
         connected_at = case p.status when 'CONNECTED' then p.connected_at else clock_timestamp() end,
         last_used_at = clock_timestamp();
@@ -47,187 +91,9 @@ begin
     where (p.user_id, p.partner_id) in ((one, other), (other, one))
         and theirs.user_id = p.partner_id and theirs.partner_id = p.user_id and p.shared <> theirs.sharing;
     perform app.queue_comparison(one, other);
-    perform app.drop_old_partners(one);
-    perform app.drop_old_partners(other);
-end;
-$$;
-
--- Brings a request to the account that has the address, if there is one that has not blocked the requester, once, and
--- tells whoever has the address: by e-mail in any case, in the app where there is an account. A job does it, so that
--- asking takes the same for every address.
-create or replace function app.deliver_partner_request(wanted uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    mails_an_hour constant integer := 5;
-    -- Whoever asks again and again is on the list, and wakes nobody.
-    told_of_one constant integer := 3;
-    told_in_all constant integer := 20;
-    request public.partner_requests;
-    requester public.users;
-    known public.users;
-    is_blocked boolean := false;
-begin
-    select * into request from public.partner_requests r where r.id = wanted;
-    select * into known from public.users u
-    where u.email_key = request.email_key and u.status = 'active' and not u.is_anonymous and u.id <> request.requester_id;
-    perform app.lock_pair(request.requester_id, coalesce(known.id, request.requester_id));
-    if exists (select from public.partner_blocks b
-        where b.user_id = known.id and b.blocked_id = request.requester_id) then
-        known.id := null;
-        is_blocked := true;
-    end if;
-    update public.partner_requests r set delivered_at = clock_timestamp(), recipient_id = known.id
-    where r.id = wanted and r.status = 'PENDING' and r.delivered_at is null and r.expires_at > clock_timestamp()
-    returning * into request;
-    if not found or is_blocked then
-        return;
-    end if;
-    select * into requester from public.users u where u.id = request.requester_id;
-    if (select count(*) from public.partner_requests r
-        where r.email_key = request.email_key and r.created_at > now() - interval '1 hour') <= mails_an_hour then
-        perform app.queue_email('partner_request', coalesce(request.email, known.email), coalesce(known.locale, requester.locale), known.id,
-            jsonb_build_object('requester', requester.email, 'expires_at', request.expires_at));
-    end if;
-    if known.id is not null and (select count(*) <= told_in_all
-            and count(*) filter (where r.requester_id = request.requester_id) <= told_of_one
-        from public.partner_requests r
-        where r.email_key = request.email_key and r.created_at > now() - interval '1 hour') then
-        perform app.notify(known.id, 'GENERAL', 'notifications.partnerRequest.title',
-            'notifications.partnerRequest.message', jsonb_build_object(
-                'name', coalesce(requester.display_name, requester.email),
-                'requestId', 'partnerRequest_' || wanted));
-    end if;
-end;
-$$;
-
--- Asks an e-mail address to connect and returns the request. Known and unknown addresses and those who have
--- blocked the caller have the same answer for the same work: what is different is a job's. While a request is pending
--- it stays the only one; who asks somebody that has asked them accepts. `email` is what the caller typed, and null
--- where they did not type it.
-create or replace function app.request_partner(email text, email_key text) returns uuid
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    asked_limit constant integer := 20;
-    lasts constant interval := '5 minutes';
-    actor_id uuid := app.required_user_id();
-    actor public.users;
-    known_id uuid;
-    made public.partner_requests;
-    asked uuid;
-begin
-    select * into actor from public.users u where u.id = actor_id;
-    if actor.is_anonymous or actor.email is null then
-        perform app.refuse('FORBIDDEN', 'Guests have no partners. Sign up with an e-mail address first.');
-    end if;
-    if actor.email_key = request_partner.email_key then
-        perform app.refuse('BAD_USER_INPUT', 'This is your own address.', '{"path": ["input", "email"]}');
-    end if;
-    select u.id into known_id from public.users u
-    where u.email_key = request_partner.email_key and u.status = 'active' and not u.is_anonymous;
-    -- For an unknown address an id that nobody has is looked for as one that somebody has.
-    known_id := coalesce(known_id, gen_random_uuid());
-    -- The caller's requests have one order, so that they are counted; then the two have one.
-    perform pg_advisory_xact_lock(hashtextextended('partner_requests:' || actor_id, 0));
-    perform app.lock_pair(actor_id, known_id);
-    if exists (select from public.partners p
-        where p.user_id = actor_id and p.partner_id = known_id and p.status = 'CONNECTED') then
-        perform app.refuse('BAD_USER_INPUT', 'You are connected already.', '{"path": ["input", "email"]}');
-    end if;
-    -- Theirs may not have been delivered yet.
-    select r.id into asked from public.partner_requests r
-    where r.requester_id = known_id and (r.recipient_id = actor_id or r.recipient_id is null
-            and r.email_key = actor.email_key
-            and not exists (select from public.partner_blocks b where b.user_id = actor_id and b.blocked_id = known_id))
-        and r.status = 'PENDING' and r.expires_at > clock_timestamp();
-    if found then
-        update public.partner_requests r set recipient_id = actor_id, delivered_at = clock_timestamp()
-        where r.id = asked and r.recipient_id is null;
-        return app.accept_partner(asked);
-    end if;
-    delete from public.partner_blocks b where b.user_id = actor_id and b.blocked_id = known_id;
-    update public.partner_requests r set status = 'EXPIRED', ended_at = r.expires_at
-    where r.requester_id = actor_id and r.email_key = request_partner.email_key and r.status = 'PENDING'
-        and r.expires_at <= clock_timestamp();
-    select * into made from public.partner_requests r
-    where r.requester_id = actor_id and r.email_key = request_partner.email_key and r.status = 'PENDING';
-    if found then
-        return made.id;
-    end if;
-    if (select count(*) from public.partner_requests r
-        where r.requester_id = actor_id and r.created_at > now() - interval '1 hour') >= asked_limit then
-        perform app.refuse('LIMIT_EXCEEDED', format('You have asked %s times within an hour. Go on later.', asked_limit));
-    end if;
-    insert into public.partner_requests (requester_id, requester_name, email, email_key, expires_at)
-    values (actor_id, actor.display_name, request_partner.email, request_partner.email_key, clock_timestamp() + lasts)
-    returning * into made;
-    perform app.enqueue_once('deliver_partner_request', jsonb_build_object('request_id', made.id),
-        'partner_request:' || made.id, 5);
-    return made.id;
-end;
-$$;
-
--- A pending request of which the caller is one side, with the lock of the two; NOT_FOUND for what is over.
-create or replace function app.required_partner_request(wanted uuid, as_requester boolean) returns public.partner_requests
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    actor_id uuid := app.required_user_id();
-    request public.partner_requests;
-begin
-    select * into request from public.partner_requests r
-    where r.id = wanted and case when as_requester then r.requester_id else r.recipient_id end = actor_id;
-    if found then
-        perform app.lock_pair(request.requester_id, coalesce(request.recipient_id, request.requester_id));
-        select * into request from public.partner_requests r where r.id = wanted for update;
-    end if;
-    if request.id is null or request.status <> 'PENDING' or request.expires_at <= clock_timestamp() then
-        perform app.refuse('NOT_FOUND', 'There is no such request, or it is over. Ask for a new one.',
-            '{"path": ["input", "requestId"]}');
-    end if;
-    return request;
-end;
-$$;
-
--- Accepts a request and returns it: the two are connected. A request of the caller's to the same person is
--- accepted along.
-create or replace function app.accept_partner(wanted uuid) returns uuid
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    request public.partner_requests := app.required_partner_request(wanted, false);
-begin
-    update public.partner_requests r set status = 'ACCEPTED', ended_at = clock_timestamp()
-    where r.status = 'PENDING' and (r.id = wanted
-        or r.requester_id = request.recipient_id and r.recipient_id = request.requester_id);
-    perform app.connect_partners(request.requester_id, request.recipient_id);
-    perform app.notify(request.requester_id, 'GENERAL', 'notifications.partnerAccepted.title',
-        'notifications.partnerAccepted.message', jsonb_build_object(
-            'name', (select coalesce(u.display_name, u.email) from public.users u where u.id = request.recipient_id),
-            'requestId', 'partnerRequest_' || wanted));
-    return wanted;
-end;
-$$;
-
--- Declines a request and returns it; with a block, the requester cannot reach the caller again.
-create or replace function app.decline_partner(wanted uuid, with_block boolean) returns uuid
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    request public.partner_requests := app.required_partner_request(wanted, false);
-begin
-    if with_block then
-        insert into public.partner_blocks (user_id, blocked_id) values (request.recipient_id, request.requester_id)
-        on conflict do nothing;
-    end if;
-    update public.partner_requests r set status = 'DECLINED', ended_at = clock_timestamp() where r.id = wanted;
-    return wanted;
-end;
-$$;
-
--- Takes a request back and returns it.
-create or replace function app.cancel_partner_request(wanted uuid) returns uuid
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-    perform app.required_partner_request(wanted, true);
-    update public.partner_requests r set status = 'CANCELLED', ended_at = clock_timestamp() where r.id = wanted;
-    return wanted;
+    foreach owner_id in array array[least(one, other), greatest(one, other)] loop
+        perform app.notify_of_drop(owner_id, dropped.id) from unnest(app.dropped_partners(owner_id)) as dropped (id);
+    end loop;
 end;
 $$;
 
@@ -257,12 +123,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     partner public.partners := app.required_partner(wanted);
 begin
-    update public.partners p set status = 'DISCONNECTED'
-    where p.status = 'CONNECTED' and (p.id = wanted
-        or p.user_id = partner.partner_id and p.partner_id = partner.user_id);
-    if found then
-        perform app.part_players(partner.user_id, partner.partner_id);
-    end if;
+    perform app.end_connection(partner.user_id, partner.partner_id);
     return wanted;
 end;
 $$;
@@ -277,14 +138,24 @@ begin
 end;
 $$;
 
+-- Notes that a user does not want to be asked by another, with the name that they know them by, and parts the two in
+-- what they play. Their lock is held.
+create or replace function app.block_person(blocker uuid, blocked uuid, known_name text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.partner_blocks (user_id, blocked_id, display_name) values (blocker, blocked, known_name)
+    on conflict do nothing;
+    perform app.part_players(blocker, blocked);
+end;
+$$;
+
 -- The same, and the partner cannot ask the caller again. What they ask looks to them as if nobody answered.
 create or replace function app.block_partner(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     partner public.partners := app.required_partner(wanted);
 begin
-    insert into public.partner_blocks (user_id, blocked_id) values (partner.user_id, partner.partner_id)
-    on conflict do nothing;
+    perform app.block_person(partner.user_id, partner.partner_id, partner.display_name);
     update public.partner_requests r set status = 'CANCELLED', ended_at = clock_timestamp()
     where r.status = 'PENDING' and r.requester_id = partner.user_id and r.recipient_id = partner.partner_id;
     update public.partner_requests r set recipient_id = null
@@ -293,24 +164,15 @@ begin
 end;
 $$;
 
--- Asks a remembered partner to connect again, without their address, and returns the request. Asking ends a
--- block of the caller's own.
-create or replace function app.reconnect_partner(wanted uuid) returns uuid
+-- Ends a block of the caller's, and returns the caller.
+create or replace function app.unblock_partner(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    partner public.partners;
-    theirs public.users;
 begin
-    select * into partner from public.partners p where p.id = wanted and p.user_id = app.required_user_id();
-    select * into theirs from public.users u where u.id = partner.partner_id and u.email is not null;
-    if theirs.id is null then
-        perform app.refuse('NOT_FOUND', 'There is no such partner.', '{"path": ["input", "partnerId"]}');
+    delete from public.partner_blocks b where b.id = wanted and b.user_id = app.required_user_id();
+    if not found then
+        perform app.refuse('NOT_FOUND', 'There is no such block.', '{"path": ["input", "blockId"]}');
     end if;
-    if partner.status = 'CONNECTED' then
-        perform app.refuse('BAD_USER_INPUT', 'You are connected already.', '{"path": ["input", "partnerId"]}');
-    end if;
-    -- An address that they have changed meanwhile is not told.
-    return app.request_partner(null, theirs.email_key);
+    return app.user_id();
 end;
 $$;
 
@@ -330,38 +192,74 @@ begin
 end;
 $$;
 
--- Ends some requests that nobody answered in time. Returns how many.
-create or replace function app.expire_partner_requests(at_most integer) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    ended integer;
-begin
-    with due as (
-        select r.id from public.partner_requests r
-        where r.status = 'PENDING' and r.expires_at <= clock_timestamp()
-        order by r.expires_at limit at_most for update skip locked)
-    update public.partner_requests r set status = 'EXPIRED', ended_at = r.expires_at from due where r.id = due.id;
-    get diagnostics ended = row_count;
-    return ended;
-end;
+-- Has the rows of who is connected with somebody show the name that they have now. Others keep the one they knew.
+create or replace function app.rename_in_lists(renamed uuid) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.partners p set display_name = app.person_name(renamed)
+    where p.partner_id = renamed and p.status = 'CONNECTED' and p.display_name is distinct from app.person_name(renamed);
 $$;
 
--- Trigger: a partner's row shows the name that the partner has now.
+-- Trigger on users: see above.
 create or replace function app.rename_partner() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    update public.partners p set display_name = new.display_name where p.partner_id = new.id;
+    perform app.rename_in_lists(new.id);
     return null;
 end;
 $$;
 
-revoke execute on function app.rename_partner(), app.lock_pair(uuid, uuid), app.drop_old_partners(uuid), app.connect_partners(uuid, uuid),
-    app.deliver_partner_request(uuid), app.request_partner(text, text),
-    app.required_partner_request(uuid, boolean), app.accept_partner(uuid), app.decline_partner(uuid, boolean),
-    app.cancel_partner_request(uuid), app.required_partner(uuid), app.disconnect_partner(uuid),
-    app.remove_partner(uuid), app.block_partner(uuid), app.reconnect_partner(uuid), app.set_sharing(uuid, text),
-    app.expire_partner_requests(integer) from public;
-grant execute on function app.request_partner(text, text), app.accept_partner(uuid), app.decline_partner(uuid, boolean),
-    app.cancel_partner_request(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid), app.block_partner(uuid),
-    app.reconnect_partner(uuid), app.set_sharing(uuid, text) to authenticated;
-grant execute on function app.expire_partner_requests(integer), app.deliver_partner_request(uuid) to service;
+-- Tells whoever sees something of a user, at one of the levels, that it has changed.
+create or replace function app.tell_partners(changed uuid, variadic levels text[]) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.partners p set shared_changed_at = clock_timestamp()
+    where p.partner_id = changed and p.status = 'CONNECTED' and p.shared = any (levels);
+$$;
+
+-- Whoever has asked for the deletion of their account shows partners nothing from now on, plays no more and asks for
+-- nothing. What ends like this goes on when they come back.
+create or replace function app.pause_partners(leaving uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    other uuid;
+begin
+    update public.partner_requests r set status = 'CANCELLED', ended_at = clock_timestamp()
+    where r.requester_id = leaving and r.status = 'PENDING';
+    for other in select p.partner_id from public.partners p where p.user_id = leaving and p.status = 'CONNECTED'
+        order by least(p.user_id, p.partner_id), greatest(p.user_id, p.partner_id)
+    loop
+        perform app.lock_pair(leaving, other);
+        update public.partners p set status = 'DISCONNECTED', is_paused = true
+        where p.status = 'CONNECTED' and (p.user_id, p.partner_id) in ((leaving, other), (other, leaving));
+    end loop;
+    while app.leave_play_sessions(leaving, 1000) > 0 loop
+    end loop;
+end;
+$$;
+
+-- Whoever stays after all is connected again with those who did not end it meanwhile and are not leaving themselves.
+create or replace function app.resume_partners(returning_user uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    other uuid;
+begin
+    for other in select p.partner_id from public.partners p where p.user_id = returning_user and p.is_paused
+        order by least(p.user_id, p.partner_id), greatest(p.user_id, p.partner_id)
+    loop
+        perform app.lock_pair(returning_user, other);
+        continue when exists (select from public.account_deletions d where d.user_id = other);
+        update public.partners p set status = 'CONNECTED', is_paused = false,
+            display_name = app.person_name(p.partner_id)
+        where p.is_paused and (p.user_id, p.partner_id) in ((returning_user, other), (other, returning_user));
+        perform app.queue_comparison(returning_user, other);
+    end loop;
+end;
+$$;
+
+revoke execute on function app.person_name(uuid), app.is_plain_name(text), app.end_connection(uuid, uuid),
+    app.rename_partner(), app.rename_in_lists(uuid), app.tell_partners(uuid, text[]), app.lock_pair(uuid, uuid),
+    app.dropped_partners(uuid), app.notify_of_drop(uuid, uuid), app.connect_partners(uuid, uuid),
+    app.required_partner(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid),
+    app.block_person(uuid, uuid, text), app.block_partner(uuid), app.unblock_partner(uuid), app.set_sharing(uuid, text),
+    app.pause_partners(uuid), app.resume_partners(uuid) from public;
+grant execute on function app.disconnect_partner(uuid), app.remove_partner(uuid), app.block_partner(uuid),
+    app.unblock_partner(uuid), app.set_sharing(uuid, text) to authenticated;

@@ -19,11 +19,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, AllOf, AnyOf, Group, Member, Nobody, Owner, Watch
+from db.core.access import Access, AllOf, AnyOf, Group, Member, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete
 from db.core.expiry import Expiry
-from db.core.exporting import NotExported
+from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
@@ -121,6 +121,7 @@ class PartnerRequest(Base):
         Delete("email_key", by="email_key"),
     )
     on_merge = KeepTheMembers()
+    export = Export(rows="$1 in (t.requester_id, t.recipient_id)")
     quota = Bound("One person asks 20 times in an hour; requests go after a day.")
     expiries = (
         Expiry(
@@ -134,7 +135,9 @@ class Partner(Base):
 
     `sharing` is what the user shows the partner, `shared` what the partner shows the user: it names
     the rows of the partner's that the user may read. The ten that were connected last are kept.
-    `compared_at` is when their compatibility was worked out.
+    `compared_at` is when their compatibility was worked out, `shared_changed_at` when something
+    that the partner shows has changed. A connection `is_paused` while one of the two has asked for
+    the deletion of their account.
     """
 
     __tablename__ = "partners"
@@ -149,15 +152,18 @@ class Partner(Base):
     connected_at: Mapped[Timestamp]
     last_used_at: Mapped[Timestamp]
     compared_at: Mapped[OptionalTimestamp]
+    shared_changed_at: Mapped[OptionalTimestamp]
+    is_paused: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         UniqueConstraint("user_id", "partner_id"),
         CheckConstraint("user_id <> partner_id", name="partner_id"),
         CheckConstraint("sharing in ('ALL', 'OVERLAPPING', 'DEMOGRAPHICS')", name="sharing"),
         CheckConstraint("shared in ('ALL', 'OVERLAPPING', 'DEMOGRAPHICS')", name="shared"),
+        CheckConstraint("not is_paused or status = 'DISCONNECTED'", name="is_paused"),
         Index("ix_partners_user_id_last_used_at_id", "user_id", "last_used_at", "id"),
     )
-    access = Access(read=Owner(), service=("SELECT",))
+    access = Access(read=Owner(), hidden=("is_paused",), service=("SELECT",))
     watch = Watch("partners.changed", deletes=True)
     # A user shares with those who have a row that names them.
     group = Group(
@@ -178,7 +184,7 @@ class Partner(Base):
     )
     on_erase = (Delete("user_id"), Delete("partner_id"))
     on_merge = KeepTheMembers()
-    quota = Bound("Ten of a user are kept; connecting drops the one used least recently.")
+    quota = Bound("Ten of a user are kept; connecting drops who is not connected, or used least.")
 
 
 COMPATIBILITY_WORDS = ("EXCEPTIONAL", "HIGH", "MODERATE", "LOWER", "CHALLENGING")
@@ -322,21 +328,22 @@ class CompatibilityConflict(Base):
 
 
 class PartnerBlock(Base):
-    """A user does not want to be asked by another, who is not told."""
+    """A user does not want to be asked by another, who is not told; by the name that they knew."""
 
     __tablename__ = "partner_blocks"
 
     id: Mapped[UuidKey]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     blocked_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    display_name: Mapped[str | None]
     created_at: Mapped[Timestamp]
 
     __table_args__ = (
         UniqueConstraint("user_id", "blocked_id"),
         CheckConstraint("user_id <> blocked_id", name="blocked_id"),
+        Index("ix_partner_blocks_user_id_created_at_id", "user_id", "created_at", "id"),
     )
-    access = Access(read=Nobody(), service=("SELECT",))
+    access = Access(read=Owner(), hidden=("blocked_id",), service=("SELECT",))
     on_erase = (Delete("user_id"), Delete("blocked_id"))
-    export = NotExported("Whom they blocked is the other's to know as little as theirs to take.")
     on_merge = KeepTheMembers()
     quota = Bound("One for each partner and request of a user.")

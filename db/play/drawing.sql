@@ -272,6 +272,8 @@ declare
     is_random constant boolean := wanted_kind = 'RANDOM';
     kind text := case when not is_random then wanted_kind when random() < chance then 'TRUTH' else 'DARE' end;
     given uuid;
+    -- What others answered or were given shows in these.
+    told_to_admins constant text[] := '{candidates,outOfIntensities,isNewTheme,noveltyChance}';
 begin
     perform app.count_activity(app.user_id());
     select * into active from public.play_players p where p.id = session.turn_player_id;
@@ -294,8 +296,9 @@ begin
         text, theme, is_repeated, why, scores)
     values (session.id, session.turn_count + 1, active.id, partner.id, chosen.activity_id, kind, chosen.level,
         chosen.intensity, chosen.text, chosen.theme, chosen.is_repeated,
-        jsonb_build_object('asked', wanted_kind, 'truthChance', case when is_random then chance end) || chosen.why,
-        chosen.scores)
+        jsonb_build_object('asked', wanted_kind, 'truthChance', case when is_random then chance end)
+            || (chosen.why - told_to_admins),
+        chosen.scores || chosen.why)
     returning id into given;
     if active.user_id is not null then
         insert into public.play_history (user_id, activity_id, kind, theme)
@@ -309,6 +312,12 @@ begin
         skips_in_row = s.skips_in_row + skipped, version = s.version + 1, updated_at = clock_timestamp()
     where s.id = session.id;
 end;
+$$;
+
+-- What a turn was chosen by, for admins; null for others.
+create or replace function app.turn_diagnostics(wanted uuid) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select t.scores from public.play_turns t where t.id = wanted and app.is_admin();
 $$;
 
 -- Draws an activity for whose turn it is, and returns the session.
@@ -388,11 +397,11 @@ revoke execute on function
     app.pressure(double precision), app.with_names(text, text, text),
     app.suits(public.activities, text, text[], text[], text[], text),
     app.choose_activity(public.play_sessions, public.play_players, public.play_players, text),
-    app.give_activity(public.play_sessions, text, integer), app.draw_activity(uuid, text, integer),
+    app.give_activity(public.play_sessions, text, integer), app.turn_diagnostics(uuid), app.draw_activity(uuid, text, integer),
     app.end_turn(public.play_sessions, text, boolean, text), app.skip_activity(uuid, integer),
     app.complete_activity(uuid, integer, boolean, text)
 from public;
 grant execute on function
-    app.draw_activity(uuid, text, integer), app.skip_activity(uuid, integer),
+    app.turn_diagnostics(uuid), app.draw_activity(uuid, text, integer), app.skip_activity(uuid, integer),
     app.complete_activity(uuid, integer, boolean, text)
 to authenticated;

@@ -47,6 +47,7 @@ NEXT_MIDNIGHT = SqlFunction[Any](
 USED = SqlFunction[int]("app.play_used", "integer", owner_id="uuid")
 LIMIT = SqlFunction[int]("app.play_limit", "integer", owner_id="uuid")
 REMAINING = SqlFunction[int]("app.play_remaining", "integer", owner_id="uuid")
+DIAGNOSTICS = SqlFunction[dict[str, Any] | None]("app.turn_diagnostics", "jsonb", wanted="uuid")
 RESETS_AT = SqlFunction[Any]("app.play_resets_at", "timestamp with time zone", owner_id="uuid")
 
 

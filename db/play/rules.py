@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from db.core.errors import DomainError, bad_input
-from db.core.texts import is_visible_line
+from db.core.texts import problems_of_name, written_name
 
 MOST_OTHERS = 11
-NAME_LIMIT_CHARACTERS = 100
 ANATOMY = ("penis", "vagina", "breasts")
 
 
@@ -26,7 +25,7 @@ class OtherPlayer:
         """As `app.start_play_session` takes it."""
         if self.partner_id is not None:
             return {"partner": str(self.partner_id)}
-        return {"name": (self.name or "").strip(), "anatomy": sorted(set(self.anatomy))}
+        return {"name": written_name(self.name or ""), "anatomy": sorted(set(self.anatomy))}
 
 
 def problems_of_players(players: Sequence[OtherPlayer]) -> Iterator[DomainError]:
@@ -39,7 +38,7 @@ def problems_of_players(players: Sequence[OtherPlayer]) -> Iterator[DomainError]
 
 def opponent(name: str | None) -> list[dict[str, object]]:
     """The opponent of who plays alone, as `app.start_play_session` takes one with a name."""
-    return [] if name is None else [{"opponent": name.strip()}]
+    return [] if name is None else [{"opponent": written_name(name)}]
 
 
 def problems_of_opponent(name: str | None, *, has_players: bool) -> Iterator[DomainError]:
@@ -48,14 +47,7 @@ def problems_of_opponent(name: str | None, *, has_players: bool) -> Iterator[Dom
         return
     if has_players:
         yield bad_input("Only who plays alone has an opponent.", "input", "opponentName")
-    yield from _problems_of_name(name, "opponentName", ("input", "opponentName"))
-
-
-def _problems_of_name(name: str, field: str, path: tuple[str, ...]) -> Iterator[DomainError]:
-    if not 1 <= len(name.strip()) <= NAME_LIMIT_CHARACTERS:
-        yield bad_input(f"{field} must have 1 to 100 characters.", *path)
-    elif not is_visible_line(name.strip()):
-        yield bad_input(f"{field} must be one line of characters that can be seen.", *path)
+    yield from problems_of_name(written_name(name), "input", "opponentName")
 
 
 def _problems_of(player: OtherPlayer, path: tuple[str, ...]) -> Iterator[DomainError]:
@@ -63,6 +55,6 @@ def _problems_of(player: OtherPlayer, path: tuple[str, ...]) -> Iterator[DomainE
         if player.name is not None or player.anatomy:
             yield bad_input("A partner comes with a name and anatomy of their own.", *path)
         return
-    yield from _problems_of_name(player.name or "", "name", (*path, "name"))
+    yield from problems_of_name(written_name(player.name or ""), *path, "name")
     if set(player.anatomy) - set(ANATOMY):
-        yield bad_input(f"anatomy is some of {', '.join(ANATOMY)}.", *path, "anatomy")
+        yield bad_input(f"anatomy is some of {', '.join(ANATOMY).upper()}.", *path, "anatomy")

@@ -9,11 +9,12 @@ declare
     session public.play_sessions;
 begin
     perform from public.play_players p
-    where p.session_id = wanted and p.user_id = actor_id and p.status in ('INVITED', 'JOINED');
+    where p.session_id = wanted and p.user_id = actor_id and p.status in ('INVITED', 'JOINED', 'EXPIRED');
     if found then
         select * into session from public.play_sessions s where s.id = wanted for no key update;
         perform from public.play_players p
-        where p.session_id = wanted and p.user_id = actor_id and p.status in ('INVITED', 'JOINED');
+        where p.session_id = wanted and p.user_id = actor_id
+            and p.status in ('INVITED', 'JOINED', 'EXPIRED');
     end if;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such play session.', '{"path": ["input", "id"]}');
@@ -48,38 +49,6 @@ begin
 end;
 $$;
 
--- The name and anatomy that a user plays with.
-create or replace function app.play_name(
-    player_id uuid, out shown_name text, out shown_anatomy text[]
-)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select left(coalesce(nullif(btrim(d.name), ''), nullif(btrim(u.display_name), ''), u.username), 100),
-        coalesce(d.anatomy_self, '{}')
-    from public.users u left join public.demographics d on d.user_id = u.id where u.id = player_id;
-$$;
-
--- Whom a user is connected with by the id of a partner of theirs; null for nobody. Both have used the connection
--- then, so that neither forgets the other soon.
-create or replace function app.play_partner(actor_id uuid, wanted_partner uuid) returns uuid
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    other uuid;
-begin
-    select p.partner_id into other from public.partners p
-    where p.id = wanted_partner and p.user_id = actor_id and p.status = 'CONNECTED';
-    if found then
-        perform app.lock_pair(actor_id, other);
-        update public.partners p set last_used_at = clock_timestamp()
-        where p.status = 'CONNECTED'
-            and (p.user_id = actor_id and p.partner_id = other or p.user_id = other and p.partner_id = actor_id);
-        if not found then
-            return null;
-        end if;
-    end if;
-    return other;
-end;
-$$;
-
 -- Starts a session and returns it. `others` is a list of players: {"partner": id} for somebody with an account,
 -- {"name", "anatomy"} for somebody without. Nobody else, or {"opponent": name}: the caller plays alone, against an
 -- opponent. The same key starts the same one.
@@ -93,9 +62,8 @@ declare
     fingerprint bytea := sha256(convert_to(jsonb_build_array(wanted_level, wanted_order, others)::text, 'UTF8'));
     started uuid;
     starter constant uuid := app.uuid_v7();
-    host record;
+    host public.play_players;
     given record;
-    invited uuid;
     waits boolean := false;
 begin
     perform from public.users u where u.id = actor_id for no key update;
@@ -106,6 +74,7 @@ begin
             return started;
         end if;
     end if;
+    perform app.require_onboarding(actor_id, wanted_level);
     if (select count(*) from public.play_players p join public.play_sessions s on s.id = p.session_id
         where p.user_id = actor_id and p.status = 'JOINED' and s.ended_at is null) >= open_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('You are in %s play sessions. End one first.', open_limit));
@@ -114,25 +83,14 @@ begin
     insert into public.play_sessions (level, player_order, status, turn_player_id)
     values (wanted_level, wanted_order, case when waits then 'WAITING' else 'ACTIVE' end, starter)
     returning id into started;
-    select * into host from app.play_name(actor_id);
     insert into public.play_players (id, session_id, user_id, seat, name, anatomy, status, confirmed_at)
-    values (starter, started, actor_id, 1, host.shown_name, host.shown_anatomy, 'JOINED', now());
+    select starter, started, actor_id, 1, n.shown_name, n.shown_anatomy, 'JOINED', now() from app.play_name(actor_id) n
+    returning * into host;
     for given in select o.value as player, o.ordinality as place
         from jsonb_array_elements(others) with ordinality o
     loop
         if given.player ? 'partner' then
-            invited := app.play_partner(actor_id, (given.player ->> 'partner')::uuid);
-            if invited is null or exists (select from public.play_players p
-                where p.session_id = started and p.user_id = invited) then
-                perform app.refuse('NOT_FOUND', 'There is no such partner, or they are named twice.',
-                    jsonb_build_object('path', array['input', 'players', (given.place - 1)::text, 'partnerId']));
-            end if;
-            insert into public.play_players (session_id, user_id, seat, name, anatomy, status)
-            select started, invited, given.place + 1, n.shown_name, n.shown_anatomy, 'INVITED'
-            from app.play_name(invited) n;
-            perform app.notify(invited, 'GENERAL', 'notifications.playSession.title',
-                'notifications.playSession.message',
-                jsonb_build_object('name', host.shown_name, 'playSessionId', 'playSession_' || started));
+            perform app.invite_player(host, (given.player ->> 'partner')::uuid, given.place::integer);
         elsif given.player ? 'opponent' then
             insert into public.play_players (session_id, seat, name, is_opponent, status)
             values (started, given.place + 1, given.player ->> 'opponent', true, 'PRESENT');
@@ -142,6 +100,7 @@ begin
                 array(select jsonb_array_elements_text(given.player -> 'anatomy')), 'PRESENT');
         end if;
     end loop;
+    perform app.require_no_blocks(started);
     if jsonb_array_length(others) = 0 then
         insert into public.play_players (session_id, seat, name, is_opponent, status)
         values (started, 2, 'Opponent', true, 'PRESENT');
@@ -203,9 +162,10 @@ begin
 end;
 $$;
 
--- Ends a session.
+-- Ends a session, and the invitations to it.
 create or replace function app.close_play_session(session public.play_sessions, how text) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
+    update public.play_players p set status = 'EXPIRED' where p.session_id = session.id and p.status = 'INVITED';
     update public.play_sessions s set status = how, version = s.version + 1, updated_at = clock_timestamp(),
         ended_at = clock_timestamp()
     where s.id = session.id;
@@ -218,12 +178,16 @@ declare
     session public.play_sessions := app.enter_play_session(wanted);
 begin
     perform app.require_open_session(session);
+    if exists (select from public.play_players p
+        where p.session_id = wanted and p.user_id = app.user_id() and p.status = 'INVITED') then
+        -- G, R, X: the alphabet has them in their order.
+        perform app.require_onboarding(app.user_id(), least(session.level collate "C", wanted_level collate "C"));
+    end if;
     update public.play_players p set status = 'JOINED', confirmed_at = now(), name = n.shown_name,
         anatomy = n.shown_anatomy
     from app.play_name(app.user_id()) n
     where p.session_id = wanted and p.user_id = app.user_id() and p.status = 'INVITED';
     if found then
-        -- G, R, X: the alphabet has them in their order.
         update public.play_sessions s set level = least(s.level collate "C", wanted_level collate "C")
         where s.id = wanted;
         perform app.settle_players(session);
@@ -301,58 +265,13 @@ begin
 end;
 $$;
 
--- Two users play together no more, since `leaver` has ended their connection: sessions of nobody else with an
--- account end, and the leaver leaves the others. The lock of the two is held.
-create or replace function app.part_players(leaver uuid, other uuid) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    session public.play_sessions;
-begin
-    for session in select * from public.play_sessions s where s.ended_at is null and s.id in (
-            select p.session_id from public.play_players p join public.play_players q using (session_id)
-            where p.user_id = leaver and p.status in ('INVITED', 'JOINED')
-                and q.user_id = other and q.status in ('INVITED', 'JOINED'))
-        order by s.id for no key update
-    loop
-        if exists (select from public.play_players p where p.session_id = session.id
-            and p.user_id not in (leaver, other) and p.status in ('INVITED', 'JOINED')) then
-            update public.play_players p set status = 'LEFT' where p.session_id = session.id and p.user_id = leaver;
-            perform app.settle_players(session);
-        else
-            perform app.close_play_session(session, 'ENDED');
-        end if;
-    end loop;
-end;
-$$;
-
--- Somebody who deletes their account leaves the sessions they are in. Returns how many.
-create or replace function app.leave_play_sessions(leaving uuid, at_most integer) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    session public.play_sessions;
-    done integer := 0;
-begin
-    for session in select * from public.play_sessions s where s.ended_at is null and exists (
-            select from public.play_players p
-            where p.session_id = s.id and p.user_id = leaving and p.status in ('INVITED', 'JOINED'))
-        order by s.id limit at_most for no key update
-    loop
-        update public.play_players p set status = 'LEFT' where p.session_id = session.id and p.user_id = leaving;
-        perform app.settle_players(session);
-        done := done + 1;
-    end loop;
-    return done;
-end;
-$$;
-
 revoke execute on function
     app.enter_play_session(uuid), app.require_open_session(public.play_sessions),
-    app.require_turn(public.play_sessions, integer), app.play_name(uuid), app.play_partner(uuid, uuid),
+    app.require_turn(public.play_sessions, integer),
     app.start_play_session(text, text, jsonb, text), app.next_player(public.play_sessions),
     app.settle_players(public.play_sessions), app.close_play_session(public.play_sessions, text),
     app.confirm_play_session(uuid, text), app.lower_play_level(uuid, text, integer),
-    app.leave_play_session(uuid), app.end_play_session(uuid), app.expire_play_sessions(integer),
-    app.leave_play_sessions(uuid, integer), app.part_players(uuid, uuid)
+    app.leave_play_session(uuid), app.end_play_session(uuid), app.expire_play_sessions(integer)
 from public;
 grant execute on function
     app.start_play_session(text, text, jsonb, text), app.confirm_play_session(uuid, text),

@@ -49,6 +49,7 @@ class PlayPlayerStatus(State):
     JOINED = "JOINED", "They play, on a device of their own."
     PRESENT = "PRESENT", "Somebody without an account, who plays on the others' devices."
     LEFT = "LEFT", "They left, or did not want to play."
+    EXPIRED = "EXPIRED", "The session was over before they confirmed."
 
 
 class PlayTurnStatus(State):
@@ -164,14 +165,22 @@ class PlayPlayer(Base):
         Index("ix_play_players_user_id_created_at_id", "user_id", "created_at", "id"),
     )
     access = Access(read=AnyOf(Owner(), Shared("session_id", "play_session")), service=("SELECT",))
-    group = Group("play_session", key="session_id", counts={"status": ("INVITED", "JOINED")})
+    # Who did not confirm in time sees that it is over.
+    group = Group(
+        "play_session", key="session_id", counts={"status": ("INVITED", "JOINED", "EXPIRED")}
+    )
     lifecycle = Lifecycle(
         "status",
         PlayPlayerStatus,
         initial=(PlayPlayerStatus.INVITED, PlayPlayerStatus.JOINED, PlayPlayerStatus.PRESENT),
         transitions={
-            PlayPlayerStatus.INVITED: (PlayPlayerStatus.JOINED, PlayPlayerStatus.LEFT),
+            PlayPlayerStatus.INVITED: (
+                PlayPlayerStatus.JOINED,
+                PlayPlayerStatus.LEFT,
+                PlayPlayerStatus.EXPIRED,
+            ),
             PlayPlayerStatus.JOINED: (PlayPlayerStatus.LEFT,),
+            PlayPlayerStatus.EXPIRED: (PlayPlayerStatus.LEFT,),
         },
     )
     on_erase = (Call("leave_play_sessions"), Delete())

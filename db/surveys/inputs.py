@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from db.core.errors import DomainError, bad_input
+from db.core.texts import problems_of_name, written_name
 from db.surveys.rules import SCALE_LENGTH, WORDS, score_of
 
 MOST_ANSWERS, MOST_OPTIONS = 200, 50
-LONGEST_NAME = 100
 _ITEM = re.compile(r"[A-Z][0-9]{1,3}[ab]?")
 _KEY = re.compile(r"[a-z][a-z_]{0,39}")
 _WANTED = (
@@ -66,8 +66,8 @@ def is_boundary_key(key: str) -> bool:
 
 def problems_of_demographics(given: Mapping[str, Any]) -> Iterator[DomainError]:
     """What is wrong with demographics, each under its column's name."""
-    if "name" in given and not 1 <= len(given["name"].strip()) <= LONGEST_NAME:
-        yield bad_input(f"name must have 1 to {LONGEST_NAME} characters.", "input", "name")
+    if "name" in given:
+        yield from problems_of_name(written_name(given["name"]), "input", "name")
     for column, field in (
         ("anatomy_self", "anatomySelf"),
         ("anatomy_preference", "anatomyPreference"),

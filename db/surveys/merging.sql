@@ -24,6 +24,11 @@ begin
     end loop;
     select * into newest from public.survey_profiles p
     where p.user_id in (guest, member) and p.is_current order by p.created_at desc, p.id desc limit 1;
+    -- It is the newest version, too, whoever made it.
+    update public.survey_profiles p set version = 1 + (select max(o.version) from public.survey_profiles o
+        where o.user_id in (guest, member))
+    where p.id = newest.id and exists (select from public.survey_profiles o
+        where o.user_id in (guest, member) and o.version > newest.version);
     update public.survey_profiles p set is_current = false
     where p.user_id in (guest, member) and p.is_current and p.id <> newest.id;
     update public.survey_answers a set is_current = false

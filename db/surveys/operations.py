@@ -12,6 +12,7 @@ import orjson
 from db.core.commands import FunctionCall, PythonCommand, SqlFunction, call, call_as_service
 from db.core.errors import DomainError, Problems, bad_input, refuse_any
 from db.core.pool import Database, Transaction
+from db.core.texts import written_name
 from db.credits.rules import problems_of_key
 from db.surveys.inputs import accepted_answers, is_boundary_key, problems_of_demographics
 from db.surveys.rules import ProfileScores, ScoredItem, profile_of, unanswered
@@ -145,7 +146,7 @@ def update_demographics(problems: Problems, given: Mapping[str, Any]) -> Functio
     problems.add(problems_of_demographics(there))
     problems.refuse()
     if "name" in there:
-        there["name"] = there["name"].strip()
+        there["name"] = written_name(there["name"])
     return _UPDATE_DEMOGRAPHICS(given=there)
 
 

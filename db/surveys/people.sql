@@ -20,6 +20,7 @@ begin
     on conflict (user_id, item_id) do update
     set kind = excluded.kind, source = 'SET', changed_at = excluded.changed_at
     returning b.id into changed;
+    perform app.tell_partners(actor_id, 'ALL');
     -- By limits partners are compared, by boundaries at items they are not.
     if wanted_item !~ '^[A-Z]' then
         perform app.compare_with_partners(actor_id);
@@ -46,6 +47,7 @@ begin
         updated_at = clock_timestamp()
     where d.user_id = actor_id;
     if found then
+        perform app.tell_of_demographics(actor_id);
         return actor_id;
     end if;
     select f.field into missing
@@ -61,8 +63,16 @@ begin
     values (actor_id, given ->> 'name', coalesce(given ->> 'gender', 'RATHER_NOT_SAY'),
         coalesce(given ->> 'orientation', 'RATHER_NOT_SAY'), coalesce(given ->> 'relationship', 'RATHER_NOT_SAY'),
         app.texts_of(given -> 'anatomy_self'), app.texts_of(given -> 'anatomy_preference'));
+    perform app.tell_of_demographics(actor_id);
     return actor_id;
 end;
+$$;
+
+-- Has partners see that somebody's demographics changed, and the name that follows from them.
+create or replace function app.tell_of_demographics(changed uuid) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select app.rename_in_lists(changed);
+    select app.tell_partners(changed, 'ALL', 'OVERLAPPING', 'DEMOGRAPHICS');
 $$;
 
 -- A JSON list as an array, each text once, in order; null for null.
@@ -91,41 +101,7 @@ begin
 end;
 $$;
 
--- Whether somebody has agreed to every document that has to be agreed to now. Volatile, as those below
--- are, so that a mutation's payload sees what the mutation did.
-create or replace function app.has_consented(owner_id uuid) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    return not exists (
-        select from (
-            select distinct on (d.document_id) d.document_id, d.version, d.is_required from public.legal_documents d
-            where d.effective_at <= now() order by d.document_id, d.effective_at desc, d.version desc) d
-        where d.is_required and not exists (select from public.consents c
-            where c.user_id = owner_id and c.document_id = d.document_id and c.version = d.version));
-end;
-$$;
-
--- Whether somebody has said who they are, so that they may play.
-create or replace function app.has_demographics(owner_id uuid) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    return exists (select from public.demographics d where d.user_id = owner_id);
-end;
-$$;
-
--- Whether somebody has a profile, so that what they are offered is chosen for them.
-create or replace function app.has_survey_profile(owner_id uuid) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    return exists (select from public.survey_profiles p where p.user_id = owner_id);
-end;
-$$;
-
-revoke execute on function app.set_boundary(text, text), app.update_demographics(jsonb), app.texts_of(jsonb),
-    app.record_consent(text, text), app.has_consented(uuid), app.has_demographics(uuid),
-    app.has_survey_profile(uuid) from public;
+revoke execute on function app.set_boundary(text, text), app.update_demographics(jsonb),
+    app.tell_of_demographics(uuid), app.texts_of(jsonb), app.record_consent(text, text) from public;
 grant execute on function app.set_boundary(text, text), app.update_demographics(jsonb),
     app.record_consent(text, text) to authenticated;
--- Documents name them whoever asks; they read as their caller.
-grant execute on function app.has_consented(uuid), app.has_demographics(uuid), app.has_survey_profile(uuid)
-to anon, authenticated;

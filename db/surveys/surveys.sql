@@ -47,6 +47,7 @@ declare
     earlier uuid;
 begin
     perform from public.users u where u.id = actor_id for no key update;
+    perform app.require_consents(actor_id);
     select r.id into started from public.survey_runs r
     where r.user_id = actor_id and r.survey_id = wanted and r.status = 'IN_PROGRESS' for update;
     if found then
@@ -98,6 +99,7 @@ begin
     if run.status <> 'IN_PROGRESS' then
         perform app.refuse_ended_survey_run();
     end if;
+    perform app.require_consents(run.user_id);
     select a.index, i.id is null as is_foreign, i.kind, i.options into fault
     from jsonb_to_recordset(answers) a (item_id text, value jsonb, index integer)
         left join public.survey_items i on i.survey_id = run.survey_id and i.item_id = a.item_id
@@ -142,6 +144,9 @@ declare
 begin
     perform from public.users u where u.id = app.required_user_id() for no key update;
     run := app.enter_survey_run(wanted);
+    if run.status = 'IN_PROGRESS' then
+        perform app.require_consents(run.user_id);
+    end if;
     return jsonb_build_object('status', run.status, 'form', run.form,
         'profile_id', (select p.id from public.survey_profiles p where p.run_id = wanted),
         'items', (select coalesce(jsonb_agg(jsonb_build_object('item_id', i.item_id, 'kind', i.kind,
@@ -186,6 +191,7 @@ begin
     delete from public.survey_runs r using public.survey_profiles p
     where p.user_id = run.user_id and r.id = p.run_id
         and p.version <= (select max(n.version) from public.survey_profiles n where n.user_id = run.user_id) - kept;
+    perform app.tell_partners(run.user_id, 'ALL', 'OVERLAPPING');
     perform app.compare_with_partners(run.user_id);
     return made;
 end;
@@ -220,7 +226,8 @@ begin
     if run.status = 'SUBMITTED' then
         perform app.refuse_ended_survey_run();
     elsif run.status = 'IN_PROGRESS' then
-        update public.survey_runs r set status = 'ABANDONED', ended_at = clock_timestamp() where r.id = wanted;
+        update public.survey_runs r set status = 'ABANDONED', answered_count = 0, ended_at = clock_timestamp()
+        where r.id = wanted;
         delete from public.survey_answers a where a.run_id = wanted;
     end if;
     return wanted;
@@ -235,7 +242,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
         where r.status = 'IN_PROGRESS' and r.saved_at < now() - interval '30 days'
         order by r.saved_at limit at_most for update skip locked
     ), ended as (
-        update public.survey_runs r set status = 'ABANDONED', ended_at = clock_timestamp()
+        update public.survey_runs r set status = 'ABANDONED', answered_count = 0, ended_at = clock_timestamp()
         from stale s where r.id = s.id returning r.id
     ), gone as (
         delete from public.survey_answers a using ended e where a.run_id = e.id

@@ -18,6 +18,7 @@ from db.core.errors import (
     ErrorCode,
     InputRefused,
     InsufficientCredits,
+    OnboardingRequired,
     PaymentRequired,
     PlanCost,
     PlanLimitReached,
@@ -26,6 +27,7 @@ from db.core.errors import (
 )
 from db.core.outages import cannot_serve, unavailable
 from db.core.retries import RETRIED
+from graph.shared.onboarding import OnboardingStep
 from graph.shared.traffic import tell
 
 # A NUL in a text or in JSON: PostgreSQL cannot hold it, JSON and GraphQL can spell it.
@@ -99,6 +101,17 @@ class PlanRequiredError(UserError):
 
     plan_id: strawberry.ID | None = strawberry.field(
         description="The global id of the cheapest plan that does; null when none does."
+    )
+
+
+@strawberry.type(
+    name="OnboardingRequired", description="Something is to be done first, once for all."
+)
+class OnboardingRequiredError(UserError):
+    """A UserError that says what."""
+
+    next_step: OnboardingStep = strawberry.field(
+        description="What is to be done; the message says of what, and with which mutation."
     )
 
 
@@ -188,6 +201,8 @@ def _refusal(error: PostgresError) -> DomainError:
     path = tuple(detail.get("path", ()))
     if code is ErrorCode.PLAN_REQUIRED:
         return PlanRequired(error.message, detail["plan_id"], path)
+    if code is ErrorCode.ONBOARDING_REQUIRED:
+        return OnboardingRequired(error.message, detail["next_step"], path)
     return DomainError(code, error.message, path)
 
 
@@ -233,6 +248,13 @@ def user_error(error: DomainError) -> UserError:
     if isinstance(error, PlanRequired):
         plan_id = strawberry.ID(f"plan_{error.plan_id}") if error.plan_id else None
         return PlanRequiredError(code=error.code, message=error.message, path=path, plan_id=plan_id)
+    if isinstance(error, OnboardingRequired):
+        return OnboardingRequiredError(
+            code=error.code,
+            message=error.message,
+            path=path,
+            next_step=OnboardingStep[error.next_step],
+        )
     if isinstance(error, PlanLimitReached):
         better = strawberry.ID(f"organizationPlan_{error.plan_id}") if error.plan_id else None
         return PlanLimitReachedError(

@@ -53,6 +53,8 @@ PARTS: Mapping[str, Parts] = {
     "export_ready": Parts(closing="secure_account", details=("expires_at",)),
     "identity_linked": Parts(closing="remove_added", details=_WHERE_FROM),
     "api_key_created": Parts(closing="end_keys", details=("name", *_WHERE_FROM)),
+    "subscription_payment_failed": Parts(details=("name", "expires_at")),
+    "subscription_ended": Parts(details=("name",)),
     "alert_firing": Parts(details=_MEASURED),
     "alert_over": Parts(details=_MEASURED),
 }

@@ -42,6 +42,7 @@ WRITING = {
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
     "anon": {
+        "app.documents_in_force()",
         "app.has_consented(uuid)",
         "app.has_demographics(uuid)",
         "app.has_high_quality(uuid)",
@@ -76,6 +77,8 @@ CALLABLE = {
         "app.answer(uuid,text,jsonb)",
         "app.accept_invitation(uuid)",
         "app.abandon_survey(uuid)",
+        "app.documents_in_force()",
+        "app.turn_diagnostics(uuid)",
         "app.has_consented(uuid)",
         "app.has_demographics(uuid)",
         "app.has_survey_profile(uuid)",
@@ -107,6 +110,7 @@ CALLABLE = {
         "app.disconnect_partner(uuid)",
         "app.reconnect_partner(uuid)",
         "app.remove_partner(uuid)",
+        "app.unblock_partner(uuid)",
         "app.request_partner(text,text)",
         "app.reread_sharing_ids(uuid,text[])",
         "app.set_sharing(uuid,text)",
@@ -147,6 +151,9 @@ CALLABLE = {
         "app.reread_organization_ids(uuid,text[])",
         "app.revoke_invitation(uuid)",
         "app.select_organization(uuid)",
+        "app.billing_customer(uuid,text)",
+        "app.open_subscription(uuid,text,text,integer,text,text)",
+        "app.subscription_to_change(uuid,text)",
         "app.limit_of_plan(organization_plans,text,integer)",
         "app.plan_limit(text,text,integer)",
         "app.plan_usage(uuid,text,integer)",

@@ -40,6 +40,7 @@ from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
 from db.referrals.tables import ReferralStatus
+from db.subscriptions.tables import ProviderSubscriptionStatus
 from db.surveys.tables import SurveyRunStatus
 from db.sync.tables import SyncConflictStatus
 from db.uploads.tables import UploadStatus
@@ -87,6 +88,10 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     ),
     # The first user has a row of one partner already.
     "partners": lambda _: {"partner_id": NEWCOMER.user_id},
+    "provider_subscriptions": lambda state: {
+        "user_id": NEWCOMER.user_id,
+        "grace_ends_at": LATER if state is ProviderSubscriptionStatus.PAST_DUE else None,
+    },
     "payment_disputes": lambda state: {"closed_at": None if state is DisputeStatus.OPEN else LATER},
     "refund_requests": lambda state: {
         "ended_at": None if state is RefundRequestStatus.REQUESTED else LATER

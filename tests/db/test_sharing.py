@@ -77,6 +77,7 @@ NOT_PARTNERS = (
     "who was removed",
     "who left",
     "blocked",
+    "who is leaving",
     "friend of a partner",
     "stranger",
     "anonymous",

@@ -20,6 +20,7 @@ class StubRequest:
     given: dict[str, str]
     headers: dict[str, str]
     body: str = ""
+    method: str = "GET"
 
 
 StubAnswer = tuple[int, Any]
@@ -48,11 +49,14 @@ def stub_server() -> Iterator[Stub]:
         def do_POST(self) -> None:
             self.answer(self.rfile.read(int(self.headers.get("content-length", 0))).decode())
 
+        def do_DELETE(self) -> None:
+            self.do_POST()
+
         def answer(self, form: str) -> None:
             parts = urlsplit(self.path)
             given = dict(parse_qsl(parts.query)) | dict(parse_qsl(form))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = StubRequest(parts.path, given, headers, form)
+            request = StubRequest(parts.path, given, headers, form, self.command)
             stub.asked.append(request)
             make = stub.answers.get(parts.path, lambda _: (404, {}))
             status, body = make(request)

@@ -61,33 +61,42 @@ class FakeStripe:
     def _once(self, request: StubRequest, make: Any) -> StubAnswer:
         """An answer, the same for the same key; Stripe refuses a key with other parameters."""
         if request.headers.get("authorization") != f"Bearer {SECRET_KEY}":
-            return 401, _error("invalid_request_error", "api_key_invalid")
+            return 401, error("invalid_request_error", "api_key_invalid")
         if self.fails_next:
-            return self.fails_next.pop(), _error("api_error", "down")
+            return self.fails_next.pop(), error("api_error", "down")
         key = request.headers["idempotency-key"]
         if key in self.remembered:
             asked, answer = self.remembered[key]
             if asked != request.body:
-                return 400, _error("idempotency_error", "idempotency_key_reused")
+                return 400, error("idempotency_error", "idempotency_key_reused")
             return answer
         answer = make(request.given)
         self.remembered[key] = (request.body, answer)
         return answer
 
     def customer(self, given: dict[str, str]) -> StubAnswer:
-        self.customers.append(given["metadata[user_id]"])
+        self.customers.append(given.get("metadata[user_id]") or given["metadata[organization_id]"])
         return 200, {"id": f"cus_{uuid4().hex}", "object": "customer"}
 
     def session(self, given: dict[str, str]) -> StubAnswer:
+        if given["mode"] == "subscription":
+            return self.begin_subscription(given)
         if "line_items[0][price]" in given:
             subtotal, currency = self.price_cents[given["line_items[0][price]"]], "usd"
         else:
             data = "line_items[0][price_data]"
             subtotal, currency = int(given[f"{data}[unit_amount]"]), given[f"{data}[currency]"]
         session_id = f"cs_test_{uuid4().hex}"
-        made = checkout_session(session_id, subtotal, currency, _metadata(given))
+        made = checkout_session(session_id, subtotal, currency, metadata_of(given))
         made["url"] = f"https://checkout.stripe.test/{session_id}"
         made["customer"] = given["customer"]
+        return self.open_session(made)
+
+    def begin_subscription(self, given: dict[str, str]) -> StubAnswer:
+        raise NotImplementedError("FakeBilling has subscriptions")
+
+    def open_session(self, made: dict[str, Any]) -> StubAnswer:
+        session_id = made["id"]
         self.sessions[session_id] = made
         self.stub.answers[f"{SESSIONS}/{session_id}"] = lambda _: (200, self._expanded(session_id))
         self.stub.answers[f"{SESSIONS}/{session_id}/expire"] = lambda _: self._expire(session_id)
@@ -96,7 +105,7 @@ class FakeStripe:
     def refund(self, given: dict[str, str]) -> StubAnswer:
         charge = self.charges[given["payment_intent"]]
         if charge["amount_refunded"] + int(given["amount"]) > charge["amount"]:
-            return 400, _error("invalid_request_error", "charge_already_refunded")
+            return 400, error("invalid_request_error", "charge_already_refunded")
         charge["amount_refunded"] += int(given["amount"])
         refund = {"id": f"re_{uuid4().hex}", "object": "refund", "status": "succeeded"}
         is_whole = given.get("expand[0]") == "charge"
@@ -198,7 +207,8 @@ def signature(body: bytes, at: datetime, secret: str = WEBHOOK_SECRET) -> str:
     return f"t={seconds},v1={signed},v0={'0' * 64}"
 
 
-def _metadata(given: dict[str, str]) -> dict[str, str]:
+def metadata_of(given: dict[str, str]) -> dict[str, str]:
+    """The metadata of what is asked for."""
     return {
         name[len("metadata[") : -1]: value
         for name, value in given.items()
@@ -206,7 +216,8 @@ def _metadata(given: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _error(kind: str, code: str) -> dict[str, Any]:
+def error(kind: str, code: str) -> dict[str, Any]:
+    """What Stripe says of what it does not do."""
     return {"error": {"type": kind, "code": code, "message": "no"}}
 
 

@@ -13,6 +13,8 @@ from payments.checkouts import checkouts_of
 from payments.refunds import refunds_of
 from payments.sandbox import SandboxProvider
 
+from .subscribing import bill_of_nobody
+
 CREDITS = 'productId: "credits-50"'
 BUYING = f'{CREDITS}, provider: "sandbox", idempotencyKey: "k"'
 
@@ -187,6 +189,7 @@ def portal_of(code: ErrorCode, *, has_bought: bool) -> Any:
 PROVOKED: dict[str, dict[str, Any]] = {
     "createBillingPortal": {
         "BAD_USER_INPUT": '{returnUrl: "nowhere"}',
+        "NOT_FOUND": bill_of_nobody,
         "INVALID_STATE": portal_of(ErrorCode.INVALID_STATE, has_bought=False),
         "REDIRECT_NOT_ALLOWED": '{returnUrl: "app://paid"}',
         "PROVIDER_NOT_CONFIGURED": '{provider: "sandbox"}',

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from ..attuned import load_surveys, onboard
 from .chat_errors import switched_off
 
 SESSION_SQL = """
@@ -70,13 +71,47 @@ def in_session(given: str, *, version: int | None = 1, prepare: str = "", **sess
     return provoke
 
 
+def onboarded(given: str) -> Any:
+    """An input of somebody who may play."""
+
+    async def provoke(stage: Any) -> str:
+        await onboard(stage.owner, stage.actor.user_id)
+        return given
+
+    return provoke
+
+
+async def without_consents(stage: Any) -> None:
+    """Has somebody agree to nothing, where there are documents to agree to."""
+    await load_surveys(stage.owner)
+    await stage.owner.execute("delete from consents where user_id = $1", stage.actor.user_id)
+
+
+async def disagreeing(stage: Any) -> str:
+    await without_consents(stage)
+    await stage.owner.execute(AI_WRITES, 10)
+    return f'{{sessionId: "{await play_session(stage.owner, stage.actor.user_id)}"}}'
+
+
+async def not_onboarded(stage: Any) -> str:
+    await without_consents(stage)
+    return "{level: G}"
+
+
+async def invited_not_onboarded(stage: Any) -> str:
+    await without_consents(stage)
+    return str(await in_session("", version=None, status="WAITING", player="INVITED")(stage))
+
+
 async def many_sessions(stage: Any) -> str:
+    await onboard(stage.owner, stage.actor.user_id)
     for _ in range(20):
         await play_session(stage.owner, stage.actor.user_id)
     return "{level: G}"
 
 
 async def started(stage: Any) -> str:
+    await onboard(stage.owner, stage.actor.user_id)
     assert await stage.codes("startPlaySession", '{level: G, idempotencyKey: "k"}') == []
     return '{level: R, idempotencyKey: "k"}'
 
@@ -89,6 +124,7 @@ on conflict (id) do update set written_activities = $1
 
 async def asked_often(stage: Any) -> str:
     """A session for which an AI has been asked three times."""
+    await onboard(stage.owner, stage.actor.user_id)
     await stage.owner.execute(AI_WRITES, 10)
     found = await play_session(stage.owner, stage.actor.user_id)
     await stage.owner.execute(
@@ -99,6 +135,7 @@ async def asked_often(stage: Any) -> str:
 
 async def asked_with_a_key(stage: Any) -> str:
     """The key of a request for another session."""
+    await onboard(stage.owner, stage.actor.user_id)
     await stage.owner.execute(AI_WRITES, 10)
     one, other = [await play_session(stage.owner, stage.actor.user_id) for _ in range(2)]
     given = f'{{sessionId: "{one}", idempotencyKey: "k"}}'
@@ -131,13 +168,15 @@ def on_turn(given: str = "") -> dict[str, Any]:
 PROVOKED: dict[str, dict[str, Any]] = {
     "startPlaySession": {
         "BAD_USER_INPUT": '{level: G, players: [{name: " "}]}',
-        "NOT_FOUND": f'{{level: G, players: [{{partnerId: "partner_{UUID(int=1)}"}}]}}',
+        "NOT_FOUND": onboarded(f'{{level: G, players: [{{partnerId: "partner_{UUID(int=1)}"}}]}}'),
+        "ONBOARDING_REQUIRED": not_onboarded,
         "LIMIT_EXCEEDED": many_sessions,
         "IDEMPOTENCY_CONFLICT": started,
     },
     "confirmPlaySession": {
         "NOT_FOUND": f"{{id: {NOBODYS}}}",
         "INVALID_STATE": in_session("", version=None, status="ENDED"),
+        "ONBOARDING_REQUIRED": invited_not_onboarded,
     },
     "leavePlaySession": {"NOT_FOUND": f"{{id: {NOBODYS}}}"},
     "endPlaySession": {
@@ -162,6 +201,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "CONFIRMATION_REQUIRED": in_session("", version=NO_VERSION, status="WAITING"),
         "AI_DISABLED": switched_off(lambda _, __: f"{{sessionId: {NOBODYS}}}"),
         "PROVIDER_NOT_CONFIGURED": in_session("", version=NO_VERSION),
+        "ONBOARDING_REQUIRED": disagreeing,
         "LIMIT_EXCEEDED": asked_often,
         "IDEMPOTENCY_CONFLICT": asked_with_a_key,
     },

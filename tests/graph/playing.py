@@ -11,6 +11,7 @@ import asyncpg
 
 from db.core.actor import Actor
 
+from ..attuned import onboard
 from .conftest import Ask
 
 SESSION = """playSession { id status version level turnCount nudge { options }
@@ -50,6 +51,8 @@ class Play:
 
     async def __call__(self, call: str, actor: Actor, /, **variables: Any) -> Any:
         """The answer of a call, or its top-level error's code."""
+        if call in ("start", "confirm"):
+            await onboard(self.owner, actor.user_id)
         answer = await self.ask(CALLS[call], variables, actor=actor)
         if "errors" in answer:
             return answer["errors"][0]["extensions"]["code"]

@@ -52,6 +52,7 @@ from . import (
     play_errors,
     purchase_errors,
     referral_errors,
+    subscribing,
     survey_errors,
     sync_errors,
     workflow_errors,
@@ -979,6 +980,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "disconnectPartner": {"NOT_FOUND": NO_PARTNER},
     "removePartner": {"NOT_FOUND": NO_PARTNER},
     "blockPartner": {"NOT_FOUND": NO_PARTNER},
+    "unblockPartner": {"NOT_FOUND": f'{{blockId: "partnerBlock_{UUID(int=1)}"}}'},
     "reconnectPartner": {
         "BAD_USER_INPUT": of_partner("CONNECTED"),
         "NOT_FOUND": NO_PARTNER,
@@ -1011,6 +1013,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     **purchase_errors.PROVOKED,
     **survey_errors.PROVOKED,
     **sync_errors.PROVOKED,
+    **subscribing.PROVOKED,
     **workflow_errors.PROVOKED,
     **play_errors.PROVOKED,
     **referral_errors.PROVOKED,

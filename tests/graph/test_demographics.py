@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from ..attuned import load_surveys
+from ..attuned import load_surveys, onboard
 from ..conftest import MakeUser
 from .conftest import Ask
 
@@ -24,9 +24,11 @@ FIRST = {"name": " Ada ", "anatomySelf": ["VAGINA", "BREASTS"], "anatomyPreferen
 
 
 async def test_who_somebody_is_takes_a_name_and_anatomy_first(
-    ask: Ask, make_user: MakeUser
+    ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
     actor = await make_user()
+    await onboard(owner, actor.user_id)
+    await owner.execute("delete from demographics where user_id = $1", actor.user_id)
 
     async def update(**given: Any) -> Any:
         return (await ask(UPDATE, {"input": given}, actor=actor))["data"]["answer"]
@@ -97,6 +99,15 @@ async def test_the_version_in_force_is_the_newest_whose_time_has_come(
         one["version"] for one in found if one["documentId"] == document and one["isInForce"]
     ]
     assert in_force == ["2"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "A\u202eda", "A\nda", "\u200b"])
+async def test_a_name_is_one_line_that_can_be_seen(
+    ask: Ask, make_user: MakeUser, name: str
+) -> None:
+    given = FIRST | {"name": name}
+    payload = (await ask(UPDATE, {"input": given}, actor=await make_user()))["data"]["answer"]
+    assert payload["errors"] == [{"code": "BAD_USER_INPUT", "path": ["input", "name"]}]
 
 
 @pytest.mark.parametrize("call", [UPDATE, AGREE])

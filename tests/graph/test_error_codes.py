@@ -442,6 +442,7 @@ PROVOKED: dict[str, Provoke] = {
     "PAYMENT_REQUIRED": mutation('changePlan(input: {planId: "pro"})'),
     "STALE_TURN": playing("drawActivity", "STALE_TURN"),
     "CONFIRMATION_REQUIRED": playing("drawActivity", "CONFIRMATION_REQUIRED"),
+    "ONBOARDING_REQUIRED": playing("startPlaySession", "ONBOARDING_REQUIRED"),
     "NO_ACTIVITY_LEFT": playing("drawActivity", "NO_ACTIVITY_LEFT"),
     "TOOL_INACTIVE": tool_inactive,
     "PLAN_REQUIRED": plan_required,

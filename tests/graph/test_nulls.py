@@ -23,6 +23,7 @@ from server.services import Services
 from settings import Settings
 from tests import photos
 
+from ..attuned import onboard
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
 from .billing_errors import open_portal, paid_order
@@ -30,6 +31,7 @@ from .conftest import Ask
 from .identity_errors import code_of
 from .play_errors import AI_WRITES, drawn_session
 from .referral_errors import redeemed_code
+from .subscribing import SELL, sell
 from .workflow_errors import made as made_workflow
 
 SCHEMA = build_schema()._schema
@@ -52,6 +54,11 @@ TABLES = {
     "confirmEmail": "users",
     "createApiKey": "api_keys",
     "createBillingPortal": "orders",
+    "createSubscription": "provider_subscriptions",
+    "previewPlanChange": "provider_subscriptions",
+    "changeSubscription": "provider_subscriptions",
+    "cancelSubscription": "provider_subscriptions",
+    "resumeSubscription": "provider_subscriptions",
     "createCheckout": "orders",
     "createGeneration": "generations",
     "createProfile": "profiles",
@@ -117,6 +124,7 @@ delete from skin_colors where hex_code = '#0a1b2c';
 delete from hairstyles where id = 'given-nulls';
 delete from plans where id = 'given-nulls';
 delete from products where id = 'given-nulls';
+update products set is_active = false where id = 'pro-renewed';
 delete from tools where id = 'given-nulls';
 delete from translations where key = 'tests.given.nulls';
 """
@@ -134,7 +142,19 @@ NOT_STORED = {
     ("confirmEmail", "email"),
     ("confirmEmail", "signUpToken"),
     ("createApiKey", "idempotencyKey"),
+    ("createBillingPortal", "organizationId"),
     ("createBillingPortal", "returnUrl"),
+    ("createSubscription", "organizationId"),
+    ("createSubscription", "successUrl"),
+    ("createSubscription", "cancelUrl"),
+    *(
+        (name, field)
+        for name in ("previewPlanChange", "changeSubscription")
+        for field in ("organizationId", "planId", "interval", "seats")
+    ),
+    ("changeSubscription", "proratedAt"),
+    ("cancelSubscription", "organizationId"),
+    ("resumeSubscription", "organizationId"),
     ("completeActivity", "feedback"),
     ("confirmPlaySession", "level"),
     ("createUser", "password"),
@@ -198,6 +218,23 @@ def document(name: str) -> str:
     )
 
 
+async def renewed(
+    ask: Ask, owner: asyncpg.Connection, services: Services, actor: Actor
+) -> dict[str, Any]:
+    """What has begun a subscription of the user's, which is to end with its period."""
+    await owner.execute(SELL)
+    sell(services)
+    given = {"planId": "pro", "idempotencyKey": "renewed"}
+    answer = await ask(document("createSubscription"), {"input": given}, actor=actor)
+    assert answer["data"]["createSubscription"]["errors"] == []
+    await owner.execute(
+        "update provider_subscriptions set status = 'ACTIVE', cancel_at_period_end = true,"
+        " provider_subscription_id = 'sub_' || id where user_id = $1",
+        actor.user_id,
+    )
+    return given
+
+
 @pytest.fixture
 async def valid(
     ask: Ask,
@@ -234,6 +271,7 @@ async def valid(
         return OneTimeCodes(settings).link_token(code_id)
 
     await owner.execute(AI_WRITES, 10)
+    await onboard(owner, actor.user_id)
     create = document("createActivity").replace("errors", "activity { id } errors")
     activity = (await ask(create, {"input": ACTIVITY}, actor=actor))["data"]["createActivity"]
     inputs = {
@@ -269,6 +307,11 @@ async def valid(
             "idempotencyKey": "k",
         },
         "createBillingPortal": {"provider": await open_portal(services, owner, actor.user_id)},
+        "createSubscription": await renewed(ask, owner, services, actor),
+        "previewPlanChange": {},
+        "changeSubscription": {"idempotencyKey": "k"},
+        "cancelSubscription": {},
+        "resumeSubscription": {},
         "createCheckout": {
             "productId": "credits-50",
             "provider": "sandbox",

@@ -39,7 +39,14 @@ NODES = f"""query($ids: [ID!]!) {{ nodes(ids: $ids) {{ __typename
 FIND = """query($id: ID!) { viewer { partners(where: {surveyProfile: {id: {eq: $id}}}) {
   nodes { id } } } }"""
 WATCH = f"subscription {{ partnersChanged {{ kind partner {{ {PARTNER} }} }} }}"
-NOT_CONNECTED = ("ex-partner", "who was removed", "who left", "blocked", "stranger")
+NOT_CONNECTED = (
+    "ex-partner",
+    "who was removed",
+    "who left",
+    "blocked",
+    "who is leaving",
+    "stranger",
+)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from db.core.actor import Actor
 from db.core.pool import Database
 from jobs.surveys import end_stale_surveys
 
-from ..attuned import SURVEY, full_answers, load_surveys, short_answers
+from ..attuned import SURVEY, full_answers, onboard, short_answers
 from ..conftest import MakeUser
 from .conftest import Ask
 
@@ -87,11 +87,15 @@ class Person:
         return {one["itemId"]: one["value"] for one in found["answers"]}
 
 
+async def newly(ask: Ask, owner: asyncpg.Connection, actor: Actor) -> Person:
+    """Somebody who has agreed to the documents, where there is a survey."""
+    await onboard(owner, actor.user_id, limits=False)
+    return Person(ask, actor)
+
+
 @pytest.fixture
 async def person(ask: Ask, make_user: MakeUser, owner: asyncpg.Connection) -> Person:
-    """Somebody new, where there is a survey."""
-    await load_surveys(owner)
-    return Person(ask, await make_user())
+    return await newly(ask, owner, await make_user())
 
 
 async def test_everybody_reads_the_surveys(ask: Ask, person: Person) -> None:
@@ -144,7 +148,7 @@ async def test_a_short_survey_makes_a_profile_that_is_ready_to_plot(person: Pers
 async def test_another_device_resumes_and_a_guest_may_too(
     ask: Ask, make_user: MakeUser, person: Person, owner: asyncpg.Connection
 ) -> None:
-    guest = Person(ask, await make_user())
+    guest = await newly(ask, owner, await make_user())
     await owner.execute(
         "update users set is_anonymous = true, email = null, email_key = null where id = $1",
         guest.actor.user_id,
@@ -316,7 +320,7 @@ async def test_an_abandoned_run_loses_its_answers_and_the_next_one_is_new(person
 async def test_a_run_that_nobody_goes_on_with_is_abandoned_after_30_days(
     person: Person, ask: Ask, make_user: MakeUser, owner: asyncpg.Connection, database: Database
 ) -> None:
-    other = Person(ask, await make_user())
+    other = await newly(ask, owner, await make_user())
     old, young = (await person.start())["id"], (await other.start())["id"]
     for run, days in ((old, 31), (young, 29)):
         await owner.execute(
@@ -348,7 +352,7 @@ async def test_a_version_that_is_withdrawn_goes_on_for_those_in_it(
     assert (await person.start("FULL", version))["id"] == run["id"]
     assert (await person.save(run["id"], [{"itemId": "A1", "value": 5}]))["errors"] == []
     assert (await person("submit", run=run["id"]))["surveyProfile"]["version"] == 1
-    newcomer = Person(ask, await make_user())
+    newcomer = await newly(ask, owner, await make_user())
     for somebody in (person, newcomer):
         payload = await somebody("start", survey=version, form="FULL")
         assert payload["errors"] == [{"code": "NOT_FOUND", "path": ["input", "surveyId"]}]
@@ -381,7 +385,7 @@ async def test_nobody_reaches_the_runs_of_others(
 async def test_a_guests_surveys_become_the_members(
     person: Person, ask: Ask, make_user: MakeUser, owner: asyncpg.Connection
 ) -> None:
-    guest = Person(ask, await make_user())
+    guest = await newly(ask, owner, await make_user())
     await person.submitted(short_answers(A1=1))
     await guest.submitted(short_answers(A1=2))
     newest = await guest.submitted(short_answers(A1=3, B3a="NO"))
@@ -410,3 +414,10 @@ async def test_a_guests_surveys_become_the_members(
     assert await owner.fetchval(current, person.actor.user_id) == 13
     # The member goes on as before.
     assert (await person.submitted(short_answers()))["version"] == 4
+
+
+async def test_a_run_that_is_given_up_has_no_answers(person: Person) -> None:
+    run = await person.start()
+    await person.save(run["id"], short_answers()[:3])
+    given_up = (await person("abandon", run=run["id"]))["surveyRun"]
+    assert (given_up["answeredCount"], given_up["answers"]) == (0, [])

@@ -56,6 +56,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "export_ready": {**EVENT, "expires_at": datetime(2031, 2, 3, 4, 5, tzinfo=UTC)},
     "identity_linked": {**EVENT, "provider": "Google"},
     "api_key_created": {**EVENT, "name": "Deploy"},
+    "subscription_payment_failed": {
+        **EVENT,
+        "plan": "Pro",
+        "name": "Straße & Söhne",
+        "expires_at": datetime(2031, 2, 3, 4, 5, tzinfo=UTC),
+    },
+    "subscription_ended": {**EVENT, "plan": "Pro", "name": "Straße & Söhne"},
     "alert_firing": {**EVENT, "alert": "ai-latency", "measured": 6.24, "threshold": 5},
     "alert_over": {**EVENT, "alert": "sync-failures", "measured": 0.0126, "threshold": 0.05},
 }

@@ -22,7 +22,7 @@ from jobs.providers import choose_providers
 from jobs.providers.activity_prompt import activity_prompt
 from settings import Settings
 
-from ..attuned import load_surveys
+from ..attuned import load_surveys, onboard
 from ..conftest import MakeUser
 from ..db.test_written_activities import ENTRY
 from ..fakes.gemini import ANALYSIS_MODEL, FakeGemini
@@ -42,7 +42,8 @@ class Writing:
         self.session: UUID
 
     async def begin(self, *actors: Actor, level: str = "R") -> None:
-        """Starts it."""
+        """Starts it, where all have agreed."""
+        await onboard(self.owner, *(actor.user_id for actor in actors), limits=False)
         self.session = await self.owner.fetchval(
             "insert into play_sessions (level, status, turn_player_id)"
             " values ($1, 'ACTIVE', app.uuid_v7()) returning id",

@@ -28,11 +28,13 @@ from payments.base import (
     PaymentPending,
     PaymentSucceeded,
     Refunded,
+    SubscriptionCheckoutEnded,
 )
 from payments.checkouts import Checkouts
 from payments.inbox import WebhookInbox
 from payments.refunds import Refunds
 from payments.stripe import RETURN_PATH, StripeProvider, make_stripe
+from payments.stripe_billing_events import StripeChanged
 from server.stripe_return import StripeReturn
 from settings import Settings
 from tests.fakes import stripe
@@ -96,7 +98,22 @@ SAYS: list[tuple[str, dict[str, Any], list[type]]] = [
     ("customer.created", {"id": "cus_1"}, []),
     # What the same account sells by a payment link, whoever's order its reference names.
     ("checkout.session.completed", session(**PAID) | {"metadata": {}}, []),
-    ("charge.refunded", charged() | {"metadata": None}, []),
+    # What an invoice asked for, perhaps: Stripe is asked.
+    ("charge.refunded", charged(id="ch_1") | {"metadata": None}, [StripeChanged]),
+    ("checkout.session.completed", session(mode="subscription", **PAID), []),
+    (
+        "checkout.session.completed",
+        session(mode="subscription", subscription="sub_1", **PAID),
+        [StripeChanged],
+    ),
+    (
+        "checkout.session.expired",
+        session(mode="subscription", status="expired"),
+        [SubscriptionCheckoutEnded],
+    ),
+    ("customer.subscription.updated", {"id": "sub_1"}, [StripeChanged]),
+    ("invoice.payment_failed", {"id": "in_1"}, [StripeChanged]),
+    ("invoice.upcoming", {"object": "invoice"}, []),
 ]
 
 
@@ -110,7 +127,7 @@ async def test_each_event_says_what_happened(
     assert [type(event) for event in notice.events] == expected
     assert (notice.kind, notice.is_test) == (kind, True)
     for event in notice.events:
-        assert set(event.references) <= {"cs_test_1", "pi_1"}
+        assert set(event.references) <= {"cs_test_1", "pi_1", "ch_1", "sub_1", "in_1"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from db.core.pool import Database
 from ...db.states import rows_with_a_past
 from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
+from .bill_rows import add_bill_rows, bill_ids
 from .chat_rows import add_chat_rows, chat_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
@@ -29,6 +30,7 @@ OWN_PAGES = (
     "exports",
     "generations",
     "identities",
+    "invoices",
     "memberships",
     "notifications",
     "passkeys",
@@ -531,6 +533,9 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
     async with rows_with_a_past(owner, "organization_invitations"):
         await _organizations(owner, ADA, (GUEST, "VIEWER"))
         await _organizations(owner, STRANGER)
+    async with rows_with_a_past(owner, "provider_subscriptions", "provider_invoices"):
+        await add_bill_rows(owner, ADA)
+        await add_bill_rows(owner, STRANGER)
     for user in (ADA, STRANGER):
         await add_workflow_rows(owner, user)
     async with rows_with_a_past(owner, "partners", "partner_requests"):
@@ -602,6 +607,8 @@ async def _described(owner: asyncpg.Connection) -> World:
         **sync_ids(ADA),
         **workflow_ids(ADA),
         **chat_ids(ADA),
+        **bill_ids(ADA),
+        "OrganizationPlan": ["organizationPlan_free", "organizationPlan_starter"],
         "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
         "Compatibility": [f"compatibility_{known(ADA, 'partner', n)}" for n in range(2)],
         "AiRequestLog": [f"aiRequestLog_{known(ADA, 'ai request log', n)}" for n in range(2)],
@@ -655,6 +662,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         *(ids[0] for ids in account_ids(STRANGER).values()),
         *(ids[0] for ids in play_ids(STRANGER).values()),
         *(ids[0] for ids in chat_ids(STRANGER).values()),
+        *(ids[0] for ids in bill_ids(STRANGER).values()),
         *(ids[0] for ids in sync_ids(STRANGER).values()),
         *(ids[0] for ids in workflow_ids(STRANGER).values()),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),

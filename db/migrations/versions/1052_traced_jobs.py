@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "1041"
-down_revision = "1040"
+revision = "1052"
+down_revision = "1051"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""Subscriptions that a payment provider renews, and its invoices."""

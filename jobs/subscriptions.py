@@ -1,0 +1,74 @@
+"""Jobs of subscriptions: graces that are over, providers that were not heard of, and what ends."""
+
+from __future__ import annotations
+
+import structlog
+
+from db.core.errors import DomainError, ErrorCode
+from db.core.pool import Database
+from db.subscriptions import operations
+from jobs.core.declare import WorkerServices, every, job
+from payments.base import BillsSubscriptions, SubscriptionSeller
+from payments.inbox import inbox_of
+
+AT_ONCE = 100
+# About two days: what is not ended is charged for.
+ENDING_ATTEMPTS = 40
+
+log = structlog.get_logger(__name__)
+
+
+@every("* * * * *")
+async def lapse_subscriptions(database: Database) -> None:
+    """Take what is not paid for from organizations whose grace is over."""
+    while lapsed := await operations.lapse(database, AT_ONCE):
+        log.info("subscriptions lapsed", subscriptions=lapsed)
+
+
+@every("*/5 * * * *")
+async def ask_subscriptions(services: WorkerServices) -> None:
+    """Ask about subscriptions of which something was due: a webhook may have been lost."""
+    inbox = services.of(inbox_of)
+    for one in await operations.subscriptions_to_ask(services.database, AT_ONCE):
+        provider = inbox.providers.get(one.provider)
+        seller = _seller(provider)
+        if provider is None or seller is None:
+            continue
+        try:
+            if one.provider_subscription_id is not None:
+                told = await seller.ask_subscription(one.provider_subscription_id, one.asked_at)
+            else:
+                told = await seller.ask_checkout(one.checkout_id or "", one.asked_at)
+        except DomainError as error:
+            log.warning("subscription.not_asked", id=str(one.subscription_id), code=error.code)
+            continue
+        if told:
+            await inbox.apply(provider, "inquiry", told)
+
+
+@job("end_subscription", attempts=ENDING_ATTEMPTS)
+async def end_subscription(
+    services: WorkerServices,
+    *,
+    provider: str,
+    subscription: str | None = None,
+    checkout: str | None = None,
+) -> None:
+    """End at its provider what nobody has any more, and would still be charged for."""
+    seller = _seller(services.of(inbox_of).providers.get(provider))
+    if seller is None:
+        raise LookupError(f"{provider} is not configured")
+    try:
+        if subscription is not None:
+            await seller.end(subscription)
+        elif checkout is not None:
+            await seller.close_checkout(checkout)
+    except DomainError as error:
+        # It has ended already, or was never there.
+        if error.code is not ErrorCode.PROVIDER_REFUSED:
+            raise
+        log.info("subscription.not_ended", provider=provider, code=error.code)
+
+
+def _seller(provider: object) -> SubscriptionSeller | None:
+    return provider.subscriptions if isinstance(provider, BillsSubscriptions) else None
