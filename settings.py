@@ -281,6 +281,7 @@ class Settings(BaseSettings):
     upload_url_seconds: int = 900
     result_url_seconds: int = 3600
     metrics_token: str = ""
+    otel_exporter_otlp_endpoint: OptionalWebUrl = ""
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

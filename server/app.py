@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -75,6 +75,8 @@ SECURITY_HEADERS = (
 class Server:
     """One process's API: made before it listens, closed after it has stopped."""
 
+    engine_class: ClassVar[type[Engine]] = Engine
+
     def __init__(
         self,
         settings: Settings,
@@ -85,7 +87,7 @@ class Server:
     ) -> None:
         trusted = settings.trusted_documents
         self.services = make_services(settings, database, storage, bus)
-        self.engine = Engine(
+        self.engine = self.engine_class(
             build_schema(),
             database,
             introspection=settings.introspection,

@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +42,15 @@ MESSAGE_LIMIT_BYTES = 65_536
 GRACEFUL_SECONDS = 15
 KEEP_ALIVE_SECONDS = 65
 Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessParts:
+    """Of which classes a process is made."""
+
+    database: type[Database] = Database
+    server: type[Server] = Server
+    worker: type[Worker] = Worker
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -169,9 +179,30 @@ def make_bus(settings: Settings, url: str) -> WakeBus:
     return WakeBus.postgres(service_url(settings.database_direct_url or url, settings))
 
 
-async def open_database(url: str, settings: Settings) -> Database:
+@asynccontextmanager
+async def parts_of(settings: Settings) -> AsyncIterator[ProcessParts]:
+    """The parts of a process, traced where OTEL_EXPORTER_OTLP_ENDPOINT says whereto."""
+    if not settings.otel_exporter_otlp_endpoint:
+        yield ProcessParts()
+        return
+    try:
+        from server.tracing import spans, starting
+    except ImportError:
+        raise SettingsError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra `otel`: pip install 'tallygraph[otel]'"
+        ) from None
+    tracing = starting.Tracing(settings)
+    try:
+        yield ProcessParts(spans.TracedDatabase, spans.TracedServer, spans.TracedWorker)
+    finally:
+        await tracing.stop()
+
+
+async def open_database(
+    url: str, settings: Settings, parts: ProcessParts | None = None
+) -> Database:
     """The database's pools, if it has been migrated to this release or a newer one."""
-    database = await Database.connect(url, settings)
+    database = await (parts or ProcessParts()).database.connect(url, settings)
 
     async def check_release() -> None:
         async with database.pools["service"].connection() as connection:
@@ -205,13 +236,14 @@ async def serve(
         if supervised:
             end_with_the_parent()
         stack.callback(listener.close)
-        database = await open_database(url, settings)
+        parts = await stack.enter_async_context(parts_of(settings))
+        database = await open_database(url, settings, parts)
         stack.push_async_callback(database.close)
         storage, bus = open_storage(settings), make_bus(settings, url)
-        server = Server(settings, database, storage, bus, ProcessGroup(group_socket))
+        server = parts.server(settings, database, storage, bus, ProcessGroup(group_socket))
         await stack.enter_async_context(running(server))
         if with_worker:
-            worker = make_worker(settings, url, database, server.services.hub.wake)
+            worker = make_worker(settings, url, database, server.services.hub.wake, parts)
             await stack.enter_async_context(working(worker))
         exempt_from_garbage_collection()
         await DrainingServer(server_config(server, settings), server, on_ready).serve([listener])
@@ -227,13 +259,17 @@ def exempt_from_garbage_collection() -> None:
 
 
 def make_worker(
-    settings: Settings, url: str, database: Database, wake: Callable[[], None]
+    settings: Settings,
+    url: str,
+    database: Database,
+    wake: Callable[[], None],
+    parts: ProcessParts | None = None,
 ) -> Worker:
     """The worker of this process."""
     check_mail_settings(settings)
     check_push_settings(settings)
     check_assistant(settings)
-    return Worker(
+    return (parts or ProcessParts()).worker(
         settings,
         settings.database_direct_url or url,
         database,
@@ -276,20 +312,20 @@ async def answering_probes(settings: Settings, worker: Worker) -> AsyncIterator[
 
 async def work(settings: Settings, url: str) -> None:
     """Runs jobs until a signal."""
-    database = await open_database(url, settings)
-    bus = make_bus(settings, url)
-    await bus.start(lambda: None)
-    worker = make_worker(settings, url, database, bus.publish)
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    try:
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(parts_of(settings))
+        database = await open_database(url, settings, parts)
+        stack.push_async_callback(database.close)
+        bus = make_bus(settings, url)
+        stack.push_async_callback(bus.stop)
+        await bus.start(lambda: None)
+        worker = make_worker(settings, url, database, bus.publish, parts)
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         # Probes are answered until the worker has drained.
         async with answering_probes(settings, worker), working(worker):
             await stopped.wait()
-    finally:
-        await bus.stop()
-        await database.close()
 
 
 class DevelopmentLock:

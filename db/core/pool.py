@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
@@ -283,6 +283,9 @@ def role_url(url: str, role: str, password: str) -> str:
 class Database:
     """The pools of one process: `anon`, `authenticated` and `service`."""
 
+    raw_class: ClassVar[type[asyncpg.Connection]] = asyncpg.Connection
+    pooled_class: ClassVar[type[PooledConnection]] = PooledConnection
+
     def __init__(self, url: str, settings: Settings) -> None:
         self._settings = settings
         self._url = url
@@ -311,9 +314,10 @@ class Database:
                     command_timeout=self._settings.statement_timeout_seconds + SILENCE_SECONDS,
                     statement_cache_size=PREPARED_LIMIT if named else 0,
                     server_settings={"application_name": "tallygraph", **server_settings},
+                    connection_class=self.raw_class,
                 )
                 await set_codecs(raw)
-            return PooledConnection(raw, named=named)
+            return self.pooled_class(raw, named=named)
 
         return connect
 
