@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "1060"
-down_revision = "1051"
+down_revision = "1052"
 branch_labels = None
 depends_on = None
 
