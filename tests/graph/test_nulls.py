@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -62,6 +63,8 @@ TABLES = {
     "resumeSubscription": "provider_subscriptions",
     "createCheckout": "orders",
     "createGeneration": "generations",
+    "createCoachingSession": "coaching_sessions",
+    "updateCoachingSession": "coaching_sessions",
     "createProfile": "profiles",
     "createUser": "users",
     "deleteAccount": "users",
@@ -259,6 +262,12 @@ async def valid(
     create = document("createProfile").replace("errors", "profile { id } errors")
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
     made = (await ask(create, {"input": {"analysis": {}}}, actor=actor))["data"]["createProfile"]
+    session = await owner.fetchval(
+        "insert into coaching_sessions (user_id, profile_id) values ($1, $2) returning id",
+        actor.user_id,
+        UUID(made["profile"]["id"].removeprefix("profile_")),
+    )
+    coached = f"coachingSession_{session}"
     key = {"name": "A bot", "scopes": ["READ"]}
     create = document("createApiKey").replace("errors", "apiKey { id } errors")
     api_key = (await ask(create, {"input": key}, actor=actor))["data"]["createApiKey"]["apiKey"]
@@ -325,6 +334,8 @@ async def valid(
             "messageKey": "notifications.welcome.message",
             "idempotencyKey": "k",
         },
+        "createCoachingSession": {"profileId": made["profile"]["id"]},
+        "updateCoachingSession": {"id": coached},
         "createProfile": {"analysis": {}},
         "exchangeSignInCode": {
             "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))

@@ -185,7 +185,7 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
     if table == "switches":  # a migration made the only one
         return key, "id = 1"
     row = MAKERS[f"public.{table}"](user.user_id, uuid4())
-    if table in {"chat_messages", "profile_analyses"}:
+    if table in {"chat_messages", "coaching_sessions", "profile_analyses"}:
         profile = MAKERS["public.profiles"](user.user_id, row["profile_id"])
         await owner.execute(insert_sql("public.profiles", profile))
     if table == "generations":
