@@ -201,15 +201,17 @@ def seed(
     name: Annotated[str, typer.Argument(help="Which seed, such as demo.")],
     demo: Annotated[
         bool,
-        typer.Option("--demo", help="Add people who show the product (attuned), for trying it."),
+        typer.Option(
+            "--demo", help="Add people who show the product (attuned, aura), for trying it."
+        ),
     ] = False,
 ) -> None:
     """Loads a product's plans, tools, choices and terms."""
     from db.core.seeding import UnknownSeedError, load_seed
 
     settings = get_settings()
-    if demo and name != "attuned":
-        fail(f"The seed {name} has no people: `tallygraph seed attuned --demo`.")
+    if demo and name not in ("attuned", "aura"):
+        fail(f"The seed {name} has no people: `tallygraph seed attuned --demo`, or aura.")
     if demo and settings.production:
         fail("This is a production deployment: everybody knows the password of these people.")
     try:
@@ -218,14 +220,18 @@ def seed(
         fail(str(error))
     if demo:
         from cli.core.passwords import hashed
+        from db.demo.aura import EMAIL, load_aura
         from db.demo.loading import load_people
         from db.demo.people import PASSWORD
 
-        counts |= run(load_people(owner_url(settings), hashed(PASSWORD), operator()))
+        load = load_aura if name == "aura" else load_people
+        counts |= run(load(owner_url(settings), hashed(PASSWORD), operator()))
     for table, count in counts.items():
         console.print(f"{count:5}  {table}")
     if demo:
-        console.print(f"alice@test.com, bob, charlie, diana and eve sign in with: {PASSWORD}")
+        of_attuned = "alice@test.com, bob, charlie, diana and eve sign"
+        who = f"{EMAIL} signs" if name == "aura" else of_attuned
+        console.print(f"{who} in with: {PASSWORD}")
 
 
 @app.command()
@@ -284,7 +290,10 @@ def explain_command(
 def main() -> None:
     """The entry point; what an operator can mend is a sentence, not a stack trace."""
     from cli.core.faults import explained
+    from server.logs import configure_logs
 
+    # By itself the library prints local variables. Servers and workers do it again, as set.
+    configure_logs(Settings.model_construct())
     try:
         app()
     except Exception as error:

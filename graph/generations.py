@@ -44,6 +44,7 @@ from graph.shared.relay import (
     uuid_from_global_id,
 )
 from graph.shared.scalars import JSON
+from graph.shared.switches import require_ai
 from graph.uploads import Upload, WidthArgument, brief_picture_url, picture_url
 
 state_enum(tables.GenerationStatus)
@@ -261,6 +262,7 @@ class DeleteGenerationPayload(MutationPayload):
 async def create_generation(context: Context, input: CreateGenerationInput) -> Outcome:
     """Holds the tool's price and takes its turn in line."""
     actor = context.signed_in()
+    require_ai(context)
     problems = Problems(nulls(input))
     upload_id = noted_uuid(problems, input.upload_id, "upload", "input", "uploadId")
     mask_upload_id = None
@@ -308,6 +310,7 @@ class GenerationsMutation:
         errors=(
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.NOT_FOUND,
+            ErrorCode.AI_DISABLED,
             ErrorCode.TOOL_INACTIVE,
             ErrorCode.PLAN_REQUIRED,
             ErrorCode.UPLOAD_MISSING,

@@ -28,6 +28,19 @@ class UserProfile(Node):
     zodiac_sign: str | None = column(description="Their zodiac sign.")
     location: str | None = column(description="Where they live, in their own words.")
     preferences: JSON = column(description="What they chose in the app; free-form.")
+    dating_goals: JSON | None = column(description="What they look for: a type and a description.")
+    data_exports: JSON = column(
+        description="What was read of their data exports of other apps: source, raw figures, when."
+    )
+    text_inputs: JSON = column(description="Texts they gave: content, label, when.")
+    video_analysis: JSON | None = column(description="What was read of a video of theirs.")
+    manual_entry: JSON | None = column(
+        description="What they entered of themselves, such as name, age and interests."
+    )
+    settings: JSON = column(description="How the app is set up: theme, tags and the like.")
+    insight_feedback: JSON = column(
+        description="How good they find the synthesis: insight, rating, when."
+    )
     created_at: datetime = column(description="When it was made.")
     updated_at: datetime = column(description="When it last changed.")
 
@@ -58,6 +71,27 @@ class UpdateUserProfileInput:
     )
     preferences: JSON | None = strawberry.field(
         default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
+    )
+    dating_goals: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
+    )
+    data_exports: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON list, at most 256 KiB."
+    )
+    text_inputs: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON list, at most 256 KiB."
+    )
+    video_analysis: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
+    )
+    manual_entry: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
+    )
+    settings: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON object, at most 256 KiB."
+    )
+    insight_feedback: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON list, at most 256 KiB."
     )
 
 

@@ -241,9 +241,10 @@ def test_a_wrong_password_of_a_role_is_one_clear_line(
     [
         ("sparky", "demo", "has no people"),
         ("attuned", "production", "production deployment"),
+        ("aura", "production", "production deployment"),
     ],
 )
-def test_people_of_a_demo_are_attuneds_and_for_no_production(
+def test_people_of_a_demo_are_of_two_products_and_for_no_production(
     monkeypatch: pytest.MonkeyPatch, name: str, environment: str, reason: str
 ) -> None:
     settings = Settings.model_construct(environment=environment)

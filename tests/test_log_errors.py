@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -159,6 +160,39 @@ def test_a_process_logs_no_value(log_format: str) -> None:
     assert "Task exception was never retrieved" in told
     # The code that failed is shown as it is written, so the value is an argument of the process.
     assert CANARY not in told
+
+
+COMMAND = """
+import sys
+import structlog
+from cli import main
+
+def fail(secret):
+    raise ValueError(secret)
+
+def command():
+    try:
+        fail(sys.argv[1])
+    except ValueError as error:
+        structlog.get_logger().warning("job will be tried again", exc_info=error)
+        structlog.get_logger().exception("failed")
+
+main.app = command
+main.main()
+"""
+
+
+def test_a_command_logs_no_local_variable() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", COMMAND, CANARY],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "FORCE_COLOR": "1"},
+    )
+    assert told.stderr.count("Traceback") == 2, told
+    assert CANARY not in told.stdout + told.stderr
 
 
 def test_no_line_of_code_turns_an_exception_into_text_for_a_log() -> None:

@@ -111,7 +111,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         group by a.item_id
     )
     select jsonb_build_object(
-        'count', app.written_activities(),
+        'count', case when app.ai_is_enabled() then app.written_activities() else 0 end,
         'level', s.level,
         'audience', case when exists (select from players p where p.is_opponent) then 'SOLO'
             when (select count(*) from players) > 2 then 'GROUPS' else 'COUPLES' end,

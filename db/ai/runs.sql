@@ -187,6 +187,10 @@ begin
     if run.status = 'RUNNING' then
         perform app.log_ai_attempt(run, run.attempts, provider_name, 'ABANDONED', 0, null, '{}', 0, null);
     end if;
+    if not app.ai_is_enabled() then
+        perform app.fail_ai_run(wanted, null, 'AI_DISABLED', app.ai_disabled_message());
+        return;
+    end if;
     attempts_left := attempts_allowed - run.attempts;
     if attempts_left <= 0 or exists (select from public.chat_chunks c where c.message_id = wanted)
         or exists (select from public.credit_holds h where h.id = run.hold_id and h.status <> 'OPEN')

@@ -103,7 +103,7 @@ create or replace function app.append_chat_chunks(
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     with alive as materialized (
         -- Whoever ends a run waits for this, and sees the pieces then.
-        select g.reply, g.number, g.text, m.user_id, to_jsonb(m) as shown
+        select g.reply, g.number, g.text, m.user_id, to_jsonb(m) - array['device_id', 'position'] as shown
         from unnest(replies, attempts, numbers, texts) as g (reply, attempt, number, text)
         join public.ai_runs r on r.id = g.reply and r.attempts = g.attempt and r.status = 'RUNNING'
         join public.chat_messages m on m.id = g.reply

@@ -14,7 +14,8 @@ begin
     for source in
         select g.id, g.remaining from public.credit_grants g
         where g.user_id = owner_id and g.usable
-        order by g.source = 'PURCHASE' and g.reference_id is not distinct from first_reference desc,
+        order by (g.source = 'PURCHASE' or g.source = 'REFERRAL' and first_reference is not null)
+                and g.reference_id is not distinct from first_reference desc,
             g.source = 'PURCHASE', g.expiry_rank, g.created_at, g.id
     loop
         exit when missing = 0;

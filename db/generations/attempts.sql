@@ -160,6 +160,10 @@ begin
     if generation.status = 'RUNNING' then
         perform app.log_attempt(generation, generation.attempts, provider_name, 'ABANDONED', 0, '{}', 0, null);
     end if;
+    if not app.ai_is_enabled() then
+        perform app.fail_generation(wanted, null, 'AI_DISABLED', app.ai_disabled_message(), null);
+        return;
+    end if;
     select attempts_allowed * (1 + count(*)) - generation.attempts into attempts_left
     from public.dead_jobs d where d.generation_id = wanted and d.retried_at is not null;
     if exists (select from public.credit_holds h where h.id = generation.hold_id and h.status <> 'OPEN') then

@@ -72,7 +72,7 @@ class PlanUsage(Base):
         CheckConstraint("kind in ('WORKFLOWS', 'CALLS', 'CAMPAIGNS')", name="kind"),
         CheckConstraint("used >= 0", name="used"),
     )
-    access = Access(read=AnyOf(Member("organization_id"), Admin()), service=("SELECT",))
+    access = Access(read=AnyOf(Member("organization_id"), Admin()), service=("SELECT", "DELETE"))
     on_erase = Keep("The organization's; it goes with it.", ())
     export = NotExported("The organization's.")
     quota = Bound("One for each kind, and one for each month of calls; months go after 400 days.")

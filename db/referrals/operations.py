@@ -19,6 +19,9 @@ BEGIN_CLAIMED = SqlFunction[int]("app.begin_claimed_referrals", "integer", at_mo
 _DUE = SqlFunction[UUID]("app.due_referrals", "uuid", at_most="integer")
 SETTLE = SqlFunction[bool]("app.settle_referral", "boolean", wanted="uuid")
 
+_REFUNDED = SqlFunction[UUID]("app.refunded_referrals", "uuid", at_most="integer")
+TAKE_BACK = SqlFunction[bool]("app.take_back_referral", "boolean", wanted="uuid")
+
 
 def redeem(code: str, device_id: str | None) -> FunctionCall[UUID]:
     """Notes that the actor came by a code; gives the referral. Of the device a hash is kept."""
@@ -36,6 +39,14 @@ async def claim(database: Database, email: str, code: str) -> None:
 
 async def due(database: Database, at_most: int) -> list[UUID]:
     """Referrals of which something may have come, the oldest first."""
-    wanted = _DUE(at_most=at_most)
+    return await _ids(database, _DUE(at_most=at_most))
+
+
+async def refunded(database: Database, at_most: int) -> list[UUID]:
+    """Rewarded referrals whose purchase was refunded, the oldest first."""
+    return await _ids(database, _REFUNDED(at_most=at_most))
+
+
+async def _ids(database: Database, wanted: FunctionCall[UUID]) -> list[UUID]:
     async with database.pools[SERVICE.role].connection() as connection:
         return [row[0] for row in await connection.raw.fetch(wanted.sql, *wanted.values)]

@@ -142,6 +142,13 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     order by r.created_at limit at_most;
 $$;
 
+-- The first order that somebody has paid for and not had back; null without one.
+create or replace function app.paid_order_of(buyer uuid) returns uuid
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select o.id from public.orders o
+    where o.user_id = buyer and o.status = 'PAID' and o.amount_cents > 0 order by o.paid_at, o.id limit 1;
+$$;
+
 -- Whether a friend has done what counts: paid for something, or, with an address that is confirmed, used a credit.
 create or replace function app.is_real_friend(referral public.referrals) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -183,7 +190,9 @@ begin
     reward := case when (select count(*) from public.referrals r
         where r.referrer_id = referral.referrer_id and r.credits > 0) < terms.most_rewards
         then terms.referrer_credits else 0 end;
-    update public.referrals r set status = 'REWARDED', credits = reward, ended_at = now() where r.id = wanted;
+    update public.referrals r
+    set status = 'REWARDED', credits = reward, ended_at = now(), order_id = app.paid_order_of(r.referee_id)
+    where r.id = wanted;
     if reward > 0 then
         perform app.grant_credits(referral.referrer_id, 'REFERRAL', reward, wanted::text);
     end if;
@@ -194,14 +203,59 @@ begin
 end;
 $$;
 
+-- Rewarded referrals whose friend has had the money back for the order that counted.
+create or replace function app.refunded_referrals(at_most integer) returns setof uuid
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select r.id from public.referrals r join public.orders o on o.id = r.order_id
+    where r.status = 'REWARDED' and o.status = 'REFUNDED' order by r.ended_at limit at_most;
+$$;
+
+-- Takes the credits of a referral back whose friend has had their money back, unless something else of theirs counts;
+-- true when that has come of it. The friend owes what they have used of it. Of whose code it was, who has had nothing
+-- back, only what is left of it is taken.
+create or replace function app.take_back_referral(wanted uuid) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    referral public.referrals;
+    given public.credit_grants;
+begin
+    select * into referral from public.referrals r where r.id = wanted;
+    -- The wallets first, in the order of their ids.
+    perform app.lock_wallet(p.id) from (
+        select unnest(array[referral.referrer_id, referral.referee_id]) as id order by 1) p;
+    select * into referral from public.referrals r where r.id = wanted for update;
+    if referral.status is distinct from 'REWARDED' or not exists (
+        select from public.orders o where o.id = referral.order_id and o.status = 'REFUNDED') then
+        return false;
+    elsif app.is_real_friend(referral) then
+        update public.referrals r set order_id = app.paid_order_of(r.referee_id) where r.id = wanted;
+        return false;
+    end if;
+    update public.referrals r set status = 'TAKEN_BACK' where r.id = wanted;
+    for given in
+        select * from public.credit_grants g
+        where g.source = 'REFERRAL' and g.reference_id = wanted::text
+            and g.user_id in (referral.referrer_id, referral.referee_id)
+        order by g.user_id
+    loop
+        if given.user_id = referral.referee_id then
+            perform app.take_back_credits(given.user_id, given.amount, wanted::text);
+        elsif given.usable and given.remaining > 0 then
+            perform app.take_back_credits(given.user_id, given.remaining, wanted::text);
+        end if;
+    end loop;
+    return true;
+end;
+$$;
+
 revoke execute on function
     app.clean_referral_code(text), app.referral_objection(uuid, uuid, bytea), app.seem_near(uuid, uuid, bytea),
     app.begin_referral(uuid, text, bytea), app.redeem_referral_code(text, bytea), app.claim_referral(text, text),
     app.begin_claimed_referrals(integer), app.due_referrals(integer), app.is_real_friend(public.referrals),
-    app.settle_referral(uuid)
+    app.paid_order_of(uuid), app.settle_referral(uuid), app.refunded_referrals(integer), app.take_back_referral(uuid)
 from public;
 grant execute on function app.redeem_referral_code(text, bytea) to authenticated;
 grant execute on function
     app.claim_referral(text, text), app.begin_claimed_referrals(integer), app.due_referrals(integer),
-    app.settle_referral(uuid)
+    app.settle_referral(uuid), app.refunded_referrals(integer), app.take_back_referral(uuid)
 to service;

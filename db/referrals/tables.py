@@ -47,6 +47,7 @@ class ReferralStatus(State):
 
     PENDING = "PENDING", "The friend is there, and has neither bought nor used anything yet."
     REWARDED = "REWARDED", "Both have their credits."
+    TAKEN_BACK = "TAKEN_BACK", "The friend had the money back that counted; the credits are gone."
     REFUSED = "REFUSED", "It does not count: it came from a device that had one, or in a circle."
     LAPSED = "LAPSED", "The friend has done nothing in 90 days."
 
@@ -56,7 +57,8 @@ class Referral(Base):
 
     `is_near` says that the two seem to share a device, or that nothing tells them apart: only a
     purchase counts then. `reason` is why it was refused. `checked_at` is when it was last looked
-    whether the friend has done something since.
+    whether the friend has done something since. `order_id` is the purchase that
+    counted, if one did.
     """
 
     __tablename__ = "referrals"
@@ -73,16 +75,18 @@ class Referral(Base):
     created_at: Mapped[Timestamp]
     checked_at: Mapped[Timestamp]
     ended_at: Mapped[OptionalTimestamp]
+    order_id: Mapped[UUID | None] = mapped_column(ForeignKey("orders.id", ondelete="SET NULL"))
 
     __table_args__ = (
         CheckConstraint("referrer_id <> referee_id", name="two_users"),
         CheckConstraint("(status = 'PENDING') = (ended_at is null)", name="ended_at"),
         Index("ix_referrals_referrer_id_created_at_id", "referrer_id", "created_at", "id"),
         Index("ix_referrals_pending", "created_at", postgresql_where=text("status = 'PENDING'")),
+        Index("ix_referrals_order_id", "order_id", postgresql_where=text("order_id is not null")),
     )
     access = Access(
         read=AnyOf(Owner("referee_id"), Owner("referrer_id"), Admin()),
-        hidden=("reason", "is_near", "checked_at"),
+        hidden=("reason", "is_near", "checked_at", "order_id"),
         service=("SELECT",),
     )
     on_erase = (Delete("referrer_id"), Delete("referee_id"))
@@ -98,7 +102,8 @@ class Referral(Base):
                 ReferralStatus.REWARDED,
                 ReferralStatus.REFUSED,
                 ReferralStatus.LAPSED,
-            )
+            ),
+            ReferralStatus.REWARDED: (ReferralStatus.TAKEN_BACK,),
         },
     )
 

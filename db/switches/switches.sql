@@ -9,6 +9,19 @@ begin
 end;
 $$;
 
+-- Whether what an AI makes is made now. In PL/pgSQL for the same reason.
+create or replace function app.ai_is_enabled() returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return coalesce((select s.ai_enabled from public.switches s), true);
+end;
+$$;
+
+-- What a queued run says that a worker finds while no AI is asked.
+create or replace function app.ai_disabled_message() returns text
+language sql immutable parallel safe
+return 'What an AI makes is switched off at the moment. No credit was spent; try again when `switches` says so.';
+
 -- Turns a switch on or off and notes who did; one that stands there already changes nothing. `by_user` is an admin, null
 -- for the operator, whom `given_by` names. Returns the row's key.
 create or replace function app.turn_switch(wanted text, is_on boolean, why text, by_user uuid, given_by text)
@@ -48,7 +61,7 @@ end;
 $$;
 
 revoke execute on function
-    app.credits_are_unlimited(), app.turn_switch(text, boolean, text, uuid, text),
+    app.credits_are_unlimited(), app.ai_is_enabled(), app.ai_disabled_message(), app.turn_switch(text, boolean, text, uuid, text),
     app.turn_switch_as_admin(text, boolean, text)
 from public;
 grant execute on function app.turn_switch_as_admin(text, boolean, text) to authenticated;

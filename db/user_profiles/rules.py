@@ -9,7 +9,9 @@ import orjson
 
 from db.core.errors import DomainError, bad_input
 from db.user_profiles.tables import (
+    DOCUMENTS,
     JSON_LIMIT_BYTES,
+    LISTS,
     LOCATION_LIMIT_CHARACTERS,
     ZODIAC_SIGN_LIMIT_CHARACTERS,
 )
@@ -25,11 +27,19 @@ def problems_of_user_profile(values: Mapping[str, Any]) -> Iterator[DomainError]
     for column, field, most in _TEXTS:
         if len(values.get(column) or "") > most:
             yield bad_input(f"{field} may have at most {most} characters.", "input", field)
-    for column in ("synthesis", "preferences"):
-        value = values.get(column)
+    for column in (*DOCUMENTS, *LISTS):
+        value, field = values.get(column), _field(column)
         if value is None:
             continue
-        if not isinstance(value, dict):
-            yield bad_input(f"{column} must be a JSON object.", "input", column)
+        if column in DOCUMENTS and not isinstance(value, dict):
+            yield bad_input(f"{field} must be a JSON object.", "input", field)
+        elif column in LISTS and not isinstance(value, list):
+            yield bad_input(f"{field} must be a JSON list.", "input", field)
         elif len(orjson.dumps(value)) > JSON_LIMIT_BYTES:
-            yield bad_input(f"{column} may have at most 256 KiB of JSON.", "input", column)
+            yield bad_input(f"{field} may have at most 256 KiB of JSON.", "input", field)
+
+
+def _field(column: str) -> str:
+    """A column's name as clients write it."""
+    first, *rest = column.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -86,6 +86,7 @@ CALLABLE = {
         "app.read_survey_run(uuid)",
         "app.record_consent(text,text)",
         "app.redeem_referral_code(text,bytea)",
+        "app.create_coaching_session(jsonb)",
         "app.save_survey_answers(uuid,jsonb,text,bytea)",
         "app.set_boundary(text,text)",
         "app.resolve_sync_conflict(uuid,text)",

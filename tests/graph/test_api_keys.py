@@ -54,6 +54,9 @@ WATCH = "subscription { creditsChanged { credits { balance } } }"
 # Everything that a key with WRITE may do; what is not here takes a session.
 OPEN = {
     "analyzeProfile",
+    "createCoachingSession",
+    "updateCoachingSession",
+    "deleteCoachingSession",
     "cancelChatReply",
     "resolveConflict",
     "sendChatMessage",

@@ -170,6 +170,34 @@ def of_photo(make: Callable[[Stage], Awaitable[UUID]], asked: str = HAIR) -> Pro
     return provoke
 
 
+def of_conversation(make: Callable[[Stage], Awaitable[UUID]]) -> Provocation:
+    """A coaching session about a profile, with a picture."""
+
+    async def provoke(stage: Stage) -> str:
+        profile, upload = await chat_errors.profile(stage), await make(stage)
+        return f'{{profileId: "{profile}", uploadIds: ["upload_{upload}"]}}'
+
+    return provoke
+
+
+async def full_of_coaching(stage: Stage) -> str:
+    profile = await chat_errors.profile(stage)
+    await stage.uses("coaching_sessions", 10**9, 0)
+    return f'{{profileId: "{profile}"}}'
+
+
+async def coached_and_full(stage: Stage) -> str:
+    """A session that is to have more, of somebody who stores as much as they may."""
+    profile = await chat_errors.profile(stage)
+    session = await stage.owner.fetchval(
+        "insert into coaching_sessions (user_id, profile_id) values ($1, $2) returning id",
+        stage.actor.user_id,
+        UUID(profile.removeprefix("profile_")),
+    )
+    await stage.uses("coaching_sessions", 1, 10**12)
+    return f'{{id: "coachingSession_{session}", actualResponse: "Hello"}}'
+
+
 async def many_broadcasts(stage: Stage) -> str:
     """Those that wait here send nothing: their language is nobody's."""
     await stage.owner.execute(
@@ -803,6 +831,22 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "NOT_FOUND": f'{{id: "profile_{UUID(int=1)}"}}',
         "QUOTA_EXCEEDED": full_profile,
     },
+    "createCoachingSession": {
+        "BAD_USER_INPUT": f'{{profileId: "profile_{UUID(int=1)}", responseScore: 11}}',
+        "NOT_FOUND": f'{{profileId: "profile_{UUID(int=1)}"}}',
+        "UPLOAD_MISSING": of_conversation(awaited),
+        "UPLOAD_EXPIRED": of_conversation(expired),
+        "EMPTY_FILE": of_conversation(rejected(b"")),
+        "INVALID_IMAGE": of_conversation(rejected(b"no picture")),
+        "LIMIT_EXCEEDED": of_conversation(too_large),
+        "QUOTA_EXCEEDED": full_of_coaching,
+    },
+    "updateCoachingSession": {
+        "BAD_USER_INPUT": f'{{id: "coachingSession_{UUID(int=1)}", responseScore: 0}}',
+        "NOT_FOUND": f'{{id: "coachingSession_{UUID(int=1)}"}}',
+        "QUOTA_EXCEEDED": coached_and_full,
+    },
+    "deleteCoachingSession": {"NOT_FOUND": f'{{id: "coachingSession_{UUID(int=1)}"}}'},
     "deleteProfile": {"NOT_FOUND": f'{{id: "profile_{UUID(int=1)}"}}'},
     "markNotificationRead": {"NOT_FOUND": f'{{id: "notification_{UUID(int=1)}"}}'},
     "markAllNotificationsRead": {},
@@ -843,6 +887,9 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "createGeneration": {
         "BAD_USER_INPUT": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: ""}}',
         "NOT_FOUND": f'{{{HAIR}, uploadId: "upload_{UUID(int=1)}", idempotencyKey: "k"}}',
+        "AI_DISABLED": chat_errors.switched_off(
+            lambda upload, key: f'{{{HAIR}, uploadId: "{upload}", idempotencyKey: "{key}"}}'
+        ),
         "TOOL_INACTIVE": inactive,
         "PLAN_REQUIRED": of_photo(Stage.photo, PRO_STYLE),
         "UPLOAD_MISSING": of_photo(awaited),

@@ -14,7 +14,7 @@ import pytest
 from db.core.actor import Actor
 from db.core.commands import call_as_service
 from db.core.pool import Database
-from db.referrals.operations import BEGIN_CLAIMED, SETTLE, due
+from db.referrals.operations import BEGIN_CLAIMED, SETTLE, TAKE_BACK, due, refunded
 
 from ..conftest import MakeUser
 from .conftest import Ask
@@ -83,7 +83,9 @@ async def buy(owner: asyncpg.Connection, actor: Actor) -> None:
         actor.user_id,
     )
     await owner.execute(
-        "update orders set status = 'PAID', paid_at = now() where user_id = $1", actor.user_id
+        "update orders set status = 'PAID', paid_at = now()"
+        " where user_id = $1 and status = 'PENDING'",
+        actor.user_id,
     )
 
 
@@ -274,3 +276,72 @@ async def test_a_referral_of_which_nothing_comes_lapses(
     assert await owner.fetchval(status, referral) == "LAPSED"
     await buy(owner, newcomer)
     assert not await settle(database, made)
+
+
+async def take_back(database: Database, referral: dict[str, Any], times: int = 3) -> bool:
+    """The job looks at a refunded one, several times at once; whether its credits were taken."""
+    wanted = UUID(referral["referral"]["id"].removeprefix("referral_"))
+    looks = (call_as_service(database, TAKE_BACK(wanted=wanted)) for _ in range(times))
+    taken = await asyncio.gather(*looks)
+    assert sum(taken) <= 1
+    return any(taken)
+
+
+async def refund(owner: asyncpg.Connection, actor: Actor) -> None:
+    """The buyer has the money of all their orders back; those sold nothing here."""
+    await owner.execute(
+        "update orders set status = 'REFUNDED', refunded_cents = amount_cents where user_id = $1",
+        actor.user_id,
+    )
+
+
+async def owes(owner: asyncpg.Connection, actor: Actor) -> int:
+    found: int = await owner.fetchval(
+        "select coalesce(-sum(e.amount), 0) from credit_entries e join credit_transactions t"
+        " on t.id = e.transaction_id where t.user_id = $1 and e.account = 'DEBT'",
+        actor.user_id,
+    )
+    return found
+
+
+async def test_a_refunded_purchase_takes_the_reward_back(
+    ask: Ask, friend: Friend, redeem: Redeem, database: Database, owner: asyncpg.Connection
+) -> None:
+    referrer, newcomer = await friend(), await friend(confirmed=False)
+    made = await redeem(newcomer, referrer)
+    await buy(owner, newcomer)
+    assert await settle(database, made)
+    assert (await balance(owner, referrer), await balance(owner, newcomer)) == (8, 6)
+    assert not await take_back(database, made)
+    # The referrer has used six of eight, the friend five of six.
+    for actor, times in ((referrer, 6), (newcomer, 5)):
+        for _ in range(times):
+            await spend(owner, actor)
+    await refund(owner, newcomer)
+    referral = UUID(made["referral"]["id"].removeprefix("referral_"))
+    assert referral in await refunded(database, 1_000_000)
+    assert await take_back(database, made)
+    assert not await take_back(database, made)
+    assert referral not in await refunded(database, 1_000_000)
+    # Of whose code it was, what was left of the reward goes; who had the money back owes the rest.
+    assert (await balance(owner, referrer), await owes(owner, referrer)) == (0, 0)
+    assert (await balance(owner, newcomer), await owes(owner, newcomer)) == (0, 2)
+    shown = (await ask(CODE, actor=referrer))["data"]["viewer"]["referrals"]["nodes"]
+    assert shown == [{"id": made["referral"]["id"], "status": "TAKEN_BACK", "credits": 5}]
+
+
+async def test_a_reward_stays_where_something_else_counts(
+    friend: Friend, redeem: Redeem, database: Database, owner: asyncpg.Connection
+) -> None:
+    referrer, newcomer = await friend(), await friend()
+    made = await redeem(newcomer, referrer)
+    await buy(owner, newcomer)
+    assert await settle(database, made)
+    await refund(owner, newcomer)
+    await buy(owner, newcomer)
+    assert not await take_back(database, made)
+    assert (await balance(owner, referrer), await balance(owner, newcomer)) == (8, 6)
+    # The other order is what counts from then on.
+    await refund(owner, newcomer)
+    assert await take_back(database, made)
+    assert (await balance(owner, referrer), await balance(owner, newcomer)) == (3, 3)

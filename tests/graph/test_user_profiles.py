@@ -43,3 +43,34 @@ async def test_all_that_is_wrong_is_told_at_once(ask: Ask, make_user: MakeUser) 
     answer = await ask(UPDATE, {"input": given}, actor=await make_user())
     errors = answer["data"]["updateUserProfile"]["errors"]
     assert {error["path"][1] for error in errors} == set(given)
+
+
+OTHERS = {
+    "datingGoals": {"type": "long-term", "description": "Somebody who climbs."},
+    "dataExports": [{"source": "hinge", "rawStats": {"matches": 12}}],
+    "textInputs": [{"content": "I write short answers.", "label": "notes"}],
+    "videoAnalysis": {"frames": 4},
+    "manualEntry": {"name": "Ada", "interests": ["climbing"]},
+    "settings": {"theme": "dark", "tags": []},
+    "insightFeedback": [{"insightKey": "strengths[0]", "rating": "spot_on"}],
+}
+SAY = f"""mutation($input: UpdateUserProfileInput!) {{ updateUserProfile(input: $input) {{
+  userProfile {{ {" ".join(OTHERS)} }} errors {{ path }} }} }}"""
+
+
+async def test_each_part_is_kept_by_itself(ask: Ask, make_user: MakeUser) -> None:
+    actor = await make_user()
+
+    async def say(**given: Any) -> Any:
+        return (await ask(SAY, {"input": given}, actor=actor))["data"]["updateUserProfile"]
+
+    for field, value in OTHERS.items():
+        assert (await say(**{field: value}))["userProfile"][field] == value
+    kept = (await say(zodiacSign="Leo"))["userProfile"]
+    assert kept == OTHERS
+    wrong = {field: 1 if isinstance(value, dict) else {} for field, value in OTHERS.items()}
+    refused = await say(**wrong)
+    assert {error["path"][1] for error in refused["errors"]} == set(OTHERS)
+    too_long = await say(textInputs=["x" * 263_000])
+    assert [error["path"] for error in too_long["errors"]] == [["input", "textInputs"]]
+    assert (await say(zodiacSign="Leo"))["userProfile"] == OTHERS

@@ -239,6 +239,20 @@ async def test_nobody_is_asked_for_a_session_that_is_over_or_without_a_key(
     assert await writing.owner.fetchval("select app.written_activities()") == 0
 
 
+async def test_nobody_is_asked_while_ai_is_switched_off(
+    writing: Writing, gemini: FakeGemini, make_user: MakeUser
+) -> None:
+    await writing.begin(await make_user(), await make_user())
+    await writing.owner.execute("update switches set ai_enabled = false")
+    try:
+        assert await writing.write() is False
+    finally:
+        await writing.owner.execute("update switches set ai_enabled = true")
+    assert (gemini.asked, await writing.logged()) == ([], [])
+    await writing.write()
+    assert len(gemini.asked) == 1
+
+
 async def test_a_minutes_calls_are_counted_with_those_for_pictures(
     writing: Writing, gemini: FakeGemini, make_user: MakeUser, with_gemini: MakeSettings
 ) -> None:

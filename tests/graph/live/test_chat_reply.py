@@ -56,6 +56,12 @@ async def test_a_reply_is_told_piece_by_piece_and_is_stored_when_it_is_done(
     assert joined(items) == last["text"]
     assert len([payload for payload, _ in items if payload["delta"]]) > 2
     assert all(payload["message"]["text"] == "" for payload, _ in items[:-1])
+    hidden = await chat.owner.fetchval(
+        "select count(*) from events where topic = 'chat.reply' and entity_id = $1"
+        " and snapshot ?| array['device_id', 'position']",
+        reply.removeprefix("chatMessage_"),
+    )
+    assert hidden == 0
     assert last["creditsCharged"] == 1
     assert await chat.wallet(actor) == (9, 0)
     assert (await chat.row(reply))["chunks"] == 0

@@ -7,7 +7,7 @@ import asyncpg
 from db.core.actor import Actor
 
 from ...db.states import rows_with_a_past
-from .people import LASTING, TEXTS, TIMESTAMPS, add, known
+from .people import DOCUMENT, LASTING, TEXTS, TIMESTAMPS, add, known
 
 STATUSES = ("SUCCEEDED", "FAILED", "CANCELLED", "RUNNING")
 
@@ -66,11 +66,34 @@ async def add_chat_rows(owner: asyncpg.Connection, user: Actor) -> None:
             )
 
 
+async def add_coaching_rows(owner: asyncpg.Connection, user: Actor) -> None:
+    """Makes coaching sessions about the user's first profile."""
+    for n in range(3):
+        await add(
+            owner,
+            "coaching_sessions",
+            id=known(user, "coaching session", n),
+            user_id=user.user_id,
+            profile_id=known(user, "profile", 0),
+            client_id=f"device-{n}" if n else None,
+            upload_ids=(known(user, "upload", 0),) if n else (),
+            match_analysis=DOCUMENT if n else None,
+            suggested_responses=[DOCUMENT] if n else [],
+            actual_response=TEXTS[n],
+            response_score=n + 1 if n else None,
+            created_at=TIMESTAMPS[n],
+            updated_at=TIMESTAMPS[2],
+        )
+
+
 def chat_ids(user: Actor) -> dict[str, list[str]]:
     """The global ids of them, by type."""
     return {
         "ChatMessage": [f"chatMessage_{known(user, 'chat message', n)}" for n in range(4)],
         "ProfileAnalysis": [
             f"profileAnalysis_{known(user, 'profile analysis', n)}" for n in range(4)
+        ],
+        "CoachingSession": [
+            f"coachingSession_{known(user, 'coaching session', n)}" for n in range(3)
         ],
     }

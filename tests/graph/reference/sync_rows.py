@@ -21,6 +21,8 @@ async def add_sync_rows(owner: asyncpg.Connection, user: Actor) -> None:
         synthesis=DOCUMENT,
         location=TEXTS[3],
         preferences=DOCUMENT,
+        dating_goals=DOCUMENT,
+        text_inputs=[DOCUMENT],
         created_at=TIMESTAMPS[0],
         updated_at=TIMESTAMPS[2],
     )

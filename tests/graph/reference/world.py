@@ -14,7 +14,7 @@ from ...db.states import rows_with_a_past
 from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
 from .bill_rows import add_bill_rows, bill_ids
-from .chat_rows import add_chat_rows, chat_ids
+from .chat_rows import add_chat_rows, add_coaching_rows, chat_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
 from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
@@ -524,6 +524,7 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await _entitlements(owner, user)
         await add_play_rows(owner, user, GUEST)
         await add_chat_rows(owner, user)
+        await add_coaching_rows(owner, user)
         await add_sync_rows(owner, user)
         async with rows_with_a_past(owner, "orders", "payments", "webhook_events"):
             await _billing(owner, user)
