@@ -26,21 +26,16 @@ from tests.running import RunningServer, run_command, running_server
 from .client import Client
 from .devices import Device
 
-# What Aura gives and sells: three credits to everybody, packs in the browser and in app stores, and Pro.
-TERMS = """
-with terms as (update sign_up_terms set bonus_credits = 3, anonymous_bonus_credits = 3),
-others as (update products set is_active = false where id like 'credits-%'),
-sold as (
-    insert into products (id, name, kind, credits, plan_id, sort_order) values
-        ('aura-starter', 'Starter', 'CREDITS', 10, null, 20),
-        ('aura-popular', 'Popular', 'CREDITS', 50, null, 21),
-        ('aura-power', 'Power', 'CREDITS', 200, null, 22),
-        ('aura-pro-month', 'Pro for a month', 'SUBSCRIPTION', null, 'pro', 23)
-    returning id, kind)
+# What an operator adds who sells a subscription in app stores, too.
+PRO = """
+with plan as (
+    insert into plans (id, name, monthly_credits, max_daily_credits, price_cents, sort_order)
+    values ('aura-pro', 'Aura Pro', 0, 0, 1499, 9) returning id),
+product as (
+    insert into products (id, name, kind, plan_id, sort_order)
+    select 'aura-pro-month', 'Pro for a month', 'SUBSCRIPTION', id, 23 from plan returning id)
 insert into product_prices (product_id, provider, amount_cents, currency, billing_interval, price_id)
-select id, 'stripe', 499, 'USD', null, null from sold where kind = 'CREDITS'
-union all
-select id, 'revenuecat', 599, 'USD', case kind when 'SUBSCRIPTION' then 'MONTH' end, 'com.' || id from sold
+select id, 'revenuecat', 1499, 'USD', 'MONTH', 'pro' from product
 """
 PASSWORD = "violet lantern 7"
 SESSION = "session { accessToken refreshToken user { id isAnonymous } } errors { code }"
@@ -114,8 +109,8 @@ def running_aura(folder: Path) -> Iterator[Aura]:
         }
         with running_server(folder, **settings) as server:  # type: ignore[arg-type]
             made = Aura(server, claude, bank)
-            made.command("seed", "sparky")
-            asyncio.run(made.owner(TERMS))
+            made.command("seed", "aura")
+            asyncio.run(made.owner(PRO))
             yield made
 
 
@@ -251,10 +246,15 @@ async def agree(two: Two) -> None:
 
 
 async def pack(device: Device, credits: int) -> dict[str, Any]:
-    """The product that is so many credits."""
-    products = await device.get(PRODUCTS, "products")
-    found: dict[str, Any] = next(one for one in products if one["credits"] == credits)
-    return found
+    """What Stripe sells that is so many credits."""
+    (found,) = [
+        one
+        for one in await device.get(PRODUCTS, "products")
+        if one["credits"] == credits
+        and any(price["provider"] == "stripe" for price in one["prices"])
+    ]
+    product: dict[str, Any] = found
+    return product
 
 
 async def buys(aura: Aura, device: Device, http: httpx.AsyncClient, credits: int) -> str:
