@@ -26,6 +26,7 @@ from tests import photos
 from ..attuned import onboard
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
+from ..workflows import DEFINITION, found_organization
 from .billing_errors import open_portal, paid_order
 from .conftest import Ask
 from .identity_errors import code_of
@@ -90,6 +91,7 @@ TABLES = {
     "updateProfile": "profiles",
     "updateUser": "users",
     "updateUserProfile": "user_profiles",
+    "createWorkflow": "workflows",
     "updateWorkflow": "workflows",
 }
 # What the catalog is given for these tests alone, and rid of behind them.
@@ -181,6 +183,7 @@ NOT_STORED = {
     ("signOutUser", "sessionId"),
     ("signUp", "referralCode"),
     ("signUp", "username"),
+    ("createWorkflow", "templateVariables"),
     ("updateWorkflow", "name"),
     ("updateWorkflow", "definition"),
     ("updateWorkflow", "templateVariables"),
@@ -365,6 +368,12 @@ async def valid(
         "syncProfiles": {"deviceId": "phone"},
         "updateProfile": {"id": made["profile"]["id"]},
         "updateUserProfile": {},
+        "createWorkflow": {
+            "organizationId": f"organization_{await found_organization(owner, actor)}",
+            "name": "Reminder",
+            "definition": DEFINITION,
+            "idempotencyKey": "w",
+        },
         "updateWorkflow": {"id": await made_workflow(SimpleNamespace(owner=owner, actor=actor))},
     }
     yield actor, inputs
