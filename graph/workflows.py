@@ -98,7 +98,9 @@ class CreateWorkflowInput:
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
     name: str = strawberry.field(description="1 to 100 characters.")
     definition: JSON = strawberry.field(description=_DEFINITION)
-    template_variables: JSON = strawberry.field(default_factory=dict, description=_VARIABLES)
+    template_variables: JSON | None = strawberry.field(
+        default=None, description=f"{_VARIABLES} Null is as good as leaving it out."
+    )
     idempotency_key: str = strawberry.field(
         description="Same key, same input: the same workflow again. 1 to 255 characters, kept "
         "30 days."
@@ -175,7 +177,7 @@ async def create_workflow(context: Context, input: CreateWorkflowInput) -> Outco
         organization_id,
         name=input.name,
         definition=input.definition,
-        variables=input.template_variables,
+        variables={} if input.template_variables is None else input.template_variables,
         idempotency_key=input.idempotency_key,
     )
     return Outcome(command, {"workflow": RESULT})

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Member
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Keep
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Bound
 
@@ -61,6 +63,8 @@ class Workflow(Base):
             WorkflowStatus.ARCHIVED: (WorkflowStatus.DRAFT, WorkflowStatus.ACTIVE),
         },
     )
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("An organization has at most 1,000, or what its plan allows.")
 
 
@@ -99,4 +103,6 @@ class WorkflowVersion(Base):
     )
     large: ClassVar = {"definition": DEFINITION_LIMIT_BYTES}
     access = Access(read=AnyOf(Member("organization_id"), Admin()), service=("SELECT",))
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("A workflow has at most 100.")

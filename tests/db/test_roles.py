@@ -127,6 +127,8 @@ LIMITS = re.compile(
 )
 # Which role a member gets: who may give it is looked up in the same function.
 GIVEN_ROLES = {
+    # Which plan is begun is said by who pays for it, and given once it is paid.
+    "app.open_subscription(uuid,text,text,integer,text,text[],text): wanted_plan text",
     "app.invite_member(uuid,text,text,text): role text",
     "app.organization_ids(text[]): roles text[]",
     "app.sharing_ids(text[]): roles text[]",

@@ -27,6 +27,7 @@ from tests import photos
 from ..attuned import onboard
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
+from ..workflows import DEFINITION, found_organization
 from .billing_errors import open_portal, paid_order
 from .campaign_errors import campaign_input
 from .conftest import Ask
@@ -94,6 +95,7 @@ TABLES = {
     "updateProfile": "profiles",
     "updateUser": "users",
     "updateUserProfile": "user_profiles",
+    "createWorkflow": "workflows",
     "updateWorkflow": "workflows",
     "createCampaign": "campaigns",
 }
@@ -186,6 +188,7 @@ NOT_STORED = {
     ("signOutUser", "sessionId"),
     ("signUp", "referralCode"),
     ("signUp", "username"),
+    ("createWorkflow", "templateVariables"),
     ("updateWorkflow", "name"),
     ("updateWorkflow", "definition"),
     ("updateWorkflow", "templateVariables"),
@@ -379,6 +382,12 @@ async def valid(
         "updateProfile": {"id": made["profile"]["id"]},
         "updateUserProfile": {},
         "createCampaign": await campaign_input(SimpleNamespace(owner=owner, actor=actor)),
+        "createWorkflow": {
+            "organizationId": f"organization_{await found_organization(owner, actor)}",
+            "name": "Reminder",
+            "definition": DEFINITION,
+            "idempotencyKey": "w",
+        },
         "updateWorkflow": {"id": await made_workflow(SimpleNamespace(owner=owner, actor=actor))},
     }
     yield actor, inputs

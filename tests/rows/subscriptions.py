@@ -1,8 +1,8 @@
-"""Rows of subscriptions: each user has one, and their organization an invoice."""
+"""Rows of subscriptions: each user has one, and an invoice."""
 
 from datetime import UTC, datetime
 
-from . import Maker, known_id
+from . import Maker
 
 STARTS, ENDS = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ ROWS: dict[str, Maker] = {
     },
     "public.provider_invoices": lambda user, key: {
         "id": key,
-        "organization_id": known_id(user, "public.organizations"),
+        "user_id": user,
         "provider": "stripe",
         "provider_invoice_id": str(key),
         "provider_subscription_id": str(user),
