@@ -33,7 +33,7 @@ async def compare_partners(
 
 
 @every("*/10 * * * *")
-async def queue_missing_comparisons(database: Database) -> None:
+async def sweep_comparisons(database: Database) -> None:
     """Have partners compared who were brought by an import, or connected before this was done."""
     await call_as_service(database, QUEUE_MISSING_COMPARISONS(at_most=CHUNK_ROWS))
 

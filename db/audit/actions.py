@@ -108,6 +108,7 @@ class AuditAction(State):
     RESUME_PLAN = "resume_plan", "What was cancelled or chosen was taken back."
     GIVE_PLAN = "give_plan", "A plan was given by an admin or the operator."
 
+    START_RUN = "start_run", "A call was asked for, of a workflow."
     CREATE_ORGANIZATION = "create_organization", "An organization was made."
     INVITE_MEMBER = "invite_member", "Somebody was invited to an organization."
     REVOKE_INVITATION = "revoke_invitation", "An invitation was taken back."

@@ -12,7 +12,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Member, Nobody, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Keep
 from db.core.expiry import Expiry
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.quotas import Bound
 
@@ -68,6 +70,8 @@ class ContactList(Base):
             "created_at",
         ),
     )
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("An organization has at most 100; they go after 30 days.")
 
 
@@ -173,7 +177,9 @@ class Campaign(Base):
             ),
         },
     )
-    watch = Watch("campaign.updated")
+    watch = Watch("campaign.updated", inserts=False)
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("An organization has at most 1,000, or what its plan allows.")
 
 
@@ -202,6 +208,8 @@ class CampaignProgress(Base):
     )
 
     access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("One for each campaign.")
 
 
@@ -272,6 +280,8 @@ class CampaignContact(Base):
         },
         monotonic=("calls",),
     )
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("A list has at most 100,000 rows.")
 
 
@@ -293,4 +303,6 @@ class RefusedRow(Base):
         Index("uq_refused_rows_row_number", "campaign_id", "row_number", unique=True),
     )
     access = Access(read=AnyOf(Member("organization_id"), Admin()), service=("SELECT",))
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("The first 1,000 of a campaign.")

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Member, Nobody, Watch
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
+from db.core.erasing import Keep
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State, is_one_of
 from db.core.quotas import Bound
 
@@ -143,6 +145,8 @@ class WorkflowRun(Base):
         },
     )
     watch = Watch("run.updated", deferred=("transcript", "variables"))
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("What the plan allows in a month; 1,000 of an organization wait at most.")
 
 
@@ -158,6 +162,8 @@ class CallLines(Base):
 
     __table_args__ = (CheckConstraint("at_once between 1 and 1000", name="at_once"),)
     access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("One for each organization.")
 
 
@@ -177,4 +183,6 @@ class SimulatedCall(Base):
     placed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
     access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = Keep("The organization's; it goes with it.", ())
+    export = NotExported("The organization's.")
     quota = Bound("One for each simulated run.")

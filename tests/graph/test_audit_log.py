@@ -146,7 +146,7 @@ def written_by_python(text: str) -> set[str]:
 
 
 def written_by_sql(text: str) -> set[str]:
-    found = set(re.findall(r"note_organization_change\([^']*'(\w+)'", text))
+    found = set(re.findall(r"note_organization_change\([^')]*'(\w+)'", text))
     for insert in re.findall(r"insert into public\.audit_log [^;]*;", text):
         # Neither keys of what the operator is told or of a place, nor what a case compares with.
         actions = re.sub(r"(when|->>) '\w+'", "", insert.partition("jsonb_build_object")[0])

@@ -139,10 +139,28 @@ async def ask_for_every_field(both: Both, world: World) -> None:
             await both.same(f"{{ {name} {{ {everything_of(named, 1)} }} }}", {})
 
 
+async def ask_behind_rows_that_are_gone(both: Both, world: World) -> int:
+    """Asks for what comes after and before each such row; how often.
+
+    Two of the many lists have cursors like that, and chance hardly reaches them.
+    """
+    asked = 0
+    for page, cursors in world.cursors.items():
+        name, _, order = page.partition(" ")
+        by, _, way = order.partition(" ")
+        sorting = f", orderBy: {{field: {by}, direction: {way}}}" if by else ""
+        for cursor in world.stale.intersection(cursors):
+            for side in ("after", "before"):
+                listed = f'{name}({side}: "{cursor}"{sorting}) {{ nodes {{ id }} }}'
+                await both.same(f"{{ viewer {{ {listed} }} }}")
+                asked += 1
+    return asked
+
+
 @pytest.mark.timeout(600)
 async def test_generated_operations_have_one_answer(both: Both, world: World) -> None:
     await ask_for_every_field(both, world)
-    seen: Counter[str] = Counter()
+    seen = Counter({"stale cursor": await ask_behind_rows_that_are_gone(both, world)})
     for number in range(MOST_ROUNDS):
         seen += await compare(both, world, EXAMPLES, seed(number))
         if not uncovered(both, seen):

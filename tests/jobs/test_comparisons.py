@@ -10,7 +10,7 @@ import orjson
 
 from db.core.actor import Actor
 from db.core.pool import Database
-from jobs.partners import compare_partners, queue_missing_comparisons
+from jobs.partners import compare_partners, sweep_comparisons
 
 from ..attuned import load_surveys
 from ..conftest import MakeUser
@@ -37,7 +37,7 @@ async def swept(owner: asyncpg.Connection, database: Database, actor: Actor) -> 
         "update partners set compared_at = now() where compared_at is null and $1 not in (user_id, partner_id)",
         actor.user_id,
     )
-    await queue_missing_comparisons(database)
+    await sweep_comparisons(database)
     return len(await queued(owner, actor))
 
 

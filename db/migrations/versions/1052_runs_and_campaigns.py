@@ -543,7 +543,7 @@ def declare_access() -> None:
     op.create_trigger(
         "record_event",
         "campaigns",
-        "after insert or update",
+        "after update",
         "for each row execute function app.record_shared_event('campaign.updated', 'id', '{}', '{}', 'organization', 'organization_id', '{}', '{}')",
     )
     op.create_trigger(

@@ -98,6 +98,11 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
     ("Plan", "nameKey"): lambda plan: f"plan.{plan['id']}.name",
+    ("ProviderSubscription", "planId"): lambda subscription: (
+        f"plan_{subscription['plan_id']}"
+        if subscription["user_id"]
+        else f"organizationPlan_{subscription['plan_id']}"
+    ),
     ("Product", "nameKey"): lambda product: f"product.{product['id']}.name",
     ("Plan", "descriptionKey"): lambda plan: f"plan.{plan['id']}.description",
     ("Hairstyle", "nameKey"): lambda hairstyle: f"hairstyle.{hairstyle['id']}.name",

@@ -10,7 +10,18 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from db.core.access import AllOf, LikeOwn, Member, Owner, Public, Rule, Through, is_public, parts
+from db.core.access import (
+    AllOf,
+    LikeOwn,
+    Member,
+    Owner,
+    Public,
+    Rule,
+    Shared,
+    Through,
+    is_public,
+    parts,
+)
 from db.core.actor import Actor
 from db.core.base import Base
 from db.core.pool import Transaction
@@ -31,6 +42,8 @@ class Row:
 # What a user is in each group of a kind.
 ROLES = {
     "organization": "select organization_id, role from organization_members where user_id = $1",
+    "play_session": "select session_id, 'PLAYER' from play_players where user_id = $1"
+    " and status in ('INVITED', 'JOINED', 'EXPIRED')",
     "sharing": "select partner_id, shared from partners where user_id = $1 and status = 'CONNECTED'",
 }
 
@@ -92,6 +105,9 @@ class Reader:
                 assert self._roles is not None
                 role = self._roles.get((kind, values[column]))
                 return role is not None and (not roles or role in roles)
+            case Shared(column, kind):
+                assert self._roles is not None
+                return (kind, values[column]) in self._roles
             case Public(only_if):
                 return not only_if or bool(values[only_if])
             case Through(column, None):

@@ -7,7 +7,9 @@ from db.core.registry import metadata, models
 from db.migrations.functions import VERSIONS
 
 revision = "9999"
-down_revision = sorted(path.stem[:4] for path in VERSIONS.glob("0*.py"))[-1]
+down_revision = sorted(
+    path.stem[:4] for path in VERSIONS.glob("[0-9]*.py") if path.stem[:4] != revision
+)[-1]
 
 
 def upgrade():
