@@ -81,7 +81,8 @@ def _money(kind: str, said: Mapping[str, Any]) -> Iterator[ProviderEvent]:
         yield Refunded(
             references=(),
             payment_id=text_of(said["transaction_id"]),
-            amount_cents=-back if back else ALL_OF_IT,
+            # Negative as documented; what is told as it was paid is the same refund.
+            amount_cents=abs(back) if back else ALL_OF_IT,
             currency=_currency(said),
         )
     elif kind == "EXPIRATION":
@@ -94,10 +95,13 @@ def _payment(kind: str, said: Mapping[str, Any]) -> PaymentSucceeded:
     product = text_of(said["product_id"])
     first = text_of(said.get("original_transaction_id") or said["transaction_id"])
     is_subscription = kind != "NON_RENEWING_PURCHASE"
+    paid = cents(said.get("price_in_purchased_currency"))
+    if paid is not None and paid < 0:
+        raise ValueError("a payment of less than nothing")
     return PaymentSucceeded(
         references=(subscription_name(first, product, user) if is_subscription else first,),
         payment_id=text_of(said["transaction_id"]),
-        amount_cents=cents(said.get("price_in_purchased_currency")),
+        amount_cents=paid,
         currency=_currency(said),
         user_id=user,
         paid_until=_time(said.get("expiration_at_ms")),

@@ -33,8 +33,8 @@ begin
 end;
 $$;
 
--- Shows how an analysis's run stands; what one found takes the place of the same parts of the profile's. False when the profile was
--- deleted.
+-- Shows how an analysis's run stands; what one found takes the place of the same parts of the profile's, which are
+-- kept among what lost. False when the profile was deleted.
 create or replace function app.show_analysis(
     run public.ai_runs, made jsonb, offline boolean, code text, message text
 ) returns boolean
@@ -47,6 +47,7 @@ begin
         error_code = code, error_message = message, finished_at = run.finished_at
     where a.id = run.id returning * into shown;
     if shown.status = 'SUCCEEDED' then
+        perform app.keep_replaced_analysis(shown.user_id, shown.profile_id, made);
         update public.profiles p
         set analysis = case jsonb_typeof(p.analysis) when 'object' then p.analysis || made else made end,
             updated_at = clock_timestamp(), synced_at = clock_timestamp()

@@ -60,6 +60,21 @@ begin
 end;
 $$;
 
+-- Keeps an analysis of which `coming` takes parts away, so that the user can have it back: it may be an edit that a
+-- device made while another was being written.
+create or replace function app.keep_replaced_analysis(owner_id uuid, replaced uuid, coming jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    head public.sync_heads := app.advance_sync(owner_id, 0);
+begin
+    insert into public.sync_conflicts (user_id, profile_id, field_group, loser, device_id, clock, value, status)
+    select p.user_id, p.id, 'ANALYSIS', 'SERVER', '', head.clock, p.analysis, 'SETTLED'
+    from public.profiles p
+    where p.id = replaced and p.analysis <> '{}'
+        and (jsonb_typeof(p.analysis) <> 'object' or (p.analysis || coming) @> p.analysis is not true);
+end;
+$$;
+
 -- Makes what lost a conflict hold again.
 create or replace function app.bring_back_lost(wanted uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -103,6 +118,7 @@ $$;
 
 revoke execute on function
     app.bring_back_messages(uuid), app.bring_back_profile(uuid, uuid), app.resolve_sync_conflict(uuid, text),
+    app.keep_replaced_analysis(uuid, uuid, jsonb),
     app.bring_back_lost(uuid)
 from public;
 grant execute on function app.resolve_sync_conflict(uuid, text) to authenticated;

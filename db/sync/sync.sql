@@ -286,6 +286,18 @@ begin
         select actor_id, d.profile_id, 'DELETION', 'CLIENT', device, d.delete_raw, null,
                case strategy when 'MANUAL' then 'OPEN' else 'SETTLED' end
         from deletions d where d.verdict = 'LOST'
+        union all
+        -- Devices that count their messages give two of them one id. The later one is kept, and has one of its own
+        -- if it is brought back. What begins like a stored one is a reply that the device has not whole yet.
+        select actor_id, r.profile_id, 'CHAT', 'CLIENT', device, r.raw, jsonb_agg(jsonb_build_object(
+                   'id', left(m.id, 27) || '@' || left(device, 36), 'role', m.role, 'text', m.text,
+                   'created_at', coalesce(m.created_at, app.time_of_clock(r.clock)))),
+               case strategy when 'MANUAL' then 'OPEN' else 'SETTLED' end
+        from resolved r
+        cross join jsonb_to_recordset(r.messages) as m (id text, role text, text text, created_at timestamptz)
+        join public.chat_messages c on c.profile_id = r.profile_id and c.client_id = m.id
+        where c.device_id is distinct from device and not starts_with(c.text, m.text)
+        group by r.profile_id, r.raw
         on conflict (profile_id, field_group, device_id, clock) do nothing
     )
     select coalesce(jsonb_agg(jsonb_build_object('n', r.n, 'local_id', r.local_id, 'id', r.profile_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from uuid import uuid4
 
 import asyncpg
@@ -94,6 +95,32 @@ async def test_a_profile_that_is_deleted_meanwhile_gives_the_credits_back(
     assert await chat.wallet(actor) == (10, 0)
     status = await chat.owner.fetchval("select status from ai_runs where id = $1", key(reply))
     assert status == "CANCELLED"
+
+
+async def test_what_an_analysis_replaces_can_be_brought_back(
+    chat: Chat, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    profile = await chat.profile(actor)
+    asked = await chat("analyze", actor, profile=profile, key="one")
+    # An edit that came while it was being written.
+    during = {"overall_analysis": {"summary": "Mine"}, "notes": "during"}
+    await chat.owner.execute(
+        "update profiles set analysis = $2 where id = $1", key(profile), json.dumps(during)
+    )
+    await chat.run(asked["analysis"]["id"])
+    lost = "{ viewer { syncConflicts { nodes { id fieldGroup loser status value } } } }"
+    (kept,) = (await chat.ask(lost, actor=actor))["data"]["viewer"]["syncConflicts"]["nodes"]
+    assert (kept["fieldGroup"], kept["loser"], kept["status"]) == ("ANALYSIS", "SERVER", "SETTLED")
+    assert kept["value"] == during
+    back = (
+        "mutation($id: ID!) { resolveConflict(input: {id: $id, keep: LOST}) { errors { code } } }"
+    )
+    await chat.ask(back, {"id": kept["id"]}, actor=actor)
+    node = (await chat.ask(HISTORY % profile, actor=actor))["data"]["node"]
+    assert node["analysis"] == during
+    # The result itself is kept, too, and one that takes nothing away keeps no version.
+    assert len((await chat.ask(lost, actor=actor))["data"]["viewer"]["syncConflicts"]["nodes"]) == 2
 
 
 async def test_without_any_ai_an_analysis_counts_what_is_there_and_keeps_the_rest(

@@ -309,6 +309,23 @@ async def test_chats_are_merged_by_message_and_time(devices: tuple[Device, Devic
     assert (await phone.sync())["messages"] == []
 
 
+async def test_two_messages_of_one_id_are_both_kept(devices: tuple[Device, Device]) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await phone.send({"id": made, "clock": at(1), "messages": [said(1, "hello from the phone")]})
+    change = {"id": made, "clock": at(2), "messages": [said(1, "and from the laptop")]}
+    (conflict,) = (await laptop.send(change))["conflicts"]
+    assert (conflict["fieldGroup"], conflict["value"][0]["text"]) == ("CHAT", "and from the laptop")
+    assert await texts(phone) == ["hello from the phone"]
+    # What is sent again, as it was, or before it was whole, is no other message.
+    await laptop.send(change)
+    await laptop.send({"id": made, "clock": at(3), "messages": [said(1, "hello from")]})
+    answer = await phone.ask(CONFLICTS, actor=phone.actor)
+    assert len(answer["data"]["viewer"]["syncConflicts"]["nodes"]) == 1
+    assert await resolve(laptop, conflict["id"]) == "RESOLVED"
+    assert sorted(await texts(phone)) == ["and from the laptop", "hello from the phone"]
+
+
 async def test_what_was_said_of_a_deleted_profile_comes_back_with_it(
     devices: tuple[Device, Device],
 ) -> None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from db.core.actor import Actor
 from db.core.pool import Database
-from payments.base import Delivery, DeliveryRefusal
+from payments.base import Delivery, DeliveryRefusal, DeliveryRefused
 from payments.revenuecat import make_revenuecat
 from settings import Settings
 
@@ -163,6 +163,23 @@ async def test_a_store_refund_takes_back_what_it_gave_also_when_told_of_first(st
     ) | {"cancel_reason": "CUSTOMER_SUPPORT"}
     await store.tell("CANCELLATION", **unpriced)
     assert await store.shop.wallet(buyer) == (0, 0, 20)
+
+
+async def test_a_refund_told_with_the_price_that_was_paid_is_one(store: Store) -> None:
+    buyer, transaction = await store.shop.buyer(), str(uuid4())
+    said = store.bought(buyer.user_id, transaction)
+    await store.tell("NON_RENEWING_PURCHASE", **said)
+    await store.tell("CANCELLATION", **said | {"cancel_reason": "CUSTOMER_SUPPORT"})
+    assert await store.shop.wallet(buyer) == (0, 0, 0)
+    assert await store.orders(buyer) == [("credits-50", 2499, "REFUNDED")]
+
+
+async def test_a_payment_of_less_than_nothing_waits_for_a_person(store: Store) -> None:
+    buyer = await store.shop.buyer()
+    said = store.bought(buyer.user_id, str(uuid4()), price_in_purchased_currency=-24.99)
+    with pytest.raises(DeliveryRefused, match="not as RevenueCat documents it"):
+        await store.tell("NON_RENEWING_PURCHASE", **said)
+    assert await store.orders(buyer) == []
 
 
 async def test_a_purchase_of_an_unknown_price_is_at_the_products(store: Store) -> None:
