@@ -29,7 +29,7 @@ class Switches:
     ai_enabled: bool = column(description="Whether an AI can be asked for anything.")
     read_only: bool = column(
         description="Maintenance: mutations are READ_ONLY for everybody but admins, apart from "
-        "those that lead into an account and out of it."
+        "those that lead into an account that is there, and out of it."
     )
 
 

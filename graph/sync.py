@@ -207,8 +207,10 @@ class SyncProfilesInput:
     )
     changes: list[ProfileChangeInput] = strawberry.field(
         default_factory=list,
-        description="What the device changed since its last sync, at most 500. It sends them "
-        "again, unchanged, until they are `accepted`.",
+        description="What the device changed since its last sync, at most 500, and no more than a "
+        "request takes: 1 MiB and 15,000 values, so some 200 with their analyses. It sends them "
+        "again, unchanged, until they are `accepted`. An error names the change that it is of in "
+        "its path, such as `input.changes.7.name`.",
     )
 
 
@@ -270,7 +272,7 @@ class RefusedChange:
     local_id: int | None = strawberry.field(description="The device's own number, as it was sent.")
     id: strawberry.ID | None = strawberry.field(description="The global id, as it was sent.")
     clock: str = strawberry.field(description="The change's clock, as it was sent.")
-    code: str = strawberry.field(description="`BAD_USER_INPUT` or `INVALID_IMAGE`.")
+    code: str = strawberry.field(description="`BAD_USER_INPUT`, `INVALID_IMAGE` or `EMPTY_FILE`.")
     message: str = strawberry.field(description="What is wrong, for people.")
 
 
