@@ -63,7 +63,9 @@ async def measure_workload(
             name = loader.server.name
             say(f"{workload.name}: round {number + 1} of {options.rounds}, {name}")
             result.rounds[name].append(
-                await measure_round([loader.server], loader.load(options.seconds), postgres)
+                await measure_round(
+                    [loader.server], loader.load(options.seconds, at_least=1), postgres
+                )
             )
     return result
 

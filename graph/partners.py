@@ -352,7 +352,8 @@ class PartnersMutation:
         set_sharing,
         SetSharingInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="Set what a partner sees of the caller, from the next statement on.",
+        description="Set what a partner sees of the caller, from the next statement on; who is not "
+        "connected sees it when they are again.",
     )
 
 

@@ -67,6 +67,14 @@ language sql set search_path = pg_catalog, pg_temp as $$
     from (values (one, other), (other, one)) told (id, partner_id) join public.users u on u.id = told.partner_id;
 $$;
 
+-- Shows two who are connected what the other shares, as it was set while they were not.
+create or replace function app.show_levels(one uuid, other uuid) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update public.partners p set shared = theirs.sharing from public.partners theirs
+    where (p.user_id, p.partner_id) in ((one, other), (other, one))
+        and theirs.user_id = p.partner_id and theirs.partner_id = p.user_id and p.shared <> theirs.sharing;
+$$;
+
 -- Connects two users, whose lock is held. Each begins with the default of what they share; who showed less before
 -- goes on with that, so that nobody sees more by leaving and coming back.
 create or replace function app.connect_partners(one uuid, other uuid) returns void
@@ -87,9 +95,7 @@ begin
         sharing = case p.sharing when 'ALL' then 'OVERLAPPING' else p.sharing end,
         connected_at = case p.status when 'CONNECTED' then p.connected_at else clock_timestamp() end,
         last_used_at = clock_timestamp();
-    update public.partners p set shared = theirs.sharing from public.partners theirs
-    where (p.user_id, p.partner_id) in ((one, other), (other, one))
-        and theirs.user_id = p.partner_id and theirs.partner_id = p.user_id and p.shared <> theirs.sharing;
+    perform app.show_levels(one, other);
     perform app.queue_comparison(one, other);
     foreach owner_id in array array[least(one, other), greatest(one, other)] loop
         perform app.notify_of_drop(owner_id, dropped.id) from unnest(app.dropped_partners(owner_id)) as dropped (id);
@@ -176,18 +182,17 @@ begin
 end;
 $$;
 
--- Sets what the caller shows a partner, from the next statement on, and returns the partner.
+-- Sets what the caller shows a partner, from the next statement on, or from when they are connected (again), and
+-- returns the partner.
 create or replace function app.set_sharing(wanted uuid, level text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     partner public.partners := app.required_partner(wanted);
 begin
-    if partner.status <> 'CONNECTED' then
-        perform app.refuse('NOT_FOUND', 'You are not connected with this partner.', '{"path": ["input", "partnerId"]}');
-    end if;
     update public.partners p set sharing = level where p.id = wanted and p.sharing <> level;
     update public.partners p set shared = level
-    where p.user_id = partner.partner_id and p.partner_id = partner.user_id and p.shared <> level;
+    where p.user_id = partner.partner_id and p.partner_id = partner.user_id and p.shared <> level
+        and p.status = 'CONNECTED';
     return wanted;
 end;
 $$;
@@ -250,6 +255,7 @@ begin
         update public.partners p set status = 'CONNECTED', is_paused = false,
             display_name = app.person_name(p.partner_id)
         where p.is_paused and (p.user_id, p.partner_id) in ((returning_user, other), (other, returning_user));
+        perform app.show_levels(returning_user, other);
         perform app.queue_comparison(returning_user, other);
     end loop;
 end;
@@ -257,7 +263,7 @@ $$;
 
 revoke execute on function app.person_name(uuid), app.is_plain_name(text), app.end_connection(uuid, uuid),
     app.rename_partner(), app.rename_in_lists(uuid), app.tell_partners(uuid, text[]), app.lock_pair(uuid, uuid),
-    app.dropped_partners(uuid), app.notify_of_drop(uuid, uuid), app.connect_partners(uuid, uuid),
+    app.dropped_partners(uuid), app.notify_of_drop(uuid, uuid), app.show_levels(uuid, uuid), app.connect_partners(uuid, uuid),
     app.required_partner(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid),
     app.block_person(uuid, uuid, text), app.block_partner(uuid), app.unblock_partner(uuid), app.set_sharing(uuid, text),
     app.pause_partners(uuid), app.resume_partners(uuid) from public;

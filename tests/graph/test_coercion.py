@@ -52,6 +52,7 @@ COERCIONS = Coercions(SCHEMA)
 
 
 RIGHT = {
+    "Float": st.floats(allow_nan=False, allow_infinity=False),
     "Int": st.integers(-(2**31), 2**31 - 1),
     "Boolean": st.booleans(),
     "DateTime": st.just("2026-01-31T12:00:00Z"),
