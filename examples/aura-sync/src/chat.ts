@@ -2,7 +2,7 @@
 
 import { CANCEL, SEND, WATCH_REPLY, type ReplyItem, type UserError } from "./documents.js";
 import { ApiError } from "./errors.js";
-import type { LocalReply, Store } from "./store.js";
+import { wellFormed, type LocalReply, type Store } from "./store.js";
 import type { SyncService } from "./sync.js";
 import { refuse } from "./sync.js";
 import type { Transport } from "./transport.js";
@@ -27,7 +27,7 @@ export class Chats {
     await this.store.replies.add({
       key,
       localId,
-      question,
+      question: wellFormed(question),
       messageId: null,
       cursor: null,
       text: "",

@@ -48,7 +48,7 @@ export interface SyncPayload {
   changes: SyncedProfile[];
   messages: SyncedMessage[];
   accepted: { localId: number | null; id: string | null; clock: string }[];
-  refused: { localId: number | null; clock: string; code: string }[];
+  refused: { localId: number | null; clock: string; code: string; message: string }[];
   conflicts: ProfileConflict[];
   cursor: string;
   hasMore: boolean;
@@ -81,7 +81,7 @@ export const SYNC = `mutation Sync($input: SyncProfilesInput!) { syncProfiles(in
   changes { ${PROFILE} }
   messages { id profileId clientId role status text createdAt }
   accepted { localId id clock }
-  refused { localId clock code }
+  refused { localId clock code message }
   conflicts { id profileId localId clock fieldGroup loser value status }
   cursor hasMore clock ${ERRORS} } }`;
 

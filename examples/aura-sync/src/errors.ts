@@ -4,10 +4,11 @@
 export class ApiError extends Error {
   constructor(
     readonly code: string,
-    message: string,
+    /** What is wrong, for people. */
+    readonly reason: string,
     readonly path: readonly string[] = [],
   ) {
-    super(`${code}: ${message}`);
+    super(`${code}: ${reason}`);
     this.name = "ApiError";
   }
 }
@@ -37,4 +38,11 @@ const PASSING = new Set(["SERVICE_UNAVAILABLE", "RATE_LIMITED"]);
 /** Whether a code says that the same request may succeed a little later. */
 export function isPassing(code: string): boolean {
   return PASSING.has(code);
+}
+
+const LASTING = new Set(["BAD_USER_INPUT", "LIMIT_EXCEEDED", "QUERY_TOO_COMPLEX"]);
+
+/** Whether the same request will be refused again, because of what is in it. */
+export function isLasting(error: unknown): error is ApiError {
+  return error instanceof ApiError && LASTING.has(error.code);
 }

@@ -57,6 +57,13 @@ export interface Change {
   messages: { id: string; role: Role; text: string; createdAt: string }[];
   deleted: boolean;
   createdAt: string | null;
+  /** Why the server refused it: it is set aside until the profile is edited. */
+  refusal?: Refusal | null;
+}
+
+export interface Refusal {
+  code: string;
+  message: string;
 }
 
 export interface Groups {
@@ -105,7 +112,8 @@ const EMPTY: Omit<States, "deviceId"> = {
   switches: null,
 };
 const encoder = new TextEncoder();
-const MOST_CHANGES = 500;
+/** The server takes so many in one request. */
+export const MOST_CHANGES = 500;
 // The server takes bodies of 1 MiB, with 15,000 values.
 const MOST_BYTES = 900_000;
 const MOST_VALUES = 14_000;
@@ -175,7 +183,8 @@ export class Store {
     return this.profiles.filter((profile) => profile.isKnown && !profile.isDeleted).toArray();
   }
 
-  createProfile(groups: Partial<Groups>): Promise<number> {
+  createProfile(given: Partial<Groups>): Promise<number> {
+    const groups = wellFormed(given);
     return this.#writing(async () => {
       const createdAt = new Date(this.now()).toISOString();
       const localId = await this.profiles.add({
@@ -188,7 +197,8 @@ export class Store {
     });
   }
 
-  updateProfile(localId: number, groups: Partial<Groups>): Promise<void> {
+  updateProfile(localId: number, given: Partial<Groups>): Promise<void> {
+    const groups = wellFormed(given);
     return this.#writing(async () => {
       const updatedAt = new Date(this.now()).toISOString();
       await this.profiles.update(localId, { ...groups, updatedAt });
@@ -202,7 +212,7 @@ export class Store {
       if (!profile) return;
       const waiting = await this.outbox.where("localId").equals(localId).toArray();
       // What is certainly unknown to the server needs no deletion there.
-      if (profile.id === null && waiting.every((change) => !change.isSent)) {
+      if (profile.id === null && waiting.every((change) => !change.isSent || change.refusal)) {
         await this.#forget(localId);
         return;
       }
@@ -211,7 +221,8 @@ export class Store {
     });
   }
 
-  addMessage(localId: number, role: Role, text: string): Promise<string> {
+  addMessage(localId: number, role: Role, given: string): Promise<string> {
+    const text = wellFormed(given);
     return this.#writing(async () => {
       const id = crypto.randomUUID();
       const createdAt = new Date(this.now()).toISOString();
@@ -221,15 +232,52 @@ export class Store {
     });
   }
 
-  /** The next changes to send, marked as sent, and the cursor to send them with. */
-  nextBatch(): Promise<{ changes: Change[]; inputs: object[]; since: string | null }> {
+  /** How many changes are to be sent. */
+  waiting(): Promise<number> {
+    return this.outbox.filter((change) => !change.refusal).count();
+  }
+
+  /** What was set aside, and why. */
+  async refused(): Promise<(Refusal & { localId: number })[]> {
+    const changes = await this.outbox.orderBy("seq").toArray();
+    return changes.flatMap(({ localId, refusal }) => (refusal ? [{ localId, ...refusal }] : []));
+  }
+
+  /**
+   * Takes a change that the server refuses out of the way. Its parts are tried by themselves first:
+   * a name that is too long does not keep messages from being sent.
+   */
+  refuse(change: Change, refusal: Refusal): Promise<void> {
+    return this.#writing(async () => {
+      const left = await this.#withoutReplaced(change.seq);
+      if (!left) return;
+      const parts = partsOf(left);
+      if (parts.length < 2) {
+        await this.outbox.update(left.seq, { refusal });
+        return;
+      }
+      await this.outbox.delete(left.seq);
+      const { seq: _, ...whole } = left;
+      for (const part of parts) {
+        // Answers name a change by its clock, so each needs its own.
+        const clock = await this.#tick();
+        await this.outbox.add({ ...whole, groups: {}, messages: [], ...part, clock } as Change);
+      }
+    });
+  }
+
+  /** The next changes to send, at most so many, marked as sent, and the cursor to send with. */
+  nextBatch(most: number): Promise<{ changes: Change[]; inputs: object[]; since: string | null }> {
     return this.#writing(async () => {
       const changes: Change[] = [];
       const inputs: object[] = [];
       let bytes = 0;
       let values = 0;
-      for (const change of await this.outbox.orderBy("seq").limit(MOST_CHANGES).toArray()) {
-        const input = inputOf(change, (await this.profiles.get(change.localId))?.id ?? null);
+      const waiting = this.outbox.orderBy("seq").filter((change) => !change.refusal);
+      for (const change of await waiting.limit(most).toArray()) {
+        const { id = null } = (await this.profiles.get(change.localId)) ?? {};
+        // Also here, for what was written before texts were mended.
+        const input = wellFormed(inputOf(change, id));
         bytes += encoder.encode(JSON.stringify(input)).length;
         values += valuesIn(input);
         if (changes.length && (bytes > MOST_BYTES || values > MOST_VALUES)) break;
@@ -297,20 +345,76 @@ export class Store {
     localId: number,
     written: Partial<Pick<Change, "groups" | "messages" | "deleted" | "createdAt">>,
   ): Promise<void> {
-    const since = await this.state("cursor");
-    const clock = formatMoment(nextMoment(parseMoment(await this.state("clock")), this.now()));
-    await this.setState("clock", clock);
+    const clock = await this.#tick();
+    const { createdAt, since } = await this.#tryRefusedAgain(localId, written);
     const last = (await this.outbox.where("localId").equals(localId).sortBy("seq")).at(-1);
     if (last && !last.isSent && last.since === since && !last.deleted && !written.deleted) {
       await this.outbox.update(last.seq, {
         clock,
         groups: { ...last.groups, ...written.groups },
         messages: [...last.messages, ...(written.messages ?? [])],
+        createdAt: last.createdAt ?? createdAt,
       });
       return;
     }
-    const change = { groups: {}, messages: [], deleted: false, createdAt: null, ...written };
+    const change = { groups: {}, messages: [], deleted: false, ...written, createdAt };
     await this.outbox.add({ localId, clock, since, isSent: false, ...change } as Change);
+  }
+
+  async #tick(): Promise<string> {
+    const clock = formatMoment(nextMoment(parseMoment(await this.state("clock")), this.now()));
+    await this.setState("clock", clock);
+    return clock;
+  }
+
+  /**
+   * An edit may have mended what was refused: it is sent again, without what the edit replaces. A
+   * picture waits for another picture. Gives what the edit is to tell in place of what it replaces:
+   * when the profile was made, and what had been seen, as the server's version was not shown since.
+   */
+  async #tryRefusedAgain(
+    localId: number,
+    written: Partial<Pick<Change, "groups" | "deleted" | "createdAt">>,
+  ): Promise<Pick<Change, "createdAt" | "since">> {
+    const names = Object.keys(written.groups ?? {});
+    let createdAt = written.createdAt ?? null;
+    const seen: (string | null)[] = [];
+    for (const change of await this.#pending(localId)) {
+      if (!change.refusal) continue;
+      const groups = without(change.groups, names);
+      if (names.some((name) => name in change.groups)) seen.push(change.since);
+      if (written.deleted || isEmpty({ ...change, groups })) {
+        if (!written.deleted) createdAt ??= change.createdAt;
+        await this.outbox.delete(change.seq);
+      } else {
+        const refusal = isPicture(change) ? change.refusal : null;
+        await this.outbox.update(change.seq, { groups, refusal });
+      }
+    }
+    const [first = await this.state("cursor")] = seen;
+    return { createdAt, since: seen.includes(null) ? null : first };
+  }
+
+  /** A change without what later ones of its profile replace; undefined when nothing is left. */
+  async #withoutReplaced(seq: number): Promise<Change | undefined> {
+    const change = await this.outbox.get(seq);
+    if (!change) return undefined;
+    const later = (await this.#pending(change.localId)).filter((one) => one.seq > seq);
+    const groups = without(
+      change.groups,
+      later.flatMap((one) => Object.keys(one.groups)),
+    );
+    const left = { ...change, groups };
+    const [next] = later;
+    if (later.some((one) => one.deleted) || (next && isEmpty(left))) {
+      if (next && !next.deleted) {
+        await this.outbox.update(next.seq, { createdAt: next.createdAt ?? change.createdAt });
+      }
+      await this.outbox.delete(seq);
+      return undefined;
+    }
+    await this.outbox.update(seq, { groups });
+    return left;
   }
 
   async #takeConflicts(conflicts: ProfileConflict[]): Promise<Set<string>> {
@@ -356,15 +460,22 @@ export class Store {
 
   /** A picture that is none keeps nothing else waiting: the change goes without it. */
   async #takeRefused(sent: Change[], refused: SyncPayload["refused"]): Promise<void> {
-    for (const { localId, clock } of refused) {
+    for (const { localId, clock, code, message } of refused) {
       const change = sent.find((one) => one.localId === localId && one.clock === clock);
-      if (!change) continue;
-      const { thumbnail, ...groups } = change.groups;
-      await this.outbox.update(change.seq, { groups });
-      const profile = await this.profiles.get(change.localId);
-      if (profile?.thumbnail === thumbnail) {
-        await this.profiles.update(change.localId, { thumbnail: null });
+      const left = change && (await this.#withoutReplaced(change.seq));
+      if (!left || left.groups.thumbnail === undefined) continue;
+      const refusal = { code, message };
+      const { thumbnail, ...groups } = left.groups;
+      if (isPicture(left)) {
+        await this.outbox.update(left.seq, { refusal });
+        continue;
       }
+      await this.outbox.update(left.seq, { groups });
+      // In the outbox, it is not overwritten by what the server has: it may be the only copy.
+      const { seq: _, ...whole } = left;
+      const groupsAside = { thumbnail: thumbnail ?? null };
+      const aside = { ...whole, groups: groupsAside, messages: [], createdAt: null, refusal };
+      await this.outbox.add(aside as Omit<Change, "seq"> as Change);
     }
   }
 
@@ -372,14 +483,18 @@ export class Store {
   async #makeAnew(profile: LocalProfile, change: Change): Promise<void> {
     if (change.deleted) return this.#forget(profile.localId);
     await this.profiles.update(profile.localId, { id: null });
-    const { localId, name, thumbnail, analysis, createdAt } = profile;
+    const { localId, name, analysis, createdAt } = profile;
+    const aside = (await this.#pending(localId)).filter((one) => one.refusal);
+    const thumbnail = aside.some(isPicture) ? {} : { thumbnail: profile.thumbnail };
+    // All but a picture is in what is sent now.
+    await this.outbox.bulkDelete(aside.filter((one) => !isPicture(one)).map(({ seq }) => seq));
     const messages = (await this.chat(localId)).map(({ key, role, text, createdAt: at }) => ({
       id: key,
       role,
       text,
       createdAt: at,
     }));
-    await this.#note(localId, { groups: { name, thumbnail, analysis }, messages, createdAt });
+    await this.#note(localId, { groups: { name, ...thumbnail, analysis }, messages, createdAt });
   }
 
   #pending(localId: number): Promise<Change[]> {
@@ -496,4 +611,38 @@ function inputOf(change: Change, id: string | null): object {
 function valuesIn(value: unknown): number {
   if (typeof value !== "object" || value === null) return 1;
   return Object.values(value).reduce((count: number, inner) => count + valuesIn(inner), 1);
+}
+
+function without(groups: Partial<Groups>, names: string[]): Partial<Groups> {
+  return Object.fromEntries(Object.entries(groups).filter(([name]) => !names.includes(name)));
+}
+
+function isEmpty({ groups, messages, deleted }: Change): boolean {
+  return !deleted && !messages.length && !Object.keys(groups).length;
+}
+
+/** Whether a change is a picture alone. */
+function isPicture({ groups, messages }: Change): boolean {
+  return !messages.length && Object.keys(groups).join() === "thumbnail";
+}
+
+/** What of a change can be sent by itself: each field group, and the messages by halves. */
+function partsOf({ groups, messages }: Change): Partial<Pick<Change, "groups" | "messages">>[] {
+  const middle = Math.floor(messages.length / 2);
+  const halves = [messages.slice(0, middle), messages.slice(middle)];
+  return [
+    ...Object.entries(groups).map(([name, value]) => ({ groups: { [name]: value } })),
+    ...halves.filter((half) => half.length).map((half) => ({ messages: half })),
+  ];
+}
+
+/** Half a character (an emoji cut by `slice`) is replaced: with it, a request is no valid JSON. */
+export function wellFormed<T>(value: T): T {
+  if (typeof value === "string") return value.replace(/\p{Surrogate}/gu, "\uFFFD") as T;
+  if (Array.isArray(value)) return value.map(wellFormed) as T;
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
+  return Object.fromEntries(
+    entries.map(([name, inner]) => [wellFormed(name), wellFormed(inner)]),
+  ) as T;
 }

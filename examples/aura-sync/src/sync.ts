@@ -12,8 +12,8 @@ import {
   type SyncPayload,
   type UserError,
 } from "./documents.js";
-import { ApiError, AwayError, SignedOutError } from "./errors.js";
-import type { Store } from "./store.js";
+import { ApiError, AwayError, isLasting, SignedOutError } from "./errors.js";
+import { MOST_CHANGES, type Refusal, type Store } from "./store.js";
 import type { Transport } from "./transport.js";
 
 export type SyncState = "idle" | "syncing" | "offline" | "off" | "signedOut" | "error";
@@ -21,8 +21,10 @@ export type SyncState = "idle" | "syncing" | "offline" | "off" | "signedOut" | "
 export interface SyncStatus {
   state: SyncState;
   lastSyncAt: string | null;
-  /** Changes that the server does not have yet. */
+  /** Changes that are to be sent. */
   pendingChanges: number;
+  /** What the server refused: set aside until it is edited. */
+  refused: (Refusal & { localId: number })[];
   error: Error | null;
 }
 
@@ -50,7 +52,13 @@ export class SyncService {
   #stopping = new AbortController();
   #gathering: ReturnType<typeof setTimeout> | null = null;
   #listeners = new Set<(status: SyncStatus) => void>();
-  #status: SyncStatus = { state: "idle", lastSyncAt: null, pendingChanges: 0, error: null };
+  #status: SyncStatus = {
+    state: "idle",
+    lastSyncAt: null,
+    pendingChanges: 0,
+    refused: [],
+    error: null,
+  };
 
   constructor(private readonly options: SyncOptions) {}
 
@@ -137,27 +145,51 @@ export class SyncService {
     }
   }
 
-  /** Batches out and pages in, until neither is left. Each is done or not: it may end anywhere. */
+  /**
+   * Batches out and pages in, until neither is left. Each is done or not: it may end anywhere. Of a
+   * batch that is refused, halves are sent, down to the one change that is to be set aside.
+   */
   async #exchange(): Promise<void> {
-    const { store, transport, strategy } = this.options;
-    const deviceId = await store.deviceId();
+    const { store } = this.options;
+    let most = MOST_CHANGES;
+    let hasWorked = false;
     for (let goesOn = true; goesOn; ) {
-      const { changes, inputs, since } = await store.nextBatch();
-      const input = { deviceId, since, strategy, changes: inputs };
-      const { syncProfiles: payload } = await transport.askPatiently<{
-        syncProfiles: SyncPayload & { errors: UserError[] };
-      }>(SYNC, { input }, this.#stopping.signal);
-      if (payload.errors.some((error) => error.code === "CURSOR_EXPIRED")) {
+      const { changes, inputs, since } = await store.nextBatch(most);
+      let payload: SyncPayload | null;
+      try {
+        payload = await this.#send(inputs, since);
+      } catch (error) {
+        const [first] = changes;
+        if (!first || !isLasting(error)) throw error;
+        // Where a request without any change is refused, too, no change is to blame.
+        if (changes.length > 1 || !hasWorked) most = Math.floor(changes.length / 2);
+        else await store.refuse(first, { code: error.code, message: error.reason });
+        continue;
+      }
+      if (!payload) {
         await store.beginAnew();
         continue;
       }
-      refuse(payload.errors);
       await store.take(changes, payload);
       if (changes.length && !payload.accepted.length && !payload.refused.length) {
         throw new ApiError("INTERNAL", "The server did not say what became of the changes.");
       }
-      goesOn = payload.hasMore || (await store.outbox.count()) > 0;
+      hasWorked = true;
+      most = Math.min(Math.max(2 * most, 1), MOST_CHANGES);
+      goesOn = payload.hasMore || (await store.waiting()) > 0;
     }
+  }
+
+  /** The answer to one batch; null when the cursor has expired. */
+  async #send(changes: object[], since: string | null): Promise<SyncPayload | null> {
+    const { store, transport, strategy } = this.options;
+    const input = { deviceId: await store.deviceId(), since, strategy, changes };
+    const { syncProfiles: payload } = await transport.askPatiently<{
+      syncProfiles: SyncPayload & { errors: UserError[] };
+    }>(SYNC, { input }, this.#stopping.signal);
+    if (payload.errors.some((error) => error.code === "CURSOR_EXPIRED")) return null;
+    refuse(payload.errors);
+    return payload;
   }
 
   /** Reads the versions that won over this device's. */
@@ -207,7 +239,8 @@ export class SyncService {
   async #tell(state: SyncState, error: Error | null = null): Promise<SyncStatus> {
     const { store } = this.options;
     const lastSyncAt = await store.state("lastSyncAt");
-    this.#status = { state, lastSyncAt, pendingChanges: await store.outbox.count(), error };
+    const [pendingChanges, refused] = [await store.waiting(), await store.refused()];
+    this.#status = { state, lastSyncAt, pendingChanges, refused, error };
     for (const listener of this.#listeners) listener(this.#status);
     return this.#status;
   }

@@ -22,6 +22,10 @@ export interface TransportOptions {
 }
 
 const ANSWER_MILLISECONDS = 60_000;
+const REFUSALS = new Map([
+  [400, "BAD_USER_INPUT"],
+  [413, "LIMIT_EXCEEDED"],
+]);
 // Of `graphql-transport-ws`, as the server closes: docs/errors.md.
 const TOKEN_REFUSED = new Set([4401, 4403]);
 
@@ -134,7 +138,7 @@ export class Transport {
 
   async #post<T>(document: string, variables: object, token: string | null): Promise<T> {
     const fetch = this.options.fetch ?? globalThis.fetch;
-    let response: Response;
+    let response: Response | undefined;
     let answer: Answer<T>;
     try {
       response = await fetch(`${this.options.url}/graphql`, {
@@ -149,8 +153,10 @@ export class Transport {
       });
       answer = (await response.json()) as Answer<T>;
     } catch (error) {
+      refuseByStatus(response);
       throw new AwayError(`The server did not answer: ${String(error)}`);
     }
+    if (!answer.errors?.length) refuseByStatus(response);
     const code = answer.errors?.[0]?.extensions?.code ?? "";
     if (isPassing(code) || response.status >= 500) {
       const seconds = Number(response.headers.get("retry-after"));
@@ -158,6 +164,12 @@ export class Transport {
     }
     return dataOf(answer);
   }
+}
+
+/** A proxy before the server refuses without a code of ours; to send the same again is no use. */
+function refuseByStatus(response: Response | undefined): void {
+  const code = response && REFUSALS.get(response.status);
+  if (code) throw new ApiError(code, `The request was refused (HTTP ${response.status}).`);
 }
 
 function dataOf<T>(answer: Answer<T>): T {

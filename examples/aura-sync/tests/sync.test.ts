@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import type { AuraClient } from "../src/index.js";
+import type { AuraClient, Groups } from "../src/index.js";
 import { aDevice, ask, devicesOf, guest, shown, signIn, signUp, synced, until } from "./server.js";
 
 const open: AuraClient[] = [];
@@ -171,16 +171,196 @@ test("many profiles come and go in pages, also to a device that begins anew", as
   assert.equal(names.length, 24);
 });
 
-test("a picture that is none keeps nothing else waiting", async () => {
+test("a picture that is refused stays on its device, is told of, and waits for another", async () => {
   const { phone, laptop } = await pair();
-  await phone.createProfile({ name: "Kim", thumbnail: "bm8gcGljdHVyZQ==" });
-  await phone.createProfile({ name: "Sam" });
+  const sent: string[] = [];
+  const device = aDevice({
+    name: phone.store.name,
+    fetch: (url, init) => {
+      sent.push(String(init?.body));
+      return fetch(url, init);
+    },
+  });
+  open.push(device);
+  const none = "bm8gcGljdHVyZQ==";
+  const large = "A".repeat(800_000);
+  const kim = await device.createProfile({ name: "Kim", thumbnail: none });
+  const sam = await device.createProfile({ name: "Sam", thumbnail: large });
+  await device.createProfile({ name: "Eve" });
+  await synced(device, laptop);
+  const names = async () => (await shown(laptop)).map(({ name }) => name).sort();
+  assert.deepEqual(await names(), ["Eve", "Kim", "Sam"]);
+  const { refused, pendingChanges } = device.sync.status;
+  assert.deepEqual(
+    refused.map(({ localId }) => localId),
+    [kim, sam],
+  );
+  assert.ok(refused.every(({ code, message }) => code && message));
+  assert.equal(pendingChanges, 0);
+  // Neither an edit sends it again, nor does what comes of the profile replace it.
+  sent.length = 0;
+  await device.updateProfile(kim, { name: "Kim B." });
+  const there = (await laptop.store.shown()).find(({ name }) => name === "Sam");
+  assert.ok(there);
+  await laptop.updateProfile(there.localId, { name: "Sam B." });
+  await synced(laptop, device, laptop);
+  assert.ok(sent.length && !sent.some((body) => body.includes(none)));
+  assert.deepEqual(await names(), ["Eve", "Kim B.", "Sam B."]);
+  const pictures = async () =>
+    (await device.store.profiles.bulkGet([kim, sam])).map((profile) => profile?.thumbnail);
+  assert.deepEqual(await pictures(), [none, large]);
+  assert.equal(device.sync.status.refused.length, 2);
+  // Another picture, or none, takes its place.
+  await device.updateProfile(kim, { thumbnail: null });
+  await device.updateProfile(sam, { thumbnail: null });
+  await synced(device);
+  assert.deepEqual(device.sync.status.refused, []);
+  assert.equal(await device.store.outbox.count(), 0);
+});
+
+const REFUSED: [string, Partial<Groups>, string][] = [
+  ["a name that is too long", { name: "x".repeat(256) }, "BAD_USER_INPUT"],
+  ["U+0000", { name: "Kim\0" }, "BAD_USER_INPUT"],
+  ["a large analysis", { analysis: { note: "x".repeat(300_000) } }, "BAD_USER_INPUT"],
+  [
+    "too many values",
+    { analysis: { many: Array.from({ length: 16_000 }, (_, at) => at) } },
+    "QUERY_TOO_COMPLEX",
+  ],
+  ["a picture beyond a request", { thumbnail: "A".repeat(1_200_000) }, "LIMIT_EXCEEDED"],
+];
+
+for (const [what, groups, expected] of REFUSED) {
+  test(`${what} is set aside, and keeps nothing else waiting`, async () => {
+    const { phone, laptop } = await pair();
+    for (let at = 0; at < 5; at++) await phone.createProfile({ name: `before ${at}` });
+    const bad = await phone.createProfile(groups);
+    await phone.addMessage(bad, "USER", "Likes climbing");
+    for (let at = 0; at < 5; at++) await phone.createProfile({ name: `after ${at}` });
+    await synced(phone, laptop);
+    const { pendingChanges, refused } = phone.sync.status;
+    assert.deepEqual([pendingChanges, refused.length], [0, 1]);
+    assert.deepEqual([refused[0]?.localId, refused[0]?.code], [bad, expected]);
+    assert.ok(refused[0]?.message);
+    // What is good of the profile has gone, too.
+    const there = await shown(laptop);
+    assert.equal(there.length, 11);
+    assert.deepEqual(
+      there.flatMap(({ chat }) => chat),
+      ["USER: Likes climbing"],
+    );
+    // It stays as it is here, is not sent again, and goes when it is mended.
+    await synced(phone);
+    const kept = await phone.store.profiles.get(bad);
+    for (const [group, value] of Object.entries(groups)) {
+      assert.deepEqual(kept?.[group as "name"], value);
+    }
+    const mended: Partial<Groups> = { name: "mended" };
+    if (groups.thumbnail) mended.thumbnail = null;
+    if (groups.analysis) mended.analysis = {};
+    await phone.updateProfile(bad, mended);
+    await synced(phone, laptop);
+    assert.deepEqual(phone.sync.status.refused, []);
+    assert.equal(await phone.store.outbox.count(), 0);
+    assert.ok((await shown(laptop)).some(({ name }) => name === "mended"));
+    assert.deepEqual(await shown(phone), await shown(laptop));
+  });
+}
+
+test("a message that is refused keeps neither its profile nor its chat back", async () => {
+  const { phone, laptop, onPhone } = await sharing();
+  await phone.addMessage(onPhone, "USER", "one");
+  await phone.addMessage(onPhone, "USER", "x".repeat(140_000));
+  await phone.addMessage(onPhone, "USER", "two");
+  await synced(phone);
+  assert.equal(phone.sync.status.refused[0]?.localId, onPhone);
+  // An edit tries it once more, by itself.
+  await phone.updateProfile(onPhone, { name: "Kim B." });
+  await synced(phone, laptop);
+  assert.equal(phone.sync.status.refused.length, 1);
+  const [there] = await shown(laptop);
+  assert.deepEqual([there?.name, there?.chat], ["Kim B.", ["USER: one", "USER: two"]]);
+  await phone.deleteProfile(onPhone);
+  await synced(phone, laptop);
+  assert.deepEqual([phone.sync.status.refused, await shown(laptop)], [[], []]);
+});
+
+test("an edit that was made before the refusal takes the place of what was refused", async () => {
+  const { phone, laptop } = await pair();
+  const kim = await phone.createProfile({ name: "x".repeat(256) });
+  // Sent once, so it is not changed any more; the edit waits behind it.
+  await phone.store.nextBatch(1);
+  await phone.updateProfile(kim, { name: "Kim" });
+  await synced(phone, laptop);
+  assert.deepEqual(phone.sync.status.refused, []);
+  assert.deepEqual(
+    (await shown(laptop)).map(({ name }) => name),
+    ["Kim"],
+  );
+  // One that was never taken needs no deletion.
+  const bad = await phone.createProfile({ name: "x".repeat(256) });
+  await synced(phone);
+  await phone.deleteProfile(bad);
+  assert.equal(await phone.store.outbox.count(), 0);
+});
+
+test("an edit of what was refused meets the other device's as a conflict", async () => {
+  const { phone, laptop, onPhone, onLaptop } = await sharing();
+  await phone.updateProfile(onPhone, { name: "x".repeat(256) });
+  await synced(phone);
+  await laptop.updateProfile(onLaptop, { name: "by the laptop" });
+  await synced(laptop, phone);
+  // The phone has not shown the laptop's name, and does not write over it unseen.
+  assert.equal((await shown(phone))[0]?.name, "x".repeat(256));
+  await phone.updateProfile(onPhone, { name: "by the phone" });
   await synced(phone, laptop);
   assert.deepEqual(
-    (await shown(laptop)).map(({ name }) => name).sort(),
-    ["Kim", "Sam"],
+    (await phone.store.conflicts.toArray()).map(({ value, loser }) => [value, loser]),
+    [["by the laptop", "SERVER"]],
   );
-  assert.equal((await phone.store.shown())[0]?.thumbnail, null);
+  assert.deepEqual(await shown(phone), await shown(laptop));
+});
+
+test("half a character is replaced before it is written", async () => {
+  const { phone, laptop } = await pair();
+  const half = "Kim 😀".slice(0, -1);
+  const kim = await phone.createProfile({ name: half, analysis: { [half]: [half, "😀"] } });
+  await phone.addMessage(kim, "USER", half);
+  await synced(phone, laptop);
+  const [there] = await shown(laptop);
+  const whole = "Kim \uFFFD";
+  assert.deepEqual([there?.name, there?.chat], [whole, [`USER: ${whole}`]]);
+  assert.deepEqual(there?.analysis, { [whole]: [whole, "😀"] });
+  // What an earlier version of the app has written goes, too.
+  await phone.updateProfile(kim, { name: "Kim" });
+  await phone.store.outbox.toCollection().modify({ groups: { name: half } });
+  await synced(phone, laptop);
+  assert.deepEqual([(await shown(laptop))[0]?.name, phone.sync.status.refused], [whole, []]);
+});
+
+test("what a proxy refuses is set aside; where everything is refused, nothing is", async () => {
+  const { phone, laptop } = await pair();
+  let isClosed = true;
+  const behind = aDevice({
+    name: phone.store.name,
+    fetch: async (url, init) =>
+      isClosed || String(init?.body).includes("poison")
+        ? new Response("<html>", { status: isClosed ? 400 : 413 })
+        : fetch(url, init),
+  });
+  open.push(behind);
+  const bad = await behind.createProfile({ name: "poison" });
+  await behind.createProfile({ name: "Kim" });
+  const { state, pendingChanges, refused } = await behind.sync.sync();
+  assert.deepEqual([state, pendingChanges, refused], ["error", 2, []]);
+  isClosed = false;
+  await synced(behind, laptop);
+  const codes = behind.sync.status.refused.map(({ localId, code }) => [localId, code]);
+  assert.deepEqual(codes, [[bad, "LIMIT_EXCEEDED"]]);
+  assert.deepEqual(
+    (await shown(laptop)).map(({ name }) => name),
+    ["Kim"],
+  );
 });
 
 test("an access token that is no longer taken is renewed once, however many need it", async () => {
