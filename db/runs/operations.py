@@ -58,6 +58,10 @@ _FIND = text("""
            ended_at, ended_at is not null as has_ended, collected_at is not null as is_collected
     from workflow_runs where id = :id
 """)
+_SIMULATED = text("""
+    select plan, cast(extract(epoch from clock_timestamp() - placed_at) as float8) as passed_seconds
+    from simulated_calls where run_id = :run_id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +176,12 @@ async def earlier_calls(database: Database, run_id: UUID) -> int:
 async def simulate_call(database: Database, run_id: UUID, plan: Mapping[str, Any]) -> None:
     """Notes in the simulator's network that a run's number was dialled."""
     await call_as_service(database, _SIMULATE(wanted=run_id, planned=plan))
+
+
+async def simulated_call(
+    database: Database, run_id: UUID
+) -> tuple[Mapping[str, Any], float] | None:
+    """The plan of a run's simulated call and the seconds since it was dialled; None before that."""
+    async with database.transaction(SERVICE) as transaction:
+        row = await transaction.fetch_one(_SIMULATED, run_id=run_id)
+    return None if row is None else (row["plan"], row["passed_seconds"])

@@ -14,11 +14,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-
-from db.core.actor import SERVICE
 from db.core.pool import Database
-from db.runs.operations import earlier_calls, simulate_call
+from db.runs.operations import earlier_calls, simulate_call, simulated_call
 from db.runs.reports import CallReport
 from db.runs.tables import RunStatus
 from jobs.telephony.base import CallRecord, CallRequest
@@ -36,12 +33,6 @@ RINGS_SECONDS = (2, 20)
 TALK_SECONDS = (10, 240)
 MICRO_USD_PER_SECOND = 230
 SAMPLES_PER_SECOND = 8_000
-
-_KNOWN = text("select run_id from simulated_calls where run_id = :run_id")
-_LOOK = text("""
-    select plan, cast(extract(epoch from clock_timestamp() - placed_at) as float8) as passed
-    from simulated_calls where run_id = :run_id
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +84,8 @@ class Simulator:
 
     async def find(self, request: CallRequest, since: datetime) -> list[str]:  # noqa: ARG002
         """The run's call, if it was dialled."""
-        async with self._database.transaction(SERVICE) as transaction:
-            found = await transaction.fetch_value(_KNOWN, run_id=request.run_id)
-        return [] if found is None else [f"{PREFIX}{found}"]
+        found = await simulated_call(self._database, request.run_id)
+        return [] if found is None else [f"{PREFIX}{request.run_id}"]
 
     async def look(self, call_id: str) -> CallReport | None:
         """What the plan says of this moment."""
@@ -131,16 +121,14 @@ class Simulator:
         )
 
     async def _planned(self, call_id: str) -> tuple[SimulatedPlan, float] | None:
-        run_id = UUID(call_id.removeprefix(PREFIX))
-        async with self._database.transaction(SERVICE) as transaction:
-            row = await transaction.fetch_one(_LOOK, run_id=run_id)
-        if row is None:
+        found = await simulated_call(self._database, UUID(call_id.removeprefix(PREFIX)))
+        if found is None:
             return None
-        plan = row["plan"]
+        plan, passed_seconds = found
         known = SimulatedPlan(
             RunStatus[plan["outcome"]], plan["rings_seconds"], plan["talk_seconds"]
         )
-        return known, row["passed"]
+        return known, passed_seconds
 
 
 def tone() -> bytes:
