@@ -34,6 +34,7 @@ from settings_checks import (
     is_this_machine,
     problem_of_secret,
 )
+from settings_secrets import SecretUnavailable, secret_in_file, secret_of_command
 
 ROLES = ("anon", "authenticated", "service")
 # What reading a photo takes at most: the decoder of an animated WebP holds four canvases.
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
     anthropic_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     anthropic_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 50
     anthropic_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+    vault_master_key_file: str = ""
+    vault_master_key_command: str = ""
+    # OWASP's number for PBKDF2-HMAC-SHA256.
+    vault_key_rounds: Annotated[int, Field(ge=100_000, le=10_000_000)] = 600_000
 
     twilio_account_sid: str = ""
     twilio_auth_token: SecretStr = SecretStr("")
@@ -314,6 +320,18 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _master_key_has_one_place(self) -> Self:
+        places = {
+            "VAULT_MASTER_KEY": given("VAULT_MASTER_KEY"),
+            "VAULT_MASTER_KEY_FILE": self.vault_master_key_file,
+            "VAULT_MASTER_KEY_COMMAND": self.vault_master_key_command,
+        }
+        named = [name for name, value in places.items() if value]
+        if len(named) > 1:
+            raise ValueError(f"{' and '.join(named)} are given: leave one of them")
+        return self
+
+    @model_validator(mode="after")
     def _twilio_is_whole(self) -> Self:
         given = {
             "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
@@ -465,7 +483,7 @@ class Settings(BaseSettings):
         Production never invents a secret, nor takes one that can be guessed: `SettingsError`.
         """
         variable, path = name.upper().replace("-", "_"), self.secrets_directory / name
-        value = self._known_secret(variable, path)
+        value = self._known_secret(name)
         if value is None and self.production:
             raise SettingsError(
                 f"production needs its own secrets: set {variable} or write it to {path}"
@@ -483,7 +501,8 @@ class Settings(BaseSettings):
     def require_secrets(self) -> None:
         """Raises SettingsError where production lacks secrets, all of them told, or one is weak."""
         names = {name.upper().replace("-", "_"): self.secrets_directory / name for name in SECRETS}
-        lacking = [name for name, path in names.items() if self._known_secret(name, path) is None]
+        known = {name.upper().replace("-", "_"): self._known_secret(name) for name in SECRETS}
+        lacking = [name for name, value in known.items() if value is None]
         if self.production and len(lacking) > 1:
             raise SettingsError(
                 f"production needs its own secrets: set {', '.join(lacking)}, or write them to "
@@ -492,11 +511,24 @@ class Settings(BaseSettings):
         for name in SECRETS:
             self.secret(name)
 
-    @staticmethod
-    def _known_secret(variable: str, path: Path) -> str | None:
-        if value := given(variable):
+    def _known_secret(self, name: str) -> str | None:
+        if value := given(name.upper().replace("-", "_")):
             return value
+        if name == "vault-master-key" and (value := self._master_key_elsewhere()):
+            return value
+        path = self.secrets_directory / name
         return path.read_text().strip() if path.exists() else None
+
+    def _master_key_elsewhere(self) -> str | None:
+        """The vault's key from the file or the command that the settings name."""
+        try:
+            if self.vault_master_key_file:
+                return secret_in_file(self.vault_master_key_file)
+            if self.vault_master_key_command:
+                return secret_of_command(self.vault_master_key_command)
+        except SecretUnavailable as reason:
+            raise SettingsError(f"VAULT_MASTER_KEY_{reason}") from None
+        return None
 
 
 def given(variable: str) -> str | None:

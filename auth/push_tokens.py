@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Self
 
-from auth.sealing import Sealing
 from auth.services import AccountServices
+from db.push.tables import PushToken
+from db.vault.sealing import Vault
 from settings import Settings
 
 
@@ -17,7 +18,7 @@ class PushTokens:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._sealing = Sealing(settings)
+        self._vault = Vault(settings)
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
@@ -27,17 +28,13 @@ class PushTokens:
     def seal(self, token: str) -> tuple[bytes, bytes]:
         """What finds a token, and the token as it may be stored."""
         found_by = token_hash(token)
-        return found_by, self._sealing.seal(token.encode(), _place(found_by))
+        return found_by, self._vault.seal(PushToken.sealed_token, found_by, token)
 
     def open(self, found_by: bytes, sealed: bytes) -> str:
         """The token again; raises `SealBroken` for what was changed or is another's."""
-        return self._sealing.open(sealed, _place(found_by)).decode()
+        return self._vault.open(PushToken.sealed_token, found_by, sealed)
 
 
 def token_hash(token: str) -> bytes:
     """What finds a token, or any text. Providers make tokens too long to be guessed."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-
-
-def _place(found_by: bytes) -> str:
-    return f"push_tokens.sealed_token {found_by.hex()}"

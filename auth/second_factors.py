@@ -15,7 +15,6 @@ from auth.factor_changes import tell_added, tell_change
 from auth.failed_attempts import FailedAttempts
 from auth.guesses import CodeGuesses
 from auth.reauthentication import ids_of_session, ids_to_prove
-from auth.sealing import Sealing
 from auth.services import AccountServices
 from auth.sessions import Sessions, SignedIn, challenge_ids
 from auth.tokens import IssuedToken
@@ -27,6 +26,8 @@ from db.core.actor import SERVICE, Actor
 from db.core.errors import DomainError, ErrorCode, RateLimited
 from db.core.pool import Database, Transaction
 from db.factors import operations, rules
+from db.factors.tables import TotpFactor
+from db.vault.sealing import Vault
 from settings import Settings
 
 
@@ -51,7 +52,7 @@ class SecondFactors:
         self._database = database
         self._sessions = sessions
         self._failures = failures
-        self._sealing = Sealing(settings)
+        self._vault = Vault(settings)
         self._guesses = CodeGuesses(settings)
         self._challenges = challenge_ids(settings)
         self._key = settings.secret("refresh-token-key").encode()
@@ -66,7 +67,7 @@ class SecondFactors:
         """A new secret; the account asks for its codes once one has confirmed it."""
         user_id, _ = ids_of_session(actor)
         secret = totp.new_secret()
-        sealed = self._sealing.seal(secret.encode(), _place(user_id))
+        sealed = self._vault.seal(TotpFactor.sealed_secret, user_id, secret)
         async with self._database.transaction(SERVICE) as transaction:
             name = await operations.find_account_name(transaction, user_id)
             if name is None:
@@ -198,13 +199,13 @@ class SecondFactors:
         self, transaction: Transaction, user_id: UUID, stored: operations.StoredTotp, code: str
     ) -> bool:
         """Uses an app's code up; False when it is not a new one of now."""
-        opened = self._sealing.open(stored.sealed_secret, _place(user_id))
-        step = totp.matching_step(opened.decode(), code, after=stored.last_step)
+        opened = self._vault.open(TotpFactor.sealed_secret, user_id, stored.sealed_secret)
+        step = totp.matching_step(opened, code, after=stored.last_step)
         if step is None:
             return False
         sealed = stored.sealed_secret
-        if not self._sealing.is_current(sealed):
-            sealed = self._sealing.seal(opened, _place(user_id))
+        if not self._vault.is_current(sealed):
+            sealed = self._vault.seal(TotpFactor.sealed_secret, user_id, opened)
         await operations.use_totp_step(transaction, user_id, step, sealed)
         return True
 
@@ -217,10 +218,6 @@ class SecondFactors:
     def _hash(self, user_id: UUID, plain: str) -> bytes:
         """80 random bits need no slow hash, and the key keeps them from who reads the database."""
         return hmac.digest(self._key, f"recovery-code:{user_id}:{plain}".encode(), "sha256")
-
-
-def _place(user_id: UUID) -> str:
-    return f"totp_factors.sealed_secret:{user_id}"
 
 
 def code_invalid() -> DomainError:

@@ -24,7 +24,6 @@ from auth.mutation_rates import MutationRates
 from auth.passwords import PasswordHasher
 from auth.query_rates import QueryRates
 from auth.revocation_watch import RevocationWatch
-from auth.sealing import Sealing
 from auth.sessions import Sessions
 from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
@@ -36,6 +35,7 @@ from db.files.images import ImageWorker
 from db.files.storage import Storage
 from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
+from db.vault.sealing import Vault
 from graph.engine.documents.limits import Limits
 from graph.engine.documents.persisted import load_trusted_documents
 from graph.engine.execution.engine import Engine
@@ -250,7 +250,9 @@ def make_services(
     attempts = Attempts(settings.failed_sign_ins_per_address, shared=rates)
     failures = FailedAttempts(database)
     sessions = Sessions(tokens, settings)
-    Sealing(settings)  # Its key is missed now, or by the first who needs it.
+    vault = Vault(settings)  # Its key is missed now, or by the first who needs it.
+    if settings.production:
+        vault.warm()
     images = ImageWorker(settings.upload_limit_pixels, memory_bytes=settings.picture_memory_bytes)
     return Services(
         settings=settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, declare_lifecycle
 from db.core.merge_rules import MergeRule
 from db.core.quotas import Bound, TableQuota
+from db.core.sealed import check_sealed, sealed_columns
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -78,11 +80,24 @@ class Declarations:
         super().__init_subclass__(**options)
         table = cls.__dict__.get("__table__")
         if isinstance(table, Table):
+            _keep_sealed(cls, table)
             table.info["access"], table.info["watch"] = cls.access, cls.watch
             if cls.group is not None:
                 declare_group(table, cls.group)
             if cls.lifecycle is not None:
                 declare_lifecycle(table, cls.lifecycle)
+
+
+def _keep_sealed(cls: type[Declarations], table: Table) -> None:
+    """What is sealed is checked, and is in no event: it is read from its row."""
+    access = cls.access
+    check_sealed(table, (*access.insert, *access.update), access.hidden, access.is_internal)
+    shown = tuple(name for name in sealed_columns(table) if name not in access.hidden)
+    if shown and cls.joint_topic is not None:
+        raise TypeError(f"{table.name}: what is told to everybody holds nothing sealed")
+    if shown and cls.watch is not None:
+        deferred = dict.fromkeys((*cls.watch.deferred, *shown))
+        cls.watch = replace(cls.watch, deferred=tuple(deferred))
 
 
 class Base(Declarations, DeclarativeBase):

@@ -24,6 +24,7 @@ from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
+from db.core.sealed import Sealed
 
 
 class TotpFactor(Base):
@@ -38,7 +39,7 @@ class TotpFactor(Base):
     user_id: Mapped[UUID] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
-    sealed_secret: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_secret: Mapped[bytes] = mapped_column(Sealed())
     last_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[Timestamp]
     confirmed_at: Mapped[OptionalTimestamp]

@@ -22,6 +22,7 @@ from db.core.exporting import Export, condition_of, export_of
 from db.core.pool import Database
 from db.core.registry import metadata, models
 from db.core.rereading import readable_columns
+from db.core.sealed import sealed_columns
 from db.files.storage import EXTENSIONS, Storage
 
 PAGE_ROWS = 500
@@ -84,7 +85,11 @@ class ExportedTable:
         What follows `$1` is the key of the last row of the page before.
         """
         readable = readable_columns(self.table, access_of(self.table))
-        left_out = {*self.export.omit, *(c.name for c in readable if c.computed is not None)}
+        left_out = {
+            *self.export.omit,
+            *sealed_columns(self.table),
+            *(c.name for c in readable if c.computed is not None),
+        }
         shown = (f"'{c.name}', t.{c.name}" for c in readable if c.name not in left_out)
         keys = ", ".join(f"t.{name}" for name in self.order)
         places = ", ".join(f"${n}" for n in range(2, len(self.order) + 2))

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import db.migrations.autogenerate  # noqa: F401 -- the operations and what drafts them
 from db.core.events import TransactionId
 from db.core.registry import metadata
+from db.core.sealed import BlindIndex, Sealed
 from settings import get_settings
 
 # How long a migration may hold up those who queue behind its wait for a lock.
@@ -57,6 +58,8 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
     if kind == "type" and isinstance(item, TransactionId):
         context.imports.add("from db.migrations.steps import TransactionId")
         return "TransactionId()"
+    if kind == "type" and isinstance(item, Sealed | BlindIndex):
+        return "sa.LargeBinary()"
     return False
 
 

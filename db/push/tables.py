@@ -16,6 +16,7 @@ from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
+from db.core.sealed import Sealed
 
 
 class DevicePlatform(StrEnum):
@@ -52,7 +53,7 @@ class PushToken(Base):
     platform: Mapped[str]
     provider: Mapped[str]
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    sealed_token: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_token: Mapped[bytes] = mapped_column(Sealed(row="token_hash"))
     created_at: Mapped[Timestamp]
     registered_at: Mapped[Timestamp]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from graphql import (
     GraphQLField,
@@ -11,9 +12,11 @@ from graphql import (
     get_named_type,
     is_non_null_type,
 )
-from sqlalchemy import JSON
+from sqlalchemy import JSON, Column, ColumnElement, Table
+from sqlalchemy.sql.visitors import iterate
 
 from db.core.access import is_public
+from db.core.sealed import blind_indexes, sealed_columns
 from graph.engine import specs
 from graph.engine.specs import Backing, backing_of, python_name, spec_of
 
@@ -52,6 +55,49 @@ def _field_faults(
             yield from (f"{place} names no column {n}" for n in names if n not in columns)
         case None:
             yield f"{place} says not where it comes from"
+
+
+def _sealed_faults(
+    graph_type: GraphQLObjectType, name: str, field: GraphQLField, backing: Backing | None
+) -> Iterator[str]:
+    """What is sealed is shown by what opens it, and neither followed nor listed by."""
+    if backing is None:
+        return
+    place, secret = f"{graph_type.name}.{name}", secret_columns(backing.table)
+    match spec_of(field):
+        case specs.Column(column):
+            used = {column or python_name(field)}
+        case specs.Reference(column):
+            used = {column}
+        case specs.RelatedRow(local):
+            used = {local}
+        case specs.RelatedRows(local=local):
+            used = {local}
+        case specs.Computed(names, opens=opens):
+            used = set() if opens else set(names)
+        case specs.Expression(build):
+            used = columns_in(build(backing.table))
+        case specs.Embedded(present) if present is not None:
+            used = columns_in(present(backing.table))
+        case _:
+            used = set()
+    yield from (f"{place} is made of {one}, which is sealed" for one in sorted(used & secret))
+    shown = backing_of(get_named_type(field.type))
+    spec = spec_of(field)
+    if shown is not None and isinstance(spec, specs.Page | specs.RelatedRows | specs.Rows):
+        by = {one.removeprefix("-") for one in spec.order}
+        hidden = secret_columns(shown.table)
+        yield from (f"{place} is ordered by {one}, which is sealed" for one in sorted(by & hidden))
+
+
+def columns_in(expression: ColumnElement[Any]) -> set[str]:
+    """The columns that a SQL expression names."""
+    return {part.name for part in iterate(expression) if isinstance(part, Column)}
+
+
+def secret_columns(table: Table) -> set[str]:
+    """A table's sealed columns and their blind indexes."""
+    return {*sealed_columns(table), *blind_indexes(table)}
 
 
 def _size_faults(
@@ -122,6 +168,7 @@ def check_schema(schema: GraphQLSchema) -> None:
         backing = backing_of(graph_type)
         for field_name, field in graph_type.fields.items():
             faults.extend(_field_faults(graph_type, field_name, field, backing))
+            faults.extend(_sealed_faults(graph_type, field_name, field, backing))
             faults.extend(_size_faults(graph_type, field_name, field, backing))
     if schema.query_type:
         for name, field in schema.query_type.fields.items():

@@ -14,6 +14,8 @@ from auth.demands import NOTHING_MORE, STRONG_SIGN_IN, Demand, errors_of
 from db.core.base import Base
 from db.core.errors import ErrorCode
 from db.core.lifecycles import State
+from db.core.sealed import row_column
+from db.vault.sealing import SealedColumn, process_vault
 from graph.engine.inputs import ListField
 from graph.engine.specs import (
     SPEC,
@@ -177,6 +179,32 @@ def computed(
         return _field(Computed(columns, function, present), description, resolver=function)
 
     return decorate
+
+
+def opened(
+    column: SealedColumn,
+    shown: Callable[[str], str] = str,
+    *,
+    returns: Any = None,
+    description: str,
+) -> Any:
+    """A field that is what a sealed column holds, opened when the row is read; null without one.
+
+    `shown` makes of the text what is told of it, such as its last four characters. The field's
+    type is nullable: a value that no key opens is an error of its own.
+    """
+    sealed: Any = column.expression
+    name, key = sealed.name, row_column(sealed.table, sealed.name)
+
+    def open_sealed(row: Any) -> str | None:
+        written = getattr(row, name)
+        if written is None:
+            return None
+        value = bytes.fromhex(written.removeprefix("\\x"))
+        found = str(getattr(row, key)).removeprefix("\\x")
+        return shown(process_vault().open(column, found, value))
+
+    return _field(Computed((key, name), open_sealed, opens=True), description, returns)
 
 
 def viewer_row(*, description: str) -> Any:

@@ -116,11 +116,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Computed:
-    """A value finished in Python from columns of the row; null where `present` is not true."""
+    """A value finished in Python from columns of the row; null where `present` is not true.
+
+    Only one that `opens` them may be made of sealed columns.
+    """
 
     columns: tuple[str, ...]
     function: Callable[..., Any]
     present: Callable[[FromClause], ColumnElement[bool]] | None = None
+    opens: bool = False
 
 
 @dataclass(frozen=True)

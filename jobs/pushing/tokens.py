@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auth.push_tokens import PushTokens
-from auth.sealing import SealBroken
+from db.vault.sealing import SealBroken
 from settings import Settings
 
 

@@ -13,7 +13,7 @@ from typing import Self
 from starlette.requests import Request
 from starlette.responses import Response
 
-from auth.sealing import SealBroken, Sealing
+from db.vault.sealing import SealBroken, Vault
 from settings import Settings
 
 NAME = "tallygraph_admin"
@@ -70,7 +70,7 @@ class Cookie:
     """Reads and writes it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._sealing = Sealing(settings)
+        self._vault = Vault(settings)
         self._is_secure = settings.base_url.startswith("https://")
         # `__Host-` keeps the domain's other hosts from setting it.
         self.name = f"__Host-{NAME}" if self._is_secure else NAME
@@ -81,7 +81,7 @@ class Cookie:
         if sealed is None:
             return Held.new()
         try:
-            plain = self._sealing.open(base64.urlsafe_b64decode(f"{sealed}=="), _PLACE)
+            plain = self._vault.open_at(_PLACE, "", base64.urlsafe_b64decode(f"{sealed}=="))
         except (SealBroken, NotBase64, ValueError):
             return Held.new()
         values = json.loads(plain)
@@ -91,11 +91,11 @@ class Cookie:
     def write(self, response: Response, held: Held) -> None:
         """Gives it to the browser anew, as used now."""
         used = replace(held, used_at=int(time.time()))
-        plain = json.dumps(asdict(used)).encode()
+        sealed = self._vault.seal_at(_PLACE, "", json.dumps(asdict(used)))
         response.set_cookie(
             self.name,
             # Without padding: with it, the value would be sent in quotes (RFC 6265, 4.1.1).
-            base64.urlsafe_b64encode(self._sealing.seal(plain, _PLACE)).decode().rstrip("="),
+            base64.urlsafe_b64encode(sealed).decode().rstrip("="),
             max_age=IDLE_SECONDS,
             path="/",
             secure=self._is_secure,

@@ -18,9 +18,9 @@ import httpx
 import pytest
 from pyotp import TOTP
 
-from auth.sealing import Sealing
 from db.accounts.assurance import Assurance, SignInMethod
 from db.core.pool import Database
+from db.vault.sealing import Vault
 from graph.live.bus import WakeBus
 from server.admin.actions import ACTIONS
 from server.admin.cookie import IDLE_SECONDS, LONGEST_SECONDS
@@ -169,13 +169,13 @@ async def admin(stranger: Browser, admin_account: Account) -> Browser:
 def opened(pages: Server, cookie: str) -> dict[str, Any]:
     """What is sealed in a cookie."""
     sealed = base64.urlsafe_b64decode(f"{cookie}==")
-    held: dict[str, Any] = json.loads(Sealing(pages.services.settings).open(sealed, PLACE))
+    held: dict[str, Any] = json.loads(Vault(pages.services.settings).open_at(PLACE, "", sealed))
     return held
 
 
 def holding(pages: Server, held: dict[str, Any]) -> Browser:
     """A browser whose cookie has this in it."""
-    sealed = Sealing(pages.services.settings).seal(json.dumps(held).encode(), PLACE)
+    sealed = Vault(pages.services.settings).seal_at(PLACE, "", json.dumps(held))
     browser = Browser(browser_of(pages.app), held["form_key"])
     value = base64.urlsafe_b64encode(sealed).decode().rstrip("=")
     browser.http.cookies.set(COOKIE, value, HOST, "/")

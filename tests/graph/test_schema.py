@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import strawberry
@@ -16,11 +17,21 @@ from graphql import (
     is_non_null_type,
     is_required_argument,
 )
+from sqlalchemy import func
 
+from db.factors.tables import TotpFactor
 from db.generations.tables import Generation as GenerationRow
 from db.profiles.tables import Profile as ProfileRow
 from graph.engine.checks import SchemaError, check_schema
-from graph.engine.declare import backed_by, column, related_row
+from graph.engine.declare import (
+    backed_by,
+    column,
+    computed,
+    expression,
+    opened,
+    reference,
+    related_row,
+)
 from graph.engine.specs import backing_of
 from graph.schema import build_schema, schema_text
 from tests.running import ROOT
@@ -271,6 +282,28 @@ def test_a_missing_description_is_refused() -> None:
         name: str | None = column(description="")
 
     assert faults_of(Probe) == ["Probe has no description", "Probe.name has no description"]
+
+
+def test_what_is_sealed_is_shown_by_what_opens_it_alone() -> None:
+    @backed_by(TotpFactor, prefix="probe")
+    class Probe:
+        """A probe."""
+
+        secret: str | None = opened(TotpFactor.sealed_secret, description="Opened.")
+        sealed_secret: str | None = column(description="Not opened.")
+        user: str | None = reference("sealed_secret", "user", description="Followed.")
+        length: int = expression(
+            lambda row: func.length(row.c.sealed_secret), description="Computed in SQL."
+        )
+
+        @computed("sealed_secret", description="Computed.")
+        def is_long(self: Any) -> bool:
+            return len(self.sealed_secret) > 9
+
+    said = "is made of sealed_secret, which is sealed"
+    assert faults_of(Probe) == [
+        f"Probe.{name} {said}" for name in ("sealedSecret", "user", "length", "isLong")
+    ]
 
 
 def test_a_field_must_name_a_column() -> None:

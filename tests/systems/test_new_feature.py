@@ -39,7 +39,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ignore=shutil.ignore_patterns("source", "node_modules"),
         )
     shutil.copytree(FEATURE, folder, dirs_exist_ok=True)
-    for name in ("settings.py", "settings_checks.py", "alembic.ini", "pyproject.toml"):
+    for name in (
+        "settings.py",
+        "settings_checks.py",
+        "settings_secrets.py",
+        "alembic.ini",
+        "pyproject.toml",
+    ):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

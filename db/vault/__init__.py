@@ -1,0 +1,1 @@
+"""Vault: how secrets are sealed, found and sealed anew by another master key."""
