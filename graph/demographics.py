@@ -316,8 +316,8 @@ class DemographicsMutation:
         WithdrawConsentInput,
         errors=(ErrorCode.NOT_FOUND,),
         description="Withdraw the caller's consent to a document, to every version of it, at once. "
-        "Without `ai-activities` an AI writes nothing more for their sessions, and what it wrote is "
-        "not drawn. Without a document that has to be agreed to, they leave their play sessions and "
-        "can say nothing more of themselves until they agree again. What is stored stays until they "
-        "change or delete it. Again it changes nothing more.",
+        "Without `ai-activities` an AI writes nothing more for their sessions, and what it wrote "
+        "is not drawn. Without a document that has to be agreed to, they leave their play sessions "
+        "and can say nothing more of themselves until they agree again. What is stored stays until "
+        "they change or delete it. Again it changes nothing more.",
     )

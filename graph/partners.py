@@ -80,8 +80,8 @@ class Partner(Node):
     connected_at: datetime = column(description="When they were last connected.")
     last_used_at: datetime = column(description="By this the ten that are kept are chosen.")
     compared_at: datetime | None = column(
-        description="When `compatibility` was last worked out; null before. With DEMOGRAPHICS, when "
-        "its score last changed."
+        description="When `compatibility` was last worked out; null before. With DEMOGRAPHICS, "
+        "when its score last changed."
     )
     shared_changed_at: datetime | None = column(
         description="When something that the partner shows the user was last changed; null before."
@@ -231,7 +231,8 @@ class PartnerPayload(MutationPayload):
 
 
 @strawberry.type(
-    description="Result of `removePartner`, `blockPartner`, `unblockPartner` and `setDefaultSharing`."
+    description="Result of `removePartner`, `blockPartner`, `unblockPartner` and "
+    "`setDefaultSharing`."
 )
 class PartnersPayload(MutationPayload):
     """Payload with nothing but the viewer."""
@@ -342,8 +343,8 @@ class PartnersMutation:
         decline_partner,
         DeclinePartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="Decline a request that the caller received; whoever asked is told, and reaches "
-        "the caller with no other one for an hour. Again it changes nothing more. With `block` it "
+        description="Decline a request that the caller received; whoever asked is told, and "
+        "reaches the caller with no other one for an hour. Again it changes nothing more. With `block` it "
         "works whatever has become of the request: a connection ends.",
     )
     cancel_partner_request: PartnerRequestPayload | None = mutation(
@@ -363,8 +364,8 @@ class PartnersMutation:
         remove_partner,
         RemovePartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="End a connection and take the partner off the caller's list. What they were shown is "
-        "remembered.",
+        description="End a connection and take the partner off the caller's list. What they were "
+        "shown is remembered.",
     )
     block_partner: PartnersPayload | None = mutation(
         block_partner,

@@ -1,4 +1,4 @@
-"""What a text says beyond its labels: levels, limits, matters and parts of a body that it speaks of.
+"""What a text says beyond its labels: levels, limits, matters and parts of a body.
 
 Labels are a model's word, and a text whose words say more than its labels, or nothing of them, is
 not shown. That some harmless one is refused costs nothing. The terms, which are English, are in

@@ -113,7 +113,9 @@ async def test_a_guest_whose_day_others_used_is_told_to_sign_up(
     refused = await play("skip", guest, id=session["id"], version=2)
     assert codes(refused) == ["DAILY_LIMIT_REACHED"]
     assert "Sign up for a day of your own" in refused["errors"][0]["message"]
-    await play.owner.execute("update play_days set used = $2 where user_id = $1", guest.user_id, LIMIT)
+    await play.owner.execute(
+        "update play_days set used = $2 where user_id = $1", guest.user_id, LIMIT
+    )
     refused = await play("skip", guest, id=session["id"], version=2)
     assert "or get a plan" in refused["errors"][0]["message"]
 

@@ -219,7 +219,10 @@ async def test_what_an_ai_wrote_goes_with_the_consent_to_it(
     # Nor is anything kept that was asked for before.
     assert await owner.fetchval(KEEP, key(session), "two") == 0
     # The game goes on, without.
-    assert await owner.fetchval("select status from play_sessions where id = $1", key(session)) == "ACTIVE"
+    assert (
+        await owner.fetchval("select status from play_sessions where id = $1", key(session))
+        == "ACTIVE"
+    )
 
 
 KEEP = """

@@ -251,7 +251,12 @@ async def test_who_is_shown_the_score_alone_is_told_when_that_changes(two: Two) 
     of_bob, _ = await two.connected()
     await submit(two.owner, two.ada.user_id, {}, 1)
     told = []
-    for level, score in [("DEMOGRAPHICS", 70), ("DEMOGRAPHICS", 70), ("DEMOGRAPHICS", 71), ("OVERLAPPING", 71)]:
+    for level, score in [
+        ("DEMOGRAPHICS", 70),
+        ("DEMOGRAPHICS", 70),
+        ("DEMOGRAPHICS", 71),
+        ("OVERLAPPING", 71),
+    ]:
         await two("share", two.ada, id=of_bob, level=level)
         before = await two.owner.fetchval(EVENTS, two.bob.user_id)
         await two.owner.execute(COMPARED, two.ada.user_id, two.bob.user_id, score)

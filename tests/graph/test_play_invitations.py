@@ -102,6 +102,8 @@ async def test_nobody_plays_with_whom_they_blocked(
     # The words are those of a partner who is asked or plays too much.
     await play.owner.execute(BUSY, guests[2].user_id)
     assert (await play("start", host, level="G", players=players[2:]))["errors"] == refused
-    await play.owner.execute("update play_sessions set status = 'ENDED', ended_at = now() where ended_at is null")
+    await play.owner.execute(
+        "update play_sessions set status = 'ENDED', ended_at = now() where ended_at is null"
+    )
     for chosen in (players[0::2], players[1:]):
         assert codes(await play("start", host, level="G", players=chosen)) == []

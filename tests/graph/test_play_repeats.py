@@ -34,9 +34,7 @@ async def test_a_bank_with_one_theme_lasts(play: Play, make_user: MakeUser) -> N
     assert relaxed == ["false", "false", "true", "true", "true"]
 
 
-async def test_two_players_are_not_given_the_same_in_a_row(
-    play: Play, make_user: MakeUser
-) -> None:
+async def test_two_players_are_not_given_the_same_in_a_row(play: Play, make_user: MakeUser) -> None:
     one, two = await make_user(), await make_user()
     session = await play.pair(one, two, activities=0)
     await play.activities(key(session["id"]), 12, kind="TRUTH", intensity=2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from .test_partners import CALLS, REQUEST, Two, email, two

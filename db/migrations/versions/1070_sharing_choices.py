@@ -82,7 +82,9 @@ def upgrade() -> None:
         "service_all", "sharing_choices", "for all to service using (true) with check (true)"
     )
     op.grant("select, delete", "sharing_choices", "service")
-    op.grant("select (id, user_id, partner_id, level, chosen_at)", "sharing_choices", "authenticated")
+    op.grant(
+        "select (id, user_id, partner_id, level, chosen_at)", "sharing_choices", "authenticated"
+    )
 
 
 def downgrade() -> None:
