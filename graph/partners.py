@@ -150,7 +150,8 @@ extend(
 
 SHARING = (
     "What the caller shows once the two are connected. Without it what they showed this partner "
-    "before, though no more than OVERLAPPING; of a new one `defaultSharing`."
+    "before, though no more than OVERLAPPING; of a new one `defaultSharing`. Null is as good as "
+    "leaving it out."
 )
 
 
@@ -230,10 +231,12 @@ class PartnerPayload(MutationPayload):
     )
 
 
-@strawberry.type(
-    description="Result of `removePartner`, `blockPartner`, `unblockPartner` and "
-    "`setDefaultSharing`."
-)
+@strawberry.type(description="Result of `setDefaultSharing`.")
+class DefaultSharingPayload(MutationPayload):
+    """Payload with nothing but the viewer, who has it."""
+
+
+@strawberry.type(description="Result of `removePartner`, `blockPartner` and `unblockPartner`.")
 class PartnersPayload(MutationPayload):
     """Payload with nothing but the viewer."""
 
@@ -344,8 +347,8 @@ class PartnersMutation:
         DeclinePartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
         description="Decline a request that the caller received; whoever asked is told, and "
-        "reaches the caller with no other one for an hour. Again it changes nothing more. With `block` it "
-        "works whatever has become of the request: a connection ends.",
+        "reaches the caller with no other one for an hour. Again it changes nothing more. With "
+        "`block` it works whatever has become of the request: a connection ends.",
     )
     cancel_partner_request: PartnerRequestPayload | None = mutation(
         cancel_partner_request,
@@ -393,7 +396,7 @@ class PartnersMutation:
         description="Set what a partner sees of the caller, from the next statement on; who is not "
         "connected sees it when they are again, though no more than OVERLAPPING at first.",
     )
-    set_default_sharing: PartnersPayload | None = mutation(
+    set_default_sharing: DefaultSharingPayload | None = mutation(
         set_default_sharing,
         SetDefaultSharingInput,
         errors=(),
