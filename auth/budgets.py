@@ -17,8 +17,9 @@ from settings import Settings
 
 # A device gets one bonus; longer than this nothing of it is kept.
 DEVICE_BONUS = Budget("device_bonuses", 1, timedelta(days=365))
-# Guests from one address share the free activities of so many.
-GUESTS_OF_AN_ADDRESS = 20
+# Guests from one address share the free activities of so many: those who name no device, and those
+# who do, of whom a café or a dormitory has many.
+GUESTS_OF_AN_ADDRESS, DEVICES_OF_AN_ADDRESS = 20, 100
 KNOWN_EMAILS = "known_emails"
 TOO_MANY_ACCOUNTS = "Too many accounts were opened from this address; try again later."
 TOO_MANY_KNOWN = "Too many sign-ups with known e-mail addresses from here; try again later."
@@ -75,12 +76,15 @@ class AccountBudgets:
     def play_holders(self, network: str, device_id: str | None) -> dict[bytes, int]:
         """Whose free activities a new guest shares, and how many guests' there are.
 
-        Who opens another account on a device has the day of the one before.
+        Who opens another account on a device has the day of the one before. Those who name a device
+        share other days of their address than those who do not, who could not be told apart.
         """
-        held = {self._digest("guest_plays", network): GUESTS_OF_AN_ADDRESS}
-        if device_id is not None:
-            held[self._digest("device_plays", device_id)] = 1
-        return held
+        if device_id is None:
+            return {self._digest("guest_plays", network): GUESTS_OF_AN_ADDRESS}
+        return {
+            self._digest("devices_of_address", network): DEVICES_OF_AN_ADDRESS,
+            self._digest("device_plays", device_id): 1,
+        }
 
     async def tell_known_email(
         self, transaction: Transaction, network: str, *, is_known: bool

@@ -81,7 +81,7 @@ with placed as (
 """
 CHOICE = """
 select c.activity_id from play_sessions s, play_players a, play_players p,
-    lateral app.choose_activity(s, a, p, $2) c
+    lateral app.choose_activity(s, a, p, $2, false) c
 where s.id = $1 and a.session_id = s.id and a.seat = 1 and p.session_id = s.id and p.seat = 2
 """
 SELECTION = "playSession { version current { id text } } errors { code }"

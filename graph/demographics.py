@@ -138,12 +138,15 @@ class LegalDocument(Node):
 
 @backed_by(tables.Consent, prefix="consent")
 class Consent(Node):
-    """That somebody agreed to a version of a document."""
+    """That somebody agreed to a version of a document, and whether that still counts."""
 
     id: strawberry.ID = global_id()
     document_id: str = column(description="Which text.")
     version: str = column(description="Which version of it.")
     created_at: datetime = column(description="When they agreed.")
+    withdrawn_at: datetime | None = column(
+        description="When they withdrew it, from when on it does not count; null while it does."
+    )
 
 
 def _whether(function: SqlFunction[bool]) -> Callable[[FromClause], ColumnElement[Any]]:
@@ -233,6 +236,11 @@ class RecordConsentInput:
     version: str = strawberry.field(description="The version that was shown to them.")
 
 
+@strawberry.input(description="What the caller does not agree to any more.")
+class WithdrawConsentInput:
+    document_id: str = strawberry.field(description="Which text, such as `ai-activities`.")
+
+
 @strawberry.type(description="Result of `updateDemographics`.")
 class DemographicsPayload(MutationPayload):
     demographics: Demographics | None = strawberry.field(
@@ -240,10 +248,10 @@ class DemographicsPayload(MutationPayload):
     )
 
 
-@strawberry.type(description="Result of `recordConsent`.")
+@strawberry.type(description="Result of `recordConsent` and `withdrawConsent`.")
 class ConsentPayload(MutationPayload):
     consent: Consent | None = strawberry.field(
-        description="The consent, with when it was given first; null on errors."
+        description="The consent as it is now, with when it was given first; null on errors."
     )
 
 
@@ -268,6 +276,12 @@ async def record_consent(context: Context, input: RecordConsentInput) -> Outcome
     return Outcome(command, {"consent": RESULT})
 
 
+async def withdraw_consent(context: Context, input: WithdrawConsentInput) -> Outcome:
+    """Withdraws what the caller agreed to."""
+    context.signed_in()
+    return Outcome(operations.withdraw_consent(input.document_id), {"consent": RESULT})
+
+
 @strawberry.type
 class DemographicsQuery:
     """Queries on what people agree to."""
@@ -286,9 +300,9 @@ class DemographicsMutation:
     update_demographics: DemographicsPayload | None = mutation(
         update_demographics,
         UpdateDemographicsInput,
-        errors=(ErrorCode.BAD_USER_INPUT,),
-        description="Say who the caller is, or change it. The first time it takes a name and "
-        "anatomy on both sides; then they may play.",
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.ONBOARDING_REQUIRED),
+        description="Say who the caller is, or change it: after they agreed to the documents in "
+        "force. The first time it takes a name and anatomy on both sides; then they may play.",
     )
     record_consent: ConsentPayload | None = mutation(
         record_consent,
@@ -296,4 +310,14 @@ class DemographicsMutation:
         errors=(ErrorCode.NOT_FOUND,),
         description="Record that the caller agrees to a version of a document. Again it changes "
         "nothing: the first time counts.",
+    )
+    withdraw_consent: ConsentPayload | None = mutation(
+        withdraw_consent,
+        WithdrawConsentInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="Withdraw the caller's consent to a document, to every version of it, at once. "
+        "Without `ai-activities` an AI writes nothing more for their sessions, and what it wrote "
+        "is not drawn. Without a document that has to be agreed to, they leave their play sessions "
+        "and can say nothing more of themselves until they agree again. What is stored stays until "
+        "they change or delete it. Again it changes nothing more.",
     )

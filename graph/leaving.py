@@ -138,7 +138,8 @@ class LeavingMutation:
         ),
         needs_input=False,
         description="Delete the caller's account after a grace period (30 days by default; a "
-        "guest's at once). All sessions end now; signing in before the time keeps the account.",
+        "guest's at once). All sessions end now; signing in before the time keeps the account. "
+        "A subscription at Stripe ends with it; one of an app store is cancelled there.",
     )
     export_my_data: ExportMyDataPayload | None = mutation(
         export_my_data,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import strawberry
+from sqlalchemy import Text
 
 from db.core.errors import ErrorCode
 from db.partners import operations, tables
@@ -18,6 +19,7 @@ from graph.engine.declare import (
     column,
     computed,
     connection,
+    expression,
     global_id,
     live,
     mutation,
@@ -78,7 +80,8 @@ class Partner(Node):
     connected_at: datetime = column(description="When they were last connected.")
     last_used_at: datetime = column(description="By this the ten that are kept are chosen.")
     compared_at: datetime | None = column(
-        description="When `compatibility` was last worked out; null before."
+        description="When `compatibility` was last worked out; null before. With DEMOGRAPHICS, "
+        "when its score last changed."
     )
     shared_changed_at: datetime | None = column(
         description="When something that the partner shows the user was last changed; null before."
@@ -116,6 +119,11 @@ class PartnerBlock(Node):
 
 extend(
     User,
+    default_sharing=expression(
+        lambda user: operations.DEFAULT_SHARING.of(user.c.id, type_=Text()),
+        returns=SharingLevel,
+        description="What the user shows new partners at first: OVERLAPPING until they set it.",
+    ),
     partners=connection(
         Partner,
         ("-last_used_at", "-id"),
@@ -140,14 +148,23 @@ extend(
 )
 
 
+SHARING = (
+    "What the caller shows once the two are connected. Without it what they showed this partner "
+    "before, though no more than OVERLAPPING; of a new one `defaultSharing`. Null is as good as "
+    "leaving it out."
+)
+
+
 @strawberry.input(description="Whom to ask.")
 class RequestPartnerInput:
     email: str = strawberry.field(description="The address of the account to connect with.")
+    sharing: SharingLevel | None = strawberry.field(default=None, description=SHARING)
 
 
 @strawberry.input(description="A request to answer.")
 class AcceptPartnerInput:
     request_id: strawberry.ID = strawberry.field(description="The request's global id.")
+    sharing: SharingLevel | None = strawberry.field(default=None, description=SHARING)
 
 
 @strawberry.input(description="A request to answer.")
@@ -195,6 +212,11 @@ class SetSharingInput:
     level: SharingLevel = strawberry.field(description="What they see from now on.")
 
 
+@strawberry.input(description="What new partners see.")
+class SetDefaultSharingInput:
+    level: SharingLevel = strawberry.field(description="What they see at first.")
+
+
 @strawberry.type(description="Result of mutations that make, answer or take back a request.")
 class PartnerRequestPayload(MutationPayload):
     request: PartnerRequest | None = strawberry.field(
@@ -209,22 +231,33 @@ class PartnerPayload(MutationPayload):
     )
 
 
+@strawberry.type(description="Result of `setDefaultSharing`.")
+class DefaultSharingPayload(MutationPayload):
+    """Payload with nothing but the viewer, who has it."""
+
+
 @strawberry.type(description="Result of `removePartner`, `blockPartner` and `unblockPartner`.")
 class PartnersPayload(MutationPayload):
     """Payload with nothing but the viewer."""
 
 
+def _level(given: SharingLevel | None) -> str | None:
+    return None if given is None else given.name
+
+
 async def request_partner(context: Context, input: RequestPartnerInput) -> Outcome:
     """Asks an address."""
     context.signed_in()
-    return Outcome(operations.request(input.email), {"request": RESULT})
+    command = operations.request(input.email, _level(input.sharing))
+    return Outcome(command, {"request": RESULT})
 
 
 async def accept_partner(context: Context, input: AcceptPartnerInput) -> Outcome:
     """Accepts a request."""
     context.signed_in()
     request_id = uuid_from_global_id(input.request_id, "partnerRequest", "input", "requestId")
-    return Outcome(operations.accept(request_id), {"request": RESULT})
+    command = operations.accept(request_id, _level(input.sharing))
+    return Outcome(command, {"request": RESULT})
 
 
 async def decline_partner(context: Context, input: DeclinePartnerInput) -> Outcome:
@@ -283,6 +316,12 @@ async def set_sharing(context: Context, input: SetSharingInput) -> Outcome:
     return Outcome(operations.set_sharing(partner_id, input.level.name), {"partner": RESULT})
 
 
+async def set_default_sharing(context: Context, input: SetDefaultSharingInput) -> Outcome:
+    """Sets what new partners see."""
+    context.signed_in()
+    return Outcome(operations.set_default_sharing(input.level.name))
+
+
 @strawberry.type
 class PartnersMutation:
     """Mutations on partners."""
@@ -300,15 +339,16 @@ class PartnersMutation:
         accept_partner,
         AcceptPartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="Accept a request that the caller received: the two are connected, and each "
-        "shows the other OVERLAPPING at first. Again it changes nothing more.",
+        description="Accept a request that the caller received: the two are connected. Again it "
+        "changes nothing more.",
     )
     decline_partner: PartnerRequestPayload | None = mutation(
         decline_partner,
         DeclinePartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="Decline a request that the caller received; whoever asked is told. Again it "
-        "changes nothing more.",
+        description="Decline a request that the caller received; whoever asked is told, and "
+        "reaches the caller with no other one for an hour. Again it changes nothing more. With "
+        "`block` it works whatever has become of the request: a connection ends.",
     )
     cancel_partner_request: PartnerRequestPayload | None = mutation(
         cancel_partner_request,
@@ -327,7 +367,8 @@ class PartnersMutation:
         remove_partner,
         RemovePartnerInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="End a connection and take the partner off the caller's list.",
+        description="End a connection and take the partner off the caller's list. What they were "
+        "shown is remembered.",
     )
     block_partner: PartnersPayload | None = mutation(
         block_partner,
@@ -353,7 +394,14 @@ class PartnersMutation:
         SetSharingInput,
         errors=(ErrorCode.NOT_FOUND,),
         description="Set what a partner sees of the caller, from the next statement on; who is not "
-        "connected sees it when they are again.",
+        "connected sees it when they are again, though no more than OVERLAPPING at first.",
+    )
+    set_default_sharing: DefaultSharingPayload | None = mutation(
+        set_default_sharing,
+        SetDefaultSharingInput,
+        errors=(),
+        description="Set what new partners see of the caller at first. Who is a partner already "
+        "sees what they saw. Not for guests.",
     )
 
 

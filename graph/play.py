@@ -114,7 +114,7 @@ class DailyLimit:
     used: int = expression(
         lambda user: operations.USED.of(user.c.id, type_=Integer()),
         description="Activities drawn today; drawing one, and skipping one, counts. For a guest "
-        "also those of other guests on the same device.",
+        "also those of other guests on the same device. Never more than `limit`.",
     )
     limit: int | None = expression(
         lambda user: operations.LIMIT.of(user.c.id, type_=Integer()),

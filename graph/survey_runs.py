@@ -170,7 +170,8 @@ class SurveyRunsMutation:
     set_boundary: SetBoundaryPayload | None = mutation(
         set_boundary,
         SetBoundaryInput,
-        errors=(ErrorCode.BAD_USER_INPUT,),
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.ONBOARDING_REQUIRED),
         description="Set a boundary of the caller's, or lift one. It stays when a profile is made "
-        "anew, unless an answer given after it is stricter.",
+        "anew, unless an answer given after it is stricter. It takes consent to some version of "
+        "each document in force.",
     )

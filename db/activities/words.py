@@ -1,7 +1,8 @@
-"""What a text says beyond its labels: levels, limits and parts of a body that its words speak of.
+"""What a text says beyond its labels: levels, limits, matters and parts of a body.
 
-Labels are a model's word, and a text whose words say more than its labels is not shown. That some
-harmless one is refused costs nothing. The terms, which are English, are in `terms.toml`.
+Labels are a model's word, and a text whose words say more than its labels, or nothing of them, is
+not shown. That some harmless one is refused costs nothing. The terms, which are English, are in
+`terms.toml`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ _OF_LEVEL: Mapping[str, tuple[str, ...]] = {
     "R": ("harmful", "explicit", "not_of_adults"),
     "X": ("harmful", "not_of_adults"),
 }
-_LIMITS, _ANATOMY = _patterns("limits"), _patterns("anatomy")
+_LIMITS, _ANATOMY, _ITEMS = _patterns("limits"), _patterns("anatomy"), _patterns("items")
+_MATTERS = {
+    name: (frozenset(one["items"]), one.get("only_truths", False), _pattern(one["terms"]))
+    for name, one in _TERMS["matters"].items()
+}
 _HIDDEN: Mapping[str, list[str]] = _TERMS["hidden"]
 _ENGLISH, _OTHERS = frozenset(_TERMS["english"]), frozenset(_TERMS["others"])
 _FEWEST_ENGLISH = 0.2
@@ -94,3 +99,24 @@ def anatomy_in(text: str) -> frozenset[str]:
     """The parts of a body that a text speaks of."""
     said = plain(text)
     return frozenset(part for part, terms in _ANATOMY.items() if terms.search(said))
+
+
+def _question(key: str) -> str:
+    """The question of an item: `B3` of `B3a`."""
+    return key.rstrip("ab")
+
+
+def unnamed_matters(text: str, kind: str, keys: Iterable[str]) -> Iterator[str]:
+    """What a text speaks of while it names no item that asks for it."""
+    said, named = plain(text), {_question(key) for key in keys}
+    for matter, (items, only_truths, terms) in _MATTERS.items():
+        is_open = not named.isdisjoint(items) and not (only_truths and kind != "TRUTH")
+        if not is_open and terms.search(said):
+            yield matter
+
+
+def speaks_of_any(text: str, keys: Iterable[str]) -> bool:
+    """Whether a text has words of one of some items or limits."""
+    said, limits = plain(text), limits_in(text)
+    terms = (_ITEMS.get(_question(key)) for key in keys if key not in limits)
+    return not limits.isdisjoint(keys) or any(one.search(said) for one in terms if one)

@@ -129,7 +129,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Keeps what came of asking an AI: the activities that passed, for their session alone, and the log of it. One that
--- is known already is none. Returns how many there are now that were not.
+-- is known already is none, and none is kept where somebody has withdrawn their consent meanwhile. Returns how many there are now that were not.
 create or replace function app.keep_written_activities(wanted uuid, written jsonb, attempt jsonb) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -137,12 +137,15 @@ declare
     tried constant public.activity_generation_logs :=
         jsonb_populate_record(null::public.activity_generation_logs, attempt);
 begin
+    -- Whoever takes back what was written holds the session, too.
+    perform from public.play_sessions s where s.id = wanted for no key update;
     insert into public.activities (id, kind, level, intensity, text, themes, audience, limit_keys,
         needs_anatomy_active, needs_anatomy_partner, power_role, preference_keys, domains, source, session_id)
     select w.id, w.kind, w.level, w.intensity, w.text, w.themes, w.audience, w.limit_keys,
         w.needs_anatomy_active, w.needs_anatomy_partner, w.power_role, w.preference_keys, w.domains, 'AI', wanted
     from jsonb_populate_recordset(null::public.activities, written) w
     where exists (select from public.play_sessions s where s.id = wanted and s.ended_at is null)
+        and app.ai_is_agreed_to(wanted)
     on conflict (id) do nothing;
     get diagnostics kept = row_count;
     insert into public.activity_generation_logs (session_id, provider, model, level, prompt, answer, outcome,
@@ -154,8 +157,21 @@ begin
 end;
 $$;
 
+-- Takes back what an AI wrote for the sessions that somebody plays in, and is not drawn yet.
+create or replace function app.drop_written_activities(player uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Who keeps what was written locks the session first, too.
+    perform from public.play_sessions s where s.ended_at is null and s.id in (
+        select p.session_id from public.play_players p where p.user_id = player and p.status = 'JOINED')
+    order by s.id for no key update;
+    delete from public.activities a where a.session_id in (
+        select p.session_id from public.play_players p where p.user_id = player and p.status = 'JOINED');
+end;
+$$;
+
 revoke execute on function
-    app.written_activities(), app.ai_is_agreed_to(uuid), app.ask_for_activities(uuid), app.request_activities(uuid, text),
+    app.drop_written_activities(uuid), app.written_activities(), app.ai_is_agreed_to(uuid), app.ask_for_activities(uuid), app.request_activities(uuid, text),
     app.asked_activities(uuid, integer, integer), app.keep_written_activities(uuid, jsonb, jsonb)
 from public;
 grant execute on function app.request_activities(uuid, text) to authenticated;

@@ -9,7 +9,14 @@ from typing import Any
 
 from db.activities.rules import DEFAULTS, activity_uid, problems_of_activity
 from db.activities.vocabulary import ANATOMY, AUDIENCES, DOMAINS, KINDS, LEVELS, LIMIT_KEYS
-from db.activities.words import anatomy_in, limits_in, problems_of_language, refused_term
+from db.activities.words import (
+    anatomy_in,
+    limits_in,
+    problems_of_language,
+    refused_term,
+    speaks_of_any,
+    unnamed_matters,
+)
 
 FEWEST_STEPS, MOST_STEPS = 1, 2
 FEWEST_WORDS, MOST_WORDS = 3, 35
@@ -253,6 +260,11 @@ def _problems_of_words(
     for key in sorted(limits_in(text) - {*activity["limit_keys"]}):
         state = "is closed to a player" if key in asked.closed else "is not among limit_keys"
         yield "text", f"has words of {key}, which {state}"
+    items = activity["preference_keys"]
+    for matter in unnamed_matters(text, activity["kind"], items):
+        yield "text", f"has words of {matter}, which no item of preference_keys asks for"
+    if activity["level"] == "X" and not speaks_of_any(text, [*items, *activity["limit_keys"]]):
+        yield "text", "has no word of what preference_keys and limit_keys name"
     needed = {*activity["needs_anatomy_active"], *activity["needs_anatomy_partner"]}
     for part in sorted(anatomy_in(text) - needed):
         yield "text", f"has words of {part}, which nobody is said to need"

@@ -65,18 +65,19 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Keeps what a comparison found, in place of what was there: `results` hold, for each user's id, the rows that are
--- theirs. Tells both.
+-- theirs. Tells both, but for whom is shown the score alone, which is the same.
 create or replace function app.store_comparison(one uuid, other uuid, results jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     connection public.partners;
     given jsonb;
+    earlier public.compatibilities;
 begin
     for connection in
         select * from public.partners p where (p.user_id, p.partner_id) in ((one, other), (other, one)) order by p.user_id
     loop
         given := results -> connection.user_id::text;
-        delete from public.compatibilities c where c.connection_id = connection.id;
+        delete from public.compatibilities c where c.connection_id = connection.id returning * into earlier;
         insert into public.compatibilities (connection_id, user_id, partner_id, own_profile_id, partner_profile_id,
             score, word)
         select connection.id, connection.user_id, connection.partner_id, g.own_profile_id, g.partner_profile_id,
@@ -92,7 +93,9 @@ begin
         insert into public.compatibility_conflicts (connection_id, user_id, partner_id, limit_key, is_own, item_ids)
         select connection.id, connection.user_id, connection.partner_id, g.limit_key, g.is_own, g.item_ids
         from jsonb_populate_recordset(null::public.compatibility_conflicts, given -> 'conflicts') g;
-        update public.partners p set compared_at = clock_timestamp() where p.id = connection.id;
+        update public.partners p set compared_at = clock_timestamp()
+        where p.id = connection.id and (p.shared <> 'DEMOGRAPHICS'
+            or earlier.score is distinct from (given ->> 'score')::integer);
     end loop;
 end;
 $$;

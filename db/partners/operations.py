@@ -11,8 +11,10 @@ from db.core.commands import FunctionCall, SqlFunction, call, call_as_service
 from db.core.pool import Database
 from db.partners.comparing import compared
 
-_REQUEST = SqlFunction[UUID]("app.request_partner", "uuid", email="text", email_key="text")
-_ACCEPT = SqlFunction[UUID]("app.accept_partner", "uuid", wanted="uuid")
+_REQUEST = SqlFunction[UUID](
+    "app.request_partner", "uuid", email="text", email_key="text", level="text"
+)
+_ACCEPT = SqlFunction[UUID]("app.accept_partner", "uuid", wanted="uuid", level="text")
 _DECLINE = SqlFunction[UUID]("app.decline_partner", "uuid", wanted="uuid", with_block="boolean")
 _CANCEL = SqlFunction[UUID]("app.cancel_partner_request", "uuid", wanted="uuid")
 _DISCONNECT = SqlFunction[UUID]("app.disconnect_partner", "uuid", wanted="uuid")
@@ -21,6 +23,9 @@ _BLOCK = SqlFunction[UUID]("app.block_partner", "uuid", wanted="uuid")
 _UNBLOCK = SqlFunction[UUID]("app.unblock_partner", "uuid", wanted="uuid")
 _RECONNECT = SqlFunction[UUID]("app.reconnect_partner", "uuid", wanted="uuid")
 _SET_SHARING = SqlFunction[UUID]("app.set_sharing", "uuid", wanted="uuid", level="text")
+_SET_DEFAULT = SqlFunction[UUID]("app.set_default_sharing", "uuid", wanted="text")
+# Of a user, for expressions of larger statements.
+DEFAULT_SHARING = SqlFunction[str]("app.default_sharing", "text", owner_id="uuid")
 _DELIVER = SqlFunction[None]("app.deliver_partner_request", "void", wanted="uuid")
 CONNECT = SqlFunction[None]("app.connect_partners", "void", one="uuid", other="uuid")
 DROP_OLD = SqlFunction[list[UUID]]("app.dropped_partners", "uuid[]", owner_id="uuid")
@@ -36,15 +41,15 @@ QUEUE_MISSING_COMPARISONS = SqlFunction[int](
 )
 
 
-def request(email: str) -> FunctionCall[UUID]:
-    """Asks an address to connect; gives the request."""
+def request(email: str, level: str | None = None) -> FunctionCall[UUID]:
+    """Asks an address to connect; gives the request. `level` is what the caller will show."""
     address = check_new_email(email)
-    return _REQUEST(email=address, email_key=email_key(address))
+    return _REQUEST(email=address, email_key=email_key(address), level=level)
 
 
-def accept(request_id: UUID) -> FunctionCall[UUID]:
-    """Accepts a request; gives it."""
-    return _ACCEPT(wanted=request_id)
+def accept(request_id: UUID, level: str | None = None) -> FunctionCall[UUID]:
+    """Accepts a request; gives it. `level` is what the caller shows from now on."""
+    return _ACCEPT(wanted=request_id, level=level)
 
 
 def decline(request_id: UUID, *, with_block: bool) -> FunctionCall[UUID]:
@@ -85,6 +90,11 @@ def reconnect(partner_id: UUID) -> FunctionCall[UUID]:
 def set_sharing(partner_id: UUID, level: str) -> FunctionCall[UUID]:
     """Sets what the caller shows a partner; gives the partner."""
     return _SET_SHARING(wanted=partner_id, level=level)
+
+
+def set_default_sharing(level: str) -> FunctionCall[UUID]:
+    """Sets what the caller shows new partners; gives the caller."""
+    return _SET_DEFAULT(wanted=level)
 
 
 async def compare(database: Database, one: UUID, other: UUID) -> None:

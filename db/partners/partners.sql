@@ -23,6 +23,62 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(length(name) <= 40 and name !~ '[]:/\\@#<>|[]' and name !~ '[.。．｡][^[:space:]]', false);
 $$;
 
+-- The level of two that shows less.
+create or replace function app.narrower(one text, other text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when 'DEMOGRAPHICS' in (one, other) then 'DEMOGRAPHICS'
+        when 'OVERLAPPING' in (one, other) then 'OVERLAPPING' else 'ALL' end;
+$$;
+
+-- Notes what a user shows somebody who goes off their list, so that coming back shows no more. Everything is shown to
+-- nobody but by a choice made anew. The newest hundred are kept.
+create or replace function app.remember_level(owner_id uuid, other uuid, shown text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    kept constant integer := 100;
+begin
+    insert into public.sharing_choices as c (user_id, partner_id, level)
+    values (owner_id, other, app.narrower(shown, 'OVERLAPPING'))
+    on conflict (user_id, partner_id) do update set level = excluded.level, chosen_at = clock_timestamp();
+    delete from public.sharing_choices c where c.id in (
+        select o.id from public.sharing_choices o where o.user_id = owner_id and o.partner_id is not null
+        order by o.chosen_at desc, o.id desc offset kept);
+end;
+$$;
+
+-- What somebody shows a partner whom they have not on their list: what new partners are shown, and no more than what
+-- this one was shown before they went off it.
+create or replace function app.first_level(owner_id uuid, other uuid) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select app.narrower(app.default_sharing(owner_id), coalesce((select c.level from public.sharing_choices c
+        where c.user_id = owner_id and c.partner_id = other), 'ALL'));
+$$;
+
+-- What a user shows new partners. Volatile, so that a mutation's payload sees what the mutation did; with its caller's
+-- rights.
+create or replace function app.default_sharing(owner_id uuid) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return coalesce((select c.level from public.sharing_choices c
+        where c.user_id = owner_id and c.partner_id is null), 'OVERLAPPING');
+end;
+$$;
+
+-- Sets that for the caller, and returns them. Partners that they have are shown what they were.
+create or replace function app.set_default_sharing(wanted text) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+begin
+    if (select u.is_anonymous from public.users u where u.id = actor_id) then
+        perform app.refuse('FORBIDDEN', 'Guests have no partners. Sign up with an e-mail address first.');
+    end if;
+    insert into public.sharing_choices as c (user_id, partner_id, level) values (actor_id, null, wanted)
+    on conflict (user_id, partner_id) do update set level = excluded.level, chosen_at = clock_timestamp();
+    return actor_id;
+end;
+$$;
+
 -- Ends the connection of two, from the next statement on, with what they play. Their lock is held.
 create or replace function app.end_connection(one uuid, other uuid) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -50,6 +106,7 @@ begin
     loop
         perform app.lock_pair(owner_id, partner.partner_id);
         perform app.end_connection(owner_id, partner.partner_id);
+        perform app.remember_level(owner_id, partner.partner_id, partner.sharing);
         delete from public.partners p where p.id = partner.id;
         if partner.status = 'CONNECTED' then
             parted := parted || partner.partner_id;
@@ -75,9 +132,9 @@ language sql set search_path = pg_catalog, pg_temp as $$
         and theirs.user_id = p.partner_id and theirs.partner_id = p.user_id and p.shared <> theirs.sharing;
 $$;
 
--- Connects two users, whose lock is held. Each begins with the default of what they share; who showed less before
--- goes on with that, so that nobody sees more by leaving and coming back.
-create or replace function app.connect_partners(one uuid, other uuid) returns void
+-- Connects two users, whose lock is held. Each shows what they have chosen for it, else what they showed before but for
+-- ALL, so that nobody sees more by leaving and coming back, else what they show new partners.
+create or replace function app.connect_partners(one uuid, other uuid, one_level text, other_level text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     owner_id uuid;
@@ -85,22 +142,38 @@ begin
     -- Of what is done to a list at once, each must see what the other did.
     perform pg_advisory_xact_lock(hashtextextended('partners_of:' || least(one, other), 0));
     perform pg_advisory_xact_lock(hashtextextended('partners_of:' || greatest(one, other), 0));
-    insert into public.partners as p (user_id, partner_id, display_name)
-    select mine.id, theirs.id, app.person_name(theirs.id)
-    from public.users mine join public.users theirs on theirs.id in (one, other) and theirs.id <> mine.id
-    where mine.id in (one, other)
-    order by mine.id
+    insert into public.partners as p (user_id, partner_id, display_name, sharing)
+    select chosen.mine, chosen.theirs, app.person_name(chosen.theirs),
+        coalesce(chosen.level, app.first_level(chosen.mine, chosen.theirs))
+    from (values (one, other, one_level), (other, one, other_level)) chosen (mine, theirs, level)
+    order by chosen.mine
     on conflict (user_id, partner_id) do update
     set display_name = excluded.display_name, status = 'CONNECTED', is_paused = false,
-        sharing = case p.sharing when 'ALL' then 'OVERLAPPING' else p.sharing end,
+        sharing = coalesce(case p.user_id when one then one_level else other_level end,
+            app.narrower(p.sharing, 'OVERLAPPING')),
         connected_at = case p.status when 'CONNECTED' then p.connected_at else clock_timestamp() end,
         last_used_at = clock_timestamp();
     perform app.show_levels(one, other);
+    delete from public.sharing_choices c where (c.user_id, c.partner_id) in ((one, other), (other, one));
+    perform app.accept_pending(one, other);
     perform app.queue_comparison(one, other);
     foreach owner_id in array array[least(one, other), greatest(one, other)] loop
         perform app.notify_of_drop(owner_id, dropped.id) from unnest(app.dropped_partners(owner_id)) as dropped (id);
     end loop;
 end;
+$$;
+
+-- The same, with what they showed before, or show new partners.
+create or replace function app.connect_partners(one uuid, other uuid) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select app.connect_partners(one, other, null, null);
+$$;
+
+-- Accepts what two have asked each other and nobody has answered: they are connected.
+create or replace function app.accept_pending(one uuid, other uuid) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update public.partner_requests r set status = 'ACCEPTED', ended_at = clock_timestamp()
+    where r.status = 'PENDING' and (r.requester_id, r.recipient_id) in ((one, other), (other, one));
 $$;
 
 -- The caller's row of a partner, with the lock of the two; NOT_FOUND for who is none.
@@ -137,8 +210,11 @@ $$;
 -- Ends a connection and takes the partner off the caller's list. Returns the caller.
 create or replace function app.remove_partner(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    partner public.partners := app.required_partner(wanted);
 begin
-    perform app.disconnect_partner(wanted);
+    perform app.end_connection(partner.user_id, partner.partner_id);
+    perform app.remember_level(partner.user_id, partner.partner_id, partner.sharing);
     delete from public.partners p where p.id = wanted;
     return app.user_id();
 end;
@@ -256,16 +332,21 @@ begin
             display_name = app.person_name(p.partner_id)
         where p.is_paused and (p.user_id, p.partner_id) in ((returning_user, other), (other, returning_user));
         perform app.show_levels(returning_user, other);
+        perform app.accept_pending(returning_user, other);
         perform app.queue_comparison(returning_user, other);
     end loop;
 end;
 $$;
 
-revoke execute on function app.person_name(uuid), app.is_plain_name(text), app.end_connection(uuid, uuid),
-    app.rename_partner(), app.rename_in_lists(uuid), app.tell_partners(uuid, text[]), app.lock_pair(uuid, uuid),
+revoke execute on function app.person_name(uuid), app.is_plain_name(text), app.narrower(text, text),
+    app.remember_level(uuid, uuid, text), app.first_level(uuid, uuid), app.default_sharing(uuid),
+    app.set_default_sharing(text), app.end_connection(uuid, uuid), app.accept_pending(uuid, uuid),
+    app.connect_partners(uuid, uuid, text, text), app.rename_partner(), app.rename_in_lists(uuid), app.tell_partners(uuid, text[]), app.lock_pair(uuid, uuid),
     app.dropped_partners(uuid), app.notify_of_drop(uuid, uuid), app.show_levels(uuid, uuid), app.connect_partners(uuid, uuid),
     app.required_partner(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid),
     app.block_person(uuid, uuid, text), app.block_partner(uuid), app.unblock_partner(uuid), app.set_sharing(uuid, text),
     app.pause_partners(uuid), app.resume_partners(uuid) from public;
 grant execute on function app.disconnect_partner(uuid), app.remove_partner(uuid), app.block_partner(uuid),
-    app.unblock_partner(uuid), app.set_sharing(uuid, text) to authenticated;
+    app.unblock_partner(uuid), app.set_sharing(uuid, text), app.set_default_sharing(text) to authenticated;
+-- Documents name it whoever asks; it reads as its caller.
+grant execute on function app.default_sharing(uuid) to anon, authenticated;

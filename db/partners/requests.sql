@@ -1,8 +1,17 @@
 -- Requests to connect: asked, delivered by a job, answered, expired.
 
--- Brings a request to the account that has the address, if there is one that has not blocked the requester, once, and
--- tells whoever has the address: by e-mail in any case, in the app where there is an account. A job does it, so that
--- asking takes the same for every address.
+-- Whether somebody is not to be reached by a requester, who is not told: they have blocked them, or declined another
+-- request of theirs within the hour.
+create or replace function app.is_quiet(recipient uuid, requester uuid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select from public.partner_blocks b where b.user_id = recipient and b.blocked_id = requester)
+        or exists (select from public.partner_requests r where r.recipient_id = recipient
+            and r.requester_id = requester and r.status = 'DECLINED' and r.ended_at > now() - interval '1 hour');
+$$;
+
+-- Brings a request to the account that has the address, if there is one that is to be reached, once, and tells whoever
+-- has the address: by e-mail in any case, in the app where there is an account. Who is asked again while it is pending
+-- may be reached meanwhile. A job does it, so that asking takes the same for every address.
 create or replace function app.deliver_partner_request(wanted uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -13,21 +22,21 @@ declare
     request public.partner_requests;
     requester public.users;
     known public.users;
-    is_blocked boolean := false;
+    is_silenced boolean := false;
 begin
     select * into request from public.partner_requests r where r.id = wanted;
     select * into known from public.users u
     where u.email_key = request.email_key and u.status = 'active' and not u.is_anonymous and u.id <> request.requester_id;
     perform app.lock_pair(request.requester_id, coalesce(known.id, request.requester_id));
-    if exists (select from public.partner_blocks b
-        where b.user_id = known.id and b.blocked_id = request.requester_id) then
+    if app.is_quiet(known.id, request.requester_id) then
         known.id := null;
-        is_blocked := true;
+        is_silenced := true;
     end if;
     update public.partner_requests r set delivered_at = clock_timestamp(), recipient_id = known.id
-    where r.id = wanted and r.status = 'PENDING' and r.delivered_at is null and r.expires_at > clock_timestamp()
+    where r.id = wanted and r.status = 'PENDING' and r.expires_at > clock_timestamp()
+        and (r.delivered_at is null or r.recipient_id is null and known.id is not null)
     returning * into request;
-    if not found or is_blocked then
+    if not found or is_silenced then
         return;
     end if;
     select * into requester from public.users u where u.id = request.requester_id;
@@ -52,8 +61,8 @@ $$;
 -- Asks an e-mail address to connect and returns the request. Known and unknown addresses and those who have
 -- blocked the caller have the same answer for the same work: what is different is a job's. While a request is pending
 -- it stays the only one; who asks somebody that has asked them accepts. `email` is what the caller typed, and null
--- where they did not type it.
-create or replace function app.request_partner(email text, email_key text) returns uuid
+-- where they did not type it; `level` what they will show, null for what they showed before.
+create or replace function app.request_partner(email text, email_key text, level text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     asked_limit constant integer := 20;
@@ -91,7 +100,7 @@ begin
     if found then
         update public.partner_requests r set recipient_id = actor_id, delivered_at = clock_timestamp()
         where r.id = asked and r.recipient_id is null;
-        return app.accept_partner(asked);
+        return app.accept_partner(asked, level);
     end if;
     delete from public.partner_blocks b where b.user_id = actor_id and b.blocked_id = known_id;
     update public.partner_requests r set status = 'EXPIRED', ended_at = r.expires_at
@@ -100,14 +109,17 @@ begin
     select * into made from public.partner_requests r
     where r.requester_id = actor_id and r.email_key = request_partner.email_key and r.status = 'PENDING';
     if found then
+        update public.partner_requests r set sharing = level where r.id = made.id and level is not null;
+        perform app.enqueue_once('deliver_partner_request', jsonb_build_object('request_id', made.id),
+            'partner_request:' || made.id, 5);
         return made.id;
     end if;
     if (select count(*) from public.partner_requests r
         where r.requester_id = actor_id and r.created_at > now() - interval '1 hour') >= asked_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('You have asked %s times within an hour. Go on later.', asked_limit));
     end if;
-    insert into public.partner_requests (requester_id, requester_name, email, email_key, expires_at)
-    values (actor_id, app.person_name(actor_id), request_partner.email, request_partner.email_key,
+    insert into public.partner_requests (requester_id, requester_name, email, email_key, sharing, expires_at)
+    values (actor_id, app.person_name(actor_id), request_partner.email, request_partner.email_key, level,
         clock_timestamp() + lasts)
     returning * into made;
     perform app.enqueue_once('deliver_partner_request', jsonb_build_object('request_id', made.id),
@@ -125,7 +137,7 @@ end;
 $$;
 
 -- A request of which the caller is one side, pending or ended as they want it, with the lock of the two; NOT_FOUND for
--- what ended otherwise.
+-- what ended otherwise. Null as an end: whatever has become of it.
 create or replace function app.required_partner_request(wanted uuid, as_requester boolean, wanted_end text)
 returns public.partner_requests
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -139,17 +151,18 @@ begin
         perform app.lock_pair(request.requester_id, coalesce(request.recipient_id, request.requester_id));
         select * into request from public.partner_requests r where r.id = wanted for update;
     end if;
-    if request.id is null or request.status not in ('PENDING', wanted_end)
-        or request.status = 'PENDING' and request.expires_at <= clock_timestamp() then
+    if request.id is null or wanted_end is not null and (request.status not in ('PENDING', wanted_end)
+        or request.status = 'PENDING' and request.expires_at <= clock_timestamp()) then
         perform app.refuse_partner_request();
     end if;
     return request;
 end;
 $$;
 
--- Accepts a request and returns it: the two are connected. A request of the caller's to the same person is
--- accepted along. Again, it changes nothing more, as long as they are connected.
-create or replace function app.accept_partner(wanted uuid) returns uuid
+-- Accepts a request and returns it: the two are connected, and the caller shows a level, or without one what they showed
+-- before. A request of the caller's to the same person is accepted along. Again, it changes nothing more, as long as
+-- they are connected.
+create or replace function app.accept_partner(wanted uuid, level text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     request public.partner_requests := app.required_partner_request(wanted, false, 'ACCEPTED');
@@ -161,10 +174,9 @@ begin
         end if;
         return wanted;
     end if;
-    update public.partner_requests r set status = 'ACCEPTED', ended_at = clock_timestamp()
-    where r.status = 'PENDING' and (r.id = wanted
-        or r.requester_id = request.recipient_id and r.recipient_id = request.requester_id);
-    perform app.connect_partners(request.requester_id, request.recipient_id);
+    perform app.connect_partners(request.requester_id, request.recipient_id, request.sharing,
+        coalesce(level, (select r.sharing from public.partner_requests r where r.status = 'PENDING'
+            and r.requester_id = request.recipient_id and r.recipient_id = request.requester_id)));
     perform app.notify(request.requester_id, 'GENERAL', 'notifications.partnerAccepted.title',
         'notifications.partnerAccepted.message', jsonb_build_object('requestId', 'partnerRequest_' || wanted, 'name',
             coalesce(app.person_name(request.recipient_id), request.email, '…')));
@@ -172,18 +184,36 @@ begin
 end;
 $$;
 
--- Declines a request and returns it; with a block, the requester cannot reach the caller again. Whoever asked is told
--- once, by the address that they typed or the name that they knew: of the block nothing.
+-- Blocks who made a request that the caller received, and ends what has become of it meanwhile: another device may
+-- have accepted it. The lock of the two is held.
+create or replace function app.block_requester(request public.partner_requests) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    connected uuid := (select p.id from public.partners p
+        where p.user_id = request.recipient_id and p.partner_id = request.requester_id and p.status = 'CONNECTED');
+begin
+    if connected is not null then
+        perform app.block_partner(connected);
+    else
+        perform app.block_person(request.recipient_id, request.requester_id, request.requester_name);
+    end if;
+end;
+$$;
+
+-- Declines a request and returns it; with a block, the requester cannot reach the caller again, whatever has become of
+-- the request. Whoever asked is told once, by the address that they typed or the name that they knew: of the block
+-- nothing.
 create or replace function app.decline_partner(wanted uuid, with_block boolean) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    request public.partner_requests := app.required_partner_request(wanted, false, 'DECLINED');
+    request public.partner_requests;
     known_name text;
 begin
+    request := app.required_partner_request(wanted, false, case when not with_block then 'DECLINED' end);
     if with_block then
-        perform app.block_person(request.recipient_id, request.requester_id, request.requester_name);
+        perform app.block_requester(request);
     end if;
-    if request.status = 'PENDING' then
+    if request.status = 'PENDING' and request.expires_at > clock_timestamp() then
         update public.partner_requests r set status = 'DECLINED', ended_at = clock_timestamp() where r.id = wanted;
         select p.display_name into known_name from public.partners p
         where p.user_id = request.requester_id and p.partner_id = request.recipient_id
@@ -224,7 +254,7 @@ begin
         perform app.refuse('BAD_USER_INPUT', 'You are connected already.', '{"path": ["input", "partnerId"]}');
     end if;
     -- An address that they have changed meanwhile is not told.
-    return app.request_partner(null, theirs.email_key);
+    return app.request_partner(null, theirs.email_key, null);
 end;
 $$;
 
@@ -244,10 +274,11 @@ begin
 end;
 $$;
 
-revoke execute on function app.deliver_partner_request(uuid), app.request_partner(text, text),
-    app.refuse_partner_request(), app.required_partner_request(uuid, boolean, text), app.accept_partner(uuid),
-    app.decline_partner(uuid, boolean), app.cancel_partner_request(uuid), app.reconnect_partner(uuid),
+revoke execute on function app.is_quiet(uuid, uuid), app.deliver_partner_request(uuid),
+    app.request_partner(text, text, text), app.refuse_partner_request(),
+    app.required_partner_request(uuid, boolean, text), app.accept_partner(uuid, text),
+    app.block_requester(public.partner_requests), app.decline_partner(uuid, boolean), app.cancel_partner_request(uuid), app.reconnect_partner(uuid),
     app.expire_partner_requests(integer) from public;
-grant execute on function app.request_partner(text, text), app.accept_partner(uuid), app.decline_partner(uuid, boolean),
-    app.cancel_partner_request(uuid), app.reconnect_partner(uuid) to authenticated;
+grant execute on function app.request_partner(text, text, text), app.accept_partner(uuid, text),
+    app.decline_partner(uuid, boolean), app.cancel_partner_request(uuid), app.reconnect_partner(uuid) to authenticated;
 grant execute on function app.expire_partner_requests(integer), app.deliver_partner_request(uuid) to service;

@@ -54,6 +54,9 @@ class SharingLevel(State):
     DEMOGRAPHICS = "DEMOGRAPHICS", "Demographics alone."
 
 
+OFF_THE_LIST = text("partner_id is not null")
+
+
 def shown_at(*levels: SharingLevel, whose: str = "user_id") -> Member:
     """The partners to whom the user in the column `whose` shows it, at one of the levels."""
     return Member(whose, levels, "sharing")
@@ -63,8 +66,9 @@ class PartnerRequest(Base):
     """Somebody asks an e-mail address to connect; whether it has an account, only its owner sees.
 
     `recipient_id` is the account that had the address when the request was delivered, null without
-    one and for who has blocked the requester. `delivered_at` is set for every request, as its event
-    must look the same to who asked. PENDING after `expires_at` is as good as EXPIRED.
+    one, for who has blocked the requester and for who has just declined. `delivered_at` is set for
+    every request, as its event must look the same to who asked. PENDING after `expires_at` is as
+    good as EXPIRED. `sharing` is what the requester will show, null for what they showed before.
     """
 
     __tablename__ = "partner_requests"
@@ -76,6 +80,7 @@ class PartnerRequest(Base):
     email_key: Mapped[str]
     recipient_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     status: Mapped[str] = mapped_column(server_default=PartnerRequestStatus.PENDING)
+    sharing: Mapped[str | None]
     created_at: Mapped[Timestamp]
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     ended_at: Mapped[OptionalTimestamp]
@@ -83,6 +88,7 @@ class PartnerRequest(Base):
 
     __table_args__ = (
         CheckConstraint("recipient_id <> requester_id", name="recipient_id"),
+        CheckConstraint("sharing in ('ALL', 'OVERLAPPING', 'DEMOGRAPHICS')", name="sharing"),
         Index(
             "uq_partner_requests_pending",
             "requester_id",
@@ -98,7 +104,7 @@ class PartnerRequest(Base):
     )
     access = Access(
         read=AnyOf(Owner("requester_id"), Owner("recipient_id")),
-        hidden=("email_key",),
+        hidden=("email_key", "sharing"),
         service=("SELECT", "DELETE"),
     )
     watch = Watch("partner_request.changed")
@@ -185,6 +191,41 @@ class Partner(Base):
     on_erase = (Delete("user_id"), Delete("partner_id"))
     on_merge = KeepTheMembers()
     quota = Bound("Ten of a user are kept; connecting drops who is not connected, or used least.")
+
+
+class SharingChoice(Base):
+    """What a user shows somebody who is off their list, should the two connect again.
+
+    Without a partner it is what new partners are shown. Without such a row that is OVERLAPPING.
+    """
+
+    __tablename__ = "sharing_choices"
+
+    id: Mapped[UuidKey]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    partner_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    level: Mapped[str]
+    chosen_at: Mapped[Timestamp]
+
+    __table_args__ = (
+        UniqueConstraint("user_id", "partner_id", postgresql_nulls_not_distinct=True),
+        CheckConstraint("user_id <> partner_id", name="partner_id"),
+        CheckConstraint("level in ('ALL', 'OVERLAPPING', 'DEMOGRAPHICS')", name="level"),
+        Index("ix_sharing_choices_chosen_at", "chosen_at", postgresql_where=OFF_THE_LIST),
+    )
+    access = Access(read=Owner(), service=("SELECT", "DELETE"))
+    on_erase = (Delete("user_id"), Delete("partner_id"))
+    on_merge = KeepTheMembers()
+    quota = Bound("One for new partners, and the 100 made last for partners off the list.")
+    expiries = (
+        Expiry(
+            "what was shared with partners who were removed two years ago",
+            "partner_id is not null and chosen_at < now() - interval '2 years'",
+            "chosen_at",
+        ),
+    )
 
 
 COMPATIBILITY_WORDS = ("EXCEPTIONAL", "HIGH", "MODERATE", "LOWER", "CHALLENGING")

@@ -27,7 +27,7 @@ end;
 $$;
 
 -- What is used of a guest's day by the guests of their device and address: of the one that leaves them least, and until
--- when. An address has the days of several guests. Nothing for a member, or for somebody else's id.
+-- when. An address has the days of several guests, and others for guests whose devices are known. Nothing for a member, or for somebody else's id.
 create or replace function app.guest_allowance(owner_id uuid, out used integer, out resets_at timestamptz)
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
     select d.used - (h.share - 1) * app.free_daily_activities(), d.resets_at
@@ -112,7 +112,8 @@ $$;
 -- The same as single values, for the schema.
 create or replace function app.play_used(owner_id uuid) returns integer
 language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select a.used from app.play_allowance(owner_id) a;
+    -- More is counted where a guest was merged, or a plan has ended: no more than the limit is shown.
+    select least(a.used, a.daily_limit) from app.play_allowance(owner_id) a;
 $$;
 create or replace function app.play_limit(owner_id uuid) returns integer
 language sql volatile set search_path = pg_catalog, pg_temp as $$
@@ -126,6 +127,17 @@ $$;
 create or replace function app.play_resets_at(owner_id uuid) returns timestamptz
 language sql volatile set search_path = pg_catalog, pg_temp as $$
     select a.resets_at from app.play_allowance(owner_id) a;
+$$;
+
+-- What somebody is told at their limit: a guest whose own day is not used up, that others have used it.
+create or replace function app.limit_words(owner_id uuid, daily_limit integer) returns text
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select case when u.is_anonymous and coalesce(d.used, 0) < daily_limit
+        then '%s activities a day are free, and the guests of your device or network have drawn what is theirs. '
+            || 'Sign up for a day of your own, or go on at %s UTC.'
+        else '%s activities a day are free. Go on at %s UTC, or get a plan.' end
+    from public.users u left join public.play_days d on d.user_id = u.id and d.resets_at > now()
+    where u.id = owner_id;
 $$;
 
 -- Counts an activity that a user draws; DAILY_LIMIT_REACHED when they may draw none. The row of their day is
@@ -144,7 +156,7 @@ begin
     select * into allowance from app.play_allowance(owner_id);
     if allowance.used >= allowance.daily_limit then
         perform app.refuse('DAILY_LIMIT_REACHED',
-            format('%s activities a day are free. Go on at %s UTC, or get a plan.', allowance.daily_limit,
+            format(app.limit_words(owner_id, allowance.daily_limit), allowance.daily_limit,
                 to_char(allowance.resets_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')),
             jsonb_build_object('limit', allowance.daily_limit, 'remaining', 0, 'told', true,
                 'resets_at', to_char(allowance.resets_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
@@ -192,7 +204,7 @@ revoke execute on function
     app.play_allowance(uuid), app.free_daily_activities(), app.set_play_rules(integer, integer),
     app.play_used(uuid), app.play_limit(uuid), app.play_remaining(uuid), app.play_resets_at(uuid),
     app.guest_allowance(uuid), app.count_guest_activity(uuid, text), app.lock_guest_days(uuid),
-    app.count_activity(uuid), app.merge_play_days(uuid, uuid), app.note_guest_holders(uuid, bytea[], integer[])
+    app.limit_words(uuid, integer), app.count_activity(uuid), app.merge_play_days(uuid, uuid), app.note_guest_holders(uuid, bytea[], integer[])
 from public;
 grant execute on function
     app.next_midnight(timestamptz, text), app.end_of_day(timestamptz, text, timestamptz, text),

@@ -102,14 +102,15 @@ return replace(replace(text, '{active}', active), '{partner}', partner);
 -- have passed every rule, and of these the best. The rules: level and below, audience, anatomy, the boundaries
 -- of who is given it, and of a dare those of the other one, to whom it may be done (soft ones count up to R; of
 -- somebody without an account those of all others), nothing that they were given within a year and their last 100,
--- no third of a theme in a row. When nothing is left, what suits and was given the longest ago comes again: all
--- rules hold but that one.
+-- no third of a theme in a row, nothing of the session's last turns. When nothing is left, what suits and was given the
+-- longest ago comes again: all rules hold but that one. With `any_theme` a third of a theme suits as well.
 --
 -- The planner takes those that pass for far fewer than they are, and would sort all of them. So it may not: it
 -- reads the index in its order, and ends when there are enough. It plans once for a connection: with the values of a
 -- draw it would plan the same again, which takes longer than the draw.
 create or replace function app.choose_activity(
     session public.play_sessions, active public.play_players, partner public.play_players, wanted_kind text,
+    any_theme boolean,
     out activity_id text, out level text, out intensity integer, out text text, out theme text,
     out is_repeated boolean, out why jsonb, out scores jsonb
 )
@@ -148,17 +149,20 @@ begin
                 union all
                 select app.as_doer(b.item_id) from public.boundaries b where b.user_id = any (people.acted_on)
                     and (b.kind = 'HARD' or b.kind = 'SOFT' and session.level <> 'X')) as closed,
-            case when active.user_id is not null then
+            -- The newest first.
+            array(select t.activity_id from public.play_turns t
+                where t.session_id = session.id order by t.number desc limit 10)
+            || case when active.user_id is not null then
                 array(select h.activity_id from public.play_history h
                     where h.user_id = active.user_id and h.shown_at > now() - interval '1 year'
                     order by h.shown_at desc limit 100)
             else
                 array(select t.activity_id from public.play_turns t
                     where t.player_id = active.id order by t.number desc limit 100) end as shown,
-            (select h.theme from (
+            case when not any_theme then (select h.theme from (
                 select t.theme from public.play_turns t where t.session_id = session.id
                 order by t.number desc limit 2) h
-             group by h.theme having count(*) = 2) as worn_theme,
+             group by h.theme having count(*) = 2) end as worn_theme,
             (select count(*) from public.play_history h where h.user_id = active.user_id) as shown_count,
             coalesce((select jsonb_object_agg(h.theme, h.weight) from public.play_themes h
                 where h.user_id = active.user_id), '{}') as themes,
@@ -244,7 +248,8 @@ begin
         jsonb_build_object(
             'step', step, 'intensities', to_jsonb(intensities), 'outOfIntensities', r.distance,
             'candidates', r.candidate_count, 'isNewTheme', r.is_new_theme,
-            'noveltyChance', app.novelty_chance(r.shown_count), 'source', r.source, 'repeated', r.is_repeated),
+            'noveltyChance', app.novelty_chance(r.shown_count), 'source', r.source, 'repeated', r.is_repeated,
+            'anyTheme', any_theme),
         jsonb_build_object(
             'mutual', r.mutual, 'power', r.power, 'domain', r.domain, 'pacing', r.pace, 'pressure', r.strain,
             'liking', r.liking, 'novelty', r.novelty, 'luck', r.luck,
@@ -259,7 +264,7 @@ end;
 $$;
 
 -- Gives the player whose turn it is an activity, and counts it for the caller. Of a kind that is RANDOM the other
--- one is tried too before something comes again. NO_ACTIVITY_LEFT when nothing suits them.
+-- one is tried too before something comes again. A third of a theme comes where nothing else does. NO_ACTIVITY_LEFT when nothing suits them.
 create or replace function app.give_activity(session public.play_sessions, wanted_kind text, skipped integer)
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -270,24 +275,28 @@ declare
     other record;
     chance constant double precision := app.truth_chance(session.random_truths, session.random_dares);
     is_random constant boolean := wanted_kind = 'RANDOM';
+    any_theme boolean;
     kind text := case when not is_random then wanted_kind when random() < chance then 'TRUTH' else 'DARE' end;
     given uuid;
     -- What others answered or were given shows in these.
-    told_to_admins constant text[] := '{candidates,outOfIntensities,isNewTheme,noveltyChance}';
+    told_to_admins constant text[] := '{candidates,outOfIntensities,isNewTheme,noveltyChance,anyTheme}';
 begin
     perform app.count_activity(app.user_id());
     select * into active from public.play_players p where p.id = session.turn_player_id;
     select * into partner from public.play_players p
     where p.session_id = session.id and p.id <> active.id and p.status <> 'LEFT' order by random() limit 1;
-    select * into chosen from app.choose_activity(session, active, partner, kind);
-    if is_random and chosen.is_repeated is distinct from false then
-        select * into other from app.choose_activity(session, active, partner,
-            case kind when 'TRUTH' then 'DARE' else 'TRUTH' end);
-        if other.activity_id is not null and (chosen.activity_id is null or not other.is_repeated) then
-            chosen := other;
-            kind := case kind when 'TRUTH' then 'DARE' else 'TRUTH' end;
+    foreach any_theme in array array[false, true] loop
+        select * into chosen from app.choose_activity(session, active, partner, kind, any_theme);
+        if is_random and chosen.is_repeated is distinct from false then
+            select * into other from app.choose_activity(session, active, partner,
+                case kind when 'TRUTH' then 'DARE' else 'TRUTH' end, any_theme);
+            if other.activity_id is not null and (chosen.activity_id is null or not other.is_repeated) then
+                chosen := other;
+                kind := case kind when 'TRUTH' then 'DARE' else 'TRUTH' end;
+            end if;
         end if;
-    end if;
+        exit when chosen.activity_id is not null;
+    end loop;
     if chosen.activity_id is null then
         perform app.refuse('NO_ACTIVITY_LEFT',
             'Nothing suits this player at this level. Try the other kind, a session at another level, or `requestActivities`.');
@@ -396,7 +405,7 @@ revoke execute on function
     app.power_fit(text, text, text), app.pacing(integer, integer, double precision),
     app.pressure(double precision), app.with_names(text, text, text),
     app.suits(public.activities, text, text[], text[], text[], text),
-    app.choose_activity(public.play_sessions, public.play_players, public.play_players, text),
+    app.choose_activity(public.play_sessions, public.play_players, public.play_players, text, boolean),
     app.give_activity(public.play_sessions, text, integer), app.turn_diagnostics(uuid), app.draw_activity(uuid, text, integer),
     app.end_turn(public.play_sessions, text, boolean, text), app.skip_activity(uuid, integer),
     app.complete_activity(uuid, integer, boolean, text)

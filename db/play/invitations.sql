@@ -32,6 +32,23 @@ begin
 end;
 $$;
 
+-- In how many sessions that are not over a user plays.
+create or replace function app.open_sessions(player uuid) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select count(*) from public.play_players p join public.play_sessions s on s.id = p.session_id
+    where p.user_id = player and p.status = 'JOINED' and s.ended_at is null;
+$$;
+
+-- Refuses players for a reason that is theirs: one is asked too often or plays too much, or two of them do not want to
+-- meet. The words are the same, so that none of it shows.
+create or replace function app.refuse_players() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.refuse('LIMIT_EXCEEDED', 'These players cannot be asked to play now. Choose others, or go on later.',
+        '{"path": ["input", "players"]}');
+end;
+$$;
+
 -- Asks a partner of the host's to play along, whose place among those that the host named is given. Whoever is asked
 -- again and again is asked on the list, and woken by nobody.
 create or replace function app.invite_player(host public.play_players, wanted_partner uuid, place integer) returns void
@@ -52,9 +69,8 @@ begin
     select count(*) filter (where h.user_id = host.user_id), count(*) into of_one, in_all
     from public.play_players p join public.play_players h on h.session_id = p.session_id and h.seat = 1
     where p.user_id = invited and p.seat <> 1 and p.created_at > now() - interval '1 hour';
-    if of_one >= asked_limit then
-        perform app.refuse('LIMIT_EXCEEDED',
-            format('You have asked this partner %s times within an hour. Go on later.', asked_limit), at);
+    if of_one >= asked_limit or app.open_sessions(invited) >= 20 then
+        perform app.refuse_players();
     end if;
     insert into public.play_players (session_id, user_id, seat, name, anatomy, status)
     select host.session_id, invited, place + 1, n.shown_name, n.shown_anatomy, 'INVITED' from app.play_name(invited) n;
@@ -76,32 +92,25 @@ begin
     if exists (select from public.play_players p join public.play_players q on q.session_id = p.session_id
             join public.partner_blocks b on b.user_id = p.user_id and b.blocked_id = q.user_id
         where p.session_id = wanted) then
-        perform app.refuse('BAD_USER_INPUT', 'These players cannot play together. Choose others.',
-            '{"path": ["input", "players"]}');
+        perform app.refuse_players();
     end if;
 end;
 $$;
 
--- Two users play together no more, since `leaver` has ended their connection: sessions of nobody else with an
--- account end, and the leaver leaves the others. The lock of the two is held.
-create or replace function app.part_players(leaver uuid, other uuid) returns void
+-- Two users play together no more, since one of them has ended their connection: the sessions that both are in end for
+-- all, so that nobody sees which of the players wanted it. The lock of the two is held.
+create or replace function app.part_players(one uuid, other uuid) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     session public.play_sessions;
 begin
     for session in select * from public.play_sessions s where s.ended_at is null and s.id in (
             select p.session_id from public.play_players p join public.play_players q using (session_id)
-            where p.user_id = leaver and p.status in ('INVITED', 'JOINED')
+            where p.user_id = one and p.status in ('INVITED', 'JOINED')
                 and q.user_id = other and q.status in ('INVITED', 'JOINED'))
         order by s.id for no key update
     loop
-        if exists (select from public.play_players p where p.session_id = session.id
-            and p.user_id not in (leaver, other) and p.status in ('INVITED', 'JOINED')) then
-            update public.play_players p set status = 'LEFT' where p.session_id = session.id and p.user_id = leaver;
-            perform app.settle_players(session);
-        else
-            perform app.close_play_session(session, 'ENDED');
-        end if;
+        perform app.close_play_session(session, 'ENDED');
     end loop;
 end;
 $$;
@@ -126,6 +135,7 @@ begin
 end;
 $$;
 
-revoke execute on function app.play_name(uuid), app.play_partner(uuid, uuid),
+revoke execute on function app.play_name(uuid), app.play_partner(uuid, uuid), app.open_sessions(uuid),
+    app.refuse_players(),
     app.invite_player(public.play_players, uuid, integer), app.require_no_blocks(uuid), app.part_players(uuid, uuid),
     app.leave_play_sessions(uuid, integer) from public;

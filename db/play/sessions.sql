@@ -75,8 +75,7 @@ begin
         end if;
     end if;
     perform app.require_onboarding(actor_id, wanted_level);
-    if (select count(*) from public.play_players p join public.play_sessions s on s.id = p.session_id
-        where p.user_id = actor_id and p.status = 'JOINED' and s.ended_at is null) >= open_limit then
+    if app.open_sessions(actor_id) >= open_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('You are in %s play sessions. End one first.', open_limit));
     end if;
     waits := exists (select from jsonb_array_elements(others) o where o ? 'partner');

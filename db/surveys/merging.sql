@@ -82,14 +82,21 @@ begin
 end;
 $$;
 
--- Each version counts once. Returns how many moved.
+-- Each version counts once, and what either of the two has withdrawn since they agreed is withdrawn. Returns how many
+-- moved.
 create or replace function app.merge_consents(guest uuid, member uuid) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     moved bigint;
 begin
+    update public.consents c set withdrawn_at = since.at
+    from (select w.document_id, max(w.withdrawn_at) as at from public.consents w
+        where w.user_id in (guest, member) group by w.document_id) since
+    where c.user_id in (guest, member) and c.document_id = since.document_id and c.withdrawn_at is null
+        and c.created_at < since.at;
     delete from public.consents g using public.consents m
-    where m.user_id = member and g.user_id = guest and g.document_id = m.document_id and g.version = m.version;
+    where m.user_id = member and g.user_id = guest and g.document_id = m.document_id and g.version = m.version
+        and g.withdrawn_at is null and m.withdrawn_at is null;
     with gone as (
         update public.consents c set user_id = member where c.user_id = guest returning 1)
     select count(*) into moved from gone;

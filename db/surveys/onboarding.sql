@@ -14,7 +14,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     return not exists (select from app.documents_in_force() d
         where d.is_required and not exists (select from public.consents c
-            where c.user_id = owner_id and c.document_id = d.document_id and c.version = d.version));
+            where c.user_id = owner_id and c.document_id = d.document_id and c.version = d.version
+                and c.withdrawn_at is null));
 end;
 $$;
 
@@ -40,7 +41,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select exists (select from app.documents_in_force() d where d.document_id = wanted_document
         and not exists (select from unnest(people) as person (id)
             where not exists (select from public.consents c
-                where c.user_id = person.id and c.document_id = d.document_id and c.version = d.version)));
+                where c.user_id = person.id and c.document_id = d.document_id and c.version = d.version
+                    and c.withdrawn_at is null)));
 $$;
 
 -- Whether somebody has said anything of what they will not do.
@@ -57,6 +59,19 @@ begin
     if not app.has_consented(owner_id) then
         perform app.refuse('ONBOARDING_REQUIRED', 'Agree to the documents in force first, with `recordConsent`.',
             '{"next_step": "CONSENT"}');
+    end if;
+end;
+$$;
+
+-- Refuses who has agreed to no version of a document in force. Who has agreed to an earlier one is let through: a new
+-- text must not stand between a player and a no.
+create or replace function app.require_any_consents(owner_id uuid) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if exists (select from app.documents_in_force() d
+        where d.is_required and not exists (select from public.consents c
+            where c.user_id = owner_id and c.document_id = d.document_id and c.withdrawn_at is null)) then
+        perform app.require_consents(owner_id);
     end if;
 end;
 $$;
@@ -79,7 +94,7 @@ $$;
 
 revoke execute on function app.documents_in_force(), app.has_consented(uuid), app.has_demographics(uuid),
     app.has_survey_profile(uuid), app.have_agreed(uuid[], text), app.has_said_limits(uuid),
-    app.require_consents(uuid), app.require_onboarding(uuid, text) from public;
+    app.require_consents(uuid), app.require_any_consents(uuid), app.require_onboarding(uuid, text) from public;
 -- Documents name them whoever asks; they read as their caller.
 grant execute on function app.documents_in_force(), app.has_consented(uuid), app.has_demographics(uuid),
     app.has_survey_profile(uuid) to anon, authenticated;

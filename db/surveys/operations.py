@@ -39,6 +39,7 @@ _UPDATE_DEMOGRAPHICS = SqlFunction[UUID]("app.update_demographics", "uuid", give
 _RECORD_CONSENT = SqlFunction[UUID](
     "app.record_consent", "uuid", wanted="text", wanted_version="text"
 )
+_WITHDRAW_CONSENT = SqlFunction[UUID]("app.withdraw_consent", "uuid", wanted="text")
 
 # Of a user, for expressions of larger statements.
 HAS_CONSENTED = SqlFunction[bool]("app.has_consented", "boolean", owner_id="uuid")
@@ -153,3 +154,8 @@ def update_demographics(problems: Problems, given: Mapping[str, Any]) -> Functio
 def record_consent(document_id: str, version: str) -> FunctionCall[UUID]:
     """Records that the caller agrees to a version of a document; gives the consent."""
     return _RECORD_CONSENT(wanted=document_id, wanted_version=version)
+
+
+def withdraw_consent(document_id: str) -> FunctionCall[UUID]:
+    """Withdraws the caller's consent to a document, whatever its version; gives the newest."""
+    return _WITHDRAW_CONSENT(wanted=document_id)

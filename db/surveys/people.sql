@@ -1,7 +1,7 @@
 -- What people say of themselves beside surveys: boundaries, demographics, and what they agree to.
 
--- Sets a boundary of the caller's at an item or a limit of any survey, NONE for where they want none.
--- Returns it.
+-- Sets a boundary of the caller's at an item or a limit of any survey, NONE for where they want none. It takes a consent
+-- to some version of each document in force. Returns it.
 create or replace function app.set_boundary(wanted_item text, wanted_kind text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -14,6 +14,7 @@ begin
             '{"path": ["input", "itemId"]}');
     end if;
     perform from public.users u where u.id = actor_id for key share;
+    perform app.require_any_consents(actor_id);
     insert into public.boundaries as b (user_id, profile_id, item_id, kind, source, changed_at)
     select actor_id, (select p.id from public.survey_profiles p where p.user_id = actor_id and p.is_current),
         wanted_item, wanted_kind, 'SET', clock_timestamp()
@@ -29,7 +30,8 @@ begin
 end;
 $$;
 
--- Changes what is given of the caller's demographics; the first time a name and anatomy are needed.
+-- Changes what is given of the caller's demographics, which takes consent to the documents in force; the first time a
+-- name and anatomy are needed.
 create or replace function app.update_demographics(given jsonb) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -37,6 +39,7 @@ declare
     missing text;
 begin
     perform from public.users u where u.id = actor_id for no key update;
+    perform app.require_consents(actor_id);
     update public.demographics d set
         name = coalesce(given ->> 'name', d.name),
         gender = coalesce(given ->> 'gender', d.gender),
@@ -94,14 +97,49 @@ begin
         perform app.refuse('NOT_FOUND', 'There is no such version of a document.',
             '{"path": ["input", "version"]}');
     end if;
+    perform from public.users u where u.id = actor_id for key share;
     insert into public.consents (user_id, document_id, version) values (actor_id, wanted, wanted_version)
-    on conflict (user_id, document_id, version) do nothing returning id into given;
+    on conflict (user_id, document_id, version) where withdrawn_at is null do nothing returning id into given;
     return coalesce(given, (select c.id from public.consents c
-        where c.user_id = actor_id and c.document_id = wanted and c.version = wanted_version));
+        where c.user_id = actor_id and c.document_id = wanted and c.version = wanted_version and c.withdrawn_at is null));
+end;
+$$;
+
+-- Withdraws the caller's consent to a document, to every version of it, at once, and returns the newest that they gave.
+-- Withdrawing again changes nothing more. Without a document that has to be agreed to they leave what they play; what an
+-- AI wrote by their answers goes with `ai-activities`.
+create or replace function app.withdraw_consent(wanted text) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    kept constant integer := 10;
+    actor_id uuid := app.required_user_id();
+    newest uuid;
+begin
+    perform from public.users u where u.id = actor_id for no key update;
+    update public.consents c set withdrawn_at = clock_timestamp()
+    where c.user_id = actor_id and c.document_id = wanted and c.withdrawn_at is null;
+    select c.id into newest from public.consents c
+    where c.user_id = actor_id and c.document_id = wanted order by c.created_at desc, c.id desc limit 1;
+    if newest is null then
+        perform app.refuse('NOT_FOUND', 'You have agreed to no such document.', '{"path": ["input", "documentId"]}');
+    end if;
+    delete from public.consents c where c.id in (
+        select o.id from public.consents o
+        where o.user_id = actor_id and o.document_id = wanted and o.withdrawn_at is not null
+        order by o.created_at desc, o.id desc offset kept);
+    if wanted = 'ai-activities' then
+        perform app.drop_written_activities(actor_id);
+    end if;
+    if not app.has_consented(actor_id) then
+        while app.leave_play_sessions(actor_id, 1000) > 0 loop
+        end loop;
+    end if;
+    return newest;
 end;
 $$;
 
 revoke execute on function app.set_boundary(text, text), app.update_demographics(jsonb),
-    app.tell_of_demographics(uuid), app.texts_of(jsonb), app.record_consent(text, text) from public;
+    app.tell_of_demographics(uuid), app.texts_of(jsonb), app.record_consent(text, text),
+    app.withdraw_consent(text) from public;
 grant execute on function app.set_boundary(text, text), app.update_demographics(jsonb),
-    app.record_consent(text, text) to authenticated;
+    app.record_consent(text, text), app.withdraw_consent(text) to authenticated;

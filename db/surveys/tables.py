@@ -460,7 +460,11 @@ class LegalDocument(Base):
 
 
 class Consent(Base):
-    """That somebody agreed to a version of a document, and when; what they read is kept with it."""
+    """That somebody agreed to a version of a document, and when; what they read is kept with it.
+
+    Who withdraws it may agree again, which is another row: what was agreed to, and from when until
+    when, stays known.
+    """
 
     __tablename__ = "consents"
 
@@ -469,9 +473,18 @@ class Consent(Base):
     document_id: Mapped[str]
     version: Mapped[str]
     created_at: Mapped[Timestamp]
+    withdrawn_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
-        UniqueConstraint("user_id", "document_id", "version"),
+        CheckConstraint("withdrawn_at >= created_at", name="withdrawn_at"),
+        Index(
+            "uq_consents_in_effect",
+            "user_id",
+            "document_id",
+            "version",
+            unique=True,
+            postgresql_where=text("withdrawn_at is null"),
+        ),
         ForeignKeyConstraint(
             ["document_id", "version"],
             ["legal_documents.document_id", "legal_documents.version"],
@@ -482,4 +495,4 @@ class Consent(Base):
     access = Access(read=Owner(), service=("SELECT",))
     on_erase = Delete()
     on_merge = MergedBy("merge_consents")
-    quota = Bound("One for each version of a document.")
+    quota = Bound("One for each version of a document, and the ten withdrawn last of it.")

@@ -150,6 +150,8 @@ async def test_members_are_those_who_are_here_and_what_they_have_said_here_stays
         (known, "ALL", "DEMOGRAPHICS", "CONNECTED"),
         (other, "DEMOGRAPHICS", "ALL", "CONNECTED"),
     }
+    for user_id, level in ((known, "ALL"), (other, "DEMOGRAPHICS")):
+        assert await owner.fetchval("select app.default_sharing($1)", user_id) == level
     await prototype.execute("update profiles set user_id = $1 where user_id = $2", other, stranger)
     assert figures(await bring(), "profiles") == (3, 0, 2, [SURVEYED])
 

@@ -42,6 +42,7 @@ WRITING = {
 # Everything that a client's role may call. A function that is missing here is closed.
 CALLABLE = {
     "anon": {
+        "app.default_sharing(uuid)",
         "app.documents_in_force()",
         "app.has_consented(uuid)",
         "app.has_demographics(uuid)",
@@ -77,6 +78,7 @@ CALLABLE = {
         "app.answer(uuid,text,jsonb)",
         "app.accept_invitation(uuid)",
         "app.abandon_survey(uuid)",
+        "app.default_sharing(uuid)",
         "app.documents_in_force()",
         "app.turn_diagnostics(uuid)",
         "app.has_consented(uuid)",
@@ -108,7 +110,7 @@ CALLABLE = {
         "app.start_run(uuid,text,text)",
         "app.move_workflow(uuid,text)",
         "app.update_workflow(uuid,text,jsonb,text,jsonb)",
-        "app.accept_partner(uuid)",
+        "app.accept_partner(uuid,text)",
         "app.block_partner(uuid)",
         "app.cancel_partner_request(uuid)",
         "app.decline_partner(uuid,boolean)",
@@ -116,9 +118,11 @@ CALLABLE = {
         "app.reconnect_partner(uuid)",
         "app.remove_partner(uuid)",
         "app.unblock_partner(uuid)",
-        "app.request_partner(text,text)",
+        "app.request_partner(text,text,text)",
         "app.reread_sharing_ids(uuid,text[])",
+        "app.set_default_sharing(text)",
         "app.set_sharing(uuid,text)",
+        "app.withdraw_consent(text)",
         "app.sharing_ids(text[])",
         "app.own_survey_answers_open_item()",
         "app.open_order(text,text,text,text,text)",

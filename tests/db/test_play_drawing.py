@@ -17,7 +17,7 @@ from ..conftest import MakeUser
 
 CHOOSE_SQL = """
 select c.* from play_sessions s, play_players a, play_players p,
-    lateral app.choose_activity(s, a, p, $3) c
+    lateral app.choose_activity(s, a, p, $3, false) c
 where s.id = $1 and a.session_id = s.id and a.seat = $2 and p.session_id = s.id and p.seat = $4
 """
 

@@ -161,9 +161,13 @@ def test_at_g_and_x_other_intensities_and_words_are_taken() -> None:
     everybody, adults = replace(ASKED, level="G"), replace(ASKED, level="X")
     assert said(everybody) == ["level", "intensity"]
     orgasm = {"level": "X", "intensity": 5, "steps": ["Whisper what gives you an orgasm."]}
-    assert said(adults, **orgasm) == []
-    assert said(adults, **orgasm, preference_keys=[]) == ["preference_keys"]
-    assert said(adults, **orgasm, preference_keys=[], limit_keys=["restraint"]) == []
+    assert said(adults, **orgasm, preference_keys=["B31"]) == []
+    # A harmless label, none, and one of which the text says nothing.
+    assert said(adults, **orgasm) == ["text", "text"]
+    assert "preference_keys" in said(adults, **orgasm, preference_keys=[])
+    assert said(adults, **orgasm, preference_keys=[], limit_keys=["restraint"]) == ["text", "text"]
+    vague = {"level": "X", "intensity": 5, "steps": ["Do what {partner} has longed for."]}
+    assert said(adults, **vague) == ["text"]
 
 
 def test_the_schema_takes_what_passes_and_knows_the_level() -> None:

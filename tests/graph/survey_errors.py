@@ -77,9 +77,16 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
         "NOT_FOUND": f'{{runId: "{NO_RUN}"}}',
         "INVALID_STATE": of_run('{runId: "%r"}', submitted=True),
     },
-    "setBoundary": {"BAD_USER_INPUT": '{itemId: "nothing", kind: HARD}'},
-    "updateDemographics": {"BAD_USER_INPUT": '{name: ""}'},
+    "setBoundary": {
+        "BAD_USER_INPUT": '{itemId: "nothing", kind: HARD}',
+        "ONBOARDING_REQUIRED": disagreeing('{itemId: "impact", kind: HARD}'),
+    },
+    "updateDemographics": {
+        "BAD_USER_INPUT": '{name: ""}',
+        "ONBOARDING_REQUIRED": disagreeing("{gender: WOMAN}"),
+    },
     "recordConsent": {"NOT_FOUND": '{documentId: "nothing", version: "1"}'},
+    "withdrawConsent": {"NOT_FOUND": '{documentId: "nothing"}'},
 }
 
 

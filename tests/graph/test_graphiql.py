@@ -12,10 +12,20 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, Response, async_playwright, expect
+from graphql import parse, validate
+from playwright.async_api import (
+    Browser,
+    Locator,
+    Page,
+    Response,
+    Route,
+    async_playwright,
+    expect,
+)
 from starlette.applications import Starlette
 
 from graph.graphiql.routes import STATIC, routes
+from graph.schema import build_schema
 from settings import Settings
 
 CHROMIUM = shutil.which("chromium")
@@ -42,6 +52,20 @@ TITLES = (
     "WatchGeneration",
     "WatchNotifications",
 )
+# The tabs behind the first one where the server has a survey.
+SURVEY_TITLES = (
+    "Agree",
+    "Introduce",
+    "StartSurvey",
+    "SaveAnswers",
+    "SubmitSurvey",
+    "AskPartner",
+    "Play",
+    "Draw",
+    "Complete",
+    "Watch",
+)
+SOURCE = Path(__file__).parents[2] / "graph" / "graphiql" / "source" / "src"
 # Marks that an editor puts on what it takes for wrong; it looks a moment after a change.
 MARKS = ".squiggly-error, .squiggly-warning"
 MARKS_MILLISECONDS = 1500
@@ -286,6 +310,32 @@ async def test_every_tab_is_reached_and_nothing_overflows(page: Page, width: int
     hidden = [title for title in TITLES if not await in_sight(tab(page, title), width)]
     # A narrow screen scrolls its row of tabs; elsewhere all are in sight at once.
     assert (hidden == []) is (width > 420)
+
+
+async def test_a_server_with_a_survey_shows_its_tabs(page: Page) -> None:
+    async def answer(route: Route) -> None:
+        if "{ surveys { id } }" in (route.request.post_data or ""):
+            await route.fulfill(json={"data": {"surveys": [{"id": "survey_attuned-0.4"}]}})
+        else:
+            await route.continue_()
+
+    await page.route("**/graphql", answer)
+    await page.set_viewport_size({"width": 1500, "height": 860})
+    await page.reload()
+    for title in SURVEY_TITLES:
+        await tab(page, title).click(timeout=30_000)
+        await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
+        await page.wait_for_timeout(MARKS_MILLISECONDS)
+        assert await page.locator(MARKS).count() == 0, title
+        assert await page.evaluate(WRAPPED_COMMENTS) == [], title
+    assert await tab(page, "Viewer").count() == 0
+
+
+@pytest.mark.parametrize(("file", "count"), [("examples.ts", 9), ("attuned.ts", 10)])
+def test_every_example_is_a_valid_operation(file: str, count: int) -> None:
+    schema = build_schema()._schema
+    operations = re.findall(r"query: `(.*?)`", (SOURCE / file).read_text(), re.DOTALL)
+    assert [validate(schema, parse(one)) for one in operations] == [[]] * count
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from auth.budgets import GUESTS_OF_AN_ADDRESS
+from auth.budgets import DEVICES_OF_AN_ADDRESS, GUESTS_OF_AN_ADDRESS
 from auth.sessions import SignedIn
 from db.core.actor import Actor
 from server.services import Services
@@ -90,10 +90,34 @@ async def test_an_address_has_the_days_of_several_guests(play: Play, devices: De
     first = await devices.guest(None, network)
     assert (await drawn(play, first, 1))["used"] == 1
     await count(play.owner, first, LIMIT * GUESTS_OF_AN_ADDRESS - 2)
-    second = await devices.guest(str(uuid4()), network)
+    second = await devices.guest(None, network)
     found = await drawn(play, second, 3)
     assert (found["remaining"], found["codes"]) == (0, ["DAILY_LIMIT_REACHED"])
     assert (await drawn(play, await devices.guest(None, str(uuid4())), 1))["used"] == 1
+    # Whose device is known shares other days, of which there are more.
+    known = [await devices.guest(str(uuid4()), network) for _ in range(2)]
+    assert (await drawn(play, known[0], 1))["used"] == 1
+    await count(play.owner, known[0], LIMIT * DEVICES_OF_AN_ADDRESS - 1)
+    found = await drawn(play, known[1], 2)
+    assert (found["used"], found["codes"]) == (LIMIT, ["DAILY_LIMIT_REACHED"])
+
+
+async def test_a_guest_whose_day_others_used_is_told_to_sign_up(
+    play: Play, devices: Devices
+) -> None:
+    guest = await devices.guest(None, str(uuid4()))
+    session = await play.started(guest, activities=60)
+    drawn_first = await play("draw", guest, id=session["id"], version=1)
+    assert codes(drawn_first) == []
+    await count(play.owner, guest, LIMIT * GUESTS_OF_AN_ADDRESS)
+    refused = await play("skip", guest, id=session["id"], version=2)
+    assert codes(refused) == ["DAILY_LIMIT_REACHED"]
+    assert "Sign up for a day of your own" in refused["errors"][0]["message"]
+    await play.owner.execute(
+        "update play_days set used = $2 where user_id = $1", guest.user_id, LIMIT
+    )
+    refused = await play("skip", guest, id=session["id"], version=2)
+    assert "or get a plan" in refused["errors"][0]["message"]
 
 
 async def test_their_day_ends_and_an_account_has_its_own(play: Play, devices: Devices) -> None:

@@ -46,6 +46,8 @@ TABLES = {
     "updateActivity": "activities",
     "confirmPlaySession": "play_sessions",
     "startPlaySession": "play_sessions",
+    "acceptPartner": "partner_requests",
+    "requestPartner": "partner_requests",
     "broadcastNotification": "broadcasts",
     "givePlan": "plan_subscriptions",
     "grantCredits": "credit_grants",
@@ -372,6 +374,8 @@ async def valid(
         "completeActivity": {"sessionId": await drawn_session(owner, actor.user_id), "version": 1},
         "confirmPlaySession": {"id": await drawn_session(owner, actor.user_id)},
         "createActivity": ACTIVITY,
+        "acceptPartner": {"requestId": await asked(owner, actor)},
+        "requestPartner": {"email": "nobody@nulls.test"},
         "requestActivities": {"sessionId": await drawn_session(owner, actor.user_id)},
         "updateActivity": {"id": activity["activity"]["id"]},
         "startPlaySession": {"level": "G"},
@@ -393,6 +397,17 @@ async def valid(
     yield actor, inputs
     await owner.execute(AI_WRITES, 0)
     await owner.execute(FORGET)
+
+
+async def asked(owner: asyncpg.Connection, actor: Actor) -> str:
+    """The global id of a request to connect that an actor has received."""
+    made = await owner.fetchval(
+        "with other as (insert into users (email) select gen_random_uuid() || '@nulls.test' returning id)"
+        " insert into partner_requests (requester_id, email_key, recipient_id, expires_at, delivered_at)"
+        " select id, 'nulls', $1, now() + interval '5 minutes', now() from other returning id",
+        actor.user_id,
+    )
+    return f"partnerRequest_{made}"
 
 
 @pytest.mark.parametrize(("name", "field"), list(nullable_fields()))

@@ -14,6 +14,7 @@ from db.partners.tables import PartnerRequest
 
 from ..attuned import SURVEY, onboard
 from ..conftest import MakeUser
+from ..sharing import submit
 from .conftest import Ask
 from .test_partners import Two, email
 
@@ -208,6 +209,9 @@ SCORES = """{"power_orientation": "TOP", "power_confidence": 0.5, "power_level":
   "archetypes": ["EXPLORER"], "is_balanced": false, "tags": [], "domains": [], "measures": [], "boundaries": {}}"""
 
 
+EVENTS = "select count(*) from events where topic = 'partners.changed' and user_id = $1"
+
+
 @pytest.mark.parametrize("edit", sorted(EDITS))
 async def test_edits_of_what_is_shown_are_live(two: Two, edit: str) -> None:
     await onboard(two.owner, two.ada.user_id)
@@ -235,6 +239,29 @@ async def test_edits_of_what_is_shown_are_live(two: Two, edit: str) -> None:
         "boundary": ["ALL"],
         "survey": ["OVERLAPPING", "ALL"],
     }[edit]
+
+
+COMPARED = """select app.store_comparison($1, $2, (select jsonb_object_agg(u, jsonb_build_object('own_profile_id', p.id,
+    'partner_profile_id', p.id, 'score', $3::integer, 'word', 'HIGH', 'parts', '[]'::jsonb, 'items', '[]'::jsonb,
+    'conflicts', '[]'::jsonb)) from unnest(array[$1::uuid, $2::uuid]) u, survey_profiles p where p.current_of = $1::uuid))"""
+
+
+async def test_who_is_shown_the_score_alone_is_told_when_that_changes(two: Two) -> None:
+    await onboard(two.owner, two.ada.user_id)
+    of_bob, _ = await two.connected()
+    await submit(two.owner, two.ada.user_id, {}, 1)
+    told = []
+    for level, score in [
+        ("DEMOGRAPHICS", 70),
+        ("DEMOGRAPHICS", 70),
+        ("DEMOGRAPHICS", 71),
+        ("OVERLAPPING", 71),
+    ]:
+        await two("share", two.ada, id=of_bob, level=level)
+        before = await two.owner.fetchval(EVENTS, two.bob.user_id)
+        await two.owner.execute(COMPARED, two.ada.user_id, two.bob.user_id, score)
+        told.append(await two.owner.fetchval(EVENTS, two.bob.user_id) - before)
+    assert told == [1, 0, 1, 1]
 
 
 async def test_the_archive_has_requests_of_both_sides(two: Two) -> None:

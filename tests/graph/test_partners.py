@@ -282,7 +282,7 @@ async def test_asking_takes_the_same_work_for_every_address(two: Two, make_user:
         await transaction.start()
         await two.owner.execute("select set_config('app.user_id', $1, true)", str(two.ada.user_id))
         before = await counted()
-        await two.owner.fetchval("select app.request_partner($1, $1)", address)
+        await two.owner.fetchval("select app.request_partner($1, $1, null)", address)
         found = (await counted()) - before
         await transaction.rollback()
         return found

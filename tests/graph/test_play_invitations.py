@@ -14,6 +14,15 @@ from .playing import Play, codes, key
 PLACES = """select p.status from play_players p where p.user_id = $1 order by p.created_at, p.id"""
 
 
+# Somebody plays in twenty sessions.
+BUSY = """
+with made as (insert into play_sessions (level, status, turn_player_id)
+    select 'G', 'ACTIVE', gen_random_uuid() from generate_series(1, 20) returning id)
+insert into play_players (session_id, seat, user_id, name, status)
+select id, 1, $1, 'Busy', 'JOINED' from made
+"""
+
+
 @pytest.fixture
 def play(ask: Ask, owner: asyncpg.Connection) -> Play:
     return Play(ask, owner)
@@ -86,10 +95,15 @@ async def test_nobody_plays_with_whom_they_blocked(
     await play.owner.execute(
         "select app.block_person($1, $2, 'Somebody')", one.user_id, other.user_id
     )
-    assert [row[0] for row in await play.owner.fetch(PLACES, one.user_id)] == ["LEFT"]
-    refused = await play("start", host, level="G", players=players)
-    assert codes(refused) == ["BAD_USER_INPUT"]
-    assert refused["errors"][0]["path"] == ["input", "players"]
-    assert refused["errors"][0]["message"] == "These players cannot play together. Choose others."
+    # Whoever it was, it is over for all.
+    assert (await play("see", host, id=session["id"]))["status"] == "ENDED"
+    refused = (await play("start", host, level="G", players=players))["errors"]
+    assert [one["code"] for one in refused] == ["LIMIT_EXCEEDED"]
+    # The words are those of a partner who is asked or plays too much.
+    await play.owner.execute(BUSY, guests[2].user_id)
+    assert (await play("start", host, level="G", players=players[2:]))["errors"] == refused
+    await play.owner.execute(
+        "update play_sessions set status = 'ENDED', ended_at = now() where ended_at is null"
+    )
     for chosen in (players[0::2], players[1:]):
         assert codes(await play("start", host, level="G", players=chosen)) == []

@@ -55,6 +55,12 @@ ROWS: dict[str, Maker] = {
     "public.compatibility_conflicts": lambda user, key: (
         _of_compatibility(user, key) | {"limit_key": "impact", "is_own": True, "item_ids": "{}"}
     ),
+    "public.sharing_choices": lambda user, key: {
+        "id": key,
+        "user_id": user,
+        "partner_id": _other(user),
+        "level": "DEMOGRAPHICS",
+    },
     "public.partner_blocks": lambda user, key: {
         "id": key,
         "user_id": user,

@@ -265,7 +265,11 @@ class _AttunedImport:
 
     async def _take_demographics(self, done: StageReport, batch: list[Row]) -> None:
         rows = [
-            {"user_id": user["id"], "demographics": rules.demographics_of_user(user)}
+            {
+                "user_id": user["id"],
+                "demographics": rules.demographics_of_user(user),
+                "level": rules.SHARING.get(str(user.get("profile_sharing_setting"))),
+            }
             for user in batch
         ]
         owners = await self._owners(UUID(row["user_id"]) for row in rows)
@@ -278,6 +282,7 @@ class _AttunedImport:
                 done.refused.append(Refused(key, "a name or an anatomy is missing"))
             else:
                 said.append(row)
+        await self._connection.execute(statements.SHARING, _json(rows), [*owners])
         added = await self._connection.fetch(statements.DEMOGRAPHICS, _json(said), [*owners])
         done.imported += len(added)
         done.already_there += len(said) - len(added)

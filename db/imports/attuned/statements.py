@@ -122,6 +122,13 @@ from jsonb_to_recordset($1::jsonb) r (user_id uuid, demographics jsonb)
 where r.demographics is not null and r.user_id = any ($2::uuid[])
 on conflict do nothing returning user_id
 """
+# What somebody shows new partners, where it is not what everybody does; a choice made here stays.
+SHARING = """
+insert into sharing_choices (user_id, level)
+select r.user_id, r.level from jsonb_to_recordset($1::jsonb) r (user_id uuid, level text)
+where r.level <> 'OVERLAPPING' and r.user_id = any ($2::uuid[])
+on conflict do nothing
+"""
 ACTIVITIES = """
 insert into activities (id, kind, level, intensity, text, themes, audience, limit_keys,
     needs_anatomy_active, needs_anatomy_partner, power_role, preference_keys, domains, source)

@@ -29,6 +29,7 @@ from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
 from db.core.pool import Database
 from db.notifications.tables import Notification
+from db.partners.tables import SharingChoice
 from db.quotas.tables import QuotaLimit, QuotaUse
 from db.surveys import tables as surveys
 from graph.engine import specs
@@ -276,6 +277,8 @@ async def _of_row(
             return await organization_number(reader, row, parent.name, name)
         case specs.Expression() if parent.name == "Onboarding":
             return (await _onboarding(reader, row.values["id"]))[name]
+        case specs.Expression() if (parent.name, name) == ("User", "defaultSharing"):
+            return await _default_sharing(reader, row.values["id"])
         case specs.Expression() if (parent.name, name) == ("LegalDocument", "isInForce"):
             return row.values["id"] in await _in_force(reader)
         case specs.Expression() if name == "diagnostics":
@@ -336,7 +339,11 @@ async def _in_force(reader: Reader) -> dict[str, Mapping[str, Any]]:
 async def _onboarding(reader: Reader, user_id: UUID) -> dict[str, Any]:
     """How far somebody is; whoever else asks sees nothing of it."""
     consents = await reader.rows(surveys.Consent, "Consent", "user_id", user_id)
-    agreed = {f"{one.values['document_id']}:{one.values['version']}" for one in consents}
+    agreed = {
+        f"{one.values['document_id']}:{one.values['version']}"
+        for one in consents
+        if one.values["withdrawn_at"] is None
+    }
     required = {name for name, one in (await _in_force(reader)).items() if one["is_required"]}
     done = {
         "CONSENT": required <= agreed,
@@ -354,6 +361,13 @@ async def _onboarding(reader: Reader, user_id: UUID) -> dict[str, Any]:
     }
     step = next((name for name, is_done in done.items() if not is_done), "DONE")
     return {**shown, "nextStep": step}
+
+
+async def _default_sharing(reader: Reader, user_id: UUID) -> str:
+    """What new partners of a user are shown; whoever else asks sees what everybody begins with."""
+    chosen = await reader.rows(SharingChoice, "SharingChoice", "user_id", user_id)
+    own = [one.values["level"] for one in chosen if one.values["partner_id"] is None]
+    return own[0] if own else "OVERLAPPING"
 
 
 async def _has_high_quality(reader: Reader, user_id: UUID) -> bool:

@@ -100,6 +100,7 @@ async def add_survey_rows(owner: asyncpg.Connection, user: Actor) -> None:
         owner, "consents", id=known(user, "consent", 0), **whose, document_id=DOCUMENT, version="0",
         created_at=TIMESTAMPS[0],
     )  # fmt: skip
+    await add(owner, "sharing_choices", **whose, level="DEMOGRAPHICS", chosen_at=TIMESTAMPS[0])
 
 
 def survey_ids(user: Actor) -> dict[str, list[str]]:

@@ -1,4 +1,6 @@
-// The tabs a new visitor finds, in the order of the tour.
+// The tabs a new visitor finds, in the order of the tour: of photos, or where there is a survey Attuned's.
+import { attunedExamples } from "./attuned";
+
 // Different at each visit, so that the tour can be taken again on the same server.
 const random = Array.from(crypto.getRandomValues(new Uint8Array(3)), (byte) =>
   byte.toString(16).padStart(2, "0"),
@@ -6,13 +8,14 @@ const random = Array.from(crypto.getRandomValues(new Uint8Array(3)), (byte) =>
 
 const json = (value: unknown) => JSON.stringify(value, null, 2);
 
-export const examples = [
+const photoExamples = [
   {
     query: `# 1. Press ▶ to make an account.
 # You are then signed in: the
 # token goes into the Headers of
 # every tab and stays in this
-# page's memory. Next: Viewer.
+# page's memory. Then take the
+# next tab.
 mutation SignUp($input: SignUpInput!) {
   signUp(input: $input) {
     session {
@@ -239,3 +242,8 @@ subscription WatchNotifications {
 `,
   },
 ];
+
+/** The tabs of a server, by what it is for. */
+export function examplesOf(hasSurveys: boolean) {
+  return hasSurveys ? [photoExamples[0], ...attunedExamples(random)] : photoExamples;
+}

@@ -8,12 +8,14 @@ import { GraphiQL } from "graphiql";
 import { createRoot } from "react-dom/client";
 
 import { Account } from "./account";
-import { examples } from "./examples";
+import { examplesOf } from "./examples";
 import { guide } from "./guide";
 import { isNarrow } from "./layout";
 import { storage } from "./storage";
-import { fetcher } from "./transport";
+import { fetcher, hasSurveys } from "./transport";
 
+const isAttuned = await hasSurveys();
+const examples = examplesOf(isAttuned);
 const plugins = [guide, HISTORY_PLUGIN];
 
 // The variables' editor takes a scalar it does not know for a word or a figure.
@@ -33,7 +35,8 @@ createRoot(document.getElementById("root")!).render(
     initialVariables={examples[0].variables}
     defaultEditorToolsVisibility="variables"
     plugins={plugins}
-    visiblePlugin={isNarrow() ? undefined : guide}
+    // The guide is about photos.
+    visiblePlugin={isNarrow() || isAttuned ? undefined : guide}
     customScalarSchemas={customScalarSchemas}
   >
     <GraphiQL.Logo>{null}</GraphiQL.Logo>

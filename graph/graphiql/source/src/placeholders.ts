@@ -1,9 +1,16 @@
 // Ids that earlier responses brought, written into the examples' variables where they are needed.
-const PLACEHOLDERS = { upload: "<upload id>", generation: "<generation id>" };
+const PLACEHOLDERS = {
+  upload: "<upload id>",
+  generation: "<generation id>",
+  surveyRun: "<survey run id>",
+  playSession: "<play session id>",
+};
 
 type Name = keyof typeof PLACEHOLDERS;
 
-const seen: Record<Name, string[]> = { upload: [], generation: [] };
+const seen: Record<Name, string[]> = { upload: [], generation: [], surveyRun: [], playSession: [] };
+// Of the newest play session, which the next move of it names.
+let version: number | undefined;
 const listeners: Partial<Record<Name, (id: string) => void>> = {};
 
 /** Calls `listener` with each new id of that kind. */
@@ -17,6 +24,7 @@ export function noteIdentifiers(data: Record<string, any> | null | undefined): v
       const id = payload?.[name]?.id;
       if (typeof id !== "string") continue;
       seen[name].push(id);
+      if (name === "playSession") version = payload[name].version ?? version;
       listeners[name]?.(id);
     }
   }
@@ -26,8 +34,14 @@ export function latestUpload(): string | undefined {
   return seen.upload.at(-1);
 }
 
-/** The text with placeholders, and ids filled in earlier, replaced by the newest ids. */
+/** The text with placeholders, and what was filled in earlier, replaced by the newest. */
 export function fillPlaceholders(text: string): string {
+  const filled = fillIdentifiers(text);
+  const isMove = seen.playSession.some((id) => filled.includes(`"${id}"`));
+  return isMove && version ? filled.replace(/"version": \d+/, `"version": ${version}`) : filled;
+}
+
+function fillIdentifiers(text: string): string {
   return (Object.keys(seen) as Name[]).reduce((filled, name) => {
     const latest = seen[name].at(-1);
     if (!latest) return filled;

@@ -61,6 +61,14 @@ async function post(parameters: FetcherParams, headers: Headers): Promise<Execut
   }
 }
 
+/** Whether the server has a survey; what it does not say within two seconds it has not. */
+export async function hasSurveys(): Promise<boolean> {
+  const asked = post({ query: "{ surveys { id } }" }, {});
+  const late = new Promise<ExecutionResult>((done) => setTimeout(done, 2_000, {}));
+  const { data } = await Promise.race([asked, late]);
+  return Boolean((data as { surveys?: unknown[] } | undefined)?.surveys?.length);
+}
+
 function authorizationName(headers: Headers): string {
   const given = Object.keys(headers).find((name) => name.toLowerCase() === "authorization");
   return given ?? "Authorization";
