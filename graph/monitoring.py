@@ -57,7 +57,10 @@ class DailyUsage:
     """A bar of each chart that is drawn by day."""
 
     day: datetime = column(description="When the day began (UTC).")
-    credits_used: int = column(description="Credits used up, by everybody; refunds taken off.")
+    credits_used: int = column(
+        description="Credits used up, by everybody; refunds taken off. What is used without being "
+        "charged, by whom has unlimited credits, is not among them."
+    )
     generations: int = column(description="Attempts at generations.")
     generations_failed: int = column(
         description="How many of them neither succeeded nor were cancelled."

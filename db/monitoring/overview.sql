@@ -13,7 +13,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
             date_trunc('day', now(), 'UTC'), interval '1 day') d
     ), since as (select min(p.day) as t from period p),
     credits as (
-        select date_trunc('day', t.created_at, 'UTC') as day, sum(t.used) as used
+        select date_trunc('day', t.created_at, 'UTC') as day, -sum(t.amount) as used
         from public.credit_transactions t
         where t.created_at >= (select s.t from since s) and t.used <> 0 group by 1
     ), attempts as (

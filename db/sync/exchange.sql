@@ -33,6 +33,7 @@ begin
     if changes <> '[]' then
         select t.taken, t.refused into taken, refused
         from app.take_or_refuse_changes(actor_id, device, life, seen, strategy, changes, ahead) t;
+        perform app.note_sync(actor_id, device, jsonb_array_length(taken), jsonb_array_length(refused));
         select t.taken, t.again into taken, again from app.told_again(taken, page_bytes) t;
     end if;
     select * into page

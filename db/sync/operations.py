@@ -35,7 +35,7 @@ _SYNC = SqlFunction[bytes](
     page_rows="integer",
     page_bytes="bigint",
     ahead="bigint",
-)
+).noting_place()
 
 _RESOLVE = SqlFunction[UUID]("app.resolve_sync_conflict", "uuid", wanted="uuid", keep="text")
 
