@@ -45,6 +45,9 @@ from users u left join wallets w on w.user_id = u.id left join plans p on p.id =
     left join account_deletions d on d.user_id = u.id
 where u.id = $1
 """
+_IS_LAST_ADMIN = """
+select u.role = 'admin' and not app.admin_remains_without(u.id) from users u where u.id = $1
+"""
 _SESSIONS = """
 select id, created_at, last_used_at, expires_at, user_agent, address from sessions
 where user_id = $1 and revoked_at is null and expires_at > now()
@@ -105,6 +108,13 @@ async def set_role(owner_url: str, who: str, role: Literal["user", "admin"], ope
             from_device=None,
         )
         return await call_on(connection, wanted)
+
+
+async def is_last_admin(owner_url: str, who: str) -> bool:
+    """Whether somebody is an admin, and nobody else who can sign in is one."""
+    async with as_owner(owner_url) as connection:
+        found: bool = await connection.fetchval(_IS_LAST_ADMIN, await find_user(connection, who))
+        return found
 
 
 async def set_locked(owner_url: str, who: str, *, is_locked: bool, operator: str) -> bool:

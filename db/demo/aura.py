@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+import orjson
+
 from db.accounts.emails import email_key
 from db.accounts.operating import as_owner
 from db.administration.new_users import NewUser
@@ -77,7 +79,7 @@ async def _keep_all(transaction: Transaction) -> int:
     """What the person has kept; gives how many messages there are."""
     changes = [_profile(n) for n in range(len(PEOPLE))]
     sync = sync_of(DEVICE, None, SyncStrategy.LAST_WRITE_WINS, packed_changes(changes, {}))
-    done: dict[str, Any] = await call(transaction, sync)
+    done: dict[str, Any] = orjson.loads(await call(transaction, sync))
     await call(transaction, update_user_profile(Problems(), OWN))
     session = {
         "profile_id": UUID(done["accepted"][0]["id"]),

@@ -182,6 +182,8 @@ CALLABLE = {
         "app.credit_usage(uuid,text,timestamp with time zone,timestamp with time zone)",
         "app.create_upload(text,bigint)",
         "app.usage_by_day(integer)",
+        "app.job_queue()",
+        "app.open_holds(integer)",
         "app.traffic_by_hour(integer,double precision[])",
         "app.delete_generation(uuid)",
         "app.delete_upload(uuid)",
