@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+from pyotp import TOTP
 
 from db.core.pool import Database
 from graph.live.bus import WakeBus
@@ -59,8 +60,10 @@ async def browser(pages: Server) -> AsyncIterator[Browser]:
         yield Browser(http)
 
 
-async def with_passkey(pages: Server, owner: asyncpg.Connection) -> tuple[Account, Authenticator]:
-    """An admin whose second factor is a passkey, and the device that has it."""
+async def with_passkey(
+    pages: Server, owner: asyncpg.Connection, *, has_totp: bool = False
+) -> tuple[Account, Authenticator]:
+    """An admin who has a passkey, and the device that it is on."""
     device = Authenticator(origin=BASE)
     email = f"{uuid4()}@example.test"
 
@@ -86,6 +89,11 @@ async def with_passkey(pages: Server, owner: asyncpg.Connection) -> tuple[Accoun
         credential=credential,
     )
     assert finished["finishPasskeyRegistration"]["errors"] == []
+    if has_totp:
+        begun = await ask("mutation { beginTotp { secret errors { code } } }", token)
+        code = TOTP(begun["beginTotp"]["secret"]).now()
+        confirm = "mutation($code: String!) { confirmTotp(input: {code: $code}) { recoveryCodes } }"
+        assert (await ask(confirm, token, code=code))["confirmTotp"]["recoveryCodes"]
     user_id = UUID(session["user"]["id"].removeprefix("user_"))
     await owner.execute("update users set role = 'admin' where id = $1", user_id)
     return Account(user_id, email, []), device
@@ -112,7 +120,7 @@ async def test_a_passkey_alone_opens_the_pages(
 async def test_a_passkey_is_the_second_factor_behind_a_password(
     pages: Server, browser: Browser, owner: asyncpg.Connection
 ) -> None:
-    account, device = await with_passkey(pages, owner)
+    account, device = await with_passkey(pages, owner, has_totp=True)
     first = await sign_in_with_password(browser, account)
     assert first.headers["location"] == "/admin/sign-in/code"
     assert "passkey" in (await browser.get("/admin/sign-in/code")).text

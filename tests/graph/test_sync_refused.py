@@ -9,9 +9,12 @@ import asyncpg
 import pytest
 
 from db.sync import operations
+from graph.engine.execution.engine import Engine
+from server.services import Services
 
 from ..conftest import MakeUser
 from .conftest import Ask
+from .live.test_topics import Stream
 from .syncing import START_MILLISECONDS, Device, at
 from .test_sync import kept, said, shared
 
@@ -179,3 +182,47 @@ async def test_times_that_cannot_be_are_the_clocks(
             real if row["client_id"] == "m2" else clock,
         )
     assert len(found) == 9
+
+
+async def test_messages_of_another_device_are_told_live(
+    devices: tuple[Device, Device], engine: Engine, services: Services, owner: asyncpg.Connection
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    text = "subscription { profilesChanged { profile { id name deviceId } } }"
+    stream = Stream(engine, services, phone.actor, text)
+    await stream.item()
+    change = {"id": made, "clock": at(2), "messages": [said(1, "hi"), said(2, "there")]}
+    for _ in range(2):
+        await laptop.sync(change)
+    # A message with an edit is told with that; and then the laptop says one thing more.
+    await laptop.sync({"id": made, "clock": at(3), "name": "Eve", "messages": [said(3, "oh")]})
+    await laptop.sync({"id": made, "clock": at(4), "messages": [said(4, "bye")]})
+    items = [(await stream.item())[0]["profile"] for _ in range(3)]
+    assert items == [
+        {"id": made, "name": name, "deviceId": "laptop"} for name in ("Ada", "Eve", "Eve")
+    ]
+    await stream.close()
+    told = await owner.fetch(
+        "select array(select jsonb_object_keys(snapshot) order by 1) as keys from events"
+        " where topic = 'profiles.changed' and user_id = $1",
+        phone.actor.user_id,
+    )
+    assert len({tuple(row["keys"]) for row in told}) == 1, (
+        "events of messages have no other columns"
+    )
+
+
+async def test_syncs_are_noted_once_in_an_hour(
+    devices: tuple[Device, Device], owner: asyncpg.Connection
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await phone.sync({"id": made, "clock": at(1), "name": "Eve"})
+    await laptop.sync({"id": made, "clock": at(2), "name": "Bob"})
+    noted = await owner.fetch(
+        "select subject, detail ->> 'status' as status from audit_log"
+        " where user_id = $1 and action = 'sync' order by id",
+        phone.actor.user_id,
+    )
+    assert [tuple(row) for row in noted] == [("phone", "success"), ("laptop", "success")]
