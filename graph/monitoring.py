@@ -201,7 +201,7 @@ JOB_QUEUE = Report(
 )
 OPEN_HOLDS = Report(
     operations.OPEN_HOLDS,
-    ((Integer(), lambda arguments: arguments["at_most"]),),
+    ((Integer(), lambda arguments: arguments["atMost"]),),
     (
         ("user_id", Text()),
         ("amount", Integer()),

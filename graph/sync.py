@@ -13,9 +13,14 @@ from sqlalchemy import Text, literal_column
 from db.chat.tables import ChatMessageStatus, ChatRole
 from db.core.errors import DomainError, ErrorCode
 from db.sync import operations, tables
-from db.sync.changes import ProfileChange, SyncMessage, SyncStrategy
+from db.sync.changes import (
+    ProfileChange,
+    RefusedChanges,
+    SyncMessage,
+    SyncStrategy,
+    placed,
+)
 from db.sync.pictures import with_pictures
-from db.sync.rules import RefusedChanges, packed_changes, placed
 from db.sync.tables import SyncConflictStatus
 from graph.accounts import User
 from graph.engine.declare import (
@@ -333,7 +338,7 @@ async def sync_profiles(context: Context, input: SyncProfilesInput) -> Payload:
     refused: RefusedChanges = {}
     changes = [_change(refused, n, given) for n, given in enumerate(input.changes)]
     operations.refuse_sync(input.device_id, input.since, changes)
-    packed = packed_changes(changes, refused)
+    packed = operations.good_changes(changes, refused)
     assert actor.user_id is not None, "somebody is signed in"
     taken = await with_pictures(
         thumbnails(context), actor.user_id, packed, refused, context.network

@@ -21,8 +21,7 @@ from db.core.commands import call, call_on
 from db.core.errors import Problems
 from db.core.pool import PooledConnection, Transaction
 from db.sync.changes import ProfileChange, SyncMessage, SyncStrategy
-from db.sync.operations import sync_of
-from db.sync.rules import packed_changes
+from db.sync.operations import good_changes, sync_of
 from db.user_profiles.operations import update_user_profile
 
 EMAIL = "nora@test.com"
@@ -78,7 +77,7 @@ async def load_aura(owner_url: str, password_hash: str, operator: str) -> dict[s
 async def _keep_all(transaction: Transaction) -> int:
     """What the person has kept; gives how many messages there are."""
     changes = [_profile(n) for n in range(len(PEOPLE))]
-    sync = sync_of(DEVICE, None, SyncStrategy.LAST_WRITE_WINS, packed_changes(changes, {}))
+    sync = sync_of(DEVICE, None, SyncStrategy.LAST_WRITE_WINS, good_changes(changes, {}))
     done: dict[str, Any] = orjson.loads(await call(transaction, sync))
     await call(transaction, update_user_profile(Problems(), OWN))
     session = {

@@ -13,11 +13,12 @@ from db.core.commands import FunctionCall, SqlFunction, call_as_actor
 from db.core.errors import refuse_any
 from db.core.pool import Database
 from db.core.retries import retried
-from db.sync.changes import ProfileChange, SyncStrategy
+from db.sync.changes import ProfileChange, RefusedChanges, SyncStrategy
 from db.sync.rules import (
     AHEAD_MILLISECONDS,
     HybridClock,
     PackedChange,
+    packed_changes,
     problems_of_sync,
 )
 
@@ -61,6 +62,11 @@ async def sync_profiles(
 def refuse_sync(device_id: str, since: str | None, changes: Sequence[ProfileChange]) -> None:
     """Refuses a sync with something wrong that is of no single change."""
     refuse_any(problems_of_sync(device_id, since, len(changes)))
+
+
+def good_changes(changes: Sequence[ProfileChange], refused: RefusedChanges) -> list[PackedChange]:
+    """The changes as the database takes them; what is wrong with the others is in `refused`."""
+    return packed_changes(changes, refused)
 
 
 def sync_of(

@@ -8,7 +8,8 @@ from uuid import UUID
 from db.core.errors import DomainError
 from db.profiles.rules import problems_of_thumbnail
 from db.profiles.thumbnails import Thumbnails
-from db.sync.rules import PackedChange, RefusedChanges, placed
+from db.sync.changes import RefusedChanges, placed
+from db.sync.rules import PackedChange
 
 
 async def with_pictures(

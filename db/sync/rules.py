@@ -10,7 +10,7 @@ from typing import Any
 from db.chat.tables import TEXT_LIMIT_BYTES
 from db.core.errors import DomainError, bad_input
 from db.profiles.rules import problems_of_profile
-from db.sync.changes import ProfileChange
+from db.sync.changes import ProfileChange, RefusedChanges, placed
 from db.sync.tables import DEVICE_LIMIT_CHARACTERS
 
 MOST_CHANGES = 500
@@ -60,8 +60,6 @@ class HybridClock:
 
 
 PackedChange = dict[str, Any]
-# What is wrong with changes, by their places among those of the sync.
-RefusedChanges = dict[int, list[DomainError]]
 
 
 def packed_changes(changes: Sequence[ProfileChange], refused: RefusedChanges) -> list[PackedChange]:
@@ -90,13 +88,6 @@ def packed_changes(changes: Sequence[ProfileChange], refused: RefusedChanges) ->
             }
         )
     return packed
-
-
-def placed(problem: DomainError, n: int) -> DomainError:
-    """The same problem, found in one of the changes."""
-    return DomainError(
-        problem.code, problem.message, ("input", "changes", str(n), *problem.path[1:])
-    )
 
 
 def problems_of_change(change: ProfileChange) -> Iterator[DomainError]:
