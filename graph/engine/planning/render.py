@@ -26,17 +26,21 @@ from graph.engine.specs import python_name
 from graph.shared.scalars import format_date_time
 
 AttributePath = tuple[str, ...]
+_AS_THEY_ARE = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
 def read(value: Any, name: str) -> Any:
     """An attribute of an object or an item of a mapping; nothing when it has none."""
-    if isinstance(value, Mapping):
+    # Asked first, as it is what most are, and the other question is slow.
+    if type(value) is dict or isinstance(value, Mapping):
         return value.get(name)
     return getattr(value, name, None)
 
 
 def leaf(value: Any) -> Any:
     """A scalar or enum value as JSON."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, datetime):
