@@ -31,6 +31,8 @@ PasswordStdin = Annotated[
 ]
 Who = Annotated[str, typer.Argument(help="Whose account: an e-mail, or an id as the API gives it.")]
 
+NotAsked = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
 
 @commands.command("list")
 def users_list(
@@ -184,19 +186,30 @@ def users_promote(who: Who) -> None:
 
 
 @commands.command("demote")
-def users_demote(who: Who) -> None:
+def users_demote(who: Who, yes: NotAsked = False) -> None:
     """Takes an admin's rights away, and ends their sessions."""
     from db.accounts.operating import set_role
 
+    _ask_about_last_admin(who, yes=yes)
     changed = run(set_role(owner_url(get_settings()), who, "user", operator()))
     _tell(who, "is no admin any more." if changed else "is no admin.")
 
 
+def _ask_about_last_admin(who: str, *, yes: bool) -> None:
+    """Has the operator confirm what leaves no admin; without anybody to ask, it is not done."""
+    from db.accounts.operating import is_last_admin
+
+    if not yes and run(is_last_admin(owner_url(get_settings()), who)):
+        asked = f"{who.strip()} is the last admin: nobody can use /admin then. Go on?"
+        typer.confirm(asked, abort=True, err=True)
+
+
 @commands.command("lock")
-def users_lock(who: Who) -> None:
+def users_lock(who: Who, yes: NotAsked = False) -> None:
     """Locks an account: its sessions end within seconds, and nobody signs in."""
     from db.accounts.operating import set_locked
 
+    _ask_about_last_admin(who, yes=yes)
     work = set_locked(owner_url(get_settings()), who, is_locked=True, operator=operator())
     _tell(who, "is locked from now on." if run(work) else "is locked already.")
 
@@ -217,7 +230,7 @@ def users_delete(
         int | None,
         typer.Option(min=0, max=365, help="After how many; ACCOUNT_DELETION_DAYS if unsaid."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: NotAsked = False,
 ) -> None:
     """Deletes an account and all it has, after a while in which signing in keeps it."""
     from db.accounts.operating import read_account, schedule_deletion

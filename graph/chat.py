@@ -33,6 +33,11 @@ from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
 from graph.shared.switches import require_ai
 
+ENDED = frozenset(
+    status.value
+    for status in tables.ChatMessageStatus
+    if status not in {tables.ChatMessageStatus.QUEUED, tables.ChatMessageStatus.RUNNING}
+)
 for _states in (tables.ChatRole, tables.ChatMessageStatus):
     state_enum(_states)
 
@@ -207,9 +212,10 @@ class ChatSubscription:
     chat_reply: ChatReply = live_growth(
         "chat.reply",
         "message",
-        Growth("delta", operations.WRITTEN),
+        Growth("delta", operations.WRITTEN, ENDED),
         watch=watch_chat_reply,
         description="A reply of the caller's while it is written: what there is now, then each "
-        "piece once and in order, until `message.status` says that it has ended. Whoever comes "
-        "back with the last cursor goes on where they were; nothing is written or paid twice.",
+        "piece once and in order, until `message.status` says that it has ended: then the stream "
+        "completes. Whoever comes back with the last cursor goes on where they were; nothing is "
+        "written or paid twice.",
     )

@@ -145,6 +145,7 @@ class LeavingMutation:
         export_my_data,
         errors=(),
         demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
+        while_read_only=True,
         description="Make an archive of all that the caller has; while one is being made, it is "
         "that one. Two a day: beyond that, RATE_LIMITED. Archives end when the account is locked "
         "or is to be deleted.",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
-from sqlalchemy import ARRAY, DateTime, Double, Integer
+from sqlalchemy import ARRAY, Boolean, DateTime, Double, Integer, Text
 
 from db.monitoring import operations, tables
 from graph.engine.declare import (
@@ -57,7 +57,10 @@ class DailyUsage:
     """A bar of each chart that is drawn by day."""
 
     day: datetime = column(description="When the day began (UTC).")
-    credits_used: int = column(description="Credits used up, by everybody; refunds taken off.")
+    credits_used: int = column(
+        description="Credits used up, by everybody; refunds taken off. What is used without being "
+        "charged, by whom has unlimited credits, is not among them."
+    )
     generations: int = column(description="Attempts at generations.")
     generations_failed: int = column(
         description="How many of them neither succeeded nor were cancelled."
@@ -88,6 +91,49 @@ class HourlyTraffic:
     slowest_milliseconds: float | None = column(
         description="95 of 100 took no longer, about; null when there were none."
     )
+
+
+@strawberry.type(description="The jobs of one kind that are in line or under way.")
+class QueuedJobs:
+    """A line of the queue."""
+
+    entrypoint: str = column(description="What they do, such as run_ai.")
+    waiting: int = column(description="How many could be begun now.")
+    deferred: int = column(description="How many are to be begun later.")
+    running: int = column(description="How many workers are at.")
+    waiting_since: datetime | None = column(
+        description="Since when the first of them could be begun; null when none waits."
+    )
+    running_since: datetime | None = column(
+        description="Since when a worker is at the longest of them; null when none is."
+    )
+
+
+@strawberry.type(description="Credits that are held for work under way.")
+class OpenHold:
+    """A hold that has not ended."""
+
+    user_id: strawberry.ID = column(description="Whose credits: a global id.")
+    amount: int = column(description="How many.")
+    reference: str | None = column(description="What they are held for.")
+    unlimited: bool = column(description="Whether the user has unlimited credits.")
+    held_at: datetime = column(description="Since when.")
+    expires_at: datetime = column(description="When they are free again, if nothing ends it.")
+
+
+def job_queue_arguments(self: Any) -> Any:  # noqa: ARG001 - the engine itself answers
+    """`jobQueue` takes none."""
+    raise AssertionError("the engine answers reports")  # pragma: no cover
+
+
+def open_holds_arguments(  # the engine itself answers
+    self: Any,  # noqa: ARG001
+    at_most: Annotated[  # noqa: ARG001
+        int, strawberry.argument(description="How many, at most; 1 to 200.")
+    ] = 100,
+) -> Any:
+    """The arguments of `openHolds`."""
+    raise AssertionError("the engine answers reports")  # pragma: no cover
 
 
 def usage_by_day_arguments(  # the engine itself answers
@@ -140,6 +186,32 @@ TRAFFIC_BY_HOUR = Report(
     ),
     for_admins=True,
 )
+JOB_QUEUE = Report(
+    operations.JOB_QUEUE,
+    (),
+    (
+        ("entrypoint", Text()),
+        ("waiting", Integer()),
+        ("deferred", Integer()),
+        ("running", Integer()),
+        ("waiting_since", DateTime(timezone=True)),
+        ("running_since", DateTime(timezone=True)),
+    ),
+    for_admins=True,
+)
+OPEN_HOLDS = Report(
+    operations.OPEN_HOLDS,
+    ((Integer(), lambda arguments: arguments["atMost"]),),
+    (
+        ("user_id", Text()),
+        ("amount", Integer()),
+        ("reference", Text()),
+        ("unlimited", Boolean()),
+        ("held_at", DateTime(timezone=True)),
+        ("expires_at", DateTime(timezone=True)),
+    ),
+    for_admins=True,
+)
 
 
 @strawberry.type
@@ -162,5 +234,17 @@ class MonitoringQuery:
         TRAFFIC_BY_HOUR,
         traffic_by_hour_arguments,
         description="How the API answered, for each of the last hours; kept for seven days. For "
+        "admins; FORBIDDEN for others.",
+    )
+    job_queue: list[QueuedJobs] | None = report(
+        JOB_QUEUE,
+        job_queue_arguments,
+        description="The jobs that wait and are under way, by kind. For admins; FORBIDDEN for "
+        "others.",
+    )
+    open_holds: list[OpenHold] | None = report(
+        OPEN_HOLDS,
+        open_holds_arguments,
+        description="Credits that are held for work under way, what ends soonest first. For "
         "admins; FORBIDDEN for others.",
     )

@@ -195,12 +195,13 @@ class ProfilesMutation:
     )
 
 
-@strawberry.type(description="A profile that was made, changed or deleted.")
+@strawberry.type(description="A profile that was made, changed, deleted or talked about.")
 class ProfilesChanged:
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     profile: Profile | None = strawberry.field(
         description="The profile right after the change; null when it was deleted, and in the "
-        "first item, which only gives the cursor. `thumbnail`, `analysis` and `chatHistory` are as "
+        "first item, which only gives the cursor. Its `deviceId` is of the device that brought the "
+        "change, or the message. `thumbnail`, `analysis` and `chatHistory` are as "
         "they are when the item is sent."
     )
     deleted_id: strawberry.ID | None = strawberry.field(
@@ -217,6 +218,7 @@ class ProfilesSubscription:
         "profile",
         starts_empty=True,
         gone="deletedId",
-        description="The caller's profiles as they are made, changed and deleted, each change once "
-        "and in order, behind one null item. Ask for the list first, then watch.",
+        description="The caller's profiles as they are made, changed and deleted, and when "
+        "something was said in the chat about one: each once and in order, behind one null item. "
+        "Ask for the list first, then watch.",
     )

@@ -11,10 +11,16 @@ import strawberry
 from sqlalchemy import Text, literal_column
 
 from db.chat.tables import ChatMessageStatus, ChatRole
-from db.core.errors import DomainError, ErrorCode, Problems
+from db.core.errors import DomainError, ErrorCode
 from db.sync import operations, tables
-from db.sync.changes import ProfileChange, SyncMessage, SyncStrategy
-from db.sync.pictures import split_by_pictures
+from db.sync.changes import (
+    ProfileChange,
+    RefusedChanges,
+    SyncMessage,
+    SyncStrategy,
+    placed,
+)
+from db.sync.pictures import with_pictures
 from db.sync.tables import SyncConflictStatus
 from graph.accounts import User
 from graph.engine.declare import (
@@ -32,7 +38,7 @@ from graph.engine.execution.outcomes import RESULT, Outcome, Payload
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Cursor, Node, noted_uuid, uuid_from_global_id
+from graph.shared.relay import NO_ROW, Cursor, Node, uuid_from_global_id
 from graph.shared.scalars import JSON
 from graph.shared.switches import require_sync
 from graph.shared.thumbnails import show_pictures, thumbnails
@@ -173,8 +179,7 @@ class ProfileChangeInput:
     )
     thumbnail: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="A picture as base64, as in `createProfile`; null empties it. A change whose "
-        "picture is none is `refused` alone.",
+        description="A picture as base64, as in `createProfile`; null empties it.",
     )
     analysis: JSON | None = strawberry.field(
         default=strawberry.UNSET,
@@ -209,8 +214,7 @@ class SyncProfilesInput:
         default_factory=list,
         description="What the device changed since its last sync, at most 500, and no more than a "
         "request takes: 1 MiB and 15,000 values, so some 200 with their analyses. It sends them "
-        "again, unchanged, until they are `accepted`. An error names the change that it is of in "
-        "its path, such as `input.changes.7.name`.",
+        "again, unchanged, until they are `accepted` or `refused`.",
     )
 
 
@@ -265,15 +269,21 @@ class AcceptedChange:
 
 
 @strawberry.type(
-    description="A change of which nothing was taken, because its picture is none. Sent without "
-    "`thumbnail`, it is taken."
+    description="What is wrong with a change, of which nothing was taken. Sent again as it is, it "
+    "is refused again; without what `path` names, it is taken."
 )
 class RefusedChange:
     local_id: int | None = strawberry.field(description="The device's own number, as it was sent.")
     id: strawberry.ID | None = strawberry.field(description="The global id, as it was sent.")
     clock: str = strawberry.field(description="The change's clock, as it was sent.")
-    code: str = strawberry.field(description="`BAD_USER_INPUT`, `INVALID_IMAGE` or `EMPTY_FILE`.")
+    code: str = strawberry.field(
+        description="`BAD_USER_INPUT`, `INVALID_IMAGE`, `EMPTY_FILE`, `NOT_FOUND` for an `id` that "
+        "names no profile, or `QUOTA_EXCEEDED`: it is taken once there is room."
+    )
     message: str = strawberry.field(description="What is wrong, for people.")
+    path: list[str] = strawberry.field(
+        description="Where in the request, such as `input`, `changes`, `7`, `name`."
+    )
 
 
 @strawberry.type(description="A version that lost against another one.")
@@ -296,7 +306,8 @@ class ProfileConflict:
 @strawberry.type(description="Result of `syncProfiles`.")
 class SyncProfilesPayload(MutationPayload):
     changes: list[SyncedProfile] | None = strawberry.field(
-        description="What others changed since, in the order of the changes, at most 500 at a time."
+        description="What others changed since, in the order of the changes, at most 500 at a "
+        "time. Before them, the profiles of which what the device sends does not hold, as they are."
     )
     messages: list[SyncedMessage] | None = strawberry.field(
         description="What was said since in chats, by others and by the assistant, in the order in "
@@ -306,7 +317,7 @@ class SyncProfilesPayload(MutationPayload):
         description="The changes that the server has, whether they hold or lost a conflict."
     )
     refused: list[RefusedChange] | None = strawberry.field(
-        description="The changes whose `thumbnail` is no picture, or too large."
+        description="What is wrong with changes that were not taken; the others were."
     )
     conflicts: list[ProfileConflict] | None = strawberry.field(
         description="The conflicts that the changes met."
@@ -324,45 +335,51 @@ async def sync_profiles(context: Context, input: SyncProfilesInput) -> Payload:
     """Takes a device's changes and tells what others changed."""
     actor = context.signed_in()
     require_sync(context)
-    problems = Problems()
-    changes = [_change(problems, n, given) for n, given in enumerate(input.changes)]
-    packed = operations.checked_changes(problems, input.device_id, input.since, changes)
+    refused: RefusedChanges = {}
+    changes = [_change(refused, n, given) for n, given in enumerate(input.changes)]
+    operations.refuse_sync(input.device_id, input.since, changes)
+    packed = operations.good_changes(changes, refused)
     assert actor.user_id is not None, "somebody is signed in"
-    taken, refused = await split_by_pictures(
-        thumbnails(context), actor.user_id, packed, context.network
+    taken = await with_pictures(
+        thumbnails(context), actor.user_id, packed, refused, context.network
     )
     strategy = SyncStrategy[input.strategy.name]
     sync = operations.sync_of(input.device_id, input.since, strategy, taken)
     done = await operations.sync_profiles(context.services.database, actor, sync)
+    if done["refused"]:
+        # What exceeds a quota is tried one by one.
+        await context.services.mutations.slow_down(actor, context.network)
+    for one in done["refused"]:
+        problem = DomainError(ErrorCode(one["code"]), one["message"], ("input",))
+        refused[one["n"]] = [placed(problem, one["n"])]
     await show_pictures(context, done)
-    return Payload({**_fields(done), "refused": _refused(refused, input.changes)})
+    return Payload({**_fields(done), "refused": list(_refused(refused, input.changes))})
 
 
 def _refused(
-    refused: Mapping[int, DomainError], changes: Sequence[ProfileChangeInput]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "local_id": changes[n].local_id,
-            "id": changes[n].id,
-            "clock": changes[n].clock,
-            "code": error.code.value,
-            "message": error.message,
-        }
-        for n, error in refused.items()
-    ]
+    refused: RefusedChanges, changes: Sequence[ProfileChangeInput]
+) -> Iterator[dict[str, Any]]:
+    for n, problems in sorted(refused.items()):
+        named = {name: getattr(changes[n], name) for name in ("local_id", "id", "clock")}
+        for one in problems:
+            yield {**named, "code": one.code.value, "message": one.message, "path": one.path}
 
 
-def _change(problems: Problems, n: int, given: ProfileChangeInput) -> ProfileChange:
-    path = ("input", "changes", str(n), "id")
+def _change(refused: RefusedChanges, n: int, given: ProfileChangeInput) -> ProfileChange:
     groups = {
         name: getattr(given, name)
         for name in ("name", "thumbnail", "analysis")
         if getattr(given, name) is not strawberry.UNSET
     }
+    profile_id = None
+    if given.id is not None:
+        try:
+            profile_id = uuid_from_global_id(given.id, "profile", "input", "id")
+        except DomainError as problem:
+            profile_id, refused[n] = NO_ROW, [placed(problem, n)]
     return ProfileChange(
         local_id=given.local_id,
-        id=None if given.id is None else noted_uuid(problems, given.id, "profile", *path),
+        id=profile_id,
         clock=given.clock,
         since=given.since,
         deleted=given.deleted,
@@ -436,9 +453,7 @@ class SyncMutation:
         SyncProfilesInput,
         errors=(
             ErrorCode.BAD_USER_INPUT,
-            ErrorCode.NOT_FOUND,
             ErrorCode.CURSOR_EXPIRED,
-            ErrorCode.QUOTA_EXCEEDED,
             ErrorCode.SYNC_DISABLED,
         ),
         for_api_keys=True,

@@ -20,16 +20,30 @@ from users u where u.email = $1
 
 def test_the_packs_are_auras() -> None:
     seed = read_seed("aura")
-    packs = {row["id"]: row["credits"] for row in seed["products"]}
+    packs = {row["id"]: row["credits"] for row in seed["products"] if row["kind"] == "CREDITS"}
     assert sorted(packs.values()) == [10, 50, 200]
     cents = {
         (packs[row["product_id"]], row["provider"]): row["amount_cents"]
         for row in seed["product_prices"]
+        if row["product_id"] in packs
     }
     assert [cents[n, "stripe"] for n in (10, 50, 200)] == [499, 1999, 5999]
     assert [cents[n, "revenuecat"] for n in (10, 50, 200)] == [599, 2499, 7999]
+    pro = {row["id"]: row["plan_id"] for row in seed["products"] if row["kind"] == "SUBSCRIPTION"}
+    assert set(pro.values()) == {"aura-pro"}
+    assert {
+        (row["billing_interval"], row["provider"], row["amount_cents"])
+        for row in seed["product_prices"]
+        if row["product_id"] in pro
+    } == {
+        (interval, provider, cents)
+        for interval, cents in (("MONTH", 1499), ("YEAR", 11999))
+        for provider in ("stripe", "revenuecat")
+    }
     named = {(row["locale"], row["key"]) for row in seed["translations"]}
-    assert named >= {(locale, f"product.{pack}.name") for locale in LOCALES for pack in packs}
+    assert named >= {
+        (locale, f"product.{pack}.name") for locale in LOCALES for pack in (*packs, *pro)
+    }
 
 
 async def test_the_demo_makes_its_person_once(

@@ -136,6 +136,7 @@ async def test_refunds_and_transfers_are_audited(
         "select action from audit_log where user_id = $1 order by id", await user_id(owner, email)
     )
     assert [row["action"] for row in actions] == [
+        "credit_use",
         "refund_credits",
         "refund_credits",
         "transfer_credits",

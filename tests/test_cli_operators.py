@@ -139,8 +139,15 @@ async def test_accounts_are_listed_shown_and_demoted(server: RunningServer) -> N
     assert f"ada-{mark}@example.testuser_{ids[0]}" in first_column(narrow)
 
     assert run_command(where, "users", "promote", f"user_{ids[0]}").returncode == 0
+    others = "update users set role = $1 where role = $2 and id <> $3"
+    await owner.execute(others, "user", "admin", ids[0])
+    for command in ("demote", "lock"):
+        refused = run_command(where, "users", command, f"ada-{mark}@example.test")
+        assert refused.returncode == 1
+        assert "the last admin" in refused.stderr
     for _ in range(2):
-        assert run_command(where, "users", "demote", f"ada-{mark}@EXAMPLE.test").returncode == 0
+        done = run_command(where, "users", "demote", f"ada-{mark}@EXAMPLE.test", "--yes")
+        assert done.returncode == 0
     shown = run_command(where, "users", "show", str(ids[0]), COLUMNS="60")
     assert f"user_{ids[0]}" in shown.stdout
     assert f"ada-{mark}@example.test" in "".join(shown.stdout.removeprefix("E-mail").split())

@@ -12,7 +12,12 @@ from uuid import UUID
 import asyncpg
 
 from db.accounts.emails import clean_email, email_key
-from db.administration.operations import SET_USER_LEAVING, SET_USER_LOCKED, SET_USER_ROLE
+from db.administration.operations import (
+    ADMIN_REMAINS_WITHOUT,
+    SET_USER_LEAVING,
+    SET_USER_LOCKED,
+    SET_USER_ROLE,
+)
 from db.core.commands import call_on
 from db.core.errors import REFUSAL_SQLSTATE, DomainError, ErrorCode
 
@@ -45,6 +50,7 @@ from users u left join wallets w on w.user_id = u.id left join plans p on p.id =
     left join account_deletions d on d.user_id = u.id
 where u.id = $1
 """
+_IS_ADMIN = "select role = 'admin' from users where id = $1"
 _SESSIONS = """
 select id, created_at, last_used_at, expires_at, user_agent, address from sessions
 where user_id = $1 and revoked_at is null and expires_at > now()
@@ -105,6 +111,15 @@ async def set_role(owner_url: str, who: str, role: Literal["user", "admin"], ope
             from_device=None,
         )
         return await call_on(connection, wanted)
+
+
+async def is_last_admin(owner_url: str, who: str) -> bool:
+    """Whether somebody is an admin, and nobody else who can sign in is one."""
+    async with as_owner(owner_url) as connection:
+        wanted = await find_user(connection, who)
+        if not await connection.fetchval(_IS_ADMIN, wanted):
+            return False
+        return not await call_on(connection, ADMIN_REMAINS_WITHOUT(wanted=wanted))
 
 
 async def set_locked(owner_url: str, who: str, *, is_locked: bool, operator: str) -> bool:

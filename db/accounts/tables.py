@@ -355,6 +355,7 @@ class AuditEntry(Base):
     on_erase = (Call("forget_named_in_audit"), Anonymise("user_id"))
     on_merge = Stay("What was noted is never rewritten; a line of each account names the other.")
     quota = Bound(
-        "One for each sign-in and change; failures are counted together, by account and minute. "
+        "One for each sign-in, change, payment and analysis; failures are counted together, by "
+        "account and minute, uses of credits and syncs by the hour. "
         "Kept for 400 days, what concerns credits for ten years."
     )

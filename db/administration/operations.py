@@ -16,6 +16,7 @@ def _of_admins(name: str) -> SqlFunction[UUID]:
 
 
 _PROMOTE = _of_admins("app.promote_user")
+ADMIN_REMAINS_WITHOUT = SqlFunction[bool]("app.admin_remains_without", "boolean", wanted="uuid")
 _DEMOTE = _of_admins("app.demote_user")
 _LOCK = _of_admins("app.lock_user")
 _UNLOCK = _of_admins("app.unlock_user")

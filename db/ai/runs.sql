@@ -40,13 +40,23 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     budget public.ai_budgets := app.ai_budget(owner_id, wanted_feature);
     new_hold uuid;
+    held integer;
+    wallet public.wallets;
 begin
     if budget.id is null then
         raise exception 'there is no budget for %', wanted_feature;
     end if;
     perform app.check_ai_budget(owner_id, budget);
     if budget.credits > 0 then
-        new_hold := app.hold_credits(owner_id, budget.credits, run_id::text, interval '15 minutes');
+        -- What is charged by its tokens may be shorter: then the last credits buy as much as they are worth.
+        wallet := app.lock_wallet(owner_id);
+        held := case
+            when budget.tokens_per_credit is null or wallet.unlimited or app.credits_are_unlimited() then budget.credits
+            else least(budget.credits, greatest(wallet.balance - wallet.held, 1)) end;
+        if held < budget.credits then
+            budget.max_output_tokens := greatest(16, least(budget.max_output_tokens, held * budget.tokens_per_credit));
+        end if;
+        new_hold := app.hold_credits(owner_id, held, run_id::text, interval '15 minutes');
     end if;
     insert into public.ai_runs (id, user_id, feature, hold_id, model, max_output_tokens, context_tokens,
         tokens_per_credit, created_at)

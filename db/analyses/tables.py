@@ -59,6 +59,11 @@ class ProfileAnalysis(Base):
     )
     large: ClassVar = {"result": RESULT_LIMIT_BYTES}
     access = Access(read=Owner(), service=("SELECT",))
+    triggers = (
+        "note_end after update on profile_analyses for each row"
+        " when (new.status <> old.status and new.status in ('SUCCEEDED', 'FAILED', 'CANCELLED'))"
+        " execute function app.note_analysis_end()",
+    )
     watch = Watch("profile_analysis.updated", inserts=False, deferred=("result",))
     lifecycle = Lifecycle(
         "status",

@@ -100,6 +100,18 @@ class AuditAction(State):
     TRANSFER_CREDITS = "transfer_credits", "Credits were moved by the operator."
     SET_UNLIMITED = "set_unlimited", "Unlimited credits were given or taken by the operator."
 
+    CREDIT_USE = (
+        "credit_use",
+        "Credits were used: noted for the first time in an hour, as the ledger has each use.",
+    )
+    ANALYSIS = "analysis", "An analysis of a profile ended; the subject says how."
+    SYNC = (
+        "sync",
+        "A device sent changes, or some of them were refused: each noted for the first time in "
+        "an hour. The subject is the device's own id.",
+    )
+    PURCHASE = "purchase", "A payment succeeded or failed; the subject is who took it."
+
     REFUSE_REFERRAL = "refuse_referral", "A friend's code did not count: a device or a circle."
     REFUND_ORDER = "refund_order", "A payment was refunded by an admin."
     REPLAY_WEBHOOK = "replay_webhook", "A delivery was processed again for an admin."

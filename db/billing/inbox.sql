@@ -71,7 +71,24 @@ begin
 end;
 $$;
 
--- Does what events say, all of it or nothing. Returns the status of the webhook that told them: PROCESSED, PARKED
+-- Notes what events say that a user may use, though their payments are not booked: it is shown, and gives nothing here.
+create or replace function app.note_told_entitlements(from_provider text, events jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    event jsonb;
+begin
+    for event in select e.value from jsonb_array_elements(events) as e (value)
+        where e.value ->> 'type' = 'EntitlementsChanged'
+    loop
+        perform app.note_entitlements(from_provider, event);
+    end loop;
+exception
+    -- It is of nobody who is known yet.
+    when sqlstate 'TG002' then null;
+end;
+$$;
+
+-- Does what events say, all of it or nothing but what is only shown. Returns the status of the webhook that told them: PROCESSED, PARKED
 -- with what it `waits` for, or QUARANTINED with the reason.
 create or replace function app.apply_payment_events(
     from_provider text, events jsonb, out status text, out reason text, out detail text, out order_id uuid,
@@ -97,9 +114,11 @@ exception
     when sqlstate 'TG002' then
         get stacked diagnostics waits = message_text;
         status := 'PARKED';
+        perform app.note_told_entitlements(from_provider, events);
     when sqlstate 'TG000' or sqlstate 'TG001' then
         get stacked diagnostics reason = pg_exception_hint, detail = message_text;
         status := 'QUARANTINED';
+        perform app.note_told_entitlements(from_provider, events);
 end;
 $$;
 
@@ -282,7 +301,7 @@ $$;
 
 revoke execute on function
     app.receive_webhook(text, text, text, boolean, jsonb, text, text, text, text),
-    app.queue_webhook(uuid), app.apply_payment_events(text, jsonb), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb, boolean),
+    app.queue_webhook(uuid), app.apply_payment_events(text, jsonb), app.note_told_entitlements(text, jsonb), app.tell_admins_of_webhook(uuid), app.settle_webhook(uuid, jsonb, boolean),
     app.apply_answer(text, text, text, jsonb), app.retry_webhook(uuid),
     app.vouch_for_webhook(uuid, text, text), app.quarantine_webhook(uuid, text, text), app.replay_webhook(uuid),
     app.wake_webhooks(text, text), app.sweep_webhooks()

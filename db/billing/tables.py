@@ -283,6 +283,14 @@ class Payment(Base):
         Index("ix_payments_created_at_id", "created_at", "id"),
     )
     access = Access(read=AnyOf(Owner(), Admin()), hidden=("reason",), service=("SELECT",))
+    triggers = (
+        "note_new after insert on payments for each row"
+        " when (new.status in ('SUCCEEDED', 'FAILED')) execute function app.note_payment()",
+        "note_end after update on payments for each row"
+        " when (new.status <> old.status and (new.status = 'FAILED'"
+        " or new.status = 'SUCCEEDED' and old.status in ('PENDING', 'FAILED')))"
+        " execute function app.note_payment()",
+    )
     on_erase = Anonymise("user_id")
     on_merge = Move()
     quota = Bound("The provider's: one for each attempt to pay, which it bounds.")

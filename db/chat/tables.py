@@ -103,6 +103,11 @@ class ChatMessage(Base):
         " when ((new.status <> old.status or new.user_id <> old.user_id)"
         f" and not ({NEW_UNFINISHED}))"
         " execute function app.note_chat_message()",
+        "tell_inserts after insert on chat_messages referencing new table as new_rows"
+        " for each statement execute function app.tell_of_new_messages()",
+        "tell_updates after update on chat_messages referencing old table as old_rows"
+        " new table as new_rows"
+        " for each statement execute function app.tell_of_ended_replies()",
     )
     watch = Watch("chat.reply", inserts=False)
     lifecycle = Lifecycle(

@@ -7,8 +7,20 @@ import tomllib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Table, any_, case, delete, literal, or_, update
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Table,
+    Uuid,
+    any_,
+    case,
+    delete,
+    literal,
+    or_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -82,9 +94,14 @@ def _upsert(table: Table, rows: Rows) -> Any:
 
 
 def _typed(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its times as such: JSON has them as text."""
+    """A row with its times and ids as such: JSON has them as text."""
     times = [name for name in row if isinstance(table.c[name].type, DateTime)]
-    return row | {name: datetime.fromisoformat(row[name]) for name in times}
+    ids = [name for name in row if isinstance(table.c[name].type, Uuid)]
+    return (
+        row
+        | {name: datetime.fromisoformat(row[name]) for name in times}
+        | {name: row[name] and UUID(row[name]) for name in ids}
+    )
 
 
 def _retire(table: Table, keys: list[str]) -> Any:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+import orjson
+
 from db.accounts.emails import email_key
 from db.accounts.operating import as_owner
 from db.administration.new_users import NewUser
@@ -19,7 +21,7 @@ from db.core.commands import call, call_on
 from db.core.errors import Problems
 from db.core.pool import PooledConnection, Transaction
 from db.sync.changes import ProfileChange, SyncMessage, SyncStrategy
-from db.sync.operations import checked_changes, sync_of
+from db.sync.operations import good_changes, sync_of
 from db.user_profiles.operations import update_user_profile
 
 EMAIL = "nora@test.com"
@@ -75,9 +77,8 @@ async def load_aura(owner_url: str, password_hash: str, operator: str) -> dict[s
 async def _keep_all(transaction: Transaction) -> int:
     """What the person has kept; gives how many messages there are."""
     changes = [_profile(n) for n in range(len(PEOPLE))]
-    packed = checked_changes(Problems(), DEVICE, None, changes)
-    sync = sync_of(DEVICE, None, SyncStrategy.LAST_WRITE_WINS, packed)
-    done: dict[str, Any] = await call(transaction, sync)
+    sync = sync_of(DEVICE, None, SyncStrategy.LAST_WRITE_WINS, good_changes(changes, {}))
+    done: dict[str, Any] = orjson.loads(await call(transaction, sync))
     await call(transaction, update_user_profile(Problems(), OWN))
     session = {
         "profile_id": UUID(done["accepted"][0]["id"]),

@@ -28,6 +28,17 @@ TRAFFIC_BY_HOUR = SqlFunction[Any](
     hours="integer",
     bounds="double precision[]",
 )
+JOB_QUEUE = SqlFunction[Any](
+    "app.job_queue",
+    "table(entrypoint text, waiting integer, deferred integer, running integer,"
+    " waiting_since timestamp with time zone, running_since timestamp with time zone)",
+)
+OPEN_HOLDS = SqlFunction[Any](
+    "app.open_holds",
+    "table(user_id text, amount integer, reference text, unlimited boolean,"
+    " held_at timestamp with time zone, expires_at timestamp with time zone)",
+    at_most="integer",
+)
 
 
 def alert_kind(alert: str) -> AlertKind:

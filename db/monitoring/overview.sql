@@ -13,7 +13,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
             date_trunc('day', now(), 'UTC'), interval '1 day') d
     ), since as (select min(p.day) as t from period p),
     credits as (
-        select date_trunc('day', t.created_at, 'UTC') as day, sum(t.used) as used
+        select date_trunc('day', t.created_at, 'UTC') as day, -sum(t.amount) as used
         from public.credit_transactions t
         where t.created_at >= (select s.t from since s) and t.used <> 0 group by 1
     ), attempts as (
@@ -78,6 +78,35 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     from period p left join sums s using (hour) order by p.hour;
 $$;
 
-revoke execute on function app.usage_by_day(integer), app.traffic_by_hour(integer, double precision[]) from public;
-grant execute on function app.usage_by_day(integer), app.traffic_by_hour(integer, double precision[])
-    to authenticated;
+-- How many jobs of each kind wait and are under way now; nothing for all but admins. With its definer's rights: the queue
+-- is the workers' alone.
+create or replace function app.job_queue() returns table (
+    entrypoint text, waiting integer, deferred integer, running integer, waiting_since timestamptz,
+    running_since timestamptz
+)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select q.entrypoint,
+        (count(*) filter (where q.status = 'queued' and q.execute_after <= now()))::integer,
+        (count(*) filter (where q.status = 'queued' and q.execute_after > now()))::integer,
+        (count(*) filter (where q.status = 'picked'))::integer,
+        min(q.execute_after) filter (where q.status = 'queued' and q.execute_after <= now()),
+        min(q.updated) filter (where q.status = 'picked')
+    from queue.pgqueuer q where app.is_admin() group by q.entrypoint order by q.entrypoint;
+$$;
+
+-- The credits that are held for work under way, what ends soonest first, at most 200; nothing for all but admins.
+create or replace function app.open_holds(at_most integer) returns table (
+    user_id text, amount integer, reference text, unlimited boolean, held_at timestamptz, expires_at timestamptz
+)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select 'user_' || h.user_id, h.amount, h.reference_id, h.unlimited, h.created_at, h.expires_at
+    from public.credit_holds h where h.status = 'OPEN' and app.is_admin()
+    order by h.expires_at, h.id limit least(greatest(at_most, 1), 200);
+$$;
+
+revoke execute on function
+    app.usage_by_day(integer), app.traffic_by_hour(integer, double precision[]), app.job_queue(), app.open_holds(integer)
+from public;
+grant execute on function
+    app.usage_by_day(integer), app.traffic_by_hour(integer, double precision[]), app.job_queue(), app.open_holds(integer)
+to authenticated;

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from db.core.errors import DomainError
+
 
 class SyncStrategy(StrEnum):
     """Which of two versions holds that were written without knowledge of each other."""
@@ -45,3 +47,14 @@ class ProfileChange:
     created_at: datetime | None
     groups: Mapping[str, Any]
     messages: Sequence[SyncMessage] = ()
+
+
+# What is wrong with changes, by their places among those of the sync.
+RefusedChanges = dict[int, list[DomainError]]
+
+
+def placed(problem: DomainError, n: int) -> DomainError:
+    """The same problem, found in one of the changes."""
+    return DomainError(
+        problem.code, problem.message, ("input", "changes", str(n), *problem.path[1:])
+    )

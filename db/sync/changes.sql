@@ -53,6 +53,42 @@ begin
 end;
 $$;
 
+-- Tells who watches their profiles that something was said of these. `devices` are those that brought it, null where
+-- none did. A profile that this transaction changed is told of already.
+create or replace function app.tell_of_chats(profiles uuid[], devices text[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.events (topic, change, user_id, audience_kind, audience_id, entity_id, snapshot)
+    select 'profiles.changed', 'UPDATE', p.user_id, 'user', p.user_id, p.id::text,
+           to_jsonb(p) - array['origin_device_id', 'origin_local_id', 'position', 'versions',
+                               'thumbnail', 'analysis', 'chat_history']
+               || jsonb_build_object('device_id', t.device_id)
+    from unnest(profiles, devices) as t (profile_id, device_id)
+    join public.profiles p on p.id = t.profile_id and p.synced_at <> now();
+end;
+$$;
+
+-- Triggers of `chat_messages`: an event for each profile of which messages are new or replies have ended.
+create or replace function app.tell_of_new_messages() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.tell_of_chats(array_agg(m.profile_id), array_agg(m.device_id))
+    from (select distinct n.profile_id, n.device_id from new_rows n
+          where n.status not in ('QUEUED', 'RUNNING')) m;
+    return null;
+end;
+$$;
+
+create or replace function app.tell_of_ended_replies() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.tell_of_chats(array_agg(m.profile_id), array_agg(null::text))
+    from (select distinct n.profile_id from new_rows n join old_rows o using (id)
+          where n.status <> o.status and n.status not in ('QUEUED', 'RUNNING')) m;
+    return null;
+end;
+$$;
+
 -- A version of a field group: the write of a device that is now its last. `raw` is the device's own clock.
 create or replace function app.profile_version(
     before jsonb, clock bigint, device text, place bigint, raw bigint
@@ -126,6 +162,7 @@ $$;
 
 revoke execute on function
     app.sync_clock(), app.advance_sync(uuid, bigint), app.note_profile_change(), app.note_chat_message(),
+    app.tell_of_chats(uuid[], text[]), app.tell_of_new_messages(), app.tell_of_ended_replies(),
     app.profile_version(jsonb, bigint, text, bigint, bigint), app.bury_profiles(),
     app.picture_in_storage(text), app.picture_in_row(text), app.profile_content(jsonb), app.note_forgotten_tombstones()
 from public;

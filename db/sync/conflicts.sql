@@ -107,7 +107,7 @@ begin
     elsif conflict.field_group = 'CHAT' then
         insert into public.chat_messages (user_id, profile_id, client_id, role, text, created_at)
         select p.user_id, p.id, m.id, m.role, m.text,
-               coalesce(m.created_at, app.time_of_clock(conflict.clock))
+               app.plausible_time(m.created_at, least(conflict.clock, head.clock), head.clock)
         from public.profiles p
         cross join jsonb_to_recordset(conflict.value) as m (id text, role text, text text, created_at timestamptz)
         where p.id = conflict.profile_id

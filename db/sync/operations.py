@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from db.core.actor import Actor
 from db.core.commands import FunctionCall, SqlFunction, call_as_actor
-from db.core.errors import Problems
+from db.core.errors import refuse_any
 from db.core.pool import Database
 from db.core.retries import retried
-from db.sync.changes import ProfileChange, SyncStrategy
+from db.sync.changes import ProfileChange, RefusedChanges, SyncStrategy
 from db.sync.rules import (
     AHEAD_MILLISECONDS,
     HybridClock,
@@ -24,9 +26,9 @@ from db.sync.rules import (
 PAGE_ROWS = 500
 PAGE_BYTES = 2_000_000
 
-_SYNC = SqlFunction[dict[str, Any]](
-    "app.sync_profiles",
-    "jsonb",
+_SYNC = SqlFunction[bytes](
+    "app.exchange_changes",
+    "json",
     device="text",
     since="text",
     strategy="text",
@@ -34,7 +36,7 @@ _SYNC = SqlFunction[dict[str, Any]](
     page_rows="integer",
     page_bytes="bigint",
     ahead="bigint",
-)
+).noting_place()
 
 _RESOLVE = SqlFunction[UUID]("app.resolve_sync_conflict", "uuid", wanted="uuid", keep="text")
 
@@ -45,31 +47,31 @@ def resolve_conflict(conflict_id: UUID, keep: str) -> FunctionCall[UUID]:
 
 
 async def sync_profiles(
-    database: Database, actor: Actor, sync: FunctionCall[dict[str, Any]]
+    database: Database, actor: Actor, sync: FunctionCall[bytes]
 ) -> dict[str, Any]:
-    """Runs a sync in one statement; tells what was taken, what lost, and a page of what changed."""
-    done = await retried(lambda: call_as_actor(database, actor, sync))
+    """Runs a sync in one statement.
+
+    Tells what was taken, what was refused, what lost, and a page of what changed.
+    """
+    done: dict[str, Any] = orjson.loads(await retried(lambda: call_as_actor(database, actor, sync)))
     for one in (done, *done["accepted"], *done["conflicts"]):
         one["clock"] = str(HybridClock.unpack(one["clock"]))
     return done
 
 
-def checked_changes(
-    problems: Problems, device_id: str, since: str | None, changes: Sequence[ProfileChange]
-) -> list[PackedChange]:
-    """The changes of a sync as the database takes them; all that is wrong is told at once.
+def refuse_sync(device_id: str, since: str | None, changes: Sequence[ProfileChange]) -> None:
+    """Refuses a sync with something wrong that is of no single change."""
+    refuse_any(problems_of_sync(device_id, since, len(changes)))
 
-    But for pictures: each is refused with its change alone.
-    """
-    problems.add(problems_of_sync(device_id, since, len(changes)))
-    packed = packed_changes(changes, problems)
-    problems.refuse()
-    return packed
+
+def good_changes(changes: Sequence[ProfileChange], refused: RefusedChanges) -> list[PackedChange]:
+    """The changes as the database takes them; what is wrong with the others is in `refused`."""
+    return packed_changes(changes, refused)
 
 
 def sync_of(
     device_id: str, since: str | None, strategy: SyncStrategy, packed: Sequence[PackedChange]
-) -> FunctionCall[dict[str, Any]]:
+) -> FunctionCall[bytes]:
     """The command of a sync."""
     return _SYNC(
         device=device_id,

@@ -8,36 +8,37 @@ from uuid import UUID
 from db.core.errors import DomainError
 from db.profiles.rules import problems_of_thumbnail
 from db.profiles.thumbnails import Thumbnails
+from db.sync.changes import RefusedChanges, placed
 from db.sync.rules import PackedChange
 
 
-async def split_by_pictures(
-    thumbnails: Thumbnails, user_id: UUID, packed: Sequence[PackedChange], network: str
-) -> tuple[list[PackedChange], dict[int, DomainError]]:
-    """The changes with their pictures in storage; and those whose picture is none, by their place.
-
-    Nothing of a refused change is among the first.
-    """
-    refused: dict[int, DomainError] = {}
+async def with_pictures(
+    thumbnails: Thumbnails,
+    user_id: UUID,
+    packed: Sequence[PackedChange],
+    refused: RefusedChanges,
+    network: str,
+) -> list[PackedChange]:
+    """The changes with their pictures in storage; those whose picture is none are `refused`."""
     given: dict[int, str] = {}
     for change in packed:
-        text = change["groups"].get("THUMBNAIL")
+        text, n = change["groups"].get("THUMBNAIL"), change["n"]
         if not text:
             continue
         if problem := next(problems_of_thumbnail(text), None):
-            refused[change["n"]] = problem
+            refused[n] = [placed(problem, n)]
         else:
-            given[change["n"]] = text
+            given[n] = text
     kept: dict[int, str] = {}
     for n, one in zip(
         given, await thumbnails.keep(user_id, list(given.values()), network), strict=True
     ):
         if isinstance(one, DomainError):
-            refused[n] = one
+            told = DomainError(one.code, one.message, ("input", "thumbnail"))
+            refused[n] = [placed(told, n)]
         else:
             kept[n] = one
-    taken = [_with_picture(one, kept) for one in packed if one["n"] not in refused]
-    return taken, dict(sorted(refused.items()))
+    return [_with_picture(one, kept) for one in packed if one["n"] not in refused]
 
 
 def _with_picture(change: PackedChange, kept: dict[int, str]) -> PackedChange:

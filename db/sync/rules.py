@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from db.chat.tables import TEXT_LIMIT_BYTES
-from db.core.errors import DomainError, Problems, bad_input
+from db.core.errors import DomainError, bad_input
 from db.profiles.rules import problems_of_profile
-from db.sync.changes import ProfileChange
+from db.sync.changes import ProfileChange, RefusedChanges, placed
 from db.sync.tables import DEVICE_LIMIT_CHARACTERS
 
 MOST_CHANGES = 500
@@ -19,8 +19,8 @@ MESSAGE_ID_CHARACTERS = 64
 AHEAD_MILLISECONDS = 60_000
 
 _COUNTER_BITS = 16
-_CLOCK = re.compile(r"(\d{1,14}):(\d{1,5})")
-_CURSOR = re.compile(r"[0-9a-f]{16}-\d{1,18}(-\d{1,18})?")
+_CLOCK = re.compile(r"([0-9]{1,14}):([0-9]{1,5})")
+_CURSOR = re.compile(r"[0-9a-f]{16}-[0-9]{1,18}(-[0-9]{1,18})?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,7 +41,7 @@ class HybridClock:
             raise bad_input(
                 "clock is milliseconds, a colon and a counter, as in 1764316800000:0.",
                 "input",
-                "changes",
+                "clock",
             )
         return cls(int(match[1]), int(match[2]))
 
@@ -62,23 +62,24 @@ class HybridClock:
 PackedChange = dict[str, Any]
 
 
-def packed_changes(changes: Iterable[ProfileChange], problems: Problems) -> list[PackedChange]:
-    """The changes as the database takes them; what is wrong with each is noted with its place."""
+def packed_changes(changes: Sequence[ProfileChange], refused: RefusedChanges) -> list[PackedChange]:
+    """The changes as the database takes them, but for those with something wrong.
+
+    What that is, is added to `refused`; a change that is there already is left out, too.
+    """
     packed = []
     for n, change in enumerate(changes):
-        at = ("input", "changes", str(n))
-        problems.add(_placed(problems_of_change(change), at))
-        try:
-            clock = HybridClock.parse(change.clock).packed()
-        except DomainError as error:
-            problems.add(_placed([error], (*at, "clock")))
-            clock = 0
+        problems = [placed(problem, n) for problem in problems_of_change(change)]
+        if problems:
+            refused.setdefault(n, []).extend(problems)
+        if n in refused:
+            continue
         packed.append(
             {
                 "n": n,
                 "id": change.id,
                 "local_id": change.local_id,
-                "clock": clock,
+                "clock": HybridClock.parse(change.clock).packed(),
                 "since": change.since,
                 "deleted": change.deleted,
                 "created_at": change.created_at,
@@ -93,6 +94,10 @@ def problems_of_change(change: ProfileChange) -> Iterator[DomainError]:
     """What is wrong with one change, each under its field's name."""
     if change.id is None and change.local_id is None:
         yield bad_input("A change names its profile by id or localId.", "input", "localId")
+    try:
+        HybridClock.parse(change.clock)
+    except DomainError as problem:
+        yield problem
     if change.since is not None:
         yield from problems_of_cursor(change.since)
     if "analysis" in change.groups and change.groups["analysis"] is None:
@@ -100,13 +105,14 @@ def problems_of_change(change: ProfileChange) -> Iterator[DomainError]:
     yield from problems_of_profile(
         {name: value for name, value in change.groups.items() if name != "thumbnail"}
     )
-    for message in change.messages:
+    for n, message in enumerate(change.messages):
+        at = ("input", "messages", str(n))
         if not 0 < len(message.id) <= MESSAGE_ID_CHARACTERS:
             yield bad_input(
-                f"A message's id has 1 to {MESSAGE_ID_CHARACTERS} characters.", "input", "messages"
+                f"A message's id has 1 to {MESSAGE_ID_CHARACTERS} characters.", *at, "id"
             )
         if len(message.text.encode()) > TEXT_LIMIT_BYTES:
-            yield bad_input("A message may have at most 128 KiB of text.", "input", "messages")
+            yield bad_input("A message may have at most 128 KiB of text.", *at, "text")
 
 
 def problems_of_sync(device_id: str, since: str | None, count: int) -> Iterator[DomainError]:
@@ -136,10 +142,3 @@ def problems_of_cursor(text: str) -> Iterator[DomainError]:
             "input",
             "since",
         )
-
-
-def _placed(problems: Iterable[DomainError], at: tuple[str, ...]) -> Iterator[DomainError]:
-    """The same problems, found in one of the changes."""
-    for problem in problems:
-        rest = problem.path[1:] if problem.path[1:] != ("changes",) else ()
-        yield DomainError(problem.code, problem.message, (*at, *rest))

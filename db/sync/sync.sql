@@ -1,56 +1,4 @@
--- A device's sync: takes its changes, settles conflicts, and tells what others changed.
-
--- Takes the changes that a device sends and tells what changed behind its cursor: one call, whatever their
--- number. `changes` are {n, id, local_id, clock, since, deleted, created_at, groups, messages}; `groups` has the
--- new value of each field group, `messages` are {id, role, text, created_at}. A clock further ahead than `ahead` of the server's counts as the server's.
-create or replace function app.sync_profiles(
-    device text, since text, strategy text, changes jsonb, page_rows integer, page_bytes bigint, ahead bigint
-) returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    actor_id uuid := app.required_user_id();
-    -- Which counting a cursor is of: one user's, in one life of the database.
-    life text := (select left(md5(e.epoch::text || actor_id::text), 16) from public.database_epoch e);
-    is_empty boolean := changes = '[]';
-    head public.sync_heads;
-    seen bigint;
-    -- Up to here, who begins anew is told of all: what the device itself has written, too.
-    anew bigint;
-    taken jsonb := '[]';
-begin
-    if is_empty then
-        select * into head from public.sync_heads h where h.user_id = actor_id;
-    else
-        head := app.advance_sync(actor_id, 0);
-    end if;
-    seen := app.sync_position(since, life, coalesce(head.position, 0), coalesce(head.forgotten, 0));
-    anew := case when since is null then coalesce(head.position, 0)
-        else coalesce(nullif(split_part(since, '-', 3), '')::bigint, 0) end;
-    if not is_empty then
-        taken := app.take_profile_changes(actor_id, device, life, seen, strategy, changes, head, ahead);
-    end if;
-    return jsonb_build_object(
-            'accepted', taken,
-            'clock', greatest(head.clock, app.sync_clock()),
-            'conflicts', case when is_empty then '[]' else app.conflicts_of_sync(actor_id, device, taken) end)
-        || app.profile_changes(actor_id, device, life, seen, anew, page_rows, page_bytes);
-end;
-$$;
-
--- The position in a cursor; 0 without one.
-create or replace function app.sync_position(cursor_text text, life text, newest bigint, forgotten bigint) returns bigint
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-declare
-    found bigint := coalesce(split_part(cursor_text, '-', 2)::bigint, 0);
-begin
-    if cursor_text is not null
-        and (split_part(cursor_text, '-', 1) <> life or found > newest or found < forgotten and found > 0) then
-        perform app.refuse('CURSOR_EXPIRED', 'The changes after this cursor are no longer known. Sync without `since`'
-            ' to get everything.', '{"path": ["input", "since"]}');
-    end if;
-    return found;
-end;
-$$;
+-- What a device's changes become: each holds, is known already, or loses a conflict.
 
 -- Takes the changes of one sync in one statement and returns what became of each: {n, local_id, id, clock}.
 -- A write of a field group loses against one that its device had not seen where the strategy or the clocks
@@ -64,12 +12,22 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     taken jsonb;
 begin
-    with sent as materialized (
-        select c.n, c.id, c.local_id, c.clock as raw, c.deleted, c.created_at, c.groups, c.messages,
-               case when c.clock > head.clock + ahead then head.clock else c.clock end as clock,
-               app.sync_position(c.since, life, head.position, 0) as own_seen, c.since is not null as has_seen
+    with received as materialized (
+        select c.*, row_number() over (partition by c.id, c.local_id, c.clock order by c.n) = 1 as is_first,
+               max(c.clock) over (partition by c.id, c.local_id order by c.n
+                                  rows between unbounded preceding and 1 preceding) as clock_before
         from jsonb_to_recordset(changes) as c (n integer, id uuid, local_id integer, clock bigint, since text,
                                                deleted boolean, created_at timestamptz, groups jsonb, messages jsonb)
+    ), sent as materialized (
+        select r.n, r.id, r.local_id, r.clock as raw, r.deleted, r.created_at, r.groups, r.messages,
+               -- A device's clock may be put back: what it does later is later.
+               case when r.is_first and r.clock < r.clock_before then r.clock_before
+                   + count(*) filter (where r.is_first and r.clock < r.clock_before)
+                       over (partition by r.id, r.local_id order by r.n)
+                   else r.clock end as own_clock,
+               case when r.clock > head.clock + ahead then head.clock else r.clock end as clock,
+               app.sync_position(r.since, life, head.position, 0) as own_seen, r.since is not null as has_seen
+        from received r
     ), looked_up as materialized (
         select s.*, case when s.has_seen then s.own_seen else behind end as seen_position,
                coalesce(p.id, t.profile_id, o.id, u.profile_id) as found_id
@@ -92,6 +50,7 @@ begin
                max(r.raw) filter (where r.deleted) as delete_raw,
                max(r.clock) filter (where r.deleted) as delete_clock,
                max(r.seen_position) filter (where r.deleted) as delete_seen,
+               max(r.own_seen) filter (where r.deleted and r.has_seen) as delete_own_seen,
                max(r.raw) filter (where not r.deleted) as edit_raw
         from resolved r where r.profile_id is not null group by r.profile_id
     ), stored as materialized (
@@ -107,7 +66,7 @@ begin
         left join public.profile_tombstones b on b.profile_id = w.profile_id
     ), deletions as materialized (
         select d.*, case
-                when d.is_buried or d.delete_raw <= greatest(d.buried_seen, d.own_raw) or exists (
+                when d.is_buried or d.is_known or exists (
                     select from public.sync_conflicts c
                     where c.user_id = actor_id and c.profile_id = d.profile_id and c.field_group = 'DELETION'
                         and c.device_id = device and c.clock = d.delete_raw) then 'KNOWN'
@@ -117,10 +76,13 @@ begin
                     then 'WON_OVER'
                 else 'LOST' end as verdict
         from (
-            select s.*, v.*
+            select s.*, v.*,
+                   s.delete_raw <= greatest(s.buried_seen, v.own_raw)
+                       and coalesce(s.delete_own_seen, -1) < v.last_position as is_known
             from stored s cross join lateral (
                 select count(*) filter (where is_unseen) as unseen,
                        coalesce(max((g.version -> 'seen' ->> device)::bigint), -1) as own_raw,
+                       coalesce(max((g.version ->> 'position')::bigint), 0) as last_position,
                        max((g.version ->> 'clock')::bigint) filter (where is_unseen) as unseen_clock,
                        (array_agg(g.version ->> 'device' order by (g.version ->> 'clock')::bigint desc,
                                   g.version ->> 'device' desc) filter (where is_unseen))[1] as unseen_device
@@ -133,8 +95,8 @@ begin
     ), gone as materialized (
         select * from deletions where verdict in ('WON', 'WON_OVER')
     ), writes as materialized (
-        select distinct on (r.profile_id, g.field_group) r.profile_id, g.field_group, g.value, r.raw, r.clock,
-               r.seen_position
+        select distinct on (r.profile_id, g.field_group) r.profile_id, g.field_group, g.value, r.raw, r.own_clock,
+               r.clock, r.seen_position, case when r.has_seen then r.own_seen else -1 end as own_seen
         from resolved r
         cross join jsonb_each(r.groups || case when r.messages <> '[]' then '{"CHAT": null}'::jsonb else '{}' end)
             as g (field_group, value)
@@ -142,10 +104,12 @@ begin
             and not exists (select from gone d where d.profile_id = r.profile_id)
             -- What a device deletes in the end, it does not bring back with what it wrote before that.
             and not exists (select from deletions d where d.profile_id = r.profile_id and d.is_buried)
-        order by r.profile_id, g.field_group, r.raw desc, r.n desc
+        order by r.profile_id, g.field_group, r.own_clock desc, r.n desc
     ), judged as materialized (
         select f.*, case
-                when f.raw <= f.known_raw or f.field_group = 'CHAT' and f.is_live then 'KNOWN'
+                -- Who had seen the last version wrote later than that, whatever their clock says by now.
+                when f.own_clock = f.known_raw or f.own_clock < f.known_raw and f.own_seen < f.last_position
+                    or f.field_group = 'CHAT' and f.is_live then 'KNOWN'
                 when f.is_new or f.last_writer = device or f.last_position <= f.seen_position then 'WON'
                 when strategy = 'CLIENT_WINS' then 'WON_OVER'
                 when strategy = 'LAST_WRITE_WINS' and (f.clock, device) > (f.last_clock, f.last_writer)
@@ -174,7 +138,7 @@ begin
     ), said as materialized (
         -- The messages that are new, of profiles that are there then; each once.
         select distinct on (r.profile_id, m.id) r.profile_id, m.id as client_id, m.role, m.text,
-               coalesce(m.created_at, app.time_of_clock(r.clock)) as created_at
+               app.plausible_time(m.created_at, r.clock, head.clock + ahead) as created_at
         from resolved r
         cross join jsonb_to_recordset(r.messages) as m (id text, role text, text text, created_at timestamptz)
         where exists (select from stored s where s.profile_id = r.profile_id and s.is_live
@@ -195,9 +159,10 @@ begin
     ), versions as materialized (
         select j.profile_id, bool_or(j.verdict like 'WON%') as has_won,
                jsonb_object_agg(j.field_group, case when j.verdict like 'WON%' then
-                   app.profile_version(j.version, greatest(j.clock, j.last_clock + 1), device, l.position, j.raw)
+                   app.profile_version(j.version, greatest(j.clock, j.last_clock + 1), device, l.position,
+                                       greatest(j.own_clock, j.known_raw))
                    else jsonb_set(coalesce(j.version, '{"clock": 0, "device": "", "position": 0, "seen": {}}'),
-                                  array['seen', device], to_jsonb(j.raw)) end) as changed,
+                                  array['seen', device], to_jsonb(greatest(j.own_clock, j.known_raw))) end) as changed,
                jsonb_object_agg(j.field_group, j.value) filter (where j.verdict like 'WON%') as won
         from judged j left join places l on l.profile_id = j.profile_id
         where j.verdict <> 'KNOWN' group by j.profile_id
@@ -214,7 +179,8 @@ begin
                case when m.content ? 'NAME' then m.content ->> 'NAME' end,
                app.picture_in_row(m.content ->> 'THUMBNAIL'), app.picture_in_storage(m.content ->> 'THUMBNAIL'),
                coalesce(nullif(m.content -> 'ANALYSIS', 'null'), '{}'), coalesce(m.content -> 'CHAT', '[]'),
-               coalesce((m.content ->> 'created_at')::timestamptz, s.created_at, app.time_of_clock(s.first_clock)),
+               coalesce((m.content ->> 'created_at')::timestamptz,
+                        app.plausible_time(s.created_at, s.first_clock, head.clock + ahead)),
                app.time_of_clock(s.last_clock), device,
                coalesce(b.origin_device_id, case when s.is_new then device end),
                coalesce(b.origin_local_id, case when s.is_new then s.local_id end), l.position,
@@ -256,7 +222,8 @@ begin
                                                     clock, position, seen, versions)
         select d.profile_id, actor_id, coalesce(d.origin_device_id, case when d.is_new then device end),
                coalesce(d.origin_local_id, case when d.is_new then d.local_id end), device,
-               greatest(d.delete_clock, d.unseen_clock + 1), l.position, jsonb_build_object(device, d.delete_raw),
+               greatest(d.delete_clock, d.unseen_clock + 1), l.position,
+               jsonb_build_object(device, greatest(d.delete_raw, d.buried_seen, d.own_raw)),
                d.versions
         from gone d join places l on l.profile_id = d.profile_id
         on conflict (profile_id) do update
@@ -300,8 +267,14 @@ begin
         group by r.profile_id, r.raw
         on conflict (profile_id, field_group, device_id, clock) do nothing
     )
-    select coalesce(jsonb_agg(jsonb_build_object('n', r.n, 'local_id', r.local_id, 'id', r.profile_id,
-                                                 'clock', r.raw) order by r.n), '[]')
+    select coalesce(jsonb_agg(jsonb_build_object(
+               'n', r.n, 'local_id', r.local_id, 'id', r.profile_id, 'clock', r.raw,
+               'is_outdone', exists (select from judged j where j.profile_id = r.profile_id and j.field_group <> 'CHAT'
+                   and (j.verdict = 'LOST' or j.verdict = 'KNOWN'
+                        and (j.last_writer <> device or j.own_clock < j.known_raw)))
+                   or exists (select from deletions d where d.profile_id = r.profile_id and d.is_live
+                              and d.verdict in ('LOST', 'KNOWN'))
+           ) order by r.n), '[]')
     into taken from resolved r;
     perform app.bring_back_messages(p.id) from public.profiles p
     join public.profile_tombstones t on t.profile_id = p.id and t.is_revived
@@ -315,84 +288,14 @@ create or replace function app.time_of_clock(clock bigint) returns timestamptz
 language sql immutable parallel safe
 return to_timestamp((clock >> 16) / 1000.0);
 
--- A timestamp as the schema writes it.
-create or replace function app.written_time(moment timestamptz) returns text
-language sql stable parallel safe
-return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
-
--- The conflicts that the changes of a sync met, now or when they were first sent.
-create or replace function app.conflicts_of_sync(actor_id uuid, device text, taken jsonb) returns jsonb
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(jsonb_agg(to_jsonb(c) - 'user_id' || jsonb_build_object('local_id', t.local_id)
-                              order by t.n, c.field_group), '[]')
-    from (select distinct on (t.id, t.clock) t.*
-          from jsonb_to_recordset(taken) as t (n integer, id uuid, local_id integer, clock bigint)
-          order by t.id, t.clock, t.n) t
-    join public.sync_conflicts c on c.user_id = actor_id and c.profile_id = t.id and c.device_id = device
-        and c.clock = t.clock and c.status <> 'DELETED';
-$$;
-
--- A page of what changed behind a position, but for what the device itself has written: the profiles as they
--- are, and those that are gone. Who begins anew is told of no deletions, and of their own writes up to `before`, which
--- the cursor keeps from page to page; so not of what they just sent.
-create or replace function app.profile_changes(
-    actor_id uuid, device text, life text, behind bigint, before bigint, page_rows integer, page_bytes bigint
-) returns jsonb
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    with changed as materialized (
-        (select p.position, p.id, p.stored_bytes from public.profiles p
-         where p.user_id = actor_id and p.position > behind and exists (
-            select from jsonb_each(p.versions) as g (field_group, version)
-            where (g.version ->> 'position')::bigint > behind
-                and (g.version ->> 'device' <> device or (g.version ->> 'position')::bigint <= before))
-         order by p.position limit page_rows + 1)
-        union all
-        (select t.position, t.profile_id, 0 from public.profile_tombstones t
-         where t.user_id = actor_id and t.position > behind and behind > 0 and not t.is_revived and t.device_id <> device
-         order by t.position limit page_rows + 1)
-        union all
-        (select m.position, m.id, octet_length(m.text) from public.chat_messages m
-         where m.user_id = actor_id and m.position > behind
-             and (m.device_id is distinct from device or m.position <= before)
-         order by m.position limit page_rows + 1)
-    ), sized as materialized (
-        select c.position, c.id, row_number() over places as place,
-               sum(c.stored_bytes) over places - c.stored_bytes as bytes_before
-        from changed c window places as (order by c.position)
-    ), page as materialized (
-        select s.position, s.id from sized s where s.place <= page_rows and s.bytes_before < page_bytes
-    ), shown as (
-        select g.position, jsonb_build_object(
-            'id', g.id, 'deleted', p.id is null, 'name', p.name, 'thumbnail', p.thumbnail,
-            'thumbnail_path', p.thumbnail_path, 'analysis', p.analysis,
-            'chat_history', p.chat_history, 'device_id', p.device_id,
-            'local_id', case when p.origin_device_id = device then p.origin_local_id end,
-            'created_at', app.written_time(p.created_at), 'updated_at', app.written_time(p.updated_at)) as change
-        from page g left join public.profiles p on p.id = g.id
-        where not exists (select from public.chat_messages m where m.id = g.id)
-    ), said as (
-        select g.position, jsonb_build_object(
-            'id', m.id, 'profile_id', m.profile_id, 'client_id', m.client_id, 'role', m.role, 'status', m.status,
-            'text', m.text, 'created_at', app.written_time(m.created_at)) as message
-        from page g join public.chat_messages m on m.id = g.id
-    ), more as (
-        select (select count(*) from sized) > (select count(*) from page) as has_more
-    )
-    select jsonb_build_object(
-        'changes', coalesce((select jsonb_agg(s.change order by s.position) from shown s), '[]'),
-        'messages', coalesce((select jsonb_agg(s.message order by s.position) from said s), '[]'),
-        'has_more', m.has_more,
-        'cursor', life || '-' || case when m.has_more then (
-            select max(g.position) || case when max(g.position) < before then '-' || before else '' end from page g)
-            else coalesce((select h.position from public.sync_heads h where h.user_id = actor_id), 0)::text end)
-    from more m;
-$$;
+-- When a device says that something was; by its clock, where that cannot be: what programs write for "unset" or
+-- "never" would stand first or last for ever.
+create or replace function app.plausible_time(told timestamptz, clock bigint, newest bigint) returns timestamptz
+language sql immutable parallel safe
+return case when told >= timestamptz '2000-01-01 00:00:00+00' and told <= app.time_of_clock(newest) then told
+    else app.time_of_clock(clock) end;
 
 revoke execute on function
-    app.sync_profiles(text, text, text, jsonb, integer, bigint, bigint),
-    app.sync_position(text, text, bigint, bigint),
-    app.take_profile_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
-    app.time_of_clock(bigint), app.written_time(timestamptz), app.conflicts_of_sync(uuid, text, jsonb),
-    app.profile_changes(uuid, text, text, bigint, bigint, integer, bigint)
+    app.take_profile_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint), app.time_of_clock(bigint),
+    app.plausible_time(timestamptz, bigint, bigint)
 from public;
-grant execute on function app.sync_profiles(text, text, text, jsonb, integer, bigint, bigint) to authenticated;

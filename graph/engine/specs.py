@@ -204,11 +204,12 @@ class Growth:
     """A payload's field with what a row has more than in the item before.
 
     An event has it in its snapshot under the `field`'s name, and `so_far` is called with the row's
-    key for all there is now.
+    key for all there is now. The stream ends when the row's `status` is one of `ended`.
     """
 
     field: str
     so_far: SqlFunction[str]
+    ended: frozenset[str]
 
 
 @dataclass(frozen=True)

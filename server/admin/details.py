@@ -35,6 +35,10 @@ JOB = """query($id: ID!) { node(id: $id) { ... on DeadJob {
   id entrypoint generationId attempts error diedAt retriedAt
 } } }"""
 SWITCHES = "{ switches { syncEnabled creditsUnlimited aiEnabled readOnly } }"
+WORK = """{
+  jobQueue { entrypoint waiting deferred running waitingSince runningSince }
+  openHolds(atMost: 200) { userId amount reference unlimited heldAt expiresAt }
+}"""
 ALERTS = "{ alerts { id title unit status measured threshold changedAt checkedAt } }"
 # The field, the name for the mutation, what it is called, and what it does.
 SWITCH_WORDS = (
@@ -73,6 +77,22 @@ ALERT_COLUMNS = (
     ),
     views.time("Since", "changedAt"),
     views.time("Measured at", "checkedAt"),
+)
+QUEUE = (
+    views.text("Kind", "entrypoint"),
+    views.number("Waiting", "waiting"),
+    views.number("For later", "deferred"),
+    views.number("Running", "running"),
+    views.time("Waiting since", "waitingSince"),
+    views.time("Running since", "runningSince"),
+)
+HOLDS = (
+    views.reference("User", "userId", "/admin/users"),
+    views.number("Credits", "amount"),
+    views.text("For", "reference"),
+    TableColumn("Charged", lambda row: TableCell("No" if row["unlimited"] else "Yes")),
+    views.time("Since", "heldAt"),
+    views.time("At most until", "expiresAt"),
 )
 Facts = list[tuple[str, TableCell]]
 
@@ -187,6 +207,17 @@ async def show_switches(rendering: Rendering, visit: Visit) -> Response:
     return rendering.page(visit, "switches.html", switches=switches)
 
 
+async def show_work(rendering: Rendering, visit: Visit) -> Response:
+    """What is under way: jobs by kind, and the credits that are held meanwhile."""
+    found = (await visit.ask(WORK)).data
+    return rendering.page(
+        visit,
+        "work.html",
+        queue=_table(QUEUE, found["jobQueue"] or []),
+        holds=_table(HOLDS, found["openHolds"] or []),
+    )
+
+
 async def show_alerts(rendering: Rendering, visit: Visit) -> Response:
     """What is watched."""
     alerts = (await visit.ask(ALERTS)).data["alerts"] or []
@@ -231,6 +262,7 @@ PAGES: Mapping[str, Page] = {
     "/admin/orders/{id}": show_order,
     "/admin/webhooks/{id}": show_webhook,
     "/admin/jobs/{id}": show_job,
+    "/admin/work": show_work,
     "/admin/switches": show_switches,
     "/admin/alerts": show_alerts,
 }

@@ -50,6 +50,7 @@ class AdminPages:
                 self._closed("/admin/sign-out", sign_in.sign_out, "POST"),
                 self._closed("/admin/confirm", sign_in.show_confirmation, "GET"),
                 self._closed("/admin/confirm", sign_in.confirm, "POST"),
+                self._open("/admin/", self._start, "GET"),
                 self._closed("/admin", partial(show_dashboard, self._rendering), "GET"),
                 *(
                     self._closed(view.path, partial(lists.show, self._rendering, view), "GET")
@@ -74,6 +75,9 @@ class AdminPages:
 
     async def _static(self, request: Request) -> Response:
         return self._rendering.static(request.path_params["name"])
+
+    async def _start(self, _: Visit) -> Response:
+        return RedirectResponse("/admin", 308)
 
     async def _missing(self, _: Visit) -> Response:
         raise details.MISSING

@@ -39,6 +39,7 @@ NAVIGATION = (
     ("/admin/webhooks", "Webhooks"),
     ("/admin/generations", "Generations"),
     ("/admin/replies", "Replies"),
+    ("/admin/work", "Work"),
     ("/admin/jobs", "Jobs"),
     ("/admin/switches", "Switches"),
     ("/admin/alerts", "Alerts"),

@@ -138,7 +138,7 @@ def _account(row: Row) -> TableCell:
     return TableCell("Guest" if row["isAnonymous"] else "Member", tone=QUIET)
 
 
-def _reference(name: str, field: str, path: str) -> TableColumn:
+def reference(name: str, field: str, path: str) -> TableColumn:
     """A column with a global id that leads to its page."""
 
     def cell(row: Row) -> TableCell:
@@ -203,7 +203,7 @@ GENERATIONS = ListView(
     "id userId attempt provider outcome latencyMilliseconds costMicroUsd error createdAt",
     (
         time("When", "createdAt"),
-        _reference("User", "userId", "/admin/users"),
+        reference("User", "userId", "/admin/users"),
         text("Provider", "provider"),
         state("Outcome", "outcome"),
         number("Attempt", "attempt"),
@@ -223,7 +223,7 @@ REPLIES = ListView(
     " error createdAt",
     (
         time("When", "createdAt"),
-        _reference("User", "userId", "/admin/users"),
+        reference("User", "userId", "/admin/users"),
         text("For", "feature"),
         text("Provider", "provider"),
         state("Outcome", "outcome"),
@@ -261,7 +261,7 @@ PAYMENT_COLUMNS = (
         lambda row: TableCell(money(row, "refundedCents") if row["refundedCents"] else "–"),
         is_number=True,
     ),
-    _reference("Order", "orderId", "/admin/orders"),
+    reference("Order", "orderId", "/admin/orders"),
 )
 PAYMENT_FIELDS = "id provider status amountCents currency refundedCents createdAt orderId"
 ORDERS = ListView(

@@ -1,7 +1,8 @@
 """Whatever devices do offline, and however requests are cut, repeated and reordered: they agree.
 
 Each sequence runs in one transaction that is rolled back. Three devices, whose clocks differ by up
-to years, make, change, delete and talk about profiles. Answers get lost, old requests arrive again.
+to years until they are put right, make, change, delete and talk about profiles. What a device has
+not yet told, it shows, whatever it is told meanwhile. Answers get lost, old requests arrive again.
 Behind it, every device has what the server has, and every message is there once: in its chat, or
 with what lost a conflict.
 """
@@ -30,7 +31,7 @@ SKEWS = (0, -HOUR, 50 * 365 * 24 * HOUR)
 STRATEGIES = ("LAST_WRITE_WINS", "LAST_WRITE_WINS", "SERVER_WINS", "CLIENT_WINS", "MANUAL")
 # Pages are small, so that syncs have several.
 PAGE_ROWS, AHEAD = 2, 60_000 << 16
-SYNC = "select app.sync_profiles($1, $2, $3, $4::jsonb, $5, 1000000, $6)"
+SYNC = "select app.exchange_changes($1, $2, $3, $4::jsonb, $5, 1000000, $6)"
 PROFILES = "select id, name, analysis from profiles where user_id = $1"
 MESSAGES = "select profile_id, client_id from chat_messages where user_id = $1"
 LOST = "select value from sync_conflicts where user_id = $1 and field_group in ('CHAT', 'PROFILE')"
@@ -71,10 +72,23 @@ class OfflineDevice:
         for change in answer["changes"]:
             key = keys.get(change["id"], change["id"])
             self.ids[key] = change["id"]
-            self.profiles.pop(key, None)
-            if not change["deleted"]:
-                self.profiles[key] = {"NAME": change["name"], "ANALYSIS": change["analysis"]}
+            waiting = [one for one in self.outbox if self.names(one, key)]
+            if change["deleted"]:
+                # What waits is judged by the server first: it may bring the profile back.
+                if not waiting:
+                    self.profiles.pop(key, None)
+            elif not any(one["deleted"] for one in waiting):
+                written = {group for one in waiting for group in one["groups"]}
+                shown = self.profiles.setdefault(key, {})
+                for group in {"NAME", "ANALYSIS"} - written:
+                    shown[group] = change[group.lower()]
         self.cursor = answer["cursor"]
+
+    def names(self, change: dict[str, Any], key: str) -> bool:
+        """Whether a change is of the profile that this device calls `key`."""
+        return key in {str(change.get("local_id")), change.get("id")} or (
+            "id" in change and change["id"] == self.ids.get(key)
+        )
 
 
 class SyncMachine(RuleBasedStateMachine):
@@ -116,12 +130,6 @@ class SyncMachine(RuleBasedStateMachine):
         keys = sorted(device.profiles)
         return keys[place % len(keys)] if keys else None
 
-    def names(self, device: OfflineDevice, change: dict[str, Any], key: str) -> bool:
-        """Whether a change is of the profile that a device calls `key`."""
-        return key in {str(change.get("local_id")), change.get("id")} or (
-            "id" in change and change["id"] == device.ids.get(key)
-        )
-
     @rule(number=devices, value=values)
     def makes(self, number: int, value: int) -> None:
         """A device makes a profile."""
@@ -150,7 +158,7 @@ class SyncMachine(RuleBasedStateMachine):
         if (key := self.key(device, place)) is not None:
             del device.profiles[key]
             # What was said of it and not told yet goes with it.
-            same = [one for one in device.outbox if self.names(device, one, key)]
+            same = [one for one in device.outbox if device.names(one, key)]
             self.withdrawn |= {m["id"] for one in same for m in one["messages"]}
             device.change(key, self.time, deleted=True)
 
@@ -163,6 +171,13 @@ class SyncMachine(RuleBasedStateMachine):
             message = {"id": f"m{len(self.said)}", "role": "USER", "text": "hi"}
             self.said.add(message["id"])
             device.change(key, self.time, messages=[message])
+
+    @rule(number=devices)
+    def has_its_clock_put_right(self, number: int) -> None:
+        """A device's clock goes on from the time of day, also where it was ahead of that."""
+        device = self.devices[number]
+        self.time += 1
+        device.skew = device.clock = 0
 
     @rule(number=devices, strategy=st.sampled_from(STRATEGIES), pages=st.integers(0, 3))
     def syncs(self, number: int, strategy: str, pages: int) -> None:

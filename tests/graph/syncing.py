@@ -11,7 +11,7 @@ SYNC = """mutation($input: SyncProfilesInput!) { syncProfiles(input: $input) {
   changes { id localId deleted name thumbnail thumbnailUrl analysis deviceId updatedAt }
   messages { id profileId clientId role status text createdAt }
   accepted { localId id clock }
-  refused { localId id clock code message }
+  refused { localId id clock code message path }
   conflicts { id profileId localId clock fieldGroup loser value thumbnailUrl status }
   cursor hasMore clock errors { code message path } } }"""
 # Long ago, so that no test's clock is ahead of the server's.

@@ -18,6 +18,7 @@ from .conftest import Ask
 
 HISTORY = """{ node(id: "%s") { ... on Profile { analysis chatMessages { nodes { role text status } }
   analyses { nodes { status madeOffline } } } } }"""
+AUDITED = "{ viewer { auditLog { nodes { action subject } } } }"
 RESULT = (
     """{ node(id: "%s") { ... on ProfileAnalysis { status result creditsCharged madeOffline } } }"""
 )
@@ -44,6 +45,45 @@ async def test_the_same_key_is_one_message_and_one_hold(chat: Chat, make_user: M
         "nodes"
     ]
     assert [one["role"] for one in shown] == ["ASSISTANT", "USER"]
+
+
+async def test_the_last_credit_buys_as_long_a_reply_as_it_is_worth(
+    chat: Chat, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    spend = 'mutation { spendCredits(input: {amount: 9, idempotencyKey: "k"}) { errors { code } } }'
+    spent = (await chat.ask(spend, actor=actor))["data"]["spendCredits"]
+    assert spent["errors"] == []
+    reply = await chat.sent(actor)
+    assert await chat.wallet(actor) == (1, 1)
+    longest = "select max_output_tokens from ai_runs where id = $1"
+    assert await chat.owner.fetchval(longest, key(reply)) <= 2000
+    await chat.run(reply)
+    assert (await chat.row(reply))["status"] == "SUCCEEDED"
+    assert await chat.wallet(actor) == (0, 0)
+    profile = await chat.profile(actor)
+    refused = await chat("send", actor, profile=profile, text="And now?", key=str(uuid4()))
+    assert codes(refused) == ["INSUFFICIENT_CREDITS"]
+
+
+async def test_analyses_and_the_use_of_credits_are_in_the_audit_log(
+    chat: Chat, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    for _ in range(2):
+        asked = {"profile": await chat.profile(actor), "key": str(uuid4())}
+        made = (await chat("analyze", actor, **asked))["analysis"]["id"]
+        await chat.run(made)
+    answer = await chat.ask(AUDITED, actor=actor)
+    found = [
+        (one["action"], one["subject"]) for one in answer["data"]["viewer"]["auditLog"]["nodes"]
+    ]
+    # Uses of credits are noted once in an hour.
+    assert sorted(found) == [
+        ("ANALYSIS", "succeeded"),
+        ("ANALYSIS", "succeeded"),
+        ("CREDIT_USE", None),
+    ]
 
 
 async def test_a_reply_called_off_before_its_first_word_costs_nothing(

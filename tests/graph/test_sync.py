@@ -265,24 +265,6 @@ async def test_a_cursor_of_another_user_or_of_the_future_is_refused(
         ]
 
 
-async def test_all_that_is_wrong_is_told_at_once(devices: tuple[Device, Device]) -> None:
-    phone, _ = devices
-    refused = await phone.send(
-        {"clock": at(0), "name": "Ada"},
-        {"localId": 1, "clock": "yesterday", "name": "x" * 256, "analysis": None},
-        {"id": "profile_none", "clock": at(0), "since": "cursor"},
-    )
-    assert refused["accepted"] is None
-    assert {(one["code"], ".".join(one["path"])) for one in refused["errors"]} == {
-        ("BAD_USER_INPUT", "input.changes.0.localId"),
-        ("BAD_USER_INPUT", "input.changes.1.clock"),
-        ("BAD_USER_INPUT", "input.changes.1.name"),
-        ("BAD_USER_INPUT", "input.changes.1.analysis"),
-        ("BAD_USER_INPUT", "input.changes.2.since"),
-        ("NOT_FOUND", "input.changes.2.id"),
-    }
-
-
 def said(n: int, text: str) -> dict[str, Any]:
     """A message of the user's, said in a second of its own."""
     created = f"2026-01-01T00:00:{n:02}.000000Z"

@@ -337,6 +337,21 @@ async def test_what_is_not_understood_is_kept_for_a_person(
     assert await store.shop.wallet(buyer) == (0, 0, 0)
 
 
+async def test_an_entitlement_is_shown_also_of_a_product_that_is_not_sold_here(
+    store: Store,
+) -> None:
+    buyer, first = await store.shop.buyer(), str(uuid4())
+    told = store.subscribed(buyer.user_id, first) | {"product_id": "com.other"}
+    kept = await store.deliver(event("INITIAL_PURCHASE", **told))
+    assert (kept["status"], kept["reason"]) == ("QUARANTINED", "PRODUCT_MISMATCH")
+    assert await store.entitlement(buyer) == (True, NOW + MONTH, True)
+    assert await store.orders(buyer) == []
+    # What is told of a payment that never came is not booked either.
+    ended = told | {"event_timestamp_ms": milliseconds(NOW + timedelta(minutes=1))}
+    assert await store.tell("EXPIRATION", **ended) == "PARKED"
+    assert await store.entitlement(buyer) == (True, NOW + MONTH, False)
+
+
 @pytest.mark.parametrize(
     "said",
     [

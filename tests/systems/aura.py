@@ -26,17 +26,6 @@ from tests.running import RunningServer, run_command, running_server
 from .client import Client
 from .devices import Device
 
-# What an operator adds who sells a subscription in app stores, too.
-PRO = """
-with plan as (
-    insert into plans (id, name, monthly_credits, max_daily_credits, price_cents, sort_order)
-    values ('aura-pro', 'Aura Pro', 0, 0, 1499, 9) returning id),
-product as (
-    insert into products (id, name, kind, plan_id, sort_order)
-    select 'aura-pro-month', 'Pro for a month', 'SUBSCRIPTION', id, 23 from plan returning id)
-insert into product_prices (product_id, provider, amount_cents, currency, billing_interval, price_id)
-select id, 'revenuecat', 1499, 'USD', 'MONTH', 'pro' from product
-"""
 PASSWORD = "violet lantern 7"
 SESSION = "session { accessToken refreshToken user { id isAnonymous } } errors { code }"
 GUEST = f"mutation($device: String!) {{ signInAnonymously(input: {{deviceId: $device}}) {{ {SESSION} }} }}"
@@ -110,7 +99,6 @@ def running_aura(folder: Path) -> Iterator[Aura]:
         with running_server(folder, **settings) as server:  # type: ignore[arg-type]
             made = Aura(server, claude, bank)
             made.command("seed", "aura")
-            asyncio.run(made.owner(PRO))
             yield made
 
 

@@ -1,8 +1,9 @@
 // Replies of the assistant: asked for once, shown while they are written, paid once.
 
+import { wellFormed } from "./changes.js";
 import { CANCEL, SEND, WATCH_REPLY, type ReplyItem, type UserError } from "./documents.js";
 import { ApiError } from "./errors.js";
-import { wellFormed, type LocalReply, type Store } from "./store.js";
+import type { LocalReply, Store } from "./store.js";
 import type { SyncService } from "./sync.js";
 import { refuse } from "./sync.js";
 import type { Transport } from "./transport.js";

@@ -44,11 +44,20 @@ export interface ProfileConflict {
   status: "OPEN" | "SETTLED" | "RESOLVED" | "DELETED";
 }
 
+/** What is wrong with a change; `path` is such as input, changes, 7, name. */
+export interface RefusedChange {
+  localId: number | null;
+  clock: string;
+  code: string;
+  message: string;
+  path: string[];
+}
+
 export interface SyncPayload {
   changes: SyncedProfile[];
   messages: SyncedMessage[];
   accepted: { localId: number | null; id: string | null; clock: string }[];
-  refused: { localId: number | null; clock: string; code: string; message: string }[];
+  refused: RefusedChange[];
   conflicts: ProfileConflict[];
   cursor: string;
   hasMore: boolean;
@@ -81,12 +90,9 @@ export const SYNC = `mutation Sync($input: SyncProfilesInput!) { syncProfiles(in
   changes { ${PROFILE} }
   messages { id profileId clientId role status text createdAt }
   accepted { localId id clock }
-  refused { localId clock code message }
+  refused { localId clock code message path }
   conflicts { id profileId localId clock fieldGroup loser value status }
   cursor hasMore clock ${ERRORS} } }`;
-
-export const PROFILES = `query Profiles($ids: [ID!]!) { nodes(ids: $ids) {
-  ... on Profile { id name thumbnail analysis createdAt updatedAt } } }`;
 
 export const RESOLVE = `mutation Resolve($id: ID!, $keep: ConflictChoice!) {
   resolveConflict(input: { id: $id, keep: $keep }) { conflict { status } ${ERRORS} } }`;

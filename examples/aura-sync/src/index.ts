@@ -4,7 +4,8 @@ import { USUAL_BACKOFF, type Backoff } from "./backoff.js";
 import { Chats } from "./chat.js";
 import type { JsonObject, Role, Strategy } from "./documents.js";
 import type { Tokens } from "./session.js";
-import { Store, type Groups } from "./store.js";
+import type { Groups } from "./changes.js";
+import { Store } from "./store.js";
 import { SyncService, type Surroundings } from "./sync.js";
 import { Transport } from "./transport.js";
 
@@ -13,6 +14,7 @@ export { Chats, type ReplyListener } from "./chat.js";
 export { ApiError, AwayError, SignedOutError } from "./errors.js";
 export type { Json, JsonObject, ProfileConflict, Role, Strategy, Switches } from "./documents.js";
 export type { Tokens } from "./session.js";
+export { wellFormed, type Change, type Groups, type Refusal } from "./changes.js";
 export * from "./store.js";
 export { SyncService, type Surroundings, type SyncState, type SyncStatus } from "./sync.js";
 export { Transport } from "./transport.js";

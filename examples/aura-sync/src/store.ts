@@ -2,11 +2,26 @@
 
 import { Dexie, type EntityTable } from "dexie";
 
+import {
+  inputOf,
+  isEmpty,
+  isPicture,
+  partAt,
+  partsOf,
+  valuesIn,
+  wellFormed,
+  without,
+  type Change,
+  type Groups,
+  type Refusal,
+  type RefusedPart,
+} from "./changes.js";
 import { formatMoment, laterMoment, nextMoment, parseMoment } from "./clock.js";
 import type {
   JsonObject,
   MessageStatus,
   ProfileConflict,
+  RefusedChange,
   Role,
   Switches,
   SyncedMessage,
@@ -44,34 +59,6 @@ export interface LocalMessage {
   createdAt: string;
 }
 
-/** What this device wrote of a profile at one moment, until the server has it. */
-export interface Change {
-  seq: number;
-  localId: number;
-  clock: string;
-  /** What the device had seen when it wrote this. */
-  since: string | null;
-  /** Sent, so it must not change any more: it may be known to the server. */
-  isSent: boolean;
-  groups: Partial<Groups>;
-  messages: { id: string; role: Role; text: string; createdAt: string }[];
-  deleted: boolean;
-  createdAt: string | null;
-  /** Why the server refused it: it is set aside until the profile is edited. */
-  refusal?: Refusal | null;
-}
-
-export interface Refusal {
-  code: string;
-  message: string;
-}
-
-export interface Groups {
-  name: string | null;
-  thumbnail: string | null;
-  analysis: JsonObject;
-}
-
 export type LocalConflict = ProfileConflict & { profileLocalId: number | null };
 
 /** A reply of the assistant's: what is written of it by now, and where to go on. */
@@ -95,8 +82,6 @@ interface States {
   clock: string;
   /** Names the sync from the beginning that is under way. */
   completeSync: string | null;
-  /** Profiles of which the server's version is to be read: this device's lost a conflict. */
-  stale: string[];
   lastSyncAt: string | null;
   switches: Switches | null;
 }
@@ -107,7 +92,6 @@ const EMPTY: Omit<States, "deviceId"> = {
   cursor: null,
   clock: "0:0",
   completeSync: null,
-  stale: [],
   lastSyncAt: null,
   switches: null,
 };
@@ -250,19 +234,7 @@ export class Store {
   refuse(change: Change, refusal: Refusal): Promise<void> {
     return this.#writing(async () => {
       const left = await this.#withoutReplaced(change.seq);
-      if (!left) return;
-      const parts = partsOf(left);
-      if (parts.length < 2) {
-        await this.outbox.update(left.seq, { refusal });
-        return;
-      }
-      await this.outbox.delete(left.seq);
-      const { seq: _, ...whole } = left;
-      for (const part of parts) {
-        // Answers name a change by its clock, so each needs its own.
-        const clock = await this.#tick();
-        await this.outbox.add({ ...whole, groups: {}, messages: [], ...part, clock } as Change);
-      }
+      if (left) await this.#split(left, refusal);
     });
   }
 
@@ -301,8 +273,9 @@ export class Store {
       const clock = laterMoment(parseMoment(await this.state("clock")), parseMoment(payload.clock));
       await this.setState("clock", formatMoment(clock));
       const lost = await this.#takeConflicts(payload.conflicts);
-      await this.#takeAccepted(sent, payload.accepted, lost);
+      // What was refused may be replaced by what was accepted with it.
       await this.#takeRefused(sent, payload.refused);
+      await this.#takeAccepted(sent, payload.accepted, lost);
       for (const change of payload.changes) await this.#takeProfile(change);
       for (const message of payload.messages) await this.#takeMessage(message);
       await this.setState("cursor", payload.cursor);
@@ -310,15 +283,9 @@ export class Store {
     });
   }
 
-  /** Takes the server's version of profiles; null for one that is gone. */
-  takeStale(ids: string[], found: (SyncedProfile | null)[]): Promise<void> {
-    return this.#writing(async () => {
-      for (const [at, id] of ids.entries()) {
-        await this.#takeProfile(found[at] ?? gone(id));
-      }
-      const stale = (await this.state("stale")).filter((id) => !ids.includes(id));
-      await this.setState("stale", stale);
-    });
+  /** What found no room is to be sent again: there may be some by now. */
+  tryAgain(): Promise<void> {
+    return this.#writing(() => this.#tryAgain());
   }
 
   /** Has the next sync fetch everything: the server knows no more what came behind the cursor. */
@@ -417,20 +384,32 @@ export class Store {
     return left;
   }
 
+  /** Puts the parts of a change in its place; what has no parts is set aside. */
+  async #split(left: Change, refusal: Refusal): Promise<void> {
+    const parts = partsOf(left);
+    if (parts.length < 2) {
+      await this.outbox.update(left.seq, { refusal });
+      return;
+    }
+    await this.outbox.delete(left.seq);
+    const { seq: _, ...whole } = left;
+    for (const part of parts) {
+      // Answers name a change by its clock, so each needs its own.
+      const clock = await this.#tick();
+      await this.outbox.add({ ...whole, groups: {}, messages: [], ...part, clock } as Change);
+    }
+  }
+
   async #takeConflicts(conflicts: ProfileConflict[]): Promise<Set<string>> {
-    const stale = new Set(await this.state("stale"));
     const lost = new Set<string>();
     for (const conflict of conflicts) {
       const profile = await this.profiles.get({ id: conflict.profileId });
       const profileLocalId = profile?.localId ?? conflict.localId;
       await this.conflicts.put({ ...conflict, profileLocalId });
       if (conflict.loser === "CLIENT") {
-        // Its version may have come before, and given way to what waited here.
-        stale.add(conflict.profileId);
         lost.add(`${conflict.profileId} ${conflict.clock} ${conflict.fieldGroup}`);
       }
     }
-    await this.setState("stale", [...stale]);
     return lost;
   }
 
@@ -451,6 +430,7 @@ export class Store {
         await this.#makeAnew(profile, change);
       } else if (change.deleted && !lost.has(`${id} ${clock} DELETION`)) {
         if (!(await this.#pending(change.localId)).length) await this.#forget(change.localId);
+        await this.#tryAgain();
       } else {
         const isDeleted = profile.isDeleted && !change.deleted;
         await this.profiles.update(change.localId, { id, isDeleted, seenIn: completeSync });
@@ -458,25 +438,47 @@ export class Store {
     }
   }
 
-  /** A picture that is none keeps nothing else waiting: the change goes without it. */
-  async #takeRefused(sent: Change[], refused: SyncPayload["refused"]): Promise<void> {
-    for (const { localId, clock, code, message } of refused) {
-      const change = sent.find((one) => one.localId === localId && one.clock === clock);
-      const left = change && (await this.#withoutReplaced(change.seq));
-      if (!left || left.groups.thumbnail === undefined) continue;
-      const refusal = { code, message };
-      const { thumbnail, ...groups } = left.groups;
-      if (isPicture(left)) {
-        await this.outbox.update(left.seq, { refusal });
-        continue;
-      }
-      await this.outbox.update(left.seq, { groups });
-      // In the outbox, it is not overwritten by what the server has: it may be the only copy.
-      const { seq: _, ...whole } = left;
-      const groupsAside = { thumbnail: thumbnail ?? null };
-      const aside = { ...whole, groups: groupsAside, messages: [], createdAt: null, refusal };
-      await this.outbox.add(aside as Omit<Change, "seq"> as Change);
+  /**
+   * What is refused keeps nothing else waiting: the change goes without the parts that are named. Where
+   * none is, all of a profile that the server does not have is set aside, and of others each part is
+   * tried by itself.
+   */
+  async #takeRefused(sent: Change[], refused: RefusedChange[]): Promise<void> {
+    for (const change of sent) {
+      const faults = refused.filter(
+        ({ localId, clock }) => localId === change.localId && clock === change.clock,
+      );
+      const [first] = faults;
+      const left = first && (await this.#withoutReplaced(change.seq));
+      if (!left) continue;
+      const parts = faults.flatMap((fault) => partAt(left, fault));
+      const { code, message } = first;
+      if (parts.length) await this.#setAside(left, parts);
+      else if ((await this.profiles.get(change.localId))?.id) {
+        await this.#split(left, { code, message });
+      } else await this.outbox.update(left.seq, { refusal: { code, message } });
     }
+  }
+
+  /** In the outbox, they are not overwritten by what the server has: it may be the only copy. */
+  async #setAside(left: Change, parts: RefusedPart[]): Promise<void> {
+    const { seq, ...whole } = left;
+    const groups = without(
+      left.groups,
+      parts.flatMap((part) => Object.keys(part.groups)),
+    );
+    const aside = new Set(parts.flatMap((part) => part.messages));
+    const messages = left.messages.filter((message) => !aside.has(message));
+    const isAll = isEmpty({ ...left, groups, messages });
+    if (isAll) await this.outbox.delete(seq);
+    else await this.outbox.update(seq, { groups, messages });
+    const createdAt = isAll ? left.createdAt : null;
+    await this.outbox.bulkAdd(parts.map((part) => ({ ...whole, ...part, createdAt }) as Change));
+  }
+
+  async #tryAgain(): Promise<void> {
+    const isFull = (change: Change) => change.refusal?.code === "QUOTA_EXCEEDED";
+    await this.outbox.filter(isFull).modify({ refusal: null });
   }
 
   /** The server has forgotten the profile: what the user still has goes there as a new one. */
@@ -583,66 +585,3 @@ function blank(id: string | null, createdAt: string): Omit<LocalProfile, "localI
   };
 }
 
-function gone(id: string): SyncedProfile {
-  return {
-    id,
-    localId: null,
-    deleted: true,
-    name: null,
-    thumbnail: null,
-    analysis: null,
-    createdAt: null,
-    updatedAt: null,
-  };
-}
-
-function inputOf(change: Change, id: string | null): object {
-  const { localId, clock, since, groups, messages, deleted, createdAt } = change;
-  return {
-    localId,
-    clock,
-    ...(id === null ? {} : { id }),
-    ...(since === null ? {} : { since }),
-    ...(createdAt === null ? {} : { createdAt }),
-    ...(deleted ? { deleted } : { ...groups, messages }),
-  };
-}
-
-function valuesIn(value: unknown): number {
-  if (typeof value !== "object" || value === null) return 1;
-  return Object.values(value).reduce((count: number, inner) => count + valuesIn(inner), 1);
-}
-
-function without(groups: Partial<Groups>, names: string[]): Partial<Groups> {
-  return Object.fromEntries(Object.entries(groups).filter(([name]) => !names.includes(name)));
-}
-
-function isEmpty({ groups, messages, deleted }: Change): boolean {
-  return !deleted && !messages.length && !Object.keys(groups).length;
-}
-
-/** Whether a change is a picture alone. */
-function isPicture({ groups, messages }: Change): boolean {
-  return !messages.length && Object.keys(groups).join() === "thumbnail";
-}
-
-/** What of a change can be sent by itself: each field group, and the messages by halves. */
-function partsOf({ groups, messages }: Change): Partial<Pick<Change, "groups" | "messages">>[] {
-  const middle = Math.floor(messages.length / 2);
-  const halves = [messages.slice(0, middle), messages.slice(middle)];
-  return [
-    ...Object.entries(groups).map(([name, value]) => ({ groups: { [name]: value } })),
-    ...halves.filter((half) => half.length).map((half) => ({ messages: half })),
-  ];
-}
-
-/** Half a character (an emoji cut by `slice`) is replaced: with it, a request is no valid JSON. */
-export function wellFormed<T>(value: T): T {
-  if (typeof value === "string") return value.replace(/\p{Surrogate}/gu, "\uFFFD") as T;
-  if (Array.isArray(value)) return value.map(wellFormed) as T;
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value);
-  return Object.fromEntries(
-    entries.map(([name, inner]) => [wellFormed(name), wellFormed(inner)]),
-  ) as T;
-}

@@ -1,19 +1,18 @@
 // The sync: sends what waits, takes in what others changed, and knows when to do it again.
 
+import type { Refusal } from "./changes.js";
 import {
-  PROFILES,
   RESOLVE,
   SYNC,
   WATCH_PROFILES,
   WATCH_SWITCHES,
   type Strategy,
   type Switches,
-  type SyncedProfile,
   type SyncPayload,
   type UserError,
 } from "./documents.js";
 import { ApiError, AwayError, isLasting, SignedOutError } from "./errors.js";
-import { MOST_CHANGES, type Refusal, type Store } from "./store.js";
+import { MOST_CHANGES, type Store } from "./store.js";
 import type { Transport } from "./transport.js";
 
 export type SyncState = "idle" | "syncing" | "offline" | "off" | "signedOut" | "error";
@@ -43,8 +42,6 @@ export interface SyncOptions {
   /** How long changes are gathered before they are sent. */
   gatherMilliseconds: number;
 }
-
-const MOST_STALE = 50;
 
 export class SyncService {
   #running: Promise<SyncStatus> | null = null;
@@ -88,7 +85,7 @@ export class SyncService {
     signal.addEventListener("abort", () => clearInterval(timer));
     this.#follow(this.#followProfiles(signal));
     this.#follow(this.#followSwitches(signal));
-    sync();
+    void this.options.store.tryAgain().then(sync, sync);
   }
 
   async stop(): Promise<void> {
@@ -137,7 +134,6 @@ export class SyncService {
           return await this.#tell("off");
         }
         await this.#exchange();
-        await this.#refreshStale();
       } while (this.#again && !this.#stopping.signal.aborted);
       return await this.#tell("idle");
     } catch (error) {
@@ -146,8 +142,9 @@ export class SyncService {
   }
 
   /**
-   * Batches out and pages in, until neither is left. Each is done or not: it may end anywhere. Of a
-   * batch that is refused, halves are sent, down to the one change that is to be set aside.
+   * Batches out and pages in, until neither is left. Each is done or not: it may end anywhere. The
+   * server tells what it refuses of a batch; of a request that is refused as a whole, halves are sent,
+   * down to the one change that is to be set aside.
    */
   async #exchange(): Promise<void> {
     const { store } = this.options;
@@ -190,20 +187,6 @@ export class SyncService {
     if (payload.errors.some((error) => error.code === "CURSOR_EXPIRED")) return null;
     refuse(payload.errors);
     return payload;
-  }
-
-  /** Reads the versions that won over this device's. */
-  async #refreshStale(): Promise<void> {
-    const { store, transport } = this.options;
-    for (;;) {
-      const ids = (await store.state("stale")).slice(0, MOST_STALE);
-      if (!ids.length) return;
-      const { nodes } = await transport.askPatiently<{ nodes: (SyncedProfile | null)[] }>(
-        PROFILES,
-        { ids },
-      );
-      await store.takeStale(ids, nodes);
-    }
   }
 
   async #followProfiles(signal: AbortSignal): Promise<void> {

@@ -321,6 +321,29 @@ test("an edit of what was refused meets the other device's as a conflict", async
   assert.deepEqual(await shown(phone), await shown(laptop));
 });
 
+test("what finds no room is set aside, and goes once there is some", async () => {
+  const { phone, laptop } = await pair();
+  // A guest may have 200 profiles.
+  const made = [];
+  for (let at = 0; at < 203; at++) made.push(await phone.createProfile({ name: `profile ${at}` }));
+  await synced(phone, laptop);
+  const { pendingChanges, refused } = phone.sync.status;
+  assert.deepEqual(
+    [pendingChanges, refused.map(({ localId, code }) => [localId, code])],
+    [0, made.slice(200).map((localId) => [localId, "QUOTA_EXCEEDED"])],
+  );
+  assert.equal((await shown(laptop)).length, 200);
+  assert.equal((await shown(phone)).length, 203);
+  // An edit of another profile goes; what was refused is not sent again with it.
+  await phone.updateProfile(made[0] as number, { name: "renamed" });
+  await phone.deleteProfile(made[1] as number);
+  await synced(phone, laptop);
+  assert.equal(phone.sync.status.refused.length, 2);
+  const names = (await shown(laptop)).map(({ name }) => name);
+  assert.equal(names.length, 200);
+  assert.ok(names.includes("renamed") && names.includes("profile 200"));
+});
+
 test("half a character is replaced before it is written", async () => {
   const { phone, laptop } = await pair();
   const half = "Kim 😀".slice(0, -1);
@@ -406,6 +429,11 @@ test("a device syncs when it starts, is seen, is online and is told of a change"
   await until("the first sync", async () => (await count()) === 1);
   await laptop.createProfile({ name: "second" });
   await until("the change is told live", async () => (await count()) === 2);
+  const [talkedAbout] = await laptop.store.shown();
+  assert.ok(talkedAbout);
+  await laptop.addMessage(talkedAbout.localId, "USER", "Likes climbing");
+  const texts = async () => (await tablet.store.messages.toArray()).map(({ text }) => text);
+  await until("the message is told live", async () => (await texts()).includes("Likes climbing"));
   for (const happen of [
     () => document.dispatchEvent(new Event("visibilitychange")),
     () => window.dispatchEvent(new Event("online")),

@@ -55,6 +55,8 @@ from graph.shared.relay import uuid_from_global_id
 # be silent for five seconds while its changes wait.
 DATABASE_WAIT_SECONDS = 4.0
 RETRY_SECONDS = 0.2
+# So long may what a subscriber has missed take to come.
+MISSED_WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,17 @@ class Item:
     cursor: str | None = None
 
 
-_NOTHING_BUT_THE_ROW = FieldNode(
-    name=NameNode(value="row"),
-    selection_set=SelectionSetNode(selections=(FieldNode(name=NameNode(value="__typename")),)),
-)
+def _only(field: str) -> FieldNode:
+    """A selection of one field of the row."""
+    chosen = FieldNode(name=NameNode(value=field))
+    return FieldNode(
+        name=NameNode(value="row"), selection_set=SelectionSetNode(selections=(chosen,))
+    )
+
+
+_NOTHING_BUT_THE_ROW, _STATUS_OF_THE_ROW = _only("__typename"), _only("status")
+# Where the status of a row that grows stands beside what was asked for.
+_STATE = "1"
 
 
 class LiveEngine(Protocol):
@@ -157,6 +166,8 @@ class SubscriptionPlan:
             # Who asks for the cursor alone still learns that there is no such row. No response key
             # begins with a digit.
             rows.append(("0", make(planner, "0", [_NOTHING_BUT_THE_ROW])))
+        if growth is not None:
+            rows.append((_STATE, make(planner, _STATE, [_STATUS_OF_THE_ROW])))
         # Response keys may be anything, so the rows stand in an object of their own.
         whole = build_object([("rows", build_object(rows)), *beside])
         finishers = [replace(f, path=("rows", *f.path)) for f in planner.finishers]
@@ -252,6 +263,16 @@ class SubscriptionPlan:
         return self.response(
             rows, event.cursor, ChangeKind(event.change), grown=self.grown_by(event)
         )
+
+    def has_ended(self, now: Mapping[str, Any]) -> bool:
+        """Whether a row that grows had ended when the stream began."""
+        growth = self.spec.growth
+        return growth is not None and now["rows"][_STATE]["status"] in growth.ended
+
+    def ends_with(self, event: Any) -> bool:
+        """Whether an event is the last of a row that grows."""
+        growth = self.spec.growth
+        return growth is not None and event.snapshot.get("status") in growth.ended
 
     def grown_by(self, event: Any) -> str:
         """What the row of an event has more than before."""
@@ -353,11 +374,14 @@ class Subscriber:
                 cursor = events.skip_seen(now["snapshot"])
                 first = plan.response(now["rows"], cursor, grown=now.get("growth") or "")
                 yield Item(first, cursor)
+            has_ended = plan.has_ended(now)
+            if has_ended and after is None:
+                return
             if send_now is not None and plan.joint:
                 events.deliver_past(partial(self._deliver_joint, plan, send_now))
             elif send_now is not None and plan.from_snapshot is not None:
                 events.deliver_past(partial(self._deliver, plan, send_now))
-            async for event in events:
+            async for event in _last_of(events) if has_ended else events:
                 room = await self._room(variables)
                 try:
                     of_table = plan.of_event(event)
@@ -369,6 +393,8 @@ class Subscriber:
                 finally:
                     if room is not None:
                         room.leave()
+                if plan.ends_with(event):
+                    return
 
     async def _room(self, variables: Any) -> Room | None:
         """Room for an item that may be large, until its client has read it."""
@@ -414,6 +440,8 @@ class Subscriber:
 
     def _deliver(self, plan: SubscriptionPlan, send_now: SendNow, event: Any) -> bool:
         """Sends an event without this subscriber's task; false when that cannot be now."""
+        if plan.ends_with(event):
+            return False  # with it, the stream ends
         body = plan.of_snapshot(event, self._actor())
         return body is None or send_now(body)
 
@@ -466,6 +494,18 @@ class Subscriber:
             return None
         found: dict[str, Any] = orjson.loads(answer)
         return found
+
+
+async def _last_of(events: LiveEvents) -> AsyncIterator[Any]:
+    """What was missed of a row that has ended: who comes back behind its end waits for nothing."""
+    coming = aiter(events)
+    while True:
+        try:
+            async with asyncio.timeout(MISSED_WAIT_SECONDS):
+                event = await anext(coming)
+        except (StopAsyncIteration, TimeoutError):
+            return
+        yield event
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -26,17 +26,21 @@ from graph.engine.specs import python_name
 from graph.shared.scalars import format_date_time
 
 AttributePath = tuple[str, ...]
+_AS_THEY_ARE = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
 def read(value: Any, name: str) -> Any:
     """An attribute of an object or an item of a mapping; nothing when it has none."""
-    if isinstance(value, Mapping):
+    # Asked first, as it is what most are, and the other question is slow.
+    if type(value) is dict or isinstance(value, Mapping):
         return value.get(name)
     return getattr(value, name, None)
 
 
 def leaf(value: Any) -> Any:
     """A scalar or enum value as JSON."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, datetime):
@@ -75,6 +79,10 @@ class Renderer:
         if value is None:
             return None
         if isinstance(graph_type, GraphQLList):
+            item_type = get_nullable_type(graph_type.of_type)
+            if isinstance(item_type, GraphQLObjectType):
+                writers = self._writers(item_type, nodes, path, parts)
+                return [None if one is None else _written(one, writers) for one in value]
             return [self.value(graph_type.of_type, nodes, item, path, parts) for item in value]
         if is_leaf_type(graph_type):
             return leaf(value)
@@ -96,16 +104,41 @@ class Renderer:
         parts: Mapping[tuple[str, ...], Any],
     ) -> dict[str, Any]:
         """An object's selected fields, those SQL made taken from `parts`."""
-        made: dict[str, Any] = {}
-        for key, found in self._selections.collect(graph_type, sub_selections(nodes)).items():
-            name = found[0].name.value
-            field_path = (*path, key)
-            if name == "__typename":
-                made[key] = graph_type.name
-            elif field_path in parts:
-                made[key] = parts[field_path]
-            else:
-                definition = graph_type.fields[name]
-                inner = read(value, python_name(definition))
-                made[key] = self.value(definition.type, found, inner, field_path, parts)
-        return made
+        return _written(value, self._writers(graph_type, nodes, path, parts))
+
+    def _writers(
+        self,
+        graph_type: GraphQLObjectType,
+        nodes: Sequence[FieldNode],
+        path: tuple[str, ...],
+        parts: Mapping[tuple[str, ...], Any],
+    ) -> Sequence[tuple[str, Callable[[Any], Any]]]:
+        """For each selected field its key, and what makes its value of an object."""
+        collected = self._selections.collect(graph_type, sub_selections(nodes))
+        return [
+            (key, self._writer(graph_type, found, (*path, key), parts))
+            for key, found in collected.items()
+        ]
+
+    def _writer(
+        self,
+        graph_type: GraphQLObjectType,
+        nodes: Sequence[FieldNode],
+        path: tuple[str, ...],
+        parts: Mapping[tuple[str, ...], Any],
+    ) -> Callable[[Any], Any]:
+        name = nodes[0].name.value
+        if name == "__typename":
+            return lambda _: graph_type.name
+        if path in parts:
+            return lambda _: parts[path]
+        definition = graph_type.fields[name]
+        attribute = python_name(definition)
+        if is_leaf_type(get_nullable_type(definition.type)):
+            return lambda value: leaf(read(value, attribute))
+        return lambda value: self.value(definition.type, nodes, read(value, attribute), path, parts)
+
+
+def _written(value: Any, writers: Sequence[tuple[str, Callable[[Any], Any]]]) -> dict[str, Any]:
+    """An object by its fields' writers."""
+    return {key: write(value) for key, write in writers}

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from db.core.actor import Actor
+from graph.engine.execution import subscriptions
 from graph.engine.execution.engine import Engine
 from graph.engine.execution.subscriptions import Item
 from server.services import Services
@@ -38,7 +39,11 @@ def joined(items: list[tuple[dict[str, Any], Item]]) -> str:
 
 
 async def test_a_reply_is_told_piece_by_piece_and_is_stored_when_it_is_done(
-    chat: Chat, make_user: MakeUser, engine: Engine, services: Services
+    chat: Chat,
+    make_user: MakeUser,
+    engine: Engine,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     actor: Actor = await make_user()
     reply = await chat.sent(actor)
@@ -71,5 +76,10 @@ async def test_a_reply_is_told_piece_by_piece_and_is_stored_when_it_is_done(
     assert joined(items[: middle + 1]) + joined(await items_to_the_end(resumed)) == last["text"]
     late = Stream(engine, services, actor, WATCH % reply)
     assert (await late.item())[0]["delta"] == last["text"]
-    for one in (stream, resumed, late):
+    monkeypatch.setattr(subscriptions, "MISSED_WAIT_SECONDS", 0.1)
+    behind = Stream(engine, services, actor, WATCH % reply, after=items[-1][1].cursor)
+    # With the end of the reply the stream completes, also for who comes back behind it.
+    for one in (stream, resumed, late, behind):
+        with pytest.raises(StopAsyncIteration):
+            await one.item()
         await one.close()

@@ -1,0 +1,228 @@
+"""A sync takes what is good of it: the rest is refused by itself, and who loses is told what holds."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from db.sync import operations
+from graph.engine.execution.engine import Engine
+from server.services import Services
+
+from ..conftest import MakeUser
+from .conftest import Ask
+from .live.test_topics import Stream
+from .syncing import START_MILLISECONDS, Device, at
+from .test_sync import kept, said, shared
+
+
+@pytest.fixture
+async def devices(ask: Ask, make_user: MakeUser) -> tuple[Device, Device]:
+    """A phone and a laptop of one user."""
+    actor = await make_user()
+    return Device(ask, actor, "phone"), Device(ask, actor, "laptop")
+
+
+async def test_a_bad_change_is_refused_alone(devices: tuple[Device, Device]) -> None:
+    phone, _ = devices
+    answer = await phone.sync(
+        {"localId": 1, "clock": at(1), "name": "Ada"},
+        {"clock": at(2), "name": "Bob"},
+        {"localId": 3, "clock": "yesterday", "name": "x" * 256, "analysis": None},
+        {"id": "profile_none", "clock": at(4), "since": "cursor"},
+        {"localId": 5, "clock": "١:٠", "name": "Kim"},
+        {"localId": 6, "clock": at(6), "messages": [said(1, "x"), said(2, "x" * 140_000)]},
+        {"localId": 7, "clock": at(7), "name": "Eve"},
+    )
+    assert [one["localId"] for one in answer["accepted"]] == [1, 7]
+    assert {one["name"] for one in await kept(phone)} == {"Ada", "Eve"}
+    assert {
+        (one["localId"], one["clock"], one["code"], ".".join(one["path"]))
+        for one in answer["refused"]
+    } == {
+        (None, at(2), "BAD_USER_INPUT", "input.changes.1.localId"),
+        (3, "yesterday", "BAD_USER_INPUT", "input.changes.2.clock"),
+        (3, "yesterday", "BAD_USER_INPUT", "input.changes.2.name"),
+        (3, "yesterday", "BAD_USER_INPUT", "input.changes.2.analysis"),
+        (None, at(4), "BAD_USER_INPUT", "input.changes.3.since"),
+        (None, at(4), "NOT_FOUND", "input.changes.3.id"),
+        (5, "١:٠", "BAD_USER_INPUT", "input.changes.4.clock"),
+        (6, at(6), "BAD_USER_INPUT", "input.changes.5.messages.1.text"),
+    }
+    assert all(one["message"] for one in answer["refused"])
+
+
+async def test_what_exceeds_a_quota_is_refused_alone(
+    devices: tuple[Device, Device], owner: asyncpg.Connection
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    plan = f"plan-{uuid4()}"
+    await owner.execute("insert into plans values ($1, $1, 1, 1)", plan)
+    await owner.execute("insert into quota_limits values ($1, 'profiles', 3, 1000000)", plan)
+    await owner.execute("update users set plan_id = $2 where id = $1", phone.actor.user_id, plan)
+    await owner.execute(
+        "update quota_use set rows_allowed = 0 where user_id = $1", phone.actor.user_id
+    )
+    new = [{"localId": n, "clock": at(n), "name": f"n{n}"} for n in range(2, 7)]
+    edit = {"id": made, "clock": at(10), "name": "Eve"}
+    answer = await phone.sync(*new, edit)
+    assert [one["localId"] for one in answer["accepted"]] == [2, 3, None]
+    assert [(one["localId"], one["code"], one["path"][-1]) for one in answer["refused"]] == [
+        (n, "QUOTA_EXCEEDED", str(n - 2)) for n in (4, 5, 6)
+    ]
+    assert {one["name"] for one in await kept(phone)} == {"Eve", "n2", "n3"}
+    # What makes room goes first, wherever it stands.
+    answer = await phone.sync(new[2], {"id": made, "clock": at(11), "deleted": True})
+    assert [one["localId"] for one in answer["accepted"]] == [4, None]
+    assert {one["name"] for one in await kept(phone)} == {"n2", "n3", "n4"}
+
+
+async def test_who_loses_is_told_again_what_holds(devices: tuple[Device, Device]) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    since = phone.cursor
+    await laptop.sync({"id": made, "clock": at(20), "name": "Eve"})
+    assert [one["name"] for one in (await phone.sync())["changes"]] == ["Eve"]
+    # Made before the phone was told, and sent behind that: the laptop's is later.
+    late = {"id": made, "clock": at(10), "name": "Bob", "since": since}
+    for _ in range(2):
+        answer = await phone.sync(late)
+        assert [one["value"] for one in answer["conflicts"]] == ["Bob"]
+        assert [one["name"] for one in answer["changes"]] == ["Eve"]
+    assert (await phone.sync())["changes"] == []
+    # A deletion that loses, an edit of what is gone, and one of before the last of its own.
+    deletion = {"id": made, "clock": at(15), "deleted": True, "since": since}
+    assert [one["name"] for one in (await phone.sync(deletion))["changes"]] == ["Eve"]
+    await laptop.sync({"id": made, "clock": at(30), "deleted": True})
+    await phone.sync()
+    late = {"id": made, "clock": at(16), "name": "Bob", "since": since}
+    assert [one["deleted"] for one in (await phone.sync(late))["changes"]] == [True]
+
+
+async def test_what_is_told_again_comes_in_pages(
+    devices: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone, laptop = devices
+    made = await phone.sync(
+        *({"localId": n, "clock": at(n), "analysis": {"n": "x" * 200}} for n in range(4))
+    )
+    await laptop.sync()
+    ids = [one["id"] for one in made["accepted"]]
+    since = phone.cursor
+    await laptop.sync(*({"id": one, "clock": at(20), "name": "Eve"} for one in ids))
+    await phone.sync()
+    monkeypatch.setattr(operations, "PAGE_BYTES", 300)
+    waiting = [{"id": one, "clock": at(10), "name": "Bob", "since": since} for one in ids]
+    told: list[str] = []
+    while waiting:
+        answer = await phone.sync(*waiting)
+        accepted = {one["id"] for one in answer["accepted"]}
+        assert 0 < len(accepted) <= 2
+        assert {one["id"] for one in answer["changes"]} == accepted
+        told += [one["name"] for one in answer["changes"]]
+        waiting = [one for one in waiting if one["id"] not in accepted]
+    assert told == ["Eve"] * 4
+
+
+async def test_a_clock_that_is_put_back_loses_no_edit(devices: tuple[Device, Device]) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    fast = int((time.time() + 3_600) * 1_000)
+    await phone.sync({"id": made, "clock": f"{fast}:0", "name": "fast"})
+    right = {"id": made, "clock": at(1), "name": "right", "since": phone.cursor}
+    assert (await phone.sync(right))["conflicts"] == []
+    assert [one["name"] for one in await kept(phone)] == ["right"]
+    # Neither that nor what was sent before comes back, however often it is repeated.
+    await phone.send({"id": made, "clock": f"{fast}:0", "name": "fast", "since": right["since"]})
+    await phone.send(right)
+    assert [one["name"] for one in await kept(phone)] == ["right"]
+    # While the first is still under way, both are sent together.
+    both = [
+        {"id": made, "clock": f"{fast}:1", "name": "fast again", "since": phone.cursor},
+        {"id": made, "clock": at(2), "name": "right again", "since": phone.cursor},
+    ]
+    for sent in (both[:1], both, both):
+        await phone.send(*sent)
+    assert [one["name"] for one in await kept(phone)] == ["right again"]
+    gone = {"id": made, "clock": at(3), "deleted": True, "since": (await phone.sync())["cursor"]}
+    await phone.sync(gone)
+    assert await kept(phone) == []
+    # Without what it had seen, the device at least shows what holds.
+    await phone.sync({"localId": 9, "clock": f"{fast}:0", "name": "fast"})
+    told = await phone.sync({"localId": 9, "clock": at(4), "name": "right"})
+    assert [one["name"] for one in told["changes"]] == ["fast"]
+
+
+async def test_times_that_cannot_be_are_the_clocks(
+    devices: tuple[Device, Device], owner: asyncpg.Connection
+) -> None:
+    phone, _ = devices
+    years = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2024-02-03T04:05:06Z")
+    messages = [
+        {"id": f"m{n}", "role": "USER", "text": "hi", "createdAt": year}
+        for n, year in enumerate(years)
+    ]
+    for n, year in enumerate(years):
+        await phone.sync({"localId": n, "clock": at(n), "createdAt": year, "messages": messages})
+    found = await owner.fetch(
+        "select p.origin_local_id as n, m.client_id, p.created_at as made, m.created_at"
+        " from profiles p join chat_messages m on m.profile_id = p.id where p.user_id = $1",
+        phone.actor.user_id,
+    )
+    for row in found:
+        clock = START_MILLISECONDS / 1000 + row["n"]
+        told = row["made"].timestamp(), row["created_at"].timestamp()
+        real = 1_706_933_106
+        assert told == (
+            real if row["n"] == 2 else clock,
+            real if row["client_id"] == "m2" else clock,
+        )
+    assert len(found) == 9
+
+
+async def test_messages_of_another_device_are_told_live(
+    devices: tuple[Device, Device], engine: Engine, services: Services, owner: asyncpg.Connection
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    text = "subscription { profilesChanged { profile { id name deviceId } } }"
+    stream = Stream(engine, services, phone.actor, text)
+    await stream.item()
+    change = {"id": made, "clock": at(2), "messages": [said(1, "hi"), said(2, "there")]}
+    for _ in range(2):
+        await laptop.sync(change)
+    # A message with an edit is told with that; and then the laptop says one thing more.
+    await laptop.sync({"id": made, "clock": at(3), "name": "Eve", "messages": [said(3, "oh")]})
+    await laptop.sync({"id": made, "clock": at(4), "messages": [said(4, "bye")]})
+    items = [(await stream.item())[0]["profile"] for _ in range(3)]
+    assert items == [
+        {"id": made, "name": name, "deviceId": "laptop"} for name in ("Ada", "Eve", "Eve")
+    ]
+    await stream.close()
+    told = await owner.fetch(
+        "select array(select jsonb_object_keys(snapshot) order by 1) as keys from events"
+        " where topic = 'profiles.changed' and user_id = $1",
+        phone.actor.user_id,
+    )
+    assert len({tuple(row["keys"]) for row in told}) == 1, (
+        "events of messages have no other columns"
+    )
+
+
+async def test_syncs_are_noted_once_in_an_hour(
+    devices: tuple[Device, Device], owner: asyncpg.Connection
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await phone.sync({"id": made, "clock": at(1), "name": "Eve"})
+    await laptop.sync({"id": made, "clock": at(2), "name": "Bob"})
+    noted = await owner.fetch(
+        "select subject, detail ->> 'status' as status from audit_log"
+        " where user_id = $1 and action = 'sync' order by id",
+        phone.actor.user_id,
+    )
+    assert [tuple(row) for row in noted] == [("phone", "success"), ("laptop", "success")]
