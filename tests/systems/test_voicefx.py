@@ -9,16 +9,17 @@ from contextlib import AsyncExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from jobs.telephony.simulator import plan_of
 from tests.workflows import DEFINITION
 
 from . import voicefx as asks
-from .client import Client
+from .client import Client, Socket
 from .devices import Device, device
 from .mailbox import Mailbox
 from .voicefx import VoiceFX, founded, made_workflow, running_voicefx, sent_list, signed_up, stands
@@ -304,6 +305,123 @@ async def test_a_viewer_looks_on_an_outsider_learns_nothing_and_who_is_removed_s
         assert time.monotonic() - removed < 5
     for text, given in changes:
         assert await refusal(member.client, text, given) == "NOT_FOUND", text
+
+
+async def test_a_key_acts_in_its_organization_alone_and_dies_at_once(
+    voicefx: VoiceFX, people: People, http: httpx.AsyncClient
+) -> None:
+    owner, member, organization = people.owner, people.member, people.organization
+    wanted: dict[str, Any] = {"o": organization, "role": "MEMBER", "scopes": ["READ", "WRITE"]}
+    for one, code in ((member, "FORBIDDEN"), (people.outsider, "NOT_FOUND")):
+        assert await refusal(one.client, asks.CREATE_KEY, wanted) == code
+    made = await owner.do(asks.CREATE_KEY, **wanted)
+    key = made["apiKey"]["id"]
+    assert made["apiKey"] == {
+        "id": key, "role": "MEMBER", "scopes": ["READ", "WRITE"],
+        "organization": {"id": organization},
+    }  # fmt: skip
+    robot = Client(voicefx.server.url, http, token=made["secret"])
+    assert (await robot.ask(asks.WHERE_KEY_ACTS))["viewer"] == {
+        "email": None,
+        "memberships": {"nodes": [{"role": "MEMBER", "organization": {"id": organization}}]},
+    }
+    given = {"o": organization, "name": "By robot", "definition": DEFINITION, "key": "r"}
+    workflow = (await robot.ask(asks.CREATE_WORKFLOW, given))["createWorkflow"]["workflow"]["id"]
+    other = await founded(people.outsider)
+    assert (await robot.ask(asks.STANDS, {"o": other}))["organization"] is None
+    assert await refusal(robot, asks.CREATE_WORKFLOW, given | {"o": other}) == "NOT_FOUND"
+    # What is about members, keys and money takes a person.
+    for text, more in (
+        (asks.INVITE, {"o": organization, "email": "me@example.test", "role": "VIEWER"}),
+        (asks.CREATE_KEY, wanted),
+        (asks.SUBSCRIBE, {"o": organization, "plan": "pro", "key": "k"}),
+        (asks.DELETE, {"o": organization}),
+    ):
+        assert await refusal(robot, text, more) == "FORBIDDEN", text
+    # It takes no seat, and is no member to people.
+    seen = await owner.get(MEMBERS, "organization", o=organization)
+    assert (seen["members"]["totalCount"], seen["usage"]["seats"]) == (2, 2)
+    nobody = {"o": organization, "u": await robot_of(robot), "role": "OWNER"}
+    assert await refusal(owner.client, asks.SET_ROLE, nobody) == "NOT_FOUND"
+
+    looks = await owner.do(asks.CREATE_KEY, o=organization, role="VIEWER", scopes=["READ", "WRITE"])
+    viewer = Client(voicefx.server.url, http, token=looks["secret"])
+    assert await refusal(viewer, asks.PUBLISH, {"w": workflow}) == "FORBIDDEN"
+    listed = await owner.get(asks.KEYS, "organization.apiKeys.nodes", o=organization)
+    assert {one["role"] for one in listed} == {"MEMBER", "VIEWER"}
+    assert await member.get(asks.KEYS, "organization.apiKeys.nodes", o=organization) == []
+
+    rotated = await owner.do(asks.ROTATE_KEY, id=key)
+    async with asyncio.timeout(5):
+        while (await robot.post(asks.WHERE_KEY_ACTS)).status_code != 401:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    robot.token = rotated["secret"]
+    for one, code in ((member, "NOT_FOUND"), (people.outsider, "NOT_FOUND")):
+        assert await refusal(one.client, asks.REVOKE_KEY, {"id": key}) == code
+    async with robot.socket() as socket:
+        await socket.subscribe("organization", asks.WATCH_ORGANIZATION, {"id": organization})
+        assert (await socket.next("organization"))["type"] == "next"
+        revoked = time.monotonic()
+        await owner.do(asks.REVOKE_KEY, id=key)
+        with pytest.raises(ConnectionClosed):
+            await anything(socket)
+        assert time.monotonic() - revoked < 5
+    assert (await robot.post(asks.WHERE_KEY_ACTS)).status_code == 401
+
+    log = await owner.get(asks.LOG, "organization.auditLog.nodes", o=organization)
+    done = [(one["action"], one["actor"]) for one in reversed(log)]
+    email = owner.client.email
+    assert done[:1] == [("CREATE_ORGANIZATION", email)]
+    assert ("ACCEPT_INVITATION", member.client.email) in done
+    assert ("CREATE_WORKFLOW", "Dialler") in done
+    assert done[-1] == ("REVOKE_API_KEY", email)
+    for one in (member, people.outsider):
+        found = (await one.ask(asks.LOG, {"o": organization}))["organization"]
+        assert found in (None, {"auditLog": {"nodes": []}})
+
+
+async def anything(socket: Socket) -> None:
+    """Whatever comes, until the connection is closed."""
+    while True:
+        await socket.next("organization")
+
+
+MEMBERS = "query($o: ID!) { organization(id: $o) { members { totalCount } usage { seats } } }"
+
+
+async def robot_of(robot: Client) -> str:
+    """The user that a key acts as."""
+    found: str = (await robot.ask("{ viewer { id } }"))["viewer"]["id"]
+    return found
+
+
+async def test_an_organization_is_deleted_after_a_grace_with_its_keys(
+    voicefx: VoiceFX, people: People, http: httpx.AsyncClient
+) -> None:
+    owner, organization = people.owner, people.organization
+    made = await owner.do(asks.CREATE_KEY, o=organization, role="VIEWER", scopes=["READ"])
+    assert await refusal(people.member.client, asks.DELETE, {"o": organization}) == "FORBIDDEN"
+    assert await refusal(people.outsider.client, asks.DELETE, {"o": organization}) == "NOT_FOUND"
+    gone = {"o": organization, "name": "Late", "definition": DEFINITION, "key": "late"}
+    for _ in range(2):
+        assert (await owner.do(asks.DELETE, o=organization))["organization"]["deletesAt"]
+        assert await refusal(owner.client, asks.CREATE_WORKFLOW, gone) == "INVALID_STATE"
+        kept = await owner.do(asks.KEEP, o=organization)
+        assert kept["organization"] == {"deletesAt": None}
+    await owner.do(asks.CREATE_WORKFLOW, **gone)
+    await owner.do(asks.DELETE, o=organization)
+    key = Client(voicefx.server.url, http, token=made["secret"])
+    assert (await key.post(asks.WHERE_KEY_ACTS)).status_code == 200
+    await voicefx.owner(
+        "update organizations set deletes_at = now() where id = $1",
+        UUID(organization.partition("_")[2]),
+    )
+    await voicefx.due_now("erase_due_orgs")
+    async with asyncio.timeout(20):
+        while (await owner.ask(asks.STANDS, {"o": organization}))["organization"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        while (await key.post(asks.WHERE_KEY_ACTS)).status_code != 401:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def refusal(client: Client, text: str, given: dict[str, Any]) -> str:

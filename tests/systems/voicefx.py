@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 
+from db.core.queue import RUN_SCHEDULED
 from tests.fakes.stripe_billing import FakeBilling, stripe_billing
 from tests.running import RunningServer, run_command, running_server
 from tests.workflows import DEFINITION
@@ -100,6 +103,21 @@ RESUME_SUBSCRIPTION = """mutation($o: ID!) { resumeSubscription(input: {organiza
   subscription { cancelAtPeriodEnd } errors { code } } }"""
 PORTAL = """mutation($o: ID!) { createBillingPortal(input: {organizationId: $o}) {
   url errors { code } } }"""
+CREATE_KEY = """mutation($o: ID!, $role: OrganizationRole!, $scopes: [ApiKeyScope!]!) {
+  createOrganizationApiKey(input: {organizationId: $o, name: "Dialler", role: $role, scopes: $scopes}) {
+    secret apiKey { id role scopes organization { id } } errors { code path } } }"""
+ROTATE_KEY = """mutation($id: ID!) { rotateApiKey(input: {id: $id, overlapHours: 0}) {
+  secret apiKey { id } errors { code } } }"""
+REVOKE_KEY = """mutation($id: ID!) { revokeApiKey(input: {id: $id}) {
+  apiKey { revokedAt } errors { code } } }"""
+KEYS = "query($o: ID!) { organization(id: $o) { apiKeys { nodes { id role name } } } }"
+WHERE_KEY_ACTS = """{ viewer { email memberships { nodes { role organization { id } } } } }"""
+DELETE = """mutation($o: ID!) { deleteOrganization(input: {organizationId: $o}) {
+  organization { deletesAt } errors { code } } }"""
+KEEP = """mutation($o: ID!) { keepOrganization(input: {organizationId: $o}) {
+  organization { deletesAt } errors { code } } }"""
+LOG = """query($o: ID!) { organization(id: $o) { auditLog(first: 50) {
+  nodes { action actor userId subject role } } } }"""
 NOTICES = "{ viewer { notifications(first: 5) { nodes { titleKey } } } }"
 
 
@@ -115,6 +133,23 @@ class VoiceFX:
         done = run_command(self.server.data_directory, *arguments, COLUMNS="200")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    async def owner(self, statement: str, *values: Any) -> Any:
+        """Runs a statement as the operator, who has the database."""
+        connection = await asyncpg.connect(self.server.owner_url)
+        try:
+            return await connection.fetchval(statement, *values)
+        finally:
+            await connection.close()
+
+    async def due_now(self, work: str) -> None:
+        """Has a worker do what is scheduled for later, as if its time had come."""
+        await self.owner(
+            "insert into queue.pgqueuer (priority, entrypoint, payload, status)"
+            " values (10, $1, convert_to($2, 'UTF8'), 'queued')",
+            RUN_SCHEDULED,
+            json.dumps({"name": work}),
+        )
 
     async def told(self, http: httpx.AsyncClient) -> None:
         """Stripe delivers what happened there, each twice."""
