@@ -56,6 +56,7 @@ TABLES = {
     "cancelGeneration": "generations",
     "confirmEmail": "users",
     "createApiKey": "api_keys",
+    "createOrganizationApiKey": "api_keys",
     "createBillingPortal": "orders",
     "createSubscription": "provider_subscriptions",
     "previewPlanChange": "provider_subscriptions",
@@ -149,6 +150,7 @@ NOT_STORED = {
     ("confirmEmail", "email"),
     ("confirmEmail", "signUpToken"),
     ("createApiKey", "idempotencyKey"),
+    ("createOrganizationApiKey", "idempotencyKey"),
     ("createBillingPortal", "organizationId"),
     ("createBillingPortal", "returnUrl"),
     ("createSubscription", "organizationId"),
@@ -291,6 +293,8 @@ async def valid(
     inputs = {
         **CATALOG,
         "createApiKey": key,
+        "createOrganizationApiKey": key
+        | {"organizationId": f"organization_{await found_organization(owner, actor)}"},
         "createUser": {"email": f"given.{actor.user_id}@example.test"},
         "rotateApiKey": {"id": api_key["id"]},
         "beginPasskeyRegistration": {},

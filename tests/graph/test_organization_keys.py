@@ -10,7 +10,6 @@ import pytest
 
 from db.core.actor import Actor, KeyGrant, Scope
 from db.core.pool import Database
-
 from graph.shared.errors import RequestError
 
 from ..conftest import MakeUser
