@@ -132,6 +132,13 @@ class Settings(BaseSettings):
     twilio_from_number: str = ""
     twilio_voice_url: OptionalWebUrl = ""
     twilio_api_url: WebUrl = "https://api.twilio.com"
+    vonage_application_id: str = ""
+    vonage_private_key: SecretStr = SecretStr("")
+    vonage_signature_secret: SecretStr = SecretStr("")
+    vonage_from_number: str = ""
+    vonage_answer_url: OptionalWebUrl = ""
+    vonage_api_url: WebUrl = "https://api.nexmo.com"
+    vonage_usd_per_eur: Annotated[float, Field(gt=0, le=100)] = 1.0
     telephony_seed: str = "tallygraph"
     telephony_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
 
@@ -342,6 +349,22 @@ class Settings(BaseSettings):
         missing = [name for name, value in given.items() if not value]
         if missing and len(missing) < len(given):
             raise ValueError(f"Twilio needs {', '.join(missing)}, too; see .env.example")
+        return self
+
+    @model_validator(mode="after")
+    def _vonage_is_whole(self) -> Self:
+        given = {
+            "VONAGE_APPLICATION_ID": self.vonage_application_id,
+            "VONAGE_PRIVATE_KEY": self.vonage_private_key.get_secret_value(),
+            "VONAGE_SIGNATURE_SECRET": self.vonage_signature_secret.get_secret_value(),
+            "VONAGE_FROM_NUMBER": self.vonage_from_number,
+            "VONAGE_ANSWER_URL": self.vonage_answer_url,
+        }
+        missing = [name for name, value in given.items() if not value]
+        if missing and len(missing) < len(given):
+            raise ValueError(f"Vonage needs {', '.join(missing)}, too; see .env.example")
+        if not missing and self.twilio_account_sid:
+            raise ValueError("Calls go through Twilio or Vonage: leave out the settings of one")
         return self
 
     @model_validator(mode="after")

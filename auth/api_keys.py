@@ -207,7 +207,10 @@ class ApiKeys:
 
     def _actor(self, found: operations.FoundKey) -> Actor:
         rate = found.requests_per_minute or self._usual_rate
-        grant = KeyGrant(found.key_id, secret_id(found.secret_hash), found.scopes, rate)
+        is_of_organization = found.organization_id is not None
+        grant = KeyGrant(
+            found.key_id, secret_id(found.secret_hash), found.scopes, rate, is_of_organization
+        )
         expires_at = int(found.ends_at.timestamp()) if found.ends_at else 0
         return Actor("authenticated", found.user_id, expires_at=expires_at, grant=grant)
 

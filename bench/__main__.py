@@ -16,6 +16,7 @@ from bench.figures import Options, Round, speed
 from bench.measure import measure
 from bench.membership import MEMBERS, measure_membership
 from bench.memory import measure_memory
+from bench.organizations import measure_organizations
 from bench.report import show, write
 from bench.slow_clients import WITH, WITHOUT, measure_slow_clients
 from bench.workloads import NAMES, PEERS, TALLYGRAPH
@@ -161,6 +162,15 @@ def membership(context: typer.Context) -> None:
         f"Under Member it is {statistics.median(ratios):.2f}× as fast "
         f"({min(ratios):.2f}–{max(ratios):.2f}); the goal is 0.9×"
     )
+
+
+@app.command("organizations")
+def organizations(context: typer.Context) -> None:
+    """Workflows under row-level security, and made with limits, beside the same without."""
+    found = asyncio.run(measure_organizations(context.obj, say))
+    console.print()
+    for one in found:
+        console.print(str(one))
 
 
 if __name__ == "__main__":

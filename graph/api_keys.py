@@ -1,4 +1,4 @@
-"""API keys in the schema: made, listed, rotated and revoked by the user whom they act as."""
+"""API keys in the schema: made, listed, rotated and revoked by their user or organization."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from graph.engine.declare import (
     connection,
     global_id,
     mutation,
+    related_row,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome
 from graph.engine.extending import extend
+from graph.organizations import Organization, OrganizationRole
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Node, noted_uuid, uuid_from_global_id
@@ -39,17 +41,18 @@ class ApiKeyScope(Enum):
     READ = strawberry.enum_value("READ", description="Queries and subscriptions, as its user.")
     WRITE = strawberry.enum_value(
         "WRITE",
-        description="Mutations on profiles, uploads, generations, credits and notifications. Not "
-        "those on accounts, sessions, API keys and organizations, nor those for admins.",
+        description="Mutations on profiles, uploads, generations, credits and notifications; of an "
+        "organization's key, on its workflows, calls and campaigns. Not those on accounts, "
+        "sessions, API keys and members, nor those for admins.",
     )
 
 
 @backed_by(tables.ApiKey, prefix="apiKey")
 class ApiKey(Node):
-    """A secret with which a server or a bot acts as its user, within its scopes."""
+    """A secret with which a server or a bot acts, as a user or in an organization."""
 
     id: strawberry.ID = global_id()
-    name: str = column(description="What its user calls it.")
+    name: str = column(description="What its owner calls it.")
     prefix: str = column(
         description="The 8 characters behind `tgk_` in its secret, to tell keys apart by."
     )
@@ -67,6 +70,13 @@ class ApiKey(Node):
     previous_expires_at: datetime | None = column(description="Until when that secret works.")
     revoked_at: datetime | None = column(description="When it was ended; null while it works.")
 
+    role: OrganizationRole | None = column(
+        description="What it is in its organization; null for a user's."
+    )
+    organization: Organization | None = related_row(
+        "organization_id", description="Whose it is and where alone it acts; null for a user's."
+    )
+
     @computed("requests_per_minute", description="How many requests it may make in a minute.")
     def requests_per_minute(self: Any) -> int:
         """The operator's word on this key, else the setting."""
@@ -80,6 +90,17 @@ extend(
         NEWEST_FIRST,
         only=lambda key: key.c.revoked_at.is_(None),
         description="The user's API keys that were not revoked, newest first.",
+    ),
+)
+extend(
+    Organization,
+    api_keys=connection(
+        ApiKey,
+        NEWEST_FIRST,
+        key="organization_id",
+        only=lambda key: key.c.revoked_at.is_(None),
+        description="Its API keys that were not revoked, newest first. Empty for who is neither "
+        "owner nor admin.",
     ),
 )
 
@@ -97,6 +118,16 @@ class CreateApiKeyInput:
         default=None,
         description="Same key, same input: the same API key and secret again. 1 to 255 characters, "
         "kept 30 days. Null is as good as leaving it out.",
+    )
+
+
+@strawberry.input(description="A new API key of an organization.")
+class CreateOrganizationApiKeyInput(CreateApiKeyInput):
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+    role: OrganizationRole = strawberry.field(
+        default=OrganizationRole.MEMBER,
+        description="What it may do there: ADMIN, MEMBER or VIEWER. Owners give any of these, "
+        "admins those below their own.",
     )
 
 
@@ -125,7 +156,9 @@ class RevokeApiKeyInput:
     id: strawberry.ID = strawberry.field(description="The key's global id.")
 
 
-@strawberry.type(description="Result of `createApiKey` and `rotateApiKey`.")
+@strawberry.type(
+    description="Result of `createApiKey`, `createOrganizationApiKey` and `rotateApiKey`."
+)
 class ApiKeySecretPayload(MutationPayload):
     secret: str | None = strawberry.field(
         description="Send it as `Authorization: Bearer …`. It is shown this once; null on errors."
@@ -149,6 +182,27 @@ async def create_api_key(context: Context, input: CreateApiKeyInput) -> Outcome:
         prefix=secret.prefix,
         secret_hash=secret.hash,
         device=device_name(context.user_agent),
+    )
+    return Outcome(command, {"api_key": RESULT}, {"secret": secret.text})
+
+
+async def create_organization_api_key(
+    context: Context, input: CreateOrganizationApiKeyInput
+) -> Outcome:
+    """Makes an API key of an organization."""
+    problems = Problems()
+    secret = _new_secret(context, "create-for-organization", input.idempotency_key)
+    path = ("input", "organizationId")
+    command = operations.create_for_organization(
+        problems,
+        noted_uuid(problems, input.organization_id, "organization", *path),
+        role=input.role.name,
+        name=input.name,
+        scopes=[Scope(scope.name) for scope in input.scopes],
+        expires_at=input.expires_at,
+        idempotency_key=input.idempotency_key,
+        prefix=secret.prefix,
+        secret_hash=secret.hash,
     )
     return Outcome(command, {"api_key": RESULT}, {"secret": secret.text})
 
@@ -198,18 +252,34 @@ class ApiKeysMutation:
         description="Make an API key that acts as the caller within its scopes. Not for guests. At "
         "most 50 work at a time. Its secret is shown in this answer only.",
     )
+    create_organization_api_key: ApiKeySecretPayload | None = mutation(
+        create_organization_api_key,
+        CreateOrganizationApiKeyInput,
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+        ),
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
+        description="Make an API key that acts in an organization and nowhere else, in its role "
+        "and within its scopes. It stays when who made it leaves, takes no seat, and ends with the "
+        "organization. For owners and admins. At most 50 work at a time. Its secret is shown in "
+        "this answer only.",
+    )
     rotate_api_key: ApiKeySecretPayload | None = mutation(
         rotate_api_key,
         RotateApiKeyInput,
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.IDEMPOTENCY_CONFLICT),
         demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
-        description="Give an API key another secret. The one before works for some hours more, so "
-        "that servers can change over.",
+        description="Give an API key another secret, one's own or one of the organization. The one "
+        "before works for some hours more, so that servers can change over.",
     )
     revoke_api_key: ApiKeyPayload | None = mutation(
         revoke_api_key,
         RevokeApiKeyInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="End an API key with all its secrets, on every node and in open subscriptions "
+        description="End an API key, one's own or one of the organization, with all its secrets, "
+        "on every node and in open subscriptions "
         "within 5 seconds. Ending it again changes nothing.",
     )

@@ -363,6 +363,7 @@ class CampaignsMutation:
             ErrorCode.EMPTY_FILE,
             ErrorCode.LIMIT_EXCEEDED,
         ),
+        for_organization_keys=True,
         description="Announce a CSV file of contacts and get a signed URL to PUT it to. Lists are "
         "kept for 30 days.",
     )
@@ -378,6 +379,7 @@ class CampaignsMutation:
             ErrorCode.IDEMPOTENCY_CONFLICT,
             ErrorCode.PLAN_LIMIT_REACHED,
         ),
+        for_organization_keys=True,
         description="Make a campaign: a published workflow that calls everybody on a list. It "
         "begins with `startCampaign`. For all members but viewers, as are the steps below.",
     )
@@ -385,24 +387,28 @@ class CampaignsMutation:
         start_campaign,
         StartCampaignInput,
         errors=_MOVING,
+        for_organization_keys=True,
         description="Have it read its contacts, each row judged by itself, then call them.",
     )
     pause_campaign: CampaignPayload | None = mutation(
         pause_campaign,
         PauseCampaignInput,
         errors=_MOVING,
+        for_organization_keys=True,
         description="Let no further call begin. Those under way go on.",
     )
     resume_campaign: CampaignPayload | None = mutation(
         resume_campaign,
         ResumeCampaignInput,
         errors=_MOVING,
+        for_organization_keys=True,
         description="Go on with a paused campaign.",
     )
     cancel_campaign: CampaignPayload | None = mutation(
         cancel_campaign,
         CancelCampaignInput,
         errors=_MOVING,
+        for_organization_keys=True,
         description="Call it off for good. Calls under way go on.",
     )
 

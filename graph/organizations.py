@@ -10,6 +10,7 @@ from uuid import UUID
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column
 
+from auth.demands import FRESH_SIGN_IN, STRONG_SIGN_IN
 from auth.invitations import invitation_tokens
 from db.core.errors import ErrorCode, Problems, not_found
 from db.organizations import operations, tables
@@ -116,10 +117,14 @@ class Organization(Node):
     name: str = column(description="1 to 100 characters.")
     created_at: datetime = column(description="When it was made.")
     updated_at: datetime = column(description="When its name, members or invitations changed.")
+    deletes_at: datetime | None = column(
+        description="When it goes with all that it has; null while it stays."
+    )
     members: Connection[OrganizationMember] = connection(
         OrganizationMember,
         ("joined_at", "id"),
         key="organization_id",
+        only=lambda member: ~member.c.is_robot,
         description="Its members, those who joined first at the top.",
     )
     invitations: Connection[OrganizationInvitation] = connection(
@@ -211,6 +216,16 @@ class TransferOwnershipInput:
 
 @strawberry.input(description="An organization.")
 class LeaveOrganizationInput:
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+
+
+@strawberry.input(description="An organization to delete.")
+class DeleteOrganizationInput:
+    organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
+
+
+@strawberry.input(description="An organization to keep.")
+class KeepOrganizationInput:
     organization_id: strawberry.ID = strawberry.field(description="The organization's global id.")
 
 
@@ -325,6 +340,20 @@ async def leave_organization(context: Context, input: LeaveOrganizationInput) ->
     return Outcome(operations.leave(_organization_id(input.organization_id)))
 
 
+async def delete_organization(context: Context, input: DeleteOrganizationInput) -> Outcome:
+    """Has an organization deleted."""
+    context.signed_in()
+    command = operations.delete(_organization_id(input.organization_id))
+    return Outcome(command, {"organization": RESULT})
+
+
+async def keep_organization(context: Context, input: KeepOrganizationInput) -> Outcome:
+    """Takes the deletion back."""
+    context.signed_in()
+    command = operations.keep(_organization_id(input.organization_id))
+    return Outcome(command, {"organization": RESULT})
+
+
 async def select_organization(context: Context, input: SelectOrganizationInput) -> Outcome:
     """Sets which organization the caller works in."""
     context.signed_in()
@@ -375,9 +404,30 @@ class OrganizationsMutation:
     accept_invitation: OrganizationPayload | None = mutation(
         accept_invitation,
         AcceptInvitationInput,
-        errors=(ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED, ErrorCode.PLAN_LIMIT_REACHED),
+        errors=(
+            ErrorCode.NOT_FOUND,
+            ErrorCode.INVALID_STATE,
+            ErrorCode.LIMIT_EXCEEDED,
+            ErrorCode.PLAN_LIMIT_REACHED,
+        ),
         description="Become a member. The caller's account has the address that was invited. "
         "Accepting again changes nothing more. The organization's plan has a seat for it.",
+    )
+    delete_organization: OrganizationPayload | None = mutation(
+        delete_organization,
+        DeleteOrganizationInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
+        description="Have an organization deleted with all that it has, in 30 days. Until then its "
+        "campaigns are paused and nothing new begins in it. Its subscription ends with it. For "
+        "owners.",
+    )
+    keep_organization: OrganizationPayload | None = mutation(
+        keep_organization,
+        KeepOrganizationInput,
+        errors=(ErrorCode.NOT_FOUND,),
+        description="Keep an organization that was to be deleted; its campaigns stay paused. For "
+        "owners.",
     )
     set_member_role: MemberPayload | None = mutation(
         set_member_role,

@@ -145,6 +145,7 @@ class RunsMutation:
             ErrorCode.IDEMPOTENCY_CONFLICT,
             ErrorCode.PLAN_LIMIT_REACHED,
         ),
+        for_organization_keys=True,
         description="Have a published workflow call a number. For all members but viewers. It "
         "waits for a free line: an organization makes 20 calls at once.",
     )

@@ -251,7 +251,13 @@ class WorkflowsMutation:
     create_workflow: WorkflowPayload | None = mutation(
         create_workflow,
         CreateWorkflowInput,
-        errors=(*_CHANGING, ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.PLAN_LIMIT_REACHED),
+        errors=(
+            *_CHANGING,
+            ErrorCode.INVALID_STATE,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            ErrorCode.PLAN_LIMIT_REACHED,
+        ),
+        for_organization_keys=True,
         description="Make a workflow, a draft until it is published. For all members but viewers. "
         "What is wrong with its definition is refused with the path of the node or edge.",
     )
@@ -259,6 +265,7 @@ class WorkflowsMutation:
         update_workflow,
         UpdateWorkflowInput,
         errors=(*_CHANGING, ErrorCode.INVALID_STATE),
+        for_organization_keys=True,
         description="Change a workflow. A definition that was saved before is that version again, "
         "and current. Calls under way keep theirs.",
     )
@@ -266,24 +273,28 @@ class WorkflowsMutation:
         publish_workflow,
         PublishWorkflowInput,
         errors=_MOVING,
+        for_organization_keys=True,
         description="Let calls and campaigns use a draft.",
     )
     archive_workflow: WorkflowPayload | None = mutation(
         archive_workflow,
         ArchiveWorkflowInput,
         errors=_MOVING,
+        for_organization_keys=True,
         description="Put a workflow away. Calls under way go on; no other begins.",
     )
     restore_workflow: WorkflowPayload | None = mutation(
         restore_workflow,
         RestoreWorkflowInput,
         errors=(*_MOVING, ErrorCode.PLAN_LIMIT_REACHED),
+        for_organization_keys=True,
         description="Bring an archived workflow back to where it was. The plan counts it again.",
     )
     validate_workflow: ValidateWorkflowPayload | None = mutation(
         validate_workflow,
         ValidateWorkflowInput,
         errors=(),
+        for_organization_keys=True,
         description="Look at a definition and tell everything that is wrong with it; nothing is "
         "saved.",
     )

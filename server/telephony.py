@@ -1,26 +1,24 @@
-"""`POST /telephony/twilio/{run}`: how calls go on, as Twilio tells it."""
+"""`POST /telephony/{twilio|vonage}/{run}`: how calls go on, as their provider tells it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from db.core.errors import DomainError, ErrorCode, bad_input
+from db.runs import twilio, vonage
 from db.runs.operations import report_call
-from db.runs.twilio import (
-    SIGNATURE_HEADER,
-    callback_url,
-    is_genuine,
-    report_of,
-    told_by_form,
-)
+from db.runs.reports import CallReport
 from graph.shared.errors import domain_error, top_level
 from server.services import Services
+from settings import Settings
 
 BODY_TIMEOUT_SECONDS = 10.0
 BODY_LIMIT_BYTES = 65_536
@@ -40,12 +38,15 @@ _FORGED = DomainError(ErrorCode.INVALID_CREDENTIALS, "The signature of this call
 
 def routes(services: Services) -> list[Route]:
     """The routes of callbacks."""
-    receive = TwilioCallbacks(services).receive
-    return [Route("/telephony/twilio/{run:uuid}", receive, methods=["POST"])]
+    takes = {"twilio": TwilioCallbacks(services), "vonage": VonageCallbacks(services)}
+    return [
+        Route(f"/telephony/{name}/{{run:uuid}}", one.receive, methods=["POST"])
+        for name, one in takes.items()
+    ]
 
 
-class TwilioCallbacks:
-    """Takes callbacks; nothing of one is looked at before its signature."""
+class Callbacks:
+    """Takes callbacks of one provider; nothing of one is looked at before its signature."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -66,15 +67,10 @@ class TwilioCallbacks:
 
     async def _take(self, request: Request, run_id: UUID) -> None:
         settings = self._services.settings
-        token = settings.twilio_auth_token.get_secret_value()
-        if not token:
+        if not self.secret(settings):
             raise _UNKNOWN
-        form = await _form(request)
-        given = request.headers.get(SIGNATURE_HEADER, "")
-        if not is_genuine(token, callback_url(settings, run_id), form, given):
-            raise _FORGED
-        fields = dict(form)
-        report, call_id = report_of(told_by_form(fields)), fields.get("CallSid")
+        body = await _body(request)
+        report, call_id = self.read(settings, run_id, request.headers, body)
         if report is None or not call_id:
             return
         seconds, reason = report.duration_seconds, report.reason
@@ -82,9 +78,63 @@ class TwilioCallbacks:
         if await report_call(database, run_id, call_id, report.status, seconds, reason):
             self._services.wake()
 
+    def secret(self, settings: Settings) -> str:
+        """What callbacks are signed with; empty where the provider is not set up."""
+        raise NotImplementedError
 
-async def _form(request: Request) -> list[tuple[str, str]]:
-    """The fields of the whole body, given up at the first byte over the limit."""
+    def read(
+        self, settings: Settings, run_id: UUID, headers: Mapping[str, str], body: bytes
+    ) -> tuple[CallReport | None, str | None]:
+        """What a genuine callback tells, and of which call; refuses a forged one."""
+        raise NotImplementedError
+
+
+class TwilioCallbacks(Callbacks):
+    """Forms, with a signature over the URL and their fields."""
+
+    def secret(self, settings: Settings) -> str:
+        """The account's token."""
+        return settings.twilio_auth_token.get_secret_value()
+
+    def read(
+        self, settings: Settings, run_id: UUID, headers: Mapping[str, str], body: bytes
+    ) -> tuple[CallReport | None, str | None]:
+        """By the form's fields."""
+        form = _form(body)
+        given = headers.get(twilio.SIGNATURE_HEADER, "")
+        url = twilio.callback_url(settings, run_id)
+        if not twilio.is_genuine(self.secret(settings), url, form, given):
+            raise _FORGED
+        fields = dict(form)
+        return twilio.report_of(twilio.told_by_form(fields)), fields.get("CallSid")
+
+
+class VonageCallbacks(Callbacks):
+    """JSON, with a signed token that names its hash."""
+
+    def secret(self, settings: Settings) -> str:
+        """The account's signature secret."""
+        return settings.vonage_signature_secret.get_secret_value()
+
+    def read(
+        self, settings: Settings, run_id: UUID, headers: Mapping[str, str], body: bytes
+    ) -> tuple[CallReport | None, str | None]:
+        """By the event's fields; which run it is of stands in the address alone."""
+        del run_id
+        if not vonage.is_genuine(self.secret(settings), headers.get("authorization", ""), body):
+            raise _FORGED
+        try:
+            told = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise bad_input("A callback is JSON in UTF-8.") from None
+        if not isinstance(told, dict):
+            raise bad_input("A callback is a JSON object.")
+        call_id = told.get("uuid")
+        return vonage.report_of(told), call_id if isinstance(call_id, str) else None
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, given up at the first byte over the limit."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
@@ -93,9 +143,13 @@ async def _form(request: Request) -> list[tuple[str, str]]:
                 if len(body) > BODY_LIMIT_BYTES:
                     message = f"A callback has at most {BODY_LIMIT_BYTES} bytes."
                     raise DomainError(ErrorCode.LIMIT_EXCEEDED, message)
-        text = body.decode()
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
     except TimeoutError:
         raise bad_input("The bytes stopped coming; send them again.") from None
+    return bytes(body)
+
+
+def _form(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
     except ValueError:
         raise bad_input("A callback is a form in UTF-8.") from None

@@ -276,7 +276,10 @@ class RefreshToken(Base):
 
 
 class SignUpTerms(Base):
-    """What a new user gets; one row, loaded by the product's seed."""
+    """What a new user gets; one row, loaded by the product's seed.
+
+    With `founds_organization`, whoever becomes a member owns a first organization.
+    """
 
     __tablename__ = "sign_up_terms"
 
@@ -284,6 +287,7 @@ class SignUpTerms(Base):
     bonus_credits: Mapped[int]
     anonymous_bonus_credits: Mapped[int]
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
+    founds_organization: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         CheckConstraint("id = 1", name="single_row"),
@@ -348,6 +352,9 @@ class AuditEntry(Base):
     triggers = (
         "show_audit_subject before insert on audit_log for each row when (new.subject is null)"
         " execute function app.show_audit_subject()",
+        "note_for_organization after insert on audit_log for each row"
+        " when (starts_with(new.detail ->> 'organization', 'organization_'))"
+        " execute function app.note_for_organization()",
         "forget_audited_person before update on audit_log for each row"
         " when (new.user_id is null and old.user_id is not null)"
         " execute function app.forget_audited_person()",

@@ -1,12 +1,15 @@
 -- API keys: how they are made, rotated and ended, and how every process learns that a secret has ended.
 
--- Notes what happened to a key of the caller's; `place` has the network and the device that asked for it.
+-- Notes what happened to a key of the caller's or of their organization's; `place` has the network and the device
+-- that asked for it.
 create or replace function app.note_api_key(action text, key_id uuid, place jsonb, detail jsonb default '{}')
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     insert into public.audit_log (user_id, action, detail, network, device)
-    values (app.user_id(), note_api_key.action, note_api_key.detail || jsonb_build_object('api_key', 'apiKey_' || key_id),
+    values (app.user_id(), note_api_key.action, note_api_key.detail || jsonb_build_object('api_key', 'apiKey_' || key_id)
+            || (select jsonb_strip_nulls(jsonb_build_object('organization', 'organization_' || k.organization_id))
+                from public.api_keys k where k.id = key_id),
             place ->> 'network', place ->> 'device');
 end;
 $$;
@@ -83,6 +86,29 @@ begin
 end;
 $$;
 
+-- A key that the caller may change, locked: their own, or one of an organization in which their role is above the
+-- key's. NOT_FOUND for any other.
+create or replace function app.enter_api_key(wanted uuid) returns public.api_keys
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    actor_id uuid := app.required_user_id();
+    known public.api_keys;
+begin
+    select * into known from public.api_keys k
+    where k.id = wanted and (k.organization_id is null and k.user_id = actor_id or exists (
+        select from public.organization_members m
+        where m.organization_id = k.organization_id and m.user_id = actor_id and m.role in ('OWNER', 'ADMIN')));
+    if not found then
+        perform app.refuse('NOT_FOUND', 'There is no such API key.', '{"path": ["input", "id"]}');
+    end if;
+    if known.organization_id is not null then
+        perform app.require_rank_above(app.enter_organization(known.organization_id), known.role);
+    end if;
+    select * into known from public.api_keys k where k.id = wanted for update;
+    return known;
+end;
+$$;
+
 -- Gives a key of the caller's another secret and returns the key. The secret before it works for the
 -- overlap, the one before that no longer. The same idempotency key does it once.
 create or replace function app.rotate_api_key(
@@ -92,13 +118,11 @@ create or replace function app.rotate_api_key(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
-    known public.api_keys;
+    known public.api_keys := app.enter_api_key(wanted);
     keeps_old boolean := overlap > interval '0';
     fingerprint bytea := sha256(convert_to(jsonb_build_array(wanted, overlap, ends_at)::text, 'UTF8'));
 begin
-    select * into known from public.api_keys k
-    where k.id = wanted and k.user_id = actor_id and k.revoked_at is null for update;
-    if known.id is null then
+    if known.id is null or known.revoked_at is not null then
         perform app.refuse('NOT_FOUND', 'There is no such API key.', '{"path": ["input", "id"]}');
     end if;
     if app.remembered_api_key('rotate_api_key', idempotency_key, fingerprint, key_prefix) is not null then
@@ -123,18 +147,17 @@ begin
 end;
 $$;
 
--- Ends a key of the caller's and returns it; ending it twice changes nothing.
+-- Ends a key of the caller's, or of their organization's, and returns it; ending it twice changes nothing. The robot
+-- of an organization's key is no member from then on.
 create or replace function app.revoke_api_key(wanted uuid, place jsonb) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    actor_id uuid := app.required_user_id();
+    known public.api_keys := app.enter_api_key(wanted);
 begin
-    update public.api_keys k set revoked_at = clock_timestamp()
-    where k.id = wanted and k.user_id = actor_id and k.revoked_at is null;
-    if found then
+    if known.revoked_at is null then
+        update public.api_keys k set revoked_at = clock_timestamp() where k.id = wanted;
+        delete from public.organization_members m where m.user_id = known.user_id and m.is_robot;
         perform app.note_api_key('revoke_api_key', wanted, place);
-    elsif not exists (select from public.api_keys k where k.id = wanted and k.user_id = actor_id) then
-        perform app.refuse('NOT_FOUND', 'There is no such API key.', '{"path": ["input", "id"]}');
     end if;
     return wanted;
 end;
@@ -171,8 +194,17 @@ begin
 end;
 $$;
 
+-- Trigger: the robot of an organization's key goes with it.
+create or replace function app.remove_robot() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from public.users u where u.id = old.user_id;
+    return null;
+end;
+$$;
+
 revoke execute on function
-    app.note_api_key(text, uuid, jsonb, jsonb), app.remembered_api_key(text, text, bytea, text),
+    app.enter_api_key(uuid), app.remove_robot(), app.note_api_key(text, uuid, jsonb, jsonb), app.remembered_api_key(text, text, bytea, text),
     app.create_api_key(text, text, bytea, text[], timestamptz, text, text, jsonb),
     app.rotate_api_key(uuid, text, bytea, interval, timestamptz, text, jsonb),
     app.revoke_api_key(uuid, jsonb), app.record_ended_secrets(), app.end_api_keys()

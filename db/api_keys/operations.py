@@ -32,6 +32,19 @@ _CREATE = SqlFunction[UUID](
     device="text",
     place="jsonb",
 )
+_CREATE_FOR_ORGANIZATION = SqlFunction[UUID](
+    "app.create_organization_key",
+    "uuid",
+    wanted="uuid",
+    key_role="text",
+    key_name="text",
+    key_prefix="text",
+    key_hash="bytea",
+    key_scopes="text[]",
+    ends_at="timestamp with time zone",
+    idempotency_key="text",
+    place="jsonb",
+)
 _ROTATE = SqlFunction[UUID](
     "app.rotate_api_key",
     "uuid",
@@ -46,7 +59,8 @@ _ROTATE = SqlFunction[UUID](
 _REVOKE = SqlFunction[UUID]("app.revoke_api_key", "uuid", wanted="uuid", place="jsonb")
 
 _FIND = """
-select k.id, k.user_id, k.scopes, k.requests_per_minute, found.secret_hash, found.ends_at
+select k.id, k.user_id, k.organization_id, k.scopes, k.requests_per_minute, found.secret_hash,
+       found.ends_at
 from api_keys k
 join users u on u.id = k.user_id
 cross join lateral (
@@ -61,10 +75,12 @@ where (k.prefix = $1 or k.previous_prefix = $1) and k.revoked_at is null and u.s
 # The first use in a day is noted for the key's user, too.
 _NOTE_KEYS = text("""
     with used as (
-        select k.id, k.user_id, k.last_used_at from api_keys k where k.id = any(:ids) for update
+        select k.id, k.user_id, k.organization_id, k.last_used_at
+        from api_keys k where k.id = any(:ids) for update
     ), noted as (
         insert into audit_log (user_id, action, detail)
-        select u.user_id, 'api_key_used', jsonb_build_object('api_key', 'apiKey_' || u.id)
+        select u.user_id, 'api_key_used', jsonb_strip_nulls(jsonb_build_object(
+            'api_key', 'apiKey_' || u.id, 'organization', 'organization_' || u.organization_id))
         from used u where coalesce(u.last_used_at < now() - interval '1 day', true)
     )
     update api_keys k set last_used_at = clock_timestamp() from used u where k.id = u.id
@@ -77,6 +93,7 @@ class FoundKey:
 
     key_id: UUID
     user_id: UUID
+    organization_id: UUID | None
     secret_hash: bytes
     scopes: frozenset[Scope]
     requests_per_minute: int | None
@@ -107,6 +124,41 @@ def create(
             ends_at=expires_at,
             idempotency_key=idempotency_key,
             device=device,
+            place=audited_place(),
+        )
+    )
+
+
+def create_for_organization(
+    problems: Problems,
+    organization_id: UUID,
+    *,
+    role: str,
+    name: str,
+    scopes: Collection[Scope],
+    expires_at: datetime | None,
+    idempotency_key: str | None,
+    prefix: str,
+    secret_hash: bytes,
+) -> PythonCommand[UUID]:
+    """Makes a key of an organization; gives it.
+
+    What is wrong is told together with the `problems` found before.
+    """
+    problems.add(problems_of_api_key(name, scopes, expires_at, datetime.now(UTC)))
+    if idempotency_key is not None:
+        problems.add(problems_of_key(idempotency_key))
+    problems.refuse()
+    return _without_payload(
+        _CREATE_FOR_ORGANIZATION(
+            wanted=organization_id,
+            key_role=role,
+            key_name=name.strip(),
+            key_prefix=prefix,
+            key_hash=secret_hash,
+            key_scopes=sorted(set(scopes)),
+            ends_at=expires_at,
+            idempotency_key=idempotency_key,
             place=audited_place(),
         )
     )
@@ -166,6 +218,7 @@ async def find(database: Database, prefix: str) -> FoundKey | None:
     return FoundKey(
         row["id"],
         row["user_id"],
+        row["organization_id"],
         row["secret_hash"],
         frozenset(map(Scope, row["scopes"])),
         row["requests_per_minute"],

@@ -1,4 +1,4 @@
-"""API keys of users, for their servers and bots."""
+"""API keys of users and organizations, for their servers and bots."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, Owner
+from db.core.access import Access, AnyOf, Member, Owner
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.lifecycles import State, set_once
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
+from db.organizations.tables import MANAGERS
 
 
 class ApiKeyStatus(State):
@@ -35,6 +36,9 @@ class ApiKeyStatus(State):
 class ApiKey(Base):
     """A secret that acts as its user, within its scopes. Only the SHA-256 of it is kept.
 
+    An organization's key acts as a robot: a user whom nobody signs in as, made with the key and a
+    member of that organization alone, in the key's `role`. It goes with the key.
+
     `prefix` is the part of the secret that finds the row and that people tell keys apart by. The
     secret before the last rotation works until `previous_expires_at`. The first 16 bytes of a hash
     name the secret in `deleted_sessions`, where every process learns that it has ended.
@@ -44,6 +48,10 @@ class ApiKey(Base):
 
     id: Mapped[UuidKey]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    organization_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    role: Mapped[str | None]
     name: Mapped[str]
     prefix: Mapped[str]
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
@@ -62,12 +70,18 @@ class ApiKey(Base):
         CheckConstraint("length(name) between 1 and 100", name="name"),
         CheckConstraint("scopes <@ array['READ', 'WRITE'] and scopes <> '{}'", name="scopes"),
         CheckConstraint("requests_per_minute > 0", name="requests_per_minute"),
+        CheckConstraint(
+            "(organization_id is null) = (role is null)"
+            " and coalesce(role in ('ADMIN', 'MEMBER', 'VIEWER'), true)",
+            name="role",
+        ),
         Index("uq_api_keys_prefix", "prefix", unique=True),
         Index("uq_api_keys_previous_prefix", "previous_prefix", unique=True),
         Index("ix_api_keys_user_id", "user_id", "created_at", "id"),
+        Index("ix_api_keys_organization_id", "organization_id", "created_at", "id"),
     )
     access = Access(
-        read=Owner(),
+        read=AnyOf(Owner(), Member("organization_id", MANAGERS)),
         hidden=("secret_hash", "previous_secret_hash"),
         service=("SELECT", "UPDATE", "DELETE"),
     )
@@ -78,8 +92,12 @@ class ApiKey(Base):
     triggers = (
         "record_ended_secrets after update or delete on api_keys"
         " for each row execute function app.record_ended_secrets()",
+        "remove_robot after delete on api_keys for each row when (old.organization_id is not null)"
+        " execute function app.remove_robot()",
     )
-    quota = Bound("A user has at most 50 that work, and 200 with those that ended lately.")
+    quota = Bound(
+        "A user or an organization has at most 50 that work, and 200 with those that ended lately."
+    )
     # Longer than anybody wonders what a revoked or an expired key was.
     expiries = (
         Expiry(

@@ -132,6 +132,12 @@ class AuditAction(State):
     CHANGE_SUBSCRIPTION = "change_subscription", "A subscription of an organization was changed."
     CANCEL_SUBSCRIPTION = "cancel_subscription", "A subscription of an organization was cancelled."
     RESUME_SUBSCRIPTION = "resume_subscription", "A subscription of an organization goes on."
+    SET_USAGE_RESET_DAY = (
+        "set_usage_reset_day",
+        "The day on which an organization's calls are counted from zero was set by the operator.",
+    )
+    DELETE_ORGANIZATION = "delete_organization", "The deletion of an organization was asked for."
+    KEEP_ORGANIZATION = "keep_organization", "The deletion of an organization was taken back."
     TRANSFER_OWNERSHIP = "transfer_ownership", "An organization was given to another owner."
 
     RETRY_JOB = "retry_job", "A job that had been given up was tried again."

@@ -78,6 +78,15 @@ begin
 end;
 $$;
 
+-- Trigger: a campaign that is over gives its place in the plan back.
+create or replace function app.release_campaign() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.release_plan_limit(new.organization_id, 'CAMPAIGNS');
+    return null;
+end;
+$$;
+
 -- Puts what a campaign does next in line: reading its contacts, or calling.
 create or replace function app.enqueue_campaign(wanted uuid, status text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -223,7 +232,7 @@ begin
 end;
 $$;
 
-revoke execute on function app.create_contact_list(uuid, bigint), app.note_campaign(uuid, text),
+revoke execute on function app.release_campaign(), app.create_contact_list(uuid, bigint), app.note_campaign(uuid, text),
     app.create_campaign(uuid, uuid, jsonb, text), app.enqueue_campaign(uuid, text), app.move_campaign(uuid, text),
     app.cancel_contacts(uuid), app.show_progress(uuid), app.keep_contacts(uuid, jsonb, jsonb),
     app.finish_sync(uuid, integer, text) from public;

@@ -178,6 +178,11 @@ class Campaign(Base):
         },
     )
     watch = Watch("campaign.updated", inserts=False)
+    triggers = (
+        "release_campaign after update on campaigns for each row"
+        " when (old.ended_at is null and new.ended_at is not null)"
+        " execute function app.release_campaign()",
+    )
     on_erase = Keep("The organization's; it goes with it.", ())
     export = NotExported("The organization's.")
     quota = Bound("An organization has at most 1,000, or what its plan allows.")

@@ -19,12 +19,16 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
-    """What an API key lets its bearer do; `secret_id` names the secret that was sent."""
+    """What an API key lets its bearer do; `secret_id` names the secret that was sent.
+
+    A key of an organization does what is open to those, and a user's what is open to users'.
+    """
 
     key_id: UUID
     secret_id: UUID
     scopes: frozenset[Scope]
     requests_per_minute: int
+    is_of_organization: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,9 @@ begin
         perform app.grant_credits(new_user_id, 'SIGNUP_BONUS', bonus);
     end if;
     update public.users u set plan_id = terms.plan_id where u.id = new_user_id and u.plan_id is null;
+    if not guest and terms.founds_organization then
+        perform app.found_first_organization(new_user_id);
+    end if;
     return greatest(bonus, 0);
 end;
 $$;

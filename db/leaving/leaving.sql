@@ -11,9 +11,10 @@ begin
                    where m.user_id = leaving and m.role = 'OWNER')
     order by o.id for no key update;
     if exists (
-        select from public.organization_members own where own.user_id = leaving and own.role = 'OWNER'
+        select from public.organization_members own join public.organizations o on o.id = own.organization_id
+        where own.user_id = leaving and own.role = 'OWNER' and o.deletes_at is null
         and exists (select from public.organization_members m
-                    where m.organization_id = own.organization_id and m.user_id <> leaving)
+                    where m.organization_id = own.organization_id and m.user_id <> leaving and not m.is_robot)
         and not exists (select from public.organization_members m
                         where m.organization_id = own.organization_id and m.user_id <> leaving
                         and m.role = 'OWNER')) then

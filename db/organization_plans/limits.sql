@@ -47,7 +47,8 @@ $$;
 create or replace function app.plan_usage(wanted uuid, limited_kind text, reset_day integer) returns integer
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case when limited_kind = 'SEATS' then (
-            select count(*)::integer from public.organization_members m where m.organization_id = wanted)
+            select count(*)::integer from public.organization_members m
+            where m.organization_id = wanted and not m.is_robot)
         else coalesce((
             select u.used from public.organization_usage u
             where u.organization_id = wanted and u.kind = limited_kind
@@ -100,6 +101,7 @@ begin
         perform from public.organizations o where o.id = wanted for no key update;
     end if;
     select * into organization from public.organizations o where o.id = wanted;
+    perform app.require_kept(organization);
     select * into plan from public.organization_plans p where p.id = organization.plan_id;
     if limited_kind = 'SEATS' then
         counted := app.plan_usage(wanted, limited_kind, organization.usage_reset_day) + amount;

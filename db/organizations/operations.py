@@ -8,9 +8,9 @@ from sqlalchemy import func, select, update
 
 from db.accounts.emails import check_new_email, email_key
 from db.core.actor import Actor
-from db.core.commands import FunctionCall, PythonCommand, SqlFunction
+from db.core.commands import FunctionCall, PythonCommand, SqlFunction, call_as_service
 from db.core.errors import DomainError, ErrorCode, Problems, not_found, refuse_any
-from db.core.pool import Transaction
+from db.core.pool import Database, Transaction
 from db.core.predicates import own_rows
 from db.credits.rules import problems_of_key
 from db.organizations.rules import problems_of_name
@@ -34,6 +34,9 @@ _TRANSFER = SqlFunction[UUID](
     "app.transfer_ownership", "uuid", wanted="uuid", member_id="uuid"
 ).noting_place()
 _LEAVE = SqlFunction[UUID]("app.leave_organization", "uuid", wanted="uuid").noting_place()
+_DELETE = SqlFunction[UUID]("app.delete_organization", "uuid", wanted="uuid").noting_place()
+_KEEP = SqlFunction[UUID]("app.keep_organization", "uuid", wanted="uuid").noting_place()
+_ERASE = SqlFunction[int]("app.erase_organizations", "integer", at_most="integer")
 _SELECT = SqlFunction[UUID]("app.select_organization", "uuid", wanted="uuid")
 
 
@@ -105,6 +108,21 @@ def transfer_ownership(organization_id: UUID, user_id: UUID) -> FunctionCall[UUI
 def leave(organization_id: UUID) -> FunctionCall[UUID]:
     """Ends the caller's own membership; gives the caller."""
     return _LEAVE(wanted=organization_id)
+
+
+def delete(organization_id: UUID) -> FunctionCall[UUID]:
+    """Has an organization deleted after a grace; gives it."""
+    return _DELETE(wanted=organization_id)
+
+
+def keep(organization_id: UUID) -> FunctionCall[UUID]:
+    """Keeps an organization that was to be deleted; gives it."""
+    return _KEEP(wanted=organization_id)
+
+
+async def erase_organizations(database: Database, at_most: int) -> int:
+    """Deletes some of what organizations have whose time has come; gives how much."""
+    return await call_as_service(database, _ERASE(at_most=at_most))
 
 
 def select_organization(organization_id: UUID | None) -> FunctionCall[UUID]:

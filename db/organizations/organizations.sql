@@ -80,6 +80,41 @@ begin
 end;
 $$;
 
+-- Makes an organization that somebody owns, and works in unless they work in another. Its months of calls begin on
+-- the day of the month that it is, which every month has.
+create or replace function app.found_organization(owner_id uuid, wanted_name text) returns uuid
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    made uuid;
+begin
+    insert into public.organizations (name, usage_reset_day)
+    values (wanted_name, least(28, extract(day from now() at time zone 'UTC')::integer)) returning id into made;
+    insert into public.organization_members (organization_id, user_id, role) values (made, owner_id, 'OWNER');
+    update public.users u set selected_organization_id = coalesce(u.selected_organization_id, made)
+    where u.id = owner_id;
+    return made;
+end;
+$$;
+
+-- Makes the first organization of a new member, under their name, where the terms of signing up say so; none for who
+-- is in one already.
+create or replace function app.found_first_organization(new_user_id uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    member public.users;
+    made uuid;
+begin
+    select * into member from public.users u where u.id = new_user_id for no key update;
+    if member.id is null or exists (select from public.organization_members m where m.user_id = new_user_id) then
+        return;
+    end if;
+    made := app.found_organization(new_user_id, left(coalesce(
+        nullif(trim(member.display_name), ''), nullif(split_part(member.email, '@', 1), ''), member.username), 100));
+    insert into public.audit_log (user_id, action, detail)
+    values (new_user_id, 'create_organization', jsonb_build_object('organization', 'organization_' || made));
+end;
+$$;
+
 -- Makes an organization whose first owner is the caller, and returns it; the same key the same one.
 create or replace function app.create_organization(wanted_name text, idempotency_key text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -99,10 +134,7 @@ begin
         perform app.refuse('FORBIDDEN', 'Guests have no organizations. Sign up first; what you have stays yours.');
     end if;
     perform app.require_room_to_own(actor_id);
-    insert into public.organizations (name) values (wanted_name) returning id into made;
-    insert into public.organization_members (organization_id, user_id, role) values (made, actor_id, 'OWNER');
-    update public.users u set selected_organization_id = coalesce(u.selected_organization_id, made)
-    where u.id = actor_id;
+    made := app.found_organization(actor_id, wanted_name);
     perform app.note_organization_change(made, 'create_organization');
     perform app.remember_result(actor_id, 'create_organization', idempotency_key, fingerprint, made);
     return made;
@@ -256,7 +288,7 @@ begin
             '{"path": ["input", "token"]}');
     end if;
     if (select count(*) from public.organization_members m
-        where m.organization_id = invitation.organization_id) >= members_limit then
+        where m.organization_id = invitation.organization_id and not m.is_robot) >= members_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('The organization has %s members, which is the most.', members_limit));
     end if;
     if not exists (select from public.organization_members m
@@ -281,7 +313,7 @@ declare
     membership public.organization_members;
 begin
     select * into membership from public.organization_members m
-    where m.organization_id = wanted and m.user_id = member_id;
+    where m.organization_id = wanted and m.user_id = member_id and not m.is_robot;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such member.', '{"path": ["input", "userId"]}');
     end if;
@@ -423,7 +455,8 @@ begin
             where m.organization_id = old.organization_id and m.role = 'OWNER') then
         return null;
     end if;
-    select m.id into heir from public.organization_members m where m.organization_id = old.organization_id
+    select m.id into heir from public.organization_members m
+    where m.organization_id = old.organization_id and not m.is_robot
     order by app.organization_rank(m.role) desc, m.joined_at, m.id limit 1;
     if heir is null then
         delete from public.organizations o where o.id = old.organization_id;
@@ -434,7 +467,8 @@ begin
 end;
 $$;
 
-revoke execute on function app.organization_rank(text), app.enter_organization(uuid),
+revoke execute on function app.found_organization(uuid, text), app.found_first_organization(uuid),
+    app.organization_rank(text), app.enter_organization(uuid),
     app.require_rank_above(text, text), app.require_other_owner(uuid, uuid), app.require_room_to_own(uuid),
     app.note_organization_change(uuid, text, jsonb), app.required_member(uuid, uuid),
     app.create_organization(text, text),

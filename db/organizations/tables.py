@@ -33,7 +33,8 @@ class Organization(Base):
     """People who have rows in common. `updated_at` also tells that its members changed.
 
     `plan_id` is the plan that counts now, `seats` how many of its seats are subscribed. The month
-    of calls begins on the `usage_reset_day`.
+    of calls begins on the `usage_reset_day`: the day it was made, or the 28th. At `deletes_at` it
+    goes with all that it has; until then nothing new begins in it.
     """
 
     __tablename__ = "organizations"
@@ -45,6 +46,7 @@ class Organization(Base):
     )
     seats: Mapped[int] = mapped_column(server_default=text("1"))
     usage_reset_day: Mapped[int] = mapped_column(server_default=text("1"))
+    deletes_at: Mapped[OptionalTimestamp] = mapped_column(index=True)
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
 
@@ -72,6 +74,7 @@ class OrganizationMember(Base):
     """A user's membership. `email` and `display_name` are the user's, kept the same by triggers.
 
     They stand here because members see them of one another, and nothing else of an account.
+    A robot is whom an API key of the organization acts as; it takes no seat.
     """
 
     __tablename__ = "organization_members"
@@ -85,9 +88,11 @@ class OrganizationMember(Base):
     email: Mapped[str | None]
     display_name: Mapped[str | None]
     joined_at: Mapped[Timestamp]
+    is_robot: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         CheckConstraint("role in ('OWNER', 'ADMIN', 'MEMBER', 'VIEWER')", name="role"),
+        CheckConstraint("not is_robot or role <> 'OWNER'", name="is_robot"),
         Index("uq_organization_members_user_id", "user_id", "organization_id", unique=True),
         Index("ix_organization_members_organization_id", "organization_id", "joined_at", "id"),
         Index("ix_organization_members_user_id_joined_at_id", "user_id", "joined_at", "id"),

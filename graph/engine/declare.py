@@ -264,6 +264,7 @@ def mutation(
     ignores_dead_token: bool = False,
     demands: Demand = NOTHING_MORE,
     for_api_keys: bool = False,
+    for_organization_keys: bool = False,
     while_read_only: bool = False,
     description: str,
 ) -> Any:
@@ -274,8 +275,9 @@ def mutation(
     session, and a token that is no good stops it as little as none. It `demands` a sign-in that is
     fresh, or strong, or both; what is for admins always demands a strong one. Whoever has none is
     refused before the operation begins, with codes that need not be among the `errors`. An API key
-    with the scope WRITE may send what is `for_api_keys`: never what is about accounts and who gets
-    into them. What works `while_read_only` is refused to nobody then.
+    with the scope WRITE may send what is `for_api_keys`, an organization's what is
+    `for_organization_keys`: never what is about accounts and who gets into them. What works
+    `while_read_only` is refused to nobody then.
     """
     demands |= STRONG_SIGN_IN if for_admins else NOTHING_MORE
 
@@ -297,7 +299,14 @@ def mutation(
         resolver.__annotations__ = {"input": Annotated[wanted, described]}
     errors = (*errors, *errors_of(demands))
     spec = Mutate(
-        operation, errors, for_admins, ignores_dead_token, demands, for_api_keys, while_read_only
+        operation,
+        errors,
+        for_admins,
+        ignores_dead_token,
+        demands,
+        for_api_keys,
+        for_organization_keys,
+        while_read_only,
     )
     return _field(spec, description, resolver=resolver)
 

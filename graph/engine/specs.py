@@ -186,7 +186,8 @@ class Mutate:
     `errors` are the codes that its payload's `errors` may have. One that `ignores_dead_token` is
     what a client renews its session with, or begins one: sent with an expired, revoked or malformed
     token, it runs as if there were none. `demands` is how the actor must have signed in. Only one
-    `for_api_keys` may be sent with such a key. One that works `while_read_only` is run for
+    `for_api_keys` may be sent with a user's key, only one `for_organization_keys` with an
+    organization's. One that works `while_read_only` is run for
     everybody in maintenance: what leads into an account and out of it.
     """
 
@@ -196,6 +197,7 @@ class Mutate:
     ignores_dead_token: bool = False
     demands: Demand = NOTHING_MORE
     for_api_keys: bool = False
+    for_organization_keys: bool = False
     while_read_only: bool = False
 
 

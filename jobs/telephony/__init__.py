@@ -33,4 +33,8 @@ def choose_telephony(services: WorkerServices) -> Telephony:
         from jobs.telephony.twilio import TwilioTelephony
 
         return TwilioTelephony(settings)
+    if settings.vonage_application_id:
+        from jobs.telephony.vonage import VonageTelephony
+
+        return VonageTelephony(settings)
     return Simulator(services.database, settings.telephony_seed, settings.telephony_seconds)

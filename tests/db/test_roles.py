@@ -134,11 +134,15 @@ GIVEN_ROLES = {
     "app.sharing_ids(text[]): roles text[]",
     "app.play_session_ids(text[]): roles text[]",
     "app.set_member_role(uuid,uuid,text): role text",
+    "app.create_organization_key(uuid,text,text,text,bytea,text[],timestamp with time zone,text,jsonb):"
+    " key_role text",
 }
 # When a key of one's own ends, and how long its secret from before works, are its owner's to say; of
 # `delete_user` only admins can make use.
 GIVEN_TIMES = {
     "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,text,jsonb):"
+    " ends_at timestamp with time zone",
+    "app.create_organization_key(uuid,text,text,text,bytea,text[],timestamp with time zone,text,jsonb):"
     " ends_at timestamp with time zone",
     "app.delete_user(uuid,interval,text,text): grace interval",
     "app.rotate_api_key(uuid,text,bytea,interval,timestamp with time zone,text,jsonb):"

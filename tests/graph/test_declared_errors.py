@@ -806,6 +806,12 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
             '{name: "A bot", scopes: [WRITE], idempotencyKey: "k"}',
         ),
     },
+    "createOrganizationApiKey": {
+        "BAD_USER_INPUT": f'{{organizationId: "{NO_ORGANIZATION}", name: "", scopes: [READ]}}',
+        "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}", name: "A bot", scopes: [READ]}}',
+        "LIMIT_EXCEEDED": organization_errors.has_many_keys,
+        "IDEMPOTENCY_CONFLICT": organization_errors.made_another_key,
+    },
     "rotateApiKey": {
         "BAD_USER_INPUT": f'{{id: "apiKey_{UUID(int=1)}", overlapHours: -1}}',
         "NOT_FOUND": f'{{id: "apiKey_{UUID(int=1)}"}}',
@@ -1001,9 +1007,12 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "revokeInvitation": {"NOT_FOUND": f'{{id: "organizationInvitation_{UUID(int=1)}"}}'},
     "acceptInvitation": {
         "NOT_FOUND": '{token: "none"}',
+        "INVALID_STATE": organization_errors.invited_to_what_goes,
         "LIMIT_EXCEEDED": invited_to_many,
         "PLAN_LIMIT_REACHED": organization_errors.invited_without_a_seat,
     },
+    "deleteOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
+    "keepOrganization": {"NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}"}}'},
     "setMemberRole": {
         "NOT_FOUND": of_organization(f'{{organizationId: "%o", userId: "{NOBODY}", role: ADMIN}}'),
         "LAST_OWNER": of_organization('{organizationId: "%o", userId: "%s", role: ADMIN}'),

@@ -58,6 +58,7 @@ TABLES = {
     "cancelGeneration": "generations",
     "confirmEmail": "users",
     "createApiKey": "api_keys",
+    "createOrganizationApiKey": "api_keys",
     "createBillingPortal": "orders",
     "createSubscription": "provider_subscriptions",
     "previewPlanChange": "provider_subscriptions",
@@ -151,6 +152,7 @@ NOT_STORED = {
     ("confirmEmail", "email"),
     ("confirmEmail", "signUpToken"),
     ("createApiKey", "idempotencyKey"),
+    ("createOrganizationApiKey", "idempotencyKey"),
     ("createBillingPortal", "organizationId"),
     ("createBillingPortal", "returnUrl"),
     ("createSubscription", "organizationId"),
@@ -293,6 +295,8 @@ async def valid(
     inputs = {
         **CATALOG,
         "createApiKey": key,
+        "createOrganizationApiKey": key
+        | {"organizationId": f"organization_{await found_organization(owner, actor)}"},
         "createUser": {"email": f"given.{actor.user_id}@example.test"},
         "rotateApiKey": {"id": api_key["id"]},
         "beginPasskeyRegistration": {},

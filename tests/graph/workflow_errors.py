@@ -74,6 +74,15 @@ async def beyond_the_plan(stage: Any) -> str:
     return new(organization).replace('"w"', '"x"')
 
 
+async def of_what_goes(stage: Any) -> str:
+    """A workflow for an organization that is to be deleted."""
+    organization = await found_organization(stage.owner, stage.actor)
+    await stage.owner.execute(
+        "update organizations set deletes_at = now() + interval '1 day' where id = $1", organization
+    )
+    return new(organization)
+
+
 async def restored_beyond_the_plan(stage: Any) -> str:
     """A workflow to restore when another has its place."""
     organization = await found_organization(stage.owner, stage.actor, "free")
@@ -114,6 +123,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
     "createWorkflow": {
         "BAD_USER_INPUT": new(UUID(int=1), ""),
         "NOT_FOUND": new(UUID(int=1)),
+        "INVALID_STATE": of_what_goes,
         "LIMIT_EXCEEDED": full,
         "IDEMPOTENCY_CONFLICT": repeated,
         "PLAN_LIMIT_REACHED": beyond_the_plan,

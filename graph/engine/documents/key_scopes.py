@@ -16,22 +16,26 @@ from graph.shared.errors import RequestError
 
 def refuse_key(schema: GraphQLSchema, operation: Operation, grant: KeyGrant) -> None:
     """Raises FORBIDDEN unless an API key may run the whole operation."""
-    normalized = operation.normalized
-    if normalized.key_scopes is None:
-        normalized.key_scopes = _scopes(schema, operation)
-    if not normalized.key_scopes:
-        raise _forbidden("No API key may do this. Sign in, and send the access token.")
-    for scope in normalized.key_scopes:
+    known, of_organization = operation.normalized.key_scopes, grant.is_of_organization
+    if of_organization not in known:
+        known[of_organization] = _scopes(schema, operation, of_organization=of_organization)
+    if not known[of_organization]:
+        whose = " of an organization" if of_organization else ""
+        raise _forbidden(f"No API key{whose} may do this. Sign in, and send the access token.")
+    for scope in known[of_organization]:
         if scope not in grant.scopes:
             raise _forbidden(f"This API key does not have the scope {scope}.")
 
 
-def _scopes(schema: GraphQLSchema, operation: Operation) -> tuple[Scope, ...]:
+def _scopes(
+    schema: GraphQLSchema, operation: Operation, *, of_organization: bool
+) -> tuple[Scope, ...]:
     """The scopes that an operation takes; none when there are none that suffice.
 
     A mutation that answers with the `viewer` reads the account beside what it has written.
     """
-    if not all(map(_is_for_keys, _fields(schema, operation))):
+    fields = _fields(schema, operation)
+    if not all(_is_for_keys(one, of_organization=of_organization) for one in fields):
         return ()
     if operation.kind is not OperationType.MUTATION:
         return (Scope.READ,)
@@ -56,10 +60,10 @@ def _fields(schema: GraphQLSchema, operation: Operation) -> Iterator[GraphQLFiel
             yield root.fields[name]
 
 
-def _is_for_keys(field: GraphQLField) -> bool:
+def _is_for_keys(field: GraphQLField, *, of_organization: bool) -> bool:
     spec = spec_of(field)
     if isinstance(spec, Mutate):
-        return spec.for_api_keys
+        return spec.for_organization_keys if of_organization else spec.for_api_keys
     return not (isinstance(spec, Page | Rows) and spec.for_admins)
 
 

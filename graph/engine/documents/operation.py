@@ -72,8 +72,9 @@ class NormalizedDocument:
     partial_plans: dict[Hashable, Any] = field(default_factory=dict)
     # Not known before somebody sends it with a dead token.
     ignores_dead_token: bool | None = None
-    # Likewise with an API key: the scopes that it takes, none where none suffice.
-    key_scopes: tuple[Scope, ...] | None = None
+    # Likewise with an API key, of a user's (False) or an organization's (True): the scopes that it
+    # takes, none where none suffice.
+    key_scopes: dict[bool, tuple[Scope, ...]] = field(default_factory=dict)
     # Where they do not depend on variables.
     fixed_size: tuple[int, int] | None = None
 

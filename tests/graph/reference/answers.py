@@ -96,6 +96,7 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
         export["size_bytes"] and min(export["size_bytes"], 2**31 - 1)
     ),
     ("AuditEntry", "action"): lambda entry: AuditAction(entry["action"]),
+    ("OrganizationAuditEntry", "action"): lambda entry: AuditAction(entry["action"]),
     ("Tool", "creditsCost"): lambda tool: 0 if tool["is_preview"] else tool["credits_cost"],
     ("Tool", "coverImageUrl"): lambda tool: whole_link(tool["cover_image_url"]),
     ("Plan", "nameKey"): lambda plan: f"plan.{plan['id']}.name",
@@ -124,6 +125,8 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ),
     ("User", "uploads"): lambda upload: upload["status"] != "DELETED",
     ("User", "apiKeys"): lambda key: key["revoked_at"] is None,
+    ("Organization", "apiKeys"): lambda key: key["revoked_at"] is None,
+    ("Organization", "members"): lambda member: not member["is_robot"],
     ("User", "sessions"): lambda session: (
         session["revoked_at"] is None and session["expires_at"] > datetime.now(UTC)
     ),

@@ -57,7 +57,7 @@ async def _used(reader: Reader, row: Row, kind: str, began: datetime) -> int:
         members = await reader.rows(
             OrganizationMember, "OrganizationMember", "organization_id", key, as_admin=as_admin
         )
-        return len(members)
+        return sum(not member.values["is_robot"] for member in members)
     used = await reader.rows(
         PlanUsage, "OrganizationUsage", "organization_id", key, as_admin=as_admin
     )

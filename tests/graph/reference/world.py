@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 
@@ -381,6 +382,48 @@ async def _organizations(
     await owner.execute(
         "update users set selected_organization_id = $1 where id = $2", organization, user.user_id
     )
+    await _robots(owner, user, organization)
+
+
+async def _robots(owner: asyncpg.Connection, user: Actor, organization: UUID) -> None:
+    """Keys of the organization, and what its audit log says."""
+    for n, role in enumerate(("ADMIN", "VIEWER")):
+        robot = known(user, "robot", n)
+        await _add(owner, "users", id=robot, display_name=TEXTS[n])
+        await _add(
+            owner,
+            "organization_members",
+            id=known(user, "robot's membership", n),
+            organization_id=organization,
+            user_id=robot,
+            role=role,
+            is_robot=True,
+            joined_at=TIMESTAMPS[n],
+        )
+        await _add(
+            owner,
+            "api_keys",
+            id=known(user, "robot's key", n),
+            user_id=robot,
+            organization_id=organization,
+            role=role,
+            name="A robot",
+            prefix=str(robot),
+            secret_hash=robot.bytes * 2,
+            scopes=("READ",),
+            created_at=TIMESTAMPS[n],
+        )
+        await _add(
+            owner,
+            "organization_audit_log",
+            organization_id=organization,
+            user_id=user.user_id if n else None,
+            actor=TEXTS[n] if n else None,
+            action="set_member_role",
+            subject=f"user_{user.user_id}" if n else None,
+            role=role if n else None,
+            created_at=TIMESTAMPS[n],
+        )
 
 
 async def _compatibility(owner: asyncpg.Connection, user: Actor, n: int, partner: Actor) -> None:

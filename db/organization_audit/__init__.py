@@ -1,0 +1,1 @@
+"""What was done in organizations, for their owners and admins to read."""
