@@ -10,11 +10,11 @@ export const EXAMPLE: Script = {
   farewell: "Thank them, and say goodbye.",
 };
 
-/** Where the server's errors about each text point to. */
+/** Where the server points to when it finds a text wrong: by the ids of the nodes below. */
 export const PATHS: Record<keyof Script, string> = {
-  greeting: "definition.nodes.0.data.prompt",
-  question: "definition.nodes.1.data.prompt",
-  farewell: "definition.nodes.2.data.prompt",
+  greeting: "definition.nodes.start.prompt",
+  question: "definition.nodes.ask.prompt",
+  farewell: "definition.nodes.end.prompt",
 };
 
 export function definitionOf({ greeting, question, farewell }: Script) {
