@@ -30,7 +30,7 @@ export function PlansSection({ bill, plans }: { bill: Bill; plans: readonly Plan
       <ul className="plans">
         {plans.filter(({ isActive, id }) => isActive || id === bill.plan?.id).map((plan) => (
           <PlanCard key={plan.id} plan={plan} bill={bill} interval={interval}>
-            {isOwner && plan.isActive && (
+            {isOwner && plan.isActive && isSold(plan, interval) && (
               goesOn(bill.subscription)
                 ? <Button onClick={() => setWanted(plan)}>Change to {plan.name}</Button>
                 : <SubscribeButton plan={plan} interval={interval} />
@@ -85,10 +85,19 @@ function SubscribeButton({ plan, interval }: { plan: Plan; interval: BillingInte
   );
 }
 
-function priceOf({ monthCents, yearCents, currency }: Plan, interval: BillingInterval): string {
-  const cents = interval === "MONTH" ? monthCents : yearCents;
+function centsOf({ monthCents, yearCents }: Plan, interval: BillingInterval): number | null {
+  return (interval === "MONTH" ? monthCents : yearCents) ?? null;
+}
+
+/** What is free, or on request, is not paid for on a page. */
+function isSold(plan: Plan, interval: BillingInterval): boolean {
+  return (centsOf(plan, interval) ?? 0) > 0;
+}
+
+function priceOf(plan: Plan, interval: BillingInterval): string {
+  const cents = centsOf(plan, interval);
   if (cents == null) return "On request";
-  return cents === 0 ? "Free" : `${money(cents, currency)} a ${interval.toLowerCase()}`;
+  return cents === 0 ? "Free" : `${money(cents, plan.currency)} a ${interval.toLowerCase()}`;
 }
 
 function count(limit: number, what: string): string {

@@ -62,8 +62,8 @@ function Progress({ campaign }: { campaign: CampaignRowFragment }) {
   const { contactCount, processedCount, failedCount, callCount, retryCount } = campaign;
   return (
     <section className="card" aria-label="Progress">
-      <Meter label="Reached" used={processedCount} limit={contactCount} />
-      <Meter label="Given up" used={failedCount} limit={contactCount} />
+      <Meter label="Reached" used={processedCount} limit={contactCount} isGoal />
+      <Meter label="Given up" used={failedCount} limit={contactCount} isGoal />
       <p className="hint">{callCount} calls, {retryCount} of them made again or to be made again.</p>
     </section>
   );

@@ -26,7 +26,7 @@ export function InvitationsSection({ invitations }: { invitations: readonly Invi
   return (
     <section aria-labelledby="invitations-heading">
       <h2 id="invitations-heading">Invitations</h2>
-      <form className="card row-form" onSubmit={onSubmit((values) => void submit(values))} noValidate>
+      <form key={invite.idempotencyKey} className="card row-form" onSubmit={onSubmit((values) => void submit(values))} noValidate>
         <Field label="E-mail address" path="email" errors={invite.errors}>
           {(control) => <input {...control} type="email" autoComplete="off" />}
         </Field>

@@ -20,12 +20,19 @@ export function words(value: string): string {
   return lower.charAt(0).toUpperCase() + lower.slice(1);
 }
 
-type MeterProps = { label: string; used: number; limit: number; note?: string };
+type MeterProps = {
+  label: string;
+  used: number;
+  limit: number;
+  note?: string;
+  /** Whether to have all of it is what is wanted, rather than the end of it. */
+  isGoal?: boolean;
+};
 
 /** How much of a limit is used; a limit of -1 is none. */
-export function Meter({ label, used, limit, note }: MeterProps) {
+export function Meter({ label, used, limit, note, isGoal }: MeterProps) {
   const isUnlimited = limit < 0;
-  const share = isUnlimited ? 0 : limit === 0 ? 1 : Math.min(1, used / limit);
+  const share = isUnlimited ? 0 : limit === 0 ? Number(!isGoal) : Math.min(1, used / limit);
   const spoken = isUnlimited ? `${used}, without a limit` : `${used} of ${limit}`;
   return (
     <div className="meter">
@@ -42,7 +49,7 @@ export function Meter({ label, used, limit, note }: MeterProps) {
         aria-valuenow={used}
         aria-valuetext={spoken}
       >
-        <div className={share >= 1 ? "full" : undefined} style={{ width: `${share * 100}%` }} />
+        <div className={share >= 1 && !isGoal ? "full" : undefined} style={{ width: `${share * 100}%` }} />
       </div>
       {note && <p className="hint">{note}</p>}
     </div>

@@ -21,7 +21,7 @@ export type Action<Payload, Variables> = {
   run: (variables: Variables) => Promise<Payload | null>;
   errors: readonly Problem[];
   isBusy: boolean;
-  /** Stays until something was done, so that a request that is sent twice is done once. */
+  /** Stays until something was done, so that a request that is sent twice is done once; the `key` of a form to empty. */
   idempotencyKey: string;
 };
 
