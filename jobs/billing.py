@@ -10,7 +10,8 @@ from db.billing import operations
 from db.core.errors import DomainError
 from db.core.pool import Database
 from jobs.core.declare import WorkerServices, every, job, listener, on_connect
-from payments.base import PaidOrder, PaymentFailed
+from payments.base import PaidOrder
+from payments.events import PaymentFailed
 from payments.inbox import inbox_of
 
 # About a quarter of an hour; what is still unprocessed then is a fault of ours.

@@ -25,11 +25,9 @@ from payments.base import (
     Delivery,
     DeliveryRefusal,
     DeliveryRefused,
-    Notice,
     PaymentProvider,
-    PaymentSucceeded,
-    ProviderEvent,
 )
+from payments.events import Notice, PaymentSucceeded, ProviderEvent
 from payments.registry import PaymentServices, configured_providers
 
 log = structlog.get_logger("tallygraph.payments")

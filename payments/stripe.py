@@ -16,12 +16,11 @@ from payments.base import (
     DeliveryRefusal,
     DeliveryRefused,
     NewCheckout,
-    Notice,
     PaidOrder,
-    ProviderEvent,
     provider_failed,
     provider_refused,
 )
+from payments.events import Notice, ProviderEvent
 from payments.stripe_billing import StripeSubscriptions
 from payments.stripe_billing_events import billing_events
 from payments.stripe_client import NAME, RETURN_PATH, asking, make_client

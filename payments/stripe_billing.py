@@ -16,11 +16,10 @@ from payments.base import (
     ChangePreview,
     Checkout,
     NewSubscription,
-    ProviderEvent,
-    Refunded,
     SubscriptionChange,
     provider_failed,
 )
+from payments.events import ProviderEvent, Refunded
 from payments.stripe_billing_events import (
     StripeChanged,
     checkout_events,

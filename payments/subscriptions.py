@@ -20,10 +20,10 @@ from payments.base import (
     KeepsCustomers,
     NewSubscription,
     PaymentProvider,
-    ProviderEvent,
     SubscriptionChange,
     SubscriptionSeller,
 )
+from payments.events import ProviderEvent
 from payments.inbox import WebhookInbox, inbox_of
 from payments.registry import PaymentServices, provider_not_configured
 

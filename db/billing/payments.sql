@@ -1,4 +1,4 @@
--- What follows from a provider's events (`payments/base.py`): payments, their refunds and disputes, and
+-- What follows from a provider's events (`payments/events.py`): payments, their refunds and disputes, and
 -- what was bought. Each function may be called again with the same event, and in any order of events.
 -- What an event names is locked first, then the buyer's wallet, then the order.
 

@@ -8,8 +8,9 @@ from uuid import UUID
 import asyncpg
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import Checkout, NewCheckout, PaidOrder, ProviderEvent
+from payments.base import Checkout, NewCheckout, PaidOrder
 from payments.checkouts import checkouts_of
+from payments.events import ProviderEvent
 from payments.refunds import refunds_of
 from payments.sandbox import SandboxProvider
 

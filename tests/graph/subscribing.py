@@ -9,13 +9,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import (
-    ChangePreview,
-    Checkout,
-    NewSubscription,
-    ProviderEvent,
-    SubscriptionChange,
-)
+from payments.base import ChangePreview, Checkout, NewSubscription, SubscriptionChange
+from payments.events import ProviderEvent
 from payments.sandbox import SandboxProvider
 from payments.subscriptions import subscriptions_of
 

@@ -16,7 +16,8 @@ from starlette.applications import Starlette
 from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
-from payments.base import Delivery, Notice, Refunded
+from payments.base import Delivery
+from payments.events import Notice, Refunded
 from payments.inbox import REFUSED_KEPT, WebhookInbox, kept_headers
 from payments.registry import configured_providers
 from payments.sandbox import SandboxProvider

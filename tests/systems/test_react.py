@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Request, expect
+from playwright.async_api import Route, expect
 
 from jobs.telephony.simulator import plan_of
 from settings import Settings
@@ -206,9 +207,12 @@ async def test_a_campaign_calls_a_list_and_is_followed_live(site: Site) -> None:
 async def test_tabs_share_a_session_that_is_renewed_once(site: Site) -> None:
     renewals: list[str] = []
 
-    def note(request: Request) -> None:
-        if "refreshSession" in (request.post_data or ""):
-            renewals.append(request.url)
+    async def slow(route: Route) -> None:
+        """Has a renewal last long enough for the other tab to want one as well."""
+        if "refreshSession" in (route.request.post_data or ""):
+            renewals.append(route.request.url)
+            await asyncio.sleep(1)
+        await route.continue_()
 
     async with site.visitor() as owner:
         await found(owner)
@@ -216,12 +220,11 @@ async def test_tabs_share_a_session_that_is_renewed_once(site: Site) -> None:
         other = Visitor(site, await context.new_page())
         await other.go("/people")
         await other.sees("Members")
-        context.on("request", note)
+        await context.route("**/graphql", slow)
         # As when the server takes the token no longer: both tabs are refused, and one renews.
         await owner.page.evaluate(SPOIL, STORED)
         owner.faults.clear()
-        await owner.open("Billing")
-        await other.open("Campaigns")
+        await asyncio.gather(owner.open("Billing"), other.open("Campaigns"))
         await owner.sees("Plan: Free")
         await other.sees("No campaign yet")
         assert len(renewals) == 1
