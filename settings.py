@@ -31,7 +31,7 @@ from settings_checks import (
     is_this_machine,
     split_list,
 )
-from settings_secrets import HasSecrets
+from settings_secrets import HasSecrets, given
 from settings_secrets import SettingsError as SettingsError  # noqa: PLC0414 -- goes with Settings
 
 ROLES = ("anon", "authenticated", "service")

@@ -1,4 +1,4 @@
-"""The secrets of a deployment: of the environment, `.env`, a file, what a command prints, or made."""
+"""The secrets of a deployment: in the environment, `.env`, a file or a command, or made here."""
 
 from __future__ import annotations
 
