@@ -165,6 +165,10 @@ class KeepsCustomers(Protocol):
         """The address of a customer's page, for the customer alone; it leads back to a URL."""
         ...
 
+    async def forget_customer(self, customer_id: str) -> None:
+        """Keeps nothing of a customer but the books; PROVIDER_REFUSED for one that is gone."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NewSubscription:
@@ -214,6 +218,16 @@ class ChangePreview:
     moment: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PlanPrice:
+    """What an organization's plan costs at a provider, each MONTH or YEAR."""
+
+    plan_id: str
+    interval: str
+    amount_cents: int
+    currency: str
+
+
 class SubscriptionSeller(Protocol):
     """What a provider does that bills subscriptions by itself; every call is made once for a key.
 
@@ -222,6 +236,10 @@ class SubscriptionSeller(Protocol):
 
     def organization_price(self, plan_id: str, interval: str) -> str | None:
         """The provider's name of the price of an organization's plan."""
+        ...
+
+    async def ask_prices(self) -> tuple[PlanPrice, ...]:
+        """What organizations' plans cost, as far as the settings name their prices."""
         ...
 
     async def create_customer(

@@ -109,6 +109,11 @@ class StripeProvider:
             )
         return portal.url
 
+    async def forget_customer(self, customer_id: str) -> None:
+        """Deletes a customer: name, address and cards. Invoices and payments stay at Stripe."""
+        with asking("a deletion"):
+            await self._client.v1.customers.delete_async(customer_id)
+
     async def verify(self, delivery: Delivery) -> None:
         """Checks the signature under each of the secrets, then how old it is."""
         import stripe

@@ -226,10 +226,15 @@ class PaymentCustomer(Base):
         Index("uq_payment_customers_customer_id", "provider", "customer_id", unique=True),
     )
     access = Access(read=Nobody(), service=("SELECT",))
-    on_erase = Delete()
+    on_erase = (Call("forget_customers"), Delete())
     on_merge = Join(key=("provider",))
     export = NotExported("The provider's name of the buyer.")
     quota = Bound("One for each provider.")
+    triggers = (
+        "forget_organization_customer after delete on payment_customers for each row"
+        " when (old.organization_id is not null)"
+        " execute function app.forget_organization_customer()",
+    )
 
 
 class PaymentStatus(State):

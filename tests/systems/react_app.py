@@ -30,6 +30,7 @@ PASSWORD = "violet lantern 7"
 PRICES = {
     "STRIPE_PRICE_STARTER_MONTHLY": ("price_starter_month", 2_900),
     "STRIPE_PRICE_PRO_MONTHLY": ("price_pro_month", 9_900),
+    "STRIPE_PRICE_PRO_ANNUAL": ("price_pro_year", 99_000),
 }
 START_SECONDS = 20
 # As wide as a phone, and as a laptop.
@@ -136,6 +137,8 @@ async def running_site(folder: Path) -> AsyncIterator[Site]:
         pytest.skip("Node and its packages are needed: npm ci --prefix examples/react")
     with stripe_billing() as bank:
         bank.price_cents |= dict(PRICES.values())
+        bank.yearly = {"price_pro_year"}
+        bank.show_prices()
         prices = {name: price for name, (price, _) in PRICES.items()}
         settings = bank.settings | prices | {"TELEPHONY_SECONDS": "3"}
         building = asyncio.to_thread(_build, folder / "dist")

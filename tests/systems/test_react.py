@@ -157,6 +157,9 @@ async def test_a_plan_is_paid_changed_and_ended_and_its_limits_are_told(site: Si
         await owner.open("See the plans")
         await owner.sees("Plan: Free")
         await owner.looks_right("plans")
+        await owner.page.get_by_label("Yearly").check()
+        await owner.sees("$990.00 a year")
+        await owner.page.get_by_label("Monthly").check()
         await subscribe(owner)
         await owner.sees("Any number of workflows")
 
