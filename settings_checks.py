@@ -21,6 +21,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DOMAIN = re.compile(r"localhost|(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 
 
+def split_list(value: str) -> list[str]:
+    """What is written with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 def check_proxy(proxy: str) -> str:
     """An address or a network of proxies, or `*` for whoever calls."""
     if proxy == "*":

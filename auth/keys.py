@@ -19,7 +19,8 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from settings import Settings, SettingsError, given, write_secret
+from settings import Settings, SettingsError
+from settings_secrets import given, write_secret
 
 FILE_NAME = "signing-keys.json"
 VARIABLE = "SIGNING_KEYS"

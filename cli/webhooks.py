@@ -39,7 +39,7 @@ def list_command(
 ) -> None:
     """Lists deliveries, newest first."""
     from db.billing.operating import list_webhooks
-    from db.billing.tables import WebhookStatus
+    from db.webhooks.tables import WebhookStatus
     from payments.registry import MAKERS
 
     wanted = status.upper() if status else None

@@ -7,8 +7,10 @@ from enum import Enum
 
 import strawberry
 
-from db.billing import operations, tables
+from db.billing import tables
 from db.core.errors import ErrorCode
+from db.webhooks import operations as webhook_operations
+from db.webhooks import tables as webhook_tables
 from graph.accounts import User
 from graph.catalog import Plan, i18n_key
 from graph.engine.declare import (
@@ -38,7 +40,7 @@ from payments.subscriptions import subscriptions_of
 
 state_enum(tables.OrderStatus)
 state_enum(tables.PaymentStatus)
-state_enum(tables.WebhookStatus)
+state_enum(webhook_tables.WebhookStatus)
 
 # One for each provider that there is, and more.
 PRICES_LIMIT = 20
@@ -153,7 +155,7 @@ extend(
 )
 
 
-@backed_by(tables.WebhookEvent, prefix="webhookEvent")
+@backed_by(webhook_tables.WebhookEvent, prefix="webhookEvent")
 class WebhookEvent(Node):
     """A delivery of a payment provider's as it came, and what became of it."""
 
@@ -161,7 +163,7 @@ class WebhookEvent(Node):
     provider: str = column(description="The payment provider.")
     event_id: str = column(description="Its id there; made up for one that was not theirs.")
     kind: str = column(description="The provider's own word for it.")
-    status: tables.WebhookStatus = column(description="What became of it.")
+    status: webhook_tables.WebhookStatus = column(description="What became of it.")
     verified: bool = column(description="Whether the provider's signature was on it.")
     reason: str | None = column(description="Why it is quarantined, as a code; null otherwise.")
     detail: str | None = column(description="What did not fit, in words.")
@@ -314,7 +316,7 @@ async def replay_webhook(context: Context, input: ReplayWebhookInput) -> Outcome
     """Has a delivery processed again."""
     context.signed_in()
     webhook_id = uuid_from_global_id(input.id, "webhookEvent", "input", "id")
-    return Outcome(operations.replay_webhook(webhook_id), {"webhook_event": RESULT})
+    return Outcome(webhook_operations.replay_webhook(webhook_id), {"webhook_event": RESULT})
 
 
 @strawberry.type

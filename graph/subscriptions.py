@@ -29,7 +29,7 @@ from graph.organizations import Organization
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Node, slug_from_global_id, uuid_from_global_id
-from payments.subscriptions import WantedChange, subscriptions_of
+from payments.subscriptions import WantedChange, WantedSubscription, subscriptions_of
 
 state_enum(tables.ProviderSubscriptionStatus)
 state_enum(tables.InvoiceStatus)
@@ -166,8 +166,7 @@ class CreateSubscriptionPayload(MutationPayload):
 async def create_subscription(context: Context, input: CreateSubscriptionInput) -> Payload:
     """Opens a subscription and has its provider make a page to pay on."""
     organization_id = _organization(input.organization_id)
-    made = await context.services.of(subscriptions_of).create(
-        context.signed_in(),
+    wanted = WantedSubscription(
         organization_id=organization_id,
         plan_id=_plan(input.plan_id, organization_id),
         interval=input.interval.name,
@@ -176,6 +175,7 @@ async def create_subscription(context: Context, input: CreateSubscriptionInput) 
         cancel_url=input.cancel_url,
         idempotency_key=input.idempotency_key,
     )
+    made = await context.services.of(subscriptions_of).create(context.signed_in(), wanted)
     return Payload({"subscription": Ref(made.subscription_id), "checkout_url": made.checkout_url})
 
 

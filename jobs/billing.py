@@ -9,8 +9,10 @@ import structlog
 from db.billing import operations
 from db.core.errors import DomainError
 from db.core.pool import Database
+from db.webhooks import operations as inbox_operations
 from jobs.core.declare import WorkerServices, every, job, listener, on_connect
-from payments.base import PaidOrder, PaymentFailed
+from payments.base import PaidOrder
+from payments.events import PaymentFailed
 from payments.inbox import inbox_of
 
 # About a quarter of an hour; what is still unprocessed then is a fault of ours.
@@ -108,5 +110,5 @@ async def ask_providers(services: WorkerServices) -> None:
 @every("* * * * *")
 async def sweep_webhooks(database: Database) -> None:
     """Queue webhooks that no worker was told of; set aside what has waited for too long."""
-    for webhook_id in await operations.sweep_webhooks(database):
+    for webhook_id in await inbox_operations.sweep_webhooks(database):
         log.error("webhook.quarantined", webhook_id=str(webhook_id), reason="UNKNOWN_PAYMENT")

@@ -1,4 +1,4 @@
-"""Jobs of subscriptions: graces that are over, providers that were not heard of, and what ends."""
+"""Jobs of subscriptions: graces that are over, what providers know and say, and what ends."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import structlog
 
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
+from db.organization_plans.operations import note_plan_prices
 from db.subscriptions import operations
-from jobs.core.declare import WorkerServices, every, job
-from payments.base import BillsSubscriptions, SubscriptionSeller
+from jobs.core.declare import WorkerServices, every, job, on_connect
+from payments.base import BillsSubscriptions, KeepsCustomers, SubscriptionSeller
 from payments.inbox import inbox_of
+from payments.subscriptions import STRIPE
 
 AT_ONCE = 100
 # About two days: what is not ended is charged for.
@@ -44,6 +46,47 @@ async def ask_subscriptions(services: WorkerServices) -> None:
             continue
         if told:
             await inbox.apply(provider, "inquiry", told)
+
+
+@on_connect
+@every("17 * * * *")
+async def learn_plan_prices(services: WorkerServices) -> None:
+    """Show what organizations' plans cost at their provider, which is what is paid."""
+    seller = _seller(services.of(inbox_of).providers.get(STRIPE))
+    if seller is None:
+        return
+    try:
+        prices = await seller.ask_prices()
+    except DomainError as error:
+        log.warning("plan_prices.not_asked", code=error.code)
+        return
+    for plan_id in sorted({price.plan_id for price in prices}):
+        costs = {price.interval: price for price in prices if price.plan_id == plan_id}
+        currencies = {price.currency for price in costs.values()}
+        month, year = (
+            costs[interval].amount_cents if interval in costs else None
+            for interval in ("MONTH", "YEAR")
+        )
+        noted = len(currencies) == 1 and await note_plan_prices(
+            services.database, plan_id, month, year, *currencies
+        )
+        if not noted:
+            log.error("plan_prices.not_noted", plan=plan_id, currencies=sorted(currencies))
+
+
+@job("forget_customer", attempts=ENDING_ATTEMPTS)
+async def forget_customer(services: WorkerServices, *, provider: str, customer: str) -> None:
+    """Have a provider forget somebody who has left."""
+    shop: object = services.of(inbox_of).providers.get(provider)
+    if not isinstance(shop, KeepsCustomers):
+        raise LookupError(f"{provider} is not configured")
+    try:
+        await shop.forget_customer(customer)
+    except DomainError as error:
+        # It is gone already.
+        if error.code is not ErrorCode.PROVIDER_REFUSED:
+            raise
+        log.info("customer.not_forgotten", provider=provider, code=error.code)
 
 
 @job("end_subscription", attempts=ENDING_ATTEMPTS)

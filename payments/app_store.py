@@ -25,13 +25,12 @@ from payments.base import (
     DeliveryRefusal,
     DeliveryRefused,
     NewCheckout,
-    Notice,
     PaidOrder,
     ProvenPurchase,
-    ProviderEvent,
     provider_refused,
     purchase_invalid,
 )
+from payments.events import Notice, ProviderEvent
 from settings import Settings
 
 if TYPE_CHECKING:

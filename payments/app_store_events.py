@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from payments.base import (
+from payments.events import (
     NeedsOperator,
     PaymentSucceeded,
     ProviderEvent,

@@ -25,15 +25,14 @@ from payments.base import (
     DeliveryRefusal,
     DeliveryRefused,
     NewCheckout,
-    Notice,
     PaidOrder,
     ProvenPurchase,
-    ProviderEvent,
     provider_failed,
     provider_refused,
     purchase_invalid,
 )
 from payments.calls import PaymentAnswer, get_json, post_json
+from payments.events import Notice, ProviderEvent
 from payments.google_play_events import (
     is_test,
     product_events,

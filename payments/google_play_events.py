@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from payments.base import (
+from payments.events import (
     AcknowledgementDue,
     NeedsOperator,
     PaymentSucceeded,

@@ -14,22 +14,20 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from db.billing import operations
-from db.billing.operations import SettledWebhook, StoredWebhook
-from db.billing.tables import WebhookStatus
 from db.core.pool import Database
 from db.core.retries import retried
+from db.webhooks import operations
+from db.webhooks.operations import SettledWebhook, StoredWebhook
+from db.webhooks.tables import WebhookStatus
 from payments.base import (
     SECRET_HEADERS,
     AsksBack,
     Delivery,
     DeliveryRefusal,
     DeliveryRefused,
-    Notice,
     PaymentProvider,
-    PaymentSucceeded,
-    ProviderEvent,
 )
+from payments.events import Notice, PaymentSucceeded, ProviderEvent
 from payments.registry import PaymentServices, configured_providers
 
 log = structlog.get_logger("tallygraph.payments")

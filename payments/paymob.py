@@ -17,14 +17,12 @@ from payments.base import (
     DeliveryRefusal,
     DeliveryRefused,
     NewCheckout,
-    Notice,
     PaidOrder,
-    ProviderEvent,
-    Refunded,
     provider_failed,
     provider_refused,
 )
 from payments.calls import PaymentAnswer, post_json
+from payments.events import Notice, ProviderEvent, Refunded
 from payments.paymob_transactions import (
     PaymobTransaction,
     UnreadableTransaction,

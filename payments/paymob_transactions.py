@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from payments.base import (
+from payments.events import (
     PaymentEvent,
     PaymentFailed,
     PaymentPending,

@@ -15,13 +15,12 @@ from payments.base import (
     DeliveryRefusal,
     DeliveryRefused,
     NewCheckout,
-    Notice,
     PaidOrder,
-    ProviderEvent,
     provider_failed,
     provider_refused,
 )
 from payments.calls import get_json
+from payments.events import Notice, ProviderEvent
 from payments.revenuecat_events import events_of
 from payments.revenuecat_subscribers import subscriber_events
 from settings import Settings

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from payments.base import (
+from payments.events import (
     EntitlementsChanged,
     NamedPurchase,
     NeedsOperator,

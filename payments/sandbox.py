@@ -19,15 +19,17 @@ import orjson
 
 from payments.base import (
     Checkout,
-    CheckoutEnded,
     Delivery,
     DeliveryRefusal,
     DeliveryRefused,
+    NewCheckout,
+    PaidOrder,
+)
+from payments.events import (
+    CheckoutEnded,
     DisputeClosed,
     DisputeOpened,
-    NewCheckout,
     Notice,
-    PaidOrder,
     PaymentEvent,
     PaymentFailed,
     PaymentPending,

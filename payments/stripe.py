@@ -16,12 +16,11 @@ from payments.base import (
     DeliveryRefusal,
     DeliveryRefused,
     NewCheckout,
-    Notice,
     PaidOrder,
-    ProviderEvent,
     provider_failed,
     provider_refused,
 )
+from payments.events import Notice, ProviderEvent
 from payments.stripe_billing import StripeSubscriptions
 from payments.stripe_billing_events import billing_events
 from payments.stripe_client import NAME, RETURN_PATH, asking, make_client
@@ -109,6 +108,11 @@ class StripeProvider:
                 {"customer": customer_id, "return_url": return_url or self._base_url}
             )
         return portal.url
+
+    async def forget_customer(self, customer_id: str) -> None:
+        """Deletes a customer: name, address and cards. Invoices and payments stay at Stripe."""
+        with asking("a deletion"):
+            await self._client.v1.customers.delete_async(customer_id)
 
     async def verify(self, delivery: Delivery) -> None:
         """Checks the signature under each of the secrets, then how old it is."""

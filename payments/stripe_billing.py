@@ -16,11 +16,11 @@ from payments.base import (
     ChangePreview,
     Checkout,
     NewSubscription,
-    ProviderEvent,
-    Refunded,
+    PlanPrice,
     SubscriptionChange,
     provider_failed,
 )
+from payments.events import ProviderEvent, Refunded
 from payments.stripe_billing_events import (
     StripeChanged,
     checkout_events,
@@ -54,6 +54,17 @@ class StripeSubscriptions:
     def organization_price(self, plan_id: str, interval: str) -> str | None:
         """Stripe's name of the price of an organization's plan."""
         return self._prices.get((plan_id, interval))
+
+    async def ask_prices(self) -> tuple[PlanPrice, ...]:
+        """What the prices in the settings cost; one in tiers has no amount, and is left out."""
+        found = []
+        for (plan_id, interval), price_id in self._prices.items():
+            with asking("a price"):
+                price = await self._client().v1.prices.retrieve_async(price_id)
+            if price.unit_amount is not None:
+                currency = price.currency.upper()
+                found.append(PlanPrice(plan_id, interval, price.unit_amount, currency))
+        return tuple(found)
 
     async def create_customer(
         self, *, organization_id: UUID | None, user_id: UUID, name: str | None, email: str | None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from payments.base import InvoiceTold, ProviderEvent, SubscriptionCheckoutEnded, SubscriptionTold
+from payments.events import InvoiceTold, ProviderEvent, SubscriptionCheckoutEnded, SubscriptionTold
 from payments.stripe_events import ORDER
 
 STATUSES = {

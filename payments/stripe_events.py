@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from payments.base import (
+from payments.events import (
     CheckoutEnded,
     DisputeClosed,
     DisputeOpened,

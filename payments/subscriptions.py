@@ -20,10 +20,10 @@ from payments.base import (
     KeepsCustomers,
     NewSubscription,
     PaymentProvider,
-    ProviderEvent,
     SubscriptionChange,
     SubscriptionSeller,
 )
+from payments.events import ProviderEvent
 from payments.inbox import WebhookInbox, inbox_of
 from payments.registry import PaymentServices, provider_not_configured
 
@@ -36,6 +36,19 @@ class Subscribed:
 
     subscription_id: UUID
     checkout_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSubscription:
+    """What an organization, or whoever asks, wants to subscribe to."""
+
+    organization_id: UUID | None
+    plan_id: str
+    interval: str
+    seats: int
+    success_url: str | None
+    cancel_url: str | None
+    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,67 +96,54 @@ class Subscriptions:
     def _providers(self) -> Mapping[str, PaymentProvider]:
         return self.inbox.providers
 
-    async def create(
-        self,
-        actor: Actor,
-        *,
-        organization_id: UUID | None,
-        plan_id: str,
-        interval: str,
-        seats: int,
-        success_url: str | None,
-        cancel_url: str | None,
-        idempotency_key: str,
-    ) -> Subscribed:
+    async def create(self, actor: Actor, wanted: WantedSubscription) -> Subscribed:
         """Opens a subscription and has a page made for it; the same key gives the same again.
 
         Where the provider fails, the subscription stays PENDING, and the same key asks it again.
         """
-        operations.check_subscription(
-            seats=seats,
-            success_url=success_url,
-            cancel_url=cancel_url,
-            idempotency_key=idempotency_key,
-            origins=self._origins,
-            takes_any=self._takes_any_return,
-        )
+        self._check(wanted)
         seller = self._seller(STRIPE)
-        price_id = await self._price(seller, organization_id, plan_id, interval)
+        organization_id = wanted.organization_id
+        price_id = await self._price(seller, organization_id, wanted.plan_id, wanted.interval)
         opened = await operations.open_subscription(
             self._database,
             actor,
             organization_id=organization_id,
-            plan_id=plan_id,
-            interval=interval,
-            seats=seats,
+            plan_id=wanted.plan_id,
+            interval=wanted.interval,
+            seats=wanted.seats,
             provider=STRIPE,
-            pages=(success_url, cancel_url),
-            idempotency_key=idempotency_key,
+            pages=(wanted.success_url, wanted.cancel_url),
+            idempotency_key=wanted.idempotency_key,
         )
         if opened.status != "PENDING" or opened.checkout_url is not None:
             return Subscribed(opened.subscription_id, opened.checkout_url)
-        if opened.earlier_checkout and not await seller.close_checkout(opened.earlier_checkout):
-            await self._learn(await seller.ask_checkout(opened.earlier_checkout, opened.asked_at))
-            raise _is_being_paid()
+        await self._close_earlier(seller, opened)
         assert actor.user_id is not None
         customer = await self._customer(seller, actor.user_id, organization_id, opened)
-        made = await seller.open_checkout(
-            NewSubscription(
-                subscription_id=opened.subscription_id,
-                key=sha256(f"{actor.user_id}:{idempotency_key}".encode()).hexdigest(),
-                organization_id=organization_id,
-                customer_id=customer,
-                plan_id=plan_id,
-                price_id=price_id,
-                seats=seats,
-                success_url=success_url,
-                cancel_url=cancel_url,
-            )
-        )
+        page = _page_of(wanted, opened.subscription_id, actor.user_id, customer, price_id)
+        made = await seller.open_checkout(page)
         url = await operations.note_checkout(
             self._database, opened.subscription_id, made.references[0], made.url, made.expires_at
         )
         return Subscribed(opened.subscription_id, url)
+
+    def _check(self, wanted: WantedSubscription) -> None:
+        operations.check_subscription(
+            seats=wanted.seats,
+            success_url=wanted.success_url,
+            cancel_url=wanted.cancel_url,
+            idempotency_key=wanted.idempotency_key,
+            origins=self._origins,
+            takes_any=self._takes_any_return,
+        )
+
+    async def _close_earlier(self, seller: SubscriptionSeller, opened: OpenSubscription) -> None:
+        """Has a page that was left take no payment; one that took it is not begun anew."""
+        earlier = opened.earlier_checkout
+        if earlier and not await seller.close_checkout(earlier):
+            await self._learn(await seller.ask_checkout(earlier, opened.asked_at))
+            raise _is_being_paid()
 
     async def portal(
         self, actor: Actor, organization_id: UUID, *, provider: str, return_url: str | None
@@ -293,6 +293,22 @@ class Subscriptions:
         return SubscriptionChange(
             known.provider_subscription_id, price_id, wanted.seats or known.seats, wanted.moment
         )
+
+
+def _page_of(
+    wanted: WantedSubscription, subscription_id: UUID, buyer: UUID, customer_id: str, price_id: str
+) -> NewSubscription:
+    return NewSubscription(
+        subscription_id=subscription_id,
+        key=sha256(f"{buyer}:{wanted.idempotency_key}".encode()).hexdigest(),
+        organization_id=wanted.organization_id,
+        customer_id=customer_id,
+        plan_id=wanted.plan_id,
+        price_id=price_id,
+        seats=wanted.seats,
+        success_url=wanted.success_url,
+        cancel_url=wanted.cancel_url,
+    )
 
 
 def _is_being_paid() -> DomainError:

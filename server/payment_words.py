@@ -33,6 +33,14 @@ CONFIRMING = Words(
     is_good=True,
 )
 
+BEGUN = Words("Thank you, it is paid", "Your plan has begun.", "good", is_good=True)
+BEGINNING = Words(
+    "Thank you",
+    "Your payment is being confirmed. Your plan begins in a moment.",
+    "good",
+    is_good=True,
+)
+
 
 def say(shop: str, words: Words, back: str | None) -> Response:
     """The page; `back` is where its link leads, if anywhere."""

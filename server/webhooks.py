@@ -9,8 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.errors import DomainError, ErrorCode, bad_input
+from db.webhooks.tables import BODY_LIMIT_BYTES
 from graph.shared.errors import domain_error, top_level
 from payments.base import Delivery, DeliveryRefusal
 from payments.inbox import WebhookInbox, inbox_of

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from cli.core.faults import explained
 from server.start_checks import dangers
-from settings import SECRETS, Settings, SettingsError, write_secret
+from settings import Settings, SettingsError
+from settings_secrets import SECRETS, write_secret
 
 
 @pytest.fixture

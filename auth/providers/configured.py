@@ -13,7 +13,8 @@ from auth.providers.discord import DiscordProvider
 from auth.providers.discovery import Issuer
 from auth.providers.facebook import FacebookProvider
 from auth.providers.openid import OpenIdProvider, ProviderClient
-from settings import Settings, SettingsError, given
+from settings import Settings, SettingsError
+from settings_secrets import given
 
 GOOGLE_OTHER_NAME = "accounts.google.com"
 BUILT_IN = ("google", "apple", "facebook", "discord")

@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from db.accounts.operating import as_owner, find_user
-from db.billing.operations import REPLAY_WEBHOOK
 from db.core.commands import call_on
+from db.webhooks.operations import REPLAY_WEBHOOK
 
 _LIST = """
 select id, received_at, provider, kind, status, verified, reason, deliveries, order_id

@@ -24,7 +24,8 @@ from db.embedded.process import (
     run_sql,
     run_tool,
 )
-from settings import Settings, write_secret
+from settings import Settings
+from settings_secrets import write_secret
 
 SUPERUSER_SECRET = "embedded-superuser-password"
 OWNER_SECRET = "embedded-owner-password"

@@ -1,4 +1,4 @@
--- What users may use by purchases in app stores: told of by a provider's events (`payments/base.py`), in any order.
+-- What users may use by purchases in app stores: told of by a provider's events (`payments/events.py`), in any order.
 
 -- The user's id in a name that an app gave a provider; null for any other name.
 create or replace function app.user_id_in(named text) returns uuid

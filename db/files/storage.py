@@ -23,7 +23,8 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, from_url
 
 from db.core.errors import DomainError, ErrorCode
-from settings import SettingsError, given, written
+from settings import SettingsError
+from settings_secrets import given, written
 
 if TYPE_CHECKING:
     from settings import Settings

@@ -2,7 +2,7 @@
 -- payments.
 
 -- Does what a proof of a purchase says, for the user who sent it, and returns the order; the same proof does it
--- once. The events are those of `payments/base.py`, the payment first. One purchase is one user's.
+-- once. The events are those of `payments/events.py`, the payment first. One purchase is one user's.
 create or replace function app.claim_purchase(owner_id uuid, from_provider text, events jsonb) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -58,6 +58,9 @@ _TO_ASK = SqlFunction[Any](
     " asked_at timestamp with time zone)",
     at_most="integer",
 )
+_OF_CHECKOUT = """
+    select status from provider_subscriptions where provider = $1 and checkout_id = $2
+"""
 _PRICE = """
     select pp.price_id from products p join product_prices pp on pp.product_id = p.id
     where p.kind = 'SUBSCRIPTION' and p.is_active and p.plan_id = $1 and pp.provider = $2
@@ -202,6 +205,13 @@ async def note_customer(
     """Keeps the name by which a provider knows an organization; gives the first that was noted."""
     noted = _NOTE_CUSTOMER(wanted=organization_id, for_provider=provider, made_customer=customer_id)
     return await call_as_service(database, noted)
+
+
+async def status_of_checkout(database: Database, provider: str, checkout_id: str) -> str | None:
+    """How the subscription stands that a page was made for; nothing where there is none."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        status: str | None = await connection.raw.fetchval(_OF_CHECKOUT, provider, checkout_id)
+    return status
 
 
 async def lapse(database: Database, at_most: int) -> int:

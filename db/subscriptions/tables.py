@@ -87,6 +87,7 @@ class ProviderSubscription(Base):
             "provider_subscription_id",
             unique=True,
         ),
+        Index("ix_provider_subscriptions_checkout_id", "provider", "checkout_id"),
         Index(
             "ix_provider_subscriptions_due",
             text("coalesce(grace_ends_at, current_period_end, checkout_ends_at)"),

@@ -1,4 +1,4 @@
--- What a provider tells of subscriptions and invoices (`payments/base.py`). It is asked how each stands now
+-- What a provider tells of subscriptions and invoices (`payments/events.py`). It is asked how each stands now
 -- whenever it tells of one, so that order and repetition of its events do not matter: what was asked for earlier
 -- than what is known changes nothing.
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from db.billing.tables import OrderStatus, WebhookStatus
+from db.billing.tables import OrderStatus
+from db.webhooks.tables import WebhookStatus
 from server.admin.rendering import moment, words
 
 Row = Mapping[str, Any]

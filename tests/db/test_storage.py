@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-import settings as settings_module
+import settings_secrets
 from db.core.errors import DomainError, ErrorCode
 from db.files.links import open_links
 from db.files.storage import (
@@ -210,12 +210,12 @@ def test_credentials_may_stand_in_the_file_env(
         "AZURE_STORAGE_ACCOUNT_NAME=anna\nAZURE_STORAGE_ACCOUNT_KEY=YQ==\n"
     )
     monkeypatch.chdir(tmp_path)
-    settings_module._dotenv.cache_clear()
+    settings_secrets._dotenv.cache_clear()
     try:
         links = open_links(Settings(storage_url="az://photos", signed_url_key="x"))
         url = links.put_url(ANNA, FILE, time() + 60)
     finally:
-        settings_module._dotenv.cache_clear()
+        settings_secrets._dotenv.cache_clear()
     assert url.startswith(f"https://anna.blob.core.windows.net/photos/incoming/{ANNA}/{FILE}?")
     assert links.put_headers("image/png") == {
         "Content-Type": "image/png",

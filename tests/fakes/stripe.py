@@ -34,6 +34,7 @@ class FakeStripe:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
     customers: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     remembered: dict[str, tuple[str, StubAnswer]] = field(default_factory=dict)
     price_cents: dict[str, int] = field(default_factory=dict)
     tax_percent: int = 0
@@ -76,7 +77,16 @@ class FakeStripe:
 
     def customer(self, given: dict[str, str]) -> StubAnswer:
         self.customers.append(given.get("metadata[user_id]") or given["metadata[organization_id]"])
-        return 200, {"id": f"cus_{uuid4().hex}", "object": "customer"}
+        made = {"id": f"cus_{uuid4().hex}", "object": "customer"}
+        self.stub.answers[f"{CUSTOMERS}/{made['id']}"] = self._forget
+        return 200, made
+
+    def _forget(self, request: StubRequest) -> StubAnswer:
+        customer = request.path.rpartition("/")[2]
+        if request.method != "DELETE" or customer in self.forgotten:
+            return 404, error("invalid_request_error", "resource_missing")
+        self.forgotten.append(customer)
+        return 200, {"id": customer, "object": "customer", "deleted": True}
 
     def session(self, given: dict[str, str]) -> StubAnswer:
         if given["mode"] == "subscription":

@@ -37,6 +37,12 @@ class FakeBilling(FakeStripe):
         self.stub.answers[PREVIEWS] = lambda request: self._once(request, self._preview)
         self.stub.answers[INVOICE_PAYMENTS] = self._invoice_payments
 
+    def show_prices(self) -> None:
+        """Lets each of its prices be asked for."""
+        for price_id in self.price_cents:
+            price = self._price(price_id) | {"currency": "usd"}
+            self.stub.answers[f"/v1/prices/{price_id}"] = lambda _, price=price: (200, price)
+
     def delivered(self) -> list[Delivery]:
         """What happened since this was asked last."""
         told, self.events = self.events, []

@@ -8,8 +8,9 @@ from uuid import UUID
 import asyncpg
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import Checkout, NewCheckout, PaidOrder, ProviderEvent
+from payments.base import Checkout, NewCheckout, PaidOrder
 from payments.checkouts import checkouts_of
+from payments.events import ProviderEvent
 from payments.refunds import refunds_of
 from payments.sandbox import SandboxProvider
 
@@ -149,12 +150,16 @@ class Portal(Unwilling):
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         raise DomainError(self._code, "No.")
 
+    async def forget_customer(self, customer_id: str) -> None: ...
+
 
 class OpenPortal(SandboxProvider):
     """A provider that keeps customers."""
 
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         return f"https://pay.example.test/{customer_id}?{return_url}"
+
+    async def forget_customer(self, customer_id: str) -> None: ...
 
 
 async def open_portal(services: Any, owner: asyncpg.Connection, user_id: UUID | None) -> str:

@@ -9,13 +9,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import (
-    ChangePreview,
-    Checkout,
-    NewSubscription,
-    ProviderEvent,
-    SubscriptionChange,
-)
+from payments.base import ChangePreview, Checkout, NewSubscription, PlanPrice, SubscriptionChange
+from payments.events import ProviderEvent
 from payments.sandbox import SandboxProvider
 from payments.subscriptions import subscriptions_of
 
@@ -47,6 +42,11 @@ class Seller(SandboxProvider):
 
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         return f"https://pay.example.test/{customer_id}?{return_url}"
+
+    async def forget_customer(self, customer_id: str) -> None: ...
+
+    async def ask_prices(self) -> tuple[PlanPrice, ...]:
+        return ()
 
     def organization_price(self, plan_id: str, interval: str) -> str | None:
         return f"price_{plan_id}_{interval}" if plan_id != "none" else None

@@ -17,17 +17,9 @@ from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from payments.app_store import AppStoreProvider, make_app_store
-from payments.base import (
-    Delivery,
-    DeliveryRefusal,
-    DeliveryRefused,
-    NeedsOperator,
-    PaidOrder,
-    PaymentSucceeded,
-    Refunded,
-    SubscriptionState,
-)
+from payments.base import Delivery, DeliveryRefusal, DeliveryRefused, PaidOrder
 from payments.checkouts import Checkouts
+from payments.events import NeedsOperator, PaymentSucceeded, Refunded, SubscriptionState
 from payments.purchases import Purchases
 from settings import Settings
 from tests.fakes import app_store

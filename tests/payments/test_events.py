@@ -10,12 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from payments.base import (
-    NeedsOperator,
-    PaymentSucceeded,
-    Purchase,
-    Refunded,
-)
+from payments.events import NeedsOperator, PaymentSucceeded, Purchase, Refunded
 from payments.inbox import WebhookInbox, as_json
 from payments.sandbox import SandboxProvider
 

@@ -16,13 +16,10 @@ import pytest
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from payments.base import (
+from payments.base import Delivery, DeliveryRefusal, DeliveryRefused, PaidOrder
+from payments.events import (
     AcknowledgementDue,
-    Delivery,
-    DeliveryRefusal,
-    DeliveryRefused,
     NeedsOperator,
-    PaidOrder,
     PaymentSucceeded,
     Refunded,
     SubscriptionState,

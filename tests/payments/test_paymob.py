@@ -13,16 +13,8 @@ from uuid import uuid4
 import pytest
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import (
-    Delivery,
-    DeliveryRefused,
-    NewCheckout,
-    PaidOrder,
-    PaymentFailed,
-    PaymentPending,
-    PaymentSucceeded,
-    Refunded,
-)
+from payments.base import Delivery, DeliveryRefused, NewCheckout, PaidOrder
+from payments.events import PaymentFailed, PaymentPending, PaymentSucceeded, Refunded
 from payments.paymob import PaymobProvider, make_paymob
 from payments.paymob_transactions import (
     SIGNED,

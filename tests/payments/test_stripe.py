@@ -17,20 +17,17 @@ from starlette.applications import Starlette
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from payments.base import (
+from payments.base import DeliveryRefusal, DeliveryRefused, NewCheckout, PaidOrder
+from payments.checkouts import Checkouts
+from payments.events import (
     CheckoutEnded,
-    DeliveryRefusal,
-    DeliveryRefused,
     DisputeClosed,
-    NewCheckout,
-    PaidOrder,
     PaymentFailed,
     PaymentPending,
     PaymentSucceeded,
     Refunded,
     SubscriptionCheckoutEnded,
 )
-from payments.checkouts import Checkouts
 from payments.inbox import WebhookInbox
 from payments.refunds import Refunds
 from payments.stripe import RETURN_PATH, StripeProvider, make_stripe

@@ -21,7 +21,7 @@ from jobs.subscriptions import ask_subscriptions, end_subscription
 from payments.base import Delivery
 from payments.inbox import WebhookInbox
 from payments.stripe import StripeProvider, make_stripe
-from payments.subscriptions import Subscribed, Subscriptions, WantedChange
+from payments.subscriptions import Subscribed, Subscriptions, WantedChange, WantedSubscription
 from settings import Settings
 
 from ..conftest import MakeUser
@@ -41,6 +41,7 @@ def fake() -> Iterator[FakeBilling]:
     with stripe_billing() as running:
         running.price_cents = dict(CENTS)
         running.yearly = {"price_starter_year"}
+        running.show_prices()
         yield running
 
 
@@ -89,7 +90,7 @@ class Desk:
             "idempotency_key": str(uuid4()),
         }
         actor = given.pop("actor", self.boss)
-        return await self.subscriptions.create(actor, **(asked | given))
+        return await self.subscriptions.create(actor, WantedSubscription(**(asked | given)))
 
     async def paid(self, **given: Any) -> str:
         """A subscription that is paid and told of; Stripe's name of it."""

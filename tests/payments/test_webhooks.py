@@ -13,10 +13,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from db.billing.tables import BODY_LIMIT_BYTES
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
-from payments.base import Delivery, Notice, Refunded
+from db.webhooks.tables import BODY_LIMIT_BYTES
+from payments.base import Delivery
+from payments.events import Notice, Refunded
 from payments.inbox import REFUSED_KEPT, WebhookInbox, kept_headers
 from payments.registry import configured_providers
 from payments.sandbox import SandboxProvider

@@ -123,7 +123,7 @@ end;
 $$;
 
 -- Does what a webhook says, all of it or nothing, once: what has been processed is left as it is. Events
--- are those of `payments/base.py`. Returns how it stands then; `is_changed` says whether this call did it. Not
+-- are those of `payments/events.py`. Returns how it stands then; `is_changed` says whether this call did it. Not
 -- `patient`, it leaves one alone that another is processing now; `status` is null then.
 create or replace function app.settle_webhook(
     wanted uuid, events jsonb, patient boolean, out status text, out reason text, out detail text, out order_id uuid,

@@ -1,0 +1,1 @@
+"""The inbox of webhooks: what payment providers delivered, and what became of it."""
