@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets as random_secrets
+from collections.abc import Mapping
 from datetime import date
 from email.utils import parseaddr
 from functools import cache
@@ -13,7 +14,13 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from settings_checks import (
     GOOD_SECRET,
@@ -34,7 +41,15 @@ from settings_checks import (
     is_this_machine,
     problem_of_secret,
 )
-from settings_secrets import SecretUnavailable, secret_in_file, secret_of_command
+from settings_secrets import (
+    BOOTSTRAP,
+    SEALED_FILE,
+    SecretUnavailable,
+    opened_secrets,
+    secret_in_file,
+    secret_of_command,
+)
+from vault_keys import KeyRing, split_keys
 
 ROLES = ("anon", "authenticated", "service")
 # What reading a photo takes at most: the decoder of an animated WebP holds four canvases.
@@ -75,6 +90,13 @@ class SettingsError(Exception):
 
 def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+class SealedSource(EnvSettingsSource):
+    """The settings that stand in the sealed file."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in sealed_secrets().items()}
 
 
 class Settings(BaseSettings):
@@ -194,6 +216,7 @@ class Settings(BaseSettings):
     discord_client_id: str = ""
     discord_client_secret: SecretStr = SecretStr("")
     discord_issuer: str = ""
+    discord_token: SecretStr = SecretStr("")
     discord_api_url: str = "https://discord.com/api"
     oidc_providers: Annotated[list[str], NoDecode] = []
 
@@ -291,6 +314,18 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - given by position
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, the environment, the sealed file and the file `.env`, in this order."""
+        return (init_settings, env_settings, SealedSource(settings_cls), dotenv_settings)
+
     @model_validator(mode="before")
     @classmethod
     def _lists_from_commas(cls, values: dict[str, object]) -> dict[str, object]:
@@ -322,7 +357,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _master_key_has_one_place(self) -> Self:
         places = {
-            "VAULT_MASTER_KEY": given("VAULT_MASTER_KEY"),
+            "VAULT_MASTER_KEY": plain_variable("VAULT_MASTER_KEY"),
             "VAULT_MASTER_KEY_FILE": self.vault_master_key_file,
             "VAULT_MASTER_KEY_COMMAND": self.vault_master_key_command,
         }
@@ -512,8 +547,10 @@ class Settings(BaseSettings):
             self.secret(name)
 
     def _known_secret(self, name: str) -> str | None:
-        if value := given(name.upper().replace("-", "_")):
-            return value
+        variable = name.upper().replace("-", "_")
+        found = plain_variable(variable) if variable in BOOTSTRAP else given(variable)
+        if found:
+            return found
         if name == "vault-master-key" and (value := self._master_key_elsewhere()):
             return value
         path = self.secrets_directory / name
@@ -532,7 +569,41 @@ class Settings(BaseSettings):
 
 
 def given(variable: str) -> str | None:
-    """A variable of the environment or, behind it, of the file `.env`."""
+    """A variable of the environment or, behind it, of the sealed file, or of the file `.env`."""
+    return os.environ.get(variable) or sealed_secrets().get(variable) or _dotenv().get(variable)
+
+
+def sealed_secrets() -> Mapping[str, str]:
+    """What the sealed file holds; nothing where there is none."""
+    path = secrets_file()
+    try:
+        return opened_secrets(path, secrets_ring) if path.exists() else {}
+    except SecretUnavailable as reason:
+        raise SettingsError(f"VAULT_MASTER_KEY{reason}") from None
+
+
+def secrets_file() -> Path:
+    """Where the sealed file is: SECRETS_FILE, or beside the generated secrets."""
+    named = plain_variable("SECRETS_FILE")
+    directory = Path(plain_variable("DATA_DIRECTORY") or ".tallygraph").absolute()
+    return Path(named) if named else directory / "secrets" / SEALED_FILE
+
+
+def secrets_ring() -> KeyRing:
+    """The keys that seal the file. What leads to them can't be in it."""
+    chosen = {name: value for name in BOOTSTRAP if (value := plain_variable(name))}
+    bare = Settings.model_construct(
+        environment=chosen.get("ENVIRONMENT", "demo"),
+        data_directory=Path(chosen.get("DATA_DIRECTORY", ".tallygraph")),
+        vault_master_key_file=chosen.get("VAULT_MASTER_KEY_FILE", ""),
+        vault_master_key_command=chosen.get("VAULT_MASTER_KEY_COMMAND", ""),
+    )
+    rounds = int(chosen.get("VAULT_KEY_ROUNDS", Settings.model_fields["vault_key_rounds"].default))
+    return KeyRing(split_keys(bare.secret("vault-master-key")), rounds)
+
+
+def plain_variable(variable: str) -> str | None:
+    """A variable of the environment or of the file `.env`, and never of the sealed file."""
     return os.environ.get(variable) or _dotenv().get(variable)
 
 
