@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from email.utils import parseaddr
 from functools import cache
@@ -10,7 +11,13 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from settings_checks import (
     GOOD_SECRET,
@@ -31,8 +38,9 @@ from settings_checks import (
     is_this_machine,
     split_list,
 )
-from settings_secrets import HasSecrets, given
+from settings_secrets import HasSecrets, plain_variable, sealed_secrets
 from settings_secrets import SettingsError as SettingsError  # noqa: PLC0414 -- goes with Settings
+from vault_keys import USUAL_ROUNDS
 
 ROLES = ("anon", "authenticated", "service")
 # What reading a photo takes at most: the decoder of an animated WebP holds four canvases.
@@ -54,6 +62,13 @@ LISTS = (
 METRICS_TOKEN_MIN_CHARACTERS = 16
 PROVIDERS = ("offline", "gemini")
 DEMO_ORIGINS = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
+
+
+class SealedSource(EnvSettingsSource):
+    """The settings that stand in the sealed file."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in sealed_secrets().items()}
 
 
 class Settings(HasSecrets, BaseSettings):
@@ -103,8 +118,7 @@ class Settings(HasSecrets, BaseSettings):
 
     vault_master_key_file: str = ""
     vault_master_key_command: str = ""
-    # OWASP's number for PBKDF2-HMAC-SHA256.
-    vault_key_rounds: Annotated[int, Field(ge=100_000, le=10_000_000)] = 600_000
+    vault_key_rounds: Annotated[int, Field(ge=100_000, le=10_000_000)] = USUAL_ROUNDS
 
     twilio_account_sid: str = ""
     twilio_auth_token: SecretStr = SecretStr("")
@@ -180,6 +194,7 @@ class Settings(HasSecrets, BaseSettings):
     discord_client_id: str = ""
     discord_client_secret: SecretStr = SecretStr("")
     discord_issuer: str = ""
+    discord_token: SecretStr = SecretStr("")
     discord_api_url: str = "https://discord.com/api"
     oidc_providers: Annotated[list[str], NoDecode] = []
 
@@ -277,6 +292,18 @@ class Settings(HasSecrets, BaseSettings):
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - given by position
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, the environment, the sealed file and the file `.env`, in this order."""
+        return (init_settings, env_settings, SealedSource(settings_cls), dotenv_settings)
+
     @model_validator(mode="before")
     @classmethod
     def _lists_from_commas(cls, values: dict[str, object]) -> dict[str, object]:
@@ -308,7 +335,7 @@ class Settings(HasSecrets, BaseSettings):
     @model_validator(mode="after")
     def _master_key_has_one_place(self) -> Self:
         places = {
-            "VAULT_MASTER_KEY": given("VAULT_MASTER_KEY"),
+            "VAULT_MASTER_KEY": plain_variable("VAULT_MASTER_KEY"),
             "VAULT_MASTER_KEY_FILE": self.vault_master_key_file,
             "VAULT_MASTER_KEY_COMMAND": self.vault_master_key_command,
         }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets as random_secrets
-import shlex
-import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING
 from dotenv import dotenv_values
 
 from settings_checks import GOOD_SECRET, problem_of_secret, split_list
+from settings_sealed import (
+    BOOTSTRAP,
+    SEALED_FILE,
+    SecretUnavailable,
+    opened_secrets,
+    secret_in_file,
+    secret_of_command,
+)
+from vault_keys import USUAL_ROUNDS, KeyRing, split_keys
 
 # What a production deployment brings of its own, beside the keys that sign tokens.
 SECRETS = (
@@ -25,7 +34,6 @@ SECRETS = (
 )
 # Several with commas: the first seals, all of them open.
 SECRET_LISTS = ("vault-master-key",)
-COMMAND_SECONDS = 30
 
 
 class SettingsError(Exception):
@@ -85,8 +93,10 @@ class HasSecrets:
             self.secret(name)
 
     def _known_secret(self, name: str) -> str | None:
-        if value := given(name.upper().replace("-", "_")):
-            return value
+        variable = name.upper().replace("-", "_")
+        found = plain_variable(variable) if variable in BOOTSTRAP else given(variable)
+        if found:
+            return found
         if name == "vault-master-key" and (value := self._master_key_elsewhere()):
             return value
         path = self.secrets_directory / name
@@ -104,48 +114,52 @@ class HasSecrets:
         return None
 
 
-class SecretUnavailable(Exception):
-    """A secret can't be read where it is said to be; the message says why, and never the secret."""
+@dataclass(frozen=True)
+class _Outside(HasSecrets):
+    """What leads to the sealed file, before there are settings."""
 
-
-def secret_in_file(name: str) -> str:
-    """What a file holds, without the white space around it."""
-    try:
-        found = Path(name).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise SecretUnavailable(f"FILE: {name} can't be read ({reason})") from None
-    if not found:
-        raise SecretUnavailable(f"FILE: {name} is empty")
-    return found
-
-
-@cache
-def secret_of_command(command: str) -> str:
-    """What a command prints; it runs once for each process, without a shell.
-
-    What it says on standard error goes to this process's own.
-    """
-    try:
-        done = subprocess.run(  # noqa: S603 - the operator names it
-            shlex.split(command), stdout=subprocess.PIPE, timeout=COMMAND_SECONDS, check=False
-        )
-        found = done.stdout.decode().strip()
-    except subprocess.TimeoutExpired:
-        raise SecretUnavailable(f"COMMAND took more than {COMMAND_SECONDS} seconds") from None
-    except OSError as error:
-        raise SecretUnavailable(f"COMMAND can't be run ({error.strerror})") from None
-    except ValueError:
-        raise SecretUnavailable("COMMAND is no command, or what it prints is no text") from None
-    if done.returncode != 0:
-        raise SecretUnavailable(f"COMMAND ended with status {done.returncode}")
-    if not found:
-        raise SecretUnavailable("COMMAND printed nothing")
-    return found
+    production: bool
+    data_directory: Path
+    vault_master_key_file: str
+    vault_master_key_command: str
 
 
 def given(variable: str) -> str | None:
-    """A variable of the environment or, behind it, of the file `.env`."""
+    """A variable of the environment or, behind it, of the sealed file, or of the file `.env`."""
+    return os.environ.get(variable) or sealed_secrets().get(variable) or _dotenv().get(variable)
+
+
+def sealed_secrets() -> Mapping[str, str]:
+    """What the sealed file holds; nothing where there is none."""
+    path = secrets_file()
+    try:
+        return opened_secrets(path, secrets_ring) if path.exists() else {}
+    except SecretUnavailable as reason:
+        raise SettingsError(f"VAULT_MASTER_KEY{reason}") from None
+
+
+def secrets_file() -> Path:
+    """Where the sealed file is: SECRETS_FILE, or beside the generated secrets."""
+    named = plain_variable("SECRETS_FILE")
+    directory = Path(plain_variable("DATA_DIRECTORY") or ".tallygraph").absolute()
+    return Path(named) if named else directory / "secrets" / SEALED_FILE
+
+
+def secrets_ring() -> KeyRing:
+    """The keys that seal the file. What leads to them can't be in it."""
+    chosen = {name: value for name in BOOTSTRAP if (value := plain_variable(name))}
+    bare = _Outside(
+        production=chosen.get("ENVIRONMENT") == "production",
+        data_directory=Path(chosen.get("DATA_DIRECTORY", ".tallygraph")),
+        vault_master_key_file=chosen.get("VAULT_MASTER_KEY_FILE", ""),
+        vault_master_key_command=chosen.get("VAULT_MASTER_KEY_COMMAND", ""),
+    )
+    rounds = int(chosen.get("VAULT_KEY_ROUNDS", USUAL_ROUNDS))
+    return KeyRing(split_keys(bare.secret("vault-master-key")), rounds)
+
+
+def plain_variable(variable: str) -> str | None:
+    """A variable of the environment or of the file `.env`, and never of the sealed file."""
     return os.environ.get(variable) or _dotenv().get(variable)
 
 

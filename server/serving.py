@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,8 @@ from db.embedded.database import EmbeddedDatabase, start_embedded
 from db.files.storage import open_storage
 from db.migrations.functions import refuse_outdated
 from db.migrations.migrate import migrate
+from db.vault.operations import check_keys, note_secrets_read
+from db.vault.sealing import Vault
 from graph.live.bus import WakeBus
 from jobs.assistants import check_assistant
 from jobs.core.probes import probes
@@ -37,6 +40,7 @@ from server.supervising import end_with_the_parent
 from server.uvicorn_protocol import DeadlineHttpProtocol
 from server.uvicorn_websocket import FlushOrAbortProtocol
 from settings import Settings, SettingsError
+from settings_sealed import secrets_read
 
 MESSAGE_LIMIT_BYTES = 65_536
 GRACEFUL_SECONDS = 15
@@ -210,6 +214,9 @@ async def open_database(
 
     try:
         await database.at_start(check_release)
+        if settings.production:
+            await database.at_start(partial(check_keys, database, Vault(settings)))
+        await database.at_start(partial(note_secrets_read, database, secrets_read()))
     except BaseException:
         await database.close()
         raise

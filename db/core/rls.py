@@ -33,6 +33,7 @@ from db.core.access import (
 )
 from db.core.compiling import sql_type
 from db.core.own_values import own_values_name
+from db.core.sealed import sealed_columns
 
 # The role is read from the database, not from the token: who is no admin any more sees nothing.
 IS_ADMIN = (
@@ -162,7 +163,11 @@ def access_statements(table: Table, access: Access) -> list[str]:
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     """The trigger that records an event for every watched change, whoever makes it."""
     function, told = _recorder(table, audiences(table, access.read))
-    arguments = (watch.topic, watch.entity, _array(access.hidden), _array(watch.deferred), *told)
+    sealed = sealed_columns(table)
+    # That a row is sealed anew by another key is no change of it.
+    hidden = tuple(dict.fromkeys((*access.hidden, *sealed)))
+    deferred = tuple(name for name in watch.deferred if name not in sealed)
+    arguments = (watch.topic, watch.entity, _array(hidden), _array(deferred), *told)
     listed = ", ".join(f"'{argument}'" for argument in arguments)
     return [
         f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "

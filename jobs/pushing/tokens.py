@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from auth.push_tokens import PushTokens
-from db.vault.sealing import SealBroken
 from settings import Settings
+from vault_keys import SealBroken
 
 
 class TokenOpener:

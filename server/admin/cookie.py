@@ -13,8 +13,9 @@ from typing import Self
 from starlette.requests import Request
 from starlette.responses import Response
 
-from db.vault.sealing import SealBroken, Vault
+from db.vault.sealing import Vault
 from settings import Settings
+from vault_keys import SealBroken
 
 NAME = "tallygraph_admin"
 _PLACE = "cookie of /admin"

@@ -21,9 +21,9 @@ from db.core.sealed import BlindIndex, Sealed, blind_indexes
 from db.factors.tables import TotpFactor
 from db.leaving.archives import exported_tables
 from db.push.tables import PushToken
-from db.vault import keys
-from db.vault.sealing import SealBroken, Vault
+from db.vault.sealing import Vault
 from settings import Settings, SettingsError
+from vault_keys import SealBroken, master_key
 
 FIRST, SECOND = "the first key of all that is long", "the second key that is as long"
 SECRET = "JBSWY3DPEHPK3PXP"
@@ -65,7 +65,7 @@ def test_requirement_3_1_a_value_opens_where_it_was_sealed(given: pytest.MonkeyP
     assert vault.open(Probe.sealed_key, ROW, sealed) == SECRET
     assert vault.seal(Probe.sealed_key, ROW, SECRET) != sealed
     # A key for each column: what stands behind it can be opened with AES-256-GCM alone.
-    cipher = vault._first.cipher("probes.sealed_key")
+    cipher = vault.first.cipher("probes.sealed_key")
     assert isinstance(cipher, AESGCM)
     bound = b"\0".join((sealed[:9], b"probes.sealed_key", str(ROW).encode()))
     assert cipher.decrypt(sealed[9:21], sealed[21:], bound) == SECRET.encode()
@@ -93,7 +93,7 @@ def test_requirement_3_3_keys_are_made_by_pbkdf2_in_no_fewer_than_100_000_rounds
         Settings(vault_key_rounds=99_999)
     vault = Vault(Settings())
     root = hashlib.pbkdf2_hmac("sha256", FIRST.encode(), b"tallygraph vault", 100_000, 32)
-    assert vault._first._root == root
+    assert vault.first._root == root
     # A value names its rounds, so raising them leaves what there is readable.
     sealed = vault.seal(Probe.sealed_key, ROW, SECRET)
     more = Vault(Settings(vault_key_rounds=100_001))
@@ -239,7 +239,7 @@ def test_requirement_3_6_the_master_key_is_in_a_variable_a_file_or_a_command(
 ) -> None:
     file = bare / "key"
     file.write_text(f"{FIRST}\n")
-    first = keys.master_key(FIRST, 100_000).id
+    first = master_key(FIRST, 100_000).id
     for variable, value in (
         ("VAULT_MASTER_KEY", FIRST),
         ("VAULT_MASTER_KEY_FILE", str(file)),
@@ -247,7 +247,7 @@ def test_requirement_3_6_the_master_key_is_in_a_variable_a_file_or_a_command(
     ):
         with monkeypatch.context() as alone:
             alone.setenv(variable, value)
-            assert Vault(Settings())._first.id == first
+            assert Vault(Settings()).first.id == first
     assert not (bare / "data").exists()
     monkeypatch.setenv("VAULT_MASTER_KEY", FIRST)
     monkeypatch.setenv("VAULT_MASTER_KEY_FILE", str(file))

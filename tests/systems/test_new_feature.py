@@ -43,6 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "settings.py",
         "settings_checks.py",
         "settings_secrets.py",
+        "settings_sealed.py",
+        "vault_keys.py",
         "alembic.ini",
         "pyproject.toml",
     ):

@@ -1,0 +1,228 @@
+"""Rotation: what other keys have sealed is sealed by the first one, while the product runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import asyncpg
+import orjson
+from sqlalchemy import Table
+
+from db.accounts.operating import as_owner
+from db.audit.actions import AuditAction
+from db.core.compiling import sql_type
+from db.core.registry import metadata
+from db.core.sealed import blind_indexes, row_column, sealed_columns
+from db.vault.sealing import Vault
+from vault_keys import SealBroken
+
+BATCH_ROWS = 2_000
+_NOTE_KEY = """
+insert into vault_keys as k (head, rounds) values ($1, $2)
+on conflict (head) do update set retired_at = null where k.retired_at is not null
+"""
+_RETIRE = """
+update vault_keys set retired_at = clock_timestamp()
+where retired_at is null and head <> $1 returning head
+"""
+_NOTE = "insert into audit_log (action, detail) values ($1, $2::jsonb)"
+
+Report = Callable[[str, int, int], None]
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SealedTable:
+    """A table with sealed columns, and the statements that rotating it takes."""
+
+    table: Table
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Its sealed columns."""
+        return sealed_columns(self.table)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Its primary key."""
+        return tuple(column.name for column in self.table.primary_key)
+
+    @cached_property
+    def indexes(self) -> dict[str, str]:
+        """Its blind indexes, each with the column that it finds."""
+        return blind_indexes(self.table)
+
+    @property
+    def _stale(self) -> str:
+        """Whether another key sealed something of a row; `$1` is how the first key's begin."""
+        return " or ".join(
+            f"substring(t.{name}, 1, octet_length($1::bytea)) <> $1::bytea" for name in self.columns
+        )
+
+    @property
+    def count(self) -> str:
+        """How many rows are to be sealed anew."""
+        return f"select count(*) from public.{self.table.name} t where {self._stale}"
+
+    def page(self, *, is_first: bool) -> str:
+        """The next of them, behind the key from `$3` on."""
+        read = dict.fromkeys(
+            (*self.keys, *(row_column(self.table, name) for name in self.columns), *self.columns)
+        )
+        keys = ", ".join(f"t.{name}" for name in self.keys)
+        places = ", ".join(f"${n + 3}" for n, _ in enumerate(self.keys))
+        behind = "" if is_first else f" and ({keys}) > ({places})"
+        return (
+            f"select {', '.join(f't.{name}' for name in read)} from public.{self.table.name} t"
+            f" where ({self._stale}){behind} order by {keys} limit $2"
+        )
+
+    @cached_property
+    def update(self) -> str:
+        """Seals rows anew that nobody has changed since they were read; gives how many."""
+        written = (*self.columns, *self.indexes)
+        names = [
+            *(f"key_{n}" for n, _ in enumerate(self.keys)),
+            *(f"old_{c}" for c in self.columns),
+        ]
+        types = [sql_type(self.table.c[name].type) for name in self.keys]
+        names += [f"new_{name}" for name in written]
+        types += ["bytea"] * (len(self.columns) + len(written))
+        arrays = ", ".join(f"${n + 1}::{one}[]" for n, one in enumerate(types))
+        same = [f"t.{name} = v.key_{n}" for n, name in enumerate(self.keys)]
+        same += [f"t.{name} is not distinct from v.old_{name}" for name in self.columns]
+        changed = ", ".join(f"{name} = v.new_{name}" for name in written)
+        return (
+            f"update public.{self.table.name} t set {changed}"
+            f" from unnest({arrays}) v ({', '.join(names)}) where {' and '.join(same)}"
+        )
+
+
+@dataclass
+class Rotated:
+    """What a rotation did: rows sealed anew, values that no key opens, keys that are done with."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, int] = field(default_factory=dict)
+    retired: int = 0
+
+
+def sealed_tables() -> Iterator[SealedTable]:
+    """All tables that hold something sealed."""
+    yield from (SealedTable(table) for table in metadata.sorted_tables if sealed_columns(table))
+
+
+async def count_stale(owner_url: str, vault: Vault) -> dict[str, int]:
+    """How many rows of each table another key has sealed."""
+    async with as_owner(owner_url) as connection:
+        return {
+            one.table.name: await connection.fetchval(one.count, vault.head)
+            for one in sealed_tables()
+        }
+
+
+async def rotate(
+    owner_url: str, vault: Vault, operator: str, report: Report, batch_rows: int = BATCH_ROWS
+) -> Rotated:
+    """Seals everything by the first key, and notes it; each batch is a transaction.
+
+    Whoever stops it goes on by beginning again: what is done is not done twice. A new value is
+    opened before it replaces the old one. At the end nothing may be left that another key sealed;
+    then the others are retired, unless something was broken.
+    """
+    done = Rotated()
+    async with as_owner(owner_url) as connection:
+        await connection.execute(_NOTE_KEY, vault.head.hex(), vault.rounds)
+        for one in sealed_tables():
+            await _rotate_table(connection, one, vault, done, report, batch_rows)
+        left = sum([await connection.fetchval(one.count, vault.head) for one in sealed_tables()])
+        async with connection.transaction():
+            if left == 0:
+                done.retired = len(await connection.fetch(_RETIRE, vault.head.hex()))
+            detail = {"rows": done.rows, "broken": done.broken, "retired": done.retired}
+            noted = orjson.dumps({**detail, "by": operator}).decode()
+            await connection.execute(_NOTE, AuditAction.ROTATE_VAULT.value, noted)
+    return done
+
+
+async def _rotate_table(
+    connection: asyncpg.Connection,
+    one: SealedTable,
+    vault: Vault,
+    done: Rotated,
+    report: Report,
+    batch_rows: int,
+) -> None:
+    name = str(one.table.name)
+    total = await connection.fetchval(one.count, vault.head)
+    done.rows[name] = 0
+    report(name, 0, total)
+    # A row that somebody changed meanwhile may have been sealed by a process with the keys of
+    # before: it is found in the next pass, which ends when a pass finds nothing that opens.
+    while True:
+        sealed_before, seen = done.rows[name], 0
+        done.broken.pop(name, None)
+        async for rows in _pages(connection, one, vault.head, batch_rows):
+            seen += len(rows)
+            anew = list(_sealed_anew(one, vault, rows, done))
+            if anew:
+                columns = [list(values) for values in zip(*anew, strict=True)]
+                status = await connection.execute(one.update, *columns)
+                done.rows[name] += int(status.rpartition(" ")[2])
+                report(name, done.rows[name], max(total, done.rows[name]))
+        if done.rows[name] == sealed_before:
+            return
+
+
+async def _pages(
+    connection: asyncpg.Connection, one: SealedTable, head: bytes, batch_rows: int
+) -> AsyncIterator[Sequence[asyncpg.Record]]:
+    key: Key = ()
+    while True:
+        rows = await connection.fetch(one.page(is_first=not key), head, batch_rows, *key)
+        if rows:
+            yield rows
+        if len(rows) < batch_rows:
+            return
+        key = tuple(rows[-1][name] for name in one.keys)
+
+
+def _sealed_anew(
+    one: SealedTable, vault: Vault, rows: Sequence[asyncpg.Record], done: Rotated
+) -> Iterator[Key]:
+    """What `update` takes of each row that opens."""
+    name = str(one.table.name)
+    places = {column: (f"{name}.{column}", row_column(one.table, column)) for column in one.columns}
+    for row in rows:
+        old: list[bytes | None] = []
+        new: list[bytes | None] = []
+        texts: dict[str, str] = {}
+        try:
+            for column, (place, bound) in places.items():
+                value = row[column]
+                old.append(value)
+                if value is None:
+                    new.append(None)
+                    continue
+                text = texts[column] = vault.open_at(place, row[bound], value)
+                sealed = vault.seal_at(place, row[bound], text)
+                if vault.open_at(place, row[bound], sealed) != text:
+                    raise SealBroken(place)
+                new.append(sealed)
+        except SealBroken:
+            done.broken[name] = done.broken.get(name, 0) + 1
+            continue
+        for of in one.indexes.values():
+            text_of = texts.get(of)
+            new.append(None if text_of is None else vault.blind_at(f"{name}.{of}", text_of))
+        yield (*(row[key] for key in one.keys), *old, *new)
+
+
+async def note_secrets(owner_url: str, action: str, names: Sequence[str], operator: str) -> None:
+    """Notes that an operator read or set secrets of the sealed file; never what they are."""
+    detail = orjson.dumps({"names": names, "by": operator}).decode()
+    async with as_owner(owner_url) as connection:
+        await connection.execute(_NOTE, AuditAction[action.upper()].value, detail)

@@ -1,0 +1,78 @@
+"""Secrets in the sealed file reach the settings, and no output but the one that asks for them."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from settings import Settings, SettingsError
+from settings_secrets import sealed_secrets, secrets_file, secrets_ring
+from settings_sealed import problem_of_name, secrets_read, write_secrets
+from vault_keys import KeyRing
+
+KEY = "a master key of a test that is long enough"
+CANARY = "canary-5f3a1c"
+SEVEN = (
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "DISCORD_TOKEN",
+    "DISCORD_CLIENT_ID",
+    "ROBLOX_API_KEY",
+    "PAYPAL_CLIENT_ID",
+    "PAYPAL_CLIENT_SECRET",
+)
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A deployment with nothing but a master key."""
+    monkeypatch.setenv("DATA_DIRECTORY", str(tmp_path / "data"))
+    monkeypatch.setenv("VAULT_MASTER_KEY", KEY)
+    for name in SEVEN:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_requirement_9_2_the_file_is_sealed_and_read_by_the_settings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sealed_secrets() == {}
+    write_secrets(secrets_file(), secrets_ring(), {name: f"{CANARY} {name}" for name in SEVEN})
+    assert stat.S_IMODE(secrets_file().stat().st_mode) == 0o600
+    assert CANARY not in secrets_file().read_text()
+    settings = Settings()
+    assert settings.discord_token.get_secret_value() == f"{CANARY} DISCORD_TOKEN"
+    assert settings.discord_client_id == f"{CANARY} DISCORD_CLIENT_ID"
+    assert set(SEVEN) <= secrets_read()
+    assert CANARY not in repr(settings.discord_token)
+    monkeypatch.setenv("DISCORD_CLIENT_ID", "from the environment")
+    assert Settings().discord_client_id == "from the environment"
+
+
+def test_requirement_9_4_a_key_that_does_not_fit_is_told_without_a_value(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_secrets(secrets_file(), secrets_ring(), {"DISCORD_TOKEN": CANARY})
+    monkeypatch.setenv("VAULT_MASTER_KEY", "another master key that is long enough")
+    secrets_file().touch()
+    with pytest.raises(SettingsError, match="no key of it opens DISCORD_TOKEN") as refused:
+        Settings()
+    assert CANARY not in str(refused.value)
+
+
+def test_a_value_does_not_open_under_another_name(folder: Path) -> None:
+    write_secrets(secrets_file(), secrets_ring(), {"DISCORD_TOKEN": CANARY})
+    text = secrets_file().read_text().replace("DISCORD_TOKEN", "PAYPAL_CLIENT_SECRET")
+    secrets_file().write_text(text)
+    with pytest.raises(SettingsError, match="no key of it opens PAYPAL_CLIENT_SECRET"):
+        Settings()
+
+
+def test_what_leads_to_the_file_stands_outside_of_it() -> None:
+    assert problem_of_name("VAULT_MASTER_KEY")
+    assert problem_of_name("discord_token")
+    assert problem_of_name("DISCORD_TOKEN") is None
+    ring = KeyRing([KEY], 100_000)
+    assert ring.open_at("sealed file", "A", ring.seal_at("sealed file", "A", CANARY)) == CANARY
