@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "1090"
-down_revision = "1062"
+down_revision = "1081"
 branch_labels = None
 depends_on = None
 

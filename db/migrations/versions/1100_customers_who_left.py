@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "1100"
-down_revision = "1062"
+down_revision = "1090"
 branch_labels = None
 depends_on = None
 
