@@ -209,6 +209,8 @@ class Settings(BaseSettings):
     stripe_api_url: WebUrl = "https://api.stripe.com"
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
+    # What whoever runs the service keeps of a store's sale, in hundredths of a percent.
+    platform_fee_basis_points: Annotated[int, Field(ge=0, le=10_000)] = 500
     stripe_promotion_codes: bool = False
     stripe_automatic_tax: bool = False
     stripe_price_starter_monthly: str = ""

@@ -31,11 +31,12 @@ class NewCheckout:
     `order_id` is also what the provider is given as our own reference, and as the key under which
     the same checkout may be asked for again. `price_id` is the provider's own name of the price,
     where it keeps a catalog. `interval` is MONTH or YEAR for what is paid for again and again.
-    `customer_id` is the provider's own name of the buyer, where it gave them one before.
+    `customer_id` is the provider's own name of the buyer, where it gave them one before. Of what a
+    store sells there may be no user, and `split` says who gets the money.
     """
 
     order_id: UUID
-    user_id: UUID
+    user_id: UUID | None
     email: str | None
     product_id: str
     product_name: str
@@ -48,6 +49,18 @@ class NewCheckout:
     cancel_url: str | None = None
     locale: str | None = None
     customer_id: str | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Who gets the money of a store's sale: the seller, by the provider's name of their account.
+
+    `fee_cents` of it stay with whoever runs the service.
+    """
+
+    account: str
+    fee_cents: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ class StripeProvider:
         if checkout.kind == "SUBSCRIPTION":
             raise provider_refused(NAME, "a subscription, which is not sold by Checkout here")
         with asking("a checkout"):
-            customer = checkout.customer_id or await self._customer(checkout)
+            customer = checkout.customer_id
+            if customer is None and checkout.user_id is not None:
+                customer = await self._customer(checkout)
             session = await self._client.v1.checkout.sessions.create_async(
                 self._session(checkout, customer),  # type: ignore[arg-type]
                 {"idempotency_key": f"checkout:{checkout.order_id}:{customer}"},
@@ -217,28 +219,32 @@ class StripeProvider:
         )
         return made.id
 
-    def _session(self, checkout: NewCheckout, customer: str) -> dict[str, Any]:
+    def _session(self, checkout: NewCheckout, customer: str | None) -> dict[str, Any]:
         """The same for an order at any time, as its idempotency key demands."""
-        metadata = {
-            ORDER: str(checkout.order_id),
-            "user_id": str(checkout.user_id),
-            "product_id": checkout.product_id,
-        }
+        metadata = {ORDER: str(checkout.order_id), "product_id": checkout.product_id}
+        if checkout.user_id is not None:
+            metadata["user_id"] = str(checkout.user_id)
         page = self._base_url + RETURN_PATH
         asked: dict[str, Any] = {
             "mode": "payment",
-            "customer": customer,
             "client_reference_id": str(checkout.order_id),
             "line_items": [{"quantity": 1, **_price(checkout)}],
             "metadata": metadata,
-            "payment_intent_data": {"metadata": metadata},
+            "payment_intent_data": {"metadata": metadata, **_split(checkout)},
             "success_url": checkout.success_url or f"{page}?session_id={{CHECKOUT_SESSION_ID}}",
             "allow_promotion_codes": self._takes_promotion_codes,
             "automatic_tax": {"enabled": self._adds_tax},
         }
+        if customer is not None:
+            asked["customer"] = customer
+        elif checkout.email is not None:
+            asked["customer_email"] = checkout.email
         if checkout.cancel_url is not None:
             asked["cancel_url"] = checkout.cancel_url
-        if self._adds_tax:
+        if checkout.split is not None:
+            # The fee is of the price that was agreed: nothing is taken off or added at the till.
+            asked |= {"allow_promotion_codes": False, "automatic_tax": {"enabled": False}}
+        elif self._adds_tax:
             asked["customer_update"] = {"address": "auto"}
         return asked
 
@@ -246,6 +252,16 @@ class StripeProvider:
 def _events(kind: str, said: dict[str, Any]) -> tuple[ProviderEvent, ...]:
     found = billing_events(kind, said)
     return events_of(kind, said) if found is None else found
+
+
+def _split(checkout: NewCheckout) -> dict[str, Any]:
+    """A destination charge: the seller's account gets all but the fee."""
+    if checkout.split is None:
+        return {}
+    return {
+        "application_fee_amount": checkout.split.fee_cents,
+        "transfer_data": {"destination": checkout.split.account},
+    }
 
 
 def _price(checkout: NewCheckout) -> dict[str, Any]:

@@ -92,9 +92,12 @@ _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
 _BUYER = text("""
-    select u.email, u.locale, p.name as product_name, c.customer_id
+    select coalesce(u.email, f.buyer_email) as email, u.locale, p.name as product_name, c.customer_id,
+           coalesce(f.fee_cents, 0) as fee_cents, a.account as seller_account
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
     left join payment_customers c on c.user_id = o.user_id and c.provider = o.provider
+    left join sale_offers f on f.order_id = o.id
+    left join seller_accounts a on a.store_id = f.store_id and a.provider = o.provider
     where o.id = :order_id
 """)
 _CUSTOMER = "select customer_id from payment_customers where user_id = $1 and provider = $2"
@@ -137,7 +140,7 @@ class OpenOrder:
     """An order that waits to be paid, as its checkout is made of it."""
 
     id: UUID
-    user_id: UUID
+    user_id: UUID | None
     product_id: str
     kind: str
     amount_cents: int
@@ -152,12 +155,17 @@ class OpenOrder:
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """What a provider is told of who buys, and the name of what they buy."""
+    """What a provider is told of who buys, and the name of what they buy.
+
+    Of a store's product also who sells it, by the provider's name of their account, and the fee.
+    """
 
     email: str | None
     locale: str | None
     product_name: str
     customer_id: str | None
+    fee_cents: int
+    seller_account: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,9 +183,9 @@ begin
     elsif product is not null and product not in (ordered.product_id, coalesce(ordered.price_id, '')) then
         perform app.refuse_event('PRODUCT_MISMATCH', format('it is for %s, and %s was ordered',
             product, ordered.product_id));
-    elsif owner_id is null then
+    elsif owner_id is null and ordered.kind not in ('DOWNLOAD', 'BOT') then
         perform app.refuse_event('UNKNOWN_USER', 'the account that ordered it is deleted');
-    elsif payer is not null and app.merged_into(payer) <> owner_id then
+    elsif payer is not null and app.merged_into(payer) is distinct from owner_id then
         perform app.refuse_event('USER_MISMATCH', 'it is for another user than the one who ordered');
     end if;
 end;
@@ -260,7 +260,9 @@ declare
 begin
     update public.payments p set pays_order = true where p.id = payment;
     update public.orders o set status = 'PAID', paid_at = now() where o.id = ordered.id;
-    if ordered.kind = 'CREDITS' then
+    if ordered.kind in ('DOWNLOAD', 'BOT') then
+        perform app.make_sale(ordered);
+    elsif ordered.kind = 'CREDITS' then
         perform app.grant_credits(ordered.user_id, 'PURCHASE', ordered.credits, ordered.id::text);
     else
         period := app.start_plan(ordered.user_id, ordered.plan_id, coalesce(until_then, ordered.paid_until), ordered.id::text,
@@ -443,6 +445,9 @@ begin
     taken := app.credits_for(ordered, money.back);
     questioned := money.questioned;
     new_status := app.settled_status(ordered.amount_cents, money.back, money.questioned, 'PAID');
+    if ordered.kind in ('DOWNLOAD', 'BOT') then
+        perform app.settle_sale(ordered.id, money.back, new_status);
+    end if;
     if owner_id is not null then
         select * into wallet from public.wallets w where w.user_id = owner_id;
         if ordered.hold_id is not null then
@@ -454,9 +459,9 @@ begin
             end if;
             new_hold := app.hold_back_credits(owner_id,
                 app.credits_for(ordered, money.back + questioned) - taken, ordered.id::text);
-        elsif new_status = 'REFUNDED' and ordered.status <> 'REFUNDED' then
+        elsif ordered.plan_id is not null and new_status = 'REFUNDED' and ordered.status <> 'REFUNDED' then
             taken := app.end_ordered_plan(ordered.id);
-        elsif questioned > 0 then
+        elsif ordered.plan_id is not null and questioned > 0 then
             new_hold := app.hold_back_plan(owner_id, ordered.id::text, questioned, ordered.amount_cents);
         end if;
         perform app.tell_of_money_back(ordered, owner_id, wallet, money.back, new_status);

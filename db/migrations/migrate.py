@@ -28,6 +28,7 @@ from db.migrations.functions import (
     revisions,
 )
 from db.quotas.administration import write_declared_limits
+from db.marketplace.operations import publish_terms
 from db.uploads.operations import UploadLimits, publish_limits
 from settings import ROLES, Settings
 
@@ -116,6 +117,7 @@ async def _finish(owner: asyncpg.Connection, *, settings: Settings, is_new: bool
     await make_event_days(owner)
     await write_declared_limits(owner)
     await publish_limits(owner, UploadLimits.of(settings))
+    await publish_terms(owner, settings.platform_fee_basis_points)
 
 
 async def _prepare_role(

@@ -344,6 +344,8 @@ class Planner:
         order: tuple[str, ...],
         parent: tuple[FromClause, ColumnElement[Any]] | None = None,
         key: str = "",
+        *,
+        only: Callable[[FromClause], ColumnElement[bool]] | None = None,
     ) -> Json:
         """Every readable row of a bounded table, in order; below a `parent`, those of its `key`."""
         source = self.source(named)
@@ -353,6 +355,8 @@ class Planner:
             .select_from(source)
             .where(self.ownership_condition(named, source))
         )
+        if only is not None:
+            query = query.where(only(source))
         if parent is not None:
             query = query.where(source.c[key] == parent[1]).correlate(parent[0])
         items = query.order_by(*sorted_by(source, order)).subquery(self.next_name())
