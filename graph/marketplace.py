@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import Double, case, cast
+from sqlalchemy import Double, cast, func, literal_column
 
 from db.billing.tables import ProductStatus
 from db.files.storage import product_file_path
@@ -91,8 +91,9 @@ class ProductVersion(Node):
 
 
 def _rating(product: Any) -> Any:
-    average = cast(product.c.rating_sum, Double) / product.c.rating_count
-    return case((product.c.rating_count > 0, average))
+    return cast(product.c.rating_sum, Double) / func.nullif(
+        product.c.rating_count, literal_column("0")
+    )
 
 
 extend(

@@ -331,7 +331,6 @@ class MarketplaceEditingMutation:
         CreateProductInput,
         errors=(
             *_CHANGING,
-            ErrorCode.FORBIDDEN,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),

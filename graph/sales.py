@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import strawberry
-from sqlalchemy import BigInteger, Integer, Text
+from sqlalchemy import Double, Integer, Text
 
 from db.core.commands import call_as_actor
 from db.core.errors import ErrorCode
@@ -32,7 +32,6 @@ from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Cursor, Node, slug_from_global_id
-from graph.shared.scalars import BigInt
 from graph.stores import Store
 
 state_enum(SaleStatus)
@@ -70,19 +69,21 @@ class Sale(Node):
     )
 
 
-@strawberry.type(description="What a seller has earned in one store and currency.")
+@strawberry.type(
+    description="What a seller has earned in one store and currency; amounts are whole hundredths."
+)
 class Earnings:
-    store_id: strawberry.ID | None = strawberry.field(
+    store_id: strawberry.ID | None = column(
         description="The store's global id; null for stores that are closed."
     )
-    currency: str = strawberry.field(description="ISO 4217 code.")
-    sale_count: int = strawberry.field(description="How many sales.")
-    gross_cents: BigInt = strawberry.field(description="What buyers paid.")
-    fee_cents: BigInt = strawberry.field(
+    currency: str = column(description="ISO 4217 code.")
+    sale_count: int = column(description="How many sales.")
+    gross_cents: float = column(description="What buyers paid.")
+    fee_cents: float = column(
         description="What of it whoever runs the service keeps, less what of that went back."
     )
-    refunded_cents: BigInt = strawberry.field(description="What went back to buyers.")
-    net_cents: BigInt = strawberry.field(description="What is left: gross − fee − refunded.")
+    refunded_cents: float = column(description="What went back to buyers.")
+    net_cents: float = column(description="What is left: gross − fee − refunded.")
 
 
 def _no_arguments(self: object) -> object:
@@ -112,10 +113,10 @@ extend(
                 ("store_id", Text()),
                 ("currency", Text()),
                 ("sale_count", Integer()),
-                ("gross_cents", BigInteger()),
-                ("fee_cents", BigInteger()),
-                ("refunded_cents", BigInteger()),
-                ("net_cents", BigInteger()),
+                ("gross_cents", Double()),
+                ("fee_cents", Double()),
+                ("refunded_cents", Double()),
+                ("net_cents", Double()),
             ),
         ),
         _no_arguments,

@@ -248,7 +248,7 @@ class StoresMutation:
     save_creator_profile: SaveCreatorProfilePayload | None = mutation(
         save_creator_profile,
         SaveCreatorProfileInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.FORBIDDEN),
+        errors=(ErrorCode.BAD_USER_INPUT,),
         for_api_keys=True,
         description="Change what the caller says of themselves as a seller; the first time makes "
         "it. Guests sign up first.",
@@ -258,7 +258,6 @@ class StoresMutation:
         CreateStoreInput,
         errors=(
             ErrorCode.BAD_USER_INPUT,
-            ErrorCode.FORBIDDEN,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),

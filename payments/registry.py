@@ -11,6 +11,7 @@ from payments.app_store import make_app_store
 from payments.base import PaymentProvider
 from payments.google_play import make_google_play
 from payments.paymob import make_paymob
+from payments.paypal import make_paypal
 from payments.revenuecat import make_revenuecat
 from payments.sandbox import make_sandbox
 from payments.stripe import make_stripe
@@ -30,6 +31,7 @@ class PaymentServices(Protocol):
 MAKERS: Mapping[str, Callable[[Settings], PaymentProvider | None]] = {
     "sandbox": make_sandbox,
     "paymob": make_paymob,
+    "paypal": make_paypal,
     "revenuecat": make_revenuecat,
     "stripe": make_stripe,
     "app-store": make_app_store,

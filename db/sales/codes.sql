@@ -18,18 +18,18 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     codes_limit constant integer := 200;
     store public.stores := app.enter_store(wanted_store, 'storeId');
-    code public.discount_codes := jsonb_populate_record(null::public.discount_codes, given);
+    wanted public.discount_codes := jsonb_populate_record(null::public.discount_codes, given);
     made uuid;
 begin
     if (select count(*) from public.discount_codes d where d.store_id = wanted_store) >= codes_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('A store has at most %s discount codes.', codes_limit));
     end if;
-    perform app.check_products_of_code(wanted_store, code.product_ids);
+    perform app.check_products_of_code(wanted_store, wanted.product_ids);
     insert into public.discount_codes (user_id, store_id, code, kind, percent, amount_cents, currency,
         min_purchase_cents, max_discount_cents, product_ids, usage_limit, expires_at)
-    values (store.user_id, wanted_store, code.code, code.kind, code.percent, code.amount_cents, code.currency,
-        code.min_purchase_cents, code.max_discount_cents, coalesce(code.product_ids, '{}'), code.usage_limit,
-        code.expires_at)
+    values (store.user_id, wanted_store, wanted.code, wanted.kind, wanted.percent, wanted.amount_cents,
+        wanted.currency, wanted.min_purchase_cents, wanted.max_discount_cents, coalesce(wanted.product_ids, '{}'),
+        wanted.usage_limit, wanted.expires_at)
     on conflict (store_id, code) do nothing
     returning id into made;
     if made is null then
@@ -62,14 +62,14 @@ $$;
 -- What a seller has earned in each store and currency: what was paid, what of it whoever runs the service keeps, what
 -- went back, and what is left. Of what went back as large a part is taken from both. It has its caller's rights.
 create or replace function app.seller_earnings(owner_id uuid) returns table (
-    store_id text, currency text, sale_count integer, gross_cents bigint, fee_cents bigint, refunded_cents bigint,
-    net_cents bigint
+    store_id text, currency text, sale_count integer, gross_cents float8, fee_cents float8, refunded_cents float8,
+    net_cents float8
 )
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select 'store_' || s.store_id, s.currency, count(*)::integer, sum(s.amount_cents)::bigint,
-        sum(s.fee_cents - s.fee_cents::bigint * s.refunded_cents / s.amount_cents)::bigint,
-        sum(s.refunded_cents)::bigint,
-        sum(s.seller_cents - (s.refunded_cents - s.fee_cents::bigint * s.refunded_cents / s.amount_cents))::bigint
+    select 'store_' || s.store_id, s.currency, count(*)::integer, sum(s.amount_cents)::float8,
+        sum(s.fee_cents - s.fee_cents::bigint * s.refunded_cents / s.amount_cents)::float8,
+        sum(s.refunded_cents)::float8,
+        sum(s.seller_cents - (s.refunded_cents - s.fee_cents::bigint * s.refunded_cents / s.amount_cents))::float8
     from public.sales s
     where s.seller_id = owner_id and s.amount_cents > 0
     group by s.store_id, s.currency order by s.store_id, s.currency

@@ -47,8 +47,8 @@ _UPDATE_CODE = SqlFunction[UUID](
 )
 EARNINGS = SqlFunction[Any](
     "app.seller_earnings",
-    "table(store_id text, currency text, sale_count integer, gross_cents bigint, fee_cents bigint,"
-    " refunded_cents bigint, net_cents bigint)",
+    "table(store_id text, currency text, sale_count integer, gross_cents double precision,"
+    " fee_cents double precision, refunded_cents double precision, net_cents double precision)",
     owner_id="uuid",
 )
 

@@ -70,6 +70,7 @@ class CreatorProfile(Base):
         CheckConstraint("length(website_url) <= 2000", name="website_url"),
         CheckConstraint(f"octet_length(links::text) <= {LINKS_LIMIT_BYTES}", name="links"),
     )
+    large: ClassVar = {"links": LINKS_LIMIT_BYTES}
     access = Access(read=AnyOf(Owner(), Admin()), service=("SELECT",))
     on_erase = Delete()
     on_merge = KeepTheMembers()
@@ -133,7 +134,11 @@ class Store(Base):
         Index("uq_stores_custom_domain", "custom_domain", unique=True),
         Index("ix_stores_user_id_created_at_id", "user_id", "created_at", "id"),
     )
-    large: ClassVar = {"theme": PAGE_LIMIT_BYTES, "layout": PAGE_LIMIT_BYTES}
+    large: ClassVar = {
+        "theme": PAGE_LIMIT_BYTES,
+        "layout": PAGE_LIMIT_BYTES,
+        "links": LINKS_LIMIT_BYTES,
+    }
     access = Access(
         read=AnyOf(Public(only_if="is_public"), Owner(), Admin()),
         hidden=("logo_path", "banner_path"),

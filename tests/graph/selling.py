@@ -56,16 +56,16 @@ class Market:
     slug: str = ""
     store_id: str = ""
 
-    async def do(self, text: str, actor: Actor | None = None, **variables: Any) -> Any:
+    async def do(self, document: str, actor: Actor | None = None, **variables: Any) -> Any:
         """The payload of the only field of a document."""
-        answer = await self.ask(text, variables, actor=self.seller if actor is None else actor)
+        answer = await self.ask(document, variables, actor=self.seller if actor is None else actor)
         assert "errors" not in answer, answer
         (payload,) = answer["data"].values()
         return payload
 
-    async def done(self, text: str, actor: Actor | None = None, **variables: Any) -> Any:
+    async def done(self, document: str, actor: Actor | None = None, **variables: Any) -> Any:
         """The same of a mutation that is refused nothing."""
-        payload = await self.do(text, actor, **variables)
+        payload = await self.do(document, actor, **variables)
         assert payload["errors"] == [], payload
         return payload
 

@@ -194,5 +194,5 @@ async def test_guests_open_no_store(market: Market, owner: Any) -> None:
     user_id = await owner.fetchval("insert into users (is_anonymous) values (true) returning id")
     guest = Actor("authenticated", user_id, is_anonymous=True)
     wanted = {"slug": f"s-{uuid4().hex[:8]}", "name": "S", "idempotencyKey": "k"}
-    payload = await market.do(selling.CREATE_STORE, guest, input=wanted)
-    assert [one["code"] for one in payload["errors"]] == ["FORBIDDEN"]
+    answer = await market.ask(selling.CREATE_STORE, {"input": wanted}, actor=guest)
+    assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"

@@ -1,0 +1,57 @@
+"""The page to which Stripe and PayPal send a buyer whose app named none: it says how the order stands.
+
+The browser brings the provider's name of the checkout, which nobody else knows. That an order is
+paid, the webhook says.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from db.billing.operations import find_order_by_reference
+from db.core.pool import Database
+from payments import paypal, stripe_client
+from payments.inbox import WebhookInbox
+from server.payment_words import CONFIRMING, PAID, UNKNOWN, say
+from server.services import Services
+
+REFERENCE_MAX_CHARACTERS = 255
+# Where each provider sends buyers, and by which parameters it calls the checkout.
+PAGES = {
+    stripe_client.NAME: (stripe_client.RETURN_PATH, ("session_id",)),
+    paypal.NAME: (paypal.RETURN_PATH, ("subscription_id", "token")),
+}
+
+
+def routes(services: Services, inbox: WebhookInbox) -> list[Route]:
+    """The pages' routes; none for a provider that is off."""
+    shop = services.settings.product_name
+    return [
+        Route(path, CheckoutReturn(services.database, shop, name, given).show, methods=["GET"])
+        for name, (path, given) in PAGES.items()
+        if name in inbox.providers
+    ]
+
+
+class CheckoutReturn:
+    """The page of one process for one provider."""
+
+    def __init__(self, database: Database, shop: str, name: str, given: tuple[str, ...]) -> None:
+        self._database = database
+        self._shop = shop
+        self._name = name
+        self._given = given
+
+    async def show(self, request: Request) -> Response:
+        """How the order stands."""
+        query = request.query_params
+        reference = next((query[name] for name in self._given if name in query), "")
+        order = None
+        if 0 < len(reference) <= REFERENCE_MAX_CHARACTERS and "\x00" not in reference:
+            order = await find_order_by_reference(self._database, self._name, reference)
+        if order is None:
+            return say(self._shop, UNKNOWN, None)
+        words = PAID if order.paid_at is not None else CONFIRMING
+        return say(self._shop, words, order.success_url)
