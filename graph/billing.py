@@ -43,8 +43,6 @@ state_enum(tables.WebhookStatus)
 
 # One for each provider that there is, and more.
 PRICES_LIMIT = 20
-# What stores sell; all else is in the catalog.
-OF_STORES = ("DOWNLOAD", "BOT")
 
 
 @strawberry.enum(description="What a product gives.")
@@ -356,7 +354,7 @@ class BillingQuery:
 
     products: list[Product] = rows(
         ("sort_order", "id"),
-        only=lambda product: product.c.kind.not_in(OF_STORES),
+        only=lambda product: product.c.store_id.is_(None),
         description="What can be bought of whoever runs the service, in its order. What stores "
         "sell is in `store { products }`.",
     )

@@ -129,9 +129,7 @@ async def create_discount_code(context: Context, input: CreateDiscountCodeInput)
         values["product_ids"] = [
             slug_from_global_id(one, "product") for one in values["product_ids"]
         ]
-    return Outcome(
-        operations.create_code(problems, store_id, values), {"discount_code": RESULT}
-    )
+    return Outcome(operations.create_code(problems, store_id, values), {"discount_code": RESULT})
 
 
 async def update_discount_code(context: Context, input: UpdateDiscountCodeInput) -> Outcome:

@@ -121,18 +121,23 @@ extend(
         description="Its versions, newest first. The newest is what is downloaded.",
     ),
     licences_enabled=column(returns=bool, description="Whether each sale comes with a licence."),
-    max_activations=column(returns=int | None, description="On how many machines a licence may be used; null for any number."),
-    affiliates_enabled=column(returns=bool, description="Whether others may recommend it for a commission."),
+    max_activations=column(
+        returns=int | None,
+        description="On how many machines a licence may be used; null for any number.",
+    ),
+    affiliates_enabled=column(
+        returns=bool, description="Whether others may recommend it for a commission."
+    ),
     download_count=column(returns=int, description="How many buyers have downloaded it."),
     rating=expression(
-        _rating, returns=float | None, description="The average of its reviews, 1 to 5; null without."
+        _rating,
+        returns=float | None,
+        description="The average of its reviews, 1 to 5; null without.",
     ),
     rating_count=column(returns=int, description="How many reviews it has."),
     created_at=column(returns=datetime, description="When it was made."),
     updated_at=column(returns=datetime, description="When it or its versions last changed."),
-    published_at=column(
-        returns=datetime | None, description="When a store first published it."
-    ),
+    published_at=column(returns=datetime | None, description="When a store first published it."),
 )
 extend(
     ProductVersion,

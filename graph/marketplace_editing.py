@@ -12,7 +12,7 @@ from db.billing import tables as billing
 from db.core.errors import ErrorCode, Problems, bad_input
 from db.marketplace import operations
 from db.marketplace.receiving import ProductReceiver
-from graph.billing import OF_STORES, Product, ProductKind
+from graph.billing import Product, ProductKind
 from graph.engine.declare import mutation
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload, Ref
 from graph.marketplace import ProductFile, ProductVersion
@@ -23,6 +23,7 @@ from graph.shared.relay import noted_uuid, slug_from_global_id, uuid_from_global
 from graph.uploads import links
 
 DOWNLOAD_SECONDS = 300
+OF_STORES = ("DOWNLOAD", "BOT")
 _PRODUCT = "The product's global id."
 _NAME = "One line of 1 to 100 characters."
 _DESCRIPTION = "At most 20,000 characters."
@@ -201,9 +202,7 @@ async def create_product(context: Context, input: CreateProductInput) -> Outcome
     store_id = noted_uuid(problems, input.store_id, "store", "input", "storeId")
     if input.kind.value not in OF_STORES:
         problems.add([bad_input("A store sells products of kind DOWNLOAD or BOT.", *_KIND)])
-    command = operations.create_product(
-        problems, store_id, _stored(input), input.idempotency_key
-    )
+    command = operations.create_product(problems, store_id, _stored(input), input.idempotency_key)
     return Outcome(command, {"product": RESULT})
 
 

@@ -86,7 +86,7 @@ class Earnings:
     net_cents: float = column(description="What is left: gross − fee − refunded.")
 
 
-def _no_arguments(self: object) -> object:
+def _no_arguments(self: object) -> object:  # noqa: ARG001
     """A report without arguments; the engine itself answers."""
     raise AssertionError("the engine answers reports")  # pragma: no cover
 

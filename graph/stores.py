@@ -22,13 +22,14 @@ from graph.engine.declare import (
     state_enum,
     value_lookup,
 )
-from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome
+from graph.engine.execution.outcomes import ACTOR, RESULT, Outcome, Payload, Ref
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Node, noted_uuid
+from graph.shared.relay import Connection, Node, noted_uuid, uuid_from_global_id
 from graph.shared.scalars import JSON
+from payments.onboarding import sellers_of
 
 state_enum(CreatorType)
 state_enum(ConnectStatus)
@@ -114,7 +115,7 @@ extend(
 
 @stored_in(
     tables.CreatorProfile,
-    description="Changes to what the caller says of themselves as a seller; what is left out stays.",
+    description="Changes to what the caller says of themselves as a seller; the rest stays.",
 )
 class SaveCreatorProfileInput:
     creator_type: CreatorType | None = strawberry.field(
@@ -177,6 +178,34 @@ class UpdateStoreInput:
     )
 
 
+@strawberry.input(description="A store to be paid, and where its owner goes after that.")
+class OnboardSellerInput:
+    store_id: strawberry.ID = strawberry.field(description="The store's global id.")
+    provider: str = strawberry.field(
+        default="stripe", description="A payment provider that keeps accounts of sellers: `stripe`."
+    )
+    return_url: str | None = strawberry.field(
+        default=None,
+        description="Where the owner comes back to, done or not; its origin is one of "
+        "REDIRECT_ORIGINS, and a demo takes any web page. Null is as good as leaving it out.",
+    )
+
+
+@strawberry.input(description="A store whose account is to be asked about.")
+class RefreshSellerInput:
+    store_id: strawberry.ID = strawberry.field(description="The store's global id.")
+    provider: str = strawberry.field(
+        default="stripe", description="A payment provider that keeps accounts of sellers: `stripe`."
+    )
+
+
+@strawberry.type(description="Result of `onboardSeller`.")
+class OnboardSellerPayload(MutationPayload):
+    url: str | None = strawberry.field(
+        description="The provider's page, for a short time. Open it for the store's owner alone."
+    )
+
+
 @strawberry.type(description="Result of `saveCreatorProfile`.")
 class SaveCreatorProfilePayload(MutationPayload):
     creator_profile: CreatorProfile | None = strawberry.field(
@@ -214,6 +243,24 @@ async def update_store(context: Context, input: UpdateStoreInput) -> Outcome:
     return Outcome(command, {"store": RESULT})
 
 
+async def onboard_seller(context: Context, input: OnboardSellerInput) -> Payload:
+    """Makes a store's account at a provider, and a page on which its owner completes it."""
+    actor = context.signed_in()
+    store_id = uuid_from_global_id(input.store_id, "store", "input", "storeId")
+    url = await context.services.of(sellers_of).onboard(
+        actor, store_id, provider=input.provider, return_url=input.return_url
+    )
+    return Payload({"url": url})
+
+
+async def refresh_seller(context: Context, input: RefreshSellerInput) -> Payload:
+    """Asks a provider how a store's account stands."""
+    actor = context.signed_in()
+    store_id = uuid_from_global_id(input.store_id, "store", "input", "storeId")
+    await context.services.of(sellers_of).refresh(actor, store_id, provider=input.provider)
+    return Payload({"store": Ref(store_id)})
+
+
 def _stored(input: Any) -> dict[str, Any]:
     values = given(input)
     if isinstance(kind := values.get("creator_type"), CreatorType):
@@ -222,8 +269,8 @@ def _stored(input: Any) -> dict[str, Any]:
 
 
 def _slug_argument(
-    self: Any,
-    slug: Annotated[str, strawberry.argument(description="The store's slug.")],
+    self: Any,  # noqa: ARG001
+    slug: Annotated[str, strawberry.argument(description="Its slug.")],  # noqa: ARG001
 ) -> Any:
     """The argument of `store`; the engine itself answers."""
     raise AssertionError("the engine answers lookups")  # pragma: no cover
@@ -270,4 +317,31 @@ class StoresMutation:
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND),
         for_api_keys=True,
         description="Change a store of the caller's.",
+    )
+    onboard_seller: OnboardSellerPayload | None = mutation(
+        onboard_seller,
+        OnboardSellerInput,
+        errors=(
+            ErrorCode.NOT_FOUND,
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.REDIRECT_NOT_ALLOWED,
+            ErrorCode.PROVIDER_NOT_CONFIGURED,
+            ErrorCode.PROVIDER_REFUSED,
+            ErrorCode.PROVIDER_FAILED,
+        ),
+        description="Open a payment provider's page on which the owner of a store says who they "
+        "are and where their money goes. The first time makes the account. How far it is shows in "
+        "`store { connectStatus }`, as the provider tells it.",
+    )
+    refresh_seller: StorePayload | None = mutation(
+        refresh_seller,
+        RefreshSellerInput,
+        errors=(
+            ErrorCode.NOT_FOUND,
+            ErrorCode.PROVIDER_NOT_CONFIGURED,
+            ErrorCode.PROVIDER_REFUSED,
+            ErrorCode.PROVIDER_FAILED,
+        ),
+        description="Ask the payment provider how a store's account stands now, for who has just "
+        "come back from its page.",
     )

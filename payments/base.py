@@ -80,7 +80,10 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class PaidOrder:
-    """A payment that has been made, for a refund or to be asked about."""
+    """A payment that has been made, for a refund or to be asked about.
+
+    Of one that `is_split` a seller got most of the money, and gives it back.
+    """
 
     order_id: UUID
     payment_id: str | None
@@ -89,6 +92,7 @@ class PaidOrder:
     references: tuple[str, ...]
     refunded_cents: int = 0
     created_at: datetime | None = None
+    is_split: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +350,35 @@ class SubscriptionCheckoutEnded(ProviderEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SellerAccountTold(ProviderEvent):
+    """How a seller's account stands, as of `told_at`; one that `is_gone` is charged no more.
+
+    `account_indexes` are the blind indexes of its name, in hexadecimal digits, one for each master
+    key.
+    """
+
+    account_indexes: tuple[str, ...]
+    charges_enabled: bool
+    payouts_enabled: bool
+    details_submitted: bool
+    is_gone: bool
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutTold(ProviderEvent):
+    """How a payout to a seller's bank stands."""
+
+    account_indexes: tuple[str, ...]
+    payout_id: str
+    amount_cents: int
+    currency: str
+    status: str
+    arrives_at: datetime | None
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgementDue(ProviderEvent):
     """The provider waits to hear that a purchase was given, or takes it back.
 
@@ -561,6 +594,33 @@ class SubscriptionSeller(Protocol):
 
     async def ask_checkout(self, checkout_id: str, asked_at: datetime) -> tuple[ProviderEvent, ...]:
         """What became of a page."""
+        ...
+
+
+@runtime_checkable
+class PaysSellers(Protocol):
+    """A provider that keeps accounts for sellers, and gives each their part of what is paid."""
+
+    async def create_account(
+        self, store_id: UUID, *, email: str | None, business_name: str, attempt: str
+    ) -> str:
+        """The provider's name of a new account; the same for the same `attempt`."""
+        ...
+
+    async def account_page(self, account: str, return_url: str, refresh_url: str) -> str | None:
+        """Where its owner tells the provider about themselves; nothing for one that is gone."""
+        ...
+
+    async def ask_account(self, account: str) -> tuple[ProviderEvent, ...]:
+        """How an account stands now."""
+        ...
+
+    async def reverse_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
+        """Takes back what a seller got of a payment, once for each key."""
+        ...
+
+    async def return_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
+        """Gives it to the seller again, once for each key."""
         ...
 
 

@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from db.billing import operations
-from db.billing.operations import OpenOrder
+from db.billing.operations import Buyer, OpenOrder
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.sales import operations as sales
+from db.stores.tables import SellerAccount
+from db.vault.sealing import Vault, process_vault
 from payments.base import KeepsCustomers, NewCheckout, PaymentProvider, Split, provider_refused
 from payments.registry import (
     PaymentServices,
@@ -50,6 +52,7 @@ def checkouts_of(services: PaymentServices) -> Checkouts:
         configured_providers(settings),
         origins=(settings.base_url, *settings.redirect_origins),
         takes_any_return=not settings.production,
+        vault=Vault.of(services),
     )
 
 
@@ -63,8 +66,10 @@ class Checkouts:
         *,
         origins: Sequence[str],
         takes_any_return: bool,
+        vault: Vault | None = None,
     ) -> None:
         self._database = database
+        self._vault = vault or process_vault()
         self.providers = dict(providers)
         self._origins = origins
         self._takes_any_return = takes_any_return
@@ -156,6 +161,14 @@ class Checkouts:
             )
         return await shop.create_portal(customer, return_url)
 
+    def _split(self, buyer: Buyer) -> Split | None:
+        """Who gets the money of a store's sale; nobody else where there is no such account."""
+        if buyer.seller_account_id is None or buyer.sealed_account is None:
+            return None
+        column = SellerAccount.sealed_account
+        account = self._vault.open(column, buyer.seller_account_id, buyer.sealed_account)
+        return Split(account, buyer.fee_cents)
+
     async def _described(self, order: OpenOrder) -> NewCheckout:
         buyer = await operations.buyer_of(self._database, order.id)
         return NewCheckout(
@@ -173,7 +186,5 @@ class Checkouts:
             cancel_url=order.cancel_url,
             locale=buyer.locale,
             customer_id=buyer.customer_id,
-            split=None
-            if buyer.seller_account is None
-            else Split(buyer.seller_account, buyer.fee_cents),
+            split=self._split(buyer),
         )

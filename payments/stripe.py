@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +24,16 @@ from payments.base import (
 )
 from payments.stripe_billing import StripeSubscriptions
 from payments.stripe_billing_events import billing_events
-from payments.stripe_client import NAME, RETURN_PATH, asking, make_client
+from payments.stripe_client import NAME, RETURN_PATH, asking, check_signature, make_client
+from payments.stripe_connect import StripeSellers
 from payments.stripe_events import ORDER, events_of, id_of, refund_of, session_events
 from settings import Settings
 
 if TYPE_CHECKING:
     import stripe
 
-SIGNATURE_HEADER = "stripe-signature"
-# How old a signature may be, as Stripe's own libraries have it.
-TOLERANCE = timedelta(seconds=300)
 TEST_KEYS = ("sk_test_", "rk_test_")
+_REVERSED: Any = {"reverse_transfer": True, "refund_application_fee": True}
 log = structlog.get_logger("tallygraph.payments")
 
 
@@ -82,6 +81,11 @@ class StripeProvider:
         """What it renews by itself."""
         return StripeSubscriptions(self._settings, lambda: self._client)
 
+    @cached_property
+    def sellers(self) -> StripeSellers:
+        """The accounts of those who sell."""
+        return StripeSellers(self._settings, lambda: self._client)
+
     async def create_checkout(self, checkout: NewCheckout) -> Checkout:
         """Makes a session; asked again for an order within a day, Stripe answers the same one."""
         if checkout.kind == "SUBSCRIPTION":
@@ -114,24 +118,7 @@ class StripeProvider:
 
     async def verify(self, delivery: Delivery) -> None:
         """Checks the signature under each of the secrets, then how old it is."""
-        import stripe
-
-        header = delivery.headers.get(SIGNATURE_HEADER, "")
-        for secret in self._secrets:
-            try:
-                stripe.WebhookSignature.verify_header(delivery.body, header, secret)
-                break
-            # It raises TypeError for a signature that is no ASCII.
-            except (stripe.SignatureVerificationError, TypeError, ValueError):
-                continue
-        else:
-            raise DeliveryRefused(DeliveryRefusal.FORGED, "the signature is not Stripe's")
-        # What was verified has it.
-        seconds = next(part[2:] for part in header.split(",") if part.startswith("t="))
-        if abs(delivery.received_at.timestamp() - int(seconds)) > TOLERANCE.total_seconds():
-            raise DeliveryRefused(
-                DeliveryRefusal.STALE, "it was signed more than 300 s ago, or ahead"
-            )
+        check_signature(delivery, self._secrets)
 
     def parse(self, delivery: Delivery) -> Notice:
         """Reads one event; one of a connected account, or of another's sale, says nothing."""
@@ -170,6 +157,8 @@ class StripeProvider:
                     "payment_intent": order.payment_id,
                     "amount": amount_cents,
                     "expand": ["charge"],
+                    # What the seller got goes back, and as large a part of the fee.
+                    **(_REVERSED if order.is_split else {}),
                 },
                 {"idempotency_key": f"refund:{key}"},
             )

@@ -1,7 +1,7 @@
-"""The page to which Stripe and PayPal send a buyer whose app named none: it says how the order stands.
+"""The pages to which Stripe and PayPal send buyers, and sellers, whose app named none.
 
-The browser brings the provider's name of the checkout, which nobody else knows. That an order is
-paid, the webhook says.
+A buyer is told how the order stands. The browser brings the provider's name of the checkout, which
+nobody else knows. That an order is paid, the webhook says.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from db.billing.operations import find_order_by_reference
 from db.core.pool import Database
-from payments import paypal, stripe_client
+from payments import paypal, stripe_client, stripe_connect
 from payments.inbox import WebhookInbox
-from server.payment_words import CONFIRMING, PAID, UNKNOWN, say
+from server.payment_words import CONFIRMING, ONBOARDED, PAID, UNKNOWN, say
 from server.services import Services
 
 REFERENCE_MAX_CHARACTERS = 255
@@ -28,10 +28,18 @@ PAGES = {
 def routes(services: Services, inbox: WebhookInbox) -> list[Route]:
     """The pages' routes; none for a provider that is off."""
     shop = services.settings.product_name
+
+    async def onboarded(request: Request) -> Response:  # noqa: ARG001
+        return say(shop, ONBOARDED, None)
+
+    pages = [Route(stripe_connect.RETURN_PATH, onboarded, methods=["GET"])]
     return [
-        Route(path, CheckoutReturn(services.database, shop, name, given).show, methods=["GET"])
-        for name, (path, given) in PAGES.items()
-        if name in inbox.providers
+        *(pages if stripe_client.NAME in inbox.providers else []),
+        *(
+            Route(path, CheckoutReturn(services.database, shop, name, given).show, methods=["GET"])
+            for name, (path, given) in PAGES.items()
+            if name in inbox.providers
+        ),
     ]
 
 

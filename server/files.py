@@ -1,4 +1,4 @@
-"""The two HTTP routes behind signed links: photos and files come in, pictures, files and archives go out."""
+"""The two HTTP routes behind signed links: photos and files come in, and both go out."""
 
 from __future__ import annotations
 

@@ -92,8 +92,9 @@ _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made
 _SWEEP = SqlFunction[UUID]("app.sweep_webhooks", "uuid")
 
 _BUYER = text("""
-    select coalesce(u.email, f.buyer_email) as email, u.locale, p.name as product_name, c.customer_id,
-           coalesce(f.fee_cents, 0) as fee_cents, a.account as seller_account
+    select coalesce(u.email, f.buyer_email) as email, u.locale, p.name as product_name,
+           c.customer_id, coalesce(f.fee_cents, 0) as fee_cents, a.id as seller_account_id,
+           a.sealed_account
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
     left join payment_customers c on c.user_id = o.user_id and c.provider = o.provider
     left join sale_offers f on f.order_id = o.id
@@ -109,6 +110,7 @@ _PAGE_ORDER = """
            (select count(*) from payments a where a.order_id = o.id) as attempts
     from orders o join products p on p.id = o.product_id where o.id = $1
 """
+_IS_SPLIT = "select exists (select from sale_offers where order_id = $1)"
 _NAMED_ORDER = "select order_id from order_references where provider = $1 and reference = $2"
 # Of each order after 5, 10, 20, … minutes, the last after 43 hours, when a run comes every five.
 _ORDERS_TO_ASK = """
@@ -165,7 +167,8 @@ class Buyer:
     product_name: str
     customer_id: str | None
     fee_cents: int
-    seller_account: str | None
+    seller_account_id: UUID | None
+    sealed_account: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,6 +487,13 @@ async def request_refund(
     async with database.transaction(admin) as transaction:
         (row,) = await call_rows(transaction, wanted)
     return RequestedRefund(**row)
+
+
+async def is_split(database: Database, order_id: UUID) -> bool:
+    """Whether an order was a store's, so that its seller got most of the money."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        found: bool = await connection.raw.fetchval(_IS_SPLIT, order_id)
+    return found
 
 
 async def end_refund(database: Database, request_id: UUID, *, is_made: bool) -> None:

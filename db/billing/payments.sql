@@ -110,6 +110,9 @@ begin
     if kind in ('EntitlementsChanged', 'UserNamed', 'PurchasesMoved') then
         perform app.apply_user_event(from_provider, event);
         return;
+    elsif kind in ('SellerAccountTold', 'PayoutTold') then
+        perform app.apply_seller_event(from_provider, event);
+        return;
     elsif kind in ('SubscriptionTold', 'InvoiceTold', 'SubscriptionCheckoutEnded') then
         perform app.apply_billing_event(from_provider, event);
         return;
@@ -355,6 +358,7 @@ begin
         perform app.note_refund(payment, event);
     else
         perform app.note_dispute(payment, event);
+        perform app.queue_transfer(held.locked, event);
     end if;
     perform app.settle_payment(payment.id);
     if payment.pays_order then

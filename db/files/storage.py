@@ -124,7 +124,7 @@ def product_picture_path(product_id: str, picture_id: UUID, content_type: str) -
 
 
 def is_product_file(path: str) -> bool:
-    """Whether this is the path of a product's file, which is sent as it came and shown as nothing."""
+    """Whether this is the path of a product's file, which is sent as it came."""
     return path.startswith("product_files/")
 
 

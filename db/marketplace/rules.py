@@ -33,7 +33,7 @@ def written_product(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems_of_product(values: Mapping[str, Any]) -> Iterator[DomainError]:
-    """What is wrong with values of a product, each under its column's name; null is judged before."""
+    """What is wrong with values of a product, each under its column's name; null aside."""
     there = {name: value for name, value in values.items() if value is not None}
     if "name" in there:
         yield from problems_of_name(there["name"], "input", "name")
@@ -53,9 +53,7 @@ def problems_of_product(values: Mapping[str, Any]) -> Iterator[DomainError]:
             *("input", "tags"),
         )
     if not 1 <= there.get("max_activations", 1) <= 10_000:
-        yield bad_input(
-            "maxActivations must be between 1 and 10,000.", "input", "maxActivations"
-        )
+        yield bad_input("maxActivations must be between 1 and 10,000.", "input", "maxActivations")
     if "price_cents" in there:
         yield from problems_of_price(there["price_cents"], there["currency"])
 

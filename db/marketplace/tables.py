@@ -1,4 +1,4 @@
-"""Products of stores: their pictures, their files, the versions these make up, and who fetched them."""
+"""Products of stores: their pictures, files and versions, and who has downloaded them."""
 
 from __future__ import annotations
 

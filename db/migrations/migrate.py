@@ -21,6 +21,7 @@ from db.core.functions import replace_functions
 from db.core.pool import role_url
 from db.core.retention import make_event_days
 from db.core.roles import narrow_reach, write_role_settings
+from db.marketplace.operations import publish_terms
 from db.migrations.functions import (
     ForeignDatabaseError,
     declared_functions,
@@ -28,7 +29,6 @@ from db.migrations.functions import (
     revisions,
 )
 from db.quotas.administration import write_declared_limits
-from db.marketplace.operations import publish_terms
 from db.uploads.operations import UploadLimits, publish_limits
 from settings import ROLES, Settings
 

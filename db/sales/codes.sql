@@ -72,7 +72,7 @@ language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
         sum(s.seller_cents - (s.refunded_cents - s.fee_cents::bigint * s.refunded_cents / s.amount_cents))::float8
     from public.sales s
     where s.seller_id = owner_id and s.amount_cents > 0
-    group by s.store_id, s.currency order by s.store_id, s.currency
+    group by s.store_id, s.currency order by 1, 2
 $$;
 
 revoke execute on function

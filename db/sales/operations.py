@@ -42,9 +42,7 @@ _CLAIM = SqlFunction[int]("app.claim_sales", "integer")
 _CREATE_CODE = SqlFunction[UUID](
     "app.create_discount_code", "uuid", wanted_store="uuid", given="jsonb"
 )
-_UPDATE_CODE = SqlFunction[UUID](
-    "app.update_discount_code", "uuid", wanted="uuid", given="jsonb"
-)
+_UPDATE_CODE = SqlFunction[UUID]("app.update_discount_code", "uuid", wanted="uuid", given="jsonb")
 EARNINGS = SqlFunction[Any](
     "app.seller_earnings",
     "table(store_id text, currency text, sale_count integer, gross_cents double precision,"
@@ -121,9 +119,7 @@ def claim_sales() -> FunctionCall[int]:
     return _CLAIM()
 
 
-def create_code(
-    problems: Problems, store_id: UUID, given: Mapping[str, Any]
-) -> FunctionCall[UUID]:
+def create_code(problems: Problems, store_id: UUID, given: Mapping[str, Any]) -> FunctionCall[UUID]:
     """Makes a discount code of a store; gives it."""
     written = {**given, "code": given["code"].strip().upper()}
     problems.add(problems_of_code(written))

@@ -24,9 +24,7 @@ def problems_of_code(values: Mapping[str, Any]) -> Iterator[DomainError]:
     """What is wrong with a discount code, or with changes to one."""
     there = {name: value for name, value in values.items() if value is not None}
     if "code" in there and not _CODE.fullmatch(there["code"]):
-        yield bad_input(
-            "code must have 3 to 32 letters, digits and hyphens.", "input", "code"
-        )
+        yield bad_input("code must have 3 to 32 letters, digits and hyphens.", "input", "code")
     for column, field in _FIELDS.items():
         if not 1 <= there.get(column, 1) <= MOST:
             yield bad_input(f"{field} must be between 1 and {MOST:,}.", "input", field)

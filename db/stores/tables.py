@@ -16,6 +16,7 @@ from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers, Move
 from db.core.quotas import Bound
+from db.core.sealed import BlindIndex, Sealed
 
 PAGE_LIMIT_BYTES = 65_536
 LINKS_LIMIT_BYTES = 8_192
@@ -151,15 +152,15 @@ class Store(Base):
 
 
 class SellerAccount(Base):
-    """A store's account at a payment provider, as the provider calls it."""
+    """A store's account at a payment provider, as the provider calls it; it is sealed."""
 
     __tablename__ = "seller_accounts"
 
-    store_id: Mapped[UUID] = mapped_column(
-        ForeignKey("stores.id", ondelete="CASCADE"), primary_key=True
-    )
-    provider: Mapped[str] = mapped_column(primary_key=True)
-    account: Mapped[str]
+    id: Mapped[UuidKey]
+    store_id: Mapped[UUID] = mapped_column(ForeignKey("stores.id", ondelete="CASCADE"))
+    provider: Mapped[str]
+    sealed_account: Mapped[bytes] = mapped_column(Sealed())
+    account_index: Mapped[bytes] = mapped_column(BlindIndex("sealed_account"))
     charges_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
     payouts_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
     details_submitted: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -168,7 +169,8 @@ class SellerAccount(Base):
 
     __table_args__ = (
         CheckConstraint("provider in ('stripe', 'paypal', 'sandbox')", name="provider"),
-        Index("uq_seller_accounts_account", "provider", "account", unique=True),
+        Index("uq_seller_accounts_store_id", "store_id", "provider", unique=True),
+        Index("uq_seller_accounts_account_index", "provider", "account_index", unique=True),
     )
     access = Access(read=Nobody(), service=("SELECT",))
     export = NotExported("The provider's name of the seller.")

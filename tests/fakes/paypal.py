@@ -82,7 +82,9 @@ class FakePayPal:
     def _create(self, asked: dict[str, Any]) -> StubAnswer:
         order_id = uuid4().hex[:17].upper()
         made = {"id": order_id, "status": "CREATED", "purchase_units": asked["purchase_units"]}
-        made["links"] = [{"rel": "payer-action", "href": f"https://paypal.test/pay?token={order_id}"}]
+        made["links"] = [
+            {"rel": "payer-action", "href": f"https://paypal.test/pay?token={order_id}"}
+        ]
         self.orders[order_id] = made
         self.stub.answers[f"{ORDERS}/{order_id}"] = lambda _: (200, self.orders[order_id])
         self.stub.answers[f"{ORDERS}/{order_id}/capture"] = lambda request: self._once(

@@ -19,7 +19,9 @@ PAGE = """query($slug: String!) { store(slug: $slug) { id name isPublic connectS
   discountCodes { nodes { code } }
   products { nodes { id name kind status rating ratingCount downloadCount prices { provider amountCents currency }
     versions { nodes { number label notes fileName sizeBytes } } } } } }"""
-PRODUCT = "query($id: ID!) { product(id: $id) { id name status store { slug } prices { currency } } }"
+PRODUCT = (
+    "query($id: ID!) { product(id: $id) { id name status store { slug } prices { currency } } }"
+)
 
 
 @pytest.fixture
@@ -180,7 +182,9 @@ async def test_a_buyer_downloads_and_counts_once(
     page = await market.do(PAGE, NOBODY, slug=market.slug)
     assert page["products"]["nodes"][0]["downloadCount"] == 1
     # What was bought stays the buyer's when it is sold no more.
-    old = (await market.do("query($id: ID!) { product(id: $id) { versions { nodes { id } } } }", id=product_id))
+    old = await market.do(
+        "query($id: ID!) { product(id: $id) { versions { nodes { id } } } }", id=product_id
+    )
     await market.version(product_id, b"newer", "2.0")
     await market.done(selling.ARCHIVE, id=product_id)
     newest = await market.done(selling.DOWNLOAD, buyer, product=product_id)

@@ -25,7 +25,9 @@ OBTAIN = """mutation($id: ID!) { obtainProduct(input: {productId: $id}) {
 CLAIM = "mutation { claimPurchases { claimedCount errors { code } } }"
 EARNINGS = """{ viewer { earnings { storeId currency saleCount grossCents feeCents refundedCents
   netCents } } }"""
-RATED = "query($id: ID!) { product(id: $id) { rating ratingCount reviews { nodes { rating text } } } }"
+RATED = (
+    "query($id: ID!) { product(id: $id) { rating ratingCount reviews { nodes { rating text } } } }"
+)
 
 
 @pytest.fixture
@@ -146,7 +148,10 @@ async def code(market: Market, **given: Any) -> str:
         ({"kind": "PERCENTAGE", "percent": 15}, 1_700),
         ({"kind": "PERCENTAGE", "percent": 50, "maxDiscountCents": 300, "currency": "USD"}, 1_700),
         ({"kind": "FIXED", "amountCents": 1_500, "currency": "USD"}, 500),
-        ({"kind": "FIXED", "amountCents": 500, "minPurchaseCents": 2_000, "currency": "USD"}, 1_500),
+        (
+            {"kind": "FIXED", "amountCents": 500, "minPurchaseCents": 2_000, "currency": "USD"},
+            1_500,
+        ),
     ],
 )
 async def test_a_code_makes_the_price_lower(
@@ -161,9 +166,7 @@ async def test_a_code_makes_the_price_lower(
     assert sale["feeCents"] == cents * 5 // 100
 
 
-async def test_what_a_code_makes_free_is_sold_at_once(
-    market: Market, make_user: MakeUser
-) -> None:
+async def test_what_a_code_makes_free_is_sold_at_once(market: Market, make_user: MakeUser) -> None:
     product_id, buyer = await market.listed(), await make_user()
     written = await code(market, kind="PERCENTAGE", percent=100)
     made = await market.checkout(buyer, product_id, discountCode=written)
@@ -220,15 +223,24 @@ async def test_a_guests_purchase_is_kept_and_claimed_by_their_confirmed_email(
         "select order_id from sale_offers where buyer_email = $1", email
     )
     await market.pay(str(order_id), 2_000)
-    sale = await owner.fetchrow("select buyer_id, buyer_email from sales where order_id = $1", order_id)
+    sale = await owner.fetchrow(
+        "select buyer_id, buyer_email from sales where order_id = $1", order_id
+    )
     assert tuple(sale) == (None, email)
-    assert await owner.fetchval("select buyer_email from sale_offers where order_id = $1", order_id) is None
+    assert (
+        await owner.fetchval("select buyer_email from sale_offers where order_id = $1", order_id)
+        is None
+    )
     claimer, other = await make_user(), await make_user()
-    set_email = "update users set email = $2, email_key = lower($2), email_confirmed_at = $3 where id = $1"
+    set_email = (
+        "update users set email = $2, email_key = lower($2), email_confirmed_at = $3 where id = $1"
+    )
     await owner.execute(set_email, claimer.user_id, email, None)
     refused = await market.do(CLAIM, claimer)
     assert [one["code"] for one in refused["errors"]] == ["EMAIL_NOT_CONFIRMED"]
-    await owner.execute("update users set email_confirmed_at = now() where id = $1", claimer.user_id)
+    await owner.execute(
+        "update users set email_confirmed_at = now() where id = $1", claimer.user_id
+    )
     await owner.execute("update users set email_confirmed_at = now() where id = $1", other.user_id)
     assert (await market.done(CLAIM, other))["claimedCount"] == 0
     assert [(await market.done(CLAIM, claimer))["claimedCount"] for _ in range(2)] == [1, 0]

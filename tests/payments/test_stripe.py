@@ -313,7 +313,9 @@ class Store:
         )  # fmt: skip
         self.refunds = Refunds(database, self.inbox)
         self.page = Starlette()
-        self.page.add_route(RETURN_PATH, CheckoutReturn(database, "The shop", "stripe", ("session_id",)).show)
+        self.page.add_route(
+            RETURN_PATH, CheckoutReturn(database, "The shop", "stripe", ("session_id",)).show
+        )
 
     async def order(self, buyer: Actor) -> tuple[Any, str]:
         """An order of a buyer's, and its session."""

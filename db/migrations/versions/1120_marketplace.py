@@ -15,6 +15,15 @@ depends_on = None
 
 
 def upgrade() -> None:
+    make_stores()
+    make_sales()
+    widen_products()
+    protect_stores()
+    protect_products()
+    protect_sales()
+
+
+def make_stores() -> None:
     op.drop_check("ck_orders_gives", "orders")
     op.drop_check("ck_orders_kind", "orders")
     op.drop_policy("through_select", "product_prices")
@@ -261,9 +270,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "seller_accounts",
+        sa.Column("id", sa.Uuid(), server_default=sa.text("app.uuid_v7()"), nullable=False),
         sa.Column("store_id", sa.Uuid(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("sealed_account", sa.LargeBinary(), nullable=False),
+        sa.Column("account_index", sa.LargeBinary(), nullable=False),
         sa.Column("charges_enabled", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("payouts_enabled", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column(
@@ -285,10 +296,16 @@ def upgrade() -> None:
             name=op.f("fk_seller_accounts_store_id"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("store_id", "provider", name=op.f("pk_seller_accounts")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_seller_accounts")),
     )
     op.create_index(
-        "uq_seller_accounts_account", "seller_accounts", ["provider", "account"], unique=True
+        "uq_seller_accounts_account_index",
+        "seller_accounts",
+        ["provider", "account_index"],
+        unique=True,
+    )
+    op.create_index(
+        "uq_seller_accounts_store_id", "seller_accounts", ["store_id", "provider"], unique=True
     )
     op.create_table(
         "product_downloads",
@@ -506,6 +523,9 @@ def upgrade() -> None:
     op.create_index(
         "uq_product_versions_number", "product_versions", ["product_id", "number"], unique=True
     )
+
+
+def make_sales() -> None:
     op.create_table(
         "sale_offers",
         sa.Column("order_id", sa.Uuid(), nullable=False),
@@ -637,6 +657,9 @@ def upgrade() -> None:
         postgresql_where=sa.text("order_id is null"),
     )
     op.create_index("uq_sales_order_id", "sales", ["order_id"], unique=True)
+
+
+def widen_products() -> None:
     op.add_column("products", sa.Column("store_id", sa.Uuid(), nullable=True))
     op.add_column("products", sa.Column("seller_id", sa.Uuid(), nullable=True))
     op.add_column(
@@ -733,6 +756,9 @@ def upgrade() -> None:
         "app.count_rating()",
         "create or replace function app.count_rating() returns trigger\nlanguage plpgsql security definer set search_path = pg_catalog, pg_temp as $$\nbegin\n    if tg_op = 'UPDATE' and (old.product_id, old.rating) = (new.product_id, new.rating) then\n        return null;\n    end if;\n    if tg_op <> 'INSERT' then\n        update public.products p set rating_sum = p.rating_sum - old.rating, rating_count = p.rating_count - 1\n        where p.id = old.product_id;\n    end if;\n    if tg_op <> 'DELETE' then\n        update public.products p set rating_sum = p.rating_sum + new.rating, rating_count = p.rating_count + 1\n        where p.id = new.product_id;\n    end if;\n    return null;\nend;\n$$",
     )
+
+
+def protect_stores() -> None:
     op.enable_row_level_security("creator_profiles")
     op.create_policy(
         "owner_select",
@@ -859,6 +885,9 @@ def upgrade() -> None:
         "after update",
         "for each row when (old.status is distinct from new.status and (old.status = 'AWAITING' and (new.status = 'READY')) is not true) execute function app.refuse_transition('status')",
     )
+
+
+def protect_products() -> None:
     op.enable_row_level_security("product_pictures")
     op.create_policy(
         "public_select",
@@ -960,6 +989,9 @@ def upgrade() -> None:
         "after update",
         "for each row when ((new.download_count >= old.download_count) is not true) execute function app.refuse_transition('download_count')",
     )
+
+
+def protect_sales() -> None:
     op.enable_row_level_security("reviews")
     op.create_policy(
         "public_select",
@@ -1052,18 +1084,65 @@ def upgrade() -> None:
 def downgrade() -> None:
     # What the release before cannot name, with what was paid for it.
     of_stores = "select id from orders where kind in ('DOWNLOAD', 'BOT')"
-    paid = f"select id from payments where order_id in ({of_stores})"  # noqa: S608
+    paid = f"select id from payments where order_id in ({of_stores})"
     for table in ("payment_refunds", "payment_disputes"):
-        op.execute(f"delete from {table} where payment_id in ({paid})")  # noqa: S608
+        op.execute(f"delete from {table} where payment_id in ({paid})")
     op.execute("delete from sales")
     for table in ("refund_requests", "payments"):
-        op.execute(f"delete from {table} where order_id in ({of_stores})")  # noqa: S608
+        op.execute(f"delete from {table} where order_id in ({of_stores})")
     op.execute("delete from orders where kind in ('DOWNLOAD', 'BOT')")
     op.execute(
         "delete from product_prices where product_id in"
         " (select id from products where kind in ('DOWNLOAD', 'BOT'))"
     )
     op.execute("delete from products where kind in ('DOWNLOAD', 'BOT')")
+    narrow_products()
+    drop_table_cascade("sales")
+    drop_table_cascade("sale_offers")
+    drop_table_cascade("product_versions")
+    drop_table_cascade("reviews")
+    drop_table_cascade("product_pictures")
+    drop_table_cascade("product_files")
+    op.drop_table("product_downloads")
+    drop_table_cascade("seller_accounts")
+    op.drop_table("payouts")
+    drop_table_cascade("discount_codes")
+    drop_table_cascade("stores")
+    drop_table_cascade("creator_profiles")
+    op.drop_table("marketplace_terms")
+    op.add_check(
+        "ck_products_kind",
+        "products",
+        "((kind = ANY (ARRAY['CREDITS'::text, 'PLAN'::text, 'SUBSCRIPTION'::text])))",
+    )
+    op.add_check(
+        "ck_products_gives",
+        "products",
+        "((((kind = 'CREDITS'::text) = (credits IS NOT NULL)) AND ((kind = 'CREDITS'::text) = (plan_id IS NULL))))",
+    )
+    op.create_policy(
+        "admin_select",
+        "products",
+        "for select to authenticated using (( SELECT app.is_admin() AS is_admin))",
+    )
+    op.create_policy(
+        "through_select",
+        "product_prices",
+        "for select to authenticated using ((EXISTS ( SELECT\n   FROM products parent_1\n  WHERE ((parent_1.id = product_prices.product_id) AND ( SELECT app.is_admin() AS is_admin)))))",
+    )
+    op.add_check(
+        "ck_orders_kind",
+        "orders",
+        "((kind = ANY (ARRAY['CREDITS'::text, 'PLAN'::text, 'SUBSCRIPTION'::text])))",
+    )
+    op.add_check(
+        "ck_orders_gives",
+        "orders",
+        "((((kind = 'CREDITS'::text) = (credits IS NOT NULL)) AND ((kind = 'CREDITS'::text) = (plan_id IS NULL))))",
+    )
+
+
+def narrow_products() -> None:
     op.drop_trigger("lifecycle_download_count", "products")
     op.drop_trigger("lifecycle_update", "products")
     op.drop_trigger("lifecycle_insert", "products")
@@ -1101,90 +1180,3 @@ def downgrade() -> None:
     op.drop_column("products", "status")
     op.drop_column("products", "seller_id")
     op.drop_column("products", "store_id")
-    op.drop_index("uq_sales_order_id", table_name="sales")
-    op.drop_index("uq_sales_free", table_name="sales", postgresql_where=sa.text("order_id is null"))
-    op.drop_index("ix_sales_store_id_created_at_id", table_name="sales")
-    op.drop_index("ix_sales_seller_id_created_at_id", table_name="sales")
-    op.drop_index("ix_sales_product_id", table_name="sales")
-    op.drop_index(
-        "ix_sales_email_key", table_name="sales", postgresql_where=sa.text("email_key is not null")
-    )
-    op.drop_index("ix_sales_buyer_id_product_id", table_name="sales")
-    op.drop_index("ix_sales_buyer_id_created_at_id", table_name="sales")
-    drop_table_cascade("sales")
-    op.drop_index("uq_sale_offers_guest_key", table_name="sale_offers")
-    op.drop_index("ix_sale_offers_store_id", table_name="sale_offers")
-    op.drop_index("ix_sale_offers_seller_id", table_name="sale_offers")
-    op.drop_index("ix_sale_offers_discount_code_id", table_name="sale_offers")
-    drop_table_cascade("sale_offers")
-    op.drop_index("uq_product_versions_number", table_name="product_versions")
-    op.drop_index("uq_product_versions_file_id", table_name="product_versions")
-    drop_table_cascade("product_versions")
-    op.drop_index("uq_reviews_user_id_product_id", table_name="reviews")
-    op.drop_index("ix_reviews_user_id_created_at_id", table_name="reviews")
-    op.drop_index("ix_reviews_product_id_created_at_id", table_name="reviews")
-    drop_table_cascade("reviews")
-    op.drop_index("uq_product_pictures_path", table_name="product_pictures")
-    op.drop_index("ix_product_pictures_product_id_sort_order_id", table_name="product_pictures")
-    drop_table_cascade("product_pictures")
-    op.drop_index("ix_product_files_user_id_created_at_id", table_name="product_files")
-    op.drop_index("ix_product_files_product_id_created_at_id", table_name="product_files")
-    op.drop_index(
-        "ix_product_files_path",
-        table_name="product_files",
-        postgresql_where=sa.text("path is not null"),
-    )
-    op.drop_index(
-        "ix_product_files_awaiting",
-        table_name="product_files",
-        postgresql_where=sa.text("status = 'AWAITING'"),
-    )
-    drop_table_cascade("product_files")
-    op.drop_index("ix_product_downloads_user_id", table_name="product_downloads")
-    op.drop_table("product_downloads")
-    op.drop_index("uq_seller_accounts_account", table_name="seller_accounts")
-    drop_table_cascade("seller_accounts")
-    op.drop_index("uq_payouts_provider", table_name="payouts")
-    op.drop_index("ix_payouts_user_id", table_name="payouts")
-    op.drop_index("ix_payouts_store_id_created_at_id", table_name="payouts")
-    op.drop_table("payouts")
-    op.drop_index("uq_discount_codes_code", table_name="discount_codes")
-    op.drop_index("ix_discount_codes_user_id", table_name="discount_codes")
-    op.drop_index("ix_discount_codes_store_id_created_at_id", table_name="discount_codes")
-    drop_table_cascade("discount_codes")
-    op.drop_index("uq_stores_slug", table_name="stores")
-    op.drop_index("uq_stores_custom_domain", table_name="stores")
-    op.drop_index("ix_stores_user_id_created_at_id", table_name="stores")
-    drop_table_cascade("stores")
-    drop_table_cascade("creator_profiles")
-    op.drop_table("marketplace_terms")
-    op.add_check(
-        "ck_products_kind",
-        "products",
-        "((kind = ANY (ARRAY['CREDITS'::text, 'PLAN'::text, 'SUBSCRIPTION'::text])))",
-    )
-    op.add_check(
-        "ck_products_gives",
-        "products",
-        "((((kind = 'CREDITS'::text) = (credits IS NOT NULL)) AND ((kind = 'CREDITS'::text) = (plan_id IS NULL))))",
-    )
-    op.create_policy(
-        "admin_select",
-        "products",
-        "for select to authenticated using (( SELECT app.is_admin() AS is_admin))",
-    )
-    op.create_policy(
-        "through_select",
-        "product_prices",
-        "for select to authenticated using ((EXISTS ( SELECT\n   FROM products parent_1\n  WHERE ((parent_1.id = product_prices.product_id) AND ( SELECT app.is_admin() AS is_admin)))))",
-    )
-    op.add_check(
-        "ck_orders_kind",
-        "orders",
-        "((kind = ANY (ARRAY['CREDITS'::text, 'PLAN'::text, 'SUBSCRIPTION'::text])))",
-    )
-    op.add_check(
-        "ck_orders_gives",
-        "orders",
-        "((((kind = 'CREDITS'::text) = (credits IS NOT NULL)) AND ((kind = 'CREDITS'::text) = (plan_id IS NULL))))",
-    )
