@@ -202,7 +202,8 @@ def seed(
     demo: Annotated[
         bool,
         typer.Option(
-            "--demo", help="Add people who show the product (attuned, aura), for trying it."
+            "--demo",
+            help="Add people who show the product (attuned, aura, vectabase), for trying it.",
         ),
     ] = False,
 ) -> None:
@@ -210,8 +211,8 @@ def seed(
     from db.core.seeding import UnknownSeedError, load_seed
 
     settings = get_settings()
-    if demo and name not in ("attuned", "aura"):
-        fail(f"The seed {name} has no people: `tallygraph seed attuned --demo`, or aura.")
+    if demo and name not in ("attuned", "aura", "vectabase"):
+        fail(f"The seed {name} has no people: `tallygraph seed attuned --demo`, aura or vectabase.")
     if demo and settings.production:
         fail("This is a production deployment: everybody knows the password of these people.")
     try:
@@ -220,18 +221,22 @@ def seed(
         fail(str(error))
     if demo:
         from cli.core.passwords import hashed
-        from db.demo.aura import EMAIL, load_aura
+        from db.demo import aura, vectabase
         from db.demo.loading import load_people
         from db.demo.people import PASSWORD
 
-        load = load_aura if name == "aura" else load_people
+        loads = {"aura": aura.load_aura, "vectabase": vectabase.load_vectabase}
+        load = loads.get(name, load_people)
         counts |= run(load(owner_url(settings), hashed(PASSWORD), operator()))
     for table, count in counts.items():
         console.print(f"{count:5}  {table}")
     if demo:
-        of_attuned = "alice@test.com, bob, charlie, diana and eve sign"
-        who = f"{EMAIL} signs" if name == "aura" else of_attuned
-        console.print(f"{who} in with: {PASSWORD}")
+        who = {
+            "attuned": "alice@test.com, bob, charlie, diana and eve sign",
+            "aura": f"{aura.EMAIL} signs",
+            "vectabase": f"{vectabase.SELLER} and {vectabase.BUYER} sign",
+        }
+        console.print(f"{who[name]} in with: {PASSWORD}")
 
 
 @app.command()

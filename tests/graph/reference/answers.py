@@ -104,8 +104,9 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
         if subscription["user_id"]
         else f"organizationPlan_{subscription['plan_id']}"
     ),
+    # Whole numbers in this world, which JSON writes without a fraction.
     ("Product", "rating"): lambda product: (
-        product["rating_sum"] / product["rating_count"] if product["rating_count"] else None
+        product["rating_sum"] // product["rating_count"] if product["rating_count"] else None
     ),
     ("Product", "nameKey"): lambda product: f"product.{product['id']}.name",
     ("Plan", "descriptionKey"): lambda plan: f"plan.{plan['id']}.description",
