@@ -118,8 +118,8 @@ class Product(Base):
         },
         monotonic=("download_count",),
     )
-    # `close_stores` empties those that were sold, and the others go with the store.
-    on_erase = Anonymise("seller_id")
+    # It empties those that were sold; the others go.
+    on_erase = (Call("close_stores"), Anonymise("seller_id"))
     on_merge = Move()
     quota = Bound("A store has at most 1,000.")
 

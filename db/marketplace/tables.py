@@ -10,9 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Through
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Delete
+from db.core.erasing import Call, Delete
 from db.core.expiry import Expiry
-from db.core.exporting import Export, NotExported
+from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import Join, Move
 from db.core.quotas import Bound, Limit, TableQuota
@@ -125,9 +125,8 @@ class ProductFile(Base):
             "created_at",
         ),
     )
-    # Those of products that were sold stay their buyers'; `close_stores` deletes the others.
-    on_erase = Delete()
-    export = Export(files={"path": "content_type"}, omit=("path",))
+    # Those of products that were sold stay their buyers', and name nobody.
+    on_erase = (Call("close_stores"), Delete())
     on_merge = Move()
     quota = TableQuota(
         guests=Limit(1, 1),

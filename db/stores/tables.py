@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Public
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Call, Delete
+from db.core.erasing import Delete
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers, Move
@@ -145,8 +145,7 @@ class Store(Base):
         hidden=("logo_path", "banner_path"),
         service=("SELECT",),
     )
-    # What was sold stays its buyers'; all else of a store goes with its owner.
-    on_erase = (Call("close_stores"), Delete())
+    on_erase = Delete()
     on_merge = Move()
     quota = Bound(f"One user has at most {STORES_LIMIT}.")
 

@@ -1,11 +1,13 @@
 """Rows of stores: each user has one that sells one thing, and what came of it."""
 
-from . import FIRST, LATER, SECOND, Maker, known_id, serial
+from uuid import UUID
+
+from . import ADMIN, FIRST, LATER, Maker, known_id, serial
 
 
-def _other(user: object) -> object:
-    """Who is on the other side of a user's sales."""
-    return SECOND.user_id if user == FIRST.user_id else FIRST.user_id
+def _friend(user: UUID) -> UUID | None:
+    """Somebody else that every test has."""
+    return ADMIN.user_id if user != ADMIN.user_id else FIRST.user_id
 
 
 ROWS: dict[str, Maker] = {
@@ -23,8 +25,8 @@ ROWS: dict[str, Maker] = {
         "id": key,
         "store_id": known_id(user, "public.stores"),
         "provider": "stripe" if key == known_id(user, "public.seller_accounts") else "paypal",
-        "sealed_account": b"sealed",
-        "account_index": key.bytes,
+        "sealed_account": f"\\x{key.hex}",
+        "account_index": f"\\x{key.hex}",
     },
     "public.payouts": lambda user, key: {
         "id": key,
@@ -86,7 +88,7 @@ ROWS: dict[str, Maker] = {
         "product_id": known_id(user, "public.products"),
         "product_name": "Panel",
         "store_id": known_id(user, "public.stores"),
-        "seller_id": _other(user),
+        "seller_id": _friend(user),
         "buyer_id": user,
         "order_id": known_id(user, "public.orders")
         if key == known_id(user, "public.sales")
