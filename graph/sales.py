@@ -19,7 +19,6 @@ from graph.engine.declare import (
     column,
     connection,
     global_id,
-    live,
     mutation,
     reference,
     related_row,
@@ -31,7 +30,7 @@ from graph.engine.extending import extend
 from graph.engine.specs import Report
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Cursor, Node, slug_from_global_id
+from graph.shared.relay import Node, slug_from_global_id
 from graph.stores import Store
 
 state_enum(SaleStatus)
@@ -173,23 +172,4 @@ class SalesMutation:
         errors=(ErrorCode.EMAIL_NOT_CONFIRMED,),
         description="Take over what was bought without an account under the caller's confirmed "
         "e-mail. Doing it again changes nothing.",
-    )
-
-
-@strawberry.type(description="A sale after a change.")
-class SaleChanged:
-    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
-    sale: Sale | None = strawberry.field(description="The sale; null at first.")
-
-
-@strawberry.type
-class SalesSubscription:
-    """Subscriptions on sales."""
-
-    sales_changed: SaleChanged = live(
-        "sale.changed",
-        "sale",
-        starts_empty=True,
-        description="What the caller buys and sells: an item without a sale first, then every sale "
-        "that is made or changes.",
     )

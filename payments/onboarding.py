@@ -10,7 +10,7 @@ from db.core.actor import Actor
 from db.core.pool import Database
 from db.core.row_ids import new_row_id
 from db.stores import operations
-from db.stores.operations import Onboarding
+from db.stores.operations import SellerOnboarding
 from db.stores.tables import SellerAccount
 from db.vault.sealing import Vault
 from payments.base import PaymentProvider, PaysSellers, provider_failed
@@ -86,7 +86,7 @@ class Sellers:
         await self.inbox.apply(self.inbox.providers[provider], "account", events)
 
     async def _account(
-        self, sellers: PaysSellers, store_id: UUID, provider: str, wanted: Onboarding
+        self, sellers: PaysSellers, store_id: UUID, provider: str, wanted: SellerOnboarding
     ) -> tuple[UUID, str]:
         if wanted.account_id is not None and wanted.sealed_account is not None:
             return wanted.account_id, self._opened(wanted.account_id, wanted.sealed_account)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Through
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Call, Delete
+from db.core.erasing import Call, Delete, GoesWith
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
@@ -62,6 +62,7 @@ class ProductPicture(Base):
         Index("uq_product_pictures_path", "path", unique=True),
     )
     access = Access(read=Through("product_id"), service=("SELECT", "INSERT", "DELETE"))
+    on_erase = GoesWith("product_id")
     export = NotExported("Copies of photos that are in the archive.")
     quota = Bound(f"A product has at most {PICTURES_LIMIT}.")
 
@@ -159,7 +160,8 @@ class ProductVersion(Base):
         Index("uq_product_versions_file_id", "file_id", unique=True),
     )
     access = Access(read=Through("product_id"), hidden=("file_id",), service=("SELECT",))
-    export = NotExported("The files are exported.")
+    on_erase = (GoesWith("product_id"), GoesWith("file_id"))
+    export = NotExported("The seller's files are listed.")
     quota = Bound(f"A product has at most {VERSIONS_LIMIT}.")
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, te
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Watch
+from db.core.access import Access, Admin, AnyOf, Nobody, Owner
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Anonymise, Delete
 from db.core.exporting import Export, NotExported
@@ -194,7 +194,6 @@ class Sale(Base):
         hidden=("buyer_email", "email_key"),
         service=("SELECT",),
     )
-    watch = Watch("sale.changed")
     lifecycle = Lifecycle(
         "status",
         SaleStatus,

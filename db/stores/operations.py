@@ -38,7 +38,7 @@ _SAVE_CREATOR = SqlFunction[UUID]("app.save_creator_profile", "uuid", given="jso
 
 
 @dataclass(frozen=True, slots=True)
-class Onboarding:
+class SellerOnboarding:
     """Who is to be paid, and the account that their store has at the provider, if it has one."""
 
     owner_id: UUID
@@ -50,13 +50,13 @@ class Onboarding:
 
 async def begin_onboarding(
     database: Database, actor: Actor, store_id: UUID, provider: str
-) -> Onboarding:
+) -> SellerOnboarding:
     """What an account of a store of the actor's is made of; NOT_FOUND for any other."""
     wanted = _BEGIN_ONBOARDING(wanted=store_id, for_provider=provider)
     async with database.transaction(actor) as transaction:
         row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
     assert row is not None
-    return Onboarding(**row)
+    return SellerOnboarding(**row)
 
 
 async def note_account(

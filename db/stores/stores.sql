@@ -129,23 +129,21 @@ $$;
 create or replace function app.close_stores(leaving uuid, at_most integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    closed integer;
+    found_ids text[];
+    sold text[];
 begin
-    with found as (
-        select p.id, exists (select from public.orders o where o.product_id = p.id)
-            or exists (select from public.sales s where s.product_id = p.id) as is_sold
-        from public.products p where p.seller_id = leaving order by p.id limit at_most for update),
-    kept as (
-        update public.products p
-        set store_id = null, seller_id = null, is_active = false, description = null, category = null, tags = '{}',
-            status = case when p.status = 'DRAFT' then p.status else 'ARCHIVED' end
-        from found where p.id = found.id and found.is_sold returning p.id),
-    orphaned as (
-        update public.product_files f set user_id = null from kept where f.product_id = kept.id),
-    gone as (
-        delete from public.products p using found where p.id = found.id and not found.is_sold)
-    select count(*) into closed from found;
-    return closed;
+    found_ids := array(select p.id from public.products p where p.seller_id = leaving order by p.id limit at_most for update);
+    sold := array(select p.id from unnest(found_ids) as p (id)
+        where exists (select from public.orders o where o.product_id = p.id)
+            or exists (select from public.sales s where s.product_id = p.id));
+    update public.product_files f set user_id = null where f.product_id = any (sold);
+    update public.products p
+    set store_id = null, seller_id = null, is_active = false, description = null, category = null, tags = '{}',
+        status = case when p.status = 'DRAFT' then p.status else 'ARCHIVED' end
+    where p.id = any (sold);
+    delete from public.product_prices p where p.product_id = any (found_ids) and p.product_id <> all (sold);
+    delete from public.products p where p.id = any (found_ids) and p.id <> all (sold);
+    return cardinality(found_ids);
 end;
 $$;
 

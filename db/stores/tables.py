@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Public
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Delete
+from db.core.erasing import Delete, GoesWith
 from db.core.exporting import NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers, Move
@@ -172,6 +172,7 @@ class SellerAccount(Base):
         Index("uq_seller_accounts_account_index", "provider", "account_index", unique=True),
     )
     access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = GoesWith("store_id")
     export = NotExported("The provider's name of the seller.")
     quota = Bound("One for each store and provider.")
 

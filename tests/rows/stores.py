@@ -107,4 +107,3 @@ ROWS: dict[str, Maker] = {
         "text": "Good",
     },
 }
-CHANGES = {"sales": "refunded_cents = refunded_cents + 1"}

@@ -1035,12 +1035,6 @@ def protect_sales() -> None:
         "authenticated",
     )
     op.create_trigger(
-        "record_event",
-        "sales",
-        "after insert or update",
-        "for each row execute function app.record_shared_event('sale.changed', 'id', '{buyer_email,email_key}', '{}', 'user', 'buyer_id', '{}', '{}', 'user', 'seller_id', '{}', '{}')",
-    )
-    op.create_trigger(
         "lifecycle_insert",
         "sales",
         "after insert",
@@ -1101,6 +1095,7 @@ def downgrade() -> None:
     drop_table_cascade("sale_offers")
     drop_table_cascade("product_versions")
     drop_table_cascade("reviews")
+    op.drop_function("app.count_rating()")
     drop_table_cascade("product_pictures")
     drop_table_cascade("product_files")
     op.drop_table("product_downloads")
@@ -1158,7 +1153,6 @@ def narrow_products() -> None:
     op.drop_policy("through_select", "product_prices")
     op.drop_check("ck_orders_kind", "orders")
     op.drop_check("ck_orders_gives", "orders")
-    op.drop_function("app.count_rating()")
     op.drop_constraint(op.f("fk_products_seller_id"), "products", type_="foreignkey")
     op.drop_constraint(op.f("fk_products_store_id"), "products", type_="foreignkey")
     op.drop_index("ix_products_store_id_status", table_name="products")
