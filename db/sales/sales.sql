@@ -176,7 +176,17 @@ begin
 end;
 $$;
 
--- Makes a sale of an order that is paid, once; what hangs on a sale, such as a licence, begins by triggers on `sales`.
+-- Gives with a sale what comes with it: a licence, where the product has them.
+create or replace function app.give_with_sale(wanted uuid, wanted_product text, buyer uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if to_regprocedure('app.give_licence_of_sale(uuid,text,uuid)') is not null then
+        perform app.give_licence_of_sale(wanted, wanted_product, buyer);
+    end if;
+end;
+$$;
+
+-- Makes a sale of an order that is paid, once, with what comes with it.
 -- Somebody who has confirmed the e-mail that a guest gave is the buyer at once.
 create or replace function app.make_sale(ordered public.orders) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -201,6 +211,7 @@ begin
     on conflict (order_id) do nothing
     returning id into made;
     if made is not null then
+        perform app.give_with_sale(made, ordered.product_id, buyer);
         update public.sale_offers f set buyer_email = null, email_key = null where f.order_id = ordered.id;
         update public.discount_codes d set use_count = d.use_count + 1 where d.id = offer.discount_code_id;
         perform app.notify(offer.seller_id, 'GENERAL', 'notifications.productSold.title',
@@ -210,14 +221,20 @@ begin
 end;
 $$;
 
--- Brings a sale in line with its order.
+-- Brings a sale in line with its order: what came with it is held while it hands nothing out.
 create or replace function app.settle_sale(wanted_order uuid, back integer, order_status text) returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-    update public.sales s
-    set refunded_cents = back, status = case order_status when 'PAID' then 'COMPLETED' else order_status end
-    where s.order_id = wanted_order
-        and (s.refunded_cents, s.status) is distinct from
-            (back, case order_status when 'PAID' then 'COMPLETED' else order_status end);
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    new_status text := case order_status when 'PAID' then 'COMPLETED' else order_status end;
+    settled uuid;
+begin
+    update public.sales s set refunded_cents = back, status = new_status
+    where s.order_id = wanted_order and (s.refunded_cents, s.status) is distinct from (back, new_status)
+    returning s.id into settled;
+    if settled is not null and to_regprocedure('app.hold_licence_of_sale(uuid,boolean)') is not null then
+        perform app.hold_licence_of_sale(settled, new_status in ('DISPUTED', 'REFUNDED'));
+    end if;
+end;
 $$;
 
 -- Gives the caller a free product of a store, and returns the sale; doing it again returns the same.
@@ -236,6 +253,9 @@ begin
     insert into public.sales (product_id, product_name, store_id, seller_id, buyer_id, amount_cents, fee_cents, seller_cents)
     values (wanted, product.name, product.store_id, product.seller_id, actor_id, 0, 0, 0)
     on conflict (buyer_id, product_id) where order_id is null do nothing returning id into had;
+    if had is not null then
+        perform app.give_with_sale(had, wanted, actor_id);
+    end if;
     return coalesce(had, (select s.id from public.sales s
         where s.buyer_id = actor_id and s.product_id = wanted and s.order_id is null));
 end;
@@ -248,16 +268,24 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
     claimer public.users;
-    claimed integer;
+    claimed integer := 0;
+    sold uuid;
 begin
     select * into claimer from public.users u where u.id = actor_id;
     if claimer.email_confirmed_at is null then
         perform app.refuse('EMAIL_NOT_CONFIRMED', 'Confirm your e-mail address first: what was bought under it is yours then.');
     end if;
-    update public.sales s
-    set buyer_id = actor_id, buyer_email = null, email_key = null, claimed_at = clock_timestamp()
-    where s.email_key = claimer.email_key and s.buyer_id is null;
-    get diagnostics claimed = row_count;
+    for sold in
+        update public.sales s
+        set buyer_id = actor_id, buyer_email = null, email_key = null, claimed_at = clock_timestamp()
+        where s.email_key = claimer.email_key and s.buyer_id is null
+        returning s.id
+    loop
+        claimed := claimed + 1;
+        if to_regprocedure('app.claim_licence_of_sale(uuid,uuid)') is not null then
+            perform app.claim_licence_of_sale(sold, actor_id);
+        end if;
+    end loop;
     return claimed;
 end;
 $$;
@@ -268,6 +296,7 @@ revoke execute on function
     app.open_sale(uuid, public.products, text, text, text, text, text, text, bytea),
     app.open_discounted_order(text, text, text, text, text, text), app.product_of_store(text),
     app.open_guest_order(text, text, text, text, text, text, text, bytea, text), app.make_sale(public.orders),
+    app.give_with_sale(uuid, text, uuid),
     app.settle_sale(uuid, integer, text), app.obtain_product(text), app.claim_sales()
 from public;
 grant execute on function
