@@ -144,6 +144,7 @@ class ProductPrice(Base):
         Index("uq_product_prices_price_id", "provider", "price_id", unique=True),
     )
     access = Access(read=Through("product_id"), hidden=("price_id", "edited"), service=("SELECT",))
+    export = NotExported("What is sold, for everybody to see.")
     on_erase = Keep("The catalog's; what stores sell goes with its prices, by `close_stores`.", ())
     quota = Bound("One for each product and provider, which admins set, or the product's seller.")
 

@@ -84,7 +84,7 @@ class ProductFile(Base):
     __tablename__ = "product_files"
 
     id: Mapped[UuidKey]
-    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     product_id: Mapped[str] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"))
     file_name: Mapped[str]
     content_type: Mapped[str]

@@ -378,7 +378,7 @@ def make_stores() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_product_files_user_id"), ondelete="SET NULL"
+            ["user_id"], ["users.id"], name=op.f("fk_product_files_user_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_product_files")),
     )
@@ -1077,18 +1077,16 @@ def protect_sales() -> None:
 
 def downgrade() -> None:
     # What the release before cannot name, with what was paid for it.
-    of_stores = "select id from orders where kind in ('DOWNLOAD', 'BOT')"
+    products = "select id from products where kind in ('DOWNLOAD', 'BOT')"
+    of_stores = f"select id from orders where product_id in ({products})"  # noqa: S608
     paid = f"select id from payments where order_id in ({of_stores})"
     for table in ("payment_refunds", "payment_disputes"):
         op.execute(f"delete from {table} where payment_id in ({paid})")
     op.execute("delete from sales")
     for table in ("refund_requests", "payments"):
         op.execute(f"delete from {table} where order_id in ({of_stores})")
-    op.execute("delete from orders where kind in ('DOWNLOAD', 'BOT')")
-    op.execute(
-        "delete from product_prices where product_id in"
-        " (select id from products where kind in ('DOWNLOAD', 'BOT'))"
-    )
+    op.execute(f"delete from orders where product_id in ({products})")  # noqa: S608
+    op.execute(f"delete from product_prices where product_id in ({products})")  # noqa: S608
     op.execute("delete from products where kind in ('DOWNLOAD', 'BOT')")
     narrow_products()
     drop_table_cascade("sales")
