@@ -1076,18 +1076,12 @@ def protect_sales() -> None:
 
 
 def downgrade() -> None:
-    # What the release before cannot name, with what was paid for it.
-    products = "select id from products where kind in ('DOWNLOAD', 'BOT')"
-    of_stores = f"select id from orders where product_id in ({products})"  # noqa: S608
-    paid = f"select id from payments where order_id in ({of_stores})"
-    for table in ("payment_refunds", "payment_disputes"):
-        op.execute(f"delete from {table} where payment_id in ({paid})")
-    op.execute("delete from sales")
-    for table in ("refund_requests", "payments"):
-        op.execute(f"delete from {table} where order_id in ({of_stores})")
-    op.execute(f"delete from orders where product_id in ({products})")  # noqa: S608
-    op.execute(f"delete from product_prices where product_id in ({products})")  # noqa: S608
-    op.execute("delete from products where kind in ('DOWNLOAD', 'BOT')")
+    # Orders and payments are books, which stay: of packs of one credit that are sold no more.
+    op.execute("update orders set kind = 'CREDITS', credits = 1 where kind in ('DOWNLOAD', 'BOT')")
+    op.execute(
+        "update products set kind = 'CREDITS', credits = 1, is_active = false, store_id = null,"
+        " seller_id = null where kind in ('DOWNLOAD', 'BOT')"
+    )
     narrow_products()
     drop_table_cascade("sales")
     drop_table_cascade("sale_offers")
