@@ -1082,7 +1082,6 @@ def downgrade() -> None:
         "update products set kind = 'CREDITS', credits = 1, is_active = false, store_id = null,"
         " seller_id = null where kind in ('DOWNLOAD', 'BOT')"
     )
-    narrow_products()
     drop_table_cascade("sales")
     drop_table_cascade("sale_offers")
     drop_table_cascade("product_versions")
@@ -1094,6 +1093,7 @@ def downgrade() -> None:
     drop_table_cascade("seller_accounts")
     op.drop_table("payouts")
     drop_table_cascade("discount_codes")
+    narrow_products()
     drop_table_cascade("stores")
     drop_table_cascade("creator_profiles")
     op.drop_table("marketplace_terms")
