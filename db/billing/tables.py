@@ -29,7 +29,7 @@ GIVES = (
 )
 # What stores sell; all else is sold by whoever runs the service.
 OF_STORES = "kind in ('DOWNLOAD', 'BOT')"
-PRODUCT_DESCRIPTION_CHARACTERS = 20_000
+PRODUCT_DESCRIPTION_CHARACTERS = 5_000
 # The most that a webhook's body may have; Stripe's largest events have about 100 kB.
 BODY_LIMIT_BYTES = 262_144
 
@@ -101,7 +101,6 @@ class Product(Base):
         Index("ix_products_store_id_category", "store_id", "category", "created_at", "id"),
         Index("ix_products_seller_id", "seller_id"),
     )
-    large: ClassVar = {"description": 4 * PRODUCT_DESCRIPTION_CHARACTERS}
     access = Access(
         read=AnyOf(Public(only_if="is_active"), Owner("seller_id"), Admin()),
         hidden=("edited",),

@@ -938,7 +938,7 @@ def protect_products() -> None:
         "products",
         "(download_count >= 0 and rating_count >= 0 and rating_sum between rating_count and 5 * rating_count)",
     )
-    op.add_check("ck_products_description", "products", "(length(description) <= 20000)")
+    op.add_check("ck_products_description", "products", "(length(description) <= 5000)")
     op.add_check(
         "ck_products_gives",
         "products",
