@@ -61,7 +61,7 @@ class ProductPicture(Base):
         Index("ix_product_pictures_product_id_sort_order_id", "product_id", "sort_order", "id"),
         Index("uq_product_pictures_path", "path", unique=True),
     )
-    access = Access(read=Through("product_id"), service=("SELECT", "INSERT", "DELETE"))
+    access = Access(read=Through("product_id"), service=("SELECT",))
     on_erase = GoesWith("product_id")
     export = NotExported("Copies of photos that are in the archive.")
     quota = Bound(f"A product has at most {PICTURES_LIMIT}.")

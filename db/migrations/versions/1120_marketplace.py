@@ -902,7 +902,7 @@ def protect_products() -> None:
     op.create_policy(
         "service_all", "product_pictures", "for all to service using (true) with check (true)"
     )
-    op.grant("select, insert, delete", "product_pictures", "service")
+    op.grant("select", "product_pictures", "service")
     op.grant(
         "select (id, product_id, path, content_type, width_pixels, height_pixels, sort_order, created_at)",
         "product_pictures",
