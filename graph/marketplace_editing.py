@@ -200,7 +200,7 @@ async def create_product(context: Context, input: CreateProductInput) -> Outcome
     context.signed_in()
     problems = Problems(nulls(input))
     store_id = noted_uuid(problems, input.store_id, "store", "input", "storeId")
-    if input.kind.value not in OF_STORES:
+    if input.kind.name not in OF_STORES:
         problems.add([bad_input("A store sells products of kind DOWNLOAD or BOT.", *_KIND)])
     command = operations.create_product(problems, store_id, _stored(input), input.idempotency_key)
     return Outcome(command, {"product": RESULT})

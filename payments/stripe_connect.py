@@ -124,7 +124,7 @@ def seller_events(
     """What an event of a connected account says; nothing for what is none of our concern."""
     if not isinstance(account, str):
         return ()
-    names = {
+    names: dict[str, Any] = {
         "references": (),
         "account_indexes": tuple(
             one.hex() for one in vault.blinds(SellerAccount.account_index, account)

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from db.core.actor import NOBODY, Actor
 from db.marketplace.receiving import ProductReceiver
+from payments.inbox import inbox_of
 from server.services import Services
-from server.webhooks import inbox_of
 
 from .conftest import Ask
 

@@ -293,7 +293,7 @@ _PAID_NOWHERE = {
 async def no_such_store(stage: Any) -> str:
     """Somebody else's store, at a provider that keeps accounts."""
     await at_unwilling(ErrorCode.PROVIDER_REFUSED)(stage)
-    return _PAID_NOWHERE["NOT_FOUND"]  # type: ignore[return-value]
+    return str(_PAID_NOWHERE["NOT_FOUND"])
 
 
 PROVOKED: dict[str, dict[str, Any]] = {

@@ -43,9 +43,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-async def do(client: Client, text: str, **given: Any) -> dict[str, Any]:
+async def do(client: Client, document: str, **given: Any) -> dict[str, Any]:
     """The payload of a mutation that is refused nothing."""
-    payload: dict[str, Any] = (await client.ask(text, {"i": given} if given else {}))["a"]
+    payload: dict[str, Any] = (await client.ask(document, {"i": given} if given else {}))["a"]
     assert payload["errors"] == [], payload
     return payload
 
