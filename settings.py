@@ -210,6 +210,14 @@ class Settings(HasSecrets, BaseSettings):
     stripe_api_url: WebUrl = "https://api.stripe.com"
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
+    # Which endpoint of Stripe's tells of connected accounts has a secret of its own.
+    stripe_connect_webhook_secret: SecretStr = SecretStr("")
+    paypal_api_url: WebUrl = "https://api-m.paypal.com"
+    paypal_client_id: str = ""
+    paypal_client_secret: SecretStr = SecretStr("")
+    paypal_webhook_id: str = ""
+    # What whoever runs the service keeps of a store's sale, in hundredths of a percent.
+    platform_fee_basis_points: Annotated[int, Field(ge=0, le=10_000)] = 500
     stripe_promotion_codes: bool = False
     stripe_automatic_tax: bool = False
     stripe_price_starter_monthly: str = ""

@@ -203,7 +203,7 @@ def seed(
         bool,
         typer.Option(
             "--demo",
-            help="Add people who show the product (attuned, aura, voicefx), for trying it.",
+            help="Add people who show attuned, aura, vectabase or voicefx, for trying it.",
         ),
     ] = False,
 ) -> None:
@@ -211,8 +211,11 @@ def seed(
     from db.core.seeding import UnknownSeedError, load_seed
 
     settings = get_settings()
-    if demo and name not in ("attuned", "aura", "voicefx"):
-        fail(f"The seed {name} has no people: `tallygraph seed attuned --demo`, aura or voicefx.")
+    if demo and name not in ("attuned", "aura", "vectabase", "voicefx"):
+        fail(
+            f"The seed {name} has no people: `tallygraph seed attuned --demo`, aura, vectabase or"
+            " voicefx."
+        )
     if demo and settings.production:
         fail("This is a production deployment: everybody knows the password of these people.")
     try:
@@ -221,19 +224,24 @@ def seed(
         fail(str(error))
     if demo:
         from cli.core.passwords import hashed
-        from db.demo.aura import load_aura
+        from db.demo import aura, vectabase, voicefx
         from db.demo.loading import load_people
         from db.demo.people import PASSWORD
-        from db.demo.voicefx import load_voicefx
 
-        loads = {"attuned": load_people, "aura": load_aura, "voicefx": load_voicefx}
+        loads = {
+            "attuned": load_people,
+            "aura": aura.load_aura,
+            "vectabase": vectabase.load_vectabase,
+            "voicefx": voicefx.load_voicefx,
+        }
         counts |= run(loads[name](owner_url(settings), hashed(PASSWORD), operator()))
     for table, count in counts.items():
         console.print(f"{count:5}  {table}")
     if demo:
         who = {
             "attuned": "alice@test.com, bob, charlie, diana and eve sign",
-            "aura": "nora@test.com signs",
+            "aura": f"{aura.EMAIL} signs",
+            "vectabase": f"{vectabase.SELLER} and {vectabase.BUYER} sign",
             "voicefx": "vera@test.com and oskar sign",
         }[name]
         console.print(f"{who} in with: {PASSWORD}")

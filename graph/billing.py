@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import datetime
 from enum import Enum
 
@@ -34,7 +35,7 @@ from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Connection, Cursor, Node, slug_from_global_id, uuid_from_global_id
 from graph.shared.scalars import JSON
-from payments.checkouts import checkouts_of
+from payments.checkouts import Guest, checkouts_of
 from payments.refunds import refunds_of
 from payments.subscriptions import subscriptions_of
 
@@ -54,6 +55,12 @@ class ProductKind(Enum):
     PLAN = strawberry.enum_value("PLAN", description="A plan for a time, paid for once.")
     SUBSCRIPTION = strawberry.enum_value(
         "SUBSCRIPTION", description="A plan that its provider renews until it is cancelled."
+    )
+    DOWNLOAD = strawberry.enum_value(
+        "DOWNLOAD", description="Files, a licence or both, sold by a store."
+    )
+    BOT = strawberry.enum_value(
+        "BOT", description="What a store's bot hands out, such as a role or a place in a group."
     )
 
 
@@ -79,7 +86,7 @@ class ProductPrice:
 
 @backed_by(tables.Product, prefix="product")
 class Product(Node):
-    """Something that can be bought."""
+    """Something that can be bought: of whoever runs the service, or of a store."""
 
     id: strawberry.ID = global_id("Global id; inputs also take the slug, such as `credits-100`.")
     name: str = column(description="Its name in English.")
@@ -91,7 +98,7 @@ class Product(Node):
         "product_id",
         ("provider",),
         at_most=PRICES_LIMIT,
-        description="Its price at each payment provider that sells it.",
+        description="Its price at each payment provider that sells it; none for what is free.",
     )
     sort_order: int = column(description="Position in the list, ascending.")
 
@@ -195,6 +202,17 @@ class CreateCheckoutInput:
         default=None,
         description="Where the buyer goes who does not pay. Null is as good as leaving it out.",
     )
+    discount_code: str | None = strawberry.field(
+        default=None,
+        description="A code of the store that sells the product. Null is as good as leaving it "
+        "out.",
+    )
+    email: str | None = strawberry.field(
+        default=None,
+        description="For who buys a store's product without an account, and is not signed in: the "
+        "purchase is kept, and is theirs once they have confirmed this address and called "
+        "`claimPurchases`. Null is as good as leaving it out.",
+    )
     idempotency_key: str = strawberry.field(
         description="Same key, same input: the same order again. 1 to 255 characters, kept 30 days."
     )
@@ -202,26 +220,39 @@ class CreateCheckoutInput:
 
 @strawberry.type(description="Result of `createCheckout`.")
 class CreateCheckoutPayload(MutationPayload):
-    order: Order | None = strawberry.field(description="The order, PENDING until it is paid.")
+    order: Order | None = strawberry.field(
+        description="The order, PENDING until it is paid; null for who has no account."
+    )
     url: str | None = strawberry.field(
-        description="The page on which it is paid. Open it for the buyer alone."
+        description="The page on which it is paid. Open it for the buyer alone. Null for what a "
+        "discount code made free: the order is PAID then."
     )
     expires_at: datetime | None = strawberry.field(description="Until when it can be paid.")
 
 
 async def create_checkout(context: Context, input: CreateCheckoutInput) -> Payload:
     """Opens an order and has its provider make a page to pay on."""
+    guest = _guest(context, input.email)
     bought = await context.services.of(checkouts_of).create(
-        context.signed_in(),
+        context.actor if guest else context.signed_in(),
         product_id=slug_from_global_id(input.product_id, "product"),
         provider=input.provider,
         success_url=input.success_url,
         cancel_url=input.cancel_url,
         idempotency_key=input.idempotency_key,
+        discount_code=input.discount_code,
+        guest=guest,
     )
-    return Payload(
-        {"order": Ref(bought.order_id), "url": bought.url, "expires_at": bought.expires_at}
-    )
+    order = None if guest else Ref(bought.order_id)
+    return Payload({"order": order, "url": bought.url, "expires_at": bought.expires_at})
+
+
+def _guest(context: Context, email: str | None) -> Guest | None:
+    """Who buys without an account; whoever is signed in has one."""
+    if context.actor.user_id is not None or email is None:
+        return None
+    key = context.services.settings.secret("refresh-token-key").encode()
+    return Guest(email, hmac.digest(key, b"guest_orders:" + context.network.encode(), "sha256"))
 
 
 @strawberry.input(description="Where a user sees what they paid.")
@@ -324,7 +355,10 @@ class BillingQuery:
     """Queries on billing."""
 
     products: list[Product] = rows(
-        ("sort_order", "id"), description="What can be bought, in its order."
+        ("sort_order", "id"),
+        only=lambda product: product.c.store_id.is_(None),
+        description="What can be bought of whoever runs the service, in its order. What stores "
+        "sell is in `store { products }`.",
     )
     webhook_events: Connection[WebhookEvent] | None = root_connection(
         WebhookEvent,
@@ -344,6 +378,7 @@ class BillingMutation:
         errors=(
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.NOT_FOUND,
+            ErrorCode.INVALID_STATE,
             ErrorCode.REDIRECT_NOT_ALLOWED,
             ErrorCode.PROVIDER_NOT_CONFIGURED,
             ErrorCode.PROVIDER_REFUSED,
@@ -351,7 +386,8 @@ class BillingMutation:
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),
-        description="Open an order for a product, and a page at a payment provider to pay it on. "
+        description="Open an order for one product, and a page at a payment provider to pay it on; "
+        "a cart of several sellers is as many orders. "
         "Watch it with `orderUpdated`; what was bought is there once it is PAID. In a paid period "
         "a plan of a higher price costs the difference for what is left of it.",
     )

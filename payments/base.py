@@ -32,11 +32,12 @@ class NewCheckout:
     `order_id` is also what the provider is given as our own reference, and as the key under which
     the same checkout may be asked for again. `price_id` is the provider's own name of the price,
     where it keeps a catalog. `interval` is MONTH or YEAR for what is paid for again and again.
-    `customer_id` is the provider's own name of the buyer, where it gave them one before.
+    `customer_id` is the provider's own name of the buyer, where it gave them one before. Of what a
+    store sells there may be no user, and `split` says who gets the money.
     """
 
     order_id: UUID
-    user_id: UUID
+    user_id: UUID | None
     email: str | None
     product_id: str
     product_name: str
@@ -49,6 +50,18 @@ class NewCheckout:
     cancel_url: str | None = None
     locale: str | None = None
     customer_id: str | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Who gets the money of a store's sale: the seller, by the provider's name of their account.
+
+    `fee_cents` of it stay with whoever runs the service.
+    """
+
+    account: str
+    fee_cents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,10 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class PaidOrder:
-    """A payment that has been made, for a refund or to be asked about."""
+    """A payment that has been made, for a refund or to be asked about.
+
+    Of one that `is_split` a seller got most of the money, and gives it back.
+    """
 
     order_id: UUID
     payment_id: str | None
@@ -77,6 +93,7 @@ class PaidOrder:
     references: tuple[str, ...]
     refunded_cents: int = 0
     created_at: datetime | None = None
+    is_split: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +307,33 @@ class SubscriptionSeller(Protocol):
 
     async def ask_checkout(self, checkout_id: str, asked_at: datetime) -> tuple[ProviderEvent, ...]:
         """What became of a page."""
+        ...
+
+
+@runtime_checkable
+class PaysSellers(Protocol):
+    """A provider that keeps accounts for sellers, and gives each their part of what is paid."""
+
+    async def create_account(
+        self, store_id: UUID, *, email: str | None, business_name: str, attempt: str
+    ) -> str:
+        """The provider's name of a new account; the same for the same `attempt`."""
+        ...
+
+    async def account_page(self, account: str, return_url: str, refresh_url: str) -> str | None:
+        """Where its owner tells the provider about themselves; nothing for one that is gone."""
+        ...
+
+    async def ask_account(self, account: str) -> tuple[ProviderEvent, ...]:
+        """How an account stands now."""
+        ...
+
+    async def reverse_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
+        """Takes back what a seller got of a payment, once for each key."""
+        ...
+
+    async def return_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
+        """Gives it to the seller again, once for each key."""
         ...
 
 

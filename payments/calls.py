@@ -36,9 +36,19 @@ async def post_json(
     return await _answer(provider, "POST", url, told, content=orjson.dumps(body))
 
 
-async def post_form(provider: str, url: str, form: Mapping[str, str]) -> PaymentAnswer:
+async def post_form(
+    provider: str, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
+) -> PaymentAnswer:
     """POSTs a form; PROVIDER_FAILED unless JSON comes back in time."""
-    return await _answer(provider, "POST", url, {}, form=form)
+    return await _answer(provider, "POST", url, headers or {}, form=form)
+
+
+async def post_raw_json(
+    provider: str, url: str, body: bytes, headers: Mapping[str, str]
+) -> PaymentAnswer:
+    """POSTs JSON that is text already; PROVIDER_FAILED unless JSON comes back in time."""
+    told = {"content-type": "application/json", **headers}
+    return await _answer(provider, "POST", url, told, content=body)
 
 
 async def get_json(provider: str, url: str, headers: Mapping[str, str]) -> PaymentAnswer:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from db.billing import operations
-from db.billing.operations import OpenOrder
+from db.billing.operations import Buyer, OpenOrder
 from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
-from payments.base import KeepsCustomers, NewCheckout, PaymentProvider, provider_refused
+from db.sales import operations as sales
+from db.stores.tables import SellerAccount
+from db.vault.sealing import Vault, process_vault
+from payments.base import KeepsCustomers, NewCheckout, PaymentProvider, Split, provider_refused
 from payments.registry import (
     PaymentServices,
     configured_providers,
@@ -22,11 +26,22 @@ from payments.registry import (
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """An order, the address at which it is paid, and until when."""
+    """An order, the address at which it is paid, and until when.
+
+    What a code made free has no such address: it is paid.
+    """
 
     order_id: UUID
-    url: str
+    url: str | None
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Who buys without an account: their e-mail, and the hash of the network they come from."""
+
+    email: str
+    network: bytes
 
 
 def checkouts_of(services: PaymentServices) -> Checkouts:
@@ -37,6 +52,7 @@ def checkouts_of(services: PaymentServices) -> Checkouts:
         configured_providers(settings),
         origins=(settings.base_url, *settings.redirect_origins),
         takes_any_return=not settings.production,
+        vault=Vault.of(services),
     )
 
 
@@ -50,8 +66,10 @@ class Checkouts:
         *,
         origins: Sequence[str],
         takes_any_return: bool,
+        vault: Vault | None = None,
     ) -> None:
         self._database = database
+        self._vault = vault or process_vault()
         self.providers = dict(providers)
         self._origins = origins
         self._takes_any_return = takes_any_return
@@ -65,10 +83,13 @@ class Checkouts:
         success_url: str | None,
         cancel_url: str | None,
         idempotency_key: str,
+        discount_code: str | None = None,
+        guest: Guest | None = None,
     ) -> Bought:
         """Opens an order and has a checkout made for it; the same key gives the same again.
 
-        Where the provider fails, the order stays, and the same key asks it again.
+        Where the provider fails, the order stays, and the same key asks it again. A `guest` buys
+        of a store without an account, a discount code is a store's.
         """
         operations.check_checkout(
             success_url,
@@ -82,19 +103,18 @@ class Checkouts:
             raise provider_not_configured("input", "provider")
         if seller.sells_itself:
             raise provider_refused(provider, "a checkout for what is sold in an app")
-        order = await operations.open_order(
-            self._database,
-            actor,
-            product_id=product_id,
-            provider=provider,
-            success_url=success_url,
-            cancel_url=cancel_url,
-            idempotency_key=idempotency_key,
-        )
-        if order.checkout_url is not None:
+        wanted = {
+            "product_id": product_id,
+            "provider": provider,
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+            "idempotency_key": idempotency_key,
+        }
+        order = await self._opened(actor, wanted, discount_code, guest)
+        if order.checkout_url is not None or order.amount_cents == 0:
             return Bought(order.id, order.checkout_url, order.expires_at)
         made = await seller.create_checkout(await self._described(order))
-        if made.customer_id is not None:
+        if made.customer_id is not None and order.user_id is not None:
             await operations.note_payment_customer(
                 self._database, order.user_id, provider, made.customer_id
             )
@@ -102,6 +122,27 @@ class Checkouts:
             self._database, order.id, made.url, made.expires_at, made.references
         )
         return Bought(order.id, url, expires_at)
+
+    async def _opened(
+        self,
+        actor: Actor,
+        wanted: dict[str, Any],
+        discount_code: str | None,
+        guest: Guest | None,
+    ) -> OpenOrder:
+        if guest is not None:
+            return await sales.open_guest_order(
+                self._database,
+                email=guest.email,
+                network=guest.network,
+                discount_code=discount_code,
+                **wanted,
+            )
+        if discount_code is not None:
+            return await sales.open_discounted_order(
+                self._database, actor, discount_code=discount_code, **wanted
+            )
+        return await operations.open_order(self._database, actor, **wanted)
 
     async def portal(self, actor: Actor, *, provider: str, return_url: str | None) -> str:
         """The address of the page where a user sees what they paid a provider, and with what."""
@@ -120,6 +161,14 @@ class Checkouts:
             )
         return await shop.create_portal(customer, return_url)
 
+    def _split(self, buyer: Buyer) -> Split | None:
+        """Who gets the money of a store's sale; nobody else where there is no such account."""
+        if buyer.seller_account_id is None or buyer.sealed_account is None:
+            return None
+        column = SellerAccount.sealed_account
+        account = self._vault.open(column, buyer.seller_account_id, buyer.sealed_account)
+        return Split(account, buyer.fee_cents)
+
     async def _described(self, order: OpenOrder) -> NewCheckout:
         buyer = await operations.buyer_of(self._database, order.id)
         return NewCheckout(
@@ -137,4 +186,5 @@ class Checkouts:
             cancel_url=order.cancel_url,
             locale=buyer.locale,
             customer_id=buyer.customer_id,
+            split=self._split(buyer),
         )

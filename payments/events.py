@@ -255,6 +255,35 @@ class SubscriptionCheckoutEnded(ProviderEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SellerAccountTold(ProviderEvent):
+    """How a seller's account stands, as of `told_at`; one that `is_gone` is charged no more.
+
+    `account_indexes` are the blind indexes of its name, in hexadecimal digits, one for each master
+    key.
+    """
+
+    account_indexes: tuple[str, ...]
+    charges_enabled: bool
+    payouts_enabled: bool
+    details_submitted: bool
+    is_gone: bool
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutTold(ProviderEvent):
+    """How a payout to a seller's bank stands."""
+
+    account_indexes: tuple[str, ...]
+    payout_id: str
+    amount_cents: int
+    currency: str
+    status: str
+    arrives_at: datetime | None
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgementDue(ProviderEvent):
     """The provider waits to hear that a purchase was given, or takes it back.
 

@@ -28,7 +28,7 @@ from payments.base import (
     PaymentProvider,
 )
 from payments.events import Notice, PaymentSucceeded, ProviderEvent
-from payments.registry import PaymentServices, configured_providers
+from payments.registry import PaymentServices, configured_tellers
 
 log = structlog.get_logger("tallygraph.payments")
 
@@ -52,7 +52,7 @@ class Received:
 def inbox_of(services: PaymentServices) -> WebhookInbox:
     """The inbox of a process; the providers' settings are checked as it is made."""
     settings = services.settings
-    providers = configured_providers(settings)
+    providers = configured_tellers(settings)
     return WebhookInbox(services.database, providers, is_production=settings.production)
 
 

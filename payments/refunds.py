@@ -68,6 +68,7 @@ class Refunds:
             references=tuple(requested.names),
             refunded_cents=requested.refunded_before_cents,
             created_at=requested.paid_at,
+            is_split=await operations.is_split(self._database, order_id),
         )
         try:
             events = await provider.refund(paid, requested.amount_cents, str(requested.request_id))

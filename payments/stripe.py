@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +23,16 @@ from payments.base import (
 from payments.events import Notice, ProviderEvent
 from payments.stripe_billing import StripeSubscriptions
 from payments.stripe_billing_events import billing_events
-from payments.stripe_client import NAME, RETURN_PATH, asking, make_client
+from payments.stripe_client import NAME, RETURN_PATH, asking, check_signature, make_client
+from payments.stripe_connect import StripeSellers
 from payments.stripe_events import ORDER, events_of, id_of, refund_of, session_events
 from settings import Settings
 
 if TYPE_CHECKING:
     import stripe
 
-SIGNATURE_HEADER = "stripe-signature"
-# How old a signature may be, as Stripe's own libraries have it.
-TOLERANCE = timedelta(seconds=300)
 TEST_KEYS = ("sk_test_", "rk_test_")
+_REVERSED: Any = {"reverse_transfer": True, "refund_application_fee": True}
 log = structlog.get_logger("tallygraph.payments")
 
 
@@ -81,12 +80,19 @@ class StripeProvider:
         """What it renews by itself."""
         return StripeSubscriptions(self._settings, lambda: self._client)
 
+    @cached_property
+    def sellers(self) -> StripeSellers:
+        """The accounts of those who sell."""
+        return StripeSellers(self._settings, lambda: self._client)
+
     async def create_checkout(self, checkout: NewCheckout) -> Checkout:
         """Makes a session; asked again for an order within a day, Stripe answers the same one."""
         if checkout.kind == "SUBSCRIPTION":
             raise provider_refused(NAME, "a subscription, which is not sold by Checkout here")
         with asking("a checkout"):
-            customer = checkout.customer_id or await self._customer(checkout)
+            customer = checkout.customer_id
+            if customer is None and checkout.user_id is not None:
+                customer = await self._customer(checkout)
             session = await self._client.v1.checkout.sessions.create_async(
                 self._session(checkout, customer),  # type: ignore[arg-type]
                 {"idempotency_key": f"checkout:{checkout.order_id}:{customer}"},
@@ -116,24 +122,7 @@ class StripeProvider:
 
     async def verify(self, delivery: Delivery) -> None:
         """Checks the signature under each of the secrets, then how old it is."""
-        import stripe
-
-        header = delivery.headers.get(SIGNATURE_HEADER, "")
-        for secret in self._secrets:
-            try:
-                stripe.WebhookSignature.verify_header(delivery.body, header, secret)
-                break
-            # It raises TypeError for a signature that is no ASCII.
-            except (stripe.SignatureVerificationError, TypeError, ValueError):
-                continue
-        else:
-            raise DeliveryRefused(DeliveryRefusal.FORGED, "the signature is not Stripe's")
-        # What was verified has it.
-        seconds = next(part[2:] for part in header.split(",") if part.startswith("t="))
-        if abs(delivery.received_at.timestamp() - int(seconds)) > TOLERANCE.total_seconds():
-            raise DeliveryRefused(
-                DeliveryRefusal.STALE, "it was signed more than 300 s ago, or ahead"
-            )
+        check_signature(delivery, self._secrets)
 
     def parse(self, delivery: Delivery) -> Notice:
         """Reads one event; one of a connected account, or of another's sale, says nothing."""
@@ -172,6 +161,8 @@ class StripeProvider:
                     "payment_intent": order.payment_id,
                     "amount": amount_cents,
                     "expand": ["charge"],
+                    # What the seller got goes back, and as large a part of the fee.
+                    **(_REVERSED if order.is_split else {}),
                 },
                 {"idempotency_key": f"refund:{key}"},
             )
@@ -221,28 +212,32 @@ class StripeProvider:
         )
         return made.id
 
-    def _session(self, checkout: NewCheckout, customer: str) -> dict[str, Any]:
+    def _session(self, checkout: NewCheckout, customer: str | None) -> dict[str, Any]:
         """The same for an order at any time, as its idempotency key demands."""
-        metadata = {
-            ORDER: str(checkout.order_id),
-            "user_id": str(checkout.user_id),
-            "product_id": checkout.product_id,
-        }
+        metadata = {ORDER: str(checkout.order_id), "product_id": checkout.product_id}
+        if checkout.user_id is not None:
+            metadata["user_id"] = str(checkout.user_id)
         page = self._base_url + RETURN_PATH
         asked: dict[str, Any] = {
             "mode": "payment",
-            "customer": customer,
             "client_reference_id": str(checkout.order_id),
             "line_items": [{"quantity": 1, **_price(checkout)}],
             "metadata": metadata,
-            "payment_intent_data": {"metadata": metadata},
+            "payment_intent_data": {"metadata": metadata, **_split(checkout)},
             "success_url": checkout.success_url or f"{page}?session_id={{CHECKOUT_SESSION_ID}}",
             "allow_promotion_codes": self._takes_promotion_codes,
             "automatic_tax": {"enabled": self._adds_tax},
         }
+        if customer is not None:
+            asked["customer"] = customer
+        elif checkout.email is not None:
+            asked["customer_email"] = checkout.email
         if checkout.cancel_url is not None:
             asked["cancel_url"] = checkout.cancel_url
-        if self._adds_tax:
+        if checkout.split is not None:
+            # The fee is of the price that was agreed: nothing is taken off or added at the till.
+            asked |= {"allow_promotion_codes": False, "automatic_tax": {"enabled": False}}
+        elif self._adds_tax:
             asked["customer_update"] = {"address": "auto"}
         return asked
 
@@ -250,6 +245,16 @@ class StripeProvider:
 def _events(kind: str, said: dict[str, Any]) -> tuple[ProviderEvent, ...]:
     found = billing_events(kind, said)
     return events_of(kind, said) if found is None else found
+
+
+def _split(checkout: NewCheckout) -> dict[str, Any]:
+    """A destination charge: the seller's account gets all but the fee."""
+    if checkout.split is None:
+        return {}
+    return {
+        "application_fee_amount": checkout.split.fee_cents,
+        "transfer_data": {"destination": checkout.split.account},
+    }
 
 
 def _price(checkout: NewCheckout) -> dict[str, Any]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from payments.base import provider_failed, provider_refused
+from payments.base import (
+    Delivery,
+    DeliveryRefusal,
+    DeliveryRefused,
+    provider_failed,
+    provider_refused,
+)
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -14,6 +21,9 @@ if TYPE_CHECKING:
 
 NAME = "stripe"
 RETURN_PATH = "/payments/stripe/return"
+SIGNATURE_HEADER = "stripe-signature"
+# How old a signature may be, as Stripe's own libraries have it.
+TOLERANCE = timedelta(seconds=300)
 CALL_SECONDS = 15.0
 RETRIES = 2
 
@@ -28,6 +38,26 @@ def make_client(settings: Settings) -> stripe.StripeClient:
         http_client=stripe.HTTPXClient(timeout=CALL_SECONDS),
         max_network_retries=RETRIES,
     )
+
+
+def check_signature(delivery: Delivery, secrets: Sequence[str]) -> None:
+    """Raises `DeliveryRefused` unless Stripe signed it under one of the secrets, lately."""
+    import stripe
+
+    header = delivery.headers.get(SIGNATURE_HEADER, "")
+    for secret in secrets:
+        try:
+            stripe.WebhookSignature.verify_header(delivery.body, header, secret)
+            break
+        # It raises TypeError for a signature that is no ASCII.
+        except (stripe.SignatureVerificationError, TypeError, ValueError):
+            continue
+    else:
+        raise DeliveryRefused(DeliveryRefusal.FORGED, "the signature is not Stripe's")
+    # What was verified has it.
+    seconds = next(part[2:] for part in header.split(",") if part.startswith("t="))
+    if abs(delivery.received_at.timestamp() - int(seconds)) > TOLERANCE.total_seconds():
+        raise DeliveryRefused(DeliveryRefusal.STALE, "it was signed more than 300 s ago, or ahead")
 
 
 @contextmanager

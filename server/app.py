@@ -33,6 +33,8 @@ from db.core.pool import Database
 from db.files.image_variants import ImageVariants
 from db.files.images import ImageWorker
 from db.files.storage import Storage
+from db.marketplace.operations import publish_terms
+from db.marketplace.receiving import ProductReceiver
 from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from db.vault.sealing import Vault
@@ -134,6 +136,8 @@ class Server:
     async def _publish_limits(self) -> None:
         async with self.services.database.transaction(SERVICE) as transaction:
             await publish_limits(transaction.connection, self.services.uploads.limits)
+            fee = self.services.settings.platform_fee_basis_points
+            await publish_terms(transaction.connection, fee)
 
     async def stop(self) -> None:
         """Ends it; sockets were told before."""
@@ -217,6 +221,7 @@ class Server:
             self.services.uploads,
             ImageVariants(storage, self.services.images),
             ContactReceiver(self.services.database, storage),
+            ProductReceiver(self.services.database, storage),
         )
         return pages
 

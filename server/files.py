@@ -1,4 +1,4 @@
-"""The two HTTP routes behind signed links: a photo comes in, a picture or an archive goes out."""
+"""The two HTTP routes behind signed links: photos and files come in, and both go out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO
+from urllib.parse import quote
 from uuid import UUID
 
 from starlette.requests import ClientDisconnect, Request
@@ -18,13 +21,23 @@ from db.campaigns.tables import ContactListStatus
 from db.core.errors import DomainError, ErrorCode
 from db.files.image_variants import ImageVariants
 from db.files.links import Links, SignedLink, link_refused
-from db.files.storage import Storage, is_archive, is_contact_list, is_variant
+from db.files.storage import (
+    Storage,
+    is_archive,
+    is_contact_list,
+    is_product_file,
+    is_variant,
+)
+from db.marketplace.receiving import ProductReceiver
+from db.marketplace.tables import ProductFileStatus
 from db.uploads.receiving import UploadReceiver, too_large
 from db.uploads.tables import UploadStatus
 from graph.shared.errors import domain_error, top_level
 
 BYTE_TIMEOUT_SECONDS = 10.0
 BODY_TIMEOUT_SECONDS = 600.0
+# What of a product's file is held in memory while it comes; the rest goes to a temporary file.
+IN_MEMORY_BYTES = 1_048_576
 
 _STATUS_OF = {
     ErrorCode.FORBIDDEN: 403,
@@ -51,6 +64,7 @@ class Files:
     uploads: UploadReceiver
     variants: ImageVariants
     contacts: ContactReceiver
+    products: ProductReceiver
 
 
 def routes() -> list[Route]:
@@ -97,6 +111,8 @@ async def put_upload(request: Request) -> Response:
     files.links.signer.verify("PUT", path, request.query_params, time.time())
     if is_contact_list(path):
         return await _put_contact_list(files, request, path)
+    if is_product_file(path):
+        return await _put_product_file(files, request, path)
     upload_id = UUID(path.rpartition("/")[2])
     upload = await files.uploads.awaited(upload_id)
     if upload is None:
@@ -133,6 +149,38 @@ async def _put_contact_list(files: Files, request: Request, path: str) -> Respon
     return JSONResponse(
         {"contactList": {"status": ContactListStatus.READY, "sizeBytes": len(body)}}, 201
     )
+
+
+async def _put_product_file(files: Files, request: Request, path: str) -> Response:
+    """Take the file that `createProductFile` announced, part by part: it may be large."""
+    file_id = UUID(path.rpartition("/")[2])
+    awaited = await files.products.awaited(file_id)
+    if awaited is None:
+        raise link_refused()
+    with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as body:
+        size_bytes = await _spool_body(request, body, awaited.size_bytes)
+        await files.products.receive(file_id, awaited, body, size_bytes)
+    return JSONResponse(
+        {"productFile": {"status": ProductFileStatus.READY, "sizeBytes": size_bytes}}, 201
+    )
+
+
+async def _spool_body(request: Request, body: IO[bytes], limit_bytes: int) -> int:
+    """Writes the body into a file, within the same bounds; gives its size."""
+    if _declared_bytes(request) > limit_bytes:
+        raise too_large(limit_bytes)
+    size, chunks = 0, request.stream()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            while (chunk := await _next_chunk(chunks)) is not None:
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise too_large(limit_bytes)
+                await asyncio.to_thread(body.write, chunk)
+    except TimeoutError:
+        raise BodyStalledError from None
+    await asyncio.to_thread(body.seek, 0)
+    return size
 
 
 async def _read_body(request: Request, limit_bytes: int) -> bytes:
@@ -179,12 +227,18 @@ async def get_file(request: Request) -> Response:
     except FileNotFoundError:
         raise link_refused() from None
     shown, kept = "inline", f"private, max-age={link.expires_at - int(now)}, immutable"
+    name = path.rpartition("/")[2]
     if is_archive(path):
         shown, kept = "attachment", "no-store"
+    elif is_product_file(path):
+        shown, kept = "attachment", "private, no-store"
+    disposition = f'{shown}; filename="{name}"'
+    if link.file_name is not None:
+        disposition = f"{shown}; filename*=UTF-8''{quote(link.file_name, safe='')}"
     headers = {
         "Content-Length": str(stored.size_bytes),
         "Cache-Control": kept,
-        "Content-Disposition": f'{shown}; filename="{path.rpartition("/")[2]}"',
+        "Content-Disposition": disposition,
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
     }

@@ -42,6 +42,14 @@ BEGINNING = Words(
 )
 
 
+ONBOARDED = Words(
+    "Thank you",
+    "Go back to your store: it shows whether it can be paid now.",
+    "good",
+    is_good=True,
+)
+
+
 def say(shop: str, words: Words, back: str | None) -> Response:
     """The page; `back` is where its link leads, if anywhere."""
     return page(

@@ -14,7 +14,7 @@ from db.webhooks.tables import BODY_LIMIT_BYTES
 from graph.shared.errors import domain_error, top_level
 from payments.base import Delivery, DeliveryRefusal
 from payments.inbox import WebhookInbox, inbox_of
-from server import payment_pages, paymob_return, sandbox_checkout, stripe_return
+from server import checkout_return, payment_pages, paymob_return, sandbox_checkout
 from server.services import Services
 
 BODY_TIMEOUT_SECONDS = 10.0
@@ -52,7 +52,7 @@ def routes(services: Services) -> list[Route]:
         *payment_pages.routes(),
         *sandbox_checkout.routes(services, inbox),
         *paymob_return.routes(services, inbox),
-        *stripe_return.routes(services, inbox),
+        *checkout_return.routes(services, inbox),
     ]
 
 

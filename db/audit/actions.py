@@ -121,6 +121,7 @@ class AuditAction(State):
     GIVE_PLAN = "give_plan", "A plan was given by an admin or the operator."
 
     START_RUN = "start_run", "A call was asked for, of a workflow."
+    CREATE_STORE = "create_store", "A store was opened."
     CREATE_ORGANIZATION = "create_organization", "An organization was made."
     INVITE_MEMBER = "invite_member", "Somebody was invited to an organization."
     REVOKE_INVITATION = "revoke_invitation", "An invitation was taken back."

@@ -51,9 +51,13 @@ _REQUEST_REFUND = SqlFunction[Any](
 _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made="boolean")
 
 _BUYER = text("""
-    select u.email, u.locale, p.name as product_name, c.customer_id
+    select coalesce(u.email, f.buyer_email) as email, u.locale, p.name as product_name,
+           c.customer_id, coalesce(f.fee_cents, 0) as fee_cents, a.id as seller_account_id,
+           a.sealed_account
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
     left join payment_customers c on c.user_id = o.user_id and c.provider = o.provider
+    left join sale_offers f on f.order_id = o.id
+    left join seller_accounts a on a.store_id = f.store_id and a.provider = o.provider
     where o.id = :order_id
 """)
 _CUSTOMER = "select customer_id from payment_customers where user_id = $1 and provider = $2"
@@ -65,6 +69,7 @@ _PAGE_ORDER = """
            (select count(*) from payments a where a.order_id = o.id) as attempts
     from orders o join products p on p.id = o.product_id where o.id = $1
 """
+_IS_SPLIT = "select exists (select from sale_offers where order_id = $1)"
 _NAMED_ORDER = "select order_id from order_references where provider = $1 and reference = $2"
 # Of each order after 5, 10, 20, … minutes, the last after 43 hours, when a run comes every five.
 _ORDERS_TO_ASK = """
@@ -85,7 +90,7 @@ class OpenOrder:
     """An order that waits to be paid, as its checkout is made of it."""
 
     id: UUID
-    user_id: UUID
+    user_id: UUID | None
     product_id: str
     kind: str
     amount_cents: int
@@ -100,12 +105,18 @@ class OpenOrder:
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """What a provider is told of who buys, and the name of what they buy."""
+    """What a provider is told of who buys, and the name of what they buy.
+
+    Of a store's product also who sells it, by the provider's name of their account, and the fee.
+    """
 
     email: str | None
     locale: str | None
     product_name: str
     customer_id: str | None
+    fee_cents: int
+    seller_account_id: UUID | None
+    sealed_account: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +295,13 @@ async def request_refund(
     async with database.transaction(admin) as transaction:
         (row,) = await call_rows(transaction, wanted)
     return RequestedRefund(**row)
+
+
+async def is_split(database: Database, order_id: UUID) -> bool:
+    """Whether an order was a store's, so that its seller got most of the money."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        found: bool = await connection.raw.fetchval(_IS_SPLIT, order_id)
+    return found
 
 
 async def end_refund(database: Database, request_id: UUID, *, is_made: bool) -> None:

@@ -8,7 +8,6 @@ create or replace function app.open_order(
 ) returns public.orders
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    daily_limit constant integer := 50;
     lasts constant interval := '24 hours';
     actor_id uuid := app.required_user_id();
     fingerprint bytea := sha256(convert_to(
@@ -32,6 +31,12 @@ begin
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such product.', '{"path": ["input", "productId"]}');
     end if;
+    perform app.check_open_orders(actor_id);
+    if product.store_id is not null then
+        opened := app.open_sale(actor_id, product, wanted_provider, open_order.success_url, open_order.cancel_url, null);
+        perform app.remember_result(actor_id, 'create_checkout', idempotency_key, fingerprint, opened.id);
+        return opened;
+    end if;
     select * into price from public.product_prices p
     where p.product_id = wanted_product and p.provider = wanted_provider;
     if not found then
@@ -39,10 +44,6 @@ begin
             '{"path": ["input", "provider"]}');
     elsif is_guest and product.kind <> 'CREDITS' then
         perform app.refuse('FORBIDDEN', 'Guests have no plans. Sign up first; what you have stays yours.');
-    elsif (select count(*) from public.orders o where o.user_id = actor_id
-           and o.created_at > now() - interval '1 day' and o.paid_at is null) >= daily_limit then
-        perform app.refuse('LIMIT_EXCEEDED', format(
-            'One user opens at most %s orders in a day without paying. Pay one of them, or wait.', daily_limit));
     end if;
     -- In a paid period on a plan of a lower price, the difference for what is left of it.
     select u.amount_cents, u.paid_until into upgrade from app.upgrade_at_provider(actor_id, product.plan_id, price) u;
@@ -55,6 +56,20 @@ begin
     returning * into opened;
     perform app.remember_result(actor_id, 'create_checkout', idempotency_key, fingerprint, opened.id);
     return opened;
+end;
+$$;
+
+-- Refuses another order to a user who has opened many lately and paid none of them.
+create or replace function app.check_open_orders(buyer uuid) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    daily_limit constant integer := 50;
+begin
+    if (select count(*) from public.orders o where o.user_id = buyer
+        and o.created_at > now() - interval '1 day' and o.paid_at is null) >= daily_limit then
+        perform app.refuse('LIMIT_EXCEEDED', format(
+            'One user opens at most %s orders in a day without paying. Pay one of them, or wait.', daily_limit));
+    end if;
 end;
 $$;
 
@@ -144,8 +159,8 @@ end;
 $$;
 
 revoke execute on function
-    app.open_order(text, text, text, text, text), app.note_checkout(uuid, text, timestamptz, text[]),
-    app.note_references(text, uuid, text[]), app.note_payment_customer(uuid, text, text),
+    app.open_order(text, text, text, text, text), app.check_open_orders(uuid),
+    app.note_checkout(uuid, text, timestamptz, text[]), app.note_references(text, uuid, text[]), app.note_payment_customer(uuid, text, text),
     app.expire_orders(integer), app.follow_paid_until(uuid), app.forget_payer(uuid, integer)
 from public;
 grant execute on function app.open_order(text, text, text, text, text) to authenticated;

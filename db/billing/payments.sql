@@ -18,6 +18,9 @@ begin
     if kind in ('EntitlementsChanged', 'UserNamed', 'PurchasesMoved') then
         perform app.apply_user_event(from_provider, event);
         return;
+    elsif kind in ('SellerAccountTold', 'PayoutTold') then
+        perform app.apply_seller_event(from_provider, event);
+        return;
     elsif kind in ('SubscriptionTold', 'InvoiceTold', 'SubscriptionCheckoutEnded') then
         perform app.apply_billing_event(from_provider, event);
         return;
@@ -91,9 +94,9 @@ begin
     elsif product is not null and product not in (ordered.product_id, coalesce(ordered.price_id, '')) then
         perform app.refuse_event('PRODUCT_MISMATCH', format('it is for %s, and %s was ordered',
             product, ordered.product_id));
-    elsif owner_id is null then
+    elsif owner_id is null and ordered.kind not in ('DOWNLOAD', 'BOT') then
         perform app.refuse_event('UNKNOWN_USER', 'the account that ordered it is deleted');
-    elsif payer is not null and app.merged_into(payer) <> owner_id then
+    elsif payer is not null and app.merged_into(payer) is distinct from owner_id then
         perform app.refuse_event('USER_MISMATCH', 'it is for another user than the one who ordered');
     end if;
 end;
@@ -168,7 +171,9 @@ declare
 begin
     update public.payments p set pays_order = true where p.id = payment;
     update public.orders o set status = 'PAID', paid_at = now() where o.id = ordered.id;
-    if ordered.kind = 'CREDITS' then
+    if ordered.kind in ('DOWNLOAD', 'BOT') then
+        perform app.make_sale(ordered);
+    elsif ordered.kind = 'CREDITS' then
         perform app.grant_credits(ordered.user_id, 'PURCHASE', ordered.credits, ordered.id::text);
     else
         period := app.start_plan(ordered.user_id, ordered.plan_id, coalesce(until_then, ordered.paid_until), ordered.id::text,
@@ -202,6 +207,7 @@ begin
         perform app.note_refund(payment, event);
     else
         perform app.note_dispute(payment, event);
+        perform app.queue_transfer(held.locked, event);
     end if;
     perform app.settle_payment(payment.id);
     if payment.pays_order then
@@ -292,6 +298,9 @@ begin
     taken := app.credits_for(ordered, money.back);
     questioned := money.questioned;
     new_status := app.settled_status(ordered.amount_cents, money.back, money.questioned, 'PAID');
+    if ordered.kind in ('DOWNLOAD', 'BOT') then
+        perform app.settle_sale(ordered.id, money.back, new_status);
+    end if;
     if owner_id is not null then
         select * into wallet from public.wallets w where w.user_id = owner_id;
         if ordered.hold_id is not null then
@@ -303,9 +312,9 @@ begin
             end if;
             new_hold := app.hold_back_credits(owner_id,
                 app.credits_for(ordered, money.back + questioned) - taken, ordered.id::text);
-        elsif new_status = 'REFUNDED' and ordered.status <> 'REFUNDED' then
+        elsif ordered.plan_id is not null and new_status = 'REFUNDED' and ordered.status <> 'REFUNDED' then
             taken := app.end_ordered_plan(ordered.id);
-        elsif questioned > 0 then
+        elsif ordered.plan_id is not null and questioned > 0 then
             new_hold := app.hold_back_plan(owner_id, ordered.id::text, questioned, ordered.amount_cents);
         end if;
         perform app.tell_of_money_back(ordered, owner_id, wallet, money.back, new_status);

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.catalog.tables import Edited
@@ -20,14 +21,32 @@ from db.core.quotas import Bound
 
 CURRENCY = "currency ~ '^[A-Z]{3}$'"
 INTERVAL = "billing_interval in ('MONTH', 'YEAR')"
-GIVES = "(kind = 'CREDITS') = (credits is not null) and (kind = 'CREDITS') = (plan_id is null)"
+KIND = "kind in ('CREDITS', 'PLAN', 'SUBSCRIPTION', 'DOWNLOAD', 'BOT')"
+GIVES = (
+    "(kind = 'CREDITS') = (credits is not null)"
+    " and (kind in ('PLAN', 'SUBSCRIPTION')) = (plan_id is not null)"
+)
+# What stores sell; all else is sold by whoever runs the service.
+OF_STORES = "kind in ('DOWNLOAD', 'BOT')"
+PRODUCT_DESCRIPTION_CHARACTERS = 5_000
+
+
+class ProductStatus(State):
+    """Where a product of a store stands."""
+
+    DRAFT = "DRAFT", "Its seller alone sees it."
+    PUBLISHED = "PUBLISHED", "Everybody sees and buys it, where its store is public."
+    ARCHIVED = "ARCHIVED", "It is sold no more; who has bought it keeps it."
 
 
 class Product(Base):
-    """Something that can be bought: credits, or a plan for a time; `id` is a slug.
+    """Something that can be bought: credits, a plan for a time, or what a store sells.
 
     A PLAN is paid for once and lasts for the interval of its price; a SUBSCRIPTION is renewed by
-    its provider.
+    its provider. Their `id` is a slug. A DOWNLOAD or a BOT is a store's, under an id made here: it
+    names the store and the seller until these are gone, and `is_active` follows from its `status`
+    and the store's. `rating_sum` and `rating_count` are of all its reviews, `download_count` counts
+    everybody once.
     """
 
     __tablename__ = "products"
@@ -40,18 +59,65 @@ class Product(Base):
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     sort_order: Mapped[int] = mapped_column(server_default=text("0"))
     edited: Mapped[Edited]
+    store_id: Mapped[UUID | None] = mapped_column(ForeignKey("stores.id", ondelete="SET NULL"))
+    seller_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    status: Mapped[str] = mapped_column(server_default=ProductStatus.PUBLISHED)
+    description: Mapped[str | None]
+    category: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    licences_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    max_activations: Mapped[int | None]
+    affiliates_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    download_count: Mapped[int] = mapped_column(server_default=text("0"))
+    rating_sum: Mapped[int] = mapped_column(server_default=text("0"))
+    rating_count: Mapped[int] = mapped_column(server_default=text("0"))
+    created_at: Mapped[Timestamp]
+    updated_at: Mapped[Timestamp]
+    published_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
-        CheckConstraint("kind in ('CREDITS', 'PLAN', 'SUBSCRIPTION')", name="kind"),
+        CheckConstraint(KIND, name="kind"),
         CheckConstraint(GIVES, name="gives"),
         CheckConstraint("credits between 1 and 1000000", name="credits"),
+        CheckConstraint(f"{OF_STORES} or store_id is null and seller_id is null", name="seller"),
+        CheckConstraint(
+            f"length(description) <= {PRODUCT_DESCRIPTION_CHARACTERS}", name="description"
+        ),
+        CheckConstraint(
+            "length(category) between 1 and 50 and cardinality(tags) <= 20", name="labels"
+        ),
+        CheckConstraint("max_activations between 1 and 10000", name="max_activations"),
+        CheckConstraint(
+            "download_count >= 0 and rating_count >= 0"
+            " and rating_sum between rating_count and 5 * rating_count",
+            name="counts",
+        ),
         Index("ix_products_sort_order_id", "sort_order", "id"),
+        Index("ix_products_store_id_created_at_id", "store_id", "created_at", "id"),
+        Index("ix_products_store_id_status", "store_id", "status", "created_at", "id"),
+        Index("ix_products_store_id_category", "store_id", "category", "created_at", "id"),
+        Index("ix_products_seller_id", "seller_id"),
     )
     access = Access(
-        read=AnyOf(Public(only_if="is_active"), Admin()),
+        read=AnyOf(Public(only_if="is_active"), Owner("seller_id"), Admin()),
         hidden=("edited",),
         service=("SELECT",),
     )
+    lifecycle = Lifecycle(
+        "status",
+        ProductStatus,
+        initial=(ProductStatus.DRAFT, ProductStatus.PUBLISHED),
+        transitions={
+            ProductStatus.DRAFT: (ProductStatus.PUBLISHED, ProductStatus.ARCHIVED),
+            ProductStatus.PUBLISHED: (ProductStatus.ARCHIVED,),
+            ProductStatus.ARCHIVED: (ProductStatus.PUBLISHED,),
+        },
+        monotonic=("download_count",),
+    )
+    # It empties those that were sold; the others go.
+    on_erase = (Call("close_stores"), Anonymise("seller_id"))
+    on_merge = Move()
+    quota = Bound("A store has at most 1,000.")
 
 
 class ProductPrice(Base):
@@ -74,7 +140,9 @@ class ProductPrice(Base):
         Index("uq_product_prices_price_id", "provider", "price_id", unique=True),
     )
     access = Access(read=Through("product_id"), hidden=("price_id", "edited"), service=("SELECT",))
-    quota = Bound("One for each product and provider, which admins set.")
+    export = NotExported("What is sold, for everybody to see.")
+    on_erase = Keep("The catalog's; what stores sell goes with its prices, by `close_stores`.", ())
+    quota = Bound("One for each product and provider, which admins set, or the product's seller.")
 
 
 class OrderStatus(State):
@@ -132,7 +200,7 @@ class Order(Base):
     paid_until: Mapped[OptionalTimestamp]
 
     __table_args__ = (
-        CheckConstraint("kind in ('CREDITS', 'PLAN', 'SUBSCRIPTION')", name="kind"),
+        CheckConstraint(KIND, name="kind"),
         CheckConstraint(GIVES, name="gives"),
         CheckConstraint(CURRENCY, name="currency"),
         CheckConstraint(INTERVAL, name="billing_interval"),
@@ -155,7 +223,10 @@ class Order(Base):
     # What providers were told of the person is forgotten while the order still leads there.
     on_erase = (Call("forget_payer"), Anonymise("user_id"))
     on_merge = Move()
-    quota = Bound("One user opens 50 in a day; those never paid go 90 days later.")
+    quota = Bound(
+        "One user opens 50 in a day, and one network without an account; those never paid go 90"
+        " days later."
+    )
     expiries = (
         Expiry(
             "orders that nobody paid for 90 days",

@@ -41,6 +41,7 @@ class SignedLink:
     path: str
     expires_at: int
     content_type: str | None
+    file_name: str | None = None
 
 
 class LinkSigner:
@@ -58,27 +59,37 @@ class LinkSigner:
         content_type: str | None = None,
         *,
         rounded_to: int = LINK_BUCKET_SECONDS,
+        file_name: str | None = None,
     ) -> str:
-        """A link good until `expires_at` (Unix seconds), rounded up to the next five minutes."""
+        """A link good until `expires_at` (Unix seconds), rounded up to the next five minutes.
+
+        Browsers keep what it leads to as `file_name`.
+        """
         expires = -(-int(expires_at) // rounded_to) * rounded_to
-        signature = self._signature(method, path, str(expires), content_type or "")
+        signature = self._signature(method, path, str(expires), content_type or "", file_name or "")
         kind = f"&type={quote(content_type, safe='')}" if content_type else ""
+        kind += f"&name={quote(file_name, safe='')}" if file_name else ""
         return f"{self._prefix}{path}?method={method}&expires={expires}{kind}&signature={signature}"
 
     def verify(self, method: str, path: str, query: Mapping[str, str], now: float) -> SignedLink:
         """What the link allows, or FORBIDDEN: its method, path, expiry and type are as signed."""
         expires, content_type = query.get("expires", ""), query.get("type", "")
-        expected = self._signature(method, path, expires, content_type)
+        file_name = query.get("name", "")
+        expected = self._signature(method, path, expires, content_type, file_name)
         genuine = hmac.compare_digest(
             expected.encode(), query.get("signature", "").encode("utf-8", "surrogateescape")
         )
         if not genuine or not is_storage_path(path) or now >= int(expires):
             raise link_refused()
-        return SignedLink(path, int(expires), content_type or None)
+        return SignedLink(path, int(expires), content_type or None, file_name or None)
 
-    def _signature(self, method: str, path: str, expires: str, content_type: str) -> str:
+    def _signature(
+        self, method: str, path: str, expires: str, content_type: str, file_name: str
+    ) -> str:
         # A newline cannot occur in any part that was signed, so parts cannot be shifted.
         message = f"{method}\n{path}\n{expires}\n{content_type}"
+        if file_name:
+            message += f"\n{file_name}"
         digest = hmac.digest(self._key, message.encode("utf-8", "surrogateescape"), "sha256")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 

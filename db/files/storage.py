@@ -46,13 +46,14 @@ _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.it
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHOLE = (
     rf"(?:user_)?uploads/{_UUID}/{_UUID}|(?:marked/)?generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
-    rf"|thumbnails/{_UUID}/{_UUID}-\d{{1,9}}\.jpg"
+    rf"|thumbnails/{_UUID}/{_UUID}-\d{{1,9}}\.jpg|product_pictures/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
 )
 _WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
 _ARCHIVE = rf"exports/{_UUID}/{_UUID}\.zip"
 _OF_ORGANIZATIONS = rf"recordings/{_UUID}/{_UUID}\.wav|contacts/{_UUID}/{_UUID}\.csv"
+_OF_STORES = rf"product_files/{_UUID}/{_UUID}"
 _PATH = re.compile(
-    rf"incoming/{_UUID}/{_UUID}|{_ARCHIVE}|{_OF_ORGANIZATIONS}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})"
+    rf"incoming/{_UUID}/{_UUID}|{_ARCHIVE}|{_OF_ORGANIZATIONS}|{_OF_STORES}|(?:widths/(?P<width>{_WIDTHS})/)?(?P<of>{_WHOLE})"
 )
 ARCHIVE_TYPE = "application/zip"
 RECORDING_TYPE = "audio/wav"
@@ -111,6 +112,21 @@ def contacts_path(organization_id: UUID, list_id: UUID) -> str:
 def is_contact_list(path: str) -> bool:
     """Whether this is the path of a list of contacts, which is shown to nobody as it came."""
     return path.startswith("contacts/")
+
+
+def product_file_path(product_id: str, file_id: UUID) -> str:
+    """Where a product's file is kept, or where it is sent."""
+    return f"product_files/{product_id}/{file_id}"
+
+
+def product_picture_path(product_id: str, picture_id: UUID, content_type: str) -> str:
+    """Where a picture of a product is kept."""
+    return f"product_pictures/{product_id}/{picture_id}.{EXTENSIONS[content_type]}"
+
+
+def is_product_file(path: str) -> bool:
+    """Whether this is the path of a product's file, which is sent as it came."""
+    return path.startswith("product_files/")
 
 
 def is_archive(path: str) -> bool:

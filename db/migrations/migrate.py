@@ -21,6 +21,7 @@ from db.core.functions import replace_functions
 from db.core.pool import role_url
 from db.core.retention import make_event_days
 from db.core.roles import narrow_reach, write_role_settings
+from db.marketplace.operations import publish_terms
 from db.migrations.functions import (
     ForeignDatabaseError,
     declared_functions,
@@ -116,6 +117,7 @@ async def _finish(owner: asyncpg.Connection, *, settings: Settings, is_new: bool
     await make_event_days(owner)
     await write_declared_limits(owner)
     await publish_limits(owner, UploadLimits.of(settings))
+    await publish_terms(owner, settings.platform_fee_basis_points)
 
 
 async def _prepare_role(

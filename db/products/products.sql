@@ -11,7 +11,10 @@ declare
 begin
     select * into known from public.products p where p.id = wanted for update;
     saved := jsonb_populate_record(known, changes);
-    if saved.kind is not null and (saved.kind = 'CREDITS') <> (saved.credits is not null) then
+    if saved.kind in ('DOWNLOAD', 'BOT') then
+        perform app.refuse('BAD_USER_INPUT', 'Products of this kind are made and changed by stores alone.',
+            '{"path": ["input", "kind"]}');
+    elsif saved.kind is not null and (saved.kind = 'CREDITS') <> (saved.credits is not null) then
         perform app.refuse('BAD_USER_INPUT', 'A product of kind CREDITS says how many; no other has credits.',
             '{"path": ["input", "credits"]}');
     elsif saved.kind is not null and (saved.kind = 'CREDITS') <> (saved.plan_id is null) then
@@ -35,6 +38,10 @@ declare
     admin_id uuid := app.required_admin_id();
 begin
     begin
+        perform from public.products p where p.id = wanted and p.kind not in ('DOWNLOAD', 'BOT') for update;
+        if not found then
+            return wanted;
+        end if;
         delete from public.product_prices p where p.product_id = wanted;
         perform app.delete_from_catalog('products', 'id', wanted);
     exception when foreign_key_violation then
@@ -54,7 +61,8 @@ declare
     known public.product_prices;
     saved public.product_prices;
 begin
-    select * into product from public.products p where p.id = wanted for update;
+    select * into product from public.products p
+    where p.id = wanted and p.kind not in ('DOWNLOAD', 'BOT') for update;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such product.', '{"path": ["input", "productId"]}');
     end if;
@@ -97,7 +105,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     admin_id uuid := app.required_admin_id();
 begin
-    delete from public.product_prices p where p.product_id = wanted and p.provider = for_provider;
+    delete from public.product_prices p using public.products o
+    where p.product_id = wanted and p.provider = for_provider and o.id = wanted and o.kind not in ('DOWNLOAD', 'BOT');
     if found then
         perform app.note_catalog_change(admin_id, 'remove_from_catalog', jsonb_build_object(
             'table', 'product_prices', 'key', wanted || ':' || for_provider));

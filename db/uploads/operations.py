@@ -90,6 +90,8 @@ _KNOWN_FILES = text("""
        or exists (select from data_exports e where e.user_id = owner.user_id and e.path = file)
        or exists (select from workflow_runs r where r.recording_path = file)
        or exists (select from contact_lists l where l.path = file)
+       or exists (select from product_files f where f.path = file)
+       or exists (select from product_pictures p where p.path = file)
        or exists (select from profiles p
                   where p.user_id = owner.user_id and p.thumbnail_path = file)
        or exists (select from sync_conflicts c

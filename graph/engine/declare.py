@@ -39,6 +39,7 @@ from graph.engine.specs import (
     Search,
     SessionExpression,
     Spec,
+    ValueLookup,
     ViewerRow,
 )
 from graph.shared.relay import (
@@ -218,10 +219,18 @@ def only_row(*, description: str) -> Any:
 
 
 def rows(
-    order: tuple[str, ...], *, for_admins: bool = False, at_most: int = 100, description: str
+    order: tuple[str, ...],
+    *,
+    for_admins: bool = False,
+    at_most: int = 100,
+    only: Callable[[FromClause], ColumnElement[bool]] | None = None,
+    description: str,
 ) -> Any:
-    """A root field: a plain list of a table that never has more than `at_most` rows."""
-    return _field(Rows(order, for_admins, at_most), description)
+    """A root field: a plain list of a table that never has more than `at_most` rows.
+
+    With `only`, of those for which it is true.
+    """
+    return _field(Rows(order, for_admins, at_most, only), description)
 
 
 def report(
@@ -247,6 +256,14 @@ def node_lookup(*, description: str) -> Any:
 def lookup(*, description: str) -> Any:
     """A root field: the row of its own type that a global id names."""
     return _field(NodeLookup(of_type=True), description, resolver=node_arguments)
+
+
+def value_lookup(column: str, arguments: Callable[..., Any], *, description: str) -> Any:
+    """A root field: the row of its own type whose unique `column` has the argument's value.
+
+    `arguments` declares the argument, which has the column's name.
+    """
+    return _field(ValueLookup(column), description, resolver=arguments)
 
 
 def _description_of(input_type: Any) -> str:

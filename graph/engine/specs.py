@@ -141,12 +141,13 @@ class OnlyRow:
 class Rows:
     """Root: every readable row of a bounded table; `for_admins`, refused to everybody else.
 
-    There are at most so many as `at_most` says.
+    There are at most so many as `at_most` says. With `only`, those for which it is true.
     """
 
     order: tuple[str, ...]
     for_admins: bool = False
     at_most: int = 100
+    only: Callable[[FromClause], ColumnElement[bool]] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,16 @@ class NodeLookup:
 
     many: bool = False
     of_type: bool = False
+
+
+@dataclass(frozen=True)
+class ValueLookup:
+    """Root: the row of the field's own type whose unique `column` has the argument's value.
+
+    The argument has the column's name, and is a text.
+    """
+
+    column: str
 
 
 @dataclass(frozen=True)
@@ -252,6 +263,7 @@ Spec = (
     | Rows
     | Report
     | NodeLookup
+    | ValueLookup
     | Mutate
     | Live
 )

@@ -37,6 +37,7 @@ from db.emails.tables import EmailStatus
 from db.embedded.database import EmbeddedDatabase
 from db.generations.tables import CircuitState, GenerationStatus
 from db.leaving.tables import ExportStatus
+from db.marketplace.tables import ProductFileStatus
 from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
 from db.push.tables import PushStatus
@@ -153,6 +154,11 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     "contact_lists": lambda state: {
         "path": "path" if state is ContactListStatus.READY else None,
     },
+    "product_files": lambda state: {
+        "path": "path" if state is ProductFileStatus.READY else None,
+    },
+    # The first user has taken the product already.
+    "sales": lambda _: {"buyer_id": None},
     "workflow_runs": lambda state: {"ended_at": LATER if state in ENDS else None},
     "workflows": lambda state: {"published_at": LATER if state is WorkflowStatus.ACTIVE else None},
 }

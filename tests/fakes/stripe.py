@@ -19,6 +19,9 @@ from .http_stub import Stub, StubAnswer, StubRequest, stub_server
 SECRET_KEY, WEBHOOK_SECRET = "sk_test_secret", "whsec_secret"
 SESSIONS, CUSTOMERS, REFUNDS = "/v1/checkout/sessions", "/v1/customers", "/v1/refunds"
 PORTALS = "/v1/billing_portal/sessions"
+ACCOUNTS, ACCOUNT_LINKS, TRANSFERS = "/v1/accounts", "/v1/account_links", "/v1/transfers"
+PAYMENTS = "/v1/payment_intents"
+CONNECT_SECRET = "whsec_connect"
 DAY_SECONDS = 86_400
 
 
@@ -40,6 +43,10 @@ class FakeStripe:
     tax_percent: int = 0
     discount_percent: int = 0
     fails_next: list[int] = field(default_factory=list)
+    accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    transfers: list[dict[str, str]] = field(default_factory=list)
+    reversals: list[dict[str, str]] = field(default_factory=list)
+    reversed_with: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for path, make in {
@@ -47,8 +54,11 @@ class FakeStripe:
             CUSTOMERS: self.customer,
             REFUNDS: self.refund,
             PORTALS: self.portal,
+            ACCOUNTS: self.account,
+            TRANSFERS: self.transfer,
         }.items():
             self.stub.answers[path] = lambda request, make=make: self._once(request, make)
+        self.stub.answers[ACCOUNT_LINKS] = self.account_link
 
     @property
     def settings(self) -> dict[str, str]:
@@ -57,6 +67,7 @@ class FakeStripe:
             "STRIPE_API_URL": self.stub.url,
             "STRIPE_SECRET_KEY": SECRET_KEY,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_CONNECT_WEBHOOK_SECRET": CONNECT_SECRET,
         }
 
     def _once(self, request: StubRequest, make: Any) -> StubAnswer:
@@ -99,7 +110,11 @@ class FakeStripe:
         session_id = f"cs_test_{uuid4().hex}"
         made = checkout_session(session_id, subtotal, currency, metadata_of(given))
         made["url"] = f"https://checkout.stripe.test/{session_id}"
-        made["customer"] = given["customer"]
+        made["customer"] = given.get("customer")
+        made["split"] = {
+            "fee": given.get("payment_intent_data[application_fee_amount]"),
+            "account": given.get("payment_intent_data[transfer_data][destination]"),
+        }
         return self.open_session(made)
 
     def begin_subscription(self, given: dict[str, str]) -> StubAnswer:
@@ -119,7 +134,30 @@ class FakeStripe:
         charge["amount_refunded"] += int(given["amount"])
         refund = {"id": f"re_{uuid4().hex}", "object": "refund", "status": "succeeded"}
         is_whole = given.get("expand[0]") == "charge"
+        self.reversed_with.append(given.get("reverse_transfer"))
         return 200, refund | {"charge": dict(charge) if is_whole else charge["id"]}
+
+    def account(self, given: dict[str, str]) -> StubAnswer:
+        """An Express account, whose owner has told nothing yet."""
+        made = connected_account(f"acct_{uuid4().hex[:16]}")
+        self.accounts[made["id"]] = made | {"given": given}
+        path = f"{ACCOUNTS}/{made['id']}"
+        self.stub.answers[path] = lambda _: (200, self.accounts[made["id"]])
+        return 200, made
+
+    def account_link(self, request: StubRequest) -> StubAnswer:
+        account = request.given["account"]
+        if account not in self.accounts:
+            return 400, error("invalid_request_error", "account_invalid")
+        return 200, {"object": "account_link", "url": f"https://connect.stripe.test/{account}"}
+
+    def transfer(self, given: dict[str, str]) -> StubAnswer:
+        self.transfers.append(given)
+        return 200, {"id": f"tr_{uuid4().hex}", "object": "transfer"}
+
+    def reverse(self, given: dict[str, str]) -> StubAnswer:
+        self.reversals.append(given)
+        return 200, {"id": f"trr_{uuid4().hex}", "object": "transfer_reversal"}
 
     def portal(self, given: dict[str, str]) -> StubAnswer:
         url = f"https://billing.stripe.test/{given['customer']}"
@@ -139,7 +177,24 @@ class FakeStripe:
         }
         if payment is not None:
             self.charges[payment] = charge(payment, total, session["currency"], session["metadata"])
+            self._split(payment, session["split"])
         return event("checkout.session.completed", session)
+
+    def _split(self, payment: str, split: dict[str, str | None]) -> None:
+        """A destination charge has a transfer, whose reversals are told by its id."""
+        taken = self.charges[payment]
+        if split["account"] is not None:
+            taken |= {
+                "transfer": f"tr_{uuid4().hex}",
+                "transfer_data": {"destination": split["account"]},
+                "application_fee_amount": int(split["fee"] or 0),
+            }
+            path = f"{TRANSFERS}/{taken['transfer']}/reversals"
+            self.stub.answers[path] = lambda request: self._once(request, self.reverse)
+        self.stub.answers[f"{PAYMENTS}/{payment}"] = lambda _: (
+            200,
+            {"id": payment, "latest_charge": self.charges[payment]},
+        )
 
     def _expanded(self, session_id: str) -> dict[str, Any]:
         session = dict(self.sessions[session_id])
@@ -208,6 +263,25 @@ def event(
     body = json.dumps(said | changed).encode()
     now = datetime.now(UTC)
     return Delivery({"stripe-signature": signature(body, at or now)}, body, now)
+
+
+def connected_account(account: str, **changed: Any) -> dict[str, Any]:
+    """A seller's account, as it is at first."""
+    made = {
+        "id": account,
+        "object": "account",
+        "charges_enabled": False,
+        "payouts_enabled": False,
+        "details_submitted": False,
+    }
+    return made | changed
+
+
+def connect_event(kind: str, account: str, about: dict[str, Any], **changed: Any) -> Delivery:
+    """An event of a connected account, signed with the secret of its own endpoint."""
+    made = event(kind, about, account=account, **changed)
+    now = datetime.now(UTC)
+    return Delivery({"stripe-signature": signature(made.body, now, CONNECT_SECRET)}, made.body, now)
 
 
 def signature(body: bytes, at: datetime, secret: str = WEBHOOK_SECRET) -> str:

@@ -14,6 +14,7 @@ from payments.events import ProviderEvent
 from payments.refunds import refunds_of
 from payments.sandbox import SandboxProvider
 
+from .store_errors import new_product
 from .subscribing import bill_of_nobody
 
 CREDITS = 'productId: "credits-50"'
@@ -45,6 +46,15 @@ def at_unwilling(code: ErrorCode) -> Any:
         return f'{{{CREDITS}, provider: "{name}", idempotencyKey: "k"}}'
 
     return provoke
+
+
+async def own_product(stage: Any) -> str:
+    """What the user sells themselves."""
+    product_id = await new_product(stage)
+    await stage.owner.execute(
+        "select app.set_product_price($1, 500, 'USD')", product_id.removeprefix("product_")
+    )
+    return f'{{productId: "{product_id}", provider: "sandbox", idempotencyKey: "own"}}'
 
 
 async def ordered_much(stage: Any) -> str:
@@ -202,6 +212,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "PROVIDER_FAILED": portal_of(ErrorCode.PROVIDER_FAILED, has_bought=True),
     },
     "createCheckout": {
+        "INVALID_STATE": own_product,
         "BAD_USER_INPUT": f'{{{CREDITS}, provider: "sandbox", idempotencyKey: ""}}',
         "NOT_FOUND": '{productId: "none", provider: "sandbox", idempotencyKey: "k"}',
         "REDIRECT_NOT_ALLOWED": f'{{{BUYING}, successUrl: "app://paid"}}',

@@ -34,6 +34,15 @@ from .conftest import Ask
 from .identity_errors import code_of
 from .play_errors import AI_WRITES, drawn_session
 from .referral_errors import redeemed_code
+from .store_errors import (
+    bought,
+    new_code,
+    new_file,
+    new_product,
+    new_store,
+    new_version,
+    willing_seller,
+)
 from .subscribing import SELL, sell
 from .workflow_errors import made as made_workflow
 
@@ -98,6 +107,18 @@ TABLES = {
     "updateProfile": "profiles",
     "updateUser": "users",
     "updateUserProfile": "user_profiles",
+    "addProductPicture": "product_pictures",
+    "createDiscountCode": "discount_codes",
+    "createProduct": "products",
+    "createProductVersion": "product_versions",
+    "createStore": "stores",
+    "downloadProduct": "product_versions",
+    "onboardSeller": "stores",
+    "saveCreatorProfile": "creator_profiles",
+    "saveReview": "reviews",
+    "updateDiscountCode": "discount_codes",
+    "updateProduct": "products",
+    "updateStore": "stores",
     "createWorkflow": "workflows",
     "updateWorkflow": "workflows",
     "createCampaign": "campaigns",
@@ -192,6 +213,13 @@ NOT_STORED = {
     ("signOutUser", "sessionId"),
     ("signUp", "referralCode"),
     ("signUp", "username"),
+    ("createCheckout", "discountCode"),
+    ("createCheckout", "email"),
+    ("createProduct", "price"),
+    ("downloadProduct", "versionId"),
+    ("onboardSeller", "returnUrl"),
+    ("updateProduct", "price"),
+    ("updateProduct", "isFree"),
     ("createWorkflow", "templateVariables"),
     ("updateWorkflow", "name"),
     ("updateWorkflow", "definition"),
@@ -203,7 +231,7 @@ NEEDS_ONE = {
     for name in ("reauthenticate", "updateWorkflow")
 }
 # Fields that may be empty in other rows than the one that is tried.
-NEEDED_HERE = {("saveProduct", "credits")}
+NEEDED_HERE = {("saveProduct", "credits"), ("createDiscountCode", "percent")}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -247,6 +275,29 @@ async def renewed(
     return given
 
 
+async def stores_of(stage: SimpleNamespace) -> dict[str, Any]:
+    """An input for each mutation on a store of the user's, and on what they have bought."""
+    store_id, product_id = f"store_{await new_store(stage)}", await new_product(stage)
+    return {
+        "createStore": {"slug": f"s-{stage.actor.user_id}", "name": "S", "idempotencyKey": "s"},
+        "updateStore": {"id": store_id},
+        "saveCreatorProfile": {},
+        "createProduct": {"storeId": store_id, "name": "P", "idempotencyKey": "p"},
+        "updateProduct": {"id": product_id},
+        "createProductVersion": {"fileId": await new_file(stage), "label": "1"},
+        "downloadProduct": {"productId": await new_version(stage)},
+        "createDiscountCode": {
+            "storeId": store_id,
+            "code": "NULLS",
+            "kind": "PERCENTAGE",
+            "percent": 10,
+        },
+        "updateDiscountCode": {"id": await new_code(stage)},
+        "saveReview": {"productId": await bought(stage), "rating": 5},
+        "onboardSeller": {"storeId": store_id, "provider": "paypal"},
+    }
+
+
 @pytest.fixture
 async def valid(
     ask: Ask,
@@ -264,6 +315,7 @@ async def valid(
         actor.user_id,
     )
     actor = replace(actor, session_id=session_id)
+    willing_seller(services)
     upload = await ready_upload(database, open_storage(settings), actor)
     running = await create_generation(database, actor, upload)
     create = document("createProfile").replace("errors", "profile { id } errors")
@@ -390,6 +442,7 @@ async def valid(
         "updateProfile": {"id": made["profile"]["id"]},
         "updateUserProfile": {},
         "createCampaign": await campaign_input(SimpleNamespace(owner=owner, actor=actor)),
+        **await stores_of(SimpleNamespace(owner=owner, actor=actor)),
         "createWorkflow": {
             "organizationId": f"organization_{await found_organization(owner, actor)}",
             "name": "Reminder",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -122,6 +122,13 @@ class Shop:
         )
         assert row is not None
         return row
+
+    async def stored(self, told: Told) -> list[UUID]:
+        """All that was delivered about an order."""
+        rows = await self.owner.fetch(
+            "select id from webhook_events where body || query like '%' || $1 || '%'", told.payment
+        )
+        return [row["id"] for row in rows]
 
     async def wallet(self, actor: Actor) -> tuple[int, int, int]:
         """Balance, held and debt; the books are proven on the way."""

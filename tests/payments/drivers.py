@@ -22,12 +22,14 @@ from payments.app_store import make_app_store
 from payments.base import Delivery, PaymentProvider
 from payments.google_play import make_google_play
 from payments.paymob import make_paymob
+from payments.paypal import make_paypal
+from payments.paypal_events import written_money
 from payments.revenuecat import make_revenuecat
 from payments.sandbox import SIGNATURE_HEADER, SandboxProvider
 from payments.stripe import make_stripe
 from settings import Settings
 
-from ..fakes import app_store, google_play, paymob, revenuecat, stripe
+from ..fakes import app_store, google_play, paymob, paypal, revenuecat, stripe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,6 +411,50 @@ class RevenueCatDriver(SignedBeside):
         return replace(delivery, headers={"authorization": revenuecat.AUTHORIZATION[:-1]})
 
 
+class PayPalDriver(SignedBeside):
+    """Speaks for PayPal, which alone can say whether a delivery is its own."""
+
+    tells = frozenset({"FAILED", "PENDING", "DISPUTED", "WON", "LOST"})
+    _captures: ClassVar = {
+        "SUCCEEDED": ("PAYMENT.CAPTURE.COMPLETED", "COMPLETED"),
+        "PENDING": ("PAYMENT.CAPTURE.PENDING", "PENDING"),
+        "FAILED": ("PAYMENT.CAPTURE.DENIED", "DECLINED"),
+    }
+    _outcomes: ClassVar = {"WON": "RESOLVED_SELLER_FAVOUR", "LOST": "RESOLVED_BUYER_FAVOUR"}
+
+    def __init__(self, settings: Settings) -> None:
+        self.paypal = paypal.running()
+        secrets = {name.lower(): value for name, value in self.paypal.settings.items()}
+        made = make_paypal(Settings.model_validate(settings.model_dump() | secrets))
+        assert made is not None
+        self.provider = made
+
+    def reference(self, order_id: UUID) -> str:
+        return order_id.hex[-17:].upper()
+
+    def delivery(self, kind: str, told: Told, at: datetime | None = None) -> Delivery:
+        amount = written_money(told.amount_cents, told.currency)
+        if kind in self._captures:
+            name, status = self._captures[kind]
+            about = paypal.capture(told.payment, told.reference, amount, status=status)
+        elif kind == "REFUNDED":
+            name = "PAYMENT.CAPTURE.REFUNDED"
+            about = paypal.refund(told.refund or str(uuid4()), told.payment, amount)
+        else:
+            name = f"CUSTOMER.DISPUTE.{'CREATED' if kind == 'DISPUTED' else 'RESOLVED'}"
+            dispute = told.dispute or f"PP-{told.payment}"
+            about = paypal.dispute(dispute, told.payment, amount, self._outcomes.get(kind))
+        return self.paypal.event(name, about, told.event)
+
+    def forged(self, delivery: Delivery) -> Delivery:
+        return replace(delivery, headers=paypal.headers("somebody else's"))
+
+    def altered(self, delivery: Delivery) -> Delivery:
+        return replace(
+            delivery, body=delivery.body.replace(b'"resource": {', b'"resource": {"more": 1, ')
+        )
+
+
 DRIVERS: dict[
     str,
     type[
@@ -418,10 +464,12 @@ DRIVERS: dict[
         | AppStoreDriver
         | GooglePlayDriver
         | RevenueCatDriver
+        | PayPalDriver
     ],
 ] = {
     "sandbox": SandboxDriver,
     "paymob": PaymobDriver,
+    "paypal": PayPalDriver,
     "revenuecat": RevenueCatDriver,
     "stripe": StripeDriver,
     "app-store": AppStoreDriver,

@@ -32,7 +32,7 @@ from payments.inbox import WebhookInbox
 from payments.refunds import Refunds
 from payments.stripe import RETURN_PATH, StripeProvider, make_stripe
 from payments.stripe_billing_events import StripeChanged
-from server.stripe_return import StripeReturn
+from server.checkout_return import CheckoutReturn
 from settings import Settings
 from tests.fakes import stripe
 from tests.fakes.stripe import CUSTOMERS, SESSIONS, FakeStripe
@@ -310,7 +310,9 @@ class Store:
         )  # fmt: skip
         self.refunds = Refunds(database, self.inbox)
         self.page = Starlette()
-        self.page.add_route(RETURN_PATH, StripeReturn(database, "The shop").show)
+        self.page.add_route(
+            RETURN_PATH, CheckoutReturn(database, "The shop", "stripe", ("session_id",)).show
+        )
 
     async def order(self, buyer: Actor) -> tuple[Any, str]:
         """An order of a buyer's, and its session."""

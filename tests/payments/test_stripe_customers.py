@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from jobs.subscriptions import forget_customer, learn_plan_prices
 from payments.base import Delivery
 from payments.stripe_client import RETURN_PATH
-from server.stripe_return import StripeReturn
+from server.checkout_return import CheckoutReturn
 
 from ..conftest import MakeUser
 from .test_stripe_billing import PRICES, Desk, desk, fake  # noqa: F401 -- fixtures
@@ -83,7 +83,8 @@ async def test_what_plans_cost_is_what_stripe_asks(desk: Desk) -> None:  # noqa:
 async def shown(desk: Desk, session_id: str) -> str:  # noqa: F811
     """What the page says to which Stripe sends the buyer."""
     page = Starlette()
-    page.add_route(RETURN_PATH, StripeReturn(desk.database, "The shop").show)
+    pages = CheckoutReturn(desk.database, "The shop", "stripe", ("session_id",))
+    page.add_route(RETURN_PATH, pages.show)
     transport = httpx.ASGITransport(page)
     async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
         return (await client.get(RETURN_PATH, params={"session_id": session_id})).text

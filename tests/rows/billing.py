@@ -5,9 +5,9 @@ from . import FIRST, LATER, Maker, known_id
 ROWS: dict[str, Maker] = {
     "public.products": lambda user, key: {
         "id": key,
-        "name": "Credits",
-        "kind": "CREDITS",
-        "credits": 10,
+        "name": "Panel",
+        "kind": "BOT",
+        "seller_id": user,
         "is_active": user == FIRST.user_id,
     },
     "public.product_prices": lambda user, key: {

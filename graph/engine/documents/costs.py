@@ -275,6 +275,7 @@ class _Pricer:
                 | specs.ViewerRow()
                 | specs.OnlyRow()
                 | specs.NodeLookup()
+                | specs.ValueLookup()
                 | specs.Live()
             ):
                 total.rows += 1

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Select,
     case,
     cast,
+    false,
     func,
     literal_column,
     null,
@@ -160,8 +161,15 @@ class Planner:
         return f"t{self._aliases}"
 
     def source(self, named: GraphQLNamedType) -> FromClause:
-        """The table behind a type, under a name of its own in this statement."""
-        return source_of(table_behind(named).table, self.next_name())
+        """The table behind a type, under a name of its own in this statement.
+
+        Where the asking role may not name it, as many columns and no row.
+        """
+        table = table_behind(named).table
+        if self.may_name(named):
+            return source_of(table, self.next_name())
+        columns = (cast(null(), c.type).label(c.name) for c in table.columns)
+        return select(*columns).where(false()).subquery(self.next_name())
 
     def snapshot_source(
         self, named: GraphQLNamedType, deferred: Collection[str] = ()
@@ -344,6 +352,8 @@ class Planner:
         order: tuple[str, ...],
         parent: tuple[FromClause, ColumnElement[Any]] | None = None,
         key: str = "",
+        *,
+        only: Callable[[FromClause], ColumnElement[bool]] | None = None,
     ) -> Json:
         """Every readable row of a bounded table, in order; below a `parent`, those of its `key`."""
         source = self.source(named)
@@ -353,6 +363,8 @@ class Planner:
             .select_from(source)
             .where(self.ownership_condition(named, source))
         )
+        if only is not None:
+            query = query.where(only(source))
         if parent is not None:
             query = query.where(source.c[key] == parent[1]).correlate(parent[0])
         items = query.order_by(*sorted_by(source, order)).subquery(self.next_name())

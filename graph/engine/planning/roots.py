@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
-from sqlalchemy import case, func, literal_column, not_, null, true
+from sqlalchemy import Text, case, func, literal_column, not_, null, true
 
 from db.core.base import Base
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
@@ -57,9 +57,9 @@ class Roots:
                 return planner.row(named, nodes, (key,), source, own)
             case specs.OnlyRow():
                 return planner.row(named, nodes, (key,), planner.source(named), true())
-            case specs.Rows(order, for_admins):
+            case specs.Rows(order, for_admins, _, only):
                 item = as_object(named)
-                build = partial(planner.rows, item, nodes, (key,), order)
+                build = partial(planner.rows, item, nodes, (key,), order, only=only)
                 return self._for_admins(planner, key, build) if for_admins else build()
             case specs.Page() as page:
                 return self._for_admins(
@@ -80,6 +80,11 @@ class Roots:
                 if not many:
                     return self._node(planner, nodes, (key,), now["id"], partial(_id, read))
                 return self._nodes(planner, nodes, key, now["ids"], read)
+            case specs.ValueLookup(column):
+                read = planner.read_arguments(definition, nodes[0])
+                source = planner.source(named)
+                wanted = planner.parameters.add(partial(_argument, read, column), Text())
+                return planner.row(named, nodes, (key,), source, source.c[column] == wanted)
             case spec:
                 raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")
 
@@ -144,6 +149,10 @@ def _key(read_id: Callable[[Request], str], python_type: type, request: Request)
 
 def _id(read: Callable[[Any], dict[str, Any]], request: Request) -> str:
     return str(read(request.variables)["id"])
+
+
+def _argument(read: Callable[[Any], dict[str, Any]], name: str, request: Request) -> str:
+    return str(read(request.variables)[name])
 
 
 def _nth_id(read: Callable[[Any], dict[str, Any]], number: int, request: Request) -> str:

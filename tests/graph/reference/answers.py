@@ -41,6 +41,7 @@ from .entitlement_rows import entitlements
 from .lists import List, object_type
 from .organization_numbers import ORGANIZATION_NUMBERS, organization_number
 from .rows import Reader, Row, key_from_text
+from .store_rows import earnings
 from .survey_rows import SURVEY_EXPRESSIONS
 
 REFERENCES = {
@@ -105,6 +106,10 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
         if subscription["user_id"]
         else f"organizationPlan_{subscription['plan_id']}"
     ),
+    # Whole numbers in this world, which JSON writes without a fraction.
+    ("Product", "rating"): lambda product: (
+        product["rating_sum"] // product["rating_count"] if product["rating_count"] else None
+    ),
     ("Product", "nameKey"): lambda product: f"product.{product['id']}.name",
     ("Plan", "descriptionKey"): lambda plan: f"plan.{plan['id']}.description",
     ("Hairstyle", "nameKey"): lambda hairstyle: f"hairstyle.{hairstyle['id']}.name",
@@ -123,6 +128,7 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
         grant["remaining"] > 0
         and (grant["expires_at"] or datetime.max.replace(tzinfo=UTC)) > datetime.now(UTC)
     ),
+    ("Query", "products"): lambda product: product["store_id"] is None,
     ("User", "uploads"): lambda upload: upload["status"] != "DELETED",
     ("User", "apiKeys"): lambda key: key["revoked_at"] is None,
     ("Organization", "apiKeys"): lambda key: key["revoked_at"] is None,
@@ -203,13 +209,20 @@ async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dic
             assert backing is not None
             (row,) = await reader.rows(backing.model, only.name)
             return row
-        case specs.Rows(order, for_admins):
+        case specs.ValueLookup(column):
+            wanted = object_type(field.type)
+            backing = backing_of(wanted)
+            assert backing is not None
+            return await reader.row(backing.model, wanted.name, column, arguments[column])
+        case specs.Rows(order, for_admins, _, only):
             if for_admins:
                 _refuse_others(reader)
             item = object_type(field.type)
             backing = backing_of(item)
             assert backing is not None
             rows = await reader.rows(backing.model, item.name, as_admin=for_admins)
+            if only is not None:
+                rows = [one for one in rows if ONLY["Query", info.field_name](one.values)]
             return List(reader, item, order, {}).sorted(rows)
         case specs.Page(order):
             if reader.actor.user_id is None:
@@ -264,6 +277,8 @@ async def _of_row(
     match spec:
         case specs.Report(function) if function.name == "app.quotas":
             return await _quotas(reader, row.values)
+        case specs.Report(function) if function.name == "app.seller_earnings":
+            return await earnings(reader, row.values["id"])
         case specs.Report(function) if function.name == "app.entitlements_of":
             return await entitlements(reader, row.values["id"])
         case specs.GlobalId():

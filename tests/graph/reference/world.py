@@ -19,6 +19,7 @@ from .chat_rows import add_chat_rows, add_coaching_rows, chat_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
 from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
+from .store_rows import add_sale_rows, add_store_rows, product_ids, store_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
 from .sync_rows import add_sync_rows, sync_ids
 from .workflow_rows import add_workflow_rows, workflow_ids
@@ -39,8 +40,12 @@ OWN_PAGES = (
     "orders",
     "payments",
     "profiles",
+    "purchases",
     "pushTokens",
+    "reviews",
+    "sales",
     "sessions",
+    "stores",
     "subscriptionTransactions",
     "syncConflicts",
     "uploads",
@@ -592,6 +597,10 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await add_bill_rows(owner, STRANGER)
     for user in (ADA, STRANGER):
         await add_workflow_rows(owner, user)
+    for user in (ADA, STRANGER):
+        await add_store_rows(owner, user)
+    await add_sale_rows(owner, ADA, STRANGER)
+    await add_sale_rows(owner, STRANGER, ADA)
     async with rows_with_a_past(owner, "partners", "partner_requests"):
         await _partners(owner, ADA, STRANGER, GUEST)
         await _partners(owner, STRANGER, ADA)
@@ -662,6 +671,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         **workflow_ids(ADA),
         **chat_ids(ADA),
         **bill_ids(ADA),
+        **store_ids(ADA),
         "OrganizationPlan": ["organizationPlan_free", "organizationPlan_starter"],
         "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
         "PartnerBlock": [f"partnerBlock_{known(ADA, 'partner block', n)}" for n in range(2)],
@@ -696,7 +706,7 @@ async def _described(owner: asyncpg.Connection) -> World:
         "SubscriptionTransaction": [
             f"subscriptionTransaction_{known(ADA, 'subscription transaction', n)}" for n in range(4)
         ],
-        "Product": ["product_credits-50", "product_pro-month"],
+        "Product": ["product_credits-50", "product_pro-month", *product_ids(ADA)],
         "WebhookEvent": [f"webhookEvent_{known(ADA, 'webhook event', n)}" for n in range(2)],
         "DeadJob": [f"deadJob_{known(ADA, 'dead job', 2)}"],
         "Tool": ["tool_hair-color", "tool_halloween", "tool_hairstyle"],
@@ -720,6 +730,8 @@ async def _described(owner: asyncpg.Connection) -> World:
         *(ids[0] for ids in bill_ids(STRANGER).values()),
         *(ids[0] for ids in sync_ids(STRANGER).values()),
         *(ids[0] for ids in workflow_ids(STRANGER).values()),
+        *(ids[0] for ids in store_ids(STRANGER).values()),
+        *product_ids(STRANGER),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
         f"order_{known(STRANGER, 'order', 0)}",
         f"payment_{known(STRANGER, 'payment', 0)}",

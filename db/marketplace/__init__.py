@@ -1,0 +1,1 @@
+"""What stores sell: products with their pictures, files and versions."""

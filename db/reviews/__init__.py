@@ -1,0 +1,1 @@
+"""Reviews of what somebody has bought."""

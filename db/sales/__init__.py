@@ -1,0 +1,1 @@
+"""Sales of stores: discounts, fees, what buyers have bought."""

@@ -1,0 +1,1 @@
+"""Stores: who sells, their public pages, and how they are paid."""

@@ -1,0 +1,106 @@
+"""Commands on stores, and on what their owners say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.core.actor import Actor
+from db.core.commands import FunctionCall, SqlFunction, call_as_service
+from db.core.errors import Problems
+from db.core.pool import Database
+from db.credits.rules import problems_of_key
+from db.stores.rules import problems_of_creator, problems_of_store, written_store
+
+_CREATE = SqlFunction[UUID](
+    "app.create_store", "uuid", given="jsonb", idempotency_key="text"
+).noting_place()
+_UPDATE = SqlFunction[UUID]("app.update_store", "uuid", wanted="uuid", given="jsonb")
+_BEGIN_ONBOARDING = SqlFunction[Any](
+    "app.begin_onboarding",
+    "record(owner_id uuid, email text, business_name text, account_id uuid, sealed_account bytea)",
+    wanted="uuid",
+    for_provider="text",
+)
+_NOTE_ACCOUNT = SqlFunction[bool](
+    "app.note_seller_account",
+    "boolean",
+    wanted="uuid",
+    for_provider="text",
+    account_id="uuid",
+    given_account="bytea",
+    given_index="bytea",
+)
+_FORGET_ACCOUNT = SqlFunction[None]("app.forget_seller_account", "void", wanted="uuid")
+_SAVE_CREATOR = SqlFunction[UUID]("app.save_creator_profile", "uuid", given="jsonb")
+
+
+@dataclass(frozen=True, slots=True)
+class SellerOnboarding:
+    """Who is to be paid, and the account that their store has at the provider, if it has one."""
+
+    owner_id: UUID
+    email: str | None
+    business_name: str
+    account_id: UUID | None
+    sealed_account: bytes | None
+
+
+async def begin_onboarding(
+    database: Database, actor: Actor, store_id: UUID, provider: str
+) -> SellerOnboarding:
+    """What an account of a store of the actor's is made of; NOT_FOUND for any other."""
+    wanted = _BEGIN_ONBOARDING(wanted=store_id, for_provider=provider)
+    async with database.transaction(actor) as transaction:
+        row = await transaction.connection.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    return SellerOnboarding(**row)
+
+
+async def note_account(
+    database: Database, store_id: UUID, provider: str, account_id: UUID, sealed: bytes, index: bytes
+) -> bool:
+    """Keeps the account that a provider made; False where another was there first."""
+    noted = _NOTE_ACCOUNT(
+        wanted=store_id,
+        for_provider=provider,
+        account_id=account_id,
+        given_account=sealed,
+        given_index=index,
+    )
+    return await call_as_service(database, noted)
+
+
+async def forget_account(database: Database, account_id: UUID) -> None:
+    """Forgets an account that its provider does not know any more."""
+    await call_as_service(database, _FORGET_ACCOUNT(wanted=account_id))
+
+
+def create_store(
+    problems: Problems, given: Mapping[str, Any], idempotency_key: str
+) -> FunctionCall[UUID]:
+    """Opens a store of the actor's; gives it. What is wrong is told with the `problems` before."""
+    written = written_store(given)
+    problems.add(problems_of_store(written))
+    problems.add(problems_of_key(idempotency_key))
+    problems.refuse()
+    return _CREATE(given=written, idempotency_key=idempotency_key)
+
+
+def update_store(
+    problems: Problems, store_id: UUID, given: Mapping[str, Any]
+) -> FunctionCall[UUID]:
+    """Changes what is given of a store of the actor's; gives it."""
+    written = written_store(given)
+    problems.add(problems_of_store(written))
+    problems.refuse()
+    return _UPDATE(wanted=store_id, given=written)
+
+
+def save_creator_profile(problems: Problems, given: Mapping[str, Any]) -> FunctionCall[UUID]:
+    """Changes what the actor says of themselves as a seller; gives the actor."""
+    problems.add(problems_of_creator(given))
+    problems.refuse()
+    return _SAVE_CREATOR(given=given)

@@ -1,0 +1,138 @@
+-- How stores are paid: their accounts at payment providers, as owners make them and providers tell of them.
+
+-- What an owner's account at a provider is made of: their store, locked, and the account that it has. The provider is
+-- asked behind this, without a transaction.
+create or replace function app.begin_onboarding(
+    wanted uuid, for_provider text, out owner_id uuid, out email text, out business_name text, out account_id uuid,
+    out sealed_account bytea
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    store public.stores := app.enter_store(wanted, 'storeId');
+begin
+    owner_id := store.user_id;
+    select u.email, coalesce(c.business_name, store.name) into email, business_name
+    from public.users u left join public.creator_profiles c on c.user_id = u.id where u.id = store.user_id;
+    select a.id, a.sealed_account into account_id, begin_onboarding.sealed_account
+    from public.seller_accounts a where a.store_id = wanted and a.provider = for_provider;
+end;
+$$;
+
+-- Keeps the account that a provider made for a store; of two made at once the first stays. Returns whether it is this.
+create or replace function app.note_seller_account(
+    wanted uuid, for_provider text, account_id uuid, given_account bytea, given_index bytea
+) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.seller_accounts (id, store_id, provider, sealed_account, account_index)
+    values (account_id, wanted, for_provider, given_account, given_index) on conflict do nothing;
+    if not found then
+        return false;
+    end if;
+    update public.stores s set connect_status = 'PENDING', updated_at = clock_timestamp()
+    where s.id = wanted and s.connect_status = 'NOT_CONNECTED';
+    return true;
+end;
+$$;
+
+-- Forgets an account that its provider does not know any more.
+create or replace function app.forget_seller_account(wanted uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    gone public.seller_accounts;
+begin
+    delete from public.seller_accounts a where a.id = wanted returning * into gone;
+    update public.stores s set connect_status = 'NOT_CONNECTED', updated_at = clock_timestamp()
+    where s.id = gone.store_id and gone.provider = 'stripe' and s.connect_status <> 'NOT_CONNECTED';
+end;
+$$;
+
+-- Does what a provider tells of a seller: how their account stands, or how a payout does.
+create or replace function app.apply_seller_event(from_provider text, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    account public.seller_accounts;
+begin
+    select * into account from public.seller_accounts a
+    where a.provider = split_part(from_provider, '-', 1)
+        and a.account_index in (
+            select decode(i.hex, 'hex') from jsonb_array_elements_text(event -> 'account_indexes') as i (hex))
+    for update;
+    if not found then
+        perform app.refuse_event('UNKNOWN_ACCOUNT', 'it is of no seller here');
+    elsif event ->> 'type' = 'PayoutTold' then
+        perform app.apply_payout(account, event);
+    elsif (event ->> 'is_gone')::boolean then
+        perform app.forget_seller_account(account.id);
+    elsif account.told_at is null or account.told_at <= (event ->> 'told_at')::timestamptz then
+        perform app.apply_seller_account(account, event);
+    end if;
+end;
+$$;
+
+-- How an account stands: COMPLETE once it is charged for and paid out to, INCOMPLETE once its owner has told
+-- everything, PENDING before.
+create or replace function app.apply_seller_account(account public.seller_accounts, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    told public.seller_accounts := jsonb_populate_record(account, event);
+    next_status text := case when told.charges_enabled and told.payouts_enabled then 'COMPLETE'
+        when told.details_submitted then 'INCOMPLETE' else 'PENDING' end;
+begin
+    update public.seller_accounts a
+    set charges_enabled = told.charges_enabled, payouts_enabled = told.payouts_enabled,
+        details_submitted = told.details_submitted, told_at = told.told_at
+    where a.id = account.id;
+    update public.stores s set connect_status = next_status, updated_at = clock_timestamp()
+    where s.id = account.store_id and account.provider = 'stripe' and s.connect_status <> next_status;
+    if next_status = 'COMPLETE' then
+        insert into public.creator_profiles as c (user_id, onboarded_at)
+        select s.user_id, now() from public.stores s where s.id = account.store_id
+        on conflict (user_id) do update set onboarded_at = now() where c.onboarded_at is null;
+    end if;
+end;
+$$;
+
+-- How a payout stands; what is older than what is known changes nothing.
+create or replace function app.apply_payout(account public.seller_accounts, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into public.payouts as p (store_id, user_id, provider, provider_payout_id, amount_cents, currency, status,
+        arrives_at, told_at)
+    select s.id, s.user_id, account.provider, event ->> 'payout_id', (event ->> 'amount_cents')::integer,
+        event ->> 'currency', event ->> 'status', (event ->> 'arrives_at')::timestamptz, (event ->> 'told_at')::timestamptz
+    from public.stores s where s.id = account.store_id
+    on conflict (provider, provider_payout_id) do update
+    set status = excluded.status, arrives_at = excluded.arrives_at, told_at = excluded.told_at
+    where p.told_at <= excluded.told_at and (p.status in ('PENDING', 'IN_TRANSIT') and excluded.status <> 'PENDING'
+        or p.status = 'PAID' and excluded.status = 'FAILED');
+end;
+$$;
+
+-- Queues a job that brings what a seller got in line with a dispute: it goes back while that is open, and to the seller
+-- again when it is won.
+create or replace function app.queue_transfer(ordered public.orders, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    step text := case when event ->> 'type' = 'DisputeOpened' then 'REVERSE'
+        when (event ->> 'won')::boolean then 'RETURN' end;
+begin
+    if step is not null and ordered.kind in ('DOWNLOAD', 'BOT') then
+        perform app.enqueue_once('settle_transfer', jsonb_build_object('provider', ordered.provider,
+            'payment', event ->> 'payment_id', 'dispute', event ->> 'dispute_id',
+            'amount_cents', (event ->> 'amount_cents')::integer, 'step', step),
+            'transfer:' || (event ->> 'dispute_id') || ':' || step, 5);
+    end if;
+end;
+$$;
+
+revoke execute on function
+    app.begin_onboarding(uuid, text), app.note_seller_account(uuid, text, uuid, bytea, bytea),
+    app.forget_seller_account(uuid), app.apply_seller_event(text, jsonb),
+    app.apply_seller_account(public.seller_accounts, jsonb), app.apply_payout(public.seller_accounts, jsonb),
+    app.queue_transfer(public.orders, jsonb)
+from public;
+grant execute on function app.begin_onboarding(uuid, text) to authenticated;
+grant execute on function
+    app.note_seller_account(uuid, text, uuid, bytea, bytea), app.forget_seller_account(uuid)
+to service;

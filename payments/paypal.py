@@ -1,0 +1,279 @@
+"""PayPal: a checkout is an order that is captured once its buyer agreed, or a subscription."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import structlog
+
+from payments.base import (
+    Checkout,
+    Delivery,
+    DeliveryRefusal,
+    DeliveryRefused,
+    NewCheckout,
+    PaidOrder,
+    provider_failed,
+    provider_refused,
+)
+from payments.calls import PaymentAnswer, get_json, post_form, post_json, post_raw_json
+from payments.events import Notice, ProviderEvent
+from payments.paypal_events import (
+    OrderApproved,
+    events_of,
+    order_events,
+    refund_event,
+    written_money,
+)
+from settings import Settings
+
+NAME = "paypal"
+RETURN_PATH = "/payments/paypal/return"
+# As long as PayPal keeps an order that nobody agreed to.
+CHECKOUT_LIFE = timedelta(hours=3)
+NAME_MAX_CHARACTERS = 127
+TOKEN_MARGIN_SECONDS = 60
+# The headers of a delivery that its signature is checked with, and what PayPal calls each.
+SIGNED_BY = {
+    "auth_algo": "paypal-auth-algo",
+    "cert_url": "paypal-cert-url",
+    "transmission_id": "paypal-transmission-id",
+    "transmission_sig": "paypal-transmission-sig",
+    "transmission_time": "paypal-transmission-time",
+}
+log = structlog.get_logger("tallygraph.payments")
+
+
+def make_paypal(settings: Settings) -> PayPalProvider | None:
+    """PayPal, where its secrets are set; half of them, or its sandbox in production, are not it."""
+    needed = {
+        "PAYPAL_CLIENT_ID": settings.paypal_client_id,
+        "PAYPAL_CLIENT_SECRET": settings.paypal_client_secret.get_secret_value(),
+        "PAYPAL_WEBHOOK_ID": settings.paypal_webhook_id,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing and len(missing) < len(needed):
+        log.error("payments.provider_off", provider=NAME, missing=missing)
+    if missing:
+        return None
+    if settings.production and ".sandbox." in settings.paypal_api_url:
+        log.error("payments.provider_off", provider=NAME, reason="PAYPAL_API_URL is the sandbox")
+        return None
+    return PayPalProvider(settings)
+
+
+class PayPalProvider:
+    """PayPal's orders, subscriptions, refunds and disputes.
+
+    Whether a delivery is PayPal's only PayPal can say: it is asked by the job that processes it.
+    """
+
+    name = NAME
+    verifies_at_once = False
+    sells_itself = False
+
+    def __init__(self, settings: Settings) -> None:
+        self._api = settings.paypal_api_url.rstrip("/")
+        self._webhook_id = settings.paypal_webhook_id
+        self._base_url = settings.base_url
+        secret = settings.paypal_client_secret.get_secret_value()
+        pair = f"{settings.paypal_client_id}:{secret}"
+        self._basic = base64.b64encode(pair.encode()).decode()
+        self._token, self._token_until = "", 0.0
+
+    async def create_checkout(self, checkout: NewCheckout) -> Checkout:
+        """Makes an order, or a subscription; asked again, PayPal answers the same one."""
+        key = f"checkout:{checkout.order_id}"
+        if checkout.kind == "SUBSCRIPTION":
+            made = await self._post("/v1/billing/subscriptions", self._subscription(checkout), key)
+        else:
+            made = await self._post("/v2/checkout/orders", self._order(checkout), key)
+        if not made.is_success:
+            raise provider_refused(NAME, f"a checkout, status {made.status}")
+        try:
+            links = {link["rel"]: str(link["href"]) for link in made.body["links"]}
+            url = links["payer-action"] if "payer-action" in links else links["approve"]
+            reference = str(made.body["id"])
+        except (KeyError, TypeError):
+            raise provider_failed(NAME, "a checkout without an id or an address") from None
+        return Checkout(url, datetime.now(UTC) + CHECKOUT_LIFE, (reference,))
+
+    async def verify(self, delivery: Delivery) -> None:
+        """Asks PayPal whether it sent this. Its certificate's address is never fetched here."""
+        given = {name: delivery.headers.get(header, "") for name, header in SIGNED_BY.items()}
+        try:
+            orjson.loads(delivery.body)
+        except orjson.JSONDecodeError:
+            raise DeliveryRefused(DeliveryRefusal.UNREADABLE, "it is no JSON") from None
+        if not all(given.values()):
+            raise DeliveryRefused(DeliveryRefusal.FORGED, "it has no signature")
+        # As it came: written anew, it would be another text than what was signed.
+        head = orjson.dumps(given | {"webhook_id": self._webhook_id})[:-1]
+        body = head + b',"webhook_event":' + delivery.body + b"}"
+        path = f"{self._api}/v1/notifications/verify-webhook-signature"
+        answer = await post_raw_json(NAME, path, body, await self._headers())
+        said = answer.body if isinstance(answer.body, dict) else {}
+        if answer.status == 400:
+            raise DeliveryRefused(DeliveryRefusal.FORGED, "PayPal takes it for no delivery")
+        if not answer.is_success:
+            raise provider_failed(NAME, f"a verification, status {answer.status}")
+        if said.get("verification_status") != "SUCCESS":
+            raise DeliveryRefused(DeliveryRefusal.FORGED, "PayPal says that it is not its own")
+
+    def parse(self, delivery: Delivery) -> Notice:
+        """Reads one event."""
+        try:
+            said = orjson.loads(delivery.body)
+            kind, event_id = str(said["event_type"]), str(said["id"])
+            occurred_at = datetime.fromisoformat(said["create_time"])
+            events = events_of(kind, said["resource"])
+        except (
+            orjson.JSONDecodeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            StopIteration,
+        ) as error:
+            detail = f"it is not as PayPal documents it: {type(error).__name__}"
+            raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
+        return Notice(event_id, kind, events, occurred_at=occurred_at)
+
+    async def complete(self, delivery: Delivery, notice: Notice) -> Notice:  # noqa: ARG002
+        """Captures what its buyer agreed to, and says what came of it."""
+        told: list[ProviderEvent] = []
+        for event in notice.events:
+            if isinstance(event, OrderApproved):
+                told += await self._capture(event.paypal_order)
+            else:
+                told.append(event)
+        return replace(notice, events=tuple(told))
+
+    async def refund(
+        self, order: PaidOrder, amount_cents: int, key: str
+    ) -> tuple[ProviderEvent, ...]:
+        """Gives money back, once for each key; one that takes its time is told of by an event."""
+        assert order.payment_id is not None
+        of_subscription = any(one.startswith("I-") for one in order.references)
+        payment = quote(order.payment_id, safe="")
+        path = f"/v2/payments/captures/{payment}/refund"
+        amount: dict[str, Any] = written_money(amount_cents, order.currency)
+        if of_subscription:
+            path = f"/v1/payments/sale/{payment}/refund"
+            amount = {"total": amount["value"], "currency": amount["currency_code"]}
+        made = await self._post(path, {"amount": amount}, f"refund:{key}")
+        if not made.is_success:
+            raise provider_refused(NAME, f"a refund, status {made.status}")
+        said = made.body if isinstance(made.body, dict) else {}
+        if of_subscription or said.get("status") != "COMPLETED":
+            return ()
+        try:
+            refunded = refund_event({"links": [], **said, **_up(payment)}, order.references[0])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise provider_failed(NAME, f"a refund: {type(error).__name__}") from None
+        return (refunded,)
+
+    async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
+        """What became of an order; one that its buyer agreed to is captured."""
+        events: list[ProviderEvent] = []
+        for reference in order.references:
+            # A subscription's payments are told of one by one.
+            if reference.startswith("I-"):
+                continue
+            said = await self._read(reference)
+            if said["status"] == "APPROVED":
+                events += await self._capture(reference)
+            else:
+                events += _read_order(said)
+        return tuple(events)
+
+    async def _capture(self, order: str) -> tuple[ProviderEvent, ...]:
+        """Takes the money of an order; of one that was captured before, what came of that."""
+        path = f"/v2/checkout/orders/{quote(order, safe='')}/capture"
+        made = await self._post(path, {}, f"capture:{order}")
+        if made.status == 422:
+            return _read_order(await self._read(order))
+        if not made.is_success:
+            raise provider_failed(NAME, f"a capture, status {made.status}")
+        return _read_order(made.body)
+
+    async def _read(self, order: str) -> dict[str, Any]:
+        url = f"{self._api}/v2/checkout/orders/{quote(order, safe='')}"
+        answer = await get_json(NAME, url, await self._headers())
+        if not answer.is_success or not isinstance(answer.body, dict):
+            raise provider_failed(NAME, f"an order, status {answer.status}")
+        return answer.body
+
+    async def _post(self, path: str, body: Mapping[str, Any], key: str) -> PaymentAnswer:
+        """Asks for something once for each key."""
+        headers = await self._headers() | {
+            "paypal-request-id": key,
+            "prefer": "return=representation",
+        }
+        return await post_json(NAME, self._api + path, body, headers)
+
+    async def _headers(self) -> dict[str, str]:
+        """The token that calls are made with, a new one when the last is about to end."""
+        if time.monotonic() >= self._token_until:
+            url = f"{self._api}/v1/oauth2/token"
+            form = {"grant_type": "client_credentials"}
+            answer = await post_form(NAME, url, form, {"authorization": f"Basic {self._basic}"})
+            said = answer.body if isinstance(answer.body, dict) else {}
+            token, seconds = said.get("access_token"), said.get("expires_in")
+            if not answer.is_success or not isinstance(token, str) or not isinstance(seconds, int):
+                raise provider_failed(NAME, f"a token, status {answer.status}")
+            self._token = token
+            self._token_until = time.monotonic() + seconds - TOKEN_MARGIN_SECONDS
+        return {"authorization": f"Bearer {self._token}"}
+
+    def _order(self, checkout: NewCheckout) -> dict[str, Any]:
+        unit: dict[str, Any] = {
+            "custom_id": str(checkout.order_id),
+            "invoice_id": str(checkout.order_id),
+            "description": checkout.product_name[:NAME_MAX_CHARACTERS],
+            "amount": written_money(checkout.amount_cents, checkout.currency),
+        }
+        if checkout.split is not None:
+            fee = written_money(checkout.split.fee_cents, checkout.currency)
+            unit["payee"] = {"merchant_id": checkout.split.account}
+            unit["payment_instruction"] = {"platform_fees": [{"amount": fee}]}
+        context = self._pages(checkout) | {"user_action": "PAY_NOW"}
+        return {
+            "intent": "CAPTURE",
+            "purchase_units": [unit],
+            "payment_source": {"paypal": {"experience_context": context}},
+        }
+
+    def _subscription(self, checkout: NewCheckout) -> dict[str, Any]:
+        if checkout.price_id is None:
+            raise provider_refused(NAME, "a subscription without the id of its plan at PayPal")
+        return {
+            "plan_id": checkout.price_id,
+            "custom_id": str(checkout.order_id),
+            "application_context": self._pages(checkout) | {"user_action": "SUBSCRIBE_NOW"},
+        }
+
+    def _pages(self, checkout: NewCheckout) -> dict[str, str]:
+        page = self._base_url + RETURN_PATH
+        return {
+            "return_url": checkout.success_url or page,
+            "cancel_url": checkout.cancel_url or page,
+        }
+
+
+def _read_order(said: Any) -> tuple[ProviderEvent, ...]:
+    try:
+        return order_events(said)
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
+        raise provider_failed(NAME, f"an order: {type(error).__name__}") from None
+
+
+def _up(payment: str) -> dict[str, Any]:
+    """The link by which a refund names its capture."""
+    return {"links": [{"rel": "up", "href": f"captures/{payment}"}]}

@@ -1,0 +1,243 @@
+"""Sellers at Stripe: onboarding, what Stripe tells of them, and the money that goes to and fro."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from db.billing import operations as billing
+from db.core.actor import Actor
+from db.core.pool import Database
+from db.vault.sealing import Vault
+from payments.base import Delivery, DeliveryRefusal
+from payments.checkouts import Checkouts
+from payments.inbox import WebhookInbox
+from payments.onboarding import Sellers
+from payments.refunds import Refunds
+from payments.registry import configured_providers, configured_tellers
+from settings import Settings
+
+from ..conftest import MakeUser
+from ..fakes import stripe as fake
+from ..fakes.stripe import FakeStripe, stripe
+
+PAGE = "https://app.example.test"
+
+
+class Shop:
+    """A store of a seller's with one product, at a Stripe of its own."""
+
+    def __init__(
+        self, stripe: FakeStripe, database: Database, owner: asyncpg.Connection, settings: Settings
+    ) -> None:
+        given = {name.lower(): value for name, value in stripe.settings.items()}
+        settings = Settings.model_validate(settings.model_dump() | given)
+        vault = Vault(settings)
+        self.stripe, self.database, self.owner = stripe, database, owner
+        self.inbox = WebhookInbox(database, configured_tellers(settings), is_production=False)
+        origins = {"origins": [PAGE], "takes_any_return": False}
+        self.sellers = Sellers(
+            database, self.inbox, vault, base_url=settings.base_url, **origins  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.checkouts = Checkouts(
+            database, configured_providers(settings), vault=vault, **origins  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.refunds = Refunds(database, self.inbox)
+
+    async def open(self, seller: Actor) -> tuple[UUID, str]:
+        """A store of a seller's, and what it sells."""
+        store_id = await self.owner.fetchval(
+            "insert into stores (user_id, slug, name) values ($1, $2, 'Store') returning id",
+            seller.user_id,
+            f"store-{uuid4().hex[:12]}",
+        )
+        product_id = str(uuid4())
+        await self.owner.execute(
+            "insert into products (id, name, kind, store_id, seller_id) values ($1, 'P', 'BOT', $2, $3)",
+            product_id,
+            store_id,
+            seller.user_id,
+        )
+        await self.owner.execute("select app.set_product_price($1, 2000, 'USD')", product_id)
+        return store_id, product_id
+
+    async def onboard(self, seller: Actor, store_id: UUID) -> str:
+        """The account at Stripe, with the page that its owner is sent to."""
+        url = await self.sellers.onboard(seller, store_id, provider="stripe", return_url=PAGE)
+        return url.rpartition("/")[2]
+
+    async def tell(self, delivery: Delivery, name: str = "stripe-connect") -> Any:
+        """Stripe delivers, and the worker does what it says."""
+        received = await self.inbox.receive(self.inbox.providers[name], delivery)
+        async for _ in self.inbox.process_new():
+            pass
+        return received
+
+    async def connect(self, account: str, **changed: bool) -> None:
+        """Stripe tells how an account stands."""
+        about = fake.connected_account(account, **changed)
+        self.stripe.accounts[account] = about
+        await self.tell(fake.connect_event("account.updated", account, about))
+
+    async def status(self, store_id: UUID) -> str:
+        """How far a store's account is."""
+        found: str = await self.owner.fetchval(
+            "select connect_status from stores where id = $1", store_id
+        )
+        return found
+
+    async def buy(self, buyer: Actor, product_id: str) -> tuple[UUID, str]:
+        """An order that is paid, and its payment."""
+        bought = await self.checkouts.create(
+            buyer,
+            product_id=product_id,
+            provider="stripe",
+            success_url=None,
+            cancel_url=None,
+            idempotency_key=str(uuid4()),
+        )
+        session_id = next(reversed(self.stripe.sessions))
+        await self.tell(self.stripe.pay(session_id), "stripe")
+        return bought.order_id, self.stripe.sessions[session_id]["payment_intent"]
+
+
+@pytest.fixture
+def shop(database: Database, owner: asyncpg.Connection, settings: Settings) -> Iterator[Shop]:
+    with stripe() as running:
+        yield Shop(running, database, owner, settings)
+
+
+READY = {"charges_enabled": True, "payouts_enabled": True, "details_submitted": True}
+
+
+async def test_5_2_a_seller_is_onboarded_as_stripe_tells(shop: Shop, make_user: MakeUser) -> None:
+    seller = await make_user()
+    store_id, product_id = await shop.open(seller)
+    with pytest.raises(asyncpg.PostgresError, match="cannot be paid at this provider yet"):
+        await shop.buy(await make_user(), product_id)
+    account = await shop.onboard(seller, store_id)
+    assert await shop.status(store_id) == "PENDING"
+    given = shop.stripe.accounts[account]["given"]
+    assert (given["type"], given["capabilities[transfers][requested]"]) == ("express", "true")
+    # The same account is completed again, and its name is nowhere in the open.
+    assert await shop.onboard(seller, store_id) == account
+    kept = await shop.owner.fetchval("select seller_accounts::text from seller_accounts")
+    assert account not in kept
+    assert account.encode().hex() not in kept
+    await shop.connect(account, details_submitted=True)
+    assert await shop.status(store_id) == "INCOMPLETE"
+    await shop.connect(account, **READY)
+    assert await shop.status(store_id) == "COMPLETE"
+    profile = "select onboarded_at is not null from creator_profiles where user_id = $1"
+    assert await shop.owner.fetchval(profile, seller.user_id)
+    # A stranger learns nothing, and what Stripe tells of strangers is set aside.
+    with pytest.raises(asyncpg.PostgresError, match="There is no such store"):
+        await shop.onboard(await make_user(), store_id)
+    await shop.connect("acct_unknown", **READY)
+    reason = "select reason from webhook_events where provider = 'stripe-connect' order by id desc limit 1"
+    assert await shop.owner.fetchval(reason) == "UNKNOWN_ACCOUNT"
+    gone = fake.connect_event("account.application.deauthorized", account, {"id": "ca_1"})
+    await shop.tell(gone)
+    assert await shop.status(store_id) == "NOT_CONNECTED"
+
+
+async def test_an_account_that_stripe_forgot_is_made_anew(shop: Shop, make_user: MakeUser) -> None:
+    seller = await make_user()
+    store_id, _ = await shop.open(seller)
+    first = await shop.onboard(seller, store_id)
+    del shop.stripe.accounts[first]
+    assert await shop.onboard(seller, store_id) != first
+    assert await shop.status(store_id) == "PENDING"
+
+
+async def test_connect_has_a_secret_of_its_own(shop: Shop, make_user: MakeUser) -> None:
+    seller = await make_user()
+    store_id, _ = await shop.open(seller)
+    account = await shop.onboard(seller, store_id)
+    signed_as_payments = fake.event(
+        "account.updated", fake.connected_account(account, **READY), account=account
+    )
+    received = await shop.tell(signed_as_payments)
+    assert received.refusal is DeliveryRefusal.FORGED
+    assert await shop.status(store_id) == "PENDING"
+    # Whoever is back from the page does not wait for the webhook.
+    shop.stripe.accounts[account] |= READY
+    await shop.sellers.refresh(seller, store_id, provider="stripe")
+    assert await shop.status(store_id) == "COMPLETE"
+
+
+async def test_a_sale_is_split_and_a_refund_takes_it_back(shop: Shop, make_user: MakeUser) -> None:
+    seller, admin = await make_user(), await make_user()
+    await shop.owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
+    store_id, product_id = await shop.open(seller)
+    account = await shop.onboard(seller, store_id)
+    await shop.connect(account, **READY)
+    order_id, payment = await shop.buy(await make_user(), product_id)
+    session = next(reversed(shop.stripe.sessions.values()))
+    assert session["split"] == {"fee": "100", "account": account}
+    sale = await shop.owner.fetchrow(
+        "select status, fee_cents, seller_cents from sales where order_id = $1", order_id
+    )
+    assert tuple(sale) == ("COMPLETED", 100, 1_900)
+    await shop.refunds.refund(
+        admin, order_id=order_id, amount_cents=500, reason="asked", idempotency_key="k"
+    )
+    assert shop.stripe.reversed_with == ["true"]
+    assert shop.stripe.charges[payment]["amount_refunded"] == 500
+    status = "select status from sales where order_id = $1"
+    assert await shop.owner.fetchval(status, order_id) == "PARTIALLY_REFUNDED"
+
+
+async def test_a_dispute_takes_the_transfer_back_until_it_is_won(
+    shop: Shop, make_user: MakeUser
+) -> None:
+    seller = await make_user()
+    store_id, product_id = await shop.open(seller)
+    account = await shop.onboard(seller, store_id)
+    await shop.connect(account, **READY)
+    _, payment = await shop.buy(await make_user(), product_id)
+    sellers = shop.inbox.providers["stripe"].sellers  # type: ignore[attr-defined]
+    about = {"id": f"dp_{payment}", "payment_intent": payment, "amount": 2_000, "currency": "usd"}
+    for kind, status in (("created", "needs_response"), ("closed", "won")):
+        await shop.tell(fake.event(f"charge.dispute.{kind}", about | {"status": status}), "stripe")
+    jobs = await shop.owner.fetch(
+        "select convert_from(payload, 'UTF8')::json ->> 'step' as step from queue.pgqueuer"
+        " where entrypoint = 'settle_transfer' and convert_from(payload, 'UTF8') like '%' || $1 || '%'"
+        " order by id",
+        payment,
+    )
+    assert [job["step"] for job in jobs] == ["REVERSE", "RETURN"]
+    for _ in range(2):
+        await sellers.reverse_transfer(payment, 2_000, about["id"])
+        await sellers.return_transfer(payment, 2_000, about["id"])
+    assert [one["amount"] for one in shop.stripe.reversals] == ["2000"]
+    assert [(one["amount"], one["destination"]) for one in shop.stripe.transfers] == [
+        ("1900", account)
+    ]
+
+
+async def test_payouts_are_shown_as_stripe_tells_of_them(shop: Shop, make_user: MakeUser) -> None:
+    seller = await make_user()
+    store_id, _ = await shop.open(seller)
+    account = await shop.onboard(seller, store_id)
+    payout = {
+        "id": f"po_{uuid4().hex}",
+        "amount": 1_900,
+        "currency": "usd",
+        "arrival_date": 1_900_000_000,
+    }
+    told = [("payout.created", "pending"), ("payout.paid", "paid"), ("payout.created", "pending")]
+    for kind, status in told:
+        await shop.tell(fake.connect_event(kind, account, payout | {"status": status}))
+    rows = await shop.owner.fetch(
+        "select amount_cents, currency, status, user_id from payouts where store_id = $1", store_id
+    )
+    assert [tuple(row) for row in rows] == [(1_900, "USD", "PAID", seller.user_id)]
+
+
+async def test_what_is_no_stores_is_refunded_as_before(shop: Shop) -> None:
+    assert not await billing.is_split(shop.database, uuid4())
