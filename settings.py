@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     twilio_from_number: str = ""
     twilio_voice_url: OptionalWebUrl = ""
     twilio_api_url: WebUrl = "https://api.twilio.com"
+    # Where groups are looked at, whose ownership developers prove.
+    roblox_api_url: WebUrl = "https://groups.roblox.com"
+
     telephony_seed: str = "tallygraph"
     telephony_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
 

@@ -48,6 +48,7 @@ from graph.live.source import LiveOperations
 from graph.live.transport import GraphQLWebSocket
 from graph.schema import build_schema
 from graph.shared.answer_memory import AnswerMemory
+from graph.shared.licence_checks import LicenceChecks
 from graph.shared.switches import SwitchWatch
 from graph.shared.traffic import Traffic
 from graph.uploads import links
@@ -122,6 +123,7 @@ class Server:
         database = self.services.database
         await database.at_start(self._publish_limits)
         await self.services.hub.start()
+        self.services.of(LicenceChecks.of).follow(self.services.hub)
         await self._access.start()
         await database.at_start(self.services.revocations.start)
         await self._rate_reports.start()

@@ -187,7 +187,8 @@ class Mutate:
     what a client renews its session with, or begins one: sent with an expired, revoked or malformed
     token, it runs as if there were none. `demands` is how the actor must have signed in. Only one
     `for_api_keys` may be sent with such a key. One that works `while_read_only` is run for
-    everybody in maintenance: what leads into an account and out of it.
+    everybody in maintenance: what leads into an account and out of it. One that is `unmetered` does
+    not count as a change: it asks for something, and bounds by itself how often.
     """
 
     operation: Callable[..., Awaitable[Any]]
@@ -197,6 +198,7 @@ class Mutate:
     demands: Demand = NOTHING_MORE
     for_api_keys: bool = False
     while_read_only: bool = False
+    unmetered: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ class Live:
     without one, such events are not shown. `kind` is its field for what has happened to the row.
     With `only_new`, nothing but new rows are shown. Where several tables share the topic, `joint`
     are the fields for the rows of each, and `field` is the first of them. `growth` is of a row that
-    grows piece by piece.
+    grows piece by piece. `within` is the prefix of the type that the argument names, where that is
+    what the rows are of and not a row itself: events name it as their entity.
     """
 
     topic: str
@@ -231,6 +234,7 @@ class Live:
     only_new: bool = False
     joint: tuple[str, ...] = ()
     growth: Growth | None = None
+    within: str | None = None
 
 
 Spec = (
