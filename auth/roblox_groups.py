@@ -10,7 +10,7 @@ from settings import Settings
 
 CALL_SECONDS = 10.0
 MOST_BYTES = 262_144
-OK, NOT_FOUND, TOO_MANY = 200, 404, 429
+OK, BAD_REQUEST, NOT_FOUND = 200, 400, 404
 _MISSING = DomainError(
     ErrorCode.PROVIDER_REFUSED, "Roblox knows no such group; look at its number.", ("input", "id")
 )
@@ -25,7 +25,7 @@ async def require_phrase(settings: Settings, group_id: int, phrase: str) -> None
         )
     except CallFailed:
         raise _failed() from None
-    if status == NOT_FOUND or status == 400:
+    if status in {BAD_REQUEST, NOT_FOUND}:
         raise _MISSING
     if status != OK:
         raise _failed()

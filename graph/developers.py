@@ -307,6 +307,7 @@ class DevelopersMutation:
         CreateDeveloperKeyInput,
         errors=(
             ErrorCode.BAD_USER_INPUT,
+            ErrorCode.INVALID_STATE,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.PLAN_REQUIRED,
             ErrorCode.IDEMPOTENCY_CONFLICT,

@@ -385,9 +385,9 @@ class LicencesMutation:
         RedeemLicenceInput,
         errors=(*_MOVING, ErrorCode.INVALID_STATE),
         for_api_keys=True,
-        description="Redeem a licence's key, once: for the caller, or, by its seller and their bot, "
-        "for somebody at Discord or Roblox. Of any number that redeem it at once one does. Sent "
-        "again for the same it changes nothing.",
+        description="Redeem a licence's key, once: for the caller, or, by its seller and their "
+        "bot, for somebody at Discord or Roblox. Of any number that redeem it at once one does. "
+        "Sent again for the same it changes nothing.",
     )
     verify_licence: VerifyLicencePayload | None = mutation(
         verify_licence,

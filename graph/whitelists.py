@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, Text, cast
@@ -33,7 +32,14 @@ from graph.engine.execution.outcomes import RESULT, Outcome, Payload
 from graph.engine.extending import extend
 from graph.shared.context import Context
 from graph.shared.mutations import MutationPayload
-from graph.shared.relay import Connection, Cursor, Node, noted_uuid, uuid_from_global_id
+from graph.shared.relay import (
+    Connection,
+    Cursor,
+    Node,
+    noted_uuid,
+    uuid_from_global_id,
+    watch_whitelist_arguments,
+)
 from graph.shared.scalars import JSON
 
 state_enum(tables.WhitelistUserStatus)
@@ -537,22 +543,6 @@ class WhitelistChanged:
     )
 
 
-def watch_whitelist(
-    self: Any,
-    system_id: Annotated[
-        strawberry.ID, strawberry.argument(description="The whitelist's global id.")
-    ],
-    after: Annotated[
-        Cursor | None,
-        strawberry.argument(
-            description="Continue behind this cursor; CURSOR_EXPIRED after 7 days."
-        ),
-    ] = None,
-) -> AsyncIterator[Any]:
-    """The arguments of the subscription; the engine itself streams."""
-    raise AssertionError("the engine streams")  # pragma: no cover
-
-
 @strawberry.type
 class WhitelistsSubscription:
     """Subscriptions on whitelists."""
@@ -561,7 +551,7 @@ class WhitelistsSubscription:
         "whitelist.changed",
         "whitelistUser",
         "whitelistSystem",
-        watch=watch_whitelist,
+        watch=watch_whitelist_arguments,
         description="Who is on a whitelist of the caller's as they change, each change once and in "
         "order, behind one null item. Sync first, then watch.",
     )

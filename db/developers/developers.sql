@@ -75,7 +75,7 @@ begin
         perform app.refuse('LIMIT_EXCEEDED', format('You made %s keys lately. Make another in a few days.', stored));
     elsif exists (select from public.developer_keys k
         where k.user_id = actor_id and k.name = key_name and k.revoked_at is null) then
-        perform app.refuse('LIMIT_EXCEEDED', 'Another key of yours has this name.', '{"path": ["input", "name"]}');
+        perform app.refuse('INVALID_STATE', 'Another key of yours has this name.', '{"path": ["input", "name"]}');
     end if;
     insert into public.developer_keys (user_id, name, preview, secret_hash)
     values (actor_id, key_name, key_preview, key_hash) returning id into made;

@@ -276,8 +276,8 @@ def mutation(
     fresh, or strong, or both; what is for admins always demands a strong one. Whoever has none is
     refused before the operation begins, with codes that need not be among the `errors`. An API key
     with the scope WRITE may send what is `for_api_keys`: never what is about accounts and who gets
-    into them. What works `while_read_only` is refused to nobody then. What is `unmetered` is no change
-    and is not counted as one; how often it may be asked, its operation says.
+    into them. What works `while_read_only` is refused to nobody then. What is `unmetered` is no
+    change and is not counted as one; how often it may be asked, its operation says.
     """
     demands |= STRONG_SIGN_IN if for_admins else NOTHING_MORE
 

@@ -27,6 +27,7 @@ REMEMBERED = 50_000
 # Where the log of changes has not been read for so long, nothing is answered from memory.
 BLIND_SECONDS = 1.5
 UNKNOWN_PER_MINUTE = 120
+TOPICS = ("licence.changed", "whitelist_entry.changed", "developer_product.changed")
 
 
 class LicenceCheckStatus(State):
@@ -168,10 +169,8 @@ class LicenceChecks:
         if found.entry_id is None:
             return Checked(LicenceCheckStatus.UNKNOWN)
         is_over = found.expires_at is not None and found.expires_at <= datetime.now(UTC)
-        return Checked(
-            LicenceCheckStatus.EXPIRED if is_over else LicenceCheckStatus.VALID,
-            expires_at=found.expires_at,
-        )
+        status = LicenceCheckStatus.EXPIRED if is_over else LicenceCheckStatus.VALID
+        return Checked(status, expires_at=found.expires_at)
 
     def forget(self, entity: str | None) -> None:
         """Something about a licence or a product changed; with None, anything may have."""
@@ -225,11 +224,7 @@ class LicenceChecks:
             return None
         if not self._is_listening:
             # The first answer is not kept: what changed while it was read, nobody has told of.
-            for topic in (
-                "licence.changed",
-                "whitelist_entry.changed",
-                "developer_product.changed",
-            ):
+            for topic in TOPICS:
                 self._log.listen(topic, self.forget)
             self._is_listening = True
             return None

@@ -759,7 +759,7 @@ def upgrade() -> None:
         "record_event",
         "whitelist_users",
         "after insert or update",
-        "for each row execute function app.record_event('whitelist.changed', 'id', '{key_hash,position}', '{}', 'user_id')",
+        "for each row execute function app.record_event('whitelist.changed', 'system_id', '{key_hash,position}', '{}', 'user_id')",
     )
     op.create_trigger(
         "count_insert",
