@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, FromClause, Text, case, cast, literal_colu
 from db.core.commands import call_as_actor
 from db.core.errors import ErrorCode, Problems, bad_input, not_found
 from db.core.retries import retried
+from db.core.row_ids import new_row_id
 from db.licences import operations, tables
 from db.licences.keys import LicenceKeys, written_key
 from db.licences.operations import Batch, LicensedProduct
@@ -25,6 +26,7 @@ from graph.engine.declare import (
     global_id,
     live,
     mutation,
+    opened,
     state_enum,
 )
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload
@@ -72,6 +74,10 @@ class Licence(Node):
     product_id: strawberry.ID = expression(_product_id, description="The product's global id.")
     status: tables.LicenceStatus = column(description="Where it stands.")
     source: tables.LicenceSource = column(description="How it came to be.")
+    key: str | None = opened(
+        tables.Licence.key_sealed,
+        description="Its key, for whoever owns or sells it; null for a moment after a sale.",
+    )
     key_end: str | None = column(
         description="The last four characters of its key; null for a moment after a sale."
     )
@@ -270,9 +276,8 @@ async def create_licences(context: Context, input: CreateLicencesInput) -> Paylo
     operations.check_batch(problems, batch, input.idempotency_key)
     keys = context.services.of(LicenceKeys.of)
     made = keys.made_for(actor.user_id, input.idempotency_key, input.count)
-    command = operations.create_licences(
-        product, batch, [(key, keys.hash(key)) for key in made], input.idempotency_key
-    )
+    stored = {(licence_id := new_row_id()): keys.sealed(licence_id, key) for key in made}
+    command = operations.create_licences(product, batch, stored, input.idempotency_key)
     ids = await retried(lambda: call_as_actor(context.services.database, actor, command))
     context.services.wake()
     told = [
@@ -287,8 +292,8 @@ async def redeem_licence(context: Context, input: RedeemLicenceInput) -> Outcome
     written = written_key(input.key)
     if written is None:
         raise not_found("licence key", ("input", "key"))
-    hashed = context.services.of(LicenceKeys.of).hash(written)
-    command = operations.redeem_licence(hashed, input.discord_id, input.roblox_id)
+    hashes = context.services.of(LicenceKeys.of).found_by(written)
+    command = operations.redeem_licence(hashes, input.discord_id, input.roblox_id)
     return Outcome(command, {"licence": RESULT})
 
 

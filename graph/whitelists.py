@@ -12,6 +12,7 @@ from auth.roblox_groups import require_phrase
 from db.core.commands import call_as_actor
 from db.core.errors import ErrorCode, Problems, not_found
 from db.core.retries import retried
+from db.licences.keys import LicenceKeys
 from db.whitelists import operations, sync, tables
 from graph.developers import Developer
 from graph.engine.declare import (
@@ -424,7 +425,7 @@ async def sync_whitelist(context: Context, input: SyncWhitelistInput) -> Payload
         )
         for one in input.changes
     ]
-    keys = context.services.of(sync.LicenceKeys.of)
+    keys = context.services.of(LicenceKeys.of)
     command = sync.sync_whitelist(problems, keys, system_id, input.side, input.since, changes)
     done = await retried(lambda: call_as_actor(context.services.database, actor, command))
     context.services.wake()

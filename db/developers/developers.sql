@@ -232,3 +232,4 @@ grant execute on function
     app.allowance_start(text), app.allowance_end(text), app.developer_usage(uuid, text, text),
     app.spendable_credits(uuid), app.record_obfuscation(text)
 to authenticated;
+grant execute on function app.tier_of_plan(text) to service;

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 from uuid import UUID
 
+from db.licences.tables import Licence
+from db.vault.sealing import Vault
+from db.whitelists.tables import WhitelistUser
 from settings import Settings
 
 # 32 signs, of which none is taken for another.
@@ -39,11 +42,20 @@ def key_of(number: int) -> str:
     return written_key("".join(signs)) or ""
 
 
+class SealedKey(NamedTuple):
+    """A key as it is stored: what finds it, what only the vault opens, and how it ends."""
+
+    hash: bytes
+    sealed: bytes
+    end: str
+
+
 class LicenceKeys:
-    """Makes keys and hashes them, with a secret that the database does not have."""
+    """Makes keys, seals them and finds them again, with secrets that the database does not have."""
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = settings.secret("vault-master-key").encode()
+        self._vault = Vault(settings)
+        self._secret = settings.secret("refresh-token-key").encode()
 
     @classmethod
     def of(cls, services: HasSettings) -> Self:
@@ -56,21 +68,39 @@ class LicenceKeys:
         They follow from the secret, so that who lost the answer can ask again.
         """
         asked = f"{seller_id}:{idempotency_key}".encode(errors="surrogatepass")
-        seed = self._hash("licence keys", asked)
+        seed = self._digest("licence keys", asked)
         return [
             key_of(int.from_bytes(hmac.digest(seed, b"%d" % n, "sha256")[:10]))
             for n in range(count)
         ]
 
-    def hash(self, key: str) -> bytes:
-        """What finds a key's licence; `key` as it is kept."""
-        return self._hash("licence key", key.encode())
+    def sealed(self, licence_id: UUID, key: str) -> SealedKey:
+        """A key as it is stored for a licence."""
+        column = Licence.key_sealed
+        return SealedKey(
+            self._vault.blind(column, key),
+            self._vault.seal(column, licence_id, key),
+            key[-GROUP_CHARACTERS:],
+        )
+
+    def found_by(self, key: str) -> list[bytes]:
+        """What may find a key's licence; `key` as it is kept."""
+        return self._vault.blinds(Licence.key_sealed, key)
+
+    def redeemed(self, external_id: str, key: str) -> SealedKey:
+        """A key as it is stored for somebody on a whitelist."""
+        column = WhitelistUser.key_sealed
+        return SealedKey(
+            self._vault.blind(column, key),
+            self._vault.seal(column, external_id, key),
+            key[-GROUP_CHARACTERS:],
+        )
 
     def machine_hash(self, machine_id: str) -> bytes:
         """What a machine is remembered by."""
-        return self._hash("machine", machine_id.encode(errors="surrogatepass"))
+        return self._digest("machine", machine_id.encode(errors="surrogatepass"))
 
-    def _hash(self, purpose: str, text: bytes) -> bytes:
+    def _digest(self, purpose: str, text: bytes) -> bytes:
         return hmac.digest(self._secret, purpose.encode() + b":" + text, "sha256")
 
 

@@ -16,7 +16,7 @@ end;
 $$;
 
 -- Stores keys for a product of the caller's and returns the licences, in the order of the keys. The same idempotency key
--- stores nothing more, and returns what the first has stored. `given` are {hash, end} of each key.
+-- stores nothing more, and returns what the first has stored. `given` are {id, hash, sealed, end} of each key.
 create or replace function app.create_licences(
     wanted_product text, wanted_developer_product uuid, given jsonb, activations integer, until timestamptz,
     days integer, idempotency_key text
@@ -43,9 +43,10 @@ begin
             + jsonb_array_length(given) > licences_limit then
             perform app.refuse('LIMIT_EXCEEDED', format('A product has at most %s licences.', licences_limit));
         end if;
-        insert into public.licences (product_id, developer_product_id, seller_id, key_hash, key_end, max_activations,
-            expires_at, duration_days)
-        select wanted_product, wanted_developer_product, actor_id, decode(g ->> 'hash', 'hex'), g ->> 'end',
+        insert into public.licences (id, product_id, developer_product_id, seller_id, key_hash, key_sealed, key_end,
+            max_activations, expires_at, duration_days)
+        select (g ->> 'id')::uuid, wanted_product, wanted_developer_product, actor_id, decode(g ->> 'hash', 'hex'),
+            decode(g ->> 'sealed', 'hex'), g ->> 'end',
             coalesce(activations, product.max_activations), until, days
         from jsonb_array_elements(given) as e (g);
         perform app.remember_result(actor_id, 'create_licences', idempotency_key, fingerprint, actor_id);
@@ -78,6 +79,14 @@ begin
 end;
 $$;
 
+-- Keeps the key that was made for the licence of a sale; one that it has stays.
+create or replace function app.set_licence_key(wanted uuid, hash bytea, sealed bytea, last_signs text) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.licences l
+    set key_hash = hash, key_sealed = sealed, key_end = last_signs, updated_at = clock_timestamp()
+    where l.id = wanted and l.key_hash is null;
+$$;
+
 -- Gives the licence of a sale to whoever has claimed the sale.
 create or replace function app.claim_licence_of_sale(wanted_sale uuid, buyer_id uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
@@ -108,14 +117,14 @@ $$;
 -- Redeems the licence of a key, once, and returns it. Whoever redeems it for themselves owns it from then on; its seller,
 -- and a bot of theirs, redeems it for the Discord and Roblox ids of somebody. Sent again for the same ids by the
 -- same caller it changes nothing. INVALID_STATE once it was redeemed for somebody else.
-create or replace function app.redeem_licence(wanted_hash bytea, for_discord text, for_roblox bigint) returns uuid
+create or replace function app.redeem_licence(wanted_hashes bytea[], for_discord text, for_roblox bigint) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
     licence public.licences;
     is_sellers boolean;
 begin
-    select * into licence from public.licences l where l.key_hash = wanted_hash for update;
+    select * into licence from public.licences l where l.key_hash = any (wanted_hashes) for update;
     if not found or licence.owner_id <> actor_id and licence.seller_id is distinct from actor_id then
         perform app.refuse('NOT_FOUND', 'There is no such licence key.', '{"path": ["input", "key"]}');
     end if;
@@ -212,7 +221,7 @@ $$;
 
 -- The licence of a key for a product of either kind, as whoever verifies it is told; no row for none.
 create or replace function app.licence_of_key(
-    wanted_hash bytea, wanted_product text, wanted_developer_product uuid,
+    wanted_hashes bytea[], wanted_product text, wanted_developer_product uuid,
     out licence_id uuid, out status text, out expires_at timestamptz, out activation_count integer,
     out max_activations integer
 )
@@ -220,7 +229,7 @@ returns setof record
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select l.id, l.status, l.expires_at, l.activation_count, l.max_activations
     from public.licences l
-    where l.key_hash = wanted_hash
+    where l.key_hash = any (wanted_hashes)
         and (wanted_product is null or l.product_id = wanted_product)
         and (wanted_developer_product is null or l.developer_product_id = wanted_developer_product);
 $$;
@@ -252,16 +261,18 @@ $$;
 revoke execute on function
     app.licensed_product(text, uuid),
     app.create_licences(text, uuid, jsonb, integer, timestamptz, integer, text),
-    app.give_licence_of_sale(uuid, text, uuid), app.claim_licence_of_sale(uuid, uuid),
+    app.give_licence_of_sale(uuid, text, uuid), app.set_licence_key(uuid, bytea, bytea, text), app.claim_licence_of_sale(uuid, uuid),
     app.hold_licence_of_sale(uuid, boolean), app.set_ban(uuid, boolean, text),
-    app.redeem_licence(bytea, text, bigint), app.enter_licence(uuid, boolean),
+    app.redeem_licence(bytea[], text, bigint), app.enter_licence(uuid, boolean),
     app.ban_licence(uuid, boolean, text), app.extend_licence(uuid, integer, timestamptz),
-    app.transfer_licence(uuid, text, text, bigint), app.licence_of_key(bytea, text, uuid),
+    app.transfer_licence(uuid, text, text, bigint), app.licence_of_key(bytea[], text, uuid),
     app.activate_licence(uuid, bytea)
 from public;
 grant execute on function
     app.create_licences(text, uuid, jsonb, integer, timestamptz, integer, text),
-    app.redeem_licence(bytea, text, bigint), app.ban_licence(uuid, boolean, text),
+    app.redeem_licence(bytea[], text, bigint), app.ban_licence(uuid, boolean, text),
     app.extend_licence(uuid, integer, timestamptz), app.transfer_licence(uuid, text, text, bigint)
 to authenticated;
-grant execute on function app.licence_of_key(bytea, text, uuid), app.activate_licence(uuid, bytea) to service;
+grant execute on function app.licence_of_key(bytea[], text, uuid), app.activate_licence(uuid, bytea),
+    app.set_licence_key(uuid, bytea, bytea, text)
+to service;

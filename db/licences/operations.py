@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 from db.core.actor import SERVICE
-from db.core.commands import FunctionCall, SqlFunction
+from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import Problems, bad_input
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
+from db.licences.keys import SealedKey
 from db.licences.rules import (
     problems_of_batch,
     problems_of_days,
@@ -21,7 +22,6 @@ from db.licences.rules import (
 from db.whitelists.rules import problems_of_discord_id, problems_of_roblox_id, roblox_number
 
 FIND_TIMEOUT_SECONDS = 5.0
-END_CHARACTERS = 4
 
 _CREATE = SqlFunction[list[UUID]](
     "app.create_licences",
@@ -35,7 +35,7 @@ _CREATE = SqlFunction[list[UUID]](
     idempotency_key="text",
 )
 _REDEEM = SqlFunction[UUID](
-    "app.redeem_licence", "uuid", wanted_hash="bytea", for_discord="text", for_roblox="bigint"
+    "app.redeem_licence", "uuid", wanted_hashes="bytea[]", for_discord="text", for_roblox="bigint"
 )
 _BAN = SqlFunction[UUID](
     "app.ban_licence", "uuid", wanted="uuid", is_banned="boolean", reason="text"
@@ -55,9 +55,17 @@ _FIND = SqlFunction[object](
     "app.licence_of_key",
     "table(licence_id uuid, status text, expires_at timestamp with time zone,"
     " activation_count integer, max_activations integer)",
-    wanted_hash="bytea",
+    wanted_hashes="bytea[]",
     wanted_product="text",
     wanted_developer_product="uuid",
+)
+_SET_KEY = SqlFunction[None](
+    "app.set_licence_key",
+    "void",
+    wanted="uuid",
+    hash="bytea",
+    sealed="bytea",
+    last_signs="text",
 )
 _ACTIVATE = SqlFunction[object](
     "app.activate_licence",
@@ -114,14 +122,17 @@ def check_batch(problems: Problems, batch: Batch, idempotency_key: str) -> None:
 def create_licences(
     product: LicensedProduct,
     batch: Batch,
-    keys: Sequence[tuple[str, bytes]],
+    keys: Mapping[UUID, SealedKey],
     idempotency_key: str,
 ) -> FunctionCall[list[UUID]]:
-    """Stores keys, each with its hash, for a product of the caller's; gives the licences."""
+    """Stores keys, each for a new licence, of a product of the caller's; gives the licences."""
     return _CREATE(
         wanted_product=product.product_id,
         wanted_developer_product=product.developer_product_id,
-        given=[{"hash": hashed.hex(), "end": key[-END_CHARACTERS:]} for key, hashed in keys],
+        given=[
+            {"id": str(id), "hash": key.hash.hex(), "sealed": key.sealed.hex(), "end": key.end}
+            for id, key in keys.items()
+        ],
         activations=batch.max_activations,
         until=batch.expires_at,
         days=batch.duration_days,
@@ -130,11 +141,11 @@ def create_licences(
 
 
 def redeem_licence(
-    key_hash: bytes, discord_id: str | None, roblox_id: str | None
+    key_hashes: list[bytes], discord_id: str | None, roblox_id: str | None
 ) -> FunctionCall[UUID]:
     """Redeems a key, once; gives the licence."""
     _check_ids(Problems(), discord_id, roblox_id)
-    return _REDEEM(wanted_hash=key_hash, for_discord=discord_id, for_roblox=_number(roblox_id))
+    return _REDEEM(wanted_hashes=key_hashes, for_discord=discord_id, for_roblox=_number(roblox_id))
 
 
 def ban_licence(
@@ -197,11 +208,11 @@ def _number(roblox_id: str | None) -> int | None:
 
 
 async def find_licence(
-    database: Database, key_hash: bytes, product: LicensedProduct
+    database: Database, key_hashes: list[bytes], product: LicensedProduct
 ) -> FoundLicence | None:
     """The licence of a key for a product."""
     wanted = _FIND(
-        wanted_hash=key_hash,
+        wanted_hashes=key_hashes,
         wanted_product=product.product_id,
         wanted_developer_product=product.developer_product_id,
     )
@@ -218,3 +229,9 @@ async def activate_licence(
     async with database.pools[SERVICE.role].connection() as connection:
         (row,) = await connection.fetch_rows(wanted.sql, wanted.values, FIND_TIMEOUT_SECONDS)
     return row["is_active"], row["activation_count"]
+
+
+async def keep_sold_key(database: Database, licence_id: UUID, key: SealedKey) -> None:
+    """Keeps the key that was made for the licence of a sale; one that it has stays."""
+    wanted = _SET_KEY(wanted=licence_id, hash=key.hash, sealed=key.sealed, last_signs=key.end)
+    await call_as_service(database, wanted)

@@ -14,6 +14,7 @@ from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import Move
 from db.core.quotas import Bound
+from db.core.sealed import BlindIndex, Sealed
 
 ACTIVATIONS_LIMIT = 10_000
 
@@ -37,11 +38,11 @@ class LicenceSource(State):
 class Licence(Base):
     """The right to use a product, by a key that whoever has it redeems once.
 
-    It is of a product of a store's, or of a developer's. `key_hash` is the keyed hash of its key,
-    `key_end` the last four characters, by which people tell keys apart; both are null until a job
-    has made the key of a sale. `owner_id` is whose it is.
-    One with `duration_days` begins to expire when it is redeemed. `banned_from` is the state that
-    lifting a ban leads back to. `sale_id` is the sale that gave it.
+    It is of a product of a store's, or of a developer's. `key_sealed` is its key, `key_hash` finds
+    it, and `key_end` are the last four characters, by which people tell keys apart; all are null
+    until a job has made the key of a sale. `owner_id` is whose it is. One with `duration_days`
+    begins to expire when it is redeemed. `banned_from` is the state that lifting a ban leads back
+    to. `sale_id` is the sale that gave it.
     """
 
     __tablename__ = "licences"
@@ -54,7 +55,8 @@ class Licence(Base):
     seller_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     sale_id: Mapped[UUID | None]
-    key_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    key_sealed: Mapped[bytes | None] = mapped_column(Sealed())
+    key_hash: Mapped[bytes | None] = mapped_column(BlindIndex("key_sealed"))
     key_end: Mapped[str | None]
     source: Mapped[str] = mapped_column(server_default=LicenceSource.MADE)
     status: Mapped[str] = mapped_column(server_default=LicenceStatus.AVAILABLE)

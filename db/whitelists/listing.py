@@ -46,6 +46,7 @@ async def list_entries(
     async with database.transaction(actor) as transaction:
         if await transaction.fetch_one(own) is None:
             return None
-        total = await transaction.fetch_value(select(func.count()).select_from(entry).where(*wanted))
+        counted = select(func.count()).select_from(entry).where(*wanted)
+        total = await transaction.fetch_value(counted)
         rows = await transaction.fetch_all(shown.limit(limit).offset((page - 1) * limit))
     return EntryPage([dict(row) for row in rows], total)

@@ -129,6 +129,7 @@ def _problems(change: WhitelistChange, path: tuple[str, ...]) -> Iterator[Domain
 
 def _packed(keys: LicenceKeys, n: int, change: WhitelistChange) -> dict[str, Any]:
     written = None if change.licence_key is None else written_key(change.licence_key)
+    key = None if written is None else keys.redeemed(change.external_id, written)
     return {
         "n": n,
         "external_id": change.external_id,
@@ -137,7 +138,8 @@ def _packed(keys: LicenceKeys, n: int, change: WhitelistChange) -> dict[str, Any
         "username": change.username,
         "discord_id": change.discord_id,
         "roblox_id": None if change.roblox_id is None else roblox_number(change.roblox_id),
-        "key_hash": None if written is None else keys.hash(written).hex(),
+        "key_hash": None if key is None else key.hash.hex(),
+        "key_sealed": None if key is None else key.sealed.hex(),
         "expires_at": None if change.expires_at is None else change.expires_at.isoformat(),
         "ban_reason": change.ban_reason,
         "details": change.details,

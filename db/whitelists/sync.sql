@@ -63,7 +63,7 @@ $$;
 -- Takes the changes of one side of a whitelist of the caller's, and tells what the other changed behind its cursor. Of two
 -- changes of the same user the later holds, by the clocks of those who made them; what is more than a minute
 -- ahead counts as made now. What is sent again changes nothing more. `changes` are {n, external_id, username,
--- discord_id, roblox_id, key_hash, status, expires_at, ban_reason, details, changed_at}.
+-- discord_id, roblox_id, key_hash, key_sealed, status, expires_at, ban_reason, details, changed_at}.
 create or replace function app.sync_whitelist(wanted uuid, side text, since text, changes jsonb, page_rows integer)
 returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -88,7 +88,7 @@ begin
     select left(md5(e.epoch::text || wanted::text), 16) into life from public.database_epoch e;
     seen := app.whitelist_position(since, life, system);
     for change in select * from jsonb_to_recordset(changes) as c (n integer, external_id text, username text,
-        discord_id text, roblox_id bigint, key_hash text, status text, expires_at timestamptz, ban_reason text,
+        discord_id text, roblox_id bigint, key_hash text, key_sealed text, status text, expires_at timestamptz, ban_reason text,
         details jsonb, changed_at timestamptz) order by c.n
     loop
         made_at := case when change.changed_at > clock_timestamp() + interval '1 minute' then clock_timestamp()
@@ -100,14 +100,15 @@ begin
         if outcome = 'APPLIED' then
             system.position := system.position + 1;
             insert into public.whitelist_users as u (user_id, system_id, external_id, username, discord_id, roblox_id,
-                key_hash, status, expires_at, banned_at, ban_reason, details, changed_by, position, updated_at)
+                key_hash, key_sealed, status, expires_at, banned_at, ban_reason, details, changed_by, position, updated_at)
             values (actor_id, wanted, change.external_id, change.username, change.discord_id, change.roblox_id,
-                decode(change.key_hash, 'hex'), change.status, change.expires_at,
+                decode(change.key_hash, 'hex'), decode(change.key_sealed, 'hex'), change.status, change.expires_at,
                 case when change.status = 'BANNED' then coalesce(before.banned_at, made_at) end, change.ban_reason,
                 coalesce(change.details, '{}'), side, system.position, made_at)
             on conflict (system_id, external_id) do update
             set username = excluded.username, discord_id = excluded.discord_id, roblox_id = excluded.roblox_id,
-                key_hash = coalesce(excluded.key_hash, u.key_hash), status = excluded.status,
+                key_hash = coalesce(excluded.key_hash, u.key_hash),
+                key_sealed = coalesce(excluded.key_sealed, u.key_sealed), status = excluded.status,
                 expires_at = excluded.expires_at, banned_at = excluded.banned_at, ban_reason = excluded.ban_reason,
                 details = excluded.details, changed_by = excluded.changed_by, position = excluded.position,
                 updated_at = excluded.updated_at;

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Computed,
     ForeignKey,
     Index,
-    LargeBinary,
     UniqueConstraint,
     text,
 )
@@ -25,6 +24,7 @@ from db.core.expiry import Expiry
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound, Limit, TableQuota
+from db.core.sealed import BlindIndex, Sealed
 
 METADATA_LIMIT_BYTES = 4_096
 DESCRIPTION_LIMIT_CHARACTERS = 2_000
@@ -176,8 +176,8 @@ _ANY = tuple(WhitelistUserStatus)
 class WhitelistUser(Base):
     """Somebody on a whitelist, as a bot or its owner keeps them.
 
-    `external_id` is the name that the bot gave the row, unique in its system. `key_hash` is the
-    keyed hash of a licence key that they redeemed, `changed_by` which side wrote it last.
+    `external_id` is the name that the bot gave the row, unique in its system. `key_sealed` is the
+    licence key that they redeemed, which `key_hash` finds, `changed_by` which side wrote it last.
     """
 
     __tablename__ = "whitelist_users"
@@ -189,7 +189,8 @@ class WhitelistUser(Base):
     username: Mapped[str | None]
     discord_id: Mapped[str | None]
     roblox_id: Mapped[int | None] = mapped_column(BigInteger)
-    key_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    key_sealed: Mapped[bytes | None] = mapped_column(Sealed(row="external_id"))
+    key_hash: Mapped[bytes | None] = mapped_column(BlindIndex("key_sealed"))
     status: Mapped[str] = mapped_column(server_default=WhitelistUserStatus.ACTIVE)
     expires_at: Mapped[OptionalTimestamp]
     banned_at: Mapped[OptionalTimestamp]
@@ -228,7 +229,9 @@ class WhitelistUser(Base):
         ),
     )
     large: ClassVar = {"details": METADATA_LIMIT_BYTES}
-    access = Access(read=Owner(), hidden=("key_hash", "position"), service=("SELECT", "DELETE"))
+    access = Access(
+        read=Owner(), hidden=("key_sealed", "key_hash", "position"), service=("SELECT", "DELETE")
+    )
     on_erase = Delete()
     # A guest has none.
     on_merge = KeepTheMembers()

@@ -62,8 +62,8 @@ class ChangeLog(Protocol):
     def behind_seconds(self, now: float) -> float | None: ...
 
 
-# What was asked: a key's hash, or an id at Roblox, and for which product.
-Asked = tuple[bytes | int, object]
+# What was asked: a key, or an id at Roblox, and for which product.
+Asked = tuple[str | int, object]
 
 
 @dataclass(slots=True)
@@ -114,14 +114,14 @@ class LicenceChecks:
         """Whether the licence of a key holds, on a machine that is counted."""
         licences.check_machine(machine_id)
         written = written_key(key)
-        hashed = self._keys.hash(written) if written else b""
-        asked: Asked = (hashed, product)
+        asked: Asked = (written or "", product)
         known = self._remembered(asked)
         found = known.found if known else None
         if known is None and written is not None:
             self._admit(network)
             changes = self._changes
-            found = await licences.find_licence(self._database, hashed, product)
+            hashes = self._keys.found_by(written)
+            found = await licences.find_licence(self._database, hashes, product)
             if found is not None:
                 known = self._remember(asked, found, found.licence_id, changes)
         if not isinstance(found, FoundLicence):

@@ -159,8 +159,9 @@ _RATE_HEADERS = {
         ("X-RateLimit-Reset", "When all are there again, in Unix seconds."),
     )
 }
-BY_KEY = [{"developerKey": []}]
-BY_SESSION = [{"session": []}]
+Security = list[dict[str, list[str]]]
+BY_KEY: Security = [{"developerKey": []}]
+BY_SESSION: Security = [{"session": []}]
 
 
 def _error(description: str, *, headers: bool = True) -> Schema:
@@ -194,7 +195,7 @@ def operation(
     query: Sequence[tuple[str, Schema, bool]] = (),
     body: Schema | None = None,
     body_needed: bool = True,
-    security: list[dict[str, list[str]]] = BY_KEY,
+    security: Security = BY_KEY,
     path_id: bool = False,
     takes_key: bool = False,
 ) -> Schema:

@@ -13,6 +13,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _make_tables()
+    _make_more_tables()
+    _declare_access()
+
+
+def _make_tables() -> None:
     op.create_table(
         "developer_tiers",
         sa.Column("id", sa.Text(), nullable=False),
@@ -209,6 +215,7 @@ def upgrade() -> None:
         sa.Column("seller_id", sa.Uuid(), nullable=True),
         sa.Column("owner_id", sa.Uuid(), nullable=True),
         sa.Column("sale_id", sa.Uuid(), nullable=True),
+        sa.Column("key_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("key_hash", sa.LargeBinary(), nullable=True),
         sa.Column("key_end", sa.Text(), nullable=True),
         sa.Column("source", sa.Text(), server_default="MADE", nullable=False),
@@ -450,6 +457,7 @@ def upgrade() -> None:
         sa.Column("username", sa.Text(), nullable=True),
         sa.Column("discord_id", sa.Text(), nullable=True),
         sa.Column("roblox_id", sa.BigInteger(), nullable=True),
+        sa.Column("key_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("key_hash", sa.LargeBinary(), nullable=True),
         sa.Column("status", sa.Text(), server_default="ACTIVE", nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
@@ -521,6 +529,9 @@ def upgrade() -> None:
             "system_id", "external_id", name=op.f("uq_whitelist_users_system_id_external_id")
         ),
     )
+
+
+def _make_more_tables() -> None:
     op.create_index(
         "ix_whitelist_users_discord_id", "whitelist_users", ["discord_id"], unique=False
     )
@@ -645,6 +656,9 @@ def upgrade() -> None:
     )
     op.grant("select", "licence_activations", "service")
     op.enable_row_level_security("licences")
+
+
+def _declare_access() -> None:
     op.create_policy(
         "owner_select",
         "licences",
@@ -653,7 +667,7 @@ def upgrade() -> None:
     op.create_policy("service_all", "licences", "for all to service using (true) with check (true)")
     op.grant("select", "licences", "service")
     op.grant(
-        "select (id, product_id, developer_product_id, seller_id, owner_id, sale_id, key_end, source, status, max_activations, activation_count, duration_days, expires_at, discord_id, roblox_id, redeemed_at, banned_at, ban_reason, created_at, updated_at)",
+        "select (id, product_id, developer_product_id, seller_id, owner_id, sale_id, key_sealed, key_end, source, status, max_activations, activation_count, duration_days, expires_at, discord_id, roblox_id, redeemed_at, banned_at, ban_reason, created_at, updated_at)",
         "licences",
         "authenticated",
     )
@@ -661,7 +675,7 @@ def upgrade() -> None:
         "record_event",
         "licences",
         "after insert or update",
-        "for each row execute function app.record_shared_event('licence.changed', 'id', '{key_hash,banned_from}', '{}', 'user', 'owner_id', '{}', '{}', 'user', 'seller_id', '{}', '{}')",
+        "for each row execute function app.record_shared_event('licence.changed', 'id', '{key_hash,banned_from}', '{key_sealed}', 'user', 'owner_id', '{}', '{}', 'user', 'seller_id', '{}', '{}')",
     )
     op.create_trigger(
         "lifecycle_insert",
@@ -759,7 +773,7 @@ def upgrade() -> None:
         "record_event",
         "whitelist_users",
         "after insert or update",
-        "for each row execute function app.record_event('whitelist.changed', 'system_id', '{key_hash,position}', '{}', 'user_id')",
+        "for each row execute function app.record_event('whitelist.changed', 'system_id', '{key_sealed,key_hash,position}', '{}', 'user_id')",
     )
     op.create_trigger(
         "count_insert",

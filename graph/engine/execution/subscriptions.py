@@ -347,8 +347,9 @@ class Subscriber:
         )
         async with subscription as events:
             now = await self._read(plan.now, Request(variables, None, {(plan.spec.field,): entity}))
-            is_one_row = plan.spec.entity_argument is not None and plan.spec.within is None
-            if is_one_row and None in now["rows"].values():
+            is_one = plan.spec.entity_argument is not None and plan.spec.within is None
+            if is_one and None in now["rows"].values():
+                assert plan.spec.entity_argument is not None
                 raise not_found(plan.spec.field, (plan.spec.entity_argument,))
             if after is None:
                 cursor = events.skip_seen(now["snapshot"])
