@@ -127,7 +127,7 @@ def _usage(kind: str, description: str) -> int:
 
 def _allowance_left(row: FromClause) -> ColumnElement[int]:
     allowed = operations.TIER_LIMIT.of(row.c.plan_id, _text("OBFUSCATIONS"), type_=Integer())
-    left = func.greatest(allowed - _used(row, "ALLOWANCE"), 0)
+    left = func.greatest(allowed - _used(row, "ALLOWANCE"), literal_column("0", Integer()))
     return case((allowed == literal_column("-1"), literal_column("-1", Integer())), else_=left)
 
 
