@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, Text, cast
+from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast
 
 from auth.roblox_groups import require_phrase
 from db.core.commands import call_as_actor
@@ -90,6 +90,10 @@ class DeveloperProduct(Node):
     )
     created_at: datetime = column(description="When it was made.")
     updated_at: datetime = column(description="When it last changed.")
+    entry_count: int = expression(
+        lambda row: operations.ENTRY_COUNT.of(row.c.id, type_=Integer()),
+        description="How many are on its whitelist whose time is not over.",
+    )
     entries: Connection[WhitelistEntry] = connection(
         WhitelistEntry, NEWEST_FIRST, key="product_id", description="Its whitelist, newest first."
     )

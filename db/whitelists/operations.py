@@ -47,6 +47,7 @@ _SET_ENTRY = SqlFunction[UUID](
     until="timestamptz",
 )
 _REMOVE_ENTRIES = SqlFunction[list[UUID]]("app.remove_whitelist_entries", "uuid[]", wanted="uuid[]")
+ENTRY_COUNT = SqlFunction[int]("app.entry_count", "integer", wanted_product="uuid")
 _WHITELISTED = SqlFunction[object](
     "app.whitelisted",
     "record(product_id uuid, is_proven boolean, entry_id uuid,"

@@ -113,6 +113,13 @@ begin
 end;
 $$;
 
+-- How many are on the whitelist of a product whose time is not over, as far as the caller may read.
+create or replace function app.entry_count(wanted_product uuid) returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select count(*)::integer from public.whitelist_entries e
+    where e.product_id = wanted_product and e.expires_at > now();
+$$;
+
 -- Whether somebody is on a whitelist now. `wanted_developer` restricts it to that developer's products. A product
 -- whose group nobody has proven answers so. Of no product nothing is returned.
 create or replace function app.whitelisted(
@@ -131,11 +138,11 @@ $$;
 revoke execute on function
     app.create_developer_product(text, bigint, text, text), app.prove_developer_product(uuid, text),
     app.delete_developer_product(uuid), app.set_whitelist_entry(uuid, bigint, text, timestamptz),
-    app.remove_whitelist_entries(uuid[]), app.whitelisted(uuid, bigint, uuid, bigint)
+    app.remove_whitelist_entries(uuid[]), app.entry_count(uuid), app.whitelisted(uuid, bigint, uuid, bigint)
 from public;
 grant execute on function
     app.create_developer_product(text, bigint, text, text), app.prove_developer_product(uuid, text),
     app.delete_developer_product(uuid), app.set_whitelist_entry(uuid, bigint, text, timestamptz),
-    app.remove_whitelist_entries(uuid[])
+    app.remove_whitelist_entries(uuid[]), app.entry_count(uuid)
 to authenticated;
 grant execute on function app.whitelisted(uuid, bigint, uuid, bigint) to service;

@@ -38,7 +38,7 @@ STANDING = """{ developer {
 } viewer { renewedSubscription { status planId currentPeriodEnd cancelAtPeriodEnd } }
   developerTiers { id planId obfuscationPeriod } plans { id price { amountCents currency } } }"""
 USAGE = """query($first: Int!) { developer {
-  products(first: 100) { nodes { id name robloxGroupId entries(first: 1) { totalCount } } }
+  products(first: 100) { nodes { id name robloxGroupId entryCount } }
   requests(first: $first) { nodes { requestId method endpoint statusCode createdAt } } } }"""
 CREDIT_PRODUCTS = "{ products { id credits prices { provider amountCents currency } } }"
 CHECKOUT = f"""mutation($product: ID!, $provider: String!, $key: String!) {{

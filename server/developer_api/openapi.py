@@ -243,18 +243,12 @@ _FULL_ENTRY = {
 _OPERATIONS: dict[str, dict[str, Schema]] = {
     "/v1/verify": {
         "get": operation(
-            "Whether somebody is on the whitelist of a group's product, or a licence's key holds",
+            "Whether somebody is on the whitelist of a group's product",
             _VERIFIED,
-            query=(
-                ("roblox_user_id", NUMBER, False),
-                ("roblox_group_id", NUMBER, False),
-                ("license_key", TEXT, False),
-                ("product_id", TEXT, False),
-                ("machine_id", TEXT, False),
-            ),
+            query=(("roblox_user_id", NUMBER, True), ("roblox_group_id", NUMBER, True)),
         ),
         "post": operation(
-            "The same, with the fields in the body",
+            "The same, or whether the licence of a key holds",
             _VERIFIED,
             body={"anyOf": [obj(_BY_ROBLOX), _BY_LICENCE]},
         ),

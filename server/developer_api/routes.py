@@ -25,7 +25,7 @@ def routes(services: Services, engine: Engine) -> list[Route]:
     api = DeveloperApi(services, engine)
     found = [
         Route(path, _by_method(methods), methods=ALL_METHODS)
-        for path, methods in _endpoints(api).items()
+        for path, methods in endpoints(api).items()
     ]
     document = openapi_document(services.settings.base_url)
 
@@ -39,7 +39,7 @@ def routes(services: Services, engine: Engine) -> list[Route]:
     ]
 
 
-def _endpoints(api: DeveloperApi) -> Mapping[str, Mapping[str, Endpoint]]:
+def endpoints(api: DeveloperApi) -> Mapping[str, Mapping[str, Endpoint]]:
     whitelists, standing, key, session = Whitelists(api), Standing(api), api.by_key, api.by_session
     return {
         "/v1/verify": {

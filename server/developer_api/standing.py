@@ -132,7 +132,7 @@ class Standing:
                     "id": one["id"],
                     "product_name": one["name"],
                     "roblox_group_id": int(one["robloxGroupId"]),
-                    "whitelist_count": one["entries"]["totalCount"],
+                    "whitelist_count": one["entryCount"],
                 }
                 for one in found["developer"]["products"]["nodes"]
             ],

@@ -59,6 +59,7 @@ CALLABLE = {
         "app.allowance_end(text)",
         "app.allowance_start(text)",
         "app.ban_licence(uuid,boolean,text)",
+        "app.entry_count(uuid)",
         "app.create_developer_key(text,text,text,bytea,text,jsonb)",
         "app.create_developer_product(text,bigint,text,text)",
         "app.create_licences(text,uuid,jsonb,integer,timestamp with time zone,integer,text)",

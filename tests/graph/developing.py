@@ -143,7 +143,7 @@ class DeveloperNode:
             )
         somebody = Developer(actor, self.token(actor), self)
         made = await somebody.ask(
-            "mutation { answer: createDeveloperKey(input: {name: \"Main\"}) {"
+            'mutation { answer: createDeveloperKey(input: {name: "Main"}) {'
             " secret developerKey { id } errors { code message } } }"
         )
         assert made["errors"] == [], made

@@ -135,7 +135,10 @@ async def test_5_what_is_wrong_has_the_codes_of_the_product(node: DeveloperNode)
         body = {**entry, **change}
         assert await refusal(developer, "POST", "/v1/whitelist", json=body) == (400, code), change
     malformed = {"content": b"{", "headers": {"content-type": "application/json"}}
-    assert await refusal(developer, "POST", "/v1/whitelist", **malformed) == (400, "INVALID_REQUEST")
+    assert await refusal(developer, "POST", "/v1/whitelist", **malformed) == (
+        400,
+        "INVALID_REQUEST",
+    )
     large = {"content": b" " * 70_000}
     assert (await refusal(developer, "POST", "/v1/verify", **large))[0] == 413
     assert await refusal(developer, "GET", "/v1/nothing") == (404, "NOT_FOUND")

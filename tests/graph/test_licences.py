@@ -191,9 +191,7 @@ async def test_4_a_ban_is_known_at_once_here_and_within_a_second_elsewhere(
         await other.stop()
 
 
-async def test_4_a_licence_expires_and_is_extended(
-    node: DeveloperNode, seller: Developer
-) -> None:
+async def test_4_a_licence_expires_and_is_extended(node: DeveloperNode, seller: Developer) -> None:
     product = await seller.product()
     (licence,) = await seller.licences(product, expiresAt="2199-01-01T00:00:00Z")
     await node.owner.execute(
@@ -253,9 +251,7 @@ async def test_4_whoever_is_put_on_a_whitelist_is_known_at_once(
         await asyncio.sleep(0.01)
 
 
-async def test_4_what_cannot_be_verified_is_refused(
-    node: DeveloperNode, seller: Developer
-) -> None:
+async def test_4_what_cannot_be_verified_is_refused(node: DeveloperNode, seller: Developer) -> None:
     for given, path in (
         ({}, ["input", "key"]),
         ({"key": "x", "robloxId": "5"}, ["input", "key"]),
