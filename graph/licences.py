@@ -199,7 +199,8 @@ class ExtendLicenceInput:
     )
     expires_at: datetime | None = strawberry.field(
         default=None,
-        description="Until this, in the place of `days`. Null, with no `days`: without an end.",
+        description="Until this, in the place of `days`; without either it has no end. Null is as "
+        "good as leaving it out.",
     )
 
 
@@ -212,10 +213,12 @@ class TransferLicenceInput:
         "as leaving it out.",
     )
     discord_id: str | None = strawberry.field(
-        default=None, description=f"{_DISCORD_ID} Null binds it to nobody there."
+        default=None,
+        description=f"{_DISCORD_ID} Nobody there without it. Null is as good as leaving it out.",
     )
     roblox_id: str | None = strawberry.field(
-        default=None, description=f"{_ROBLOX_ID} Null binds it to nobody there."
+        default=None,
+        description=f"{_ROBLOX_ID} Nobody there without it. Null is as good as leaving it out.",
     )
 
 

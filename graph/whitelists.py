@@ -471,7 +471,6 @@ class WhitelistsMutation:
             ErrorCode.NOT_FOUND,
             ErrorCode.PROVIDER_REFUSED,
             ErrorCode.PROVIDER_FAILED,
-            ErrorCode.PLAN_REQUIRED,
         ),
         for_api_keys=True,
         description="Prove whose group it is: write `proofPhrase` into the group's description at "

@@ -32,9 +32,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     product public.developer_products;
 begin
-    perform app.enter_developer();
     select * into product from public.developer_products p
-    where p.id = wanted and p.user_id = app.user_id() and p.proof_phrase = phrase for update;
+    where p.id = wanted and p.user_id = app.required_user_id() and p.proof_phrase = phrase for update;
     if not found then
         perform app.refuse('NOT_FOUND', 'There is no such developer product.', '{"path": ["input", "id"]}');
     end if;
