@@ -9,8 +9,10 @@ begin
     if wanted_developer_product is not null then
         select p.user_id into seller_id from public.developer_products p where p.id = wanted_developer_product;
     else
-        select p.seller_id, p.max_activations into seller_id, max_activations
-        from public.products p where p.id = wanted_product and p.licences_enabled;
+        -- Read as a document: what whoever runs the service sells has no seller, and no licences.
+        select (p.sold ->> 'seller_id')::uuid, (p.sold ->> 'max_activations')::integer into seller_id, max_activations
+        from (select to_jsonb(one) as sold from public.products one where one.id = wanted_product) p
+        where (p.sold ->> 'licences_enabled')::boolean;
     end if;
 end;
 $$;
