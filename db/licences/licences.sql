@@ -225,11 +225,11 @@ $$;
 create or replace function app.licence_of_key(
     wanted_hashes bytea[], wanted_product text, wanted_developer_product uuid,
     out licence_id uuid, out status text, out expires_at timestamptz, out activation_count integer,
-    out max_activations integer
+    out max_activations integer, out seller_id uuid
 )
 returns setof record
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select l.id, l.status, l.expires_at, l.activation_count, l.max_activations
+    select l.id, l.status, l.expires_at, l.activation_count, l.max_activations, l.seller_id
     from public.licences l
     where l.key_hash = any (wanted_hashes)
         and (wanted_product is null or l.product_id = wanted_product)

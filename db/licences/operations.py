@@ -54,7 +54,7 @@ _TRANSFER = SqlFunction[UUID](
 _FIND = SqlFunction[object](
     "app.licence_of_key",
     "table(licence_id uuid, status text, expires_at timestamp with time zone,"
-    " activation_count integer, max_activations integer)",
+    " activation_count integer, max_activations integer, seller_id uuid)",
     wanted_hashes="bytea[]",
     wanted_product="text",
     wanted_developer_product="uuid",
@@ -92,6 +92,7 @@ class FoundLicence:
     expires_at: datetime | None
     activation_count: int
     max_activations: int | None
+    seller_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

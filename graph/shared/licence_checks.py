@@ -48,6 +48,7 @@ class Checked:
     expires_at: datetime | None = None
     activations: int | None = None
     max_activations: int | None = None
+    seller_id: UUID | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -249,4 +250,6 @@ def _of_licence(found: FoundLicence) -> Checked:
         status = LicenceCheckStatus.BANNED
     elif found.expires_at is not None and found.expires_at <= datetime.now(UTC):
         status = LicenceCheckStatus.EXPIRED
-    return Checked(status, found.expires_at, found.activation_count, found.max_activations)
+    return Checked(
+        status, found.expires_at, found.activation_count, found.max_activations, found.seller_id
+    )

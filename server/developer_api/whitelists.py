@@ -57,6 +57,8 @@ class Whitelists:
             fields.optional_text("machine_id"),
             asking.network,
         )
+        if checked.seller_id not in {None, asking.actor.user_id}:
+            raise not_found("product", ("productId",))
         return RestAnswer(
             {
                 "valid": checked.is_valid,

@@ -75,6 +75,10 @@ async def test_5_a_key_answers_only_for_its_developers_products(node: DeveloperN
     not_there = (404, "NOT_FOUND")
     assert await refusal(stranger, "POST", "/v1/verify", json=asked) == not_there
     assert await refusal(stranger, "POST", "/v1/whitelist", json=foreign) == not_there
+    (licence,) = await developer.licences(product)
+    by_key = {"license_key": licence["key"], "product_id": product["id"]}
+    assert (await developer.data("POST", "/v1/verify", json=by_key))["valid"]
+    assert await refusal(stranger, "POST", "/v1/verify", json=by_key) == not_there
     params = {"product_id": product["id"]}
     assert await refusal(stranger, "GET", "/v1/whitelist", params=params) == not_there
     assert await refusal(stranger, "DELETE", f"/v1/whitelist/{entry['id']}") == not_there

@@ -82,9 +82,9 @@ def check_all(document: dict[str, Any], url: str, developer: Developer, most: in
         operation = found.ok()
         by_session = operation.path.startswith("/v1/keys")
         headers = (
-            {"authorization": f"Bearer {developer.token}"}
+            {"Authorization": f"Bearer {developer.token}"}
             if by_session
-            else {"x-api-key": developer.key}
+            else {"X-API-Key": developer.key}
         )
 
         check = checking(url, headers)
