@@ -65,7 +65,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownDeveloperKey:
     key: operations.FoundDeveloperKey
     until: float
 
@@ -91,7 +91,7 @@ class DeveloperKeys:
         self._revoked = tokens.revoked
         self._derivation_key = settings.secret("refresh-token-key").encode()
         self._clock = clock
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._known: OrderedDict[bytes, _KnownDeveloperKey] = OrderedDict()
         self._unknown = rates.limit("unknown_developer_keys", UNKNOWN_PER_MINUTE, 60.0)
         self._shared_rates = rates
         # By what is allowed in a minute: one for each tier.
@@ -169,7 +169,7 @@ class DeveloperKeys:
             self._rates[allowed] = limit
         return limit
 
-    async def _look_up(self, text: str, hashed: bytes, network: str) -> _Known:
+    async def _look_up(self, text: str, hashed: bytes, network: str) -> _KnownDeveloperKey:
         if _SHAPE.fullmatch(text) is None:
             raise _not_valid()
         if wait := self._unknown.wait(network):
@@ -182,7 +182,7 @@ class DeveloperKeys:
             self._known.pop(hashed, None)
             self._unknown.use(network)
             raise _not_valid()
-        known = _Known(found, self._clock() + KNOWN_SECONDS)
+        known = _KnownDeveloperKey(found, self._clock() + KNOWN_SECONDS)
         self._known[hashed] = known
         self._known.move_to_end(hashed)
         if len(self._known) > REMEMBERED_KEYS:

@@ -15,7 +15,7 @@ from db.core.retries import retried
 from db.core.row_ids import new_row_id
 from db.licences import operations, tables
 from db.licences.keys import LicenceKeys, written_key
-from db.licences.operations import Batch, LicensedProduct
+from db.licences.operations import LicenceBatch, LicensedProduct
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
@@ -275,7 +275,7 @@ async def create_licences(context: Context, input: CreateLicencesInput) -> Paylo
     assert actor.user_id is not None
     problems = Problems()
     product = _product(problems, input.product_id)
-    batch = Batch(input.count, input.max_activations, input.expires_at, input.duration_days)
+    batch = LicenceBatch(input.count, input.max_activations, input.expires_at, input.duration_days)
     operations.check_batch(problems, batch, input.idempotency_key)
     keys = context.services.of(LicenceKeys.of)
     made = keys.made_for(actor.user_id, input.idempotency_key, input.count)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from db.licences.tables import Licence
-from db.vault.sealing import Vault
+from db.vault.sealing import HasSettings, Vault
 from db.whitelists.tables import WhitelistUser
 from settings import Settings
 
@@ -17,13 +17,6 @@ ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 GROUPS, GROUP_CHARACTERS = 4, 4
 CHARACTERS = GROUPS * GROUP_CHARACTERS
 _BITS = 5
-
-
-class HasSettings(Protocol):
-    """What the keys of a process are made of."""
-
-    @property
-    def settings(self) -> Settings: ...
 
 
 def written_key(key: str) -> str | None:

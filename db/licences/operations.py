@@ -96,7 +96,7 @@ class FoundLicence:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class LicenceBatch:
     """How many licences of a product are made, and what they allow."""
 
     count: int
@@ -105,7 +105,7 @@ class Batch:
     duration_days: int | None
 
 
-def check_batch(problems: Problems, batch: Batch, idempotency_key: str) -> None:
+def check_batch(problems: Problems, batch: LicenceBatch, idempotency_key: str) -> None:
     """Refuses a batch that cannot be made; all that is wrong is told at once."""
     problems.add(
         problems_of_batch(
@@ -122,7 +122,7 @@ def check_batch(problems: Problems, batch: Batch, idempotency_key: str) -> None:
 
 def create_licences(
     product: LicensedProduct,
-    batch: Batch,
+    batch: LicenceBatch,
     keys: Mapping[UUID, SealedKey],
     idempotency_key: str,
 ) -> FunctionCall[list[UUID]]:

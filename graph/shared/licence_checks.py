@@ -68,7 +68,7 @@ Asked = tuple[str | int, object]
 
 
 @dataclass(slots=True)
-class _Known:
+class _KnownAnswer:
     found: FoundLicence | FoundEntry
     entity: UUID
     until: float
@@ -94,7 +94,7 @@ class LicenceChecks:
         self._clock = clock
         self._log: ChangeLog | None = None
         self._is_listening = False
-        self._known: OrderedDict[Asked, _Known] = OrderedDict()
+        self._known: OrderedDict[Asked, _KnownAnswer] = OrderedDict()
         self._by_entity: dict[UUID, set[Asked]] = {}
         # How many changes were told of: what was read during one may be old.
         self._changes = 0
@@ -187,7 +187,7 @@ class LicenceChecks:
         return len(self._known)
 
     async def _on_machine(
-        self, found: FoundLicence, known: _Known | None, machine: bytes, answer: Checked
+        self, found: FoundLicence, known: _KnownAnswer | None, machine: bytes, answer: Checked
     ) -> Checked:
         if known is not None and machine in known.machines:
             return answer
@@ -207,7 +207,7 @@ class LicenceChecks:
                 math.ceil(seconds),
             )
 
-    def _remembered(self, asked: Asked) -> _Known | None:
+    def _remembered(self, asked: Asked) -> _KnownAnswer | None:
         known = self._known.get(asked)
         if known is None or self._log is None:
             return None
@@ -219,7 +219,7 @@ class LicenceChecks:
 
     def _remember(
         self, asked: Asked, found: FoundLicence | FoundEntry, entity: UUID, changes: int
-    ) -> _Known | None:
+    ) -> _KnownAnswer | None:
         """Keeps an answer, unless something has changed since it was read."""
         if self._log is None:
             return None
@@ -231,7 +231,7 @@ class LicenceChecks:
             return None
         if changes != self._changes:
             return None
-        known = _Known(found, entity, self._clock() + KNOWN_SECONDS)
+        known = _KnownAnswer(found, entity, self._clock() + KNOWN_SECONDS)
         self._known[asked] = known
         self._known.move_to_end(asked)
         self._by_entity.setdefault(entity, set()).add(asked)

@@ -39,7 +39,7 @@ log = structlog.get_logger("tallygraph.developer_api")
 
 
 @dataclass(slots=True)
-class Asking:
+class DeveloperRequest:
     """One request: who asks, and what is left of their key's minute."""
 
     request: Request
@@ -61,7 +61,7 @@ class Asking:
         }
 
 
-Handler = Callable[[Asking], Awaitable[RestAnswer]]
+Handler = Callable[[DeveloperRequest], Awaitable[RestAnswer]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -83,10 +83,12 @@ class DeveloperApi:
         return self._endpoint(route, handler, self._take_session)
 
     def _endpoint(
-        self, route: str, handler: Handler, identify: Callable[[Asking], Awaitable[None]]
+        self, route: str, handler: Handler, identify: Callable[[DeveloperRequest], Awaitable[None]]
     ) -> Endpoint:
         async def answer(request: Request) -> Response:
-            asking = Asking(request, new_request_id(), network_of(client_address(request.scope)))
+            asking = DeveloperRequest(
+                request, new_request_id(), network_of(client_address(request.scope))
+            )
             try:
                 await identify(asking)
                 response = enveloped(await handler(asking), asking.request_id, asking.headers)
@@ -102,14 +104,14 @@ class DeveloperApi:
         return answer
 
     @staticmethod
-    def _refusal(error: Exception, asking: Asking) -> RestRefusal:
+    def _refusal(error: Exception, asking: DeveloperRequest) -> RestRefusal:
         known = domain_error(error)
         if known is not None and known.code is not ErrorCode.INTERNAL:
             return refusal_of(known)
         log.exception("developer_api.failed", request_id=asking.request_id)
         return RestRefusal(*INTERNAL, "Something went wrong here; it has been logged.")
 
-    def _note(self, asking: Asking, route: str, status: int) -> None:
+    def _note(self, asking: DeveloperRequest, route: str, status: int) -> None:
         method = asking.request.method
         log.info(
             "developer_api.request",
@@ -132,7 +134,7 @@ class DeveloperApi:
                 )
             )
 
-    async def _take_key(self, asking: Asking) -> None:
+    async def _take_key(self, asking: DeveloperRequest) -> None:
         headers = asking.request.headers
         text = headers.get("x-api-key") or cut_bearer_token(headers.get("authorization")) or ""
         asking.key = key = await self._keys.verify(text, asking.network)
@@ -143,14 +145,14 @@ class DeveloperApi:
             asking.rate = self._keys.rate(key)
             raise
 
-    async def _take_session(self, asking: Asking) -> None:
+    async def _take_session(self, asking: DeveloperRequest) -> None:
         token = cut_bearer_token(asking.request.headers.get("authorization"))
         if token is None or token.startswith(DEVELOPER_KEY_START):
             raise sign_in_first()
         asking.actor = self.services.tokens.verify(token)
 
     async def ask(
-        self, asking: Asking, document: str, variables: Mapping[str, Any] | None = None
+        self, asking: DeveloperRequest, document: str, variables: Mapping[str, Any] | None = None
     ) -> Any:
         """What a document answers to who asks; its refusals are raised.
 

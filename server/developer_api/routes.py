@@ -12,7 +12,7 @@ from graph.engine.execution.engine import Engine
 from server.developer_api.answers import RestRefusal, new_request_id, refused
 from server.developer_api.asking import DeveloperApi, Endpoint
 from server.developer_api.openapi import openapi_document
-from server.developer_api.standing import Standing
+from server.developer_api.standing import DeveloperStanding
 from server.developer_api.whitelists import Whitelists
 from server.services import Services
 
@@ -40,7 +40,12 @@ def routes(services: Services, engine: Engine) -> list[Route]:
 
 
 def endpoints(api: DeveloperApi) -> Mapping[str, Mapping[str, Endpoint]]:
-    whitelists, standing, key, session = Whitelists(api), Standing(api), api.by_key, api.by_session
+    whitelists, standing, key, session = (
+        Whitelists(api),
+        DeveloperStanding(api),
+        api.by_key,
+        api.by_session,
+    )
     return {
         "/v1/verify": {
             "GET": key("/v1/verify", whitelists.verify),

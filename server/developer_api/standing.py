@@ -8,7 +8,7 @@ from typing import Any
 from payments.inbox import inbox_of
 from server.developer_api import documents
 from server.developer_api.answers import RestAnswer, RestRefusal
-from server.developer_api.asking import Asking, DeveloperApi
+from server.developer_api.asking import DeveloperApi, DeveloperRequest
 from server.developer_api.reading import body_of, invalid, query_of
 
 HISTORY_LIMIT = 100
@@ -17,18 +17,18 @@ PROVIDERS = ("stripe", "paypal", "paymob", "sandbox")
 IDEMPOTENCY_HEADER = "idempotency-key"
 
 
-class Standing:
+class DeveloperStanding:
     """The handlers of what a developer has, uses and pays."""
 
     def __init__(self, api: DeveloperApi) -> None:
         self._api = api
 
-    async def list_keys(self, asking: Asking) -> RestAnswer:
+    async def list_keys(self, asking: DeveloperRequest) -> RestAnswer:
         """The keys, without their secrets."""
         found = (await self._api.ask(asking, documents.KEYS))["developer"]["keys"]["nodes"]
         return RestAnswer({"keys": [_key(one) for one in found]})
 
-    async def create_key(self, asking: Asking) -> RestAnswer:
+    async def create_key(self, asking: DeveloperRequest) -> RestAnswer:
         """Makes a key, whose secret is shown this once."""
         body = await body_of(asking.request, needed=False)
         name = body.optional_text("name") or "Default"
@@ -41,19 +41,19 @@ class Standing:
             raise RestRefusal("DUPLICATE_NAME", 409, refusal.message, "name") from None
         return RestAnswer({**_key(payload["developerKey"]), "api_key": payload["secret"]}, 201)
 
-    async def revoke_key(self, asking: Asking) -> RestAnswer:
+    async def revoke_key(self, asking: DeveloperRequest) -> RestAnswer:
         """Ends a key."""
         variables = {"id": asking.request.path_params["id"]}
         await self._api.ask(asking, documents.REVOKE_KEY, variables)
         return RestAnswer(status=204)
 
-    async def credits(self, asking: Asking) -> RestAnswer:
+    async def credits(self, asking: DeveloperRequest) -> RestAnswer:
         """How many credits there are, and what they cost."""
         developer = (await self._api.ask(asking, documents.STANDING))["developer"]
         packs = await self._packs(asking)
         return RestAnswer({"credits": developer["obfuscation"]["credits"], "packs": packs})
 
-    async def buy_credits(self, asking: Asking) -> RestAnswer:
+    async def buy_credits(self, asking: DeveloperRequest) -> RestAnswer:
         """A page on which credits are paid."""
         body = await body_of(asking.request)
         quantity = int(body.number("quantity"))
@@ -79,7 +79,7 @@ class Standing:
             }
         )
 
-    async def _packs(self, asking: Asking) -> list[dict[str, Any]]:
+    async def _packs(self, asking: DeveloperRequest) -> list[dict[str, Any]]:
         """The packs of credits that can be paid here, smallest first."""
         providers = self._api.services.of(inbox_of).providers
         products = (await self._api.ask(asking, documents.CREDIT_PRODUCTS))["products"]
@@ -100,23 +100,23 @@ class Standing:
                 )
         return sorted(packs, key=lambda pack: (pack["quantity"], pack["id"]))
 
-    async def subscription(self, asking: Asking) -> RestAnswer:
+    async def subscription(self, asking: DeveloperRequest) -> RestAnswer:
         """The tier, what it allows, and until when it is paid."""
         return RestAnswer(_standing(await self._api.ask(asking, documents.STANDING)))
 
-    async def subscribe(self, asking: Asking) -> RestAnswer:
+    async def subscribe(self, asking: DeveloperRequest) -> RestAnswer:
         """A page on which a tier is paid."""
         body = await body_of(asking.request)
         variables = {"plan": body.text("tier"), "key": _idempotency_key(asking)}
         payload = await self._api.ask(asking, documents.SUBSCRIBE, variables)
         return RestAnswer({"checkout_url": payload["checkoutUrl"]})
 
-    async def cancel(self, asking: Asking) -> RestAnswer:
+    async def cancel(self, asking: DeveloperRequest) -> RestAnswer:
         """Ends the subscription at once."""
         await self._api.ask(asking, documents.CANCEL)
         return RestAnswer({"cancelled": True})
 
-    async def usage(self, asking: Asking) -> RestAnswer:
+    async def usage(self, asking: DeveloperRequest) -> RestAnswer:
         """What is used of the tier; with `history=true`, what keys asked for."""
         query = query_of(asking.request)
         with_history = query.optional_text("history") == "true"
@@ -150,7 +150,7 @@ class Standing:
             ]
         return RestAnswer(told)
 
-    async def record_obfuscation(self, asking: Asking) -> RestAnswer:
+    async def record_obfuscation(self, asking: DeveloperRequest) -> RestAnswer:
         """Counts an obfuscation that has succeeded."""
         await body_of(asking.request, needed=False)
         key = _idempotency_key(asking)
@@ -168,7 +168,7 @@ class Standing:
         )
 
 
-def _idempotency_key(asking: Asking) -> str:
+def _idempotency_key(asking: DeveloperRequest) -> str:
     """The header of the request; without one, every request is a new one."""
     given = asking.request.headers.get(IDEMPOTENCY_HEADER)
     return given or f"v1:{secrets.token_hex(16)}"

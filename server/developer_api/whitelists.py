@@ -12,7 +12,7 @@ from graph.shared.relay import slug_from_global_id, split_global_id, uuid_from_g
 from graph.shared.scalars import format_date_time
 from server.developer_api import documents
 from server.developer_api.answers import RestAnswer, RestRefusal
-from server.developer_api.asking import Asking, DeveloperApi
+from server.developer_api.asking import DeveloperApi, DeveloperRequest
 from server.developer_api.reading import Fields, body_of, query_of
 
 PAGE_LIMIT = 100
@@ -27,7 +27,7 @@ class Whitelists:
         self._api = api
         self._checks = api.services.of(LicenceChecks.of)
 
-    async def verify(self, asking: Asking) -> RestAnswer:
+    async def verify(self, asking: DeveloperRequest) -> RestAnswer:
         """Whether somebody may use a product of the developer's: by Roblox id, or by a key."""
         is_get = asking.request.method == "GET"
         fields = query_of(asking.request) if is_get else await body_of(asking.request)
@@ -43,7 +43,7 @@ class Whitelists:
             told["expiry_date"] = format_date_time(checked.expires_at)
         return RestAnswer(told)
 
-    async def _verify_key(self, asking: Asking, fields: Fields) -> RestAnswer:
+    async def _verify_key(self, asking: DeveloperRequest, fields: Fields) -> RestAnswer:
         given = fields.text("product_id")
         if split_global_id(given)[0] == "developerProduct":
             product = LicensedProduct(
@@ -70,7 +70,7 @@ class Whitelists:
             }
         )
 
-    async def list_entries(self, asking: Asking) -> RestAnswer:
+    async def list_entries(self, asking: DeveloperRequest) -> RestAnswer:
         """A page of a product's whitelist."""
         query = query_of(asking.request)
         given = query.text("product_id")
@@ -108,7 +108,7 @@ class Whitelists:
             }
         )
 
-    async def set_entry(self, asking: Asking) -> RestAnswer:
+    async def set_entry(self, asking: DeveloperRequest) -> RestAnswer:
         """Puts somebody on a whitelist, or changes until when."""
         body = await body_of(asking.request)
         payload = await self._api.ask(
@@ -134,14 +134,14 @@ class Whitelists:
             201,
         )
 
-    async def remove_entries(self, asking: Asking) -> RestAnswer:
+    async def remove_entries(self, asking: DeveloperRequest) -> RestAnswer:
         """Takes several off whitelists."""
         body = await body_of(asking.request)
         ids = body.texts("whitelist_ids", MOST_REMOVED)
         payload = await self._api.ask(asking, documents.REMOVE_ENTRIES, {"ids": ids})
         return RestAnswer({"removed": len(payload["removedIds"]), "failed": payload["failedIds"]})
 
-    async def remove_entry(self, asking: Asking) -> RestAnswer:
+    async def remove_entry(self, asking: DeveloperRequest) -> RestAnswer:
         """Takes one off a whitelist."""
         ids = [asking.request.path_params["id"]]
         payload = await self._api.ask(asking, documents.REMOVE_ENTRIES, {"ids": ids})
@@ -149,13 +149,13 @@ class Whitelists:
             raise not_found("whitelist entry")
         return RestAnswer(status=204)
 
-    async def list_products(self, asking: Asking) -> RestAnswer:
+    async def list_products(self, asking: DeveloperRequest) -> RestAnswer:
         """The developer's products."""
         found = (await self._api.ask(asking, documents.PRODUCTS))["developer"]["products"]
         products = [_product(one) for one in found["nodes"]]
         return RestAnswer({"products": products, "total": found["totalCount"]})
 
-    async def create_product(self, asking: Asking) -> RestAnswer:
+    async def create_product(self, asking: DeveloperRequest) -> RestAnswer:
         """Makes a product of a group."""
         body = await body_of(asking.request)
         variables = {
@@ -171,7 +171,7 @@ class Whitelists:
             raise RestRefusal("DUPLICATE_GROUP", 409, refusal.message, "roblox_group_id") from None
         return RestAnswer(_product(payload["developerProduct"]), 201)
 
-    async def get_product(self, asking: Asking) -> RestAnswer:
+    async def get_product(self, asking: DeveloperRequest) -> RestAnswer:
         """One product."""
         variables = {"id": asking.request.path_params["id"]}
         found = (await self._api.ask(asking, documents.PRODUCT, variables))["developerProduct"]
@@ -179,13 +179,13 @@ class Whitelists:
             raise not_found("developer product")
         return RestAnswer(_product(found))
 
-    async def prove_product(self, asking: Asking) -> RestAnswer:
+    async def prove_product(self, asking: DeveloperRequest) -> RestAnswer:
         """Proves whose group a product is of."""
         variables = {"id": asking.request.path_params["id"]}
         payload = await self._api.ask(asking, documents.PROVE_PRODUCT, variables)
         return RestAnswer(_product(payload["developerProduct"]))
 
-    async def delete_product(self, asking: Asking) -> RestAnswer:
+    async def delete_product(self, asking: DeveloperRequest) -> RestAnswer:
         """Deletes a product."""
         variables = {"id": asking.request.path_params["id"]}
         await self._api.ask(asking, documents.DELETE_PRODUCT, variables)
