@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -15,6 +16,7 @@ HISTORY_LIMIT = 100
 # In which order a provider is chosen for who names none.
 PROVIDERS = ("stripe", "paypal", "paymob", "sandbox")
 IDEMPOTENCY_HEADER = "idempotency-key"
+_KEY_SHAPE = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
 class DeveloperStanding:
@@ -32,7 +34,7 @@ class DeveloperStanding:
         """Makes a key, whose secret is shown this once."""
         body = await body_of(asking.request, needed=False)
         name = body.optional_text("name") or "Default"
-        variables = {"name": name, "key": asking.request.headers.get(IDEMPOTENCY_HEADER)}
+        variables = {"name": name, "key": _given_key(asking)}
         try:
             payload = await self._api.ask(asking, documents.CREATE_KEY, variables)
         except RestRefusal as refusal:
@@ -168,9 +170,17 @@ class DeveloperStanding:
         )
 
 
+def _given_key(asking: DeveloperRequest) -> str | None:
+    """The idempotency key of a request, if it has one."""
+    given = asking.request.headers.get(IDEMPOTENCY_HEADER)
+    if given is not None and _KEY_SHAPE.fullmatch(given) is None:
+        raise invalid("Idempotency-Key", "must have 1 to 255 characters that can be seen, of ASCII")
+    return given
+
+
 def _idempotency_key(asking: DeveloperRequest) -> str:
     """The header of the request; without one, every request is a new one."""
-    given = asking.request.headers.get(IDEMPOTENCY_HEADER)
+    given = _given_key(asking)
     return given or f"v1:{secrets.token_hex(16)}"
 
 
