@@ -133,6 +133,9 @@ class Settings(HasSecrets, BaseSettings):
     vonage_answer_url: OptionalWebUrl = ""
     vonage_api_url: WebUrl = "https://api.nexmo.com"
     vonage_usd_per_eur: Annotated[float, Field(gt=0, le=100)] = 1.0
+    # Where groups are looked at, whose ownership developers prove.
+    roblox_api_url: WebUrl = "https://groups.roblox.com"
+
     telephony_seed: str = "tallygraph"
     telephony_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
 

@@ -12,11 +12,13 @@ from uuid import UUID
 import structlog
 
 from auth.api_keys import ApiKeys
+from auth.developer_keys import DeveloperKeys
 from auth.services import AccountServices
 from db.accounts.own_sessions import note_sessions
 from db.api_keys.operations import note_keys
 from db.core.actor import SERVICE
 from db.core.pool import Database, Transaction
+from db.developers.operations import note_developer_keys
 
 LOOK_EVERY_SECONDS = 5.0
 # Of one session or key. A session's is also written when it is refreshed.
@@ -71,6 +73,7 @@ class LastSeen:
             services.database,
             Sightings(services.tokens.take_seen, note_sessions, SESSION_SECONDS),
             Sightings(services.of(ApiKeys.of).take_seen, note_keys, KEY_SECONDS),
+            Sightings(services.of(DeveloperKeys.of).take_seen, note_developer_keys, KEY_SECONDS),
         )
 
     def start(self) -> None:

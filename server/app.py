@@ -50,12 +50,16 @@ from graph.live.source import LiveOperations
 from graph.live.transport import GraphQLWebSocket
 from graph.schema import build_schema
 from graph.shared.answer_memory import AnswerMemory
+from graph.shared.licence_checks import LicenceChecks
 from graph.shared.switches import SwitchWatch
 from graph.shared.traffic import Traffic
 from graph.uploads import links
 from server import catalog_pictures, files, sign_in_routes, telephony, webhooks
 from server.admin import routes as admin_pages
 from server.connections import ConnectionShares
+from server.developer_api.request_log import RequestLog
+from server.developer_api.routes import PREFIX as DEVELOPER_PREFIX
+from server.developer_api.routes import routes as developer_routes
 from server.event_streams import EventStreams, wants_stream
 from server.http import GraphQLHttp
 from server.metrics import MetricsPage, ProcessMetrics
@@ -124,12 +128,14 @@ class Server:
         database = self.services.database
         await database.at_start(self._publish_limits)
         await self.services.hub.start()
+        self.services.of(LicenceChecks.of).follow(self.services.hub)
         await self._access.start()
         await database.at_start(self.services.revocations.start)
         await self._rate_reports.start()
         self._operation_counts.start()
         await self.services.of(SwitchWatch.of).start()
         self.services.of(LastSeen.of).start()
+        self.services.of(RequestLog.of).start()
         self.services.of(ForeignTokens.of).start()
         await self.process_group.start(self.process_metrics.tell)
 
@@ -145,6 +151,7 @@ class Server:
         await self._operation_counts.stop()
         await self._rate_reports.stop()
         await self.services.of(ForeignTokens.of).stop()
+        await self.services.of(RequestLog.of).stop()
         await self.services.of(LastSeen.of).stop()
         await self.services.of(SwitchWatch.of).stop()
         await self.services.revocations.stop()
@@ -213,6 +220,7 @@ class Server:
                 *sign_in_routes.routes(self.services),
                 *webhooks.routes(self.services),
                 *telephony.routes(self.services),
+                *developer_routes(self.services, self.engine),
             ]
         )
         pages.state.files = files.Files(
@@ -314,11 +322,28 @@ def with_cors(app: Asgi, settings: Settings) -> Asgi:
         expose_headers=["x-request-id", "ratelimit", "ratelimit-policy", "retry-after"],
         max_age=600,
     )
+    # No cookie leads to anything there, so any page may ask with a key that it has.
+    developers = CORSMiddleware(
+        app,
+        allow_origins=["*"],
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["authorization", "content-type", "x-api-key", "idempotency-key"],
+        expose_headers=[
+            "x-request-id",
+            "x-ratelimit-limit",
+            "x-ratelimit-remaining",
+            "x-ratelimit-reset",
+            "retry-after",
+        ],
+        max_age=600,
+    )
 
     def only_for_pages(scope: MutableMapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
         # Apps and servers send no Origin; they need not pay for what protects browsers.
         for name, _ in scope["headers"]:
             if name == b"origin":
+                if scope["path"].startswith(DEVELOPER_PREFIX):
+                    return developers(scope, receive, send)
                 return guarded(scope, receive, send)
         return app(scope, receive, send)
 

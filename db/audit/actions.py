@@ -70,6 +70,8 @@ class AuditAction(State):
     CREATE_API_KEY = "create_api_key", "An API key was made."
     ROTATE_API_KEY = "rotate_api_key", "An API key was given a new secret."
     REVOKE_API_KEY = "revoke_api_key", "An API key was ended."
+    CREATE_DEVELOPER_KEY = "create_developer_key", "A developer's key was made."
+    REVOKE_DEVELOPER_KEY = "revoke_developer_key", "A developer's key was ended."
     API_KEY_USED = "api_key_used", "An API key was used for the first time in a day."
 
     ACCOUNT_LOCKED = "account_locked", "The account was locked, and all its sessions ended."

@@ -283,6 +283,7 @@ def mutation(
     for_api_keys: bool = False,
     for_organization_keys: bool = False,
     while_read_only: bool = False,
+    unmetered: bool = False,
     description: str,
 ) -> Any:
     """A root mutation field with one `input`; `operation(context, input)` does the work.
@@ -294,7 +295,8 @@ def mutation(
     refused before the operation begins, with codes that need not be among the `errors`. An API key
     with the scope WRITE may send what is `for_api_keys`, an organization's what is
     `for_organization_keys`: never what is about accounts and who gets into them. What works
-    `while_read_only` is refused to nobody then.
+    `while_read_only` is refused to nobody then. What is `unmetered` is no change and is not counted
+    as one; how often it may be asked, its operation says.
     """
     demands |= STRONG_SIGN_IN if for_admins else NOTHING_MORE
 
@@ -324,6 +326,7 @@ def mutation(
         for_api_keys,
         for_organization_keys,
         while_read_only,
+        unmetered,
     )
     return _field(spec, description, resolver=resolver)
 
@@ -366,6 +369,18 @@ def live_growth(
     """
     argument = to_camel_case(next(name for name in watch.__annotations__ if name != "self"))
     spec = Live(topic, field, "row", entity_argument=argument, growth=growth)
+    return strawberry.subscription(resolver=watch, description=description, metadata={SPEC: spec})
+
+
+def live_within(
+    topic: str, field: str, prefix: str, *, watch: Callable[..., Any], description: str
+) -> Any:
+    """The same for the rows of one parent, behind a null item.
+
+    `watch` declares the arguments, of which the first is the parent's global id, with `prefix`.
+    """
+    argument = to_camel_case(next(name for name in watch.__annotations__ if name != "self"))
+    spec = Live(topic, field, "nothing", entity_argument=argument, within=prefix)
     return strawberry.subscription(resolver=watch, description=description, metadata={SPEC: spec})
 
 

@@ -198,8 +198,9 @@ class Mutate:
     what a client renews its session with, or begins one: sent with an expired, revoked or malformed
     token, it runs as if there were none. `demands` is how the actor must have signed in. Only one
     `for_api_keys` may be sent with a user's key, only one `for_organization_keys` with an
-    organization's. One that works `while_read_only` is run for
-    everybody in maintenance: what leads into an account and out of it.
+    organization's. One that works `while_read_only` is run for everybody in maintenance: what leads
+    into an account and out of it. One that is `unmetered` does not count as a change: it asks for
+    something, and bounds by itself how often.
     """
 
     operation: Callable[..., Awaitable[Any]]
@@ -210,6 +211,7 @@ class Mutate:
     for_api_keys: bool = False
     for_organization_keys: bool = False
     while_read_only: bool = False
+    unmetered: bool = False
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,8 @@ class Live:
     without one, such events are not shown. `kind` is its field for what has happened to the row.
     With `only_new`, nothing but new rows are shown. Where several tables share the topic, `joint`
     are the fields for the rows of each, and `field` is the first of them. `growth` is of a row that
-    grows piece by piece.
+    grows piece by piece. `within` is the prefix of the type that the argument names, where that is
+    what the rows are of and not a row itself: events name it as their entity.
     """
 
     topic: str
@@ -245,6 +248,7 @@ class Live:
     only_new: bool = False
     joint: tuple[str, ...] = ()
     growth: Growth | None = None
+    within: str | None = None
 
 
 Spec = (

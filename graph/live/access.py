@@ -42,6 +42,7 @@ def private_by_topic(metadata: MetaData) -> dict[str, Table]:
         if (watch := table.info.get("watch")) is not None
         and any(audience.kind != "everybody" for audience in audiences(table))
         and "id" in table.c
+        and watch.entity == "id"
     }
 
 

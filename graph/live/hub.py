@@ -84,6 +84,8 @@ class EventHub:
         self._is_reading = False
         self._subscriptions: dict[str, ByUser] = defaultdict(dict)
         self._of_one_row: set[EventSubscription] = set()
+        # Who keeps something in memory that a change makes old, by topic.
+        self._listeners: dict[str, list[Callable[[str | None], None]]] = defaultdict(list)
 
     async def start(self) -> None:
         """Begin reading; a database that is away is waited for in the background."""
@@ -107,6 +109,15 @@ class EventHub:
         """This process has committed an event: read it here, and tell the other processes."""
         self._woken.set()
         self._bus.publish()
+
+    def listen(self, topic: str, listener: Callable[[str | None], None]) -> None:
+        """Call `listener` with the entity of each event of a topic, whoever it is for.
+
+        With None it is told that events may have been missed. From the first listener on, the log
+        is read whether or not anybody subscribes.
+        """
+        self._listeners[topic].append(listener)
+        self._wanted.set()
 
     def subscribe(
         self,
@@ -168,7 +179,7 @@ class EventHub:
         self._of_one_row.discard(subscription)
         if not found:
             by_user.pop(wanted.user_id, None)
-        if not any(self._subscriptions.values()):
+        if not self._is_wanted():
             self._wanted.clear()
 
     def subscriptions(self) -> list[EventSubscription]:
@@ -206,7 +217,7 @@ class EventHub:
             if batch.full:
                 await asyncio.sleep(0)
                 continue
-            if not any(self._subscriptions.values()):
+            if not self._is_wanted():
                 # Nobody would see what a wake-up tells of; the heartbeat keeps the position near.
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wanted.wait(), self._heartbeat_seconds)
@@ -239,9 +250,11 @@ class EventHub:
         topics = [topic for topic, by_user in self._subscriptions.items() if by_user]
         groups = self._topics.groups_of(topics)
         self.members.keep(groups)
-        batch = await self._log.after(self.position, topics, BATCH_ROWS if topics else 0, groups)
+        rows = BATCH_ROWS if topics or self._listeners else 0
+        batch = await self._log.after(self.position, topics, rows, groups)
         if self._is_another_history(batch.head):
             self._begin_at(batch.head)
+            self._tell_all_listeners()
             self._end_all(expired_cursor())
             return Batch(batch.head, [], full=True)
         self._head = batch.head
@@ -250,13 +263,21 @@ class EventHub:
                 batch.regrouped, groups_watched(batch.rows, self._subscriptions)
             )
         self._note_progress(batch)
-        if not topics:
+        if not rows:
             return self._pass_over(batch)
         return batch if self._deliver(batch) else replace(batch, full=True)
 
+    def _is_wanted(self) -> bool:
+        return bool(self._listeners) or any(self._subscriptions.values())
+
+    def _tell_all_listeners(self) -> None:
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener(None)
+
     def _pass_over(self, batch: Batch) -> Batch:
         """Goes on behind what nobody watched, without its rows; who came meanwhile wants them."""
-        if any(self._subscriptions.values()):
+        if self._is_wanted():
             return replace(batch, full=True)
         self.position = max(self.position, _settled(batch.head))
         return batch
@@ -295,6 +316,8 @@ class EventHub:
         for row in batch.rows:
             xid, event_id, topic, _, user_id, entity_id, snapshot, audiences = row
             by_user = watched.get(topic)
+            for listener in self._listeners.get(topic, ()):
+                listener(entity_id)
             if not by_user:
                 self.position = (xid, event_id)
                 continue

@@ -115,14 +115,12 @@ class OnboardingRequiredError(UserError):
     )
 
 
-@strawberry.type(
-    name="PlanLimitReached", description="The organization's plan allows no more of this."
-)
+@strawberry.type(name="PlanLimitReached", description="The plan allows no more of this.")
 class PlanLimitReachedError(UserError):
     """A UserError that says what is used, and what to upgrade to."""
 
     limit: int = strawberry.field(description="What the plan allows.")
-    used: int = strawberry.field(description="What the organization has.")
+    used: int = strawberry.field(description="What there is of it.")
     plan_id: strawberry.ID | None = strawberry.field(
         description="The global id of the lowest plan with room; null when none has."
     )
@@ -256,7 +254,9 @@ def user_error(error: DomainError) -> UserError:
             next_step=OnboardingStep[error.next_step],
         )
     if isinstance(error, PlanLimitReached):
-        better = strawberry.ID(f"organizationPlan_{error.plan_id}") if error.plan_id else None
+        # Tiers of developers are plans of users.
+        prefix = "plan" if error.kind == "WHITELIST" else "organizationPlan"
+        better = strawberry.ID(f"{prefix}_{error.plan_id}") if error.plan_id else None
         return PlanLimitReachedError(
             code=error.code,
             message=error.message,

@@ -117,6 +117,22 @@ def watch_entity_arguments(
     raise AssertionError("the engine streams")  # pragma: no cover
 
 
+def watch_whitelist_arguments(
+    self: Any,
+    system_id: Annotated[
+        strawberry.ID, strawberry.argument(description="The whitelist's global id.")
+    ],
+    after: Annotated[
+        Cursor | None,
+        strawberry.argument(
+            description="Continue behind this cursor; CURSOR_EXPIRED after 7 days."
+        ),
+    ] = None,
+) -> AsyncIterator[Any]:
+    """The arguments of a subscription to the rows of one parent; the engine itself streams."""
+    raise AssertionError("the engine streams")  # pragma: no cover
+
+
 def split_global_id(value: str) -> tuple[str, str]:
     """A global id's prefix and key; an id without a prefix gives an empty prefix."""
     prefix, separator, key = value.partition("_")

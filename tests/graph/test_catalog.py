@@ -254,7 +254,7 @@ async def test_the_plans_come_cheapest_first_and_a_price_on_request_is_null(ask:
 
 
 # How many pictures each seed ships.
-PICTURES = {"attuned": 0, "aura": 0, "demo": 54, "sparky": 54, "voicefx": 0}
+PICTURES = {"attuned": 0, "aura": 0, "demo": 54, "sparky": 54, "vectabase": 0, "voicefx": 0}
 
 
 @pytest.fixture

@@ -28,9 +28,11 @@ from ..attuned import onboard
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
 from ..workflows import DEFINITION, found_organization
+from . import developer_errors
 from .billing_errors import open_portal, paid_order
 from .campaign_errors import campaign_input
 from .conftest import Ask
+from .developing import LATER
 from .identity_errors import code_of
 from .play_errors import AI_WRITES, drawn_session
 from .referral_errors import redeemed_code
@@ -49,6 +51,17 @@ from .workflow_errors import made as made_workflow
 SCHEMA = build_schema()._schema
 # The table that an input's fields are columns of.
 TABLES = {
+    "createDeveloperKey": "developer_keys",
+    "createDeveloperProduct": "developer_products",
+    "setWhitelistEntry": "whitelist_entries",
+    "createWhitelistSystem": "whitelist_systems",
+    "syncWhitelist": "whitelist_users",
+    "createLicences": "licences",
+    "redeemLicence": "licences",
+    "verifyLicence": "licences",
+    "banLicence": "licences",
+    "extendLicence": "licences",
+    "transferLicence": "licences",
     "completeActivity": "play_turns",
     "createActivity": "activities",
     "requestActivities": "play_sessions",
@@ -166,6 +179,23 @@ COLUMNS = {
 }
 # Fields that are kept nowhere: null is as good as leaving them out.
 NOT_STORED = {
+    *(
+        (name, field)
+        for name, fields in {
+            "createDeveloperKey": ("tier", "idempotencyKey"),
+            "createDeveloperProduct": ("description",),
+            "setWhitelistEntry": ("discordId",),
+            "createWhitelistSystem": ("description", "developerProductId"),
+            "syncWhitelist": ("since",),
+            "createLicences": ("maxActivations", "expiresAt", "durationDays"),
+            "redeemLicence": ("discordId", "robloxId"),
+            "verifyLicence": ("key", "robloxId", "productId", "machineId"),
+            "banLicence": ("reason",),
+            "extendLicence": ("days", "expiresAt"),
+            "transferLicence": ("username", "discordId", "robloxId"),
+        }.items()
+        for field in fields
+    ),
     ("broadcastNotification", "segment"),
     ("beginPasskeyRegistration", "secondFactor"),
     ("beginPasskeySignIn", "challengeId"),
@@ -231,7 +261,11 @@ NEEDS_ONE = {
     for name in ("reauthenticate", "updateWorkflow")
 }
 # Fields that may be empty in other rows than the one that is tried.
-NEEDED_HERE = {("saveProduct", "credits"), ("createDiscountCode", "percent")}
+NEEDED_HERE = {
+    ("saveProduct", "credits"),
+    ("createDiscountCode", "percent"),
+    ("verifyLicence", "key"),
+}
 NULLABLE_SQL = """
 select is_nullable = 'YES' from information_schema.columns
 where table_schema = 'public' and table_name = $1 and column_name = $2
@@ -295,6 +329,34 @@ async def stores_of(stage: SimpleNamespace) -> dict[str, Any]:
         "updateDiscountCode": {"id": await new_code(stage)},
         "saveReview": {"productId": await bought(stage), "rating": 5},
         "onboardSeller": {"storeId": store_id, "provider": "paypal"},
+    }
+
+
+async def developer_inputs(
+    ask: Ask, owner: asyncpg.Connection, actor: Actor
+) -> dict[str, dict[str, Any]]:
+    """Inputs of somebody who has a product, a whitelist and licences."""
+    somebody = SimpleNamespace(ask=ask, owner=owner, actor=actor)
+    product = await developer_errors.product(somebody)
+    system = await developer_errors.whitelist(somebody)
+    one, key = await developer_errors.licence(somebody)
+    _, other_key = await developer_errors.licence(somebody)
+    await ask(
+        f'mutation {{ redeemLicence(input: {{key: "{key}", robloxId: "1"}}) {{ errors {{ code }} }} }}',
+        actor=actor,
+    )
+    return {
+        "createDeveloperKey": {"name": "Game"},
+        "createDeveloperProduct": {"name": "Tank", "robloxGroupId": "1"},
+        "setWhitelistEntry": {"productId": product, "robloxId": "1", "expiresAt": LATER},
+        "createWhitelistSystem": {"name": "Bot"},
+        "syncWhitelist": {"systemId": system},
+        "createLicences": {"productId": product, "idempotencyKey": "l"},
+        "redeemLicence": {"key": other_key},
+        "verifyLicence": {"key": key},
+        "banLicence": {"id": one},
+        "extendLicence": {"id": one},
+        "transferLicence": {"id": one},
     }
 
 
@@ -449,6 +511,7 @@ async def valid(
             "definition": DEFINITION,
             "idempotencyKey": "w",
         },
+        **await developer_inputs(ask, owner, actor),
         "updateWorkflow": {"id": await made_workflow(SimpleNamespace(owner=owner, actor=actor))},
     }
     yield actor, inputs

@@ -434,7 +434,8 @@ class Engine:
     async def _mutate_field(self, field: MutationField | None, run: Run) -> bytes:
         if field is None:
             return self._mutation_name
-        await run.context.services.mutations.admit(run.context.actor, run.context.network)
+        if not field.spec.unmetered:
+            await run.context.services.mutations.admit(run.context.actor, run.context.network)
         if not field.spec.while_read_only:
             await run.context.services.of(SwitchWatch.of).admit(run.context.actor)
         asked_from(run.context)

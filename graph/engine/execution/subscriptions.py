@@ -162,7 +162,7 @@ class SubscriptionPlan:
             for key, nodes in self.fields.items()
             if nodes[0].name.value == self.spec.field
         ]
-        if not rows and self.spec.entity_argument is not None:
+        if not rows and self.spec.entity_argument is not None and self.spec.within is None:
             # Who asks for the cursor alone still learns that there is no such row. No response key
             # begins with a digit.
             rows.append(("0", make(planner, "0", [_NOTHING_BUT_THE_ROW])))
@@ -368,7 +368,9 @@ class Subscriber:
         )
         async with subscription as events:
             now = await self._read(plan.now, Request(variables, None, {(plan.spec.field,): entity}))
-            if plan.spec.entity_argument is not None and None in now["rows"].values():
+            is_one = plan.spec.entity_argument is not None and plan.spec.within is None
+            if is_one and None in now["rows"].values():
+                assert plan.spec.entity_argument is not None
                 raise not_found(plan.spec.field, (plan.spec.entity_argument,))
             if after is None:
                 cursor = events.skip_seen(now["snapshot"])
@@ -411,7 +413,8 @@ class Subscriber:
         name = plan.spec.entity_argument
         if name is None:
             return None
-        return uuid_from_global_id(arguments[name], table_behind(plan.row_type).prefix, name)
+        prefix = plan.spec.within or table_behind(plan.row_type).prefix
+        return uuid_from_global_id(arguments[name], prefix, name)
 
     async def _shown(
         self, plan: SubscriptionPlan, variables: Any, event: Any, events: LiveEvents

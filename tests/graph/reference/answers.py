@@ -32,11 +32,13 @@ from db.notifications.tables import Notification
 from db.partners.tables import SharingChoice
 from db.quotas.tables import QuotaLimit, QuotaUse
 from db.surveys import tables as surveys
+from db.whitelists.tables import WhitelistEntry
 from graph.engine import specs
 from graph.engine.specs import backing_of, python_name, spec_of
 from graph.schema import build_schema
 from settings import get_settings
 
+from .developer_numbers import DEVELOPER_NUMBERS, developer_number, tier_of
 from .entitlement_rows import entitlements
 from .lists import List, object_type
 from .organization_numbers import ORGANIZATION_NUMBERS, organization_number
@@ -121,6 +123,15 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("Hairstyle", "imageUrl"): lambda hairstyle: whole_link(hairstyle["image_url"]),
     ("Upload", "sizeBytes"): lambda upload: upload["size_bytes"] or upload["declared_size_bytes"],
     **SURVEY_EXPRESSIONS,
+    ("WhitelistEntry", "robloxId"): lambda entry: str(entry["roblox_id"]),
+    ("WhitelistUser", "robloxId"): lambda user: user["roblox_id"] and str(user["roblox_id"]),
+    ("DeveloperProduct", "robloxGroupId"): lambda product: str(product["roblox_group_id"]),
+    ("Licence", "robloxId"): lambda licence: licence["roblox_id"] and str(licence["roblox_id"]),
+    ("Licence", "productId"): lambda licence: (
+        f"developerProduct_{licence['developer_product_id']}"
+        if licence["developer_product_id"]
+        else f"product_{licence['product_id']}"
+    ),
 }
 # Which rows are items of a list that does not have them all.
 ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
@@ -133,6 +144,7 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("User", "apiKeys"): lambda key: key["revoked_at"] is None,
     ("Organization", "apiKeys"): lambda key: key["revoked_at"] is None,
     ("Organization", "members"): lambda member: not member["is_robot"],
+    ("Developer", "keys"): lambda key: key["revoked_at"] is None,
     ("User", "sessions"): lambda session: (
         session["revoked_at"] is None and session["expires_at"] > datetime.now(UTC)
     ),
@@ -152,6 +164,9 @@ PRESENT: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("Plan", "price"): lambda plan: plan["price_cents"] is not None,
     ("SurveyProfile", "power"): lambda profile: True,
     ("User", "onboarding"): lambda user: True,
+    ("Developer", "limits"): lambda user: True,
+    ("Developer", "usage"): lambda user: True,
+    ("Developer", "obfuscation"): lambda user: True,
 }
 
 
@@ -293,6 +308,19 @@ async def _of_row(
             return sum(not one.values["read"] for one in found)
         case specs.Expression() if parent.name in ORGANIZATION_NUMBERS:
             return await organization_number(reader, row, parent.name, name)
+        case specs.Expression() if parent.name in DEVELOPER_NUMBERS:
+            return await developer_number(reader, row, parent.name, name)
+        case specs.Expression() if (parent.name, name) == ("Developer", "tier"):
+            return (await tier_of(reader, row)).get("id")
+        case specs.Expression() if (parent.name, name) == ("DeveloperProduct", "entryCount"):
+            entries = await reader.rows(
+                WhitelistEntry,
+                "WhitelistEntry",
+                "product_id",
+                row.values["id"],
+                as_admin=row.as_admin,
+            )
+            return sum(one.values["expires_at"] > datetime.now(UTC) for one in entries)
         case specs.Expression() if parent.name == "Onboarding":
             return (await _onboarding(reader, row.values["id"]))[name]
         case specs.Expression() if (parent.name, name) == ("User", "defaultSharing"):

@@ -1,0 +1,1 @@
+"""Who programs against this service: keys, tiers, and what is used of them."""

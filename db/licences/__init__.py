@@ -1,0 +1,1 @@
+"""Licence keys of products: made, sold, redeemed once, verified and banned."""

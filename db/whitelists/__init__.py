@@ -1,0 +1,1 @@
+"""Who may use what a developer made: whitelists by Roblox and Discord ids."""

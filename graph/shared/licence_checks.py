@@ -1,0 +1,255 @@
+"""Whether licences and whitelists hold, answered from memory until something changes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol, Self
+from uuid import UUID
+
+from auth.services import AccountServices
+from auth.shared_rates import SharedRates
+from db.core.errors import DomainError, ErrorCode, RateLimited, not_found
+from db.core.lifecycles import State
+from db.core.pool import Database
+from db.licences import operations as licences
+from db.licences.keys import LicenceKeys, written_key
+from db.licences.operations import FoundLicence, LicensedProduct
+from db.whitelists import operations as whitelists
+from db.whitelists.operations import FoundEntry
+
+KNOWN_SECONDS = 60.0
+REMEMBERED = 50_000
+# Where the log of changes has not been read for so long, nothing is answered from memory.
+BLIND_SECONDS = 1.5
+UNKNOWN_PER_MINUTE = 120
+TOPICS = ("licence.changed", "whitelist_entry.changed", "developer_product.changed")
+
+
+class LicenceCheckStatus(State):
+    """What was found of a licence, or of somebody on a whitelist."""
+
+    VALID = "VALID", "The product may be used."
+    EXPIRED = "EXPIRED", "Its time is over."
+    BANNED = "BANNED", "The licence is banned."
+    MAX_ACTIVATIONS = "MAX_ACTIVATIONS", "As many machines use it as may."
+    UNKNOWN = "UNKNOWN", "There is no such key for the product, or nobody such on the whitelist."
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The answer to whoever checks a licence, or a place on a whitelist."""
+
+    status: LicenceCheckStatus
+    expires_at: datetime | None = None
+    activations: int | None = None
+    max_activations: int | None = None
+    seller_id: UUID | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the product may be used."""
+        return self.status is LicenceCheckStatus.VALID
+
+
+class ChangeLog(Protocol):
+    """What tells of changes, in this process and in others."""
+
+    def listen(self, topic: str, listener: Callable[[str | None], None]) -> None: ...
+    def behind_seconds(self, now: float) -> float | None: ...
+
+
+# What was asked: a key, or an id at Roblox, and for which product.
+Asked = tuple[str | int, object]
+
+
+@dataclass(slots=True)
+class _KnownAnswer:
+    found: FoundLicence | FoundEntry
+    entity: UUID
+    until: float
+    machines: set[bytes] = field(default_factory=set)
+
+
+class LicenceChecks:
+    """The licences and entries of whitelists that one process knows.
+
+    A ban, or whatever else changes one, is an event: this process forgets what it knew when it
+    reads of it, within a second of the change wherever that was made.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        keys: LicenceKeys,
+        rates: SharedRates,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+        self._log: ChangeLog | None = None
+        self._is_listening = False
+        self._known: OrderedDict[Asked, _KnownAnswer] = OrderedDict()
+        self._by_entity: dict[UUID, set[Asked]] = {}
+        # How many changes were told of: what was read during one may be old.
+        self._changes = 0
+        self._unknown = rates.limit("unknown_licence_keys", UNKNOWN_PER_MINUTE, 60.0)
+
+    @classmethod
+    def of(cls, services: AccountServices) -> Self:
+        """Those of a process."""
+        return cls(services.database, LicenceKeys.of(services), services.rates)
+
+    def follow(self, log: ChangeLog) -> None:
+        """Where changes are told of; without it, nothing is answered from memory."""
+        self._log = log
+
+    async def check_key(
+        self, key: str, product: LicensedProduct, machine_id: str | None, network: str
+    ) -> Checked:
+        """Whether the licence of a key holds, on a machine that is counted."""
+        licences.check_machine(machine_id)
+        written = written_key(key)
+        asked: Asked = (written or "", product)
+        known = self._remembered(asked)
+        found = known.found if known else None
+        if known is None and written is not None:
+            self._admit(network)
+            changes = self._changes
+            hashes = self._keys.found_by(written)
+            found = await licences.find_licence(self._database, hashes, product)
+            if found is not None:
+                known = self._remember(asked, found, found.licence_id, changes)
+        if not isinstance(found, FoundLicence):
+            self._unknown.use(network)
+            return Checked(LicenceCheckStatus.UNKNOWN)
+        answer = _of_licence(found)
+        if machine_id is None or not answer.is_valid:
+            return answer
+        return await self._on_machine(found, known, self._keys.machine_hash(machine_id), answer)
+
+    async def check_roblox_id(
+        self,
+        roblox_id: int,
+        *,
+        product_id: UUID | None = None,
+        group_id: int | None = None,
+        developer_id: UUID | None = None,
+    ) -> Checked:
+        """Whether somebody is on the whitelist of a product; NOT_FOUND without such a product.
+
+        With a developer, it is only looked for among theirs.
+        """
+        asked: Asked = (roblox_id, (product_id, group_id, developer_id))
+        known = self._remembered(asked)
+        found = known.found if known else None
+        if known is None:
+            changes = self._changes
+            found = await whitelists.find_entry(
+                self._database,
+                roblox_id=roblox_id,
+                product_id=product_id,
+                group_id=group_id,
+                developer_id=developer_id,
+            )
+            if found is not None:
+                self._remember(asked, found, found.product_id, changes)
+        if not isinstance(found, FoundEntry):
+            raise not_found("developer product", ("input", "productId"))
+        if not found.is_proven:
+            raise DomainError(
+                ErrorCode.INVALID_STATE,
+                "Nobody has proven yet whose group this is; see `proveDeveloperProduct`.",
+                ("input", "productId"),
+            )
+        if found.entry_id is None:
+            return Checked(LicenceCheckStatus.UNKNOWN)
+        is_over = found.expires_at is not None and found.expires_at <= datetime.now(UTC)
+        status = LicenceCheckStatus.EXPIRED if is_over else LicenceCheckStatus.VALID
+        return Checked(status, expires_at=found.expires_at)
+
+    def forget(self, entity: str | None) -> None:
+        """Something about a licence or a product changed; with None, anything may have."""
+        self._changes += 1
+        if entity is None:
+            self._known.clear()
+            self._by_entity.clear()
+            return
+        for asked in self._by_entity.pop(UUID(entity), ()):
+            self._known.pop(asked, None)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def _on_machine(
+        self, found: FoundLicence, known: _KnownAnswer | None, machine: bytes, answer: Checked
+    ) -> Checked:
+        if known is not None and machine in known.machines:
+            return answer
+        is_active, count = await licences.activate_licence(
+            self._database, found.licence_id, machine
+        )
+        if not is_active:
+            return replace(answer, status=LicenceCheckStatus.MAX_ACTIVATIONS, activations=count)
+        if known is not None:
+            known.machines.add(machine)
+        return replace(answer, activations=count)
+
+    def _admit(self, network: str) -> None:
+        if seconds := self._unknown.wait(network):
+            raise RateLimited(
+                "Too many unknown keys came from this address; try again in a moment.",
+                math.ceil(seconds),
+            )
+
+    def _remembered(self, asked: Asked) -> _KnownAnswer | None:
+        known = self._known.get(asked)
+        if known is None or self._log is None:
+            return None
+        now = self._clock()
+        behind = self._log.behind_seconds(now)
+        if known.until <= now or behind is None or behind > BLIND_SECONDS:
+            return None
+        return known
+
+    def _remember(
+        self, asked: Asked, found: FoundLicence | FoundEntry, entity: UUID, changes: int
+    ) -> _KnownAnswer | None:
+        """Keeps an answer, unless something has changed since it was read."""
+        if self._log is None:
+            return None
+        if not self._is_listening:
+            # The first answer is not kept: what changed while it was read, nobody has told of.
+            for topic in TOPICS:
+                self._log.listen(topic, self.forget)
+            self._is_listening = True
+            return None
+        if changes != self._changes:
+            return None
+        known = _KnownAnswer(found, entity, self._clock() + KNOWN_SECONDS)
+        self._known[asked] = known
+        self._known.move_to_end(asked)
+        self._by_entity.setdefault(entity, set()).add(asked)
+        if len(self._known) > REMEMBERED:
+            oldest, old = self._known.popitem(last=False)
+            of_entity = self._by_entity.get(old.entity, set())
+            of_entity.discard(oldest)
+            if not of_entity:
+                self._by_entity.pop(old.entity, None)
+        return known
+
+
+def _of_licence(found: FoundLicence) -> Checked:
+    status = LicenceCheckStatus.VALID
+    if found.status == "BANNED":
+        status = LicenceCheckStatus.BANNED
+    elif found.expires_at is not None and found.expires_at <= datetime.now(UTC):
+        status = LicenceCheckStatus.EXPIRED
+    return Checked(
+        status, found.expires_at, found.activation_count, found.max_activations, found.seller_id
+    )

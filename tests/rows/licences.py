@@ -1,0 +1,19 @@
+"""Rows of licences: each user sells and owns one of their developer's product."""
+
+from . import Maker, known_id
+
+ROWS: dict[str, Maker] = {
+    "public.licences": lambda user, key: {
+        "id": key,
+        "developer_product_id": known_id(user, "public.developer_products"),
+        "seller_id": user,
+        "owner_id": user,
+        "key_hash": f"\\x{key.hex * 2}",
+        "key_end": "ABCD",
+    },
+    "public.licence_activations": lambda user, key: {
+        "licence_id": known_id(user, "public.licences"),
+        "machine_hash": f"\\x{key.hex * 2}",
+    },
+}
+CHANGES = {"licences": "discord_id = '876543210987654321'"}
