@@ -675,7 +675,7 @@ def _declare_access() -> None:
         "record_event",
         "licences",
         "after insert or update",
-        "for each row execute function app.record_shared_event('licence.changed', 'id', '{key_hash,banned_from}', '{key_sealed}', 'user', 'owner_id', '{}', '{}', 'user', 'seller_id', '{}', '{}')",
+        "for each row execute function app.record_shared_event('licence.changed', 'id', '{key_hash,banned_from,key_sealed}', '{}', 'user', 'owner_id', '{}', '{}', 'user', 'seller_id', '{}', '{}')",
     )
     op.create_trigger(
         "lifecycle_insert",
