@@ -20,6 +20,8 @@ from db.developers.rules import problems_of_key_name
 
 FIND_TIMEOUT_SECONDS = 5.0
 
+# Read inside of the statement that finds a key; its answer is a row of the table.
+_TIER_OF_PLAN = SqlFunction[Any]("app.tier_of_plan", "developer_tiers", wanted_plan="text")
 TIER_NAME = SqlFunction[str]("app.tier_name", "text", wanted_plan="text")
 TIER_LIMIT = SqlFunction[int]("app.tier_limit", "integer", wanted_plan="text", limited_kind="text")
 USAGE = SqlFunction[int](

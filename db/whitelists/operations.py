@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -56,6 +57,23 @@ _WHITELISTED = SqlFunction[object](
     wanted_group="bigint",
     wanted_developer="uuid",
     wanted_roblox="bigint",
+)
+CREATE_SYSTEM = SqlFunction[UUID](
+    "app.create_whitelist_system",
+    "uuid",
+    wanted_name="text",
+    wanted_description="text",
+    wanted_product="uuid",
+)
+DELETE_SYSTEM = SqlFunction[UUID]("app.delete_whitelist_system", "uuid", wanted="uuid")
+SYNC = SqlFunction[dict[str, Any]](
+    "app.sync_whitelist",
+    "jsonb",
+    wanted="uuid",
+    side="text",
+    since="text",
+    changes="jsonb",
+    page_rows="integer",
 )
 _UNPROVEN = text("""
     select roblox_group_id, proof_phrase from developer_products

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import orjson
 
-from db.core.commands import FunctionCall, SqlFunction
+from db.core.commands import FunctionCall
 from db.core.errors import DomainError, Problems, bad_input
 from db.licences.keys import LicenceKeys, written_key
+from db.whitelists.operations import CREATE_SYSTEM, DELETE_SYSTEM, SYNC
 from db.whitelists.rules import (
     DISCORD_DIGITS,
     problems_of_naming,
@@ -25,24 +26,6 @@ MOST_CHANGES = 500
 NAME_CHARACTERS = 64
 USERNAME_CHARACTERS = 100
 REASON_CHARACTERS = 500
-
-_CREATE = SqlFunction[UUID](
-    "app.create_whitelist_system",
-    "uuid",
-    wanted_name="text",
-    wanted_description="text",
-    wanted_product="uuid",
-)
-_DELETE = SqlFunction[UUID]("app.delete_whitelist_system", "uuid", wanted="uuid")
-_SYNC = SqlFunction[dict[str, Any]](
-    "app.sync_whitelist",
-    "jsonb",
-    wanted="uuid",
-    side="text",
-    since="text",
-    changes="jsonb",
-    page_rows="integer",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +50,14 @@ def create_system(
     """Makes a whitelist of the caller's, or finds the one of the name; gives its id."""
     problems.add(problems_of_naming(name, description))
     problems.refuse()
-    return _CREATE(
+    return CREATE_SYSTEM(
         wanted_name=name.strip(), wanted_description=description, wanted_product=product_id
     )
 
 
 def delete_system(system_id: UUID) -> FunctionCall[UUID]:
     """Deletes a whitelist of the caller's; gives its id."""
-    return _DELETE(wanted=system_id)
+    return DELETE_SYSTEM(wanted=system_id)
 
 
 def sync_whitelist(
@@ -94,7 +77,7 @@ def sync_whitelist(
     for n, change in enumerate(changes[:MOST_CHANGES]):
         problems.add(_problems(change, ("input", "changes", str(n))))
     problems.refuse()
-    return _SYNC(
+    return SYNC(
         wanted=system_id,
         side=side,
         since=since,
