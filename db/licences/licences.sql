@@ -9,10 +9,9 @@ begin
     if wanted_developer_product is not null then
         select p.user_id into seller_id from public.developer_products p where p.id = wanted_developer_product;
     else
-        -- Read as a document: what whoever runs the service sells has no seller, and no licences.
-        select (p.sold ->> 'seller_id')::uuid, (p.sold ->> 'max_activations')::integer into seller_id, max_activations
-        from (select to_jsonb(one) as sold from public.products one where one.id = wanted_product) p
-        where (p.sold ->> 'licences_enabled')::boolean;
+        -- What whoever runs the service sells has no seller, and no licences.
+        select p.seller_id, p.max_activations into seller_id, max_activations
+        from public.products p where p.id = wanted_product and p.licences_enabled;
     end if;
 end;
 $$;
@@ -96,12 +95,15 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     where l.sale_id = wanted_sale and l.owner_id is null;
 $$;
 
--- Bans the licence of a sale whose money went back or is in dispute, or lifts that again.
+-- Bans the licence of a sale whose money went back or is in dispute, or lifts that again. A ban of its seller's stays.
 create or replace function app.hold_licence_of_sale(wanted_sale uuid, is_held boolean) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    held_reason constant text := 'The sale was refunded or is disputed.';
 begin
-    perform app.set_ban(l.id, is_held, 'The sale was refunded or is disputed.')
-    from public.licences l where l.sale_id = wanted_sale and (l.status = 'BANNED') <> is_held for update;
+    perform app.set_ban(l.id, is_held, held_reason)
+    from public.licences l
+    where l.sale_id = wanted_sale and (l.status = 'BANNED') <> is_held and (is_held or l.ban_reason = held_reason) for update;
 end;
 $$;
 

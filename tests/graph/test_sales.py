@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -247,6 +247,42 @@ async def test_a_guests_purchase_is_kept_and_claimed_by_their_confirmed_email(
     (bought,) = await purchases(market, claimer)
     assert bought["product"] == {"id": product_id}
     await market.done(selling.DOWNLOAD, claimer, product=product_id)
+
+
+async def test_a_sale_of_a_licensed_product_gives_a_licence_that_money_going_back_holds(
+    market: Market, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    product_id, buyer = (
+        await market.listed(licencesEnabled=True, maxActivations=3),
+        await make_user(),
+    )
+    order_id = await market.bought(buyer, product_id)
+    await market.pay(order_id, 2_000)
+    (sale,) = await purchases(market, buyer)
+    sale_id = UUID(sale["id"].partition("_")[2])
+    of_sale = "select * from licences where sale_id = $1"
+    (licence,) = await owner.fetch(of_sale, sale_id)
+    assert (f"product_{licence['product_id']}", licence["owner_id"]) == (product_id, buyer.user_id)
+    assert licence["seller_id"] == market.seller.user_id
+    assert (licence["source"], licence["max_activations"]) == ("SOLD", 3)
+    await market.tell("dispute.opened", order_id, 2_000, dispute=f"d-{order_id}")
+    assert (await owner.fetchrow(of_sale, sale_id))["status"] == "BANNED"
+    await market.tell("dispute.closed", order_id, 2_000, dispute=f"d-{order_id}", won=True)
+    assert (await owner.fetchrow(of_sale, sale_id))["status"] == "AVAILABLE"
+    # A ban of the seller's is no matter of the money, of which a part goes back.
+    await owner.execute("select app.set_ban($1, true, 'Shared.')", licence["id"])
+    await market.tell("payment.refunded", order_id, 500, refund=f"r1-{order_id}")
+    assert (await owner.fetchrow(of_sale, sale_id))["ban_reason"] == "Shared."
+
+
+async def test_a_product_without_licences_gives_none(
+    market: Market, make_user: MakeUser, owner: asyncpg.Connection
+) -> None:
+    product_id, buyer = await market.listed(), await make_user()
+    await market.bought(buyer, product_id)
+    assert len(await purchases(market, buyer)) == 1
+    given = "select count(*) from licences where owner_id = $1"
+    assert await owner.fetchval(given, buyer.user_id) == 0
 
 
 async def test_without_an_account_nothing_else_is_bought(ask: Ask, market: Market) -> None:
