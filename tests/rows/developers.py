@@ -1,8 +1,16 @@
-"""Rows of developers: keys, what they obfuscated, and what their keys asked for."""
+"""Rows of developers: a tier, keys, what they obfuscated, and what their keys asked for."""
 
-from . import Maker
+from . import Maker, known_id
 
 ROWS: dict[str, Maker] = {
+    "public.developer_tiers": lambda user, key: {
+        "id": known_id(user, "public.plans"),
+        "requests_per_minute": 60,
+        "whitelist_entries": -1,
+        "obfuscations": 5,
+        "obfuscation_period": "DAY",
+        "sort_order": 1,
+    },
     "public.developer_keys": lambda user, key: {
         "id": key,
         "user_id": user,
