@@ -116,6 +116,7 @@ class Settings(HasSecrets, BaseSettings):
     anthropic_concurrent_calls: Annotated[int, Field(ge=1, le=200)] = 50
     anthropic_calls_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 0
 
+    secrets_file: str = ""
     vault_master_key_file: str = ""
     vault_master_key_command: str = ""
     vault_key_rounds: Annotated[int, Field(ge=100_000, le=10_000_000)] = USUAL_ROUNDS
