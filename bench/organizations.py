@@ -145,7 +145,8 @@ async def _list(
     environment: Environment, connection: asyncpg.Connection, organization: UUID
 ) -> Once:
     """Reads the list by the engine's own statement; the owner of the organization has its id."""
-    engine = Engine(build_schema(), Database(environment.owner_url, environment.settings))
+    database = Database(environment.owner_url, environment.settings)
+    engine = Engine(build_schema(), database, introspection=True)
     operation = engine.documents.operation(DOCUMENT, None)
     given = {"o": f"organization_{organization}"}
     variables = coerce_variables(engine.schema, operation, given)

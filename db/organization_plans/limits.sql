@@ -93,6 +93,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     organization public.organizations;
     plan public.organization_plans;
+    goes_at timestamptz;
+    reset_day integer;
     allowed integer;
     counted integer;
 begin
@@ -100,20 +102,25 @@ begin
         -- Members are counted as they are; whoever adds one has locked the organization or does here.
         perform from public.organizations o where o.id = wanted for no key update;
     end if;
-    select * into organization from public.organizations o where o.id = wanted;
-    perform app.require_kept(organization);
-    select * into plan from public.organization_plans p where p.id = organization.plan_id;
+    select o.deletes_at, o.usage_reset_day, app.limit_of_plan(p, limited_kind, o.seats)
+    into goes_at, reset_day, allowed
+    from public.organizations o join public.organization_plans p on p.id = o.plan_id where o.id = wanted;
+    if goes_at is not null then
+        perform app.refuse('INVALID_STATE',
+            'The organization is to be deleted. An owner can keep it, with `keepOrganization`.');
+    end if;
     if limited_kind = 'SEATS' then
-        counted := app.plan_usage(wanted, limited_kind, organization.usage_reset_day) + amount;
+        counted := app.plan_usage(wanted, limited_kind, reset_day) + amount;
     else
         insert into public.organization_usage as u (organization_id, kind, period_start, used)
         values (wanted, limited_kind, case limited_kind
-            when 'CALLS' then app.usage_period_start(organization.usage_reset_day, now()) else 'epoch' end, amount)
+            when 'CALLS' then app.usage_period_start(reset_day, now()) else 'epoch' end, amount)
         on conflict (organization_id, kind, period_start) do update set used = u.used + excluded.used
         returning u.used into counted;
     end if;
-    allowed := app.limit_of_plan(plan, limited_kind, organization.seats);
     if allowed <> -1 and counted > allowed then
+        select * into organization from public.organizations o where o.id = wanted;
+        select * into plan from public.organization_plans p where p.id = organization.plan_id;
         perform app.refuse_beyond_plan(plan, limited_kind, allowed, counted - amount, amount, organization.seats);
     end if;
     return counted;

@@ -38,17 +38,6 @@ begin
 end;
 $$;
 
--- Refuses to begin anything in an organization that is to be deleted.
-create or replace function app.require_kept(organization public.organizations) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
-begin
-    if organization.deletes_at is not null then
-        perform app.refuse('INVALID_STATE',
-            'The organization is to be deleted. An owner can keep it, with `keepOrganization`.');
-    end if;
-end;
-$$;
-
 -- Deletes some rows of organizations whose time has come, and the organizations of which no calls are left. Returns
 -- how much went; 0 when nothing is left to do.
 create or replace function app.erase_organizations(at_most integer) returns integer
@@ -79,6 +68,6 @@ end;
 $$;
 
 revoke execute on function app.delete_organization(uuid), app.keep_organization(uuid),
-    app.require_kept(public.organizations), app.erase_organizations(integer) from public;
+    app.erase_organizations(integer) from public;
 grant execute on function app.delete_organization(uuid), app.keep_organization(uuid) to authenticated;
 grant execute on function app.erase_organizations(integer) to service;
