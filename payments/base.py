@@ -219,7 +219,7 @@ class ChangePreview:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanPrice:
+class OrganizationPrice:
     """What an organization's plan costs at a provider, each MONTH or YEAR."""
 
     plan_id: str
@@ -238,7 +238,7 @@ class SubscriptionSeller(Protocol):
         """The provider's name of the price of an organization's plan."""
         ...
 
-    async def ask_prices(self) -> tuple[PlanPrice, ...]:
+    async def ask_prices(self) -> tuple[OrganizationPrice, ...]:
         """What organizations' plans cost, as far as the settings name their prices."""
         ...
 

@@ -16,7 +16,7 @@ from payments.base import (
     ChangePreview,
     Checkout,
     NewSubscription,
-    PlanPrice,
+    OrganizationPrice,
     SubscriptionChange,
     provider_failed,
 )
@@ -55,7 +55,7 @@ class StripeSubscriptions:
         """Stripe's name of the price of an organization's plan."""
         return self._prices.get((plan_id, interval))
 
-    async def ask_prices(self) -> tuple[PlanPrice, ...]:
+    async def ask_prices(self) -> tuple[OrganizationPrice, ...]:
         """What the prices in the settings cost; one in tiers has no amount, and is left out."""
         found = []
         for (plan_id, interval), price_id in self._prices.items():
@@ -63,7 +63,7 @@ class StripeSubscriptions:
                 price = await self._client().v1.prices.retrieve_async(price_id)
             if price.unit_amount is not None:
                 currency = price.currency.upper()
-                found.append(PlanPrice(plan_id, interval, price.unit_amount, currency))
+                found.append(OrganizationPrice(plan_id, interval, price.unit_amount, currency))
         return tuple(found)
 
     async def create_customer(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from settings import Settings, SettingsError
-from settings_secrets import sealed_secrets, secrets_file, secrets_ring
 from settings_sealed import problem_of_name, secrets_read, write_secrets
+from settings_secrets import sealed_secrets, secrets_file, secrets_ring
 from vault_keys import KeyRing
 
 KEY = "a master key of a test that is long enough"

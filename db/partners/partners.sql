@@ -134,7 +134,7 @@ $$;
 
 -- Connects two users, whose lock is held. Each shows what they have chosen for it, else what they showed before but for
 -- ALL, so that nobody sees more by leaving and coming back, else what they show new partners.
-create or replace function app.connect_partners(one uuid, other uuid, one_level text, other_level text) returns void
+create or replace function app.connect_at_levels(one uuid, other uuid, one_level text, other_level text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     owner_id uuid;
@@ -166,7 +166,7 @@ $$;
 -- The same, with what they showed before, or show new partners.
 create or replace function app.connect_partners(one uuid, other uuid) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
-    select app.connect_partners(one, other, null, null);
+    select app.connect_at_levels(one, other, null, null);
 $$;
 
 -- Accepts what two have asked each other and nobody has answered: they are connected.
@@ -341,7 +341,7 @@ $$;
 revoke execute on function app.person_name(uuid), app.is_plain_name(text), app.narrower(text, text),
     app.remember_level(uuid, uuid, text), app.first_level(uuid, uuid), app.default_sharing(uuid),
     app.set_default_sharing(text), app.end_connection(uuid, uuid), app.accept_pending(uuid, uuid),
-    app.connect_partners(uuid, uuid, text, text), app.rename_partner(), app.rename_in_lists(uuid), app.tell_partners(uuid, text[]), app.lock_pair(uuid, uuid),
+    app.connect_at_levels(uuid, uuid, text, text), app.rename_partner(), app.rename_in_lists(uuid), app.tell_partners(uuid, text[]), app.lock_pair(uuid, uuid),
     app.dropped_partners(uuid), app.notify_of_drop(uuid, uuid), app.show_levels(uuid, uuid), app.connect_partners(uuid, uuid),
     app.required_partner(uuid), app.disconnect_partner(uuid), app.remove_partner(uuid),
     app.block_person(uuid, uuid, text), app.block_partner(uuid), app.unblock_partner(uuid), app.set_sharing(uuid, text),

@@ -174,7 +174,7 @@ begin
         end if;
         return wanted;
     end if;
-    perform app.connect_partners(request.requester_id, request.recipient_id, request.sharing,
+    perform app.connect_at_levels(request.requester_id, request.recipient_id, request.sharing,
         coalesce(level, (select r.sharing from public.partner_requests r where r.status = 'PENDING'
             and r.requester_id = request.recipient_id and r.recipient_id = request.requester_id)));
     perform app.notify(request.requester_id, 'GENERAL', 'notifications.partnerAccepted.title',

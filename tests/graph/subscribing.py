@@ -9,7 +9,13 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from db.core.errors import DomainError, ErrorCode
-from payments.base import ChangePreview, Checkout, NewSubscription, PlanPrice, SubscriptionChange
+from payments.base import (
+    ChangePreview,
+    Checkout,
+    NewSubscription,
+    OrganizationPrice,
+    SubscriptionChange,
+)
 from payments.events import ProviderEvent
 from payments.sandbox import SandboxProvider
 from payments.subscriptions import subscriptions_of
@@ -45,7 +51,7 @@ class Seller(SandboxProvider):
 
     async def forget_customer(self, customer_id: str) -> None: ...
 
-    async def ask_prices(self) -> tuple[PlanPrice, ...]:
+    async def ask_prices(self) -> tuple[OrganizationPrice, ...]:
         return ()
 
     def organization_price(self, plan_id: str, interval: str) -> str | None:

@@ -86,7 +86,7 @@ schemathesis.graphql.scalar("DateTime", TIMESTAMPS.map(as_node))
 @pytest.fixture(scope="module")
 def fields(server_url: str) -> dict[str, Any]:
     """Every root field of the running server's schema, as schemathesis sees it."""
-    schema = schemathesis.graphql.from_url(f"{server_url}/graphql")
+    schema = schemathesis.graphql.from_url(f"{server_url}/graphql", timeout=60)
     return {found.ok().label: found.ok() for found in schema.get_all_operations()}
 
 
