@@ -30,7 +30,7 @@ _NOTE_PRICES = SqlFunction[bool](
     year="integer",
     in_currency="text",
 )
-# Of one organization: each kind that its plan limits, what is allowed (-1 is without limit) and used.
+# Of one organization: each kind that its plan limits, what is allowed (-1: any number) and used.
 LIMITS_OF_ORGANIZATION_SQL = """
 select k.kind, app.plan_limit(o.plan_id, k.kind, o.seats) as allowed,
     app.plan_usage(o.id, k.kind, o.usage_reset_day) as used
