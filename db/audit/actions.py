@@ -155,7 +155,6 @@ class AuditAction(State):
     REMOVE_FROM_CATALOG = "remove_from_catalog", "Something of the catalog was removed by an admin."
     SET_TRANSLATION = "set_translation", "A text was set or removed by an admin."
     ROTATE_VAULT = "rotate_vault", "What is sealed was sealed anew by another master key."
-    OPEN_SECRET = "open_secret", "A secret of the account was opened and shown."
     READ_SECRETS = "read_secrets", "Secrets of the sealed file were read, by a process or a person."
     SET_SECRETS = "set_secrets", "Secrets of the sealed file were set or removed by the operator."
     SET_QUOTA = "set_quota", "A quota was set by the operator."

@@ -78,7 +78,8 @@ async def _keep_all(transaction: Transaction) -> int:
     """What the person has kept; gives how many messages there are."""
     changes = [_profile(n) for n in range(len(PEOPLE))]
     sync = sync_of(DEVICE, None, SyncStrategy.LAST_WRITE_WINS, good_changes(changes, {}))
-    done: dict[str, Any] = orjson.loads(await call(transaction, sync))
+    answer = await call(transaction, sync)
+    done: dict[str, Any] = orjson.loads(answer)
     await call(transaction, update_user_profile(Problems(), OWN))
     session = {
         "profile_id": UUID(done["accepted"][0]["id"]),

@@ -30,6 +30,14 @@ _NOTE_PRICES = SqlFunction[bool](
     year="integer",
     in_currency="text",
 )
+# Of one organization: each kind that its plan limits, what is allowed (-1: any number) and used.
+LIMITS_OF_ORGANIZATION_SQL = """
+select k.kind, app.plan_limit(o.plan_id, k.kind, o.seats) as allowed,
+    app.plan_usage(o.id, k.kind, o.usage_reset_day) as used
+from organizations o, unnest(array['WORKFLOWS', 'CALLS', 'CAMPAIGNS', 'SEATS'])
+    with ordinality k (kind, place)
+where o.id = $1 order by k.place
+"""
 
 
 async def note_plan_prices(

@@ -11,6 +11,7 @@ import orjson
 
 from db.accounts.operating import as_owner
 from db.core.errors import DomainError, ErrorCode
+from db.organization_plans.operations import LIMITS_OF_ORGANIZATION_SQL
 
 ID_PREFIX = "organization_"
 _LIST = """
@@ -24,13 +25,6 @@ where $1::text is null or strpos(lower(o.name), lower($1)) > 0
     or exists (select from organization_members m
         where m.organization_id = o.id and lower(m.email) = lower($1))
 order by o.created_at desc, o.id desc limit $2
-"""
-_USAGE = """
-select k.kind, app.plan_limit(o.plan_id, k.kind, o.seats) as allowed,
-    app.plan_usage(o.id, k.kind, o.usage_reset_day) as used
-from organizations o, unnest(array['WORKFLOWS', 'CALLS', 'CAMPAIGNS', 'SEATS'])
-    with ordinality k (kind, place)
-where o.id = $1 order by k.place
 """
 # What a provider renews is changed there.
 _RENEWED = """
@@ -85,7 +79,9 @@ async def list_organizations(
 async def read_usage(owner_url: str, wanted: str) -> list[asyncpg.Record]:
     """What an organization's plan allows and what it uses, by kind; -1 is any number."""
     async with as_owner(owner_url) as connection:
-        found: list[asyncpg.Record] = await connection.fetch(_USAGE, organization_id(wanted))
+        found: list[asyncpg.Record] = await connection.fetch(
+            LIMITS_OF_ORGANIZATION_SQL, organization_id(wanted)
+        )
     if not found:
         raise DomainError(ErrorCode.NOT_FOUND, "There is no such organization.")
     return found

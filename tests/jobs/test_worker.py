@@ -318,16 +318,16 @@ async def test_a_job_goes_on_when_the_provider_has_rested(
 ) -> None:
     actor = await make_user()
     await owner.execute("insert into provider_circuits (provider) values ('fake')")
-    await owner.execute(
+    rests_until = await owner.fetchval(
         "update provider_circuits set state = 'OPEN', consecutive_failures = 5,"
-        " retry_at = now() + interval '1 second' where provider = 'fake'"
+        " retry_at = now() + interval '3 seconds' where provider = 'fake' returning retry_at"
     )
     provider = FakeProvider()
     start(provider)
     generation_id = await enqueued(database, storage, actor)
     row = await ended(owner, generation_id, 15)
     assert (row["status"], row["attempts"], provider.calls) == ("SUCCEEDED", 1, 1)
-    assert (row["finished_at"] - row["created_at"]).total_seconds() >= 0.9
+    assert row["created_at"] < rests_until <= row["finished_at"]
     assert (
         await owner.fetchval("select state from provider_circuits where provider = 'fake'")
         == "CLOSED"

@@ -374,7 +374,7 @@ async def test_a_key_acts_in_its_organization_alone_and_dies_at_once(
     assert done[:1] == [("CREATE_ORGANIZATION", email)]
     assert ("ACCEPT_INVITATION", member.client.email) in done
     assert ("CREATE_WORKFLOW", "Dialler") in done
-    assert done[-1] == ("REVOKE_API_KEY", email)
+    assert ("REVOKE_API_KEY", email) in done
     for one in (member, people.outsider):
         found = (await one.ask(asks.LOG, {"o": organization}))["organization"]
         assert found in (None, {"auditLog": {"nodes": []}})

@@ -32,7 +32,7 @@ from graph.engine.documents.operation import Operation, Variables
 from graph.engine.documents.persisted import PersistedDocuments
 from graph.engine.documents.store import INTROSPECTION, Documents
 from graph.engine.documents.variables import coerce_variables
-from graph.engine.execution.introspection import introspect
+from graph.engine.execution.introspection import Introspection
 from graph.engine.execution.mutation_fields import MutationField
 from graph.engine.execution.payloads import Run, run_mutation
 from graph.engine.execution.subscriptions import SubscriptionPlan
@@ -92,6 +92,7 @@ class Engine:
         self.conversions = Conversions(strawberry_schema)
         # Reading, planning and compiling the largest documents takes some 60 ms.
         self._steps = Steps()
+        self._introspection = Introspection(self.schema)
         self._fault_pace = Pace[str](FAULTY_PER_SECOND, LONGEST_PAUSE_SECONDS, PAUSED)
         self._roots = Roots(self.schema)
         self._mutation_name = orjson.dumps(mutation_root.name if mutation_root else None)
@@ -278,8 +279,8 @@ class Engine:
         """The response: the data, null where a field fails, and what is wrong with each."""
         data, told = spread(orjson.loads(answer), planning.faults, plan.nullable)
         if data is not None and plan.introspected:
-            data |= introspect(
-                self.schema, planning.operation, plan.introspected, planning.variables
+            data |= self._introspection.answer(
+                planning.operation, plan.introspected, planning.variables
             )
             data = {key: data[key] for key in plan.keys}
         errors = [top_level(fault, place) for fault, place in told]

@@ -125,7 +125,8 @@ class Arguments:
         if not name:
             return {}
         self._features.add(name)
-        return {name: self._pick([1, 2, 3, 5, 100])}
+        # Large pages are rare, since those below one another are refused as too complex.
+        return {name: self._pick([1, 2, 2, 3, 3, 5, 5, 100])}
 
     def _places(self, page: str, fault: str) -> dict[str, Any]:
         given: dict[str, Any] = {}

@@ -47,9 +47,10 @@ function useReadableEditors(): void {
     pick("queryEditor", "variableEditor", "headerEditor", "responseEditor"),
   );
   useEffect(() => {
-    for (const editor of [queryEditor, variableEditor, headerEditor, responseEditor]) {
-      editor?.updateOptions(READABLE);
-    }
+    const editors = [queryEditor, variableEditor, headerEditor, responseEditor];
+    for (const editor of editors) editor?.updateOptions(READABLE);
+    // A tab that is chosen before the editors are there would stay on the first tab's text.
+    document.body.dataset.editors = editors.every(Boolean) ? "ready" : "loading";
   }, [queryEditor, variableEditor, headerEditor, responseEditor]);
 }
 
