@@ -6,18 +6,19 @@ environment, a working directory and outputs of its own, in which `python -m cli
 
 from __future__ import annotations
 
-import array
 import atexit
 import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -25,30 +26,78 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 110
 OUTPUTS = 2
+PID_BYTES = 8
 ORPHANED_EVERY_SECONDS = 5.0
+
+
+class ForkedProcess:
+    """`tallygraph …` in a fork of this process's own command server, with the methods of Popen."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        output: IO[bytes],
+        errors: IO[bytes],
+    ) -> None:
+        self.returncode: int | None = None
+        self._arguments = arguments
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(str(_command_server()))
+        files = [output.fileno(), errors.fileno()]
+        socket.send_fds(self._connection, [b"-"], files)
+        command = {"arguments": arguments, "environment": environment}
+        self._connection.sendall(json.dumps(command).encode())
+        self._connection.shutdown(socket.SHUT_WR)
+        self.pid = int.from_bytes(self._connection.recv(PID_BYTES))
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
+            self._end()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once it has ended."""
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self._arguments, timeout or 0)
+            self._end()
+        assert self.returncode is not None
+        return self.returncode
+
+    def _end(self) -> None:
+        if self.returncode is None:
+            self.returncode = int(self._connection.recv(16))
+            self._connection.close()
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
 
 
 def run_forked(
     arguments: list[str], environment: dict[str, str], timeout_seconds: float
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `tallygraph …` in a fork of this process's own command server."""
-    with (
-        socket.socket(socket.AF_UNIX) as connection,
-        tempfile.TemporaryFile() as output,
-        tempfile.TemporaryFile() as errors,
-    ):
-        connection.connect(str(_command_server()))
-        connection.settimeout(timeout_seconds)
-        files = array.array("i", [output.fileno(), errors.fileno()])
-        connection.sendmsg([b"-"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
-        connection.sendall(
-            json.dumps({"arguments": arguments, "environment": environment}).encode()
-        )
-        connection.shutdown(socket.SHUT_WR)
-        status = connection.recv(16)
-        return subprocess.CompletedProcess(
-            arguments, int(status), _text_of(output), _text_of(errors)
-        )
+    """Runs `tallygraph …` to its end."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = ForkedProcess(arguments, environment, output, errors)
+        try:
+            status = process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(arguments, status, _text_of(output), _text_of(errors))
 
 
 def _text_of(file: IO[bytes]) -> str:
@@ -116,16 +165,15 @@ def _answer(connection: socket.socket) -> dict[str, Any]:
         connection.close()
         command: dict[str, Any] = json.loads(received)
         return command
+    connection.sendall(child.to_bytes(PID_BYTES))
+    for file in files:
+        os.close(file)
     _, ended = os.waitpid(child, 0)
     connection.sendall(str(os.waitstatus_to_exitcode(ended)).encode())
     os._exit(0)
 
 
 def _import_product() -> None:
-    import rich.console
-    import rich.panel
-    import rich.progress
-    import rich.table
     import typer  # noqa: F401
 
     import graph.schema
