@@ -13,13 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from settings import Settings
+from tests.commands import ForkedProcess, run_forked
 from tests.prepared import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 110
 STOP_SECONDS = 60
+COMMAND_SECONDS = 110
+
+type Process = subprocess.Popen[bytes] | ForkedProcess
 
 
 @dataclass
@@ -27,7 +32,7 @@ class RunningServer:
     """A server process: where it listens, where its data and its log are."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     data_directory: Path
     log: Path
 
@@ -51,14 +56,32 @@ def run_command(
     data_directory: Path, *arguments: str, root: Path = ROOT, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs `tallygraph …` to its end, of the code in `root`."""
+    if root == ROOT:
+        return run_forked([*arguments], environment(data_directory, **variables), COMMAND_SECONDS)
     return subprocess.run(
         [sys.executable, "-m", "cli", *arguments],
         cwd=root,
         env=environment(data_directory, **variables),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=COMMAND_SECONDS,
         check=False,
+    )
+
+
+def start_command(
+    arguments: list[str], variables: dict[str, str], output: IO[bytes], root: Path = ROOT
+) -> Process:
+    """Starts `tallygraph …` of the code in `root`, with all that it prints in one file."""
+    if root == ROOT:
+        return ForkedProcess(arguments, variables, output, output)
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=root,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
     )
 
 
@@ -78,14 +101,7 @@ def start_server_as_is(data_directory: Path, root: Path = ROOT, **variables: str
     data_directory.mkdir(parents=True, exist_ok=True)
     log = data_directory / "server.log"
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "dev"],
-            cwd=root,
-            env=environment(data_directory, **variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+        process = start_command(["dev"], environment(data_directory, **variables), output, root)
     lock = data_directory / "server.lock"
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

@@ -7,8 +7,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -33,7 +31,7 @@ from db.files.storage import Storage
 from settings import Settings
 
 from ..jobs.helpers import ready_upload
-from ..running import ROOT
+from ..running import Process, start_command
 from .ledger import CAPTURE, REFUND, RELEASE, refusal
 
 GRANTED = 1_000_000
@@ -80,19 +78,12 @@ class Deployment:
             "LOG_LEVEL": "warning",
         }
         self.url = f"http://127.0.0.1:{port}"
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Process] = {}
 
     def start(self, command: str) -> None:
         """`tallygraph serve` or `tallygraph worker`."""
         with (Path(self._folder) / f"{command}.log").open("ab") as log:
-            self._running[command] = subprocess.Popen(
-                [sys.executable, "-m", "cli", command],
-                cwd=ROOT,
-                env={**os.environ, **self._variables},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            self._running[command] = start_command([command], os.environ | self._variables, log)
 
     def stop(self) -> None:
         """Ends both."""

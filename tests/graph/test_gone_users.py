@@ -117,9 +117,11 @@ async def test_every_mutation_says_so_of_itself(engine: Engine, ask: Ask, gone: 
     asked = 0
     for name, field in mutations(engine):
         found = set()
-        for identifier in known if names_something(field) else {""}:
+        for identifier in sorted(known) if names_something(field) else [""]:
             variables = {key: value_of(one.type, identifier) for key, one in field.args.items()}
-            for narrow in narrowed(field, variables):
+            # What is left out makes no difference to which type an id is of.
+            inputs = [variables] if found else narrowed(field, variables)
+            for narrow in inputs:
                 answer = await ask(document(name, field), narrow, actor=gone)
                 told = answer.get("errors") or answer["data"][name]["errors"]
                 found |= {one.get("code") or one["extensions"]["code"] for one in told}

@@ -35,7 +35,7 @@ NEWER = {"accept": "application/graphql-response+json"}
 ENDS_THE_SESSION = frozenset(
     {"Mutation.signOut", "Mutation.signOutEverywhere", "Mutation.deleteAccount"}
 )
-EXAMPLES, NIGHTLY_EXAMPLES = 3, 300
+EXAMPLES, NIGHTLY_EXAMPLES = 2, 300
 CODES = {code.value for code in ErrorCode} - {"INTERNAL"}
 
 

@@ -28,7 +28,7 @@ from db.migrations.migrate import migrate
 from graph.live.bus import WakeBus
 from tests.graph.live.deployment import Deployment
 from tests.graph.live.watchers import Watcher
-from tests.running import ROOT, environment
+from tests.running import Process, environment, start_command
 
 GRANT = "select app.grant_credits($1, 'ADMIN', 1)"
 BALANCE = "select balance from wallets where user_id = $1"
@@ -92,18 +92,11 @@ class Node:
             LOG_LEVEL="warning",
             **variables,
         ) | {"PORT": str(self.port)}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def start(self) -> None:
         with self._log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "serve", *self._options],
-                cwd=ROOT,
-                env=self._variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+            self.process = start_command(["serve", *self._options], self._variables, output)
 
     async def ready(self) -> None:
         async with asyncio.timeout(150), httpx.AsyncClient() as http:

@@ -38,11 +38,11 @@ class Ordeal:
     redis: int = 0
 
 
-MINUTE = Ordeal(subscribers=10, changes=6_000, restarts=1, crashes=1, kills=2, listeners=6, redis=1)
+MINUTE = Ordeal(subscribers=10, changes=4_000, restarts=1, crashes=1, kills=2, listeners=6, redis=1)
 NIGHT = Ordeal(
     subscribers=50, changes=100_000, restarts=10, crashes=10, kills=20, listeners=100, redis=5
 )
-OVER_REDIS = Ordeal(subscribers=5, changes=10_000, kills=1, redis=1)
+OVER_REDIS = Ordeal(subscribers=5, changes=4_000, kills=1, redis=1)
 
 
 @pytest.fixture
