@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -194,8 +195,8 @@ async def test_who_edits_ahead_of_time_and_then_deletes_has_deleted(
 ) -> None:
     phone, laptop = devices
     made = await shared(phone, laptop)
-    fast = {"id": made, "clock": at(100), "name": "fast", "since": phone.cursor}
-    gone = {"id": made, "clock": at(50), "deleted": True, "since": phone.cursor}
+    fast: dict[str, Any] = {"id": made, "clock": at(100), "name": "fast", "since": phone.cursor}
+    gone: dict[str, Any] = {"id": made, "clock": at(50), "deleted": True, "since": phone.cursor}
     # What comes again brings nothing back.
     for sent in ((fast, gone), (fast,), (fast, gone)):
         await phone.send(*sent)

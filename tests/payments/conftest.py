@@ -140,7 +140,7 @@ class Shop:
             " where user_id = $1 and action = 'purchase' order by id",
             actor.user_id,
         )
-        return [tuple(row) for row in rows]
+        return [(row["subject"], row["status"]) for row in rows]
 
     async def spend(self, actor: Actor, amount: int) -> None:
         """They use credits."""
