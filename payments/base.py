@@ -332,8 +332,8 @@ class PaysSellers(Protocol):
         """Takes back what a seller got of a payment, once for each key."""
         ...
 
-    async def return_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
-        """Gives it to the seller again, once for each key."""
+    async def return_transfer(self, payment_id: str, key: str) -> None:
+        """Gives what was taken back under that key to the seller again, once."""
         ...
 
 

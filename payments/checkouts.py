@@ -162,9 +162,19 @@ class Checkouts:
         return await shop.create_portal(customer, return_url)
 
     def _split(self, buyer: Buyer) -> Split | None:
-        """Who gets the money of a store's sale; nobody else where there is no such account."""
-        if buyer.seller_account_id is None or buyer.sealed_account is None:
+        """Who gets the money of a store's sale.
+
+        An account may be gone since the order was opened: nobody pays for what its seller would not
+        be paid for.
+        """
+        if not buyer.is_paid_to_seller:
             return None
+        if buyer.seller_account_id is None or buyer.sealed_account is None:
+            raise DomainError(
+                ErrorCode.INVALID_STATE,
+                "This store cannot be paid at this provider any more. Choose another.",
+                ("input", "provider"),
+            )
         column = SellerAccount.sealed_account
         account = self._vault.open(column, buyer.seller_account_id, buyer.sealed_account)
         return Split(account, buyer.fee_cents)

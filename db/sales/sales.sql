@@ -154,13 +154,18 @@ declare
     daily_limit constant integer := 50;
     key_hash bytea := sha256(convert_to(jsonb_build_array(email_key, idempotency_key)::text, 'UTF8'));
     opened public.orders;
+    opened_with text;
 begin
     perform app.check_idempotency_key(idempotency_key);
     perform pg_advisory_xact_lock(hashtextextended('guest order:' || encode(key_hash, 'hex'), 0));
     select o.* into opened from public.sale_offers f join public.orders o on o.id = f.order_id
     where f.guest_key = key_hash;
     if opened.id is not null then
-        if (opened.product_id, opened.provider) is distinct from (wanted_product, wanted_provider) then
+        select d.code into opened_with from public.sale_offers f join public.discount_codes d on d.id = f.discount_code_id
+        where f.order_id = opened.id;
+        if (opened.product_id, opened.provider, opened.success_url, opened.cancel_url, opened_with) is distinct from
+            (wanted_product, wanted_provider, open_guest_order.success_url, open_guest_order.cancel_url,
+            upper(btrim(discount_code))) then
             perform app.refuse('IDEMPOTENCY_CONFLICT',
                 'This idempotency key was used with other parameters. Use a new key for a new request.',
                 '{"path": ["input", "idempotencyKey"]}');
