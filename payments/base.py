@@ -175,6 +175,15 @@ class PaymentProvider(Protocol):
 
 
 @runtime_checkable
+class ScreensDeliveries(Protocol):
+    """A provider that has to be asked, and of which some forgeries are plain without asking."""
+
+    def screen(self, delivery: Delivery) -> None:
+        """Raises `DeliveryRefused` for what cannot be the provider's."""
+        ...
+
+
+@runtime_checkable
 class KeepsCustomers(Protocol):
     """A provider that knows its buyers, and has a page for each: receipts, cards, subscriptions."""
 
