@@ -28,7 +28,9 @@ NODE = "query($id: ID!) { node(id: $id) { id } }"
 HIDDEN = """query($slug: String!) { store(slug: $slug) { payouts { nodes { id } }
   discountCodes { nodes { id } } products { nodes { id } } } }"""
 CLAIM = "mutation { claimPurchases { claimedCount errors { code } } }"
-SET_EMAIL = "update users set email = $2, email_key = lower($2), email_confirmed_at = $3 where id = $1"
+SET_EMAIL = (
+    "update users set email = $2, email_key = lower($2), email_confirmed_at = $3 where id = $1"
+)
 
 
 @pytest.fixture

@@ -116,9 +116,7 @@ class Shop:
         for job in jobs:
             await settle_transfer(services, **json.loads(job["payload"]))  # type: ignore[arg-type]
 
-    async def buy(
-        self, buyer: Actor, product_id: str, key: str | None = None
-    ) -> tuple[UUID, str]:
+    async def buy(self, buyer: Actor, product_id: str, key: str | None = None) -> tuple[UUID, str]:
         """An order that is paid, and its payment."""
         bought = await self.checkouts.create(
             buyer,
