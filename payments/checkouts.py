@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from db.affiliates import operations as affiliates
 from db.billing import operations
 from db.billing.operations import Buyer, OpenOrder
 from db.core.actor import Actor
@@ -85,11 +86,13 @@ class Checkouts:
         idempotency_key: str,
         discount_code: str | None = None,
         guest: Guest | None = None,
+        affiliate_code: str | None = None,
     ) -> Bought:
         """Opens an order and has a checkout made for it; the same key gives the same again.
 
         Where the provider fails, the order stays, and the same key asks it again. A `guest` buys
-        of a store without an account, a discount code is a store's.
+        of a store without an account, a discount code is a store's. Of an `affiliate_code` that
+        does not apply nobody is told.
         """
         operations.check_checkout(
             success_url,
@@ -111,6 +114,8 @@ class Checkouts:
             "idempotency_key": idempotency_key,
         }
         order = await self._opened(actor, wanted, discount_code, guest)
+        if affiliate_code is not None:
+            await affiliates.recommend_order(self._database, order.id, affiliate_code)
         if order.checkout_url is not None or order.amount_cents == 0:
             return Bought(order.id, order.checkout_url, order.expires_at)
         made = await seller.create_checkout(await self._described(order))

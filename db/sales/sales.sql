@@ -197,6 +197,7 @@ declare
     offer public.sale_offers;
     buyer uuid := ordered.user_id;
     made uuid;
+    sold public.sales;
 begin
     select * into offer from public.sale_offers f where f.order_id = ordered.id for update;
     if buyer is null and offer.email_key is not null then
@@ -215,6 +216,8 @@ begin
     returning id into made;
     if made is not null then
         perform app.give_with_sale(made, ordered.product_id, buyer);
+        select * into sold from public.sales s where s.id = made;
+        perform app.earn_commission(sold, offer);
         update public.sale_offers f set buyer_email = null, email_key = null where f.order_id = ordered.id;
         update public.discount_codes d set use_count = d.use_count + 1 where d.id = offer.discount_code_id;
         perform app.notify(offer.seller_id, 'GENERAL', 'notifications.productSold.title',
@@ -236,6 +239,7 @@ begin
     returning s.id into settled;
     if settled is not null then
         perform app.hold_licence_of_sale(settled, new_status in ('DISPUTED', 'REFUNDED'));
+        perform app.settle_commission(settled);
     end if;
 end;
 $$;
@@ -286,6 +290,7 @@ begin
     loop
         claimed := claimed + 1;
         perform app.claim_licence_of_sale(sold, actor_id);
+        perform app.settle_commission(sold);
     end loop;
     return claimed;
 end;
