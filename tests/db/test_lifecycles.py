@@ -167,6 +167,7 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     "whitelist_users": lambda state: {
         "banned_at": LATER if state is WhitelistUserStatus.BANNED else None,
     },
+    "affiliate_referrals": lambda _: {"sale_id": known_id(SECOND.user_id, "public.sales")},
     # The first user has taken the product already.
     "sales": lambda _: {"buyer_id": None},
     "workflow_runs": lambda state: {"ended_at": LATER if state in ENDS else None},
@@ -189,6 +190,8 @@ async def owner(cluster: EmbeddedDatabase, database: Database) -> AsyncIterator[
     transaction = connection.transaction()
     await transaction.start()
     await fill(connection)
+    # A sale has one commission: the second user's makes room for what is tried.
+    await connection.execute("delete from affiliate_referrals where user_id = $1", SECOND.user_id)
     yield connection
     await transaction.rollback()
     await connection.close()
