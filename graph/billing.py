@@ -207,6 +207,11 @@ class CreateCheckoutInput:
         description="A code of the store that sells the product. Null is as good as leaving it "
         "out.",
     )
+    affiliate_code: str | None = strawberry.field(
+        default=None,
+        description="The code of the link by which the buyer came, of `createAffiliateLink`. One "
+        "that does not apply is left aside. Null is as good as leaving it out.",
+    )
     email: str | None = strawberry.field(
         default=None,
         description="For who buys a store's product without an account, and is not signed in: the "
@@ -242,6 +247,7 @@ async def create_checkout(context: Context, input: CreateCheckoutInput) -> Paylo
         idempotency_key=input.idempotency_key,
         discount_code=input.discount_code,
         guest=guest,
+        affiliate_code=input.affiliate_code,
     )
     order = None if guest else Ref(bought.order_id)
     return Payload({"order": order, "url": bought.url, "expires_at": bought.expires_at})

@@ -90,6 +90,10 @@ class Store(Node):
     connect_status: ConnectStatus = column(
         description="How far its account at the payment provider is, which takes what it earns."
     )
+    affiliate_commission_percent: int = column(
+        description="How many hundredths of a sale go to who recommended it by a link of "
+        "`createAffiliateLink`, of products with `affiliatesEnabled`."
+    )
     created_at: datetime = column(description="When it was opened.")
     updated_at: datetime = column(description="When it last changed.")
     payouts: Connection[Payout] = connection(
@@ -175,6 +179,10 @@ class UpdateStoreInput:
     )
     is_public: bool | None = strawberry.field(
         default=strawberry.UNSET, description="Whether others see it and what it sells."
+    )
+    affiliate_commission_percent: int | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="How many hundredths of a sale go to who recommended it, 1 to 90.",
     )
 
 

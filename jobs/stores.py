@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from db.stores import operations
 from jobs.core.declare import WorkerServices, job
 from payments.inbox import inbox_of
 from payments.onboarding import accounts_at
@@ -11,19 +12,19 @@ TRANSFER_ATTEMPTS = 20
 
 
 @job("settle_transfer", attempts=TRANSFER_ATTEMPTS)
-async def settle_transfer(
-    services: WorkerServices,
-    *,
-    provider: str,
-    payment: str,
-    dispute: str,
-    amount_cents: int,
-    step: str,
-) -> None:
-    """Take back what a seller got of a disputed payment, or give it again once that is won."""
+async def settle_transfer(services: WorkerServices, *, provider: str, dispute: str) -> None:
+    """Take back what a seller got of a disputed payment, and give it again once that is won."""
     providers = services.of(inbox_of).providers
     if getattr(providers.get(provider), "sellers", None) is None:
         return
     sellers = accounts_at(providers, provider)
-    move = sellers.reverse_transfer if step == "REVERSE" else sellers.return_transfer
-    await move(payment, amount_cents, dispute)
+    # It may be won while it is being reversed.
+    while True:
+        due = await operations.due_transfer(services.database, provider, dispute)
+        if due.step is None or due.payment is None or due.amount_cents is None:
+            return
+        if due.step == "REVERSE":
+            await sellers.reverse_transfer(due.payment, due.amount_cents, dispute)
+        else:
+            await sellers.return_transfer(due.payment, dispute)
+        await operations.note_transfer(services.database, provider, dispute, due.step)

@@ -175,6 +175,15 @@ class PaymentProvider(Protocol):
 
 
 @runtime_checkable
+class ScreensDeliveries(Protocol):
+    """A provider that has to be asked, and of which some forgeries are plain without asking."""
+
+    def screen(self, delivery: Delivery) -> None:
+        """Raises `DeliveryRefused` for what cannot be the provider's."""
+        ...
+
+
+@runtime_checkable
 class KeepsCustomers(Protocol):
     """A provider that knows its buyers, and has a page for each: receipts, cards, subscriptions."""
 
@@ -332,8 +341,8 @@ class PaysSellers(Protocol):
         """Takes back what a seller got of a payment, once for each key."""
         ...
 
-    async def return_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
-        """Gives it to the seller again, once for each key."""
+    async def return_transfer(self, payment_id: str, key: str) -> None:
+        """Gives what was taken back under that key to the seller again, once."""
         ...
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from db.affiliates import operations as affiliates
 from db.billing import operations
 from db.billing.operations import Buyer, OpenOrder
 from db.core.actor import Actor
@@ -85,11 +86,13 @@ class Checkouts:
         idempotency_key: str,
         discount_code: str | None = None,
         guest: Guest | None = None,
+        affiliate_code: str | None = None,
     ) -> Bought:
         """Opens an order and has a checkout made for it; the same key gives the same again.
 
         Where the provider fails, the order stays, and the same key asks it again. A `guest` buys
-        of a store without an account, a discount code is a store's.
+        of a store without an account, a discount code is a store's. Of an `affiliate_code` that
+        does not apply nobody is told.
         """
         operations.check_checkout(
             success_url,
@@ -111,6 +114,8 @@ class Checkouts:
             "idempotency_key": idempotency_key,
         }
         order = await self._opened(actor, wanted, discount_code, guest)
+        if affiliate_code is not None:
+            await affiliates.recommend_order(self._database, order.id, affiliate_code)
         if order.checkout_url is not None or order.amount_cents == 0:
             return Bought(order.id, order.checkout_url, order.expires_at)
         made = await seller.create_checkout(await self._described(order))
@@ -162,9 +167,19 @@ class Checkouts:
         return await shop.create_portal(customer, return_url)
 
     def _split(self, buyer: Buyer) -> Split | None:
-        """Who gets the money of a store's sale; nobody else where there is no such account."""
-        if buyer.seller_account_id is None or buyer.sealed_account is None:
+        """Who gets the money of a store's sale.
+
+        An account may be gone since the order was opened: nobody pays for what its seller would not
+        be paid for.
+        """
+        if not buyer.is_paid_to_seller:
             return None
+        if buyer.seller_account_id is None or buyer.sealed_account is None:
+            raise DomainError(
+                ErrorCode.INVALID_STATE,
+                "This store cannot be paid at this provider any more. Choose another.",
+                ("input", "provider"),
+            )
         column = SellerAccount.sealed_account
         account = self._vault.open(column, buyer.seller_account_id, buyer.sealed_account)
         return Split(account, buyer.fee_cents)

@@ -26,6 +26,7 @@ from payments.base import (
     DeliveryRefusal,
     DeliveryRefused,
     PaymentProvider,
+    ScreensDeliveries,
 )
 from payments.events import Notice, PaymentSucceeded, ProviderEvent
 from payments.registry import PaymentServices, configured_tellers
@@ -44,9 +45,13 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a provider is answered: taken in, or why it was not believed."""
+    """What a provider is answered: taken in, or why it was not believed.
+
+    What `is_too_much` was not taken in: so many wait that their provider is asked about.
+    """
 
     refusal: DeliveryRefusal | None = None
+    is_too_much: bool = False
 
 
 def inbox_of(services: PaymentServices) -> WebhookInbox:
@@ -76,18 +81,22 @@ class WebhookInbox:
         body = _text(delivery.body)
         if body is None:
             return Received(DeliveryRefusal.UNREADABLE)
-        if not provider.verifies_at_once:
-            name = UNVERIFIED + hashlib.sha256(delivery.body).hexdigest()
-            await self._store(provider, delivery, body, Notice(name, "unverified"), genuine=False)
-            return Received()
         try:
-            await provider.verify(delivery)
+            if provider.verifies_at_once:
+                await provider.verify(delivery)
+            elif isinstance(provider, ScreensDeliveries):
+                provider.screen(delivery)
         except DeliveryRefused as refused:
             if not self._may_keep(provider.name):
                 return Received(refused.refusal)
             unknown = Notice(f"{UNVERIFIED}{uuid4()}", "unverified")
             await self._store(provider, delivery, body, unknown, genuine=False, problem=refused)
             return Received(refused.refusal)
+        if not provider.verifies_at_once:
+            name = UNVERIFIED + hashlib.sha256(delivery.body).hexdigest()
+            unsure = Notice(name, "unverified")
+            kept = await self._store(provider, delivery, body, unsure, genuine=False)
+            return Received(is_too_much=not kept)
         try:
             notice = _read(provider, delivery)
         except DeliveryRefused as refused:
@@ -211,7 +220,7 @@ class WebhookInbox:
         *,
         genuine: bool,
         problem: DeliveryRefused | None = None,
-    ) -> None:
+    ) -> bool:
         webhook_id, is_new = await operations.receive_webhook(
             self._database,
             provider=provider.name,
@@ -235,6 +244,7 @@ class WebhookInbox:
             )
         elif is_new:
             log.info("webhook.received", provider=provider.name, kind=notice.kind)
+        return webhook_id is not None
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:

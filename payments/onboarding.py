@@ -68,7 +68,7 @@ class Sellers:
         page = return_url or self._base_url + RETURN_PATH
         for _ in range(ATTEMPTS):
             wanted = await operations.begin_onboarding(self._database, actor, store_id, provider)
-            account_id, account = await self._account(sellers, store_id, provider, wanted)
+            account_id, account = await self._account(actor, sellers, store_id, provider, wanted)
             url = await sellers.account_page(account, page, page)
             if url is not None:
                 return url
@@ -86,7 +86,12 @@ class Sellers:
         await self.inbox.apply(self.inbox.providers[provider], "account", events)
 
     async def _account(
-        self, sellers: PaysSellers, store_id: UUID, provider: str, wanted: SellerOnboarding
+        self,
+        actor: Actor,
+        sellers: PaysSellers,
+        store_id: UUID,
+        provider: str,
+        wanted: SellerOnboarding,
     ) -> tuple[UUID, str]:
         if wanted.account_id is not None and wanted.sealed_account is not None:
             return wanted.account_id, self._opened(wanted.account_id, wanted.sealed_account)
@@ -99,8 +104,15 @@ class Sellers:
         )
         sealed = self._vault.seal(SellerAccount.sealed_account, account_id, account)
         index = self._vault.blind(SellerAccount.account_index, account)
-        await operations.note_account(self._database, store_id, provider, account_id, sealed, index)
-        return account_id, account
+        if await operations.note_account(
+            self._database, store_id, provider, account_id, sealed, index
+        ):
+            return account_id, account
+        # Another was made at the same time: that one is completed.
+        kept = await operations.begin_onboarding(self._database, actor, store_id, provider)
+        if kept.account_id is None or kept.sealed_account is None:
+            raise provider_failed(provider, "an account that was gone once it was made")
+        return kept.account_id, self._opened(kept.account_id, kept.sealed_account)
 
     def _opened(self, account_id: UUID, sealed: bytes) -> str:
         return self._vault.open(SellerAccount.sealed_account, account_id, sealed)

@@ -105,15 +105,19 @@ class PayPalProvider:
             raise provider_failed(NAME, "a checkout without an id or an address") from None
         return Checkout(url, datetime.now(UTC) + CHECKOUT_LIFE, (reference,))
 
-    async def verify(self, delivery: Delivery) -> None:
-        """Asks PayPal whether it sent this. Its certificate's address is never fetched here."""
-        given = {name: delivery.headers.get(header, "") for name, header in SIGNED_BY.items()}
+    def screen(self, delivery: Delivery) -> None:
+        """Refuses what has no signature or is no JSON: PayPal need not be asked."""
+        if not all(delivery.headers.get(header) for header in SIGNED_BY.values()):
+            raise DeliveryRefused(DeliveryRefusal.FORGED, "it has no signature")
         try:
             orjson.loads(delivery.body)
         except orjson.JSONDecodeError:
             raise DeliveryRefused(DeliveryRefusal.UNREADABLE, "it is no JSON") from None
-        if not all(given.values()):
-            raise DeliveryRefused(DeliveryRefusal.FORGED, "it has no signature")
+
+    async def verify(self, delivery: Delivery) -> None:
+        """Asks PayPal whether it sent this. Its certificate's address is never fetched here."""
+        self.screen(delivery)
+        given = {name: delivery.headers.get(header, "") for name, header in SIGNED_BY.items()}
         # As it came: written anew, it would be another text than what was signed.
         head = orjson.dumps(given | {"webhook_id": self._webhook_id})[:-1]
         body = head + b',"webhook_event":' + delivery.body + b"}"

@@ -39,6 +39,7 @@ RETURN_PATH = "/payments/stripe/onboarded"
 TEST_KEYS = ("sk_test_", "rk_test_")
 # What Stripe says of an account that was deleted, or is another platform's.
 _GONE = frozenset({"account_invalid", "resource_missing"})
+_DISPUTE = "dispute"
 _PAYOUTS: Mapping[str, str] = {
     "pending": "PENDING",
     "in_transit": "IN_TRANSIT",
@@ -219,36 +220,58 @@ class StripeSellers:
             raise provider_failed(NAME, f"an account: {type(error).__name__}") from None
 
     async def reverse_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
-        """Takes back what a seller got of a payment, and the fee with it; once for each key."""
-        transfer, _ = await self._transfer(payment_id)
+        """Takes back what a seller got of a payment, and the fee with it; once for each key.
+
+        Of what refunds took back before there is only the rest.
+        """
+        charge = await self._charge(payment_id)
+        transfer = charge["transfer"]
+        left = transfer["amount"] - transfer["amount_reversed"]
+        if _reversal(transfer, key) is not None or left <= 0:
+            return
         with asking("a transfer's reversal"):
             await self._client.v1.transfers.reversals.create_async(
-                transfer,
-                {"amount": amount_cents, "refund_application_fee": True},
+                transfer["id"],
+                {
+                    "amount": min(amount_cents, left),
+                    "refund_application_fee": True,
+                    "metadata": {_DISPUTE: key},
+                },
                 {"idempotency_key": f"reversal:{key}"},
             )
 
-    async def return_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:
-        """Gives it to the seller again, less the fee; once for each key."""
-        _, charge = await self._transfer(payment_id)
-        fee = int(charge.get("application_fee_amount") or 0) * amount_cents // charge["amount"]
+    async def return_transfer(self, payment_id: str, key: str) -> None:
+        """Gives what was taken back under that key to the seller again, less the fee; once."""
+        charge = await self._charge(payment_id)
+        taken = _reversal(charge["transfer"], key)
+        if taken is None:
+            return
+        amount = int(taken["amount"])
+        fee = int(charge.get("application_fee_amount") or 0) * amount // charge["amount"]
         with asking("a transfer"):
             await self._client.v1.transfers.create_async(
                 {
-                    "amount": amount_cents - fee,
+                    "amount": amount - fee,
                     "currency": charge["currency"],
                     "destination": charge["transfer_data"]["destination"],
+                    "metadata": {_DISPUTE: key},
                 },
                 {"idempotency_key": f"return:{key}"},
             )
 
-    async def _transfer(self, payment_id: str) -> tuple[str, dict[str, Any]]:
+    async def _charge(self, payment_id: str) -> dict[str, Any]:
+        """What was charged, with its transfer and what of that was reversed."""
         with asking("a payment"):
             found = await self._client.v1.payment_intents.retrieve_async(
-                payment_id, {"expand": ["latest_charge"]}
+                payment_id, {"expand": ["latest_charge.transfer"]}
             )
-        said = found.to_dict()
-        charge = said.get("latest_charge")
-        if not isinstance(charge, dict) or not isinstance(charge.get("transfer"), str):
+        charge = found.to_dict().get("latest_charge")
+        if not isinstance(charge, dict) or not isinstance(charge.get("transfer"), dict):
             raise provider_refused(NAME, "a transfer of a payment that has none")
-        return charge["transfer"], charge
+        return charge
+
+
+def _reversal(transfer: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+    """What was taken back of a transfer under a key; Stripe forgets idempotency keys in a day."""
+    made: list[dict[str, Any]] = transfer["reversals"]["data"]
+    return next((one for one in made if one["metadata"].get(_DISPUTE) == key), None)

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from auth.networks import RateLimit, client_address, network_of
 from db.core.errors import DomainError, ErrorCode, bad_input
 from db.webhooks.tables import BODY_LIMIT_BYTES
 from graph.shared.errors import domain_error, top_level
@@ -18,6 +19,8 @@ from server import checkout_return, payment_pages, paymob_return, sandbox_checko
 from server.services import Services
 
 BODY_TIMEOUT_SECONDS = 10.0
+# Of one network that may send anything: each costs a row, and a question to the provider.
+UNVERIFIED_SIZE, UNVERIFIED_SECONDS = 60, 60.0
 NO_STORE = {"Cache-Control": "no-store"}
 # RevenueCat takes 200 alone for an answer, so everybody gets it.
 TAKEN = b'{"received":true}'
@@ -32,6 +35,10 @@ _STATUS_OF = {
 _UNKNOWN = DomainError(
     ErrorCode.PROVIDER_NOT_CONFIGURED,
     "This payment provider is not set up here: its settings are missing, or the address is wrong.",
+)
+_TOO_MANY = DomainError(
+    ErrorCode.SERVICE_UNAVAILABLE,
+    "So many deliveries wait to be verified that no more are taken in now; send it again later.",
 )
 _REFUSED = {
     DeliveryRefusal.FORGED: DomainError(
@@ -70,6 +77,7 @@ class Webhooks:
 
     def __init__(self, inbox: WebhookInbox) -> None:
         self._inbox = inbox
+        self._unverified = RateLimit[str](UNVERIFIED_SIZE, UNVERIFIED_SECONDS)
 
     async def receive(self, request: Request) -> Response:
         """200 once it is stored; 503 while the database is away, so that it is sent again."""
@@ -77,9 +85,14 @@ class Webhooks:
             provider = self._inbox.providers.get(request.path_params["provider"])
             if provider is None:
                 raise _UNKNOWN
+            network = network_of(client_address(request.scope))
+            if not provider.verifies_at_once and self._unverified.use(network):
+                raise _TOO_MANY
             received = await self._inbox.receive(provider, await _delivery(request))
             if received.refusal is not None:
                 raise _REFUSED[received.refusal]
+            if received.is_too_much:
+                raise _TOO_MANY
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception as error:

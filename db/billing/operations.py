@@ -53,7 +53,7 @@ _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made
 _BUYER = text("""
     select coalesce(u.email, f.buyer_email) as email, u.locale, p.name as product_name,
            c.customer_id, coalesce(f.fee_cents, 0) as fee_cents, a.id as seller_account_id,
-           a.sealed_account
+           a.sealed_account, f.order_id is not null and o.provider <> 'sandbox' as is_paid_to_seller
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
     left join payment_customers c on c.user_id = o.user_id and c.provider = o.provider
     left join sale_offers f on f.order_id = o.id
@@ -107,7 +107,8 @@ class OpenOrder:
 class Buyer:
     """What a provider is told of who buys, and the name of what they buy.
 
-    Of a store's product also who sells it, by the provider's name of their account, and the fee.
+    Of a store's product also who sells it, by the provider's name of their account, and the fee; at
+    the sandbox nobody is paid.
     """
 
     email: str | None
@@ -117,6 +118,7 @@ class Buyer:
     fee_cents: int
     seller_account_id: UUID | None
     sealed_account: bytes | None
+    is_paid_to_seller: bool
 
 
 @dataclass(frozen=True, slots=True)

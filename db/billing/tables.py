@@ -462,7 +462,11 @@ class DisputeStatus(State):
 
 
 class PaymentDispute(Base):
-    """A payment that the buyer's bank questions, or a part of it."""
+    """A payment that the buyer's bank questions, or a part of it.
+
+    Of what a store sold, `reversed_at` is when the seller's part was taken back, and `returned_at`
+    when they got it again.
+    """
 
     __tablename__ = "payment_disputes"
 
@@ -474,10 +478,15 @@ class PaymentDispute(Base):
     status: Mapped[str] = mapped_column(server_default=DisputeStatus.OPEN)
     opened_at: Mapped[Timestamp]
     closed_at: Mapped[OptionalTimestamp]
+    reversed_at: Mapped[OptionalTimestamp]
+    returned_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
         CheckConstraint("amount_cents > 0", name="amount_cents"),
         CheckConstraint("(status = 'OPEN') = (closed_at is null)", name="closed_at"),
+        CheckConstraint(
+            "returned_at is null or reversed_at is not null and status = 'WON'", name="returned_at"
+        ),
         Index("uq_payment_disputes_provider", "provider", "provider_dispute_id", unique=True),
     )
     access = Access(read=Nobody(), service=("SELECT",))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Table
 
+from db.core.events import Event
 from db.core.merge_rules import Join, KeepTheMembers, MergedBy, MergeRule, Move, user_columns
 from db.core.quotas import TableQuota
 from db.core.registry import metadata, models
@@ -78,9 +79,10 @@ def _steps() -> Iterator[str]:
             yield _joining(table, rule) + _moving(table, Move())
         elif isinstance(rule, Move):
             yield _moving(table, rule)
-    for table, rule in reversed(ruled):
-        if isinstance(rule, KeepTheMembers):
-            yield _DELETE.format(table=table.name, found=_of_guest(table))
+    kept = [table for table, rule in reversed(ruled) if isinstance(rule, KeepTheMembers)]
+    # What is deleted may be told of, so the guest's events go last.
+    for table in sorted(kept, key=lambda table: table is Event.__table__):
+        yield _DELETE.format(table=table.name, found=_of_guest(table))
 
 
 def _rule(table: Table) -> MergeRule | None:

@@ -154,13 +154,18 @@ declare
     daily_limit constant integer := 50;
     key_hash bytea := sha256(convert_to(jsonb_build_array(email_key, idempotency_key)::text, 'UTF8'));
     opened public.orders;
+    opened_with text;
 begin
     perform app.check_idempotency_key(idempotency_key);
     perform pg_advisory_xact_lock(hashtextextended('guest order:' || encode(key_hash, 'hex'), 0));
     select o.* into opened from public.sale_offers f join public.orders o on o.id = f.order_id
     where f.guest_key = key_hash;
     if opened.id is not null then
-        if (opened.product_id, opened.provider) is distinct from (wanted_product, wanted_provider) then
+        select d.code into opened_with from public.sale_offers f join public.discount_codes d on d.id = f.discount_code_id
+        where f.order_id = opened.id;
+        if (opened.product_id, opened.provider, opened.success_url, opened.cancel_url, opened_with) is distinct from
+            (wanted_product, wanted_provider, open_guest_order.success_url, open_guest_order.cancel_url,
+            upper(btrim(discount_code))) then
             perform app.refuse('IDEMPOTENCY_CONFLICT',
                 'This idempotency key was used with other parameters. Use a new key for a new request.',
                 '{"path": ["input", "idempotencyKey"]}');
@@ -192,6 +197,7 @@ declare
     offer public.sale_offers;
     buyer uuid := ordered.user_id;
     made uuid;
+    sold public.sales;
 begin
     select * into offer from public.sale_offers f where f.order_id = ordered.id for update;
     if buyer is null and offer.email_key is not null then
@@ -210,6 +216,8 @@ begin
     returning id into made;
     if made is not null then
         perform app.give_with_sale(made, ordered.product_id, buyer);
+        select * into sold from public.sales s where s.id = made;
+        perform app.earn_commission(sold, offer);
         update public.sale_offers f set buyer_email = null, email_key = null where f.order_id = ordered.id;
         update public.discount_codes d set use_count = d.use_count + 1 where d.id = offer.discount_code_id;
         perform app.notify(offer.seller_id, 'GENERAL', 'notifications.productSold.title',
@@ -231,6 +239,7 @@ begin
     returning s.id into settled;
     if settled is not null then
         perform app.hold_licence_of_sale(settled, new_status in ('DISPUTED', 'REFUNDED'));
+        perform app.settle_commission(settled);
     end if;
 end;
 $$;
@@ -281,6 +290,7 @@ begin
     loop
         claimed := claimed + 1;
         perform app.claim_licence_of_sale(sold, actor_id);
+        perform app.settle_commission(sold);
     end loop;
     return claimed;
 end;

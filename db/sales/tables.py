@@ -84,7 +84,8 @@ class SaleOffer(Base):
 
     `list_cents` is the price before the discount, `fee_cents` what of the order's amount whoever
     runs the service keeps. `buyer_email` and `email_key` are of who bought without an account, and
-    go to the sale once it is paid; `guest_key` is the hash of their idempotency key.
+    go to the sale once it is paid; `guest_key` is the hash of their idempotency key. Who came by an
+    affiliate's link has it here, and what of the amount that is worth.
     """
 
     __tablename__ = "sale_offers"
@@ -103,6 +104,10 @@ class SaleOffer(Base):
     buyer_email: Mapped[str | None]
     email_key: Mapped[str | None]
     guest_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    affiliate_link_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("affiliate_links.id", ondelete="SET NULL")
+    )
+    commission_percent: Mapped[int | None]
     created_at: Mapped[Timestamp]
 
     __table_args__ = (
@@ -112,6 +117,7 @@ class SaleOffer(Base):
         Index("ix_sale_offers_store_id", "store_id"),
         Index("ix_sale_offers_seller_id", "seller_id"),
         Index("uq_sale_offers_guest_key", "guest_key", unique=True),
+        Index("ix_sale_offers_affiliate_link_id", "affiliate_link_id"),
     )
     access = Access(read=Nobody(), service=("SELECT",))
     on_erase = Anonymise("seller_id")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from db.core.actor import Actor
+from db.core.actor import SERVICE, Actor
 from db.core.commands import FunctionCall, SqlFunction, call_as_service
 from db.core.errors import Problems
 from db.core.pool import Database
@@ -34,6 +34,15 @@ _NOTE_ACCOUNT = SqlFunction[bool](
     given_index="bytea",
 )
 _FORGET_ACCOUNT = SqlFunction[None]("app.forget_seller_account", "void", wanted="uuid")
+_DUE_TRANSFER = SqlFunction[Any](
+    "app.due_transfer",
+    "record(payment text, amount_cents integer, step text)",
+    from_provider="text",
+    dispute="text",
+)
+_NOTE_TRANSFER = SqlFunction[None](
+    "app.note_transfer", "void", from_provider="text", dispute="text", step="text"
+)
 _SAVE_CREATOR = SqlFunction[UUID]("app.save_creator_profile", "uuid", given="jsonb")
 
 
@@ -46,6 +55,15 @@ class SellerOnboarding:
     business_name: str
     account_id: UUID | None
     sealed_account: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueTransfer:
+    """What is due between whoever runs the service and a seller; no `step` when nothing is."""
+
+    payment: str | None
+    amount_cents: int | None
+    step: str | None
 
 
 async def begin_onboarding(
@@ -76,6 +94,22 @@ async def note_account(
 async def forget_account(database: Database, account_id: UUID) -> None:
     """Forgets an account that its provider does not know any more."""
     await call_as_service(database, _FORGET_ACCOUNT(wanted=account_id))
+
+
+async def due_transfer(database: Database, provider: str, dispute: str) -> DueTransfer:
+    """What is due of a disputed payment by now."""
+    wanted = _DUE_TRANSFER(from_provider=provider, dispute=dispute)
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(wanted.sql, *wanted.values)
+    assert row is not None
+    return DueTransfer(**row)
+
+
+async def note_transfer(database: Database, provider: str, dispute: str, step: str) -> None:
+    """Notes that a step was taken."""
+    await call_as_service(
+        database, _NOTE_TRANSFER(from_provider=provider, dispute=dispute, step=step)
+    )
 
 
 def create_store(

@@ -57,6 +57,11 @@ def problems_of_store(values: Mapping[str, Any]) -> Iterator[DomainError]:
         yield bad_input(
             "customDomain must be a domain such as shop.example.com.", "input", "customDomain"
         )
+    if not 1 <= there.get("affiliate_commission_percent", 10) <= 90:
+        yield bad_input(
+            "affiliateCommissionPercent must be between 1 and 90.",
+            *("input", "affiliateCommissionPercent"),
+        )
     for column in ("theme", "layout"):
         yield from _problems_of_object(column, there.get(column, {}), PAGE_LIMIT_BYTES)
     yield from problems_of_links(there.get("links", {}))

@@ -109,30 +109,49 @@ begin
 end;
 $$;
 
--- Queues a job that brings what a seller got in line with a dispute: it goes back while that is open, and to the seller
--- again when it is won.
+-- Queues a job that brings what a seller got in line with a dispute. The job asks what is due by then, so events may
+-- come again and in any order.
 create or replace function app.queue_transfer(ordered public.orders, event jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    step text := case when event ->> 'type' = 'DisputeOpened' then 'REVERSE'
-        when (event ->> 'won')::boolean then 'RETURN' end;
 begin
-    if step is not null and ordered.kind in ('DOWNLOAD', 'BOT') then
+    if ordered.kind in ('DOWNLOAD', 'BOT') then
         perform app.enqueue_once('settle_transfer', jsonb_build_object('provider', ordered.provider,
-            'payment', event ->> 'payment_id', 'dispute', event ->> 'dispute_id',
-            'amount_cents', (event ->> 'amount_cents')::integer, 'step', step),
-            'transfer:' || (event ->> 'dispute_id') || ':' || step, 5);
+            'dispute', event ->> 'dispute_id'),
+            'transfer:' || (event ->> 'dispute_id') || ':' || (event ->> 'type'), 5);
     end if;
 end;
+$$;
+
+-- What is due between whoever runs the service and the seller of a disputed payment: REVERSE while the dispute is open
+-- and once it is lost, RETURN when it was reversed and is won; no step when nothing is. Each is due once.
+create or replace function app.due_transfer(
+    from_provider text, dispute text, out payment text, out amount_cents integer, out step text
+)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select p.provider_payment_id, d.amount_cents, case
+        when d.status <> 'WON' and d.reversed_at is null then 'REVERSE'
+        when d.status = 'WON' and d.reversed_at is not null and d.returned_at is null then 'RETURN' end
+    from public.payment_disputes d join public.payments p on p.id = d.payment_id
+    where d.provider = from_provider and d.provider_dispute_id = dispute;
+$$;
+
+-- Notes that a step was taken.
+create or replace function app.note_transfer(from_provider text, dispute text, step text) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.payment_disputes d
+    set reversed_at = coalesce(d.reversed_at, now()),
+        returned_at = case when note_transfer.step = 'RETURN' then coalesce(d.returned_at, now()) else d.returned_at end
+    where d.provider = from_provider and d.provider_dispute_id = dispute;
 $$;
 
 revoke execute on function
     app.begin_onboarding(uuid, text), app.note_seller_account(uuid, text, uuid, bytea, bytea),
     app.forget_seller_account(uuid), app.apply_seller_event(text, jsonb),
     app.apply_seller_account(public.seller_accounts, jsonb), app.apply_payout(public.seller_accounts, jsonb),
-    app.queue_transfer(public.orders, jsonb)
+    app.queue_transfer(public.orders, jsonb), app.due_transfer(text, text), app.note_transfer(text, text, text)
 from public;
 grant execute on function app.begin_onboarding(uuid, text) to authenticated;
 grant execute on function
-    app.note_seller_account(uuid, text, uuid, bytea, bytea), app.forget_seller_account(uuid)
+    app.note_seller_account(uuid, text, uuid, bytea, bytea), app.forget_seller_account(uuid),
+    app.due_transfer(text, text), app.note_transfer(text, text, text)
 to service;

@@ -91,6 +91,7 @@ begin
     update public.stores s
     set slug = changed.slug, name = changed.name, description = changed.description, theme = changed.theme,
         layout = changed.layout, links = changed.links, custom_domain = changed.custom_domain,
+        affiliate_commission_percent = changed.affiliate_commission_percent,
         is_public = changed.is_public, updated_at = clock_timestamp()
     where s.id = wanted;
     if changed.is_public <> store.is_public then

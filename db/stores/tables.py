@@ -93,7 +93,8 @@ class Store(Base):
 
     `theme` and `layout` are the page's own, as its front end reads them. One that is not
     `is_public` is its owner's alone, and so is everything in it. `connect_status` is how far its
-    account at Stripe is.
+    account at Stripe is. `affiliate_commission_percent` is what of a sale goes to who recommended
+    it.
     """
 
     __tablename__ = "stores"
@@ -111,6 +112,7 @@ class Store(Base):
     banner_path: Mapped[str | None]
     is_public: Mapped[bool] = mapped_column(server_default=text("true"))
     connect_status: Mapped[str] = mapped_column(server_default=ConnectStatus.NOT_CONNECTED)
+    affiliate_commission_percent: Mapped[int] = mapped_column(server_default=text("10"))
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
 
@@ -131,6 +133,9 @@ class Store(Base):
             name="connect_status",
         ),
         CheckConstraint("length(custom_domain) between 4 and 253", name="custom_domain"),
+        CheckConstraint(
+            "affiliate_commission_percent between 1 and 90", name="affiliate_commission_percent"
+        ),
         Index("uq_stores_slug", "slug", unique=True),
         Index("uq_stores_custom_domain", "custom_domain", unique=True),
         Index("ix_stores_user_id_created_at_id", "user_id", "created_at", "id"),

@@ -2,7 +2,8 @@
 
 -- Stores a delivery and tells the workers of it. One that was delivered before is only counted.
 -- With a `problem` it is not to be processed but looked at; of those that are not `genuine`, 100 in an
--- hour of each provider are kept. Returns the webhook, null where it is not kept.
+-- hour of each provider are kept, and as many as 200 wait until their provider is asked whether it sent them. Returns
+-- the webhook, null where it is not kept.
 create or replace function app.receive_webhook(
     from_provider text, given_event_id text, given_kind text, genuine boolean, given_headers jsonb,
     given_query text, given_body text, problem text, problem_detail text,
@@ -11,8 +12,15 @@ create or replace function app.receive_webhook(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     refused_limit constant integer := 100;
+    unverified_limit constant integer := 200;
 begin
     is_new := false;
+    if problem is null and not genuine and (
+        select count(*) from (select from public.webhook_events w
+            where w.provider = from_provider and w.status = 'RECEIVED' and not w.verified
+            limit unverified_limit) waiting) >= unverified_limit then
+        return;
+    end if;
     if problem is not null and not genuine and (
         select count(*) from public.webhook_events w
         where w.provider = from_provider and w.status = 'QUARANTINED' and not w.verified
@@ -200,10 +208,21 @@ exception when unique_violation then
 end;
 $$;
 
--- Sets a webhook aside for a person to look at; false when that has become of it already.
+-- Sets a webhook aside for a person to look at; false when that has become of it already. Of what was never the
+-- provider's, 100 in an hour are kept, and of more nothing.
 create or replace function app.quarantine_webhook(wanted uuid, why text, what text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    refused_limit constant integer := 100;
 begin
+    delete from public.webhook_events w
+    where w.id = wanted and w.status = 'RECEIVED' and not w.verified and (
+        select count(*) from (select from public.webhook_events o
+            where o.provider = w.provider and o.status = 'QUARANTINED' and not o.verified
+            and o.received_at > now() - interval '1 hour' limit refused_limit) refused) >= refused_limit;
+    if found then
+        return false;
+    end if;
     update public.webhook_events w
     set status = 'QUARANTINED', reason = why, detail = what, waits_for = null, attempts = w.attempts + 1,
         processed_at = clock_timestamp()

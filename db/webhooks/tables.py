@@ -83,7 +83,10 @@ class WebhookEvent(Base):
     access = Access(read=Admin(), service=("SELECT", "DELETE"))
     on_erase = Keep("An order of nobody any more; what it said of the person is forgotten.", ())
     export = NotExported("The provider's; orders and payments are exported.")
-    quota = Bound("The provider's. Of those that were refused, 100 in an hour are kept.")
+    quota = Bound(
+        "The provider's. Of those that were refused, 100 in an hour are kept, and 200 wait to be"
+        " verified."
+    )
     lifecycle = Lifecycle(
         "status",
         WebhookStatus,

@@ -154,6 +154,8 @@ CALLABLE = {
         "app.create_discount_code(uuid,jsonb)",
         "app.update_discount_code(uuid,jsonb)",
         "app.seller_earnings(uuid)",
+        "app.create_affiliate_link(uuid)",
+        "app.affiliate_earnings(uuid)",
         "app.save_review(text,integer,text)",
         "app.delete_review(uuid)",
         "app.create_workflow(uuid,text,jsonb,text,jsonb,text)",

@@ -168,7 +168,7 @@ def test_reports_show_the_columns_that_their_functions_return() -> None:
                     for name, type_ in spec.columns
                 )
                 shown[spec.function.returns] = f"table({columns})".lower()
-    assert len(shown) == 10
+    assert len(shown) == 11
     assert list(shown.values()) == [
         r.replace("timestamptz", "timestamp with time zone") for r in shown
     ]

@@ -37,6 +37,7 @@ from db.emails.tables import EmailStatus
 from db.embedded.database import EmbeddedDatabase
 from db.generations.tables import CircuitState, GenerationStatus
 from db.leaving.tables import ExportStatus
+from db.licences.tables import LicenceStatus
 from db.marketplace.tables import ProductFileStatus
 from db.plans.tables import PlanSubscriptionStatus
 from db.play.tables import PlayPlayerStatus, PlaySessionStatus
@@ -47,6 +48,7 @@ from db.subscriptions.tables import ProviderSubscriptionStatus
 from db.surveys.tables import SurveyRunStatus
 from db.sync.tables import SyncConflictStatus
 from db.uploads.tables import UploadStatus
+from db.whitelists.tables import WhitelistUserStatus
 from db.workflows.tables import WorkflowStatus
 from graph.engine.declare import state_enum
 from tests.running import ROOT
@@ -157,6 +159,15 @@ BESIDE: dict[str, Callable[[State], Row]] = {
     "product_files": lambda state: {
         "path": "path" if state is ProductFileStatus.READY else None,
     },
+    "licences": lambda state: {
+        "redeemed_at": LATER if state is LicenceStatus.REDEEMED else AS_IT_IS,
+        "banned_at": LATER if state is LicenceStatus.BANNED else None,
+        "banned_from": LicenceStatus.AVAILABLE if state is LicenceStatus.BANNED else None,
+    },
+    "whitelist_users": lambda state: {
+        "banned_at": LATER if state is WhitelistUserStatus.BANNED else None,
+    },
+    "affiliate_referrals": lambda _: {"sale_id": known_id(SECOND.user_id, "public.sales")},
     # The first user has taken the product already.
     "sales": lambda _: {"buyer_id": None},
     "workflow_runs": lambda state: {"ended_at": LATER if state in ENDS else None},
@@ -179,6 +190,8 @@ async def owner(cluster: EmbeddedDatabase, database: Database) -> AsyncIterator[
     transaction = connection.transaction()
     await transaction.start()
     await fill(connection)
+    # A sale has one commission: the second user's makes room for what is tried.
+    await connection.execute("delete from affiliate_referrals where user_id = $1", SECOND.user_id)
     yield connection
     await transaction.rollback()
     await connection.close()

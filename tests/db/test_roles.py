@@ -137,9 +137,14 @@ GIVEN_ROLES = {
     "app.create_organization_key(uuid,text,text,text,bytea,text[],timestamp with time zone,text,jsonb):"
     " key_role text",
 }
-# When a key of one's own ends, and how long its secret from before works, are its owner's to say; of
-# `delete_user` only admins can make use.
+# When a key of one's own ends, and how long its secret from before works, are its owner's to say, and
+# until when their products may be used a developer's; of `delete_user` only admins can make use.
 GIVEN_TIMES = {
+    "app.create_licences(text,uuid,jsonb,integer,timestamp with time zone,integer,text):"
+    " until timestamp with time zone",
+    "app.extend_licence(uuid,integer,timestamp with time zone): until timestamp with time zone",
+    "app.set_whitelist_entry(uuid,bigint,text,timestamp with time zone):"
+    " until timestamp with time zone",
     "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,text,jsonb):"
     " ends_at timestamp with time zone",
     "app.create_organization_key(uuid,text,text,text,bytea,text[],timestamp with time zone,text,jsonb):"

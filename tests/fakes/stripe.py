@@ -135,6 +135,8 @@ class FakeStripe:
         refund = {"id": f"re_{uuid4().hex}", "object": "refund", "status": "succeeded"}
         is_whole = given.get("expand[0]") == "charge"
         self.reversed_with.append(given.get("reverse_transfer"))
+        if given.get("reverse_transfer") == "true":
+            charge["transfer"]["amount_reversed"] += int(given["amount"])
         return 200, refund | {"charge": dict(charge) if is_whole else charge["id"]}
 
     def account(self, given: dict[str, str]) -> StubAnswer:
@@ -155,9 +157,21 @@ class FakeStripe:
         self.transfers.append(given)
         return 200, {"id": f"tr_{uuid4().hex}", "object": "transfer"}
 
-    def reverse(self, given: dict[str, str]) -> StubAnswer:
+    def reverse(self, transfer: dict[str, Any], given: dict[str, str]) -> StubAnswer:
+        """Takes a part of a transfer back, never more than is left of it."""
+        amount = int(given["amount"])
+        if amount > transfer["amount"] - transfer["amount_reversed"]:
+            return 400, error("invalid_request_error", "amount_too_large")
         self.reversals.append(given)
-        return 200, {"id": f"trr_{uuid4().hex}", "object": "transfer_reversal"}
+        made = {
+            "id": f"trr_{uuid4().hex}",
+            "object": "transfer_reversal",
+            "amount": amount,
+            "metadata": metadata_of(given),
+        }
+        transfer["amount_reversed"] += amount
+        transfer["reversals"]["data"].append(made)
+        return 200, made
 
     def portal(self, given: dict[str, str]) -> StubAnswer:
         url = f"https://billing.stripe.test/{given['customer']}"
@@ -184,13 +198,22 @@ class FakeStripe:
         """A destination charge has a transfer, whose reversals are told by its id."""
         taken = self.charges[payment]
         if split["account"] is not None:
+            transfer = {
+                "id": f"tr_{uuid4().hex}",
+                "object": "transfer",
+                "amount": taken["amount"],
+                "amount_reversed": 0,
+                "reversals": {"object": "list", "data": []},
+            }
             taken |= {
-                "transfer": f"tr_{uuid4().hex}",
+                "transfer": transfer,
                 "transfer_data": {"destination": split["account"]},
                 "application_fee_amount": int(split["fee"] or 0),
             }
-            path = f"{TRANSFERS}/{taken['transfer']}/reversals"
-            self.stub.answers[path] = lambda request: self._once(request, self.reverse)
+            path = f"{TRANSFERS}/{transfer['id']}/reversals"
+            self.stub.answers[path] = lambda request: self._once(
+                request, lambda given: self.reverse(transfer, given)
+            )
         self.stub.answers[f"{PAYMENTS}/{payment}"] = lambda _: (
             200,
             {"id": payment, "latest_charge": self.charges[payment]},

@@ -209,6 +209,23 @@ async def many_codes(stage: Any) -> str:
     return code_of(store_id)
 
 
+async def own_store(stage: Any) -> str:
+    return f'{{storeId: "store_{await new_store(stage)}"}}'
+
+
+async def many_links(stage: Any) -> str:
+    other = await stage.owner.fetchval("insert into users default values returning id")
+    await stage.owner.execute(
+        "with made as (insert into stores (user_id, slug, name)"
+        " select $1, 'many-links-' || n, 'Store' from generate_series(1, 200) n returning id)"
+        " insert into affiliate_links (user_id, store_id, code)"
+        " select $2, id, left(md5(id::text), 10) from made",
+        other,
+        stage.actor.user_id,
+    )
+    return f'{{storeId: "store_{await new_store(stage, other)}"}}'
+
+
 async def wrong_review(stage: Any) -> str:
     return f'{{productId: "{await bought(stage)}", rating: 6}}'
 
@@ -356,6 +373,11 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "INVALID_STATE": priced,
     },
     "claimPurchases": {"EMAIL_NOT_CONFIRMED": unconfirmed},
+    "createAffiliateLink": {
+        "NOT_FOUND": f'{{storeId: "{_NO_STORE}"}}',
+        "INVALID_STATE": own_store,
+        "LIMIT_EXCEEDED": many_links,
+    },
     "createDiscountCode": {
         "BAD_USER_INPUT": code_of(NO_ID, "!"),
         "NOT_FOUND": code_of(NO_ID),

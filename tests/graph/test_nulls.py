@@ -243,6 +243,7 @@ NOT_STORED = {
     ("signOutUser", "sessionId"),
     ("signUp", "referralCode"),
     ("signUp", "username"),
+    ("createCheckout", "affiliateCode"),
     ("createCheckout", "discountCode"),
     ("createCheckout", "email"),
     ("createProduct", "price"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,8 +14,10 @@ import pytest
 
 from db.billing import operations as billing
 from db.core.actor import Actor
+from db.core.errors import DomainError
 from db.core.pool import Database
 from db.vault.sealing import Vault
+from jobs.stores import settle_transfer
 from payments.base import Delivery, DeliveryRefusal
 from payments.checkouts import Checkouts
 from payments.inbox import WebhookInbox
@@ -90,7 +95,28 @@ class Shop:
         )
         return found
 
-    async def buy(self, buyer: Actor, product_id: str) -> tuple[UUID, str]:
+    async def dispute(self, payment: str, kind: str, status: str) -> None:
+        """Stripe tells of a dispute about the whole payment."""
+        about = {
+            "id": f"dp_{payment}",
+            "payment_intent": payment,
+            "amount": 2_000,
+            "currency": "usd",
+            "status": status,
+        }
+        await self.tell(fake.event(f"charge.dispute.{kind}", about), "stripe")
+
+    async def settle_transfers(self) -> None:
+        """Runs the jobs that wait, as a worker does."""
+        jobs = await self.owner.fetch(
+            "delete from queue.pgqueuer where entrypoint = 'settle_transfer'"
+            " returning convert_from(payload, 'UTF8') as payload"
+        )
+        services = SimpleNamespace(database=self.database, of=lambda _: self.inbox)
+        for job in jobs:
+            await settle_transfer(services, **json.loads(job["payload"]))  # type: ignore[arg-type]
+
+    async def buy(self, buyer: Actor, product_id: str, key: str | None = None) -> tuple[UUID, str]:
         """An order that is paid, and its payment."""
         bought = await self.checkouts.create(
             buyer,
@@ -98,7 +124,7 @@ class Shop:
             provider="stripe",
             success_url=None,
             cancel_url=None,
-            idempotency_key=str(uuid4()),
+            idempotency_key=key or str(uuid4()),
         )
         session_id = next(reversed(self.stripe.sessions))
         await self.tell(self.stripe.pay(session_id), "stripe")
@@ -200,24 +226,82 @@ async def test_a_dispute_takes_the_transfer_back_until_it_is_won(
     account = await shop.onboard(seller, store_id)
     await shop.connect(account, **READY)
     _, payment = await shop.buy(await make_user(), product_id)
-    sellers = shop.inbox.providers["stripe"].sellers  # type: ignore[attr-defined]
-    about = {"id": f"dp_{payment}", "payment_intent": payment, "amount": 2_000, "currency": "usd"}
-    for kind, status in (("created", "needs_response"), ("closed", "won")):
-        await shop.tell(fake.event(f"charge.dispute.{kind}", about | {"status": status}), "stripe")
-    jobs = await shop.owner.fetch(
-        "select convert_from(payload, 'UTF8')::json ->> 'step' as step from queue.pgqueuer"
-        " where entrypoint = 'settle_transfer' and convert_from(payload, 'UTF8') like '%' || $1 || '%'"
-        " order by id",
-        payment,
-    )
-    assert [job["step"] for job in jobs] == ["REVERSE", "RETURN"]
-    for _ in range(2):
-        await sellers.reverse_transfer(payment, 2_000, about["id"])
-        await sellers.return_transfer(payment, 2_000, about["id"])
+    await shop.dispute(payment, "created", "needs_response")
+    await shop.settle_transfers()
     assert [one["amount"] for one in shop.stripe.reversals] == ["2000"]
+    assert shop.stripe.transfers == []
+    await shop.dispute(payment, "closed", "won")
+    # Whatever is told again, also when Stripe has forgotten the keys, nothing moves twice.
+    shop.stripe.remembered.clear()
+    await shop.dispute(payment, "created", "needs_response")
+    for _ in range(2):
+        await shop.settle_transfers()
+    assert len(shop.stripe.reversals) == 1
     assert [(one["amount"], one["destination"]) for one in shop.stripe.transfers] == [
         ("1900", account)
     ]
+
+
+async def test_a_seller_is_given_nothing_again_that_was_not_taken(
+    shop: Shop, make_user: MakeUser
+) -> None:
+    seller = await make_user()
+    store_id, product_id = await shop.open(seller)
+    await shop.connect(await shop.onboard(seller, store_id), **READY)
+    _, payment = await shop.buy(await make_user(), product_id)
+    # The end is told of first, and the beginning later.
+    await shop.dispute(payment, "closed", "won")
+    await shop.settle_transfers()
+    await shop.dispute(payment, "created", "needs_response")
+    await shop.settle_transfers()
+    assert (shop.stripe.reversals, shop.stripe.transfers) == ([], [])
+
+
+async def test_a_dispute_takes_what_a_refund_has_left(shop: Shop, make_user: MakeUser) -> None:
+    seller, admin = await make_user(), await make_user()
+    await shop.owner.execute("update users set role = 'admin' where id = $1", admin.user_id)
+    store_id, product_id = await shop.open(seller)
+    await shop.connect(await shop.onboard(seller, store_id), **READY)
+    order_id, payment = await shop.buy(await make_user(), product_id)
+    await shop.refunds.refund(
+        admin, order_id=order_id, amount_cents=500, reason="asked", idempotency_key="k"
+    )
+    await shop.dispute(payment, "created", "needs_response")
+    await shop.dispute(payment, "closed", "lost")
+    await shop.settle_transfers()
+    assert [one["amount"] for one in shop.stripe.reversals] == ["1500"]
+    assert shop.stripe.transfers == []
+
+
+async def test_of_two_who_onboard_at_once_one_account_is_completed(
+    shop: Shop, make_user: MakeUser
+) -> None:
+    seller = await make_user()
+    store_id, _ = await shop.open(seller)
+    accounts = await asyncio.gather(*(shop.onboard(seller, store_id) for _ in range(4)))
+    assert len(set(accounts)) == 1
+    await shop.connect(accounts[0], **READY)
+    assert await shop.status(store_id) == "COMPLETE"
+
+
+async def test_a_checkout_without_the_sellers_account_is_refused(
+    shop: Shop, make_user: MakeUser
+) -> None:
+    seller, buyer = await make_user(), await make_user()
+    store_id, product_id = await shop.open(seller)
+    account = await shop.onboard(seller, store_id)
+    await shop.connect(account, **READY)
+    key = str(uuid4())
+    shop.stripe.fails_next = [500] * 9
+    with pytest.raises(DomainError):
+        await shop.buy(buyer, product_id, key)
+    shop.stripe.fails_next = []
+    # The order is open, and there is nobody any more who would get the money.
+    gone = fake.connect_event("account.application.deauthorized", account, {"id": "ca_1"})
+    await shop.tell(gone)
+    with pytest.raises(DomainError, match="cannot be paid"):
+        await shop.buy(buyer, product_id, key)
+    assert shop.stripe.sessions == {}
 
 
 async def test_payouts_are_shown_as_stripe_tells_of_them(shop: Shop, make_user: MakeUser) -> None:

@@ -21,7 +21,7 @@ from payments.events import Notice, Refunded
 from payments.inbox import REFUSED_KEPT, WebhookInbox, kept_headers
 from payments.registry import configured_providers
 from payments.sandbox import SandboxProvider
-from server.webhooks import delivery_routes
+from server.webhooks import UNVERIFIED_SIZE, delivery_routes
 from settings import Settings
 
 from .conftest import AMOUNT, CREDITS, Shop
@@ -39,14 +39,24 @@ async def post(inbox: WebhookInbox, name: str, delivery: Delivery) -> httpx.Resp
         return await client.post(url, content=delivery.body, headers=dict(delivery.headers))
 
 
+def plainly_forged(shop: Shop, genuine: Delivery) -> Delivery:
+    """What is refused without asking anybody."""
+    at_once = shop.driver.provider.verifies_at_once
+    return (shop.driver.forged if at_once else shop.driver.unsigned)(genuine)
+
+
 async def test_what_a_provider_is_answered(shop: Shop) -> None:
     name = shop.driver.provider.name
     told = await shop.order(await shop.buyer())
     genuine = shop.driver.delivery("SUCCEEDED", told)
+    # Of some providers only they themselves can say whether it is theirs; a job asks them.
+    is_forged = (
+        (401, "INVALID_CREDENTIALS") if shop.driver.provider.verifies_at_once else (200, None)
+    )
     cases: list[tuple[str, Delivery, int, str | None]] = [
         (name, genuine, 200, None),
         (f"{name}/", genuine, 200, None),
-        (name, shop.driver.forged(genuine), 401, "INVALID_CREDENTIALS"),
+        (name, shop.driver.forged(genuine), *is_forged),
         (name, shop.driver.unsigned(genuine), 401, "INVALID_CREDENTIALS"),
         (name, replace(genuine, body=b"\xff\xfe"), 400, "BAD_USER_INPUT"),
         (name, replace(genuine, body=genuine.body + b"\x00"), 400, "BAD_USER_INPUT"),
@@ -82,7 +92,7 @@ async def test_a_database_that_is_away_has_it_delivered_again(
 
 async def test_of_what_is_refused_only_so_much_is_kept(shop: Shop) -> None:
     told = await shop.order(await shop.buyer())
-    forged = shop.driver.forged(shop.driver.delivery("SUCCEEDED", told))
+    forged = plainly_forged(shop, shop.driver.delivery("SUCCEEDED", told))
     name = shop.driver.provider.name
     await shop.owner.execute(
         "delete from webhook_events where provider = $1 and not verified", name
@@ -110,7 +120,7 @@ async def test_a_flood_of_forgeries_does_not_reach_the_database(
     shop: Shop, settings: Settings, cluster: Any
 ) -> None:
     told = await shop.order(await shop.buyer())
-    forged = shop.driver.forged(shop.driver.delivery("SUCCEEDED", told))
+    forged = plainly_forged(shop, shop.driver.delivery("SUCCEEDED", told))
     name = shop.driver.provider.name
     away = await Database.connect(cluster.owner_url, settings)
     await away.close()
@@ -176,6 +186,36 @@ async def test_one_that_is_verified_later_is_processed_once(sandbox_shop: Shop) 
         ("PROCESSED", None, False),
     ]
     assert await sandbox_shop.wallet(buyer) == (CREDITS, 0, 0)
+
+
+async def test_what_nobody_has_verified_is_bounded(sandbox_shop: Shop) -> None:
+    class AsksFirst(SandboxProvider):
+        verifies_at_once = False
+
+    seller = AsksFirst("a secret of the tests", "http://shop.test")
+    inbox = WebhookInbox(sandbox_shop.database, {"sandbox": seller}, is_production=False)
+    told = await sandbox_shop.order(await sandbox_shop.buyer())
+    genuine = sandbox_shop.driver.delivery("SUCCEEDED", told)
+    kept = "select count(*) from webhook_events where provider = 'sandbox' and not verified"
+    before = await sandbox_shop.owner.fetchval(kept)
+    # One network sends as many as it likes.
+    statuses = []
+    async with client_of(inbox) as client:
+        for number in range(UNVERIFIED_SIZE + 20):
+            body = b'{"n": %d}' % number
+            answer = await client.post("/webhooks/sandbox", content=body)
+            statuses.append(answer.status_code)
+    assert (statuses.count(200), statuses.count(503)) == (UNVERIFIED_SIZE, 20)
+    # Many networks do.
+    forged = [replace(genuine, body=b'{"many": %d}' % number) for number in range(300)]
+    received = [await inbox.receive(seller, delivery) for delivery in forged]
+    assert sum(one.is_too_much for one in received) == 300 - (200 - UNVERIFIED_SIZE)
+    async for _ in inbox.process_new():
+        pass
+    # What was forged leaves no more than a sample, and makes room.
+    assert await sandbox_shop.owner.fetchval(kept) - before <= 100
+    assert not (await inbox.receive(seller, genuine)).is_too_much
+    await sandbox_shop.owner.execute("delete from webhook_events where not verified")
 
 
 async def test_what_cannot_be_read_is_kept_and_can_be_replayed(sandbox_shop: Shop) -> None:

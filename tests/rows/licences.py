@@ -1,11 +1,11 @@
-"""Rows of licences: each user sells and owns one of their developer's product."""
+"""Rows of licences: each user sells and owns one of their product."""
 
 from . import Maker, known_id
 
 ROWS: dict[str, Maker] = {
     "public.licences": lambda user, key: {
         "id": key,
-        "developer_product_id": known_id(user, "public.developer_products"),
+        "product_id": known_id(user, "public.products"),
         "seller_id": user,
         "owner_id": user,
         "key_hash": f"\\x{key.hex * 2}",

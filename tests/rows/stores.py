@@ -99,6 +99,22 @@ ROWS: dict[str, Maker] = {
         "fee_cents": 25,
         "seller_cents": 475,
     },
+    "public.affiliate_links": lambda user, key: {
+        "id": key,
+        "user_id": user,
+        "store_id": known_id(user, "public.stores"),
+        "code": key.hex[:10],
+    },
+    "public.affiliate_referrals": lambda user, key: {
+        "id": key,
+        "link_id": known_id(user, "public.affiliate_links"),
+        "user_id": user,
+        "seller_id": _friend(user),
+        "store_id": known_id(user, "public.stores"),
+        "sale_id": known_id(user, "public.sales"),
+        "commission_cents": 50,
+        "currency": "USD",
+    },
     "public.reviews": lambda user, key: {
         "id": key,
         "product_id": known_id(user, "public.products"),

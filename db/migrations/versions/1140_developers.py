@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from db.migrations.steps import drop_table_cascade
+
 revision = "1140"
 down_revision = "1120"
 branch_labels = None
@@ -814,8 +816,6 @@ def _declare_access() -> None:
 
 
 def downgrade() -> None:
-    op.drop_function("app.note_forgotten_whitelist()")
-    op.drop_function("app.record_ended_developer_key()")
     op.drop_index("uq_whitelist_users_key_hash", table_name="whitelist_users")
     op.drop_index("ix_whitelist_users_user_id", table_name="whitelist_users")
     op.drop_index("ix_whitelist_users_system_id_position", table_name="whitelist_users")
@@ -828,11 +828,11 @@ def downgrade() -> None:
     )
     op.drop_index("ix_whitelist_users_key_hash", table_name="whitelist_users")
     op.drop_index("ix_whitelist_users_discord_id", table_name="whitelist_users")
-    op.drop_table("whitelist_users")
+    drop_table_cascade("whitelist_users")
     op.drop_table("licence_activations")
     op.drop_index("ix_whitelist_systems_user_id_created_at_id", table_name="whitelist_systems")
     op.drop_index(op.f("ix_whitelist_systems_developer_product_id"), table_name="whitelist_systems")
-    op.drop_table("whitelist_systems")
+    drop_table_cascade("whitelist_systems")
     op.drop_index("ix_whitelist_entries_user_id", table_name="whitelist_entries")
     op.drop_index("ix_whitelist_entries_roblox_id", table_name="whitelist_entries")
     op.drop_index("ix_whitelist_entries_product_id_expires_at", table_name="whitelist_entries")
@@ -840,7 +840,7 @@ def downgrade() -> None:
     op.drop_index("ix_whitelist_entries_product_id_created_at_id", table_name="whitelist_entries")
     op.drop_index("ix_whitelist_entries_expires_at", table_name="whitelist_entries")
     op.drop_index("ix_whitelist_entries_discord_id", table_name="whitelist_entries")
-    op.drop_table("whitelist_entries")
+    drop_table_cascade("whitelist_entries")
     op.drop_index("uq_licences_sale_id", table_name="licences")
     op.drop_index("uq_licences_key_hash", table_name="licences")
     op.drop_index("ix_licences_seller_id_created_at_id", table_name="licences")
@@ -849,7 +849,7 @@ def downgrade() -> None:
     op.drop_index("ix_licences_owner_id_created_at_id", table_name="licences")
     op.drop_index("ix_licences_discord_id", table_name="licences")
     op.drop_index("ix_licences_developer_product_id_created_at_id", table_name="licences")
-    op.drop_table("licences")
+    drop_table_cascade("licences")
     op.drop_index("ix_api_request_logs_user_id_created_at_id", table_name="api_request_logs")
     op.drop_index(op.f("ix_api_request_logs_key_id"), table_name="api_request_logs")
     op.drop_index("ix_api_request_logs_created_at", table_name="api_request_logs")
@@ -863,7 +863,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("proven_at is not null"),
     )
     op.drop_index("ix_developer_products_user_id_created_at_id", table_name="developer_products")
-    op.drop_table("developer_products")
+    drop_table_cascade("developer_products")
     op.drop_index("uq_developer_keys_secret_hash", table_name="developer_keys")
     op.drop_index(
         "uq_developer_keys_name",
@@ -872,5 +872,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_developer_keys_user_id_created_at_id", table_name="developer_keys")
     op.drop_index(op.f("ix_developer_keys_revoked_at"), table_name="developer_keys")
-    op.drop_table("developer_keys")
-    op.drop_table("developer_tiers")
+    drop_table_cascade("developer_keys")
+    drop_table_cascade("developer_tiers")
+    op.drop_function("app.note_forgotten_whitelist()")
+    op.drop_function("app.record_ended_developer_key()")

@@ -43,7 +43,7 @@ from .entitlement_rows import entitlements
 from .lists import List, object_type
 from .organization_numbers import ORGANIZATION_NUMBERS, organization_number
 from .rows import Reader, Row, key_from_text
-from .store_rows import earnings
+from .store_rows import affiliate_earnings, earnings
 from .survey_rows import SURVEY_EXPRESSIONS
 
 REFERENCES = {
@@ -292,6 +292,8 @@ async def _of_row(
     match spec:
         case specs.Report(function) if function.name == "app.quotas":
             return await _quotas(reader, row.values)
+        case specs.Report(function) if function.name == "app.affiliate_earnings":
+            return await affiliate_earnings(reader, row.values["id"])
         case specs.Report(function) if function.name == "app.seller_earnings":
             return await earnings(reader, row.values["id"])
         case specs.Report(function) if function.name == "app.entitlements_of":

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from db.affiliates.tables import AffiliateReferral
 from db.core.actor import Actor
 from db.sales.tables import Sale
 
@@ -193,6 +194,37 @@ async def add_sale_rows(owner: asyncpg.Connection, buyer: Actor, seller: Actor) 
         )
 
 
+async def add_affiliate_rows(owner: asyncpg.Connection, buyer: Actor, seller: Actor) -> None:
+    """A link of one's to the other's store, and what their sales were worth."""
+    await add(
+        owner,
+        "affiliate_links",
+        id=known(buyer, "affiliate link", 0),
+        user_id=buyer.user_id,
+        store_id=known(seller, "store", 0),
+        code=known(buyer, "affiliate link", 0).hex[:10],
+        clicks=7,
+        created_at=TIMESTAMPS[1],
+    )
+    async with rows_with_a_past(owner, "affiliate_referrals"):
+        for n, status in enumerate(("EARNED", "REVERSED", "HELD")):
+            await add(
+                owner,
+                "affiliate_referrals",
+                id=known(buyer, "affiliate referral", n),
+                link_id=known(buyer, "affiliate link", 0) if n else None,
+                user_id=buyer.user_id,
+                seller_id=seller.user_id,
+                store_id=known(seller, "store", 0) if n else None,
+                sale_id=known(buyer, "sale", n),
+                commission_cents=99 + n,
+                reversed_cents=100 if n == 1 else 0,
+                currency=("USD", "GBP")[n % 2],
+                status=status,
+                created_at=TIMESTAMPS[n],
+            )
+
+
 def store_ids(user: Actor) -> dict[str, list[str]]:
     """Their global ids, by type."""
     made = {
@@ -207,6 +239,8 @@ def store_ids(user: Actor) -> dict[str, list[str]]:
         ("ProductFile", "productFile", "product file", 3),
         ("ProductVersion", "productVersion", "product version", 3),
         ("Review", "review", "review", 2),
+        ("AffiliateLink", "affiliateLink", "affiliate link", 1),
+        ("AffiliateReferral", "affiliateReferral", "affiliate referral", 3),
     ):
         made[type_name] = [f"{prefix}_{known(user, what, n)}" for n in range(number)]
     return made
@@ -226,6 +260,33 @@ async def earnings(reader: Reader, user_id: Any) -> list[dict[str, Any]]:
         if sale["amount_cents"]:
             _count(made, sale)
     return [made[key] for key in sorted(made)]
+
+
+async def affiliate_earnings(reader: Reader, user_id: Any) -> list[dict[str, Any]]:
+    """What somebody has earned by their links, in each currency."""
+    found = await reader.rows(
+        AffiliateReferral, "AffiliateReferral", "user_id", user_id, as_admin=True
+    )
+    made: dict[str, dict[str, Any]] = {}
+    for one in found:
+        referral = one.values
+        sums = made.setdefault(
+            referral["currency"],
+            {
+                "currency": referral["currency"],
+                **dict.fromkeys(
+                    ("referralCount", "commissionCents", "reversedCents", "heldCents", "netCents"),
+                    0,
+                ),
+            },
+        )
+        left = referral["commission_cents"] - referral["reversed_cents"]
+        sums["referralCount"] += 1
+        sums["commissionCents"] += referral["commission_cents"]
+        sums["reversedCents"] += referral["reversed_cents"]
+        sums["heldCents"] += left if referral["status"] == "HELD" else 0
+        sums["netCents"] += left if referral["status"] == "EARNED" else 0
+    return [made[currency] for currency in sorted(made)]
 
 
 def _count(made: dict[tuple[str, str], dict[str, Any]], sale: Mapping[str, Any]) -> None:

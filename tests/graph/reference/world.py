@@ -19,7 +19,7 @@ from .chat_rows import add_chat_rows, add_coaching_rows, chat_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
 from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
-from .store_rows import add_sale_rows, add_store_rows, product_ids, store_ids
+from .store_rows import add_affiliate_rows, add_sale_rows, add_store_rows, product_ids, store_ids
 from .survey_rows import add_survey_rows, add_surveys, survey_ids
 from .sync_rows import add_sync_rows, sync_ids
 from .workflow_rows import add_workflow_rows, workflow_ids
@@ -27,6 +27,8 @@ from .workflow_rows import add_workflow_rows, workflow_ids
 OWN_PAGES = (
     "apiKeys",
     "auditLog",
+    "affiliateLinks",
+    "affiliateReferrals",
     "creditGrants",
     "creditTransactions",
     "exports",
@@ -38,6 +40,7 @@ OWN_PAGES = (
     "passkeys",
     "playPlaces",
     "orders",
+    "owedCommissions",
     "payments",
     "profiles",
     "purchases",
@@ -601,6 +604,8 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
         await add_store_rows(owner, user)
     await add_sale_rows(owner, ADA, STRANGER)
     await add_sale_rows(owner, STRANGER, ADA)
+    await add_affiliate_rows(owner, ADA, STRANGER)
+    await add_affiliate_rows(owner, STRANGER, ADA)
     async with rows_with_a_past(owner, "partners", "partner_requests"):
         await _partners(owner, ADA, STRANGER, GUEST)
         await _partners(owner, STRANGER, ADA)

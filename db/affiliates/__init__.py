@@ -1,0 +1,1 @@
+"""Who recommends what stores sell, and what they earn by it."""
