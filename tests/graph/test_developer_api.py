@@ -17,6 +17,7 @@ from settings import Settings
 from tests.conftest import MakeUser
 
 from .developing import LATER, Developer, DeveloperNode, developer_node
+from .subscribing import SELL, sell
 
 STANDING = """{ developer { tier limits { requestsPerMinute whitelistEntries obfuscations }
   usage { products keys whitelistEntries obfuscations }
@@ -282,6 +283,31 @@ async def test_5_the_allowance_is_used_before_credits(node: DeveloperNode) -> No
     unbounded = await node.developer(tier="pro_plus")
     made = await unbounded.data("POST", "/v1/obfuscations", headers={"idempotency-key": keys[0]})
     assert (made["source"], made["usage"]["limit"]) == ("allowance", -1)
+
+
+async def test_5_2_a_tier_is_subscribed_to_and_left(node: DeveloperNode) -> None:
+    sell(node.server.services)
+    await node.owner.execute(SELL)
+    developer = await node.developer()
+    path, once = "/v1/subscription", {"idempotency-key": uuid4().hex}
+    made = await developer.data("POST", path, json={"tier": "pro"}, headers=once)
+    assert made["checkout_url"].startswith("https://pay.example.test/")
+    assert await developer.data("POST", path, json={"tier": "pro"}, headers=once) == made
+    for tier, refused in (
+        ("free", (404, "NOT_FOUND")),
+        ("nothing", (404, "NOT_FOUND")),
+        (None, (400, "MISSING_FIELD")),
+    ):
+        assert await refusal(developer, "POST", path, json={"tier": tier}) == refused
+    await node.owner.execute(
+        "update provider_subscriptions set status = 'ACTIVE',"
+        " provider_subscription_id = 'sub_' || id where user_id = $1",
+        developer.actor.user_id,
+    )
+    assert (await developer.data("GET", path))["status"] == "active"
+    assert await developer.data("DELETE", path) == {"cancelled": True}
+    stranger = await node.developer()
+    assert await refusal(stranger, "DELETE", path) == (409, "CONFLICT")
 
 
 async def test_5_7_any_page_may_ask_with_a_key(node: DeveloperNode) -> None:

@@ -67,7 +67,7 @@ def hostile(product: str) -> list[tuple[str, str, dict[str, Any]]]:
         ("DELETE", f"/v1/products/user_{uuid4()}", {}),
         ("POST", "/v1/whitelist/bulk-remove", {"json": {"whitelist_ids": ["x"] * 1_001}}),
         ("POST", "/v1/whitelist/bulk-remove", {"json": {"whitelist_ids": [{}]}}),
-        ("POST", "/v1/obfuscations", {"headers": {"idempotency-key": "\xff" * 10}}),
+        ("POST", "/v1/obfuscations", {"headers": {"idempotency-key": b"\xff" * 10}}),
         ("GET", "/v1/verify", {"params": {"roblox_user_id": many, "roblox_group_id": "1"}}),
         ("POST", "/v1/products", {"json": {"product_name": "\x00", "roblox_group_id": 5}}),
         (
