@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -260,6 +261,28 @@ async def test_5_keys_are_shown_once_bounded_and_end(node: DeveloperNode) -> Non
     # A key opens no session's routes.
     by_key = await node.http.get("/v1/keys", headers={"authorization": f"Bearer {one['secret']}"})
     assert by_key.status_code == 401
+
+
+@pytest.mark.parametrize("time_zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+async def test_5_weeks_begin_on_sunday_and_days_at_midnight_wherever_the_server_is(
+    owner: asyncpg.Connection, time_zone: str
+) -> None:
+    async with owner.transaction():
+        await owner.execute("select set_config('timezone', $1, true)", time_zone)
+        for period, moment, starts, ends in (
+            ("WEEK", "2026-01-03T23:59:59.999999", "2025-12-28", "2026-01-04"),
+            ("WEEK", "2026-01-04T00:00:00", "2026-01-04", "2026-01-11"),
+            ("WEEK", "2026-01-10T12:00:00", "2026-01-04", "2026-01-11"),
+            ("DAY", "2028-02-29T23:59:59.999999", "2028-02-29", "2028-03-01"),
+            ("DAY", "2028-03-01T00:00:00", "2028-03-01", "2028-03-02"),
+        ):
+            found = await owner.fetchrow(
+                "select app.obfuscation_period_start($1, $2), app.obfuscation_period_end($1, $2)",
+                period,
+                datetime.fromisoformat(f"{moment}+00:00"),
+            )
+            expected = [datetime.fromisoformat(f"{day}T00:00:00+00:00") for day in (starts, ends)]
+            assert list(found) == expected, (period, moment)
 
 
 async def test_5_the_allowance_is_used_before_credits(node: DeveloperNode) -> None:
