@@ -44,6 +44,12 @@ begin
             + jsonb_array_length(given) > licences_limit then
             perform app.refuse('LIMIT_EXCEEDED', format('A product has at most %s licences.', licences_limit));
         end if;
+        -- The keys follow from the idempotency key, which is remembered for a shorter time than they are.
+        if exists (select from public.licences l where l.key_hash = any (hashes)) then
+            perform app.refuse('IDEMPOTENCY_CONFLICT',
+                'This idempotency key made licences long ago. Use a new key for new ones.',
+                '{"path": ["input", "idempotencyKey"]}');
+        end if;
         insert into public.licences (id, product_id, developer_product_id, seller_id, key_hash, key_sealed, key_end,
             max_activations, expires_at, duration_days)
         select (g ->> 'id')::uuid, wanted_product, wanted_developer_product, actor_id, decode(g ->> 'hash', 'hex'),

@@ -23,6 +23,10 @@ from tests.conftest import MakeUser
 from .developing import LATER, DeveloperNode, developer_node
 
 CANARY = "canary4711"
+CREATE = """mutation($input: CreateLicencesInput!) { answer: createLicences(input: $input) {
+  licences { id } errors { code path } } }"""
+CREATE_KEY = """mutation($input: CreateDeveloperKeyInput!) {
+  answer: createDeveloperKey(input: $input) { secret errors { code path } } }"""
 EXTEND = """mutation($id: ID!) { answer: extendLicence(input: {id: $id, days: 36500}) {
   licence { expiresAt } errors { code path } } }"""
 
@@ -148,6 +152,25 @@ async def test_5_a_strangers_key_learns_nothing_of_licences_and_uses_none(
     assert (mine["valid"], mine["activations"]) == (True, 1)
     unknown = await developer.data("POST", "/v1/verify", json={**body, "license_key": new_key()})
     assert (unknown["valid"], unknown["status"]) == (False, "unknown")
+
+
+async def test_5_an_idempotency_key_that_is_forgotten_makes_no_second_of_the_same(
+    node: DeveloperNode,
+) -> None:
+    developer = await node.developer(tier="tireless")
+    product, key = await developer.product(), uuid4().hex
+    licences = {"productId": product["id"], "count": 2, "idempotencyKey": key}
+    named = {"name": "First", "idempotencyKey": key}
+    assert (await developer.ask(CREATE, input=licences))["errors"] == []
+    assert (await developer.ask(CREATE_KEY, input=named))["errors"] == []
+    # As after 30 days.
+    await node.owner.execute(
+        "delete from idempotency_keys where user_id = $1", developer.actor.user_id
+    )
+    conflict = [{"code": "IDEMPOTENCY_CONFLICT", "path": ["input", "idempotencyKey"]}]
+    assert (await developer.ask(CREATE, input=licences))["errors"] == conflict
+    again = await developer.ask(CREATE_KEY, input={**named, "name": "Second"})
+    assert again["errors"] == conflict
 
 
 async def test_5_a_licence_ends_in_the_year_9999_at_the_latest(node: DeveloperNode) -> None:

@@ -232,8 +232,10 @@ async def make_row(owner: asyncpg.Connection, table: str, user: Actor) -> tuple[
         await owner.execute(
             "insert into users (id) values ($1) on conflict do nothing", row["partner_id"]
         )
-    if table == "licences":  # an owner and a seller are told of each, which are one user here
-        row["owner_id"] = None
+    if table == "licences":
+        # An owner and a seller are told of each, which would be one user here.
+        row |= {"owner_id": None, "product_id": None}
+        row["developer_product_id"] = known_id(user.user_id, "public.developer_products")
     if table == "plan_subscriptions":
         row["plan_id"] = await owner.fetchval("select id from plans limit 1")
     made = await owner.fetchval(f"{insert_sql(f'public.{table}', row)} returning {key}")
