@@ -25,7 +25,7 @@ from .client import Client
 PASSWORD = "correct horse battery"
 LATER = "2199-01-01T00:00:00Z"
 DISCORD = "123456789012345678"
-START_SECONDS = 110
+START_SECONDS = 300
 CREATE_KEY = """mutation($name: String!) { createDeveloperKey(input: {name: $name}) {
   secret developerKey { id preview } errors { code message } } }"""
 REVOKE_KEY = "mutation($id: ID!) { revokeDeveloperKey(input: {id: $id}) { errors { code } } }"
