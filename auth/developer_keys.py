@@ -16,8 +16,9 @@ from typing import Self
 from uuid import UUID
 
 from auth.api_keys import secret_id
+from auth.networks import ROUNDING_SECONDS, RateLimit
 from auth.services import AccountServices
-from auth.shared_rates import SharedRateLimit, SharedRates
+from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens, unauthenticated
 from db.core.errors import DomainError, RateLimited
 from db.core.pool import Database
@@ -28,6 +29,9 @@ DEVELOPER_KEY_START = "vb_"
 SECRET_CHARACTERS = 32
 PREVIEW_CHARACTERS = 10
 WINDOW_SECONDS = 60
+# What a key's minute is divided into. A request takes a share of it by the tier, so that there is
+# one limit for all tiers, of which every process knows before it has met a key of each.
+MINUTE_UNITS = 60_000_000
 # How long a key, and its tier, are taken for what they are without a look at the database. That a
 # key has ended is learned within seconds, from the watch of revocations.
 KNOWN_SECONDS = 10.0
@@ -62,6 +66,8 @@ class Rate:
     limit: int
     remaining: int
     resets_at: int
+    # Whether this request was refused, and others of this minute before it.
+    is_over_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +99,9 @@ class DeveloperKeys:
         self._clock = clock
         self._known: OrderedDict[bytes, _KnownDeveloperKey] = OrderedDict()
         self._unknown = rates.limit("unknown_developer_keys", UNKNOWN_PER_MINUTE, 60.0)
-        self._shared_rates = rates
-        # By what is allowed in a minute: one for each tier.
-        self._rates: dict[int, SharedRateLimit] = {}
+        self._rates = rates.limit("developer_keys", MINUTE_UNITS, WINDOW_SECONDS)
+        # Keys that were refused in this minute already.
+        self._refusals = RateLimit[str](1, WINDOW_SECONDS, clock)
         self._revoked.on_revoked(self._forget)
 
     @classmethod
@@ -130,25 +136,29 @@ class DeveloperKeys:
             raise _not_valid()
         return known.key
 
-    def admit(self, key: operations.FoundDeveloperKey) -> Rate:
-        """Counts one request of a key; RATE_LIMITED when it has made too many in a minute."""
+    def admit(self, key: operations.FoundDeveloperKey) -> tuple[Rate, RateLimited | None]:
+        """Counts one request of a key: what is left of its minute, and why it is refused if it is.
+
+        A refused request takes nothing, so that whoever waits as long as they are told may go on.
+        """
         self._seen.add(key.key_id)
-        limit = self._limit(key)
-        if wait := limit.use(str(key.key_id)):
-            raise RateLimited(
+        name, units = str(key.key_id), max(1, MINUTE_UNITS // key.requests_per_minute)
+        refusal = None
+        if wait := self._rates.use(name, units):
+            refusal = RateLimited(
                 f"This key makes at most {key.requests_per_minute} requests a minute; wait, then "
                 "go on.",
                 math.ceil(wait),
             )
-        return self.rate(key)
-
-    def rate(self, key: operations.FoundDeveloperKey) -> Rate:
-        """What is left of a key's minute."""
-        limit = self._limit(key)
-        used_seconds = limit.used_seconds(str(key.key_id))
-        used = math.ceil(used_seconds * limit.size / WINDOW_SECONDS - 0.01)
-        resets_at = math.ceil(self._clock() + used_seconds)
-        return Rate(limit.size, max(0, limit.size - used), resets_at)
+        used_seconds = self._rates.used_seconds(name)
+        left_seconds = WINDOW_SECONDS - used_seconds + ROUNDING_SECONDS
+        rate = Rate(
+            limit=key.requests_per_minute,
+            remaining=max(0, int(left_seconds * MINUTE_UNITS / WINDOW_SECONDS / units)),
+            resets_at=math.ceil(self._clock() + used_seconds),
+            is_over_again=refusal is not None and self._refusals.use(name) > 0,
+        )
+        return rate, refusal
 
     def take_seen(self) -> set[UUID]:
         """The keys that were used since the last call."""
@@ -160,14 +170,6 @@ class DeveloperKeys:
         for hashed, known in list(self._known.items()):
             if known.key.key_id == key_id:
                 del self._known[hashed]
-
-    def _limit(self, key: operations.FoundDeveloperKey) -> SharedRateLimit:
-        allowed = key.requests_per_minute
-        limit = self._rates.get(allowed)
-        if limit is None:
-            limit = self._shared_rates.limit(f"developer_key_{allowed}", allowed, WINDOW_SECONDS)
-            self._rates[allowed] = limit
-        return limit
 
     async def _look_up(self, text: str, hashed: bytes, network: str) -> _KnownDeveloperKey:
         if _SHAPE.fullmatch(text) is None:

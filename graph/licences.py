@@ -308,7 +308,7 @@ async def verify_licence(context: Context, input: VerifyLicenceInput) -> Payload
     product = LicensedProduct()
     if input.product_id is not None:
         product = _product(problems, input.product_id)
-    elif input.key is None:
+    elif input.roblox_id is not None:
         problems.add([bad_input("robloxId is looked for on productId.", "input", "productId")])
     problems.refuse()
     checks = context.services.of(LicenceChecks.of)
@@ -431,12 +431,15 @@ class LicencesMutation:
     )
 
 
-@strawberry.type(description="A licence after it changed.")
+@strawberry.type(description="A licence that was made, changed or deleted with its product.")
 class LicencesChanged:
     cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
     licence: Licence | None = strawberry.field(
-        description="The licence right after the change; null in the first item, which only gives "
-        "the cursor."
+        description="The licence right after the change; null when it was deleted, and in the "
+        "first item, which only gives the cursor. Its `key` is as it is when the item is sent."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a licence that was deleted; null otherwise."
     )
 
 
@@ -448,6 +451,7 @@ class LicencesSubscription:
         "licence.changed",
         "licence",
         starts_empty=True,
-        description="Licences that the caller owns or sells as they are made and change, each "
-        "change once and in order, behind one null item.",
+        gone="deletedId",
+        description="Licences that the caller owns or sells as they are made, change and are "
+        "deleted, each change once and in order, behind one null item.",
     )

@@ -22,6 +22,7 @@ from graph.engine.declare import (
     connection,
     expression,
     global_id,
+    live,
     live_within,
     lookup,
     mutation,
@@ -39,6 +40,7 @@ from graph.shared.relay import (
     Node,
     noted_uuid,
     uuid_from_global_id,
+    watch_entries_arguments,
     watch_whitelist_arguments,
 )
 from graph.shared.scalars import JSON
@@ -157,8 +159,13 @@ class CreateDeveloperProductInput:
     )
 
 
-@strawberry.input(description="A product of a developer's.")
-class DeveloperProductInput:
+@strawberry.input(description="Whose group is to be proven.")
+class ProveDeveloperProductInput:
+    id: strawberry.ID = strawberry.field(description="The product's global id.")
+
+
+@strawberry.input(description="Which product of a developer's to delete.")
+class DeleteDeveloperProductInput:
     id: strawberry.ID = strawberry.field(description="The product's global id.")
 
 
@@ -193,8 +200,8 @@ class CreateWhitelistSystemInput:
     )
 
 
-@strawberry.input(description="A whitelist that a bot keeps as well.")
-class WhitelistSystemInput:
+@strawberry.input(description="Which whitelist to delete.")
+class DeleteWhitelistSystemInput:
     id: strawberry.ID = strawberry.field(description="The whitelist's global id.")
 
 
@@ -336,7 +343,7 @@ async def create_developer_product(context: Context, input: CreateDeveloperProdu
     return Outcome(command, {"developer_product": RESULT})
 
 
-async def prove_developer_product(context: Context, input: DeveloperProductInput) -> Outcome:
+async def prove_developer_product(context: Context, input: ProveDeveloperProductInput) -> Outcome:
     """Looks at Roblox whether the caller owns the group of a product of theirs."""
     actor = context.signed_in()
     product_id = uuid_from_global_id(input.id, "developerProduct", "input", "id")
@@ -350,7 +357,7 @@ async def prove_developer_product(context: Context, input: DeveloperProductInput
     return Outcome(command, {"developer_product": RESULT})
 
 
-async def delete_developer_product(context: Context, input: DeveloperProductInput) -> Outcome:
+async def delete_developer_product(context: Context, input: DeleteDeveloperProductInput) -> Outcome:
     """Deletes a product of the caller's."""
     context.signed_in()
     product_id = uuid_from_global_id(input.id, "developerProduct", "input", "id")
@@ -402,7 +409,7 @@ async def create_whitelist_system(context: Context, input: CreateWhitelistSystem
     return Outcome(command, {"whitelist_system": RESULT})
 
 
-async def delete_whitelist_system(context: Context, input: WhitelistSystemInput) -> Outcome:
+async def delete_whitelist_system(context: Context, input: DeleteWhitelistSystemInput) -> Outcome:
     """Deletes a whitelist of the caller's."""
     context.signed_in()
     system_id = uuid_from_global_id(input.id, "whitelistSystem", "input", "id")
@@ -466,7 +473,7 @@ class WhitelistsMutation:
     )
     prove_developer_product: DeveloperProductPayload | None = mutation(
         prove_developer_product,
-        DeveloperProductInput,
+        ProveDeveloperProductInput,
         errors=(
             ErrorCode.NOT_FOUND,
             ErrorCode.PROVIDER_REFUSED,
@@ -478,7 +485,7 @@ class WhitelistsMutation:
     )
     delete_developer_product: DeletedWhitelistPayload | None = mutation(
         delete_developer_product,
-        DeveloperProductInput,
+        DeleteDeveloperProductInput,
         errors=(ErrorCode.NOT_FOUND,),
         for_api_keys=True,
         description="Delete a product with its whitelist and its licences.",
@@ -518,7 +525,7 @@ class WhitelistsMutation:
     )
     delete_whitelist_system: DeletedWhitelistPayload | None = mutation(
         delete_whitelist_system,
-        WhitelistSystemInput,
+        DeleteWhitelistSystemInput,
         errors=(ErrorCode.NOT_FOUND,),
         for_api_keys=True,
         description="Delete a whitelist with everybody on it.",
@@ -547,6 +554,30 @@ class WhitelistChanged:
     )
 
 
+@strawberry.type(description="A developer's product that was made, changed or deleted.")
+class DeveloperProductsChanged:
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    developer_product: DeveloperProduct | None = strawberry.field(
+        description="The product right after the change; null when it was deleted, and in the "
+        "first item, which only gives the cursor."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of a product that was deleted; null otherwise."
+    )
+
+
+@strawberry.type(description="An entry of a whitelist that was made, changed or taken off.")
+class WhitelistEntriesChanged:
+    cursor: Cursor = strawberry.field(description="Pass it as `after` to continue from here.")
+    entry: WhitelistEntry | None = strawberry.field(
+        description="The entry right after the change; null when it was taken off, and in the "
+        "first item, which only gives the cursor."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The global id of an entry that was taken off; null otherwise."
+    )
+
+
 @strawberry.type
 class WhitelistsSubscription:
     """Subscriptions on whitelists."""
@@ -558,4 +589,21 @@ class WhitelistsSubscription:
         watch=watch_whitelist_arguments,
         description="Who is on a whitelist of the caller's as they change, each change once and in "
         "order, behind one null item. Sync first, then watch.",
+    )
+    developer_products_changed: DeveloperProductsChanged = live(
+        "developer_product.changed",
+        "developerProduct",
+        starts_empty=True,
+        gone="deletedId",
+        description="The caller's products as they are made, proven, changed and deleted, each "
+        "change once and in order, behind one null item.",
+    )
+    whitelist_entries_changed: WhitelistEntriesChanged = live_within(
+        "whitelist_entry.changed",
+        "entry",
+        "developerProduct",
+        watch=watch_entries_arguments,
+        gone="deletedId",
+        description="The whitelist of a product of the caller's as it changes, each change once "
+        "and in order, behind one null item.",
     )

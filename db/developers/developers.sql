@@ -77,6 +77,12 @@ begin
         where k.user_id = actor_id and k.name = key_name and k.revoked_at is null) then
         perform app.refuse('INVALID_STATE', 'Another key of yours has this name.', '{"path": ["input", "name"]}');
     end if;
+    -- The secret follows from the idempotency key, which is remembered for a shorter time than a key may last.
+    if exists (select from public.developer_keys k where k.secret_hash = key_hash) then
+        perform app.refuse('IDEMPOTENCY_CONFLICT',
+            'This idempotency key made a key long ago. Use a new one for another.',
+            '{"path": ["input", "idempotencyKey"]}');
+    end if;
     insert into public.developer_keys (user_id, name, preview, secret_hash)
     values (actor_id, key_name, key_preview, key_hash) returning id into made;
     if idempotency_key is not null then

@@ -44,6 +44,12 @@ begin
             + jsonb_array_length(given) > licences_limit then
             perform app.refuse('LIMIT_EXCEEDED', format('A product has at most %s licences.', licences_limit));
         end if;
+        -- The keys follow from the idempotency key, which is remembered for a shorter time than they are.
+        if exists (select from public.licences l where l.key_hash = any (hashes)) then
+            perform app.refuse('IDEMPOTENCY_CONFLICT',
+                'This idempotency key made licences long ago. Use a new key for new ones.',
+                '{"path": ["input", "idempotencyKey"]}');
+        end if;
         insert into public.licences (id, product_id, developer_product_id, seller_id, key_hash, key_sealed, key_end,
             max_activations, expires_at, duration_days)
         select (g ->> 'id')::uuid, wanted_product, wanted_developer_product, actor_id, decode(g ->> 'hash', 'hex'),
@@ -184,12 +190,18 @@ create or replace function app.extend_licence(wanted uuid, days integer, until t
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     licence public.licences := app.enter_licence(wanted, false);
+    latest constant timestamptz := '9999-12-31T00:00:00Z';
+    ends timestamptz := until;
 begin
-    update public.licences l
-    set expires_at = case when days is null then until
-            else greatest(coalesce(licence.expires_at, now()), now()) + make_interval(days => days) end,
-        updated_at = clock_timestamp()
-    where l.id = wanted;
+    if days is not null then
+        ends := greatest(coalesce(licence.expires_at, now()), now()) + make_interval(days => days);
+        -- Of a later time no client can make anything.
+        if ends > latest then
+            perform app.refuse('BAD_USER_INPUT', 'A licence ends in the year 9999 at the latest, or never.',
+                '{"path": ["input", "days"]}');
+        end if;
+    end if;
+    update public.licences l set expires_at = ends, updated_at = clock_timestamp() where l.id = wanted;
     return wanted;
 end;
 $$;
@@ -247,7 +259,11 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     licence public.licences;
 begin
-    select * into licence from public.licences l where l.id = wanted for no key update;
+    -- Without the lock first: whoever is refused again and again holds nobody up.
+    select * into licence from public.licences l where l.id = wanted;
+    if licence.activation_count < coalesce(licence.max_activations, 10000) then
+        select * into licence from public.licences l where l.id = wanted for no key update;
+    end if;
     activation_count := coalesce(licence.activation_count, 0);
     is_active := exists (
         select from public.licence_activations a where a.licence_id = wanted and a.machine_hash = machine);

@@ -67,6 +67,10 @@ _SET_KEY = SqlFunction[None](
     sealed="bytea",
     last_signs="text",
 )
+_SELLS = """
+select exists (select from developer_products p where p.id = $2 and p.user_id = $1)
+    or exists (select from products p where p.id = $3 and p.seller_id = $1)
+"""
 _ACTIVATE = SqlFunction[object](
     "app.activate_licence",
     "record(is_active boolean, activation_count integer)",
@@ -220,6 +224,14 @@ async def find_licence(
     async with database.pools[SERVICE.role].connection() as connection:
         rows = await connection.fetch_rows(wanted.sql, wanted.values, FIND_TIMEOUT_SECONDS)
     return FoundLicence(*rows[0].values()) if rows else None
+
+
+async def sells(database: Database, seller_id: UUID, product: LicensedProduct) -> bool:
+    """Whether a product is this user's."""
+    values = (seller_id, product.developer_product_id, product.product_id)
+    async with database.pools[SERVICE.role].connection() as connection:
+        (row,) = await connection.fetch_rows(_SELLS, values, FIND_TIMEOUT_SECONDS)
+    return bool(row[0])
 
 
 async def activate_licence(

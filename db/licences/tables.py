@@ -110,7 +110,7 @@ class Licence(Base):
         hidden=("key_hash", "banned_from"),
         service=("SELECT",),
     )
-    watch = Watch("licence.changed")
+    watch = Watch("licence.changed", deletes=True)
     # The seller's keys stay good for whoever bought them; a buyer's go with the account.
     on_erase = (Delete("owner_id"), Anonymise("seller_id"))
     export = Export(rows="t.owner_id = $1 or t.seller_id = $1")

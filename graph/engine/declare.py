@@ -373,14 +373,21 @@ def live_growth(
 
 
 def live_within(
-    topic: str, field: str, prefix: str, *, watch: Callable[..., Any], description: str
+    topic: str,
+    field: str,
+    prefix: str,
+    *,
+    watch: Callable[..., Any],
+    gone: str | None = None,
+    description: str,
 ) -> Any:
     """The same for the rows of one parent, behind a null item.
 
     `watch` declares the arguments, of which the first is the parent's global id, with `prefix`.
+    `gone` is as for others.
     """
     argument = to_camel_case(next(name for name in watch.__annotations__ if name != "self"))
-    spec = Live(topic, field, "nothing", entity_argument=argument, within=prefix)
+    spec = Live(topic, field, "nothing", entity_argument=argument, gone=gone, within=prefix)
     return strawberry.subscription(resolver=watch, description=description, metadata={SPEC: spec})
 
 

@@ -21,6 +21,7 @@ from graph.live.audiences import Members, Topics
 from graph.live.bus import WakeBus
 from graph.live.cursors import EventCursor, expired_cursor
 from graph.live.event_log import Batch, EventFilter, EventLog, Head, Position
+from graph.live.horizon import Horizon
 from graph.live.routing import ByUser, groups_watched, of_entity, recipients
 from graph.live.subscriptions import EventSubscription, HubStopped, SubscriptionAway, event_of
 
@@ -30,6 +31,8 @@ BUFFER_EVENTS = 256
 # How long a subscriber may stay behind before its socket is given up.
 SLOW_SECONDS = 10.0
 HEARTBEAT_SECONDS = 1.0
+# Whoever listens answers from memory by it: a change whose wake-up was lost is still told in time.
+LISTENING_HEARTBEAT_SECONDS = 0.25
 # While a transaction is open, rows wait behind it, and its rollback wakes nobody: ask often.
 UNSETTLED_POLL_SECONDS = 0.01
 # Under load wake-ups never stop; a short pause lets one read serve many of them.
@@ -65,6 +68,7 @@ class EventHub:
         self.read_at: float | None = None
         # Since when committed events wait for an open transaction, by the monotonic clock.
         self.held_since: float | None = None
+        self._horizon = Horizon()
         self._held_by = 0
         self._held_was_told = False
         self._topics = Topics(metadata)
@@ -211,6 +215,11 @@ class EventHub:
             return None
         return now - min(self.read_at, self.held_since or self.read_at)
 
+    def untold_seconds(self, now: float) -> float | None:
+        """For how long there may be changes of which no listener was told; None when unknown."""
+        known_until = self._horizon.known_until
+        return None if known_until is None else now - known_until
+
     async def _read_for_ever(self) -> None:
         while True:
             batch = await self._until_answered(self._read_next)
@@ -237,7 +246,11 @@ class EventHub:
     async def _beat(self) -> None:
         """Wakes the reader now and then; a deadline for each of its waits would cost more."""
         while True:
-            await asyncio.sleep(self._heartbeat_seconds)
+            await asyncio.sleep(
+                min(self._heartbeat_seconds, LISTENING_HEARTBEAT_SECONDS)
+                if self._listeners
+                else self._heartbeat_seconds
+            )
             self._woken.set()
 
     async def _read_next(self) -> Batch:
@@ -251,6 +264,7 @@ class EventHub:
         groups = self._topics.groups_of(topics)
         self.members.keep(groups)
         rows = BATCH_ROWS if topics or self._listeners else 0
+        began_at = time.monotonic()
         batch = await self._log.after(self.position, topics, rows, groups)
         if self._is_another_history(batch.head):
             self._begin_at(batch.head)
@@ -264,8 +278,11 @@ class EventHub:
             )
         self._note_progress(batch)
         if not rows:
-            return self._pass_over(batch)
-        return batch if self._deliver(batch) else replace(batch, full=True)
+            batch = self._pass_over(batch)
+        elif not self._deliver(batch):
+            batch = replace(batch, full=True)
+        self._horizon.note(began_at, batch.head, is_all=not batch.full)
+        return batch
 
     def _is_wanted(self) -> bool:
         return bool(self._listeners) or any(self._subscriptions.values())
@@ -297,6 +314,7 @@ class EventHub:
     def _begin_at(self, head: Head) -> None:
         self._head = head
         self.read_at = time.monotonic()
+        self._horizon.forget()
         self.position = _settled(head)
         self.members.keep(())
         self._ready.set()

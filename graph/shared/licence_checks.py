@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, Self
 from uuid import UUID
@@ -21,11 +20,15 @@ from db.licences.keys import LicenceKeys, written_key
 from db.licences.operations import FoundLicence, LicensedProduct
 from db.whitelists import operations as whitelists
 from db.whitelists.operations import FoundEntry
+from graph.shared.known_answers import KnownAnswer, KnownAnswers
 
 KNOWN_SECONDS = 60.0
 REMEMBERED = 50_000
-# Where the log of changes has not been read for so long, nothing is answered from memory.
-BLIND_SECONDS = 1.5
+# Who is on no whitelist is remembered apart, so that made-up ids push nobody out who is.
+REMEMBERED_STRANGERS = 10_000
+# Where there may be changes for so long that were not told of, nothing is answered from memory:
+# with a heartbeat of the log's reader before it less than the second that is promised.
+UNTOLD_SECONDS = 0.7
 UNKNOWN_PER_MINUTE = 120
 TOPICS = ("licence.changed", "whitelist_entry.changed", "developer_product.changed")
 
@@ -48,7 +51,6 @@ class Checked:
     expires_at: datetime | None = None
     activations: int | None = None
     max_activations: int | None = None
-    seller_id: UUID | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -60,19 +62,7 @@ class ChangeLog(Protocol):
     """What tells of changes, in this process and in others."""
 
     def listen(self, topic: str, listener: Callable[[str | None], None]) -> None: ...
-    def behind_seconds(self, now: float) -> float | None: ...
-
-
-# What was asked: a key, or an id at Roblox, and for which product.
-Asked = tuple[str | int, object]
-
-
-@dataclass(slots=True)
-class _KnownAnswer:
-    found: FoundLicence | FoundEntry
-    entity: UUID
-    until: float
-    machines: set[bytes] = field(default_factory=set)
+    def untold_seconds(self, now: float) -> float | None: ...
 
 
 class LicenceChecks:
@@ -94,8 +84,9 @@ class LicenceChecks:
         self._clock = clock
         self._log: ChangeLog | None = None
         self._is_listening = False
-        self._known: OrderedDict[Asked, _KnownAnswer] = OrderedDict()
-        self._by_entity: dict[UUID, set[Asked]] = {}
+        self._licences = KnownAnswers[FoundLicence](REMEMBERED)
+        self._entries = KnownAnswers[FoundEntry](REMEMBERED)
+        self._strangers = KnownAnswers[FoundEntry](REMEMBERED_STRANGERS)
         # How many changes were told of: what was read during one may be old.
         self._changes = 0
         self._unknown = rates.limit("unknown_licence_keys", UNKNOWN_PER_MINUTE, 60.0)
@@ -110,13 +101,22 @@ class LicenceChecks:
         self._log = log
 
     async def check_key(
-        self, key: str, product: LicensedProduct, machine_id: str | None, network: str
+        self,
+        key: str,
+        product: LicensedProduct,
+        machine_id: str | None,
+        network: str,
+        *,
+        seller_id: UUID | None = None,
     ) -> Checked:
-        """Whether the licence of a key holds, on a machine that is counted."""
+        """Whether the licence of a key holds, on a machine that is counted.
+
+        With a seller, another's product is NOT_FOUND, whether or not it has such a key.
+        """
         licences.check_machine(machine_id)
         written = written_key(key)
-        asked: Asked = (written or "", product)
-        known = self._remembered(asked)
+        asked = (written, product)
+        known = self._licences.get(asked, self._clock()) if self._is_told() else None
         found = known.found if known else None
         if known is None and written is not None:
             self._admit(network)
@@ -124,9 +124,12 @@ class LicenceChecks:
             hashes = self._keys.found_by(written)
             found = await licences.find_licence(self._database, hashes, product)
             if found is not None:
-                known = self._remember(asked, found, found.licence_id, changes)
-        if not isinstance(found, FoundLicence):
+                known = self._remember(self._licences, asked, found, found.licence_id, changes)
+        if found is None:
             self._unknown.use(network)
+        if seller_id is not None and not await self._is_of(found, product, seller_id):
+            raise not_found("product", ("input", "productId"))
+        if found is None:
             return Checked(LicenceCheckStatus.UNKNOWN)
         answer = _of_licence(found)
         if machine_id is None or not answer.is_valid:
@@ -145,10 +148,9 @@ class LicenceChecks:
 
         With a developer, it is only looked for among theirs.
         """
-        asked: Asked = (roblox_id, (product_id, group_id, developer_id))
-        known = self._remembered(asked)
-        found = known.found if known else None
-        if known is None:
+        asked = (roblox_id, product_id, group_id, developer_id)
+        found = self._known_entry(asked)
+        if found is None:
             changes = self._changes
             found = await whitelists.find_entry(
                 self._database,
@@ -157,10 +159,10 @@ class LicenceChecks:
                 group_id=group_id,
                 developer_id=developer_id,
             )
-            if found is not None:
-                self._remember(asked, found, found.product_id, changes)
-        if not isinstance(found, FoundEntry):
-            raise not_found("developer product", ("input", "productId"))
+            if found is None:
+                raise not_found("developer product", ("input", "productId"))
+            answers = self._strangers if found.entry_id is None else self._entries
+            self._remember(answers, asked, found, found.product_id, changes)
         if not found.is_proven:
             raise DomainError(
                 ErrorCode.INVALID_STATE,
@@ -176,18 +178,28 @@ class LicenceChecks:
     def forget(self, entity: str | None) -> None:
         """Something about a licence or a product changed; with None, anything may have."""
         self._changes += 1
-        if entity is None:
-            self._known.clear()
-            self._by_entity.clear()
-            return
-        for asked in self._by_entity.pop(UUID(entity), ()):
-            self._known.pop(asked, None)
+        for answers in (self._licences, self._entries, self._strangers):
+            if entity is None:
+                answers.clear()
+            else:
+                answers.forget(UUID(entity))
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._licences) + len(self._entries) + len(self._strangers)
+
+    async def _is_of(
+        self, found: FoundLicence | None, product: LicensedProduct, seller_id: UUID
+    ) -> bool:
+        if found is not None:
+            return found.seller_id == seller_id
+        return await licences.sells(self._database, seller_id, product)
 
     async def _on_machine(
-        self, found: FoundLicence, known: _KnownAnswer | None, machine: bytes, answer: Checked
+        self,
+        found: FoundLicence,
+        known: KnownAnswer[FoundLicence] | None,
+        machine: bytes,
+        answer: Checked,
     ) -> Checked:
         if known is not None and machine in known.machines:
             return answer
@@ -197,7 +209,7 @@ class LicenceChecks:
         if not is_active:
             return replace(answer, status=LicenceCheckStatus.MAX_ACTIVATIONS, activations=count)
         if known is not None:
-            known.machines.add(machine)
+            known.know_machine(machine)
         return replace(answer, activations=count)
 
     def _admit(self, network: str) -> None:
@@ -207,19 +219,28 @@ class LicenceChecks:
                 math.ceil(seconds),
             )
 
-    def _remembered(self, asked: Asked) -> _KnownAnswer | None:
-        known = self._known.get(asked)
-        if known is None or self._log is None:
+    def _is_told(self) -> bool:
+        """Whether the log tells of changes in time."""
+        if self._log is None:
+            return False
+        untold = self._log.untold_seconds(self._clock())
+        return untold is not None and untold <= UNTOLD_SECONDS
+
+    def _known_entry(self, asked: Hashable) -> FoundEntry | None:
+        if not self._is_told():
             return None
         now = self._clock()
-        behind = self._log.behind_seconds(now)
-        if known.until <= now or behind is None or behind > BLIND_SECONDS:
-            return None
-        return known
+        known = self._entries.get(asked, now) or self._strangers.get(asked, now)
+        return known.found if known else None
 
-    def _remember(
-        self, asked: Asked, found: FoundLicence | FoundEntry, entity: UUID, changes: int
-    ) -> _KnownAnswer | None:
+    def _remember[Found](
+        self,
+        answers: KnownAnswers[Found],
+        asked: Hashable,
+        found: Found,
+        entity: UUID,
+        changes: int,
+    ) -> KnownAnswer[Found] | None:
         """Keeps an answer, unless something has changed since it was read."""
         if self._log is None:
             return None
@@ -229,18 +250,11 @@ class LicenceChecks:
                 self._log.listen(topic, self.forget)
             self._is_listening = True
             return None
-        if changes != self._changes:
+        # Before the log's first read nobody tells of changes either.
+        if changes != self._changes or self._log.untold_seconds(self._clock()) is None:
             return None
-        known = _KnownAnswer(found, entity, self._clock() + KNOWN_SECONDS)
-        self._known[asked] = known
-        self._known.move_to_end(asked)
-        self._by_entity.setdefault(entity, set()).add(asked)
-        if len(self._known) > REMEMBERED:
-            oldest, old = self._known.popitem(last=False)
-            of_entity = self._by_entity.get(old.entity, set())
-            of_entity.discard(oldest)
-            if not of_entity:
-                self._by_entity.pop(old.entity, None)
+        known = KnownAnswer(found, entity, self._clock() + KNOWN_SECONDS)
+        answers.keep(asked, known)
         return known
 
 
@@ -250,6 +264,4 @@ def _of_licence(found: FoundLicence) -> Checked:
         status = LicenceCheckStatus.BANNED
     elif found.expires_at is not None and found.expires_at <= datetime.now(UTC):
         status = LicenceCheckStatus.EXPIRED
-    return Checked(
-        status, found.expires_at, found.activation_count, found.max_activations, found.seller_id
-    )
+    return Checked(status, found.expires_at, found.activation_count, found.max_activations)

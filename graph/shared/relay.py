@@ -117,6 +117,22 @@ def watch_entity_arguments(
     raise AssertionError("the engine streams")  # pragma: no cover
 
 
+def watch_entries_arguments(
+    self: Any,
+    product_id: Annotated[
+        strawberry.ID, strawberry.argument(description="The developer product's global id.")
+    ],
+    after: Annotated[
+        Cursor | None,
+        strawberry.argument(
+            description="Continue behind this cursor; CURSOR_EXPIRED after 7 days."
+        ),
+    ] = None,
+) -> AsyncIterator[Any]:
+    """The arguments of a subscription to the whitelist of one product."""
+    raise AssertionError("the engine streams")  # pragma: no cover
+
+
 def watch_whitelist_arguments(
     self: Any,
     system_id: Annotated[

@@ -17,7 +17,7 @@ from auth.developer_keys import DEVELOPER_KEY_START, DeveloperKeys, Rate
 from auth.networks import client_address, network_of
 from auth.tokens import cut_bearer_token
 from db.core.actor import NOBODY, Actor
-from db.core.errors import DomainError, ErrorCode, sign_in_first
+from db.core.errors import ErrorCode, sign_in_first
 from db.developers.operations import FoundDeveloperKey, MadeRequest
 from graph.engine.execution.engine import Engine
 from graph.shared.context import Context
@@ -121,7 +121,9 @@ class DeveloperApi:
             status=status,
             user_id=asking.actor.user_text or None,
         )
-        if asking.key is not None:
+        # Of a flood that the key's rate refuses, the history keeps the first of a minute.
+        is_kept = asking.rate is None or not asking.rate.is_over_again
+        if asking.key is not None and is_kept:
             self._log.add(
                 MadeRequest(
                     asking.key.user_id,
@@ -139,11 +141,9 @@ class DeveloperApi:
         text = headers.get("x-api-key") or cut_bearer_token(headers.get("authorization")) or ""
         asking.key = key = await self._keys.verify(text, asking.network)
         asking.actor = Actor("authenticated", key.user_id)
-        try:
-            asking.rate = self._keys.admit(key)
-        except DomainError:
-            asking.rate = self._keys.rate(key)
-            raise
+        asking.rate, refusal = self._keys.admit(key)
+        if refusal is not None:
+            raise refusal
 
     async def _take_session(self, asking: DeveloperRequest) -> None:
         token = cut_bearer_token(asking.request.headers.get("authorization"))

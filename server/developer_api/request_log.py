@@ -28,6 +28,7 @@ class RequestLog:
         self._database = database
         self._waiting: list[MadeRequest] = []
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     @classmethod
     def of(cls, services: AccountServices) -> Self:
@@ -57,10 +58,15 @@ class RequestLog:
 
     async def write(self) -> None:
         """Write what waits now; what fails waits for the next time."""
-        while self._waiting:
-            some = self._waiting[:WRITTEN_AT_ONCE]
-            await log_requests(self._database, some)
-            del self._waiting[: len(some)]
+        async with self._writing:
+            while self._waiting:
+                some = self._waiting[:WRITTEN_AT_ONCE]
+                del self._waiting[:WRITTEN_AT_ONCE]
+                try:
+                    await log_requests(self._database, some)
+                except BaseException:
+                    self._waiting[:0] = some
+                    raise
 
     async def _run(self) -> None:
         while True:

@@ -56,9 +56,8 @@ class Whitelists:
             product,
             fields.optional_text("machine_id"),
             asking.network,
+            seller_id=asking.actor.user_id,
         )
-        if checked.seller_id not in {None, asking.actor.user_id}:
-            raise not_found("product", ("productId",))
         return RestAnswer(
             {
                 "valid": checked.is_valid,

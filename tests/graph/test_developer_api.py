@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from settings import Settings
 from tests.conftest import MakeUser
 
 from .developing import LATER, Developer, DeveloperNode, developer_node
+from .subscribing import SELL, sell
 
 STANDING = """{ developer { tier limits { requestsPerMinute whitelistEntries obfuscations }
   usage { products keys whitelistEntries obfuscations }
@@ -261,6 +263,28 @@ async def test_5_keys_are_shown_once_bounded_and_end(node: DeveloperNode) -> Non
     assert by_key.status_code == 401
 
 
+@pytest.mark.parametrize("time_zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+async def test_5_weeks_begin_on_sunday_and_days_at_midnight_wherever_the_server_is(
+    owner: asyncpg.Connection, time_zone: str
+) -> None:
+    async with owner.transaction():
+        await owner.execute("select set_config('timezone', $1, true)", time_zone)
+        for period, moment, starts, ends in (
+            ("WEEK", "2026-01-03T23:59:59.999999", "2025-12-28", "2026-01-04"),
+            ("WEEK", "2026-01-04T00:00:00", "2026-01-04", "2026-01-11"),
+            ("WEEK", "2026-01-10T12:00:00", "2026-01-04", "2026-01-11"),
+            ("DAY", "2028-02-29T23:59:59.999999", "2028-02-29", "2028-03-01"),
+            ("DAY", "2028-03-01T00:00:00", "2028-03-01", "2028-03-02"),
+        ):
+            found = await owner.fetchrow(
+                "select app.obfuscation_period_start($1, $2), app.obfuscation_period_end($1, $2)",
+                period,
+                datetime.fromisoformat(f"{moment}+00:00"),
+            )
+            expected = [datetime.fromisoformat(f"{day}T00:00:00+00:00") for day in (starts, ends)]
+            assert list(found) == expected, (period, moment)
+
+
 async def test_5_the_allowance_is_used_before_credits(node: DeveloperNode) -> None:
     developer = await node.developer(tier="free", credits=2)
     keys = [uuid4().hex for _ in range(4)]
@@ -282,6 +306,31 @@ async def test_5_the_allowance_is_used_before_credits(node: DeveloperNode) -> No
     unbounded = await node.developer(tier="pro_plus")
     made = await unbounded.data("POST", "/v1/obfuscations", headers={"idempotency-key": keys[0]})
     assert (made["source"], made["usage"]["limit"]) == ("allowance", -1)
+
+
+async def test_5_2_a_tier_is_subscribed_to_and_left(node: DeveloperNode) -> None:
+    sell(node.server.services)
+    await node.owner.execute(SELL)
+    developer = await node.developer()
+    path, once = "/v1/subscription", {"idempotency-key": uuid4().hex}
+    made = await developer.data("POST", path, json={"tier": "pro"}, headers=once)
+    assert made["checkout_url"].startswith("https://pay.example.test/")
+    assert await developer.data("POST", path, json={"tier": "pro"}, headers=once) == made
+    for tier, refused in (
+        ("free", (404, "NOT_FOUND")),
+        ("nothing", (404, "NOT_FOUND")),
+        (None, (400, "MISSING_FIELD")),
+    ):
+        assert await refusal(developer, "POST", path, json={"tier": tier}) == refused
+    await node.owner.execute(
+        "update provider_subscriptions set status = 'ACTIVE',"
+        " provider_subscription_id = 'sub_' || id where user_id = $1",
+        developer.actor.user_id,
+    )
+    assert (await developer.data("GET", path))["status"] == "active"
+    assert await developer.data("DELETE", path) == {"cancelled": True}
+    stranger = await node.developer()
+    assert await refusal(stranger, "DELETE", path) == (409, "CONFLICT")
 
 
 async def test_5_7_any_page_may_ask_with_a_key(node: DeveloperNode) -> None:

@@ -181,8 +181,11 @@ async def test_4_a_ban_is_known_at_once_here_and_within_a_second_elsewhere(
         assert banned["licence"] == {"status": "BANNED", "banReason": "A chargeback."}
         began = time.monotonic()
         assert (await seller.ask(VERIFY, input=asked))["status"] == "BANNED"
-        while await elsewhere() != "BANNED":
-            assert time.monotonic() - began < 3
+        while True:
+            asked_seconds = time.monotonic() - began
+            if await elsewhere() == "BANNED":
+                break
+            assert asked_seconds < 1
             await asyncio.sleep(0.02)
         lifted = await seller.ask(BAN, input={"id": licence["id"], "banned": False})
         assert lifted["licence"]["status"] == "AVAILABLE"

@@ -120,7 +120,6 @@ TABLES = {
     "updateProfile": "profiles",
     "updateUser": "users",
     "updateUserProfile": "user_profiles",
-    "addProductPicture": "product_pictures",
     "createDiscountCode": "discount_codes",
     "createProduct": "products",
     "createProductVersion": "product_versions",

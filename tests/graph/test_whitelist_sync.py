@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from db.core.pool import Database
@@ -28,6 +30,10 @@ SYNC = """mutation($input: SyncWhitelistInput!) { answer: syncWhitelist(input: $
   errors { code path } } }"""
 WATCH = """subscription($id: ID!) { whitelistChanged(systemId: $id) {
   cursor whitelistUser { externalId status systemId } } }"""
+ENTRIES = """subscription($id: ID!) { whitelistEntriesChanged(productId: $id) {
+  entry { robloxId productId } deletedId } }"""
+PRODUCTS = "subscription { developerProductsChanged { developerProduct { name } deletedId } }"
+LICENCES = "subscription { licencesChanged { licence { status key } deletedId } }"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -183,3 +189,49 @@ async def test_10_4_changes_are_told_to_whoever_watches(node: DeveloperNode) -> 
             "status": "ACTIVE",
             "systemId": system,
         }
+
+
+async def test_10_4_a_products_whitelist_is_told_as_it_changes(node: DeveloperNode) -> None:
+    developer, stranger = await node.developer(), await node.developer()
+    product, other = await developer.product(), await developer.product()
+    (licence,) = await developer.licences(product)
+    url = str(node.http.base_url).replace("http", "ws").rstrip("/") + "/graphql"
+    protocol = Subprotocol("graphql-transport-ws")
+
+    async with AsyncExitStack() as stack:
+
+        async def watch(somebody: Developer, text: str) -> ClientConnection:
+            made = connect(url, subprotocols=[protocol], proxy=None)
+            socket = await stack.enter_async_context(made)
+            payload = {"Authorization": f"Bearer {somebody.token}"}
+            await say(socket, type="connection_init", payload=payload)
+            await hear(socket)
+            asked = {"query": text, "variables": {"id": product["id"]}}
+            await say(socket, type="subscribe", id="1", payload=asked)
+            return socket
+
+        async def told(socket: ClientConnection) -> Any:
+            (payload,) = (await hear(socket))["payload"]["data"].values()
+            return payload
+
+        entries, products, licences = [
+            await watch(developer, text) for text in (ENTRIES, PRODUCTS, LICENCES)
+        ]
+        outside = await watch(stranger, ENTRIES)
+        assert await told(outside) == {"entry": None, "deletedId": None}
+        assert await told(entries) == {"entry": None, "deletedId": None}
+        assert await told(products) == {"developerProduct": None, "deletedId": None}
+        assert await told(licences) == {"licence": None, "deletedId": None}
+        await developer.put_on_whitelist(other, 4)
+        entry = await developer.put_on_whitelist(product, 5)
+        shown = {"robloxId": "5", "productId": product["id"]}
+        assert await told(entries) == {"entry": shown, "deletedId": None}
+        await developer.rest("DELETE", f"/v1/whitelist/{entry['id']}")
+        assert await told(entries) == {"entry": None, "deletedId": entry["id"]}
+        await developer.rest("DELETE", f"/v1/products/{product['id']}")
+        assert await told(products) == {"developerProduct": None, "deletedId": product["id"]}
+        assert await told(licences) == {"licence": None, "deletedId": licence["id"]}
+        # A stranger is told as much as of a product that is not there.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await hear(outside)

@@ -676,7 +676,7 @@ def _declare_access() -> None:
     op.create_trigger(
         "record_event",
         "licences",
-        "after insert or update",
+        "after insert or update or delete",
         "for each row execute function app.record_shared_event('licence.changed', 'id', '{key_hash,banned_from,key_sealed}', '{}', 'user', 'owner_id', '{}', '{}', 'user', 'seller_id', '{}', '{}')",
     )
     op.create_trigger(

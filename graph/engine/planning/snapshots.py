@@ -13,10 +13,14 @@ from sqlalchemy import (
     BinaryExpression,
     BindParameter,
     Case,
+    Cast,
     Column,
     ColumnClause,
     DateTime,
+    Integer,
     Numeric,
+    Text,
+    Uuid,
     null,
 )
 from sqlalchemy.sql import operators
@@ -80,6 +84,10 @@ def computed_in_python(expression: Any) -> Read:
         case Column() if not isinstance(expression.type, DateTime | Numeric):
             name = expression.name
             return lambda row: row.get(name)
+        # As text, they are what JSON shows of them, too.
+        case Cast(clause=Column(type=Integer() | Uuid())) if type(expression.type) is Text:
+            read = computed_in_python(expression.clause)
+            return lambda row: None if (value := read(row)) is None else str(value)
         case ColumnClause(is_literal=True, name=name) if _LITERAL.fullmatch(name):
             value = int(name) if name.isdigit() else name[1:-1].replace("''", "'")
             return lambda _: value
