@@ -53,7 +53,9 @@ begin
     where u.product_id = product.id and u.discord_id = change.discord_id;
     select u.discord_id into holder from public.bot_whitelisted_users u
     where u.product_id = product.id and u.key_hash = any (hashes);
-    if holder = change.discord_id and before.status = 'ACTIVE' and redeeming then
+    -- Who redeemed a key and could not hear of it sends it again, in whichever way.
+    if holder = change.discord_id and before.status = 'ACTIVE' and change.status = 'ACTIVE'
+        and (redeeming or made_at <= before.updated_at) then
         return 'KNOWN';
     elsif holder <> change.discord_id or redeeming and holder is not null then
         return 'KEY_ALREADY_REDEEMED';

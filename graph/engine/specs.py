@@ -184,7 +184,7 @@ class NodeLookup:
 class ValueLookup:
     """Root: the row of the field's own type whose unique `column` has the argument's value.
 
-    The argument has the column's name, and is a text.
+    The argument has the column's name in GraphQL's manner, and is a text.
     """
 
     column: str
