@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,8 @@ async def server(place: Deployment, tmp_path: Path) -> AsyncIterator[RunningServ
         f"DATABASE_{role.upper()}_PASSWORD": place.settings.secret(f"database-{role}-password")
         for role in ROLES
     }
-    with running_server(tmp_path / "server", DATABASE_URL=place.owner_url, **variables) as running:
+    variables |= {"DATABASE_URL": place.owner_url, "DATABASE_DIRECT_URL": place.owner_url}
+    with running_server(tmp_path / "server", **variables) as running:
         yield running
 
 
@@ -82,7 +82,7 @@ async def test_6_5_the_database_stopped_in_mid_redeem_and_the_redeem_ends_once(
 ) -> None:
     key, _ = await prepare_bot(place)
     waited: list[float] = []
-    has_failed = threading.Event()
+    has_failed = asyncio.Event()
 
     async def wait(seconds: float) -> None:
         waited.append(seconds)
@@ -109,7 +109,8 @@ async def test_6_5_the_database_stopped_in_mid_redeem_and_the_redeem_ends_once(
             await asyncio.sleep(0.05)
     assert len(bot.journal.waiting()[GUILD]) == len(members)
     await asyncio.to_thread(place.cluster.stop)
-    await asyncio.to_thread(has_failed.wait, 30)
+    async with asyncio.timeout(30):
+        await has_failed.wait()
     assert not any(one.done() for one in redeeming)
     await asyncio.to_thread(place._start_again)
     said = await asyncio.gather(*redeeming)
