@@ -54,11 +54,10 @@ async def prepare_bot(place: Deployment) -> tuple[str, str]:
     admin = await owner.fetchval("insert into users (role) values ('admin') returning id")
     async with owner.transaction():
         await owner.execute("select set_config('app.user_id', $1, true)", str(admin))
-        robot = await owner.fetchval(
-            "select user_id from api_keys where id = app.create_bot_key('A', $1, $2, null, null, '{}')",
-            secret.prefix,
-            secret.hash,
+        made = await owner.fetchval(
+            "select app.create_bot_key('A', $1, $2, null, null, '{}')", secret.prefix, secret.hash
         )
+    robot = await owner.fetchval("select user_id from api_keys where id = $1", made)
     guild = await owner.fetchval(
         "insert into discord_servers (guild_id, name, owner_discord_id, bot_id, user_id, claimed_at)"
         " values ($1, 'S', $2, $3, $4, now()) returning id",
