@@ -59,5 +59,5 @@ class RunningBot:
     async def join(self, guild_id: str, owner_id: str) -> None:
         await self.service.joined([Guild(guild_id, "A server", None, owner_id, 3)])
 
-    async def run(self, name: str, member: Member, **given: Any) -> str:
+    async def run(self, name: str, member: Member, /, **given: Any) -> str:
         return await self.commands.run(name, member, **given)
