@@ -13,7 +13,6 @@ from db.core.errors import ErrorCode, Problems, not_found
 from db.core.retries import retried
 from db.discord import operations
 from db.discord.operations import BotSecrets, Guild, SavedPermission, SavedProduct
-from db.discord.rules import new_link_code
 from graph.discord import DiscordServer
 from graph.engine.declare import mutation
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload, Ref
@@ -239,7 +238,7 @@ async def claim_discord_server(context: Context, input: ClaimDiscordServerInput)
 
 async def create_discord_link_code(context: Context) -> Payload:
     """Makes a code by which an administrator gives a server to the caller."""
-    actor, code = context.signed_in(), new_link_code()
+    actor, code = context.signed_in(), operations.new_link_code()
     command = operations.create_link_code(context.services.of(BotSecrets.of).link_hash(code))
     until = await retried(lambda: call_as_actor(context.services.database, actor, command))
     return Payload({"code": code, "expires_at": until})

@@ -191,6 +191,11 @@ def check_guild_id(guild_id: str) -> None:
     Problems(rules.problems_of_snowflake(guild_id, "input", "guildId")).refuse()
 
 
+def new_link_code() -> str:
+    """A code that nobody has, to link a server with."""
+    return rules.new_link_code()
+
+
 def create_link_code(code_hash: bytes) -> FunctionCall[datetime]:
     """Keeps the hash of a code of the caller's; gives until when it is good."""
     return _CREATE_LINK_CODE(given_hash=code_hash)
