@@ -45,6 +45,11 @@ class ApiKeyScope(Enum):
         "organization's key, on its workflows, calls and campaigns. Not those on accounts, "
         "sessions, API keys and members, nor those for admins.",
     )
+    BOT = strawberry.enum_value(
+        "BOT",
+        description="That of a bot's key, which `createBotKey` makes: to register servers at "
+        "Discord and take care of them.",
+    )
 
 
 @backed_by(tables.ApiKey, prefix="apiKey")
@@ -93,6 +98,17 @@ extend(
     ),
 )
 extend(
+    User,
+    bot_keys=connection(
+        ApiKey,
+        NEWEST_FIRST,
+        key="maker_id",
+        only=lambda key: key.c.revoked_at.is_(None),
+        description="Keys of bots that the user made as an admin and that were not revoked, newest "
+        "first.",
+    ),
+)
+extend(
     Organization,
     api_keys=connection(
         ApiKey,
@@ -131,6 +147,21 @@ class CreateOrganizationApiKeyInput(CreateApiKeyInput):
     )
 
 
+@strawberry.input(description="A new API key of a bot.")
+class CreateBotKeyInput:
+    name: str = strawberry.field(description="1 to 100 characters, such as the bot's name.")
+    expires_at: datetime | None = strawberry.field(
+        default=None,
+        description="Until when it works; without an end when left out. Null is as good as "
+        "leaving it out.",
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Same key, same input: the same API key and secret again. 1 to 255 characters, "
+        "kept 30 days. Null is as good as leaving it out.",
+    )
+
+
 @strawberry.input(description="Which API key gets another secret.")
 class RotateApiKeyInput:
     id: strawberry.ID = strawberry.field(description="The key's global id.")
@@ -157,7 +188,8 @@ class RevokeApiKeyInput:
 
 
 @strawberry.type(
-    description="Result of `createApiKey`, `createOrganizationApiKey` and `rotateApiKey`."
+    description="Result of `createApiKey`, `createOrganizationApiKey`, `createBotKey` and "
+    "`rotateApiKey`."
 )
 class ApiKeySecretPayload(MutationPayload):
     secret: str | None = strawberry.field(
@@ -199,6 +231,19 @@ async def create_organization_api_key(
         role=input.role.name,
         name=input.name,
         scopes=[Scope(scope.name) for scope in input.scopes],
+        expires_at=input.expires_at,
+        idempotency_key=input.idempotency_key,
+        prefix=secret.prefix,
+        secret_hash=secret.hash,
+    )
+    return Outcome(command, {"api_key": RESULT}, {"secret": secret.text})
+
+
+async def create_bot_key(context: Context, input: CreateBotKeyInput) -> Outcome:
+    """Makes an API key of a bot."""
+    secret = _new_secret(context, "create-for-bot", input.idempotency_key)
+    command = operations.create_for_bot(
+        name=input.name,
         expires_at=input.expires_at,
         idempotency_key=input.idempotency_key,
         prefix=secret.prefix,
@@ -266,6 +311,16 @@ class ApiKeysMutation:
         "and within its scopes. It stays when who made it leaves, takes no seat, and ends with the "
         "organization. For owners and admins. At most 50 work at a time. Its secret is shown in "
         "this answer only.",
+    )
+    create_bot_key: ApiKeySecretPayload | None = mutation(
+        create_bot_key,
+        CreateBotKeyInput,
+        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.LIMIT_EXCEEDED, ErrorCode.IDEMPOTENCY_CONFLICT),
+        for_admins=True,
+        demands=FRESH_SIGN_IN,
+        description="Make an API key with which a bot registers the servers at Discord that it is "
+        "in, and takes care of them and of nothing else. It ends when who made it is no admin any "
+        "more. At most 50 work at a time. Its secret is shown in this answer only.",
     )
     rotate_api_key: ApiKeySecretPayload | None = mutation(
         rotate_api_key,

@@ -63,6 +63,9 @@ begin
     elsif is_guest then
         perform app.refuse('FORBIDDEN', 'Guests have no API keys. Sign up first; what you have stays yours.');
     end if;
+    if 'BOT' = any (key_scopes) then
+        perform app.refuse('BAD_USER_INPUT', 'Keys of bots are made with `createBotKey`.', '{"path": ["input", "scopes"]}');
+    end if;
     made := app.remembered_api_key('create_api_key', idempotency_key, fingerprint, key_prefix);
     if made is not null then
         return made;
@@ -86,8 +89,8 @@ begin
 end;
 $$;
 
--- A key that the caller may change, locked: their own, or one of an organization in which their role is above the
--- key's. NOT_FOUND for any other.
+-- A key that the caller may change, locked: their own, one of an organization in which their role is above the key's, or
+-- one of a bot that they made, while they are an admin. NOT_FOUND for any other.
 create or replace function app.enter_api_key(wanted uuid) returns public.api_keys
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -95,7 +98,8 @@ declare
     known public.api_keys;
 begin
     select * into known from public.api_keys k
-    where k.id = wanted and (k.organization_id is null and k.user_id = actor_id or exists (
+    where k.id = wanted and (k.organization_id is null and k.user_id = actor_id
+        or k.maker_id = actor_id and app.is_admin() or exists (
         select from public.organization_members m
         where m.organization_id = k.organization_id and m.user_id = actor_id and m.role in ('OWNER', 'ADMIN')));
     if not found then
@@ -184,17 +188,17 @@ begin
 end;
 $$;
 
--- Trigger: the keys of a user who is locked, or no admin any more, end.
+-- Trigger: the keys of a user who is locked, or no admin any more, end, and those of bots that they made.
 create or replace function app.end_api_keys() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update public.api_keys k set revoked_at = clock_timestamp()
-    where k.user_id = new.id and k.revoked_at is null;
+    where (k.user_id = new.id or k.maker_id = new.id) and k.revoked_at is null;
     return null;
 end;
 $$;
 
--- Trigger: the robot of an organization's key goes with it.
+-- Trigger: the robot of a key goes with it.
 create or replace function app.remove_robot() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin

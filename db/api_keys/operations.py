@@ -45,6 +45,16 @@ _CREATE_FOR_ORGANIZATION = SqlFunction[UUID](
     idempotency_key="text",
     place="jsonb",
 )
+_CREATE_FOR_BOT = SqlFunction[UUID](
+    "app.create_bot_key",
+    "uuid",
+    key_name="text",
+    key_prefix="text",
+    key_hash="bytea",
+    ends_at="timestamp with time zone",
+    idempotency_key="text",
+    place="jsonb",
+)
 _ROTATE = SqlFunction[UUID](
     "app.rotate_api_key",
     "uuid",
@@ -157,6 +167,31 @@ def create_for_organization(
             key_prefix=prefix,
             key_hash=secret_hash,
             key_scopes=sorted(set(scopes)),
+            ends_at=expires_at,
+            idempotency_key=idempotency_key,
+            place=audited_place(),
+        )
+    )
+
+
+def create_for_bot(
+    *,
+    name: str,
+    expires_at: datetime | None,
+    idempotency_key: str | None,
+    prefix: str,
+    secret_hash: bytes,
+) -> PythonCommand[UUID]:
+    """Makes the key of a bot, for an admin; gives it."""
+    problems = Problems(problems_of_api_key(name, (Scope.READ,), expires_at, datetime.now(UTC)))
+    if idempotency_key is not None:
+        problems.add(problems_of_key(idempotency_key))
+    problems.refuse()
+    return _without_payload(
+        _CREATE_FOR_BOT(
+            key_name=name.strip(),
+            key_prefix=prefix,
+            key_hash=secret_hash,
             ends_at=expires_at,
             idempotency_key=idempotency_key,
             place=audited_place(),

@@ -22,6 +22,8 @@ def problems_of_api_key(
         unicodedata.category(character)[0] in "LNPS" for character in name
     ):
         yield bad_input("name must be one line of characters that can be seen.", "input", "name")
+    if "BOT" in scopes:
+        yield bad_input("Keys of bots are made with `createBotKey`.", "input", "scopes")
     if not scopes:
         yield bad_input("Name at least one scope.", "input", "scopes")
     yield from problems_of_end(expires_at, now)

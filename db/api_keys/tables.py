@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, AnyOf, Member, Owner
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Delete
+from db.core.erasing import Anonymise, Delete
 from db.core.expiry import Expiry
 from db.core.lifecycles import State, set_once
 from db.core.merge_rules import KeepTheMembers
@@ -37,7 +37,8 @@ class ApiKey(Base):
     """A secret that acts as its user, within its scopes. Only the SHA-256 of it is kept.
 
     An organization's key acts as a robot: a user whom nobody signs in as, made with the key and a
-    member of that organization alone, in the key's `role`. It goes with the key.
+    member of that organization alone, in the key's `role`. It goes with the key. So does a bot's
+    key, which the admin `maker_id` made.
 
     `prefix` is the part of the secret that finds the row and that people tell keys apart by. The
     secret before the last rotation works until `previous_expires_at`. The first 16 bytes of a hash
@@ -51,6 +52,7 @@ class ApiKey(Base):
     organization_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
+    maker_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     role: Mapped[str | None]
     name: Mapped[str]
     prefix: Mapped[str]
@@ -68,7 +70,11 @@ class ApiKey(Base):
 
     __table_args__ = (
         CheckConstraint("length(name) between 1 and 100", name="name"),
-        CheckConstraint("scopes <@ array['READ', 'WRITE'] and scopes <> '{}'", name="scopes"),
+        CheckConstraint(
+            "scopes <@ array['READ', 'WRITE', 'BOT'] and scopes <> '{}'"
+            " and ('BOT' <> all (scopes) or organization_id is null)",
+            name="scopes",
+        ),
         CheckConstraint("requests_per_minute > 0", name="requests_per_minute"),
         CheckConstraint(
             "(organization_id is null) = (role is null)"
@@ -79,20 +85,22 @@ class ApiKey(Base):
         Index("uq_api_keys_previous_prefix", "previous_prefix", unique=True),
         Index("ix_api_keys_user_id", "user_id", "created_at", "id"),
         Index("ix_api_keys_organization_id", "organization_id", "created_at", "id"),
+        Index("ix_api_keys_maker_id_created_at_id", "maker_id", "created_at", "id"),
     )
     access = Access(
-        read=AnyOf(Owner(), Member("organization_id", MANAGERS)),
+        read=AnyOf(Owner(), Owner("maker_id"), Member("organization_id", MANAGERS)),
         hidden=("secret_hash", "previous_secret_hash"),
         service=("SELECT", "UPDATE", "DELETE"),
     )
-    on_erase = Delete()
+    on_erase = (Delete(), Anonymise("maker_id"))
     # A guest has none.
     on_merge = KeepTheMembers()
     lifecycle = set_once("revoked_at", ApiKeyStatus)
     triggers = (
         "record_ended_secrets after update or delete on api_keys"
         " for each row execute function app.record_ended_secrets()",
-        "remove_robot after delete on api_keys for each row when (old.organization_id is not null)"
+        "remove_robot after delete on api_keys for each row"
+        " when (old.organization_id is not null or 'BOT' = any (old.scopes))"
         " execute function app.remove_robot()",
     )
     quota = Bound(

@@ -72,6 +72,8 @@ class AuditAction(State):
     REVOKE_API_KEY = "revoke_api_key", "An API key was ended."
     CREATE_DEVELOPER_KEY = "create_developer_key", "A developer's key was made."
     REVOKE_DEVELOPER_KEY = "revoke_developer_key", "A developer's key was ended."
+    DISCORD_SERVER_CLAIMED = "discord_server_claimed", "A server at Discord was claimed."
+    DISCORD_SERVER_RELEASED = "discord_server_released", "A server at Discord was given up."
     API_KEY_USED = "api_key_used", "An API key was used for the first time in a day."
 
     ACCOUNT_LOCKED = "account_locked", "The account was locked, and all its sessions ended."

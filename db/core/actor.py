@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 Role = Literal["anon", "authenticated", "service"]
+KeyHolder = Literal["user", "organization", "bot"]
 
 
 class Scope(StrEnum):
@@ -15,13 +16,15 @@ class Scope(StrEnum):
 
     READ = "READ"
     WRITE = "WRITE"
+    BOT = "BOT"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
     """What an API key lets its bearer do; `secret_id` names the secret that was sent.
 
-    A key of an organization does what is open to those, and a user's what is open to users'.
+    A key of an organization does what is open to those, a bot's what is open to bots, and a user's
+    what is open to users'.
     """
 
     key_id: UUID
@@ -29,6 +32,13 @@ class KeyGrant:
     scopes: frozenset[Scope]
     requests_per_minute: int
     is_of_organization: bool = False
+
+    @property
+    def holder(self) -> KeyHolder:
+        """Whose key it is."""
+        if Scope.BOT in self.scopes:
+            return "bot"
+        return "organization" if self.is_of_organization else "user"
 
 
 @dataclass(frozen=True, slots=True)

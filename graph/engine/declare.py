@@ -282,6 +282,7 @@ def mutation(
     demands: Demand = NOTHING_MORE,
     for_api_keys: bool = False,
     for_organization_keys: bool = False,
+    for_bots: bool = False,
     while_read_only: bool = False,
     unmetered: bool = False,
     description: str,
@@ -294,7 +295,8 @@ def mutation(
     fresh, or strong, or both; what is for admins always demands a strong one. Whoever has none is
     refused before the operation begins, with codes that need not be among the `errors`. An API key
     with the scope WRITE may send what is `for_api_keys`, an organization's what is
-    `for_organization_keys`: never what is about accounts and who gets into them. What works
+    `for_organization_keys`, a bot's what is `for_bots`: never what is about accounts and who gets
+    into them. What works
     `while_read_only` is refused to nobody then. What is `unmetered` is no change and is not counted
     as one; how often it may be asked, its operation says.
     """
@@ -325,6 +327,7 @@ def mutation(
         demands,
         for_api_keys,
         for_organization_keys,
+        for_bots,
         while_read_only,
         unmetered,
     )

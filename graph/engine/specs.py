@@ -184,7 +184,7 @@ class NodeLookup:
 class ValueLookup:
     """Root: the row of the field's own type whose unique `column` has the argument's value.
 
-    The argument has the column's name, and is a text.
+    The argument has the column's name in GraphQL's manner, and is a text.
     """
 
     column: str
@@ -198,9 +198,9 @@ class Mutate:
     what a client renews its session with, or begins one: sent with an expired, revoked or malformed
     token, it runs as if there were none. `demands` is how the actor must have signed in. Only one
     `for_api_keys` may be sent with a user's key, only one `for_organization_keys` with an
-    organization's. One that works `while_read_only` is run for everybody in maintenance: what leads
-    into an account and out of it. One that is `unmetered` does not count as a change: it asks for
-    something, and bounds by itself how often.
+    organization's, only one `for_bots` with a bot's. One that works `while_read_only` is run for
+    everybody in maintenance: what leads into an account and out of it. One that is `unmetered` does
+    not count as a change: it asks for something, and bounds by itself how often.
     """
 
     operation: Callable[..., Awaitable[Any]]
@@ -210,6 +210,7 @@ class Mutate:
     demands: Demand = NOTHING_MORE
     for_api_keys: bool = False
     for_organization_keys: bool = False
+    for_bots: bool = False
     while_read_only: bool = False
     unmetered: bool = False
 

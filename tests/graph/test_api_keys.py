@@ -55,6 +55,7 @@ WATCH = "subscription { creditsChanged { credits { balance } } }"
 OPEN = {
     "analyzeProfile",
     "banLicence",
+    "configureDiscordServer",
     "createDeveloperProduct",
     "createLicences",
     "createWhitelistSystem",
@@ -63,9 +64,13 @@ OPEN = {
     "extendLicence",
     "proveDeveloperProduct",
     "recordObfuscation",
+    "redeemBotKey",
     "redeemLicence",
+    "removeBotCommandPermission",
+    "removeBotProduct",
     "removeWhitelistEntries",
     "setWhitelistEntry",
+    "syncBotWhitelist",
     "syncWhitelist",
     "transferLicence",
     "verifyLicence",
@@ -91,6 +96,16 @@ OPEN = {
     "updateProfile",
 }
 # The same of an organization's key: nothing about people, money or other keys.
+OPEN_TO_BOTS = {
+    "configureDiscordServer",
+    "leaveDiscordServers",
+    "linkDiscordServer",
+    "redeemBotKey",
+    "registerDiscordServers",
+    "removeBotCommandPermission",
+    "removeBotProduct",
+    "syncBotWhitelist",
+}
 OPEN_TO_ORGANIZATIONS = {
     "archiveWorkflow",
     "cancelCampaign",
@@ -272,6 +287,14 @@ def test_only_what_is_listed_is_open_to_keys() -> None:
     for_organizations = {name for name, spec in mutations.items() if spec.for_organization_keys}
     assert for_organizations == OPEN_TO_ORGANIZATIONS
     assert not [one for one in OPEN | for_organizations if mutations[one].for_admins]
+
+
+def test_only_what_is_listed_is_open_to_bots() -> None:
+    root = SCHEMA.get_root_type(OperationType.MUTATION)
+    assert root is not None
+    specs = {name: spec_of(field) for name, field in root.fields.items()}
+    open_to_bots = {n for n, spec in specs.items() if isinstance(spec, Mutate) and spec.for_bots}
+    assert open_to_bots == OPEN_TO_BOTS
 
 
 async def test_a_key_of_an_admin_sees_and_does_nothing_of_theirs(

@@ -28,7 +28,7 @@ from ..attuned import onboard
 from ..conftest import MakeUser
 from ..jobs.helpers import create_generation, ready_upload
 from ..workflows import DEFINITION, found_organization
-from . import developer_errors
+from . import developer_errors, discord_errors
 from .billing_errors import open_portal, paid_order
 from .campaign_errors import campaign_input
 from .conftest import Ask
@@ -80,6 +80,9 @@ TABLES = {
     "cancelGeneration": "generations",
     "confirmEmail": "users",
     "createApiKey": "api_keys",
+    "createBotKey": "api_keys",
+    "redeemBotKey": "bot_whitelisted_users",
+    "syncBotWhitelist": "bot_whitelisted_users",
     "createOrganizationApiKey": "api_keys",
     "createBillingPortal": "orders",
     "createSubscription": "provider_subscriptions",
@@ -186,6 +189,9 @@ NOT_STORED = {
             "setWhitelistEntry": ("discordId",),
             "createWhitelistSystem": ("description", "developerProductId"),
             "syncWhitelist": ("since",),
+            "syncBotWhitelist": ("since",),
+            "redeemBotKey": ("discordUsername", "robloxId", "robloxUsername"),
+            "createBotKey": ("idempotencyKey",),
             "createLicences": ("maxActivations", "expiresAt", "durationDays"),
             "redeemLicence": ("discordId", "robloxId"),
             "verifyLicence": ("key", "robloxId", "productId", "machineId"),
@@ -360,6 +366,17 @@ async def developer_inputs(
     }
 
 
+async def discord_inputs(owner: asyncpg.Connection, actor: Actor) -> dict[str, dict[str, Any]]:
+    """Inputs of somebody who makes bots, and has a server with a product."""
+    server, product = await discord_errors.product(SimpleNamespace(owner=owner, actor=actor))
+    key = {"productId": product, "key": "KEY-00001", "discordId": "123456789012345678"}
+    return {
+        "createBotKey": {"name": "A bot"},
+        "redeemBotKey": key,
+        "syncBotWhitelist": {"serverId": server},
+    }
+
+
 @pytest.fixture
 async def valid(
     ask: Ask,
@@ -512,6 +529,7 @@ async def valid(
             "idempotencyKey": "w",
         },
         **await developer_inputs(ask, owner, actor),
+        **await discord_inputs(owner, actor),
         "updateWorkflow": {"id": await made_workflow(SimpleNamespace(owner=owner, actor=actor))},
     }
     yield actor, inputs

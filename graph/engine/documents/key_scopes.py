@@ -6,36 +6,40 @@ from collections.abc import Iterator
 
 from graphql import GraphQLError, GraphQLField, GraphQLSchema, OperationType
 
-from db.core.actor import KeyGrant, Scope
+from db.core.actor import KeyGrant, KeyHolder, Scope
 from db.core.errors import ErrorCode
 from graph.engine.documents.dead_tokens import field_nodes, root_fields
 from graph.engine.documents.operation import Operation
 from graph.engine.specs import Mutate, Page, Rows, spec_of
 from graph.shared.errors import RequestError
 
+_WHOSE: dict[KeyHolder, str] = {
+    "user": "",
+    "organization": " of an organization",
+    "bot": " of a bot",
+}
+
 
 def refuse_key(schema: GraphQLSchema, operation: Operation, grant: KeyGrant) -> None:
     """Raises FORBIDDEN unless an API key may run the whole operation."""
-    known, of_organization = operation.normalized.key_scopes, grant.is_of_organization
-    if of_organization not in known:
-        known[of_organization] = _scopes(schema, operation, of_organization=of_organization)
-    if not known[of_organization]:
-        whose = " of an organization" if of_organization else ""
+    known, holder = operation.normalized.key_scopes, grant.holder
+    if holder not in known:
+        known[holder] = _scopes(schema, operation, holder)
+    if not known[holder]:
+        whose = _WHOSE[holder]
         raise _forbidden(f"No API key{whose} may do this. Sign in, and send the access token.")
-    for scope in known[of_organization]:
+    for scope in known[holder]:
         if scope not in grant.scopes:
             raise _forbidden(f"This API key does not have the scope {scope}.")
 
 
-def _scopes(
-    schema: GraphQLSchema, operation: Operation, *, of_organization: bool
-) -> tuple[Scope, ...]:
+def _scopes(schema: GraphQLSchema, operation: Operation, holder: KeyHolder) -> tuple[Scope, ...]:
     """The scopes that an operation takes; none when there are none that suffice.
 
     A mutation that answers with the `viewer` reads the account beside what it has written.
     """
     fields = _fields(schema, operation)
-    if not all(_is_for_keys(one, of_organization=of_organization) for one in fields):
+    if not all(_is_for_keys(one, holder) for one in fields):
         return ()
     if operation.kind is not OperationType.MUTATION:
         return (Scope.READ,)
@@ -60,10 +64,15 @@ def _fields(schema: GraphQLSchema, operation: Operation) -> Iterator[GraphQLFiel
             yield root.fields[name]
 
 
-def _is_for_keys(field: GraphQLField, *, of_organization: bool) -> bool:
+def _is_for_keys(field: GraphQLField, holder: KeyHolder) -> bool:
     spec = spec_of(field)
     if isinstance(spec, Mutate):
-        return spec.for_organization_keys if of_organization else spec.for_api_keys
+        open_to: dict[KeyHolder, bool] = {
+            "user": spec.for_api_keys,
+            "organization": spec.for_organization_keys,
+            "bot": spec.for_bots,
+        }
+        return open_to[holder]
     return not (isinstance(spec, Page | Rows) and spec.for_admins)
 
 

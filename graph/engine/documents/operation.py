@@ -13,7 +13,7 @@ from graphql import (
     VariableDefinitionNode,
 )
 
-from db.core.actor import Scope
+from db.core.actor import KeyHolder, Scope
 from graph.engine.documents.coercion import VariableReader
 from graph.engine.documents.costs import Formula
 from graph.engine.documents.limits import Limits
@@ -74,7 +74,7 @@ class NormalizedDocument:
     ignores_dead_token: bool | None = None
     # Likewise with an API key, of a user's (False) or an organization's (True): the scopes that it
     # takes, none where none suffice.
-    key_scopes: dict[bool, tuple[Scope, ...]] = field(default_factory=dict)
+    key_scopes: dict[KeyHolder, tuple[Scope, ...]] = field(default_factory=dict)
     # Where they do not depend on variables.
     fixed_size: tuple[int, int] | None = None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type
 from sqlalchemy import Text, case, func, literal_column, not_, null, true
+from strawberry.utils.str_converters import to_camel_case
 
 from db.core.base import Base
 from db.core.errors import DomainError, ErrorCode, forbidden, sign_in_first
@@ -83,7 +84,9 @@ class Roots:
             case specs.ValueLookup(column):
                 read = planner.read_arguments(definition, nodes[0])
                 source = planner.source(named)
-                wanted = planner.parameters.add(partial(_argument, read, column), Text())
+                wanted = planner.parameters.add(
+                    partial(_argument, read, to_camel_case(column)), Text()
+                )
                 return planner.row(named, nodes, (key,), source, source.c[column] == wanted)
             case spec:
                 raise TypeError(f"{nodes[0].name.value} is declared as {spec!r}")

@@ -21,6 +21,7 @@ from graphql import (
     get_named_type,
     parse,
 )
+from strawberry.utils.str_converters import to_camel_case
 
 from db.accounts.tables import User
 from db.audit.actions import AuditAction
@@ -125,6 +126,15 @@ EXPRESSIONS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     **SURVEY_EXPRESSIONS,
     ("WhitelistEntry", "robloxId"): lambda entry: str(entry["roblox_id"]),
     ("WhitelistUser", "robloxId"): lambda user: user["roblox_id"] and str(user["roblox_id"]),
+    ("BotWhitelistedUser", "robloxId"): lambda user: user["roblox_id"] and str(user["roblox_id"]),
+    ("BotProduct", "robloxGroupId"): lambda product: (
+        product["roblox_group_id"] and str(product["roblox_group_id"])
+    ),
+    ("BotProduct", "licensedProductId"): lambda product: (
+        f"developerProduct_{product['developer_product_id']}"
+        if product["developer_product_id"]
+        else product["product_id"] and f"product_{product['product_id']}"
+    ),
     ("DeveloperProduct", "robloxGroupId"): lambda product: str(product["roblox_group_id"]),
     ("Licence", "robloxId"): lambda licence: licence["roblox_id"] and str(licence["roblox_id"]),
     ("Licence", "productId"): lambda licence: (
@@ -141,6 +151,7 @@ ONLY: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ),
     ("Query", "products"): lambda product: product["store_id"] is None,
     ("User", "uploads"): lambda upload: upload["status"] != "DELETED",
+    ("User", "botKeys"): lambda key: key["revoked_at"] is None,
     ("User", "apiKeys"): lambda key: key["revoked_at"] is None,
     ("Organization", "apiKeys"): lambda key: key["revoked_at"] is None,
     ("Organization", "members"): lambda member: not member["is_robot"],
@@ -228,7 +239,9 @@ async def _of_root(reader: Reader, info: GraphQLResolveInfo[Any], arguments: dic
             wanted = object_type(field.type)
             backing = backing_of(wanted)
             assert backing is not None
-            return await reader.row(backing.model, wanted.name, column, arguments[column])
+            return await reader.row(
+                backing.model, wanted.name, column, arguments[to_camel_case(column)]
+            )
         case specs.Rows(order, for_admins, _, only):
             if for_admins:
                 _refuse_others(reader)

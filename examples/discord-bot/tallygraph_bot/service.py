@@ -1,0 +1,195 @@
+"""Redemptions and whitelists: on the disk, then at Tallygraph, then answered; kept in step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from .api import Away, Refused, Sleep, Tallygraph, wait_seconds
+from .cache import TtlCache
+from .documents import GUILD, LEAVE, PRODUCT, REDEEM, REGISTER, SERVER, STREAMS, SYNC
+from .gateway import Gateway, Guild, Member
+from .journal import Change, Journal
+
+AT_ONCE = 100
+LATER = (
+    "I have noted your key, but cannot reach the shop now. You get what is yours when it is back."
+)
+GIVEN = {"APPLIED", "KNOWN"}
+WORDS = {
+    "KEY_ALREADY_REDEEMED": "Somebody else had redeemed this key before you.",
+    "KEY_UNKNOWN": "There is no such key.",
+    "KEY_BANNED": "This key is banned.",
+    "KEY_EXPIRED": "This key has expired.",
+}
+
+
+def now() -> str:
+    """This moment, as the API takes it."""
+    return datetime.now(UTC).isoformat()
+
+
+class Service:
+    """What commands do, and what goes on beside them."""
+
+    def __init__(
+        self, api: Tallygraph, journal: Journal, gateway: Gateway, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self.api, self.journal, self._gateway, self._sleep = api, journal, gateway, sleep
+        self._guilds: TtlCache[Any] = TtlCache()
+        # One at a time, so that no change is sent by two.
+        self._sending = asyncio.Lock()
+
+    async def guild(self, guild_id: str) -> Any:
+        """A server with its products and permissions, read lately."""
+
+        async def read() -> Any:
+            return (await self.api.ask(GUILD, guild=guild_id))["guild"]
+
+        return await self._guilds.get(guild_id, read)
+
+    async def joined(self, guilds: Sequence[Guild]) -> None:
+        """Tells which servers the bot is in: all of them at the start, and each that it joins."""
+        for start in range(0, len(guilds), AT_ONCE):
+            told = [
+                {
+                    "guildId": one.id,
+                    "name": one.name,
+                    "icon": one.icon,
+                    "ownerDiscordId": one.owner_id,
+                    "memberCount": one.member_count,
+                }
+                for one in guilds[start : start + AT_ONCE]
+            ]
+            await self.api.do(REGISTER, servers=told)
+        self._guilds.forget()
+
+    async def left(self, guild_id: str) -> None:
+        """Tells that the bot was removed from a server."""
+        await self.api.do(LEAVE, guildIds=[guild_id])
+        self._guilds.forget()
+
+    def forget(self) -> None:
+        """Reads servers anew."""
+        self._guilds.forget()
+
+    async def redeem(self, member: Member, product: Any, key: str, roblox_id: str | None) -> str:
+        """Redeems a key; what is to be said of it.
+
+        It is in the journal before it is sent, and leaves it once the server has it or refused it.
+        """
+        change = Change(product["id"], member.id, now(), "ACTIVE", key, member.name, roblox_id)
+        number = self.journal.write(member.guild_id, change)
+        try:
+            await self.api.do(
+                REDEEM,
+                productId=product["id"],
+                key=key,
+                discordId=member.id,
+                discordUsername=member.name,
+                robloxId=roblox_id,
+            )
+        except Away:
+            return LATER
+        except Refused as refusal:
+            self.journal.done(number)
+            return refusal.message
+        self.journal.done(number)
+        await self._apply(member.guild_id, product, member.id, "ACTIVE")
+        return product["redemptionMessage"] or f"{product['name']} is yours."
+
+    async def put(self, guild_id: str, product: Any, discord_id: str, status: str) -> str:
+        """Puts somebody on a product's whitelist or takes them off; what is to be said of it."""
+        self.journal.write(guild_id, Change(product["id"], discord_id, now(), status))
+        await self.sync(guild_id)
+        return "Done." if guild_id not in self.journal.waiting() else LATER
+
+    async def sync_all(self) -> None:
+        """Sends whatever waits, of all servers."""
+        for guild_id in list(self.journal.waiting()):
+            await self.sync(guild_id)
+
+    async def sync(self, guild_id: str) -> None:
+        """Sends what waits of a server, and hears what its owner changed, if it can be reached."""
+        name = f"sync {guild_id}"
+        async with self._sending:
+            with contextlib.suppress(Away):
+                server, has_more = await self.guild(guild_id), True
+                while server is not None and has_more:
+                    waiting = self.journal.waiting().get(guild_id, {})
+                    sent = dict(list(waiting.items())[:AT_ONCE])
+                    done = await self._synced(server["id"], name, list(sent.values()))
+                    told = zip(sent.items(), done["accepted"], strict=True)
+                    for (number, change), accepted in told:
+                        await self._settle(guild_id, change, accepted["outcome"])
+                        self.journal.done(number)
+                    for one in done["changes"]:
+                        await self._apply_change(one)
+                    self.journal.keep_cursor(name, done["cursor"])
+                    has_more = done["hasMore"] or len(waiting) > len(sent)
+
+    async def _synced(self, server_id: str, name: str, changes: list[Change]) -> Any:
+        given = {"serverId": server_id, "changes": [asdict(one) for one in changes]}
+        try:
+            return await self.api.do(SYNC, since=self.journal.cursor(name), **given)
+        except Refused as refusal:
+            if refusal.code != "CURSOR_EXPIRED":
+                raise
+            return await self.api.do(SYNC, since=None, **given)
+
+    async def _settle(self, guild_id: str, change: Change, outcome: str) -> None:
+        if outcome in GIVEN:
+            product = await self._product(change.productId)
+            if product is not None:
+                await self._apply(guild_id, product, change.discordId, change.status)
+        elif outcome in WORDS:
+            await self._gateway.tell(change.discordId, WORDS[outcome])
+
+    async def follow(self, name: str) -> None:
+        """Hears of changes for ever, from where it was: with a break, and with none, in order."""
+        failures = 0
+        while True:
+            with contextlib.suppress(Away, httpx.TransportError):
+                try:
+                    async for item in self.api.watch(STREAMS[name], self.journal.cursor(name)):
+                        failures = 0
+                        await self._heard(name, item)
+                except Refused as refusal:
+                    if refusal.code != "CURSOR_EXPIRED":
+                        raise
+                    # Away for longer than changes are kept: all is read anew.
+                    self.journal.keep_cursor(name, None)
+            self._guilds.forget()
+            failures += 1
+            await self._sleep(wait_seconds(failures))
+
+    async def _heard(self, name: str, item: Any) -> None:
+        if name == "whitelist":
+            if item["user"] is not None:
+                await self._apply_change(item["user"])
+        else:
+            self._guilds.forget()
+        self.journal.keep_cursor(name, item["cursor"])
+
+    async def _apply_change(self, change: Any) -> None:
+        product = await self._product(change["productId"])
+        if product is None:
+            return
+        server = (await self.api.ask(SERVER, id=product["serverId"]))["discordServer"]
+        if server is not None:
+            await self._apply(server["guildId"], product, change["discordId"], change["status"])
+
+    async def _apply(self, guild_id: str, product: Any, discord_id: str, status: str) -> None:
+        if product["roleId"] is None:
+            return
+        change = self._gateway.give_role if status == "ACTIVE" else self._gateway.take_role
+        await change(guild_id, discord_id, product["roleId"])
+
+    async def _product(self, product_id: str) -> Any:
+        return (await self.api.ask(PRODUCT, id=product_id))["node"]
