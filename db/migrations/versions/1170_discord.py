@@ -8,7 +8,7 @@ from alembic import op
 from db.migrations.steps import drop_table_cascade
 
 revision = "1170"
-down_revision = "1140"
+down_revision = "1151"
 branch_labels = None
 depends_on = None
 
