@@ -21,11 +21,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, AnyOf, Nobody, Owner, Through, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Anonymise, Delete
+from db.core.erasing import Anonymise, Delete, GoesWith
 from db.core.expiry import Expiry
 from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
-from db.core.merge_rules import KeepTheMembers
+from db.core.merge_rules import KeepTheMembers, Move
 from db.core.quotas import Bound
 from db.core.sealed import BlindIndex, Sealed
 
@@ -82,8 +82,7 @@ class DiscordServer(Base):
     watch = Watch("discord_server.changed", deletes=True)
     # What its owner kept there is theirs and goes with them; the bot registers the server anew.
     on_erase = (Delete(), Anonymise("bot_id"))
-    # A guest has none.
-    on_merge = KeepTheMembers()
+    on_merge = Move()
     quota = Bound(f"A bot, of whom admins make each, is in at most {SERVERS_LIMIT:,}.")
 
 
@@ -126,6 +125,7 @@ class BotProduct(Base):
     )
     access = Access(read=Through("server_id"), service=("SELECT",))
     watch = Watch("bot_product.changed", deletes=True)
+    on_erase = GoesWith("server_id")
     export = Export(rows=_OF_SERVER)
     quota = Bound(f"A server has at most {PRODUCTS_LIMIT}.")
 
@@ -191,6 +191,7 @@ class BotWhitelistedUser(Base):
         initial=_ANY,
         transitions={one: tuple(other for other in _ANY if other != one) for one in _ANY},
     )
+    on_erase = GoesWith("product_id")
     export = Export(rows=_OF_PRODUCT)
     quota = Bound(f"A product has at most {USERS_LIMIT:,}.")
 
@@ -210,6 +211,7 @@ class BotWhitelistHead(Base):
     position: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
     access = Access(read=Nobody(), service=("SELECT",))
+    on_erase = GoesWith("server_id")
     export = NotExported("A number that orders what is exported.")
     quota = Bound("One for each server.")
 
@@ -242,6 +244,7 @@ class BotCommandPermission(Base):
     )
     access = Access(read=Through("server_id"), service=("SELECT",))
     watch = Watch("bot_command_permission.changed", deletes=True)
+    on_erase = GoesWith("server_id")
     export = Export(rows=_OF_SERVER)
     quota = Bound(f"A server has at most {PERMISSIONS_LIMIT}.")
 
