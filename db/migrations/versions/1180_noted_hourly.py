@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "1180"
-down_revision = "1170"
+down_revision = "1110"
 branch_labels = None
 depends_on = None
 

@@ -18,8 +18,11 @@ from graphql import (
     get_nullable_type,
 )
 from hypothesis import strategies as st
+from strawberry.utils.str_converters import to_camel_case
 
-from .people import TEXTS
+from graph.engine.specs import ValueLookup, spec_of
+
+from .people import ADA, GUEST, TEXTS, known
 from .world import World
 
 MALFORMED = ["", "nothing", "user_", "profile_x", "user_' or 1=1 --", "none_1", "_", "tool_日本"]
@@ -60,6 +63,10 @@ class Arguments:
         elif "ids" in field.args:
             self._features.add("nodes")
             given["ids"] = [self._node_id() for _ in range(self._draw(st.integers(0, 4)))]
+        elif isinstance(found := spec_of(field), ValueLookup):
+            self._features.add("value")
+            stores = [f"store-{known(user, 'store', n)}" for user in (ADA, GUEST) for n in range(2)]
+            given[to_camel_case(found.column)] = self._pick([*stores, *MALFORMED])
         elif "first" in field.args:
             given = self._page(name, field)
         elif "width" in field.args:
