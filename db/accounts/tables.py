@@ -340,6 +340,15 @@ class AuditEntry(Base):
         CheckConstraint("times >= 1", name="times"),
         Index("ix_audit_log_user_id_created_at_id", "user_id", "created_at", "id"),
         Index("ix_audit_log_created_at_id", "created_at", "id"),
+        # Whether a use or a sync has been noted within the hour: asked at each.
+        Index(
+            "ix_audit_log_noted_hourly",
+            "user_id",
+            "action",
+            "subject",
+            "created_at",
+            postgresql_where=text("action in ('credit_use', 'sync')"),
+        ),
         # Entries that name somebody beside whose they are, for when that somebody leaves.
         Index(
             "ix_audit_log_naming",

@@ -31,7 +31,8 @@ create or replace function app.note_credit_use() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if not exists (select from public.audit_log l
-        where l.user_id = new.user_id and l.action = 'credit_use' and l.created_at > now() - interval '1 hour')
+        where l.user_id = new.user_id and l.action = 'credit_use' and l.subject is null
+            and l.created_at > now() - interval '1 hour')
         and exists (select from public.users u where u.id = new.user_id) then
         insert into public.audit_log (user_id, action, detail)
         values (new.user_id, 'credit_use', jsonb_build_object('status', 'success', 'transaction', new.id));

@@ -81,7 +81,10 @@ class CampaignStatus(State):
     CREATED = "CREATED", "Not started yet."
     SYNCING = "SYNCING", "Its contacts are being read."
     RUNNING = "RUNNING", "It calls, within its hours."
-    PAUSED = "PAUSED", "No call begins; those under way go on."
+    PAUSED = (
+        "PAUSED",
+        "No call begins whose turn is more than two seconds away; those under way go on.",
+    )
     COMPLETED = "COMPLETED", "Everybody was called as often as they are to be."
     FAILED = "FAILED", "Its contacts could not be read."
     CANCELLED = "CANCELLED", "It was called off."

@@ -24,12 +24,20 @@ begin
 end;
 $$;
 
+-- Refuses who is nobody, or whose account is gone since their token was given.
+create or replace function app.refuse_nobody() returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+end;
+$$;
+
 -- The actor of a function that a client may call; refuses a call without one.
 create or replace function app.required_user_id() returns uuid
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if app.user_id() is null then
-        perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+        perform app.refuse_nobody();
     end if;
     return app.user_id();
 end;
@@ -237,6 +245,6 @@ end;
 $$;
 
 grant execute on function app.user_id(), app.uuid_v7() to anon, authenticated, service;
-grant execute on function app.required_user_id(), app.refuse(text, text, jsonb) to authenticated, service;
+grant execute on function app.required_user_id(), app.refuse_nobody(), app.refuse(text, text, jsonb) to authenticated, service;
 grant execute on function app.answer(uuid, text, jsonb) to authenticated;
 grant execute on function app.measured(anyelement, integer), app.refuse(text, text, jsonb) to anon, authenticated, service;

@@ -211,7 +211,7 @@ declare
 begin
     perform from public.users u where u.id = actor_id and u.status = 'active' for no key update;
     if not found or exists (select from public.account_deletions d where d.user_id = actor_id) then
-        perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+        perform app.refuse_nobody();
     end if;
     select e.id into wanted from public.data_exports e
     where e.user_id = actor_id and e.status in ('QUEUED', 'RUNNING');

@@ -416,7 +416,7 @@ begin
     end if;
     update public.users u set selected_organization_id = wanted where u.id = actor_id;
     if not found then
-        perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+        perform app.refuse_nobody();
     end if;
     return actor_id;
 end;

@@ -161,10 +161,11 @@ begin
 end;
 $$;
 
--- Ends a session, and the invitations to it.
+-- Ends a session, and the invitations to it. Of who has no account the body is forgotten: it was said for this session.
 create or replace function app.close_play_session(session public.play_sessions, how text) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     update public.play_players p set status = 'EXPIRED' where p.session_id = session.id and p.status = 'INVITED';
+    update public.play_players p set anatomy = '{}' where p.session_id = session.id and p.user_id is null;
     update public.play_sessions s set status = how, version = s.version + 1, updated_at = clock_timestamp(),
         ended_at = clock_timestamp()
     where s.id = session.id;

@@ -139,7 +139,8 @@ class PlaySession(Base):
 class PlayPlayer(Base):
     """A player's place in a session: a user, or somebody without an account.
 
-    Of the latter there is no more than this row, which goes with the session. With `is_opponent` it
+    Of the latter there is no more than this row, which goes with the session; their anatomy is
+    forgotten when that ends. With `is_opponent` it
     is nobody: who plays alone plays against somebody who likes what they like, and who has a name,
     no body and no turn. Name and anatomy of users are those they had when they joined.
     """

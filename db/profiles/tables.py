@@ -45,9 +45,10 @@ class Profile(Base):
     from before have it in `thumbnail`, as base64. Source: Aura's migration specification.
 
     What devices sync by: `position` counts the user's changes (`db/sync/tables.py`), and `versions`
-    has for each field group the clock, device and position of the last write, and the newest write
-    of each device (`seen`). `device_id` is the device whose sync changed the profile last; the one
-    that made it calls it `origin_local_id`.
+    has for each field group the clock, device and position of the last write; and of each device
+    its newest clock (`seen`) and its last write (`last`: the position that it had seen, its clock).
+    `device_id` is the device whose sync changed the profile last; the one that made it calls it
+    `origin_local_id`.
     """
 
     __tablename__ = "profiles"

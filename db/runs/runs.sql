@@ -185,7 +185,9 @@ begin
     update public.workflow_runs r set status = news, error = reason,
         provider_call_id = coalesce(r.provider_call_id, call_id), checked_at = clock_timestamp(),
         answered_at = case when news in ('IN_PROGRESS', 'COMPLETED', 'VOICEMAIL')
-            then coalesce(r.answered_at, clock_timestamp() - make_interval(secs => seconds)) else r.answered_at end,
+            -- A simulated call takes less time than it says.
+            then coalesce(r.answered_at, greatest(r.dialled_at, clock_timestamp() - make_interval(secs => seconds)))
+            else r.answered_at end,
         ended_at = case when is_end then clock_timestamp() end,
         duration_seconds = case when is_end then greatest(0, coalesce(seconds, 0)) else 0 end
     where r.id = wanted;

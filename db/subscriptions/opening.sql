@@ -18,7 +18,7 @@ begin
     end if;
     select u.is_anonymous into is_guest from public.users u where u.id = app.required_user_id() for no key update;
     if is_guest is null then
-        perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+        perform app.refuse_nobody();
     elsif is_guest then
         perform app.refuse('FORBIDDEN', 'Guests have no plans. Sign up first; what you have stays yours.');
     end if;

@@ -30,8 +30,10 @@ begin
     new.position := head.position;
     new.device_id := null;
     new.versions := new.versions || coalesce((
-        select jsonb_object_agg(g.field_group, app.profile_version(new.versions -> g.field_group, head.clock, '',
-                                                                   head.position, head.clock))
+        -- What devices had seen of another user's changes counts no more.
+        select jsonb_object_agg(g.field_group, app.profile_version(
+            case when is_new then (new.versions -> g.field_group) - 'last' else new.versions -> g.field_group end,
+            head.clock, '', head.position, head.clock))
         from (values ('NAME', new.name is distinct from old.name),
                      ('THUMBNAIL', (new.thumbnail, new.thumbnail_path)
                          is distinct from (old.thumbnail, old.thumbnail_path)),
@@ -94,8 +96,9 @@ create or replace function app.profile_version(
     before jsonb, clock bigint, device text, place bigint, raw bigint
 ) returns jsonb
 language sql immutable parallel safe
-return jsonb_build_object('clock', clock, 'device', device, 'position', place,
-                          'seen', coalesce(before -> 'seen', '{}') || jsonb_build_object(device, raw));
+return coalesce(before, '{}') || jsonb_build_object(
+    'clock', clock, 'device', device, 'position', place,
+    'seen', coalesce(before -> 'seen', '{}') || jsonb_build_object(device, raw));
 
 -- Trigger of `profiles`: what is deleted without a sync leaves tombstones, and what it held; nothing of an
 -- account that is gone.

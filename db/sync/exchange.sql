@@ -25,7 +25,7 @@ begin
     if changes = '[]' then
         select * into head from public.sync_heads h where h.user_id = actor_id;
         if head.user_id is null and not exists (select from public.users u where u.id = actor_id) then
-            perform app.refuse('UNAUTHENTICATED', 'Sign in first, then send the access token in the Authorization header.');
+            perform app.refuse_nobody();
         end if;
     else
         head := app.advance_sync(actor_id, 0);

@@ -48,10 +48,11 @@ begin
         select r.profile_id, min(r.n) as n, bool_and(r.found_id is null) as is_new, min(r.local_id) as local_id,
                min(r.created_at) as created_at, min(r.clock) as first_clock, max(r.clock) as last_clock,
                max(r.raw) filter (where r.deleted) as delete_raw,
+               max(r.own_clock) filter (where r.deleted) as delete_order,
                max(r.clock) filter (where r.deleted) as delete_clock,
                max(r.seen_position) filter (where r.deleted) as delete_seen,
                max(r.own_seen) filter (where r.deleted and r.has_seen) as delete_own_seen,
-               max(r.raw) filter (where not r.deleted) as edit_raw
+               max(r.own_clock) filter (where not r.deleted) as edit_order
         from resolved r where r.profile_id is not null group by r.profile_id
     ), stored as materialized (
         select w.*, p.id is not null as is_live, p.name,
@@ -77,26 +78,31 @@ begin
                 else 'LOST' end as verdict
         from (
             select s.*, v.*,
-                   s.delete_raw <= greatest(s.buried_seen, v.own_raw)
-                       and coalesce(s.delete_own_seen, -1) < v.last_position as is_known
+                   s.delete_raw <= s.buried_seen and coalesce(s.delete_own_seen, -1) < v.last_position
+                       or v.is_older as is_known
             from stored s cross join lateral (
                 select count(*) filter (where is_unseen) as unseen,
                        coalesce(max((g.version -> 'seen' ->> device)::bigint), -1) as own_raw,
+                       coalesce(bool_or(app.is_known_write(s.delete_own_seen, s.delete_raw,
+                           g.version -> 'last' -> device, (g.version -> 'seen' ->> device)::bigint,
+                           l.position)), false) as is_older,
                        coalesce(max((g.version ->> 'position')::bigint), 0) as last_position,
                        max((g.version ->> 'clock')::bigint) filter (where is_unseen) as unseen_clock,
                        (array_agg(g.version ->> 'device' order by (g.version ->> 'clock')::bigint desc,
                                   g.version ->> 'device' desc) filter (where is_unseen))[1] as unseen_device
                 from jsonb_each(s.versions) as g (field_group, version)
+                cross join lateral (select max((o.version ->> 'position')::bigint) as position
+                    from jsonb_each(s.versions) as o (field_group, version)) l
                 cross join lateral (select g.version ->> 'device' <> device
                     and (g.version ->> 'position')::bigint > s.delete_seen as is_unseen) u
             ) v
-            where s.delete_raw > coalesce(s.edit_raw, -1)
+            where s.delete_order > coalesce(s.edit_order, -1)
         ) d
     ), gone as materialized (
         select * from deletions where verdict in ('WON', 'WON_OVER')
     ), writes as materialized (
         select distinct on (r.profile_id, g.field_group) r.profile_id, g.field_group, g.value, r.raw, r.own_clock,
-               r.clock, r.seen_position, case when r.has_seen then r.own_seen else -1 end as own_seen
+               r.clock, r.seen_position, case when r.has_seen then r.own_seen end as own_seen
         from resolved r
         cross join jsonb_each(r.groups || case when r.messages <> '[]' then '{"CHAT": null}'::jsonb else '{}' end)
             as g (field_group, value)
@@ -107,8 +113,7 @@ begin
         order by r.profile_id, g.field_group, r.own_clock desc, r.n desc
     ), judged as materialized (
         select f.*, case
-                -- Who had seen the last version wrote later than that, whatever their clock says by now.
-                when f.own_clock = f.known_raw or f.own_clock < f.known_raw and f.own_seen < f.last_position
+                when app.is_known_write(f.own_seen, f.own_clock, f.known_last, f.known_raw, f.last_position)
                     or f.field_group = 'CHAT' and f.is_live then 'KNOWN'
                 when f.is_new or f.last_writer = device or f.last_position <= f.seen_position then 'WON'
                 when strategy = 'CLIENT_WINS' then 'WON_OVER'
@@ -121,6 +126,9 @@ begin
                        when 'ANALYSIS' then s.analysis end as current_value,
                    greatest((s.versions -> w.field_group -> 'seen' ->> device)::bigint,
                             case when s.is_buried then s.buried_seen end, -1) as known_raw,
+                   -- Not of what the device deleted later than it wrote.
+                   case when s.is_buried and s.buried_seen >= (s.versions -> w.field_group -> 'seen' ->> device)::bigint
+                       then null else s.versions -> w.field_group -> 'last' -> device end as known_last,
                    case when s.is_buried then s.buried_clock
                        else coalesce((s.versions -> w.field_group ->> 'clock')::bigint, 0) end as last_clock,
                    case when s.is_buried then s.buried_device
@@ -158,11 +166,11 @@ begin
         where h.user_id = actor_id
     ), versions as materialized (
         select j.profile_id, bool_or(j.verdict like 'WON%') as has_won,
-               jsonb_object_agg(j.field_group, case when j.verdict like 'WON%' then
-                   app.profile_version(j.version, greatest(j.clock, j.last_clock + 1), device, l.position,
-                                       greatest(j.own_clock, j.known_raw))
-                   else jsonb_set(coalesce(j.version, '{"clock": 0, "device": "", "position": 0, "seen": {}}'),
-                                  array['seen', device], to_jsonb(greatest(j.own_clock, j.known_raw))) end) as changed,
+               jsonb_object_agg(j.field_group, app.note_write(j.version, device, j.own_clock, j.known_raw,
+                       coalesce(j.own_seen, j.seen_position))
+                   || case when j.verdict like 'WON%' then jsonb_build_object(
+                       'clock', greatest(j.clock, j.last_clock + 1), 'device', device, 'position', l.position)
+                       else '{}' end) as changed,
                jsonb_object_agg(j.field_group, j.value) filter (where j.verdict like 'WON%') as won
         from judged j left join places l on l.profile_id = j.profile_id
         where j.verdict <> 'KNOWN' group by j.profile_id
@@ -214,16 +222,16 @@ begin
         where t.profile_id = v.profile_id
     ), agreed as (
         update public.profile_tombstones t
-        set seen = t.seen || jsonb_build_object(device, d.delete_raw)
+        set seen = t.seen || jsonb_build_object(device, d.delete_order)
         from deletions d
-        where t.profile_id = d.profile_id and d.is_buried and d.delete_raw > d.buried_seen
+        where t.profile_id = d.profile_id and d.is_buried and d.delete_order > d.buried_seen
     ), buried as (
         insert into public.profile_tombstones as t (profile_id, user_id, origin_device_id, origin_local_id, device_id,
                                                     clock, position, seen, versions)
         select d.profile_id, actor_id, coalesce(d.origin_device_id, case when d.is_new then device end),
                coalesce(d.origin_local_id, case when d.is_new then d.local_id end), device,
                greatest(d.delete_clock, d.unseen_clock + 1), l.position,
-               jsonb_build_object(device, greatest(d.delete_raw, d.buried_seen, d.own_raw)),
+               jsonb_build_object(device, greatest(d.delete_order, d.buried_seen, d.own_raw)),
                d.versions
         from gone d join places l on l.profile_id = d.profile_id
         on conflict (profile_id) do update
@@ -283,6 +291,27 @@ begin
 end;
 $$;
 
+-- Whether a write of a device is one that is known, or older. What a device wrote behind `last`, its newest [cursor, clock],
+-- is later, though its clock may have been put back since `newest_clock`: it had seen more, or that write. Where no cursor
+-- is known, it is later than the last write of all, at `last_position`, if it had seen that.
+create or replace function app.is_known_write(
+    own_cursor bigint, own_clock bigint, last jsonb, newest_clock bigint, last_position bigint
+) returns boolean
+language sql immutable parallel safe
+return own_clock = newest_clock or own_clock < newest_clock and case when own_cursor is null or last is null
+    then coalesce(own_cursor, -1) < last_position
+    else (own_cursor, own_clock) <= ((last ->> 0)::bigint, (last ->> 1)::bigint) end;
+
+-- A version of a field group with a device's write noted in it.
+create or replace function app.note_write(version jsonb, device text, own_clock bigint, newest_clock bigint, own_cursor bigint)
+returns jsonb
+language sql immutable parallel safe
+return coalesce(version, '{"clock": 0, "device": "", "position": 0}') || jsonb_build_object(
+    'seen', coalesce(version -> 'seen', '{}') || jsonb_build_object(device, greatest(own_clock, newest_clock)),
+    'last', coalesce(version -> 'last', '{}') || case
+        when (own_cursor, own_clock) <= ((version -> 'last' -> device ->> 0)::bigint, (version -> 'last' -> device ->> 1)::bigint)
+        then '{}' else jsonb_build_object(device, jsonb_build_array(own_cursor, own_clock)) end);
+
 -- When a clock says that something was.
 create or replace function app.time_of_clock(clock bigint) returns timestamptz
 language sql immutable parallel safe
@@ -296,6 +325,8 @@ return case when told >= timestamptz '2000-01-01 00:00:00+00' and told <= app.ti
     else app.time_of_clock(clock) end;
 
 revoke execute on function
-    app.take_profile_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint), app.time_of_clock(bigint),
+    app.take_profile_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
+    app.is_known_write(bigint, bigint, jsonb, bigint, bigint),
+    app.note_write(jsonb, text, bigint, bigint, bigint), app.time_of_clock(bigint),
     app.plausible_time(timestamptz, bigint, bigint)
 from public;

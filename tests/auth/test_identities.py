@@ -151,6 +151,32 @@ async def test_a_new_account_has_its_bonus_once(place: Place, services: AuthServ
     assert actions == ["sign_up", "sign_in"]
 
 
+ORGANIZATIONS = """{ viewer { selectedOrganization { id name }
+  memberships { nodes { role organization { id name } } } } }"""
+
+
+@pytest.mark.parametrize("told", [{"name": "Ada L."}, {}], ids=["with a name", "with nothing"])
+async def test_an_identity_that_is_new_owns_a_first_organization_where_the_terms_say_so(
+    place: Place, services: AuthServices, told: dict[str, str]
+) -> None:
+    person = {"sub": secrets.token_hex(8), **told}
+    change = "update sign_up_terms set founds_organization = {} returning id"
+    await services.all(change.format("true"))
+    try:
+        answers = [await place.enter(**person) for _ in range(2)]
+    finally:
+        await services.all(change.format("false"))
+    viewers = [
+        (await place.ask(ORGANIZATIONS, one["session"]["accessToken"]))["data"]["viewer"]
+        for one in answers
+    ]
+    assert viewers[0] == viewers[1], "who comes back has it still, and no other"
+    (membership,) = viewers[0]["memberships"]["nodes"]
+    made = viewers[0]["selectedOrganization"]
+    assert membership == {"role": "OWNER", "organization": made}
+    assert made["name"] == told.get("name", made["name"]) != ""
+
+
 async def test_bonuses_of_an_address_have_their_budget_here_too(place: Place) -> None:
     none = place.settings.model_copy(update={"sign_up_bonuses_per_hour": 0})
     identities = Identities(replace(place.services, settings=none))

@@ -217,6 +217,7 @@ CALLABLE = {
         "app.set_tool_active(text,boolean)",
         "app.user_of_email_key(text)",
         "app.refuse(text,text,jsonb)",
+        "app.refuse_nobody()",
         "app.required_user_id()",
         "app.retry_dead_job(uuid)",
         "app.seen_of_events()",

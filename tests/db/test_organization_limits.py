@@ -96,9 +96,20 @@ async def test_a_plan_allows_what_it_says_and_names_what_to_upgrade_to(
     assert await usage(owner, wanted, kind) == limit
 
 
-@pytest.mark.parametrize("kind", ["WORKFLOWS", "CAMPAIGNS", "CALLS"])
-async def test_enterprise_has_no_limit_and_is_counted(owner: asyncpg.Connection, kind: str) -> None:
-    wanted = await organization(owner, "enterprise")
+@pytest.mark.parametrize(
+    ("plan", "kind"),
+    [
+        ("pro", "WORKFLOWS"),
+        ("pro", "CAMPAIGNS"),
+        ("enterprise", "WORKFLOWS"),
+        ("enterprise", "CAMPAIGNS"),
+        ("enterprise", "CALLS"),
+    ],
+)
+async def test_what_has_no_limit_is_counted(
+    owner: asyncpg.Connection, plan: str, kind: str
+) -> None:
+    wanted = await organization(owner, plan)
     assert await owner.fetchval("select app.enforce_plan_limit($1, $2, 99999)", wanted, kind)
     assert await usage(owner, wanted, kind) == 99999
 

@@ -84,6 +84,29 @@ def test_the_plans_give_what_they_promise() -> None:
     ]
 
 
+def test_attuneds_premium_costs_what_it_is_said_to_in_both_stores() -> None:
+    prices = [
+        (one["provider"], one["billing_interval"], one["amount_cents"], one["currency"])
+        for one in read_seed("attuned")["product_prices"]
+    ]
+    assert sorted(prices) == [
+        (store, interval, cents, "USD")
+        for store in ("app-store", "google-play")
+        for interval, cents in (("MONTH", 499), ("YEAR", 2999))
+    ]
+
+
+def test_voicefxs_plans_are_those_that_it_sells() -> None:
+    columns = ("id", "workflows", "calls_per_month", "campaigns", "month_cents")
+    plans = read_seed("voicefx")["organization_plans"]
+    assert [tuple(plan[name] for name in columns) for plan in plans] == [
+        ("free", 1, 50, 0, 0),
+        ("starter", 5, 500, 3, 2900),
+        ("pro", -1, 5000, -1, 9900),
+        ("enterprise", -1, -1, -1, None),
+    ]
+
+
 def choices() -> dict[tuple[str, str], dict[str, str]]:
     """By tool and parameter: the labels of what can be chosen."""
     return {

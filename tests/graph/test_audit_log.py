@@ -197,3 +197,33 @@ async def test_an_action_that_nobody_declared_is_refused(
 )
 def test_of_an_address_the_network_is_kept(address: str, network: str | None) -> None:
     assert coarse_network(address) == network
+
+
+HOURLY = {
+    "note_credit_use": {"new.user_id": "$1"},
+    "note_sync": {"actor_id": "$1", "device_id": "'phone'", "outcome": "'success'"},
+}
+
+
+@pytest.mark.parametrize("function", HOURLY)
+async def test_what_is_noted_once_in_an_hour_is_looked_up_by_its_index(
+    owner: asyncpg.Connection, make_user: MakeUser, function: str
+) -> None:
+    """Each spend and sync asks: of whoever did a great deal in the hour, one row is read."""
+    user = await make_user()
+    await owner.execute(
+        "insert into audit_log (user_id, action) select $1, 'analysis' from generate_series(1, 5000)",
+        user.user_id,
+    )
+    await owner.execute("analyze audit_log")
+    source = await owner.fetchval("select prosrc from pg_proc where proname = $1", function)
+    (lookup,) = re.findall(r"(select from public\.audit_log .+? interval '1 hour')\)", source, re.S)
+    for name, value in HOURLY[function].items():
+        lookup = lookup.replace(f"= {name}", f"= {value}")
+    plan = "\n".join(
+        row[0]
+        for row in await owner.fetch(
+            f"explain {lookup.replace('$1', f"'{user.user_id}'::uuid")} limit 1"
+        )
+    )
+    assert "ix_audit_log_noted_hourly" in plan, plan

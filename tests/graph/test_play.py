@@ -253,6 +253,14 @@ async def test_starting_again_with_the_same_key_starts_one_session(
     ]
     wrong = await play("start", one, level="G", players=[{"name": " "}, {"anatomy": ["tail"]}])
     assert codes(wrong) == ["BAD_USER_INPUT"] * 3
+    # What those without an account are like was said for this session alone.
+    bodies = "select anatomy from play_players where session_id = $1 order by seat"
+    started = key(first["playSession"]["id"])
+    before = [row["anatomy"] for row in await play.owner.fetch(bodies, started)]
+    assert before[1:] == [["vagina"], []]
+    await play("end", one, id=first["playSession"]["id"])
+    after = [row["anatomy"] for row in await play.owner.fetch(bodies, started)]
+    assert after == [before[0], [], []]
 
 
 async def test_a_session_that_nobody_plays_expires(

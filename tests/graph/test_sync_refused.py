@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -155,6 +156,51 @@ async def test_a_clock_that_is_put_back_loses_no_edit(devices: tuple[Device, Dev
     await phone.sync({"localId": 9, "clock": f"{fast}:0", "name": "fast"})
     told = await phone.sync({"localId": 9, "clock": at(4), "name": "right"})
     assert [one["name"] for one in told["changes"]] == ["fast"]
+
+
+async def test_what_a_clock_that_is_put_back_had_not_seen_is_kept_as_lost(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    await phone.sync({"id": made, "clock": at(100), "name": "fast"})
+    since = phone.cursor
+    await laptop.sync()
+    await laptop.sync({"id": made, "clock": at(60), "name": "Eve"})
+    # The clock is put right, and the phone goes on without a connection.
+    right = {"id": made, "clock": at(50), "name": "right", "since": since}
+    first = await phone.send(right)
+    assert [(one["value"], one["loser"]) for one in first["conflicts"]] == [("right", "CLIENT")]
+    # The answer was lost, and more was written meanwhile: all of it is kept, once.
+    later = {"id": made, "clock": at(51), "name": "righter", "since": since}
+    second = await phone.send(right, later)
+    assert {one["value"] for one in second["conflicts"]} == {"right", "righter"}
+    # What comes again is known, also from before the clock was put back.
+    old = {"id": made, "clock": at(100), "name": "fast", "since": None}
+    again = await phone.send(right, later, old)
+    assert {one["value"] for one in again["conflicts"]} == {"right", "righter"}
+    for change in (right, old):
+        await phone.send(change)
+    assert [one["name"] for one in await kept(phone)] == ["Eve"]
+    # A deletion that had not seen it loses likewise; one that wins by its clock keeps what it met.
+    gone = await phone.send({"id": made, "clock": at(52), "deleted": True, "since": since})
+    assert [one["fieldGroup"] for one in gone["conflicts"]] == ["DELETION"]
+    won = await phone.sync({"id": made, "clock": at(170), "name": "late", "since": since})
+    assert [(one["value"], one["loser"]) for one in won["conflicts"]] == [("Eve", "SERVER")]
+    assert [one["name"] for one in await kept(phone)] == ["late"]
+
+
+async def test_who_edits_ahead_of_time_and_then_deletes_has_deleted(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, laptop = devices
+    made = await shared(phone, laptop)
+    fast: dict[str, Any] = {"id": made, "clock": at(100), "name": "fast", "since": phone.cursor}
+    gone: dict[str, Any] = {"id": made, "clock": at(50), "deleted": True, "since": phone.cursor}
+    # What comes again brings nothing back.
+    for sent in ((fast, gone), (fast,), (fast, gone)):
+        await phone.send(*sent)
+        assert await kept(phone) == []
 
 
 async def test_times_that_cannot_be_are_the_clocks(

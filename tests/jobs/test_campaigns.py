@@ -19,9 +19,11 @@ from db.core.commands import call_as_actor
 from db.core.errors import Problems
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import contacts_path
+from db.runs.operations import begin_call
 from db.runs.tables import RunStatus
 from jobs.campaigns import run_campaign, sync_campaign
 from jobs.core.declare import RetryLater
+from jobs.runs import LONGEST_PAUSE_SECONDS
 from jobs.telephony.simulator import plan_of
 from settings import Settings
 
@@ -244,6 +246,27 @@ async def test_a_pause_holds_calls_that_were_not_dialled_and_a_cancel_ends_them(
         "select status from campaign_contacts where campaign_id = $1", campaign_id
     )
     assert Counter(one["status"] for one in statuses)["CANCELLED"] == 1
+
+
+async def test_after_a_pause_no_call_is_dialled_whose_turn_is_further_than_two_seconds(
+    desk: Desk,
+) -> None:
+    numbers = [f"+4951{n:06}" for n in range(3)]
+    campaign_id = await desk.started(numbers, calls_per_second=1.0)
+    await desk.tend(campaign_id)
+    first, second, third = [run["id"] for run in await desk.runs(campaign_id)]
+    for run_id in (first, second):
+        assert await begin_call(desk.database, run_id, "simulator") is not None
+    await desk.move(campaign_id, "PAUSE")
+    # A worker waits already for the turn of the second.
+    turns = await desk.owner.fetch(
+        "select extract(epoch from dialled_at - clock_timestamp())::float8 as seconds"
+        " from workflow_runs where campaign_id = $1 and status = 'DIALLING'",
+        campaign_id,
+    )
+    assert len(turns) == 2
+    assert max(turn["seconds"] for turn in turns) <= LONGEST_PAUSE_SECONDS
+    assert await begin_call(desk.database, third, "simulator") is None
 
 
 async def test_a_pause_while_contacts_are_read_stays(desk: Desk) -> None:

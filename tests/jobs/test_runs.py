@@ -120,6 +120,10 @@ async def test_a_call_ends_and_what_it_left_is_kept_once(
     assert (run["cost_micro_usd"], run["error"] is None) == (
         plan.talk_seconds * 230, outcome is not RunStatus.FAILED,
     )  # fmt: skip
+    if answered:
+        assert run["dialled_at"] <= run["answered_at"] <= run["ended_at"]
+    else:
+        assert run["answered_at"] is None
     assert (run["transcript"] is not None) == answered == (run["usage"] != "{}")
     if answered:
         with wave.open(io.BytesIO(await storage.get(run["recording_path"]))) as recording:

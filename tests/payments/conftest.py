@@ -133,6 +133,15 @@ class Shop:
         )
         return tuple(row) if row else (0, 0, 0)  # type: ignore[return-value]
 
+    async def purchases(self, actor: Actor) -> list[tuple[str, str]]:
+        """What the audit log says of their payments: who took each, and whether it succeeded."""
+        rows = await self.owner.fetch(
+            "select subject, detail ->> 'status' as status from audit_log"
+            " where user_id = $1 and action = 'purchase' order by id",
+            actor.user_id,
+        )
+        return [(row["subject"], row["status"]) for row in rows]
+
     async def spend(self, actor: Actor, amount: int) -> None:
         """They use credits."""
         async with self.database.transaction(actor) as transaction:

@@ -40,6 +40,7 @@ async def test_a_payment_gives_what_was_ordered(shop: Shop) -> None:
     assert payment is not None
     name = shop.driver.provider.name
     assert tuple(payment) == (buyer.user_id, told.order_id, name, AMOUNT, "USD", "SUCCEEDED", True)
+    assert await shop.purchases(buyer) == [(name, "success")]
 
 
 async def test_ten_deliveries_at_once_count_once(shop: Shop) -> None:
@@ -182,6 +183,7 @@ async def test_a_failure_before_the_success(shop: Shop) -> None:
     assert (await shop.status(told), await shop.wallet(buyer)) == ("FAILED", (0, 0, 0))
     await shop.tell("SUCCEEDED", told)
     assert (await shop.status(told), await shop.wallet(buyer)) == ("PAID", (CREDITS, 0, 0))
+    assert [how for _, how in await shop.purchases(buyer)] == ["failure", "success"]
     # Told of late, another attempt's failure changes nothing.
     await shop.tell("FAILED", told.but(payment=shop.new_id()))
     assert (await shop.status(told), await shop.wallet(buyer)) == ("PAID", (CREDITS, 0, 0))

@@ -14,6 +14,7 @@ from playwright.async_api import Route, expect
 from jobs.telephony.simulator import plan_of
 from settings import Settings
 
+from .mailbox import Mailbox
 from .react_app import Site, Visitor, running_site
 
 # Node compiles the app: that takes long on a busy machine.
@@ -46,14 +47,16 @@ def an_address(name: str) -> str:
     return f"{name}-{uuid4().hex[:8]}@example.com"
 
 
-async def found(visitor: Visitor, organization: str = "Acme") -> None:
-    """Signs up and makes an organization."""
+async def found(visitor: Visitor, organization: str = "Acme") -> str:
+    """Signs up and makes an organization; gives the address."""
+    email = an_address("ada")
     await visitor.go("/")
-    await visitor.sign_up(an_address("ada"))
+    await visitor.sign_up(email)
     await visitor.sees("People work together in an organization")
     await visitor.fill({"Name": organization})
     await visitor.press("Create organization")
     await visitor.sees("No workflow yet")
+    return email
 
 
 async def make_workflow(visitor: Visitor, name: str = "Reminder") -> None:
@@ -218,7 +221,7 @@ async def test_tabs_share_a_session_that_is_renewed_once(site: Site) -> None:
         await route.continue_()
 
     async with site.visitor() as owner:
-        await found(owner)
+        email = await found(owner)
         context = owner.page.context
         other = Visitor(site, await context.new_page())
         await other.go("/people")
@@ -239,3 +242,20 @@ async def test_tabs_share_a_session_that_is_renewed_once(site: Site) -> None:
         kept = await other.page.evaluate("(key) => localStorage.getItem(key)", STORED)
         assert kept is None
         assert re.search(r"/billing$", owner.page.url)
+        await set_another_password(owner, email)
+        await other.sees("No campaign yet")
+
+
+async def set_another_password(visitor: Visitor, email: str) -> None:
+    """Who has forgotten their password is mailed a code, and is back where they were."""
+    mails = Mailbox(visitor.site.server.data_directory, email)
+    await visitor.press("Forgot your password?")
+    await visitor.fill({"E-mail address": email})
+    await visitor.press("Mail a code")
+    await visitor.fill({"Code": "000000", "New password": "copper meadow 3"})
+    await visitor.press("Set password")
+    await visitor.is_told_at("Code")
+    await visitor.looks_right("another-password")
+    await visitor.fill({"Code": await mails.code()})
+    await visitor.press("Set password")
+    await visitor.sees("Plan: Free")

@@ -1,4 +1,4 @@
-// Signs up and in, with what may be asked in between: a mailed code, or a second factor.
+// Signs up and in, with what may be asked in between: a mailed code, another password, or a second factor.
 
 import { useState } from "react";
 import { Button, Field, FormErrors, onSubmit, text } from "../shared/Form";
@@ -11,7 +11,7 @@ const WORDS = {
   signUp: { title: "Sign up", other: "signIn", question: "You have an account?" },
 } as const;
 
-type Mode = keyof typeof WORDS;
+type Mode = keyof typeof WORDS | "forgotten";
 
 /** It stands at every address, so that who signs in finds the page that they came for. */
 export function SignInPage() {
@@ -28,20 +28,21 @@ export function SignInPage() {
     setIsBusy(false);
   }
 
-  const form = { errors: error ? [error] : [], isBusy, go };
-  if (step) return <CodeForm step={step} {...form} />;
-
   function change(other: Mode) {
     setError(null);
     setMode(other);
   }
 
+  const form = { errors: error ? [error] : [], isBusy, go };
+  if (step?.kind === "NEW_PASSWORD") return <NewPasswordForm email={step.email} {...form} />;
+  if (step) return <CodeForm step={step} {...form} />;
+  if (mode === "forgotten") return <ForgottenForm onChange={change} {...form} />;
   return <PasswordForm key={mode} mode={mode} onChange={change} {...form} />;
 }
 
 type FormProps = { errors: Problem[]; isBusy: boolean; go: (asked: Promise<AuthAnswer>) => Promise<void> };
 
-type PasswordFormProps = FormProps & { mode: Mode; onChange: (other: Mode) => void };
+type PasswordFormProps = FormProps & { mode: keyof typeof WORDS; onChange: (other: Mode) => void };
 
 function PasswordForm({ mode, onChange, errors, isBusy, go }: PasswordFormProps) {
   const { title, other, question } = WORDS[mode];
@@ -72,12 +73,64 @@ function PasswordForm({ mode, onChange, errors, isBusy, go }: PasswordFormProps)
         <p className="quiet">
           {question} <button type="button" className="link" onClick={() => onChange(other)}>{WORDS[other].title}</button>
         </p>
+        {mode === "signIn" && (
+          <p className="quiet">
+            <button type="button" className="link" onClick={() => onChange("forgotten")}>Forgot your password?</button>
+          </p>
+        )}
       </form>
     </Page>
   );
 }
 
-function CodeForm({ step, errors, isBusy, go }: FormProps & { step: Step }) {
+function ForgottenForm({ onChange, errors, isBusy, go }: FormProps & Pick<PasswordFormProps, "onChange">) {
+  return (
+    <Page title="Another password">
+      <form
+        className="card narrow"
+        onSubmit={onSubmit((values) => void go(auth.resetPasswordForEmail(text(values, "email"))))}
+        noValidate
+      >
+        <p>A code is mailed to the address of your account, with which you set another one.</p>
+        <Field label="E-mail address" path="email" errors={errors}>
+          {(control) => <input {...control} type="email" autoComplete="username" />}
+        </Field>
+        <FormErrors errors={errors} except={["email"]} />
+        <Button type="submit" className="primary" isBusy={isBusy}>Mail a code</Button>
+        <p className="quiet">
+          <button type="button" className="link" onClick={() => onChange("signIn")}>Back to signing in</button>
+        </p>
+      </form>
+    </Page>
+  );
+}
+
+function NewPasswordForm({ email, errors, isBusy, go }: FormProps & { email: string }) {
+  function submit(values: FormData) {
+    const newPassword = String(values.get("newPassword"));
+    return go(auth.resetPassword({ email, code: text(values, "code"), newPassword }));
+  }
+
+  return (
+    <Page title="Another password">
+      <form className="card narrow" onSubmit={onSubmit((values) => void submit(values))} noValidate>
+        <p>If {email} has an account, a code is on its way to it.</p>
+        <Field label="Code" path="code" errors={errors}>
+          {(control) => <input {...control} inputMode="numeric" autoComplete="one-time-code" />}
+        </Field>
+        <Field label="New password" path="newPassword" errors={errors} hint="At least 8 characters.">
+          {(control) => <input {...control} type="password" autoComplete="new-password" />}
+        </Field>
+        <FormErrors errors={errors} except={["code", "newPassword"]} />
+        <Button type="submit" className="primary" isBusy={isBusy}>Set password</Button>
+      </form>
+    </Page>
+  );
+}
+
+type CodeStep = Exclude<Step, { kind: "NEW_PASSWORD" }>;
+
+function CodeForm({ step, errors, isBusy, go }: FormProps & { step: CodeStep }) {
   const isMail = step.kind === "CONFIRM_EMAIL";
 
   function submit(values: FormData) {

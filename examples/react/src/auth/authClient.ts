@@ -13,6 +13,7 @@ export type Credentials = { email: string; password: string };
 /** What is missing before there is a session. */
 export type Step =
   | { kind: "CONFIRM_EMAIL"; email: string; signUpToken: string | null }
+  | { kind: "NEW_PASSWORD"; email: string }
   | { kind: "SECOND_FACTOR"; challengeId: string };
 export type AuthAnswer = { data: { session: Session | null; next: Step | null }; error: Problem | null };
 type Listener = (event: AuthEvent, session: Session | null) => void;
@@ -63,6 +64,24 @@ export class AuthClient {
   /** The code that was mailed after signing up, where addresses are confirmed. */
   confirmEmail(input: { email: string; code: string; signUpToken: string | null }): Promise<AuthAnswer> {
     return this.#enter("confirmEmail", "ConfirmEmailInput", input);
+  }
+
+  /** Mails a code for another password. The answer is the same for an address that has no account. */
+  async resetPasswordForEmail(email: string): Promise<AuthAnswer> {
+    const query = `mutation ($input: RequestPasswordResetInput!) {
+      requestPasswordReset(input: $input) { errors { code message path } } }`;
+    try {
+      const { requestPasswordReset } = await this.#post(query, { input: { email } });
+      const error = (requestPasswordReset as Pick<Payload, "errors">).errors[0] ?? null;
+      return { data: { session: null, next: error ? null : { kind: "NEW_PASSWORD", email } }, error };
+    } catch {
+      return { data: { session: null, next: null }, error: UNREACHABLE };
+    }
+  }
+
+  /** Sets another password with the code that was mailed. All other sessions end, and this device is signed in. */
+  resetPassword(input: { email: string; code: string; newPassword: string }): Promise<AuthAnswer> {
+    return this.#enter("resetPassword", "ResetPasswordInput", input);
   }
 
   /** Ends the session here and at the server; here also when the server can't be reached. */
