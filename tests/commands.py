@@ -20,6 +20,7 @@ import tempfile
 import time
 from contextlib import suppress
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -102,7 +103,7 @@ def run_forked(
 
 def _text_of(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read().decode()
+    return TextIOWrapper(file, encoding="utf-8").read()
 
 
 @cache
