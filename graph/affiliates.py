@@ -178,5 +178,6 @@ class AffiliatesMutation:
         track_affiliate_click,
         TrackAffiliateClickInput,
         errors=(),
+        ignores_dead_token=True,
         description="Count that somebody came by a link, with an account or without.",
     )

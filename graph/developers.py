@@ -90,10 +90,11 @@ class ObfuscationUse(Node):
     created_at: datetime = column(description="When it was.")
 
 
-@backed_by(tables.ApiRequest)
-class ApiRequest:
+@backed_by(tables.ApiRequest, prefix="apiRequest")
+class ApiRequest(Node):
     """A request that a developer's key made."""
 
+    id: strawberry.ID = global_id()
     request_id: str = column(description="As the answer named it.")
     method: str = column(description="The HTTP method.")
     endpoint: str = column(description="The route, without what was asked for.")
@@ -172,10 +173,11 @@ class Obfuscation:
     )
 
 
-@backed_by(account_tables.User)
-class Developer:
+@backed_by(account_tables.User, prefix="developer")
+class Developer(Node):
     """The caller as a developer."""
 
+    id: strawberry.ID = global_id()
     tier: str | None = expression(
         lambda row: operations.TIER_NAME.of(row.c.plan_id, type_=Text()),
         description="The slug of the tier: the plan's, or the first without one; null where this "

@@ -404,6 +404,7 @@ class LicencesMutation:
         for_api_keys=True,
         while_read_only=True,
         unmetered=True,
+        ignores_dead_token=True,
         description="Tell whether a key's licence holds, or whether somebody is on a whitelist. "
         "Needs no session. A ban is known on every node within a second.",
     )

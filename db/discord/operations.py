@@ -26,7 +26,9 @@ from settings import Settings
 
 PAGE_ROWS = 500
 
-_REGISTER = SqlFunction[list[UUID]]("app.register_discord_servers", "uuid[]", given="jsonb")
+_REGISTER = SqlFunction[list[UUID]](
+    "app.register_discord_servers", "uuid[]", given="jsonb"
+).noting_place()
 _LEAVE = SqlFunction[list[UUID]]("app.leave_discord_servers", "uuid[]", guilds="text[]")
 _CLAIM = SqlFunction[UUID](
     "app.claim_discord_server", "uuid", claimer="uuid", guild="text", discord="text"
@@ -34,8 +36,10 @@ _CLAIM = SqlFunction[UUID](
 _CREATE_LINK_CODE = SqlFunction[datetime](
     "app.create_discord_link_code", "timestamp with time zone", given_hash="bytea"
 )
-_LINK = SqlFunction[UUID]("app.link_discord_server", "uuid", guild="text", given_hash="bytea")
-_RELEASE = SqlFunction[UUID]("app.release_discord_server", "uuid", wanted="uuid")
+_LINK = SqlFunction[UUID](
+    "app.link_discord_server", "uuid", guild="text", given_hash="bytea"
+).noting_place()
+_RELEASE = SqlFunction[UUID]("app.release_discord_server", "uuid", wanted="uuid").noting_place()
 _CONFIGURE = SqlFunction[UUID](
     "app.configure_discord_server",
     "uuid",

@@ -201,6 +201,7 @@ def changed(before: Stored, after: Stored) -> set[str]:
     }
 
 
+@pytest.mark.timeout(300)
 async def test_every_migration_can_be_undone_and_done_again_with_rows_in_the_tables(
     cluster: EmbeddedDatabase, database: Database, settings: Settings
 ) -> None:

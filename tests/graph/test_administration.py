@@ -45,6 +45,7 @@ INPUTS = {
     ),
     "cancelBroadcast": '{id: "%s"}',
     "confirmUserEmail": '{id: "%s"}',
+    "createBotKey": '{name: "%s"}',
     "createUser": '{email: "%s@others.test", password: "correct horse"}',
     "deleteUser": '{id: "%s"}',
     "demoteUser": '{id: "%s"}',

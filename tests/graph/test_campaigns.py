@@ -95,7 +95,7 @@ async def caller(
     nothing: Any = None
     app = Starlette(routes=routes())
     contacts = ContactReceiver(database, storage)
-    app.state.files = Files(storage, links(), nothing, nothing, contacts)
+    app.state.files = Files(storage, links(), nothing, nothing, contacts, nothing)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         made = Caller(ask, client, actor)
         made.organization = f"organization_{organization}"

@@ -131,7 +131,9 @@ async def test_keys_are_no_members_and_go_with_what_they_leave_behind(
         """mutation($w: ID!) { answer: archiveWorkflow(input: {id: $w}) { errors { code } } }"""
     )
     assert await board(archive, acting, w=workflow) == "FORBIDDEN"
-    both = KeyGrant(key_id, uuid4(), frozenset(Scope), 60, is_of_organization=True)
+    both = KeyGrant(
+        key_id, uuid4(), frozenset({Scope.READ, Scope.WRITE}), 60, is_of_organization=True
+    )
     acting = Actor("authenticated", robot, grant=both)
     assert await board(archive, acting, w=workflow) == {"errors": []}
     await board(REVOKE, "OWNER", id=made)

@@ -29,6 +29,7 @@ from db.files.storage import (
     open_storage,
     upload_path,
 )
+from db.marketplace.receiving import ProductReceiver
 from db.uploads.operations import UploadLimits, create_upload
 from db.uploads.receiving import UploadReceiver
 from server.files import Files, routes
@@ -126,6 +127,7 @@ async def file_server_of(
         UploadReceiver(database, storage, images, limits),
         ImageVariants(storage, images),
         ContactReceiver(database, storage),
+        ProductReceiver(database, storage),
     )
     app = Starlette(routes=routes())
     app.state.files = files
