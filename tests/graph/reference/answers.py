@@ -459,6 +459,8 @@ def _plain(value: Any) -> Any:
     """A value as a computed field gets it: as JSON."""
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
     return str(value) if isinstance(value, UUID) else value
 
 

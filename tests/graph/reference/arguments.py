@@ -22,7 +22,8 @@ from strawberry.utils.str_converters import to_camel_case
 
 from graph.engine.specs import ValueLookup, spec_of
 
-from .people import ADA, GUEST, TEXTS, known
+from .discord_rows import guild_of
+from .people import ADA, GUEST, STRANGER, TEXTS, known
 from .world import World
 
 MALFORMED = ["", "nothing", "user_", "profile_x", "user_' or 1=1 --", "none_1", "_", "tool_日本"]
@@ -65,8 +66,11 @@ class Arguments:
             given["ids"] = [self._node_id() for _ in range(self._draw(st.integers(0, 4)))]
         elif isinstance(found := spec_of(field), ValueLookup):
             self._features.add("value")
-            stores = [f"store-{known(user, 'store', n)}" for user in (ADA, GUEST) for n in range(2)]
-            given[to_camel_case(found.column)] = self._pick([*stores, *MALFORMED])
+            there = {
+                "slug": [f"store-{known(u, 'store', n)}" for u in (ADA, GUEST) for n in range(2)],
+                "guild_id": [guild_of(u, n) for u in (ADA, STRANGER) for n in range(3)],
+            }[found.column]
+            given[to_camel_case(found.column)] = self._pick([*there, *MALFORMED])
         elif "first" in field.args:
             given = self._page(name, field)
         elif "width" in field.args:

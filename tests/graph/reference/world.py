@@ -12,10 +12,13 @@ from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
 
 from ...db.states import rows_with_a_past
+from ..developing import add_tiers
 from .account_rows import account_ids, add_account_rows
 from .answers import answer, reference_schema
 from .bill_rows import add_bill_rows, bill_ids
 from .chat_rows import add_chat_rows, add_coaching_rows, chat_ids
+from .developer_rows import add_developer_rows, add_licence_rows, developer_ids
+from .discord_rows import add_discord_rows, discord_ids
 from .people import ADA, DOCUMENT, GUEST, LASTING, START, STRANGER, TEXTS, TIMESTAMPS, known
 from .people import add as _add
 from .play_rows import activity_ids, add_activity_rows, add_play_rows, play_ids
@@ -29,12 +32,16 @@ OWN_PAGES = (
     "auditLog",
     "affiliateLinks",
     "affiliateReferrals",
+    "botServers",
     "creditGrants",
     "creditTransactions",
+    "discordServers",
     "exports",
     "generations",
     "identities",
     "invoices",
+    "issuedLicences",
+    "licences",
     "memberships",
     "notifications",
     "passkeys",
@@ -606,6 +613,12 @@ async def fill(owner: asyncpg.Connection, database: Database) -> World:
     await add_sale_rows(owner, STRANGER, ADA)
     await add_affiliate_rows(owner, ADA, STRANGER)
     await add_affiliate_rows(owner, STRANGER, ADA)
+    await add_tiers(owner)
+    for user, other in ((ADA, STRANGER), (STRANGER, ADA)):
+        await add_developer_rows(owner, user)
+        await add_discord_rows(owner, user, other)
+    await add_licence_rows(owner, ADA, STRANGER)
+    await add_licence_rows(owner, STRANGER, ADA)
     async with rows_with_a_past(owner, "partners", "partner_requests"):
         await _partners(owner, ADA, STRANGER, GUEST)
         await _partners(owner, STRANGER, ADA)
@@ -677,6 +690,9 @@ async def _described(owner: asyncpg.Connection) -> World:
         **chat_ids(ADA),
         **bill_ids(ADA),
         **store_ids(ADA),
+        **developer_ids(ADA),
+        **discord_ids(ADA),
+        "DeveloperTier": ["developerTier_free", "developerTier_pro"],
         "OrganizationPlan": ["organizationPlan_free", "organizationPlan_starter"],
         "Partner": [f"partner_{known(ADA, 'partner', n)}" for n in range(2)],
         "PartnerBlock": [f"partnerBlock_{known(ADA, 'partner block', n)}" for n in range(2)],
@@ -736,6 +752,8 @@ async def _described(owner: asyncpg.Connection) -> World:
         *(ids[0] for ids in sync_ids(STRANGER).values()),
         *(ids[0] for ids in workflow_ids(STRANGER).values()),
         *(ids[0] for ids in store_ids(STRANGER).values()),
+        *(ids[0] for ids in developer_ids(STRANGER).values()),
+        *(id_ for ids in discord_ids(STRANGER).values() for id_ in ids[:2]),
         *product_ids(STRANGER),
         *(f"auditEntry_{row['id']}" for row in entries if row["user_id"] == STRANGER.user_id),
         f"order_{known(STRANGER, 'order', 0)}",
