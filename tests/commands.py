@@ -136,7 +136,7 @@ def _serve(path: Path) -> dict[str, Any] | None:
         listener.bind(str(unready))
         listener.listen(64)
         unready.rename(path)
-        # Those who wait for a command are nobody's to wait for.
+        # Whoever waits for a command ends by itself, and leaves nothing to be waited for.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         listener.settimeout(ORPHANED_EVERY_SECONDS)
         parent = os.getppid()
