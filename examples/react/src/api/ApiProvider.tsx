@@ -16,19 +16,22 @@ const PARTS = ["OrganizationLimits", "OrganizationUsage", "OrganizationWithinLim
 
 /** A socket that comes back by itself; the server begins each subscription with the state as it is then. */
 function openSocket(client: AuthClient) {
-  let wasRefused = false;
+  let sent: string | undefined;
+  let refused: string | undefined;
   return createClient({
     url: endpoint("ws"),
     retryAttempts: Infinity,
     shouldRetry: () => true,
     connectionParams: async () => {
-      const { data } = wasRefused ? await client.refreshSession() : await client.getSession();
-      wasRefused = false;
-      return data.session ? { authorization: `Bearer ${data.session.accessToken}` } : {};
+      let { session } = (await client.getSession()).data;
+      // Whoever was refused may find that a request has renewed the session since: one renewal is enough.
+      if (session && session.accessToken === refused) ({ session } = (await client.refreshSession()).data);
+      sent = session?.accessToken;
+      return session ? { authorization: `Bearer ${session.accessToken}` } : {};
     },
     on: {
       closed: (event) => {
-        wasRefused = (event as CloseEvent).code === FORBIDDEN;
+        if ((event as CloseEvent).code === FORBIDDEN) refused = sent;
       },
     },
   });
