@@ -29,7 +29,7 @@ _NAME = "One line of 1 to 100 characters."
 _DESCRIPTION = "At most 5,000 characters."
 _CATEGORY = "One line of 1 to 50 characters; kept in small letters."
 _TAGS = "At most 20, each of 1 to 30 small letters, digits, blanks and any of + . # -"
-_PRICE = "What it costs wherever the store can be paid. What has none is free."
+_PRICE = "What it costs wherever the store can be paid in that currency. What has none is free."
 _LICENCES = "Whether each sale comes with a licence."
 _ACTIVATIONS = "On how many machines a licence may be used, 1 to 10,000."
 _AFFILIATES = "Whether others may recommend it for a commission."
@@ -38,7 +38,8 @@ _AFFILIATES = "Whether others may recommend it for a commission."
 @strawberry.input(description="A price in one currency.")
 class PriceInput:
     amount_cents: int = strawberry.field(
-        description="In hundredths of the currency, 50 to 10,000,000."
+        description="In hundredths of the currency, 50 to 10,000,000, where Stripe names no other "
+        "least charge. Of what is paid in whole units, as JPY is, a multiple of 100 to 100,000,000."
     )
     currency: str = strawberry.field(description="ISO 4217 code, such as USD.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import structlog
@@ -10,10 +11,11 @@ from db.billing import operations
 from db.core.errors import DomainError
 from db.core.pool import Database
 from db.webhooks import operations as inbox_operations
-from jobs.core.declare import WorkerServices, every, job, listener, on_connect
+from jobs.core.declare import RetryLater, WorkerServices, every, job, listener, on_connect
 from payments.base import PaidOrder
 from payments.events import PaymentFailed
 from payments.inbox import inbox_of
+from payments.provider_turns import ProviderHangs
 
 # About a quarter of an hour; what is still unprocessed then is a fault of ours.
 PROCESSING_ATTEMPTS = 20
@@ -28,37 +30,71 @@ async def give_up_webhook(services: WorkerServices, *, webhook_id: UUID, error: 
 
 
 class NewWebhooks:
-    """Processes what has just been delivered, in one go however often a worker is told of it."""
+    """Processes what has just been delivered, each provider's in one go of its own.
+
+    However often a worker is told of a provider, it is asked once at a time; and one that hangs
+    holds up none but itself.
+    """
 
     def __init__(self) -> None:
-        self._is_asked = self._is_busy = False
+        self._asked: set[str] = set()
+        self._busy: set[str] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
-    async def process(self, services: WorkerServices) -> None:
-        """Processes all that is there, and what comes meanwhile."""
-        self._is_asked = True
-        if self._is_busy:
+    async def process(self, services: WorkerServices, provider: str) -> None:
+        """Processes all that is there of a provider's, and what comes meanwhile."""
+        self._asked.add(provider)
+        if provider in self._busy:
             return
-        self._is_busy = True
+        self._busy.add(provider)
         try:
-            while self._is_asked:
-                self._is_asked = False
-                async for _ in services.of(inbox_of).process_new():
+            while provider in self._asked:
+                self._asked.discard(provider)
+                async for _ in services.of(inbox_of).process_new(provider):
                     services.wake()
         finally:
-            self._is_busy = False
+            self._busy.discard(provider)
+
+    def begin(self, services: WorkerServices) -> None:
+        """Has all that is there processed; the worker takes jobs meanwhile."""
+        for provider in services.of(inbox_of).providers:
+            running = asyncio.create_task(self.process(services, provider))
+            self._running.add(running)
+            running.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # What is not processed here is queued by `sweep_webhooks`.
+            log.warning("webhooks.not_processed", exc_info=error)
 
 
 @on_connect
+async def begin_new_webhooks(services: WorkerServices) -> None:
+    """Begin with what was delivered while no worker heard of it."""
+    services.state(NewWebhooks).begin(services)
+
+
 @listener("webhook_received")
-async def process_new_webhooks(services: WorkerServices) -> None:
-    """Process what was delivered; what is missed here is queued within two minutes."""
-    await services.state(NewWebhooks).process(services)
+async def process_new_webhooks(services: WorkerServices, payload: str) -> None:
+    """Process what a provider delivered; what is missed here is queued within two minutes."""
+    new = services.state(NewWebhooks)
+    if payload in services.of(inbox_of).providers:
+        await new.process(services, payload)
+    else:
+        new.begin(services)
 
 
 @job("process_webhook", attempts=PROCESSING_ATTEMPTS, when_dead=give_up_webhook)
 async def process_webhook(services: WorkerServices, *, webhook_id: UUID) -> None:
-    """Do what a provider told, once, after it could not be done at once."""
-    await services.of(inbox_of).process(webhook_id)
+    """Do what a provider told, once, after it could not be done at once.
+
+    While its provider hangs the job waits outside of the worker, and that is no attempt.
+    """
+    try:
+        await services.of(inbox_of).process(webhook_id)
+    except ProviderHangs as hangs:
+        raise RetryLater(hangs.seconds, "its provider does not answer") from None
     services.wake()
 
 
@@ -90,6 +126,7 @@ async def ask_providers(services: WorkerServices) -> None:
             references=tuple(order.names),
             refunded_cents=order.refunded_cents,
             created_at=order.created_at,
+            can_be_paid=order.can_be_paid,
         )
         try:
             events = await provider.fetch(asked)

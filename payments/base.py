@@ -33,7 +33,8 @@ class NewCheckout:
     the same checkout may be asked for again. `price_id` is the provider's own name of the price,
     where it keeps a catalog. `interval` is MONTH or YEAR for what is paid for again and again.
     `customer_id` is the provider's own name of the buyer, where it gave them one before. Of what a
-    store sells there may be no user, and `split` says who gets the money.
+    store sells there may be no user, and `split` says who gets the money. Where there is an
+    `expires_at`, nobody may pay after it.
     """
 
     order_id: UUID
@@ -51,6 +52,7 @@ class NewCheckout:
     locale: str | None = None
     customer_id: str | None = None
     split: Split | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Checkout:
 class PaidOrder:
     """A payment that has been made, for a refund or to be asked about.
 
-    Of one that `is_split` a seller got most of the money, and gives it back.
+    Of one that `is_split` a seller got most of the money, and gives it back. One that cannot be
+    paid any more is not captured.
     """
 
     order_id: UUID
@@ -94,6 +97,7 @@ class PaidOrder:
     refunded_cents: int = 0
     created_at: datetime | None = None
     is_split: bool = False
+    can_be_paid: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,8 +362,24 @@ class BillsSubscriptions(Protocol):
 class AsksBack(Protocol):
     """A provider whose deliveries say that something changed, and which is then asked what."""
 
+    def needs_asking(self, notice: Notice) -> bool:
+        """Whether a notice says so little that the provider has to be asked."""
+        ...
+
     async def complete(self, delivery: Delivery, notice: Notice) -> Notice:
         """A notice with what the provider says now; `provider_failed()` where it says nothing."""
+        ...
+
+
+@runtime_checkable
+class CapturesOrders(Protocol):
+    """A provider that takes the money of an order only when it is told to."""
+
+    async def capture(self, order: PaidOrder, reference: str) -> tuple[ProviderEvent, ...]:
+        """Takes the money of an order that the provider calls so, and says what came of it.
+
+        Nothing is taken, and a person is told, where the provider has another order by that name.
+        """
         ...
 
 

@@ -202,4 +202,5 @@ class Checkouts:
             locale=buyer.locale,
             customer_id=buyer.customer_id,
             split=self._split(buyer),
+            expires_at=buyer.holds_until,
         )

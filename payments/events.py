@@ -85,6 +85,11 @@ class PaymentFailed(PaymentEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderApproved(ProviderEvent):
+    """The buyer agreed, and the money is to be captured; it is told on as what came of that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutEnded(ProviderEvent):
     """The checkout can be paid no more: its time is over, or the buyer `cancelled` it."""
 

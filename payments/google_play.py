@@ -136,6 +136,10 @@ class GooglePlayProvider:
             detail = f"it is not as Google documents it: {type(error).__name__}"
             raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
 
+    def needs_asking(self, notice: Notice) -> bool:
+        """Whether it is about a purchase."""
+        return notice.kind.partition(".")[0] in _KINDS
+
     async def complete(self, delivery: Delivery, notice: Notice) -> Notice:
         """What Google Play says now of the purchase that a notification names."""
         told = _notification(delivery)

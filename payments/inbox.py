@@ -7,13 +7,15 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 
+from db.billing.operations import order_to_capture
 from db.core.pool import Database
 from db.core.retries import retried
 from db.webhooks import operations
@@ -22,13 +24,16 @@ from db.webhooks.tables import WebhookStatus
 from payments.base import (
     SECRET_HEADERS,
     AsksBack,
+    CapturesOrders,
     Delivery,
     DeliveryRefusal,
     DeliveryRefused,
+    PaidOrder,
     PaymentProvider,
     ScreensDeliveries,
 )
-from payments.events import Notice, PaymentSucceeded, ProviderEvent
+from payments.events import Notice, OrderApproved, PaymentSucceeded, ProviderEvent
+from payments.provider_turns import ProviderHangs, ProviderTurns
 from payments.registry import PaymentServices, configured_tellers
 
 log = structlog.get_logger("tallygraph.payments")
@@ -41,6 +46,8 @@ UNVERIFIED = "unverified:"
 REFUSED_KEPT, REFUSED_SECONDS = 100, 3_600
 # So many are processed together: their commits reach the disk together.
 AT_ONCE = 8
+# As long as what is parked waits, a provider that hangs is waited for.
+LONGEST_HANG = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class WebhookInbox:
         self._database = database
         self._is_production = is_production
         self._refused: dict[str, deque[float]] = {}
+        self._turns: dict[str, ProviderTurns] = {}
 
     async def receive(self, provider: PaymentProvider, delivery: Delivery) -> Received:
         """Stores a delivery; what is stored when this returns will be processed.
@@ -118,18 +126,28 @@ class WebhookInbox:
         return True
 
     async def process(self, webhook_id: UUID) -> None:
-        """Does what a stored delivery says; nothing when that is done."""
-        webhook = await operations.find_webhook(self._database, webhook_id)
-        if webhook is not None and webhook.status == WebhookStatus.RECEIVED:
-            await self._process(webhook, patient=True)
+        """Does what a stored delivery says; nothing when that is done.
 
-    async def process_new(self) -> AsyncIterator[int]:
+        `ProviderHangs` when its provider is not to be asked now.
+        """
+        webhook = await operations.find_webhook(self._database, webhook_id)
+        if webhook is None or webhook.status != WebhookStatus.RECEIVED:
+            return
+        try:
+            await self._process(webhook, patient=True)
+        except ProviderHangs:
+            if datetime.now(UTC) - webhook.received_at < LONGEST_HANG:
+                raise
+            await self.set_aside(webhook_id, "FAILED", "its provider has not answered for 3 days")
+
+    async def process_new(self, provider: str | None = None) -> AsyncIterator[int]:
         """Processes what nobody has tried to yet, the oldest first; how many, piece by piece.
 
-        What fails is left to a job, which tries it again.
+        With a `provider` only what that one delivered, so that none waits for another. What fails
+        is left to a job, which tries it again.
         """
         last: StoredWebhook | None = None
-        while waiting := await operations.next_webhooks(self._database, last, AT_ONCE):
+        while waiting := await operations.next_webhooks(self._database, last, AT_ONCE, provider):
             last = waiting[-1]
             await asyncio.gather(*(self._try(webhook) for webhook in waiting))
             yield len(waiting)
@@ -137,6 +155,9 @@ class WebhookInbox:
     async def _try(self, webhook: StoredWebhook) -> None:
         try:
             await self._process(webhook, patient=False)
+        except ProviderHangs as hangs:
+            log.info("webhook.waits", webhook_id=str(webhook.id), seconds=hangs.seconds)
+            await operations.retry_webhook(self._database, webhook.id)
         except Exception as error:
             log.warning("webhook.failed", webhook_id=str(webhook.id), exc_info=error)
             await operations.retry_webhook(self._database, webhook.id)
@@ -152,19 +173,58 @@ class WebhookInbox:
         )
         try:
             if not webhook.verified:
-                await provider.verify(delivery)
+                async with self._turn(provider):
+                    await provider.verify(delivery)
             notice = _read(provider, delivery)
         except DeliveryRefused as refused:
             await self.set_aside(webhook_id, refused.refusal.value, refused.detail)
             return
         if not webhook.verified and not await self._vouch(webhook, notice):
             return
-        if isinstance(provider, AsksBack):
-            notice = await provider.complete(delivery, notice)
+        notice = await self._completed(provider, delivery, notice)
         if notice.is_test and self._is_production:
             await self.set_aside(webhook_id, "TEST_MODE", "it is of the provider's test mode")
             return
         await self.settle(webhook_id, provider, notice.events, patient=patient)
+
+    def _turn(self, provider: PaymentProvider) -> AbstractAsyncContextManager[None]:
+        return self._turns.setdefault(provider.name, ProviderTurns(provider.name)).turn()
+
+    async def _completed(
+        self, provider: PaymentProvider, delivery: Delivery, notice: Notice
+    ) -> Notice:
+        """A notice with all that its provider has to be asked for."""
+        if isinstance(provider, AsksBack) and provider.needs_asking(notice):
+            async with self._turn(provider):
+                notice = await provider.complete(delivery, notice)
+        if isinstance(provider, CapturesOrders):
+            told: list[ProviderEvent] = []
+            for event in notice.events:
+                is_approved = isinstance(event, OrderApproved)
+                told += await self._captured(provider, event) if is_approved else (event,)
+            notice = replace(notice, events=tuple(told))
+        return notice
+
+    async def _captured(
+        self, provider: PaymentProvider, approved: ProviderEvent
+    ) -> tuple[ProviderEvent, ...]:
+        """What comes of an approved order: the money of one of ours alone is taken."""
+        assert isinstance(provider, CapturesOrders)
+        (reference,) = approved.references
+        order = await order_to_capture(self._database, provider.name, reference)
+        if order is None:
+            log.warning("payments.unknown_order", provider=provider.name)
+            return ()
+        wanted = PaidOrder(
+            order_id=order.id,
+            payment_id=None,
+            amount_cents=order.amount_cents,
+            currency=order.currency,
+            references=(reference,),
+            can_be_paid=order.can_be_paid,
+        )
+        async with self._turn(provider):
+            return await provider.capture(wanted, reference)
 
     async def settle(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -24,10 +23,10 @@ from payments.base import (
     provider_refused,
 )
 from payments.calls import PaymentAnswer, get_json, post_form, post_json, post_raw_json
-from payments.events import Notice, ProviderEvent
+from payments.events import NeedsOperator, Notice, ProviderEvent
 from payments.paypal_events import (
-    OrderApproved,
     events_of,
+    is_as_made,
     order_events,
     refund_event,
     written_money,
@@ -103,7 +102,8 @@ class PayPalProvider:
             reference = str(made.body["id"])
         except (KeyError, TypeError):
             raise provider_failed(NAME, "a checkout without an id or an address") from None
-        return Checkout(url, datetime.now(UTC) + CHECKOUT_LIFE, (reference,))
+        expires_at = datetime.now(UTC) + CHECKOUT_LIFE
+        return Checkout(url, min(expires_at, checkout.expires_at or expires_at), (reference,))
 
     def screen(self, delivery: Delivery) -> None:
         """Refuses what has no signature or is no JSON: PayPal need not be asked."""
@@ -149,15 +149,9 @@ class PayPalProvider:
             raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
         return Notice(event_id, kind, events, occurred_at=occurred_at)
 
-    async def complete(self, delivery: Delivery, notice: Notice) -> Notice:  # noqa: ARG002
-        """Captures what its buyer agreed to, and says what came of it."""
-        told: list[ProviderEvent] = []
-        for event in notice.events:
-            if isinstance(event, OrderApproved):
-                told += await self._capture(event.paypal_order)
-            else:
-                told.append(event)
-        return replace(notice, events=tuple(told))
+    async def capture(self, order: PaidOrder, reference: str) -> tuple[ProviderEvent, ...]:
+        """Takes the money of an order whose buyer agreed, if it is as it was made here."""
+        return await self._follow(order, await self._read(reference))
 
     async def refund(
         self, order: PaidOrder, amount_cents: int, key: str
@@ -190,12 +184,19 @@ class PayPalProvider:
             # A subscription's payments are told of one by one.
             if reference.startswith("I-"):
                 continue
-            said = await self._read(reference)
-            if said["status"] == "APPROVED":
-                events += await self._capture(reference)
-            else:
-                events += _read_order(said)
+            events += await self._follow(order, await self._read(reference))
         return tuple(events)
+
+    async def _follow(self, order: PaidOrder, said: dict[str, Any]) -> tuple[ProviderEvent, ...]:
+        """What became of an order of ours; once its buyer agreed, its money is taken."""
+        if said.get("status") != "APPROVED":
+            return _read_order(said)
+        if not order.can_be_paid:
+            return ()
+        if not is_as_made(said, str(order.order_id), order.amount_cents, order.currency):
+            log.error("payments.other_order", provider=NAME, order_id=str(order.order_id))
+            return (NeedsOperator(references=(), reason="PayPal has another order by that name"),)
+        return await self._capture(str(said["id"]))
 
     async def _capture(self, order: str) -> tuple[ProviderEvent, ...]:
         """Takes the money of an order; of one that was captured before, what came of that."""

@@ -7,7 +7,6 @@ Payments v2, Subscriptions v1 and Disputes v1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -15,6 +14,7 @@ from payments.events import (
     CheckoutEnded,
     DisputeClosed,
     DisputeOpened,
+    OrderApproved,
     PaymentEvent,
     PaymentFailed,
     PaymentPending,
@@ -36,20 +36,13 @@ _CAPTURES: Mapping[str, type[PaymentEvent]] = {
 _OF_BUYER = frozenset({"RESOLVED_BUYER_FAVOUR", "ACCEPTED"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderApproved(ProviderEvent):
-    """The buyer agreed, and the money is to be captured; no event of ours before that is done."""
-
-    paypal_order: str
-
-
 def events_of(kind: str, said: Mapping[str, Any]) -> tuple[ProviderEvent, ...]:
     """What an event with this resource says; nothing for what is none of our concern.
 
     Raises KeyError, TypeError or ValueError for one that is not as PayPal documents it.
     """
     if kind == "CHECKOUT.ORDER.APPROVED":
-        return (OrderApproved(references=(_text(said["id"]),), paypal_order=_text(said["id"])),)
+        return (OrderApproved(references=(_text(said["id"]),)),)
     if kind == "CHECKOUT.PAYMENT-APPROVAL.REVERSED":
         return (CheckoutEnded(references=(_text(said["order_id"]),), cancelled=True),)
     if kind.startswith("PAYMENT.CAPTURE."):
@@ -94,6 +87,15 @@ def order_events(said: Mapping[str, Any]) -> tuple[ProviderEvent, ...]:
         events += [capture_event(one, order) for one in payments.get("captures", ())]
         events += [refund_event(one, order) for one in payments.get("refunds", ())]
     return tuple(events)
+
+
+def is_as_made(said: Mapping[str, Any], order_id: str, cents: int, currency: str) -> bool:
+    """Whether an order at PayPal is for one of ours alone, and for its amount."""
+    try:
+        (unit,) = said["purchase_units"]
+        return unit["custom_id"] == order_id and money(unit["amount"]) == (cents, currency)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def capture_event(said: Mapping[str, Any], order: str) -> PaymentEvent:

@@ -73,9 +73,10 @@ class SandboxProvider:
 
     async def create_checkout(self, checkout: NewCheckout) -> Checkout:
         """The page of this server's; its address is known to nobody but the buyer."""
+        expires_at = datetime.now(UTC) + CHECKOUT_LIFE
         return Checkout(
             url=f"{self._base_url}/sandbox/checkout/{self.page_token(checkout.order_id)}",
-            expires_at=datetime.now(UTC) + CHECKOUT_LIFE,
+            expires_at=min(expires_at, checkout.expires_at or expires_at),
             references=(str(checkout.order_id),),
         )
 

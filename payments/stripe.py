@@ -21,8 +21,9 @@ from payments.base import (
     provider_refused,
 )
 from payments.events import Notice, ProviderEvent
+from payments.stripe_amounts import to_stripe
 from payments.stripe_billing import StripeSubscriptions
-from payments.stripe_billing_events import billing_events
+from payments.stripe_billing_events import StripeChanged, billing_events
 from payments.stripe_client import NAME, RETURN_PATH, asking, check_signature, make_client
 from payments.stripe_connect import StripeSellers
 from payments.stripe_events import ORDER, events_of, id_of, refund_of, session_events
@@ -100,7 +101,7 @@ class StripeProvider:
             if session.url is None or session.expires_at is None:
                 raise provider_failed(NAME, "a session without an address or an end")
             asked = (session.amount_subtotal, (session.currency or "").upper())
-            if asked != (checkout.amount_cents, checkout.currency):
+            if asked != (_units(checkout.amount_cents, checkout.currency), checkout.currency):
                 await self._client.v1.checkout.sessions.expire_async(session.id)
                 log.error("payments.other_price", provider=NAME, price_id=checkout.price_id)
                 raise provider_failed(NAME, "its price is not the product's")
@@ -141,6 +142,10 @@ class StripeProvider:
             )
         return Notice(event_id, kind, events, is_test=not is_live, occurred_at=occurred_at)
 
+    def needs_asking(self, notice: Notice) -> bool:
+        """Whether it is about a subscription or an invoice, of which an event may be late."""
+        return any(isinstance(event, StripeChanged) for event in notice.events)
+
     async def complete(self, delivery: Delivery, notice: Notice) -> Notice:
         """Asks how subscriptions and invoices stand that an event is about."""
         told: list[ProviderEvent] = []
@@ -159,7 +164,7 @@ class StripeProvider:
             refund = await self._client.v1.refunds.create_async(
                 {
                     "payment_intent": order.payment_id,
-                    "amount": amount_cents,
+                    "amount": _units(amount_cents, order.currency),
                     "expand": ["charge"],
                     # What the seller got goes back, and as large a part of the fee.
                     **(_REVERSED if order.is_split else {}),
@@ -174,7 +179,7 @@ class StripeProvider:
         # Stripe knows, since another refund may be asked for at the same time and be refused.
         try:
             return (refund_of(refund.to_dict()["charge"]),)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise provider_failed(NAME, f"a refund: {type(error).__name__}") from None
 
     async def fetch(self, order: PaidOrder) -> tuple[ProviderEvent, ...]:
@@ -234,6 +239,8 @@ class StripeProvider:
             asked["customer_email"] = checkout.email
         if checkout.cancel_url is not None:
             asked["cancel_url"] = checkout.cancel_url
+        if checkout.expires_at is not None:
+            asked["expires_at"] = int(checkout.expires_at.timestamp())
         if checkout.split is not None:
             # The fee is of the price that was agreed: nothing is taken off or added at the till.
             asked |= {"allow_promotion_codes": False, "automatic_tax": {"enabled": False}}
@@ -247,12 +254,19 @@ def _events(kind: str, said: dict[str, Any]) -> tuple[ProviderEvent, ...]:
     return events_of(kind, said) if found is None else found
 
 
+def _units(cents: int, currency: str) -> int:
+    try:
+        return to_stripe(cents, currency)
+    except ValueError as error:
+        raise provider_refused(NAME, f"an amount: {error}") from None
+
+
 def _split(checkout: NewCheckout) -> dict[str, Any]:
     """A destination charge: the seller's account gets all but the fee."""
     if checkout.split is None:
         return {}
     return {
-        "application_fee_amount": checkout.split.fee_cents,
+        "application_fee_amount": _units(checkout.split.fee_cents, checkout.currency),
         "transfer_data": {"destination": checkout.split.account},
     }
 
@@ -263,7 +277,7 @@ def _price(checkout: NewCheckout) -> dict[str, Any]:
     return {
         "price_data": {
             "currency": checkout.currency.lower(),
-            "unit_amount": checkout.amount_cents,
+            "unit_amount": _units(checkout.amount_cents, checkout.currency),
             "product_data": {"name": checkout.product_name},
         }
     }

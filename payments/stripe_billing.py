@@ -21,6 +21,7 @@ from payments.base import (
     provider_failed,
 )
 from payments.events import ProviderEvent, Refunded
+from payments.stripe_amounts import from_stripe
 from payments.stripe_billing_events import (
     StripeChanged,
     checkout_events,
@@ -62,8 +63,9 @@ class StripeSubscriptions:
             with asking("a price"):
                 price = await self._client().v1.prices.retrieve_async(price_id)
             if price.unit_amount is not None:
+                cents = _cents(price.unit_amount, price.currency)
                 currency = price.currency.upper()
-                found.append(OrganizationPrice(plan_id, interval, price.unit_amount, currency))
+                found.append(OrganizationPrice(plan_id, interval, cents, currency))
         return tuple(found)
 
     async def create_customer(
@@ -124,12 +126,13 @@ class StripeSubscriptions:
             )
         said = invoice.to_dict()
         try:
+            currency = said["currency"]
             prorated = [line["amount"] for line in said["lines"]["data"] if _is_proration(line)]
             ends = [line["period"]["end"] for line in said["lines"]["data"]]
             return ChangePreview(
-                due_cents=int(said["amount_due"]),
-                proration_cents=sum(prorated),
-                currency=str(said["currency"]).upper(),
+                due_cents=from_stripe(said["amount_due"], currency),
+                proration_cents=from_stripe(sum(prorated), currency),
+                currency=currency.upper(),
                 next_payment_at=datetime.fromtimestamp(max(ends), UTC) if ends else None,
                 moment=datetime.fromtimestamp(int(moment.timestamp()), UTC),
             )
@@ -240,8 +243,7 @@ class StripeSubscriptions:
             paid = await self._client().v1.invoice_payments.list_async(
                 {"payment": {"type": "payment_intent", "payment_intent": charge["payment_intent"]}}
             )
-        refunded: Refunded = refund_of(charge)
-        return (refunded,) if paid.data else ()
+        return (_refunded(charge),) if paid.data else ()
 
     async def _invoice(self, invoice_id: str) -> dict[str, Any]:
         with asking("an invoice"):
@@ -292,6 +294,20 @@ class StripeSubscriptions:
             asked["customer_update"] = {"address": "auto", "name": "auto"}
             asked["tax_id_collection"] = {"enabled": True}
         return asked
+
+
+def _cents(amount: int, currency: str) -> int:
+    try:
+        return from_stripe(amount, currency)
+    except (TypeError, ValueError) as error:
+        raise provider_failed(NAME, f"an amount: {type(error).__name__}") from None
+
+
+def _refunded(charge: dict[str, Any]) -> Refunded:
+    try:
+        return refund_of(charge)
+    except (KeyError, TypeError, ValueError) as error:
+        raise provider_failed(NAME, f"a charge: {type(error).__name__}") from None
 
 
 def _changed_item(item: str, change: SubscriptionChange) -> Any:

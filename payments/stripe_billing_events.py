@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from payments.events import InvoiceTold, ProviderEvent, SubscriptionCheckoutEnded, SubscriptionTold
+from payments.stripe_amounts import from_stripe
 from payments.stripe_events import ORDER
 
 STATUSES = {
@@ -110,7 +111,7 @@ def invoice_told(said: Mapping[str, Any], *, told_at: datetime) -> InvoiceTold |
     line = _main_line(said)
     period = line.get("period") or {"start": said["period_start"], "end": said["period_end"]}
     transitions = said.get("status_transitions") or {}
-    total = int(said["total"])
+    total = from_stripe(said["total"], said["currency"])
     invoice = _id(said["id"])
     return InvoiceTold(
         references=(invoice,),
@@ -122,7 +123,7 @@ def invoice_told(said: Mapping[str, Any], *, told_at: datetime) -> InvoiceTold |
         number=said.get("number"),
         status=INVOICE_STATUSES[said["status"]],
         total_cents=total,
-        paid_cents=int(said["amount_paid"]),
+        paid_cents=from_stripe(said["amount_paid"], said["currency"]),
         currency=str(said["currency"]).upper(),
         period_start=_time(period["start"]),
         period_end=_time(period["end"]),

@@ -28,6 +28,7 @@ from payments.base import (
     provider_refused,
 )
 from payments.events import Notice, PayoutTold, ProviderEvent, SellerAccountTold
+from payments.stripe_amounts import charged_part, from_stripe, to_stripe
 from payments.stripe_client import asking, check_signature
 from settings import Settings
 
@@ -139,7 +140,7 @@ def seller_events(
             PayoutTold(
                 **names,
                 payout_id=str(said["id"]),
-                amount_cents=int(said["amount"]),
+                amount_cents=from_stripe(said["amount"], said["currency"]),
                 currency=str(said["currency"]).upper(),
                 status=_PAYOUTS[said["status"]],
                 arrives_at=datetime.fromtimestamp(said["arrival_date"], UTC),
@@ -227,13 +228,16 @@ class StripeSellers:
         charge = await self._charge(payment_id)
         transfer = charge["transfer"]
         left = transfer["amount"] - transfer["amount_reversed"]
-        if _reversal(transfer, key) is not None or left <= 0:
+        # The seller may have got it in another currency than it was charged in.
+        part = to_stripe(amount_cents, charge["currency"]) * transfer["amount"] // charge["amount"]
+        part = charged_part(min(part, left), _currency_of(transfer, charge))
+        if _reversal(transfer, key) is not None or part <= 0:
             return
         with asking("a transfer's reversal"):
             await self._client.v1.transfers.reversals.create_async(
                 transfer["id"],
                 {
-                    "amount": min(amount_cents, left),
+                    "amount": part,
                     "refund_application_fee": True,
                     "metadata": {_DISPUTE: key},
                 },
@@ -248,11 +252,12 @@ class StripeSellers:
             return
         amount = int(taken["amount"])
         fee = int(charge.get("application_fee_amount") or 0) * amount // charge["amount"]
+        currency = _currency_of(charge["transfer"], charge)
         with asking("a transfer"):
             await self._client.v1.transfers.create_async(
                 {
-                    "amount": amount - fee,
-                    "currency": charge["currency"],
+                    "amount": amount - charged_part(fee, currency),
+                    "currency": currency,
                     "destination": charge["transfer_data"]["destination"],
                     "metadata": {_DISPUTE: key},
                 },
@@ -269,6 +274,10 @@ class StripeSellers:
         if not isinstance(charge, dict) or not isinstance(charge.get("transfer"), dict):
             raise provider_refused(NAME, "a transfer of a payment that has none")
         return charge
+
+
+def _currency_of(transfer: Mapping[str, Any], charge: Mapping[str, Any]) -> str:
+    return str(transfer.get("currency") or charge["currency"])
 
 
 def _reversal(transfer: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:

@@ -21,6 +21,7 @@ from payments.events import (
     ProviderEvent,
     Refunded,
 )
+from payments.stripe_amounts import from_stripe
 
 # By this key in an object's metadata we know what we have made from what else the account sells.
 ORDER = "order_id"
@@ -71,7 +72,7 @@ def refund_of(charge: Mapping[str, Any]) -> Refunded:
     return Refunded(
         references=(payment,),
         payment_id=payment,
-        amount_cents=_cents(charge["amount_refunded"]),
+        amount_cents=from_stripe(charge["amount_refunded"], charge["currency"]),
         currency=_currency(charge),
     )
 
@@ -91,8 +92,8 @@ def _payment(event: type[PaymentEvent], said: Mapping[str, Any]) -> tuple[Provid
         event(
             references=_names(said),
             payment_id=id_of(payment),
-            amount_cents=_cents(said["amount_total"]),
-            listed_cents=_cents(said["amount_subtotal"]),
+            amount_cents=from_stripe(said["amount_total"], said["currency"]),
+            listed_cents=from_stripe(said["amount_subtotal"], said["currency"]),
             currency=_currency(said),
             product=metadata.get("product_id"),
             user_id=UUID(metadata["user_id"]) if "user_id" in metadata else None,
@@ -116,16 +117,10 @@ def _disputed(said: Mapping[str, Any]) -> dict[str, Any]:
         "references": (payment,),
         "payment_id": payment,
         "dispute_id": id_of(said["id"]),
-        "amount_cents": _cents(said["amount"]),
+        "amount_cents": from_stripe(said["amount"], said["currency"]),
         "currency": _currency(said),
     }
 
 
 def _currency(said: Mapping[str, Any]) -> str:
     return str(said["currency"]).upper()
-
-
-def _cents(said: Any) -> int:
-    if not isinstance(said, int) or isinstance(said, bool):
-        raise TypeError("an amount is no whole number")
-    return said

@@ -74,7 +74,8 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     insert into public.affiliate_referrals (link_id, user_id, seller_id, store_id, sale_id, commission_cents, currency)
     select l.id, l.user_id, sold.seller_id, sold.store_id, sold.id, c.cents, sold.currency
     from public.affiliate_links l,
-        lateral (select (sold.amount_cents::bigint * offer.commission_percent / 100)::integer as cents) c
+        lateral (select app.payable_cents((sold.amount_cents::bigint * offer.commission_percent / 100)::integer,
+            sold.provider, sold.currency) as cents) c
     where l.id = offer.affiliate_link_id and l.user_id is distinct from sold.buyer_id and c.cents > 0
     on conflict (sale_id) do nothing;
 $$;

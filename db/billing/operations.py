@@ -53,10 +53,13 @@ _END_REFUND = SqlFunction[None]("app.end_refund", "void", wanted="uuid", is_made
 _BUYER = text("""
     select coalesce(u.email, f.buyer_email) as email, u.locale, p.name as product_name,
            c.customer_id, coalesce(f.fee_cents, 0) as fee_cents, a.id as seller_account_id,
-           a.sealed_account, f.order_id is not null and o.provider <> 'sandbox' as is_paid_to_seller
+           a.sealed_account,
+           f.order_id is not null and o.provider <> 'sandbox' as is_paid_to_seller,
+           case when d.usage_limit is not null then o.expires_at end as holds_until
     from orders o join products p on p.id = o.product_id left join users u on u.id = o.user_id
     left join payment_customers c on c.user_id = o.user_id and c.provider = o.provider
     left join sale_offers f on f.order_id = o.id
+    left join discount_codes d on d.id = f.discount_code_id
     left join seller_accounts a on a.store_id = f.store_id and a.provider = o.provider
     where o.id = :order_id
 """)
@@ -71,18 +74,34 @@ _PAGE_ORDER = """
 """
 _IS_SPLIT = "select exists (select from sale_offers where order_id = $1)"
 _NAMED_ORDER = "select order_id from order_references where provider = $1 and reference = $2"
-# Of each order after 5, 10, 20, … minutes, the last after 43 hours, when a run comes every five.
-_ORDERS_TO_ASK = """
+# One that held a place of a discount code, and was not paid in time, has given it back.
+_CAN_BE_PAID = """
+    o.paid_at is null and (o.user_id is not null or f.order_id is not null)
+    and (o.expires_at > now() or d.usage_limit is null)
+"""
+_OFFERED = """
+    left join sale_offers f on f.order_id = o.id
+    left join discount_codes d on d.id = f.discount_code_id
+"""
+_ORDER_TO_CAPTURE = f"""
     select o.id, o.provider, o.amount_cents, o.currency, o.refunded_cents, o.created_at,
-           array(select r.reference from order_references r
+           array[r.reference] as names, {_CAN_BE_PAID} as can_be_paid
+    from order_references r join orders o on o.id = r.order_id {_OFFERED}
+    where r.provider = $1 and r.reference = $2
+"""  # noqa: S608 - all of it is written here
+# Of each order after 5, 10, 20, … minutes, the last after 43 hours, when a run comes every five.
+_ORDERS_TO_ASK = f"""
+    select o.id, o.provider, o.amount_cents, o.currency, o.refunded_cents, o.created_at,
+           {_CAN_BE_PAID} as can_be_paid, array(select r.reference from order_references r
                  where r.order_id = o.id and r.provider = o.provider order by r.reference) as names
     from generate_series(0, 9) as k (step), lateral (
         select power(2, k.step) * interval '5 minutes' as age) a
     join orders o on o.created_at > now() - a.age - interval '5 minutes'
         and o.created_at <= now() - a.age
+    {_OFFERED}
     where o.status in ('PENDING', 'FAILED', 'EXPIRED') and o.checkout_url is not null
     order by o.created_at, o.id
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +127,7 @@ class Buyer:
     """What a provider is told of who buys, and the name of what they buy.
 
     Of a store's product also who sells it, by the provider's name of their account, and the fee; at
-    the sandbox nobody is paid.
+    the sandbox nobody is paid. An order that holds a place of a discount code does so until then.
     """
 
     email: str | None
@@ -119,6 +138,7 @@ class Buyer:
     seller_account_id: UUID | None
     sealed_account: bytes | None
     is_paid_to_seller: bool
+    holds_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +167,10 @@ class PageOrder:
 
 @dataclass(frozen=True, slots=True)
 class UnpaidOrder:
-    """An order of which nobody has told that it is paid; `names` are its provider's for it."""
+    """An order of which nobody has told that it is paid; `names` are its provider's for it.
+
+    One that `can_be_paid` is somebody's, and nobody else has what it would give.
+    """
 
     id: UUID
     provider: str
@@ -156,6 +179,7 @@ class UnpaidOrder:
     refunded_cents: int
     created_at: datetime
     names: list[str]
+    can_be_paid: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +300,13 @@ async def orders_to_ask(database: Database) -> list[UnpaidOrder]:
     """The orders about which their providers are to be asked now, the oldest first."""
     async with database.pools[SERVICE.role].connection() as connection:
         return [UnpaidOrder(**row) for row in await connection.raw.fetch(_ORDERS_TO_ASK)]
+
+
+async def order_to_capture(database: Database, provider: str, reference: str) -> UnpaidOrder | None:
+    """The order that a provider calls so; none for what was not ordered here."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        row = await connection.raw.fetchrow(_ORDER_TO_CAPTURE, provider, reference)
+    return UnpaidOrder(**row) if row else None
 
 
 async def expire_orders(database: Database, at_most: int) -> int:

@@ -35,6 +35,9 @@ begin
         if coalesce(cents, payment.amount_cents - asked) not between 1 and payment.amount_cents - asked then
             perform app.refuse('BAD_USER_INPUT', format('%s cents of this order can be refunded.',
                 greatest(0, payment.amount_cents - asked)), '{"path": ["input", "amountCents"]}');
+        elsif cents % app.currency_step(payment.provider, payment.currency) <> 0 then
+            perform app.refuse('BAD_USER_INPUT', 'This currency is paid in whole units: amountCents must be a multiple of '
+                '100, such as 50,000 for 500.', '{"path": ["input", "amountCents"]}');
         end if;
         insert into public.refund_requests (order_id, idempotency_key, amount_cents, refunded_before_cents)
         values (wanted, key, coalesce(cents, payment.amount_cents - asked), asked)

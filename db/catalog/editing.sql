@@ -131,6 +131,7 @@ begin
     select * into before from public.plans p where p.id = wanted for no key update;
     perform app.save_in_catalog('plans', 'id', wanted, changes,
         '{"name": "name", "monthly_credits": "monthlyCredits", "max_daily_credits": "maxDailyCredits"}');
+    perform app.check_price('sandbox', p.price_cents, p.currency, 'priceCents') from public.plans p where p.id = wanted;
     perform app.follow_plan_price(wanted, before.price_cents, before.currency);
     return wanted;
 end;

@@ -24,14 +24,16 @@ begin
 end;
 $$;
 
--- Has a product cost so much wherever stores can be paid, or nothing at all.
+-- Has a product cost so much wherever stores can be paid in that currency, or nothing at all.
 create or replace function app.set_product_price(wanted text, cents integer, wanted_currency text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    delete from public.product_prices p where p.product_id = wanted and cents is null;
+    delete from public.product_prices p
+    where p.product_id = wanted and (cents is null or app.currency_step(p.provider, wanted_currency) is null);
     insert into public.product_prices as p (product_id, provider, amount_cents, currency)
     select wanted, w.provider, cents, wanted_currency
-    from unnest('{paypal,sandbox,stripe}'::text[]) as w (provider) where cents is not null
+    from unnest('{paypal,sandbox,stripe}'::text[]) as w (provider)
+    where cents is not null and app.currency_step(w.provider, wanted_currency) is not null
     on conflict (product_id, provider) do update
     set amount_cents = excluded.amount_cents, currency = excluded.currency
     where (p.amount_cents, p.currency) is distinct from (excluded.amount_cents, excluded.currency);

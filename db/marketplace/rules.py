@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from db.billing.currencies import WHOLE, least_price_cents, store_step_cents
 from db.billing.tables import PRODUCT_DESCRIPTION_CHARACTERS
 from db.core.errors import DomainError, bad_input
 from db.core.texts import is_visible_line, problems_of_name, written_name
@@ -13,6 +14,8 @@ from db.marketplace.tables import FILE_LIMIT_BYTES, NOTES_LIMIT_CHARACTERS
 
 TAGS_LIMIT = 20
 PRICE_LIMIT_CENTS = 10_000_000
+# What has no smaller unit counts in larger numbers.
+WHOLE_PRICE_LIMIT_CENTS = 100_000_000
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9+.# -]{0,29}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,48}/[a-z0-9][a-z0-9!#$&^_.+-]{0,48}")
@@ -60,9 +63,18 @@ def problems_of_product(values: Mapping[str, Any]) -> Iterator[DomainError]:
 
 def problems_of_price(cents: int, currency: str) -> Iterator[DomainError]:
     """What is wrong with a price; what is free has none."""
-    if not 50 <= cents <= PRICE_LIMIT_CENTS:
+    least, step = least_price_cents(currency), store_step_cents(currency)
+    most = WHOLE_PRICE_LIMIT_CENTS if currency in WHOLE else PRICE_LIMIT_CENTS
+    if not least <= cents <= most:
         yield bad_input(
-            f"A price is 50 to {PRICE_LIMIT_CENTS:,} cents; leave it out of what is free.",
+            f"A price in this currency is {least:,} to {most:,} hundredths of it; leave it out of "
+            "what is free.",
+            *("input", "price", "amountCents"),
+        )
+    elif cents % step:
+        yield bad_input(
+            "This currency is paid in whole units: amountCents must be a multiple of "
+            f"{step}, such as 50,000 for 500.",
             *("input", "price", "amountCents"),
         )
     if not _CURRENCY.fullmatch(currency):

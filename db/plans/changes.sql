@@ -62,8 +62,9 @@ begin
         where s.user_id = owner_id and s.status <> 'ENDED' and c.provider = price.provider
             and c.currency = price.currency and c.billing_interval = 'MONTH' and c.amount_cents <= price.amount_cents
         order by c.amount_cents desc limit 1;
-        return query select greatest(1, q.amount_cents), q.paid_until
-            from app.quote_plan(owner_id, wanted_plan, price.amount_cents, current_cents) q
+        return query select greatest(s.step, (ceil(q.amount_cents::numeric / s.step) * s.step)::integer), q.paid_until
+            from app.quote_plan(owner_id, wanted_plan, price.amount_cents, current_cents) q,
+                coalesce(app.currency_step(price.provider, price.currency), 1) as s (step)
             where q.kind = 'UPGRADE' and current_cents is not null;
     end if;
 end;

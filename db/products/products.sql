@@ -51,6 +51,23 @@ begin
 end;
 $$;
 
+-- Refuses a price that a provider does not take, or cannot be paid in its currency; the field is the amount's.
+create or replace function app.check_price(for_provider text, cents integer, wanted_currency text, field text)
+returns void
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    step integer := app.currency_step(for_provider, wanted_currency);
+begin
+    if step is null then
+        perform app.refuse('BAD_USER_INPUT', 'This provider does not take this currency. Choose another.',
+            '{"path": ["input", "currency"]}');
+    elsif cents % step <> 0 then
+        perform app.refuse('BAD_USER_INPUT', 'This currency is paid in whole units: ' || field || ' must be a multiple of '
+            '100, such as 50,000 for 500.', jsonb_build_object('path', jsonb_build_array('input', field)));
+    end if;
+end;
+$$;
+
 -- Sets what a product costs at a provider, and returns the product. What is paid by the interval says which; what is
 -- bought for good has none.
 create or replace function app.save_product_price(wanted text, for_provider text, changes jsonb) returns text
@@ -78,6 +95,7 @@ begin
         perform app.refuse('BAD_USER_INPUT', 'A price of a plan says how long it lasts; one of credits does not.',
             '{"path": ["input", "interval"]}');
     end if;
+    perform app.check_price(for_provider, saved.amount_cents, saved.currency, 'amountCents');
     insert into public.product_prices as p
         (product_id, provider, amount_cents, currency, billing_interval, price_id, edited)
     values (wanted, for_provider, saved.amount_cents, saved.currency, saved.billing_interval, saved.price_id,
@@ -122,6 +140,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     changed public.product_prices;
 begin
+    perform app.check_price(pp.provider, n.price_cents, n.currency, 'priceCents')
+    from public.plans n join public.products p on p.plan_id = n.id join public.product_prices pp on pp.product_id = p.id
+    where n.id = wanted and pp.billing_interval = 'MONTH' and pp.price_id is null and n.price_cents > 0
+        and pp.amount_cents = old_cents and pp.currency = old_currency;
     for changed in
         update public.product_prices pp
         set amount_cents = n.price_cents, currency = n.currency,
@@ -142,7 +164,8 @@ $$;
 
 revoke execute on function
     app.save_product(text, jsonb), app.remove_product(text), app.save_product_price(text, text, jsonb),
-    app.remove_product_price(text, text), app.follow_plan_price(text, integer, text)
+    app.remove_product_price(text, text), app.follow_plan_price(text, integer, text),
+    app.check_price(text, integer, text, text)
 from public;
 grant execute on function
     app.save_product(text, jsonb), app.remove_product(text), app.save_product_price(text, text, jsonb),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from db.billing.currencies import store_step_cents
 from db.core.errors import DomainError, bad_input
 
 _CODE = re.compile(r"[A-Z0-9-]{3,32}")
@@ -50,3 +51,12 @@ def _problems_of_kind(there: Mapping[str, Any]) -> Iterator[DomainError]:
         yield bad_input("currency must be an ISO 4217 code such as USD.", "input", "currency")
     if currency is None and any(name in there for name in _AMOUNTS):
         yield bad_input("Say the currency of the amounts.", "input", "currency")
+    if currency is not None:
+        step = store_step_cents(currency)
+        for name in _AMOUNTS:
+            if there.get(name, 0) % step:
+                yield bad_input(
+                    f"This currency is paid in whole units: {_FIELDS[name]} must be a multiple of "
+                    f"{step}, such as 50,000 for 500.",
+                    *("input", _FIELDS[name]),
+                )

@@ -2,7 +2,8 @@
 -- Whoever opens one locks the buyer, then the discount code.
 
 -- What a discount code takes off a price, in whole cents. The code is locked, so that of those who want its last place
--- at once one has it; whoever has begun to pay holds a place until their order ends. Refuses with the same words what
+-- at once one has it; whoever has begun to pay holds a place until their order ends, by the clock or because its
+-- provider says so, and longer while a payment is on its way. Refuses with the same words what
 -- there is not, what is over and what is for something else, so that nobody finds codes by trying.
 create or replace function app.take_discount(
     product public.products, wanted_code text, list_cents integer, list_currency text,
@@ -29,7 +30,8 @@ begin
             found_code.min_purchase_cents), path);
     end if;
     select count(*) into held from public.sale_offers f join public.orders o on o.id = f.order_id
-    where f.discount_code_id = found_code.id and o.status = 'PENDING' and o.expires_at > now();
+    where f.discount_code_id = found_code.id and o.status in ('PENDING', 'FAILED') and (o.expires_at > now()
+        or exists (select from public.payments p where p.order_id = o.id and p.status = 'PENDING'));
     if found_code.use_count + held >= found_code.usage_limit then
         perform app.refuse('BAD_USER_INPUT', 'This code has been used as often as it may.', path);
     end if;
@@ -69,6 +71,9 @@ create or replace function app.open_sale(
 ) returns public.orders
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    lasts constant interval := '24 hours';
+    -- Stripe has no page for less than 30 minutes; what is left is for asking it again.
+    holds_place constant interval := '40 minutes';
     price public.product_prices;
     discount record;
     opened public.orders;
@@ -81,15 +86,19 @@ begin
     end if;
     perform app.check_seller(product, buyer, wanted_provider);
     discount := app.take_discount(product, discount_code, price.amount_cents, price.currency);
+    discount.cents := app.payable_cents(discount.cents, wanted_provider, price.currency);
     insert into public.orders (user_id, product_id, kind, provider, amount_cents, currency, success_url, cancel_url,
         expires_at)
     values (buyer, product.id, product.kind, wanted_provider, price.amount_cents - discount.cents, price.currency,
-        open_sale.success_url, open_sale.cancel_url, now() + interval '24 hours')
+        open_sale.success_url, open_sale.cancel_url, now() + case when exists (
+            select from public.discount_codes d where d.id = discount.discount_id and d.usage_limit is not null)
+            then holds_place else lasts end)
     returning * into opened;
     insert into public.sale_offers (order_id, store_id, seller_id, list_cents, discount_cents, fee_cents,
         discount_code_id, buyer_email, email_key, guest_key)
     values (opened.id, product.store_id, product.seller_id, price.amount_cents, discount.cents,
-        app.fee_of(opened.amount_cents), discount.discount_id, given_email, given_email_key, open_sale.guest_key);
+        app.payable_cents(app.fee_of(opened.amount_cents), wanted_provider, price.currency), discount.discount_id,
+        given_email, given_email_key, open_sale.guest_key);
     if opened.amount_cents = 0 then
         update public.orders o set status = 'PAID', paid_at = now() where o.id = opened.id returning * into opened;
         perform app.make_sale(opened);

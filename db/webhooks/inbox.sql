@@ -42,7 +42,7 @@ begin
     end if;
     is_new := true;
     if problem is null then
-        perform pg_notify('webhook_received', '');
+        perform pg_notify('webhook_received', from_provider);
     else
         perform app.tell_admins_of_webhook(webhook_id);
     end if;

@@ -60,7 +60,7 @@ _WEBHOOK = """
 _NEXT_WEBHOOKS = """
     select id, provider, status, verified, headers, query, body, received_at
     from webhook_events
-    where status = 'RECEIVED' and attempts = 0
+    where status = 'RECEIVED' and attempts = 0 and ($4::text is null or provider = $4)
       and ($1::timestamptz is null or (received_at, id) > ($1, $2::uuid))
     order by received_at, id limit $3
 """
@@ -133,12 +133,12 @@ async def find_webhook(database: Database, webhook_id: UUID) -> StoredWebhook | 
 
 
 async def next_webhooks(
-    database: Database, after: StoredWebhook | None, at_most: int
+    database: Database, after: StoredWebhook | None, at_most: int, provider: str | None = None
 ) -> list[StoredWebhook]:
-    """The oldest deliveries behind one that nobody has tried to process yet."""
+    """The oldest deliveries behind one that nobody has tried to process yet, of one provider."""
     behind = (after.received_at, after.id) if after else (None, None)
     async with database.pools[SERVICE.role].connection() as connection:
-        rows = await connection.raw.fetch(_NEXT_WEBHOOKS, *behind, at_most)
+        rows = await connection.raw.fetch(_NEXT_WEBHOOKS, *behind, at_most, provider)
     return [StoredWebhook(**row) for row in rows]
 
 

@@ -22,7 +22,7 @@ PORTALS = "/v1/billing_portal/sessions"
 ACCOUNTS, ACCOUNT_LINKS, TRANSFERS = "/v1/accounts", "/v1/account_links", "/v1/transfers"
 PAYMENTS = "/v1/payment_intents"
 CONNECT_SECRET = "whsec_connect"
-DAY_SECONDS = 86_400
+DAY_SECONDS, LEAST_SESSION_SECONDS = 86_400, 1_800
 
 
 @dataclass
@@ -111,6 +111,9 @@ class FakeStripe:
         made = checkout_session(session_id, subtotal, currency, metadata_of(given))
         made["url"] = f"https://checkout.stripe.test/{session_id}"
         made["customer"] = given.get("customer")
+        made["expires_at"] = int(given.get("expires_at", made["expires_at"]))
+        if made["expires_at"] < datetime.now(UTC).timestamp() + LEAST_SESSION_SECONDS:
+            return 400, error("invalid_request_error", "parameter_invalid_integer")
         made["split"] = {
             "fee": given.get("payment_intent_data[application_fee_amount]"),
             "account": given.get("payment_intent_data[transfer_data][destination]"),

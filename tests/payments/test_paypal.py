@@ -11,7 +11,13 @@ import pytest
 
 from db.core.errors import DomainError
 from payments.base import DeliveryRefusal, DeliveryRefused, NewCheckout, PaidOrder, Split
-from payments.events import CheckoutEnded, PaymentSucceeded, Refunded
+from payments.events import (
+    CheckoutEnded,
+    NeedsOperator,
+    OrderApproved,
+    PaymentSucceeded,
+    Refunded,
+)
 from payments.paypal import PayPalProvider, make_paypal
 from payments.paypal_events import money, written_money
 from settings import Settings
@@ -63,8 +69,8 @@ async def test_5_3_an_order_is_captured_once_its_buyer_agreed(
     assert unit["custom_id"] == str(ORDER.order_id)
     delivery = running.approve(reference)
     await provider.verify(delivery)
-    notice = provider.parse(delivery)
-    told = [(await provider.complete(delivery, notice)).events for _ in range(2)]
+    assert provider.parse(delivery).events == (OrderApproved(references=(reference,)),)
+    told = [await provider.capture(paid(reference), reference) for _ in range(2)]
     (event,) = told[0]
     assert isinstance(event, PaymentSucceeded)
     assert (event.references, event.amount_cents, event.currency) == ((reference,), 1_999, "USD")
@@ -72,6 +78,28 @@ async def test_5_3_an_order_is_captured_once_its_buyer_agreed(
     # What an inquiry finds is the same payment.
     assert await provider.fetch(paid(reference)) == told[0]
     assert running.stub.count("/v1/oauth2/token") == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"order_id": uuid4()},
+        {"amount_cents": 1_998},
+        {"currency": "EUR"},
+    ],
+)
+async def test_what_is_not_as_it_was_made_is_not_captured(
+    provider: PayPalProvider, running: FakePayPal, other: dict[str, Any]
+) -> None:
+    (reference,) = (await provider.create_checkout(ORDER)).references
+    running.approve(reference)
+    wanted = replace(paid(reference), **other)
+    for told in (await provider.capture(wanted, reference), await provider.fetch(wanted)):
+        assert [type(event) for event in told] == [NeedsOperator]
+    # Nor what nobody may pay any more.
+    late = replace(paid(reference), can_be_paid=False)
+    assert await provider.capture(late, reference) == ()
+    assert running.orders[reference]["status"] == "APPROVED"
 
 
 async def test_the_seller_is_paid_less_the_fee(
