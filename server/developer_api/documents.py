@@ -40,7 +40,8 @@ STANDING = """{ developer {
 USAGE = """query($first: Int!) { developer {
   products(first: 100) { nodes { id name robloxGroupId entryCount } }
   requests(first: $first) { nodes { requestId method endpoint statusCode createdAt } } } }"""
-CREDIT_PRODUCTS = "{ products { id credits prices { provider amountCents currency } } }"
+CREDIT_PRODUCTS = """{ products { id credits prices { provider amountCents currency } }
+  developerTiers { planId } plans { id price { amountCents currency } } }"""
 CHECKOUT = f"""mutation($product: ID!, $provider: String!, $key: String!) {{
   answer: createCheckout(input: {{
     productId: $product, provider: $provider, idempotencyKey: $key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Container
 from typing import Any
 
 from payments.inbox import inbox_of
@@ -82,25 +83,9 @@ class DeveloperStanding:
         )
 
     async def _packs(self, asking: DeveloperRequest) -> list[dict[str, Any]]:
-        """The packs of credits that can be paid here, smallest first."""
-        providers = self._api.services.of(inbox_of).providers
-        products = (await self._api.ask(asking, documents.CREDIT_PRODUCTS))["products"]
-        packs = []
-        for product in products:
-            prices = {one["provider"]: one for one in product["prices"]}
-            wanted = (name for name in PROVIDERS if name in prices and name in providers)
-            provider = next(wanted, None)
-            if product["credits"] is not None and provider is not None:
-                packs.append(
-                    {
-                        "id": product["id"],
-                        "quantity": product["credits"],
-                        "amount_cents": prices[provider]["amountCents"],
-                        "currency": prices[provider]["currency"],
-                        "provider": provider,
-                    }
-                )
-        return sorted(packs, key=lambda pack: (pack["quantity"], pack["id"]))
+        """The packs of credits that can be paid here."""
+        found = await self._api.ask(asking, documents.CREDIT_PRODUCTS)
+        return packs_of(found, self._api.services.of(inbox_of).providers)
 
     async def subscription(self, asking: DeveloperRequest) -> RestAnswer:
         """The tier, what it allows, and until when it is paid."""
@@ -168,6 +153,41 @@ class DeveloperStanding:
             },
             201,
         )
+
+
+def packs_of(found: dict[str, Any], providers: Container[str]) -> list[dict[str, Any]]:
+    """The packs of credits that can be paid at one of these providers, smallest first.
+
+    Developers pay in the currency of their tiers: another product's packs, which may stand beside
+    theirs, are not offered, and a quantity means one pack. Where no tier costs anything, all are.
+    """
+    currencies = _tier_currencies(found)
+    packs = []
+    for product in found["products"]:
+        prices = {
+            one["provider"]: one
+            for one in product["prices"]
+            if not currencies or one["currency"] in currencies
+        }
+        wanted = (name for name in PROVIDERS if name in prices and name in providers)
+        provider = next(wanted, None)
+        if product["credits"] is not None and provider is not None:
+            packs.append(
+                {
+                    "id": product["id"],
+                    "quantity": product["credits"],
+                    "amount_cents": prices[provider]["amountCents"],
+                    "currency": prices[provider]["currency"],
+                    "provider": provider,
+                }
+            )
+    return sorted(packs, key=lambda pack: (pack["quantity"], pack["id"]))
+
+
+def _tier_currencies(found: dict[str, Any]) -> set[str]:
+    plans = {one["planId"] for one in found["developerTiers"]}
+    prices = (one["price"] for one in found["plans"] if one["id"] in plans)
+    return {price["currency"] for price in prices if price and price["amountCents"] > 0}
 
 
 def _given_key(asking: DeveloperRequest) -> str | None:

@@ -490,3 +490,34 @@ async def opened(owner: asyncpg.Connection, actor: Actor, product: str) -> async
             "select * from app.open_order($1, 'sandbox', null, null, gen_random_uuid()::text)",
             product,
         )
+
+
+async def test_an_upgrade_costs_whole_units_where_there_are_no_others(
+    plans: Plans, actor: Actor, owner: asyncpg.Connection
+) -> None:
+    await plans.start(actor, "basic")
+    await plans.pass_time(actor, days=14)
+    attempt = owner.transaction()
+    await attempt.start()
+    try:
+        await owner.execute("update plans set currency = 'JPY' where id in ('basic', 'pro')")
+        await owner.execute(
+            "insert into products (id, name, kind, plan_id) values ('yen-b', 'B', 'PLAN', 'basic'),"
+            " ('yen-p', 'P', 'PLAN', 'pro')"
+        )
+        await owner.execute(
+            "insert into product_prices (product_id, provider, amount_cents, currency, billing_interval)"
+            " values ('yen-b', 'stripe', 40000, 'JPY', 'MONTH'), ('yen-p', 'stripe', 99900, 'JPY', 'MONTH')"
+        )
+        cents = await owner.fetchval(
+            "select u.amount_cents from product_prices p, app.upgrade_at_provider($1, 'pro', p) u"
+            " where p.product_id = 'yen-p'",
+            actor.user_id,
+        )
+        exact = await owner.fetchval(
+            "select amount_cents from app.quote_plan($1, 'pro', 99900, 40000)", actor.user_id
+        )
+    finally:
+        await attempt.rollback()
+    assert cents % 100 == 0
+    assert 0 <= cents - exact < 100

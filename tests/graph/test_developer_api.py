@@ -14,6 +14,7 @@ import pytest
 
 from db.core.pool import Database
 from server.developer_api.request_log import RequestLog
+from server.developer_api.standing import packs_of
 from settings import Settings
 from tests.conftest import MakeUser
 
@@ -346,3 +347,30 @@ async def test_5_7_any_page_may_ask_with_a_key(node: DeveloperNode) -> None:
     response = await developer.rest("GET", "/v1/products", headers=origin)
     assert response.headers["access-control-allow-origin"] == "*"
     assert "x-ratelimit-remaining" in response.headers["access-control-expose-headers"].lower()
+
+
+def test_packs_are_in_the_currency_of_the_tiers() -> None:
+    def pack(name: str, quantity: int, **cents: int) -> dict[str, Any]:
+        prices = [
+            {"provider": "sandbox", "amountCents": amount, "currency": currency}
+            for currency, amount in cents.items()
+        ]
+        return {"id": name, "credits": quantity, "prices": prices}
+
+    free = {"amountCents": 0, "currency": "USD"}
+    found: dict[str, Any] = {
+        # Another product's pack of as many credits stands beside it.
+        "products": [pack("a-demo", 50, USD=500), pack("of-developers", 50, GBP=5_000)],
+        "developerTiers": [{"planId": "plan_free"}, {"planId": "plan_pro"}],
+        "plans": [
+            {"id": "plan_free", "price": free},
+            {"id": "plan_pro", "price": {"amountCents": 700, "currency": "GBP"}},
+            {"id": "plan_other", "price": {"amountCents": 700, "currency": "USD"}},
+        ],
+    }
+    (only,) = packs_of(found, {"sandbox"})
+    assert (only["id"], only["amount_cents"], only["currency"]) == ("of-developers", 5_000, "GBP")
+    assert packs_of(found, {"stripe"}) == []
+    # Where no tier costs anything, whatever is sold is offered.
+    both = packs_of(found | {"developerTiers": []}, {"sandbox"})
+    assert [one["id"] for one in both] == ["a-demo", "of-developers"]

@@ -212,6 +212,12 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("saveProductPrice", {"productId": "credits-200", "provider": "sandbox", "interval": "MONTH"}, ["interval"]),
     ("saveProductPrice", {"productId": "pro-month", "provider": "sandbox", "interval": None}, ["interval"]),
     ("saveProductPrice", {"productId": "credits-200", "provider": "sandbox", "priceId": ""}, ["priceId"]),
+    ("saveProductPrice", {"productId": "credits-200", "provider": "stripe", "amountCents": 1_050, "currency": "JPY"},
+     ["amountCents"]),
+    ("saveProductPrice", {"productId": "credits-200", "provider": "paypal", "amountCents": 1_050, "currency": "HUF"},
+     ["amountCents"]),
+    ("saveProductPrice", {"productId": "credits-200", "provider": "paypal", "amountCents": 500, "currency": "KWD"},
+     ["currency"]),
 ]  # fmt: skip
 
 
@@ -229,6 +235,30 @@ async def test_what_is_wrong_is_told_at_its_place_and_nothing_is_written(
     found = sorted(error["path"] for error in payload["errors"])
     assert found == sorted(["input", field] for field in fields)
     assert await noted(owner, admin) == []
+
+
+async def test_a_plan_costs_what_can_be_paid_wherever_its_price_is_followed(
+    ask: Ask, owner: asyncpg.Connection, admin: Actor
+) -> None:
+    async def save(**given: Any) -> list[list[str]]:
+        payload = await send(ask, admin, "savePlan", {"id": "test-sold"} | given, "plan { id }")
+        return [error["path"] for error in payload["errors"]]
+
+    assert await save(name="A plan", monthlyCredits=1, maxDailyCredits=1, priceCents=100_000) == []
+    in_currency = "update plans set currency = $1 where id = 'test-sold'"
+    await owner.execute(in_currency, "JPY")
+    assert await save(priceCents=100_050) == [["input", "priceCents"]]
+    # PayPal takes whole forints alone, and charges what the plan costs.
+    await owner.execute(in_currency, "HUF")
+    price = {"productId": PLAN, "provider": "paypal", "amountCents": 100_000, "currency": "HUF"}
+    for name, given in (
+        ("saveProduct", {"id": PLAN, "name": "A month", "kind": "PLAN", "planId": "test-sold"}),
+        ("saveProductPrice", price | {"interval": "MONTH"}),
+    ):
+        assert (await send(ask, admin, name, given, "product { id }"))["errors"] == []
+    assert await save(priceCents=100_050) == [["input", "priceCents"]]
+    kept = "select price_cents from plans where id = 'test-sold'"
+    assert await owner.fetchval(kept) == 100_000
 
 
 async def test_a_providers_price_is_of_one_product(

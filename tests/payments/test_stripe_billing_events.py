@@ -71,6 +71,14 @@ def test_a_change_to_less_pays_for_no_time(reason: str, total: int, pays: bool) 
     assert (found.total_cents, found.payment_id, found.price_id) == (total, "in_1", "price_1")
 
 
+@pytest.mark.parametrize(("currency", "cents"), [("jpy", 90_000), ("isk", 900), ("kwd", 90)])
+def test_an_invoice_is_told_of_in_hundredths(currency: str, cents: int) -> None:
+    said = invoice("in_1", made(), 900, "subscription_cycle") | {"currency": currency}
+    found = invoice_told(said | {"amount_paid": 900}, told_at=NOW)
+    assert found is not None
+    assert (found.total_cents, found.paid_cents, found.currency) == (cents, cents, currency.upper())
+
+
 def test_an_invoice_in_the_shape_of_before() -> None:
     now = invoice("in_1", made(), 900, "subscription_cycle")
     now["payments"]["data"] = [{"status": "paid", "payment": {"payment_intent": "pi_1"}}]
