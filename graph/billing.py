@@ -204,8 +204,9 @@ class CreateCheckoutInput:
     )
     discount_code: str | None = strawberry.field(
         default=None,
-        description="A code of the store that sells the product. Null is as good as leaving it "
-        "out.",
+        description="A code of the store that sells the product. With one of limited use the order "
+        "can be paid for 40 minutes, and holds one of its places until then. Null is as good as "
+        "leaving it out.",
     )
     affiliate_code: str | None = strawberry.field(
         default=None,

@@ -15,8 +15,10 @@ declare
     current_plan public.plans;
     subscription public.plan_subscriptions;
     wallet public.wallets;
+    step integer;
 begin
     select * into wanted from public.plans p where p.id = wanted_plan;
+    step := app.currency_step('sandbox', wanted.currency);
     if coalesce(month_cents, wanted.price_cents) is null then
         return;
     end if;
@@ -37,8 +39,8 @@ begin
     if kind = 'UPGRADE' then
         paid_until := subscription.current_period_end;
         months := app.plan_months_left(wallet.plan_credits_anchor_at, now(), paid_until);
-        amount_cents := ceil(months
-            * greatest(0, amount_cents - coalesce(current_month_cents, current_plan.price_cents)));
+        amount_cents := ceil(months * greatest(0, amount_cents
+            - coalesce(current_month_cents, current_plan.price_cents)) / step) * step;
         credits := app.upgrade_credits(wallet, current_plan.id, wanted.id);
     end if;
     return next;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,7 +80,9 @@ class Till:
 
 
 @pytest.fixture
-async def till(database: Database, owner: asyncpg.Connection, settings: Settings) -> Any:
+async def till(
+    database: Database, owner: asyncpg.Connection, settings: Settings
+) -> AsyncIterator[Till]:
     with paypal() as running:
         given = {name.lower(): value for name, value in running.settings.items()}
         providers = configured_providers(Settings.model_validate(settings.model_dump() | given))

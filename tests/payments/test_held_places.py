@@ -24,7 +24,7 @@ from .stripe_sellers import Shop
 EXPIRES = "update orders set expires_at = now() - interval '1 second' where id = $1"
 
 
-class Sale:
+class LastPlace:
     """A product with a code that is good for one sale."""
 
     def __init__(self, shop: Shop, product_id: str) -> None:
@@ -63,14 +63,14 @@ def shop(database: Database, owner: asyncpg.Connection, settings: Settings) -> I
 
 
 @pytest.fixture
-async def sale(shop: Shop, make_user: MakeUser) -> Sale:
+async def sale(shop: Shop, make_user: MakeUser) -> LastPlace:
     product_id, _ = await shop.sell(await make_user(), 2_000, "USD")
     await shop.owner.execute(
         "insert into discount_codes (user_id, store_id, code, kind, percent, usage_limit)"
         " select seller_id, store_id, 'LAST', 'PERCENTAGE', 10, 1 from products where id = $1",
         product_id,
     )
-    return Sale(shop, product_id)
+    return LastPlace(shop, product_id)
 
 
 def last_session(shop: Shop) -> str:
@@ -79,7 +79,7 @@ def last_session(shop: Shop) -> str:
 
 
 async def test_a_place_is_held_no_longer_than_stripes_page_lasts(
-    sale: Sale, make_user: MakeUser
+    sale: LastPlace, make_user: MakeUser
 ) -> None:
     buyer, held = await make_user(), await sale.open()
     session = sale.shop.stripe.sessions[last_session(sale.shop)]
@@ -93,7 +93,7 @@ async def test_a_place_is_held_no_longer_than_stripes_page_lasts(
 
 
 async def test_a_place_is_given_back_as_soon_as_stripe_tells(
-    sale: Sale, make_user: MakeUser
+    sale: LastPlace, make_user: MakeUser
 ) -> None:
     await sale.open()
     session = sale.shop.stripe.sessions[last_session(sale.shop)]
@@ -102,7 +102,9 @@ async def test_a_place_is_given_back_as_soon_as_stripe_tells(
     assert not await sale.is_taken(await make_user())
 
 
-async def test_a_place_is_held_while_money_is_on_its_way(sale: Sale, make_user: MakeUser) -> None:
+async def test_a_place_is_held_while_money_is_on_its_way(
+    sale: LastPlace, make_user: MakeUser
+) -> None:
     held = await sale.open()
     session = sale.shop.stripe.sessions[last_session(sale.shop)]
     paying = {"status": "complete", "payment_status": "unpaid", "payment_intent": "pi_slow"}
@@ -115,13 +117,15 @@ async def test_a_place_is_held_while_money_is_on_its_way(sale: Sale, make_user: 
     assert not await sale.is_taken(await make_user())
 
 
-async def test_what_needs_no_place_can_be_paid_for_a_day(sale: Sale) -> None:
+async def test_what_needs_no_place_can_be_paid_for_a_day(sale: LastPlace) -> None:
     await sale.shop.owner.execute("update discount_codes set usage_limit = null")
     held = await sale.open()
     assert held.expires_at - datetime.now(UTC) > timedelta(hours=23)
 
 
-async def test_a_place_that_was_given_back_is_not_captured(sale: Sale, make_user: MakeUser) -> None:
+async def test_a_place_that_was_given_back_is_not_captured(
+    sale: LastPlace, make_user: MakeUser
+) -> None:
     shop = sale.shop
     can_be_paid: list[bool] = []
     for given_back in (False, True):
