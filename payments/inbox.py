@@ -173,7 +173,7 @@ class WebhookInbox:
         )
         try:
             if not webhook.verified:
-                async with self._turn(provider):
+                async with self._turn(provider, waits=not patient):
                     await provider.verify(delivery)
             notice = _read(provider, delivery)
         except DeliveryRefused as refused:
@@ -181,32 +181,36 @@ class WebhookInbox:
             return
         if not webhook.verified and not await self._vouch(webhook, notice):
             return
-        notice = await self._completed(provider, delivery, notice)
+        notice = await self._completed(provider, delivery, notice, waits=not patient)
         if notice.is_test and self._is_production:
             await self.set_aside(webhook_id, "TEST_MODE", "it is of the provider's test mode")
             return
         await self.settle(webhook_id, provider, notice.events, patient=patient)
 
-    def _turn(self, provider: PaymentProvider) -> AbstractAsyncContextManager[None]:
-        return self._turns.setdefault(provider.name, ProviderTurns(provider.name)).turn()
+    def _turn(self, provider: PaymentProvider, *, waits: bool) -> AbstractAsyncContextManager[None]:
+        """A turn at asking a provider; a lane waits for it, a job would keep others waiting."""
+        turns = self._turns.setdefault(provider.name, ProviderTurns(provider.name))
+        return turns.turn(waits=waits)
 
     async def _completed(
-        self, provider: PaymentProvider, delivery: Delivery, notice: Notice
+        self, provider: PaymentProvider, delivery: Delivery, notice: Notice, *, waits: bool
     ) -> Notice:
         """A notice with all that its provider has to be asked for."""
         if isinstance(provider, AsksBack) and provider.needs_asking(notice):
-            async with self._turn(provider):
+            async with self._turn(provider, waits=waits):
                 notice = await provider.complete(delivery, notice)
         if isinstance(provider, CapturesOrders):
             told: list[ProviderEvent] = []
             for event in notice.events:
-                is_approved = isinstance(event, OrderApproved)
-                told += await self._captured(provider, event) if is_approved else (event,)
+                if isinstance(event, OrderApproved):
+                    told += await self._captured(provider, event, waits=waits)
+                else:
+                    told.append(event)
             notice = replace(notice, events=tuple(told))
         return notice
 
     async def _captured(
-        self, provider: PaymentProvider, approved: ProviderEvent
+        self, provider: PaymentProvider, approved: OrderApproved, *, waits: bool
     ) -> tuple[ProviderEvent, ...]:
         """What comes of an approved order: the money of one of ours alone is taken."""
         assert isinstance(provider, CapturesOrders)
@@ -223,7 +227,7 @@ class WebhookInbox:
             references=(reference,),
             can_be_paid=order.can_be_paid,
         )
-        async with self._turn(provider):
+        async with self._turn(provider, waits=waits):
             return await provider.capture(wanted, reference)
 
     async def settle(

@@ -44,19 +44,32 @@ class ProviderTurns:
     def __init__(self, provider: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._provider = provider
         self._clock = clock
-        self._asking = 0
+        self._room = asyncio.Semaphore(ASKED_AT_ONCE)
         self._rests = 0
         self._rests_until = 0.0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """For a block in which the provider is asked; `ProviderHangs` when it is not to be."""
-        began = self._clock()
-        if began < self._rests_until:
-            raise ProviderHangs(self._provider, self._rests_until - began)
-        if self._asking >= ASKED_AT_ONCE:
+    async def turn(self, *, waits: bool) -> AsyncIterator[None]:
+        """For a block in which the provider is asked; `ProviderHangs` when it is not to be.
+
+        Who `waits` has its turn after the others, unless they find that the provider hangs.
+        """
+        self._check()
+        if self._room.locked() and not waits:
             raise ProviderHangs(self._provider, BUSY_SECONDS)
-        self._asking += 1
+        async with self._room:
+            self._check()
+            async with self._asking():
+                yield
+
+    def _check(self) -> None:
+        left = self._rests_until - self._clock()
+        if left > 0:
+            raise ProviderHangs(self._provider, left)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        began = self._clock()
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 yield
@@ -69,8 +82,6 @@ class ProviderTurns:
             raise
         else:
             self._rests = 0
-        finally:
-            self._asking -= 1
 
     def _hangs(self) -> ProviderHangs:
         """Gives the provider a rest, a longer one each time; those asked together count once."""

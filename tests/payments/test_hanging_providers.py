@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -209,7 +210,7 @@ async def test_a_provider_rests_longer_each_time_it_hangs(
 
     async def ask(seconds: float = 60.0) -> float:
         with pytest.raises(ProviderHangs) as hangs:
-            async with turns.turn():
+            async with turns.turn(waits=False):
                 await asyncio.sleep(seconds)
         return hangs.value.seconds
 
@@ -217,16 +218,28 @@ async def test_a_provider_rests_longer_each_time_it_hangs(
     now = 11
     assert await ask() == 20
     now = 100
-    async with turns.turn():
+    async with turns.turn(waits=False):
         pass
     assert await ask() == 10
     # What fails at once is no hanging: the next may ask.
     now = 200
     for _ in range(3):
         with pytest.raises(DomainError) as failed:
-            async with turns.turn():
+            async with turns.turn(waits=False):
                 raise DomainError(ErrorCode.PROVIDER_FAILED, "no")
         assert not isinstance(failed.value, ProviderHangs)
-    # So many ask at once, and no more.
-    async with turns.turn(), turns.turn(), turns.turn(), turns.turn():
+    # So many ask at once, and no more; who waits is next.
+    monkeypatch.setattr(provider_turns, "ASK_SECONDS", 20.0)
+
+    async def wait() -> bool:
+        async with turns.turn(waits=True):
+            return True
+
+    async with AsyncExitStack() as stack:
+        for _ in range(ASKED_AT_ONCE):
+            await stack.enter_async_context(turns.turn(waits=False))
         assert await ask() == provider_turns.BUSY_SECONDS
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+    assert await waiting
