@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from db.core.errors import DomainError
 from db.core.pool import Database
 from db.organizations import operations as organizations
 from db.subscriptions import operations
-from jobs.core.declare import WorkerServices
+from jobs.core.declare import WorkerServices, declared_work
 from jobs.subscriptions import ask_subscriptions, end_subscription
 from payments.base import Delivery
 from payments.inbox import WebhookInbox
@@ -117,11 +116,12 @@ class Desk:
         jobs = await self.owner.fetch(
             "delete from queue.pgqueuer q using provider_subscriptions s"
             " where s.organization_id = $1 and q.dedupe_key = 'stop_renewal:' || s.id"
-            " returning convert_from(q.payload, 'UTF8') as payload",
+            " returning q.payload",
             self.organization,
         )
         for job in jobs:
-            await self.worker().run(end_subscription, **json.loads(job["payload"]))
+            given = declared_work().jobs["end_subscription"].arguments(job["payload"])
+            await self.worker().run(end_subscription, **given)
 
     async def reasons(self) -> list[str]:
         """Why deliveries of this Stripe were set aside."""
@@ -328,6 +328,14 @@ async def test_a_subscription_ends_with_its_period_goes_on_or_ends_now(desk: Des
 async def test_a_page_that_was_paid_on_is_not_shown_again(desk: Desk) -> None:
     await desk.paid(idempotency_key="one")
     assert (await desk.create(idempotency_key="one")).checkout_url is None
+
+
+@pytest.mark.parametrize("known", ["subscription", "checkout"])
+def test_what_ends_at_stripe_is_read_by_what_is_known_of_it(known: str) -> None:
+    job = declared_work().jobs["end_subscription"]
+    given = job.arguments(f'{{"provider": "stripe", "{known}": "it"}}'.encode())
+    nothing = {"subscription": None, "checkout": None, "at_period_end": False}
+    assert given == nothing | {"provider": "stripe", known: "it"}
 
 
 async def test_what_is_to_be_deleted_is_not_renewed_and_not_paid_for(desk: Desk) -> None:
