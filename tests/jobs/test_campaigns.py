@@ -16,10 +16,9 @@ import pytest
 
 from db.campaigns.operations import CallWindow, CampaignPlan, create_campaign, move_campaign
 from db.core.commands import call_as_actor
-from db.core.errors import DomainError, Problems
+from db.core.errors import Problems
 from db.embedded.database import EmbeddedDatabase
 from db.files.storage import contacts_path
-from db.organizations import operations as organizations
 from db.runs.operations import begin_call
 from db.runs.tables import RunStatus
 from db.workflows.operations import move_workflow
@@ -253,61 +252,6 @@ async def test_a_pause_holds_calls_that_were_not_dialled_and_a_cancel_ends_them(
         "select status from campaign_contacts where campaign_id = $1", campaign_id
     )
     assert Counter(one["status"] for one in statuses)["CANCELLED"] == 1
-
-
-async def test_a_workflow_that_is_put_away_calls_nobody_else(desk: Desk) -> None:
-    running = await desk.started([number(RunStatus.COMPLETED)], **FAST)
-    reading = await desk.make([number(RunStatus.COMPLETED)])
-    await desk.move(reading, "START")
-    await desk.tend(running)
-    await desk.move_workflow("ARCHIVE")
-    await sync_campaign(desk.office.services, campaign_id=reading)
-    for campaign_id in (running, reading):
-        await desk.call_all(campaign_id)
-        assert await desk.tend(campaign_id) is None
-        campaign = await desk.campaign(campaign_id)
-        assert campaign["status"] == "PAUSED"
-        assert campaign["pause_reason"].startswith("Its workflow is archived.")
-        assert {run["status"] for run in await desk.runs(campaign_id)} <= {"QUEUED"}
-        with pytest.raises(DomainError, match="archived"):
-            await desk.move(campaign_id, "RESUME")
-    await desk.move_workflow("RESTORE")
-    await desk.move(running, "RESUME")
-    await desk.finish(running)
-    assert (await desk.campaign(running))["status"] == "COMPLETED"
-
-
-async def test_a_call_is_made_while_its_workflow_is_changed(
-    desk: Desk, cluster: EmbeddedDatabase
-) -> None:
-    campaign_id = await desk.started([number(RunStatus.COMPLETED)], **FAST)
-    editing = await asyncpg.connect(cluster.owner_url)
-    try:
-        async with editing.transaction():
-            await editing.execute(
-                "select set_config('app.user_id', $1, true)", str(desk.office.actor.user_id)
-            )
-            await editing.execute("select app.enter_workflow($1, 'id')", desk.office.workflow)
-            await asyncio.wait_for(desk.tend(campaign_id), 5)
-    finally:
-        await editing.close()
-    assert len(await desk.runs(campaign_id)) == 1
-
-
-async def test_nothing_begins_in_an_organization_that_is_to_be_deleted(desk: Desk) -> None:
-    new, paused, reading = [await desk.make([number(RunStatus.COMPLETED)]) for _ in range(3)]
-    await desk.move(paused, "START")
-    await desk.move(paused, "PAUSE")
-    await desk.move(reading, "START")
-    await call_as_actor(
-        desk.database, desk.office.actor, organizations.delete(desk.office.organization)
-    )
-    assert (await desk.campaign(reading))["status"] == "PAUSED"
-    for campaign_id, step in ((new, "START"), (paused, "RESUME"), (reading, "RESUME")):
-        with pytest.raises(DomainError, match="to be deleted"):
-            await desk.move(campaign_id, step)
-    await desk.move(new, "CANCEL")
-    assert (await desk.campaign(new))["status"] == "CANCELLED"
 
 
 async def test_after_a_pause_no_call_is_dialled_whose_turn_is_further_than_two_seconds(

@@ -13,12 +13,10 @@ import asyncpg
 import pytest
 
 from db.core.actor import Actor
-from db.core.commands import call_as_actor
 from db.core.errors import DomainError
 from db.core.pool import Database
-from db.organizations import operations as organizations
 from db.subscriptions import operations
-from jobs.core.declare import WorkerServices, declared_work
+from jobs.core.declare import WorkerServices
 from jobs.subscriptions import ask_subscriptions, end_subscription
 from payments.base import Delivery
 from payments.inbox import WebhookInbox
@@ -110,18 +108,6 @@ class Desk:
                 "select id from webhook_events where event_id = $1", event_id
             )
             await self.inbox.process(webhook)
-
-    async def do_ends(self) -> None:
-        """What is in line to be ended at Stripe for the organization."""
-        jobs = await self.owner.fetch(
-            "delete from queue.pgqueuer q using provider_subscriptions s"
-            " where s.organization_id = $1 and q.dedupe_key = 'stop_renewal:' || s.id"
-            " returning q.payload",
-            self.organization,
-        )
-        for job in jobs:
-            given = declared_work().jobs["end_subscription"].arguments(job["payload"])
-            await self.worker().run(end_subscription, **given)
 
     async def reasons(self) -> list[str]:
         """Why deliveries of this Stripe were set aside."""
@@ -323,42 +309,6 @@ async def test_a_subscription_ends_with_its_period_goes_on_or_ends_now(desk: Des
     # And begins anew, whatever is told of the first.
     await desk.paid(plan_id="pro")
     assert await desk.stands() == ("ACTIVE", "pro", 1)
-
-
-async def test_a_page_that_was_paid_on_is_not_shown_again(desk: Desk) -> None:
-    await desk.paid(idempotency_key="one")
-    assert (await desk.create(idempotency_key="one")).checkout_url is None
-
-
-@pytest.mark.parametrize("known", ["subscription", "checkout"])
-def test_what_ends_at_stripe_is_read_by_what_is_known_of_it(known: str) -> None:
-    job = declared_work().jobs["end_subscription"]
-    given = job.arguments(f'{{"provider": "stripe", "{known}": "it"}}'.encode())
-    nothing = {"subscription": None, "checkout": None, "at_period_end": False}
-    assert given == nothing | {"provider": "stripe", known: "it"}
-
-
-async def test_what_is_to_be_deleted_is_not_renewed_and_not_paid_for(desk: Desk) -> None:
-    subscription_id = await desk.paid()
-    await call_as_actor(desk.database, desk.boss, organizations.delete(desk.organization))
-    await desk.do_ends()
-    ending = desk.fake.subscriptions[subscription_id]
-    assert (ending["status"], ending["cancel_at_period_end"]) == ("active", True)
-    who = (desk.boss, desk.organization)
-    with pytest.raises(DomainError, match="to be deleted"):
-        await desk.subscriptions.resume(*who)
-    with pytest.raises(DomainError, match="to be deleted"):
-        await desk.subscriptions.change(*who, WantedChange(plan_id="pro"), "key")
-    await desk.subscriptions.cancel(*who, immediately=True)
-    with pytest.raises(DomainError, match="to be deleted"):
-        await desk.create()
-
-
-async def test_a_page_of_what_is_to_be_deleted_takes_no_payment(desk: Desk) -> None:
-    page = (await desk.create()).checkout_url or ""
-    await call_as_actor(desk.database, desk.boss, organizations.delete(desk.organization))
-    await desk.do_ends()
-    assert desk.fake.sessions[page.rpartition("/")[2]]["status"] == "expired"
 
 
 async def test_another_page_closes_the_first_and_one_that_was_paid_stands(desk: Desk) -> None:
