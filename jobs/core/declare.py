@@ -127,9 +127,16 @@ def declared_work() -> DeclaredWork:
 def make_job(
     name: str, run: Work, attempts: float = math.inf, when_dead: Work | None = None
 ) -> DeclaredJob:
-    """A kind of job; its payload is read into the parameters that come after a `*`."""
+    """A kind of job; its payload is read into the parameters that come after a `*`.
+
+    One with a default may be left out of it.
+    """
     signature = inspect.signature(run, eval_str=True).parameters.values()
-    own = {one.name: (one.annotation, ...) for one in signature if one.kind is one.KEYWORD_ONLY}
+    own = {
+        one.name: (one.annotation, ... if one.default is one.empty else one.default)
+        for one in signature
+        if one.kind is one.KEYWORD_ONLY
+    }
     _check(run, own)
     if when_dead is not None:
         _check(when_dead, {*own, "error"})
