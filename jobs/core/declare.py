@@ -64,8 +64,10 @@ class WorkerServices:
     async def run(self, work: Work, **arguments: Any) -> None:
         """Calls a declared function with what it takes, and the arguments that it names."""
         known = {"services": self, **arguments}
-        names = inspect.signature(work).parameters
-        await work(**{n: known[n] if n in known else getattr(self, n) for n in names})
+        for name in inspect.signature(work).parameters:
+            if name not in known and name in _GIVEN:
+                known[name] = getattr(self, name)
+        await work(**{n: known[n] for n in inspect.signature(work).parameters if n in known})
 
 
 _GIVEN = {"services", *(one.name for one in fields(WorkerServices) if one.name != "_states")}

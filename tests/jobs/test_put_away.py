@@ -8,7 +8,6 @@ import asyncpg
 import pytest
 
 from db.core.commands import call_as_actor
-from db.core.errors import DomainError
 from db.embedded.database import EmbeddedDatabase
 from db.organizations import operations as organizations
 from db.runs.tables import RunStatus
@@ -34,7 +33,7 @@ async def test_a_workflow_that_is_put_away_calls_nobody_else(desk: Desk) -> None
         assert campaign["status"] == "PAUSED"
         assert campaign["pause_reason"].startswith("Its workflow is archived.")
         assert {run["status"] for run in await desk.runs(campaign_id)} <= {"QUEUED"}
-        with pytest.raises(DomainError, match="archived"):
+        with pytest.raises(asyncpg.PostgresError, match="archived"):
             await desk.move(campaign_id, "RESUME")
     await desk.move_workflow("RESTORE")
     await desk.move(running, "RESUME")
@@ -69,7 +68,7 @@ async def test_nothing_begins_in_an_organization_that_is_to_be_deleted(desk: Des
     )
     assert (await desk.campaign(reading))["status"] == "PAUSED"
     for campaign_id, step in ((new, "START"), (paused, "RESUME"), (reading, "RESUME")):
-        with pytest.raises(DomainError, match="to be deleted"):
+        with pytest.raises(asyncpg.PostgresError, match="to be deleted"):
             await desk.move(campaign_id, step)
     await desk.move(new, "CANCEL")
     assert (await desk.campaign(new))["status"] == "CANCELLED"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from db.core.commands import call_as_actor
-from db.core.errors import DomainError
 from db.organizations import operations as organizations
 from jobs.core.declare import declared_work
 from jobs.subscriptions import end_subscription
@@ -49,12 +49,12 @@ async def test_what_is_to_be_deleted_is_not_renewed_and_not_paid_for(desk: Desk)
     ending = desk.fake.subscriptions[subscription_id]
     assert (ending["status"], ending["cancel_at_period_end"]) == ("active", True)
     who = (desk.boss, desk.organization)
-    with pytest.raises(DomainError, match="to be deleted"):
+    with pytest.raises(asyncpg.PostgresError, match="to be deleted"):
         await desk.subscriptions.resume(*who)
-    with pytest.raises(DomainError, match="to be deleted"):
+    with pytest.raises(asyncpg.PostgresError, match="to be deleted"):
         await desk.subscriptions.change(*who, WantedChange(plan_id="pro"), "key")
     await desk.subscriptions.cancel(*who, immediately=True)
-    with pytest.raises(DomainError, match="to be deleted"):
+    with pytest.raises(asyncpg.PostgresError, match="to be deleted"):
         await desk.create()
 
 
