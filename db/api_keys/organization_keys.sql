@@ -26,6 +26,7 @@ begin
     if 'BOT' = any (key_scopes) then
         perform app.refuse('BAD_USER_INPUT', 'Keys of bots are made with `createBotKey`.', '{"path": ["input", "scopes"]}');
     end if;
+    perform app.require_staying(o.deletes_at) from public.organizations o where o.id = wanted;
     made := app.remembered_api_key('create_organization_key', idempotency_key, fingerprint, key_prefix);
     if made is not null then
         return made;

@@ -64,8 +64,10 @@ class WorkerServices:
     async def run(self, work: Work, **arguments: Any) -> None:
         """Calls a declared function with what it takes, and the arguments that it names."""
         known = {"services": self, **arguments}
-        names = inspect.signature(work).parameters
-        await work(**{n: known[n] if n in known else getattr(self, n) for n in names})
+        for name in inspect.signature(work).parameters:
+            if name not in known and name in _GIVEN:
+                known[name] = getattr(self, name)
+        await work(**{n: known[n] for n in inspect.signature(work).parameters if n in known})
 
 
 _GIVEN = {"services", *(one.name for one in fields(WorkerServices) if one.name != "_states")}
@@ -127,9 +129,16 @@ def declared_work() -> DeclaredWork:
 def make_job(
     name: str, run: Work, attempts: float = math.inf, when_dead: Work | None = None
 ) -> DeclaredJob:
-    """A kind of job; its payload is read into the parameters that come after a `*`."""
+    """A kind of job; its payload is read into the parameters that come after a `*`.
+
+    One with a default may be left out of it.
+    """
     signature = inspect.signature(run, eval_str=True).parameters.values()
-    own = {one.name: (one.annotation, ...) for one in signature if one.kind is one.KEYWORD_ONLY}
+    own = {
+        one.name: (one.annotation, ... if one.default is one.empty else one.default)
+        for one in signature
+        if one.kind is one.KEYWORD_ONLY
+    }
     _check(run, own)
     if when_dead is not None:
         _check(when_dead, {*own, "error"})

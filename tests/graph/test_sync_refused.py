@@ -80,6 +80,14 @@ async def test_what_exceeds_a_quota_is_refused_alone(
     answer = await phone.sync(new[2], {"id": made, "clock": at(11), "deleted": True})
     assert [one["localId"] for one in answer["accepted"]] == [4, None]
     assert {one["name"] for one in await kept(phone)} == {"n2", "n3", "n4"}
+    # A large one is answered at once, though all of it is too much; one may have several changes.
+    many = [{"localId": n // 2, "clock": at(20 + n), "name": f"n{n}"} for n in range(20, 268)]
+    edit = {"localId": 4, "clock": at(300), "name": "Zoe"}
+    answer = await phone.sync(*many, edit)
+    assert [one["localId"] for one in answer["accepted"]] == [4]
+    assert len(answer["refused"]) == len(many)
+    assert {one["code"] for one in answer["refused"]} == {"QUOTA_EXCEEDED"}
+    assert {one["name"] for one in await kept(phone)} == {"n2", "n3", "Zoe"}
 
 
 async def test_who_loses_is_told_again_what_holds(devices: tuple[Device, Device]) -> None:
