@@ -108,7 +108,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select r.*, case when r.rank = 0 then 0 when r.rank > room.left then 2 else 1 end as part,
                row_number() over (order by r.rank > 0, r.deleted desc, r.n) as place
         from ranked r, (
-            select greatest(q.rows_limit - u.rows_used, 0) as left from app.quota_of(actor_id, 'profiles') q
+            -- Null where there is no limit.
+            select q.rows_limit - coalesce(u.rows_used, 0) as left from app.quota_of(actor_id, 'profiles') q
             left join public.quota_use u on u.user_id = actor_id and u.slice = 'profiles') room
     ), parted as (
         select g.change, g.place, case when (select count(distinct o.part) from grouped o) > 1 then g.part::bigint

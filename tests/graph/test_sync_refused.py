@@ -90,6 +90,19 @@ async def test_what_exceeds_a_quota_is_refused_alone(
     assert {one["name"] for one in await kept(phone)} == {"n2", "n3", "Zoe"}
 
 
+async def test_a_first_sync_beyond_a_quota_is_taken_as_far_as_there_is_room(
+    devices: tuple[Device, Device], owner: asyncpg.Connection
+) -> None:
+    phone, _ = devices
+    plan = f"plan-{uuid4()}"
+    await owner.execute("insert into plans values ($1, $1, 1, 1)", plan)
+    await owner.execute("insert into quota_limits values ($1, 'profiles', 3, 1000000)", plan)
+    await owner.execute("update users set plan_id = $2 where id = $1", phone.actor.user_id, plan)
+    answer = await phone.sync(*({"localId": n, "clock": at(n), "name": f"n{n}"} for n in range(5)))
+    assert [one["localId"] for one in answer["accepted"]] == [0, 1, 2]
+    assert [one["localId"] for one in answer["refused"]] == [3, 4]
+
+
 async def test_who_loses_is_told_again_what_holds(devices: tuple[Device, Device]) -> None:
     phone, laptop = devices
     made = await shared(phone, laptop)
