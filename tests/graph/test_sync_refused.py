@@ -86,8 +86,7 @@ async def test_what_exceeds_a_quota_is_refused_alone(
     # Of a large one that is too much nothing is tried by itself; one profile may have several changes.
     begun = await owner.fetchval(NEXT_TRANSACTION)
     many = [{"localId": n // 2, "clock": at(20 + n), "name": f"n{n}"} for n in range(20, 268)]
-    edit = {"localId": 4, "clock": at(300), "name": "Zoe"}
-    answer = await phone.sync(*many, edit)
+    answer = await phone.sync(*many, {"localId": 4, "clock": at(300), "name": "Zoe"})
     assert [one["localId"] for one in answer["accepted"]] == [4]
     assert len(answer["refused"]) == len(many)
     assert {one["code"] for one in answer["refused"]} == {"QUOTA_EXCEEDED"}
