@@ -63,11 +63,10 @@ class WorkerServices:
 
     async def run(self, work: Work, **arguments: Any) -> None:
         """Calls a declared function with what it takes, and the arguments that it names."""
-        known = {"services": self, **arguments}
-        for name in inspect.signature(work).parameters:
-            if name not in known and name in _GIVEN:
-                known[name] = getattr(self, name)
-        await work(**{n: known[n] for n in inspect.signature(work).parameters if n in known})
+        names = inspect.signature(work).parameters
+        own = {name: getattr(self, name) for name in names if name in _GIVEN - {"services"}}
+        known = {"services": self, **own, **arguments}
+        await work(**{name: known[name] for name in names if name in known})
 
 
 _GIVEN = {"services", *(one.name for one in fields(WorkerServices) if one.name != "_states")}
