@@ -105,6 +105,15 @@ def real_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "GREEDY_RESTS", GREEDY_RESTS)
 
 
+@pytest.fixture
+def prepared_benches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has benchmarks begin as tests do; the nightly profile starts them as their users do."""
+    from tests.benches import prepare_benches
+
+    if not request.config.getoption("--nightly"):
+        prepare_benches(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings of this worker's deployment, with a data directory of its own."""
