@@ -258,6 +258,7 @@ class ApiKeysMutation:
         errors=(
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.NOT_FOUND,
+            ErrorCode.INVALID_STATE,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.IDEMPOTENCY_CONFLICT,
         ),

@@ -360,6 +360,7 @@ class CampaignsMutation:
         errors=(
             ErrorCode.BAD_USER_INPUT,
             ErrorCode.NOT_FOUND,
+            ErrorCode.INVALID_STATE,
             ErrorCode.EMPTY_FILE,
             ErrorCode.LIMIT_EXCEEDED,
         ),

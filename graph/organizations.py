@@ -390,7 +390,12 @@ class OrganizationsMutation:
     invite_member: InvitationPayload | None = mutation(
         invite_member,
         InviteMemberInput,
-        errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND, ErrorCode.LIMIT_EXCEEDED),
+        errors=(
+            ErrorCode.BAD_USER_INPUT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.INVALID_STATE,
+            ErrorCode.LIMIT_EXCEEDED,
+        ),
         description="Invite somebody by e-mail; the invitation's `token`, which they are mailed, "
         "is theirs to accept. One person invites at most 200 in a day. Owners invite admins, "
         "members and viewers, admins members and viewers.",
@@ -419,15 +424,15 @@ class OrganizationsMutation:
         errors=(ErrorCode.NOT_FOUND,),
         demands=FRESH_SIGN_IN | STRONG_SIGN_IN,
         description="Have an organization deleted with all that it has, in 30 days. Until then its "
-        "campaigns are paused and nothing new begins in it. Its subscription ends with it. For "
+        "campaigns are paused and nothing new begins in it. Its subscription is not renewed. For "
         "owners.",
     )
     keep_organization: OrganizationPayload | None = mutation(
         keep_organization,
         KeepOrganizationInput,
         errors=(ErrorCode.NOT_FOUND,),
-        description="Keep an organization that was to be deleted; its campaigns stay paused. For "
-        "owners.",
+        description="Keep an organization that was to be deleted; its campaigns stay paused, and "
+        "its subscription ends with its period unless `resumeSubscription` is sent. For owners.",
     )
     set_member_role: MemberPayload | None = mutation(
         set_member_role,

@@ -281,7 +281,8 @@ class WorkflowsMutation:
         ArchiveWorkflowInput,
         errors=_MOVING,
         for_organization_keys=True,
-        description="Put a workflow away. Calls under way go on; no other begins.",
+        description="Put a workflow away. Calls under way go on; no other begins, and campaigns "
+        "with it are paused.",
     )
     restore_workflow: WorkflowPayload | None = mutation(
         restore_workflow,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import structlog
 
 from db.core.errors import DomainError, ErrorCode
@@ -96,13 +98,20 @@ async def end_subscription(
     provider: str,
     subscription: str | None = None,
     checkout: str | None = None,
+    at_period_end: bool = False,
 ) -> None:
-    """End at its provider what nobody has any more, and would still be charged for."""
+    """End at its provider what nobody has any more, and would still be charged for.
+
+    What an organization has paid before it goes runs to the end of its period; the provider tells
+    of that by itself.
+    """
     seller = _seller(services.of(inbox_of).providers.get(provider))
     if seller is None:
         raise LookupError(f"{provider} is not configured")
     try:
-        if subscription is not None:
+        if subscription is not None and at_period_end:
+            await seller.cancel(subscription, datetime.now(UTC), immediately=False)
+        elif subscription is not None:
             await seller.end(subscription)
         elif checkout is not None:
             await seller.close_checkout(checkout)

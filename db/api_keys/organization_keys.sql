@@ -23,6 +23,7 @@ begin
         perform app.refuse('BAD_USER_INPUT', 'A key is an admin, a member or a viewer.', '{"path": ["input", "role"]}');
     end if;
     perform app.require_rank_above(own_role, key_role);
+    perform app.require_staying(o.deletes_at) from public.organizations o where o.id = wanted;
     made := app.remembered_api_key('create_organization_key', idempotency_key, fingerprint, key_prefix);
     if made is not null then
         return made;

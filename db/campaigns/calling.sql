@@ -31,11 +31,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         and r.status in ('QUEUED', 'DIALLING', 'RINGING', 'IN_PROGRESS');
 $$;
 
--- Pauses a campaign for a reason of the server's.
+-- Pauses a campaign for a reason of the server's; one whose contacts are being read has them read nevertheless.
 create or replace function app.pause_campaign(wanted uuid, reason text) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     update public.campaigns c set status = 'PAUSED', pause_reason = reason, updated_at = clock_timestamp()
-    where c.id = wanted and c.status = 'RUNNING';
+    where c.id = wanted and c.status in ('SYNCING', 'RUNNING');
 $$;
 
 -- Begins the calls of a campaign for which there is room: to whom a second one is due first, then to the next on the

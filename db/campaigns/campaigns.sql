@@ -9,6 +9,7 @@ declare
     made uuid;
 begin
     perform app.require_editor(app.enter_organization(wanted_organization));
+    perform app.require_staying(o.deletes_at) from public.organizations o where o.id = wanted_organization;
     if (select count(*) from public.contact_lists l where l.organization_id = wanted_organization) >= lists_limit then
         perform app.refuse('LIMIT_EXCEEDED', format(
             'An organization has at most %s lists. Each goes 30 days after it was announced.', lists_limit));
@@ -127,7 +128,9 @@ begin
             then format('The campaign is %s, so this cannot be done with it.', campaign.status)
             else 'The workflow is archived. Restore it first.' end, '{"path": ["input", "id"]}');
     end if;
-    if next_status = 'CANCELLED' then
+    if step in ('START', 'RESUME') then
+        perform app.require_staying(o.deletes_at) from public.organizations o where o.id = campaign.organization_id;
+    elsif next_status = 'CANCELLED' then
         perform app.cancel_contacts(wanted);
     end if;
     perform app.show_progress(wanted);

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from db.campaigns.tables import VARIABLES_LIMIT_BYTES
+from db.campaigns.tables import LIST_LIMIT_BYTES, VARIABLES_LIMIT_BYTES
 from db.runs.rules import is_phone_number
 
 NUMBER_COLUMN = "phone_number"
@@ -16,6 +16,9 @@ ROWS_LIMIT = 100_000
 COLUMNS_LIMIT = 50
 COLUMN_NAME_LIMIT_CHARACTERS = 64
 VALUE_LIMIT_CHARACTERS = 1_000
+
+# A value that is too long is read to its end, so that its lines are not taken for rows.
+csv.field_size_limit(LIST_LIMIT_BYTES)
 
 
 class ListUnreadable(Exception):
@@ -55,8 +58,10 @@ def read_contacts(data: bytes) -> Iterator[ContactRow | WrongRow]:
         try:
             cells = next(rows, None)
         except csv.Error as error:
-            yield WrongRow(number + 1, None, f"What follows is no CSV: {error}.")
-            return
+            # The reader has left the line at fault, and goes on with the next one.
+            number += 1
+            yield WrongRow(number, None, f"The row is no CSV: {error}.")
+            continue
         if cells is None:
             return
         if not any(cell.strip() for cell in cells):
@@ -73,6 +78,8 @@ def _header(rows: Iterator[list[str]]) -> list[str]:
         names = [name.strip() for name in next(rows, [])]
     except csv.Error as error:
         raise ListUnreadable(f"The first row is no CSV: {error}.") from None
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        raise ListUnreadable("Divide the columns by commas, not by semicolons or tabs.")
     if NUMBER_COLUMN not in names:
         raise ListUnreadable(f"The first row names no column {NUMBER_COLUMN}.")
     if len(names) > COLUMNS_LIMIT:

@@ -50,7 +50,8 @@ class CampaignPlan:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # These two are no place's: what this machine is set to, and a clock that was never set.
+    return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 def _minutes(clock: str) -> int | None:

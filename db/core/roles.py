@@ -77,6 +77,8 @@ def role_settings(settings: Settings, major_version: int) -> Mapping[str, str]:
         "transaction_timeout": longest,
         # A connection that was dropped because its client left ends its statement, too.
         "client_connection_check_interval": "500ms",
+        # To compile a statement takes longer than any of ours runs, and its plan only looks dear.
+        "jit": "off",
         "TimeZone": "UTC",
     }
     if major_version < TRANSACTION_TIMEOUT_SINCE:

@@ -105,10 +105,7 @@ begin
     select o.deletes_at, o.usage_reset_day, app.limit_of_plan(p, limited_kind, o.seats)
     into goes_at, reset_day, allowed
     from public.organizations o join public.organization_plans p on p.id = o.plan_id where o.id = wanted;
-    if goes_at is not null then
-        perform app.refuse('INVALID_STATE',
-            'The organization is to be deleted. An owner can keep it, with `keepOrganization`.');
-    end if;
+    perform app.require_staying(goes_at);
     if limited_kind = 'SEATS' then
         counted := app.plan_usage(wanted, limited_kind, reset_day) + amount;
     else

@@ -1,7 +1,18 @@
 -- Organizations that are to be deleted: they stay for a grace in which nothing new begins, and can be kept.
 
--- Has an organization deleted in 30 days, and pauses its campaigns; one that is to be deleted keeps its time. For
--- owners. Returns the organization.
+-- Refuses what would begin in an organization that is to be deleted; `goes_at` is when it goes.
+create or replace function app.require_staying(goes_at timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if goes_at is not null then
+        perform app.refuse('INVALID_STATE',
+            'The organization is to be deleted. An owner can keep it, with `keepOrganization`.');
+    end if;
+end;
+$$;
+
+-- Has an organization deleted in 30 days, pauses its campaigns, and has its subscription not be renewed; one that is
+-- to be deleted keeps its time. For owners. Returns the organization.
 create or replace function app.delete_organization(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -14,7 +25,8 @@ begin
     update public.organizations o set deletes_at = now() + grace where o.id = wanted and o.deletes_at is null;
     if found then
         perform app.pause_campaign(c.id, 'The organization is to be deleted.')
-        from public.campaigns c where c.organization_id = wanted and c.status = 'RUNNING';
+        from public.campaigns c where c.organization_id = wanted and c.status in ('SYNCING', 'RUNNING');
+        perform app.stop_renewal(wanted);
         perform app.note_organization_change(wanted, 'delete_organization');
     end if;
     return wanted;
@@ -67,7 +79,7 @@ begin
 end;
 $$;
 
-revoke execute on function app.delete_organization(uuid), app.keep_organization(uuid),
+revoke execute on function app.require_staying(timestamptz), app.delete_organization(uuid), app.keep_organization(uuid),
     app.erase_organizations(integer) from public;
 grant execute on function app.delete_organization(uuid), app.keep_organization(uuid) to authenticated;
 grant execute on function app.erase_organizations(integer) to service;

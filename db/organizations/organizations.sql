@@ -187,6 +187,7 @@ begin
             '{"path": ["input", "role"]}');
     end if;
     perform app.require_rank_above(own_role, invite_member.role);
+    perform app.require_staying(o.deletes_at) from public.organizations o where o.id = wanted;
     if exists (select from public.organization_members m join public.users u on u.id = m.user_id
         where m.organization_id = wanted and u.email_key = invite_member.email_key) then
         perform app.refuse('BAD_USER_INPUT', 'This address belongs to a member already.', '{"path": ["input", "email"]}');

@@ -15,13 +15,19 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     where p.user_id = wanted and p.status = 'CONNECTED';
 $$;
 
--- Has a user compared with each partner anew. What was made of a profile that is replaced is not shown any more.
+-- Has a user compared with each partner anew. What was made of a profile that is replaced is not shown any more, but
+-- for a score that is shown alone: it stays until the comparison, which says whether it may change.
 create or replace function app.compare_with_partners(wanted uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     delete from public.compatibilities c
     where (c.user_id = wanted or c.partner_id = wanted)
         and exists (select from public.survey_profiles p
-            where p.id in (c.own_profile_id, c.partner_profile_id) and not p.is_current);
+            where p.id in (c.own_profile_id, c.partner_profile_id) and not p.is_current)
+        and not exists (select from public.partners reader
+            join public.survey_profiles mine on mine.current_of = reader.user_id
+            join public.survey_profiles theirs on theirs.current_of = reader.partner_id
+                and theirs.survey_id = mine.survey_id
+            where reader.id = c.connection_id and reader.shared = 'DEMOGRAPHICS');
     select app.queue_comparisons(wanted);
 $$;
 
@@ -65,23 +71,29 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Keeps what a comparison found, in place of what was there: `results` hold, for each user's id, the rows that are
--- theirs. Tells both, but for whom is shown the score alone, which is the same.
+-- theirs. Tells both, but for whom is shown the score alone, which is the same. That one changes at most once a day:
+-- whoever submits one answer after the other would else read the partner's limits and answers off it.
 create or replace function app.store_comparison(one uuid, other uuid, results jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     connection public.partners;
     given jsonb;
     earlier public.compatibilities;
+    is_kept boolean;
 begin
     for connection in
         select * from public.partners p where (p.user_id, p.partner_id) in ((one, other), (other, one)) order by p.user_id
     loop
         given := results -> connection.user_id::text;
         delete from public.compatibilities c where c.connection_id = connection.id returning * into earlier;
+        is_kept := connection.shared = 'DEMOGRAPHICS' and earlier.created_at > now() - interval '1 day';
+        if is_kept then
+            given := given || jsonb_build_object('score', earlier.score, 'word', earlier.word);
+        end if;
         insert into public.compatibilities (connection_id, user_id, partner_id, own_profile_id, partner_profile_id,
-            score, word)
+            score, word, created_at)
         select connection.id, connection.user_id, connection.partner_id, g.own_profile_id, g.partner_profile_id,
-            g.score, g.word
+            g.score, g.word, case when is_kept then earlier.created_at else now() end
         from jsonb_populate_record(null::public.compatibilities, given) g;
         insert into public.compatibility_parts (connection_id, user_id, partner_id, kind, name, score, points,
             sort_order)

@@ -259,13 +259,16 @@ end;
 $$;
 
 -- Sets what the caller shows a partner, from the next statement on, or from when they are connected (again), and
--- returns the partner.
+-- returns the partner. Who was shown the score alone may have an earlier one, which what it is made of would belie.
 create or replace function app.set_sharing(wanted uuid, level text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     partner public.partners := app.required_partner(wanted);
 begin
     update public.partners p set sharing = level where p.id = wanted and p.sharing <> level;
+    perform app.queue_comparison(p.user_id, p.partner_id) from public.partners p
+    where p.user_id = partner.partner_id and p.partner_id = partner.user_id and p.shared = 'DEMOGRAPHICS'
+        and level <> 'DEMOGRAPHICS' and p.status = 'CONNECTED';
     update public.partners p set shared = level
     where p.user_id = partner.partner_id and p.partner_id = partner.user_id and p.shared <> level
         and p.status = 'CONNECTED';

@@ -107,7 +107,7 @@ class Profile(Base):
     )
     quota = TableQuota(
         guests=Limit(200, 25_000_000),
-        members=Limit(5_000, 250_000_000),
+        members=Limit(20_000, 250_000_000),
         delete_with="deleteProfile",
     )
     # A sync sets positions and versions itself.

@@ -38,7 +38,8 @@ create or replace function app.checkout_of_subscription(wanted public.provider_s
     out status text, out checkout_url text, out earlier_checkout text, out customer_id text, out email text,
     out owner_name text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select wanted.id, wanted.status, wanted.checkout_url,
+    -- On the page of one that was paid nothing can be done any more.
+    select wanted.id, wanted.status, case when wanted.status = 'PENDING' then wanted.checkout_url end,
         case when wanted.checkout_url is null then wanted.checkout_id end, c.customer_id, u.email, o.name
     from (select 1) one
     left join public.users u on u.id = app.user_id()
@@ -64,6 +65,7 @@ declare
 begin
     perform app.check_idempotency_key(idempotency_key);
     perform app.enter_billing(wanted);
+    perform app.require_staying(o.deletes_at) from public.organizations o where o.id = wanted;
     known := app.remembered_result(actor_id, 'create_subscription', idempotency_key, fingerprint);
     opened := app.own_subscription(wanted);
     if known is null or opened.id is null then
@@ -138,6 +140,9 @@ declare
     found_one public.provider_subscriptions;
 begin
     perform app.enter_billing(wanted);
+    if action in ('change_subscription', 'resume_subscription') then
+        perform app.require_staying(o.deletes_at) from public.organizations o where o.id = wanted;
+    end if;
     found_one := app.own_subscription(wanted);
     if found_one.id is null or found_one.status in ('CANCELLED', 'EXPIRED') then
         perform app.refuse('INVALID_STATE', 'There is no subscription that goes on. Begin one with `createSubscription`.');

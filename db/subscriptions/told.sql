@@ -288,6 +288,17 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     returning s.id, s.provider, s.provider_subscription_id, s.checkout_id, clock_timestamp();
 $$;
 
+-- Has the subscription of an organization that is to be deleted end with its period, and its open page take no payment.
+create or replace function app.stop_renewal(wanted uuid) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select app.enqueue_once('end_subscription', jsonb_strip_nulls(jsonb_build_object('provider', s.provider,
+        'subscription', s.provider_subscription_id, 'checkout', s.checkout_id, 'at_period_end', true)),
+        'stop_renewal:' || s.id, 10)
+    from public.provider_subscriptions s
+    where s.organization_id = wanted and s.status not in ('CANCELLED', 'EXPIRED') and not s.cancel_at_period_end
+        and coalesce(s.provider_subscription_id, s.checkout_id) is not null;
+$$;
+
 -- Trigger: what nobody has any more is not charged for any more.
 create or replace function app.end_at_provider() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -306,6 +317,6 @@ revoke execute on function
     app.give_billed_period(uuid, text, jsonb), app.follow_users_billing(public.provider_subscriptions),
     app.apply_told_invoice(text, jsonb), app.is_payment_of_organization(text, text),
     app.tell_of_billing(public.provider_subscriptions, text, text, text, jsonb), app.lapse_subscriptions(integer),
-    app.subscriptions_to_ask(integer), app.end_at_provider()
+    app.subscriptions_to_ask(integer), app.stop_renewal(uuid), app.end_at_provider()
 from public;
 grant execute on function app.lapse_subscriptions(integer), app.subscriptions_to_ask(integer) to service;

@@ -49,7 +49,9 @@ begin
 end;
 $$;
 
--- Takes changes, but for those that exceed a quota: {n, code, message} of each. What makes room comes first.
+-- Takes changes, but for those that exceed a quota: {n, code, message} of each. What makes no profile comes first, and
+-- of that what makes room. New profiles for which no row is left are refused together: to try each of a large sync
+-- takes longer than a statement may.
 create or replace function app.take_or_refuse_changes(
     actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, ahead bigint,
     out taken jsonb, out refused jsonb
@@ -58,6 +60,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     code text;
     message text;
+    parts jsonb;
     part jsonb;
     done record;
 begin
@@ -73,22 +76,48 @@ begin
             raise;
         end if;
     end;
-    if jsonb_array_length(changes) = 1 then
-        refused := jsonb_build_array(jsonb_build_object('n', changes -> 0 -> 'n', 'code', code, 'message', message));
+    parts := app.changes_by_room(actor_id, device, changes);
+    if jsonb_array_length(parts) = 1 then
+        refused := (select jsonb_agg(jsonb_build_object('n', o.change -> 'n', 'code', code, 'message', message))
+                    from jsonb_array_elements(changes) as o (change));
         return;
     end if;
-    for part in
-        select jsonb_agg(c.change order by c.place)
-        from (select o.change, row_number() over (order by (o.change ->> 'deleted')::boolean desc, o.n) as place
-              from jsonb_array_elements(changes) with ordinality as o (change, n)) c
-        group by 2 * c.place > jsonb_array_length(changes) + 1 order by min(c.place)
-    loop
+    for part in select o.part from jsonb_array_elements(parts) as o (part) loop
         select * into done
         from app.take_or_refuse_changes(actor_id, device, life, behind, strategy, part, ahead);
         taken := taken || done.taken;
         refused := refused || done.refused;
     end loop;
 end;
+$$;
+
+-- Changes that exceed a quota together, in the parts that are tried by themselves: what makes no profile, the new ones
+-- for which there are rows, and those beyond. What would be one part is halved; it stays one where no row is left.
+create or replace function app.changes_by_room(actor_id uuid, device text, changes jsonb) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with sent as (
+        select o.change, o.n, (o.change ->> 'deleted')::boolean as deleted, o.change ->> 'local_id' as local_id,
+               not (o.change ->> 'deleted')::boolean and o.change ->> 'id' is null and not exists (
+                   select from public.profiles p where p.user_id = actor_id and p.origin_device_id = device
+                       and p.origin_local_id = (o.change ->> 'local_id')::integer) as is_new
+        from jsonb_array_elements(changes) with ordinality as o (change, n)
+    ), ranked as (
+        select s.*, case when s.is_new then dense_rank() over (partition by s.is_new order by s.first_n) else 0 end as rank
+        from (select s.*, min(s.n) over (partition by s.is_new, s.local_id) as first_n from sent s) s
+    ), grouped as (
+        select r.*, case when r.rank = 0 then 0 when r.rank > room.left then 2 else 1 end as part,
+               row_number() over (order by r.rank > 0, r.deleted desc, r.n) as place
+        from ranked r, (
+            -- Null where there is no limit.
+            select q.rows_limit - coalesce(u.rows_used, 0) as left from app.quota_of(actor_id, 'profiles') q
+            left join public.quota_use u on u.user_id = actor_id and u.slice = 'profiles') room
+    ), parted as (
+        select g.change, g.place, case when (select count(distinct o.part) from grouped o) > 1 then g.part::bigint
+            when g.part = 2 then 0 else 2 * g.place / (jsonb_array_length(changes) + 2) end as part
+        from grouped g
+    )
+    select jsonb_agg(p.changes order by p.part)
+    from (select part, jsonb_agg(change order by place) as changes from parted group by part) p;
 $$;
 
 -- Of what was taken, the profiles that are told again: their device's version does not hold. What is beyond
@@ -198,7 +227,8 @@ $$;
 
 revoke execute on function
     app.exchange_changes(text, text, text, jsonb, integer, bigint, bigint),
-    app.take_or_refuse_changes(uuid, text, text, bigint, text, jsonb, bigint), app.told_again(jsonb, bigint),
+    app.take_or_refuse_changes(uuid, text, text, bigint, text, jsonb, bigint),
+    app.changes_by_room(uuid, text, jsonb), app.told_again(jsonb, bigint),
     app.sync_position(text, text, bigint, bigint), app.written_time(timestamptz),
     app.conflicts_of_sync(uuid, text, jsonb),
     app.page_of_changes(uuid, text, text, bigint, bigint, uuid[], integer, bigint)

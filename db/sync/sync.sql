@@ -4,11 +4,15 @@
 -- A write of a field group loses against one that its device had not seen where the strategy or the clocks
 -- say so; what loses is kept. A write that is known already, or older than a known one of the same device,
 -- changes nothing.
+--
+-- Planning takes longer than a small sync: it is done once for a connection, perhaps before anybody has profiles. So it
+-- may only look up the few rows that a sync names: a plan for an empty table would read all of a large one.
 create or replace function app.take_profile_changes(
     actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, head public.sync_heads,
     ahead bigint
 ) returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     taken jsonb;
 begin

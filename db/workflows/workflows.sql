@@ -34,7 +34,8 @@ begin
             jsonb_build_object('path', jsonb_build_array('input', field)));
     end if;
     perform app.require_editor(app.enter_organization(workflow.organization_id));
-    select * into workflow from public.workflows w where w.id = wanted for update;
+    -- Its key stays, so that a campaign's call to it can be made meanwhile.
+    select * into workflow from public.workflows w where w.id = wanted for no key update;
     return workflow;
 end;
 $$;
@@ -127,7 +128,8 @@ begin
 end;
 $$;
 
--- Takes a workflow from one state to another: PUBLISH, ARCHIVE or RESTORE. Calls that are under way go on.
+-- Takes a workflow from one state to another: PUBLISH, ARCHIVE or RESTORE. Calls that are under way go on; campaigns
+-- that call with what is put away are paused.
 create or replace function app.move_workflow(wanted uuid, step text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -147,6 +149,8 @@ begin
     -- What is put away does not count.
     if next_status = 'ARCHIVED' then
         perform app.release_plan_limit(workflow.organization_id, 'WORKFLOWS');
+        perform app.pause_campaign(c.id, 'Its workflow is archived. Restore it, then resume the campaign.')
+        from public.campaigns c where c.workflow_id = wanted and c.status in ('SYNCING', 'RUNNING');
     elsif workflow.status = 'ARCHIVED' then
         perform app.enforce_plan_limit(workflow.organization_id, 'WORKFLOWS');
     end if;

@@ -63,9 +63,10 @@ class WorkerServices:
 
     async def run(self, work: Work, **arguments: Any) -> None:
         """Calls a declared function with what it takes, and the arguments that it names."""
-        known = {"services": self, **arguments}
         names = inspect.signature(work).parameters
-        await work(**{n: known[n] if n in known else getattr(self, n) for n in names})
+        own = {name: getattr(self, name) for name in names if name in _GIVEN - {"services"}}
+        known = {"services": self, **own, **arguments}
+        await work(**{name: known[name] for name in names if name in known})
 
 
 _GIVEN = {"services", *(one.name for one in fields(WorkerServices) if one.name != "_states")}
@@ -127,9 +128,16 @@ def declared_work() -> DeclaredWork:
 def make_job(
     name: str, run: Work, attempts: float = math.inf, when_dead: Work | None = None
 ) -> DeclaredJob:
-    """A kind of job; its payload is read into the parameters that come after a `*`."""
+    """A kind of job; its payload is read into the parameters that come after a `*`.
+
+    One with a default may be left out of it.
+    """
     signature = inspect.signature(run, eval_str=True).parameters.values()
-    own = {one.name: (one.annotation, ...) for one in signature if one.kind is one.KEYWORD_ONLY}
+    own = {
+        one.name: (one.annotation, ... if one.default is one.empty else one.default)
+        for one in signature
+        if one.kind is one.KEYWORD_ONLY
+    }
     _check(run, own)
     if when_dead is not None:
         _check(when_dead, {*own, "error"})

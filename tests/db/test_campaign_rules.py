@@ -106,6 +106,19 @@ def test_a_fault_in_the_middle_of_a_list_keeps_what_was_read() -> None:
     assert len(rows) == 2
 
 
+def test_a_row_that_is_no_csv_takes_no_other_with_it() -> None:
+    long = b'+4930000001,"' + b"+4930000009,x\n" * 20_000 + b'"'
+    rows = list(read_contacts(b"phone_number,a\n" + long + b'\n+4930000002,"y"z\n+4930000003,z\n'))
+    assert [(row.row_number, type(row)) for row in rows] == [
+        (1, WrongRow), (2, WrongRow), (3, ContactRow),
+    ]  # fmt: skip
+
+
+def test_a_list_divided_by_semicolons_is_told_so() -> None:
+    with pytest.raises(ListUnreadable, match="commas"):
+        list(read_contacts(b"phone_number;a\n+4930000001;x"))
+
+
 NO_LISTS = [b"", b"phone\n1", b"phone_number,\n1,2", b"phone_number\n\0", b"\xff"]
 
 

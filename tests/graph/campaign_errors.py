@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from ..workflows import active_workflow, found_organization
+from . import organization_errors
 
 NOBODY = UUID(int=1)
 
@@ -178,6 +179,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
     "createContactList": {
         "BAD_USER_INPUT": announced(NOBODY, -1),
         "NOT_FOUND": announced(NOBODY, 1),
+        "INVALID_STATE": organization_errors.list_of_what_goes,
         "EMPTY_FILE": announced(NOBODY, 0),
         "LIMIT_EXCEEDED": many_lists,
     },

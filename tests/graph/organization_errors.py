@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from auth.invitations import invitation_tokens
 
@@ -44,6 +44,25 @@ async def made_another_key(stage: Any) -> str:
     organization = await found_organization(stage.owner, stage.actor)
     assert await stage.codes("createOrganizationApiKey", new_key(organization)) == []
     return new_key(organization, "Another bot")
+
+
+async def what_goes(stage: Any) -> UUID:
+    """An organization of the user's that is to be deleted."""
+    made = await found_organization(stage.owner, stage.actor)
+    await stage.owner.execute("update organizations set deletes_at = now() where id = $1", made)
+    return made
+
+
+async def key_of_what_goes(stage: Any) -> str:
+    return new_key(await what_goes(stage))
+
+
+async def list_of_what_goes(stage: Any) -> str:
+    return f'{{organizationId: "organization_{await what_goes(stage)}", sizeBytes: 10}}'
+
+
+async def invites_to_what_goes(stage: Any) -> str:
+    return f'{{organizationId: "organization_{await what_goes(stage)}", email: "a@b.test"}}'
 
 
 async def invited_to_what_goes(stage: Any) -> str:

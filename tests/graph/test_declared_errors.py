@@ -809,6 +809,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "createOrganizationApiKey": {
         "BAD_USER_INPUT": f'{{organizationId: "{NO_ORGANIZATION}", name: "", scopes: [READ]}}',
         "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}", name: "A bot", scopes: [READ]}}',
+        "INVALID_STATE": organization_errors.key_of_what_goes,
         "LIMIT_EXCEEDED": organization_errors.has_many_keys,
         "IDEMPOTENCY_CONFLICT": organization_errors.made_another_key,
     },
@@ -1002,6 +1003,7 @@ PROVOKED: dict[str, dict[str, Provocation]] = {
     "inviteMember": {
         "BAD_USER_INPUT": f'{{organizationId: "{NO_ORGANIZATION}", email: "none"}}',
         "NOT_FOUND": f'{{organizationId: "{NO_ORGANIZATION}", email: "a@b.test"}}',
+        "INVALID_STATE": organization_errors.invites_to_what_goes,
         "LIMIT_EXCEEDED": invited_many,
     },
     "revokeInvitation": {"NOT_FOUND": f'{{id: "organizationInvitation_{UUID(int=1)}"}}'},

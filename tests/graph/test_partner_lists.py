@@ -246,22 +246,59 @@ COMPARED = """select app.store_comparison($1, $2, (select jsonb_object_agg(u, js
     'conflicts', '[]'::jsonb)) from unnest(array[$1::uuid, $2::uuid]) u, survey_profiles p where p.current_of = $1::uuid))"""
 
 
+AGED = "update compatibilities set created_at = created_at - make_interval(days => $1) where user_id = $2"
+SCORE = "select score from compatibilities where user_id = $1"
+QUEUED = "select count(*) from queue.pgqueuer where entrypoint = 'compare_partners'"
+
+
 async def test_who_is_shown_the_score_alone_is_told_when_that_changes(two: Two) -> None:
     await onboard(two.owner, two.ada.user_id)
     of_bob, _ = await two.connected()
     await submit(two.owner, two.ada.user_id, {}, 1)
     told = []
-    for level, score in [
-        ("DEMOGRAPHICS", 70),
-        ("DEMOGRAPHICS", 70),
-        ("DEMOGRAPHICS", 71),
-        ("OVERLAPPING", 71),
+    for level, score, days in [
+        ("DEMOGRAPHICS", 70, 0),
+        ("DEMOGRAPHICS", 70, 0),
+        ("DEMOGRAPHICS", 71, 0),
+        ("DEMOGRAPHICS", 71, 1),
+        ("OVERLAPPING", 72, 0),
+        ("OVERLAPPING", 73, 0),
+        ("DEMOGRAPHICS", 74, 0),
     ]:
         await two("share", two.ada, id=of_bob, level=level)
         before = await two.owner.fetchval(EVENTS, two.bob.user_id)
+        await two.owner.execute(AGED, days, two.bob.user_id)
         await two.owner.execute(COMPARED, two.ada.user_id, two.bob.user_id, score)
-        told.append(await two.owner.fetchval(EVENTS, two.bob.user_id) - before)
-    assert told == [1, 0, 1, 1]
+        events = await two.owner.fetchval(EVENTS, two.bob.user_id) - before
+        shown = await two.owner.fetchval(SCORE, two.bob.user_id)
+        told.append((events, shown))
+    # A score that is shown alone is kept for a day: one answer after the other would be read off it.
+    assert told == [(1, 70), (0, 70), (0, 70), (1, 71), (1, 72), (1, 73), (0, 73)]
+
+
+async def test_a_new_profile_leaves_a_score_that_is_shown_alone(two: Two) -> None:
+    await onboard(two.owner, two.ada.user_id)
+    of_bob, _ = await two.connected()
+    await two("share", two.ada, id=of_bob, level="DEMOGRAPHICS")
+    for person in (two.ada, two.bob):
+        await submit(two.owner, person.user_id, {}, 1)
+    await two.owner.execute(COMPARED, two.ada.user_id, two.bob.user_id, 70)
+    await submit(two.owner, two.bob.user_id, {}, 2)
+    await submit(two.owner, two.ada.user_id, {}, 2)
+    await two.owner.execute("select app.compare_with_partners($1)", two.bob.user_id)
+    assert await two.owner.fetchval(SCORE, two.bob.user_id) == 70
+    assert await two.owner.fetchval(SCORE, two.ada.user_id) is None, "she is shown what it is of"
+
+
+async def test_what_a_score_is_made_of_is_shown_with_the_score_of_now(two: Two) -> None:
+    await onboard(two.owner, two.ada.user_id)
+    of_bob, _ = await two.connected()
+    queued = []
+    for level in ("DEMOGRAPHICS", "OVERLAPPING", "ALL"):
+        before = await two.owner.fetchval(QUEUED)
+        await two("share", two.ada, id=of_bob, level=level)
+        queued.append(await two.owner.fetchval(QUEUED) - before)
+    assert queued == [0, 1, 0]
 
 
 async def test_the_archive_has_requests_of_both_sides(two: Two) -> None:

@@ -32,7 +32,7 @@ async def test_a_user_sees_what_they_have_and_may_have(ask: Ask, make_user: Make
     assert of(quotas, "PROFILES") == {
         "slice": "PROFILES",
         "rowsUsed": 0,
-        "rowsLimit": 5_000,
+        "rowsLimit": 20_000,
         "bytesUsed": 0,
         "bytesLimit": 250_000_000,
     }

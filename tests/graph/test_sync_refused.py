@@ -19,6 +19,9 @@ from .live.test_topics import Stream
 from .syncing import START_MILLISECONDS, Device, at
 from .test_sync import kept, said, shared
 
+# Each attempt that fails within a transaction has taken a number of its own.
+NEXT_TRANSACTION = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+
 
 @pytest.fixture
 async def devices(ask: Ask, make_user: MakeUser) -> tuple[Device, Device]:
@@ -80,6 +83,28 @@ async def test_what_exceeds_a_quota_is_refused_alone(
     answer = await phone.sync(new[2], {"id": made, "clock": at(11), "deleted": True})
     assert [one["localId"] for one in answer["accepted"]] == [4, None]
     assert {one["name"] for one in await kept(phone)} == {"n2", "n3", "n4"}
+    # Of a large one that is too much nothing is tried by itself; one profile may have several changes.
+    begun = await owner.fetchval(NEXT_TRANSACTION)
+    many = [{"localId": n // 2, "clock": at(20 + n), "name": f"n{n}"} for n in range(20, 268)]
+    answer = await phone.sync(*many, {"localId": 4, "clock": at(300), "name": "Zoe"})
+    assert [one["localId"] for one in answer["accepted"]] == [4]
+    assert len(answer["refused"]) == len(many)
+    assert {one["code"] for one in answer["refused"]} == {"QUOTA_EXCEEDED"}
+    assert await owner.fetchval(NEXT_TRANSACTION) - begun < len(many) / 2
+    assert {one["name"] for one in await kept(phone)} == {"n2", "n3", "Zoe"}
+
+
+async def test_a_first_sync_beyond_a_quota_is_taken_as_far_as_there_is_room(
+    devices: tuple[Device, Device], owner: asyncpg.Connection
+) -> None:
+    phone, _ = devices
+    plan = f"plan-{uuid4()}"
+    await owner.execute("insert into plans values ($1, $1, 1, 1)", plan)
+    await owner.execute("insert into quota_limits values ($1, 'profiles', 3, 1000000)", plan)
+    await owner.execute("update users set plan_id = $2 where id = $1", phone.actor.user_id, plan)
+    answer = await phone.sync(*({"localId": n, "clock": at(n), "name": f"n{n}"} for n in range(5)))
+    assert [one["localId"] for one in answer["accepted"]] == [0, 1, 2]
+    assert [one["localId"] for one in answer["refused"]] == [3, 4]
 
 
 async def test_who_loses_is_told_again_what_holds(devices: tuple[Device, Device]) -> None:

@@ -21,6 +21,7 @@ from db.embedded.database import EmbeddedDatabase
 from db.files.storage import contacts_path
 from db.runs.operations import begin_call
 from db.runs.tables import RunStatus
+from db.workflows.operations import move_workflow
 from jobs.campaigns import run_campaign, sync_campaign
 from jobs.core.declare import RetryLater
 from jobs.runs import LONGEST_PAUSE_SECONDS
@@ -81,6 +82,11 @@ class Desk:
     async def move(self, campaign_id: UUID, step: Any) -> None:
         """A step of a member's."""
         await call_as_actor(self.database, self.office.actor, move_campaign(campaign_id, step))
+
+    async def move_workflow(self, step: Any) -> None:
+        """A step of a member's with the workflow."""
+        command = move_workflow(self.office.workflow, step)
+        await call_as_actor(self.database, self.office.actor, command)
 
     async def started(self, numbers: list[str] | bytes, **changes: Any) -> UUID:
         """A campaign that runs."""

@@ -67,3 +67,13 @@ async def test_connected_partners_without_a_result_are_compared_once(
         str(one.user_id),
     )
     assert await swept(owner, database, one) == 0, "they have a result"
+    # A score that is shown alone is kept for a day, and worked out anew after it.
+    await owner.execute(
+        "update partners set shared = 'DEMOGRAPHICS' where user_id = $1", two.user_id
+    )
+    assert await swept(owner, database, one) == 0, "its day is not over"
+    await owner.execute(
+        "update compatibilities set created_at = now() - interval '25 hours' where user_id = $1",
+        two.user_id,
+    )
+    assert await swept(owner, database, one) == 1
