@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -136,14 +136,7 @@ def running(
     """
     log = folder / f"{name}.log"
     with log.open("wb") as output, on_core(0):
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+        process = start_process(command, {**os.environ, **variables}, output)
     try:
         if port:
             _await_listening(process, port)
@@ -160,6 +153,20 @@ def running(
             process.kill()
             process.wait()
             raise
+
+
+def start_process(
+    command: list[str], variables: dict[str, str], output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """A process that reads nothing, with all that it says in one file."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+    )
 
 
 def _await_listening(process: subprocess.Popen[bytes], port: int) -> None:

@@ -1,7 +1,7 @@
 """Runs commands in processes that begin with everything imported, as importing takes most of their time.
 
-`python -m tests.commands SOCKET` imports the product once and forks for each command it is sent: a process with an
-environment, a working directory and outputs of its own, in which `python -m cli` runs as it does elsewhere.
+`python -m tests.commands SOCKET` imports the product once, builds its schema and forks for each command it is sent: a
+process with an environment and outputs of its own, in which `python -m cli` or another module runs as it does elsewhere.
 """
 
 from __future__ import annotations
@@ -32,22 +32,25 @@ ORPHANED_EVERY_SECONDS = 5.0
 
 
 class ForkedProcess:
-    """`tallygraph …` in a fork of this process's own command server, with the methods of Popen."""
+    """`tallygraph …` in a fork of this process's own command server, with the methods of Popen.
+
+    `module` is another to run, and `output` and `errors` are file descriptors: this process's, unless others are given.
+    """
 
     def __init__(
         self,
         arguments: list[str],
         environment: dict[str, str],
-        output: IO[bytes],
-        errors: IO[bytes],
+        output: int = 1,
+        errors: int = 2,
+        module: str = "cli",
     ) -> None:
         self.returncode: int | None = None
         self._arguments = arguments
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(str(_command_server()))
-        files = [output.fileno(), errors.fileno()]
-        socket.send_fds(self._connection, [b"-"], files)
-        command = {"arguments": arguments, "environment": environment}
+        socket.send_fds(self._connection, [b"-"], [output, errors])
+        command = {"module": module, "arguments": arguments, "environment": environment}
         self._connection.sendall(json.dumps(command).encode())
         self._connection.shutdown(socket.SHUT_WR)
         self.pid = int.from_bytes(self._connection.recv(PID_BYTES))
@@ -92,7 +95,7 @@ def run_forked(
 ) -> subprocess.CompletedProcess[str]:
     """Runs `tallygraph …` to its end."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = ForkedProcess(arguments, environment, output, errors)
+        process = ForkedProcess(arguments, environment, output.fileno(), errors.fileno())
         try:
             status = process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -174,25 +177,37 @@ def _answer(connection: socket.socket) -> dict[str, Any]:
     os._exit(0)
 
 
-def _import_product() -> None:
+def _prepare_product(nowhere: Path) -> None:
     import typer  # noqa: F401
 
     import graph.schema
     import server.app
     import server.serving  # noqa: F401
+    from db.migrations.functions import declared_functions
     from settings import get_settings
+    from settings_sealed import secrets_read
+    from tests.quickened import quicken
 
     graph.schema.slices()
     # Each command has settings of its own: whoever imports must not have read them.
     assert get_settings.cache_info().currsize == 0
+    # The schema has nothing of them, but its check asks for expressions that name where the server is reached.
+    os.environ.clear()
+    os.environ["DATA_DIRECTORY"] = str(nowhere)
+    graph.schema.build_schema()
+    get_settings.cache_clear()
+    assert not secrets_read()
+    declared_functions()
+    quicken()
     gc.collect()
     gc.freeze()
 
 
 if __name__ == "__main__":
-    _import_product()
-    if command := _serve(Path(sys.argv[1])):
+    place = Path(sys.argv[1])
+    _prepare_product(place.with_suffix(".data"))
+    if command := _serve(place):
         os.environ.clear()
         os.environ.update(command["environment"])
         sys.argv = ["tallygraph", *command["arguments"]]
-        runpy.run_module("cli", run_name="__main__", alter_sys=True)
+        runpy.run_module(command["module"], run_name="__main__", alter_sys=True)

@@ -21,6 +21,7 @@ from db.migrations.migrate import migrate
 from graph.shared import steps
 from settings import Settings, get_settings
 from tests.prepared import prepare, remove_prepared
+from tests.quickened import GREEDY_RESTS, HASH_COSTS, quicken
 from tests.running import RunningServer, running_server
 
 # Every test calls from one address. Those of budgets have settings of their own.
@@ -40,14 +41,7 @@ os.environ |= dict.fromkeys(("QUERY_COST_PER_USER", "QUERY_COST_PER_ADDRESS"), "
 # The least that is allowed: making a key takes longer than most tests.
 os.environ["VAULT_KEY_ROUNDS"] = "100000"
 
-# A hash takes 65 ms as it is made for people, and nearly no test is about that: here it takes none.
-HASH_COSTS = {name: getattr(passwords, name) for name in ("TIME_COST", "MEMORY_KIBIBYTES")}
-passwords.TIME_COST, passwords.MEMORY_KIBIBYTES = 1, 8
-
-# Whose documents have taken much of the event loop waits six times as long for the next step. All
-# tests ask from one network, and would do nothing but wait.
-GREEDY_RESTS = steps.GREEDY_RESTS
-steps.GREEDY_RESTS = 0
+quicken()
 
 MakeUser = Callable[..., Awaitable[Actor]]
 
@@ -109,6 +103,15 @@ def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 def real_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has who has used much of the event loop wait as they do elsewhere."""
     monkeypatch.setattr(steps, "GREEDY_RESTS", GREEDY_RESTS)
+
+
+@pytest.fixture
+def prepared_benches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has benchmarks begin as tests do; the nightly profile starts them as their users do."""
+    from tests.benches import prepare_benches
+
+    if not request.config.getoption("--nightly"):
+        prepare_benches(monkeypatch)
 
 
 @pytest.fixture(scope="session")

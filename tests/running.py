@@ -74,7 +74,7 @@ def start_command(
 ) -> Process:
     """Starts `tallygraph …` of the code in `root`, with all that it prints in one file."""
     if root == ROOT:
-        return ForkedProcess(arguments, variables, output, output)
+        return ForkedProcess(arguments, variables, output.fileno(), output.fileno())
     return subprocess.Popen(
         [sys.executable, "-m", "cli", *arguments],
         cwd=root,

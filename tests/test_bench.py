@@ -18,6 +18,7 @@ from bench.workloads import NAMES, TALLYGRAPH
 OPTIONS = Options(
     users=8, busy_users=4, connections=2, rounds=1, seconds=0.1, different_documents=20
 )
+pytestmark = pytest.mark.usefixtures("prepared_benches")
 
 
 @pytest.mark.timeout(300)

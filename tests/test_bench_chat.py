@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.chat import measure
+
+pytestmark = pytest.mark.usefixtures("prepared_benches")
 
 
 async def test_every_delta_comes_to_the_client() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.play import measure, text
+
+pytestmark = pytest.mark.usefixtures("prepared_benches")
 
 
 async def test_every_action_comes_to_the_other_device() -> None:

@@ -18,7 +18,7 @@ from db.migrations.functions import ForeignDatabaseError, newest_revision
 from db.migrations.migrate import alembic_config, migrate
 from settings import Settings
 
-from .rows import fill, scratch_database
+from .rows import fill, migrated_database, scratch_database
 
 Stored = dict[str, list[str | None]]
 
@@ -156,14 +156,21 @@ async def test_an_older_release_leaves_a_newer_database_alone(
         await owner.close()
 
 
+# From the newest revision but one, and from nothing.
+@pytest.mark.parametrize(
+    "template", ["migrated", pytest.param("template1", marks=pytest.mark.nightly)]
+)
 async def test_a_migration_whose_functions_cannot_be_made_changes_nothing(
     cluster: EmbeddedDatabase,
     database: Database,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
+    template: str,
 ) -> None:
     broken = read_functions(["create function app.broken() returns nowhere language sql return 1;"])
-    async with scratch_database(cluster, "broken") as owner_url:
+    async with scratch_database(cluster, "broken", template) as owner_url:
+        if template == "migrated":
+            await asyncio.to_thread(command.downgrade, alembic_config(owner_url), "-1")
         before = await catalog(owner_url)
         with monkeypatch.context() as patched:
             patched.setattr(migrating, "declared_functions", lambda: broken)
@@ -203,17 +210,22 @@ def changed(before: Stored, after: Stored) -> set[str]:
 
 @pytest.mark.timeout(300)
 async def test_every_migration_can_be_undone_and_done_again_with_rows_in_the_tables(
-    cluster: EmbeddedDatabase, database: Database, settings: Settings
+    cluster: EmbeddedDatabase,
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with scratch_database(cluster, "undone") as owner_url:
-        await migrate(owner_url, settings)
+    async with migrated_database(cluster, settings, "undone") as owner_url:
         whole = await catalog(owner_url)
         owner = await asyncpg.connect(owner_url)
         await fill(owner)
         for statement in AWKWARD_ROWS:
             await owner.execute(statement)
         config = alembic_config(owner_url)
-        for revision in ScriptDirectory.from_config(config).walk_revisions():
+        scripts = ScriptDirectory.from_config(config)
+        # Each command would read all the migrations again.
+        monkeypatch.setattr(ScriptDirectory, "from_config", lambda _: scripts)
+        for revision in scripts.walk_revisions():
             made, held = await catalog(owner_url, TABLES_SQL), await stored(owner)
             await asyncio.to_thread(command.downgrade, config, "-1")
             undone = await stored(owner)
