@@ -96,5 +96,7 @@ async def test_plans_are_data(organizations: Run, owner: asyncpg.Connection) -> 
         assert any(
             {"studio", "70", "any", "11.00"} <= {*line.split()} for line in listed.splitlines()
         )
+        refused = await organizations("save-plan", "st;udio", "--name", "S", *limits, status=1)
+        assert "small letters and digits" in refused
     finally:
-        await owner.execute("delete from organization_plans where id = 'studio'")
+        await owner.execute("delete from organization_plans where name in ('Studio', 'S')")

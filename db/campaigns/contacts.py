@@ -16,6 +16,9 @@ ROWS_LIMIT = 100_000
 COLUMNS_LIMIT = 50
 COLUMN_NAME_LIMIT_CHARACTERS = 64
 VALUE_LIMIT_CHARACTERS = 1_000
+REREAD_LIMIT = 20
+# What the reader says when the text ends within quotes.
+_UNCLOSED = "unexpected end of data"
 
 # A value that is too long is read to its end, so that its lines are not taken for rows.
 csv.field_size_limit(LIST_LIMIT_BYTES)
@@ -51,26 +54,52 @@ def read_contacts(data: bytes) -> Iterator[ContactRow | WrongRow]:
         raise ListUnreadable("The file is not UTF-8 text.") from None
     if "\0" in text:
         raise ListUnreadable("The file is no text: it has NUL characters.")
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header = _header(rows)
+    source = io.StringIO(text, newline="")
+    header = _header(csv.reader(source, strict=True))
     number = 0
-    while True:
-        try:
-            cells = next(rows, None)
-        except csv.Error as error:
-            # The reader has left the line at fault, and goes on with the next one.
-            number += 1
-            yield WrongRow(number, None, f"The row is no CSV: {error}.")
-            continue
-        if cells is None:
-            return
-        if not any(cell.strip() for cell in cells):
+    for cells in _records(source):
+        if isinstance(cells, list) and not any(cell.strip() for cell in cells):
             continue
         number += 1
         if number > ROWS_LIMIT:
             yield WrongRow(number, None, f"A list has at most {ROWS_LIMIT} rows.")
             return
-        yield _row(number, header, cells)
+        yield (
+            WrongRow(number, None, cells) if isinstance(cells, str) else _row(number, header, cells)
+        )
+
+
+def _records(source: io.StringIO) -> Iterator[list[str] | str]:
+    """The values of each row, or what is wrong with it.
+
+    A quote that is not closed in its row takes rows below it for its value. When they turn out to
+    be no CSV they are read again without the line that opened it, REREAD_LIMIT times at most, as
+    each time may read the rest of the list.
+    """
+    rows = csv.reader(source, strict=True)
+    reread = 0
+    while True:
+        start = source.tell()
+        before = rows.line_num
+        try:
+            cells = next(rows, None)
+        except csv.Error as error:
+            unclosed = str(error) == _UNCLOSED
+            if not unclosed and rows.line_num == before + 1:
+                yield f"The row is no CSV: {error}."
+                continue
+            reread += 1
+            if reread > REREAD_LIMIT:
+                yield "Too many rows open a quote that is not closed: what follows is not read."
+                return
+            yield "A quote opens in the row and is not closed in it."
+            source.seek(start)
+            source.readline()
+            rows = csv.reader(source, strict=True)
+            continue
+        if cells is None:
+            return
+        yield cells
 
 
 def _header(rows: Iterator[list[str]]) -> list[str]:

@@ -239,7 +239,7 @@ class CampaignContact(Base):
     id: Mapped[UuidKey]
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
     organization_id: Mapped[UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE"), index=True
+        ForeignKey("organizations.id", ondelete="CASCADE")
     )
     row_number: Mapped[int]
     phone_number: Mapped[str]
@@ -251,6 +251,13 @@ class CampaignContact(Base):
 
     __table_args__ = (
         CheckConstraint("calls >= 0", name="calls"),
+        Index(
+            "ix_campaign_contacts_organization_id",
+            "organization_id",
+            "status",
+            "campaign_id",
+            "row_number",
+        ),
         Index("uq_campaign_contacts_row_number", "campaign_id", "row_number", unique=True),
         Index("uq_campaign_contacts_phone_number", "campaign_id", "phone_number", unique=True),
         Index(

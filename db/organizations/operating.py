@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -14,6 +15,7 @@ from db.core.errors import DomainError, ErrorCode
 from db.organization_plans.operations import LIMITS_OF_ORGANIZATION_SQL
 
 ID_PREFIX = "organization_"
+_SLUG = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(-[a-z0-9]+)*")
 _LIST = """
 select o.id, o.name, o.plan_id, o.seats, o.created_at, o.deletes_at,
     (select count(*) from organization_members m where m.organization_id = o.id and not m.is_robot)
@@ -130,7 +132,16 @@ async def save_plan(
     sort_order: int | None,
     is_active: bool,
 ) -> None:
-    """Adds a plan, or changes all of it; organizations that have it are bound by it at once."""
+    """Adds a plan, or changes all of it; organizations that have it are bound by it at once.
+
+    `BAD_USER_INPUT` unless `plan` is a slug, which addresses and settings can carry.
+    """
+    if not _SLUG.fullmatch(plan):
+        raise DomainError(
+            ErrorCode.BAD_USER_INPUT,
+            "A plan's id has 1 to 40 characters: small letters and digits, divided by hyphens, "
+            "such as pro-2.",
+        )
     async with as_owner(owner_url) as connection, connection.transaction():
         await connection.execute(
             _SAVE_PLAN, plan, name, *limits, *prices, sort_order, is_active

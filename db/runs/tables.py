@@ -107,6 +107,13 @@ class WorkflowRun(Base):
         Index("ix_workflow_runs_workflow_id_status", "workflow_id", "status", "created_at", "id"),
         Index("ix_workflow_runs_organization_id", "organization_id", "created_at", "id"),
         Index(
+            "ix_workflow_runs_organization_id_status",
+            "organization_id",
+            "status",
+            "created_at",
+            "id",
+        ),
+        Index(
             "ix_workflow_runs_live",
             "organization_id",
             "created_at",
@@ -114,6 +121,7 @@ class WorkflowRun(Base):
             postgresql_where=text(is_one_of("status", *LIVE)),
         ),
         Index("ix_workflow_runs_campaign_id", "campaign_id", "created_at", "id"),
+        Index("ix_workflow_runs_campaign_id_status", "campaign_id", "status", "created_at", "id"),
         # A contact is called for the first, second, third time once each.
         Index("uq_workflow_runs_contact_id", "contact_id", "attempt", unique=True),
         Index("ix_workflow_runs_provider_call_id", "provider_call_id"),

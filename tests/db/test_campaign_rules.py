@@ -99,11 +99,28 @@ def test_everything_wrong_with_a_plan_is_told() -> None:
     ]
 
 
-def test_a_fault_in_the_middle_of_a_list_keeps_what_was_read() -> None:
-    rows = list(read_contacts(b'phone_number,a\n+4930000001,x\n+4930000002,"un\nclosed'))
-    assert rows[0] == ContactRow(1, "+4930000001", {"a": "x"})
-    assert isinstance(rows[1], WrongRow)
-    assert len(rows) == 2
+@pytest.mark.parametrize(
+    ("rows", "numbers"),
+    [
+        ('+4930000001,x\n+4930000002,"un\nclosed', ["1", None, None]),
+        ('+4930000001,"open\n+4930000002,x\n+4930000003,y\n', [None, "2", "3"]),
+        ('+4930000001,"open\n+4930000002,x\n"+4930000003",y\n', [None, "2", "3"]),
+        ('+4930000001,"open\n+4930000002,"open\n+4930000003,y\n', [None, None, "3"]),
+        ('+4930000001,"two\nlines"\n+4930000002,x\n', ["1", "2"]),
+    ],
+)
+def test_an_open_quote_takes_no_other_row_with_it(rows: str, numbers: list[str | None]) -> None:
+    read = list(read_contacts(f"phone_number,a\n{rows}".encode()))
+    assert [
+        row.phone_number[-1] if isinstance(row, ContactRow) else None for row in read
+    ] == numbers
+
+
+def test_a_list_of_open_quotes_is_given_up() -> None:
+    read = list(read_contacts(b"phone_number,a\n" + b'+4930000001,"a""\n' * 20_000))
+    assert len(read) == 21
+    assert isinstance(read[-1], WrongRow)
+    assert "not read" in read[-1].message
 
 
 def test_a_row_that_is_no_csv_takes_no_other_with_it() -> None:
