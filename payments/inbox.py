@@ -188,7 +188,7 @@ class WebhookInbox:
         await self.settle(webhook_id, provider, notice.events, patient=patient)
 
     def _turn(self, provider: PaymentProvider, *, waits: bool) -> AbstractAsyncContextManager[None]:
-        """A turn at asking a provider; a lane waits for it, a job would keep others waiting."""
+        """A turn at asking a provider; a lane waits for it, a job not for long, as others wait."""
         turns = self._turns.setdefault(provider.name, ProviderTurns(provider.name))
         return turns.turn(waits=waits)
 

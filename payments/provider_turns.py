@@ -52,15 +52,21 @@ class ProviderTurns:
     async def turn(self, *, waits: bool) -> AsyncIterator[None]:
         """For a block in which the provider is asked; `ProviderHangs` when it is not to be.
 
-        Who `waits` has its turn after the others, unless they find that the provider hangs.
+        Who `waits` has its turn after the others, unless they find that the provider hangs; anybody
+        else gives up when no turn is free within `BUSY_SECONDS`.
         """
         self._check()
-        if self._room.locked() and not waits:
-            raise ProviderHangs(self._provider, BUSY_SECONDS)
-        async with self._room:
+        try:
+            async with asyncio.timeout(None if waits else BUSY_SECONDS):
+                await self._room.acquire()
+        except TimeoutError:
+            raise ProviderHangs(self._provider, BUSY_SECONDS) from None
+        try:
             self._check()
             async with self._asking():
                 yield
+        finally:
+            self._room.release()
 
     def _check(self) -> None:
         left = self._rests_until - self._clock()

@@ -101,11 +101,15 @@ $$;
 create or replace function app.remove_whitelist_entries(wanted uuid[]) returns uuid[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    actor_id uuid := app.required_user_id();
     removed uuid[];
 begin
+    if not exists (select from public.users u where u.id = actor_id) then
+        perform app.refuse('UNAUTHENTICATED', 'The account of this token is gone; sign in again.');
+    end if;
     with gone as (
         delete from public.whitelist_entries e
-        where e.id = any (wanted) and e.user_id = app.required_user_id() returning e.id
+        where e.id = any (wanted) and e.user_id = actor_id returning e.id
     )
     select coalesce(array_agg(g.id), '{}') into removed from gone g;
     return removed;

@@ -83,7 +83,7 @@ AWKWARD_ROWS = (
 )
 # Tables that lose or get rows, and columns that get other values, when a migration is undone or done.
 REWRITTEN = {
-    "1120": {"products.kind", "products.credits", "products.is_active"},
+    "1181": {"products.kind", "products.credits", "products.is_active"},
     "1051": {"partners.status", "events"},
     "0900": {'sync_heads."position"'},
     "0180": {"events"},

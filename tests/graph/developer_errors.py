@@ -183,12 +183,16 @@ async def same_batch(stage: Any) -> str:
 
 async def many_licences(stage: Any) -> str:
     wanted = await product(stage)
-    await stage.owner.execute(
-        "insert into licences (developer_product_id, seller_id)"
-        " select $2::uuid, $1 from generate_series(1, 100000)",
-        stage.actor.user_id,
-        wanted.removeprefix("developerProduct_"),
-    )
+    async with stage.owner.transaction():
+        # No trigger has anything to do for these, and 100,000 times that takes long.
+        await stage.owner.execute("alter table licences disable trigger user")
+        await stage.owner.execute(
+            "insert into licences (developer_product_id, seller_id)"
+            " select $2::uuid, $1 from generate_series(1, 100000)",
+            stage.actor.user_id,
+            wanted.removeprefix("developerProduct_"),
+        )
+        await stage.owner.execute("alter table licences enable trigger user")
     return f'{{productId: "{wanted}", idempotencyKey: "k"}}'
 
 

@@ -238,6 +238,7 @@ async def test_a_provider_rests_longer_each_time_it_hangs(
     async with AsyncExitStack() as stack:
         for _ in range(ASKED_AT_ONCE):
             await stack.enter_async_context(turns.turn(waits=False))
+        monkeypatch.setattr(provider_turns, "BUSY_SECONDS", 0.05)
         assert await ask() == provider_turns.BUSY_SECONDS
         waiting = asyncio.create_task(wait())
         await asyncio.sleep(0.01)

@@ -46,7 +46,10 @@ UNWATCHED = {
     "Alert": "for admins, who are told of changes by e-mail and webhook",
     "AuditEntry": "looked at when somebody opens the page, and it never changes",
     "OrganizationAuditEntry": "looked at when somebody opens the page, and it never changes",
+    "AffiliateLink": "changes by what its owner does; its clicks are counted when somebody looks",
+    "AffiliateReferral": "its affiliate looks; the sale it belongs to is told",
     "ApiKey": "changes by what its owner does; looked at when somebody opens the page",
+    "ApiRequest": "never changes; its developer's program was answered",
     "Boundary": "changes by what its owner does",
     "Consent": "changes by what its owner does",
     "AiRequestLog": "for admins, and it never changes",
@@ -92,6 +95,7 @@ UNWATCHED = {
     "ContactList": "who sends one is answered when it has come",
     "RefusedRow": "never changes; campaignUpdated tells how many there are",
     "Workflow": "its editor asks; runUpdated tells of its calls",
+    "Developer": "changes by what its owner does; every answer under /v1/ tells what is left",
     "DeveloperKey": "changes by what its owner does; one that ends is dead everywhere",
     "DeveloperTier": "loaded with a release",
     "ObfuscationUse": "never changes; its developer's program was answered",
@@ -117,6 +121,7 @@ COPIED_JSON = {
     ("whitelist_users", "details"): "4 KiB at most, written by a bot",
 }
 OF_ORGANIZATIONS = {"campaigns", "workflow_runs"}
+OF_SERVERS = {"bot_command_permissions", "bot_products", "bot_whitelisted_users"}
 # The rows of the user's that are there first, each after the one it hangs on.
 ABOVE_CALLS = (
     "organizations",
@@ -133,94 +138,6 @@ ABOVE = dict.fromkeys(OF_ORGANIZATIONS, ABOVE_CALLS) | {
     "whitelist_entries": ("developer_products",),
     "whitelist_users": ("whitelist_systems",),
 }
-WATCHED = {
-    "Alert": "for admins, who are told of changes by e-mail and webhook",
-    "AuditEntry": "looked at when somebody opens the page, and it never changes",
-    "OrganizationAuditEntry": "looked at when somebody opens the page, and it never changes",
-    "ApiKey": "changes by what its owner does; looked at when somebody opens the page",
-    "Boundary": "changes by what its owner does",
-    "Consent": "changes by what its owner does",
-    "AiRequestLog": "for admins, and it never changes",
-    "DataExport": "asked for again until it is ready, and a mail tells of it",
-    "Compatibility": "partnersChanged tells when it was worked out",
-    "Demographics": "changes by what its owner does",
-    "LegalDocument": "loaded by the seed",
-    "Passkey": "changes by what its owner does",
-    "RecoveryCodes": "changes by what its owner does",
-    "PushToken": "changes by what its device does; looked at when somebody opens the page",
-    "Session": "looked at when somebody opens the page; one that ends closes its streams",
-    "Survey": "loaded by the seed",
-    "SurveyProfile": "changes by what its owner does: submitting makes the next version",
-    "SurveyRun": "changes by what its owner does; another device reads where to resume",
-    "Totp": "changes by what its owner does",
-    "UserIdentity": "changes by what its owner does",
-    "CreditGrant": "creditsChanged tells of each",
-    "DeadJob": "for admins, who look when told to",
-    "GenerationLog": "for admins, and it never changes",
-    "Activity": "for admins, who change it",
-    "ActivityGenerationLog": "for admins, who look when told to",
-    "CreditTransaction": "never changes; creditsChanged tells of each",
-    "OrganizationInvitation": "its managers look; organizationChanged tells who has joined",
-    "OrganizationMember": "organizationChanged tells of each",
-    "OrganizationPlan": "loaded with a release",
-    "PartnerBlock": "changes by what its owner does",
-    "ProviderInvoice": "its payer looks; a notification tells of one that is not paid",
-    "ProviderSubscription": "organizationChanged and planChanged tell what comes of it",
-    "PlayPlayer": "playSessionChanged tells of each",
-    "PlayTurn": "playSessionChanged tells of each",
-    "Payment": "orderUpdated tells of what comes of each",
-    "Product": "loaded by the seed, or changed by what its seller does",
-    "ProductFile": "who sends one is answered when it has come",
-    "ProductPicture": "changes by what its product's seller does",
-    "ProductVersion": "never changes; whoever wants the newest downloads it",
-    "CreatorProfile": "changes by what its owner does",
-    "DiscountCode": "its seller looks; a notification tells of each sale",
-    "Payout": "its seller looks; the bank tells them",
-    "Review": "changes by what its author does; readers ask for a page",
-    "Sale": "orderUpdated tells its buyer, a notification its seller",
-    "Store": "changes by what its owner does, who asks when they are back from a provider",
-    "CampaignContact": "campaignUpdated tells how far their calls are",
-    "ContactList": "who sends one is answered when it has come",
-    "RefusedRow": "never changes; campaignUpdated tells how many there are",
-    "Workflow": "its editor asks; runUpdated tells of its calls",
-    "DeveloperKey": "changes by what its owner does; one that ends is dead everywhere",
-    "DeveloperTier": "loaded with a release",
-    "ObfuscationUse": "never changes; its developer's program was answered",
-    "WhitelistSystem": "whitelistChanged tells of who is on it; it changes by what its owner does",
-    "WorkflowVersion": "never changes but for which is current, which its editor asks for",
-    "UserProfile": "the viewer's own; nothing else changes it",
-    "SyncConflict": "a sync tells the device that met it; others look",
-    "Referral": "creditsChanged tells of what comes of it",
-    "SubscriptionTransaction": "planChanged and orderUpdated tell of what comes of each",
-    "ProviderCircuit": "for admins, who look when told to",
-    "WebhookEvent": "for admins, whom a notification tells to look",
-    "User": "the viewer's own; nothing else changes it",
-}
-# Columns of JSON that are copied into events, each for a reason: it cannot become large.
-COPIED_JSON = {
-    ("broadcasts", "data"): "a few words, written by an admin",
-    ("generations", "parameters"): "8 KiB at most, and mostly a colour",
-    ("generations", "result"): "an analysis's figures, from a provider of ours",
-    ("campaigns", "windows"): "21 at most, of a few words each",
-    ("notifications", "data"): "a few words, written by functions",
-    ("tools", "parameters_schema"): "loaded by the seed",
-    ("workflow_runs", "usage"): "a few figures, from a provider",
-    ("whitelist_users", "details"): "4 KiB at most, written by a bot",
-}
-OF_ORGANIZATIONS = {"campaigns", "workflow_runs"}
-# The row of the user's that is there first.
-ABOVE = {
-    "licences": "developer_products",
-    "whitelist_entries": "developer_products",
-    "whitelist_users": "whitelist_systems",
-}
-ABOVE_CALLS = (
-    "organizations",
-    "organization_members",
-    "workflows",
-    "workflow_versions",
-    "contact_lists",
-)
 WATCHED = {
     model.__tablename__: model.watch for model in models().values() if model.watch is not None
 }
@@ -609,7 +526,7 @@ async def test_what_is_made_from_a_snapshot_is_what_sql_would_give(
                 user.user_id,
             )
             await transaction.commit()
-        if table in OF_ORGANIZATIONS:  # its rows above have the user as a member
+        if table in OF_ORGANIZATIONS | OF_SERVERS:  # the rows above say who reads it
             await transaction.commit()
         if table == "play_sessions":  # only players read it
             await owner.execute(

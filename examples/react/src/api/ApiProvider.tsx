@@ -25,7 +25,7 @@ function openSocket(client: AuthClient) {
     connectionParams: async () => {
       let { session } = (await client.getSession()).data;
       // Whoever was refused may find that a request has renewed the session since: one renewal is enough.
-      if (session && session.accessToken === refused) ({ session } = (await client.refreshSession()).data);
+      if (session && session.accessToken === refused) ({ session } = (await client.refreshSession(session)).data);
       sent = session?.accessToken;
       return session ? { authorization: `Bearer ${session.accessToken}` } : {};
     },

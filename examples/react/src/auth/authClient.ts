@@ -28,6 +28,7 @@ const KEY = "tallygraph.session";
 const LOCK = "tallygraph.renewal";
 const MARGIN_MILLISECONDS = 60_000;
 const RETRY_MILLISECONDS = 5_000;
+const SETTLE_MILLISECONDS = 250;
 const SESSION = `session { accessToken refreshToken expiresAt user { id email } }
   secondFactor { challengeId } signUpToken errors { code message path }`;
 const UNREACHABLE = { code: "UNREACHABLE", message: "The server can't be reached. Try again in a moment.", path: null };
@@ -102,10 +103,9 @@ export class AuthClient {
     return { data: { session: await this.#fresh() } };
   }
 
-  /** Another access token, whatever the age of this one. */
-  async refreshSession(): Promise<{ data: { session: Session | null } }> {
-    const session = this.#stored();
-    return { data: { session: session && (await this.#renew(session)) } };
+  /** Another access token than the one of `stale`, whatever its age; the one that is stored when it is another. */
+  async refreshSession(stale = this.#stored()): Promise<{ data: { session: Session | null } }> {
+    return { data: { session: stale && (await this.#renew(stale)) } };
   }
 
   /** Tells of the session now, and of every change in any tab, until unsubscribed. */
@@ -144,9 +144,7 @@ export class AuthClient {
 
   /** One renewal at a time in this tab, and by the lock in all of them: a refresh token is good for one. */
   #renew(stale: Session): Promise<Session | null> {
-    const renew = () => this.#renewAlone(stale);
-    // Pages without TLS have no locks; there the server takes a token twice within seconds.
-    this.#renewing ??= (navigator.locks ? navigator.locks.request(LOCK, renew) : renew()).finally(() => {
+    this.#renewing ??= inTurn(() => this.#renewAlone(stale)).finally(() => {
       this.#renewing = null;
     });
     return this.#renewing;
@@ -207,6 +205,20 @@ export class AuthClient {
     clearTimeout(this.#timer);
     if (session) this.#timer = setTimeout(() => void this.#fresh(), Math.max(0, session.renewAt - Date.now()));
   }
+}
+
+/** What `renew` gives, while no other tab renews. */
+function inTurn<T>(renew: () => Promise<T>): Promise<T> {
+  // Pages without TLS have no locks; there the server takes a token twice within seconds.
+  if (!navigator.locks) return renew();
+  return new Promise((resolve, reject) => {
+    const holding = navigator.locks.request(LOCK, async () => {
+      resolve(await renew());
+      // What this tab stores comes to the others a moment later: until then none of them has its turn.
+      await new Promise((settled) => setTimeout(settled, SETTLE_MILLISECONDS));
+    });
+    holding.catch(reject);
+  });
 }
 
 function withToken(init: RequestInit, session: Session | null): RequestInit {

@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "1151"
-down_revision = "1150"
+revision = "1184"
+down_revision = "1183"
 branch_labels = None
 depends_on = None
 

@@ -7,8 +7,8 @@ from alembic import op
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "1170"
-down_revision = "1151"
+revision = "1185"
+down_revision = "1184"
 branch_labels = None
 depends_on = None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "1150"
-down_revision = "1140"
+revision = "1183"
+down_revision = "1182"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "1220"
-down_revision = "1170"
+revision = "1186"
+down_revision = "1185"
 branch_labels = None
 depends_on = None
 

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "1120"
+revision = "1181"
 down_revision = "1180"
 branch_labels = None
 depends_on = None

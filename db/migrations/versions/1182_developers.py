@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrations.steps import drop_table_cascade
 
-revision = "1140"
-down_revision = "1120"
+revision = "1182"
+down_revision = "1181"
 branch_labels = None
 depends_on = None
 
