@@ -18,10 +18,10 @@ from bench.workloads import NAMES, TALLYGRAPH
 OPTIONS = Options(
     users=8, busy_users=4, connections=2, rounds=1, seconds=0.1, different_documents=20
 )
-pytestmark = pytest.mark.usefixtures("prepared_benches")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
 async def test_every_measurement_runs() -> None:
     try:
         node()

@@ -13,10 +13,10 @@ from bench.live.report import chart, page
 from bench.live.servers import GRAPHQL_WS_FOLDER
 
 OPTIONS = Options(subscribers=(8,), rounds=1, seconds=0.3, watchers_of_writers=20)
-pytestmark = pytest.mark.usefixtures("prepared_benches")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
 async def test_every_measurement_runs() -> None:
     try:
         node(GRAPHQL_WS_FOLDER)

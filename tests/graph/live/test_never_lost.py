@@ -164,6 +164,7 @@ async def test_two_nodes_over_redis_survive_its_restart_and_a_killed_node(
         await break_things(fleet, redis, OVER_REDIS)
 
 
+@pytest.mark.nightly
 async def test_processes_are_replaced_drain_and_never_outlive_their_supervisor(
     deployment: Deployment, tmp_path: Path
 ) -> None:
