@@ -30,8 +30,8 @@ from .reference.people import ACTORS, ADA, GUEST, TEXTS, known
 from .reference.world import World, fill
 
 NOW = 1_800_000_000.0
-EXAMPLES = 300
-MOST_ROUNDS = 3
+EXAMPLES = 100
+MOST_ROUNDS = 9
 NIGHTLY_EXAMPLES = 5_200
 FIELDS_AT_ONCE = 10
 
