@@ -13,7 +13,7 @@ from starlette.routing import Route
 from db.billing.operations import find_order_by_reference
 from db.core.pool import Database
 from db.subscriptions.operations import status_of_checkout
-from payments import paypal, stripe_client
+from payments import paypal, paypal_client, stripe_client
 from payments.inbox import WebhookInbox
 from payments.onboarding import RETURN_PAGE
 from server.payment_words import (
@@ -32,7 +32,7 @@ REFERENCE_MAX_CHARACTERS = 255
 # Where each provider sends buyers, and by which parameters it calls the checkout.
 PAGES = {
     stripe_client.NAME: (stripe_client.RETURN_PATH, ("session_id",)),
-    paypal.NAME: (paypal.RETURN_PATH, ("subscription_id", "token")),
+    paypal_client.NAME: (paypal.RETURN_PATH, ("subscription_id", "token")),
 }
 
 
