@@ -185,12 +185,17 @@ async def _batches(
     sealing: asyncio.Task[list[Key]] | None = None
     async for rows in _pages(connection, one, vault.head, batch_rows):
         sealed = await sealing if sealing else []
-        work = asyncio.to_thread(lambda rows=rows: list(_sealed_anew(one, vault, rows, done)))
-        sealing = asyncio.create_task(work)
+        sealing = asyncio.create_task(asyncio.to_thread(_sealed_rows, one, vault, rows, done))
         if sealed:
             yield _columns(sealed)
     if sealing and (sealed := await sealing):
         yield _columns(sealed)
+
+
+def _sealed_rows(
+    one: SealedTable, vault: Vault, rows: Sequence[asyncpg.Record], done: Rotated
+) -> list[Key]:
+    return list(_sealed_anew(one, vault, rows, done))
 
 
 def _columns(rows: list[Key]) -> list[list[Any]]:
